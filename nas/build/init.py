@@ -1,0 +1,37 @@
+"""Initial weights as in the papers."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from nas.network import ops
+from nas.network.graph import Graph
+
+
+def initialise(module: nn.Module, graph: Graph, *, zero_init_last: bool = False) -> None:
+    """Initialise in place: convolutions by He et al. 2015 (normal, fan out), linear layers normal with standard
+    deviation 0.01, biases zero, normalisation scale one and shift zero.
+
+    Args:
+        module: what `build_graph` made of `graph`.
+        graph: the graph it was made of.
+        zero_init_last: scale zero for the last normalisation of every residual branch, so that the network starts
+            as if it had the shortcuts only (Goyal et al. 2017, "Accurate, large minibatch SGD", section 5.1).
+    """
+    for part in module.modules():
+        if isinstance(part, nn.Conv1d | nn.Conv2d | nn.Conv3d):
+            nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)
+        elif isinstance(part, nn.Linear):
+            nn.init.normal_(part.weight, std=0.01)
+            nn.init.zeros_(part.bias)
+    if zero_init_last:
+        for name in last_norms(graph):
+            nn.init.zeros_(module.get_parameter(f"{name}.weight"))
+
+
+def last_norms(graph: Graph) -> list[str]:
+    """Return the names of the normalisations that end a residual branch, which is the first input of its sum."""
+    branches = [graph.nodes[node.inputs[0]] for node in graph.nodes if isinstance(node.op, ops.Add)]
+    return [branch.name for branch in branches if isinstance(branch.op, ops.BatchNorm)]

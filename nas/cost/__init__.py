@@ -1,0 +1,15 @@
+"""What a network costs, counted on its graph, and the limits on it. Never loads torch."""
+
+from nas.cost.constraints import Constraint, Violation, check, constraints_from
+from nas.cost.cost import METRICS, Cost, cost_of, graph_cost
+
+__all__ = [
+    "METRICS",
+    "Constraint",
+    "Cost",
+    "Violation",
+    "check",
+    "constraints_from",
+    "cost_of",
+    "graph_cost",
+]

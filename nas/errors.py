@@ -1,0 +1,53 @@
+"""The few error types users meet, and the nearest-name hint that most of them end with."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class NasError(ValueError):
+    """Anything that is wrong with what the user gave. The message says what, where, the rule and the value."""
+
+
+class SpaceError(NasError):
+    """A search space that does not follow the language, or a genotype or architecture outside a space."""
+
+
+class ShapeError(NasError):
+    """An operation that cannot take the tensor it is given."""
+
+    def __init__(self, problem: str, where: str = "") -> None:
+        super().__init__(f"{where}: {problem}" if where else problem)
+        self.problem = problem
+        self.where = where
+        """Hierarchical name of the operation, as far as it is known."""
+
+    def inside(self, part: str) -> ShapeError:
+        """Return the same error, seen from outside of `part`."""
+        return ShapeError(self.problem, f"{part}.{self.where}" if self.where else part)
+
+
+class ConfigError(NasError):
+    """A setting of a command or of a Python call that does not hold."""
+
+
+class DataError(NasError):
+    """A data set that is missing, malformed or too small for what is asked."""
+
+
+class TrainingError(NasError):
+    """A training run that cannot give a score, for example because its loss is not a number."""
+
+
+class WorkerError(NasError):
+    """Worker processes that cannot be started at all."""
+
+
+def nearest(word: object, names: Iterable[str]) -> str:
+    """Return a sentence that names what is close to `word`, or else everything there is."""
+    known = sorted(names)
+    close = difflib.get_close_matches(str(word), known, n=3, cutoff=0.6)
+    if close:
+        return f"Did you mean {' or '.join(map(repr, close))}?"
+    return f"Known: {', '.join(known) or 'none'}."

@@ -1,0 +1,126 @@
+"""What a block's settings may be, read from the signature of its function."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from nas.errors import NasError
+from nas.network.ops import ActivationName
+
+Scalar = str | int | float | bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class AtLeast:
+    """Lower bound of a number, the bound included."""
+
+    bound: float
+
+
+@dataclass(frozen=True, slots=True)
+class Below:
+    """Upper bound of a number, the bound excluded."""
+
+    bound: float
+
+
+@dataclass(frozen=True, slots=True)
+class Odd:
+    """Only odd numbers: a window with a centre, which keeps the map size with padding (k-1)/2."""
+
+
+# The kinds of settings that blocks share; a block's signature uses them as annotations.
+Count = Annotated[int, AtLeast(1)]
+Channels = Annotated[int, AtLeast(1)]
+OddKernel = Annotated[int, AtLeast(1), Odd()]
+Padding = Annotated[int, AtLeast(0)]
+Ratio = Annotated[float, AtLeast(0)]
+ExpandRatio = Annotated[float, AtLeast(1)]
+Rate = Annotated[float, AtLeast(0), Below(1)]
+ActivationKind = ActivationName | None
+
+# No dimension of a network is larger; a bound keeps a typing slip from asking for terabytes.
+_LARGEST = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting of a block: its type, its bounds and its default."""
+
+    name: str
+    kind: type
+    """int, float, bool or str."""
+    options: tuple[str, ...] = ()
+    """The words allowed, for a `str`."""
+    low: float = -math.inf
+    below: float = math.inf
+    odd: bool = False
+    optional: bool = False
+    """Whether null is a value."""
+    default: Any = inspect.Parameter.empty
+
+    @property
+    def required(self) -> bool:
+        return self.default is inspect.Parameter.empty
+
+    def rule(self) -> str:
+        """Say what this setting takes, e.g. `a whole number >= 1`."""
+        if self.options:
+            text = f"one of {', '.join(self.options)}"
+        else:
+            words = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
+            text = "an odd whole number" if self.odd else words[self.kind]
+            text += f" >= {self.low:g}" if self.low > -math.inf else ""
+            text += f" and < {self.below:g}" if self.below < math.inf else ""
+        return text + (" or null" if self.optional else "")
+
+    def check(self, value: object) -> Scalar:
+        """Return `value` in this setting's type; raises `NasError` with the rule and the value."""
+        if value is None and self.optional:
+            return None
+        if self.kind is float and type(value) is int:
+            value = float(value)
+        right_type = type(value) is self.kind
+        if right_type and isinstance(value, str) and value in self.options:
+            return value
+        if right_type and isinstance(value, bool):
+            return value
+        if right_type and isinstance(value, int | float) and self.low <= value < min(self.below, _LARGEST):
+            if not (self.odd and value % 2 == 0):
+                return value
+        raise NasError(f"{self.name} must be {self.rule()}, but got {value!r}")
+
+
+def settings_of(function: Callable[..., Any]) -> dict[str, Setting]:
+    """Read the keyword-only parameters of a block function as settings."""
+    hints = get_type_hints(function, include_extras=True)
+    return {
+        name: _setting(name, hints[name], parameter.default)
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+
+
+def _setting(name: str, hint: Any, default: object) -> Setting:
+    optional = False
+    if get_origin(hint) in (Union, UnionType):
+        members = [member for member in get_args(hint) if member is not NoneType]
+        optional = len(members) < len(get_args(hint))
+        assert len(members) == 1, f"{name}: a setting is of one type, or null"
+        hint = members[0]
+    low, below, odd = -math.inf, math.inf, False
+    if get_origin(hint) is Annotated:
+        hint, *bounds = get_args(hint)
+        for bound in bounds:
+            low = bound.bound if isinstance(bound, AtLeast) else low
+            below = bound.bound if isinstance(bound, Below) else below
+            odd = odd or isinstance(bound, Odd)
+    if get_origin(hint) is Literal:
+        return Setting(name, str, options=get_args(hint), optional=optional, default=default)
+    assert hint in (int, float, bool), f"{name}: settings are int, float, bool or Literal, not {hint!r}"
+    return Setting(name, hint, low=low, below=below, odd=odd, optional=optional, default=default)

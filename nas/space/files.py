@@ -1,0 +1,33 @@
+"""Finding space files: the ones that come with nas, by name, and the user's own, by path."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nas.errors import SpaceError, nearest
+from nas.resources import resource_dir
+
+
+def space_names() -> list[str]:
+    """Names of the spaces that come with nas, e.g. `mbconv` and `reference/resnet50`."""
+    root = resource_dir("search_spaces")
+    return sorted(path.relative_to(root).with_suffix("").as_posix() for path in root.rglob("*.yaml"))
+
+
+def find_space(name: str) -> Path:
+    """Return the file of a space given by name, or by path with a .yaml ending.
+
+    Raises:
+        SpaceError: no such file or name; the message lists near names.
+    """
+    if name.endswith((".yaml", ".yml")):
+        path = Path(name).expanduser()
+        if not path.is_file():
+            raise SpaceError(f"{path}: no such space file")
+        return path
+    names = space_names()
+    if name not in names:
+        raise SpaceError(
+            f"unknown space {name!r}. {nearest(name, names)} A space of your own is given as a path to its .yaml file."
+        )
+    return resource_dir("search_spaces") / f"{name}.yaml"

@@ -1,0 +1,185 @@
+"""Space files as data: YAML to plain values that remember their line, with includes and merges resolved."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from nas.errors import SpaceError
+
+# Far above any sensible space; they keep a "YAML bomb" of nested aliases from filling the memory.
+_MAX_BYTES = 2**20
+_MAX_VALUES = 200_000
+_MAX_DEPTH = 60
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1 as PyYAML reads it, but with `1e-3` as a number."""
+
+
+_Loader.yaml_implicit_resolvers = dict(yaml.SafeLoader.yaml_implicit_resolvers)
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+_SCALARS = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null")}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A value of a space file and where it stands."""
+
+    value: Any
+    """A scalar, a list of `Source`, or a dict from str to `Source`."""
+    file: str
+    line: int | None
+    """Counted from 1; None where the space was given as Python values."""
+
+    def error(self, message: str, path: str = "") -> SpaceError:
+        """Return an error that names the place."""
+        place = self.file if self.line is None else f"{self.file}:{self.line}"
+        return SpaceError(f"{place}: {path}: {message}" if path else f"{place}: {message}")
+
+    def plain(self) -> Any:
+        """Return the value without places."""
+        if isinstance(self.value, dict):
+            return {key: item.plain() for key, item in self.value.items()}
+        if isinstance(self.value, list):
+            return [item.plain() for item in self.value]
+        return self.value
+
+    def describe(self) -> str:
+        """Say what this is, for an error message."""
+        if isinstance(self.value, dict):
+            return f"a mapping with {', '.join(map(repr, self.value)) or 'no keys'}"
+        if isinstance(self.value, list):
+            return f"a list of {len(self.value)}"
+        return repr(self.value)
+
+
+def from_python(values: object, file: str = "<python>") -> Source:
+    """Wrap plain Python values (dicts, lists, scalars) that say what a space file says."""
+    return _wrap(values, file, 0)
+
+
+def _wrap(values: object, file: str, depth: int) -> Source:
+    here = Source(values, file, None)
+    if depth > _MAX_DEPTH:
+        raise here.error(f"nested deeper than {_MAX_DEPTH} levels")
+    if isinstance(values, Mapping):
+        for key in values:
+            if not isinstance(key, str):
+                raise here.error(f"keys must be words, but got {key!r}")
+        return Source({key: _wrap(item, file, depth + 1) for key, item in values.items()}, file, None)
+    if isinstance(values, list | tuple):
+        return Source([_wrap(item, file, depth + 1) for item in values], file, None)
+    if values is None or isinstance(values, str | int | float | bool):
+        return here
+    raise here.error(f"a space holds mappings, lists, words and numbers, but got a {type(values).__name__}")
+
+
+def read_file(path: Path) -> Source:
+    """Read a space file; nothing in it is imported or run.
+
+    Raises:
+        SpaceError: missing file, bad YAML, a duplicate key, a cyclic include, or a file that is too large.
+    """
+    return _Reader(path, (), count()).read()
+
+
+class _Reader:
+    """Reads one file; `trail` holds the files that include it, `values` counts over all of them."""
+
+    def __init__(self, path: Path, trail: tuple[Path, ...], values: Iterator[int]) -> None:
+        self.path, self.trail, self.values = path, trail, values
+
+    def error(self, message: str, line: int | None = None) -> SpaceError:
+        return Source(None, str(self.path), line).error(message)
+
+    def read(self) -> Source:
+        try:
+            data = self.path.read_bytes()
+            text = data.decode()
+        except FileNotFoundError:
+            raise self.error("no such file") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise self.error(f"cannot be read as text: {error}") from None
+        if len(data) > _MAX_BYTES:
+            raise self.error(f"a space file may have {_MAX_BYTES} bytes, but this one has {len(data)}")
+        try:
+            node = yaml.compose(text, Loader=_Loader)
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            raise self.error(f"bad YAML: {error.problem}", mark.line + 1 if mark else None) from None
+        except yaml.YAMLError as error:
+            raise self.error(f"bad YAML: {error}") from None
+        except RecursionError:
+            raise self.error(f"nested deeper than {_MAX_DEPTH} levels") from None
+        if node is None:
+            raise self.error("the file is empty")
+        return self.convert(node, 0)
+
+    def convert(self, node: yaml.Node, depth: int) -> Source:
+        """Turn a YAML node into values; an alias is expanded each time, so what it expands to is counted."""
+        line = node.start_mark.line + 1
+        if next(self.values) >= _MAX_VALUES:
+            raise self.error(f"more than {_MAX_VALUES} values after expanding aliases", line)
+        if depth > _MAX_DEPTH:
+            raise self.error(f"nested deeper than {_MAX_DEPTH} levels, or an alias inside itself", line)
+        if isinstance(node, yaml.MappingNode):
+            return self.mapping(node, line, depth)
+        if isinstance(node, yaml.SequenceNode):
+            return Source([self.convert(item, depth + 1) for item in node.value], str(self.path), line)
+        return Source(self.scalar(node, line), str(self.path), line)
+
+    def scalar(self, node: yaml.Node, line: int) -> object:
+        if node.tag not in _SCALARS:
+            raise self.error(f"tag {node.tag!r} is not allowed: a space holds words and numbers only", line)
+        try:
+            return yaml.constructor.SafeConstructor().construct_object(node)
+        except (ValueError, OverflowError, yaml.YAMLError) as error:
+            raise self.error(f"bad value {node.value!r}: {error}", line) from None
+
+    def mapping(self, node: yaml.MappingNode, line: int, depth: int) -> Source:
+        items: dict[str, Source] = {}
+        merged: dict[str, Source] = {}
+        for key_node, value_node in node.value:
+            key_line = key_node.start_mark.line + 1
+            value = self.convert(value_node, depth + 1)
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                if not isinstance(value.value, dict):
+                    raise self.error(f"<< merges a mapping, but got {value.describe()}", key_line)
+                merged |= value.value
+                continue
+            key = self.scalar(key_node, key_line)
+            if not isinstance(key, str):
+                raise self.error(f"keys must be words, but got {key!r}; quote it to make it one", key_line)
+            if key in items:
+                raise self.error(f"duplicate name {key!r}", key_line)
+            # A value on the lines below its key is reported at the key.
+            items[key] = Source(value.value, value.file, key_line) if value.file == str(self.path) else value
+        items = merged | items
+        if set(items) == {"include"}:
+            return self.include(items["include"])
+        return Source(items, str(self.path), line)
+
+    def include(self, name: Source) -> Source:
+        """Put the content of another file, named relative to this one, in place of `include: FILE`."""
+        if not isinstance(name.value, str) or not name.value.endswith((".yaml", ".yml")):
+            raise name.error(f"include takes the path of a .yaml file, but got {name.describe()}")
+        path = self.path.parent / name.value
+        trail = (*self.trail, self.path)
+        if path.resolve() in [file.resolve() for file in trail]:
+            chain = " -> ".join(file.name for file in (*trail, path))
+            raise name.error(f"cyclic include: {chain}")
+        if not path.is_file():
+            raise name.error(f"include: no such file: {path}")
+        if len(trail) > _MAX_DEPTH:
+            raise name.error(f"includes nested deeper than {_MAX_DEPTH} levels")
+        return _Reader(path, trail, self.values).read()

@@ -1,0 +1,1 @@
+"""Training: data sets, recipe, Lightning module, and the evaluator that the search calls."""

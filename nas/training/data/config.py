@@ -1,0 +1,54 @@
+"""Which data set, and how it is split and augmented. Never loads torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nas.errors import ConfigError, nearest
+
+DATA_SETS = ("digits", "fashion_mnist", "image_folder", "synthetic")
+AUGMENTATIONS = ("none", "shift", "shift_flip")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataConfig:
+    """Settings of a data set. What a data set does not use is ignored by it."""
+
+    name: str = "digits"
+    """One of `DATA_SETS`."""
+    root: str | None = None
+    """Folder with the files, for `fashion_mnist` and `image_folder`."""
+    split_seed: int = 0
+    """Seed of the split; kept apart from the search's seed, so that studies share their test split."""
+    val_fraction: float = 0.2
+    """Share of the training images held out for validation, where the data set has no validation split."""
+    test_fraction: float = 0.2
+    """Share of all images held out for the test, where the data set has no test split."""
+    augment: str = "none"
+    """One of `AUGMENTATIONS`: random shifts by up to an eighth of the size, and mirror images."""
+    resolution: int | None = None
+    """Size to which `image_folder` brings its images, and the size of `synthetic` ones; null keeps the images'."""
+    channels: int = 3
+    """1 for grey or 3 for colour, for `image_folder` and `synthetic`."""
+    num_classes: int = 10
+    """For `synthetic`."""
+    samples: int = 1000
+    """Number of images of `synthetic`."""
+    memory_mib: int = 4096
+    """An image folder up to this size is kept in memory; a larger one is read from disk batch by batch."""
+
+    def __post_init__(self) -> None:
+        if self.name not in DATA_SETS:
+            raise ConfigError(f"data.name: unknown data set {self.name!r}. {nearest(self.name, DATA_SETS)}")
+        if self.augment not in AUGMENTATIONS:
+            raise ConfigError(f"data.augment: unknown {self.augment!r}. {nearest(self.augment, AUGMENTATIONS)}")
+        for name in ("val_fraction", "test_fraction"):
+            if not 0 < getattr(self, name) < 1:
+                raise ConfigError(f"data.{name}: `0 < {name} < 1` must hold, but got {getattr(self, name)}")
+        if self.channels not in (1, 3):
+            raise ConfigError(f"data.channels must be 1 or 3, but got {self.channels}")
+        for name, low in (("num_classes", 2), ("samples", 10), ("memory_mib", 0)):
+            if getattr(self, name) < low:
+                raise ConfigError(f"data.{name} must be >= {low}, but got {getattr(self, name)}")
+        if self.resolution is not None and self.resolution < 1:
+            raise ConfigError(f"data.resolution must be >= 1, but got {self.resolution}")

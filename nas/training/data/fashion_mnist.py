@@ -1,0 +1,82 @@
+"""Fashion-MNIST from its four IDX files (Xiao et al. 2017); MNIST's files have the same form."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from math import prod
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from nas.errors import DataError
+from nas.training.data.config import DataConfig
+from nas.training.data.splits import ImageData, MemoryImages, image_data, split_indices
+
+CLASSES = (
+    "t-shirt/top",
+    "trouser",
+    "pullover",
+    "dress",
+    "coat",
+    "sandal",
+    "shirt",
+    "sneaker",
+    "bag",
+    "ankle boot",
+)
+
+_DEBIAN = Path("/usr/share/datasets/fashion-mnist")
+_HOW = (
+    "Get the four files train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, t10k-images-idx3-ubyte.gz and "
+    "t10k-labels-idx1-ubyte.gz: on Debian or Ubuntu `apt-get install dataset-fashion-mnist` (found without "
+    "data.root), elsewhere from the zalandoresearch/fashion-mnist repository; then give data.root=FOLDER."
+)
+
+
+def load_fashion_mnist(config: DataConfig) -> ImageData:
+    """60,000 training images, of which `val_fraction` is for validation, and 10,000 test images, 1x28x28.
+
+    Raises:
+        DataError: files missing or malformed; says how to get them.
+    """
+    root = Path(config.root).expanduser() if config.root else _DEBIAN
+    train = _read_pair(root, "train")
+    test = _read_pair(root, "t10k")
+    rest, val = split_indices(train.labels.numpy(), config.val_fraction, config.split_seed)
+    shape = tuple(train.pixels.shape[1:])
+    return image_data("fashion_mnist", CLASSES, shape, train.take(rest), train.take(val), test)
+
+
+def _read_pair(root: Path, prefix: str) -> MemoryImages:
+    pixels = _read_idx(_find(root, f"{prefix}-images-idx3-ubyte"), dims=3)
+    labels = _read_idx(_find(root, f"{prefix}-labels-idx1-ubyte"), dims=1)
+    if len(pixels) != len(labels) or (len(labels) and labels.max() >= len(CLASSES)):
+        raise DataError(f"data fashion_mnist: {root}: {prefix} images and labels do not belong together")
+    return MemoryImages(
+        torch.from_numpy(pixels.copy()).unsqueeze(1), torch.from_numpy(labels.astype(np.int64))
+    )
+
+
+def _find(root: Path, name: str) -> Path:
+    for path in (root / name, root / f"{name}.gz"):
+        if path.is_file():
+            return path
+    raise DataError(f"data fashion_mnist: no {name}[.gz] in {root}. {_HOW}")
+
+
+def _read_idx(path: Path, dims: int) -> NDArray[np.uint8]:
+    """Read an IDX file of unsigned bytes: magic 0 0 8 dims, big-endian sizes, then the bytes."""
+    try:
+        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"data fashion_mnist: {path} cannot be read: {error}") from None
+    header = 4 + 4 * dims
+    if len(data) < header or data[:4] != bytes((0, 0, 8, dims)):
+        raise DataError(f"data fashion_mnist: {path} is not an IDX file of bytes in {dims} dimensions")
+    shape = np.frombuffer(data, ">u4", dims, offset=4).astype(int).tolist()
+    if len(data) != header + prod(shape):
+        raise DataError(f"data fashion_mnist: {path} should hold {prod(shape)} bytes, has {len(data) - header}")
+    return np.frombuffer(data, np.uint8, offset=header).reshape(shape)

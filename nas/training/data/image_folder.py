@@ -1,0 +1,137 @@
+"""Images in folders, one folder a class."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from nas.errors import DataError
+from nas.training.data.config import DataConfig
+from nas.training.data.splits import ImageData, Images, MemoryImages, image_data, split_indices
+
+SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+_HOW = "Expected ROOT/train/CLASS/*.png (or .jpg, ...), and the same under val/ and test/ where you have them."
+
+
+@dataclass(frozen=True, eq=False)
+class FileImages:
+    """Images read from disk when they are asked for."""
+
+    files: tuple[Path, ...]
+    labels: Tensor
+    size: tuple[int, int]
+    channels: int
+
+    def read(self, indices: Tensor) -> Tensor:
+        # Decoding leaves Python's lock, so two threads read ahead of one another.
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            pixels = list(pool.map(self._read_one, indices.tolist()))
+        return torch.stack(pixels)
+
+    def _read_one(self, index: int) -> Tensor:
+        return read_image(self.files[index], self.size, self.channels)
+
+    def take(self, indices: torch.Tensor) -> FileImages:
+        """Return some of the images."""
+        files = tuple(self.files[i] for i in indices.tolist())
+        return FileImages(files, self.labels[indices], self.size, self.channels)
+
+
+def read_image(path: Path, size: tuple[int, int], channels: int) -> Tensor:
+    """Read an image as uint8 `(channels, height, width)`: scaled to cover `size`, then cut at the centre.
+
+    Raises:
+        DataError: not an image that can be read; names the file.
+    """
+    height, width = size
+    try:
+        with Image.open(path) as image:
+            picture = image.convert("RGB" if channels == 3 else "L")
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError) as error:
+        raise DataError(f"data image_folder: {path} cannot be read: {error}") from None
+    if picture.size != (width, height):
+        scale = max(width / picture.width, height / picture.height)
+        scaled = max(width, round(picture.width * scale)), max(height, round(picture.height * scale))
+        left, upper = (scaled[0] - width) // 2, (scaled[1] - height) // 2
+        picture = picture.resize(scaled, Image.Resampling.BILINEAR)
+        picture = picture.crop((left, upper, left + width, upper + height))
+    pixels = torch.from_numpy(np.array(picture, dtype=np.uint8))
+    return pixels.unsqueeze(0) if channels == 1 else pixels.permute(2, 0, 1).contiguous()
+
+
+def load_image_folder(config: DataConfig) -> ImageData:
+    """Images under `root/train`, `root/val` and `root/test`; a missing val or test split is taken from train.
+
+    Raises:
+        DataError: missing folders, classes that differ, images of several sizes without `data.resolution`.
+    """
+    if not config.root:
+        raise DataError(f"data image_folder: give data.root=FOLDER. {_HOW}")
+    root = Path(config.root).expanduser()
+    classes = _classes(root / "train")
+    size = (config.resolution, config.resolution) if config.resolution else _common_size(root / "train")
+
+    def find(split: str) -> FileImages | None:
+        folder = root / split
+        if split != "train" and not folder.is_dir():
+            return None
+        if _classes(folder) != classes:
+            raise DataError(f"data image_folder: {folder} has classes {_classes(folder)}, train has {classes}")
+        files = [(path, i) for i, name in enumerate(classes) for path in _images(folder / name)]
+        labels = torch.tensor([label for _, label in files], dtype=torch.int64)
+        return FileImages(tuple(path for path, _ in files), labels, size, config.channels)
+
+    train, val, test = find("train"), find("val"), find("test")
+    assert train is not None
+    if test is None:
+        train, test = _hold_out(train, config.test_fraction, config.split_seed)
+    if val is None:
+        train, val = _hold_out(train, config.val_fraction, config.split_seed + 1)
+    count = sum(len(split.files) for split in (train, val, test))
+    in_memory = count * config.channels * size[0] * size[1] <= config.memory_mib * 2**20
+    splits = [_in_memory(split) if in_memory else split for split in (train, val, test)]
+    return image_data("image_folder", classes, (config.channels, *size), *splits)
+
+
+def _classes(folder: Path) -> tuple[str, ...]:
+    if not folder.is_dir():
+        raise DataError(f"data image_folder: no folder {folder}. {_HOW}")
+    classes = tuple(sorted(path.name for path in folder.iterdir() if path.is_dir()))
+    if len(classes) < 2:
+        raise DataError(f"data image_folder: {folder} has {len(classes)} class folders, two are needed. {_HOW}")
+    return classes
+
+
+def _images(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+
+
+def _common_size(folder: Path) -> tuple[int, int]:
+    """Height and width that all images of a split share."""
+    sizes: dict[tuple[int, int], Path] = {}
+    for path in _images(folder):
+        try:
+            with Image.open(path) as image:
+                sizes.setdefault((image.height, image.width), path)
+        except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+            raise DataError(f"data image_folder: {path} cannot be read: {error}") from None
+        if len(sizes) > 1:
+            raise DataError(f"data image_folder: images have several sizes {list(sizes)}; give data.resolution=64")
+    if not sizes:
+        raise DataError(f"data image_folder: no images under {folder}. {_HOW}")
+    return next(iter(sizes))
+
+
+def _hold_out(images: FileImages, fraction: float, seed: int) -> tuple[FileImages, FileImages]:
+    rest, out = split_indices(images.labels.numpy(), fraction, seed)
+    return images.take(torch.from_numpy(rest)), images.take(torch.from_numpy(out))
+
+
+def _in_memory(images: FileImages) -> Images:
+    return MemoryImages(images.read(torch.arange(len(images.files))), images.labels)
