@@ -30,6 +30,9 @@ class Section:
     def __hash__(self) -> int:
         return self._hash
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Section, (self.blocks,)
+
 
 @dataclass(frozen=True)
 class Architecture:

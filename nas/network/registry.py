@@ -79,6 +79,10 @@ class Block:
     def __hash__(self) -> int:
         return self._hash
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Hashes of words differ between processes, so another process works out its own.
+        return Block, (self.kind, self.settings)
+
     @classmethod
     def of(cls, kind: object, settings: Mapping[str, object]) -> Block:
         """Check settings against the block and fill in its defaults.

@@ -6,8 +6,8 @@ from collections import Counter
 
 from torch import fx, nn
 
-from nas.build.init import initialise
-from nas.build.modules import FUNCTIONS, module_of
+from nas.pytorch.init import initialise
+from nas.pytorch.modules import FUNCTIONS, module_of
 from nas.network import ops
 from nas.network.architecture import Architecture
 from nas.network.graph import Graph

@@ -1,0 +1,59 @@
+"""Neural architecture search: spaces as data, limits before training, search, scaling, records.
+
+The names below are the public API. They are loaded when first used, so that `import nas` costs nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nas.pytorch import build as build
+    from nas.cost import Cost as Cost
+    from nas.cost import cost_of as cost_of
+    from nas.evaluation import Budget as Budget
+    from nas.evaluation import Evaluation as Evaluation
+    from nas.network import Architecture as Architecture
+    from nas.network import block as block
+    from nas.network import lower as lower
+    from nas.search.run import run_search as run_search
+    from nas.search.samplers import sampler as sampler
+    from nas.space import SearchSpace as SearchSpace
+    from nas.space import load_space as load_space
+    from nas.space import space_names as space_names
+
+# No dependency reports usage to its makers unless the user asks for it.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("DO_NOT_TRACK", "true")
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Architecture": "nas.network",
+    "Budget": "nas.evaluation",
+    "Cost": "nas.cost",
+    "Evaluation": "nas.evaluation",
+    "SearchSpace": "nas.space",
+    "block": "nas.network",
+    "build": "nas.pytorch",
+    "cost_of": "nas.cost",
+    "load_space": "nas.space",
+    "lower": "nas.network",
+    "run_search": "nas.search.run",
+    "sampler": "nas.search.samplers",
+    "space_names": "nas.space",
+}
+
+__all__ = [*_HOME, "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'nas' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

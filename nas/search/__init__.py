@@ -1,0 +1,1 @@
+"""The search loop: one driver asks, checks, records and tells; workers evaluate."""

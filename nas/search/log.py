@@ -1,0 +1,109 @@
+"""The run folder: what a study is, and every trial as a line that is on disk before the search goes on."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from pathlib import Path
+from typing import IO, Any
+
+from nas.errors import ConfigError
+from nas.search.trial import Trial
+
+STUDY_FORMAT = "nas.study/1"
+_TRIALS, _STUDY, _LOCK = "trials.jsonl", "study.json", "lock"
+
+
+class RunFolder:
+    """One study on disk. Only one process at a time may hold it open; others are refused."""
+
+    def __init__(self, path: Path, *, resume: bool = False) -> None:
+        """Open or make a run folder.
+
+        Raises:
+            ConfigError: resume without a study, a study where none should be, or a folder in use.
+        """
+        self.path = path
+        if resume and not (path / _STUDY).is_file():
+            raise ConfigError(f"resume: no study in {path} (it has no {_STUDY})")
+        if not resume and (path / _TRIALS).exists():
+            raise ConfigError(f"{path} holds a study already; continue it with resume={path}, or give another name")
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            self._lock: IO[str] = (path / _LOCK).open("w")
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be written: {error}") from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ConfigError(f"{path}: a search is running in this folder") from None
+        self._log: IO[bytes] | None = None
+
+    def write_study(self, values: dict[str, Any]) -> None:
+        """Write what the study is; done once, before its first trial."""
+        self.write_text(_STUDY, json.dumps(values, indent=2))
+
+    def write_text(self, name: str, text: str) -> Path:
+        """Write a small file whole or not at all."""
+        path = self.path / name
+        partial = path.with_name(f".{name}.partial")
+        with partial.open("w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+        return path
+
+    def read_trials(self) -> list[Trial]:
+        """Return the recorded trials, and cut off a last line that a crash left unfinished.
+
+        Raises:
+            ConfigError: a line inside the log cannot be read.
+        """
+        path = self.path / _TRIALS
+        if not path.exists():
+            return []
+        data = path.read_bytes()
+        whole = data[: data.rfind(b"\n") + 1]
+        if len(whole) < len(data):
+            with path.open("r+b") as file:
+                file.truncate(len(whole))
+        trials = []
+        for number, line in enumerate(whole.splitlines(), start=1):
+            try:
+                trials.append(Trial.from_dict(json.loads(line)))
+            except (ValueError, TypeError, KeyError) as error:
+                raise ConfigError(f"{path}:{number}: not a trial: {error}") from None
+        return trials
+
+    def append(self, trial: Trial, *, durable: bool) -> None:
+        """Add a trial. `durable` returns only when it is on the disk; without, it survives the death of this
+        process but not that of the machine (a rejected candidate is cheap to propose again).
+        """
+        if self._log is None:
+            self._log = (self.path / _TRIALS).open("ab")
+        self._log.write(json.dumps(trial.to_dict(), separators=(",", ":")).encode() + b"\n")
+        self._log.flush()
+        if durable:
+            os.fsync(self._log.fileno())
+
+    def close(self) -> None:
+        """Close the log and let others open the folder."""
+        if self._log is not None:
+            self._log.close()
+        self._lock.close()
+
+
+def read_study(path: Path) -> dict[str, Any]:
+    """Return what `write_study` wrote; raises `ConfigError` where there is none."""
+    file = path / _STUDY
+    try:
+        values = json.loads(file.read_text())
+    except FileNotFoundError:
+        raise ConfigError(f"resume: no study in {path} (it has no {_STUDY})") from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"resume: {file} cannot be read: {error}") from None
+    if not isinstance(values, dict) or values.get("format") != STUDY_FORMAT:
+        raise ConfigError(f"resume: {file} does not describe a study")
+    return values

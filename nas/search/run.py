@@ -1,0 +1,189 @@
+"""`run_search`: a search as one Python call."""
+
+from __future__ import annotations
+
+import math
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from optuna.samplers import BaseSampler
+
+from nas.cost import Constraint, constraints_from
+from nas.errors import ConfigError
+from nas.evaluation import Budget, Evaluator
+from nas.search.driver import Driver, Limits, Pool, Recorder
+from nas.search.log import STUDY_FORMAT, RunFolder, read_study
+from nas.search.samplers import sampler as make_sampler
+from nas.search.study import Study
+from nas.search.workers import Outcome, Task, WorkerPool, evaluate
+from nas.space import SearchSpace
+
+
+class _ThisProcess:
+    """Evaluates in the driver's own process: for evaluators that are quick, or that cannot be pickled."""
+
+    def __init__(self, evaluator: Evaluator, objective: str) -> None:
+        self._evaluator, self._objective = evaluator, objective
+        self._task: Task | None = None
+
+    @property
+    def free(self) -> int:
+        return 1 if self._task is None else 0
+
+    def submit(self, task: Task) -> None:
+        self._task = task
+
+    def wait(self, timeout: float | None) -> list[Outcome]:
+        assert self._task is not None
+        task, self._task = self._task, None
+        return [evaluate(self._evaluator, task, self._objective)]
+
+
+def run_search(
+    space: SearchSpace,
+    evaluator: Evaluator | Callable[..., Any],
+    *,
+    trials: int = 100,
+    sampler: str | BaseSampler = "default",
+    constraints: Mapping[str, object] | None = None,
+    seed: int = 0,
+    minutes: float | None = None,
+    objective: str = "val_accuracy",
+    direction: str = "maximize",
+    workers: int = 0,
+    budget: Budget | None = None,
+    max_rejections: int = 1000,
+    trial_minutes: float | None = None,
+    run_dir: str | Path | None = None,
+    resume: bool = False,
+    notes: Mapping[str, Any] | None = None,
+    recorders: Sequence[Recorder] = (),
+    pool: Pool | None = None,
+) -> Study:
+    """Search a space for the network with the best score.
+
+    Args:
+        space: what to search, made for the data at hand (`SearchSpace.for_data`).
+        evaluator: `(architecture, budget, seed) -> score`, a dict of scores, or an `Evaluation`.
+        trials: accepted candidates to evaluate; rejected ones and duplicates are not counted.
+        sampler: a name (`nas.search.samplers.sampler_names`), or an Optuna sampler.
+        constraints: `{metric: upper bound}` or `{metric: (lower, upper)}` of `nas.cost.METRICS`. No candidate over a
+            bound is ever built.
+        seed: the same seed gives the same trials, with 0 workers or 1.
+        minutes: start no evaluation after this time.
+        objective: the score searched for; a number that the evaluator returns has this name.
+        direction: `maximize` or `minimize`.
+        workers: processes that evaluate; 0 evaluates in this process. With 1 or more the evaluator is pickled and a
+            trial that kills its process ends only itself.
+        budget: given to the evaluator.
+        max_rejections: ends the search after so many proposals in a row that are rejected or duplicates.
+        trial_minutes: ends an evaluation that takes longer (with workers only).
+        run_dir: folder that takes the record; every finished trial is on disk before the search goes on.
+        resume: go on with the study in `run_dir`; everything that decides its trials must be as it was.
+        notes: what else is to be kept in the study's record, as plain values.
+        recorders: are told of every trial.
+        pool: evaluates in place of `evaluator` and `workers`; it stays open.
+
+    Returns:
+        The study. A trial that fails is recorded with its reason and does not end it.
+
+    Raises:
+        ConfigError: an argument does not hold. SpaceError: no network of the space takes its input.
+    """
+    _check(trials=trials, minutes=minutes, max_rejections=max_rejections, trial_minutes=trial_minutes)
+    if direction not in ("maximize", "minimize"):
+        raise ConfigError(f"search.direction must be maximize or minimize, but got {direction!r}")
+    limits = constraints_from(constraints or {})
+    make = sampler if isinstance(sampler, BaseSampler) else partial(make_sampler, sampler)
+    if callable(make):
+        make(0)  # an unknown name is an error now, not after the first trial
+    space = space.for_data(space.input_shape, space.num_classes)
+    folder = RunFolder(Path(run_dir), resume=resume) if run_dir is not None else None
+    own_pool = None
+    try:
+        study = Study(
+            name=folder.path.name if folder else space.name,
+            study_id=uuid.uuid4().hex,
+            space=space,
+            objective=objective,
+            direction=direction,
+            notes=dict(notes or {}),
+        )
+        if folder is not None:
+            _open(study, folder, resume, sampler=_name(sampler), constraints=limits, seed=seed)
+        if pool is None and workers > 0:
+            pool = own_pool = WorkerPool(
+                evaluator,
+                workers,
+                objective=objective,
+                log=folder.path / "workers.log" if folder else None,
+                trial_seconds=None if trial_minutes is None else 60 * trial_minutes,
+            )
+        driver = Driver(
+            study,
+            space,
+            pool or _ThisProcess(evaluator, objective),
+            sampler=make,
+            constraints=limits,
+            limits=Limits(trials=trials, minutes=minutes, max_rejections=max_rejections),
+            seed=seed,
+            budget=budget or Budget(),
+            folder=folder,
+            recorders=recorders,
+        )
+        return driver.run()
+    finally:
+        if own_pool is not None:
+            own_pool.close()
+        if folder is not None:
+            folder.close()
+
+
+def _name(sampler: str | BaseSampler) -> str:
+    return sampler if isinstance(sampler, str) else type(sampler).__name__
+
+
+def _open(
+    study: Study,
+    folder: RunFolder,
+    resume: bool,
+    *,
+    sampler: str,
+    constraints: Sequence[Constraint],
+    seed: int,
+) -> None:
+    """Write what a new study is, or read an earlier one back and make sure that it is the same."""
+    decisive: dict[str, Any] = {
+        "space": study.space.to_dict(),
+        "input_shape": list(study.space.input_shape),
+        "num_classes": study.space.num_classes,
+        "objective": study.objective,
+        "direction": study.direction,
+        "sampler": sampler,
+        "constraints": {c.metric: [_finite(c.low), _finite(c.high)] for c in constraints},
+        "seed": seed,
+    }
+    if not resume:
+        folder.write_study(
+            {"format": STUDY_FORMAT, "study_id": study.study_id, **decisive, "notes": study.notes}
+        )
+        return
+    earlier = read_study(folder.path)
+    for key, value in decisive.items():
+        if earlier.get(key) != value:
+            raise ConfigError(f"resume: {key} was {earlier.get(key)!r} in {folder.path}, but is now {value!r}")
+    study.study_id, study.notes = str(earlier["study_id"]), earlier["notes"]
+    study.trials = folder.read_trials()
+
+
+def _finite(bound: float) -> float | None:
+    return bound if math.isfinite(bound) else None
+
+
+def _check(**numbers: float | None) -> None:
+    for name, value in numbers.items():
+        if value is not None and not (math.isfinite(value) and value > 0):
+            raise ConfigError(f"search.{name} must be > 0, but got {value}")

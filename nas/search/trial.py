@@ -1,0 +1,76 @@
+"""What is known of one candidate, and its line in the trial log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from nas.cost import Cost, Violation
+from nas.space import Genotype
+
+
+class State(StrEnum):
+    """How a candidate ended."""
+
+    COMPLETED = "completed"
+    """Evaluated, with scores."""
+    FAILED = "failed"
+    """Accepted, but its evaluation gave no score; `reason` says why."""
+    REJECTED = "rejected"
+    """Over a limit or no valid network; never built."""
+    DUPLICATE = "duplicate"
+    """The same network as an earlier trial; answered from its record."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One candidate from proposal to end."""
+
+    number: int
+    """Counts all proposals from 0, the rejected ones too."""
+    state: State
+    genotype: Genotype
+    arch_id: str | None = None
+    """None where the genotype states no valid network."""
+    cost: Cost | None = None
+    scores: Mapping[str, float] = field(default_factory=dict)
+    history: tuple[Mapping[str, float], ...] = ()
+    """One row of metrics an epoch."""
+    reason: str = ""
+    """Why it was rejected, or failed."""
+    violations: tuple[Violation, ...] = ()
+    """All limits with their signed distance, where there are limits."""
+    duplicate_of: int | None = None
+    seed: int = 0
+    """Seed of its evaluation."""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """Where the time went; `evaluation` is all of it."""
+    finished: float = 0.0
+    """Seconds since 1970, UTC."""
+    elapsed: float = 0.0
+    """Seconds of search until it was finished, earlier sessions of a resumed study included."""
+
+    @property
+    def trained(self) -> bool:
+        """Whether it was accepted and evaluated: these are what `search.trials` counts."""
+        return self.state in (State.COMPLETED, State.FAILED)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Trial:
+        """Read what `to_dict` wrote."""
+        cost = values["cost"]
+        return cls(
+            **{
+                **values,
+                "state": State(values["state"]),
+                "cost": Cost(**cost) if cost else None,
+                "history": tuple(values["history"]),
+                "violations": tuple(Violation(**violation) for violation in values["violations"]),
+            }
+        )

@@ -1,0 +1,269 @@
+"""Evaluations in processes of their own, so that one that is killed or crashes ends only its own trial."""
+
+from __future__ import annotations
+
+import faulthandler
+import multiprocessing as mp
+import os
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from typing import Any
+
+from nas.errors import NasError, WorkerError
+from nas.evaluation import Budget, Evaluation, Evaluator
+from nas.network.architecture import Architecture
+
+# One thread a process, and threads that sleep while they wait: about twice the throughput of threads on small
+# networks. Set before torch is loaded.
+_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
+
+# A process may die at its start once or twice because the machine is short of memory; then something is wrong.
+_MAX_FAILED_STARTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One evaluation to be done."""
+
+    number: int
+    architecture: Architecture
+    budget: Budget
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an evaluation ended."""
+
+    number: int
+    evaluation: Evaluation | None
+    """None where it failed."""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A worker's first message: what its evaluator says of its data, or why it cannot work."""
+
+    description: Mapping[str, Any]
+    error: NasError | None = None
+
+
+def evaluate(evaluator: Evaluator, task: Task, objective: str) -> Outcome:
+    """Run an evaluator and turn whatever it does into an outcome."""
+    started = time.perf_counter()
+    try:
+        found = evaluator(task.architecture, task.budget, task.seed)
+        evaluation = _as_evaluation(found, objective, time.perf_counter() - started)
+    except Exception as error:  # whatever goes wrong in one trial must not end the study
+        traceback.print_exc()
+        return Outcome(task.number, None, f"{type(error).__name__}: {error}")
+    return Outcome(task.number, evaluation)
+
+
+def _as_evaluation(found: object, objective: str, seconds: float) -> Evaluation:
+    if isinstance(found, Mapping):
+        found = Evaluation({str(name): float(score) for name, score in found.items()})
+    elif not isinstance(found, Evaluation):
+        found = Evaluation({objective: float(found)})  # type: ignore[arg-type]  # float says what it cannot take
+    return Evaluation(found.scores, found.history, {"evaluation": seconds, **found.seconds})
+
+
+def _work(
+    connection: Connection, evaluator: Evaluator, objective: str, log: str | None, device: str | None
+) -> None:
+    """Body of a worker process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver, which then ends the workers
+    if log is not None:
+        file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(file, 1)
+        os.dup2(file, 2)
+    faulthandler.enable()
+    if device is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = device
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    try:
+        prepare = getattr(evaluator, "prepare", None)
+        ready = _Ready(prepare() if prepare else {})
+    except NasError as error:
+        ready = _Ready({}, error)
+    except Exception as error:  # reported by the driver as the reason why no worker starts
+        traceback.print_exc()
+        ready = _Ready({}, WorkerError(f"{type(error).__name__}: {error}"))
+    connection.send(ready)
+    while True:
+        try:
+            task = connection.recv()
+        except EOFError:
+            return
+        connection.send(evaluate(evaluator, task, objective))
+
+
+def _die_with_parent() -> None:
+    """End this process as soon as the driver is gone, also in the middle of a trial."""
+    parent = mp.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+@dataclass
+class _Worker:
+    process: SpawnProcess
+    connection: Connection
+    device: str | None
+    ready: bool = False
+    task: Task | None = None
+    deadline: float = field(default=float("inf"))
+
+
+class WorkerPool:
+    """Worker processes that evaluate one architecture at a time each; a dead one is replaced."""
+
+    def __init__(
+        self,
+        evaluator: Evaluator,
+        count: int,
+        *,
+        objective: str = "val_accuracy",
+        log: Path | None = None,
+        trial_seconds: float | None = None,
+        devices: int = 0,
+    ) -> None:
+        """Start `count` processes; does not wait for them.
+
+        Args:
+            evaluator: picklable; its `prepare()`, where it has one, is called once a process.
+            count: number of processes.
+            objective: name of the score, where the evaluator returns a number.
+            log: file that takes what workers print.
+            trial_seconds: an evaluation that takes longer is ended.
+            devices: number of CUDA devices that the workers share; 0 leaves the choice to the evaluator.
+        """
+        self._evaluator, self._objective = evaluator, objective
+        self._log = str(log) if log else None
+        self._trial_seconds = trial_seconds
+        self._failed_starts = 0
+        self._description: Mapping[str, Any] | None = None
+        self._workers = [self._start(str(i % devices) if devices else None) for i in range(count)]
+
+    def _start(self, device: str | None) -> _Worker:
+        context = mp.get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(
+            target=_work, args=(theirs, self._evaluator, self._objective, self._log, device), daemon=True
+        )
+        # The child reads its environment at start; ours is put back, since it is the user's process.
+        before = {name: os.environ.get(name) for name in _ENVIRONMENT}
+        os.environ.update(_ENVIRONMENT)
+        try:
+            process.start()
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
+        theirs.close()
+        return _Worker(process, ours, device)
+
+    @property
+    def free(self) -> int:
+        """Number of workers without a task."""
+        return sum(worker.task is None for worker in self._workers)
+
+    def describe(self) -> Mapping[str, Any]:
+        """Wait for the first worker and return what its evaluator's `prepare` returned.
+
+        Raises:
+            NasError: what `prepare` raised. WorkerError: the process died.
+        """
+        while self._description is None:
+            self.wait(None)
+        return self._description
+
+    def submit(self, task: Task) -> None:
+        """Give a task to a free worker."""
+        worker = next(worker for worker in self._workers if worker.task is None)
+        worker.task = task
+        worker.connection.send(task)
+        if worker.ready:
+            self._set_deadline(worker)
+
+    def _set_deadline(self, worker: _Worker) -> None:
+        if self._trial_seconds is not None:
+            worker.deadline = time.monotonic() + self._trial_seconds
+
+    def wait(self, timeout: float | None) -> list[Outcome]:
+        """Wait for workers and return the evaluations that ended; may return none.
+
+        Raises:
+            NasError: a worker could not start its work.
+        """
+        limit = min([w.deadline for w in self._workers] + [time.monotonic() + (timeout or float("inf"))])
+        seconds = max(0.0, limit - time.monotonic()) if limit < float("inf") else None
+        ready = set(wait([worker.connection for worker in self._workers], seconds))
+        outcomes = []
+        for index, worker in enumerate(self._workers):
+            outcome = None
+            if worker.connection in ready:
+                outcome = self._receive(index, worker)
+            elif time.monotonic() >= worker.deadline:
+                outcome = self._replace(index, worker, f"took longer than {self._trial_seconds:g} s")
+            if outcome is not None:
+                outcomes.append(outcome)
+        return outcomes
+
+    def _receive(self, index: int, worker: _Worker) -> Outcome | None:
+        try:
+            message = worker.connection.recv()
+        except (EOFError, OSError):
+            worker.process.join(timeout=10)
+            return self._replace(index, worker, f"its worker process {_end_of(worker.process)}")
+        if isinstance(message, _Ready):
+            if message.error is not None:
+                raise message.error
+            worker.ready, self._failed_starts = True, 0
+            self._description = message.description
+            if worker.task is not None:
+                self._set_deadline(worker)
+            return None
+        worker.task, worker.deadline = None, float("inf")
+        assert isinstance(message, Outcome)
+        return message
+
+    def _replace(self, index: int, worker: _Worker, reason: str) -> Outcome | None:
+        """Put a new process in the place of a dead or late one."""
+        worker.process.kill()
+        worker.connection.close()
+        self._failed_starts += not worker.ready
+        if not worker.ready and (self._description is None or self._failed_starts >= _MAX_FAILED_STARTS):
+            raise WorkerError(f"a worker process cannot start: {reason}; see {self._log or 'its messages'}")
+        self._workers[index] = self._start(worker.device)
+        return Outcome(worker.task.number, None, reason) if worker.task is not None else None
+
+    def close(self) -> None:
+        """End all workers at once, also in the middle of a trial."""
+        for worker in self._workers:
+            worker.process.kill()
+        for worker in self._workers:
+            worker.process.join(timeout=10)
+            worker.connection.close()
+
+
+def _end_of(process: SpawnProcess) -> str:
+    code = process.exitcode
+    if code is None:
+        return "stopped answering"
+    if code < 0:
+        name = signal.Signals(-code).name
+        hint = " (out of memory?)" if name == "SIGKILL" else ""
+        return f"was ended by {name}{hint}"
+    return f"ended with exit code {code}"

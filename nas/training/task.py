@@ -1,0 +1,166 @@
+"""The LightningModule that trains a classifier, and the LightningDataModule that feeds it."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nas.errors import TrainingError
+from nas.network.ops import Shape
+from nas.training.data.batches import Batches
+from nas.training.data.splits import ImageData
+from nas.training.recipe import Recipe
+
+# On an accelerator every look at the loss waits for the device, so it is looked at now and then only.
+_LOSS_CHECK_EVERY = 50
+
+Batch = tuple[Tensor, Tensor]
+
+
+class Classification(pl.LightningModule):
+    """Trains `network` by a recipe and keeps one row of metrics an epoch in `history`."""
+
+    def __init__(self, network: nn.Module, recipe: Recipe) -> None:
+        super().__init__()
+        self.network, self.recipe = network, recipe
+        self.history: list[dict[str, float]] = []
+        self.step_seconds = 0.0
+        """Time in training steps: forward, backward and optimiser."""
+        self._step_started = 0.0
+        self._train = self._val = _Tally()
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        output: Tensor = self.network(inputs)
+        return output
+
+    def on_train_epoch_start(self) -> None:
+        self._train = _Tally()
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        self._step_started = time.perf_counter()
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        inputs, labels = batch
+        logits = self(inputs)
+        loss = F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
+        if self.device.type == "cpu" or batch_idx % _LOSS_CHECK_EVERY == 0:
+            self._check(float(loss.detach()), f"epoch {self.current_epoch + 1}, step {batch_idx + 1}")
+        self._train.add(logits.detach(), labels, loss.detach())
+        return loss
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        self.step_seconds += time.perf_counter() - self._step_started
+
+    def on_validation_epoch_start(self) -> None:
+        self._val = _Tally()
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        inputs, labels = batch
+        logits = self(inputs)
+        self._val.add(logits, labels, F.cross_entropy(logits, labels))
+
+    def on_train_epoch_end(self) -> None:
+        # Lightning calls this after the epoch's validation.
+        row = {
+            "epoch": float(self.current_epoch + 1),
+            "train_loss": self._train.loss,
+            "train_accuracy": self._train.accuracy,
+            "val_loss": self._val.loss,
+            "val_accuracy": self._val.accuracy,
+        }
+        self._check(row["train_loss"] + row["val_loss"], f"the end of epoch {self.current_epoch + 1}")
+        self.history.append(row)
+
+    def _check(self, loss: float, where: str) -> None:
+        if not math.isfinite(loss):
+            raise TrainingError(f"the loss is {loss} at {where}; a lower train.lr or a longer warm-up may help")
+
+    def configure_optimizers(self) -> Any:
+        recipe = self.recipe
+        groups = _decay_groups(self.network, recipe.weight_decay)
+        optimizer: torch.optim.Optimizer
+        if recipe.optimizer == "adamw":
+            optimizer = torch.optim.AdamW(groups, lr=recipe.lr)
+        else:
+            optimizer = torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.momentum > 0)
+        total = max(1, int(self.trainer.estimated_stepping_batches))
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: lr_factor(step, total, recipe.warmup_fraction)
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def lr_factor(step: int, total: int, warmup_fraction: float) -> float:
+    """Share of the highest learning rate at a step: linear warm-up, then half a cosine down to 0.
+
+    Loshchilov & Hutter 2017, "SGDR", equation 5, without restarts; the warm-up as in Goyal et al. 2017.
+    """
+    warmup = round(total * warmup_fraction)
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    progress = (step - warmup) / max(1, total - warmup)
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+
+def _decay_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Weights (two dimensions or more) decay; biases and normalisation do not."""
+    parameters = list(network.parameters())
+    return [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+class _Tally:
+    """Sums of loss and hits, kept on the device until they are asked for."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._loss: Tensor | float = 0.0
+        self._hits: Tensor | float = 0.0
+
+    def add(self, logits: Tensor, labels: Tensor, loss: Tensor) -> None:
+        self.count += len(labels)
+        self._loss = self._loss + loss * len(labels)
+        self._hits = self._hits + (logits.argmax(1) == labels).sum()
+
+    @property
+    def loss(self) -> float:
+        return float(self._loss) / max(1, self.count)
+
+    @property
+    def accuracy(self) -> float:
+        return float(self._hits) / max(1, self.count)
+
+
+class ImageModule(pl.LightningDataModule):
+    """Feeds the splits of a data set at an architecture's input size."""
+
+    def __init__(
+        self, data: ImageData, recipe: Recipe, input_shape: Shape, *, augment: str = "none", seed: int = 0
+    ) -> None:
+        super().__init__()
+        self.data, self.recipe, self.shape, self.augment, self.seed = data, recipe, input_shape, augment, seed
+
+    def train_dataloader(self) -> Batches:
+        return Batches(
+            self.data.train,
+            self.data,
+            self.recipe.batch_size,
+            self.shape,
+            shuffle=True,
+            augment=self.augment,
+            seed=self.seed,
+        )
+
+    def val_dataloader(self) -> Batches:
+        return Batches(self.data.val, self.data, 4 * self.recipe.batch_size, self.shape)
+
+    def test_dataloader(self) -> Batches:
+        return Batches(self.data.test, self.data, 4 * self.recipe.batch_size, self.shape)
