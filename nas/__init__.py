@@ -10,7 +10,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nas.pytorch import build as build
     from nas.cost import Cost as Cost
     from nas.cost import cost_of as cost_of
     from nas.evaluation import Budget as Budget
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from nas.network import Architecture as Architecture
     from nas.network import block as block
     from nas.network import lower as lower
+    from nas.pytorch import build as build
     from nas.search.run import run_search as run_search
     from nas.search.samplers import sampler as sampler
     from nas.space import SearchSpace as SearchSpace

@@ -133,9 +133,7 @@ class GraphBuilder:
         dims = x.spatial_dims
         sizes = _each(kernel, dims)
         pads = tuple(dilation * (k - 1) // 2 for k in sizes) if padding is None else _each(padding, dims)
-        op = ops.Conv(
-            x.channels, out_channels, sizes, _each(stride, dims), pads, _each(dilation, dims), groups, bias
-        )
+        op = ops.Conv(x.channels, out_channels, sizes, _each(stride, dims), pads, _each(dilation, dims), groups, bias)
         return self.add(name, op, x)
 
     def norm(self, x: Value, name: str = "norm") -> Value:
@@ -149,9 +147,7 @@ class GraphBuilder:
     def max_pool(self, x: Value, kernel: int, stride: int, padding: int, name: str = "pool") -> Value:
         """Maximum over a sliding window, the same in every spatial dimension."""
         dims = x.spatial_dims
-        return self.add(
-            name, ops.MaxPool(_each(kernel, dims), _each(stride, dims), _each(padding, dims)), x
-        )
+        return self.add(name, ops.MaxPool(_each(kernel, dims), _each(stride, dims), _each(padding, dims)), x)
 
     def conv_norm_act(
         self,
@@ -168,9 +164,7 @@ class GraphBuilder:
     ) -> Value:
         """act(norm(conv(x))), the unit that most blocks are made of; the convolution has no bias."""
         with self.scope(name) if name else nullcontext():
-            x = self.conv(
-                x, out_channels, kernel, stride=stride, groups=groups, padding=padding, dilation=dilation
-            )
+            x = self.conv(x, out_channels, kernel, stride=stride, groups=groups, padding=padding, dilation=dilation)
             return self.activation(self.norm(x), activation)
 
 

@@ -6,12 +6,12 @@ from collections import Counter
 
 from torch import fx, nn
 
-from nas.pytorch.init import initialise
-from nas.pytorch.modules import FUNCTIONS, module_of
 from nas.network import ops
 from nas.network.architecture import Architecture
 from nas.network.graph import Graph
 from nas.network.lower import lower
+from nas.pytorch.init import initialise
+from nas.pytorch.modules import FUNCTIONS, module_of
 
 # Their backward pass does not need their own output, so an activation behind them may overwrite it.
 _OVERWRITABLE = (ops.BatchNorm, ops.Add, ops.Conv, ops.Linear)

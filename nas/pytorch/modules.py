@@ -7,7 +7,6 @@ from collections.abc import Callable
 from functools import singledispatch
 from typing import Any
 
-
 from torch import nn
 
 from nas.network import ops
@@ -90,5 +89,3 @@ def _(op: ops.Flatten, spatial_dims: int, inplace: bool) -> nn.Module:
 @module_of.register
 def _(op: ops.Dropout, spatial_dims: int, inplace: bool) -> nn.Module:
     return nn.Dropout(op.rate)
-
-

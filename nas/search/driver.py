@@ -182,9 +182,7 @@ class Driver:
         except NasError as error:
             self._close(replace(trial, reason=str(error)), handle)
             return
-        trial = replace(
-            trial, arch_id=architecture.arch_id, cost=cost, violations=check(cost, self.constraints)
-        )
+        trial = replace(trial, arch_id=architecture.arch_id, cost=cost, violations=check(cost, self.constraints))
         broken = [str(violation) for violation in trial.violations if violation.excess > 0]
         if broken:
             self._close(replace(trial, reason="; ".join(broken)), handle)
@@ -279,9 +277,7 @@ def _distribution(choice: Choice) -> BaseDistribution:
 
 def _answer_from(known: Trial, trial: Trial) -> Trial:
     """Return `trial` as a duplicate with the result of the trial that evaluated its network."""
-    return replace(
-        trial, state=State.DUPLICATE, scores=known.scores, reason=known.reason, duplicate_of=known.number
-    )
+    return replace(trial, state=State.DUPLICATE, scores=known.scores, reason=known.reason, duplicate_of=known.number)
 
 
 def _optuna_end(trial: Trial, objective: str) -> tuple[TrialState, float | None, dict[str, float]]:

@@ -44,7 +44,7 @@ class _ThisProcess:
 
 def run_search(
     space: SearchSpace,
-    evaluator: Evaluator | Callable[..., Any],
+    evaluator: Evaluator | Callable[..., Any] | None = None,
     *,
     trials: int = 100,
     sampler: str | BaseSampler = "default",
@@ -85,7 +85,7 @@ def run_search(
         resume: go on with the study in `run_dir`; everything that decides its trials must be as it was.
         notes: what else is to be kept in the study's record, as plain values.
         recorders: are told of every trial.
-        pool: evaluates in place of `evaluator` and `workers`; it stays open.
+        pool: running workers that evaluate, in place of `evaluator` and `workers`; it stays open.
 
     Returns:
         The study. A trial that fails is recorded with its reason and does not end it.
@@ -114,18 +114,22 @@ def run_search(
         )
         if folder is not None:
             _open(study, folder, resume, sampler=_name(sampler), constraints=limits, seed=seed)
-        if pool is None and workers > 0:
-            pool = own_pool = WorkerPool(
-                evaluator,
-                workers,
-                objective=objective,
-                log=folder.path / "workers.log" if folder else None,
-                trial_seconds=None if trial_minutes is None else 60 * trial_minutes,
-            )
+        if pool is None:
+            if evaluator is None:
+                raise ConfigError("run_search needs an evaluator")
+            pool = _ThisProcess(evaluator, objective)
+            if workers > 0:
+                pool = own_pool = WorkerPool(
+                    evaluator,
+                    workers,
+                    objective=objective,
+                    log=folder.path / "workers.log" if folder else None,
+                    trial_seconds=None if trial_minutes is None else 60 * trial_minutes,
+                )
         driver = Driver(
             study,
             space,
-            pool or _ThisProcess(evaluator, objective),
+            pool,
             sampler=make,
             constraints=limits,
             limits=Limits(trials=trials, minutes=minutes, max_rejections=max_rejections),
@@ -167,9 +171,7 @@ def _open(
         "seed": seed,
     }
     if not resume:
-        folder.write_study(
-            {"format": STUDY_FORMAT, "study_id": study.study_id, **decisive, "notes": study.notes}
-        )
+        folder.write_study({"format": STUDY_FORMAT, "study_id": study.study_id, **decisive, "notes": study.notes})
         return
     earlier = read_study(folder.path)
     for key, value in decisive.items():

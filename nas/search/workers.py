@@ -76,9 +76,7 @@ def _as_evaluation(found: object, objective: str, seconds: float) -> Evaluation:
     return Evaluation(found.scores, found.history, {"evaluation": seconds, **found.seconds})
 
 
-def _work(
-    connection: Connection, evaluator: Evaluator, objective: str, log: str | None, device: str | None
-) -> None:
+def _work(connection: Connection, evaluator: Evaluator, objective: str, log: str | None, device: str | None) -> None:
     """Body of a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver, which then ends the workers
     if log is not None:

@@ -120,9 +120,7 @@ def _entry(source: Source, path: str) -> Node:
     if "block" not in entry:
         raise source.error(f"needs 'block', the kind of block. It has {source.describe()}", path)
     kind, kinds, own = _kind(entry["block"], f"{path}.block")
-    settings = _settings(
-        {key: value for key, value in entry.items() if key not in ("block", "depth")}, path, "", kinds
-    )
+    settings = _settings({key: value for key, value in entry.items() if key not in ("block", "depth")}, path, "", kinds)
     for block in kinds:
         given = {key for key, _ in settings.items} | own[block.name]
         for name, setting in block.settings.items():
@@ -166,9 +164,7 @@ def _kind(source: Source, path: str) -> tuple[Node, list[BlockKind], dict[str, s
         block = _block(option, name, path)
         own = option.value if isinstance(option.value, dict) else {}
         if isinstance(options.value, dict) and option.value not in (None, own):
-            raise option.error(
-                f"the settings of {name!r} are a mapping, but got {option.describe()}", f"{path}.{name}"
-            )
+            raise option.error(f"the settings of {name!r} are a mapping, but got {option.describe()}", f"{path}.{name}")
         nodes.append(Kind(name, _settings(own, f"{path}.{name}", f"block.{name}", [block])))
         kinds.append(block)
     _distinct(options, [name for name, _ in items], path)
@@ -209,9 +205,7 @@ def _settings(items: Mapping[str, Source], path: str, prefix: str, kinds: list[B
     return Record(tuple(nodes))
 
 
-def _value(
-    source: Source, path: str, name: str, check: Callable[[object], Scalar], *, per_copy: bool
-) -> Node:
+def _value(source: Source, path: str, name: str, check: Callable[[object], Scalar], *, per_copy: bool) -> Node:
     """A scalar, or a choice of scalars: `choose: [...]` or `range: [low, high]`."""
     if not isinstance(source.value, dict):
         if isinstance(source.value, list):

@@ -109,9 +109,7 @@ class SearchSpace:
         """Read a space from values with places; raises `SpaceError`."""
         layout = parse(source, name)
         size = layout.assumed["resolution"]
-        return cls(
-            layout, source, (layout.assumed["channels"], size, size), layout.assumed["num_classes"]
-        )
+        return cls(layout, source, (layout.assumed["channels"], size, size), layout.assumed["num_classes"])
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], name: str = "space") -> SearchSpace:

@@ -36,8 +36,7 @@ class TrainingEvaluator:
         Raises:
             DataError: the data set cannot be loaded.
         """
-        import nas.training.task
-        from nas.training.data import load_data
+        from nas.training.data.load import load_data
 
         return load_data(self.data).record()
 
@@ -52,9 +51,9 @@ class TrainingEvaluator:
         import pytorch_lightning as pl
         import torch
 
-        from nas.pytorch import build
         from nas.errors import DataError
-        from nas.training.data import load_data
+        from nas.pytorch import build
+        from nas.training.data.load import load_data
         from nas.training.task import Classification, ImageModule
 
         logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
@@ -69,9 +68,7 @@ class TrainingEvaluator:
         pl.seed_everything(seed, verbose=False)
         network = build(architecture, zero_init_last=self.recipe.zero_init_last)
         task = Classification(network.to(memory_format=torch.channels_last), self.recipe)
-        module = ImageModule(
-            data, self.recipe, architecture.input_shape, augment=self.data.augment, seed=seed
-        )
+        module = ImageModule(data, self.recipe, architecture.input_shape, augment=self.data.augment, seed=seed)
         self._trainer(budget.epochs or self.recipe.epochs).fit(task, datamodule=module)
         last = task.history[-1]
         return Evaluation(

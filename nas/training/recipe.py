@@ -40,7 +40,9 @@ class Recipe:
     def __post_init__(self) -> None:
         for name, known in (("optimizer", OPTIMIZERS), ("precision", PRECISIONS)):
             if getattr(self, name) not in known:
-                raise ConfigError(f"train.{name}: unknown {getattr(self, name)!r}. {nearest(getattr(self, name), known)}")
+                raise ConfigError(
+                    f"train.{name}: unknown {getattr(self, name)!r}. {nearest(getattr(self, name), known)}"
+                )
         for name, low in (("epochs", 1), ("batch_size", 2), ("weight_decay", 0)):
             if not getattr(self, name) >= low:
                 raise ConfigError(f"train.{name} must be >= {low}, but got {getattr(self, name)}")

@@ -42,9 +42,7 @@ def mbconv(
     y = x
     if hidden != x.channels:
         y = g.conv_norm_act(y, hidden, activation=activation, name="expand")
-    y = g.conv_norm_act(
-        y, hidden, kernel, stride=stride, groups=hidden, activation=activation, name="depthwise"
-    )
+    y = g.conv_norm_act(y, hidden, kernel, stride=stride, groups=hidden, activation=activation, name="depthwise")
     y = _squeeze(g, y, x, se_ratio, activation)
     y = g.conv_norm_act(y, out_channels, name="project")
     return _with_shortcut(g, y, x, stride)

@@ -55,9 +55,7 @@ def _read_pair(root: Path, prefix: str) -> MemoryImages:
     labels = _read_idx(_find(root, f"{prefix}-labels-idx1-ubyte"), dims=1)
     if len(pixels) != len(labels) or (len(labels) and labels.max() >= len(CLASSES)):
         raise DataError(f"data fashion_mnist: {root}: {prefix} images and labels do not belong together")
-    return MemoryImages(
-        torch.from_numpy(pixels.copy()).unsqueeze(1), torch.from_numpy(labels.astype(np.int64))
-    )
+    return MemoryImages(torch.from_numpy(pixels.copy()).unsqueeze(1), torch.from_numpy(labels.astype(np.int64)))
 
 
 def _find(root: Path, name: str) -> Path:

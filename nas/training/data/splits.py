@@ -104,9 +104,7 @@ def image_data(
         probe = torch.linspace(0, len(split.labels) - 1, steps=min(32, len(split.labels))).long()
         digest.update(split.read(probe).contiguous().numpy().tobytes())
     mean, std = _statistics(train)
-    return ImageData(
-        name, classes, input_shape, train, val, test, mean, std, digest.hexdigest()[:16]
-    )
+    return ImageData(name, classes, input_shape, train, val, test, mean, std, digest.hexdigest()[:16])
 
 
 def _statistics(images: Images, sample: int = 10_000) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -1,0 +1,1 @@
+"""Records that people browse: MLflow runs of studies and trials."""

@@ -1,0 +1,264 @@
+"""Writes a study to MLflow: one parent run, one child run a trial. Repeating a write makes no second run."""
+
+from __future__ import annotations
+
+import json
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nas.records.view import EXPERIMENT_TAGS, study_url
+from nas.search.study import Study
+from nas.search.trial import State, Trial
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+_STUDY_TAG, _TRIAL_TAG = "nas.study_id", "nas.trial"
+_RUN_STATUS = {State.COMPLETED: "FINISHED", State.DUPLICATE: "FINISHED", State.FAILED: "FAILED"}
+_MAX_PARAM = 500
+_MAX_BATCH = 900
+
+
+class MlflowTracker:
+    """A recorder that writes from a thread of its own, so that neither driver nor workers wait for it.
+
+    Rejected candidates get no run each: the parent run counts them, and the run folder's log holds them.
+    """
+
+    def __init__(self, root: Path) -> None:
+        """Start loading MLflow in the background.
+
+        Args:
+            root: folder of `mlflow.db` and of the artifacts.
+        """
+        self.uri = f"sqlite:///{(root / 'mlflow.db').resolve()}"
+        self.seconds = 0.0
+        """Time spent writing, after MLflow was loaded."""
+        self.error: Exception | None = None
+        """The first thing that went wrong; the search goes on without records then."""
+        self.url_path = ""
+        """Path and query of the page that shows the study, behind the address of the server."""
+        self._artifacts = (root / "artifacts").resolve().as_uri()
+        self._client: MlflowClient | None = None
+        self._study_run = ""
+        self._experiment = ""
+        self._known: dict[int, Run] = {}
+        self._best: float | None = None
+        self._jobs: queue.Queue[Callable[[], None] | None] = queue.Queue()
+        self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
+        self._thread.start()
+
+    # What the driver calls; each only queues the work.
+
+    def begin(self, study: Study) -> None:
+        trials = list(study.trials)
+        self._jobs.put(lambda: self._begin(study, trials))
+
+    def proposed(self, study: Study, running: int) -> None:
+        """Nothing is written before a trial ends."""
+
+    def ended(self, study: Study, trial: Trial) -> None:
+        if trial.state is not State.REJECTED:
+            self._jobs.put(lambda: self._trial(study, trial))
+
+    def end(self, study: Study) -> None:
+        counts, rejections, best = study.counts(), study.rejections(), study.best(1)
+        interrupted = study.stop_reason == "interrupted"
+        self._jobs.put(lambda: self._end(study, counts, rejections, best, interrupted))
+        self.close()
+
+    def close(self) -> None:
+        """Wait until everything is written."""
+        self._jobs.put(None)
+        self._thread.join()
+
+    # What the thread does.
+
+    def _work(self) -> None:
+        try:
+            from mlflow import MlflowClient
+
+            # MLflow sets its own level when it is loaded; what it says of its tables is of no use here.
+            for name in ("mlflow", "alembic"):
+                logging.getLogger(name).setLevel(logging.ERROR)
+            self._client = MlflowClient(tracking_uri=self.uri)
+        except Exception as error:  # records are of less worth than the search
+            self.error = error
+        while (job := self._jobs.get()) is not None:
+            started = time.perf_counter()
+            try:
+                if self.error is None:
+                    job()
+            except Exception as error:  # as above; a resumed search writes what is missing
+                self.error = error
+            self.seconds += time.perf_counter() - started
+
+    @property
+    def client(self) -> MlflowClient:
+        assert self._client is not None
+        return self._client
+
+    def _begin(self, study: Study, trials: list[Trial]) -> None:
+        self._experiment = self._experiment_id(study.space.name)
+        parent = self._find(f"tags.`{_STUDY_TAG}` = '{study.study_id}' AND tags.`{_TRIAL_TAG}` = 'study'")
+        if parent:
+            self._study_run = parent[0].info.run_id
+            self.client.update_run(self._study_run, status="RUNNING")
+        else:
+            self._study_run = self._create_study(study)
+        children = self._find(f"tags.`{_STUDY_TAG}` = '{study.study_id}' AND tags.`{_TRIAL_TAG}` != 'study'")
+        self._known = {int(run.data.tags[_TRIAL_TAG]): run for run in children}
+        self.url_path = study_url(self.client, self._experiment, self._study_run, study)
+        for trial in trials:
+            if trial.state is not State.REJECTED:
+                self._trial(study, trial)
+
+    def _experiment_id(self, name: str) -> str:
+        known = self.client.get_experiment_by_name(name)
+        if known is not None:
+            return str(known.experiment_id)
+        return str(self.client.create_experiment(name, self._artifacts, tags=EXPERIMENT_TAGS))
+
+    def _find(self, condition: str) -> list[Run]:
+        runs: list[Run] = []
+        token: str | None = None
+        while True:
+            page = self.client.search_runs(
+                [self._experiment], condition, max_results=1000, page_token=token, order_by=["attributes.start_time"]
+            )
+            runs += page
+            token = page.token
+            if not token:
+                return runs
+
+    def _create_study(self, study: Study) -> str:
+        tags = {_STUDY_TAG: study.study_id, _TRIAL_TAG: "study", "state": "study"}
+        run = self.client.create_run(self._experiment, tags=tags, run_name=study.name)
+        run_id = str(run.info.run_id)
+        settings = {
+            "space": study.space.name,
+            "objective": study.objective,
+            "direction": study.direction,
+            "genotypes": study.space.size(),
+            **_flat(study.notes.get("config", {})),
+        }
+        self._log(run_id, params=settings)
+        self.client.log_dict(run_id, study.notes, "study.json")
+        self.client.log_dict(run_id, study.space.to_dict(), "space.json")
+        return run_id
+
+    def _trial(self, study: Study, trial: Trial) -> None:
+        """Write one trial; one that is written already is left, one that was cut off is completed."""
+        finished = int(trial.finished * 1000)
+        run = self._known.get(trial.number)
+        if run is not None and run.info.status != "RUNNING":
+            return
+        if run is None:
+            started = finished - int(1000 * trial.seconds.get("evaluation", 0))
+            run = self.client.create_run(
+                self._experiment,
+                start_time=started,
+                tags=_trial_tags(study, trial, self._study_run),
+                run_name=f"trial {trial.number:04d}",
+            )
+        run_id = str(run.info.run_id)
+        params = {**trial.genotype, "arch_id": trial.arch_id, "seed": trial.seed}
+        self._log(run_id, params=params, metrics=_metrics(trial), history=trial.history, timestamp=finished)
+        self.client.set_terminated(run_id, status=_RUN_STATUS[trial.state], end_time=finished)
+        score = trial.scores.get(study.objective)
+        if trial.state is State.COMPLETED and score is not None and self._better(study, score):
+            self._best = score
+            self.client.log_metric(
+                self._study_run, f"best_{study.objective}", score, timestamp=finished, step=trial.number
+            )
+
+    def _better(self, study: Study, score: float) -> bool:
+        if self._best is None:
+            return True
+        return score > self._best if study.direction == "maximize" else score < self._best
+
+    def _end(
+        self,
+        study: Study,
+        counts: Mapping[str, int],
+        rejections: Mapping[str, int],
+        best: list[Trial],
+        interrupted: bool,
+    ) -> None:
+        metrics = {f"trials_{state}": float(count) for state, count in counts.items()}
+        metrics |= {f"rejected_by_{metric.replace(' ', '_')}": float(n) for metric, n in rejections.items()}
+        self._log(self._study_run, metrics=metrics, timestamp=int(time.time() * 1000))
+        if best:
+            architecture = study.space.decode(best[0].genotype)
+            self.client.log_dict(self._study_run, architecture.to_dict(), "best_architecture.json")
+            self.client.set_tag(self._study_run, "best_trial", str(best[0].number))
+        self.client.set_tag(self._study_run, "stop_reason", study.stop_reason)
+        self.client.set_terminated(self._study_run, status="KILLED" if interrupted else "FINISHED")
+
+    def _log(
+        self,
+        run_id: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        metrics: Mapping[str, float] | None = None,
+        history: tuple[Mapping[str, float], ...] = (),
+        timestamp: int = 0,
+    ) -> None:
+        """Write many values in few calls: a call costs about as much as fifty values."""
+        from mlflow.entities import Metric, Param
+
+        rows = [Metric(key, value, timestamp, 0) for key, value in (metrics or {}).items()]
+        rows += [
+            Metric(f"epoch/{key}", value, timestamp, int(row["epoch"]))
+            for row in history
+            for key, value in row.items()
+            if key != "epoch"
+        ]
+        texts = [Param(key, _text(value)) for key, value in (params or {}).items()]
+        # MLflow takes 1,000 values a call, of which 100 params.
+        for start in range(0, max(len(rows), 1), _MAX_BATCH):
+            self.client.log_batch(run_id, metrics=rows[start : start + _MAX_BATCH])
+        for start in range(0, len(texts), 100):
+            self.client.log_batch(run_id, params=texts[start : start + 100])
+
+
+def _trial_tags(study: Study, trial: Trial, parent: str) -> dict[str, str]:
+    tags = {
+        "mlflow.parentRunId": parent,
+        _STUDY_TAG: study.study_id,
+        _TRIAL_TAG: str(trial.number),
+        "state": trial.state.value,
+        "study": study.name,
+    }
+    if trial.reason:
+        tags["reason"] = trial.reason[:5000]
+    if trial.duplicate_of is not None:
+        tags["duplicate_of"] = str(trial.duplicate_of)
+    return tags
+
+
+def _metrics(trial: Trial) -> dict[str, float]:
+    metrics = {name: float(score) for name, score in trial.scores.items()}
+    if trial.cost is not None:
+        metrics |= {name: float(value) for name, value in trial.cost.to_dict().items()}
+    return metrics | {f"seconds/{name}": value for name, value in trial.seconds.items()}
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return `{"train.epochs": 10}` for `{"train": {"epochs": 10}}`."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        path = f"{prefix}{key}"
+        found |= _flat(value, f"{path}.") if isinstance(value, Mapping) else {path: value}
+    return found
+
+
+def _text(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text[:_MAX_PARAM]

@@ -1,0 +1,232 @@
+"""The search command: from settings to a finished study with its records and its report."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from nas.cost import constraints_from
+from nas.errors import ConfigError, NasError
+from nas.records.tracker import MlflowTracker
+from nas.search.config import Config, resumed_values, worker_count
+from nas.search.driver import Limits, Recorder
+from nas.search.log import read_study
+from nas.search.progress import Progress, print_best, time_summary
+from nas.search.run import run_search
+from nas.search.samplers import sampler
+from nas.search.study import Study
+from nas.search.workers import WorkerPool
+from nas.space import SearchSpace, load_space
+from nas.training.evaluator import TrainingEvaluator
+
+_PACKAGES = ("torch", "pytorch-lightning", "optuna", "mlflow", "numpy")
+_INTERRUPTED = 130
+
+
+def search(values: Mapping[str, Any], overrides: Sequence[str]) -> int:
+    """Run one search.
+
+    Args:
+        values: all settings, as plain values.
+        overrides: those that the user typed; a resumed search takes only these.
+
+    Returns:
+        The exit code. 0: something was evaluated. 1: nothing could be. 2: what the user gave does not hold, and a
+        message says what. 130: interrupted.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    console = Console(soft_wrap=True)
+    try:
+        return _search(_read(values, overrides), console)
+    except NasError as error:
+        print(f"nas.search: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("nas.search: interrupted before the first trial", file=sys.stderr)
+        return _INTERRUPTED
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A search that is ready to start."""
+
+    config: Config
+    values: Mapping[str, Any]
+    space: SearchSpace
+    folder: Path
+    resume: bool
+
+
+def _read(values: Mapping[str, Any], overrides: Sequence[str]) -> _Job:
+    """Check everything that can be checked before anything heavy is loaded."""
+    folder = Path(values["resume"]) if values.get("resume") else None
+    if folder is not None:
+        saved = read_study(folder)
+        values = resumed_values(saved["notes"]["config"], values, overrides)
+        config = Config.from_values(values)
+        space = SearchSpace.from_dict(saved["space"])
+    else:
+        config = Config.from_values(values)
+        space = load_space(config.space or "")
+    constraints_from(config.constraints)
+    sampler(config.sampler.name)
+    if folder is not None:
+        return _Job(config, values, space, folder, resume=True)
+    return _Job(config, values, space, _new_folder(config, space), resume=False)
+
+
+def _new_folder(config: Config, space: SearchSpace) -> Path:
+    root = Path(config.records.dir)
+    if config.name is not None:
+        return root / config.name
+    stem = f"{space.name}-{config.data.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    names = [stem, *(f"{stem}-{i}" for i in range(2, 1000))]
+    return next(root / name for name in names if not (root / name).exists())
+
+
+def _search(job: _Job, console: Console) -> int:
+    started = time.monotonic()
+    workers, gpus = worker_count(job.config)
+    console.print(
+        f"Search space {job.space.name}: {job.space.size():,} genotypes. Data {job.config.data.name}, "
+        f"{max(1, workers)} worker(s), run folder {job.folder}",
+        highlight=False,
+    )
+    with ExitStack() as stack:
+        _make_folder(job, stack)
+        # The workers load torch and the data while this process loads MLflow and Optuna.
+        pool = WorkerPool(
+            TrainingEvaluator(job.config.data, job.config.train, job.config.accelerator),
+            max(1, workers),
+            objective=job.config.search.objective,
+            log=job.folder / "workers.log",
+            trial_seconds=_seconds(job.config.search.trial_minutes),
+            devices=gpus,
+        )
+        stack.callback(pool.close)
+        tracker = _tracker(job.config, stack)
+        data = pool.describe()
+        space = job.space.for_data(tuple(data["input_shape"]), data["num_classes"])
+        study = _run(job, space, pool, data, console, tracker)
+    _report(job, study, tracker, console)
+    console.print(time_summary(study.trials, time.monotonic() - started, max(1, workers)), highlight=False)
+    if study.stop_reason == "interrupted":
+        return _INTERRUPTED
+    return 0 if study.best(1) else 1
+
+
+def _seconds(minutes: float | None) -> float | None:
+    return None if minutes is None else 60 * minutes
+
+
+def _make_folder(job: _Job, stack: ExitStack) -> None:
+    """Make the run folder; one in which no study was begun is removed again."""
+    if job.resume:
+        return
+    try:
+        job.folder.mkdir(parents=True)
+    except FileExistsError:
+        raise ConfigError(
+            f"{job.folder} is there already; continue it with resume={job.folder}, or give another name"
+        ) from None
+    except OSError as error:
+        raise ConfigError(f"the run folder {job.folder} cannot be made: {error}") from None
+
+    def remove_if_unused() -> None:
+        if not (job.folder / "study.json").exists():
+            for file in job.folder.iterdir():
+                file.unlink()
+            job.folder.rmdir()
+
+    stack.callback(remove_if_unused)
+
+
+def _tracker(config: Config, stack: ExitStack) -> MlflowTracker | None:
+    if not config.records.mlflow:
+        return None
+    tracker = MlflowTracker(Path(config.records.dir))
+    stack.callback(tracker.close)
+    return tracker
+
+
+def _run(
+    job: _Job,
+    space: SearchSpace,
+    pool: WorkerPool,
+    data: Mapping[str, Any],
+    console: Console,
+    tracker: MlflowTracker | None,
+) -> Study:
+    settings = job.config.search
+    limits = Limits(trials=settings.trials, minutes=settings.minutes, max_rejections=settings.max_rejections)
+    recorders: list[Recorder] = [Progress(console, limits)]
+    if tracker is not None:
+        recorders.append(tracker)
+    return run_search(
+        space,
+        pool=pool,
+        trials=settings.trials,
+        sampler=job.config.sampler.name,
+        constraints=job.config.constraints,
+        seed=job.config.seed,
+        minutes=settings.minutes,
+        objective=settings.objective,
+        direction=settings.direction,
+        max_rejections=settings.max_rejections,
+        trial_minutes=settings.trial_minutes,
+        run_dir=job.folder,
+        resume=job.resume,
+        notes={"config": job.values, "data": data, "versions": _versions()},
+        recorders=recorders,
+    )
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        found[name] = importlib.metadata.version(name)
+    return found
+
+
+def _report(job: _Job, study: Study, tracker: MlflowTracker | None, console: Console) -> None:
+    """Say how the search ended, what is best, and where the records are."""
+    counts = ", ".join(f"{count} {state}" for state, count in study.counts().items())
+    console.print(f"\nEnded: {study.stop_reason}. {counts}.", highlight=False)
+    rejections = study.rejections()
+    if rejections:
+        console.print("Rejected by: " + ", ".join(f"{k} {v}" for k, v in rejections.items()), highlight=False)
+    print_best(console, study)
+    best = study.best(1)
+    if best:
+        architecture = study.space.decode(best[0].genotype)
+        path = job.folder / "best_architecture.json"
+        path.write_text(architecture.to_json(indent=1) + "\n")
+        console.print(f"Best architecture: {path}", highlight=False)
+    console.print(f"Run folder: {job.folder}", highlight=False)
+    if study.stop_reason != f"{job.config.search.trials} trials done":
+        console.print(f"Go on with: python -m nas.search resume={shlex.quote(str(job.folder))}", highlight=False)
+    if tracker is not None and tracker.error is not None:
+        console.print(
+            f"MLflow was not written: {type(tracker.error).__name__}: {tracker.error}\n"
+            f"The record in {job.folder} is whole; resume={job.folder} writes what is missing.",
+            highlight=False,
+        )
+    elif tracker is not None:
+        console.print(
+            f"Browse: mlflow ui --backend-store-uri {shlex.quote(tracker.uri)} --port 5000\n"
+            f"  then open http://127.0.0.1:5000{tracker.url_path}",
+            highlight=False,
+        )
+        console.print(f"MLflow records took {tracker.seconds:.1f} s beside the search.", highlight=False)

@@ -1,0 +1,138 @@
+"""The settings of `python -m nas.search` as frozen dataclasses. Never loads torch."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from nas.errors import ConfigError
+from nas.settings import settings_from
+from nas.space import space_names
+from nas.training.data.config import DataConfig
+from nas.training.recipe import Recipe
+
+_ACCELERATORS = ("auto", "cpu", "gpu")
+
+# What may change when a study is resumed: how long and where it runs, not what it is.
+_RESUMABLE = (
+    "resume",
+    "workers",
+    "accelerator",
+    "search.trials",
+    "search.minutes",
+    "search.max_rejections",
+    "search.trial_minutes",
+    "records.mlflow",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchSettings:
+    """When the search ends, and what it looks for."""
+
+    trials: int = 12
+    minutes: float | None = None
+    objective: str = "val_accuracy"
+    direction: str = "maximize"
+    max_rejections: int = 1000
+    trial_minutes: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplerSettings:
+    """What proposes candidates."""
+
+    name: str = "default"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordSettings:
+    """Where records go."""
+
+    dir: str = "runs"
+    mlflow: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """All settings of one search. `conf/search.yaml` says what each means."""
+
+    space: str | None = None
+    seed: int = 0
+    workers: int | str = "auto"
+    accelerator: str = "auto"
+    name: str | None = None
+    resume: str | None = None
+    search: SearchSettings = field(default_factory=SearchSettings)
+    constraints: Mapping[str, Any] = field(default_factory=dict)
+    sampler: SamplerSettings = field(default_factory=SamplerSettings)
+    data: DataConfig = field(default_factory=DataConfig)
+    train: Recipe = field(default_factory=Recipe)
+    records: RecordSettings = field(default_factory=RecordSettings)
+
+    def __post_init__(self) -> None:
+        if self.space is None:
+            names = ", ".join(space_names())
+            raise ConfigError(f"which space? Give +space=NAME or +space=path/to/file.yaml. There are: {names}")
+        if self.workers != "auto" and (not isinstance(self.workers, int) or self.workers < 0):
+            raise ConfigError(f"workers must be auto or a whole number >= 0, but got {self.workers!r}")
+        if self.accelerator not in _ACCELERATORS:
+            raise ConfigError(f"accelerator must be one of {_ACCELERATORS}, but got {self.accelerator!r}")
+        if self.name is not None and ("/" in self.name or self.name in ("", ".", "..")):
+            raise ConfigError(f"name is the name of a folder in records.dir, without '/', but got {self.name!r}")
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any]) -> Config:
+        """Read plain values; raises `ConfigError` for an unknown name or a wrong type or value."""
+        return settings_from(cls, values)
+
+
+def resumed_values(saved: Mapping[str, Any], now: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """Return the settings of an earlier search with the limits that this command line changes.
+
+    Args:
+        saved: settings as the earlier search recorded them.
+        now: settings of this command line.
+        overrides: what the user typed, e.g. `["resume=runs/x", "search.trials=30"]`.
+
+    Raises:
+        ConfigError: an override of something that a study must keep.
+    """
+    values: dict[str, Any] = {key: _copy(value) for key, value in saved.items()}
+    for override in overrides:
+        path = override.split("=", 1)[0].lstrip("+~")
+        if path not in _RESUMABLE:
+            raise ConfigError(
+                f"resume goes on with the study as it was, so {path!r} cannot be given; {', '.join(_RESUMABLE)} can"
+            )
+        *parents, last = path.split(".")
+        target, source = values, dict(now)
+        for parent in parents:
+            target, source = target[parent], source[parent]
+        target[last] = source[last]
+    return values
+
+
+def _copy(value: Any) -> Any:
+    return {key: _copy(item) for key, item in value.items()} if isinstance(value, Mapping) else value
+
+
+def count_gpus() -> int:
+    """Count NVIDIA devices without loading torch."""
+    command = shutil.which("nvidia-smi")
+    if command is None:
+        return 0
+    listed = subprocess.run([command, "-L"], capture_output=True, text=True, check=False)
+    return sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
+
+
+def worker_count(config: Config) -> tuple[int, int]:
+    """Return the number of workers and of GPUs that they share."""
+    gpus = count_gpus() if config.accelerator != "cpu" else 0
+    if isinstance(config.workers, int):
+        return config.workers, gpus
+    return gpus or len(os.sched_getaffinity(0)), gpus

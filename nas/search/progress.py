@@ -1,0 +1,130 @@
+"""What a person sees while a search runs, and at its end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from nas.search.driver import Limits
+from nas.search.study import Study
+from nas.search.trial import State, Trial
+
+
+def duration(seconds: float) -> str:
+    """Return `1:02:03` or `2:03`."""
+    minutes, second = divmod(max(0, round(seconds)), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"
+
+
+class Progress:
+    """A line a finished trial, and on a terminal a live line with counts, best so far and time left."""
+
+    def __init__(self, console: Console, limits: Limits) -> None:
+        self.console, self.limits = console, limits
+        self._live: Live | None = None
+        self._started = time.monotonic()
+        self._done_before = 0
+        self._rejected_shown = 0
+
+    def begin(self, study: Study) -> None:
+        self._started = time.monotonic()
+        self._done_before = _trained(study)
+        if self.console.is_terminal:
+            self._live = Live(console=self.console, auto_refresh=False, transient=True)
+            self._live.start()
+            self.proposed(study, 0)
+
+    def proposed(self, study: Study, running: int) -> None:
+        if self._live is not None:
+            self._live.update(self._status(study, running), refresh=True)
+
+    def ended(self, study: Study, trial: Trial) -> None:
+        if trial.state is State.REJECTED:
+            # On a terminal the live line counts them; in a log, now and then a line shows that things move.
+            rejected = study.counts()["rejected"]
+            if self._live is None and rejected >= max(50, 2 * self._rejected_shown):
+                self._rejected_shown = rejected
+                self.console.print(f"  {rejected} candidates rejected so far, the last one: {trial.reason}")
+            self.proposed(study, 0)
+            return
+        self.console.print(self._line(study, trial), highlight=False)
+
+    def end(self, study: Study) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def _line(self, study: Study, trial: Trial) -> str:
+        if trial.state is State.FAILED:
+            return f"  trial {trial.number:>4}  failed: {trial.reason}"
+        cost = trial.cost
+        assert cost is not None
+        known = f"  same network as trial {trial.duplicate_of}" if trial.duplicate_of is not None else ""
+        seconds = trial.seconds.get("evaluation")
+        return (
+            f"  trial {trial.number:>4}  {study.objective} {trial.scores.get(study.objective, float('nan')):.4f}"
+            f"  params {cost.params:>11,}  macs {cost.macs:>13,}"
+            + (f"  {seconds:6.1f} s" if seconds is not None and not known else known)
+        )
+
+    def _status(self, study: Study, running: int) -> str:
+        counts = study.counts()
+        done = _trained(study)
+        best = study.best(1)
+        score = f"{best[0].scores[study.objective]:.4f}" if best else "-"
+        return (
+            f"{done}/{self.limits.trials} done, {running} running, {counts['rejected']} rejected, "
+            f"{counts['duplicate']} duplicate, {counts['failed']} failed | best {score} | "
+            f"{duration(time.monotonic() - self._started)} gone, {self._left(done)} left"
+        )
+
+    def _left(self, done: int) -> str:
+        """Time left at the speed so far, or until the limit in minutes."""
+        spent, now = time.monotonic() - self._started, done - self._done_before
+        guesses = []
+        if now:
+            guesses.append(spent / now * (self.limits.trials - done))
+        if self.limits.minutes is not None:
+            guesses.append(60 * self.limits.minutes - spent)
+        return f"about {duration(min(guesses))}" if guesses else "?"
+
+
+def _trained(study: Study) -> int:
+    return sum(trial.trained for trial in study.trials)
+
+
+def print_best(console: Console, study: Study, count: int = 5) -> None:
+    """Print the best trials as a table."""
+    best = study.best(count)
+    if not best:
+        return
+    table = Table(title=f"Best of {len(study.best(len(study.trials)))} networks", title_justify="left")
+    for name in ("trial", study.objective, "params", "macs", "size MiB", "arch_id"):
+        table.add_column(name, justify="left" if name == "arch_id" else "right")
+    for trial in best:
+        assert trial.cost is not None
+        table.add_row(
+            str(trial.number),
+            f"{trial.scores[study.objective]:.4f}",
+            f"{trial.cost.params:,}",
+            f"{trial.cost.macs:,}",
+            f"{trial.cost.size_mib:.2f}",
+            trial.arch_id,
+        )
+    console.print(table)
+
+
+def time_summary(trials: Sequence[Trial], seconds: float, workers: int) -> str:
+    """Say how much of the workers' time went into training steps."""
+    steps = sum(trial.seconds.get("train_steps", 0.0) for trial in trials)
+    evaluation = sum(trial.seconds.get("evaluation", 0.0) for trial in trials)
+    capacity = max(1e-9, seconds * max(1, workers))
+    return (
+        f"Time: {duration(seconds)} with {workers} workers; of their time {steps / capacity:.1%} in training steps, "
+        f"{(evaluation - steps) / capacity:.1%} in the rest of training (validation, set-up), "
+        f"{max(0.0, 1 - evaluation / capacity):.1%} idle (start-up, waiting)"
+    )

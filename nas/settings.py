@@ -1,0 +1,59 @@
+"""From a config's plain values to frozen dataclasses, with every name and type checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from types import NoneType, UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from nas.errors import ConfigError, nearest
+
+T = TypeVar("T")
+
+
+def settings_from(kind: type[T], values: object, where: str = "") -> T:
+    """Make a dataclass of `kind` from a mapping.
+
+    Args:
+        kind: a dataclass; its fields may be scalars, optional scalars, mappings, or dataclasses.
+        values: plain values as YAML gives them.
+        where: path of `values` in the config, for messages.
+
+    Raises:
+        ConfigError: an unknown name (the nearest are given), or a value of another type.
+    """
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{where or 'config'} must be a mapping, but got {values!r}")
+    assert is_dataclass(kind)
+    hints = get_type_hints(kind)
+    names = [field.name for field in fields(kind)]
+    given = {}
+    for name, value in values.items():
+        path = f"{where}.{name}" if where else str(name)
+        if name not in names:
+            raise ConfigError(f"unknown setting {path!r}. {nearest(name, names)}")
+        given[str(name)] = _value(hints[name], value, path)
+    try:
+        return kind(**given)
+    except TypeError:
+        missing = [n for n in names if n not in given]
+        raise ConfigError(f"{where or 'config'}: one of {missing} is missing") from None
+
+
+def _value(hint: Any, value: object, path: str) -> Any:
+    if is_dataclass(hint) and isinstance(hint, type):
+        return settings_from(hint, value, path)
+    kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    for kind in kinds:
+        kind = get_origin(kind) or kind
+        if type(value) is kind or (kind is Mapping and isinstance(value, Mapping)):
+            return value
+        if kind is float and type(value) is int:
+            return float(value)
+        # 1e3 is a float in YAML, and a whole number to its writer.
+        if kind is int and isinstance(value, float) and value.is_integer():
+            return int(value)
+    words = {int: "a whole number", float: "a number", bool: "true or false", str: "text", NoneType: "null"}
+    expected = " or ".join(words.get(kind, "a mapping") for kind in kinds)
+    raise ConfigError(f"{path} must be {expected}, but got {value!r}")
