@@ -30,7 +30,7 @@ os.environ.setdefault("DO_NOT_TRACK", "true")
 
 __version__ = "0.1.0"
 
-_HOME = {
+_HOME: dict[str, str] = {
     "Architecture": "nas.network",
     "Budget": "nas.evaluation",
     "Cost": "nas.cost",
@@ -46,7 +46,10 @@ _HOME = {
     "space_names": "nas.space",
 }
 
-__all__ = [*_HOME, "__version__"]
+__all__ = [  # noqa: PLE0604  (the names of _HOME, which are strings)
+    *_HOME,
+    "__version__",
+]
 
 
 def __getattr__(name: str) -> Any:

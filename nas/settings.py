@@ -45,8 +45,7 @@ def _value(hint: Any, value: object, path: str) -> Any:
     if is_dataclass(hint) and isinstance(hint, type):
         return settings_from(hint, value, path)
     kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
-    for kind in kinds:
-        kind = get_origin(kind) or kind
+    for kind in (get_origin(kind) or kind for kind in kinds):
         if type(value) is kind or (kind is Mapping and isinstance(value, Mapping)):
             return value
         if kind is float and type(value) is int:

@@ -59,10 +59,11 @@ class Input(Op):
         return self.shape
 
 
-def _slide(op: str, size: Ints, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints) -> Ints:
+def _slide(op: str, size: Ints, *, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints | None = None) -> Ints:
     """Map size after a sliding window: floor((in + 2p - d(k-1) - 1) / s + 1) in each dimension."""
     if len(size) != len(kernel):
         raise ShapeError(f"{op}: a window of {len(kernel)} dimensions cannot slide over a map of {size}")
+    dilation = dilation or (1,) * len(kernel)
     out = tuple(
         (n + 2 * p - d * (k - 1) - 1) // s + 1
         for n, k, s, p, d in zip(size, kernel, stride, padding, dilation, strict=True)
@@ -105,7 +106,14 @@ class Conv(Op):
             raise ShapeError(f"conv: expects {self.in_channels} channels, but got {channels}")
         return (
             self.out_channels,
-            *_slide("conv", tuple(size), self.kernel, self.stride, self.padding, self.dilation),
+            *_slide(
+                "conv",
+                tuple(size),
+                kernel=self.kernel,
+                stride=self.stride,
+                padding=self.padding,
+                dilation=self.dilation,
+            ),
         )
 
     @property
@@ -178,8 +186,8 @@ class MaxPool(Op):
         (channels, *size) = shapes[0]
         if any(2 * p > k for p, k in zip(self.padding, self.kernel, strict=True)):
             raise ShapeError(f"max_pool: padding {self.padding} is over half of the kernel {self.kernel}")
-        ones = (1,) * len(self.kernel)
-        return (channels, *_slide("max_pool", tuple(size), self.kernel, self.stride, self.padding, ones))
+        window = _slide("max_pool", tuple(size), kernel=self.kernel, stride=self.stride, padding=self.padding)
+        return (channels, *window)
 
 
 @dataclass(frozen=True, slots=True)

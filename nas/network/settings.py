@@ -90,10 +90,12 @@ class Setting:
             return value
         if right_type and isinstance(value, bool):
             return value
-        if right_type and isinstance(value, int | float) and self.low <= value < min(self.below, _LARGEST):
-            if not (self.odd and value % 2 == 0):
-                return value
+        if right_type and isinstance(value, int | float) and self._holds(value):
+            return value
         raise NasError(f"{self.name} must be {self.rule()}, but got {value!r}")
+
+    def _holds(self, value: float) -> bool:
+        return self.low <= value < min(self.below, _LARGEST) and not (self.odd and value % 2 == 0)
 
 
 def settings_of(function: Callable[..., Any]) -> dict[str, Setting]:

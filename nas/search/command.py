@@ -21,7 +21,7 @@ from nas.cost import constraints_from
 from nas.errors import ConfigError, NasError
 from nas.records.tracker import MlflowTracker
 from nas.search.config import Config, resumed_values, worker_count
-from nas.search.driver import Limits, Recorder
+from nas.search.driver import Recorder
 from nas.search.log import read_study
 from nas.search.progress import Progress, print_best, time_summary
 from nas.search.run import run_search
@@ -101,7 +101,7 @@ def _search(job: _Job, console: Console) -> int:
     workers, gpus = worker_count(job.config)
     console.print(
         f"Search space {job.space.name}: {job.space.size():,} genotypes. Data {job.config.data.name}, "
-        f"{max(1, workers)} worker(s), run folder {job.folder}",
+        f"{workers} worker(s), run folder {job.folder}",
         highlight=False,
     )
     with ExitStack() as stack:
@@ -109,7 +109,7 @@ def _search(job: _Job, console: Console) -> int:
         # The workers load torch and the data while this process loads MLflow and Optuna.
         pool = WorkerPool(
             TrainingEvaluator(job.config.data, job.config.train, job.config.accelerator),
-            max(1, workers),
+            workers,
             objective=job.config.search.objective,
             log=job.folder / "workers.log",
             trial_seconds=_seconds(job.config.search.trial_minutes),
@@ -119,9 +119,10 @@ def _search(job: _Job, console: Console) -> int:
         tracker = _tracker(job.config, stack)
         data = pool.describe()
         space = job.space.for_data(tuple(data["input_shape"]), data["num_classes"])
-        study = _run(job, space, pool, data, console, tracker)
+        recorders: list[Recorder] = [Progress(console, job.config.search.trials, job.config.search.minutes)]
+        study = _run(job, space, pool, data, recorders + ([tracker] if tracker else []))
     _report(job, study, tracker, console)
-    console.print(time_summary(study.trials, time.monotonic() - started, max(1, workers)), highlight=False)
+    console.print(time_summary(study.trials, time.monotonic() - started, workers), highlight=False)
     if study.stop_reason == "interrupted":
         return _INTERRUPTED
     return 0 if study.best(1) else 1
@@ -162,18 +163,9 @@ def _tracker(config: Config, stack: ExitStack) -> MlflowTracker | None:
 
 
 def _run(
-    job: _Job,
-    space: SearchSpace,
-    pool: WorkerPool,
-    data: Mapping[str, Any],
-    console: Console,
-    tracker: MlflowTracker | None,
+    job: _Job, space: SearchSpace, pool: WorkerPool, data: Mapping[str, Any], recorders: Sequence[Recorder]
 ) -> Study:
     settings = job.config.search
-    limits = Limits(trials=settings.trials, minutes=settings.minutes, max_rejections=settings.max_rejections)
-    recorders: list[Recorder] = [Progress(console, limits)]
-    if tracker is not None:
-        recorders.append(tracker)
     return run_search(
         space,
         pool=pool,

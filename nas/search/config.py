@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from nas.errors import ConfigError
+from nas.errors import ConfigError, nearest
 from nas.settings import settings_from
 from nas.space import space_names
 from nas.training.data.config import DataConfig
+from nas.training.evaluator import SCORES
 from nas.training.recipe import Recipe
 
 _ACCELERATORS = ("auto", "cpu", "gpu")
@@ -78,10 +79,14 @@ class Config:
         if self.space is None:
             names = ", ".join(space_names())
             raise ConfigError(f"which space? Give +space=NAME or +space=path/to/file.yaml. There are: {names}")
-        if self.workers != "auto" and (not isinstance(self.workers, int) or self.workers < 0):
-            raise ConfigError(f"workers must be auto or a whole number >= 0, but got {self.workers!r}")
+        if self.workers != "auto" and (not isinstance(self.workers, int) or self.workers < 1):
+            raise ConfigError(f"workers must be auto or a whole number >= 1, but got {self.workers!r}")
         if self.accelerator not in _ACCELERATORS:
             raise ConfigError(f"accelerator must be one of {_ACCELERATORS}, but got {self.accelerator!r}")
+        if self.search.objective not in SCORES:
+            raise ConfigError(
+                f"search.objective: unknown {self.search.objective!r}. {nearest(self.search.objective, SCORES)}"
+            )
         if self.name is not None and ("/" in self.name or self.name in ("", ".", "..")):
             raise ConfigError(f"name is the name of a folder in records.dir, without '/', but got {self.name!r}")
 

@@ -6,7 +6,7 @@ import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
@@ -97,7 +97,7 @@ class Driver:
         # proposes what an uninterrupted one does.
         self._make_sampler = sampler if not isinstance(sampler, BaseSampler) else None
         self._optuna = optuna.create_study(
-            direction=study.direction, sampler=sampler if isinstance(sampler, BaseSampler) else None
+            direction=cast("Any", study.direction), sampler=sampler if isinstance(sampler, BaseSampler) else None
         )
         self._running: dict[int, tuple[Trial, optuna.Trial]] = {}
         self._waiting: dict[str, list[tuple[Trial, optuna.Trial]]] = {}

@@ -9,7 +9,6 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from nas.search.driver import Limits
 from nas.search.study import Study
 from nas.search.trial import State, Trial
 
@@ -24,8 +23,8 @@ def duration(seconds: float) -> str:
 class Progress:
     """A line a finished trial, and on a terminal a live line with counts, best so far and time left."""
 
-    def __init__(self, console: Console, limits: Limits) -> None:
-        self.console, self.limits = console, limits
+    def __init__(self, console: Console, trials: int, minutes: float | None) -> None:
+        self.console, self.trials, self.minutes = console, trials, minutes
         self._live: Live | None = None
         self._started = time.monotonic()
         self._done_before = 0
@@ -77,7 +76,7 @@ class Progress:
         best = study.best(1)
         score = f"{best[0].scores[study.objective]:.4f}" if best else "-"
         return (
-            f"{done}/{self.limits.trials} done, {running} running, {counts['rejected']} rejected, "
+            f"{done}/{self.trials} done, {running} running, {counts['rejected']} rejected, "
             f"{counts['duplicate']} duplicate, {counts['failed']} failed | best {score} | "
             f"{duration(time.monotonic() - self._started)} gone, {self._left(done)} left"
         )
@@ -87,9 +86,9 @@ class Progress:
         spent, now = time.monotonic() - self._started, done - self._done_before
         guesses = []
         if now:
-            guesses.append(spent / now * (self.limits.trials - done))
-        if self.limits.minutes is not None:
-            guesses.append(60 * self.limits.minutes - spent)
+            guesses.append(spent / now * (self.trials - done))
+        if self.minutes is not None:
+            guesses.append(60 * self.minutes - spent)
         return f"about {duration(min(guesses))}" if guesses else "?"
 
 

@@ -62,7 +62,7 @@ class Copies:
             return [()]
         inner = self._inner(scope)
         kinds = self.kind.resolve(inner, pick)
-        blocks = []
+        blocks: list[Block] = []
         for (kind, own), common in zip(kinds, self.settings.resolve(inner, pick), strict=True):
             settings = {**common, **own}
             if blocks:

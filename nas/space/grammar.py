@@ -188,7 +188,8 @@ def _settings(items: Mapping[str, Source], path: str, prefix: str, kinds: list[B
 
     def check_for(key: str) -> Callable[[object], Scalar]:
         def check(value: object) -> Scalar:
-            return [kind.setting(key).check(value) for kind in kinds][0]
+            checked = [kind.setting(key).check(value) for kind in kinds]
+            return checked[0]
 
         return check
 

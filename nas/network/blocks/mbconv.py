@@ -14,7 +14,7 @@ def _with_shortcut(g: GraphBuilder, y: Value, x: Value, stride: int) -> Value:
     return g.add("add", ops.Add(), y, x) if stride == 1 and x.shape == y.shape else y
 
 
-def _squeeze(g: GraphBuilder, y: Value, x: Value, se_ratio: float, activation: str | None) -> Value:
+def _squeeze(g: GraphBuilder, y: Value, x: Value, se_ratio: float, activation: ActivationKind) -> Value:
     """Squeeze-and-excitation whose width is a share of the block's *input* channels, as in EfficientNet."""
     if not se_ratio:
         return y

@@ -9,7 +9,7 @@ from nas.network.registry import block
 from nas.network.settings import ActivationKind, Channels, Count, OddKernel, Ratio
 
 
-def _join(g: GraphBuilder, y: Value, x: Value, stride: int, se_ratio: float, activation: str | None) -> Value:
+def _join(g: GraphBuilder, y: Value, x: Value, *, stride: int, se_ratio: float, activation: str | None) -> Value:
     """act(se(y) + shortcut(x)); the shortcut is a 1x1 convolution where the shape changes (option B)."""
     if se_ratio:
         y = squeeze_excite(g, y, max(1, int(y.channels * se_ratio)))
@@ -35,7 +35,7 @@ def residual_basic(
     """
     y = g.conv_norm_act(x, out_channels, kernel, stride=stride, activation=activation, name="conv1")
     y = g.conv_norm_act(y, out_channels, kernel, name="conv2")
-    return _join(g, y, x, stride, se_ratio, activation)
+    return _join(g, y, x, stride=stride, se_ratio=se_ratio, activation=activation)
 
 
 @block
@@ -59,4 +59,4 @@ def residual_bottleneck(
     y = g.conv_norm_act(x, inner, activation=activation, name="reduce")
     y = g.conv_norm_act(y, inner, kernel, stride=stride, activation=activation, name="conv")
     y = g.conv_norm_act(y, out_channels, name="expand")
-    return _join(g, y, x, stride, se_ratio, activation)
+    return _join(g, y, x, stride=stride, se_ratio=se_ratio, activation=activation)

@@ -44,7 +44,7 @@ class Batches:
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         count = len(self.images.labels)
         order = torch.randperm(count, generator=self.generator) if self.shuffle else torch.arange(count)
-        for indices in order.split(self.batch_size)[: len(self)]:
+        for indices in torch.split(order, self.batch_size)[: len(self)]:
             pixels = self.images.read(indices)
             if self.augment != "none":
                 pixels = self._shift(pixels)

@@ -95,8 +95,15 @@ def load_image_folder(config: DataConfig) -> ImageData:
         train, val = _hold_out(train, config.val_fraction, config.split_seed + 1)
     count = sum(len(split.files) for split in (train, val, test))
     in_memory = count * config.channels * size[0] * size[1] <= config.memory_mib * 2**20
-    splits = [_in_memory(split) if in_memory else split for split in (train, val, test)]
-    return image_data("image_folder", classes, (config.channels, *size), *splits)
+    keep = _in_memory if in_memory else _as_it_is
+    return image_data(
+        "image_folder",
+        classes,
+        (config.channels, *size),
+        train=keep(train),
+        val=keep(val),
+        test=keep(test),
+    )
 
 
 def _classes(folder: Path) -> tuple[str, ...]:
@@ -131,6 +138,10 @@ def _common_size(folder: Path) -> tuple[int, int]:
 def _hold_out(images: FileImages, fraction: float, seed: int) -> tuple[FileImages, FileImages]:
     rest, out = split_indices(images.labels.numpy(), fraction, seed)
     return images.take(torch.from_numpy(rest)), images.take(torch.from_numpy(out))
+
+
+def _as_it_is(images: FileImages) -> Images:
+    return images
 
 
 def _in_memory(images: FileImages) -> Images:

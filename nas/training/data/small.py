@@ -18,7 +18,7 @@ def load_digits(config: DataConfig) -> ImageData:
     pixels = torch.from_numpy((bunch.images * (255 / 16)).round().astype(np.uint8)).unsqueeze(1)
     images = MemoryImages(pixels, torch.from_numpy(bunch.target.astype(np.int64)))
     classes = tuple(str(name) for name in bunch.target_names)
-    return split_memory("digits", classes, images, config.val_fraction, config.test_fraction, config.split_seed)
+    return split_memory(classes, images, config)
 
 
 def load_synthetic(config: DataConfig) -> ImageData:
@@ -31,4 +31,4 @@ def load_synthetic(config: DataConfig) -> ImageData:
     pixels = np.clip(patterns[labels] + noise, 0, 255).astype(np.uint8)
     images = MemoryImages(torch.from_numpy(pixels), torch.from_numpy(labels.astype(np.int64)))
     classes = tuple(str(i) for i in range(config.num_classes))
-    return split_memory("synthetic", classes, images, config.val_fraction, config.test_fraction, config.split_seed)
+    return split_memory(classes, images, config)

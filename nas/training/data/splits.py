@@ -13,6 +13,7 @@ from torch import Tensor
 
 from nas.errors import DataError
 from nas.network.ops import Shape
+from nas.training.data.config import DataConfig
 
 Indices = NDArray[np.int64]
 
@@ -20,8 +21,9 @@ Indices = NDArray[np.int64]
 class Images(Protocol):
     """Images of one size and their labels."""
 
-    labels: Tensor
-    """int64 of shape `(n,)`."""
+    @property
+    def labels(self) -> Tensor:
+        """int64 of shape `(n,)`."""
 
     def read(self, indices: Tensor) -> Tensor:
         """Return those images as uint8 of shape `(len(indices), channels, height, width)`."""
@@ -83,7 +85,7 @@ class ImageData:
 
 
 def image_data(
-    name: str, classes: tuple[str, ...], input_shape: Shape, train: Images, val: Images, test: Images
+    name: str, classes: tuple[str, ...], input_shape: Shape, *, train: Images, val: Images, test: Images
 ) -> ImageData:
     """Put a data set together: check the splits, work out mean and standard deviation of the training split.
 
@@ -93,7 +95,7 @@ def image_data(
     for split_name, split in (("training", train), ("validation", val), ("test", test)):
         if len(split.labels) == 0:
             raise DataError(f"data {name}: the {split_name} split has no images")
-    missing = sorted(set(range(len(classes))) - set(train.labels.unique().tolist()))
+    missing = sorted(set(range(len(classes))) - set(train.labels.tolist()))
     if missing:
         names = ", ".join(classes[i] for i in missing[:5])
         raise DataError(f"data {name}: {len(missing)} classes have no training images: {names}")
@@ -113,7 +115,7 @@ def _statistics(images: Images, sample: int = 10_000) -> tuple[tuple[float, ...]
     indices = torch.linspace(0, count - 1, steps=min(count, sample)).long()
     total = squares = torch.zeros(1, dtype=torch.float64)
     pixels = 0
-    for part in indices.split(256):
+    for part in torch.split(indices, 256):
         values = images.read(part).double().div_(255)
         total = total + values.sum(dim=(0, 2, 3))
         squares = squares + values.square().sum(dim=(0, 2, 3))
@@ -140,13 +142,17 @@ def split_indices(labels: Indices, fraction: float, seed: int) -> tuple[Indices,
     return rest, out
 
 
-def split_memory(
-    name: str, classes: tuple[str, ...], images: MemoryImages, val: float, test: float, seed: int
-) -> ImageData:
-    """Split one set of images in memory into training, validation and test."""
+def split_memory(classes: tuple[str, ...], images: MemoryImages, config: DataConfig) -> ImageData:
+    """Split one set of images in memory into training, validation and test, as the config says."""
     labels = images.labels.numpy()
-    rest, test_part = split_indices(labels, test, seed)
-    kept, val_part = split_indices(labels[rest], val, seed + 1)
+    rest, test_part = split_indices(labels, config.test_fraction, config.split_seed)
+    kept, val_part = split_indices(labels[rest], config.val_fraction, config.split_seed + 1)
     shape = tuple(images.pixels.shape[1:])
-    parts = [images.take(part) for part in (rest[kept], rest[val_part], test_part)]
-    return image_data(name, classes, shape, *parts)
+    return image_data(
+        config.name,
+        classes,
+        shape,
+        train=images.take(rest[kept]),
+        val=images.take(rest[val_part]),
+        test=images.take(test_part),
+    )
