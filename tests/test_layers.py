@@ -1,0 +1,126 @@
+"""Imports go downwards only, and the core never loads a heavy package."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parent.parent / "nas"
+
+# From the bottom up; a module may import from its own layer and from those before it.
+LAYERS = [
+    ["nas.errors", "nas.resources", "nas.settings"],
+    ["nas.network"],
+    ["nas.cost", "nas.evaluation"],
+    ["nas.space"],
+    ["nas.pytorch"],
+    ["nas.training"],
+    ["nas.search"],
+    ["nas.records"],
+    ["nas.search.command", "nas.search.__main__"],
+]
+
+# Who may import a heavy package at all.
+OWNERS = {
+    "torch": ["nas.pytorch", "nas.training"],
+    "pytorch_lightning": ["nas.training"],
+    "optuna": ["nas.search"],
+    "mlflow": ["nas.records"],
+    "hydra": ["nas.search.__main__"],
+    "omegaconf": ["nas.search.__main__"],
+    "sklearn": ["nas.training.data"],
+    "rich": ["nas.search"],
+    "PIL": ["nas.training.data"],
+}
+
+
+def _modules() -> dict[str, Path]:
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+        found[name.removesuffix(".__init__")] = path
+    return found
+
+
+MODULES = _modules()
+
+
+def _imports(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            module = node.module or ""
+            # `from nas.network import ops` names a module, `from nas.network.ops import Shape` a value of one.
+            names |= {f"{module}.{a.name}" if f"{module}.{a.name}" in MODULES else module for a in node.names}
+    return names
+
+
+def _layer(module: str) -> int:
+    """Number of the layer whose longest prefix fits."""
+    fits = [
+        (len(prefix), number)
+        for number, layer in enumerate(LAYERS)
+        for prefix in layer
+        if module == prefix or module.startswith(f"{prefix}.")
+    ]
+    assert fits, f"{module} belongs to no layer"
+    return max(fits)[1]
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name != "nas"])
+def test_imports_go_downwards(module: str) -> None:
+    for imported in _imports(MODULES[module]):
+        if imported.startswith("nas."):
+            assert _layer(imported) <= _layer(module), f"{module} imports {imported}, which is above it"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_heavy_packages_are_imported_by_their_owners_only(module: str) -> None:
+    for imported in _imports(MODULES[module]):
+        owners = OWNERS.get(imported.split(".")[0])
+        # The public API names what it loads lazily, under TYPE_CHECKING.
+        if owners is not None:
+            assert any(module == owner or module.startswith(f"{owner}.") for owner in owners), (module, imported)
+
+
+@pytest.mark.parametrize(
+    ("statement", "absent"),
+    [
+        ("import nas.space, nas.network, nas.cost", "torch pytorch_lightning optuna mlflow hydra sklearn rich"),
+        ("import nas", "torch pytorch_lightning optuna mlflow hydra yaml numpy"),
+        (
+            "import nas; nas.cost_of(nas.load_space('mbconv').decode(nas.load_space('mbconv').sample(0)))",
+            "torch optuna",
+        ),
+        ("import nas.search.command", "torch pytorch_lightning mlflow sklearn"),
+        ("import nas.search.__main__", "torch optuna mlflow numpy rich"),
+    ],
+)
+def test_what_loads_what(statement: str, absent: str) -> None:
+    code = f"{statement}\nimport sys\nprint([name for name in {absent.split()!r} if name in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+def test_files_and_functions_stay_short() -> None:
+    for module, path in MODULES.items():
+        text = path.read_text()
+        assert len(text.splitlines()) <= 400, f"{module} has over 400 lines: does it hold two concepts?"
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef):
+                assert node.end_lineno is not None
+                assert node.body[-1].end_lineno is not None
+                # A long list of arguments with its explanation is no long function.
+                lines = node.body[-1].end_lineno - node.body[0].lineno + 1
+                doc = node.body[0]
+                if ast.get_docstring(node) is not None:
+                    assert doc.end_lineno is not None
+                    lines -= doc.end_lineno - doc.lineno + 1
+                assert lines <= 60, f"{module}.{node.name} has {lines} lines"
