@@ -1,0 +1,284 @@
+"""The driver: limits, duplicates, failures, repetition, resume."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+import nas
+from nas.errors import ConfigError, SpaceError
+from nas.search.samplers import sampler_names
+from nas.search.study import Study
+from nas.search.trial import State, Trial
+
+
+def score(arch: nas.Architecture, budget: nas.Budget, seed: int) -> float:
+    """Best at 3,000 parameters."""
+    return -abs(nas.cost_of(arch).params - 3000)
+
+
+def _facts(study: Study) -> list[tuple[Any, ...]]:
+    return [(t.number, t.state, t.genotype, t.arch_id, dict(t.scores), t.seed) for t in study.trials]
+
+
+def test_limits_hold_and_the_counts_add_up(space: nas.SearchSpace) -> None:
+    seen: list[nas.Architecture] = []
+
+    def spy(arch: nas.Architecture, budget: nas.Budget, seed: int) -> float:
+        seen.append(arch)
+        return score(arch, budget, seed)
+
+    study = nas.run_search(space, spy, trials=30, constraints={"params": (1500, 4000), "macs": 4e5}, seed=1)
+    assert len(seen) == 30
+    assert all(1500 <= nas.cost_of(a).params <= 4000 and nas.cost_of(a).macs <= 4e5 for a in seen)
+    assert study.counts()["completed"] == 30
+    assert sum(study.counts().values()) == len(study.trials)
+    assert study.counts()["rejected"] > 0
+    for trial in study.trials:
+        assert trial.cost is not None
+        inside = 1500 <= trial.cost.params <= 4000 and trial.cost.macs <= 4e5
+        assert (trial.state is State.REJECTED) != inside
+
+
+def test_a_rejection_names_metric_value_and_bound(space: nas.SearchSpace) -> None:
+    study = nas.run_search(space, score, trials=10, constraints={"params": 3000}, seed=0)
+    rejected = next(t for t in study.trials if t.state is State.REJECTED)
+    assert rejected.cost is not None
+    (violation,) = rejected.violations
+    assert (violation.metric, violation.value, violation.bound) == ("params", rejected.cost.params, 3000)
+    assert violation.excess == pytest.approx(rejected.cost.params / 3000 - 1)
+    assert rejected.reason == f"params {rejected.cost.params:,} is over 3,000"
+
+
+class _Witness(optuna.samplers.RandomSampler):
+    """Keeps what Optuna shows a sampler of the trials so far."""
+
+    trials: list[optuna.trial.FrozenTrial]
+
+    def before_trial(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+        self.trials = study.get_trials()[:-1]
+
+
+def test_optuna_is_told_of_rejections_as_infeasible(space: nas.SearchSpace) -> None:
+    witness = _Witness(seed=0)
+    study = nas.run_search(space, score, trials=20, constraints={"params": 3000}, sampler=witness)
+    assert len(witness.trials) == len(study.trials) - 1
+    for told, trial in zip(witness.trials, study.trials, strict=False):
+        assert told.params == trial.genotype
+        if trial.state is State.REJECTED:
+            assert told.state is TrialState.PRUNED
+            assert told.constraints["params"] > 0
+        else:
+            assert told.state is TrialState.COMPLETE
+            assert told.constraints["params"] <= 0
+
+
+def test_the_sampler_learns_from_rejections(space: nas.SearchSpace) -> None:
+    """TPE is rejected less often than random choice, over 5 seeds together."""
+    rejected = Counter[str]()
+    for name in ("tpe", "random"):
+        for seed in range(5):
+            study = nas.run_search(
+                nas.load_space("mbconv"), score, trials=40, constraints={"params": 2.5e5}, sampler=name, seed=seed
+            )
+            rejected[name] += study.counts()["rejected"]
+    assert rejected["tpe"] < 0.8 * rejected["random"]
+
+
+def test_an_impossible_limit_ends_the_search(space: nas.SearchSpace) -> None:
+    study = nas.run_search(space, score, trials=5, constraints={"params": 10, "macs": 1e4}, max_rejections=40)
+    assert study.counts() == {"completed": 0, "failed": 0, "rejected": 40, "duplicate": 0}
+    assert study.rejections()["params"] == 40
+    assert "40 proposals in a row" in study.stop_reason
+    assert "params 40" in study.stop_reason
+
+
+def test_a_network_is_evaluated_once(space: nas.SearchSpace) -> None:
+    calls = Counter[str]()
+
+    def spy(arch: nas.Architecture, budget: nas.Budget, seed: int) -> float:
+        calls[arch.arch_id] += 1
+        return score(arch, budget, seed)
+
+    study = nas.run_search(space, spy, trials=200, sampler="random", seed=0)
+    assert set(calls.values()) == {1}
+    by_number = {t.number: t for t in study.trials}
+    duplicates = [t for t in study.trials if t.state is State.DUPLICATE]
+    assert duplicates
+    for trial in duplicates:
+        assert trial.duplicate_of is not None
+        original = by_number[trial.duplicate_of]
+        assert original.state is State.COMPLETED
+        assert (trial.arch_id, trial.scores) == (original.arch_id, original.scores)
+
+
+def test_a_space_that_is_used_up_ends_the_search() -> None:
+    study = nas.run_search(nas.load_space("reference/resnet18"), score, trials=5)
+    assert study.counts()["completed"] == 1
+    assert "every genotype" in study.stop_reason
+
+
+def _grumble(arch: nas.Architecture, budget: nas.Budget, seed: int) -> Any:
+    """Fails in every way in turn, by the seed."""
+    return [
+        lambda: 1.0,
+        lambda: math.nan,
+        lambda: math.inf,
+        lambda: {"other": 1.0},
+        lambda: "no number",
+        lambda: 1 / 0,
+        lambda: (_ for _ in ()).throw(MemoryError("too large")),
+        lambda: None,
+    ][seed % 8]()
+
+
+def test_a_failed_trial_never_ends_a_study(space: nas.SearchSpace) -> None:
+    study = nas.run_search(space, _grumble, trials=60, seed=0)
+    assert study.counts()["completed"] + study.counts()["failed"] == 60
+    assert all(t.seed % 8 == 0 for t in study.trials if t.state is State.COMPLETED)
+    reasons = {t.seed % 8: t.reason for t in study.trials if t.state is State.FAILED}
+    assert reasons[1] == "val_accuracy is nan"
+    assert reasons[2] == "val_accuracy is inf"
+    assert "gave no 'val_accuracy', but ['other']" in reasons[3]
+    assert reasons[4].startswith("ValueError")
+    assert reasons[5] == "ZeroDivisionError: division by zero"
+    assert reasons[6] == "MemoryError: too large"
+    assert reasons[7].startswith("TypeError")
+
+
+@pytest.mark.parametrize("name", sampler_names())
+def test_same_seed_same_trials(space: nas.SearchSpace, name: str) -> None:
+    runs = [
+        _facts(nas.run_search(space, score, trials=25, constraints={"params": 4000}, sampler=name, seed=seed))
+        for seed in (3, 3, 4)
+    ]
+    assert runs[0] == runs[1]
+    assert [genotype for _, _, genotype, *_ in runs[0]] != [genotype for _, _, genotype, *_ in runs[2]]
+
+
+@pytest.mark.parametrize("name", sampler_names())
+def test_a_resumed_search_is_as_if_it_was_never_interrupted(space: nas.SearchSpace, name: str, tmp_path: Path) -> None:
+    def search(trials: int, resume: bool) -> Study:
+        return nas.run_search(
+            space,
+            score,
+            trials=trials,
+            constraints={"params": 4000},
+            sampler=name,
+            run_dir=tmp_path / "a",
+            resume=resume,
+        )
+
+    search(9, resume=False)
+    search(14, resume=True)
+    resumed = search(25, resume=True)
+    whole = nas.run_search(space, score, trials=25, constraints={"params": 4000}, sampler=name, run_dir=tmp_path / "b")
+    assert _facts(resumed) == _facts(whole)
+    lines = (tmp_path / "a" / "trials.jsonl").read_text().splitlines()
+    assert [json.loads(line)["number"] for line in lines] == [t.number for t in whole.trials]
+
+
+def test_ctrl_c_keeps_what_is_done(space: nas.SearchSpace, tmp_path: Path) -> None:
+    calls = 0
+
+    def impatient(arch: nas.Architecture, budget: nas.Budget, seed: int) -> float:
+        nonlocal calls
+        calls += 1
+        if calls == 4:
+            raise KeyboardInterrupt
+        return 1.0
+
+    study = nas.run_search(space, impatient, trials=10, run_dir=tmp_path / "a")
+    assert (study.stop_reason, study.counts()["completed"]) == ("interrupted", 3)
+    again = nas.run_search(space, impatient, trials=10, run_dir=tmp_path / "a", resume=True)
+    assert again.counts()["completed"] == 10
+    assert len({t.number for t in again.trials}) == len(again.trials)
+
+
+def test_time_limit(space: nas.SearchSpace) -> None:
+    study = nas.run_search(space, score, trials=10_000, sampler="random", minutes=0.002)
+    assert "minutes are over" in study.stop_reason
+    assert study.trials
+
+
+def test_minimize_and_best(space: nas.SearchSpace) -> None:
+    def loss(arch: nas.Architecture, budget: nas.Budget, seed: int) -> dict[str, float]:
+        return {"loss": abs(nas.cost_of(arch).params - 3000)}
+
+    study = nas.run_search(space, loss, trials=40, objective="loss", direction="minimize", seed=0)
+    done = sorted(t.scores["loss"] for t in study.trials if t.state is State.COMPLETED)
+    assert [t.scores["loss"] for t in study.best(3)] == done[:3]
+
+
+def test_equal_scores_prefer_the_smaller_network(space: nas.SearchSpace) -> None:
+    study = nas.run_search(space, lambda a, b, s: 1.0, trials=20)
+    sizes = [t.cost.params for t in study.trials if t.cost is not None and t.state is State.COMPLETED]
+    best = study.best(1)[0]
+    assert best.cost is not None
+    assert best.cost.params == min(sizes)
+
+
+def test_networks_whose_map_vanishes_are_rejected_not_fatal() -> None:
+    space = nas.SearchSpace.from_dict(
+        {
+            "assume": {"channels": 1, "resolution": 8, "num_classes": 2},
+            "stages": [{"block": "max_pool", "depth": {"range": [0, 8]}, "kernel": {"choose": [2, 3]}}],
+            "head": {"block": "classifier"},
+        }
+    )
+    study = nas.run_search(space, lambda a, b, s: 1.0, trials=10, sampler="random")
+    rejected = [t for t in study.trials if t.state is State.REJECTED]
+    assert rejected
+    assert all("the map shrinks to nothing" in t.reason and t.arch_id is None for t in rejected)
+    assert study.rejections() == {"no valid network": len(rejected)}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"trials": 0}, "search.trials must be > 0, but got 0"),
+        ({"minutes": -1}, "search.minutes must be > 0"),
+        ({"max_rejections": 0}, "search.max_rejections must be > 0"),
+        ({"direction": "up"}, "maximize or minimize, but got 'up'"),
+        ({"sampler": "tpee"}, "sampler: unknown 'tpee'. Did you mean 'tpe'"),
+        ({"constraints": {"parms": 1}}, "unknown metric 'parms'. Did you mean 'params'"),
+        ({"constraints": {"params": "few"}}, "upper bound or .*, but got 'few'"),
+        ({"resume": True, "run_dir": "nowhere"}, "resume: no study in nowhere"),
+    ],
+)
+def test_bad_arguments(space: nas.SearchSpace, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        nas.run_search(space, score, **{"trials": 3, **arguments})
+
+
+def test_a_space_that_cannot_take_the_data_is_an_error_before_the_search() -> None:
+    space = nas.SearchSpace.from_dict(
+        {"stages": [{"block": "max_pool", "kernel": 9, "stride": 9}], "head": {"block": "classifier"}}
+    )
+    with pytest.raises(SpaceError, match="the map shrinks to nothing"):
+        nas.run_search(nas.SearchSpace.from_dict({**space.to_dict(), "assume": {"resolution": 8}}), score)
+
+
+def test_the_run_folder_refuses_another_study(space: nas.SearchSpace, tmp_path: Path) -> None:
+    nas.run_search(space, score, trials=2, run_dir=tmp_path, seed=1)
+    with pytest.raises(ConfigError, match="holds a study already; continue it with resume="):
+        nas.run_search(space, score, trials=2, run_dir=tmp_path, seed=1)
+    for change in ({"seed": 2}, {"sampler": "random"}, {"constraints": {"params": 9}}, {"direction": "minimize"}):
+        arguments: dict[str, Any] = {"trials": 2, "run_dir": tmp_path, "resume": True, "seed": 1, **change}
+        with pytest.raises(ConfigError, match=f"resume: {next(iter(change))} was .* but is now"):
+            nas.run_search(space, score, **arguments)
+    with pytest.raises(ConfigError, match="resume: space was"):
+        nas.run_search(nas.load_space("mbconv"), score, trials=2, run_dir=tmp_path, resume=True, seed=1)
+
+
+def test_trials_round_trip(space: nas.SearchSpace) -> None:
+    study = nas.run_search(space, _grumble, trials=20, constraints={"params": 3000}, seed=0)
+    for trial in study.trials:
+        assert Trial.from_dict(json.loads(json.dumps(trial.to_dict()))) == trial

@@ -1,0 +1,111 @@
+"""Evaluations in processes of their own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import nas
+from nas.errors import DataError, WorkerError
+from nas.search.trial import State, Trial
+from tests.search import evaluators
+
+
+def _width(trial: Trial) -> object:
+    return trial.genotype["stem.0.out_channels"]
+
+
+def test_workers_give_what_this_process_gives(space: nas.SearchSpace) -> None:
+    one = nas.run_search(space, evaluators.params, trials=12, seed=5, workers=1)
+    here = nas.run_search(space, evaluators.params, trials=12, seed=5)
+    assert [(t.genotype, t.scores) for t in one.trials] == [(t.genotype, t.scores) for t in here.trials]
+
+
+def test_a_trial_that_kills_its_process_ends_only_itself(space: nas.SearchSpace, tmp_path: Path) -> None:
+    study = nas.run_search(
+        space, evaluators.Moody(), trials=12, sampler="random", seed=0, workers=2, run_dir=tmp_path / "run"
+    )
+    assert study.counts()["completed"] + study.counts()["failed"] == 12
+    ends = {_width(t): (t.state, t.reason) for t in study.trials if t.trained}
+    assert ends[4] == (State.FAILED, "its worker process was ended by SIGKILL (out of memory?)")
+    assert ends[8] == (State.FAILED, "its worker process ended with exit code 3")
+    assert ends[16] == (State.COMPLETED, "")
+
+
+def test_a_trial_that_takes_too_long_is_ended(space: nas.SearchSpace) -> None:
+    study = nas.run_search(
+        space, evaluators.Sleepy(), trials=6, sampler="random", seed=0, workers=2, trial_minutes=0.02
+    )
+    assert {t.state for t in study.trials if t.trained and _width(t) != 4} == {State.COMPLETED}
+    late = [t for t in study.trials if t.trained and _width(t) == 4]
+    assert late
+    assert {t.reason for t in late} == {"took longer than 1.2 s"}
+
+
+def test_workers_have_one_thread_and_stay(space: nas.SearchSpace) -> None:
+    before = dict(os.environ)
+    study = nas.run_search(space, evaluators.Environment(), trials=10, workers=2)
+    done = [t.scores for t in study.trials if t.state is State.COMPLETED]
+    assert {(s["threads"], s["passive"]) for s in done} == {(1.0, 1.0)}
+    assert len({s["pid"] for s in done}) <= 2
+    assert os.getpid() not in {s["pid"] for s in done}
+    assert dict(os.environ) == before
+
+
+def test_what_an_evaluator_lacks_is_said_before_any_trial(space: nas.SearchSpace, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="data nowhere: no files"):
+        nas.run_search(space, evaluators.Unprepared(), trials=3, workers=1, run_dir=tmp_path / "run")
+
+
+def test_workers_that_cannot_start_are_an_error(space: nas.SearchSpace) -> None:
+    with pytest.raises(WorkerError, match="cannot start: its worker process ended with exit code 7"):
+        nas.run_search(space, evaluators.Stillborn(), trials=3, workers=2)
+
+
+_DRIVER = """
+import os, sys, time
+sys.path.insert(0, {folder!r})
+import nas
+from tests.search import evaluators
+from tests.search.conftest import SMALL
+if __name__ == "__main__":
+    class Told:
+        def begin(self, study): pass
+        def end(self, study): pass
+        def ended(self, study, trial): pass
+        def proposed(self, study, running):
+            import multiprocessing
+            print(*[p.pid for p in multiprocessing.active_children()], flush=True)
+    SMALL["stem"]["out_channels"] = 4
+    nas.run_search(nas.SearchSpace.from_dict(SMALL), evaluators.Sleepy(), trials=3, workers=2, recorders=[Told()])
+"""
+
+
+def test_workers_die_with_the_driver(tmp_path: Path) -> None:
+    script = tmp_path / "driver.py"
+    script.write_text(_DRIVER.format(folder=str(Path(__file__).parents[2])))
+    driver = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
+    assert driver.stdout is not None
+    pids = [int(pid) for pid in driver.stdout.readline().split()]
+    assert len(pids) == 2
+    driver.send_signal(signal.SIGKILL)
+    driver.wait()
+    for _ in range(100):
+        if not any(_alive(pid) for pid in pids):
+            return
+        time.sleep(0.1)
+    raise AssertionError("workers outlive their driver")
+
+
+def _alive(pid: int) -> bool:
+    try:
+        # A process that ended but is not yet collected counts as dead.
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
