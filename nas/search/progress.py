@@ -58,14 +58,14 @@ class Progress:
             self._live.stop()
 
     def _line(self, study: Study, trial: Trial) -> str:
-        if trial.state is State.FAILED:
-            return f"  trial {trial.number:>4}  failed: {trial.reason}"
+        known = f"  same network as trial {trial.duplicate_of}" if trial.duplicate_of is not None else ""
+        if study.objective not in trial.scores:
+            return f"  trial {trial.number:>4}  failed{known}: {trial.reason}"
         cost = trial.cost
         assert cost is not None
-        known = f"  same network as trial {trial.duplicate_of}" if trial.duplicate_of is not None else ""
         seconds = trial.seconds.get("evaluation")
         return (
-            f"  trial {trial.number:>4}  {study.objective} {trial.scores.get(study.objective, float('nan')):.4f}"
+            f"  trial {trial.number:>4}  {study.objective} {trial.scores[study.objective]:.4f}"
             f"  params {cost.params:>11,}  macs {cost.macs:>13,}"
             + (f"  {seconds:6.1f} s" if seconds is not None and not known else known)
         )

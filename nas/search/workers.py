@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import faulthandler
+import logging
 import multiprocessing as mp
 import os
 import signal
 import threading
 import time
-import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
@@ -19,6 +19,8 @@ from typing import Any
 from nas.errors import NasError, WorkerError
 from nas.evaluation import Budget, Evaluation, Evaluator
 from nas.network.architecture import Architecture
+
+_LOG = logging.getLogger(__name__)
 
 # One thread a process, and threads that sleep while they wait: about twice the throughput of threads on small
 # networks. Set before torch is loaded.
@@ -63,7 +65,7 @@ def evaluate(evaluator: Evaluator, task: Task, objective: str) -> Outcome:
         found = evaluator(task.architecture, task.budget, task.seed)
         evaluation = _as_evaluation(found, objective, time.perf_counter() - started)
     except Exception as error:  # whatever goes wrong in one trial must not end the study
-        traceback.print_exc()
+        _LOG.warning("trial %d failed", task.number, exc_info=True)
         return Outcome(task.number, None, f"{type(error).__name__}: {error}")
     return Outcome(task.number, evaluation)
 
@@ -93,7 +95,7 @@ def _work(connection: Connection, evaluator: Evaluator, objective: str, log: str
     except NasError as error:
         ready = _Ready({}, error)
     except Exception as error:  # reported by the driver as the reason why no worker starts
-        traceback.print_exc()
+        _LOG.warning("the evaluator cannot be prepared", exc_info=True)
         ready = _Ready({}, WorkerError(f"{type(error).__name__}: {error}"))
     connection.send(ready)
     while True:

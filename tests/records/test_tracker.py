@@ -1,0 +1,192 @@
+"""MLflow holds what the study holds, once."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+
+import nas
+from nas.evaluation import Evaluation
+from nas.records.tracker import MlflowTracker
+from nas.search.study import Study
+from nas.search.trial import State
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with its tables, which take seconds to make; tests copy it."""
+    root = tmp_path_factory.mktemp("store")
+    tracker = MlflowTracker(root)
+    tracker.close()
+    assert tracker.error is None
+    MlflowClient(tracking_uri=tracker.uri).search_experiments()
+    return root / "mlflow.db"
+
+
+@pytest.fixture
+def root(empty_store: Path, tmp_path: Path) -> Path:
+    shutil.copy(empty_store, tmp_path / "mlflow.db")
+    return tmp_path
+
+
+@pytest.fixture
+def space() -> nas.SearchSpace:
+    return nas.SearchSpace.from_dict(
+        {
+            "name": "tiny",
+            "assume": {"channels": 1, "resolution": 8, "num_classes": 2},
+            "stages": [{"block": "conv", "out_channels": {"choose": [2, 4, 8, 12]}, "kernel": {"choose": [1, 3]}}],
+            "head": {"block": "classifier"},
+        }
+    )
+
+
+def _evaluate(arch: nas.Architecture, budget: nas.Budget, seed: int) -> Evaluation:
+    width = dict(arch.stages[0].blocks[0].settings)["out_channels"]
+    assert isinstance(width, int)
+    if width == 8:
+        raise RuntimeError("no luck")
+    rows = tuple({"epoch": float(e), "val_accuracy": width / 20 * e / 3} for e in (1, 2, 3))
+    return Evaluation({"val_accuracy": width / 20}, rows, {"evaluation": 1.5})
+
+
+def _search(space: nas.SearchSpace, root: Path, **arguments: Any) -> tuple[Study, MlflowTracker]:
+    tracker = MlflowTracker(root)
+    study = nas.run_search(
+        space,
+        _evaluate,
+        **{
+            "trials": 6,
+            "sampler": "random",
+            "constraints": {"params": 130},
+            "run_dir": root / "run",
+            "recorders": [tracker],
+            "notes": {"config": {"seed": 0, "train": {"epochs": 3}}},
+            **arguments,
+        },
+    )
+    assert tracker.error is None
+    return study, tracker
+
+
+def _runs(tracker: MlflowTracker) -> tuple[list[Any], list[Any]]:
+    """Parent runs and child runs of the one experiment."""
+    client = MlflowClient(tracking_uri=tracker.uri)
+    experiment = client.get_experiment_by_name("tiny")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id], max_results=500)
+    parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    children = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
+    assert all(run.data.tags["mlflow.parentRunId"] == parents[0].info.run_id for run in children)
+    return parents, children
+
+
+def _agree(study: Study, tracker: MlflowTracker) -> None:
+    """MLflow has one finished child run a trial that is not rejected, with its values."""
+    parents, children = _runs(tracker)
+    assert len(parents) == 1
+    by_number = {int(run.data.tags["nas.trial"]): run for run in children}
+    trials = [t for t in study.trials if t.state is not State.REJECTED]
+    assert len(children) == len(by_number) == len(trials)
+    for trial in trials:
+        run = by_number[trial.number]
+        assert run.info.status == ("FAILED" if trial.state is State.FAILED else "FINISHED")
+        assert run.data.tags["state"] == trial.state.value
+        assert run.data.params["arch_id"] == trial.arch_id
+        assert trial.cost is not None
+        assert run.data.metrics["params"] == trial.cost.params
+        for path, value in trial.genotype.items():
+            assert run.data.params[path] == str(value)
+        if trial.reason:  # failed, or a duplicate of one that did
+            assert run.data.tags["reason"] == trial.reason
+        else:
+            assert run.data.metrics["val_accuracy"] == trial.scores["val_accuracy"]
+
+
+def test_mlflow_agrees_with_the_study(space: nas.SearchSpace, root: Path) -> None:
+    study, tracker = _search(space, root)
+    counts = study.counts()
+    assert counts["failed"]
+    assert counts["rejected"]
+    assert counts["duplicate"]
+    _agree(study, tracker)
+    parents, _ = _runs(tracker)
+    data = parents[0].data
+    assert data.params["train.epochs"] == "3"
+    assert data.metrics["trials_rejected"] == counts["rejected"]
+    assert data.metrics["rejected_by_params"] == counts["rejected"]
+    assert data.metrics["best_val_accuracy"] == study.best(1)[0].scores["val_accuracy"]
+    assert data.tags["best_trial"] == str(study.best(1)[0].number)
+    assert parents[0].info.status == "FINISHED"
+
+
+def test_the_best_architecture_is_an_artifact(space: nas.SearchSpace, root: Path) -> None:
+    study, tracker = _search(space, root)
+    parents, _ = _runs(tracker)
+    client = MlflowClient(tracking_uri=tracker.uri)
+    path = client.download_artifacts(parents[0].info.run_id, "best_architecture.json", str(root))
+    arch = nas.Architecture.from_json(Path(path).read_text())
+    assert arch == space.decode(study.best(1)[0].genotype)
+
+
+def test_each_epoch_is_recorded(space: nas.SearchSpace, root: Path) -> None:
+    study, tracker = _search(space, root)
+    _, children = _runs(tracker)
+    client = MlflowClient(tracking_uri=tracker.uri)
+    trial = next(t for t in study.trials if t.state is State.COMPLETED)
+    run = next(run for run in children if run.data.tags["nas.trial"] == str(trial.number))
+    curve = client.get_metric_history(run.info.run_id, "epoch/val_accuracy")
+    assert [(m.step, m.value) for m in curve] == [(int(r["epoch"]), r["val_accuracy"]) for r in trial.history]
+
+
+def test_a_resumed_study_makes_no_second_run(space: nas.SearchSpace, root: Path) -> None:
+    _search(space, root, trials=3)
+    study, tracker = _search(space, root, trials=6, resume=True)
+    _agree(study, tracker)
+    assert sum(t.trained for t in study.trials) == 6
+
+
+def test_what_a_crash_left_out_is_written_on_resume(space: nas.SearchSpace, root: Path) -> None:
+    study, tracker = _search(space, root)
+    _, children = _runs(tracker)
+    client = MlflowClient(tracking_uri=tracker.uri)
+    client.delete_run(children[0].info.run_id)
+    # One that was created but not filled before the crash.
+    client.update_run(children[1].info.run_id, status="RUNNING")
+    study, tracker = _search(space, root, resume=True)
+    _agree(study, tracker)
+
+
+def test_two_studies_of_a_space_share_an_experiment(space: nas.SearchSpace, root: Path) -> None:
+    _search(space, root)
+    _search(space, root, run_dir=root / "other")
+    client = MlflowClient(tracking_uri=MlflowTracker(root).uri)
+    experiment = client.get_experiment_by_name("tiny")
+    assert experiment is not None
+    parents = client.search_runs([experiment.experiment_id], "tags.`nas.trial` = 'study'")
+    assert {run.info.run_name for run in parents} == {"run", "other"}
+
+
+def test_a_store_that_cannot_be_used_does_not_end_the_search(space: nas.SearchSpace, tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").write_text("this is no database")
+    tracker = MlflowTracker(tmp_path)
+    study = nas.run_search(space, _evaluate, trials=6, sampler="random", recorders=[tracker])
+    assert tracker.error is not None
+    assert study.counts()["completed"] + study.counts()["failed"] == 6
+
+
+def test_long_texts_are_cut_to_what_mlflow_takes(space: nas.SearchSpace, root: Path) -> None:
+    study, tracker = _search(space, root)
+    trial = replace(study.trials[0], number=999, state=State.FAILED, reason="x" * 50_000)
+    again = MlflowTracker(root)
+    again.begin(study)
+    again.ended(study, trial)
+    again.close()
+    assert again.error is None
+    _, children = _runs(tracker)
+    assert any(run.data.tags["nas.trial"] == "999" for run in children)
