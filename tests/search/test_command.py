@@ -1,0 +1,164 @@
+"""`python -m nas.search` as a person runs it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from mlflow import MlflowClient
+
+import nas
+from tests.search.conftest import SMALL
+
+COMMAND = [sys.executable, "-m", "nas.search"]
+
+
+def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *arguments], cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_help_teaches_without_loading_anything(tmp_path: Path) -> None:
+    result = _run(tmp_path, "--help")
+    assert result.returncode == 0
+    for word in ("+space=mbconv", "constraints.params=5e5", "resume=runs/NAME", "data=fashion_mnist", "search.minutes"):
+        assert word in result.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "which space? Give +space=NAME"),
+        (["+space=mbcomv"], "unknown space 'mbcomv'. Did you mean 'mbconv'"),
+        (["+space=reference/resnet"], "Did you mean"),
+        (["+space=mine.yaml"], "mine.yaml: no such space file"),
+        (["+space=3"], "space must be text or null, but got 3"),
+        (["+space=mbconv", "constraints.params=few"], "constraints.params must be an upper bound or [lower, upper]"),
+        (["+space=mbconv", "+constraints.parms=1e5"], "unknown metric 'parms'. Did you mean 'params'"),
+        (["+space=mbconv", "constraints.params=[5,1]"], "`low <= high` must hold"),
+        (["+space=mbconv", "workers=0"], "workers must be auto or a whole number >= 1, but got 0"),
+        (["+space=mbconv", "search.objective=val_acuracy"], "Did you mean 'val_accuracy'"),
+        (["+space=mbconv", "search.trials=many"], "search.trials must be a whole number, but got 'many'"),
+        (["+space=mbconv", "train.lr=-1"], "train.lr must be > 0, but got -1"),
+        (["+space=mbconv", "data.augment=flip"], "data.augment: unknown 'flip'"),
+        (["+space=mbconv", "+train.epoch=3"], "unknown setting 'train.epoch'. Did you mean 'epochs'"),
+        (["+space=mbconv", "name=a/b"], "name is the name of a folder"),
+        (["resume=nowhere"], "resume: no study in nowhere"),
+    ],
+)
+def test_what_does_not_hold_is_said_in_one_line(tmp_path: Path, arguments: list[str], message: str) -> None:
+    result = _run(tmp_path, *arguments)
+    assert result.returncode == 2
+    assert result.stderr.startswith("nas.search: ")
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+QUICK = [
+    "+space=small.yaml",
+    "data=synthetic",
+    "data.channels=1",
+    "data.samples=200",
+    "train.epochs=1",
+    "workers=1",
+    "search.trials=5",
+    "constraints.params=4000",
+    "seed=3",
+]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(SMALL))
+    return tmp_path
+
+
+def _log(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "trials.jsonl").read_text().splitlines()]
+
+
+def _facts(run: Path) -> list[tuple[Any, ...]]:
+    return [(t["number"], t["state"], t["genotype"], t["scores"]) for t in _log(run)]
+
+
+def _trained_in_mlflow(folder: Path, study: str) -> list[int]:
+    client = MlflowClient(tracking_uri=f"sqlite:///{folder}/runs/mlflow.db")
+    experiment = client.get_experiment_by_name("small")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id], f"tags.study = '{study}' AND tags.state = 'completed'")
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    return sorted(int(run.data.tags["nas.trial"]) for run in runs)
+
+
+def _kill_after(folder: Path, name: str, lines: int) -> None:
+    """Start a search and end its driver with SIGKILL when its log has so many lines."""
+    process = subprocess.Popen(
+        [*COMMAND, *QUICK, f"name={name}"], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    log = folder / "runs" / name / "trials.jsonl"
+    while process.poll() is None and (not log.exists() or log.read_bytes().count(b"\n") < lines):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+def test_a_killed_search_is_resumed_as_if_nothing_had_been(folder: Path) -> None:
+    whole = _run(folder, *QUICK, "name=whole")
+    assert whole.returncode == 0, whole.stderr
+    assert "Ended: 5 trials done. 5 completed" in whole.stdout
+    best = nas.Architecture.from_json((folder / "runs" / "whole" / "best_architecture.json").read_text())
+    assert nas.cost_of(best).params <= 4000
+    assert best.input_shape == (1, 16, 16)
+
+    _kill_after(folder, "killed", lines=2)
+    assert len(_log(folder / "runs" / "killed")) < len(_log(folder / "runs" / "whole"))
+    resumed = _run(folder, "resume=runs/killed")
+    assert resumed.returncode == 0, resumed.stderr
+    # Same proposals, same scores to the last bit, none twice; and MLflow says the same.
+    assert _facts(folder / "runs" / "killed") == _facts(folder / "runs" / "whole")
+    trained = [t["number"] for t in _log(folder / "runs" / "killed") if t["state"] == "completed"]
+    assert len(trained) == 5
+    assert _trained_in_mlflow(folder, "killed") == trained == _trained_in_mlflow(folder, "whole")
+
+    refused = _run(folder, "resume=runs/killed", "train.epochs=2")
+    assert refused.returncode == 2
+    assert "'train.epochs' cannot be given" in refused.stderr
+
+
+@pytest.mark.slow
+def test_data_that_are_missing_leave_no_run_behind(folder: Path) -> None:
+    result = _run(folder, "+space=small.yaml", "data=fashion_mnist", "data.root=nothing_here")
+    assert result.returncode == 2
+    assert "no train-images-idx3-ubyte[.gz] in nothing_here" in result.stderr
+    assert "apt-get install dataset-fashion-mnist" in result.stderr
+    assert not any(path.is_dir() for path in (folder / "runs").iterdir())
+
+
+@pytest.mark.slow
+def test_an_impossible_limit_ends_with_its_counts(folder: Path) -> None:
+    result = _run(folder, *QUICK, "constraints.params=10", "search.max_rejections=20", "name=none")
+    assert result.returncode == 1
+    assert "20 proposals in a row" in result.stdout
+    assert "Rejected by: params 20" in result.stdout
+
+
+@pytest.mark.slow
+def test_ctrl_c_says_how_to_go_on(folder: Path) -> None:
+    process = subprocess.Popen([*COMMAND, *QUICK, "name=stopped"], cwd=folder, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "trial" in line and "val_accuracy" in line:
+            process.send_signal(signal.SIGINT)
+            break
+    rest = process.stdout.read()
+    assert process.wait() == 130
+    assert "Ended: interrupted" in rest
+    assert "python -m nas.search resume=runs/stopped" in rest
