@@ -1,0 +1,77 @@
+"""What the README shows works."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+import nas
+from nas.resources import resource_dir
+from nas.search.config import Config
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def _blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def test_python_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    (code,) = _blocks("python")
+    exec(compile(code, "README.md", "exec"), {})
+    assert len(capsys.readouterr().out.splitlines()) == 5
+
+
+def test_space_example_loads() -> None:
+    (text,) = _blocks("yaml")
+    space = nas.SearchSpace.from_dict(yaml.safe_load(text)).for_data((3, 64, 64), 10)
+    for seed in range(20):
+        nas.cost_of(space.decode(space.sample(seed)))
+
+
+def _search_commands() -> list[list[str]]:
+    """Overrides of every search that the README and the spaces show."""
+    texts = [README, (ROOT / "conf" / "search.yaml").read_text()]
+    texts += [
+        path.read_text() for folder in ("conf/experiment", "search_spaces") for path in (ROOT / folder).rglob("*.yaml")
+    ]
+    lines = re.findall(r"python -m nas\.search (.*)", "\n".join(texts))
+    words = [shlex.split(line, comments=True) for line in lines]
+    return [
+        command
+        for command in words
+        if any("=" in word for word in command)
+        and not any(word.startswith(("resume=", "[", "+space=NAME")) for word in command)
+    ]
+
+
+@pytest.mark.parametrize("overrides", _search_commands(), ids=" ".join)
+def test_every_shown_command_has_valid_settings(overrides: list[str]) -> None:
+    with initialize_config_dir(str(resource_dir("conf")), version_base="1.3"):
+        values = OmegaConf.to_container(compose("search", overrides), resolve=True)
+    assert isinstance(values, dict)
+    config = Config.from_values({str(key): value for key, value in values.items()})
+    assert config.space is not None
+
+
+@pytest.mark.parametrize("group", ["data", "train", "sampler"])
+def test_every_config_file_is_valid(group: str) -> None:
+    files = sorted((resource_dir("conf") / group).glob("*.yaml"))
+    assert files
+    for file in files:
+        with initialize_config_dir(str(resource_dir("conf")), version_base="1.3"):
+            values = OmegaConf.to_container(compose("search", ["+space=mbconv", f"{group}={file.stem}"]), resolve=True)
+        assert isinstance(values, dict)
+        Config.from_values({str(key): value for key, value in values.items()})
+
+
+def test_the_version_is_the_packages() -> None:
+    assert f'version = "{nas.__version__}"' in (ROOT / "pyproject.toml").read_text()
+    assert all(hasattr(nas, name) for name in nas.__all__)
