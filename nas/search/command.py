@@ -117,7 +117,8 @@ def _search(job: _Job, console: Console) -> int:
         )
         stack.callback(pool.close)
         tracker = _tracker(job.config, stack)
-        data = pool.describe()
+        with console.status("Loading torch and the data ..."):
+            data = pool.describe()
         space = job.space.for_data(tuple(data["input_shape"]), data["num_classes"])
         recorders: list[Recorder] = [Progress(console, job.config.search.trials, job.config.search.minutes)]
         study = _run(job, space, pool, data, recorders + ([tracker] if tracker else []))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from nas.search.study import Study
 from nas.search.trial import State, Trial
@@ -28,6 +29,7 @@ class Progress:
         self._live: Live | None = None
         self._started = time.monotonic()
         self._done_before = 0
+        self._running = 0
         self._rejected_shown = 0
 
     def begin(self, study: Study) -> None:
@@ -36,11 +38,15 @@ class Progress:
         if self.console.is_terminal:
             self._live = Live(console=self.console, auto_refresh=False, transient=True)
             self._live.start()
-            self.proposed(study, 0)
+            self._show(study)
 
     def proposed(self, study: Study, running: int) -> None:
+        self._running = running
+        self._show(study)
+
+    def _show(self, study: Study) -> None:
         if self._live is not None:
-            self._live.update(self._status(study, running), refresh=True)
+            self._live.update(Text(self._status(study), no_wrap=True, overflow="ellipsis"), refresh=True)
 
     def ended(self, study: Study, trial: Trial) -> None:
         if trial.state is State.REJECTED:
@@ -49,7 +55,7 @@ class Progress:
             if self._live is None and rejected >= max(50, 2 * self._rejected_shown):
                 self._rejected_shown = rejected
                 self.console.print(f"  {rejected} candidates rejected so far, the last one: {trial.reason}")
-            self.proposed(study, 0)
+            self._show(study)
             return
         self.console.print(self._line(study, trial), highlight=False)
 
@@ -70,16 +76,13 @@ class Progress:
             + (f"  {seconds:6.1f} s" if seconds is not None and not known else known)
         )
 
-    def _status(self, study: Study, running: int) -> str:
-        counts = study.counts()
-        done = _trained(study)
-        best = study.best(1)
-        score = f"{best[0].scores[study.objective]:.4f}" if best else "-"
-        return (
-            f"{done}/{self.trials} done, {running} running, {counts['rejected']} rejected, "
-            f"{counts['duplicate']} duplicate, {counts['failed']} failed | best {score} | "
-            f"{duration(time.monotonic() - self._started)} gone, {self._left(done)} left"
-        )
+    def _status(self, study: Study) -> str:
+        counts, done, best = study.counts(), _trained(study), study.best(1)
+        parts = [f"{done}/{self.trials} done", f"{self._running} running"]
+        parts += [f"{counts[state]} {state}" for state in ("rejected", "duplicate", "failed") if counts[state]]
+        parts += [f"best {best[0].scores[study.objective]:.4f}"] if best else []
+        parts += [f"{duration(time.monotonic() - self._started)} gone", self._left(done)]
+        return " | ".join(part for part in parts if part)
 
     def _left(self, done: int) -> str:
         """Time left at the speed so far, or until the limit in minutes."""
@@ -89,7 +92,7 @@ class Progress:
             guesses.append(spent / now * (self.trials - done))
         if self.minutes is not None:
             guesses.append(60 * self.minutes - spent)
-        return f"about {duration(min(guesses))}" if guesses else "?"
+        return f"about {duration(min(guesses))} left" if guesses else ""
 
 
 def _trained(study: Study) -> int:
