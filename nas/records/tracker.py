@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nas.records.view import EXPERIMENT_TAGS, study_url
+from nas.records.view import STUDY_ITSELF, STUDY_TAG, TRIAL_TAG, study_page
 from nas.search.study import Study
 from nas.search.trial import State, Trial
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-_STUDY_TAG, _TRIAL_TAG = "nas.study_id", "nas.trial"
 _RUN_STATUS = {State.COMPLETED: "FINISHED", State.DUPLICATE: "FINISHED", State.FAILED: "FAILED"}
 _MAX_PARAM = 500
 _MAX_BATCH = 900
@@ -42,8 +41,8 @@ class MlflowTracker:
         """Time spent writing, after MLflow was loaded."""
         self.error: Exception | None = None
         """The first thing that went wrong; the search goes on without records then."""
-        self.url_path = ""
-        """Path and query of the page that shows the study, behind the address of the server."""
+        self.page = ""
+        """Path of the page that shows the study, behind the address of the server."""
         self._artifacts = (root / "artifacts").resolve().as_uri()
         self._client: MlflowClient | None = None
         self._study_run = ""
@@ -106,15 +105,15 @@ class MlflowTracker:
 
     def _begin(self, study: Study, trials: list[Trial]) -> None:
         self._experiment = self._experiment_id(study.space.name)
-        parent = self._find(f"tags.`{_STUDY_TAG}` = '{study.study_id}' AND tags.`{_TRIAL_TAG}` = 'study'")
+        parent = self._find(f"tags.`{STUDY_TAG}` = '{study.study_id}' AND tags.`{TRIAL_TAG}` = '{STUDY_ITSELF}'")
         if parent:
             self._study_run = parent[0].info.run_id
             self.client.update_run(self._study_run, status="RUNNING")
         else:
             self._study_run = self._create_study(study)
-        children = self._find(f"tags.`{_STUDY_TAG}` = '{study.study_id}' AND tags.`{_TRIAL_TAG}` != 'study'")
-        self._known = {int(run.data.tags[_TRIAL_TAG]): run for run in children}
-        self.url_path = study_url(self.client, self._experiment, self._study_run, study)
+        children = self._find(f"tags.`{STUDY_TAG}` = '{study.study_id}' AND tags.`{TRIAL_TAG}` != '{STUDY_ITSELF}'")
+        self._known = {int(run.data.tags[TRIAL_TAG]): run for run in children}
+        self.page = study_page(self.client, self._experiment, study)
         for trial in trials:
             if trial.state is not State.REJECTED:
                 self._trial(study, trial)
@@ -123,7 +122,7 @@ class MlflowTracker:
         known = self.client.get_experiment_by_name(name)
         if known is not None:
             return str(known.experiment_id)
-        return str(self.client.create_experiment(name, self._artifacts, tags=EXPERIMENT_TAGS))
+        return str(self.client.create_experiment(name, self._artifacts))
 
     def _find(self, condition: str) -> list[Run]:
         runs: list[Run] = []
@@ -138,7 +137,7 @@ class MlflowTracker:
                 return runs
 
     def _create_study(self, study: Study) -> str:
-        tags = {_STUDY_TAG: study.study_id, _TRIAL_TAG: "study", "state": "study"}
+        tags = {STUDY_TAG: study.study_id, TRIAL_TAG: STUDY_ITSELF, "state": "study"}
         run = self.client.create_run(self._experiment, tags=tags, run_name=study.name)
         run_id = str(run.info.run_id)
         settings = {
@@ -231,8 +230,8 @@ class MlflowTracker:
 def _trial_tags(study: Study, trial: Trial, parent: str) -> dict[str, str]:
     tags = {
         "mlflow.parentRunId": parent,
-        _STUDY_TAG: study.study_id,
-        _TRIAL_TAG: str(trial.number),
+        STUDY_TAG: study.study_id,
+        TRIAL_TAG: str(trial.number),
         "state": trial.state.value,
         "study": study.name,
     }

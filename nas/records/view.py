@@ -1,17 +1,56 @@
-"""The page of MLflow's web interface that shows a study."""
+"""The page of MLflow's web interface that shows the trials of a study as a table, best first.
+
+MLflow keeps a shared view (columns, order, filter) in a tag of the experiment, and opens it by the tag's name. Without
+one the page opens in another mode, with the trials folded under their study and without their scores.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import time
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
 from nas.search.study import Study
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-EXPERIMENT_TAGS: dict[str, str] = {}
+STUDY_TAG, TRIAL_TAG = "nas.study_id", "nas.trial"
+STUDY_ITSELF = "study"
+"""Value of `TRIAL_TAG` on the run that stands for the study."""
+
+_COLUMN_WIDTH = 110
 
 
-def study_url(client: MlflowClient, experiment: str, run: str, study: Study) -> str:
-    """Return path and query of the page, behind the address of the server."""
-    return f"/#/experiments/{experiment}/runs"
+def study_page(client: MlflowClient, experiment: str, study: Study) -> str:
+    """Write the view of a study to its experiment, and return the page's path behind the address of the server.
+
+    Args:
+        client: connected to the store.
+        experiment: its id.
+        study: the study; a repeated call writes the same view again.
+    """
+    key = "nas-" + hashlib.sha256(study.study_id.encode()).hexdigest()[:16]
+    # MLflow wants the state as text inside the text.
+    view = {"name": study.name, "createdAt": int(time.time() * 1000), "state": json.dumps(_state(study))}
+    client.set_experiment_tag(experiment, f"mlflow.sharedViewState.{key}", json.dumps(view))
+    # What is to be searched stands in the view alone: one word of it in the address would switch the view off.
+    query = {"workflowType": "machine_learning", "compareRunsMode": "TABLE", "viewStateShareKey": key}
+    return f"/#/experiments/{experiment}/runs?{urlencode(query)}"
+
+
+def _state(study: Study) -> dict[str, object]:
+    scores = dict.fromkeys([study.objective, "val_accuracy", "params", "macs", "val_loss"])
+    columns = [*(f"metrics.`{name}`" for name in scores), "tags.`state`", "params.`arch_id`"]
+    return {
+        "searchFilter": f"tags.`{STUDY_TAG}` = '{study.study_id}' AND tags.`{TRIAL_TAG}` != '{STUDY_ITSELF}'",
+        "orderByKey": f"metrics.`{study.objective}`",
+        "orderByAsc": study.direction == "minimize",
+        "startTime": "ALL",
+        "lifecycleFilter": "Active",
+        "selectedColumns": columns,
+        "columnOrder": columns,
+        "columnWidths": dict.fromkeys(columns, _COLUMN_WIDTH),
+    }

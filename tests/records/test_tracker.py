@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 from mlflow import MlflowClient
@@ -190,3 +192,20 @@ def test_long_texts_are_cut_to_what_mlflow_takes(space: nas.SearchSpace, root: P
     assert again.error is None
     _, children = _runs(tracker)
     assert any(run.data.tags["nas.trial"] == "999" for run in children)
+
+
+def test_the_page_of_a_study_shows_its_trials_best_first(space: nas.SearchSpace, root: Path) -> None:
+    """The format is MLflow's own for shared views; a person looked at the page with MLflow 3.17."""
+    study, tracker = _search(space, root)
+    client = MlflowClient(tracking_uri=tracker.uri)
+    path, query = tracker.page.split("?")
+    experiment = client.get_experiment(path.split("/")[3])
+    assert path == f"/#/experiments/{experiment.experiment_id}/runs"
+    key = parse_qs(query)["viewStateShareKey"][0]
+    state = json.loads(json.loads(experiment.tags[f"mlflow.sharedViewState.{key}"])["state"])
+    order = f"{state['orderByKey']} {'ASC' if state['orderByAsc'] else 'DESC'}"
+    shown = client.search_runs([experiment.experiment_id], state["searchFilter"], order_by=[order])
+    assert len(shown) == sum(t.state is not State.REJECTED for t in study.trials)
+    scores = [run.data.metrics["val_accuracy"] for run in shown if "val_accuracy" in run.data.metrics]
+    assert scores == sorted(scores, reverse=True)
+    assert {"metrics.`val_accuracy`", "metrics.`params`", "metrics.`macs`"} <= set(state["selectedColumns"])
