@@ -1,0 +1,80 @@
+"""Space files: includes, merges, aliases, numbers, and the way back to plain values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import nas
+from nas.errors import SpaceError
+from nas.space.source import from_python, read_file
+
+
+def _write(folder: Path, **files: str) -> None:
+    for name, text in files.items():
+        (folder / f"{name}.yaml").write_text(text)
+
+
+def test_an_include_stands_for_the_files_content(tmp_path: Path) -> None:
+    (tmp_path / "parts").mkdir()
+    _write(
+        tmp_path,
+        space="stages:\n  - include: parts/stage.yaml\n  - {include: parts/stage.yaml}\nhead: {block: classifier}\n",
+    )
+    _write(tmp_path / "parts", stage="block: conv\nout_channels: {include: width.yaml}\n", width="choose: [4, 8]\n")
+    space = nas.load_space(tmp_path / "space.yaml")
+    assert space.size() == 4
+    assert set(space.decisions()) == {"stages.0.out_channels", "stages.1.out_channels"}
+
+
+def test_an_error_inside_an_include_names_that_file(tmp_path: Path) -> None:
+    _write(tmp_path, space="stages:\n  - include: stage.yaml\nhead: {block: classifier}\n")
+    _write(tmp_path, stage="block: conv\nout_channels: -1\n")
+    with pytest.raises(SpaceError, match=r"stage\.yaml:2: stages\.0\.out_channels: .*but got -1"):
+        nas.load_space(tmp_path / "space.yaml")
+
+
+def test_merges_and_aliases(tmp_path: Path) -> None:
+    _write(
+        tmp_path,
+        space="stages:\n"
+        "  - &first {block: conv, out_channels: {choose: [4, 8]}, kernel: 5}\n"
+        "  - <<: *first\n"
+        "    kernel: 3\n"
+        "  - *first\n"
+        "head: {block: classifier}\n",
+    )
+    space = nas.load_space(tmp_path / "space.yaml")
+    # The same text is a decision of its own in each place.
+    assert space.size() == 8
+    arch = space.decode({"stages.0.out_channels": 4, "stages.1.out_channels": 8, "stages.2.out_channels": 4})
+    assert [dict(stage.blocks[0].settings)["kernel"] for stage in arch.stages] == [5, 3, 5]
+
+
+def test_numbers_as_people_write_them(tmp_path: Path) -> None:
+    _write(tmp_path, numbers="a: 1e-3\nb: -2.5E+2\nc: 0x10\nd: 1_000\ne: .5\nf: 3\ng: 1e3\n")
+    values = read_file(tmp_path / "numbers.yaml").plain()
+    assert values == {"a": 0.001, "b": -250.0, "c": 16, "d": 1000, "e": 0.5, "f": 3, "g": 1000.0}
+    assert [type(v) for v in values.values()] == [float, float, int, int, float, int, float]
+
+
+@pytest.mark.parametrize("name", nas.space_names())
+def test_plain_values_give_the_same_space(name: str) -> None:
+    space = nas.load_space(name)
+    again = nas.SearchSpace.from_dict(space.to_dict())
+    assert (again.name, again.size()) == (space.name, space.size())
+    assert again.decode(space.sample(4)) == space.decode(space.sample(4))
+
+
+def test_python_values_are_checked_like_a_file() -> None:
+    with pytest.raises(SpaceError, match=r"<python>: stages\.0\.out_channels: .* but got 'x'"):
+        nas.SearchSpace.from_dict({"stages": [{"block": "conv", "out_channels": "x"}], "head": {"block": "classifier"}})
+    with pytest.raises(SpaceError, match="but got a set"):
+        from_python({"stages": {1, 2}})
+    with pytest.raises(SpaceError, match="keys must be words, but got 1"):
+        from_python({1: 2})
+    loop: list[object] = []
+    loop.append(loop)
+    with pytest.raises(SpaceError, match="nested deeper"):
+        from_python(loop)
