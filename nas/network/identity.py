@@ -35,7 +35,7 @@ def graph_id(graph: Graph) -> str:
         index, inputs_done = stack.pop()
         if index in order:
             continue
-        inputs = _in_order(graph.nodes[index], keys)
+        inputs = _in_order(graph.nodes[index], keys, order)
         if inputs_done:
             order[index] = len(order)
             numbers = " ".join(str(order[i]) for i in inputs)
@@ -62,27 +62,37 @@ def _digest(*parts: bytes) -> bytes:
 def _keys(graph: Graph, live: list[int]) -> dict[int, bytes]:
     """A hash of each node's surroundings, which orders the inputs of a sum whatever their order was.
 
-    First of everything that the node is computed from, then with everything that is computed from it: two equal
-    branches of which one is read elsewhere too are told apart.
+    Colour refinement: a node's key takes in the keys of what it is computed from and of what is computed from it, again
+    until no more nodes are told apart. Two equal branches of which one is read elsewhere too then have other keys.
     """
+    keys = {index: _label(graph.nodes[index].op) for index in live}
+    colours = 0
+    while len(set(keys.values())) > colours:
+        colours = len(set(keys.values()))
+        keys = _refined(graph, live, keys)
+    return keys
+
+
+def _refined(graph: Graph, live: list[int], keys: dict[int, bytes]) -> dict[int, bytes]:
     above: dict[int, bytes] = {}
     for index in live:
         node = graph.nodes[index]
         inputs = [above[i] for i in node.inputs]
-        above[index] = _digest(_label(node.op), *(sorted(inputs) if isinstance(node.op, _COMMUTATIVE) else inputs))
+        above[index] = _digest(keys[index], *(sorted(inputs) if isinstance(node.op, _COMMUTATIVE) else inputs))
     uses: dict[int, list[bytes]] = {index: [] for index in live}
-    keys: dict[int, bytes] = {}
+    refined: dict[int, bytes] = {}
     for index in reversed(live):
         node = graph.nodes[index]
-        keys[index] = _digest(above[index], *sorted(uses[index]))
+        refined[index] = _digest(above[index], *sorted(uses[index]))
         for place, source in enumerate(node.inputs):
             position = 0 if isinstance(node.op, _COMMUTATIVE) else place
-            uses[source].append(keys[index] + bytes([position]))
-    return keys
+            uses[source].append(refined[index] + bytes([position]))
+    return refined
 
 
-def _in_order(node: Node, keys: dict[int, bytes]) -> list[int]:
+def _in_order(node: Node, keys: dict[int, bytes], order: dict[int, int]) -> list[int]:
+    """Inputs in canonical order; of two that look alike, the one that the walk has met comes first."""
     inputs = list(node.inputs)
     if isinstance(node.op, _COMMUTATIVE):
-        inputs.sort(key=lambda i: keys[i])
+        inputs.sort(key=lambda i: (keys[i], order.get(i, len(keys))))
     return inputs

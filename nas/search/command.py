@@ -218,7 +218,8 @@ def _report(job: _Job, study: Study, tracker: MlflowTracker | None, console: Con
         )
     elif tracker is not None:
         console.print(
-            f"Browse: MLFLOW_DISABLE_TELEMETRY=true mlflow ui --backend-store-uri {shlex.quote(tracker.uri)} --port 5000\n"
+            "Browse: MLFLOW_DISABLE_TELEMETRY=true "
+            f"mlflow ui --backend-store-uri {shlex.quote(tracker.uri)} --port 5000\n"
             f"  then open http://127.0.0.1:5000{tracker.page}",
             highlight=False,
         )

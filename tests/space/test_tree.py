@@ -63,7 +63,7 @@ def _ways_of_kind(block: Any, path: str, copies: list[str]) -> list[Plain]:
     if not _is_choice(block):
         return [{}]
     choose = block["choose"]
-    kinds = choose if isinstance(choose, dict) else {name: None for name in choose}
+    kinds = choose if isinstance(choose, dict) else dict.fromkeys(choose)
     if block.get("per") != "block":
         return [
             {f"{path}.block": kind, **way}
