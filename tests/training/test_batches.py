@@ -1,0 +1,106 @@
+"""Batches: order, normalisation, size, augmentation."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from nas.training.data.batches import Batches
+from nas.training.data.config import DataConfig
+from nas.training.data.load import load_data
+from nas.training.data.splits import ImageData, MemoryImages
+
+
+@pytest.fixture
+def data() -> ImageData:
+    return load_data(DataConfig(name="synthetic", samples=100, num_classes=4))
+
+
+def _batches(data: ImageData, size: int = 16, **settings: Any) -> Batches:
+    return Batches(data.train, data, size, data.input_shape, **settings)
+
+
+def _restored(data: ImageData, inputs: Tensor) -> Tensor:
+    """Pixels of normalised inputs."""
+    mean, std = (torch.tensor(v).view(-1, 1, 1) for v in (data.mean, data.std))
+    return ((inputs * std + mean) * 255).round()
+
+
+def test_inputs_are_normalised_pixels_in_channels_last(data: ImageData) -> None:
+    inputs, labels = next(iter(_batches(data)))
+    assert inputs.dtype == torch.float32
+    assert inputs.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(_restored(data, inputs).to(torch.uint8), data.train.read(torch.arange(16)))
+    assert torch.equal(labels, data.train.labels[:16])
+
+
+def test_every_image_comes_once_an_epoch_in_a_new_order(data: ImageData) -> None:
+    numbered = replace(data, train=MemoryImages(data.train.read(torch.arange(64)), torch.arange(64)))
+    batches, again = (_batches(numbered, shuffle=True, seed=5) for _ in range(2))
+    epochs = [torch.cat([labels for _, labels in batches]).tolist() for _ in range(2)]
+    assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(64))
+    assert epochs[0] != epochs[1]
+    assert epochs == [torch.cat([labels for _, labels in again]).tolist() for _ in range(2)]
+    other = _batches(numbered, shuffle=True, seed=6)
+    assert torch.cat([labels for _, labels in other]).tolist() != epochs[0]
+
+
+@pytest.mark.parametrize(
+    ("size", "shuffle", "sizes"), [(9, True, [9] * 7), (9, False, [9] * 7 + [1]), (10, True, [10] * 6 + [4])]
+)
+def test_a_last_batch_of_one_is_left_out_of_training(
+    data: ImageData, size: int, shuffle: bool, sizes: list[int]
+) -> None:
+    # 64 training images; one image alone has no batch statistics.
+    batches = _batches(data, size, shuffle=shuffle)
+    assert [len(labels) for _, labels in batches] == sizes
+    assert len(batches) == len(sizes)
+
+
+def test_other_input_sizes_are_interpolated(data: ImageData) -> None:
+    flat = replace(data, train=MemoryImages(torch.full((4, 3, 16, 16), 77, dtype=torch.uint8), torch.zeros(4).long()))
+    inputs, _ = next(iter(Batches(flat.train, flat, 4, (3, 24, 12))))
+    assert tuple(inputs.shape) == (4, 3, 24, 12)
+    assert set(_restored(flat, inputs).flatten().tolist()) == {77}
+
+
+def _shifted(image: Tensor, down: int, right: int) -> Tensor:
+    """Move an image pixel by pixel, the nearest edge pixel filling the gap."""
+    height, width = image.shape[1:]
+    moved = image.clone()
+    for row, column in itertools.product(range(height), range(width)):
+        source = min(max(row + down, 0), height - 1), min(max(column + right, 0), width - 1)
+        moved[:, row, column] = image[:, source[0], source[1]]
+    return moved
+
+
+def test_shift_moves_each_image_by_up_to_an_eighth(data: ImageData) -> None:
+    original = data.train.read(torch.arange(64))
+    seen = set()
+    inputs = torch.cat([x for x, _ in _batches(data, augment="shift", seed=1)])
+    for image, found in zip(original, _restored(data, inputs).to(torch.uint8), strict=True):
+        moves = [m for m in itertools.product(range(-2, 3), repeat=2) if torch.equal(found, _shifted(image, *m))]
+        assert len(moves) == 1
+        seen.update(moves)
+    assert {down for down, _ in seen} == {right for _, right in seen} == {-2, -1, 0, 1, 2}
+
+
+def test_flip_mirrors_about_half_of_the_images(data: ImageData) -> None:
+    plain = torch.cat([x for x, _ in _batches(data, augment="shift", seed=1, size=64)])
+    both = torch.cat([x for x, _ in _batches(data, augment="shift_flip", seed=1, size=64)])
+    mirrored = [torch.equal(b, p.flip(-1)) for p, b in zip(plain, both, strict=True)]
+    same = [torch.equal(b, p) for p, b in zip(plain, both, strict=True)]
+    assert all(m != s for m, s in zip(mirrored, same, strict=True))
+    assert 16 <= sum(mirrored) <= 48  # binomial(64, 1/2): outside with probability 1e-4
+
+
+def test_augmentation_leaves_the_data_set_alone(data: ImageData) -> None:
+    before = data.train.read(torch.arange(64)).clone()
+    for _ in _batches(data, augment="shift_flip"):
+        pass
+    assert torch.equal(data.train.read(torch.arange(64)), before)

@@ -1,0 +1,247 @@
+"""Data sets: contents, splits, and what is said of files that are not right."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from nas.errors import ConfigError, DataError
+from nas.training.data.config import DATA_SETS, DataConfig
+from nas.training.data.load import load_data
+from nas.training.data.splits import ImageData, split_indices
+
+
+def _write_idx(path: Path, values: np.ndarray) -> None:
+    data = bytes((0, 0, 8, values.ndim)) + struct.pack(f">{values.ndim}I", *values.shape) + values.tobytes()
+    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+
+
+def _idx_folder(root: Path, suffix: str = ".gz", count: int = 60) -> Path:
+    rng = np.random.default_rng(0)
+    for prefix in ("train", "t10k"):
+        pixels = rng.integers(0, 256, (count, 28, 28), dtype=np.uint8)
+        _write_idx(root / f"{prefix}-images-idx3-ubyte{suffix}", pixels)
+        _write_idx(root / f"{prefix}-labels-idx1-ubyte{suffix}", (np.arange(count) % 10).astype(np.uint8))
+    return root
+
+
+def _image_folder(root: Path, splits: tuple[str, ...] = ("train",), size: tuple[int, int] = (12, 10)) -> Path:
+    rng = np.random.default_rng(1)
+    for split in splits:
+        for name in ("cat", "dog"):
+            folder = root / split / name
+            folder.mkdir(parents=True)
+            for i in range(8):
+                pixels = rng.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / f"{i}.png")
+    return root
+
+
+MAKE: dict[str, Callable[[Path], DataConfig]] = {
+    "digits": lambda root: DataConfig(name="digits"),
+    "fashion_mnist": lambda root: DataConfig(name="fashion_mnist", root=str(_idx_folder(root))),
+    "image_folder": lambda root: DataConfig(name="image_folder", root=str(_image_folder(root))),
+    "synthetic": lambda root: DataConfig(name="synthetic", samples=200, num_classes=4),
+}
+
+
+def _statistics(data: ImageData) -> tuple[list[float], list[float]]:
+    pixels = data.train.read(torch.arange(len(data.train.labels))).numpy() / 255
+    return pixels.mean((0, 2, 3)).tolist(), pixels.std((0, 2, 3)).tolist()
+
+
+@pytest.mark.parametrize("name", DATA_SETS)
+def test_every_data_set(name: str, tmp_path: Path) -> None:
+    data = load_data(MAKE[name](tmp_path))
+    for split in (data.train, data.val, data.test):
+        pixels = split.read(torch.tensor([0, len(split.labels) - 1]))
+        assert pixels.dtype == torch.uint8
+        assert tuple(pixels.shape) == (2, *data.input_shape)
+        assert split.labels.dtype == torch.int64
+        assert set(split.labels.tolist()) == set(range(data.num_classes))  # stratified
+    assert list(data.mean) == pytest.approx(_statistics(data)[0], rel=1e-5)
+    assert list(data.std) == pytest.approx(_statistics(data)[1], rel=1e-4)
+    record = json.loads(json.dumps(data.record()))
+    assert record["input_shape"] == list(data.input_shape)
+    assert record["train_images"] == len(data.train.labels)
+
+
+def test_digits_are_scikit_learns_in_three_disjoint_parts() -> None:
+    data = load_data(DataConfig())
+    found = torch.cat([s.read(torch.arange(len(s.labels))) for s in (data.train, data.val, data.test)])
+    labels = torch.cat([data.train.labels, data.val.labels, data.test.labels])
+    bunch = load_digits()
+    # Grey levels 0..16 as 0..255; as multisets of image and label, so nothing is lost or there twice.
+    ours = sorted((bytes(p.numpy().tobytes()), int(y)) for p, y in zip(found, labels, strict=True))
+    theirs = sorted(
+        (np.rint(i * 255 / 16).astype(np.uint8).tobytes(), int(y))
+        for i, y in zip(bunch.images, bunch.target, strict=True)
+    )
+    assert ours == theirs
+
+
+def test_a_split_is_fixed_by_its_seed() -> None:
+    prints = [load_data(DataConfig(split_seed=seed)).fingerprint for seed in (0, 1)]
+    load_data.cache_clear()
+    assert prints == [load_data(DataConfig(split_seed=seed)).fingerprint for seed in (0, 1)]
+    assert prints[0] != prints[1]
+
+
+@given(st.lists(st.integers(0, 4), min_size=5, max_size=80), st.floats(0.05, 0.9), st.integers(0, 1000))
+def test_splitting_is_a_stratified_partition(labels: list[int], fraction: float, seed: int) -> None:
+    array = np.array(labels, dtype=np.int64)
+    if max(np.bincount(array)) < 2:
+        return
+    rest, out = split_indices(array, fraction, seed)
+    assert sorted([*rest.tolist(), *out.tolist()]) == list(range(len(labels)))
+    for label in set(labels):
+        count, held = labels.count(label), sum(labels[i] == label for i in out)
+        assert held < count
+        assert held == min(max(1, round(fraction * count)), count - 1)
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_idx_files_raw_and_compressed(tmp_path: Path, suffix: str) -> None:
+    data = load_data(DataConfig(name="fashion_mnist", root=str(_idx_folder(tmp_path, suffix)), val_fraction=0.1))
+    assert (len(data.train.labels), len(data.val.labels), len(data.test.labels)) == (50, 10, 60)
+
+
+def _truncate(root: Path) -> None:
+    path = root / "train-images-idx3-ubyte"
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def _magic(root: Path) -> None:
+    path = root / "train-labels-idx1-ubyte"
+    path.write_bytes(b"\0\0\x09\1" + path.read_bytes()[4:])
+
+
+def _labels(root: Path) -> None:
+    _write_idx(root / "train-labels-idx1-ubyte", np.full(60, 10, dtype=np.uint8))
+
+
+def _fewer(root: Path) -> None:
+    _write_idx(root / "train-labels-idx1-ubyte", np.zeros(59, dtype=np.uint8))
+
+
+def _no_gzip(root: Path) -> None:
+    (root / "train-images-idx3-ubyte").rename(root / "train-images-idx3-ubyte.gz")
+
+
+def _torn_gzip(root: Path) -> None:
+    path = root / "train-images-idx3-ubyte"
+    (root / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(path.read_bytes())[:-100])
+    path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (_truncate, "should hold 47040 bytes, has 47039"),
+        (_magic, "is not an IDX file of bytes in 1 dimensions"),
+        (_labels, "do not belong together"),
+        (_fewer, "do not belong together"),
+        (_no_gzip, "cannot be read"),
+        (_torn_gzip, "cannot be read"),
+        (lambda root: (root / "t10k-labels-idx1-ubyte").unlink(), "apt-get install dataset-fashion-mnist"),
+    ],
+)
+def test_idx_files_that_are_not_right(tmp_path: Path, spoil: Callable[[Path], None], message: str) -> None:
+    spoil(_idx_folder(tmp_path, ""))
+    with pytest.raises(DataError, match=message):
+        load_data(DataConfig(name="fashion_mnist", root=str(tmp_path)))
+
+
+def test_image_folder_takes_missing_splits_from_training(tmp_path: Path) -> None:
+    data = load_data(DataConfig(name="image_folder", root=str(_image_folder(tmp_path / "one"))))
+    assert data.classes == ("cat", "dog")
+    assert data.input_shape == (3, 10, 12)
+    # 16 images: 20 % of 8 a class to the test, then 20 % of 6 to validation.
+    assert [len(s.labels) for s in (data.train, data.val, data.test)] == [10, 2, 4]
+    data = load_data(
+        DataConfig(name="image_folder", root=str(_image_folder(tmp_path / "three", ("train", "val", "test"))))
+    )
+    assert [len(s.labels) for s in (data.train, data.val, data.test)] == [16, 16, 16]
+
+
+def test_images_are_scaled_to_cover_and_cut_at_the_centre(tmp_path: Path) -> None:
+    root = _image_folder(tmp_path)
+    picture = np.zeros((8, 24, 3), dtype=np.uint8)
+    picture[:, 8:16] = 200  # the middle third is what remains
+    for path in root.rglob("*.png"):
+        Image.fromarray(picture).save(path)
+    data = load_data(DataConfig(name="image_folder", root=str(root), resolution=8, channels=1))
+    assert data.input_shape == (1, 8, 8)
+    assert set(data.train.read(torch.tensor([0])).flatten().tolist()) == {200}
+
+
+def test_from_disk_and_from_memory_are_the_same(tmp_path: Path) -> None:
+    root = str(_image_folder(tmp_path))
+    memory = load_data(DataConfig(name="image_folder", root=root))
+    disk = load_data(DataConfig(name="image_folder", root=root, memory_mib=0))
+    assert type(memory.train) is not type(disk.train)
+    assert memory.fingerprint == disk.fingerprint
+    indices = torch.arange(len(memory.train.labels))
+    assert torch.equal(memory.train.read(indices), disk.train.read(indices))
+
+
+def _broken_image(root: Path) -> None:
+    (root / "train" / "cat" / "3.png").write_bytes(b"no image")
+
+
+def _other_size(root: Path) -> None:
+    Image.new("RGB", (5, 5)).save(root / "train" / "cat" / "3.png")
+
+
+def _no_dogs(root: Path) -> None:
+    for path in (root / "train" / "dog").iterdir():
+        path.unlink()
+
+
+def _other_classes(root: Path) -> None:
+    (root / "val" / "cow").mkdir(parents=True)
+    (root / "val" / "cat").mkdir(parents=True)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (_broken_image, r"3\.png cannot be read"),
+        (_other_size, r"several sizes .* give data\.resolution="),
+        (_no_dogs, "1 classes have no training images: dog"),
+        (_other_classes, "has classes .*'cow'.*, train has"),
+        (lambda root: (root / "train").rename(root / "training"), "no folder .*train"),
+    ],
+)
+def test_image_folders_that_are_not_right(tmp_path: Path, spoil: Callable[[Path], None], message: str) -> None:
+    spoil(_image_folder(tmp_path))
+    with pytest.raises(DataError, match=message):
+        load_data(DataConfig(name="image_folder", root=str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"name": "cifar"}, "unknown data set 'cifar'"),
+        ({"augment": "shfit"}, "Did you mean 'shift'"),
+        ({"val_fraction": 1.0}, "`0 < val_fraction < 1` must hold, but got 1.0"),
+        ({"test_fraction": 0.0}, "`0 < test_fraction < 1`"),
+        ({"channels": 2}, "must be 1 or 3, but got 2"),
+        ({"resolution": 0}, "resolution must be >= 1"),
+        ({"samples": 1}, "samples must be >= 10"),
+    ],
+)
+def test_bad_settings(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        DataConfig(**settings)  # type: ignore[arg-type]

@@ -1,0 +1,203 @@
+"""Training: recipe, schedule, scores, repetition, divergence; and the test split that nobody reads."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import nas
+from nas.errors import ConfigError, DataError, TrainingError
+from nas.pytorch import build
+from nas.search.trial import State
+from nas.training import fit as fit_module
+from nas.training.data.batches import Batches
+from nas.training.data.config import DataConfig
+from nas.training.data.load import load_data
+from nas.training.data.splits import ImageData, MemoryImages
+from nas.training.evaluator import TrainingEvaluator
+from nas.training.fit import fit
+from nas.training.recipe import Recipe
+from nas.training.task import _decay_groups, lr_factor
+
+SPACE = nas.SearchSpace.from_dict(
+    {
+        "assume": {"channels": 3, "resolution": 16, "num_classes": 4},
+        "stem": {"block": "conv", "out_channels": {"choose": [4, 8, 16]}, "stride": 2},
+        "stages": [{"block": "mbconv", "out_channels": 16, "stride": 2, "expand_ratio": 2}],
+        "head": {"block": "classifier"},
+    }
+)
+ARCH = SPACE.decode({"stem.0.out_channels": 8})
+DATA = DataConfig(name="synthetic", samples=300, num_classes=4)
+RECIPE = Recipe(epochs=4, batch_size=16)
+
+
+@pytest.fixture(scope="module")
+def data() -> ImageData:
+    return load_data(DATA)
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        RECIPE,
+        replace(RECIPE, optimizer="sgd", lr=0.1),
+        replace(RECIPE, label_smoothing=0.1, zero_init_last=True, gradient_clip=None),
+    ],
+)
+def test_training_learns(data: ImageData, recipe: Recipe) -> None:
+    result = fit(ARCH, data, recipe, epochs=6, seed=0)
+    assert result.scores["val_accuracy"] > 0.9
+    losses = [row["train_loss"] for row in result.history]
+    assert losses[-1] < min(losses[:2])
+    assert [row["epoch"] for row in result.history] == [1, 2, 3, 4, 5, 6]
+    assert result.scores["val_loss"] == result.history[-1]["val_loss"]
+    assert 0 < result.seconds["train_steps"] < result.seconds["evaluation"]
+
+
+def test_same_seed_same_scores(data: ImageData) -> None:
+    runs = [fit(ARCH, data, RECIPE, epochs=2, seed=seed, augment="shift").history for seed in (1, 1, 2)]
+    assert runs[0] == runs[1]
+    assert runs[0] != runs[2]
+
+
+def test_scores_are_those_of_the_trained_network(data: ImageData, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Accuracy and loss of the last epoch, worked out again by plain torch."""
+    built: list[nn.Module] = []
+
+    def remember(arch: nas.Architecture, *, zero_init_last: bool) -> nn.Module:
+        built.append(build(arch, zero_init_last=zero_init_last))
+        return built[-1]
+
+    monkeypatch.setattr(fit_module, "build", remember)
+    result = fit(ARCH, data, RECIPE, epochs=3, seed=0)
+    network = built[0].eval()
+    pixels = data.val.read(torch.arange(len(data.val.labels))).float() / 255
+    mean, std = (torch.tensor(v).view(-1, 1, 1) for v in (data.mean, data.std))
+    with torch.no_grad():
+        logits = network((pixels - mean) / std)
+    accuracy = (logits.argmax(1) == data.val.labels).double().mean().item()
+    assert result.scores["val_accuracy"] == pytest.approx(accuracy, abs=1e-6)
+    assert result.scores["val_loss"] == pytest.approx(F.cross_entropy(logits, data.val.labels).item(), rel=1e-4)
+
+
+class _Sealed(MemoryImages):
+    def read(self, indices: Tensor) -> Tensor:
+        raise AssertionError("the test split was read")
+
+
+def test_the_test_split_is_never_read(data: ImageData) -> None:
+    sealed = replace(data, test=_Sealed(torch.empty(0), torch.empty(0)))
+    assert fit(ARCH, sealed, RECIPE, epochs=1, seed=0).scores
+
+
+def test_a_loss_that_is_no_number_is_an_error(data: ImageData) -> None:
+    with pytest.raises(TrainingError, match=r"the loss is (nan|inf) at epoch \d, step \d+; a lower train\.lr"):
+        fit(ARCH, data, replace(RECIPE, optimizer="sgd", lr=1e30, gradient_clip=None), epochs=3, seed=0)
+
+
+def test_divergence_is_a_failed_trial_with_its_reason() -> None:
+    wild = replace(RECIPE, optimizer="sgd", lr=1e30, gradient_clip=None)
+    study = nas.run_search(SPACE, TrainingEvaluator(DATA, wild), trials=2, budget=nas.Budget(epochs=2))
+    assert {t.state for t in study.trials} == {State.FAILED}
+    assert all(t.reason.startswith("TrainingError: the loss is") for t in study.trials)
+
+
+def test_a_rejected_candidate_never_reaches_build(monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[int] = []
+
+    def spy(arch: nas.Architecture, *, zero_init_last: bool) -> nn.Module:
+        built.append(nas.cost_of(arch).params)
+        return build(arch, zero_init_last=zero_init_last)
+
+    monkeypatch.setattr(fit_module, "build", spy)
+    params = sorted(nas.cost_of(SPACE.decode({"stem.0.out_channels": n})).params for n in (4, 8, 16))
+    study = nas.run_search(
+        SPACE,
+        TrainingEvaluator(DATA, RECIPE),
+        trials=3,
+        constraints={"params": params[1]},
+        budget=nas.Budget(epochs=1),
+        max_rejections=30,
+    )
+    assert sorted(built) == params[:2]
+    assert [t for t in study.trials if t.state is State.REJECTED]
+
+
+def test_a_search_with_training_repeats_exactly() -> None:
+    runs = [
+        nas.run_search(SPACE, TrainingEvaluator(DATA, RECIPE), trials=2, seed=7, budget=nas.Budget(epochs=1))
+        for _ in range(2)
+    ]
+    facts = [[(t.genotype, t.scores, t.history) for t in run.trials] for run in runs]
+    assert facts[0] == facts[1]
+
+
+def test_data_must_fit_the_architecture(data: ImageData) -> None:
+    with pytest.raises(DataError, match="3 channels and 4 classes, but the architecture takes 1 and 9"):
+        fit(SPACE.for_data((1, 16, 16), 9).decode({"stem.0.out_channels": 8}), data, RECIPE, epochs=1, seed=0)
+
+
+def test_the_network_decides_the_input_size(data: ImageData) -> None:
+    small = SPACE.for_data((3, 8, 8), 4).decode({"stem.0.out_channels": 8})
+    assert fit(small, data, RECIPE, epochs=1, seed=0).scores
+    assert next(iter(Batches(data.val, data, 8, small.input_shape)))[0].shape == (8, 3, 8, 8)
+
+
+@pytest.mark.parametrize("total", [1, 7, 100])
+@pytest.mark.parametrize("warmup", [0.0, 0.1, 0.5])
+def test_schedule_is_a_warm_up_and_half_a_cosine(total: int, warmup: float) -> None:
+    steps = round(total * warmup)
+    for step in range(total):
+        expected = (
+            (step + 1) / (steps + 1)
+            if step < steps
+            else (1 + math.cos(math.pi * (step - steps) / max(1, total - steps))) / 2
+        )
+        assert lr_factor(step, total, warmup) == pytest.approx(expected)
+    assert lr_factor(total, total, warmup) == pytest.approx(0, abs=1e-12)
+
+
+def test_only_weights_decay() -> None:
+    network = build(ARCH)
+    decayed, rest = _decay_groups(network, 0.3)
+    assert (decayed["weight_decay"], rest["weight_decay"]) == (0.3, 0.0)
+    names = {id(p): name for name, p in network.named_parameters()}
+    assert all(names[id(p)].endswith(("conv.weight", "linear.weight")) for p in decayed["params"])
+    assert all(names[id(p)].endswith(("norm.weight", "bias")) for p in rest["params"])
+    assert len(decayed["params"]) + len(rest["params"]) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"optimizer": "adam"}, "train.optimizer: unknown 'adam'. Did you mean 'adamw'"),
+        ({"precision": "16"}, "train.precision: unknown '16'"),
+        ({"epochs": 0}, "train.epochs must be >= 1, but got 0"),
+        ({"batch_size": 1}, "train.batch_size must be >= 2"),
+        ({"lr": 0.0}, "train.lr must be > 0, but got 0.0"),
+        ({"lr": math.nan}, "train.lr must be > 0"),
+        ({"weight_decay": -1.0}, "train.weight_decay must be >= 0"),
+        ({"label_smoothing": 1.0}, "`0 <= label_smoothing < 1` must hold, but got 1.0"),
+        ({"gradient_clip": 0.0}, "train.gradient_clip must be > 0 or null"),
+    ],
+)
+def test_bad_recipes(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Recipe(**settings)  # type: ignore[arg-type]
+
+
+def test_settings_load_without_torch() -> None:
+    code = (
+        "import nas.training.evaluator, nas.training.recipe, nas.training.data.config, sys\n"
+        "print('torch' in sys.modules or 'numpy' in sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "False"
