@@ -21,7 +21,8 @@ class Constraint:
     def __post_init__(self) -> None:
         if self.metric not in METRICS:
             raise ConfigError(f"constraints: unknown metric {self.metric!r}. {nearest(self.metric, METRICS)}")
-        if math.isnan(self.low) or math.isnan(self.high) or self.low > self.high or self.high < 0:
+        bounds_hold = -math.inf <= self.low <= self.high and self.high >= 0 and self.low < math.inf
+        if not bounds_hold:
             raise ConfigError(
                 f"constraints.{self.metric}: `0 <= high` and `low <= high` must hold, "
                 f"but got (low={self.low:g}, high={self.high:g})"
@@ -78,4 +79,7 @@ def _number(metric: str, value: object, missing: float) -> float:
             f"constraints.{metric} must be an upper bound or [lower, upper], but got {value!r}. "
             f"Example: constraints.{metric}=5e5"
         )
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise ConfigError(f"constraints.{metric}: a bound of {int(value).bit_length()} bits is too large") from None

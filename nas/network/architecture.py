@@ -127,8 +127,8 @@ def _section(where: str, values: object) -> Section:
 
 
 def _positive(name: str, value: object) -> int:
-    if type(value) is not int or value < 1:
-        raise NasError(f"architecture: {name} must be a whole number >= 1, but got {value!r}")
+    if type(value) is not int or not 1 <= value <= 2**20:
+        raise NasError(f"architecture: {name} must be a whole number from 1 to 2^20, but got {str(value)[:40]}")
     return value
 
 

@@ -61,6 +61,8 @@ class Input(Op):
 
 def _slide(op: str, size: Ints, *, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints | None = None) -> Ints:
     """Map size after a sliding window: floor((in + 2p - d(k-1) - 1) / s + 1) in each dimension."""
+    if not size:
+        raise ShapeError(f"{op}: needs a map, but gets features without one")
     if len(size) != len(kernel):
         raise ShapeError(f"{op}: a window of {len(kernel)} dimensions cannot slide over a map of {size}")
     dilation = dilation or (1,) * len(kernel)

@@ -83,6 +83,9 @@ class Setting:
         """Return `value` in this setting's type; raises `NasError` with the rule and the value."""
         if value is None and self.optional:
             return None
+        if isinstance(value, int) and abs(value) > _LARGEST:
+            got = str(value) if value.bit_length() <= 64 else f"a number of {value.bit_length()} bits"
+            raise NasError(f"{self.name} must be {self.rule()} and at most 2^20, but got {got}")
         if self.kind is float and type(value) is int:
             value = float(value)
         right_type = type(value) is self.kind

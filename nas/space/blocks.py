@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import prod
 from typing import Any
 
 from nas.network.architecture import Section
-from nas.network.registry import Block
-from nas.space.tree import Choice, Genotype, Node, Pick, Record, Scope
+from nas.network.registry import Block, block_kind
+from nas.space.tree import Choice, Genotype, Node, Pick, Record, Scope, pick_from
 
 STRIDE = "stride"
 """The setting that belongs to the first of several copies: the others keep the map size."""
@@ -65,8 +66,8 @@ class Copies:
         blocks: list[Block] = []
         for (kind, own), common in zip(kinds, self.settings.resolve(inner, pick), strict=True):
             settings = {**common, **own}
-            if blocks:
-                settings.pop(STRIDE, None)
+            if blocks and STRIDE in block_kind(kind).settings:
+                settings[STRIDE] = 1
             blocks.append(Block.of(kind, settings))
         return [tuple(blocks)]
 
@@ -87,7 +88,9 @@ class Copies:
         rest = self.settings.match(inner, settings) if kind is not None else None
         if kind is None or rest is None:
             return None
-        return {**kind, **rest}
+        found = {**kind, **rest}
+        # What the description leaves to the defaults of the block was not looked at above.
+        return found if self.resolve(scope, pick_from(found)) == [blocks] else None
 
     def decisions(self, scope: Scope) -> Iterator[tuple[str, Choice]]:
         if self.count:
@@ -114,19 +117,30 @@ class Chain:
 
     def match(self, scope: Scope, values: Sequence[Any]) -> Genotype | None:
         (section,) = values
-        return self._match(0, section.blocks)
+        blocks = section.blocks
 
-    def _match(self, entry: int, blocks: tuple[Block, ...]) -> Genotype | None:
-        """Share the blocks out among the entries from `entry` on."""
-        if entry == len(self.entries):
-            return None if blocks else {}
-        path, node = self.entries[entry]
-        for count in range(len(blocks) + 1):
-            found = node.match(Scope(path, (path,)), [blocks[:count]])
-            rest = self._match(entry + 1, blocks[count:]) if found is not None else None
-            if found is not None and rest is not None:
-                return {**found, **rest}
-        return None
+        @cache
+        def share_out(entry: int, start: int) -> Genotype | None:
+            """Match the blocks from `start` on with the entries from `entry` on."""
+            if entry == len(self.entries):
+                return {} if start == len(blocks) else None
+            path, node = self.entries[entry]
+            for end in range(start, len(blocks) + 1):
+                found = node.match(Scope(path, (path,)), [blocks[start:end]])
+                rest = share_out(entry + 1, end) if found is not None else None
+                if found is not None and rest is not None:
+                    return {**found, **rest}
+            return None
+
+        return share_out(0, 0)
+
+    def entry_of(self, index: int, pick: Pick) -> str:
+        """Return the path of the entry that made block number `index` of the section."""
+        for path, node in self.entries:
+            index -= len(node.resolve(Scope(path, (path,)), pick)[0])
+            if index < 0:
+                return path
+        raise AssertionError("the section has that many blocks")
 
     def decisions(self, scope: Scope) -> Iterator[tuple[str, Choice]]:
         for path, node in self.entries:

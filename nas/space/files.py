@@ -21,8 +21,12 @@ def find_space(name: str) -> Path:
         SpaceError: no such file or name; the message lists near names.
     """
     if name.endswith((".yaml", ".yml")):
-        path = Path(name).expanduser()
-        if not path.is_file():
+        try:
+            path = Path(name).expanduser()
+            found = path.is_file()
+        except (OSError, ValueError, RuntimeError) as error:  # a name too long, a NUL in it, a home that is none
+            raise SpaceError(f"{name[:80]}: cannot be looked up: {str(error)[:80]}") from None
+        if not found:
             raise SpaceError(f"{path}: no such space file")
         return path
     names = space_names()

@@ -154,29 +154,36 @@ def _kind(source: Source, path: str) -> tuple[Node, list[BlockKind], dict[str, s
     choice = _mapping(source, path, {"choose", "per"}, "a choice")
     if "choose" not in choice:
         raise source.error("needs 'choose'", path)
-    options = choice["choose"]
+    options, per_block = choice["choose"], _per_block(choice, path, True)
     if isinstance(options.value, dict) and options.value:
         items = list(options.value.items())
     else:
-        items = [(str(option.value), option) for option in _list(options, path)]
+        items = [(str(option.value), option) for option in _options(options, path)]
     nodes, kinds = [], []
     for name, option in items:
         block = _block(option, name, path)
         own = option.value if isinstance(option.value, dict) else {}
         if isinstance(options.value, dict) and option.value not in (None, own):
             raise option.error(f"the settings of {name!r} are a mapping, but got {option.describe()}", f"{path}.{name}")
+        if STRIDE in own and per_block:
+            raise own[STRIDE].error(
+                "'stride' is of the first block of a stage, so it cannot stand under a kind chosen per block",
+                f"{path}.{name}.{STRIDE}",
+            )
         nodes.append(Kind(name, _settings(own, f"{path}.{name}", f"block.{name}", [block])))
         kinds.append(block)
     _distinct(options, [name for name, _ in items], path)
     node = Choice(
         "block",
         tuple(Option(kind.name, node) for kind, node in zip(kinds, nodes, strict=True)),
-        _per_block(choice, path, True),
+        per_block,
     )
     return node, kinds, {node.kind: {key for key, _ in node.settings.items} for node in nodes}
 
 
 def _block(source: Source, name: object, path: str) -> BlockKind:
+    if isinstance(name, list):
+        raise source.error(f"must be one kind, but got {source.describe()}; write {{choose: [...]}} to choose", path)
     try:
         return block_kind(name)
     except NasError as error:
@@ -248,6 +255,8 @@ def _options(source: Source, path: str) -> list[Source]:
 
 
 def _checked(source: Source, path: str, check: Callable[[object], Scalar]) -> None:
+    if isinstance(source.value, dict | list):
+        raise source.error(f"must be one value, but got {source.describe()}", path)
     try:
         check(source.value)
     except NasError as error:
@@ -266,7 +275,7 @@ def _distinct(source: Source, values: list[Scalar], path: str) -> None:
 def _range(choice: Mapping[str, Source], path: str) -> IntRange:
     source = choice["range"]
     ends = [end.value for end in source.value] if isinstance(source.value, list) else []
-    step = choice["step"].value if "step" in choice else 1
+    step = choice["step"].plain() if "step" in choice else 1
     if len(ends) != 2 or any(type(n) is not int for n in (*ends, step)):
         raise source.error(
             f"range takes [low, high] and step, all whole numbers, but got {source.plain()!r}, step {step!r}",

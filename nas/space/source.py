@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from nas.errors import SpaceError
 _MAX_BYTES = 2**20
 _MAX_VALUES = 200_000
 _MAX_DEPTH = 60
+_MAX_INCLUDES = 1000
+_MAX_INT = 10**1000
 
 
 class _Loader(yaml.SafeLoader):
@@ -79,6 +81,8 @@ def _wrap(values: object, file: str, depth: int) -> Source:
         return Source({key: _wrap(item, file, depth + 1) for key, item in values.items()}, file, None)
     if isinstance(values, list | tuple):
         return Source([_wrap(item, file, depth + 1) for item in values], file, None)
+    if isinstance(values, int) and abs(values) > _MAX_INT:
+        raise Source(None, file, None).error(f"a number of {values.bit_length()} bits is too large")
     if values is None or isinstance(values, str | int | float | bool):
         return here
     raise here.error(f"a space holds mappings, lists, words and numbers, but got a {type(values).__name__}")
@@ -90,25 +94,39 @@ def read_file(path: Path) -> Source:
     Raises:
         SpaceError: missing file, bad YAML, a duplicate key, a cyclic include, or a file that is too large.
     """
-    return _Reader(path, (), count()).read()
+    return _Reader(path, (), _Shared()).read()
+
+
+@dataclass
+class _Shared:
+    """What the readers of a file and of all that it includes share."""
+
+    values: Iterator[int] = field(default_factory=count)
+    includes: Iterator[int] = field(default_factory=count)
+    parsed: dict[Path, yaml.Node] = field(default_factory=dict)
 
 
 class _Reader:
-    """Reads one file; `trail` holds the files that include it, `values` counts over all of them."""
+    """Reads one file; `trail` holds the files that include it."""
 
-    def __init__(self, path: Path, trail: tuple[Path, ...], values: Iterator[int]) -> None:
-        self.path, self.trail, self.values = path, trail, values
+    def __init__(self, path: Path, trail: tuple[Path, ...], shared: _Shared) -> None:
+        self.path, self.trail, self.shared = path, trail, shared
 
     def error(self, message: str, line: int | None = None) -> SpaceError:
         return Source(None, str(self.path), line).error(message)
 
     def read(self) -> Source:
+        if self.path not in self.shared.parsed:
+            self.shared.parsed[self.path] = self.parse()
+        return self.convert(self.shared.parsed[self.path], 0)
+
+    def parse(self) -> yaml.Node:
         try:
             data = self.path.read_bytes()
             text = data.decode()
         except FileNotFoundError:
             raise self.error("no such file") from None
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, ValueError) as error:
             raise self.error(f"cannot be read as text: {error}") from None
         if len(data) > _MAX_BYTES:
             raise self.error(f"a space file may have {_MAX_BYTES} bytes, but this one has {len(data)}")
@@ -117,34 +135,45 @@ class _Reader:
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             raise self.error(f"bad YAML: {error.problem}", mark.line + 1 if mark else None) from None
+        except yaml.reader.ReaderError as error:
+            line = text.count("\n", 0, error.position) + 1
+            raise self.error(f"bad YAML: {error.reason}", line) from None
         except yaml.YAMLError as error:
             raise self.error(f"bad YAML: {error}") from None
         except RecursionError:
             raise self.error(f"nested deeper than {_MAX_DEPTH} levels") from None
         if node is None:
             raise self.error("the file is empty")
-        return self.convert(node, 0)
+        return node
 
     def convert(self, node: yaml.Node, depth: int) -> Source:
         """Turn a YAML node into values; an alias is expanded each time, so what it expands to is counted."""
         line = node.start_mark.line + 1
-        if next(self.values) >= _MAX_VALUES:
+        if next(self.shared.values) >= _MAX_VALUES:
             raise self.error(f"more than {_MAX_VALUES} values after expanding aliases", line)
         if depth > _MAX_DEPTH:
             raise self.error(f"nested deeper than {_MAX_DEPTH} levels, or an alias inside itself", line)
         if isinstance(node, yaml.MappingNode):
+            self.check_tag(node, line, {"tag:yaml.org,2002:map"})
             return self.mapping(node, line, depth)
         if isinstance(node, yaml.SequenceNode):
+            self.check_tag(node, line, {"tag:yaml.org,2002:seq"})
             return Source([self.convert(item, depth + 1) for item in node.value], str(self.path), line)
         return Source(self.scalar(node, line), str(self.path), line)
 
-    def scalar(self, node: yaml.Node, line: int) -> object:
-        if node.tag not in _SCALARS:
+    def check_tag(self, node: yaml.Node, line: int, allowed: set[str]) -> None:
+        if node.tag not in allowed:
             raise self.error(f"tag {node.tag!r} is not allowed: a space holds words and numbers only", line)
+
+    def scalar(self, node: yaml.Node, line: int) -> object:
+        self.check_tag(node, line, _SCALARS)
         try:
-            return yaml.constructor.SafeConstructor().construct_object(node)
-        except (ValueError, OverflowError, yaml.YAMLError) as error:
-            raise self.error(f"bad value {node.value!r}: {error}", line) from None
+            value: object = yaml.constructor.SafeConstructor().construct_object(node)
+        except (ValueError, LookupError, OverflowError, yaml.YAMLError):
+            raise self.error(f"bad value {node.value[:40]!r} for {node.tag.rsplit(':', 1)[1]}", line) from None
+        if isinstance(value, int) and abs(value) > _MAX_INT:
+            raise self.error(f"a number of {value.bit_length()} bits is too large", line)
+        return value
 
     def mapping(self, node: yaml.MappingNode, line: int, depth: int) -> Source:
         items: dict[str, Source] = {}
@@ -173,13 +202,20 @@ class _Reader:
         """Put the content of another file, named relative to this one, in place of `include: FILE`."""
         if not isinstance(name.value, str) or not name.value.endswith((".yaml", ".yml")):
             raise name.error(f"include takes the path of a .yaml file, but got {name.describe()}")
+        if next(self.shared.includes) >= _MAX_INCLUDES:
+            raise name.error(f"more than {_MAX_INCLUDES} includes")
         path = self.path.parent / name.value
         trail = (*self.trail, self.path)
-        if path.resolve() in [file.resolve() for file in trail]:
+        try:
+            found, resolved = path.is_file(), path.resolve()
+            around = [file.resolve() for file in trail]
+        except (OSError, ValueError, RuntimeError) as error:  # a name too long, a NUL in it, links in a circle
+            raise name.error(f"include: {error}") from None
+        if resolved in around:
             chain = " -> ".join(file.name for file in (*trail, path))
             raise name.error(f"cyclic include: {chain}")
-        if not path.is_file():
+        if not found:
             raise name.error(f"include: no such file: {path}")
         if len(trail) > _MAX_DEPTH:
             raise name.error(f"includes nested deeper than {_MAX_DEPTH} levels")
-        return _Reader(path, trail, self.values).read()
+        return _Reader(path, trail, self.shared).read()

@@ -18,7 +18,7 @@ from nas.network.settings import Scalar
 from nas.space.files import find_space
 from nas.space.grammar import Layout, parse
 from nas.space.source import Source, from_python, read_file
-from nas.space.tree import Choice, Genotype, Node, Pick, Scope, pick_by_rank, recording
+from nas.space.tree import Choice, Genotype, Node, Scope, pick_by_rank, pick_from, recording
 
 _ROOT = Scope("", ("",))
 _MAX_MEMO = 65536
@@ -62,11 +62,16 @@ class _Part:
 
     def decode(self, genotype: Mapping[str, Scalar]) -> tuple[Any, int]:
         """Return this part's value, and how many decisions of the genotype it took."""
-        key = tuple([genotype.get(path, _ABSENT) for path in self.paths])
-        known = self.by_decisions.get(key)
+        key: tuple[Any, ...] = tuple([genotype.get(path, _ABSENT) for path in self.paths])
+        if bool in map(type, key):
+            key = tuple((type(value), value) for value in key)  # True == 1, but is another value
+        try:
+            known = self.by_decisions.get(key)
+        except TypeError:  # a list, say, which no option is; `pick_from` will say so
+            known = None
         if known is None:
             taken: Genotype = {}
-            value = self.node.resolve(_ROOT, recording(_pick_from(genotype), taken))[0]
+            value = self.node.resolve(_ROOT, recording(pick_from(genotype), taken))[0]
             known = value, len(taken)
             _remember(self.by_decisions, key, known)
         return known
@@ -79,19 +84,6 @@ def _remember(memo: dict[Any, Any], key: Any, value: Any) -> None:
     if len(memo) >= _MAX_MEMO:
         memo.clear()
     memo[key] = value
-
-
-def _pick_from(genotype: Mapping[str, Scalar]) -> Pick:
-    def pick(choice: Choice, path: str, copies: int) -> int:
-        if path not in genotype:
-            raise SpaceError(f"genotype: decision {path!r} is missing; its options are {list(choice.values)}")
-        value = genotype[path]
-        for index, option in enumerate(choice.values):
-            if option == value and isinstance(option, bool) == isinstance(value, bool):
-                return index
-        raise SpaceError(f"genotype: {path} must be one of {list(choice.values)}, but got {value!r}")
-
-    return pick
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,22 +132,26 @@ class SearchSpace:
         """Lower some networks; one that works is enough, since a search rejects the others one by one."""
         rng = random.Random(0)
         for attempt in range(tries):
+            genotype = self.sample(rng)
             try:
-                lower(self.decode(self.sample(rng)))
+                lower(self.decode(genotype))
                 return
             except ShapeError as error:
                 if attempt == tries - 1 or self.size() == 1:
-                    raise self._at(error.where).error(
+                    raise self._at(error.where, genotype).error(
                         f"{error.problem} (input {'x'.join(map(str, self.input_shape))}; "
                         f"so it is in all {min(tries, self.size())} networks tried)",
                         error.where,
                     ) from None
 
-    def _at(self, where: str) -> Source:
+    def _at(self, where: str, genotype: Genotype) -> Source:
         """Return the place in the file that made the operation of that name."""
-        places = self.layout.places
-        known = [path for path in places if where == path or where.startswith(f"{path}.")]
-        return places[max(known, key=len)] if known else self.source
+        layout, words = self.layout, where.split(".")
+        if words[0] == "stages":  # stages.2.blocks.1. ...
+            chain, index = layout.stages[int(words[1])], words[3]
+        else:  # stem.0. ... or head.1. ...
+            chain, index = (layout.stem if words[0] == "stem" else layout.head), words[1]
+        return layout.places[chain.entry_of(int(index), pick_from(genotype))]
 
     @cached_property
     def _parts(self) -> tuple[_Part, ...]:
@@ -224,7 +220,7 @@ class SearchSpace:
     def _refuse_inactive(self, genotype: Mapping[str, Scalar]) -> None:
         taken: Genotype = {}
         for part in self._parts:
-            part.node.resolve(_ROOT, recording(_pick_from(genotype), taken))
+            part.node.resolve(_ROOT, recording(pick_from(genotype), taken))
         extra = next(path for path in genotype if path not in taken)
         known = self.decisions()
         if extra in known:

@@ -7,12 +7,13 @@ many. One walk, `resolve`, serves decoding, sampling by rank and asking Optuna; 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
 from typing import Any, Protocol
 
+from nas.errors import SpaceError
 from nas.network.settings import Scalar
 
 Genotype = dict[str, Scalar]
@@ -220,3 +221,18 @@ def recording(pick: Pick, genotype: Genotype) -> Pick:
         return index
 
     return record
+
+
+def pick_from(genotype: Mapping[str, Scalar]) -> Pick:
+    """Return a picker that takes what a genotype says; it raises `SpaceError` where that is nothing possible."""
+
+    def pick(choice: Choice, path: str, copies: int) -> int:
+        if path not in genotype:
+            raise SpaceError(f"genotype: decision {path!r} is missing; its options are {list(choice.values)}")
+        value = genotype[path]
+        for index, option in enumerate(choice.values):
+            if option == value and isinstance(option, bool) == isinstance(value, bool):
+                return index
+        raise SpaceError(f"genotype: {path} must be one of {list(choice.values)}, but got {value!r}")
+
+    return pick

@@ -42,7 +42,7 @@ def _set(values: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
     [
         ("format", "other/1", 'not a description with "format"'),
         ("extra", 1, r"unknown fields \['extra'\]"),
-        ("num_classes", 0, "num_classes must be a whole number >= 1, but got 0"),
+        ("num_classes", 0, r"num_classes must be a whole number from 1 to 2\^20, but got 0"),
         ("num_classes", True, "but got True"),
         ("input_shape", [3], "input_shape must be"),
         ("input_shape", [3, -1, 5], "but got -1"),
