@@ -37,5 +37,5 @@ class Evaluator(Protocol):
     """
 
     def __call__(
-        self, architecture: Architecture, budget: Budget, seed: int
+        self, architecture: Architecture, budget: Budget, seed: int, /
     ) -> float | Mapping[str, float] | Evaluation: ...

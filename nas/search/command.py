@@ -116,7 +116,7 @@ def _search(job: _Job, console: Console) -> int:
             devices=gpus,
         )
         stack.callback(pool.close)
-        tracker = _tracker(job.config, stack)
+        tracker = _tracker(job, stack)
         with console.status("Loading torch and the data ..."):
             data = pool.describe()
         space = job.space.for_data(tuple(data["input_shape"]), data["num_classes"])
@@ -155,10 +155,11 @@ def _make_folder(job: _Job, stack: ExitStack) -> None:
     stack.callback(remove_if_unused)
 
 
-def _tracker(config: Config, stack: ExitStack) -> MlflowTracker | None:
-    if not config.records.mlflow:
+def _tracker(job: _Job, stack: ExitStack) -> MlflowTracker | None:
+    if not job.config.records.mlflow:
         return None
-    tracker = MlflowTracker(Path(config.records.dir))
+    # Beside the run folder, wherever a resumed search is started from.
+    tracker = MlflowTracker(job.folder.parent)
     stack.callback(tracker.close)
     return tracker
 

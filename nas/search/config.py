@@ -126,18 +126,21 @@ def _copy(value: Any) -> Any:
     return {key: _copy(item) for key, item in value.items()} if isinstance(value, Mapping) else value
 
 
-def count_gpus() -> int:
-    """Count NVIDIA devices without loading torch."""
+def gpu_devices() -> list[str]:
+    """Return the NVIDIA devices that may be used, by the names of CUDA_VISIBLE_DEVICES, without loading torch."""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        return [name.strip() for name in chosen.split(",") if name.strip() not in ("", "-1")]
     command = shutil.which("nvidia-smi")
     if command is None:
-        return 0
+        return []
     listed = subprocess.run([command, "-L"], capture_output=True, text=True, check=False)
-    return sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
+    return [str(i) for i, _ in enumerate(line for line in listed.stdout.splitlines() if line.startswith("GPU "))]
 
 
-def worker_count(config: Config) -> tuple[int, int]:
-    """Return the number of workers and of GPUs that they share."""
-    gpus = count_gpus() if config.accelerator != "cpu" else 0
+def worker_count(config: Config) -> tuple[int, list[str]]:
+    """Return the number of workers, and the GPUs that they share: one worker a GPU, or else one a core."""
+    gpus = gpu_devices() if config.accelerator != "cpu" else []
     if isinstance(config.workers, int):
         return config.workers, gpus
-    return gpus or len(os.sched_getaffinity(0)), gpus
+    return len(gpus) or len(os.sched_getaffinity(0)), gpus

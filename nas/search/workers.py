@@ -9,7 +9,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -135,7 +135,7 @@ class WorkerPool:
         objective: str = "val_accuracy",
         log: Path | None = None,
         trial_seconds: float | None = None,
-        devices: int = 0,
+        devices: Sequence[str] = (),
     ) -> None:
         """Start `count` processes; does not wait for them.
 
@@ -145,14 +145,15 @@ class WorkerPool:
             objective: name of the score, where the evaluator returns a number.
             log: file that takes what workers print.
             trial_seconds: an evaluation that takes longer is ended.
-            devices: number of CUDA devices that the workers share; 0 leaves the choice to the evaluator.
+            devices: CUDA devices that the workers share, by the names of CUDA_VISIBLE_DEVICES; none leaves the
+                choice to the evaluator.
         """
         self._evaluator, self._objective = evaluator, objective
         self._log = str(log) if log else None
         self._trial_seconds = trial_seconds
         self._failed_starts = 0
         self._description: Mapping[str, Any] | None = None
-        self._workers = [self._start(str(i % devices) if devices else None) for i in range(count)]
+        self._workers = [self._start(devices[i % len(devices)] if devices else None) for i in range(count)]
 
     def _start(self, device: str | None) -> _Worker:
         context = mp.get_context("spawn")

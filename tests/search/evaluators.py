@@ -50,6 +50,11 @@ class Environment:
         }
 
 
+def visible_device(arch: nas.Architecture, budget: nas.Budget, seed: int) -> dict[str, float]:
+    """The device that this process may use: 0, or GPU-1."""
+    return {"device": float(os.environ["CUDA_VISIBLE_DEVICES"][-1])}
+
+
 class Unprepared:
     """Has no data."""
 

@@ -7,13 +7,16 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import nas
 from nas.errors import DataError, WorkerError
+from nas.search.config import Config, worker_count
 from nas.search.trial import State, Trial
+from nas.search.workers import Task, WorkerPool
 from tests.search import evaluators
 
 
@@ -109,3 +112,27 @@ def _alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_each_worker_sees_its_own_device(space: nas.SearchSpace) -> None:
+    pool = WorkerPool(evaluators.visible_device, 3, devices=["0", "GPU-1"])
+    try:
+        for number in range(3):
+            pool.submit(Task(number, space.decode(space.sample(0)), nas.Budget(), 0))
+        found: list[float] = []
+        while len(found) < 3:
+            found += [o.evaluation.scores["device"] for o in pool.wait(1) if o.evaluation is not None]
+    finally:
+        pool.close()
+    assert sorted(found) == [0.0, 0.0, 1.0]
+
+
+@pytest.mark.parametrize(("value", "devices"), [("2, 3", ["2", "3"]), ("", []), ("-1", []), ("GPU-a", ["GPU-a"])])
+def test_the_devices_that_the_user_chose_are_used(
+    value: str, devices: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
+    config = Config(space="mbconv")
+    assert worker_count(config) == (len(devices) or len(os.sched_getaffinity(0)), devices)
+    assert worker_count(replace(config, workers=5)) == (5, devices)
+    assert worker_count(replace(config, workers=5, accelerator="cpu")) == (5, [])
