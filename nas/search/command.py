@@ -74,6 +74,8 @@ def _read(values: Mapping[str, Any], overrides: Sequence[str]) -> _Job:
     folder = Path(values["resume"]) if values.get("resume") else None
     if folder is not None:
         saved = read_study(folder)
+        if "config" not in saved["notes"]:
+            raise ConfigError(f"resume: {folder} was made by nas.run_search; go on with its argument resume=True")
         values = resumed_values(saved["notes"]["config"], values, overrides)
         config = Config.from_values(values)
         space = SearchSpace.from_dict(saved["space"])
@@ -97,7 +99,7 @@ def _new_folder(config: Config, space: SearchSpace) -> Path:
 
 
 def _search(job: _Job, console: Console) -> int:
-    started = time.monotonic()
+    started, session = time.monotonic(), time.time()
     workers, gpus = worker_count(job.config)
     console.print(
         f"Search space {job.space.name}: {job.space.size():,} genotypes. Data {job.config.data.name}, "
@@ -123,7 +125,8 @@ def _search(job: _Job, console: Console) -> int:
         recorders: list[Recorder] = [Progress(console, job.config.search.trials, job.config.search.minutes)]
         study = _run(job, space, pool, data, recorders + ([tracker] if tracker else []))
     _report(job, study, tracker, console)
-    console.print(time_summary(study.trials, time.monotonic() - started, workers), highlight=False)
+    trials = [trial for trial in study.trials if trial.finished >= session]
+    console.print(time_summary(trials, time.monotonic() - started, workers), highlight=False)
     if study.stop_reason == "interrupted":
         return _INTERRUPTED
     return 0 if study.best(1) else 1

@@ -12,6 +12,7 @@ from nas.errors import ConfigError
 from nas.search.trial import Trial
 
 STUDY_FORMAT = "nas.study/1"
+_STUDY_KEYS = {"study_id", "space", "input_shape", "num_classes", "objective", "direction", "seed", "notes"}
 _TRIALS, _STUDY, _LOCK = "trials.jsonl", "study.json", "lock"
 
 
@@ -104,6 +105,6 @@ def read_study(path: Path) -> dict[str, Any]:
         raise ConfigError(f"resume: no study in {path} (it has no {_STUDY})") from None
     except (OSError, ValueError) as error:
         raise ConfigError(f"resume: {file} cannot be read: {error}") from None
-    if not isinstance(values, dict) or values.get("format") != STUDY_FORMAT:
+    if not isinstance(values, dict) or values.get("format") != STUDY_FORMAT or not values.keys() >= _STUDY_KEYS:
         raise ConfigError(f"resume: {file} does not describe a study")
     return values

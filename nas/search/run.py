@@ -188,4 +188,4 @@ def _finite(bound: float) -> float | None:
 def _check(**numbers: float | None) -> None:
     for name, value in numbers.items():
         if value is not None and not (math.isfinite(value) and value > 0):
-            raise ConfigError(f"search.{name} must be > 0, but got {value}")
+            raise ConfigError(f"search.{name} must be a finite number > 0, but got {value}")

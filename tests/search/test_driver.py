@@ -239,9 +239,9 @@ def test_networks_whose_map_vanishes_are_rejected_not_fatal() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"trials": 0}, "search.trials must be > 0, but got 0"),
-        ({"minutes": -1}, "search.minutes must be > 0"),
-        ({"max_rejections": 0}, "search.max_rejections must be > 0"),
+        ({"trials": 0}, "search.trials must be a finite number > 0, but got 0"),
+        ({"minutes": -1}, "search.minutes must be a finite number > 0"),
+        ({"max_rejections": 0}, "search.max_rejections must be a finite"),
         ({"direction": "up"}, "maximize or minimize, but got 'up'"),
         ({"sampler": "tpee"}, "sampler: unknown 'tpee'. Did you mean 'tpe'"),
         ({"constraints": {"parms": 1}}, "unknown metric 'parms'. Did you mean 'params'"),

@@ -13,11 +13,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import ExifTags, Image
 from sklearn.datasets import load_digits
 
 from nas.errors import ConfigError, DataError
 from nas.training.data.config import DATA_SETS, DataConfig
+from nas.training.data.image_folder import read_image
 from nas.training.data.load import load_data
 from nas.training.data.splits import ImageData, split_indices
 
@@ -184,6 +185,21 @@ def test_images_are_scaled_to_cover_and_cut_at_the_centre(tmp_path: Path) -> Non
     data = load_data(DataConfig(name="image_folder", root=str(root), resolution=8, channels=1))
     assert data.input_shape == (1, 8, 8)
     assert set(data.train.read(torch.tensor([0])).flatten().tolist()) == {200}
+
+
+def test_16_bit_palette_alpha_and_turned_images(tmp_path: Path) -> None:
+    levels = np.array([[0, 256 * 100], [256 * 200, 65535]], dtype=np.uint16)
+    Image.fromarray(levels).save(tmp_path / "deep.png")
+    assert read_image(tmp_path / "deep.png", (2, 2), 1).tolist() == [[[0, 100], [200, 255]]]
+    grey = Image.fromarray((levels >> 8).astype(np.uint8))
+    for mode in ("P", "RGBA", "LA"):
+        (grey if mode == "P" else grey.convert("RGB")).convert(mode).save(tmp_path / f"{mode}.png")
+        assert read_image(tmp_path / f"{mode}.png", (2, 2), 3)[0].tolist() == [[0, 100], [200, 255]]
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6  # to be turned clockwise
+    wide = Image.fromarray(np.array([[10, 20, 30]], dtype=np.uint8))
+    wide.save(tmp_path / "turned.png", exif=exif)
+    assert read_image(tmp_path / "turned.png", (3, 1), 1).tolist() == [[[10], [20], [30]]]
 
 
 def test_from_disk_and_from_memory_are_the_same(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ class DataConfig:
                 raise ConfigError(f"data.{name}: `0 < {name} < 1` must hold, but got {getattr(self, name)}")
         if self.channels not in (1, 3):
             raise ConfigError(f"data.channels must be 1 or 3, but got {self.channels}")
-        for name, low in (("num_classes", 2), ("samples", 10), ("memory_mib", 0)):
+        for name, low in (("split_seed", 0), ("num_classes", 2), ("samples", 10), ("memory_mib", 0)):
             if getattr(self, name) < low:
                 raise ConfigError(f"data.{name} must be >= {low}, but got {getattr(self, name)}")
         if self.resolution is not None and self.resolution < 1:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from nas.errors import DataError
@@ -52,7 +52,11 @@ def read_image(path: Path, size: tuple[int, int], channels: int) -> Tensor:
     height, width = size
     try:
         with Image.open(path) as image:
-            picture = image.convert("RGB" if channels == 3 else "L")
+            picture = ImageOps.exif_transpose(image)
+            if picture.mode.startswith("I"):
+                # PIL would cut 16-bit grey levels off at 255 instead of scaling them.
+                picture = Image.fromarray((np.asarray(picture, dtype=np.int64) >> 8).clip(0, 255).astype(np.uint8))
+            picture = picture.convert("RGB" if channels == 3 else "L")
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError) as error:
         raise DataError(f"data image_folder: {path} cannot be read: {error}") from None
     if picture.size != (width, height):
@@ -119,13 +123,19 @@ def _images(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
 
 
+def _size(image: Image.Image) -> tuple[int, int]:
+    """Height and width as a person sees the image: cameras store a turn beside the pixels."""
+    turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+    return (image.width, image.height) if turned else (image.height, image.width)
+
+
 def _common_size(folder: Path) -> tuple[int, int]:
     """Height and width that all images of a split share."""
     sizes: dict[tuple[int, int], Path] = {}
     for path in _images(folder):
         try:
             with Image.open(path) as image:
-                sizes.setdefault((image.height, image.width), path)
+                sizes.setdefault(_size(image), path)
         except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
             raise DataError(f"data image_folder: {path} cannot be read: {error}") from None
         if len(sizes) > 1:
