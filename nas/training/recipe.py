@@ -14,7 +14,7 @@ PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 class Recipe:
     """Settings of one training run."""
 
-    epochs: int = 8
+    epochs: int = 12
     """Walks over the training split."""
     batch_size: int = 64
     """Images a step."""
