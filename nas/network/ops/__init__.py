@@ -1,0 +1,55 @@
+"""The primitive operations: for each its output shape, parameters, multiply-adds, memory and window.
+
+This is the one place that knows them; `base.Op` says what each states. A shape is a tuple without the batch:
+`(channels, *map)` with one map size a spatial dimension, `(features,)` after flattening, or `(tokens, features)`
+in a transformer.
+"""
+
+from nas.network.ops.attention import ClassToken, PositionEmbedding, SelfAttention, TakeToken, ToTokens
+from nas.network.ops.base import Input, Ints, Op, Shape, Window
+from nas.network.ops.convolution import Blur, Conv, ConvTranspose, Linear
+from nas.network.ops.layout import ChannelPad, ChannelShuffle, Concat, Crop, Flatten, Upsample
+from nas.network.ops.normalisation import BatchNorm, GroupNorm, LayerNorm, LayerScale, LocalResponseNorm
+from nas.network.ops.pointwise import ACTIVATIONS, Activation, ActivationName, Add, Dropout, DropPath, Scale, Zero
+from nas.network.ops.pooling import AdaptiveAvgPool, AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool
+
+__all__ = [
+    "ACTIVATIONS",
+    "Activation",
+    "ActivationName",
+    "AdaptiveAvgPool",
+    "Add",
+    "AvgPool",
+    "BatchNorm",
+    "Blur",
+    "ChannelPad",
+    "ChannelShuffle",
+    "ClassToken",
+    "Concat",
+    "Conv",
+    "ConvTranspose",
+    "Crop",
+    "DropPath",
+    "Dropout",
+    "Flatten",
+    "GlobalAvgPool",
+    "GlobalMaxPool",
+    "GroupNorm",
+    "Input",
+    "Ints",
+    "LayerNorm",
+    "LayerScale",
+    "Linear",
+    "LocalResponseNorm",
+    "MaxPool",
+    "Op",
+    "PositionEmbedding",
+    "Scale",
+    "SelfAttention",
+    "Shape",
+    "TakeToken",
+    "ToTokens",
+    "Upsample",
+    "Window",
+    "Zero",
+]

@@ -1,0 +1,96 @@
+"""Transformers on images: a map as tokens, what is added to them, and attention among them.
+
+Dosovitskiy et al. 2021, "An image is worth 16x16 words", section 3.1. Tokens have the shape (tokens, features).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+from nas.errors import ShapeError
+from nas.network.ops.base import Op, Shape, Window, needs_map
+
+
+@dataclass(frozen=True, slots=True)
+class ToTokens(Op):
+    """Each position of a map as a token: (C, *map) -> (positions, C)."""
+
+    memory = "view"
+
+    def out_shape(self, *shapes: Shape) -> Shape:
+        channels, size = needs_map("to_tokens", shapes[0])
+        return (prod(size), channels)
+
+
+def _tokens(op: str, shape: Shape) -> Shape:
+    if len(shape) != 2:
+        raise ShapeError(f"{op}: needs tokens (number, features), but got {shape}")
+    return shape
+
+
+@dataclass(frozen=True, slots=True)
+class ClassToken(Op):
+    """One learned token before the others."""
+
+    features: int
+
+    def out_shape(self, *shapes: Shape) -> Shape:
+        number, features = _tokens("class_token", shapes[0])
+        return (number + 1, features)
+
+    @property
+    def param_shapes(self) -> tuple[Shape, ...]:
+        return ((1, 1, self.features),)
+
+
+@dataclass(frozen=True, slots=True)
+class PositionEmbedding(Op):
+    """A learned vector for each position, added to its token."""
+
+    tokens: int
+    features: int
+
+    @property
+    def param_shapes(self) -> tuple[Shape, ...]:
+        return ((1, self.tokens, self.features),)
+
+
+@dataclass(frozen=True, slots=True)
+class SelfAttention(Op):
+    """softmax(Q K^T / sqrt(d)) V in each head, from queries, keys and values side by side: (n, 3 C) -> (n, C).
+
+    Vaswani et al. 2017, "Attention is all you need", section 3.2. Without parameters: the projections are `Linear`.
+    """
+
+    saved = ("inputs", "output")
+
+    heads: int
+
+    def out_shape(self, *shapes: Shape) -> Shape:
+        number, features = _tokens("self_attention", shapes[0])
+        if features % (3 * self.heads):
+            raise ShapeError(f"self_attention: heads={self.heads} must divide the features {features // 3}")
+        return (number, features // 3)
+
+    def attention_macs(self, out_shape: Shape) -> int:
+        """Q K^T and the weighted sum of V: n x n x C each."""
+        number, features = out_shape
+        return 2 * number * number * features
+
+    def windows(self, in_shape: Shape) -> tuple[Window, ...]:
+        return (Window(0),)
+
+    def saved_extra(self, out_shape: Shape) -> int:
+        """The logarithm of each row's sum of exponentials."""
+        return 4 * self.heads * out_shape[0]
+
+
+@dataclass(frozen=True, slots=True)
+class TakeToken(Op):
+    """The first token alone: (n, C) -> (C,)."""
+
+    memory = "view"
+
+    def out_shape(self, *shapes: Shape) -> Shape:
+        return (_tokens("take_token", shapes[0])[1],)

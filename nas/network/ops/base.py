@@ -1,0 +1,137 @@
+"""What every operation states, and the arithmetic of sliding windows that several share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from math import prod
+from typing import Literal
+
+from nas.errors import ShapeError
+
+Shape = tuple[int, ...]
+Ints = tuple[int, ...]
+
+Memory = Literal["new", "view", "in_place"]
+"""Where an operation writes in inference: memory of its own, none since the output is a view of the input, or over
+its input where nobody else reads that."""
+
+Saved = Literal["input", "inputs", "output"]
+"""What the backward pass needs again: the first input, all inputs, or the output."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """How far a position of the output looks into the input, in one dimension."""
+
+    size: int | Fraction = 1
+    """Positions of the input that one position of the output depends on, holes of a dilation included."""
+    stride: int | Fraction = 1
+    """Positions of the input between neighbours of the output; below 1 where the map grows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """One primitive operation. Subclasses override what they have; the rest costs nothing."""
+
+    @property
+    def memory(self) -> Memory:
+        """Where it writes in inference."""
+        return "new"
+
+    @property
+    def saved(self) -> tuple[Saved, ...]:
+        """What its backward pass reads again."""
+        return ()
+
+    def out_shape(self, *shapes: Shape) -> Shape:
+        """Return the output shape, or raise `ShapeError` where the inputs do not fit."""
+        return shapes[0]
+
+    @property
+    def param_shapes(self) -> tuple[Shape, ...]:
+        """Shapes of the learned tensors."""
+        return ()
+
+    @property
+    def params(self) -> int:
+        """Learned numbers."""
+        return sum(prod(shape) for shape in self.param_shapes)
+
+    @property
+    def buffer_bytes(self) -> int:
+        """Bytes of stored state that is not learned, such as running statistics."""
+        return 0
+
+    def macs(self, out_shape: Shape) -> int:
+        """Multiply-adds of convolution and linear layers at batch 1. Biases, normalisation, activation, pooling and
+        element-wise operations are not counted (equal to torch's `FlopCounterMode` / 2).
+        """
+        return 0
+
+    def attention_macs(self, out_shape: Shape) -> int:
+        """Multiply-adds of the two matrix products of attention at batch 1."""
+        return 0
+
+    def windows(self, in_shape: Shape) -> tuple[Window, ...]:
+        """One `Window` a spatial dimension; none where positions do not mix. A window of size 0 means all positions."""
+        return ()
+
+    def saved_extra(self, out_shape: Shape) -> int:
+        """Bytes that the backward pass needs beside inputs and output, at batch 1: indices, masks, statistics."""
+        return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Input(Op):
+    """The input of a graph."""
+
+    shape: Shape
+
+    def out_shape(self, *shapes: Shape) -> Shape:
+        return self.shape
+
+
+def by(sizes: Ints) -> str:
+    """Write sizes as `3x32x32`."""
+    return "x".join(map(str, sizes))
+
+
+def needs_map(op: str, shape: Shape, dims: int | None = None) -> tuple[int, Ints]:
+    """Split a shape into channels and map; raises `ShapeError` where there is no map, or one of other dimensions."""
+    channels, *size = shape
+    if not size:
+        raise ShapeError(f"{op}: needs a map, but gets features without one")
+    if dims is not None and len(size) != dims:
+        raise ShapeError(f"{op}: a window of {dims} dimensions cannot slide over a map of {by(tuple(size))}")
+    return channels, tuple(size)
+
+
+def slide(
+    op: str,
+    size: Ints,
+    *,
+    kernel: Ints,
+    stride: Ints,
+    padding: Ints,
+    dilation: Ints | None = None,
+    ceil: bool = False,
+) -> Ints:
+    """Map size after a sliding window: floor((in + 2p - d(k-1) - 1) / s + 1) in each dimension.
+
+    With `ceil` the last window may hang over the end, unless it would start in the padding (torch's `ceil_mode`).
+    """
+    dilation = dilation or (1,) * len(kernel)
+    out = []
+    for n, k, s, p, d in zip(size, kernel, stride, padding, dilation, strict=True):
+        room = n + 2 * p - d * (k - 1) - 1
+        steps = -(-room // s) if ceil else room // s
+        if ceil and steps * s >= n + p:
+            steps -= 1
+        out.append(steps + 1 if room >= 0 else 0)
+    if min(out) < 1:
+        raise ShapeError(
+            f"{op}: the map shrinks to nothing: {by(size)} -> {by(tuple(out))} with kernel {by(kernel)}, "
+            f"stride {by(stride)}, padding {by(padding)}, dilation {by(dilation)}"
+        )
+    return tuple(out)

@@ -1,0 +1,158 @@
+"""Operations with a kernel: convolutions, their transpose, the matrix product, fixed blurring."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from math import prod
+
+from nas.errors import ShapeError
+from nas.network.ops.base import Ints, Op, Shape, Window, needs_map, slide
+
+
+def _check_groups(op: str, in_channels: int, out_channels: int, groups: int) -> None:
+    if in_channels % groups or out_channels % groups:
+        raise ShapeError(
+            f"{op}: groups must divide the channels, but got groups={groups}, "
+            f"in_channels={in_channels}, out_channels={out_channels}"
+        )
+
+
+def _check_channels(op: str, expected: int, shape: Shape, dims: int) -> Ints:
+    channels, size = needs_map(op, shape, dims)
+    if channels != expected:
+        raise ShapeError(f"{op}: expects {expected} channels, but got {channels}")
+    return size
+
+
+@dataclass(frozen=True, slots=True)
+class Conv(Op):
+    """Convolution over a map of `len(kernel)` dimensions, with zero padding."""
+
+    saved = ("input",)
+
+    in_channels: int
+    out_channels: int
+    kernel: Ints
+    stride: Ints
+    padding: Ints
+    dilation: Ints
+    groups: int
+    bias: bool
+
+    def __post_init__(self) -> None:
+        _check_groups("conv", self.in_channels, self.out_channels, self.groups)
+
+    def out_shape(self, *shapes: Shape) -> Shape:
+        size = _check_channels("conv", self.in_channels, shapes[0], len(self.kernel))
+        moved = slide(
+            "conv", size, kernel=self.kernel, stride=self.stride, padding=self.padding, dilation=self.dilation
+        )
+        return (self.out_channels, *moved)
+
+    @property
+    def param_shapes(self) -> tuple[Shape, ...]:
+        weight = (self.out_channels, self.in_channels // self.groups, *self.kernel)
+        return (weight, (self.out_channels,)) if self.bias else (weight,)
+
+    def macs(self, out_shape: Shape) -> int:
+        return prod(out_shape) * (self.in_channels // self.groups) * prod(self.kernel)
+
+    def windows(self, in_shape: Shape) -> tuple[Window, ...]:
+        sizes = zip(self.kernel, self.dilation, self.stride, strict=True)
+        return tuple(Window(d * (k - 1) + 1, s) for k, d, s in sizes)
+
+
+@dataclass(frozen=True, slots=True)
+class ConvTranspose(Op):
+    """Transposed convolution: the map grows by `stride`, out = (in - 1) stride - 2 padding + kernel."""
+
+    saved = ("input",)
+
+    in_channels: int
+    out_channels: int
+    kernel: Ints
+    stride: Ints
+    padding: Ints
+    bias: bool
+
+    def out_shape(self, *shapes: Shape) -> Shape:
+        size = _check_channels("conv_transpose", self.in_channels, shapes[0], len(self.kernel))
+        grown = tuple(
+            (n - 1) * s - 2 * p + k for n, k, s, p in zip(size, self.kernel, self.stride, self.padding, strict=True)
+        )
+        if min(grown) < 1:
+            raise ShapeError(f"conv_transpose: the map shrinks to nothing: {size} -> {grown}")
+        return (self.out_channels, *grown)
+
+    @property
+    def param_shapes(self) -> tuple[Shape, ...]:
+        weight = (self.in_channels, self.out_channels, *self.kernel)
+        return (weight, (self.out_channels,)) if self.bias else (weight,)
+
+    def macs(self, out_shape: Shape) -> int:
+        """Every input number meets every weight of its channel once: in x out_channels x kernel."""
+        positions = prod(
+            (n + 2 * p - k) // s + 1
+            for n, k, s, p in zip(out_shape[1:], self.kernel, self.stride, self.padding, strict=True)
+        )
+        return positions * self.in_channels * self.out_channels * prod(self.kernel)
+
+    def windows(self, in_shape: Shape) -> tuple[Window, ...]:
+        """One output position lies under ceil(kernel / stride) positions of the input at most."""
+        return tuple(Window(-(-k // s), Fraction(1, s)) for k, s in zip(self.kernel, self.stride, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Blur(Op):
+    """Fixed binomial low-pass filter before subsampling, channel by channel, with reflected edges.
+
+    Zhang 2019, "Making convolutional networks shift-invariant again", section 4.2 (BlurPool): row `kernel - 1` of
+    Pascal's triangle, its outer product in two dimensions, normalised to sum one.
+    """
+
+    channels: int
+    kernel: Ints
+    stride: Ints
+
+    def out_shape(self, *shapes: Shape) -> Shape:
+        size = _check_channels("blur", self.channels, shapes[0], len(self.kernel))
+        padding = tuple((k - 1) // 2 for k in self.kernel)
+        if any(p >= n for p, n in zip(padding, size, strict=True)):
+            raise ShapeError(f"blur: a map of {size} is too small for reflected edges of {padding}")
+        return (self.channels, *slide("blur", size, kernel=self.kernel, stride=self.stride, padding=padding))
+
+    @property
+    def buffer_bytes(self) -> int:
+        """The filter, a copy for each channel, in fp32."""
+        return 4 * self.channels * prod(self.kernel)
+
+    def macs(self, out_shape: Shape) -> int:
+        return prod(out_shape) * prod(self.kernel)
+
+    def windows(self, in_shape: Shape) -> tuple[Window, ...]:
+        return tuple(Window(k, s) for k, s in zip(self.kernel, self.stride, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Linear(Op):
+    """Matrix product on the last dimension."""
+
+    saved = ("input",)
+
+    in_features: int
+    out_features: int
+    bias: bool = True
+
+    def out_shape(self, *shapes: Shape) -> Shape:
+        if shapes[0][-1] != self.in_features:
+            raise ShapeError(f"linear: expects {self.in_features} features, but got {shapes[0]}")
+        return (*shapes[0][:-1], self.out_features)
+
+    @property
+    def param_shapes(self) -> tuple[Shape, ...]:
+        weight = (self.out_features, self.in_features)
+        return (weight, (self.out_features,)) if self.bias else (weight,)
+
+    def macs(self, out_shape: Shape) -> int:
+        return prod(out_shape) * self.in_features

@@ -1,0 +1,93 @@
+"""Operations that move values without computing: joining, cropping, padding, reordering, enlarging."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from math import prod
+
+from nas.errors import ShapeError
+from nas.network.ops.base import Ints, Op, Shape, Window, needs_map
+
+
+@dataclass(frozen=True, slots=True)
+class Flatten(Op):
+    """All dimensions after the batch in one."""
+
+    memory = "view"
+
+    def out_shape(self, *shapes: Shape) -> Shape:
+        return (prod(shapes[0]),)
+
+
+@dataclass(frozen=True, slots=True)
+class Concat(Op):
+    """Maps of equal size behind each other, along the channels."""
+
+    def out_shape(self, *shapes: Shape) -> Shape:
+        for shape in shapes[1:]:
+            if shape[1:] != shapes[0][1:]:
+                raise ShapeError(f"concat: needs maps of equal size, but got {shapes[0]} and {shape}")
+        return (sum(shape[0] for shape in shapes), *shapes[0][1:])
+
+
+@dataclass(frozen=True, slots=True)
+class Crop(Op):
+    """The middle of the first map, as large as the second (Ronneberger et al. 2015, "U-Net", figure 1)."""
+
+    memory = "view"
+
+    def out_shape(self, *shapes: Shape) -> Shape:
+        big, small = shapes
+        if len(big) != len(small) or any(b < s for b, s in zip(big[1:], small[1:], strict=True)):
+            raise ShapeError(f"crop: a map of {big} cannot be cropped to {small}")
+        return (big[0], *small[1:])
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelPad(Op):
+    """Every `stride`-th position, and zeros for new channels: the shortcut without parameters (option A).
+
+    He et al. 2016, "Deep residual learning", section 4.1. The zeros stand behind the channels.
+    """
+
+    out_channels: int
+    stride: int
+
+    def out_shape(self, *shapes: Shape) -> Shape:
+        channels, size = needs_map("channel_pad", shapes[0])
+        if channels > self.out_channels:
+            raise ShapeError(f"channel_pad: cannot go from {channels} to {self.out_channels} channels")
+        return (self.out_channels, *(-(-n // self.stride) for n in size))
+
+    def windows(self, in_shape: Shape) -> tuple[Window, ...]:
+        return tuple(Window(1, self.stride) for _ in in_shape[1:])
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelShuffle(Op):
+    """Channels dealt out among groups: (groups, n) -> (n, groups) (Zhang et al. 2018, "ShuffleNet", section 3.1)."""
+
+    groups: int
+
+    def out_shape(self, *shapes: Shape) -> Shape:
+        channels, _ = needs_map("channel_shuffle", shapes[0])
+        if channels % self.groups:
+            raise ShapeError(f"channel_shuffle: groups={self.groups} must divide the channels {channels}")
+        return shapes[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Upsample(Op):
+    """Every position repeated (nearest) until the map has the size asked for."""
+
+    size: Ints
+
+    def out_shape(self, *shapes: Shape) -> Shape:
+        channels, _ = needs_map("upsample", shapes[0], len(self.size))
+        return (channels, *self.size)
+
+    def windows(self, in_shape: Shape) -> tuple[Window, ...]:
+        return tuple(Window(1, Fraction(n, m)) for n, m in zip(in_shape[1:], self.size, strict=True))
+
+

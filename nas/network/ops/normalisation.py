@@ -1,0 +1,108 @@
+"""Normalisation, and the learned scale of a residual branch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+from nas.errors import ShapeError
+from nas.network.ops.base import Op, Shape
+
+
+@dataclass(frozen=True, slots=True)
+class BatchNorm(Op):
+    """Batch normalisation with scale and shift (Ioffe & Szegedy 2015, algorithm 1)."""
+
+    saved = ("input",)
+
+    channels: int
+    spatial_dims: int
+
+    @property
+    def param_shapes(self) -> tuple[Shape, ...]:
+        return (self.channels,), (self.channels,)
+
+    @property
+    def buffer_bytes(self) -> int:
+        """Running mean and variance in fp32, and the 64-bit count of batches."""
+        return 2 * 4 * self.channels + 8
+
+
+@dataclass(frozen=True, slots=True)
+class GroupNorm(Op):
+    """Normalisation over groups of channels of one example (Wu & He 2018, section 3)."""
+
+    saved = ("input",)
+
+    channels: int
+    groups: int
+
+    def __post_init__(self) -> None:
+        if self.channels % self.groups:
+            raise ShapeError(
+                f"group_norm: groups must divide the channels, but got groups={self.groups}, channels={self.channels}"
+            )
+
+    @property
+    def param_shapes(self) -> tuple[Shape, ...]:
+        return (self.channels,), (self.channels,)
+
+    def saved_extra(self, out_shape: Shape) -> int:
+        """Mean and inverse deviation of each group."""
+        return 2 * 4 * self.groups
+
+
+@dataclass(frozen=True, slots=True)
+class LayerNorm(Op):
+    """Normalisation over the channels at each position (Ba et al. 2016): of tokens over the last dimension, of a map
+    over the first (as in ConvNeXt, Liu et al. 2022).
+    """
+
+    saved = ("input",)
+
+    channels: int
+    of_map: bool
+
+    def out_shape(self, *shapes: Shape) -> Shape:
+        got = shapes[0][0 if self.of_map else -1]
+        if got != self.channels:
+            raise ShapeError(f"layer_norm: expects {self.channels} channels, but got {shapes[0]}")
+        return shapes[0]
+
+    @property
+    def param_shapes(self) -> tuple[Shape, ...]:
+        return (self.channels,), (self.channels,)
+
+    def saved_extra(self, out_shape: Shape) -> int:
+        """Mean and inverse deviation of each position."""
+        return 2 * 4 * prod(out_shape) // self.channels
+
+
+@dataclass(frozen=True, slots=True)
+class LocalResponseNorm(Op):
+    """Each value over a power of the mean square of `size` neighbouring channels (Krizhevsky et al. 2012, section 3.3).
+
+    x / (k + alpha / size * sum of squares) ^ beta, without parameters.
+    """
+
+    saved = ("inputs", "output")
+
+    size: int
+    alpha: float
+    beta: float
+    k: float
+
+
+@dataclass(frozen=True, slots=True)
+class LayerScale(Op):
+    """A learned factor a channel, small at first (Touvron et al. 2021, "Going deeper with image transformers")."""
+
+    saved = ("input",)
+
+    channels: int
+    initial: float
+    of_map: bool
+
+    @property
+    def param_shapes(self) -> tuple[Shape, ...]:
+        return ((self.channels,),)

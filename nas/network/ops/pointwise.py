@@ -1,0 +1,101 @@
+"""Operations on single values or on equal shapes: activations, sums, factors, dropout."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Literal, get_args
+
+from nas.errors import ShapeError
+from nas.network.ops.base import Op, Saved, Shape
+
+ActivationName = Literal["relu", "relu6", "silu", "hardswish", "gelu", "sigmoid", "hardsigmoid", "tanh"]
+ACTIVATIONS: tuple[str, ...] = get_args(ActivationName)
+_NEEDS_INPUT = ("silu", "hardswish", "gelu", "hardsigmoid")
+
+
+@dataclass(frozen=True, slots=True)
+class Activation(Op):
+    """A non-linearity, element by element."""
+
+    memory = "in_place"
+
+    kind: str
+
+    @property
+    def saved(self) -> tuple[Saved, ...]:
+        """The derivative of the others is a function of their output."""
+        return ("input",) if self.kind in _NEEDS_INPUT else ("output",)
+
+    @property
+    def zero_at_zero(self) -> bool:
+        return self.kind not in ("sigmoid", "hardsigmoid")
+
+
+@dataclass(frozen=True, slots=True)
+class Dropout(Op):
+    """Sets single values to zero in training, with probability `rate` (Srivastava et al. 2014); nothing in inference."""
+
+    memory = "view"
+
+    rate: float
+
+    def saved_extra(self, out_shape: Shape) -> int:
+        """Which values stay, a number each."""
+        return 4 * prod(out_shape)
+
+
+@dataclass(frozen=True, slots=True)
+class DropPath(Op):
+    """Sets a whole residual branch of an example to zero in training, with probability `rate`; nothing in inference.
+
+    Huang et al. 2016, "Deep networks with stochastic depth".
+    """
+
+    memory = "view"
+
+    rate: float
+
+    def saved_extra(self, out_shape: Shape) -> int:
+        """Whether the branch stays."""
+        return 4
+
+
+def _equal(op: str, shapes: tuple[Shape, ...]) -> Shape:
+    for shape in shapes[1:]:
+        if shape != shapes[0]:
+            raise ShapeError(f"{op}: needs equal shapes, but got {shapes[0]} and {shape}")
+    return shapes[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Add(Op):
+    """Sum of equal shapes. By convention a residual branch comes first, its shortcut second."""
+
+    memory = "in_place"
+
+    def out_shape(self, *shapes: Shape) -> Shape:
+        return _equal("add", shapes)
+
+
+@dataclass(frozen=True, slots=True)
+class Scale(Op):
+    """A map times one factor a channel, as in squeeze-and-excitation: `(C, *map) * (C, 1, ...)`."""
+
+    saved = ("inputs",)
+
+    def out_shape(self, *shapes: Shape) -> Shape:
+        features, factors = shapes
+        if factors != (features[0], *(1 for _ in features[1:])):
+            raise ShapeError(f"scale: needs one factor a channel of {features}, but got {factors}")
+        return features
+
+
+@dataclass(frozen=True, slots=True)
+class Zero(Op):
+    """Zeros, whatever the input: the operation `none` of a cell. Its gradient is zero too."""
+
+    shape: Shape
+
+    def out_shape(self, *shapes: Shape) -> Shape:
+        return self.shape

@@ -1,0 +1,105 @@
+"""Pooling over windows and over whole maps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+from nas.errors import ShapeError
+from nas.network.ops.base import Ints, Op, Shape, Window, by, needs_map, slide
+
+
+def _pooled(op: str, shape: Shape, kernel: Ints, stride: Ints, padding: Ints, ceil: bool) -> Shape:
+    channels, size = needs_map(op, shape, len(kernel))
+    if any(2 * p > k for p, k in zip(padding, kernel, strict=True)):
+        raise ShapeError(f"{op}: padding {padding} is over half of the kernel {kernel}")
+    return (channels, *slide(op, size, kernel=kernel, stride=stride, padding=padding, ceil=ceil))
+
+
+@dataclass(frozen=True, slots=True)
+class MaxPool(Op):
+    """Maximum over a sliding window; with `ceil` the last window may hang over the end."""
+
+    saved = ("input",)
+
+    kernel: Ints
+    stride: Ints
+    padding: Ints
+    ceil: bool = False
+
+    def out_shape(self, *shapes: Shape) -> Shape:
+        return _pooled("max_pool", shapes[0], self.kernel, self.stride, self.padding, self.ceil)
+
+    def windows(self, in_shape: Shape) -> tuple[Window, ...]:
+        return tuple(Window(k, s) for k, s in zip(self.kernel, self.stride, strict=True))
+
+    def saved_extra(self, out_shape: Shape) -> int:
+        """The position of each maximum, in 64 bits."""
+        return 8 * prod(out_shape)
+
+
+@dataclass(frozen=True, slots=True)
+class AvgPool(Op):
+    """Mean over a sliding window; the padding counts as zeros unless `count_padding` is false."""
+
+    saved = ("input",)
+
+    kernel: Ints
+    stride: Ints
+    padding: Ints
+    ceil: bool = False
+    count_padding: bool = True
+
+    def out_shape(self, *shapes: Shape) -> Shape:
+        return _pooled("avg_pool", shapes[0], self.kernel, self.stride, self.padding, self.ceil)
+
+    def windows(self, in_shape: Shape) -> tuple[Window, ...]:
+        return tuple(Window(k, s) for k, s in zip(self.kernel, self.stride, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class AdaptiveAvgPool(Op):
+    """Mean over windows laid out so that the map becomes `size`, whatever it was."""
+
+    saved = ("input",)
+
+    size: Ints
+
+    def out_shape(self, *shapes: Shape) -> Shape:
+        channels, _ = needs_map("adaptive_avg_pool", shapes[0], len(self.size))
+        return (channels, *self.size)
+
+    def windows(self, in_shape: Shape) -> tuple[Window, ...]:
+        """Window i covers floor(i n / m) to ceil((i + 1) n / m); the widest counts."""
+        return tuple(
+            Window(max(-(-(i + 1) * n // m) - i * n // m for i in range(m)), max(1, n // m))
+            for n, m in zip(in_shape[1:], self.size, strict=True)
+        )
+
+
+def _to_one(op: str, shape: Shape) -> Shape:
+    if len(shape) < 2:
+        raise ShapeError(f"{op}: needs a map, but got features {by(shape)}")
+    return (shape[0], *(1 for _ in shape[1:]))
+
+
+@dataclass(frozen=True, slots=True)
+class GlobalAvgPool(Op):
+    """Mean over the whole map, kept as a map of size 1, so that any input size works."""
+
+    def out_shape(self, *shapes: Shape) -> Shape:
+        return _to_one("global_avg_pool", shapes[0])
+
+
+@dataclass(frozen=True, slots=True)
+class GlobalMaxPool(Op):
+    """Maximum over the whole map, kept as a map of size 1."""
+
+    saved = ("input",)
+
+    def out_shape(self, *shapes: Shape) -> Shape:
+        return _to_one("global_max_pool", shapes[0])
+
+    def saved_extra(self, out_shape: Shape) -> int:
+        """The position of each maximum, in 64 bits."""
+        return 8 * prod(out_shape)
