@@ -152,7 +152,9 @@ def test_an_impossible_limit_ends_with_its_counts(folder: Path) -> None:
 
 @pytest.mark.slow
 def test_ctrl_c_says_how_to_go_on(folder: Path) -> None:
-    process = subprocess.Popen([*COMMAND, *QUICK, "name=stopped"], cwd=folder, stdout=subprocess.PIPE, text=True)
+    # More trials than can end before the signal arrives.
+    endless = ["search.trials=10000" if setting.startswith("search.trials") else setting for setting in QUICK]
+    process = subprocess.Popen([*COMMAND, *endless, "name=stopped"], cwd=folder, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     for line in process.stdout:
         if "trial" in line and "val_accuracy" in line:
