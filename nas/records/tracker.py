@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import queue
@@ -36,7 +37,8 @@ class MlflowTracker:
         Args:
             root: folder of `mlflow.db` and of the artifacts.
         """
-        self.uri = f"sqlite:///{(root / 'mlflow.db').resolve()}"
+        self._database = (root / "mlflow.db").resolve()
+        self.uri = f"sqlite:///{self._database}"
         self.seconds = 0.0
         """Time spent writing, after MLflow was loaded."""
         self.error: Exception | None = None
@@ -81,12 +83,7 @@ class MlflowTracker:
 
     def _work(self) -> None:
         try:
-            from mlflow import MlflowClient
-
-            # MLflow sets its own level when it is loaded; what it says of its tables is of no use here.
-            for name in ("mlflow", "alembic"):
-                logging.getLogger(name).setLevel(logging.ERROR)
-            self._client = MlflowClient(tracking_uri=self.uri)
+            self._client = _open(self._database)
         except Exception as error:  # records are of less worth than the search
             self.error = error
         while (job := self._jobs.get()) is not None:
@@ -156,6 +153,10 @@ class MlflowTracker:
         """Write one trial; one that is written already is left, one that was cut off is completed."""
         finished = int(trial.finished * 1000)
         run = self._known.get(trial.number)
+        score = trial.scores.get(study.objective)
+        best = trial.state is State.COMPLETED and score is not None and self._better(study, score)
+        if best:
+            self._best = score
         if run is not None and run.info.status != "RUNNING":
             return
         if run is None:
@@ -170,9 +171,8 @@ class MlflowTracker:
         params = {**trial.genotype, "arch_id": trial.arch_id, "seed": trial.seed}
         self._log(run_id, params=params, metrics=_metrics(trial), history=trial.history, timestamp=finished)
         self.client.set_terminated(run_id, status=_RUN_STATUS[trial.state], end_time=finished)
-        score = trial.scores.get(study.objective)
-        if trial.state is State.COMPLETED and score is not None and self._better(study, score):
-            self._best = score
+        if best:
+            assert score is not None
             self.client.log_metric(
                 self._study_run, f"best_{study.objective}", score, timestamp=finished, step=trial.number
             )
@@ -225,6 +225,28 @@ class MlflowTracker:
             self.client.log_batch(run_id, metrics=rows[start : start + _MAX_BATCH])
         for start in range(0, len(texts), 100):
             self.client.log_batch(run_id, params=texts[start : start + 100])
+
+
+def _open(database: Path) -> MlflowClient:
+    """Return a client of a database, which is made first where there is none.
+
+    Its tables are made in a file that gets its name when they are whole: a database that was cut off in the middle, or
+    that two searches make at once, cannot be used ever again.
+    """
+    from mlflow import MlflowClient
+
+    # MLflow sets its own level when it is loaded; what it says of its tables is of no use here.
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with database.with_name(f".{database.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not database.exists():
+            partial = database.with_name(f".{database.name}.partial")
+            partial.unlink(missing_ok=True)
+            MlflowClient(tracking_uri=f"sqlite:///{partial}").search_experiments(max_results=1)
+            partial.replace(database)
+        return MlflowClient(tracking_uri=f"sqlite:///{database}")
 
 
 def _trial_tags(study: Study, trial: Trial, parent: str) -> dict[str, str]:

@@ -33,6 +33,7 @@ from nas.training.evaluator import TrainingEvaluator
 
 _PACKAGES = ("torch", "pytorch-lightning", "optuna", "mlflow", "numpy")
 _INTERRUPTED = 130
+_BEFORE_A_STUDY = {"workers.log", "lock"}
 
 
 def search(values: Mapping[str, Any], overrides: Sequence[str]) -> int:
@@ -47,11 +48,14 @@ def search(values: Mapping[str, Any], overrides: Sequence[str]) -> int:
         message says what. 130: interrupted.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    console = Console(soft_wrap=True)
+    console = Console(soft_wrap=True, markup=False, emoji=False)
     try:
         return _search(_read(values, overrides), console)
     except NasError as error:
         print(f"nas.search: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:  # a disk that is full, a folder that may not be written
+        print(f"nas.search: {error}. Finished trials are in the run folder; resume=FOLDER goes on.", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("nas.search: interrupted before the first trial", file=sys.stderr)
@@ -71,7 +75,7 @@ class _Job:
 
 def _read(values: Mapping[str, Any], overrides: Sequence[str]) -> _Job:
     """Check everything that can be checked before anything heavy is loaded."""
-    folder = Path(values["resume"]) if values.get("resume") else None
+    folder = Path(values["resume"]).expanduser() if values.get("resume") else None
     if folder is not None:
         saved = read_study(folder)
         if "config" not in saved["notes"]:
@@ -81,6 +85,10 @@ def _read(values: Mapping[str, Any], overrides: Sequence[str]) -> _Job:
         space = SearchSpace.from_dict(saved["space"])
     else:
         config = Config.from_values(values)
+        if config.data.root is not None:
+            # So that the search can be resumed from anywhere.
+            values = {**values, "data": {**values["data"], "root": str(Path(config.data.root).expanduser().absolute())}}
+            config = Config.from_values(values)
         space = load_space(config.space or "")
     constraints_from(config.constraints)
     sampler(config.sampler.name)
@@ -101,11 +109,6 @@ def _new_folder(config: Config, space: SearchSpace) -> Path:
 def _search(job: _Job, console: Console) -> int:
     started, session = time.monotonic(), time.time()
     workers, gpus = worker_count(job.config)
-    console.print(
-        f"Search space {job.space.name}: {job.space.size():,} genotypes. Data {job.config.data.name}, "
-        f"{workers} worker(s), run folder {job.folder}",
-        highlight=False,
-    )
     with ExitStack() as stack:
         _make_folder(job, stack)
         # The workers load torch and the data while this process loads MLflow and Optuna.
@@ -122,6 +125,12 @@ def _search(job: _Job, console: Console) -> int:
         with console.status("Loading torch and the data ..."):
             data = pool.describe()
         space = job.space.for_data(tuple(data["input_shape"]), data["num_classes"])
+        console.print(
+            f"Search space {space.name}: {space.size():,} genotypes. Data {job.config.data.name}, "
+            f"{workers} worker(s), run folder {job.folder}",
+            highlight=False,
+        )
+        _same_data(job, data)
         recorders: list[Recorder] = [Progress(console, job.config.search.trials, job.config.search.minutes)]
         study = _run(job, space, pool, data, recorders + ([tracker] if tracker else []))
     _report(job, study, tracker, console)
@@ -130,6 +139,15 @@ def _search(job: _Job, console: Console) -> int:
     if study.stop_reason == "interrupted":
         return _INTERRUPTED
     return 0 if study.best(1) else 1
+
+
+def _same_data(job: _Job, data: Mapping[str, Any]) -> None:
+    """A resumed search must find the images that it began with."""
+    if not job.resume:
+        return
+    before, now = read_study(job.folder)["notes"]["data"]["split_fingerprint"], data["split_fingerprint"]
+    if before != now:
+        raise ConfigError(f"resume: the data are not those of {job.folder}: their fingerprint was {before}, is {now}")
 
 
 def _seconds(minutes: float | None) -> float | None:
@@ -143,6 +161,9 @@ def _make_folder(job: _Job, stack: ExitStack) -> None:
     try:
         job.folder.mkdir(parents=True)
     except FileExistsError:
+        left = {path.name for path in job.folder.iterdir()} if job.folder.is_dir() else None
+        if left is not None and left <= _BEFORE_A_STUDY:  # a search that was killed while it loaded
+            return
         raise ConfigError(
             f"{job.folder} is there already; continue it with resume={job.folder}, or give another name"
         ) from None
@@ -162,7 +183,7 @@ def _tracker(job: _Job, stack: ExitStack) -> MlflowTracker | None:
     if not job.config.records.mlflow:
         return None
     # Beside the run folder, wherever a resumed search is started from.
-    tracker = MlflowTracker(job.folder.parent)
+    tracker = MlflowTracker(job.folder.resolve().parent)
     stack.callback(tracker.close)
     return tracker
 
@@ -180,7 +201,7 @@ def _run(
         seed=job.config.seed,
         minutes=settings.minutes,
         objective=settings.objective,
-        direction=settings.direction,
+        direction=settings.direction or ("minimize" if settings.objective.endswith("loss") else "maximize"),
         max_rejections=settings.max_rejections,
         trial_minutes=settings.trial_minutes,
         run_dir=job.folder,
@@ -212,8 +233,12 @@ def _report(job: _Job, study: Study, tracker: MlflowTracker | None, console: Con
         path.write_text(architecture.to_json(indent=1) + "\n")
         console.print(f"Best architecture: {path}", highlight=False)
     console.print(f"Run folder: {job.folder}", highlight=False)
-    if study.stop_reason != f"{job.config.search.trials} trials done":
-        console.print(f"Go on with: python -m nas.search resume={shlex.quote(str(job.folder))}", highlight=False)
+    if study.can_go_on:
+        console.print(
+            f"Go on with: python -m nas.search resume={shlex.quote(str(job.folder))} "
+            f"search.trials={job.config.search.trials}",
+            highlight=False,
+        )
     if tracker is not None and tracker.error is not None:
         console.print(
             f"MLflow was not written: {type(tracker.error).__name__}: {tracker.error}\n"
@@ -222,8 +247,8 @@ def _report(job: _Job, study: Study, tracker: MlflowTracker | None, console: Con
         )
     elif tracker is not None:
         console.print(
-            "Browse: MLFLOW_DISABLE_TELEMETRY=true "
-            f"mlflow ui --backend-store-uri {shlex.quote(tracker.uri)} --port 5000\n"
+            f"Browse: MLFLOW_DISABLE_TELEMETRY=true {shlex.quote(sys.executable)} "
+            f"-m mlflow ui --backend-store-uri {shlex.quote(tracker.uri)} --port 5000\n"
             f"  then open http://127.0.0.1:5000{tracker.page}",
             highlight=False,
         )

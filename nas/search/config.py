@@ -16,6 +16,7 @@ from nas.training.data.config import DataConfig
 from nas.training.evaluator import SCORES
 from nas.training.recipe import Recipe
 
+_MOST = 100_000_000
 _ACCELERATORS = ("auto", "cpu", "gpu")
 
 # What may change when a study is resumed: how long and where it runs, not what it is.
@@ -23,6 +24,7 @@ _RESUMABLE = (
     "resume",
     "workers",
     "accelerator",
+    "data.root",
     "search.trials",
     "search.minutes",
     "search.max_rejections",
@@ -38,9 +40,18 @@ class SearchSettings:
     trials: int = 12
     minutes: float | None = None
     objective: str = "val_accuracy"
-    direction: str = "maximize"
+    direction: str | None = None
+    """None is minimize for a loss and maximize for anything else."""
     max_rejections: int = 1000
     trial_minutes: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("trials", "minutes", "max_rejections", "trial_minutes"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value <= _MOST:
+                raise ConfigError(f"search.{name} must be > 0 and at most {_MOST:,}, but got {value}")
+        if self.direction not in ("maximize", "minimize", None):
+            raise ConfigError(f"search.direction must be maximize or minimize, but got {self.direction!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +98,10 @@ class Config:
             raise ConfigError(
                 f"search.objective: unknown {self.search.objective!r}. {nearest(self.search.objective, SCORES)}"
             )
+        if set(self.records.dir) & set("?#%"):
+            raise ConfigError(
+                f"records.dir is part of the address of a database, without ?, # or %: {self.records.dir!r}"
+            )
         if self.name is not None and ("/" in self.name or self.name in ("", ".", "..")):
             raise ConfigError(f"name is the name of a folder in records.dir, without '/', but got {self.name!r}")
 
@@ -110,7 +125,7 @@ def resumed_values(saved: Mapping[str, Any], now: Mapping[str, Any], overrides: 
     values: dict[str, Any] = {key: _copy(value) for key, value in saved.items()}
     for override in overrides:
         path = override.split("=", 1)[0].lstrip("+~")
-        if path not in _RESUMABLE:
+        if path not in _RESUMABLE or override.startswith("~"):
             raise ConfigError(
                 f"resume goes on with the study as it was, so {path!r} cannot be given; {', '.join(_RESUMABLE)} can"
             )
@@ -141,6 +156,8 @@ def gpu_devices() -> list[str]:
 def worker_count(config: Config) -> tuple[int, list[str]]:
     """Return the number of workers, and the GPUs that they share: one worker a GPU, or else one a core."""
     gpus = gpu_devices() if config.accelerator != "cpu" else []
+    if config.accelerator == "gpu" and not gpus:
+        raise ConfigError("accelerator=gpu, but no NVIDIA GPU is found; leave it at auto, or take cpu")
     if isinstance(config.workers, int):
         return config.workers, gpus
     return len(gpus) or len(os.sched_getaffinity(0)), gpus

@@ -14,7 +14,7 @@ from optuna.samplers import BaseSampler
 from optuna.trial import TrialState
 
 from nas.cost import Constraint, check, cost_of
-from nas.errors import NasError
+from nas.errors import ConfigError, NasError
 from nas.evaluation import Budget, Evaluation
 from nas.network.architecture import Architecture
 from nas.search.log import RunFolder
@@ -130,7 +130,7 @@ class Driver:
                 for recorder in self.recorders:
                     recorder.proposed(self.study, len(self._running))
         except KeyboardInterrupt:
-            self.study.stop_reason = "interrupted"
+            self.study.stop_reason, self.study.can_go_on = "interrupted", True
         for recorder in self.recorders:
             recorder.end(self.study)
         return self.study
@@ -146,8 +146,9 @@ class Driver:
     def _why_stop(self) -> str:
         limits = self.limits
         if self._trained >= limits.trials:
-            return f"{limits.trials} trials done"
+            return f"{self._trained} trials done"
         if limits.minutes is not None and self.elapsed >= 60 * limits.minutes:
+            self.study.can_go_on = True
             return f"{limits.minutes:g} minutes are over"
         if len(self._tried) >= self.space.size():
             return f"every genotype of the space ({self.space.size()}) has been tried"
@@ -235,7 +236,13 @@ class Driver:
         state, value, constraints = _optuna_end(trial, self.study.objective)
         for name, excess in constraints.items():
             handle.set_constraint(name, excess)
-        self._optuna.tell(handle, value, state=state)
+        try:
+            self._optuna.tell(handle, value, state=state)
+        except RuntimeError as error:
+            # A sampler that has proposed everything stops the study, which Optuna refuses outside its own loop.
+            if "Study.stop" not in str(error):
+                raise
+            self.study.stop_reason = "the sampler has proposed everything it can"
         for recorder in self.recorders:
             recorder.ended(self.study, trial)
 
@@ -252,15 +259,17 @@ class Driver:
         choices = self.space.decisions()
         for trial in sorted(trials, key=lambda trial: trial.number):
             state, value, constraints = _optuna_end(trial, self.study.objective)
-            self._optuna.add_trial(
-                optuna.trial.create_trial(
+            try:
+                known = optuna.trial.create_trial(
                     state=state,
                     value=value,
                     params=dict(trial.genotype),
                     distributions={path: _distribution(choices[path]) for path in trial.genotype},
                     constraints=constraints,
                 )
-            )
+            except (KeyError, ValueError) as error:
+                raise ConfigError(f"resume: trial {trial.number} does not fit the space: {error}") from None
+            self._optuna.add_trial(known)
             self._remember(trial)
             self._tried.add(frozenset(trial.genotype.items()))
             self._fruitless = 0 if trial.trained else self._fruitless + 1

@@ -96,6 +96,12 @@ def run_search(
     _check(trials=trials, minutes=minutes, max_rejections=max_rejections, trial_minutes=trial_minutes)
     if direction not in ("maximize", "minimize"):
         raise ConfigError(f"search.direction must be maximize or minimize, but got {direction!r}")
+    if workers < 0 or type(trials) is not int:
+        raise ConfigError(
+            f"run_search: whole numbers trials > 0 and workers >= 0 must hold, but got {trials}, {workers}"
+        )
+    if resume and run_dir is None:
+        raise ConfigError("run_search: resume needs run_dir, the folder of the study")
     limits = constraints_from(constraints or {})
     make = sampler if isinstance(sampler, BaseSampler) else partial(make_sampler, sampler)
     if callable(make):

@@ -27,6 +27,8 @@ class Study:
     trials: list[Trial] = field(default_factory=list)
     stop_reason: str = ""
     """Why the search ended; empty while it runs."""
+    can_go_on: bool = False
+    """Whether it ended before all that was asked for was done, so that resuming it makes sense."""
 
     def counts(self) -> dict[str, int]:
         """Return the number of trials in each state."""

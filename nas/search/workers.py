@@ -64,18 +64,30 @@ def evaluate(evaluator: Evaluator, task: Task, objective: str) -> Outcome:
     try:
         found = evaluator(task.architecture, task.budget, task.seed)
         evaluation = _as_evaluation(found, objective, time.perf_counter() - started)
-    except Exception as error:  # whatever goes wrong in one trial must not end the study
+    except (Exception, SystemExit) as error:  # whatever goes wrong in one trial must not end the study
         _LOG.warning("trial %d failed", task.number, exc_info=True)
         return Outcome(task.number, None, f"{type(error).__name__}: {error}")
     return Outcome(task.number, evaluation)
 
 
 def _as_evaluation(found: object, objective: str, seconds: float) -> Evaluation:
-    if isinstance(found, Mapping):
-        found = Evaluation({str(name): float(score) for name, score in found.items()})
-    elif not isinstance(found, Evaluation):
-        found = Evaluation({objective: float(found)})  # type: ignore[arg-type]  # float says what it cannot take
-    return Evaluation(found.scores, found.history, {"evaluation": seconds, **found.seconds})
+    """Bring what an evaluator returned into the one form, with plain numbers; raises what `float` raises."""
+    if not isinstance(found, Evaluation):
+        found = Evaluation(found if isinstance(found, Mapping) else {objective: found})  # type: ignore[dict-item]
+    return Evaluation(
+        _numbers(found.scores),
+        tuple(_numbers(row) for row in found.history),
+        {"evaluation": seconds, **_numbers(found.seconds)},
+    )
+
+
+def _numbers(values: object) -> dict[str, float]:
+    if not isinstance(values, Mapping):
+        raise TypeError(f"scores, rows of history and seconds are mappings from names to numbers, but got {values!r}")
+    for name, value in values.items():
+        if not hasattr(value, "__float__") or isinstance(value, bool):
+            raise TypeError(f"{name} must be a number, but got {value!r}")
+    return {str(name): float(value) for name, value in values.items()}
 
 
 def _work(connection: Connection, evaluator: Evaluator, objective: str, log: str | None, device: str | None) -> None:
@@ -192,9 +204,15 @@ class WorkerPool:
 
     def submit(self, task: Task) -> None:
         """Give a task to a free worker."""
-        worker = next(worker for worker in self._workers if worker.task is None)
+        index, worker = next((i, worker) for i, worker in enumerate(self._workers) if worker.task is None)
+        try:
+            worker.connection.send(task)
+        except OSError:  # it died while it had nothing to do
+            worker.process.join(timeout=10)
+            self._replace(index, worker, f"its worker process {_end_of(worker.process)}")
+            worker = self._workers[index]
+            worker.connection.send(task)
         worker.task = task
-        worker.connection.send(task)
         if worker.ready:
             self._set_deadline(worker)
 
@@ -246,9 +264,16 @@ class WorkerPool:
         worker.connection.close()
         self._failed_starts += not worker.ready
         if not worker.ready and (self._description is None or self._failed_starts >= _MAX_FAILED_STARTS):
-            raise WorkerError(f"a worker process cannot start: {reason}; see {self._log or 'its messages'}")
+            raise WorkerError(f"a worker process cannot start: {reason}{self._last_words()}")
         self._workers[index] = self._start(worker.device)
         return Outcome(worker.task.number, None, reason) if worker.task is not None else None
+
+    def _last_words(self) -> str:
+        """The end of what workers printed, since the log may go with a run folder that never became a study."""
+        if self._log is None or not Path(self._log).exists():
+            return ""
+        lines = Path(self._log).read_text(errors="replace").strip().splitlines()
+        return "\n" + "\n".join(lines[-5:]) if lines else ""
 
     def close(self) -> None:
         """End all workers at once, also in the middle of a trial."""

@@ -209,3 +209,37 @@ def test_the_page_of_a_study_shows_its_trials_best_first(space: nas.SearchSpace,
     scores = [run.data.metrics["val_accuracy"] for run in shown if "val_accuracy" in run.data.metrics]
     assert scores == sorted(scores, reverse=True)
     assert {"metrics.`val_accuracy`", "metrics.`params`", "metrics.`macs`"} <= set(state["selectedColumns"])
+
+
+@pytest.mark.slow
+def test_searches_that_start_at_once_share_one_new_database(space: nas.SearchSpace, tmp_path: Path) -> None:
+    trackers = [MlflowTracker(tmp_path) for _ in range(3)]
+    for tracker in trackers:
+        nas.run_search(space, lambda *_: 1.0, trials=1, recorders=[tracker])
+    assert [tracker.error for tracker in trackers] == [None, None, None]
+
+
+@pytest.mark.slow
+def test_a_database_that_was_cut_off_while_it_was_made_is_made_anew(space: nas.SearchSpace, tmp_path: Path) -> None:
+    (tmp_path / ".mlflow.db.partial").write_bytes(b"cut off")
+    tracker = MlflowTracker(tmp_path)
+    nas.run_search(space, lambda *_: 1.0, trials=1, recorders=[tracker])
+    assert tracker.error is None
+
+
+def test_the_best_score_never_falls_when_a_study_is_resumed(space: nas.SearchSpace, root: Path) -> None:
+    def first_is_best(arch: nas.Architecture, budget: nas.Budget, seed: int) -> float:
+        return 1.0 if not list(root.glob("run/trials.jsonl")) or not (root / "run/trials.jsonl").read_text() else 0.5
+
+    for trials in (2, 4):
+        tracker = MlflowTracker(root)
+        study = nas.run_search(
+            space, first_is_best, trials=trials, run_dir=root / "run", resume=trials == 4, recorders=[tracker]
+        )
+    client = MlflowClient(tracking_uri=tracker.uri)
+    experiment = client.get_experiment_by_name(study.space.name)
+    assert experiment is not None
+    (parent,) = [
+        run for run in client.search_runs([experiment.experiment_id]) if "mlflow.parentRunId" not in run.data.tags
+    ]
+    assert [m.value for m in client.get_metric_history(parent.info.run_id, "best_val_accuracy")] == [1.0]

@@ -10,9 +10,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from mlflow import MlflowClient
+from PIL import Image
 
 import nas
 from tests.search.conftest import SMALL
@@ -133,11 +135,50 @@ def test_a_killed_search_is_resumed_as_if_nothing_had_been(folder: Path) -> None
     assert "'train.epochs' cannot be given" in refused.stderr
 
 
+def test_a_typing_slip_in_a_setting_names_the_nearest(folder: Path) -> None:
+    for slip, name in [("search.trial=3", "trials"), ("constraints.parms=5e5", "params"), ("sede=1", "seed")]:
+        result = _run(folder, "+space=small.yaml", slip)
+        assert result.returncode == 2, result.stderr
+        assert f"'{name}'" in result.stderr
+        assert "To append" not in result.stderr
+
+
+def test_settings_that_cannot_be_leave_no_run_folder(folder: Path) -> None:
+    result = _run(folder, "+space=small.yaml", "search.trials=0", "name=nothing")
+    assert result.returncode == 2
+    assert "search.trials must be > 0" in result.stderr
+    assert not (folder / "runs" / "nothing").exists()
+
+
+@pytest.mark.slow
+def test_a_search_on_images_is_resumed_from_another_folder_after_they_moved(folder: Path) -> None:
+    rng = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        (folder / "photos" / "train" / name).mkdir(parents=True)
+        for i in range(12):
+            pixels = rng.integers(0, 255, (16, 16), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / "photos" / "train" / name / f"{i}.png")
+    begin = ["+space=small.yaml", "data=image_folder", "data.root=photos", "data.channels=1", "train.epochs=1"]
+    assert _run(folder, *begin, "workers=1", "search.trials=1", "name=pets").returncode == 0
+    run = folder / "runs" / "pets"
+    elsewhere = folder / "elsewhere"
+    elsewhere.mkdir()
+    again = _run(elsewhere, f"resume={run}", "search.trials=2")
+    assert again.returncode == 0, again.stderr
+    (folder / "photos").rename(elsewhere / "pictures")
+    moved = _run(elsewhere, f"resume={run}", "search.trials=3", "data.root=pictures")
+    assert moved.returncode == 0, moved.stderr
+    (elsewhere / "pictures" / "train" / "cat" / "0.png").unlink()
+    changed = _run(elsewhere, f"resume={run}", "search.trials=4", "data.root=pictures")
+    assert changed.returncode == 2
+    assert "the data are not those of" in changed.stderr
+
+
 @pytest.mark.slow
 def test_data_that_are_missing_leave_no_run_behind(folder: Path) -> None:
     result = _run(folder, "+space=small.yaml", "data=fashion_mnist", "data.root=nothing_here")
     assert result.returncode == 2
-    assert "no train-images-idx3-ubyte[.gz] in nothing_here" in result.stderr
+    assert f"no train-images-idx3-ubyte[.gz] in {folder / 'nothing_here'}" in result.stderr
     assert "apt-get install dataset-fashion-mnist" in result.stderr
     assert not any(path.is_dir() for path in (folder / "runs").iterdir())
 
@@ -152,7 +193,9 @@ def test_an_impossible_limit_ends_with_its_counts(folder: Path) -> None:
 
 @pytest.mark.slow
 def test_ctrl_c_says_how_to_go_on(folder: Path) -> None:
-    process = subprocess.Popen([*COMMAND, *QUICK, "name=stopped"], cwd=folder, stdout=subprocess.PIPE, text=True)
+    # More trials than can end before the signal arrives.
+    endless = ["search.trials=10000" if setting.startswith("search.trials") else setting for setting in QUICK]
+    process = subprocess.Popen([*COMMAND, *endless, "name=stopped"], cwd=folder, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     for line in process.stdout:
         if "trial" in line and "val_accuracy" in line:

@@ -143,7 +143,7 @@ def test_a_failed_trial_never_ends_a_study(space: nas.SearchSpace) -> None:
     assert reasons[1] == "val_accuracy is nan"
     assert reasons[2] == "val_accuracy is inf"
     assert "gave no 'val_accuracy', but ['other']" in reasons[3]
-    assert reasons[4].startswith("ValueError")
+    assert reasons[4].startswith("TypeError: val_accuracy must be a number")
     assert reasons[5] == "ZeroDivisionError: division by zero"
     assert reasons[6] == "MemoryError: too large"
     assert reasons[7].startswith("TypeError")
@@ -278,3 +278,20 @@ def test_trials_round_trip(space: nas.SearchSpace) -> None:
     study = nas.run_search(space, _grumble, trials=20, constraints={"params": 3000}, seed=0)
     for trial in study.trials:
         assert Trial.from_dict(json.loads(json.dumps(trial.to_dict()))) == trial
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_a_sampler_that_has_proposed_everything_ends_the_search(space: nas.SearchSpace) -> None:
+    study = nas.run_search(space, lambda *_: 1.0, trials=10_000, sampler=optuna.samplers.BruteForceSampler(seed=0))
+    assert study.stop_reason in (
+        "the sampler has proposed everything it can",
+        f"every genotype of the space ({space.size()}) has been tried",
+    )
+
+
+def test_a_log_of_another_space_is_an_error(space: nas.SearchSpace, tmp_path: Path) -> None:
+    nas.run_search(space, lambda *_: 1.0, trials=2, run_dir=tmp_path)
+    log = tmp_path / "trials.jsonl"
+    log.write_text(log.read_text().replace('"stem.0.out_channels"', '"stem.0.colour"'))
+    with pytest.raises(ConfigError, match="trial 0 does not fit the space"):
+        nas.run_search(space, lambda *_: 1.0, trials=4, run_dir=tmp_path, resume=True)

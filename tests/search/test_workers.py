@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -9,14 +10,16 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 import nas
 from nas.errors import DataError, WorkerError
 from nas.search.config import Config, worker_count
 from nas.search.trial import State, Trial
-from nas.search.workers import Task, WorkerPool
+from nas.search.workers import Outcome, Task, WorkerPool
 from tests.search import evaluators
 
 
@@ -136,3 +139,46 @@ def test_the_devices_that_the_user_chose_are_used(
     assert worker_count(config) == (len(devices) or len(os.sched_getaffinity(0)), devices)
     assert worker_count(replace(config, workers=5)) == (5, devices)
     assert worker_count(replace(config, workers=5, accelerator="cpu")) == (5, [])
+
+
+def test_a_worker_that_dies_while_it_waits_is_replaced(space: nas.SearchSpace) -> None:
+    pool = WorkerPool(evaluators.params, 1)
+    try:
+        pool.describe()
+        (process,) = multiprocessing.active_children()
+        process.kill()
+        process.join()
+        pool.submit(Task(0, space.decode(space.sample(0)), nas.Budget(), 0))
+        outcomes: list[Outcome] = []
+        while not outcomes:
+            outcomes += pool.wait(1)
+    finally:
+        pool.close()
+    assert outcomes[0].evaluation is not None
+
+
+@pytest.mark.parametrize(
+    ("found", "reason"),
+    [
+        (nas.Evaluation({"val_accuracy": "0.5"}), "val_accuracy must be a number, but got '0.5'"),  # type: ignore[dict-item]
+        (nas.Evaluation([0.5]), "mappings from names to numbers, but got"),  # type: ignore[arg-type]
+        ({"val_accuracy": None}, "val_accuracy must be a number, but got None"),
+        ("good", "val_accuracy must be a number"),
+        (nas.Evaluation({"val_accuracy": 1.0}, history=({"epoch": "one"},)), "epoch must be a number"),  # type: ignore[dict-item]
+    ],
+)
+def test_what_is_no_score_fails_the_trial_and_not_the_study(space: nas.SearchSpace, found: Any, reason: str) -> None:
+    study = nas.run_search(space, lambda arch, budget, seed: found, trials=2, sampler="random")
+    assert study.counts()["failed"] == 2
+    assert reason in study.trials[0].reason
+
+
+def test_numbers_of_numpy_are_numbers(space: nas.SearchSpace, tmp_path: Path) -> None:
+    found = nas.Evaluation({"val_accuracy": np.float32(0.5)}, history=({"epoch": np.int64(1)},))  # type: ignore[dict-item]
+    study = nas.run_search(space, lambda arch, budget, seed: found, trials=1, run_dir=tmp_path / "run")
+    assert study.trials[0].scores == {"val_accuracy": 0.5}
+
+
+def test_an_evaluator_that_leaves_fails_its_trial(space: nas.SearchSpace) -> None:
+    study = nas.run_search(space, lambda arch, budget, seed: sys.exit(3), trials=2, sampler="random")
+    assert study.counts()["failed"] == 2

@@ -261,3 +261,17 @@ def test_image_folders_that_are_not_right(tmp_path: Path, spoil: Callable[[Path]
 def test_bad_settings(settings: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         DataConfig(**settings)  # type: ignore[arg-type]
+
+
+def test_too_few_images_to_split_are_an_error_that_says_so(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / "train" / name).mkdir(parents=True)
+        for i in range(2):
+            Image.new("L", (8, 8), 40 * i).save(tmp_path / "train" / name / f"{i}.png")
+    with pytest.raises(DataError, match="the validation split has no images"):
+        load_data(DataConfig(name="image_folder", root=str(tmp_path), channels=1))
+
+
+def test_a_data_set_of_fixed_size_refuses_another_resolution() -> None:
+    with pytest.raises(ConfigError, match="digits keeps its size, but got 64"):
+        DataConfig(name="digits", resolution=64)

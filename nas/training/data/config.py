@@ -52,3 +52,8 @@ class DataConfig:
                 raise ConfigError(f"data.{name} must be >= {low}, but got {getattr(self, name)}")
         if self.resolution is not None and self.resolution < 1:
             raise ConfigError(f"data.resolution must be >= 1, but got {self.resolution}")
+        if self.resolution is not None and self.name in ("digits", "fashion_mnist"):
+            raise ConfigError(
+                f"data.resolution is of image_folder and synthetic; {self.name} keeps its size, "
+                f"but got {self.resolution}"
+            )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 
 from nas.errors import DataError
@@ -29,6 +29,8 @@ class FileImages:
     channels: int
 
     def read(self, indices: Tensor) -> Tensor:
+        if not len(indices):
+            return torch.empty((0, self.channels, *self.size), dtype=torch.uint8)
         # Decoding leaves Python's lock, so two threads read ahead of one another.
         with ThreadPoolExecutor(max_workers=2) as pool:
             pixels = list(pool.map(self._read_one, indices.tolist()))
@@ -53,11 +55,13 @@ def read_image(path: Path, size: tuple[int, int], channels: int) -> Tensor:
     try:
         with Image.open(path) as image:
             picture = ImageOps.exif_transpose(image)
-            if picture.mode.startswith("I"):
+            if picture.mode.startswith("I;16") or (picture.mode == "I" and image.format == "PNG"):
                 # PIL would cut 16-bit grey levels off at 255 instead of scaling them.
                 picture = Image.fromarray((np.asarray(picture, dtype=np.int64) >> 8).clip(0, 255).astype(np.uint8))
+            elif picture.mode in ("I", "F"):
+                raise DataError("its grey levels have no known white; store it with 8 or 16 bits")
             picture = picture.convert("RGB" if channels == 3 else "L")
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError) as error:
+    except Exception as error:  # PIL's decoders raise all kinds of errors on broken files
         raise DataError(f"data image_folder: {path} cannot be read: {error}") from None
     if picture.size != (width, height):
         scale = max(width / picture.width, height / picture.height)
@@ -136,7 +140,7 @@ def _common_size(folder: Path) -> tuple[int, int]:
         try:
             with Image.open(path) as image:
                 sizes.setdefault(_size(image), path)
-        except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        except Exception as error:  # as in `read_image`
             raise DataError(f"data image_folder: {path} cannot be read: {error}") from None
         if len(sizes) > 1:
             raise DataError(f"data image_folder: images have several sizes {list(sizes)}; give data.resolution=64")
@@ -146,6 +150,8 @@ def _common_size(folder: Path) -> tuple[int, int]:
 
 
 def _hold_out(images: FileImages, fraction: float, seed: int) -> tuple[FileImages, FileImages]:
+    if not images.files:
+        raise DataError(f"data image_folder: no images in the training split. {_HOW}")
     rest, out = split_indices(images.labels.numpy(), fraction, seed)
     return images.take(torch.from_numpy(rest)), images.take(torch.from_numpy(out))
 
