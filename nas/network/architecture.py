@@ -4,34 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from nas.errors import NasError
 from nas.network.ops import Shape
-from nas.network.registry import Block
+from nas.network.registry import Block, block_kind
+from nas.network.section import Section
 
 FORMAT = "nas.architecture/1"
+_MAX_NESTED = 16
 _FIELDS = {"format", "input_shape", "num_classes", "stem", "stages", "head"}
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """Blocks one behind the other: the stem, a stage or the head."""
-
-    blocks: tuple[Block, ...]
-    _hash: int = field(default=0, init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        # A key of the memo tables, as Block is.
-        object.__setattr__(self, "_hash", hash(self.blocks))
-
-    def __hash__(self) -> int:
-        return self._hash
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Section, (self.blocks,)
 
 
 @dataclass(frozen=True)
@@ -39,7 +23,7 @@ class Architecture:
     """One network, without any choice left: frozen, comparable, JSON in and out."""
 
     input_shape: Shape
-    """`(channels, height, width)`, without the batch."""
+    """`(channels, height, width)`, or `(channels, length)` for series, without the batch."""
     num_classes: int
     stem: Section
     stages: tuple[Section, ...]
@@ -112,18 +96,35 @@ def _plain(section: Section) -> list[dict[str, Any]]:
     return [block.to_dict() for block in section.blocks]
 
 
-def _section(where: str, values: object) -> Section:
+def _section(where: str, values: object, depth: int = 0) -> Section:
     if not isinstance(values, list):
-        raise NasError(f"architecture: {where} must be a list of blocks, but got {values!r}")
-    blocks = []
-    for i, value in enumerate(values):
-        if not isinstance(value, Mapping) or "block" not in value:
-            raise NasError(f'architecture: {where}.{i} must be a mapping with "block", but got {value!r}')
-        try:
-            blocks.append(Block.of(value["block"], {k: v for k, v in value.items() if k != "block"}))
-        except NasError as error:
-            raise NasError(f"architecture: {where}.{i}: {error}") from None
-    return Section(tuple(blocks))
+        raise NasError(f"architecture: {where} must be a list of blocks, but got {values!r:.80}")
+    if depth > _MAX_NESTED:
+        raise NasError(f"architecture: {where}: blocks nested deeper than {_MAX_NESTED} levels")
+    return Section(tuple(_block(f"{where}.{i}", value, depth) for i, value in enumerate(values)))
+
+
+def _block(where: str, value: object, depth: int) -> Block:
+    if not isinstance(value, Mapping) or "block" not in value:
+        raise NasError(f'architecture: {where} must be a mapping with "block", but got {value!r:.80}')
+    given = {name: setting for name, setting in value.items() if name != "block"}
+    try:
+        known = block_kind(value["block"]).settings
+    except NasError as error:
+        raise NasError(f"architecture: {where}: {error}") from None
+    for name, setting in given.items():
+        inside = f"{where}.{name}"
+        kind = known[name].kind if name in known else None
+        if kind is Section:
+            given[name] = _section(inside, setting, depth + 1)
+        elif kind is tuple:
+            if not isinstance(setting, list):
+                raise NasError(f"architecture: {inside} must be a list of branches, but got {setting!r:.80}")
+            given[name] = tuple(_section(f"{inside}.{i}", one, depth + 1) for i, one in enumerate(setting))
+    try:
+        return Block.of(value["block"], given)
+    except NasError as error:
+        raise NasError(f"architecture: {where}: {error}") from None
 
 
 def _positive(name: str, value: object) -> int:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
+from dataclasses import replace
 from functools import lru_cache
 
 from nas.network import ops
 from nas.network.graph import Graph, Node
 from nas.network.ops import Op
+from nas.network.simplify import simplify
 
 # Operations whose inputs may change places without changing the network.
 _COMMUTATIVE = (ops.Add,)
@@ -21,16 +24,16 @@ def _label(op: Op) -> bytes:
 def graph_id(graph: Graph) -> str:
     """Return 16 hexadecimal digits that are equal for graphs that compute the same function of equal weights.
 
-    Names do not count, operations that the output does not depend on do not count, and the inputs of a sum
-    are put in order. Nodes are numbered as a walk from the output meets them, so that sharing counts: `add(c, c)`
+    Names do not count, what `simplify` leaves out does not count, and the inputs of a sum are put in order. Nodes are numbered as a walk from the output meets them, so that sharing counts: `add(c, c)`
     of one convolution is another network than the sum of two.
     """
-    live = _live(graph)
-    keys = _keys(graph, live)
+    graph = _flat_sums(simplify(graph))
+    keys = _keys(graph, graph.live(training=True))
     order: dict[int, int] = {}
     lines: list[bytes] = []
     # Depth-first from the output, inputs before the node itself; iterative, since graphs get deep.
-    stack = [(len(graph.nodes) - 1, False)]
+    ends = (*graph.outputs, *graph.auxiliary)
+    stack = [(end, False) for end in reversed(ends)]
     while stack:
         index, inputs_done = stack.pop()
         if index in order:
@@ -43,16 +46,22 @@ def graph_id(graph: Graph) -> str:
         else:
             stack.append((index, True))
             stack.extend((i, False) for i in reversed(inputs))
+    lines.append(repr([[order[i] for i in graph.outputs], [order[i] for i in graph.auxiliary]]).encode())
     return hashlib.sha256(b"\n".join(lines)).hexdigest()[:16]
 
 
-def _live(graph: Graph) -> list[int]:
-    """Indices of the nodes that the output depends on, in order."""
-    found = {len(graph.nodes) - 1}
-    for index in range(len(graph.nodes) - 1, -1, -1):
-        if index in found:
-            found.update(graph.nodes[index].inputs)
-    return sorted(found)
+def _flat_sums(graph: Graph) -> Graph:
+    """Write a sum of sums as one sum, where the inner one is read nowhere else."""
+    uses = Counter(i for node in graph.nodes for i in node.inputs)
+    uses.update((*graph.outputs, *graph.auxiliary))
+    terms: dict[int, tuple[int, ...]] = {}
+    nodes = list(graph.nodes)
+    for index, node in enumerate(graph.nodes):
+        if isinstance(node.op, ops.Add):
+            terms[index] = tuple(t for i in node.inputs for t in (terms.get(i, (i,)) if uses[i] == 1 else (i,)))
+            nodes[index] = replace(node, inputs=terms[index])
+    # The inner sums are dead now, which simplifying again would see; here nobody reads them any more.
+    return replace(graph, nodes=tuple(nodes))
 
 
 def _digest(*parts: bytes) -> bytes:

@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from nas.errors import ShapeError
-from nas.network.architecture import Architecture, Section
+from nas.network.architecture import Architecture
 from nas.network.graph import Graph, chain
-from nas.network.ops import Shape
-from nas.network.registry import block_graph
+from nas.network.registry import section_graphs
 
 
-def section_graphs(section: Section, in_shape: Shape, num_classes: int) -> Iterator[Graph]:
-    """Yield the graphs of a section's blocks; raises `ShapeError` naming the block within the section."""
-    shape = in_shape
-    for i, block in enumerate(section.blocks):
-        try:
-            graph = block_graph(block, shape, num_classes)
-        except ShapeError as error:
-            raise error.inside(str(i)) from None
-        yield graph
-        shape = graph.out_shape
-
-
-def lower(arch: Architecture) -> Graph:
+def lower(arch: Architecture, *, simplified: bool = True) -> Graph:
     """Write a whole network as one graph of primitive operations.
+
+    Args:
+        arch: the network.
+        simplified: leave out, within each block, what has no effect on its output, such as a branch that adds zero.
 
     Raises:
         ShapeError: a block cannot take what the one before it gives; it names the operation.
@@ -33,7 +22,7 @@ def lower(arch: Architecture) -> Graph:
     shape = arch.input_shape
     for name, section in arch.sections():
         try:
-            for i, graph in enumerate(section_graphs(section, shape, arch.num_classes)):
+            for i, graph in enumerate(section_graphs(section, shape, arch.num_classes, simplified)):
                 parts.append((f"{name}.{i}", graph))
                 shape = graph.out_shape
         except ShapeError as error:

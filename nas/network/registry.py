@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from nas.errors import NasError, nearest
-from nas.network.graph import Graph, GraphBuilder, Value
+from nas.errors import NasError, ShapeError, nearest
+from nas.network.builder import GraphBuilder, Value
+from nas.network.graph import Graph
 from nas.network.ops import Shape
-from nas.network.settings import Scalar, Setting, settings_of
+from nas.network.section import Section
+from nas.network.settings import Setting, SettingValue, settings_of
 
-BlockFunction = Callable[..., Value]
+BlockFunction = Callable[..., Value | Sequence[Value]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +25,6 @@ class BlockKind:
     function: BlockFunction
     settings: Mapping[str, Setting]
     """What a space may set, by name."""
-    takes_num_classes: bool
-    """Whether the network hands it the number of classes, as for the classifier."""
 
     def setting(self, name: str) -> Setting:
         """Return one setting; raises `NasError` with the nearest names where there is none."""
@@ -40,14 +40,12 @@ def block(function: BlockFunction) -> BlockFunction:
     """Register a function as a block under its own name.
 
     The function takes a `GraphBuilder`, the input `Value` and keyword-only settings whose annotations come from
-    `nas.network.settings`; it returns the output. A parameter `num_classes` is given by the network.
+    `nas.network.settings`; it returns the output, or several where it can only be the last block of a network.
     """
     name = function.__name__
     if name in _KINDS:
         raise NasError(f"a block named {name!r} is registered already")
-    settings = settings_of(function)
-    takes_num_classes = settings.pop("num_classes", None) is not None
-    _KINDS[name] = BlockKind(name, function, settings, takes_num_classes)
+    _KINDS[name] = BlockKind(name, function, settings_of(function))
     return function
 
 
@@ -68,7 +66,7 @@ class Block:
     """A block with all its settings, defaults included. Made by `Block.of`."""
 
     kind: str
-    settings: tuple[tuple[str, Scalar], ...]
+    settings: tuple[tuple[str, SettingValue], ...]
     """In the order of the block's signature."""
     _hash: int = field(default=0, init=False, repr=False, compare=False)
 
@@ -93,28 +91,60 @@ class Block:
         known = block_kind(kind)
         for name in settings:
             known.setting(name)
-        values: list[tuple[str, Scalar]] = []
+        values: list[tuple[str, SettingValue]] = []
         for name, setting in known.settings.items():
             if name not in settings and setting.required:
                 raise NasError(f"block {known.name!r} needs {name!r}: {setting.rule()}")
             values.append((name, setting.check(settings.get(name, setting.default))))
         return cls(known.name, tuple(values))
 
-    def to_dict(self) -> dict[str, Scalar]:
-        """Return `{"block": kind, setting: value, ...}`."""
-        return {"block": self.kind, **dict(self.settings)}
+    def to_dict(self) -> dict[str, Any]:
+        """Return `{"block": kind, setting: value, ...}`; blocks inside are lists of such."""
+        return {"block": self.kind, **{name: _plain(value) for name, value in self.settings}}
+
+
+def _plain(value: SettingValue) -> Any:
+    if isinstance(value, Section):
+        return [block.to_dict() for block in value.blocks]
+    if isinstance(value, tuple):
+        return [_plain(branch) for branch in value]
+    return value
 
 
 @lru_cache(maxsize=65536)
-def block_graph(block: Block, in_shape: Shape, num_classes: int) -> Graph:
+def block_graph(block: Block, in_shape: Shape, num_classes: int, simplified: bool = True) -> Graph:
     """Write a block to a graph of its own. The same block on the same shape is lowered once.
 
     Raises:
         ShapeError: the block cannot take that input.
     """
-    kind = block_kind(block.kind)
-    builder = GraphBuilder(in_shape)
-    given: dict[str, Any] = dict(block.settings)
-    if kind.takes_num_classes:
-        given["num_classes"] = num_classes
-    return builder.finish(kind.function(builder, builder.input, **given))
+    builder = GraphBuilder(in_shape, num_classes)
+    output = block_kind(block.kind).function(builder, builder.input, **dict(block.settings))
+    return builder.finish(output, simplified=simplified)
+
+
+def section_graphs(
+    section: Section, in_shape: Shape, num_classes: int, simplified: bool = True
+) -> Iterator[Graph]:
+    """Yield the graphs of a section's blocks; raises `ShapeError` naming the block within the section."""
+    shape = in_shape
+    for i, block in enumerate(section.blocks):
+        try:
+            graph = block_graph(block, shape, num_classes, simplified)
+        except ShapeError as error:
+            raise error.inside(str(i)) from None
+        yield graph
+        shape = graph.out_shape
+
+
+def add_section(g: GraphBuilder, x: Value, section: Section, name: str) -> Value:
+    """Add the blocks of a section, for blocks that are made of others; their names start with `name`."""
+    with g.scope(name):
+        for i, block in enumerate(section.blocks):
+            with g.scope(str(i)):
+                try:
+                    graph = block_graph(block, x.shape, g.num_classes, False)
+                except ShapeError as error:
+                    raise error.inside(f"{name}.{i}") from None
+                x = g.insert(graph, x)
+    return x

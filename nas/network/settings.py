@@ -11,8 +11,12 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 from nas.errors import NasError
 from nas.network.ops import ActivationName
+from nas.network.section import Section
 
 Scalar = str | int | float | bool | None
+Branches = tuple[Section, ...]
+"""Several ways beside each other, each of blocks one behind the other."""
+SettingValue = Scalar | Section | Branches
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,7 @@ Ratio = Annotated[float, AtLeast(0)]
 ExpandRatio = Annotated[float, AtLeast(1)]
 Rate = Annotated[float, AtLeast(0), Below(1)]
 ActivationKind = ActivationName | None
+NormKind = Literal["batch", "group", "layer"] | None
 
 # No dimension of a network is larger; a bound keeps a typing slip from asking for terabytes.
 _LARGEST = 2**20
@@ -54,7 +59,7 @@ class Setting:
 
     name: str
     kind: type
-    """int, float, bool or str."""
+    """int, float, bool, str, `Section` (blocks) or tuple (branches)."""
     options: tuple[str, ...] = ()
     """The words allowed, for a `str`."""
     low: float = -math.inf
@@ -68,9 +73,16 @@ class Setting:
     def required(self) -> bool:
         return self.default is inspect.Parameter.empty
 
+    @property
+    def holds_blocks(self) -> bool:
+        """Whether it takes blocks, or branches of them, in place of a single value."""
+        return self.kind in (Section, tuple)
+
     def rule(self) -> str:
         """Say what this setting takes, e.g. `a whole number >= 1`."""
-        if self.options:
+        if self.holds_blocks:
+            text = "a list of blocks" if self.kind is Section else "a list of branches, each of blocks"
+        elif self.options:
             text = f"one of {', '.join(self.options)}"
         else:
             words = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
@@ -79,10 +91,16 @@ class Setting:
             text += f" and < {self.below:g}" if self.below < math.inf else ""
         return text + (" or null" if self.optional else "")
 
-    def check(self, value: object) -> Scalar:
+    def check(self, value: object) -> SettingValue:
         """Return `value` in this setting's type; raises `NasError` with the rule and the value."""
         if value is None and self.optional:
             return None
+        if self.holds_blocks:
+            if isinstance(value, Section) and self.kind is Section:
+                return value
+            if isinstance(value, tuple) and self.kind is tuple and all(isinstance(one, Section) for one in value):
+                return value
+            raise NasError(f"{self.name} must be {self.rule()}, but got {value!r}")
         if isinstance(value, int) and abs(value) > _LARGEST:
             got = str(value) if value.bit_length() <= 64 else f"a number of {value.bit_length()} bits"
             raise NasError(f"{self.name} must be {self.rule()} and at most 2^20, but got {got}")
@@ -127,5 +145,9 @@ def _setting(name: str, hint: Any, default: object) -> Setting:
             odd = odd or isinstance(bound, Odd)
     if get_origin(hint) is Literal:
         return Setting(name, str, options=get_args(hint), optional=optional, default=default)
+    if hint == Branches:
+        return Setting(name, tuple, optional=optional, default=default)
+    if hint is Section:
+        return Setting(name, Section, optional=optional, default=default)
     assert hint in (int, float, bool), f"{name}: settings are int, float, bool or Literal, not {hint!r}"
     return Setting(name, hint, low=low, below=below, odd=odd, optional=optional, default=default)

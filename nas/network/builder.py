@@ -1,0 +1,230 @@
+"""The builder that blocks write to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+
+from nas.errors import ShapeError
+from nas.network import ops
+from nas.network.graph import Graph, Node, with_memory
+from nas.network.ops import Ints, Op, Shape
+from nas.network.simplify import simplify
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A tensor inside a graph that is being built: which node makes it, and its shape."""
+
+    index: int
+    shape: Shape
+
+    @property
+    def channels(self) -> int:
+        return self.shape[0]
+
+    @property
+    def map_size(self) -> Shape:
+        return self.shape[1:]
+
+    @property
+    def spatial_dims(self) -> int:
+        return len(self.shape) - 1
+
+
+class GraphBuilder:
+    """Adds operations to a graph. A block is a function that takes one and a `Value` and returns a `Value`."""
+
+    def __init__(self, in_shape: Shape, num_classes: int) -> None:
+        self._nodes = [Node("input", ops.Input(in_shape), (), in_shape)]
+        self._scope: tuple[str, ...] = ()
+        self._names = {"input"}
+        self._auxiliary: list[int] = []
+        self.input = Value(0, in_shape)
+        self.num_classes = num_classes
+        """Classes of the data, for blocks that classify."""
+
+    @contextmanager
+    def scope(self, name: str) -> Iterator[None]:
+        """Names of the operations added inside start with `name`."""
+        outer, self._scope = self._scope, (*self._scope, name)
+        try:
+            yield
+        finally:
+            self._scope = outer
+
+    def add(self, name: str, op: Op, *inputs: Value) -> Value:
+        """Add one operation and infer its shape; raises `ShapeError` naming the operation."""
+        full = ".".join((*self._scope, name))
+        assert full not in self._names, f"two operations named {full!r} in one block"
+        try:
+            shape = op.out_shape(*(value.shape for value in inputs))
+        except ShapeError as error:
+            raise error.inside(full) from None
+        self._names.add(full)
+        self._nodes.append(Node(full, op, tuple(value.index for value in inputs), shape))
+        return Value(len(self._nodes) - 1, shape)
+
+    def insert(self, graph: Graph, x: Value) -> Value:
+        """Add all operations of a graph of one output, which reads `x`."""
+        offset = len(self._nodes) - 1
+        prefix = "".join(f"{part}." for part in self._scope)
+
+        def moved(index: int) -> int:
+            return index + offset if index else x.index
+
+        if len(graph.outputs) > 1:
+            raise ShapeError("gives several maps, which only the last block of a network may").inside(prefix[:-1])
+        for node in graph.nodes[1:]:
+            name = prefix + node.name
+            self._names.add(name)
+            self._nodes.append(Node(name, node.op, tuple(map(moved, node.inputs)), node.shape))
+        self._auxiliary += map(moved, graph.auxiliary)
+        return Value(moved(graph.outputs[0]), graph.out_shape)
+
+    def auxiliary(self, prediction: Value) -> None:
+        """Make a value an output in training, beside the network's own."""
+        self._auxiliary.append(prediction.index)
+
+    def finish(self, output: Value | Sequence[Value], *, simplified: bool = True) -> Graph:
+        """Return the graph; `simplified` leaves out what has no effect on the output."""
+        values = [output] if isinstance(output, Value) else output
+        outputs = tuple(value.index for value in values)
+        auxiliary = tuple(self._auxiliary)
+        graph = Graph(with_memory(self._nodes, (*outputs, *auxiliary)), outputs, auxiliary)
+        return simplify(graph) if simplified else graph
+
+    # The operations that need more than their own fields are worked out here from the value they read.
+
+    def conv(
+        self,
+        x: Value,
+        out_channels: int,
+        kernel: int | Ints,
+        *,
+        stride: int | Ints = 1,
+        padding: int | Ints | None = None,
+        dilation: int = 1,
+        groups: int = 1,
+        bias: bool = False,
+        name: str = "conv",
+    ) -> Value:
+        """Convolution; `padding=None` keeps the map size at stride 1 for odd kernels: d(k-1)/2."""
+        dims = x.spatial_dims
+        sizes = _each(kernel, dims)
+        pads = tuple(dilation * (k - 1) // 2 for k in sizes) if padding is None else _each(padding, dims)
+        op = ops.Conv(x.channels, out_channels, sizes, _each(stride, dims), pads, _each(dilation, dims), groups, bias)
+        return self.add(name, op, x)
+
+    def linear(self, x: Value, out_features: int, *, bias: bool = True, name: str = "linear") -> Value:
+        """Matrix product on the last dimension."""
+        return self.add(name, ops.Linear(x.shape[-1], out_features, bias), x)
+
+    def norm(self, x: Value, kind: str | None = "batch", name: str = "norm") -> Value:
+        """The named normalisation over channels: batch, group (32 groups, or as many as divide), layer; `None` adds
+        nothing.
+        """
+        if kind is None:
+            return x
+        if kind == "batch":
+            return self.add(name, ops.BatchNorm(x.channels, x.spatial_dims), x)
+        if kind == "group":
+            groups = next(n for n in range(min(32, x.channels), 0, -1) if x.channels % n == 0)
+            return self.add(name, ops.GroupNorm(x.channels, groups), x)
+        assert kind == "layer", kind
+        return self.add(name, ops.LayerNorm(x.channels, of_map=True), x)
+
+    def activation(self, x: Value, kind: str | None, name: str = "act") -> Value:
+        """The named non-linearity; `None` adds nothing."""
+        return x if kind is None else self.add(name, ops.Activation(kind), x)
+
+    def max_pool(
+        self, x: Value, kernel: int, stride: int, padding: int = 0, *, ceil: bool = False, name: str = "pool"
+    ) -> Value:
+        """Maximum over a sliding window, the same in every spatial dimension."""
+        dims = x.spatial_dims
+        return self.add(name, ops.MaxPool(_each(kernel, dims), _each(stride, dims), _each(padding, dims), ceil), x)
+
+    def avg_pool(
+        self, x: Value, kernel: int, stride: int, padding: int = 0, *, count_padding: bool = True, name: str = "pool"
+    ) -> Value:
+        """Mean over a sliding window, the same in every spatial dimension."""
+        dims = x.spatial_dims
+        op = ops.AvgPool(_each(kernel, dims), _each(stride, dims), _each(padding, dims), count_padding=count_padding)
+        return self.add(name, op, x)
+
+    def global_pool(self, x: Value, kind: str = "avg", name: str = "pool") -> Value:
+        """Mean or maximum over the whole map, kept as a map of size 1."""
+        return self.add(name, ops.GlobalAvgPool() if kind == "avg" else ops.GlobalMaxPool(), x)
+
+    def concat(self, values: Sequence[Value], name: str = "concat") -> Value:
+        """Maps behind each other along the channels."""
+        return self.add(name, ops.Concat(), *values)
+
+    def dropout(self, x: Value, rate: float, name: str = "dropout") -> Value:
+        """Dropout of single values; rate 0 adds nothing."""
+        return self.add(name, ops.Dropout(rate), x) if rate else x
+
+    def drop_path(self, x: Value, rate: float, name: str = "drop_path") -> Value:
+        """Dropout of the whole branch; rate 0 adds nothing."""
+        return self.add(name, ops.DropPath(rate), x) if rate else x
+
+    def flatten(self, x: Value, name: str = "flatten") -> Value:
+        """All dimensions in one; features stay as they are."""
+        return x if len(x.shape) == 1 else self.add(name, ops.Flatten(), x)
+
+    def zero(self, x: Value, shape: Shape | None = None, name: str = "zero") -> Value:
+        """Zeros of a shape, by default that of `x`."""
+        return self.add(name, ops.Zero(shape or x.shape), x)
+
+    def conv_norm_act(
+        self,
+        x: Value,
+        out_channels: int,
+        kernel: int | Ints = 1,
+        *,
+        activation: str | None = None,
+        norm: str | None = "batch",
+        stride: int | Ints = 1,
+        groups: int = 1,
+        padding: int | Ints | None = None,
+        dilation: int = 1,
+        name: str | None = None,
+    ) -> Value:
+        """act(norm(conv(x))), the unit that most blocks are made of; the convolution has a bias where no normalisation
+        follows, which would take it away again.
+        """
+        with self.scope(name) if name else nullcontext():
+            x = self.conv(
+                x,
+                out_channels,
+                kernel,
+                stride=stride,
+                groups=groups,
+                padding=padding,
+                dilation=dilation,
+                bias=norm is None,
+            )
+            return self.activation(self.norm(x, norm), activation)
+
+    def norm_act_conv(
+        self,
+        x: Value,
+        out_channels: int,
+        kernel: int | Ints = 1,
+        *,
+        activation: str | None = "relu",
+        norm: str | None = "batch",
+        stride: int | Ints = 1,
+        groups: int = 1,
+        name: str | None = None,
+    ) -> Value:
+        """conv(act(norm(x))), the unit of pre-activation networks (He et al. 2016, "Identity mappings")."""
+        with self.scope(name) if name else nullcontext():
+            x = self.activation(self.norm(x, norm), activation)
+            return self.conv(x, out_channels, kernel, stride=stride, groups=groups)
+
+
+def _each(value: int | Ints, dims: int) -> Ints:
+    return (value,) * dims if isinstance(value, int) else value
