@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -110,10 +111,14 @@ class GraphBuilder:
         bias: bool = False,
         name: str = "conv",
     ) -> Value:
-        """Convolution; `padding=None` keeps the map size at stride 1 for odd kernels: d(k-1)/2."""
+        """Convolution; `padding=None` keeps the map size at stride 1: d(k-1)/2, for even kernels one more behind."""
         dims = x.spatial_dims
         sizes = _each(kernel, dims)
         pads = tuple(dilation * (k - 1) // 2 for k in sizes) if padding is None else _each(padding, dims)
+        odd = tuple(dilation * (k - 1) % 2 for k in sizes)
+        if padding is None and any(odd):
+            x = self.add(f"{name}_pad", ops.Pad(pads, tuple(map(operator.add, pads, odd))), x)
+            pads = (0,) * dims
         op = ops.Conv(x.channels, out_channels, sizes, _each(stride, dims), pads, _each(dilation, dims), groups, bias)
         return self.add(name, op, x)
 
@@ -122,13 +127,14 @@ class GraphBuilder:
         return self.add(name, ops.Linear(x.shape[-1], out_features, bias), x)
 
     def norm(self, x: Value, kind: str | None = "batch", name: str = "norm") -> Value:
-        """The named normalisation over channels: batch, group (32 groups, or as many as divide), layer; `None` adds
-        nothing.
+        """The named normalisation over channels; `None` adds nothing.
+
+        batch; batch_fixed, without learned scale and shift; group, 32 groups or as many as divide; layer.
         """
         if kind is None:
             return x
-        if kind == "batch":
-            return self.add(name, ops.BatchNorm(x.channels, x.spatial_dims), x)
+        if kind in ("batch", "batch_fixed"):
+            return self.add(name, ops.BatchNorm(x.channels, x.spatial_dims, affine=kind == "batch"), x)
         if kind == "group":
             groups = next(n for n in range(min(32, x.channels), 0, -1) if x.channels % n == 0)
             return self.add(name, ops.GroupNorm(x.channels, groups), x)
@@ -190,10 +196,11 @@ class GraphBuilder:
         groups: int = 1,
         padding: int | Ints | None = None,
         dilation: int = 1,
+        bias: bool | None = None,
         name: str | None = None,
     ) -> Value:
-        """act(norm(conv(x))), the unit that most blocks are made of; the convolution has a bias where no normalisation
-        follows, which would take it away again.
+        """act(norm(conv(x))), the unit that most blocks are made of; by default the convolution has a bias only where
+        no normalisation follows, which would take it away again.
         """
         with self.scope(name) if name else nullcontext():
             x = self.conv(
@@ -204,7 +211,7 @@ class GraphBuilder:
                 groups=groups,
                 padding=padding,
                 dilation=dilation,
-                bias=norm is None,
+                bias=norm is None if bias is None else bias,
             )
             return self.activation(self.norm(x, norm), activation)
 

@@ -64,8 +64,8 @@ class Graph:
 def with_memory(nodes: Sequence[Node], outputs: Iterable[int]) -> tuple[Node, ...]:
     """Mark the operations that may write over their first input.
 
-    They may where nobody else reads that memory, also not the backward pass of the operation that made it, and it is not
-    the graph's input, which belongs to somebody else.
+    They may where nobody else reads that memory, also not the backward pass of the operation that made it, and it is
+    not the graph's input, which belongs to somebody else.
     """
     uses = Counter(i for node in nodes for i in node.inputs)
     uses.update(outputs)

@@ -24,8 +24,9 @@ def _label(op: Op) -> bytes:
 def graph_id(graph: Graph) -> str:
     """Return 16 hexadecimal digits that are equal for graphs that compute the same function of equal weights.
 
-    Names do not count, what `simplify` leaves out does not count, and the inputs of a sum are put in order. Nodes are numbered as a walk from the output meets them, so that sharing counts: `add(c, c)`
-    of one convolution is another network than the sum of two.
+    Names do not count, what `simplify` leaves out does not count, and the inputs of a sum are put in order. Nodes are
+    numbered as a walk from the output meets them, so that sharing counts: `add(c, c)` of one convolution is another
+    network than the sum of two.
     """
     graph = _flat_sums(simplify(graph))
     keys = _keys(graph, graph.live(training=True))

@@ -123,9 +123,7 @@ def block_graph(block: Block, in_shape: Shape, num_classes: int, simplified: boo
     return builder.finish(output, simplified=simplified)
 
 
-def section_graphs(
-    section: Section, in_shape: Shape, num_classes: int, simplified: bool = True
-) -> Iterator[Graph]:
+def section_graphs(section: Section, in_shape: Shape, num_classes: int, simplified: bool = True) -> Iterator[Graph]:
     """Yield the graphs of a section's blocks; raises `ShapeError` naming the block within the section."""
     shape = in_shape
     for i, block in enumerate(section.blocks):

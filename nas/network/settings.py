@@ -47,7 +47,7 @@ Ratio = Annotated[float, AtLeast(0)]
 ExpandRatio = Annotated[float, AtLeast(1)]
 Rate = Annotated[float, AtLeast(0), Below(1)]
 ActivationKind = ActivationName | None
-NormKind = Literal["batch", "group", "layer"] | None
+NormKind = Literal["batch", "batch_fixed", "group", "layer"] | None
 
 # No dimension of a network is larger; a bound keeps a typing slip from asking for terabytes.
 _LARGEST = 2**20

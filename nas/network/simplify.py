@@ -24,9 +24,8 @@ def simplify(graph: Graph) -> Graph:
     kept: list[Node] = []
     place: dict[int, int] = {}
     known: dict[tuple[Op, tuple[int, ...]], int] = {}
-    for index, node in enumerate(graph.nodes):
-        inputs = tuple(place[i] for i in node.inputs)
-        node, alias = _simpler(node, inputs, kept)
+    for index, old in enumerate(graph.nodes):
+        node, alias = _simpler(old, tuple(place[i] for i in old.inputs), kept)
         key = (node.op, node.inputs)
         repeatable = not node.op.param_shapes and not isinstance(node.op, (*_RANDOM, ops.Input))
         if alias is None and repeatable:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
-from torch import fx, nn
+from torch import add, fx, mul, nn
 
-from nas.network import ops
 from nas.network.architecture import Architecture
 from nas.network.graph import Graph
 from nas.network.lower import lower
 from nas.pytorch.init import initialise
-from nas.pytorch.modules import FUNCTIONS, module_of
+from nas.pytorch.layers import Auxiliary, with_auxiliary
+from nas.pytorch.modules import call_of, module_of
 
-# Their backward pass does not need their own output, so an activation behind them may overwrite it.
-_OVERWRITABLE = (ops.BatchNorm, ops.Add, ops.Conv, ops.Linear)
+_FUNCTIONS: dict[str, Callable[..., Any]] = {"add": add, "mul": mul}
 
 
 def build(arch: Architecture, *, zero_init_last: bool = False) -> fx.GraphModule:
@@ -25,8 +25,9 @@ def build(arch: Architecture, *, zero_init_last: bool = False) -> fx.GraphModule
         zero_init_last: start every residual branch at zero (see `initialise`).
 
     Returns:
-        A module from `(batch, *arch.input_shape)` to `(batch, num_classes)`. Parameters are named after the
-        operations, e.g. `stages.2.blocks.1.expand.conv.weight`; `module.code` is its forward code.
+        A module from `(batch, *arch.input_shape)` to `(batch, num_classes)`; to a tuple where the network has several
+        outputs; in training to a tuple with the predictions of auxiliary classifiers behind the output. Parameters are
+        named after the operations, e.g. `stages.2.blocks.1.expand.conv.weight`; `module.code` is its forward code.
     """
     graph = lower(arch)
     module = build_graph(graph)
@@ -39,22 +40,65 @@ def build_graph(graph: Graph) -> fx.GraphModule:
 
     torch.fx generates the forward code, which frees every tensor at its last use.
     """
-    uses = Counter(i for node in graph.nodes for i in node.inputs)
-    root = nn.Module()
-    code = fx.Graph()
-    values = [code.placeholder("x")]
-    for node in graph.nodes[1:]:
-        inputs = tuple(values[i] for i in node.inputs)
-        function = FUNCTIONS.get(type(node.op))
-        if function is not None:
-            values.append(code.call_function(function, inputs))
-            continue
-        source = graph.nodes[node.inputs[0]]
-        inplace = uses[node.inputs[0]] == 1 and isinstance(source.op, _OVERWRITABLE)
-        _place(root, node.name, module_of(node.op, len(source.shape) - 1, inplace))
-        values.append(code.call_module(node.name, inputs))
-    code.output(values[-1])
+    root, code = nn.Module(), fx.Graph()
+    values: dict[int, fx.Node] = {0: code.placeholder("x")}
+    main = graph.live()
+    _write(graph, main[1:], root, code, values)
+    outputs = [values[i] for i in graph.outputs]
+    if graph.auxiliary:
+        assert len(outputs) == 1, "a network with auxiliary classifiers has one output"
+        given = _auxiliaries(graph, set(main), root, code, values)
+        outputs = [code.call_function(with_auxiliary, (outputs[0], *given))]
+    code.output(outputs[0] if len(outputs) == 1 else tuple(outputs))
     return fx.GraphModule(root, code, class_name="Network")
+
+
+def _write(graph: Graph, indices: Iterable[int], root: nn.Module, code: fx.Graph, values: dict[int, fx.Node]) -> None:
+    """Write operations as code, with their modules under `root`; `values` holds what each node gives."""
+
+    def call(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any] | None = None) -> fx.Node:
+        if isinstance(function, str) and function not in _FUNCTIONS:
+            return code.call_method(function, args, dict(kwargs or {}))
+        return code.call_function(_FUNCTIONS.get(function, function), args, dict(kwargs or {}))
+
+    for index in indices:
+        node = graph.nodes[index]
+        inputs = tuple(values[i] for i in node.inputs)
+        module = module_of(node.op, len(graph.nodes[node.inputs[0]].shape) - 1, node.in_place)
+        if module is None:
+            values[index] = call_of(node.op, *inputs, inplace=node.in_place, call=call)
+            continue
+        _place(root, node.name, module)
+        values[index] = code.call_module(node.name, inputs)
+
+
+def _auxiliaries(
+    graph: Graph, main: set[int], root: nn.Module, code: fx.Graph, values: Mapping[int, fx.Node]
+) -> list[fx.Node]:
+    """Write each auxiliary output as a module of its own, which does nothing in inference."""
+    found = []
+    for number, output in enumerate(graph.auxiliary):
+        own = _behind(graph, output, main)
+        reads = sorted({i for index in own for i in graph.nodes[index].inputs} - set(own))
+        part_root, part_code = nn.Module(), fx.Graph()
+        part_values = {index: part_code.placeholder(f"x{i}") for i, index in enumerate(reads)}
+        _write(graph, own, part_root, part_code, part_values)
+        part_code.output(part_values[output])
+        name = f"auxiliary.{number}"
+        _place(root, name, Auxiliary(fx.GraphModule(part_root, part_code, class_name="AuxiliaryNetwork")))
+        found.append(code.call_module(name, tuple(values[i] for i in reads)))
+    return found
+
+
+def _behind(graph: Graph, output: int, main: set[int]) -> list[int]:
+    """The nodes that only an auxiliary output depends on, in order."""
+    wanted, stack = set[int](), [output]
+    while stack:
+        index = stack.pop()
+        if index not in main and index not in wanted:
+            wanted.add(index)
+            stack.extend(graph.nodes[index].inputs)
+    return sorted(wanted)
 
 
 def _place(root: nn.Module, name: str, module: nn.Module) -> None:

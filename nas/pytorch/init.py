@@ -6,6 +6,7 @@ from torch import nn
 
 from nas.network import ops
 from nas.network.graph import Graph
+from nas.pytorch.layers import PositionEmbedding
 
 
 def initialise(module: nn.Module, graph: Graph, *, zero_init_last: bool = False) -> None:
@@ -19,13 +20,16 @@ def initialise(module: nn.Module, graph: Graph, *, zero_init_last: bool = False)
             as if it had the shortcuts only (Goyal et al. 2017, "Accurate, large minibatch SGD", section 5.1).
     """
     for part in module.modules():
-        if isinstance(part, nn.Conv1d | nn.Conv2d | nn.Conv3d):
+        if isinstance(part, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.ConvTranspose1d | nn.ConvTranspose2d):
             nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
             if part.bias is not None:
                 nn.init.zeros_(part.bias)
         elif isinstance(part, nn.Linear):
             nn.init.normal_(part.weight, std=0.01)
-            nn.init.zeros_(part.bias)
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)
+        elif isinstance(part, PositionEmbedding):
+            nn.init.trunc_normal_(part.weight, std=0.02)
     if zero_init_last:
         for name in last_norms(graph):
             nn.init.zeros_(module.get_parameter(f"{name}.weight"))

@@ -267,7 +267,7 @@ def _trial_tags(study: Study, trial: Trial, parent: str) -> dict[str, str]:
 def _metrics(trial: Trial) -> dict[str, float]:
     metrics = {name: float(score) for name, score in trial.scores.items()}
     if trial.cost is not None:
-        metrics |= {name: float(value) for name, value in trial.cost.to_dict().items()}
+        metrics |= {name: float(v) for name, v in trial.cost.to_dict().items() if isinstance(v, int | float)}
     return metrics | {f"seconds/{name}": value for name, value in trial.seconds.items()}
 
 

@@ -69,7 +69,7 @@ class Trial:
             **{
                 **values,
                 "state": State(values["state"]),
-                "cost": Cost(**cost) if cost else None,
+                "cost": Cost.from_dict(cost) if cost else None,
                 "history": tuple(values["history"]),
                 "violations": tuple(Violation(**violation) for violation in values["violations"]),
             }

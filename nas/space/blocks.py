@@ -8,8 +8,8 @@ from functools import cache
 from math import prod
 from typing import Any
 
-from nas.network.architecture import Section
 from nas.network.registry import Block, block_kind
+from nas.network.section import Section
 from nas.space.tree import Choice, Genotype, Node, Pick, Record, Scope, pick_from
 
 STRIDE = "stride"

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from nas.network import ops
-from nas.network.blocks.squeeze_excite import squeeze_excite
-from nas.network.graph import GraphBuilder, Value
+from nas.network.blocks.squeeze_excite import squeeze_excite, squeeze_width
+from nas.network.builder import GraphBuilder, Value
 from nas.network.registry import block
-from nas.network.settings import ActivationKind, Channels, Count, ExpandRatio, OddKernel, Ratio
+from nas.network.settings import ActivationKind, Channels, Count, ExpandRatio, OddKernel, Rate, Ratio
 
 
-def _with_shortcut(g: GraphBuilder, y: Value, x: Value, stride: int) -> Value:
+def _with_shortcut(g: GraphBuilder, y: Value, x: Value, stride: int, drop_path: float) -> Value:
     """Add the input where its shape is kept; the paper has no projection shortcut."""
-    return g.add("add", ops.Add(), y, x) if stride == 1 and x.shape == y.shape else y
-
-
-def _squeeze(g: GraphBuilder, y: Value, x: Value, se_ratio: float, activation: ActivationKind) -> Value:
-    """Squeeze-and-excitation whose width is a share of the block's *input* channels, as in EfficientNet."""
-    if not se_ratio:
-        return y
-    return squeeze_excite(g, y, max(1, int(x.channels * se_ratio)), activation=activation)
+    return g.add("add", ops.Add(), g.drop_path(y, drop_path), x) if stride == 1 and x.shape == y.shape else y
 
 
 @block
@@ -30,22 +25,32 @@ def mbconv(
     kernel: OddKernel = 3,
     stride: Count = 1,
     expand_ratio: ExpandRatio = 6.0,
+    hidden_channels: Channels | None = None,
     se_ratio: Ratio = 0.0,
+    se_of: Literal["input", "hidden"] = "input",
+    se_divisor: Count = 1,
+    se_activation: ActivationKind = None,
+    se_gate: ActivationKind = "sigmoid",
     activation: ActivationKind = "relu6",
+    drop_path: Rate = 0.0,
 ) -> Value:
     """project(se(depthwise(expand(x)))) + x: (C, H, W) -> (out_channels, H / stride, W / stride).
 
     Sandler et al. 2018, "MobileNetV2", section 3.3; with `se_ratio` and silu the MBConv of Tan & Le 2019,
-    "EfficientNet", section 4. No expansion convolution at `expand_ratio` 1; no activation after `project`.
+    "EfficientNet", section 4, whose squeeze is a share of the block's input; with `se_of` hidden, `se_divisor` 8 and
+    hardsigmoid that of Howard et al. 2019, "MobileNetV3", section 5.3. No expansion convolution where nothing expands;
+    no activation after `project`. `hidden_channels` stands for `expand_ratio`, `se_activation` null for `activation`.
     """
-    hidden = round(x.channels * expand_ratio)
+    hidden = hidden_channels or round(x.channels * expand_ratio)
     y = x
     if hidden != x.channels:
         y = g.conv_norm_act(y, hidden, activation=activation, name="expand")
     y = g.conv_norm_act(y, hidden, kernel, stride=stride, groups=hidden, activation=activation, name="depthwise")
-    y = _squeeze(g, y, x, se_ratio, activation)
+    if se_ratio:
+        width = squeeze_width(x.channels if se_of == "input" else hidden, se_ratio, se_divisor)
+        y = squeeze_excite(g, y, width, activation=se_activation or activation, gate=se_gate)
     y = g.conv_norm_act(y, out_channels, name="project")
-    return _with_shortcut(g, y, x, stride)
+    return _with_shortcut(g, y, x, stride, drop_path)
 
 
 @block
@@ -59,6 +64,7 @@ def fused_mbconv(
     expand_ratio: ExpandRatio = 4.0,
     se_ratio: Ratio = 0.0,
     activation: ActivationKind = "silu",
+    drop_path: Rate = 0.0,
 ) -> Value:
     """project(se(conv(x))) + x: (C, H, W) -> (out_channels, H / stride, W / stride).
 
@@ -66,11 +72,12 @@ def fused_mbconv(
     at `expand_ratio` 1 that convolution alone.
     """
     hidden = round(x.channels * expand_ratio)
-    if hidden == x.channels:
-        y = g.conv_norm_act(x, out_channels, kernel, stride=stride, activation=activation, name="fused")
-        y = _squeeze(g, y, x, se_ratio, activation)
-        return _with_shortcut(g, y, x, stride)
-    y = g.conv_norm_act(x, hidden, kernel, stride=stride, activation=activation, name="fused")
-    y = _squeeze(g, y, x, se_ratio, activation)
-    y = g.conv_norm_act(y, out_channels, name="project")
-    return _with_shortcut(g, y, x, stride)
+    alone = hidden == x.channels
+    y = g.conv_norm_act(
+        x, out_channels if alone else hidden, kernel, stride=stride, activation=activation, name="fused"
+    )
+    if se_ratio:
+        y = squeeze_excite(g, y, squeeze_width(x.channels, se_ratio, 1), activation=activation)
+    if not alone:
+        y = g.conv_norm_act(y, out_channels, name="project")
+    return _with_shortcut(g, y, x, stride, drop_path)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from nas.network import ops
-from nas.network.blocks.squeeze_excite import squeeze_excite
-from nas.network.graph import GraphBuilder, Value
+from nas.network.blocks.pool import blur
+from nas.network.blocks.squeeze_excite import squeeze_excite, squeeze_width
+from nas.network.builder import GraphBuilder, Value
 from nas.network.registry import block
-from nas.network.settings import ActivationKind, Channels, Count, OddKernel, Ratio
+from nas.network.settings import ActivationKind, Channels, Count, NormKind, OddKernel, Rate, Ratio
+
+Shortcut = Literal["projection", "zero_pad"]
 
 
-def _join(g: GraphBuilder, y: Value, x: Value, *, stride: int, se_ratio: float, activation: str | None) -> Value:
-    """act(se(y) + shortcut(x)); the shortcut is a 1x1 convolution where the shape changes (option B)."""
-    if se_ratio:
-        y = squeeze_excite(g, y, max(1, int(y.channels * se_ratio)))
-    if x.shape != y.shape:
-        x = g.conv_norm_act(x, y.channels, stride=stride, name="shortcut")
-    return g.activation(g.add("add", ops.Add(), y, x), activation)
+def _shortcut(g: GraphBuilder, x: Value, y: Value, *, stride: int, kind: str, norm: str | None) -> Value:
+    """The input in the shape of `y`: as it is, by a 1x1 convolution (option B), or with zeros (option A)."""
+    if x.shape == y.shape and stride == 1:
+        return x
+    if kind == "zero_pad":
+        return g.add("shortcut", ops.ChannelPad(y.channels, stride), x)
+    return g.conv_norm_act(x, y.channels, stride=stride, norm=norm, name="shortcut")
 
 
 @block
@@ -26,16 +31,30 @@ def residual_basic(
     out_channels: Channels,
     kernel: OddKernel = 3,
     stride: Count = 1,
+    shortcut: Shortcut = "projection",
     se_ratio: Ratio = 0.0,
+    se_divisor: Count = 1,
+    dropout: Rate = 0.0,
+    drop_path: Rate = 0.0,
+    anti_alias: bool = False,
+    norm: NormKind = "batch",
     activation: ActivationKind = "relu",
 ) -> Value:
-    """act(conv2(act(conv1(x))) + shortcut(x)): (C, H, W) -> (out_channels, H / stride, W / stride).
+    """act(se(conv2(act(conv1(x)))) + shortcut(x)): (C, H, W) -> (out_channels, H / stride, W / stride).
 
-    He et al. 2016, figure 5 left. `se_ratio` is a share of `out_channels` (Hu et al. 2018).
+    He et al. 2016, figure 5 left. `se_ratio` is a share of `out_channels` (Hu et al. 2018); `anti_alias` blurs before
+    it subsamples (Zhang 2019); `dropout` stands between the convolutions (Zagoruyko & Komodakis 2016, "Wide residual
+    networks").
     """
-    y = g.conv_norm_act(x, out_channels, kernel, stride=stride, activation=activation, name="conv1")
-    y = g.conv_norm_act(y, out_channels, kernel, name="conv2")
-    return _join(g, y, x, stride=stride, se_ratio=se_ratio, activation=activation)
+    first = 1 if anti_alias else stride
+    y = g.conv_norm_act(x, out_channels, kernel, stride=first, norm=norm, activation=activation, name="conv1")
+    if anti_alias and stride > 1:
+        y = blur(g, y, 3, stride)
+    y = g.conv_norm_act(g.dropout(y, dropout), out_channels, kernel, norm=norm, name="conv2")
+    if se_ratio:
+        y = squeeze_excite(g, y, squeeze_width(out_channels, se_ratio, se_divisor))
+    x = _shortcut(g, x, y, stride=stride, kind=shortcut, norm=norm)
+    return g.activation(g.add("add", ops.Add(), g.drop_path(y, drop_path), x), activation)
 
 
 @block
@@ -46,17 +65,31 @@ def residual_bottleneck(
     out_channels: Channels,
     kernel: OddKernel = 3,
     stride: Count = 1,
-    reduction: Count = 4,
+    reduction: Ratio = 4.0,
+    groups: Count = 1,
+    stride_in: Literal["conv", "reduce"] = "conv",
+    shortcut: Shortcut = "projection",
     se_ratio: Ratio = 0.0,
+    se_divisor: Count = 1,
+    drop_path: Rate = 0.0,
+    anti_alias: bool = False,
+    norm: NormKind = "batch",
     activation: ActivationKind = "relu",
 ) -> Value:
-    """act(expand(conv(reduce(x))) + shortcut(x)): (C, H, W) -> (out_channels, H / stride, W / stride).
+    """act(se(expand(conv(reduce(x)))) + shortcut(x)): (C, H, W) -> (out_channels, H / stride, W / stride).
 
     He et al. 2016, figure 5 right, with the stride in the spatial convolution ("v1.5", 4.09 G multiply-adds for
-    ResNet-50) where the paper has it in `reduce` (3.86 G). Inner width: out_channels / reduction.
+    ResNet-50); `stride_in` reduce is the paper's (3.86 G). Inner width: out_channels / reduction, rounded to a multiple
+    of `groups` (Xie et al. 2017, "ResNeXt"; below 4 it is wide). `anti_alias` blurs before it subsamples (Zhang 2019).
     """
-    inner = max(1, out_channels // reduction)
-    y = g.conv_norm_act(x, inner, activation=activation, name="reduce")
-    y = g.conv_norm_act(y, inner, kernel, stride=stride, activation=activation, name="conv")
-    y = g.conv_norm_act(y, out_channels, name="expand")
-    return _join(g, y, x, stride=stride, se_ratio=se_ratio, activation=activation)
+    inner = max(1, round(out_channels / reduction / groups)) * groups
+    early, late = (stride, 1) if stride_in == "reduce" else (1, 1 if anti_alias else stride)
+    y = g.conv_norm_act(x, inner, stride=early, norm=norm, activation=activation, name="reduce")
+    y = g.conv_norm_act(y, inner, kernel, stride=late, groups=groups, norm=norm, activation=activation, name="conv")
+    if anti_alias and stride > 1 and stride_in == "conv":
+        y = blur(g, y, 3, stride)
+    y = g.conv_norm_act(y, out_channels, norm=norm, name="expand")
+    if se_ratio:
+        y = squeeze_excite(g, y, squeeze_width(out_channels, se_ratio, se_divisor))
+    x = _shortcut(g, x, y, stride=stride, kind=shortcut, norm=norm)
+    return g.activation(g.add("add", ops.Add(), g.drop_path(y, drop_path), x), activation)

@@ -5,10 +5,10 @@ This is the one place that knows them; `base.Op` says what each states. A shape 
 in a transformer.
 """
 
-from nas.network.ops.attention import ClassToken, PositionEmbedding, SelfAttention, TakeToken, ToTokens
+from nas.network.ops.attention import ClassToken, MeanToken, PositionEmbedding, SelfAttention, TakeToken, ToTokens
 from nas.network.ops.base import Input, Ints, Op, Shape, Window
 from nas.network.ops.convolution import Blur, Conv, ConvTranspose, Linear
-from nas.network.ops.layout import ChannelPad, ChannelShuffle, Concat, Crop, Flatten, Upsample
+from nas.network.ops.layout import ChannelPad, ChannelShuffle, Concat, Crop, Flatten, Pad, Upsample
 from nas.network.ops.normalisation import BatchNorm, GroupNorm, LayerNorm, LayerScale, LocalResponseNorm
 from nas.network.ops.pointwise import ACTIVATIONS, Activation, ActivationName, Add, Dropout, DropPath, Scale, Zero
 from nas.network.ops.pooling import AdaptiveAvgPool, AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool
@@ -42,7 +42,9 @@ __all__ = [
     "Linear",
     "LocalResponseNorm",
     "MaxPool",
+    "MeanToken",
     "Op",
+    "Pad",
     "PositionEmbedding",
     "Scale",
     "SelfAttention",

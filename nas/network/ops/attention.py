@@ -94,3 +94,11 @@ class TakeToken(Op):
 
     def out_shape(self, *shapes: Shape) -> Shape:
         return (_tokens("take_token", shapes[0])[1],)
+
+
+@dataclass(frozen=True, slots=True)
+class MeanToken(Op):
+    """The mean of all tokens: (n, C) -> (C,)."""
+
+    def out_shape(self, *shapes: Shape) -> Shape:
+        return (_tokens("mean_token", shapes[0])[1],)

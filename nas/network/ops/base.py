@@ -24,9 +24,9 @@ Saved = Literal["input", "inputs", "output"]
 class Window:
     """How far a position of the output looks into the input, in one dimension."""
 
-    size: int | Fraction = 1
+    size: float | Fraction = 1
     """Positions of the input that one position of the output depends on, holes of a dilation included."""
-    stride: int | Fraction = 1
+    stride: float | Fraction = 1
     """Positions of the input between neighbours of the output; below 1 where the map grows."""
 
 

@@ -32,6 +32,18 @@ class Concat(Op):
 
 
 @dataclass(frozen=True, slots=True)
+class Pad(Op):
+    """Zeros around a map, as many before it as `before` says and behind it as `after` says."""
+
+    before: Ints
+    after: Ints
+
+    def out_shape(self, *shapes: Shape) -> Shape:
+        channels, size = needs_map("pad", shapes[0], len(self.before))
+        return (channels, *(b + n + a for b, n, a in zip(self.before, size, self.after, strict=True)))
+
+
+@dataclass(frozen=True, slots=True)
 class Crop(Op):
     """The middle of the first map, as large as the second (Ronneberger et al. 2015, "U-Net", figure 1)."""
 
@@ -89,5 +101,3 @@ class Upsample(Op):
 
     def windows(self, in_shape: Shape) -> tuple[Window, ...]:
         return tuple(Window(1, Fraction(n, m)) for n, m in zip(in_shape[1:], self.size, strict=True))
-
-

@@ -17,15 +17,21 @@ class BatchNorm(Op):
 
     channels: int
     spatial_dims: int
+    affine: bool = True
+    """Whether scale and shift are learned."""
 
     @property
     def param_shapes(self) -> tuple[Shape, ...]:
-        return (self.channels,), (self.channels,)
+        return ((self.channels,), (self.channels,)) if self.affine else ()
 
     @property
     def buffer_bytes(self) -> int:
         """Running mean and variance in fp32, and the 64-bit count of batches."""
         return 2 * 4 * self.channels + 8
+
+    def saved_extra(self, out_shape: Shape) -> int:
+        """Mean and inverse deviation of each channel."""
+        return 2 * 4 * self.channels
 
 
 @dataclass(frozen=True, slots=True)

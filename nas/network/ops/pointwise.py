@@ -34,7 +34,7 @@ class Activation(Op):
 
 @dataclass(frozen=True, slots=True)
 class Dropout(Op):
-    """Sets single values to zero in training, with probability `rate` (Srivastava et al. 2014); nothing in inference."""
+    """Sets single values to zero in training, with probability `rate`; nothing in inference (Srivastava et al. 2014)."""
 
     memory = "view"
 

@@ -9,7 +9,8 @@ from nas.errors import ShapeError
 from nas.network.ops.base import Ints, Op, Shape, Window, by, needs_map, slide
 
 
-def _pooled(op: str, shape: Shape, kernel: Ints, stride: Ints, padding: Ints, ceil: bool) -> Shape:
+def _pooled(op: str, pool: MaxPool | AvgPool, shape: Shape) -> Shape:
+    kernel, stride, padding, ceil = pool.kernel, pool.stride, pool.padding, pool.ceil
     channels, size = needs_map(op, shape, len(kernel))
     if any(2 * p > k for p, k in zip(padding, kernel, strict=True)):
         raise ShapeError(f"{op}: padding {padding} is over half of the kernel {kernel}")
@@ -28,7 +29,7 @@ class MaxPool(Op):
     ceil: bool = False
 
     def out_shape(self, *shapes: Shape) -> Shape:
-        return _pooled("max_pool", shapes[0], self.kernel, self.stride, self.padding, self.ceil)
+        return _pooled("max_pool", self, shapes[0])
 
     def windows(self, in_shape: Shape) -> tuple[Window, ...]:
         return tuple(Window(k, s) for k, s in zip(self.kernel, self.stride, strict=True))
@@ -51,7 +52,7 @@ class AvgPool(Op):
     count_padding: bool = True
 
     def out_shape(self, *shapes: Shape) -> Shape:
-        return _pooled("avg_pool", shapes[0], self.kernel, self.stride, self.padding, self.ceil)
+        return _pooled("avg_pool", self, shapes[0])
 
     def windows(self, in_shape: Shape) -> tuple[Window, ...]:
         return tuple(Window(k, s) for k, s in zip(self.kernel, self.stride, strict=True))

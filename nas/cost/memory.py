@@ -1,0 +1,96 @@
+"""Memory of activations: in inference by liveness, in training by what the backward pass reads again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+from nas.network import ops
+from nas.network.graph import Graph
+
+FLOAT_BYTES = 4
+
+
+def storages(graph: Graph) -> list[int]:
+    """Return for each node the node whose memory its output lies in: itself, or another for views and in-place work."""
+    found: list[int] = []
+    for index, node in enumerate(graph.nodes):
+        shares = node.in_place or node.op.memory == "view"
+        found.append(found[node.inputs[0]] if shares and node.inputs else index)
+    return found
+
+
+def _bytes(graph: Graph, index: int) -> int:
+    return FLOAT_BYTES * prod(graph.nodes[index].shape)
+
+
+def peak_bytes(graph: Graph, live: Sequence[int], storage: Sequence[int], *, count_input: bool) -> int:
+    """Return the most memory that activations take at one time in inference, fp32 at batch 1.
+
+    Each is freed after its last use; parameters and work space inside an operation are not counted.
+
+    Args:
+        graph: the graph.
+        live: the nodes that run, from `Graph.live`.
+        storage: from `storages`.
+        count_input: whether the memory of the input counts; the input of a network belongs to the caller.
+    """
+    last_use: dict[int, int] = {}
+    for index in live:
+        for source in (index, *graph.nodes[index].inputs):
+            last_use[storage[source]] = index
+    for output in graph.outputs:
+        last_use[storage[output]] = len(graph.nodes)
+    ends: dict[int, list[int]] = {}
+    for root, index in last_use.items():
+        ends.setdefault(index, []).append(root)
+    held = peak = 0
+    for index in live:
+        if storage[index] == index and (index or count_input):
+            held += _bytes(graph, index)
+        peak = max(peak, held)
+        for root in ends.get(index, ()):
+            held -= _bytes(graph, root) if root or count_input else 0
+    return peak
+
+
+@dataclass(frozen=True, slots=True)
+class SavedMemory:
+    """What training keeps for the backward pass, so that the parts of a chain can be put together."""
+
+    inner_bytes: int
+    """Of everything but the input."""
+    input_bytes: int
+    saves_input: bool
+    output_saved: bool
+    """Whether the memory of the output is among what is kept; then the next part need not keep it again."""
+    passes_input: bool
+    """Whether the output lies in the memory of the input."""
+
+
+def saved_memory(graph: Graph, storage: Sequence[int]) -> SavedMemory:
+    """Count what autograd saves at batch 1 in fp32, without the parameters themselves."""
+    roots: set[int] = set()
+    extra = 0
+    for index in graph.live(training=True):
+        node = graph.nodes[index]
+        extra += node.op.saved_extra(node.shape)
+        for what in node.op.saved:
+            if what == "output":
+                roots.add(storage[index])
+            elif what == "inputs":
+                roots.update(storage[i] for i in node.inputs)
+            elif node.in_place and isinstance(node.op, ops.Activation):
+                # What it needs is overwritten, so torch keeps a copy.
+                extra += _bytes(graph, index)
+            else:
+                roots.add(storage[node.inputs[0]])
+    out = storage[graph.outputs[-1]]
+    return SavedMemory(
+        inner_bytes=extra + sum(_bytes(graph, root) for root in roots if root),
+        input_bytes=_bytes(graph, 0),
+        saves_input=0 in roots,
+        output_saved=out in roots,
+        passes_input=out == 0,
+    )

@@ -1,0 +1,140 @@
+"""Operations that torch has no module or function for."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+_CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+
+
+class Blur(nn.Module):
+    """Fixed binomial filter, channel by channel: (B, C, *map) -> (B, C, *map / stride)."""
+
+    filter: Tensor
+
+    def __init__(self, channels: int, kernel: tuple[int, ...], stride: tuple[int, ...]) -> None:
+        super().__init__()
+        weights = torch.ones(())
+        for size in kernel:
+            row = torch.tensor([float(math.comb(size - 1, i)) for i in range(size)])
+            weights = weights[..., None] * (row / row.sum())
+        self.register_buffer("filter", weights.expand(channels, 1, *kernel).clone())
+        self.stride = stride
+        self.padding = [side for size in reversed(kernel) for side in ((size - 1) // 2, (size - 1) // 2)]
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.pad(x, self.padding, mode="reflect")
+        return _CONV[len(self.stride)](x, self.filter, stride=self.stride, groups=self.filter.shape[0])
+
+
+class MapLayerNorm(nn.LayerNorm):
+    """Layer normalisation over the channels of a map: (B, C, *map) -> the same."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.movedim(1, -1)).movedim(-1, 1)
+
+
+class LayerScale(nn.Module):
+    """A learned factor a channel; `spatial_dims` follow the channels."""
+
+    def __init__(self, channels: int, initial: float, spatial_dims: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((channels,), initial))
+        self.spatial_dims = spatial_dims
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.weight.view(-1, *(1,) * self.spatial_dims)
+
+
+class DropPath(nn.Module):
+    """Zero for a whole example with probability `rate` in training; the others grow by 1 / (1 - rate)."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return x
+        keep = x.new_empty((x.shape[0], *(1,) * (x.dim() - 1))).bernoulli_(1 - self.rate)
+        return x * keep.div_(1 - self.rate)
+
+
+class ClassToken(nn.Module):
+    """One learned token before the others: (B, n, C) -> (B, n + 1, C)."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.token = nn.Parameter(torch.zeros(1, 1, features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([self.token.expand(x.shape[0], -1, -1), x], dim=1)
+
+
+class PositionEmbedding(nn.Module):
+    """A learned vector for each position, added: (B, n, C) -> (B, n, C)."""
+
+    def __init__(self, tokens: int, features: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1, tokens, features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.weight
+
+
+class SelfAttention(nn.Module):
+    """Attention from queries, keys and values side by side: (B, n, 3 C) -> (B, n, C)."""
+
+    def __init__(self, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, tokens, features = x.shape
+        q, k, v = x.view(batch, tokens, 3, self.heads, features // (3 * self.heads)).permute(2, 0, 3, 1, 4).unbind(0)
+        return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(batch, tokens, features // 3)
+
+
+class Auxiliary(nn.Module):
+    """A part that runs in training only: gives its prediction then, and None in inference."""
+
+    def __init__(self, part: nn.Module) -> None:
+        super().__init__()
+        self.part = part
+
+    def forward(self, *inputs: Tensor) -> Tensor | None:
+        return self.part(*inputs) if self.training else None
+
+
+def with_auxiliary(output: Tensor, *auxiliary: Tensor | None) -> Tensor | tuple[Tensor | None, ...]:
+    """Return the output alone in inference, and with the auxiliary predictions behind it in training."""
+    return output if auxiliary[0] is None else (output, *auxiliary)
+
+
+def zeros(x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Return zeros (B, *shape) whose gradient is zero."""
+    return (x.flatten(1)[:, :1] * 0).view(-1, *(1,) * len(shape)).expand(-1, *shape)
+
+
+def crop(x: Tensor, like: Tensor) -> Tensor:
+    """Return the middle of a map, as large as another."""
+    for dim in range(2, x.dim()):
+        x = x.narrow(dim, (x.shape[dim] - like.shape[dim]) // 2, like.shape[dim])
+    return x
+
+
+def channel_pad(x: Tensor, channels: int, stride: int) -> Tensor:
+    """Return every `stride`-th position, with zeros for new channels behind the others."""
+    for dim in range(2, x.dim()):
+        x = x[(slice(None),) * dim + (slice(None, None, stride),)]
+    return F.pad(x, [0, 0] * (x.dim() - 2) + [0, channels - x.shape[1]])
+
+
+def channel_shuffle(x: Tensor, groups: int) -> Tensor:
+    """Deal the channels out among groups: channel g n + i goes to i groups + g."""
+    batch, channels, *size = x.shape
+    return x.reshape(batch, groups, channels // groups, *size).transpose(1, 2).reshape(x.shape)
