@@ -37,7 +37,7 @@ class Value:
 class GraphBuilder:
     """Adds operations to a graph. A block is a function that takes one and a `Value` and returns a `Value`."""
 
-    def __init__(self, in_shape: Shape, num_classes: int) -> None:
+    def __init__(self, in_shape: Shape, num_classes: int = 10) -> None:
         self._nodes = [Node("input", ops.Input(in_shape), (), in_shape)]
         self._scope: tuple[str, ...] = ()
         self._names = {"input"}

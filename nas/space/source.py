@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from nas.errors import SpaceError
+from nas.errors import SpaceError, nearest
 
 # Far above any sensible space; they keep a "YAML bomb" of nested aliases from filling the memory.
 _MAX_BYTES = 2**20
@@ -45,8 +45,11 @@ class Source:
 
     def error(self, message: str, path: str = "") -> SpaceError:
         """Return an error that names the place."""
-        place = self.file if self.line is None else f"{self.file}:{self.line}"
-        return SpaceError(f"{place}: {path}: {message}" if path else f"{place}: {message}")
+        return SpaceError(f"{self.place()}: {path}: {message}" if path else f"{self.place()}: {message}")
+
+    def place(self) -> str:
+        """Say where this stands: `file:line`."""
+        return self.file if self.line is None else f"{self.file}:{self.line}"
 
     def plain(self) -> Any:
         """Return the value without places."""
@@ -86,6 +89,22 @@ def _wrap(values: object, file: str, depth: int) -> Source:
     if values is None or isinstance(values, str | int | float | bool):
         return here
     raise here.error(f"a space holds mappings, lists, words and numbers, but got a {type(values).__name__}")
+
+
+def with_values(space: Source, given: Source) -> Source:
+    """Return a space whose names under `let` have other values: `with: {width: 0.75}`."""
+    values = given.value
+    if not isinstance(values, dict):
+        raise given.error(f"with takes names and values, but got {given.describe()}")
+    let = space.value.get("let") if isinstance(space.value, dict) else None
+    known = let.value if let is not None and isinstance(let.value, dict) else {}
+    for name, value in values.items():
+        if name not in known:
+            raise value.error(f"with: the file has no name {name!r} under let. {nearest(name, known)}")
+    if let is None:
+        return space
+    changed = Source({**known, **values}, let.file, let.line)
+    return Source({**space.value, "let": changed}, space.file, space.line)
 
 
 def read_file(path: Path) -> Source:
@@ -194,8 +213,9 @@ class _Reader:
             # A value on the lines below its key is reported at the key.
             items[key] = Source(value.value, value.file, key_line) if value.file == str(self.path) else value
         items = merged | items
-        if set(items) == {"include"}:
-            return self.include(items["include"])
+        if "include" in items and set(items) <= {"include", "with"}:
+            content = self.include(items["include"])
+            return with_values(content, items["with"]) if "with" in items else content
         return Source(items, str(self.path), line)
 
     def include(self, name: Source) -> Source:

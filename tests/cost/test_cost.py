@@ -8,7 +8,7 @@ import pytest
 
 import nas
 from nas.cost import Cost, graph_cost
-from nas.network.graph import GraphBuilder
+from nas.network.builder import GraphBuilder
 from nas.network.registry import Block, block_graph
 
 

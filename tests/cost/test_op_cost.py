@@ -15,7 +15,8 @@ from nas.cost import Cost, graph_cost
 from nas.errors import ShapeError
 from nas.network import ops
 from nas.network.blocks.squeeze_excite import squeeze_excite
-from nas.network.graph import Graph, GraphBuilder, chain
+from nas.network.builder import GraphBuilder
+from nas.network.graph import Graph, chain
 from nas.network.registry import Block, block_graph
 
 

@@ -12,7 +12,7 @@ import pytest
 
 import nas
 from nas.errors import NasError, ShapeError
-from nas.network.graph import GraphBuilder, Value
+from nas.network.builder import GraphBuilder, Value
 from nas.network.registry import block, block_graph, block_kind
 
 

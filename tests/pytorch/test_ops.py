@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from nas.errors import ShapeError
 from nas.network import ops
-from nas.network.graph import GraphBuilder
+from nas.network.builder import GraphBuilder
 from nas.pytorch import build_graph
 from nas.pytorch.modules import FUNCTIONS, module_of
 

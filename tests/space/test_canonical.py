@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 import nas
 from nas.network import ops
-from nas.network.graph import Graph, GraphBuilder, Node, Value
+from nas.network.builder import GraphBuilder, Value
+from nas.network.graph import Graph, Node
 from nas.network.identity import graph_id
 
 

@@ -17,7 +17,7 @@ def conv(
     g: GraphBuilder,
     x: Value,
     *,
-    out_channels: Channels | None = None,
+    out_channels: Channels | None,
     kernel: Count = 3,
     stride: Count = 1,
     padding: Padding | None = None,

@@ -7,10 +7,11 @@ from math import prod
 from typing import Literal, get_args
 
 from nas.errors import ShapeError
-from nas.network.ops.base import Op, Saved, Shape
+from nas.network.ops.base import Memory, Op, Saved, Shape
 
 ActivationName = Literal["relu", "relu6", "silu", "hardswish", "gelu", "sigmoid", "hardsigmoid", "tanh"]
 ACTIVATIONS: tuple[str, ...] = get_args(ActivationName)
+_IN_PLACE = ("relu", "relu6", "silu", "hardswish", "hardsigmoid")
 _NEEDS_INPUT = ("silu", "hardswish", "gelu", "hardsigmoid")
 
 
@@ -18,9 +19,12 @@ _NEEDS_INPUT = ("silu", "hardswish", "gelu", "hardsigmoid")
 class Activation(Op):
     """A non-linearity, element by element."""
 
-    memory = "in_place"
-
     kind: str
+
+    @property
+    def memory(self) -> Memory:
+        """Those that torch can do in place."""
+        return "in_place" if self.kind in _IN_PLACE else "new"
 
     @property
     def saved(self) -> tuple[Saved, ...]:
@@ -34,7 +38,7 @@ class Activation(Op):
 
 @dataclass(frozen=True, slots=True)
 class Dropout(Op):
-    """Sets single values to zero in training, with probability `rate`; nothing in inference (Srivastava et al. 2014)."""
+    """Sets single values to zero in training, with probability `rate`; none in inference (Srivastava et al. 2014)."""
 
     memory = "view"
 

@@ -1,0 +1,276 @@
+"""The words of the language that become blocks: entries, kinds, settings, branches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from nas.errors import NasError, nearest
+from nas.network.registry import BlockKind, block_kind
+from nas.network.section import Section
+from nas.network.settings import Setting
+from nas.space.blocks import STRIDE, Blocks, Chain, Copies, Inside, Kind, Merged, Named, Repeat, Ways, same_kind
+from nas.space.formula import is_formula
+from nas.space.source import Source
+from nas.space.tree import Choice, Const, Node, Option, Record
+from nas.space.words import (
+    Context,
+    Leaves,
+    Let,
+    at_least_one,
+    distinct,
+    mapping,
+    per_block,
+    read_formula,
+    read_if,
+    read_value,
+)
+
+_MAX_DEPTH = 512
+_MAX_BRANCHES = 256
+
+_DEPTH = Setting("depth", int, low=0, below=_MAX_DEPTH + 1)
+_COUNT = Setting("count", int, low=1, below=_MAX_BRANCHES + 1)
+_NOT_SETTINGS = ("block", "depth", "optional")
+
+
+def read_chain(source: Source, path: str, context: Context, prefix: str = "") -> Chain:
+    """Read the stem, the head, a branch or the blocks of a stage: one entry, or a list of them.
+
+    Args:
+        source: what is written.
+        path: its place in the space.
+        context: what is known already.
+        prefix: path of the entries relative to the scope of the chain.
+    """
+    one = isinstance(source.value, dict) or is_formula(source.value)
+    sources = [source] if one else at_least_one(source, path)
+    return Chain(tuple(_numbered(entry, i, path, context, prefix) for i, entry in enumerate(sources)))
+
+
+def _numbered(source: Source, number: int, path: str, context: Context, prefix: str) -> tuple[str, Node]:
+    context.places[f"{path}.{number}"] = source
+    return f"{prefix}{number}", read_entry(source, f"{path}.{number}", context)
+
+
+def read_entry(source: Source, path: str, context: Context) -> Node:
+    """Read blocks from one description; the node's value is a tuple of blocks for each copy.
+
+    `block`, its settings, `depth` for how many copies and `optional` for whether there are any; or `choose` with named
+    entries, a condition, or `= name` of blocks.
+    """
+    if is_formula(source.value):
+        return Blocks(_named(source, path, context, "blocks"))
+    entry = mapping(source, path, None, "a block")
+
+    def part(inner: Source, where: str) -> Node:
+        return Blocks(read_chain(inner, where, context))
+
+    if "if" in entry:
+        return read_if(source, path, context, part)
+    if "choose" in entry:
+        words = mapping(source, path, {"choose"}, "a choice of blocks")
+        items = mapping(words["choose"], path, None, "a choice of blocks, by name,")
+        if not items:
+            raise source.error("a choice needs at least one option", path)
+        options = tuple(Option(name, Inside(name, part(option, f"{path}.{name}"))) for name, option in items.items())
+        return Choice("choose", options)
+    if "block" not in entry:
+        raise source.error(f"needs 'block', the kind of block. It has {source.describe()}", path)
+    node = _repeated(entry, source, path, context)
+    if "optional" not in entry:
+        return node
+    if entry["optional"].value is not True:
+        raise entry["optional"].error(f"optional is true or left out, but got {entry['optional'].describe()}", path)
+    nothing = Copies(0, Const(None), Record(()), named=False)
+    return Choice("present", (Option(True, node), Option(False, nothing)))
+
+
+def _named(source: Source, path: str, context: Context, what: str) -> Named:
+    """`= name` where the name stands for a block, or for blocks."""
+    read = str(source.value).strip().removeprefix("=").strip()
+    let = context.lets.get(read)
+    if let is None:
+        raise source.error(f"unknown name {read!r}. {nearest(read, context.lets)}", path)
+    if let.what != what:
+        needed = {"block": "a block", "blocks": "a list of blocks"}[what]
+        raise source.error(f"{read!r} stands for a {let.what}, but here {needed} is needed", path)
+    return Named(read, same_kind) if what == "block" else Named(read)
+
+
+def _repeated(entry: Mapping[str, Source], source: Source, path: str, context: Context) -> Node:
+    kind, settings = read_block(entry, source, path, context)
+    place = source.place()
+
+    @cache
+    def copies(count: int) -> Node:
+        return Copies(count, kind, settings, named=True, where=f"{place}: {path}")
+
+    if "depth" not in entry:
+        return Copies(1, kind, settings, named=False, where=f"{place}: {path}")
+    leaves = Leaves(
+        const=copies,
+        derived=lambda read, values: Repeat(read, copies, kind.reads | settings.reads, max(values, default=0)),
+    )
+    return read_value(entry["depth"], f"{path}.depth", "depth", _DEPTH.check, context, per_copy=False, leaves=leaves)
+
+
+def read_block(entry: Mapping[str, Source], source: Source, path: str, context: Context) -> tuple[Node, Record]:
+    """Read the kind of a block and its settings, and see that every kind gets what it needs."""
+    kind, kinds, own = _kind(entry["block"], f"{path}.block", context)
+    given = {key: value for key, value in entry.items() if key not in _NOT_SETTINGS}
+    settings = _settings(given, path, "", kinds, context)
+    common = {key for key, _ in settings.items}
+    for block in kinds:
+        for name, setting in block.settings.items():
+            if setting.required and name not in common | own[block.name]:
+                raise source.error(f"block {block.name!r} needs {name!r}: {setting.rule()}", path)
+        for name in sorted(own[block.name] & common):
+            raise entry[name].error(f"{name!r} is given here and under block {block.name!r}", path)
+    return kind, settings
+
+
+def read_let_block(source: Source, path: str, context: Context) -> Let:
+    """Read a block that has a name; its value is `(kind, settings)`."""
+    entry = mapping(source, path, None, "a block")
+    for word in ("depth", "optional"):
+        if word in entry:
+            raise entry[word].error(f"{word!r} belongs where the block is used", path)
+    kind, kinds, own = _kind(entry["block"], f"{path}.block", context)
+    given = {key: value for key, value in entry.items() if key != "block"}
+    settings = _settings(given, path, "", kinds, context)
+    common = frozenset(key for key, _ in settings.items)
+    everywhere = frozenset.intersection(*(frozenset(own[block.name]) for block in kinds)) | common
+    return Let(Merged(kind, settings), "block", tuple(kinds), everywhere)
+
+
+def _kind(source: Source, path: str, context: Context) -> tuple[Node, list[BlockKind], dict[str, set[str]]]:
+    """The kind of a block, a choice of kinds, each with settings of its own or without, or `= name`.
+
+    Returns the node, the kinds that can be chosen, and the settings given under each.
+    """
+    if is_formula(source.value):
+        named = _named(source, path, context, "block")
+        let = context.lets[named.name]
+        return named, list(let.kinds), {kind.name: set(let.own) for kind in let.kinds}
+    if not isinstance(source.value, dict):
+        block = _block(source, source.value, path)
+        return Kind(block.name, Record(())), [block], {block.name: set()}
+    choice = mapping(source, path, {"choose", "per"}, "a choice")
+    if "choose" not in choice:
+        raise source.error("needs 'choose'", path)
+    options, own_kind = choice["choose"], per_block(choice, path, True)
+    if isinstance(options.value, dict) and options.value:
+        items = list(options.value.items())
+    else:
+        items = [(str(option.value), option) for option in _kind_names(options, path)]
+    nodes: list[Kind] = []
+    kinds: list[BlockKind] = []
+    for name, option in items:
+        block = _block(option, name, path)
+        own = option.value if isinstance(option.value, dict) else {}
+        if isinstance(options.value, dict) and option.value not in (None, own):
+            raise option.error(f"the settings of {name!r} are a mapping, but got {option.describe()}", f"{path}.{name}")
+        if STRIDE in own and own_kind:
+            raise own[STRIDE].error(
+                "'stride' is of the first block of a stage, so it cannot stand under a kind chosen per block",
+                f"{path}.{name}.{STRIDE}",
+            )
+        nodes.append(Kind(name, _settings(own, f"{path}.{name}", f"block.{name}", [block], context)))
+        kinds.append(block)
+    distinct(options, [name for name, _ in items], path)
+    node = Choice("block", tuple(Option(kind.name, n) for kind, n in zip(kinds, nodes, strict=True)), own_kind)
+    return node, kinds, {node.kind: {key for key, _ in node.settings.items} for node in nodes}
+
+
+def _kind_names(source: Source, path: str) -> list[Source]:
+    options = at_least_one(source, path)
+    for option in options:
+        if isinstance(option.value, dict | list):
+            raise option.error(f"an option is one value, but got {option.describe()}", path)
+    return options
+
+
+def _block(source: Source, name: object, path: str) -> BlockKind:
+    if isinstance(name, list):
+        raise source.error(f"must be one kind, but got {source.describe()}; write {{choose: [...]}} to choose", path)
+    try:
+        return block_kind(name)
+    except NasError as error:
+        raise source.error(str(error), path) from None
+
+
+def _settings(items: Mapping[str, Source], path: str, prefix: str, kinds: list[BlockKind], context: Context) -> Record:
+    """Settings that every one of `kinds` must take."""
+    nodes: list[tuple[str, Node]] = []
+    for key, value in items.items():
+        at = f"{path}.{key}"
+        try:
+            settings = [kind.setting(key) for kind in kinds]
+        except NasError as error:
+            raise value.error(str(error), at) from None
+        name = f"{prefix}.{key}" if prefix else key
+        if settings[0].holds_blocks:
+            inner = _body if settings[0].kind is Section else _ways
+            nodes.append((key, Inside(name, inner(value, at, context))))
+            continue
+
+        def check(given: object, settings: list[Setting] = settings) -> Any:
+            for setting in settings:
+                found = setting.check(given)
+            return found
+
+        nodes.append((key, read_value(value, at, name, check, context, per_copy=key != STRIDE)))
+    return Record(tuple(nodes))
+
+
+def _body(source: Source, path: str, context: Context) -> Node:
+    """Blocks inside a block: a list of entries, which may be empty, or `= name` of one."""
+    if is_formula(source.value):
+        return _named(source, path, context, "blocks")
+    if isinstance(source.value, list) and not source.value:
+        return Chain(())
+    return read_chain(source, path, context)
+
+
+def _ways(source: Source, path: str, context: Context) -> Node:
+    """Branches: a list of them, or `count` branches from one description, each of which decides for itself."""
+    if isinstance(source.value, dict):
+        words = mapping(source, path, {"count", "each"}, "branches")
+        for word in ("count", "each"):
+            if word not in words:
+                raise source.error(
+                    f"branches are a list, or a mapping with 'count' and 'each'; {word!r} is missing", path
+                )
+        each = _body(words["each"], f"{path}.each", context)
+        leaves = Leaves(const=lambda count: Ways((each,) * count), derived=_no_formula(words["count"], path))
+        return read_value(
+            words["count"], f"{path}.count", "count", _COUNT.check, context, per_copy=False, leaves=leaves
+        )
+    branches = at_least_one(source, path)
+    if len(branches) > _MAX_BRANCHES:
+        raise source.error(f"a block may have {_MAX_BRANCHES} branches, but got {len(branches)}", path)
+    return Ways(tuple(_body(branch, f"{path}.{i}", context) for i, branch in enumerate(branches)))
+
+
+def _no_formula(source: Source, path: str) -> Any:
+    def refuse(read: Any, values: Any) -> Node:
+        raise source.error("count is a number or a choice of numbers, not a formula", path)
+
+    return refuse
+
+
+def read_let(source: Source, path: str, name: str, context: Context) -> Let:
+    """Read what a name stands for: a value, a block, or a list of blocks."""
+    if isinstance(source.value, dict) and "block" in source.value:
+        return read_let_block(source, path, context)
+    if isinstance(source.value, list):
+        return Let(read_chain(source, path, context), "blocks")
+
+    def any_scalar(value: object) -> object:
+        return value
+
+    if is_formula(source.value):
+        read_formula(source, path, context)
+    return Let(read_value(source, path, name, any_scalar, context, per_copy=False), "value")

@@ -1,0 +1,267 @@
+"""The words of the language that stand for a single value: a scalar, a choice, a range, a formula, a condition."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from nas.errors import NasError, nearest
+from nas.network.registry import BlockKind
+from nas.network.settings import Scalar
+from nas.space.formula import Formula, formula, is_formula
+from nas.space.source import Source
+from nas.space.tree import Choice, Const, Derived, If, IntRange, Names, Node, Option, Scope, pick_by_rank
+
+MAX_OPTIONS = 4096
+_MAX_TRIED = 2000
+_CHOICE_WORDS = {"choose", "range", "step", "factor", "per"}
+_IF_WORDS = {"if", "then", "else"}
+
+Check = Callable[[object], Any]
+
+
+@dataclass(frozen=True)
+class Let:
+    """A name of a space and what it stands for."""
+
+    node: Node
+    what: str
+    """`value`, `block` or `blocks`."""
+    kinds: tuple[BlockKind, ...] = ()
+    """Of a block: the kinds that it can be."""
+    own: frozenset[str] = frozenset()
+    """Of a block: the settings that it gives, whichever kind it is."""
+
+
+@dataclass
+class Context:
+    """What is known while a space is read."""
+
+    lets: dict[str, Let] = field(default_factory=dict)
+    places: dict[str, Source] = field(default_factory=dict)
+    """Where each part is written, by its path."""
+
+    def values(self, names: Iterable[str]) -> Iterator[Names]:
+        """Yield what these names can be at once: every way, or the first few thousand of very many."""
+        for count, found in enumerate(self._ways(sorted(names), {})):
+            if count >= _MAX_TRIED:
+                return
+            yield found
+
+    def _ways(self, names: list[str], known: Names) -> Iterator[Names]:
+        missing = [name for name in names if name not in known]
+        if not missing:
+            yield known
+            return
+        let = self.lets[missing[0]]
+        for around in self._ways(sorted(let.node.reads), known):
+            size = let.node.size(1, around)
+            for rank in range(min(size, _MAX_TRIED)):
+                scope = Scope("let", ("let",), around)
+                value = let.node.resolve(scope, pick_by_rank(rank))[0]
+                yield from self._ways(names, {**around, missing[0]: value})
+
+
+def mapping(source: Source, path: str, known: Iterable[str] | None, what: str) -> dict[str, Source]:
+    """Return the items of a mapping; raises `SpaceError` for anything else and for a key that is not `known`."""
+    if not isinstance(source.value, dict):
+        raise source.error(f"{what} is a mapping, but got {source.describe()}", path)
+    for key, value in source.value.items():
+        if known is not None and key not in known:
+            raise value.error(f"unknown key {key!r}. {nearest(key, known)}", path)
+    return source.value
+
+
+def at_least_one(source: Source, path: str) -> list[Source]:
+    """Return the entries of a list that is not empty."""
+    if not isinstance(source.value, list) or not source.value:
+        raise source.error(f"must be a list with at least one entry, but got {source.describe()}", path)
+    return source.value
+
+
+def checked(source: Source, path: str, check: Check) -> Any:
+    """Return a single value in its type; raises `SpaceError` where it is none or breaks its rule."""
+    if isinstance(source.value, dict | list):
+        raise source.error(f"must be one value, but got {source.describe()}", path)
+    try:
+        return check(source.value)
+    except NasError as error:
+        raise source.error(str(error), path) from None
+
+
+def read_formula(source: Source, path: str, context: Context) -> Formula:
+    """Read a formula over names that stand for values."""
+    try:
+        found = formula(str(source.value))
+    except NasError as error:
+        raise source.error(str(error), path) from None
+    for name in sorted(found.names):
+        let = context.lets.get(name)
+        if let is None:
+            raise source.error(f"unknown name {name!r} in {found.text!r}. {nearest(name, context.lets)}", path)
+        if let.what != "value":
+            raise source.error(f"{name!r} stands for blocks, and is no value to compute with", path)
+    return found
+
+
+def possible(source: Source, path: str, read: Formula, context: Context, check: Check) -> list[Any]:
+    """Return what a formula can give, each checked against the rule that it must follow."""
+    found = []
+    for names in context.values(read.names):
+        try:
+            found.append(check(read.value(names)))
+        except NasError as error:
+            given = ", ".join(f"{name}={names[name]!r}" for name in sorted(read.names))
+            raise source.error(f"{error} (from {read.text!r} with {given or 'no names'})", path) from None
+    return found
+
+
+@dataclass(frozen=True)
+class Leaves:
+    """What single values become: constants and derived values, or whatever depends on them."""
+
+    const: Callable[[Any], Node] = Const
+    derived: Callable[[Formula, list[Any]], Node] = lambda read, values: Derived(read)
+
+
+def read_value(
+    source: Source,
+    path: str,
+    name: str,
+    check: Check,
+    context: Context,
+    *,
+    per_copy: bool,
+    leaves: Leaves = Leaves(),
+) -> Node:
+    """Read a scalar, a formula, a choice of scalars, or a condition between them.
+
+    Args:
+        source: what is written.
+        path: its place in the space, for messages.
+        name: path of its decision, relative to the scope.
+        check: the rule that every value must follow.
+        context: names that formulas may use.
+        per_copy: whether each block may decide for itself.
+        leaves: what a value becomes.
+    """
+    if is_formula(source.value):
+        read = read_formula(source, path, context)
+        return leaves.derived(read, possible(source, path, read, context, check))
+    if isinstance(source.value, list):
+        raise source.error(f"must be one value, but got {source.describe()}; write {{choose: [...]}} to choose", path)
+    if not isinstance(source.value, dict):
+        return leaves.const(checked(source, path, check))
+
+    def part(inner: Source, where: str) -> Node:
+        return read_value(inner, where, name, check, context, per_copy=per_copy, leaves=leaves)
+
+    if "if" in source.value:
+        return read_if(source, path, context, part)
+    choice = mapping(source, path, _CHOICE_WORDS, "a choice")
+    if ("choose" in choice) == ("range" in choice):
+        raise source.error("a choice has either 'choose' or 'range'", path)
+    for word in ("step", "factor"):
+        if "choose" in choice and word in choice:
+            raise choice[word].error(f"{word!r} goes with 'range'", path)
+    int_range, sources = None, []
+    if "range" in choice:
+        int_range, numbers = _range(choice, path)
+        sources = [Source(value, choice["range"].file, choice["range"].line) for value in numbers]
+    else:
+        sources = _options(choice["choose"], path)
+    values = [(option.value, checked(option, path, check)) for option in sources]
+    distinct(choice.get("choose", source), [value for value, _ in values], path)
+    options = tuple(Option(value, leaves.const(meant)) for value, meant in values)
+    return Choice(name, options, per_block(choice, path, per_copy), int_range)
+
+
+def read_if(source: Source, path: str, context: Context, part: Callable[[Source, str], Node]) -> Node:
+    """Read `{if: "= formula", then: ..., else: ...}`; `part` reads what stands under `then` and `else`."""
+    words = mapping(source, path, _IF_WORDS, "a condition")
+    for word in ("then", "else"):
+        if word not in words:
+            raise source.error(f"a condition needs {word!r}", path)
+    if not is_formula(words["if"].value):
+        raise words["if"].error(f"if takes a formula such as '= width > 32', but got {words['if'].describe()}", path)
+    test = read_formula(words["if"], path, context)
+    possible(words["if"], path, test, context, _truth)
+    return If(test, part(words["then"], path), part(words["else"], path))
+
+
+def _truth(value: object) -> object:
+    if not isinstance(value, bool):
+        raise NasError(f"a condition is true or false, but got {value!r}")
+    return value
+
+
+def _options(source: Source, path: str) -> list[Source]:
+    options = at_least_one(source, path)
+    for option in options:
+        if isinstance(option.value, dict | list):
+            raise option.error(f"an option is one value, but got {option.describe()}", path)
+        if is_formula(option.value):
+            raise option.error(f"an option is a value, but got the formula {option.value!r}", path)
+    return options
+
+
+def distinct(source: Source, values: list[Scalar], path: str) -> None:
+    """Raise `SpaceError` where an option is there twice."""
+    seen: set[tuple[type, Scalar]] = set()
+    for value in values:
+        key = (bool, value) if isinstance(value, bool) else (float, value)
+        if key in seen:
+            raise source.error(f"option {value!r} is there twice", path)
+        seen.add(key)
+
+
+def _range(choice: Mapping[str, Source], path: str) -> tuple[IntRange | None, list[int]]:
+    """`range: [low, high]` with a `step`, or with a `factor` between neighbours (a logarithmic range)."""
+    source = choice["range"]
+    if "step" in choice and "factor" in choice:
+        raise choice["factor"].error("a range has either 'step' or 'factor'", path)
+    ends = [end.value for end in source.value] if isinstance(source.value, list) else []
+    word = "factor" if "factor" in choice else "step"
+    by = choice[word].plain() if word in choice else 1
+    if len(ends) != 2 or any(type(n) is not int for n in (*ends, by)):
+        raise source.error(
+            f"range takes [low, high] and {word}, all whole numbers, but got {source.plain()!r}, {word} {by!r}", path
+        )
+    low, high = ends
+    if word == "factor":
+        return None, _powers(source, path, low, high, by)
+    if low > high or by < 1 or (high - low) % by:
+        raise source.error(
+            f"`low <= high`, `step >= 1` and a high end that is met must hold, "
+            f"but got (low={low}, high={high}, step={by})",
+            path,
+        )
+    if (high - low) // by >= MAX_OPTIONS:
+        raise source.error(f"a range may have {MAX_OPTIONS} values, but got {(high - low) // by + 1}", path)
+    return IntRange(low, high, by), list(range(low, high + 1, by))
+
+
+def _powers(source: Source, path: str, low: int, high: int, factor: int) -> list[int]:
+    numbers = [low]
+    while low > 0 and factor > 1 and numbers[-1] < high:
+        numbers.append(numbers[-1] * factor)
+    if low < 1 or factor < 2 or numbers[-1] != high:
+        raise source.error(
+            f"`1 <= low <= high`, `factor >= 2` and a high end that is met must hold, "
+            f"but got (low={low}, high={high}, factor={factor})",
+            path,
+        )
+    return numbers
+
+
+def per_block(choice: Mapping[str, Source], path: str, allowed: bool) -> bool:
+    """`per: block` lets every copy choose for itself; `per: stage`, the default, makes one choice for all."""
+    if "per" not in choice:
+        return False
+    source = choice["per"]
+    if source.value not in ("block", "stage"):
+        raise source.error(f"per must be 'block' or 'stage', but got {source.describe()}", path)
+    if source.value == "block" and not allowed:
+        raise source.error("this is one decision for all blocks, so it cannot be chosen per block", path)
+    return bool(source.value == "block")
