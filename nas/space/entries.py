@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
+from types import NoneType
 from typing import Any
 
 from nas.errors import NasError, nearest
@@ -118,15 +119,15 @@ def _repeated(entry: Mapping[str, Source], source: Source, path: str, context: C
 
 def read_block(entry: Mapping[str, Source], source: Source, path: str, context: Context) -> tuple[Node, Record]:
     """Read the kind of a block and its settings, and see that every kind gets what it needs."""
-    kind, kinds, own = _kind(entry["block"], f"{path}.block", context)
+    kind, kinds = _kind(entry["block"], f"{path}.block", context)
     given = {key: value for key, value in entry.items() if key not in _NOT_SETTINGS}
-    settings = _settings(given, path, "", kinds, context)
+    settings = _settings(given, path, "", [block for block, _ in kinds], context)
     common = {key for key, _ in settings.items}
-    for block in kinds:
+    for block, own in kinds:
         for name, setting in block.settings.items():
-            if setting.required and name not in common | own[block.name]:
+            if setting.required and name not in common | own:
                 raise source.error(f"block {block.name!r} needs {name!r}: {setting.rule()}", path)
-        for name in sorted(own[block.name] & common):
+        for name in sorted(own & common):
             raise entry[name].error(f"{name!r} is given here and under block {block.name!r}", path)
     return kind, settings
 
@@ -137,26 +138,26 @@ def read_let_block(source: Source, path: str, context: Context) -> Let:
     for word in ("depth", "optional"):
         if word in entry:
             raise entry[word].error(f"{word!r} belongs where the block is used", path)
-    kind, kinds, own = _kind(entry["block"], f"{path}.block", context)
+    kind, kinds = _kind(entry["block"], f"{path}.block", context)
     given = {key: value for key, value in entry.items() if key != "block"}
-    settings = _settings(given, path, "", kinds, context)
+    settings = _settings(given, path, "", [block for block, _ in kinds], context)
     common = frozenset(key for key, _ in settings.items)
-    everywhere = frozenset.intersection(*(frozenset(own[block.name]) for block in kinds)) | common
-    return Let(Merged(kind, settings), "block", tuple(kinds), everywhere)
+    everywhere = frozenset.intersection(*(frozenset(own) for _, own in kinds)) | common
+    return Let(Merged(kind, settings), "block", tuple(block for block, _ in kinds), everywhere)
 
 
-def _kind(source: Source, path: str, context: Context) -> tuple[Node, list[BlockKind], dict[str, set[str]]]:
+def _kind(source: Source, path: str, context: Context) -> tuple[Node, list[tuple[BlockKind, set[str]]]]:
     """The kind of a block, a choice of kinds, each with settings of its own or without, or `= name`.
 
-    Returns the node, the kinds that can be chosen, and the settings given under each.
+    Returns the node, and the kinds that can be chosen with the settings that are given under each.
     """
     if is_formula(source.value):
         named = _named(source, path, context, "block")
         let = context.lets[named.name]
-        return named, list(let.kinds), {kind.name: set(let.own) for kind in let.kinds}
+        return named, [(kind, set(let.own)) for kind in let.kinds]
     if not isinstance(source.value, dict):
         block = _block(source, source.value, path)
-        return Kind(block.name, Record(())), [block], {block.name: set()}
+        return Kind(block.name, Record(())), [(block, set())]
     choice = mapping(source, path, {"choose", "per"}, "a choice")
     if "choose" not in choice:
         raise source.error("needs 'choose'", path)
@@ -165,23 +166,24 @@ def _kind(source: Source, path: str, context: Context) -> tuple[Node, list[Block
         items = list(options.value.items())
     else:
         items = [(str(option.value), option) for option in _kind_names(options, path)]
-    nodes: list[Kind] = []
-    kinds: list[BlockKind] = []
+    found: list[tuple[str, BlockKind, Kind]] = []
     for name, option in items:
-        block = _block(option, name, path)
-        own = option.value if isinstance(option.value, dict) else {}
-        if isinstance(options.value, dict) and option.value not in (None, own):
+        own = dict(option.value) if isinstance(option.value, dict) else {}
+        if isinstance(options.value, dict) and not isinstance(option.value, dict | NoneType):
             raise option.error(f"the settings of {name!r} are a mapping, but got {option.describe()}", f"{path}.{name}")
+        # An option is named after its kind, unless it says which kind it is.
+        kind = own.pop("block", None)
+        block = _block(kind or option, kind.value if kind else name, f"{path}.{name}" if kind else path)
         if STRIDE in own and own_kind:
             raise own[STRIDE].error(
                 "'stride' is of the first block of a stage, so it cannot stand under a kind chosen per block",
                 f"{path}.{name}.{STRIDE}",
             )
-        nodes.append(Kind(name, _settings(own, f"{path}.{name}", f"block.{name}", [block], context)))
-        kinds.append(block)
+        settings = _settings(own, f"{path}.{name}", f"block.{name}", [block], context)
+        found.append((name, block, Kind(block.name, settings)))
     distinct(options, [name for name, _ in items], path)
-    node = Choice("block", tuple(Option(kind.name, n) for kind, n in zip(kinds, nodes, strict=True)), own_kind)
-    return node, kinds, {node.kind: {key for key, _ in node.settings.items} for node in nodes}
+    node = Choice("block", tuple(Option(name, kind) for name, _, kind in found), own_kind)
+    return node, [(block, {key for key, _ in kind.settings.items}) for _, block, kind in found]
 
 
 def _kind_names(source: Source, path: str) -> list[Source]:
