@@ -37,7 +37,9 @@ def parallel(
     crop: bool = False,
     activation: ActivationKind = None,
 ) -> Value:
-    """act(join of the branches), which all read x; an empty branch is x itself.
+    """act(join of the branches), which all read x: (C, *map) -> (sum or common channels of the branches, *their map).
+
+    An empty branch is x itself.
 
     Two branches added, one of them empty, are a residual connection; concatenated, a dense one (Huang et al. 2017), and
     where the other branch goes down and up again a level of U-Net (Ronneberger et al. 2015), whose `crop` cuts all maps
@@ -65,7 +67,7 @@ def cell(
     edges: Branches,
     output: Literal["last", "concat"] = "last",
 ) -> Value:
-    """A graph of `nodes`: the first is x, each later one the sum of an edge from every node before it.
+    """A graph of `nodes`, the first x, each later one a sum of edges from all before: (C, *map) -> what its edges give.
 
     Dong & Yang 2020, "NAS-Bench-201", section 2.1 (`output` last); Liu et al. 2019, "DARTS", section 2.1, with one
     input (`output` concat joins all later nodes). `edges` come in the order 0-1, 0-2, 1-2, 0-3, 1-3, 2-3, ..., so there
@@ -84,7 +86,7 @@ def cell(
 
 @block
 def auxiliary(g: GraphBuilder, x: Value, *, body: Section) -> Value:
-    """x as it is; in training `body` of it is a further prediction, whose loss is added.
+    """x as it is: (C, *map) -> (C, *map); in training `body` of it is a further prediction, whose loss is added.
 
     Szegedy et al. 2015, "Going deeper with convolutions", section 5.
     """
@@ -99,7 +101,7 @@ def auxiliary(g: GraphBuilder, x: Value, *, body: Section) -> Value:
 def feature_pyramid(
     g: GraphBuilder, x: Value, *, stages: Branches, out_channels: Channels = 256, extra_level: bool = False
 ) -> Sequence[Value]:
-    """One map of `out_channels` for each stage, finest first, each with what the coarser ones know.
+    """One map for each stage, finest first, with what the coarser ones know: (C, H, W) -> (out_channels, h, w) each.
 
     Lin et al. 2017, "Feature pyramid networks", section 3: 1x1 convolutions of every stage, added from the top down
     after nearest-neighbour enlargement, then a 3x3 convolution each. `extra_level` subsamples the last once more.
