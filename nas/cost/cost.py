@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from fractions import Fraction
 from functools import lru_cache
 from math import inf, prod
 from typing import NamedTuple
 
-from nas.cost.field import Field, extend, field_of
+from nas.cost.field import field_of
 from nas.cost.memory import FLOAT_BYTES, SavedMemory, peak_bytes, saved_memory, storages
 from nas.errors import ShapeError
 from nas.network import ops
 from nas.network.architecture import Architecture
-from nas.network.graph import Graph, Node
-from nas.network.ops import Shape, Window
+from nas.network.graph import Graph
+from nas.network.ops import Shape
 from nas.network.registry import section_graphs
 from nas.network.section import Section
 
@@ -78,38 +80,33 @@ METRICS: tuple[str, ...] = ("params", "macs", "activations", "size_mib", "peak_m
 """The names that a constraint can bound: attributes of `Cost`."""
 
 
-class _Counts(NamedTuple):
-    """What simply adds up."""
+# What simply adds up, in the order of the fields of `Cost`.
+_COUNTED = 8
+_QUANTISED = (ops.Conv, ops.ConvTranspose, ops.Linear)
 
-    params: int
-    macs: int
-    activations: int
-    size_bytes: int
-    attention_macs: int
-    param_tensors: int
-    size_fp16_bytes: int
-    size_int8_bytes: int
+_Looks = tuple[tuple[float | Fraction, float | Fraction], ...]
 
 
 class _Part(NamedTuple):
     """What is known of a part of a chain: a block, or a section of them."""
 
-    counts: _Counts
+    counts: tuple[int, ...]
+    """The first fields of `Cost`."""
     peak: int
     """With the memory of its input."""
     first_peak: int
     """Without, for the first part of a network."""
     saved: SavedMemory
-    field: Field
+    looks: _Looks
+    """`(size - 1, stride)` of its field, a dimension; none where it looks at single positions."""
+    dims: int
+    """Spatial dimensions of its input."""
     out_shape: Shape
 
 
-_NOTHING = _Counts(*(0 for _ in _Counts._fields))
-
-
-def _counts(graph: Graph, live: set[int]) -> _Counts:
+def _counts(graph: Graph, live: set[int]) -> tuple[int, ...]:
     """Count a graph; parameters in all of it, work only where inference goes."""
-    totals = [0] * len(_NOTHING)
+    totals = [0] * _COUNTED
     for index, node in enumerate(graph.nodes[1:], start=1):
         shapes, buffers = node.op.param_shapes, node.op.buffer_bytes
         params = sum(map(prod, shapes))
@@ -130,75 +127,77 @@ def _counts(graph: Graph, live: set[int]) -> _Counts:
             FLOAT_BYTES * (params - weights + scales) + weights + buffers,
         )
         totals = [total + value for total, value in zip(totals, row, strict=True)]
-    return _Counts(*totals)
-
-
-_QUANTISED = (ops.Conv, ops.ConvTranspose, ops.Linear)
+    return tuple(totals)
 
 
 @lru_cache(maxsize=65536)
 def _graph_part(graph: Graph) -> _Part:
     live, storage = graph.live(), storages(graph)
+    looks = tuple((one.size - 1, one.stride) for one in field_of(graph, live))
     return _Part(
         _counts(graph, set(live)),
         peak_bytes(graph, live, storage, count_input=True),
         peak_bytes(graph, live, storage, count_input=False),
         saved_memory(graph, storage),
-        field_of(graph, live),
+        () if all(look == (0, 1) for look in looks) else looks,
+        len(graph.in_shape) - 1,
         graph.out_shape,
     )
 
 
-def _then(a: _Part, b: _Part) -> _Part:
-    """Put two parts of a chain together."""
-    inner = a.saved.inner_bytes + b.saved.inner_bytes
-    kept = a.saved.output_saved or (a.saved.passes_input and a.saved.saves_input)
-    saves_input = a.saved.saves_input
-    if b.saved.saves_input and not kept:
-        if a.saved.passes_input:
-            saves_input = True
-        else:
-            inner += b.saved.input_bytes
-    saved = SavedMemory(
-        inner_bytes=inner,
-        input_bytes=a.saved.input_bytes,
-        saves_input=saves_input,
-        output_saved=b.saved.output_saved or (b.saved.passes_input and (kept or b.saved.saves_input)),
-        passes_input=a.saved.passes_input and b.saved.passes_input,
-    )
+def _chained(in_shape: Shape, parts: Sequence[_Part]) -> _Part:
+    """Put the parts of a chain together."""
+    looks, peak, first_peak, at_input = _looks(len(in_shape) - 1, parts), 0, 0, True
+    for part in parts:
+        peak = max(peak, part.peak)
+        first_peak = max(first_peak, part.first_peak if at_input else part.peak)
+        at_input = at_input and part.saved.passes_input
     return _Part(
-        _Counts(*map(sum, zip(a.counts, b.counts, strict=True))),
-        max(a.peak, b.peak),
-        max(a.first_peak, b.first_peak if a.saved.passes_input else b.peak),
-        saved,
-        _compose(a.field, b.field),
-        b.out_shape,
+        tuple(map(sum, zip(*[part.counts for part in parts], strict=True))) or (0,) * _COUNTED,
+        max(peak, FLOAT_BYTES * prod(in_shape)),
+        first_peak,
+        _chained_saved(in_shape, parts),
+        looks,
+        len(in_shape) - 1,
+        parts[-1].out_shape if parts else in_shape,
     )
 
 
-def _compose(a: Field, b: Field) -> Field:
-    """The field of a map that looks with `b` into a map with field `a`; features and tokens look into none."""
-    if len(a) == len(b):
-        return extend(a, b)
-    return extend(a, (Window(0),)) if any(one.size == inf for one in b) else a
+def _chained_saved(in_shape: Shape, parts: Sequence[_Part]) -> SavedMemory:
+    """What a chain keeps for the backward pass: memory between two parts is kept once, whoever asks for it."""
+    inner, saves_input, kept, at_input = 0, False, False, True
+    for part in parts:
+        saved = part.saved
+        inner += saved.inner_bytes
+        if saved.saves_input and not kept:
+            kept = True
+            if at_input:
+                saves_input = True
+            else:
+                inner += saved.input_bytes
+        if not saved.passes_input:
+            at_input, kept = False, saved.output_saved
+    return SavedMemory(inner, FLOAT_BYTES * prod(in_shape), saves_input, kept, at_input)
 
 
-def _empty(shape: Shape) -> _Part:
-    return _graph_part(_identity_graph(shape))
-
-
-@lru_cache(maxsize=4096)
-def _identity_graph(shape: Shape) -> Graph:
-    return Graph((Node("input", ops.Input(shape), (), shape),), (0,))
+def _looks(dims: int, parts: Sequence[_Part]) -> _Looks:
+    """How far the last map of a chain looks into its input; features and tokens have no map to look into."""
+    sizes: list[float | Fraction] = [0] * dims
+    strides: list[float | Fraction] = [1] * dims
+    for part in parts:
+        if len(part.looks) == dims:
+            for i, (size, stride) in enumerate(part.looks):
+                sizes[i] += size * strides[i]
+                strides[i] *= stride
+        elif part.looks and part.looks[0][0] == inf:
+            sizes = [inf] * dims
+    return tuple(zip(sizes, strides, strict=True))
 
 
 @lru_cache(maxsize=65536)
 def _section_part(section: Section, in_shape: Shape, num_classes: int) -> _Part:
     """A section as one part. Candidates of one space share most of their sections."""
-    total = _empty(in_shape)
-    for graph in section_graphs(section, in_shape, num_classes):
-        total = _then(total, _graph_part(graph))
-    return total
+    return _chained(in_shape, [_graph_part(graph) for graph in section_graphs(section, in_shape, num_classes)])
 
 
 def cost_of(arch: Architecture) -> Cost:
@@ -207,13 +206,16 @@ def cost_of(arch: Architecture) -> Cost:
     Raises:
         ShapeError: the architecture is not a network, for example because its map shrinks to nothing.
     """
-    total = _empty(arch.input_shape)
+    parts: list[_Part] = []
+    shape = arch.input_shape
     for name, section in arch.sections():
         try:
-            total = _then(total, _section_part(section, total.out_shape, arch.num_classes))
+            part = _section_part(section, shape, arch.num_classes)
         except ShapeError as error:
             raise error.inside(name) from None
-    return _cost(total)
+        parts.append(part)
+        shape = part.out_shape
+    return _cost(_chained(arch.input_shape, parts))
 
 
 def graph_cost(graph: Graph) -> Cost:
@@ -222,12 +224,20 @@ def graph_cost(graph: Graph) -> Cost:
 
 
 def _cost(part: _Part) -> Cost:
-    saved = part.saved
-    size = max((one.size for one in part.field), default=1)
+    saved, looks = part.saved, part.looks or ((0, 1),) * part.dims
+    size = max([one for one, _ in looks], default=0) + 1
+    params, macs, activations, size_bytes, attention_macs, param_tensors, fp16, int8 = part.counts
     return Cost(
-        *part.counts,
-        peak_memory_bytes=part.first_peak,
-        training_memory_bytes=saved.inner_bytes + (saved.input_bytes if saved.saves_input else 0),
-        receptive_field=None if size == inf else int(size),
-        stride=tuple(float(one.stride) for one in part.field),
+        params,
+        macs,
+        activations,
+        size_bytes,
+        attention_macs,
+        param_tensors,
+        fp16,
+        int8,
+        part.first_peak,
+        saved.inner_bytes + (saved.input_bytes if saved.saves_input else 0),
+        None if size == inf else int(size),
+        tuple([float(stride) for _, stride in looks]),
     )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import prod
+from typing import NamedTuple
 
 from nas.network import ops
 from nas.network.graph import Graph
@@ -55,8 +55,7 @@ def peak_bytes(graph: Graph, live: Sequence[int], storage: Sequence[int], *, cou
     return peak
 
 
-@dataclass(frozen=True, slots=True)
-class SavedMemory:
+class SavedMemory(NamedTuple):
     """What training keeps for the backward pass, so that the parts of a chain can be put together."""
 
     inner_bytes: int

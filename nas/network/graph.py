@@ -34,10 +34,14 @@ class Graph:
     """
 
     nodes: tuple[Node, ...]
-    outputs: tuple[int, ...]
-    """What the network gives: one value, or several for a pyramid of maps."""
+    outputs: tuple[int, ...] = ()
+    """What the network gives: one value, by default the last, or several for a pyramid of maps."""
     auxiliary: tuple[int, ...] = ()
     """What it gives in training only: predictions of auxiliary classifiers."""
+
+    def __post_init__(self) -> None:
+        if not self.outputs:
+            object.__setattr__(self, "outputs", (len(self.nodes) - 1,))
 
     @property
     def in_shape(self) -> Shape:
@@ -76,10 +80,11 @@ def with_memory(nodes: Sequence[Node], outputs: Iterable[int]) -> tuple[Node, ..
             return False
         return node.op.memory != "view" or free(node.inputs[0])
 
-    return tuple(
-        replace(node, in_place=node.op.memory == "in_place" and len(node.inputs) > 0 and free(node.inputs[0]))
-        for node in nodes
-    )
+    def marked(node: Node) -> Node:
+        in_place = node.op.memory == "in_place" and free(node.inputs[0])
+        return node if node.in_place == in_place else replace(node, in_place=in_place)
+
+    return tuple(marked(node) for node in nodes)
 
 
 def chain(in_shape: Shape, parts: Iterable[tuple[str, Graph]]) -> Graph:

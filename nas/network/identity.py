@@ -28,7 +28,7 @@ def graph_id(graph: Graph) -> str:
     numbered as a walk from the output meets them, so that sharing counts: `add(c, c)` of one convolution is another
     network than the sum of two.
     """
-    graph = _flat_sums(simplify(graph))
+    graph = _flat_sums(simplify(graph, for_memory=False))
     keys = _keys(graph, graph.live(training=True))
     order: dict[int, int] = {}
     lines: list[bytes] = []
@@ -60,7 +60,7 @@ def _flat_sums(graph: Graph) -> Graph:
     for index, node in enumerate(graph.nodes):
         if isinstance(node.op, ops.Add):
             terms[index] = tuple(t for i in node.inputs for t in (terms.get(i, (i,)) if uses[i] == 1 else (i,)))
-            nodes[index] = replace(node, inputs=terms[index])
+            nodes[index] = Node(node.name, node.op, terms[index], node.shape)
     # The inner sums are dead now, which simplifying again would see; here nobody reads them any more.
     return replace(graph, nodes=tuple(nodes))
 

@@ -11,7 +11,8 @@ from nas.errors import NasError, nearest
 from nas.network.registry import BlockKind, block_kind
 from nas.network.section import Section
 from nas.network.settings import Setting
-from nas.space.blocks import STRIDE, Blocks, Chain, Copies, Inside, Kind, Merged, Named, Repeat, Ways, same_kind
+from nas.space.blocks import STRIDE, Copies, Kind, Merged, Named, Repeat, same_kind
+from nas.space.chain import Blocks, Chain, Inside, Ways
 from nas.space.formula import is_formula
 from nas.space.source import Source
 from nas.space.tree import Choice, Const, Node, Option, Record

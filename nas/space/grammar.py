@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from nas.cost import Constraint, constraints_from
 from nas.errors import NasError
 from nas.network.settings import Setting
-from nas.space.blocks import Chain
+from nas.space.chain import Chain
 from nas.space.entries import read_chain, read_entry, read_let
 from nas.space.source import Source
 from nas.space.tree import Node

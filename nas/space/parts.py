@@ -57,7 +57,7 @@ class Part:
 
     def size(self, names: Names) -> int:
         """Number of ways to decide this part, under the names that switch decisions on and off."""
-        key = self.switch_key(names)
+        key = self.switch_key(names) if self.node.switches else ()
         if key not in self.sizes:
             self.sizes[key] = self.node.size(1, names)
         return self.sizes[key]
@@ -190,8 +190,9 @@ class Parts:
     def decode(self, genotype: Mapping[str, Scalar]) -> tuple[list[Any], int]:
         """Return the values of the sections, and how many decisions were taken."""
         decoded = [self.decode_part(part, genotype) for part in self.sections]
-        taken = sum(count for _, count in decoded)
-        taken += sum(self.decode_part(part, genotype)[1] for part in self._lets.values())
+        taken = sum([count for _, count in decoded])
+        for part in self._lets.values():
+            taken += self.decode_part(part, genotype)[1]
         return [value for value, _ in decoded], taken
 
     def refuse_inactive(self, genotype: Mapping[str, Scalar], known: Mapping[str, Choice]) -> None:

@@ -15,7 +15,7 @@ from nas.network.architecture import Architecture
 from nas.network.lower import lower
 from nas.network.ops import Shape
 from nas.network.settings import Scalar
-from nas.space.blocks import Chain
+from nas.space.chain import Chain
 from nas.space.files import find_space
 from nas.space.grammar import SpaceFile, parse
 from nas.space.parts import Parts

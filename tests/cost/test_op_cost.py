@@ -11,13 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nas
-from nas.cost import Cost, graph_cost
+from nas.cost import graph_cost
 from nas.errors import ShapeError
 from nas.network import ops
 from nas.network.blocks.squeeze_excite import squeeze_excite
 from nas.network.builder import GraphBuilder
 from nas.network.graph import Graph, chain
 from nas.network.registry import Block, block_graph
+from nas.network.section import Section
 
 
 def _block(kind: str, shape: tuple[int, ...], **settings: Any) -> Graph:
@@ -60,7 +61,10 @@ def test_convolution(case: ConvCase) -> None:
     shape, out, kernel, settings, params, macs, out_shape = case
     graph = _conv(shape, out, kernel, **settings)
     assert graph.out_shape == out_shape
-    assert graph_cost(graph) == Cost(params, macs, prod(out_shape), 4 * params)
+    cost = graph_cost(graph)
+    assert (cost.params, cost.macs, cost.activations, cost.size_bytes) == (params, macs, prod(out_shape), 4 * params)
+    # The output alone is held, since the input belongs to the caller; training keeps the input.
+    assert (cost.peak_memory_bytes, cost.training_memory_bytes) == (4 * prod(out_shape), 4 * prod(shape))
 
 
 def test_linear_with_and_without_bias() -> None:
@@ -92,8 +96,8 @@ def test_squeeze_and_excitation(size: tuple[int, ...]) -> None:
     cost = graph_cost(builder.finish(squeeze_excite(builder, builder.input, squeeze)))
     assert cost.params == 2 * channels * squeeze + channels + squeeze == 318
     assert cost.macs == 2 * channels * squeeze == 288
-    # Written: mean, both convolutions, and the scaled map.
-    assert cost.activations == channels + squeeze + channels + channels * prod(size)
+    # Written: mean, both convolutions, the gate and the scaled map.
+    assert cost.activations == channels + squeeze + 2 * channels + channels * prod(size)
 
 
 def test_output_size_is_torchs_over_a_grid() -> None:
@@ -176,18 +180,24 @@ _UNITS = st.lists(
 def test_cost_adds_up_over_blocks(units: list[tuple[str, dict[str, int]]]) -> None:
     parts: list[tuple[str, Graph]] = []
     shape: tuple[int, ...] = (3, 16, 12)
-    total = Cost()
     for i, (kind, settings) in enumerate(units):
         graph = _block(kind, shape, **settings)
         parts.append((f"part{i}", graph))
-        total, shape = total + graph_cost(graph), graph.out_shape
+        shape = graph.out_shape
     whole = chain((3, 16, 12), parts)
-    assert graph_cost(whole) == total
+    costs = [graph_cost(graph) for _, graph in parts]
+    total = graph_cost(whole)
+    for name in ("params", "macs", "activations", "size_bytes", "size_fp16_bytes", "size_int8_bytes", "param_tensors"):
+        assert getattr(total, name) == sum(getattr(cost, name) for cost in costs)
     assert whole.out_shape == shape
+    # Costs are put together from the parts; counting the chain as a whole must give the same.
+    blocks = tuple(Block.of(kind, settings) for kind, settings in units)
+    arch = nas.Architecture((3, 16, 12), 10, Section(()), (Section(blocks),), Section(()))
+    assert nas.cost_of(arch) == total
     assert len({node.name for node in whole.nodes}) == len(whole.nodes)
 
 
-@pytest.mark.parametrize("name", nas.space_names())
+@pytest.mark.parametrize("name", ["mbconv", "five_stage", "vgg", "nasbench201", "reference/resnet18"])
 def test_multiply_adds_of_the_trunk_grow_with_the_area(name: str) -> None:
     """Twice the side is four times the area; parameters stay, and what comes after pooling costs the same."""
     space = nas.load_space(name)

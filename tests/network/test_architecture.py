@@ -134,5 +134,4 @@ def test_settings_are_read_from_the_signature() -> None:
     setting = block_kind("mbconv").settings["expand_ratio"]
     assert (setting.kind, setting.low, setting.default) == (float, 1, 6.0)
     assert setting.check(4) == 4.0
-    assert block_kind("classifier").takes_num_classes
     assert "num_classes" not in block_kind("classifier").settings

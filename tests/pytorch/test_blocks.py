@@ -56,11 +56,9 @@ def _draw(setting: Setting, rng: random.Random) -> Any:
         return CLASSIFIER if setting.name == "body" else rng.choice(PARTS)
     if setting.kind is tuple:
         return tuple(rng.choice(PARTS) for _ in range(rng.choice([1, 1, 2, 3])))
-    values = (
-        list(setting.options) or {bool: [True, False], int: [1, 2, 3, 8], float: [0.0, 0.25, 1.0, 2.0]}[setting.kind]
-    )
-    values = DRAWN.get(setting.name, values)
-    fits = []
+    plain: dict[type, list[Any]] = {bool: [True, False], int: [1, 2, 3, 8], float: [0.0, 0.25, 1.0, 2.0]}
+    values: list[Any] = DRAWN.get(setting.name) or list(setting.options) or plain[setting.kind]
+    fits: list[Any] = []
     for value in values:
         try:
             fits.append(setting.check(value))

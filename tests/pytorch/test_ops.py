@@ -17,6 +17,7 @@ from nas.errors import ShapeError
 from nas.network import ops
 from nas.network.builder import GraphBuilder
 from nas.network.graph import Graph, Node
+from nas.network.simplify import _ONCE_EACH
 from nas.pytorch import build_graph
 from nas.pytorch.modules import module_of
 
@@ -62,8 +63,8 @@ CASES: list[tuple[ops.Op, list[tuple[int, ...]]]] = [
     (ops.Zero((3, 2, 2)), [(2, 4, 4)]),
     (ops.Dropout(0.3), [(4, 5, 6)]),
     (ops.DropPath(0.3), [(4, 5, 6)]),
-    *[(ops.Activation(kind), [(4, 5, 6)]) for kind in ops.ACTIVATIONS],
 ]
+CASES += [(ops.Activation(kind), [(4, 5, 6)]) for kind in ops.ACTIVATIONS]
 
 
 def test_the_cases_cover_every_operation() -> None:
@@ -267,3 +268,10 @@ def test_shapes_that_do_not_fit_are_refused(op: ops.Op, shapes: list[tuple[int, 
 def test_groups_must_divide_the_channels() -> None:
     with pytest.raises(ShapeError, match=r"groups must divide the channels.*groups=2, in_channels=3"):
         ops.Conv(3, 4, (1,), (1,), (0,), (1,), 2, False)
+
+
+def test_what_has_weights_or_chance_is_never_taken_for_the_same() -> None:
+    for op, _ in CASES:
+        random = isinstance(op, ops.Dropout | ops.DropPath)
+        stateful = op.param_shapes or isinstance(op, ops.BatchNorm)
+        assert isinstance(op, _ONCE_EACH) == bool(stateful or random), op

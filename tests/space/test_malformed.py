@@ -53,7 +53,7 @@ CASES: dict[str, tuple[str, int | None, list[str]]] = {
     "true is no number": (
         "stages:\n  - {block: conv, out_channels: true}\n" + HEAD,
         2,
-        ["a whole number >= 1, but got True"],
+        ["a whole number >= 1 or null, but got True"],
     ),
     "a list where one value belongs": (
         "stages:\n  - {block: conv, out_channels: [8, 16]}\n" + HEAD,
@@ -96,7 +96,7 @@ CASES: dict[str, tuple[str, int | None, list[str]]] = {
     "option twice": (
         "stages:\n  - block: conv\n    out_channels: {choose: [8, 16, 8.0]}\n" + HEAD,
         3,
-        ["out_channels must be a whole number >= 1, but got 8.0"],
+        ["out_channels must be a whole number >= 1 or null, but got 8.0"],
     ),
     "same option twice": (
         "stages:\n  - {block: mbconv, out_channels: 8, se_ratio: {choose: [0, 0.25, 0.0]}}\n" + HEAD,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 
 import optuna
 import pytest
@@ -34,7 +35,16 @@ def test_2000_networks_of_mbconv_round_trip() -> None:
         assert nas.Architecture.from_json(arch.to_json()) == arch
 
 
-@pytest.mark.parametrize("name", nas.space_names())
+def _dims(name: str) -> int:
+    return len(nas.load_space(name).input_shape) - 1
+
+
+SEARCHED = [name for name in nas.space_names() if "/" not in name]
+DENSE = {"reference/resnet50_fpn", "reference/unet", "reference/unet_paper"}
+CLASSIFY = [name for name in nas.space_names() if name not in DENSE]
+
+
+@pytest.mark.parametrize("name", [name for name in SEARCHED if _dims(name) == 2])
 @pytest.mark.parametrize("shape", [(1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 224, 224)])
 def test_every_space_takes_any_image(name: str, shape: tuple[int, ...]) -> None:
     space = nas.load_space(name).for_data(shape, 7)
@@ -43,12 +53,20 @@ def test_every_space_takes_any_image(name: str, shape: tuple[int, ...]) -> None:
     assert nas.lower(arch).out_shape == (7,)
 
 
+@pytest.mark.parametrize("name", CLASSIFY)
+def test_every_classifier_takes_any_number_of_classes(name: str) -> None:
+    space = nas.load_space(name)
+    arch = space.for_data(space.input_shape, 7).decode(space.sample(0))
+    assert nas.lower(arch).out_shape == (7,)
+
+
 @pytest.mark.parametrize("name", nas.space_names())
-def test_the_header_names_the_command(name: str) -> None:
+def test_the_header_names_paper_and_command(name: str) -> None:
     text = (resource_dir("search_spaces") / f"{name}.yaml").read_text()
-    header = text[: text.index("name:")]
-    assert all(line.startswith("#") for line in header.splitlines())
-    assert f"python -m nas.search +space={name}" in header
+    header = [line for line in text.splitlines() if line.startswith("#")]
+    assert header == text.splitlines()[: len(header)]
+    assert any(f"+space={name}" in line or f"load_space('{name}')" in line for line in header)
+    assert re.search(r"\b(19|20)\d\d\b", text) or name == "mixed", "the paper's year"
 
 
 @pytest.mark.parametrize("name", nas.space_names())

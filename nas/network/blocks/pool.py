@@ -53,7 +53,7 @@ def blur(g: GraphBuilder, x: Value, kernel: int, stride: int, name: str = "blur"
 
 @block
 def max_blur_pool(g: GraphBuilder, x: Value, *, kernel: OddKernel = 3, stride: Count = 2) -> Value:
-    """blur_pool(maximum at stride 1): (C, H, W) -> (C, ceil(H / stride), ...), without aliasing (Zhang 2019, section 3.2)."""
+    """blur_pool(maximum at stride 1): (C, H, W) -> (C, ceil(H / stride), ...). Zhang 2019, section 3.2."""
     return blur(g, g.max_pool(x, kernel, 1, kernel // 2), kernel, stride)
 
 
