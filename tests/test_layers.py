@@ -17,11 +17,12 @@ LAYERS = [
     ["nas.network"],
     ["nas.cost", "nas.evaluation"],
     ["nas.space"],
+    ["nas.drawing"],
     ["nas.pytorch"],
     ["nas.training"],
     ["nas.search"],
     ["nas.records"],
-    ["nas.search.command", "nas.search.__main__"],
+    ["nas.search.command", "nas.search.__main__", "nas.space.__main__", "nas.profile"],
 ]
 
 # Who may import a heavy package at all.
@@ -34,7 +35,7 @@ OWNERS = {
     "omegaconf": ["nas.search.__main__"],
     "sklearn": ["nas.training.data"],
     "rich": ["nas.search"],
-    "PIL": ["nas.training.data"],
+    "PIL": ["nas.training.data", "nas.drawing"],
 }
 
 
@@ -99,6 +100,7 @@ def test_heavy_packages_are_imported_by_their_owners_only(module: str) -> None:
             "import nas; nas.cost_of(nas.load_space('mbconv').decode(nas.load_space('mbconv').sample(0)))",
             "torch optuna",
         ),
+        ("import nas.space.__main__, nas.profile", "torch optuna mlflow hydra PIL rich numpy"),
         ("import nas.search.command", "torch pytorch_lightning mlflow sklearn"),
         ("import nas.search.__main__", "torch optuna mlflow numpy rich"),
     ],

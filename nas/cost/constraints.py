@@ -71,6 +71,15 @@ def constraints_from(limits: Mapping[str, object]) -> tuple[Constraint, ...]:
     return tuple(c for c in found if c.low > -math.inf or c.high < math.inf)
 
 
+def tightest(constraints: Iterable[Constraint]) -> tuple[Constraint, ...]:
+    """Return one constraint a metric, as tight as all of them; raises `ConfigError` where nothing can hold them."""
+    found: dict[str, Constraint] = {}
+    for limit in constraints:
+        other = found.get(limit.metric, limit)
+        found[limit.metric] = Constraint(limit.metric, max(limit.low, other.low), min(limit.high, other.high))
+    return tuple(found.values())
+
+
 def _number(metric: str, value: object, missing: float) -> float:
     if value is None:
         return missing

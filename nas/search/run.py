@@ -11,7 +11,7 @@ from typing import Any
 
 from optuna.samplers import BaseSampler
 
-from nas.cost import Constraint, constraints_from
+from nas.cost import Constraint, constraints_from, tightest
 from nas.errors import ConfigError
 from nas.evaluation import Budget, Evaluator
 from nas.search.driver import Driver, Limits, Pool, Recorder
@@ -102,7 +102,8 @@ def run_search(
         )
     if resume and run_dir is None:
         raise ConfigError("run_search: resume needs run_dir, the folder of the study")
-    limits = constraints_from(constraints or {})
+    # The limits of the space hold beside those of this search.
+    limits = tightest([*constraints_from(constraints or {}), *space.limits])
     make = sampler if isinstance(sampler, BaseSampler) else partial(make_sampler, sampler)
     if callable(make):
         make(0)  # an unknown name is an error now, not after the first trial

@@ -67,7 +67,7 @@ def read_entry(source: Source, path: str, context: Context) -> Node:
     entry = mapping(source, path, None, "a block")
 
     def part(inner: Source, where: str) -> Node:
-        return Blocks(read_chain(inner, where, context))
+        return Blocks(_body(inner, where, context))
 
     if "if" in entry:
         return read_if(source, path, context, part)
@@ -229,9 +229,12 @@ def _settings(items: Mapping[str, Source], path: str, prefix: str, kinds: list[B
 
 
 def _body(source: Source, path: str, context: Context) -> Node:
-    """Blocks inside a block: a list of entries, which may be empty, or `= name` of one."""
+    """Blocks inside a block or under an option: one entry, a list of them, which may be empty, or `= name` of one."""
     if is_formula(source.value):
         return _named(source, path, context, "blocks")
+    if isinstance(source.value, dict):
+        context.places[path] = source
+        return Chain((("", read_entry(source, path, context)),))
     if isinstance(source.value, list) and not source.value:
         return Chain(())
     return read_chain(source, path, context)

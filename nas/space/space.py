@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from nas.cost import Constraint
 from nas.errors import ShapeError, SpaceError
@@ -15,12 +15,13 @@ from nas.network.architecture import Architecture
 from nas.network.lower import lower
 from nas.network.ops import Shape
 from nas.network.settings import Scalar
+from nas.space import variation
 from nas.space.chain import Chain
 from nas.space.files import find_space
 from nas.space.grammar import SpaceFile, parse
 from nas.space.parts import Parts
 from nas.space.source import Source, from_python, read_file, with_values
-from nas.space.tree import Choice, Const, Genotype, Names, Option, pick_from
+from nas.space.tree import Choice, Const, Genotype, Names, Option, Pick, pick_from
 
 
 class Suggester(Protocol):
@@ -123,7 +124,8 @@ class SearchSpace:
     @cached_property
     def _network(self) -> Choice:
         """The choice between descriptions, for a space that has one."""
-        return Choice(NETWORK, tuple(Option(name, Const(name)) for name in self.file.layouts))
+        options = [Option(name, _Described(name, parts.size())) for name, parts in self._layouts.items()]
+        return Choice(NETWORK, tuple(options))
 
     def _parts_of(self, genotype: Mapping[str, Scalar]) -> Parts:
         if not self._chooses:
@@ -133,6 +135,10 @@ class SearchSpace:
 
     def decisions(self) -> dict[str, Choice]:
         """Return every decision that can become active, by its path."""
+        return dict(self._decisions)
+
+    @cached_property
+    def _decisions(self) -> dict[str, Choice]:
         found = {NETWORK: self._network} if self._chooses else {}
         for parts in self._layouts.values():
             found |= parts.decisions()
@@ -152,10 +158,47 @@ class SearchSpace:
             rank -= parts.size()
         raise AssertionError("the rank is below the size")
 
-    def sample(self, seed: int | random.Random) -> Genotype:
-        """Draw one genotype, uniformly over all of them."""
-        rng = seed if isinstance(seed, random.Random) else random.Random(seed)
+    def sample(self, seed: int | random.Random, *, over: Literal["genotypes", "networks"] = "genotypes") -> Genotype:
+        """Draw one genotype.
+
+        Args:
+            seed: a number, or a generator to go on with.
+            over: uniform over all genotypes, or over all different networks, which takes an enumeration of the space
+                at the first call.
+
+        Raises:
+            SpaceError: too many genotypes to tell the networks apart.
+        """
+        rng = _generator(seed)
+        if over == "networks":
+            return dict(rng.choice(variation.networks(self)))
         return self.unrank(rng.randrange(self.size()))
+
+    def enumerate(self) -> Iterator[Genotype]:
+        """Yield every genotype, in order of rank."""
+        return map(self.unrank, range(self.size()))
+
+    def networks(self) -> tuple[Genotype, ...]:
+        """Return one genotype for each different network; raises `SpaceError` where there are too many to enumerate."""
+        return variation.networks(self)
+
+    def mutate(self, genotype: Mapping[str, Scalar], seed: int | random.Random, *, decisions: int = 1) -> Genotype:
+        """Return the genotype with so many decisions changed; what depends on them is repaired."""
+        self.decode(genotype)
+        return variation.mutate(self, genotype, _generator(seed), decisions)
+
+    def crossover(
+        self, first: Mapping[str, Scalar], second: Mapping[str, Scalar], seed: int | random.Random
+    ) -> Genotype:
+        """Return a genotype that takes each decision from one of two parents; what does not fit is repaired."""
+        self.decode(first)
+        self.decode(second)
+        return variation.crossover(self, first, second, _generator(seed))
+
+    def neighbours(self, genotype: Mapping[str, Scalar], seed: int | random.Random = 0) -> Iterator[Genotype]:
+        """Yield a genotype for each other option of each decision; decisions that only then appear are drawn."""
+        self.decode(genotype)
+        return variation.neighbours(self, genotype, _generator(seed))
 
     def suggest(self, trial: Suggester) -> Genotype:
         """Let an Optuna trial decide; its params then are the genotype."""
@@ -167,6 +210,10 @@ class SearchSpace:
             value = trial.suggest_int(path, span.low, span.high, step=span.step)
             return (value - span.low) // span.step
 
+        return self.resolve(pick)
+
+    def resolve(self, pick: Pick) -> Genotype:
+        """Make every decision with `pick`, a function of the choice, its path, its number of copies and the names."""
         if not self._chooses:
             return self._layouts[""].suggest(pick)
         name = str(self._network.values[pick(self._network, NETWORK, 1, {})])
@@ -220,6 +267,20 @@ class SearchSpace:
             return f"it has {len(parts.layout.stages)} stages"
         found = parts.encode(values)
         return f"{found} of the network is not one it can choose" if isinstance(found, str) else found
+
+
+@dataclass(frozen=True, eq=False)
+class _Described(Const):
+    """One of the descriptions that a space chooses between."""
+
+    ways: int
+
+    def size(self, copies: int, names: Names) -> int:
+        return self.ways
+
+
+def _generator(seed: int | random.Random) -> random.Random:
+    return seed if isinstance(seed, random.Random) else random.Random(seed)
 
 
 def load_space(name: str | Path, **let: Any) -> SearchSpace:

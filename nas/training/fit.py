@@ -13,6 +13,7 @@ import torch
 from nas.errors import DataError
 from nas.evaluation import Evaluation
 from nas.network.architecture import Architecture
+from nas.network.lower import lower
 from nas.pytorch import build
 from nas.training.data.load import load_data
 from nas.training.data.splits import ImageData
@@ -46,6 +47,10 @@ def fit(
         raise DataError(
             f"data {data.name} has {data.input_shape[0]} channels and {data.num_classes} classes, but the "
             f"architecture takes {architecture.input_shape[0]} and {architecture.num_classes}"
+        )
+    if lower(architecture).out_shapes != ((data.num_classes,),):
+        raise DataError(
+            f"data {data.name} has one label an image, but the architecture gives {lower(architecture).out_shapes}"
         )
     pl.seed_everything(seed, verbose=False)
     network = build(architecture, zero_init_last=recipe.zero_init_last)

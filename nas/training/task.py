@@ -17,6 +17,9 @@ from nas.training.data.batches import Batches
 from nas.training.data.splits import ImageData
 from nas.training.recipe import Recipe
 
+# Szegedy et al. 2015, "Going deeper with convolutions", section 5.
+_AUXILIARY_WEIGHT = 0.3
+
 # On an accelerator every look at the loss waits for the device, so it is looked at now and then only.
 _LOSS_CHECK_EVERY = 50
 
@@ -36,8 +39,13 @@ class Classification(pl.LightningModule):
         self._train = self._val = _Tally()
 
     def forward(self, inputs: Tensor) -> Tensor:
-        output: Tensor = self.network(inputs)
-        return output
+        """Return the logits `(batch, num_classes)`."""
+        return self._predict(inputs)[0]
+
+    def _predict(self, inputs: Tensor) -> tuple[Tensor, ...]:
+        """Return the logits, and in training those of auxiliary classifiers behind them."""
+        output = self.network(inputs)
+        return output if isinstance(output, tuple) else (output,)
 
     def on_train_epoch_start(self) -> None:
         self._train = _Tally()
@@ -47,8 +55,11 @@ class Classification(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         inputs, labels = batch
-        logits = self(inputs)
+        logits, *auxiliary = self._predict(inputs)
         loss = F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
+        for prediction in auxiliary:
+            other = F.cross_entropy(prediction, labels, label_smoothing=self.recipe.label_smoothing)
+            loss = loss + _AUXILIARY_WEIGHT * other
         if self.device.type == "cpu" or batch_idx % _LOSS_CHECK_EVERY == 0:
             self._check(float(loss.detach()), f"epoch {self.current_epoch + 1}, step {batch_idx + 1}")
         self._train.add(logits.detach(), labels, loss.detach())

@@ -1,0 +1,63 @@
+"""Costs block by block, for tables and drawings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from nas.cost.cost import Cost, cost_of, graph_cost
+from nas.network.architecture import Architecture
+from nas.network.ops import Shape
+from nas.network.registry import Block, block_kind, section_graphs
+from nas.network.section import Section
+
+
+@dataclass(frozen=True, slots=True)
+class BlockProfile:
+    """One block of a network and what it costs by itself."""
+
+    name: str
+    """Where it stands, e.g. `stages.2.blocks.0`."""
+    block: Block
+    in_shape: Shape
+    out_shapes: tuple[Shape, ...]
+    cost: Cost
+    """Of the block alone; its receptive field and stride are those seen from its own input."""
+    so_far: Cost
+    """Of the network up to here: receptive field and stride of this place in the input."""
+
+    def settings(self) -> dict[str, object]:
+        """Return the settings that are not the block's defaults; blocks inside are left out."""
+        known = block_kind(self.block.kind).settings
+        return {
+            name: value
+            for name, value in self.block.settings
+            if value != known[name].default and not known[name].holds_blocks
+        }
+
+
+def profile(arch: Architecture) -> list[BlockProfile]:
+    """Return the blocks of a network in order, each with its cost.
+
+    Raises:
+        ShapeError: the architecture is not a network.
+    """
+    found: list[BlockProfile] = []
+    shape = arch.input_shape
+    for name, section in arch.sections():
+        for i, graph in enumerate(section_graphs(section, shape, arch.num_classes)):
+            so_far = cost_of(_up_to(arch, name, i))
+            block = section.blocks[i]
+            found.append(BlockProfile(f"{name}.{i}", block, shape, graph.out_shapes, graph_cost(graph), so_far))
+            shape = graph.out_shape
+    return found
+
+
+def _up_to(arch: Architecture, section: str, index: int) -> Architecture:
+    """The network up to and with one block."""
+    names = [name for name, _ in arch.sections()]
+    last = names.index(section)
+    kept = [
+        Section(part.blocks[: index + 1]) if place == last else part if place < last else Section(())
+        for place, (_, part) in enumerate(arch.sections())
+    ]
+    return replace(arch, stem=kept[0], stages=tuple(kept[1:-1]), head=kept[-1])

@@ -1,0 +1,95 @@
+"""Neighbours of a genotype: mutation, crossover, enumeration. All follow from the seed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from nas.errors import SpaceError
+from nas.network.settings import Scalar
+from nas.space.tree import Choice, Genotype, Names
+
+if TYPE_CHECKING:
+    from nas.space.space import SearchSpace
+
+_MAX_NETWORKS = 200_000
+
+
+def repaired(space: SearchSpace, wanted: Mapping[str, Scalar], rng: random.Random) -> Genotype:
+    """Return a genotype with the decisions of `wanted` where they are active, and random ones where they are missing.
+
+    Decisions that are not active under the others fall away; so do values that are no options.
+    """
+
+    def pick(choice: Choice, path: str, copies: int, names: Names) -> int:
+        if path in wanted:
+            for index, option in enumerate(choice.values):
+                if option == wanted[path] and isinstance(option, bool) == isinstance(wanted[path], bool):
+                    return index
+        # As many chances for an option as it has ways to go on, so that what is new is uniform.
+        sizes = choice.option_sizes(copies, names)
+        rank = rng.randrange(sum(sizes))
+        for index, size in enumerate(sizes):
+            if rank < size:
+                return index
+            rank -= size
+        raise AssertionError("the rank is below the size")
+
+    return space.resolve(pick)
+
+
+def mutate(space: SearchSpace, genotype: Mapping[str, Scalar], rng: random.Random, count: int) -> Genotype:
+    """Return a genotype with `count` decisions changed to other options, and what depends on them repaired."""
+    known = space.decisions()
+    changeable = [path for path in genotype if len(known[path].values) > 1]
+    if not changeable:
+        raise SpaceError(f"space {space.name!r} has one network, so nothing can be mutated")
+    wanted = dict(genotype)
+    for path in rng.sample(changeable, min(count, len(changeable))):
+        wanted[path] = rng.choice([value for value in known[path].values if not _same(value, genotype[path])])
+    return repaired(space, wanted, rng)
+
+
+def crossover(
+    space: SearchSpace, first: Mapping[str, Scalar], second: Mapping[str, Scalar], rng: random.Random
+) -> Genotype:
+    """Return a genotype that takes each decision from one of two parents, or from the one that has it."""
+    paths = list(dict.fromkeys([*first, *second]))
+    wanted = {}
+    for path in paths:
+        parents = [parent for parent in (first, second) if path in parent]
+        wanted[path] = rng.choice(parents)[path]
+    return repaired(space, wanted, rng)
+
+
+def neighbours(space: SearchSpace, genotype: Mapping[str, Scalar], rng: random.Random) -> Iterator[Genotype]:
+    """Yield a genotype for each other option of each decision, in order; decisions that appear are drawn."""
+    known = space.decisions()
+    for path, value in genotype.items():
+        for other in known[path].values:
+            if not _same(other, value):
+                yield repaired(space, {**genotype, path: other}, rng)
+
+
+def _same(a: Scalar, b: Scalar) -> bool:
+    return a == b and isinstance(a, bool) == isinstance(b, bool)
+
+
+@lru_cache(maxsize=8)
+def networks(space: SearchSpace) -> tuple[Genotype, ...]:
+    """Return one genotype for each different network of a space, the first of each.
+
+    Raises:
+        SpaceError: more genotypes than can be enumerated.
+    """
+    if space.size() > _MAX_NETWORKS:
+        raise SpaceError(
+            f"space {space.name!r} has {space.size():,} genotypes; networks are counted up to {_MAX_NETWORKS:,}"
+        )
+    found: dict[str, Genotype] = {}
+    for rank in range(space.size()):
+        genotype = space.unrank(rank)
+        found.setdefault(space.decode(genotype).arch_id, genotype)
+    return tuple(found.values())

@@ -1,0 +1,81 @@
+"""Pictures of networks: well-formed, whole, and with the numbers of the network on them."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import nas
+from nas.drawing import draw, to_dot, to_svg
+from nas.drawing.layout import picture, short
+from nas.errors import ConfigError
+
+NAMES = [
+    "reference/resnet18",
+    "reference/googlenet",
+    "reference/unet",
+    "reference/vit_b_16",
+    "reference/fcn1d",
+    "mixed",
+]
+
+
+def _arch(name: str) -> nas.Architecture:
+    space = nas.load_space(name)
+    return space.decode(space.sample(0))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_block_and_shape_is_in_the_svg(name: str) -> None:
+    arch = _arch(name)
+    texts = [text.text or "" for text in ET.fromstring(to_svg(arch)).iter("{http://www.w3.org/2000/svg}text")]
+    kinds = {block.kind for _, section in arch.sections() for block in section.blocks}
+    assert kinds <= {text.split("  x")[0] for text in texts}
+    assert "x".join(map(str, arch.input_shape)) in texts
+    assert any("x".join(map(str, shape)) in text for shape in nas.lower(arch).out_shapes for text in texts)
+    assert any(text.startswith(f"{short(nas.cost_of(arch).params)} params") for text in texts)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_copies_are_counted(name: str) -> None:
+    arch = _arch(name)
+    boxes = picture(arch, "").boxes
+    counted = sum(int(box.lines[0].partition("  x")[2] or 1) for box in boxes)
+    assert counted == sum(len(section.blocks) for _, section in arch.sections())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_boxes_do_not_lie_on_each_other_and_stay_inside(name: str) -> None:
+    found = picture(_arch(name), "title")
+    for i, a in enumerate(found.boxes):
+        assert a.x >= 0
+        assert a.x + a.width <= found.width
+        assert a.y + a.height <= found.height
+        for b in found.boxes[i + 1 :]:
+            assert a.x + a.width <= b.x or b.x + b.width <= a.x or a.y + a.height <= b.y or b.y + b.height <= a.y
+
+
+def test_files(tmp_path: Path) -> None:
+    arch = _arch("reference/resnet18")
+    ET.parse(draw(arch, tmp_path / "a.svg"))
+    with Image.open(draw(arch, tmp_path / "a.png")) as image:
+        assert image.width > 500
+        assert len(image.getcolors(1_000_000) or []) > 10
+    text = draw(arch, tmp_path / "a.dot").read_text()
+    assert text.startswith("digraph")
+    assert text.count("{") == text.count("}")
+    # A chain: one edge for each box, and one to the output.
+    assert text.count("->") == len(picture(arch, "").boxes) + 1
+    with pytest.raises(ConfigError, match=r"ends in \.svg, \.png or \.dot"):
+        draw(arch, tmp_path / "a.pdf")
+    with pytest.raises(ConfigError, match="cannot be written"):
+        draw(arch, tmp_path / "missing" / "a.svg")
+
+
+def test_titles_cannot_break_out() -> None:
+    arch = _arch("reference/resnet18")
+    ET.fromstring(to_svg(arch, title="<b>&\"'"))
+    assert "\"a 'b' c\"" in to_dot(arch, title='a "b" c')
