@@ -138,7 +138,7 @@ def _graph_part(graph: Graph) -> _Part:
         _counts(graph, set(live)),
         peak_bytes(graph, live, storage, count_input=True),
         peak_bytes(graph, live, storage, count_input=False),
-        saved_memory(graph, storage),
+        saved_memory(graph),
         () if all(look == (0, 1) for look in looks) else looks,
         len(graph.in_shape) - 1,
         graph.out_shape,

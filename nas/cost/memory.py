@@ -12,11 +12,15 @@ from nas.network.graph import Graph
 FLOAT_BYTES = 4
 
 
-def storages(graph: Graph) -> list[int]:
-    """Return for each node the node whose memory its output lies in: itself, or another for views and in-place work."""
+def storages(graph: Graph, *, training: bool = False) -> list[int]:
+    """Return for each node the node whose memory its output lies in: itself, or another for views and in-place work.
+
+    In training dropout is no view of its input, but writes new values.
+    """
     found: list[int] = []
     for index, node in enumerate(graph.nodes):
-        shares = node.in_place or node.op.memory == "view"
+        drops = training and isinstance(node.op, ops.Dropout | ops.DropPath)
+        shares = node.in_place or (node.op.memory == "view" and not drops)
         found.append(found[node.inputs[0]] if shares and node.inputs else index)
     return found
 
@@ -68,13 +72,14 @@ class SavedMemory(NamedTuple):
     """Whether the output lies in the memory of the input."""
 
 
-def saved_memory(graph: Graph, storage: Sequence[int]) -> SavedMemory:
+def saved_memory(graph: Graph) -> SavedMemory:
     """Count what autograd saves at batch 1 in fp32, without the parameters themselves."""
+    storage = storages(graph, training=True)
     roots: set[int] = set()
     extra = 0
     for index in graph.live(training=True):
         node = graph.nodes[index]
-        extra += node.op.saved_extra(node.shape)
+        extra += node.op.saved_extra(graph.nodes[node.inputs[0]].shape if node.inputs else node.shape, node.shape)
         for what in node.op.saved:
             if what == "output":
                 roots.add(storage[index])

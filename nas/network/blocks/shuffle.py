@@ -28,7 +28,8 @@ def shuffle_unit(
     beside = stride > 1 and out_channels > x.channels
     inner = max(1, round(out_channels / 4 / groups)) * groups
     y = g.conv_norm_act(x, inner, groups=groups, activation=activation, name="reduce")
-    y = g.add("shuffle", ops.ChannelShuffle(groups), y)
+    if 1 < groups < y.channels:  # otherwise every channel stays where it is
+        y = g.add("shuffle", ops.ChannelShuffle(groups), y)
     y = g.conv_norm_act(y, inner, kernel, stride=stride, groups=inner, name="depthwise")
     y = g.conv_norm_act(y, out_channels - x.channels if beside else out_channels, groups=1, name="expand")
     if beside:

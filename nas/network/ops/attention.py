@@ -81,7 +81,7 @@ class SelfAttention(Op):
     def windows(self, in_shape: Shape) -> tuple[Window, ...]:
         return (Window(0),)
 
-    def saved_extra(self, out_shape: Shape) -> int:
+    def saved_extra(self, in_shape: Shape, out_shape: Shape) -> int:
         """The logarithm of each row's sum of exponentials."""
         return 4 * self.heads * out_shape[0]
 

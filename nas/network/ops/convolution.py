@@ -111,6 +111,8 @@ class Blur(Op):
     Pascal's triangle, its outer product in two dimensions, normalised to sum one.
     """
 
+    saved = ("input",)
+
     channels: int
     kernel: Ints
     stride: Ints
@@ -129,6 +131,10 @@ class Blur(Op):
 
     def macs(self, out_shape: Shape) -> int:
         return prod(out_shape) * prod(self.kernel)
+
+    def saved_extra(self, in_shape: Shape, out_shape: Shape) -> int:
+        """The map with its reflected edges."""
+        return 4 * self.channels * prod(n + 2 * ((k - 1) // 2) for n, k in zip(in_shape[1:], self.kernel, strict=True))
 
     def windows(self, in_shape: Shape) -> tuple[Window, ...]:
         return tuple(Window(k, s) for k, s in zip(self.kernel, self.stride, strict=True))

@@ -29,7 +29,7 @@ class BatchNorm(Op):
         """Running mean and variance in fp32, and the 64-bit count of batches."""
         return 2 * 4 * self.channels + 8
 
-    def saved_extra(self, out_shape: Shape) -> int:
+    def saved_extra(self, in_shape: Shape, out_shape: Shape) -> int:
         """Mean and inverse deviation of each channel."""
         return 2 * 4 * self.channels
 
@@ -53,7 +53,7 @@ class GroupNorm(Op):
     def param_shapes(self) -> tuple[Shape, ...]:
         return (self.channels,), (self.channels,)
 
-    def saved_extra(self, out_shape: Shape) -> int:
+    def saved_extra(self, in_shape: Shape, out_shape: Shape) -> int:
         """Mean and inverse deviation of each group."""
         return 2 * 4 * self.groups
 
@@ -79,7 +79,7 @@ class LayerNorm(Op):
     def param_shapes(self) -> tuple[Shape, ...]:
         return (self.channels,), (self.channels,)
 
-    def saved_extra(self, out_shape: Shape) -> int:
+    def saved_extra(self, in_shape: Shape, out_shape: Shape) -> int:
         """Mean and inverse deviation of each position."""
         return 2 * 4 * prod(out_shape) // self.channels
 

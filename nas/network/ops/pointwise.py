@@ -12,7 +12,7 @@ from nas.network.ops.base import Memory, Op, Saved, Shape
 ActivationName = Literal["relu", "relu6", "silu", "hardswish", "gelu", "sigmoid", "hardsigmoid", "tanh"]
 ACTIVATIONS: tuple[str, ...] = get_args(ActivationName)
 _IN_PLACE = ("relu", "relu6", "silu", "hardswish", "hardsigmoid")
-_NEEDS_INPUT = ("silu", "hardswish", "gelu", "hardsigmoid")
+_NEEDS_INPUT = ("relu6", "silu", "hardswish", "gelu", "hardsigmoid")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Dropout(Op):
 
     rate: float
 
-    def saved_extra(self, out_shape: Shape) -> int:
+    def saved_extra(self, in_shape: Shape, out_shape: Shape) -> int:
         """Which values stay, a number each."""
         return 4 * prod(out_shape)
 
@@ -60,7 +60,7 @@ class DropPath(Op):
 
     rate: float
 
-    def saved_extra(self, out_shape: Shape) -> int:
+    def saved_extra(self, in_shape: Shape, out_shape: Shape) -> int:
         """Whether the branch stays."""
         return 4
 
@@ -98,6 +98,8 @@ class Scale(Op):
 @dataclass(frozen=True, slots=True)
 class Zero(Op):
     """Zeros, whatever the input: the operation `none` of a cell. Its gradient is zero too."""
+
+    memory = "view"
 
     shape: Shape
 

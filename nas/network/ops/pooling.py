@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import prod
 
 from nas.errors import ShapeError
-from nas.network.ops.base import Ints, Op, Shape, Window, by, needs_map, slide
+from nas.network.ops.base import Ints, Op, Saved, Shape, Window, by, needs_map, slide
 
 
 def _pooled(op: str, pool: MaxPool | AvgPool, shape: Shape) -> Shape:
@@ -34,7 +34,7 @@ class MaxPool(Op):
     def windows(self, in_shape: Shape) -> tuple[Window, ...]:
         return tuple(Window(k, s) for k, s in zip(self.kernel, self.stride, strict=True))
 
-    def saved_extra(self, out_shape: Shape) -> int:
+    def saved_extra(self, in_shape: Shape, out_shape: Shape) -> int:
         """The position of each maximum, in 64 bits."""
         return 8 * prod(out_shape)
 
@@ -62,9 +62,12 @@ class AvgPool(Op):
 class AdaptiveAvgPool(Op):
     """Mean over windows laid out so that the map becomes `size`, whatever it was."""
 
-    saved = ("input",)
-
     size: Ints
+
+    @property
+    def saved(self) -> tuple[Saved, ...]:
+        """A mean over everything needs nothing again."""
+        return () if prod(self.size) == 1 else ("input",)
 
     def out_shape(self, *shapes: Shape) -> Shape:
         channels, _ = needs_map("adaptive_avg_pool", shapes[0], len(self.size))
@@ -101,6 +104,6 @@ class GlobalMaxPool(Op):
     def out_shape(self, *shapes: Shape) -> Shape:
         return _to_one("global_max_pool", shapes[0])
 
-    def saved_extra(self, out_shape: Shape) -> int:
+    def saved_extra(self, in_shape: Shape, out_shape: Shape) -> int:
         """The position of each maximum, in 64 bits."""
         return 8 * prod(out_shape)
