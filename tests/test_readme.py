@@ -75,3 +75,23 @@ def test_every_config_file_is_valid(group: str) -> None:
 def test_the_version_is_the_packages() -> None:
     assert f'version = "{nas.__version__}"' in (ROOT / "pyproject.toml").read_text()
     assert all(hasattr(nas, name) for name in nas.__all__)
+
+
+def test_the_space_of_the_language_page_loads() -> None:
+    text = (ROOT / "docs" / "language.md").read_text()
+    example = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)[0]
+    space = nas.SearchSpace.from_dict(yaml.safe_load(example))
+    assert space.size() == 3 * 3 * 4
+    assert [limit.metric for limit in space.limits] == ["params", "macs"]
+    nas.cost_of(space.decode(space.sample(0)))
+
+
+def test_the_block_of_the_walk_through_is_the_one_in_the_package() -> None:
+    page = (ROOT / "docs" / "adding-a-block.md").read_text()
+    shown = re.findall(r"```python\n(.*?)```", page, re.DOTALL)[0]
+    source = (ROOT / "nas" / "network" / "blocks" / "convnext.py").read_text()
+    body = shown[shown.index("    if stride > 1") :]
+    assert body in source
+    assert shown[: shown.index('    """')] in source
+    row = (ROOT / "tests" / "data" / "golden.csv").read_text().splitlines()[1]
+    assert row in page

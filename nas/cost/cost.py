@@ -104,40 +104,45 @@ class _Part(NamedTuple):
     out_shape: Shape
 
 
+@lru_cache(maxsize=65536)
+def _op_counts(op: ops.Op, shape: Shape, runs: bool, writes: bool) -> tuple[int, ...]:
+    """Count one operation; `runs` in inference, where it `writes` new memory."""
+    shapes, buffers = op.param_shapes, op.buffer_bytes
+    params = sum(map(prod, shapes))
+    counters = 8 if isinstance(op, ops.BatchNorm) else 0
+    weights = prod(shapes[0]) if shapes and isinstance(op, _QUANTISED) else 0
+    scales = shape[-1 if isinstance(op, ops.Linear) else 0] if weights else 0
+    attention = op.attention_macs(shape) if runs else 0
+    return (
+        params,
+        (op.macs(shape) + attention) if runs else 0,
+        prod(shape) if runs and writes else 0,
+        FLOAT_BYTES * params + buffers,
+        attention,
+        len(shapes),
+        2 * params + (buffers - counters) // 2 + counters,
+        FLOAT_BYTES * (params - weights + scales) + weights + buffers,
+    )
+
+
 def _counts(graph: Graph, live: set[int]) -> tuple[int, ...]:
     """Count a graph; parameters in all of it, work only where inference goes."""
-    totals = [0] * _COUNTED
-    for index, node in enumerate(graph.nodes[1:], start=1):
-        shapes, buffers = node.op.param_shapes, node.op.buffer_bytes
-        params = sum(map(prod, shapes))
-        counters = 8 if isinstance(node.op, ops.BatchNorm) else 0
-        weights = prod(shapes[0]) if shapes and isinstance(node.op, _QUANTISED) else 0
-        scales = node.shape[-1 if isinstance(node.op, ops.Linear) else 0] if weights else 0
-        runs = index in live
-        new = node.op.memory != "view" and not node.in_place
-        attention = node.op.attention_macs(node.shape) if runs else 0
-        row = (
-            params,
-            (node.op.macs(node.shape) + attention) if runs else 0,
-            prod(node.shape) if runs and new else 0,
-            FLOAT_BYTES * params + buffers,
-            attention,
-            len(shapes),
-            2 * params + (buffers - counters) // 2 + counters,
-            FLOAT_BYTES * (params - weights + scales) + weights + buffers,
-        )
-        totals = [total + value for total, value in zip(totals, row, strict=True)]
-    return tuple(totals)
+    rows = [
+        _op_counts(node.op, node.shape, index in live, node.op.memory != "view" and not node.in_place)
+        for index, node in enumerate(graph.nodes[1:], start=1)
+    ]
+    return tuple(map(sum, zip(*rows, strict=True))) or (0,) * _COUNTED
 
 
 @lru_cache(maxsize=65536)
 def _graph_part(graph: Graph) -> _Part:
     live, storage = graph.live(), storages(graph)
     looks = tuple((one.size - 1, one.stride) for one in field_of(graph, live))
+    peak, first_peak = peak_bytes(graph, live, storage)
     return _Part(
         _counts(graph, set(live)),
-        peak_bytes(graph, live, storage, count_input=True),
-        peak_bytes(graph, live, storage, count_input=False),
+        peak,
+        first_peak,
         saved_memory(graph),
         () if all(look == (0, 1) for look in looks) else looks,
         len(graph.in_shape) - 1,

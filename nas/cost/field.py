@@ -54,7 +54,9 @@ def field_of(graph: Graph, live: Sequence[int]) -> Field:
 
 
 def _step(graph: Graph, node: Node, fields: dict[int, Field]) -> Field:
-    sources = [fields[i] for i in node.inputs]
-    if isinstance(node.op, _FIRST_ONLY):
-        sources = sources[:1]
-    return extend(_join(sources), node.op.windows(graph.nodes[node.inputs[0]].shape))
+    first = fields[node.inputs[0]]
+    if len(node.inputs) > 1 and not isinstance(node.op, _FIRST_ONLY):
+        others = [fields[i] for i in node.inputs[1:]]
+        first = first if all(other == first for other in others) else _join([first, *others])
+    windows = node.op.windows(graph.nodes[node.inputs[0]].shape)
+    return extend(first, windows) if windows else first

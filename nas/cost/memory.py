@@ -29,8 +29,9 @@ def _bytes(graph: Graph, index: int) -> int:
     return FLOAT_BYTES * prod(graph.nodes[index].shape)
 
 
-def peak_bytes(graph: Graph, live: Sequence[int], storage: Sequence[int], *, count_input: bool) -> int:
-    """Return the most memory that activations take at one time in inference, fp32 at batch 1.
+def peak_bytes(graph: Graph, live: Sequence[int], storage: Sequence[int]) -> tuple[int, int]:
+    """Return the most memory that activations take at one time in inference, fp32 at batch 1: with the input of the
+    graph, and without it, since the input of a network belongs to the caller.
 
     Each is freed after its last use; parameters and work space inside an operation are not counted.
 
@@ -38,25 +39,27 @@ def peak_bytes(graph: Graph, live: Sequence[int], storage: Sequence[int], *, cou
         graph: the graph.
         live: the nodes that run, from `Graph.live`.
         storage: from `storages`.
-        count_input: whether the memory of the input counts; the input of a network belongs to the caller.
     """
     last_use: dict[int, int] = {}
     for index in live:
-        for source in (index, *graph.nodes[index].inputs):
+        last_use[storage[index]] = index
+        for source in graph.nodes[index].inputs:
             last_use[storage[source]] = index
     for output in graph.outputs:
         last_use[storage[output]] = len(graph.nodes)
     ends: dict[int, list[int]] = {}
     for root, index in last_use.items():
         ends.setdefault(index, []).append(root)
-    held = peak = 0
-    for index in live:
-        if storage[index] == index and (index or count_input):
+    held = input_bytes = _bytes(graph, 0)
+    peak, peak_without = held, 0
+    for index in live[1:]:
+        if storage[index] == index:
             held += _bytes(graph, index)
-        peak = max(peak, held)
+        peak, peak_without = max(peak, held), max(peak_without, held - input_bytes)
         for root in ends.get(index, ()):
-            held -= _bytes(graph, root) if root or count_input else 0
-    return peak
+            held -= _bytes(graph, root)
+            input_bytes = input_bytes if root else 0
+    return peak, peak_without
 
 
 class SavedMemory(NamedTuple):

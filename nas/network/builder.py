@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from nas.errors import ShapeError
@@ -39,25 +39,21 @@ class GraphBuilder:
 
     def __init__(self, in_shape: Shape, num_classes: int = 10) -> None:
         self._nodes = [Node("input", ops.Input(in_shape), (), in_shape)]
-        self._scope: tuple[str, ...] = ()
+        self.prefix = ""
+        """What names of operations begin with at the moment."""
         self._names = {"input"}
         self._auxiliary: list[int] = []
         self.input = Value(0, in_shape)
         self.num_classes = num_classes
         """Classes of the data, for blocks that classify."""
 
-    @contextmanager
-    def scope(self, name: str) -> Iterator[None]:
-        """Names of the operations added inside start with `name`."""
-        outer, self._scope = self._scope, (*self._scope, name)
-        try:
-            yield
-        finally:
-            self._scope = outer
+    def scope(self, name: str) -> _Scope:
+        """Names of the operations added inside start with `name`: `with g.scope("expand"): ...`."""
+        return _Scope(self, name)
 
     def add(self, name: str, op: Op, *inputs: Value) -> Value:
         """Add one operation and infer its shape; raises `ShapeError` naming the operation."""
-        full = ".".join((*self._scope, name))
+        full = self.prefix + name
         assert full not in self._names, f"two operations named {full!r} in one block"
         try:
             shape = op.out_shape(*(value.shape for value in inputs))
@@ -70,7 +66,7 @@ class GraphBuilder:
     def insert(self, graph: Graph, x: Value) -> Value:
         """Add all operations of a graph of one output, which reads `x`."""
         offset = len(self._nodes) - 1
-        prefix = "".join(f"{part}." for part in self._scope)
+        prefix = self.prefix
 
         def moved(index: int) -> int:
             return index + offset if index else x.index
@@ -93,8 +89,9 @@ class GraphBuilder:
         values = [output] if isinstance(output, Value) else output
         outputs = tuple(value.index for value in values)
         auxiliary = tuple(self._auxiliary)
-        graph = Graph(with_memory(self._nodes, (*outputs, *auxiliary)), outputs, auxiliary)
-        return simplify(graph) if simplified else graph
+        if simplified:
+            return simplify(Graph(tuple(self._nodes), outputs, auxiliary))
+        return Graph(with_memory(self._nodes, (*outputs, *auxiliary)), outputs, auxiliary)
 
     # The operations that need more than their own fields are worked out here from the value they read.
 
@@ -129,14 +126,15 @@ class GraphBuilder:
     def norm(self, x: Value, kind: str | None = "batch", name: str = "norm") -> Value:
         """The named normalisation over channels; `None` adds nothing.
 
-        batch; batch_fixed, without learned scale and shift; group, 32 groups or as many as divide; layer.
+        batch; batch_fixed, without learned scale and shift; group, with up to 32 groups of at least four channels (Wu &
+        He 2018, section 3); layer.
         """
         if kind is None:
             return x
         if kind in ("batch", "batch_fixed"):
             return self.add(name, ops.BatchNorm(x.channels, x.spatial_dims, affine=kind == "batch"), x)
         if kind == "group":
-            groups = next(n for n in range(min(32, x.channels), 0, -1) if x.channels % n == 0)
+            groups = next(n for n in range(max(1, min(32, x.channels // 4)), 0, -1) if x.channels % n == 0)
             return self.add(name, ops.GroupNorm(x.channels, groups), x)
         assert kind == "layer", kind
         return self.add(name, ops.LayerNorm(x.channels, of_map=True), x)
@@ -231,6 +229,22 @@ class GraphBuilder:
         with self.scope(name) if name else nullcontext():
             x = self.activation(self.norm(x, norm), activation)
             return self.conv(x, out_channels, kernel, stride=stride, groups=groups)
+
+
+class _Scope:
+    """Lengthens the names of a builder for a while."""
+
+    __slots__ = ("_builder", "_name", "_outer")
+
+    def __init__(self, builder: GraphBuilder, name: str) -> None:
+        self._builder, self._name, self._outer = builder, name, ""
+
+    def __enter__(self) -> None:
+        self._outer = self._builder.prefix
+        self._builder.prefix = f"{self._outer}{self._name}."
+
+    def __exit__(self, *_: object) -> None:
+        self._builder.prefix = self._outer
 
 
 def _each(value: int | Ints, dims: int) -> Ints:

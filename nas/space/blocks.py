@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 from nas.errors import NasError, SpaceError
 from nas.network.registry import Block, block_kind
+from nas.network.settings import SettingValue
 from nas.space.formula import Formula
 from nas.space.tree import Binder, Choice, Found, Names, Node, Pick, Record, Scope, bound, pick_from
 
@@ -113,6 +115,13 @@ def same_kind(known: Any, value: Any) -> bool:
     return bool(known[0] == value[0] and all(value[1].get(key) == setting for key, setting in known[1].items()))
 
 
+@lru_cache(maxsize=65536)
+def _block(kind: str, settings: tuple[tuple[str, SettingValue], ...]) -> Block:
+    """Make a block, the same one once. Values were read by the rules of their settings, so that none is equal to one of
+    another type, as 1 and true are."""
+    return Block.of(kind, dict(settings))
+
+
 @dataclass(frozen=True, eq=False)
 class Copies:
     """`count` blocks from one description; its value is a tuple of blocks."""
@@ -137,10 +146,8 @@ class Copies:
     def _inner(self, scope: Scope) -> Scope:
         if not self.named:
             return scope
-        names = tuple(
-            f"{copy}.blocks.{i}" if copy else f"blocks.{i}" for copy in scope.copies for i in range(self.count)
-        )
-        return replace(scope, copies=names)
+        copies = [f"{copy}.blocks.{i}" if copy else f"blocks.{i}" for copy in scope.copies for i in range(self.count)]
+        return Scope(scope.shared, tuple(copies), scope.names)
 
     def size(self, copies: int, names: Names) -> int:
         every = self.count * copies
@@ -157,7 +164,7 @@ class Copies:
             if i % self.count and STRIDE in block_kind(kind).settings:
                 settings[STRIDE] = 1
             try:
-                blocks.append(Block.of(kind, settings))
+                blocks.append(_block(kind, tuple(settings.items())))
             except NasError as error:  # a derived value that breaks the block's rule
                 raise SpaceError(f"{self.where}: {error}" if self.where else str(error)) from None
         return [tuple(blocks[i : i + self.count]) for i in range(0, len(blocks), self.count)]

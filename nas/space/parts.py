@@ -52,6 +52,13 @@ class Part:
     def at(self, names: Names) -> Scope:
         return Scope(self.scope.shared, self.scope.copies, names) if self.reads else self.scope
 
+    def key(self, genotype: Mapping[str, Scalar]) -> tuple[Any, ...]:
+        """What a genotype says of everything that settles this part's value."""
+        key: tuple[Any, ...] = tuple([genotype.get(path, _ABSENT) for path in self.key_paths])
+        if bool in map(type, key):
+            key = tuple((type(value), value) for value in key)  # True == 1, but is another value
+        return key
+
     def switch_key(self, names: Names) -> Any:
         return tuple(names[name] for name in sorted(self.node.switches))
 
@@ -154,8 +161,10 @@ class Parts:
         if known is None:
             known = {}
             names = self.names(part, genotype)
-            part.node.resolve(part.at(names), recording(pick_by_rank(rank), known))
+            value = part.node.resolve(part.at(names), recording(pick_by_rank(rank), known))[0]
             _remember(part.by_rank, key, known)
+            # Whoever draws a genotype decodes it next.
+            _remember(part.by_decisions, part.key({**genotype, **known}), (value, len(known)))
         return known
 
     # Deciding
@@ -172,9 +181,7 @@ class Parts:
 
     def decode_part(self, part: Part, genotype: Mapping[str, Scalar]) -> tuple[Any, int]:
         """Return a part's value, and how many decisions of the genotype it took."""
-        key: tuple[Any, ...] = tuple([genotype.get(path, _ABSENT) for path in part.key_paths])
-        if bool in map(type, key):
-            key = tuple((type(value), value) for value in key)  # True == 1, but is another value
+        key = part.key(genotype)
         try:
             known = part.by_decisions.get(key)
         except TypeError:  # a list, say, which no option is; `pick_from` will say so

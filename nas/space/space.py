@@ -32,6 +32,9 @@ class Suggester(Protocol):
     def suggest_int(self, name: str, low: int, high: int, /, *, step: int) -> int: ...
 
 
+Over = Literal["genotypes", "networks", "decisions"]
+"""What a sample is uniform over."""
+
 NETWORK = "network"
 """The decision of a space that chooses between whole descriptions."""
 
@@ -158,13 +161,13 @@ class SearchSpace:
             rank -= parts.size()
         raise AssertionError("the rank is below the size")
 
-    def sample(self, seed: int | random.Random, *, over: Literal["genotypes", "networks"] = "genotypes") -> Genotype:
+    def sample(self, seed: int | random.Random, *, over: Over = "genotypes") -> Genotype:
         """Draw one genotype.
 
         Args:
             seed: a number, or a generator to go on with.
-            over: uniform over all genotypes, or over all different networks, which takes an enumeration of the space
-                at the first call.
+            over: uniform over all genotypes; over all different networks, which takes an enumeration of the space at
+                the first call; or over the options of each decision in turn, as Optuna's random sampler draws.
 
         Raises:
             SpaceError: too many genotypes to tell the networks apart.
@@ -172,6 +175,8 @@ class SearchSpace:
         rng = _generator(seed)
         if over == "networks":
             return dict(rng.choice(variation.networks(self)))
+        if over == "decisions":
+            return self.resolve(lambda choice, path, copies, names: rng.randrange(len(choice.options)))
         return self.unrank(rng.randrange(self.size()))
 
     def enumerate(self) -> Iterator[Genotype]:

@@ -39,15 +39,14 @@ class Scope:
     def each(self) -> Iterator[Scope]:
         """Yield every copy as a scope of its own."""
         for copy in self.copies:
-            yield replace(self, shared=copy, copies=(copy,))
+            yield Scope(copy, (copy,), self.names)
 
     def enter(self, part: str) -> Scope:
         """Return the scope of a part with a path of its own inside every copy."""
         if not part:
             return self
-        return replace(
-            self, shared=self.path(part), copies=tuple(f"{copy}.{part}" if copy else part for copy in self.copies)
-        )
+        copies = tuple([f"{copy}.{part}" if copy else part for copy in self.copies])
+        return Scope(self.path(part), copies, self.names)
 
 
 Pick = Callable[["Choice", str, int, Names], int]
@@ -295,9 +294,14 @@ class Record:
     items: tuple[tuple[str, Node], ...]
     reads: frozenset[str] = field(init=False)
     switches: frozenset[str] = field(init=False)
+    _fixed: dict[str, Any] = field(init=False)
+    _varying: tuple[tuple[str, Node], ...] = field(init=False)
 
     def __post_init__(self) -> None:
         nodes = [node for _, node in self.items]
+        fixed = {key: node.value for key, node in self.items if isinstance(node, Const)}
+        object.__setattr__(self, "_fixed", fixed)
+        object.__setattr__(self, "_varying", tuple(item for item in self.items if item[0] not in fixed))
         object.__setattr__(self, "reads", _union(nodes, "reads"))
         object.__setattr__(self, "switches", _union(nodes, "switches"))
 
@@ -305,8 +309,12 @@ class Record:
         return prod(node.size(copies, names) for _, node in self.items)
 
     def resolve(self, scope: Scope, pick: Pick) -> list[Any]:
-        columns = [(key, node.resolve(scope, pick)) for key, node in self.items]
-        return [{key: column[i] for key, column in columns} for i in range(len(scope.copies))]
+        columns = [(key, node.resolve(scope, pick)) for key, node in self._varying]
+        found = [dict(self._fixed) for _ in scope.copies]
+        for key, column in columns:
+            for one, value in zip(found, column, strict=True):
+                one[key] = value
+        return found
 
     def match(self, scope: Scope, values: Sequence[Any], found: Found, bind: Binder) -> Iterator[Found]:
         return self._match_from(0, scope, values, found, bind)

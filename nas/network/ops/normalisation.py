@@ -49,6 +49,11 @@ class GroupNorm(Op):
                 f"group_norm: groups must divide the channels, but got groups={self.groups}, channels={self.channels}"
             )
 
+    def out_shape(self, *shapes: Shape) -> Shape:
+        if prod(shapes[0]) == self.groups:
+            raise ShapeError(f"group_norm: a group needs more than one value, but {shapes[0]} are {self.groups} groups")
+        return shapes[0]
+
     @property
     def param_shapes(self) -> tuple[Shape, ...]:
         return (self.channels,), (self.channels,)
