@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -29,6 +30,22 @@ class Blur(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = F.pad(x, self.padding, mode="reflect")
         return _CONV[len(self.stride)](x, self.filter, stride=self.stride, groups=self.filter.shape[0])
+
+
+class InPlaceInInference(nn.Module):
+    """A non-linearity whose derivative needs its input: in training torch would keep a copy of what is overwritten,
+    which costs more than it saves; in inference it works in place.
+    """
+
+    def __init__(self, function: Callable[..., Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x, inplace=not self.training)
+
+    def extra_repr(self) -> str:
+        return self.function.__name__
 
 
 class MapLayerNorm(nn.LayerNorm):

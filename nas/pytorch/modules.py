@@ -32,12 +32,12 @@ _GLOBAL_MAX_POOL = {1: nn.AdaptiveMaxPool1d, 2: nn.AdaptiveMaxPool2d, 3: nn.Adap
 
 _ACTIVATIONS: dict[str, Callable[[bool], nn.Module]] = {
     "relu": nn.ReLU,
-    "relu6": nn.ReLU6,
-    "silu": nn.SiLU,
-    "hardswish": nn.Hardswish,
+    "relu6": lambda inplace: layers.InPlaceInInference(F.relu6) if inplace else nn.ReLU6(),
+    "silu": lambda inplace: layers.InPlaceInInference(F.silu) if inplace else nn.SiLU(),
+    "hardswish": lambda inplace: layers.InPlaceInInference(F.hardswish) if inplace else nn.Hardswish(),
     "gelu": lambda inplace: nn.GELU(),
     "sigmoid": lambda inplace: nn.Sigmoid(),
-    "hardsigmoid": nn.Hardsigmoid,
+    "hardsigmoid": lambda inplace: layers.InPlaceInInference(F.hardsigmoid) if inplace else nn.Hardsigmoid(),
     "tanh": lambda inplace: nn.Tanh(),
 }
 
