@@ -14,10 +14,9 @@ from nas.cost.memory import FLOAT_BYTES, SavedMemory, peak_bytes, saved_memory, 
 from nas.errors import ShapeError
 from nas.network import ops
 from nas.network.architecture import Architecture
-from nas.network.graph import Graph
+from nas.network.graph import TAKES_ONE, Graph
 from nas.network.ops import Shape
-from nas.network.registry import section_graphs
-from nas.network.section import Section
+from nas.network.registry import Block, block_graph
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +87,7 @@ _Looks = tuple[tuple[float | Fraction, float | Fraction], ...]
 
 
 class _Part(NamedTuple):
-    """What is known of a part of a chain: a block, or a section of them."""
+    """What is known of a part of a network: a block, or a graph as a whole."""
 
     counts: tuple[int, ...]
     """The first fields of `Cost`."""
@@ -99,9 +98,8 @@ class _Part(NamedTuple):
     saved: SavedMemory
     looks: _Looks
     """`(size - 1, stride)` of its field, a dimension; none where it looks at single positions."""
-    dims: int
-    """Spatial dimensions of its input."""
     out_shape: Shape
+    outputs: int
 
 
 @lru_cache(maxsize=65536)
@@ -134,7 +132,6 @@ def _counts(graph: Graph, live: set[int]) -> tuple[int, ...]:
     return tuple(map(sum, zip(*rows, strict=True))) or (0,) * _COUNTED
 
 
-@lru_cache(maxsize=65536)
 def _graph_part(graph: Graph) -> _Part:
     live, storage = graph.live(), storages(graph)
     looks = tuple((one.size - 1, one.stride) for one in field_of(graph, live))
@@ -145,64 +142,45 @@ def _graph_part(graph: Graph) -> _Part:
         first_peak,
         saved_memory(graph),
         () if all(look == (0, 1) for look in looks) else looks,
-        len(graph.in_shape) - 1,
         graph.out_shape,
+        len(graph.outputs),
     )
-
-
-def _chained(in_shape: Shape, parts: Sequence[_Part]) -> _Part:
-    """Put the parts of a chain together."""
-    looks, peak, first_peak, at_input = _looks(len(in_shape) - 1, parts), 0, 0, True
-    for part in parts:
-        peak = max(peak, part.peak)
-        first_peak = max(first_peak, part.first_peak if at_input else part.peak)
-        at_input = at_input and part.saved.passes_input
-    return _Part(
-        tuple(map(sum, zip(*[part.counts for part in parts], strict=True))) or (0,) * _COUNTED,
-        max(peak, FLOAT_BYTES * prod(in_shape)),
-        first_peak,
-        _chained_saved(in_shape, parts),
-        looks,
-        len(in_shape) - 1,
-        parts[-1].out_shape if parts else in_shape,
-    )
-
-
-def _chained_saved(in_shape: Shape, parts: Sequence[_Part]) -> SavedMemory:
-    """What a chain keeps for the backward pass: memory between two parts is kept once, whoever asks for it."""
-    inner, saves_input, kept, at_input = 0, False, False, True
-    for part in parts:
-        saved = part.saved
-        inner += saved.inner_bytes
-        if saved.saves_input and not kept:
-            kept = True
-            if at_input:
-                saves_input = True
-            else:
-                inner += saved.input_bytes
-        if not saved.passes_input:
-            at_input, kept = False, saved.output_saved
-    return SavedMemory(inner, FLOAT_BYTES * prod(in_shape), saves_input, kept, at_input)
-
-
-def _looks(dims: int, parts: Sequence[_Part]) -> _Looks:
-    """How far the last map of a chain looks into its input; features and tokens have no map to look into."""
-    sizes: list[float | Fraction] = [0] * dims
-    strides: list[float | Fraction] = [1] * dims
-    for part in parts:
-        if len(part.looks) == dims:
-            for i, (size, stride) in enumerate(part.looks):
-                sizes[i] += size * strides[i]
-                strides[i] *= stride
-        elif part.looks and part.looks[0][0] == inf:
-            sizes = [inf] * dims
-    return tuple(zip(sizes, strides, strict=True))
 
 
 @lru_cache(maxsize=65536)
-def _section_part(section: Section, in_shape: Shape, num_classes: int) -> _Part:
-    """A section as one part. Candidates of one space share most of their sections."""
-    return _chained(in_shape, [_graph_part(graph) for graph in section_graphs(section, in_shape, num_classes)])
+def _block_part(block: Block, in_shape: Shape, num_classes: int) -> _Part:
+    return _graph_part(block_graph(block, in_shape, num_classes))
+
+
+def _chained_saved(parts: Sequence[_Part]) -> int:
+    """Bytes that a chain keeps for the backward pass: memory between two parts is kept once, whoever asks for it."""
+    kept, known = 0, False
+    for part in parts:
+        saved = part.saved
+        kept += saved.inner_bytes
+        if saved.saves_input and not known:
+            kept += saved.input_bytes
+            known = True
+        if not saved.passes_input:
+            known = saved.output_saved
+    return kept
+
+
+def _chained_looks(dims: int, parts: Sequence[_Part]) -> _Looks:
+    """How far the last map of a chain looks into its input; features and tokens have no map to look into."""
+    every = [part.looks for part in parts if part.looks]
+    maps = [looks for looks in every if len(looks) == dims]
+    start = 0 if len(maps) == len(every) or all(looks[0][0] != inf for looks in every) else inf
+    found = []
+    for i in range(dims):
+        size: float | Fraction = start
+        stride: float | Fraction = 1
+        for looks in maps:
+            more, step = looks[i]
+            size += more * stride
+            stride *= step
+        found.append((size, stride))
+    return tuple(found)
 
 
 def cost_of(arch: Architecture) -> Cost:
@@ -214,24 +192,32 @@ def cost_of(arch: Architecture) -> Cost:
     parts: list[_Part] = []
     shape = arch.input_shape
     for name, section in arch.sections():
-        try:
-            part = _section_part(section, shape, arch.num_classes)
-        except ShapeError as error:
-            raise error.inside(name) from None
-        parts.append(part)
-        shape = part.out_shape
-    return _cost(_chained(arch.input_shape, parts))
+        for i, block in enumerate(section.blocks):
+            try:
+                if parts and parts[-1].outputs > 1:
+                    raise ShapeError(TAKES_ONE)
+                part = _block_part(block, shape, arch.num_classes)
+            except ShapeError as error:
+                raise error.inside(f"{name}.{i}") from None
+            parts.append(part)
+            shape = part.out_shape
+    return _cost(arch.input_shape, parts)
 
 
 def graph_cost(graph: Graph) -> Cost:
     """Count the cost of any graph as a whole."""
-    return _cost(_graph_part(graph))
+    return _cost(graph.in_shape, [_graph_part(graph)])
 
 
-def _cost(part: _Part) -> Cost:
-    saved, looks = part.saved, part.looks or ((0, 1),) * part.dims
+def _cost(in_shape: Shape, parts: Sequence[_Part]) -> Cost:
+    """The cost of a chain."""
+    # As long as only views of the input were made, its memory is not counted.
+    views = next((i for i, part in enumerate(parts) if not part.saved.passes_input), len(parts))
+    peak = max([part.first_peak for part in parts[: views + 1]] + [part.peak for part in parts[views + 1 :]], default=0)
+    columns = zip(*[part.counts for part in parts], strict=True) if parts else ((0,) for _ in range(_COUNTED))
+    params, macs, activations, size_bytes, attention_macs, param_tensors, fp16, int8 = map(sum, columns)
+    looks = _chained_looks(len(in_shape) - 1, parts)
     size = max([one for one, _ in looks], default=0) + 1
-    params, macs, activations, size_bytes, attention_macs, param_tensors, fp16, int8 = part.counts
     return Cost(
         params,
         macs,
@@ -241,8 +227,8 @@ def _cost(part: _Part) -> Cost:
         param_tensors,
         fp16,
         int8,
-        part.first_peak,
-        saved.inner_bytes + (saved.input_bytes if saved.saves_input else 0),
+        peak,
+        _chained_saved(parts),
         None if size == inf else int(size),
         tuple([float(stride) for _, stride in looks]),
     )

@@ -11,6 +11,8 @@ from nas.network.graph import Graph
 
 FLOAT_BYTES = 4
 
+_RANDOM = (ops.Dropout, ops.DropPath)
+
 
 def storages(graph: Graph, *, training: bool = False) -> list[int]:
     """Return for each node the node whose memory its output lies in: itself, or another for views and in-place work.
@@ -19,9 +21,10 @@ def storages(graph: Graph, *, training: bool = False) -> list[int]:
     """
     found: list[int] = []
     for index, node in enumerate(graph.nodes):
-        drops = training and isinstance(node.op, ops.Dropout | ops.DropPath)
-        shares = node.in_place or (node.op.memory == "view" and not drops)
-        found.append(found[node.inputs[0]] if shares and node.inputs else index)
+        shares = node.in_place or (
+            node.op.memory == "view" and node.inputs and not (training and isinstance(node.op, _RANDOM))
+        )
+        found.append(found[node.inputs[0]] if shares else index)
     return found
 
 

@@ -10,6 +10,8 @@ from nas.errors import ShapeError
 from nas.network import ops
 from nas.network.ops import Op, Shape
 
+TAKES_ONE = "takes one map, but the block before it gives several"
+
 
 @dataclass(frozen=True, slots=True)
 class Node:
@@ -102,7 +104,7 @@ def chain(in_shape: Shape, parts: Iterable[tuple[str, Graph]]) -> Graph:
     auxiliary: list[int] = []
     for name, graph in parts:
         if len(outputs) > 1:
-            raise ShapeError("takes one map, but the block before it gives several").inside(name)
+            raise ShapeError(TAKES_ONE).inside(name)
         # A part's own input (index 0) is the last output so far; its other nodes follow behind.
         offset, first = len(nodes) - 1, outputs[0]
         assert graph.in_shape == nodes[first].shape, (name, graph.in_shape, nodes[first].shape)

@@ -13,19 +13,22 @@ from nas.network.ops import Op
 _KEEP_ZERO = (ops.MaxPool, ops.AvgPool, ops.AdaptiveAvgPool, ops.GlobalAvgPool, ops.GlobalMaxPool, ops.Blur, ops.Scale)
 _RANDOM = (ops.Dropout, ops.DropPath)
 # With weights or chance, twice the same on the same input is not once.
-_ONCE_EACH = (
-    *_RANDOM,
-    ops.BatchNorm,
-    ops.ClassToken,
-    ops.Conv,
-    ops.ConvTranspose,
-    ops.GroupNorm,
-    ops.Input,
-    ops.LayerNorm,
-    ops.LayerScale,
-    ops.Linear,
-    ops.PositionEmbedding,
+_ONCE_EACH = frozenset(
+    {
+        *_RANDOM,
+        ops.BatchNorm,
+        ops.ClassToken,
+        ops.Conv,
+        ops.ConvTranspose,
+        ops.GroupNorm,
+        ops.Input,
+        ops.LayerNorm,
+        ops.LayerScale,
+        ops.Linear,
+        ops.PositionEmbedding,
+    }
 )
+_LINEAR = (ops.Conv, ops.ConvTranspose, ops.Linear)
 
 
 def simplify(graph: Graph, *, for_memory: bool = True) -> Graph:
@@ -40,7 +43,7 @@ def simplify(graph: Graph, *, for_memory: bool = True) -> Graph:
     known: dict[tuple[Op, tuple[int, ...]], int] = {}
     for index, old in enumerate(graph.nodes):
         node, alias = _simpler(old, tuple([place[i] for i in old.inputs]), kept)
-        if alias is None and not isinstance(node.op, _ONCE_EACH):
+        if alias is None and type(node.op) not in _ONCE_EACH:
             key = (node.op, tuple(sorted(node.inputs)) if isinstance(node.op, ops.Add) else node.inputs)
             alias = known.setdefault(key, len(kept))
         if alias is None or alias == len(kept):
@@ -70,7 +73,7 @@ def _simpler(node: Node, inputs: tuple[int, ...], kept: Sequence[Node]) -> tuple
 def _zero_stays(op: Op) -> bool:
     if isinstance(op, ops.Activation):
         return op.zero_at_zero
-    if isinstance(op, ops.Conv | ops.ConvTranspose | ops.Linear):
+    if isinstance(op, _LINEAR):
         return not op.bias
     return isinstance(op, (*_KEEP_ZERO, *_RANDOM, ops.Zero))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
+from itertools import accumulate, repeat
 from math import prod
 from typing import Any
 
@@ -54,7 +54,7 @@ class Part:
 
     def key(self, genotype: Mapping[str, Scalar]) -> tuple[Any, ...]:
         """What a genotype says of everything that settles this part's value."""
-        key: tuple[Any, ...] = tuple([genotype.get(path, _ABSENT) for path in self.key_paths])
+        key: tuple[Any, ...] = tuple(map(genotype.get, self.key_paths, repeat(_ABSENT)))
         if bool in map(type, key):
             key = tuple((type(value), value) for value in key)  # True == 1, but is another value
         return key

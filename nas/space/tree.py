@@ -255,13 +255,19 @@ class Choice:
         return sum(self.option_sizes(copies, names))
 
     def resolve(self, scope: Scope, pick: Pick) -> list[Any]:
-        if self.per_copy:
-            return [value for one in scope.each() for value in self._resolve_shared(one, pick)]
-        return self._resolve_shared(scope, pick)
-
-    def _resolve_shared(self, scope: Scope, pick: Pick) -> list[Any]:
-        option = self.options[pick(self, scope.path(self.name), len(scope.copies), scope.names)]
-        return option.node.resolve(scope, pick)
+        if not self.per_copy:
+            option = self.options[pick(self, scope.path(self.name), len(scope.copies), scope.names)]
+            return option.node.resolve(scope, pick)
+        values = []
+        for copy in scope.copies:
+            path = f"{copy}.{self.name}" if copy else self.name
+            node = self.options[pick(self, path, 1, scope.names)].node
+            # Mostly a plain value, which needs no scope of its own.
+            if isinstance(node, Const):
+                values.append(node.value)
+            else:
+                values += node.resolve(Scope(copy, (copy,), scope.names), pick)
+        return values
 
     def match(self, scope: Scope, values: Sequence[Any], found: Found, bind: Binder) -> Iterator[Found]:
         if not self.per_copy:

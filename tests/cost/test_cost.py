@@ -8,8 +8,11 @@ import pytest
 
 import nas
 from nas.cost import Cost, graph_cost
+from nas.errors import ShapeError
 from nas.network.builder import GraphBuilder
+from nas.network.lower import lower
 from nas.network.registry import Block, block_graph
+from nas.network.section import Section
 
 
 def _block(kind: str, shape: tuple[int, ...], **settings: Any) -> Cost:
@@ -98,3 +101,16 @@ def test_known_networks_in_mib() -> None:
     sizes = {"resnet50": 97.695, "mobilenet_v2": 13.5, "resnet18": 44.629, "efficientnet_b0": 20.334}
     for name, mib in sizes.items():
         assert nas.cost_of(nas.load_space(f"reference/{name}").decode({})).size_mib == pytest.approx(mib, abs=1e-3)
+
+
+def test_what_gives_several_maps_ends_a_network() -> None:
+    """Counting refuses what lowering refuses, in the same words."""
+    conv = Section((Block.of("conv", {"out_channels": 8}),))
+    pyramid = Block.of("feature_pyramid", {"out_channels": 8, "stages": (conv, conv)})
+    arch = nas.Architecture((3, 16, 16), 10, conv, (), Section((pyramid, Block.of("classifier", {}))))
+    messages = []
+    for what in (nas.cost_of, lower):
+        with pytest.raises(ShapeError, match=r"^head\.1: takes one map") as caught:
+            what(arch)
+        messages.append(str(caught.value))
+    assert messages[0] == messages[1]
