@@ -48,6 +48,16 @@ class InPlaceInInference(nn.Module):
         return self.function.__name__
 
 
+class GlobalAvgPool(nn.Module):
+    """Mean over the map, kept as a map of size 1: (B, C, *map) -> (B, C, 1, ...).
+
+    torch's adaptive pooling gives the same, but makes a view of it in channels_last, which backward pays for.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean(tuple(range(2, x.dim())), keepdim=True)
+
+
 class MapLayerNorm(nn.LayerNorm):
     """Layer normalisation over the channels of a map: (B, C, *map) -> the same."""
 

@@ -132,7 +132,7 @@ def _(op: ops.AdaptiveAvgPool, spatial_dims: int, inplace: bool) -> nn.Module:
 
 @module_of.register
 def _(op: ops.GlobalAvgPool, spatial_dims: int, inplace: bool) -> nn.Module:
-    return _ADAPTIVE_AVG_POOL[spatial_dims](1)
+    return layers.GlobalAvgPool()
 
 
 @module_of.register
