@@ -10,10 +10,12 @@ words replaced by others and by hostile ones. What can be read is also sampled, 
 from __future__ import annotations
 
 import argparse
+import itertools
 import random
 import re
 import resource
 import signal
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -41,10 +43,42 @@ WORDS = [
 ]  # fmt: skip
 
 
+_HEAD = "head: {block: classifier}\n"
+VAST = "stages:\n  - block: conv\n    depth: 40\n    out_channels: {range: [8, 80], step: 8, per: block}\n" + _HEAD
+"""10^40 genotypes."""
+REPEATED = "stages:\n  - {block: conv, out_channels: 8, depth: 1000000}\n" + _HEAD
+"""A million blocks."""
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{name}: &{name} [{', '.join(['*' + before] * 9)}]\n" for before, name in itertools.pairwise("abcdefghijklm")
+)
+"""Some 10^12 values, written as aliases of aliases."""
+
+
 def seeds() -> list[str]:
-    """Texts to begin with: the spaces that come with nas."""
+    """Texts to begin with: the spaces that come with nas, and what would fill a memory."""
     root = resource_dir("search_spaces")
-    return [path.read_text() for path in sorted(root.rglob("*.yaml"))]
+    return [path.read_text() for path in sorted(root.rglob("*.yaml"))] + [VAST, REPEATED, BOMB]
+
+
+_FORBIDDEN = (
+    "os.system",
+    "os.exec",
+    "os.fork",
+    "os.posix_spawn",
+    "subprocess.Popen",
+    "socket.connect",
+    "pickle.find_class",
+)
+
+
+def _forbid_execution() -> None:
+    """From now on this process cannot start a program, open a connection, or unpickle: whatever tries raises."""
+
+    def hook(event: str, _: tuple[object, ...]) -> None:
+        if event in _FORBIDDEN:
+            raise PermissionError(f"a space file caused {event}")
+
+    sys.addaudithook(hook)
 
 
 def mutate(text: str, others: list[str], rng: random.Random) -> str:
@@ -115,18 +149,21 @@ def fuzz(seconds: float, seed: int, keep: Path | None = None) -> Counter[str]:
         AssertionError: a file ended in anything but a clear error, took too long, or memory grew; it is kept.
     """
     rng, texts, ended = random.Random(seed), seeds(), Counter[str]()
+    grown_texts: list[str] = []
     began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     signal.signal(signal.SIGALRM, _too_long)
+    _forbid_execution()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "space.yaml"
         for name in ("mbconv.yaml", "resnet.yaml"):
             (Path(folder) / name).write_text((resource_dir("search_spaces") / name).read_text())
         while time.monotonic() - began < seconds:
-            text = mutate(rng.choice(texts), texts, rng)
+            pool = grown_texts if grown_texts and rng.random() < 0.7 else texts
+            text = mutate(rng.choice(pool), texts, rng)
             path.write_text(text)
             signal.setitimer(signal.ITIMER_REAL, SECONDS)
             try:
-                ended[try_space(path, rng)] += 1
+                how = try_space(path, rng)
             except BaseException as error:
                 signal.setitimer(signal.ITIMER_REAL, 0)
                 if keep is not None:
@@ -134,10 +171,11 @@ def fuzz(seconds: float, seed: int, keep: Path | None = None) -> Counter[str]:
                 raise AssertionError(f"{type(error).__name__}: {str(error)[:300]} from\n{text[:3000]}") from error
             finally:
                 signal.setitimer(signal.ITIMER_REAL, 0)
-            # A file that works and is new is a better beginning than a wreck.
-            if rng.random() < 0.02:
-                texts.append(text)
-                texts = texts[-400:]
+            ended[how] += 1
+            # What can still be read leads further than a wreck does.
+            if how == "read" and rng.random() < 0.05:
+                grown_texts.append(text)
+                del grown_texts[:-400]
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     assert grown < 1500, f"memory grew by {grown:.0f} MiB"
     ended["MiB grown"] = round(grown)

@@ -10,6 +10,7 @@ import pytest
 
 import nas
 from nas.errors import SpaceError
+from tests.space import fuzz
 
 HEAD = "head: {block: classifier}\n"
 
@@ -248,6 +249,24 @@ def test_a_bomb_is_refused_at_once(bomb: str, tmp_path: Path) -> None:
     (tmp_path / "space.yaml").write_text(BOMBS[bomb])
     with pytest.raises(SpaceError, match=r"space\.yaml"):
         nas.load_space(tmp_path / "space.yaml")
+
+
+def test_a_vast_space_is_as_quick_as_a_small_one(tmp_path: Path) -> None:
+    (tmp_path / "space.yaml").write_text(fuzz.VAST)
+    space = nas.load_space(tmp_path / "space.yaml")
+    assert space.size() == 10**40
+    assert len(space.unrank(10**40 - 1)) == 40
+    assert space.encode(space.decode(space.sample(0))) == space.sample(0)
+
+
+@pytest.mark.slow
+def test_mutated_files_are_read_or_refused() -> None:
+    """A minute of what `python -m tests.space.fuzz` does for ten; in a process of its own, since it forbids much."""
+    command = [sys.executable, "-m", "tests.space.fuzz", "--minutes", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2], check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    ended = dict(line.split(": ") for line in done.stdout.splitlines())
+    assert {"read", "refused"} <= set(ended)
 
 
 def test_bomb_of_includes(tmp_path: Path) -> None:
