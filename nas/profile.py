@@ -5,16 +5,18 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from nas.console import run
 from nas.cost import BlockProfile, Cost, cost_of, profile
-from nas.drawing import draw
-from nas.errors import ConfigError, NasError
+from nas.drawing import check_drawing, draw
+from nas.errors import ConfigError
 from nas.network.architecture import Architecture
 from nas.network.lower import lower
-from nas.space.__main__ import space_from
+from nas.space.__main__ import add_space_options, space_from
+from nas.space.describe import random_network
 
 _HELP = """
 examples
@@ -37,50 +39,64 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("network", help="a space (name or .yaml), or an architecture (.json)")
-    parser.add_argument("--let", action="append", default=[], metavar="NAME=VALUE", help="another value for a name")
-    parser.add_argument("--genotype", help="JSON of the decisions; without it a random network of the space")
-    parser.add_argument("--seed", type=int, default=0, help="of the random network")
-    parser.add_argument("--data", metavar="CxHxW", help="shape of the input")
-    parser.add_argument("--classes", type=int, help="number of classes")
+    add_space_options(parser)
+    parser.add_argument("--genotype", help="the decisions, as JSON or a .json file; without it a random network")
+    parser.add_argument("--seed", type=int, help="of the random network (0)")
     parser.add_argument("--layers", action="store_true", help="show every operation, not only the blocks")
     parser.add_argument("--json", action="store_true", help="print JSON in place of a table")
     parser.add_argument("--draw", metavar="FILE", help="draw the network too: .svg, .png or .dot")
     options = parser.parse_args(arguments)
-    try:
-        arch = _read(options)
-        if options.json:
-            print(json.dumps(_as_json(arch), indent=1))
-        else:
-            _print(arch, layers=options.layers)
-        if options.draw:
-            draw(arch, options.draw)
-    except NasError as error:
-        print(f"nas.profile: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return run("nas.profile", lambda: _work(options))
+
+
+def _work(options: argparse.Namespace) -> None:
+    if options.draw:
+        check_drawing(options.draw)
+    arch = _read(options)
+    if options.draw:
+        draw(arch, options.draw, title=options.network)
+    if options.json:
+        print(json.dumps(_as_json(arch, layers=options.layers), indent=1))
+    else:
+        _print(arch, options.network, layers=options.layers)
 
 
 def _read(options: argparse.Namespace) -> Architecture:
+    # A genotype in a file is not an architecture.
     if options.network.endswith(".json"):
-        try:
-            return Architecture.from_json(Path(options.network).expanduser().read_text())
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{options.network} cannot be read: {error}") from None
+        for name in ("let", "data", "classes", "genotype", "seed"):
+            if getattr(options, name) not in (None, []):
+                raise ConfigError(
+                    f"--{name} is for a space, but {options.network} is one network with all that decided"
+                )
+        return Architecture.from_json(_text_of(options.network))
     space = space_from(options.network, options.let, options.data, options.classes)
     if options.genotype is None:
-        return space.decode(space.sample(options.seed))
+        return random_network(space, options.seed or 0)
+    given = options.genotype
     try:
-        genotype = json.loads(options.genotype)
-    except ValueError as error:
+        genotype = json.loads(_text_of(given) if given.endswith(".json") else given)
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, ConfigError):
+            raise
         raise ConfigError(f"--genotype is not JSON: {error}") from None
     if not isinstance(genotype, dict):
         raise ConfigError(f"--genotype is a mapping from decisions to values, but got {genotype!r}")
     return space.decode(genotype)
 
 
-def _as_json(arch: Architecture) -> dict[str, Any]:
+def _text_of(path: str) -> str:
+    try:
+        return Path(path).expanduser().read_text()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from None
+
+
+def _as_json(arch: Architecture, *, layers: bool) -> dict[str, Any]:
     return {
         "arch_id": arch.arch_id,
+        "input_shape": arch.input_shape,
+        "num_classes": arch.num_classes,
         "total": cost_of(arch).to_dict(),
         "blocks": [
             {
@@ -93,13 +109,27 @@ def _as_json(arch: Architecture) -> dict[str, Any]:
             }
             for one in profile(arch)
         ],
+        **({"layers": list(_layers(arch))} if layers else {}),
     }
 
 
-def _print(arch: Architecture, *, layers: bool) -> None:
+def _layers(arch: Architecture) -> Iterator[dict[str, Any]]:
+    for node in lower(arch).nodes[1:]:
+        yield {
+            "name": node.name,
+            "operation": type(node.op).__name__,
+            "out_shape": node.shape,
+            "params": node.op.params,
+            "macs": node.op.macs(node.shape) + node.op.attention_macs(node.shape),
+            "in_place": node.in_place,
+        }
+
+
+def _print(arch: Architecture, name: str, *, layers: bool) -> None:
     rows = [_row(one) for one in profile(arch)]
     widths = [max(len(row[i]) for row in [("", "", *_COLUMNS), *rows]) for i in range(len(_COLUMNS) + 2)]
-    print(f"arch_id {arch.arch_id}, input {'x'.join(map(str, arch.input_shape))}, {arch.num_classes} classes\n")
+    shape = "x".join(map(str, arch.input_shape))
+    print(f"{name}: arch_id {arch.arch_id}, input {shape}, {arch.num_classes} classes\n")
     for row in [("", "block", *_COLUMNS), *rows]:
         left = f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}"
         print(left + "".join(f"  {text:>{width}}" for text, width in zip(row[2:], widths[2:], strict=True)))
@@ -125,14 +155,11 @@ def _row(one: BlockProfile) -> tuple[str, ...]:
 
 
 def _print_layers(arch: Architecture) -> None:
-    graph = lower(arch)
     print("\noperations")
-    for node in graph.nodes[1:]:
-        macs = node.op.macs(node.shape) + node.op.attention_macs(node.shape)
-        place = " (in place)" if node.in_place else ""
-        shape = "x".join(map(str, node.shape))
-        kind = type(node.op).__name__
-        print(f"  {node.name:<50} {kind:<16} {shape:>14} {node.op.params:>12,} {macs:>16,}{place}")
+    for one in _layers(arch):
+        place = " (in place)" if one["in_place"] else ""
+        shape = "x".join(map(str, one["out_shape"]))
+        print(f"  {one['name']:<50} {one['operation']:<16} {shape:>14} {one['params']:>12,} {one['macs']:>16,}{place}")
 
 
 def _print_total(cost: Cost) -> None:

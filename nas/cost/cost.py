@@ -230,5 +230,5 @@ def _cost(in_shape: Shape, parts: Sequence[_Part]) -> Cost:
         peak,
         _chained_saved(parts),
         None if size == inf else int(size),
-        tuple([float(stride) for _, stride in looks]),
+        tuple([int(stride) if stride == int(stride) else float(stride) for _, stride in looks]),
     )

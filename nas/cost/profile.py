@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from nas.cost.cost import Cost, cost_of, graph_cost
 from nas.network.architecture import Architecture
 from nas.network.ops import Shape
-from nas.network.registry import Block, block_kind, section_graphs
+from nas.network.registry import Block, block_graph
 from nas.network.section import Section
 
 
@@ -25,15 +25,6 @@ class BlockProfile:
     so_far: Cost
     """Of the network up to here: receptive field and stride of this place in the input."""
 
-    def settings(self) -> dict[str, object]:
-        """Return the settings that are not the block's defaults; blocks inside are left out."""
-        known = block_kind(self.block.kind).settings
-        return {
-            name: value
-            for name, value in self.block.settings
-            if value != known[name].default and not known[name].holds_blocks
-        }
-
 
 def profile(arch: Architecture) -> list[BlockProfile]:
     """Return the blocks of a network in order, each with its cost.
@@ -44,9 +35,9 @@ def profile(arch: Architecture) -> list[BlockProfile]:
     found: list[BlockProfile] = []
     shape = arch.input_shape
     for name, section in arch.sections():
-        for i, graph in enumerate(section_graphs(section, shape, arch.num_classes)):
+        for i, block in enumerate(section.blocks):
             so_far = cost_of(_up_to(arch, name, i))
-            block = section.blocks[i]
+            graph = block_graph(block, shape, arch.num_classes)
             found.append(BlockProfile(f"{name}.{i}", block, shape, graph.out_shapes, graph_cost(graph), so_far))
             shape = graph.out_shape
     return found

@@ -25,19 +25,25 @@ def draw(arch: Architecture, path: str | Path, *, title: str = "") -> Path:
     Raises:
         ConfigError: another ending, or a file that cannot be written.
     """
-    path = Path(path)
+    path = check_drawing(path)
     name = title or f"network {arch.arch_id}"
     try:
         if path.suffix == ".svg":
             path.write_text(to_svg(arch, title=name))
         elif path.suffix == ".dot":
             path.write_text(to_dot(arch, title=name))
-        elif path.suffix == ".png":
-            _png(picture(arch, name)).save(path)
         else:
-            raise ConfigError(f"a drawing ends in .svg, .png or .dot, but got {path.name!r}")
+            _png(picture(arch, name)).save(path)
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error}") from None
+    return path
+
+
+def check_drawing(path: str | Path) -> Path:
+    """Return the path of a drawing; raises `ConfigError` for an ending that stands for no format."""
+    path = Path(path)
+    if path.suffix not in (".svg", ".png", ".dot"):
+        raise ConfigError(f"a drawing ends in .svg, .png or .dot, but got {path.name!r}")
     return path
 
 

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from nas.cost import BlockProfile, cost_of, profile
 from nas.network.architecture import Architecture
 from nas.network.ops import Shape
+from nas.network.registry import Block, block_kind
+from nas.network.section import Section
 
 CHAR, LINE = 6.6, 15
 """Width of a character and height of a line, in pixels, of the 11-pixel typeface."""
 
-_BOX_HEIGHT = 6 * LINE + 8
 _GAP = 84
 _LEFT, _TOP = 92, 46
 _ROW_GAP = 34
 _MAX_WIDTH = 1500
+_MAX_INSIDE, _MAX_LINE = 24, 72
+
+# What a block is known by, shown also where it is the default.
+_TELLING = ("out_channels", "features", "kernel", "stride", "expand_ratio", "se_ratio", "heads", "mlp_ratio", "growth")
 
 _COLOURS = {
     "mbconv": "#e6dcf2",
@@ -99,12 +104,60 @@ def groups(blocks: Sequence[BlockProfile]) -> list[list[BlockProfile]]:
 
 
 def describe(group: Sequence[BlockProfile]) -> tuple[str, ...]:
-    """Return the lines of a box: kind, settings, cost."""
+    """Return the lines of a box: kind, settings, what stands inside, cost."""
     first = group[0]
     title = first.block.kind + (f"  x{len(group)}" if len(group) > 1 else "")
-    settings = [f"{name} {_value(value)}" for name, value in first.settings().items()]
     params, macs = (sum(getattr(one.cost, name) for one in group) for name in ("params", "macs"))
-    return (title, *_wrapped(settings, 24, 4), f"{short(params)} params, {short(macs)} MACs")
+    inside = list(_inside(first.block))
+    if len(inside) > _MAX_INSIDE:
+        inside = [*inside[: _MAX_INSIDE - 1], f"... {len(inside) - _MAX_INSIDE + 1} more lines"]
+    settings = _wrapped(_settings(first.block), 26, 6)
+    return (title, *settings, *inside, f"{short(params)} params, {short(macs)} MACs")
+
+
+def _settings(block: Block) -> list[str]:
+    """The settings that tell one block from another: those that it is known by, and what is not the default."""
+    known = block_kind(block.kind).settings
+    values = {name: value for name, value in block.settings if not known[name].holds_blocks}
+    gated = bool(values.get("se_ratio", True))
+    shown = [
+        name
+        for name, value in values.items()
+        if (name in _TELLING and value not in (None, 0, False)) or value != known[name].default
+    ]
+    shown = [name for name in shown if gated or not name.startswith("se_")]
+    shown.sort(key=lambda name: name not in _TELLING)
+    return [f"{name} {_value(values[name])}" for name in shown]
+
+
+def _inside(block: Block, indent: int = 0) -> Iterator[str]:
+    """What a block is made of, where it is made of blocks: a line a branch, deeper ones further right."""
+    for name, value in block.settings:
+        branches = [value] if isinstance(value, Section) else value if isinstance(value, tuple) else []
+        for i, branch in enumerate(branches):
+            label = f"{name}.{i}" if isinstance(value, tuple) else name
+            words: list[str] = []
+            for one in branch.blocks:
+                words.append(_brief(one))
+                if any(isinstance(held, tuple | Section) for _, held in one.settings):
+                    yield _line(indent, label, words)
+                    yield from _inside(one, indent + 1)
+                    label, words = "then", []
+            if words or not branch.blocks:
+                yield _line(indent, label, words or ["as it is"])
+
+
+def _line(indent: int, label: str, words: Sequence[str]) -> str:
+    text = "  " * indent + f"{label}: {' > '.join(words)}"
+    return text if len(text) <= _MAX_LINE else f"{text[: _MAX_LINE - 4]} ..."
+
+
+def _brief(block: Block) -> str:
+    """A block in a few words, e.g. `conv 3 to 64`."""
+    values = dict(block.settings)
+    kernel = f" {values['kernel']}" if values.get("kernel") else ""
+    channels = f" to {values['out_channels']}" if values.get("out_channels") else ""
+    return f"{block.kind}{kernel}{channels}"
 
 
 def _value(value: object) -> str:
@@ -139,23 +192,42 @@ def picture(arch: Architecture, title: str) -> Picture:
         row = [one for one in profiles if one.name.rpartition(".")[0] == name]
         if not section.blocks:
             continue
-        labels.append(Label(12, y + _BOX_HEIGHT / 2, name.removesuffix(".blocks")))
-        x = float(_LEFT + _GAP)
-        for group in groups(row):
-            lines = describe(group)
-            width = max(len(line) for line in lines) * CHAR + 14
-            if x + width > _MAX_WIDTH and x > _LEFT + _GAP:
-                x, y = float(_LEFT + _GAP), y + _BOX_HEIGHT + _ROW_GAP
-            boxes.append(Box(x, y, width, _BOX_HEIGHT, _colour(group[0].block.kind), lines))
-            arrows.append(_arrow(end, (x, y + _BOX_HEIGHT / 2), shape))
-            end, shape = (x + width, y + _BOX_HEIGHT / 2), shape_text(group[-1].out_shapes)
-            right = max(right, x + width)
-            x += width + _GAP
-        y += _BOX_HEIGHT + _ROW_GAP
+        label = name.removesuffix(".blocks")
+        for line in _lines_of_boxes(groups(row)):
+            height = max(len(texts) for _, texts, _ in line) * LINE + 8
+            middle, x = y + height / 2, float(_LEFT + _GAP)
+            labels.append(Label(12, middle, label))
+            label = ""
+            for group, texts, width in line:
+                own = len(texts) * LINE + 8
+                boxes.append(Box(x, middle - own / 2, width, own, _colour(group[0].block.kind), texts))
+                arrows.append(_arrow(end, (x, middle), shape, y))
+                end, shape = (x + width, middle), shape_text(group[-1].out_shapes)
+                right = max(right, x + width)
+                x += width + _GAP
+            y += height + _ROW_GAP
     if end is not None:
         arrows.append(Arrow((end, (end[0] + _GAP, end[1])), shape))
     width = max(right + 2 * _GAP, max(len(label.text) * CHAR * 1.3 for label in labels) + 24)
     return Picture(width, y + 4, tuple(boxes), tuple(arrows), tuple(labels))
+
+
+_Boxed = tuple[list[BlockProfile], tuple[str, ...], float]
+
+
+def _lines_of_boxes(row: Sequence[list[BlockProfile]]) -> list[list[_Boxed]]:
+    """Break a section where it is wider than the page; each box with its text and width."""
+    lines: list[list[_Boxed]] = []
+    room = 0.0
+    for group in row:
+        texts = describe(group)
+        width = max(map(len, texts)) * CHAR + 14
+        if not lines or width > room:
+            lines.append([])
+            room = float(_MAX_WIDTH - _LEFT - _GAP)
+        lines[-1].append((group, texts, width))
+        room -= width + _GAP
+    return lines
 
 
 def _summary(arch: Architecture) -> str:
@@ -167,13 +239,13 @@ def _summary(arch: Architecture) -> str:
     )
 
 
-def _arrow(start: tuple[float, float] | None, end: tuple[float, float], text: str) -> Arrow:
-    """From box to box in a row; to the row below around the boxes between."""
+def _arrow(start: tuple[float, float] | None, end: tuple[float, float], text: str, top: float) -> Arrow:
+    """From box to box in a row; to the row below, which begins at `top`, around the boxes between."""
     if start is None:
         return Arrow(((end[0] - _GAP, end[1]), end), text)
     if start[1] == end[1]:
         return Arrow((start, end), text)
-    between = end[1] - _BOX_HEIGHT / 2 - _ROW_GAP / 2
+    between = top - _ROW_GAP / 2
     turn = end[0] - _GAP / 2
     return Arrow(
         (start, (start[0] + 14, start[1]), (start[0] + 14, between), (turn, between), (turn, end[1]), end), text

@@ -120,8 +120,11 @@ class Setting:
 
 
 def settings_of(function: Callable[..., Any]) -> dict[str, Setting]:
-    """Read the keyword-only parameters of a block function as settings."""
+    """Read the keyword-only parameters of a block function as settings; raises `NasError` for one without a type."""
     hints = get_type_hints(function, include_extras=True)
+    for name, parameter in inspect.signature(function).parameters.items():
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY and name not in hints:
+            raise NasError(f"block {function.__name__!r}: setting {name!r} needs a type, as in `{name}: Count`")
     return {
         name: _setting(name, hints[name], parameter.default)
         for name, parameter in inspect.signature(function).parameters.items()

@@ -6,10 +6,23 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from math import inf
 
-from nas.drawing import draw
-from nas.errors import NasError, SpaceError
-from nas.space.describe import Extreme, decision_tree, extreme, spread
+import yaml
+
+from nas.console import run
+from nas.drawing import check_drawing, draw
+from nas.errors import SpaceError
+from nas.space.describe import (
+    Extreme,
+    Spread,
+    block_lines,
+    decision_tree,
+    describe_block,
+    extreme,
+    random_network,
+    spread,
+)
 from nas.space.files import space_names
 from nas.space.schema import space_schema
 from nas.space.space import SearchSpace, load_space
@@ -22,6 +35,8 @@ examples
   python -m nas.space my_space.yaml --data 1x28x28 --classes 10
   python -m nas.space mbconv --draw network.svg     draw one network; also .png and .dot (Graphviz)
   python -m nas.space reference/mobilenet_v2 --let width=0.5
+  python -m nas.space --blocks                      what blocks there are
+  python -m nas.space --block mbconv                one of them, with its settings
   python -m nas.space --schema > space.schema.json  JSON Schema of space files, for editors
 """
 
@@ -35,38 +50,48 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("space", nargs="?", help="name of a space, or path of a .yaml file")
-    parser.add_argument("--let", action="append", default=[], metavar="NAME=VALUE", help="another value for a name")
-    parser.add_argument("--data", metavar="CxHxW", help="shape of the input, e.g. 3x32x32")
-    parser.add_argument("--classes", type=int, help="number of classes")
-    parser.add_argument("--samples", type=int, default=1000, help="random networks whose costs are shown")
-    parser.add_argument("--seed", type=int, default=0, help="of the sample and of the network drawn")
+    add_space_options(parser)
+    parser.add_argument("--samples", type=int, default=1000, help="random networks whose costs are shown (1000)")
+    parser.add_argument("--seed", type=int, default=0, help="of the sample and of the network drawn (0)")
     parser.add_argument("--draw", metavar="FILE", help="draw a random network: .svg, .png or .dot")
+    parser.add_argument("--blocks", action="store_true", help="print the names of all blocks")
+    parser.add_argument("--block", metavar="NAME", help="print what a block does, and its settings")
     parser.add_argument("--schema", action="store_true", help="print the JSON Schema of space files")
     options = parser.parse_args(arguments)
-    try:
-        if options.schema:
-            print(json.dumps(space_schema(), indent=1))
-        elif options.space is None:
-            print("\n".join(space_names()))
-        else:
-            _describe(options)
-    except NasError as error:
-        print(f"nas.space: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return run("nas.space", lambda: _work(options))
+
+
+def _work(options: argparse.Namespace) -> None:
+    if options.schema:
+        print(json.dumps(space_schema(), indent=1))
+    elif options.blocks:
+        print("\n".join(block_lines()))
+    elif options.block is not None:
+        print("\n".join(describe_block(options.block)))
+    elif options.space is None:
+        print("\n".join(space_names()))
+    else:
+        _describe(options)
+
+
+def add_space_options(parser: argparse.ArgumentParser) -> None:
+    """Add what every command takes that reads a space: `space_from` understands it."""
+    parser.add_argument("--let", action="append", default=[], metavar="NAME=VALUE", help="another value for a name")
+    parser.add_argument("--data", metavar="CxHxW", help="shape of the input; CxL for series (what the space assumes)")
+    parser.add_argument("--classes", type=int, help="number of classes (what the space assumes)")
 
 
 def read_let(texts: Sequence[str]) -> dict[str, object]:
-    """Read `["width=0.5"]`; a value is JSON where it can be read as such."""
+    """Read `["width=0.5"]`; values are written as in a space file."""
     found: dict[str, object] = {}
     for text in texts:
         name, mark, value = text.partition("=")
         if not mark:
             raise SpaceError(f"--let takes NAME=VALUE, but got {text!r}")
         try:
-            found[name] = json.loads(value)
-        except ValueError:
-            found[name] = value
+            found[name] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise SpaceError(f"--let {name}: not a value of a space file: {value!r}") from None
     return found
 
 
@@ -84,36 +109,65 @@ def space_from(name: str, let: Sequence[str], data: str | None, classes: int | N
     return space.for_data(shape, space.num_classes if classes is None else classes)
 
 
+def input_text(space: SearchSpace) -> str:
+    """Say what the networks of a space take."""
+    channels, *sizes = space.input_shape
+    if space.chooses_resolution:
+        text = f"{channels} channels at a resolution that the space chooses"
+    elif len(sizes) == 1:
+        text = f"series of {channels} channels, {sizes[0]} long"
+    else:
+        text = "x".join(map(str, space.input_shape))
+    return f"input {text}, {space.num_classes} classes"
+
+
 def _describe(options: argparse.Namespace) -> None:
+    if options.draw:
+        check_drawing(options.draw)
     space = space_from(options.space, options.let, options.data, options.classes)
-    shape = "x".join(map(str, space.input_shape))
-    print(f"{space.name}: {space.file.description or 'no description'}")
-    print(f"{space.size():,} genotypes, input {shape}, {space.num_classes} classes")
-    for limit in space.limits:
-        print(f"limit: {limit.low:g} <= {limit.metric} <= {limit.high:g}")
-    tree = list(decision_tree(space))
+    size = space.size()
+    print(f"{space.name}: {space.file.description}" if space.file.description else space.name)
+    print(f"{size:,} genotype{'s' * (size != 1)}, {input_text(space)}")
+    if space.file.let_names:
+        print(f"names that --let can change: {', '.join(space.file.let_names)}")
+    tree = decision_tree(space)
     if tree:
         print("\nDecisions")
         print("\n".join(f"  {line}" for line in tree))
-    if space.size() > 1 and options.samples > 0:
-        _print_spread(space, options.samples, options.seed)
-    for name, largest in (("Smallest", False), ("Largest", True)) if space.size() > 1 else ():
+    found = spread(space, max(options.samples, 1), options.seed)
+    _print_spread(found)
+    _print_limits(space, found)
+    for name, largest in (("Smallest", False), ("Largest", True)) if size > 1 else ():
         _print_extreme(name, extreme(space, largest=largest, seed=options.seed))
     if options.draw:
-        genotype = space.sample(options.seed)
-        print(f"\nDrawn: {draw(space.decode(genotype), options.draw, title=f'{space.name}, seed {options.seed}')}")
-    print(f"\nSearch it: python -m nas.search +space={options.space}")
+        arch = random_network(space, options.seed)
+        print(f"\nDrawn: {draw(arch, options.draw, title=f'{space.name}, seed {options.seed}')}")
+    if size > 1:
+        print(f"\nSearch it: python -m nas.search +space={options.space}")
+    else:
+        print(f"\nBlock by block: python -m nas.profile {options.space}")
 
 
-def _print_spread(space: SearchSpace, samples: int, seed: int) -> None:
-    found = spread(space, samples, seed)
-    failed = f"; {found.failed} of them are no network" if found.failed else ""
-    print(f"\nCosts of {samples} random genotypes{failed}")
+def _print_spread(found: Spread) -> None:
+    failed = f"; {found.failed:,} of them {'is' if found.failed == 1 else 'are'} no network" if found.failed else ""
+    which = f"all {found.genotypes:,}" if found.every else f"{found.genotypes:,} random"
+    title = "the network" if found.every and found.genotypes == 1 else f"{which} genotypes"
+    print(f"\nCosts of {title}{failed}")
     if not found.costs:
         return
     print(f"  {'':18}" + "".join(f"{name:>14}" for name in ("min", "5 %", "25 %", "median", "75 %", "95 %", "max")))
     for metric in _METRICS:
         print(f"  {metric:18}" + "".join(f"{value:14,.0f}" for value in found.quantiles(metric)))
+
+
+def _print_limits(space: SearchSpace, found: Spread) -> None:
+    if not space.limits:
+        return
+    print(f"\nLimits of the space, which {found.holding(space.limits):,} of these {found.genotypes:,} hold")
+    for limit in space.limits:
+        low = f"{limit.low:,.6g} <= " if limit.low > -inf else ""
+        high = f" <= {limit.high:,.6g}" if limit.high < inf else ""
+        print(f"  {low}{limit.metric}{high}")
 
 
 def _print_extreme(name: str, found: Extreme) -> None:

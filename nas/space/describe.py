@@ -2,55 +2,139 @@
 
 from __future__ import annotations
 
+import inspect
 import random
-import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from nas.cost import Cost, cost_of
-from nas.errors import NasError, SpaceError
+from nas.cost import Constraint, Cost, check, cost_of
+from nas.errors import NasError, ShapeError, SpaceError
+from nas.network.architecture import Architecture
+from nas.network.registry import block_kind, block_names
 from nas.space.space import SearchSpace
 from nas.space.tree import Choice, Genotype
 
 _MAX_ENUMERATED = 20_000
 _STARTS = 4
+_MAX_DRAWS = 1000
 
 
-def decision_tree(space: SearchSpace) -> Iterator[str]:
-    """Yield the decisions as an indented tree, those of equal copies on one line."""
-    lines: dict[str, list[Choice]] = {}
+@dataclass(slots=True)
+class _Branch:
+    """A word of decision paths: the decision that ends there, and the words that follow."""
+
+    choice: Choice | None = None
+    inner: dict[str, _Branch] = field(default_factory=dict)
+
+    def lines(self) -> list[str]:
+        """The words that follow as an indented tree; equal ones that are only numbered stand together."""
+        lines: list[str] = []
+        known = {
+            word: (branch.choice and _options(branch.choice), branch.lines()) for word, branch in self.inner.items()
+        }
+        for words in _equal_runs(known):
+            options, below = known[words[0]]
+            name = words[0] if len(words) == 1 else f"{words[0]} to {words[-1]}"
+            lines.append(f"{name}: {options}" if options else name)
+            lines += [f"  {line}" for line in below]
+        return lines
+
+
+def _equal_runs(known: Mapping[str, object]) -> Iterator[list[str]]:
+    """Yield the words in order, with those together that are numbers in sequence and mean the same."""
+    run: list[str] = []
+    for word in known:
+        if run and not (word.isdigit() and run[-1].isdigit() and known[word] == known[run[-1]]):
+            yield run
+            run = []
+        run.append(word)
+    if run:
+        yield run
+
+
+def decision_tree(space: SearchSpace) -> list[str]:
+    """Return the decisions as lines of an indented tree, those of equal copies together."""
+    root = _Branch()
     for path, choice in space.decisions().items():
-        lines.setdefault(re.sub(r"\.(blocks|edges|branches)\.\d+", r".\1.*", path), []).append(choice)
-    shown: list[str] = []
-    for path, choices in lines.items():
-        *parents, name = path.split(".")
-        common = 0
-        while common < min(len(shown), len(parents)) and shown[common] == parents[common]:
-            common += 1
-        for depth in range(common, len(parents)):
-            yield "  " * depth + parents[depth]
-        shown = parents
-        most = max(choices, key=lambda choice: len(choice.values))
-        copies = f"   ({len(choices)} of them)" if len(choices) > 1 else ""
-        yield "  " * len(parents) + f"{name}: {_options(most)}{copies}"
+        branch = root
+        for word in path.split("."):
+            branch = branch.inner.setdefault(word, _Branch())
+        branch.choice = choice
+    return root.lines()
+
+
+def random_network(space: SearchSpace, seed: int) -> Architecture:
+    """Draw a network; genotypes that state none are passed over.
+
+    Raises:
+        ShapeError: none of those drawn is a network; it says why the last one is not.
+    """
+    rng = random.Random(seed)
+    for attempt in range(_MAX_DRAWS):
+        arch = space.decode(space.sample(rng))
+        try:
+            cost_of(arch)
+        except ShapeError:
+            if attempt == _MAX_DRAWS - 1:
+                raise
+            continue
+        return arch
+    raise AssertionError("the last attempt raises")
+
+
+def block_lines() -> list[str]:
+    """Return every block with the first line of its description."""
+    width = max(map(len, block_names()))
+    return [f"{name:{width}}  {_documentation(name).splitlines()[0]}" for name in block_names()]
+
+
+def describe_block(name: str) -> list[str]:
+    """Return a block's description and its settings with rule and default; raises `NasError` for an unknown name."""
+    settings = block_kind(name).settings
+    lines = [name, *(f"  {line}".rstrip() for line in _documentation(name).splitlines()), "", "  settings"]
+    width = max((len(setting) for setting in settings), default=0)
+    for setting in settings.values():
+        default = "needed" if setting.required else f"default {_word(setting.default)}"
+        lines.append(f"    {setting.name:{width}}  {default}; {setting.rule()}")
+    return lines
+
+
+def _documentation(name: str) -> str:
+    return inspect.getdoc(block_kind(name).function) or "(no description)"
+
+
+def _word(value: object) -> str:
+    """Write a value as a space file does."""
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _options(choice: Choice) -> str:
     if choice.int_range is not None and len(choice.values) > 4:
         span = choice.int_range
         return f"{span.low} to {span.high}" + (f" in steps of {span.step}" if span.step > 1 else "")
-    words = {None: "null", True: "true", False: "false"}
-    shown = [words[v] if v is None or isinstance(v, bool) else str(v) for v in choice.values]
+    shown = [_word(value) for value in choice.values]
     return ", ".join(shown[:12]) + (f", ... ({len(shown)})" if len(shown) > 12 else "")
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Costs of a uniform sample of genotypes."""
+    """Costs of a uniform sample of genotypes, or of all of them."""
 
     costs: tuple[Cost, ...]
     failed: int
     """Genotypes that are no network, for example because the map shrinks to nothing."""
+    every: bool
+    """Whether all genotypes were looked at."""
+
+    @property
+    def genotypes(self) -> int:
+        return len(self.costs) + self.failed
+
+    def holding(self, limits: Sequence[Constraint]) -> int:
+        """Return how many of the genotypes are networks that hold the limits."""
+        return sum(all(one.excess <= 0 for one in check(cost, limits)) for cost in self.costs)
 
     def quantiles(self, metric: str) -> tuple[float, ...]:
         """Return the smallest, the 5th, 25th, 50th, 75th, 95th percentile and the largest."""
@@ -60,14 +144,15 @@ class Spread:
 
 
 def spread(space: SearchSpace, samples: int, seed: int) -> Spread:
-    """Count the cost of random networks."""
+    """Count the cost of random networks; of all where there are no more."""
+    every = space.size() <= samples
     rng, costs, failed = random.Random(seed), [], 0
-    for _ in range(samples):
+    for genotype in space.enumerate() if every else (space.sample(rng) for _ in range(samples)):
         try:
-            costs.append(cost_of(space.decode(space.sample(rng))))
+            costs.append(cost_of(space.decode(genotype)))
         except NasError:
             failed += 1
-    return Spread(tuple(costs), failed)
+    return Spread(tuple(costs), failed, every)
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,7 +85,10 @@ def formula(text: str) -> Formula:
     except (SyntaxError, RecursionError, MemoryError, ValueError) as error:
         if isinstance(error, NasError):
             raise
-        raise NasError(f"formula {source!r} is not an expression: {getattr(error, 'msg', error)}") from None
+        problem = str(getattr(error, "msg", error))
+        if source.count("(") > source.count(")"):
+            problem += "; inside {...} a comma ends a value, so put quotes around a formula that has one"
+        raise NasError(f"formula {source!r} is not an expression: {problem}") from None
     return Formula(source, frozenset(names), run)
 
 

@@ -52,6 +52,11 @@ class SpaceFile:
     layouts: Mapping[str, Layout]
     """The descriptions that it chooses between, by name; a single one has the name ""."""
 
+    @property
+    def let_names(self) -> tuple[str, ...]:
+        """The names whose values can be given from outside."""
+        return tuple(self.layouts[""].lets) if "" in self.layouts else ()
+
 
 def parse(source: Source, name: str) -> SpaceFile:
     """Read a space.

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from nas.errors import SpaceError, nearest
+from nas.space.files import find_space
 
 # Far above any sensible space; they keep a "YAML bomb" of nested aliases from filling the memory.
 _MAX_BYTES = 2**20
@@ -219,12 +220,18 @@ class _Reader:
         return Source(items, str(self.path), line)
 
     def include(self, name: Source) -> Source:
-        """Put the content of another file, named relative to this one, in place of `include: FILE`."""
-        if not isinstance(name.value, str) or not name.value.endswith((".yaml", ".yml")):
-            raise name.error(f"include takes the path of a .yaml file, but got {name.describe()}")
+        """Put the content of another file in place of `include: FILE`, a path from this one or the name of a space."""
+        if not isinstance(name.value, str):
+            raise name.error(f"include takes the path of a .yaml file or the name of a space, not {name.describe()}")
         if next(self.shared.includes) >= _MAX_INCLUDES:
             raise name.error(f"more than {_MAX_INCLUDES} includes")
-        path = self.path.parent / name.value
+        if name.value.endswith((".yaml", ".yml")):
+            path = self.path.parent / name.value
+        else:
+            try:
+                path = find_space(name.value)
+            except SpaceError as error:
+                raise name.error(f"include: {error}") from None
         trail = (*self.trail, self.path)
         try:
             found, resolved = path.is_file(), path.resolve()
@@ -235,7 +242,7 @@ class _Reader:
             chain = " -> ".join(file.name for file in (*trail, path))
             raise name.error(f"cyclic include: {chain}")
         if not found:
-            raise name.error(f"include: no such file: {path}")
+            raise name.error(f"include: no such file: {path} (paths begin at the folder of the file that includes)")
         if len(trail) > _MAX_DEPTH:
             raise name.error(f"includes nested deeper than {_MAX_DEPTH} levels")
         return _Reader(path, trail, self.shared).read()

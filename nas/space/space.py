@@ -39,7 +39,7 @@ NETWORK = "network"
 """The decision of a space that chooses between whole descriptions."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SearchSpace:
     """A set of networks, each stated by a genotype. Made by `load_space` or `SearchSpace.from_dict`."""
 
@@ -62,6 +62,9 @@ class SearchSpace:
         """Read a space from Python values that say what a space file says; raises `SpaceError`."""
         return cls.from_source(from_python(values), name)
 
+    def __repr__(self) -> str:
+        return f"SearchSpace({self.name!r}, {self.size():,} genotypes)"
+
     @property
     def name(self) -> str:
         return self.file.name
@@ -70,6 +73,11 @@ class SearchSpace:
     def limits(self) -> tuple[Constraint, ...]:
         """Hard limits that belong to the space; a search keeps them beside its own."""
         return self.file.limits
+
+    @property
+    def chooses_resolution(self) -> bool:
+        """Whether a map size is decided, everywhere, and not taken from the data."""
+        return all(layout.resolution is not None for layout in self.file.layouts.values())
 
     def to_dict(self) -> dict[str, Any]:
         """Return the space as plain values, includes resolved; `from_dict` reads them."""
@@ -148,7 +156,7 @@ class SearchSpace:
         return found
 
     def size(self) -> int:
-        """Return the exact number of genotypes."""
+        """Return the exact number of genotypes, those included that state no network since shapes do not fit."""
         return sum(parts.size() for parts in self._layouts.values())
 
     def unrank(self, rank: int) -> Genotype:
@@ -184,7 +192,11 @@ class SearchSpace:
         return map(self.unrank, range(self.size()))
 
     def networks(self) -> tuple[Genotype, ...]:
-        """Return one genotype for each different network; raises `SpaceError` where there are too many to enumerate."""
+        """Return one genotype for each different network; genotypes that are no network are left out.
+
+        Raises:
+            SpaceError: too many genotypes to enumerate.
+        """
         return variation.networks(self)
 
     def mutate(self, genotype: Mapping[str, Scalar], seed: int | random.Random, *, decisions: int = 1) -> Genotype:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from nas.errors import SpaceError
+from nas.errors import ShapeError, SpaceError
 from nas.network.settings import Scalar
 from nas.space.tree import Choice, Genotype, Names
 
@@ -79,10 +80,10 @@ def _same(a: Scalar, b: Scalar) -> bool:
 
 @lru_cache(maxsize=8)
 def networks(space: SearchSpace) -> tuple[Genotype, ...]:
-    """Return one genotype for each different network of a space, the first of each.
+    """Return one genotype for each different network of a space, the first of each; what is no network is left out.
 
     Raises:
-        SpaceError: more genotypes than can be enumerated.
+        SpaceError: more genotypes than can be enumerated, or none that is a network.
     """
     if space.size() > _MAX_NETWORKS:
         raise SpaceError(
@@ -91,5 +92,8 @@ def networks(space: SearchSpace) -> tuple[Genotype, ...]:
     found: dict[str, Genotype] = {}
     for rank in range(space.size()):
         genotype = space.unrank(rank)
-        found.setdefault(space.decode(genotype).arch_id, genotype)
+        with suppress(ShapeError):
+            found.setdefault(space.decode(genotype).arch_id, genotype)
+    if not found:
+        raise SpaceError(f"space {space.name!r}: none of its {space.size():,} genotypes is a network")
     return tuple(found.values())

@@ -47,6 +47,30 @@ def test_copies_are_counted(name: str) -> None:
     assert counted == sum(len(section.blocks) for _, section in arch.sections())
 
 
+def test_blocks_made_of_blocks_show_what_is_inside() -> None:
+    text = to_svg(_arch("reference/unet"))
+    assert "branches.1: max_pool 2 &gt; conv 3 to 128 &gt; conv 3 to 128 &gt; parallel" in text
+    assert "then: conv 3 to 512 &gt; conv 3 to 512 &gt; up_conv 2 to 256" in text
+    space = nas.load_space("nasbench201")
+    genotype = {f"let.cell.edges.{i}.block": kind for i, kind in enumerate(["none", "skip", "conv_3x3", *["none"] * 3])}
+    lines = picture(space.decode(genotype), "").boxes[1].lines
+    assert [line for line in lines if line.startswith("edges")][:3] == [
+        "edges.0: zero",
+        "edges.1: identity",
+        "edges.2: conv 3",
+    ]
+
+
+def test_what_a_block_is_known_by_is_shown_also_where_it_is_the_default() -> None:
+    space = nas.SearchSpace.from_dict(
+        {"stages": [{"block": "mbconv", "out_channels": 56, "se_ratio": 0}], "head": {"block": "classifier"}}
+    )
+    lines = ", ".join(picture(space.decode({}), "").boxes[0].lines)
+    assert "out_channels 56, kernel 3" in lines
+    assert "expand_ratio 6" in lines
+    assert "se_" not in lines
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_boxes_do_not_lie_on_each_other_and_stay_inside(name: str) -> None:
     found = picture(_arch(name), "title")

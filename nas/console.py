@@ -1,0 +1,22 @@
+"""What the small commands share: errors in one line, exit codes, a reader that goes away."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+from nas.errors import NasError
+
+
+def run(name: str, work: Callable[[], None]) -> int:
+    """Do a command's work and return its exit code: 2 with one line on stderr where the user's input is wrong."""
+    try:
+        work()
+        sys.stdout.flush()
+    except NasError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # `... | head` has read enough; what Python would still flush goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
