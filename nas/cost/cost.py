@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
 from functools import lru_cache
-from math import inf, prod
+from math import ceil, inf, prod
 from typing import NamedTuple
 
 from nas.cost.field import field_of
-from nas.cost.memory import FLOAT_BYTES, SavedMemory, peak_bytes, saved_memory, storages
+from nas.cost.memory import FLOAT_BYTES, PeakMemory, SavedMemory, peak_memory, saved_memory
 from nas.errors import ShapeError
 from nas.network import ops
 from nas.network.architecture import Architecture
-from nas.network.graph import TAKES_ONE, Graph
+from nas.network.graph import ONE_OUTPUT, TAKES_ONE, Graph
 from nas.network.ops import Shape
 from nas.network.registry import Block, block_graph
 
@@ -91,15 +91,13 @@ class _Part(NamedTuple):
 
     counts: tuple[int, ...]
     """The first fields of `Cost`."""
-    peak: int
-    """With the memory of its input."""
-    first_peak: int
-    """Without, for the first part of a network."""
+    peak: PeakMemory
     saved: SavedMemory
     looks: _Looks
     """`(size - 1, stride)` of its field, a dimension; none where it looks at single positions."""
     out_shape: Shape
     outputs: int
+    auxiliary: bool
 
 
 @lru_cache(maxsize=65536)
@@ -114,7 +112,7 @@ def _op_counts(op: ops.Op, shape: Shape, runs: bool, writes: bool) -> tuple[int,
     return (
         params,
         (op.macs(shape) + attention) if runs else 0,
-        prod(shape) if runs and writes else 0,
+        op.written(shape) if runs and writes else 0,
         FLOAT_BYTES * params + buffers,
         attention,
         len(shapes),
@@ -133,17 +131,16 @@ def _counts(graph: Graph, live: set[int]) -> tuple[int, ...]:
 
 
 def _graph_part(graph: Graph) -> _Part:
-    live, storage = graph.live(), storages(graph)
+    live = graph.live()
     looks = tuple((one.size - 1, one.stride) for one in field_of(graph, live))
-    peak, first_peak = peak_bytes(graph, live, storage)
     return _Part(
         _counts(graph, set(live)),
-        peak,
-        first_peak,
+        peak_memory(graph, live),
         saved_memory(graph),
         () if all(look == (0, 1) for look in looks) else looks,
         graph.out_shape,
         len(graph.outputs),
+        bool(graph.auxiliary),
     )
 
 
@@ -152,25 +149,37 @@ def _block_part(block: Block, in_shape: Shape, num_classes: int) -> _Part:
     return _graph_part(block_graph(block, in_shape, num_classes))
 
 
-def _chained_saved(parts: Sequence[_Part]) -> int:
-    """Bytes that a chain keeps for the backward pass: memory between two parts is kept once, whoever asks for it."""
-    kept, known = 0, False
+def _chained_peak(parts: Sequence[_Part]) -> int:
+    """Most bytes of activations at one time; the input of the network belongs to the caller."""
+    peak = held = 0
     for part in parts:
-        saved = part.saved
-        kept += saved.inner_bytes
-        if saved.saves_input and not known:
-            kept += saved.input_bytes
+        own = part.peak
+        peak = max(peak, own.over_input + held, own.without_input)
+        if not own.passes_input:
+            held = own.output_bytes
+    return peak
+
+
+def _chained_saved(in_shape: Shape, parts: Sequence[_Part]) -> int:
+    """Bytes that a chain keeps for the backward pass: memory between two parts is kept once, whoever asks for it."""
+    kept, held, known = 0, FLOAT_BYTES * prod(in_shape), False
+    for part in parts:
+        own = part.saved
+        kept += own.inner_bytes
+        if own.saves_input and not known:
+            kept += held
             known = True
-        if not saved.passes_input:
-            known = saved.output_saved
+        if not own.passes_input:
+            held, known = own.output_bytes, own.output_saved
     return kept
 
 
 def _chained_looks(dims: int, parts: Sequence[_Part]) -> _Looks:
-    """How far the last map of a chain looks into its input; features and tokens have no map to look into."""
+    """How far the last map of a chain looks into its input; features have no map to look into."""
     every = [part.looks for part in parts if part.looks]
     maps = [looks for looks in every if len(looks) == dims]
-    start = 0 if len(maps) == len(every) or all(looks[0][0] != inf for looks in every) else inf
+    # What mixes tokens, or channels taken for a map, mixes everything.
+    start = 0 if len(maps) == len(every) else inf
     found = []
     for i in range(dims):
         size: float | Fraction = start
@@ -197,6 +206,8 @@ def cost_of(arch: Architecture) -> Cost:
                 if parts and parts[-1].outputs > 1:
                     raise ShapeError(TAKES_ONE)
                 part = _block_part(block, shape, arch.num_classes)
+                if part.outputs > 1 and any(one.auxiliary for one in parts):
+                    raise ShapeError(ONE_OUTPUT)
             except ShapeError as error:
                 raise error.inside(f"{name}.{i}") from None
             parts.append(part)
@@ -211,9 +222,6 @@ def graph_cost(graph: Graph) -> Cost:
 
 def _cost(in_shape: Shape, parts: Sequence[_Part]) -> Cost:
     """The cost of a chain."""
-    # As long as only views of the input were made, its memory is not counted.
-    views = next((i for i, part in enumerate(parts) if not part.saved.passes_input), len(parts))
-    peak = max([part.first_peak for part in parts[: views + 1]] + [part.peak for part in parts[views + 1 :]], default=0)
     columns = zip(*[part.counts for part in parts], strict=True) if parts else ((0,) for _ in range(_COUNTED))
     params, macs, activations, size_bytes, attention_macs, param_tensors, fp16, int8 = map(sum, columns)
     looks = _chained_looks(len(in_shape) - 1, parts)
@@ -227,8 +235,8 @@ def _cost(in_shape: Shape, parts: Sequence[_Part]) -> Cost:
         param_tensors,
         fp16,
         int8,
-        peak,
-        _chained_saved(parts),
-        None if size == inf else int(size),
+        _chained_peak(parts),
+        _chained_saved(in_shape, parts),
+        None if size == inf else ceil(size),
         tuple([int(stride) if stride == int(stride) else float(stride) for _, stride in looks]),
     )

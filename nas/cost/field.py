@@ -27,7 +27,8 @@ def extend(field: Field, windows: Sequence[Window]) -> Field:
     """Return the field of an operation with these windows on a map with that field."""
     if not windows:
         return field
-    if windows[0].size == 0:
+    # On tokens, or where channels are taken for a map, windows mix what is everywhere in the input.
+    if windows[0].size == 0 or len(windows) != len(field):
         return tuple(Window(inf, one.stride) for one in field)
     return tuple(
         Window(_plain(one.size + (window.size - 1) * one.stride), _plain(one.stride * window.stride))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
 from typing import NamedTuple
 
 from nas.network import ops
@@ -29,20 +28,33 @@ def storages(graph: Graph, *, training: bool = False) -> list[int]:
 
 
 def _bytes(graph: Graph, index: int) -> int:
-    return FLOAT_BYTES * prod(graph.nodes[index].shape)
+    node = graph.nodes[index]
+    return FLOAT_BYTES * node.op.written(node.shape)
 
 
-def peak_bytes(graph: Graph, live: Sequence[int], storage: Sequence[int]) -> tuple[int, int]:
-    """Return the most memory that activations take at one time in inference, fp32 at batch 1: with the input of the
-    graph, and without it, since the input of a network belongs to the caller.
+class PeakMemory(NamedTuple):
+    """Most memory of activations at one time in inference, so that the parts of a chain can be put together."""
 
-    Each is freed after its last use; parameters and work space inside an operation are not counted.
+    over_input: int
+    """Bytes beside the input, while that is needed."""
+    without_input: int
+    """Bytes when the input is not needed any more."""
+    output_bytes: int
+    """Of the memory in which the output lies, of which it may be a part."""
+    passes_input: bool
+    """Whether the output lies in the memory of the input."""
+
+
+def peak_memory(graph: Graph, live: Sequence[int]) -> PeakMemory:
+    """Follow what is alive in inference, fp32 at batch 1.
+
+    Each tensor is freed after its last use; parameters and work space inside an operation are not counted.
 
     Args:
         graph: the graph.
         live: the nodes that run, from `Graph.live`.
-        storage: from `storages`.
     """
+    storage = storages(graph)
     last_use: dict[int, int] = {}
     for index in live:
         last_use[storage[index]] = index
@@ -53,16 +65,22 @@ def peak_bytes(graph: Graph, live: Sequence[int], storage: Sequence[int]) -> tup
     ends: dict[int, list[int]] = {}
     for root, index in last_use.items():
         ends.setdefault(index, []).append(root)
-    held = input_bytes = _bytes(graph, 0)
-    peak, peak_without = held, 0
+    held = over = without = 0
+    input_needed = True
     for index in live[1:]:
         if storage[index] == index:
             held += _bytes(graph, index)
-        peak, peak_without = max(peak, held), max(peak_without, held - input_bytes)
+        if input_needed:
+            over = max(over, held)
+        else:
+            without = max(without, held)
         for root in ends.get(index, ()):
-            held -= _bytes(graph, root)
-            input_bytes = input_bytes if root else 0
-    return peak, peak_without
+            if root == 0:
+                input_needed = False
+            else:
+                held -= _bytes(graph, root)
+    out = storage[graph.outputs[-1]]
+    return PeakMemory(over, without, _bytes(graph, out), out == 0)
 
 
 class SavedMemory(NamedTuple):
@@ -70,10 +88,11 @@ class SavedMemory(NamedTuple):
 
     inner_bytes: int
     """Of everything but the input."""
-    input_bytes: int
     saves_input: bool
     output_saved: bool
     """Whether the memory of the output is among what is kept; then the next part need not keep it again."""
+    output_bytes: int
+    """Of the memory in which the output lies."""
     passes_input: bool
     """Whether the output lies in the memory of the input."""
 
@@ -99,8 +118,8 @@ def saved_memory(graph: Graph) -> SavedMemory:
     out = storage[graph.outputs[-1]]
     return SavedMemory(
         inner_bytes=extra + sum(_bytes(graph, root) for root in roots if root),
-        input_bytes=_bytes(graph, 0),
         saves_input=0 in roots,
         output_saved=out in roots,
+        output_bytes=_bytes(graph, out),
         passes_input=out == 0,
     )

@@ -6,12 +6,16 @@ import operator
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from math import prod
 
 from nas.errors import ShapeError
 from nas.network import ops
-from nas.network.graph import Graph, Node, with_memory
+from nas.network.graph import ONE_OUTPUT, Graph, Node, with_memory
 from nas.network.ops import Ints, Op, Shape
 from nas.network.simplify import simplify
+
+_MAX_NODES = 2**16
+_MAX_NUMBERS = 2**40
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +61,10 @@ class GraphBuilder:
         assert full not in self._names, f"two operations named {full!r} in one block"
         try:
             shape = op.out_shape(*(value.shape for value in inputs))
+            _check_size(op, shape)
         except ShapeError as error:
             raise error.inside(full) from None
+        self._check_room(1)
         self._names.add(full)
         self._nodes.append(Node(full, op, tuple(value.index for value in inputs), shape))
         return Value(len(self._nodes) - 1, shape)
@@ -73,12 +79,22 @@ class GraphBuilder:
 
         if len(graph.outputs) > 1:
             raise ShapeError("gives several maps, which only the last block of a network may").inside(prefix[:-1])
+        self._check_room(len(graph.nodes))
         for node in graph.nodes[1:]:
             name = prefix + node.name
             self._names.add(name)
             self._nodes.append(Node(name, node.op, tuple(map(moved, node.inputs)), node.shape))
         self._auxiliary += map(moved, graph.auxiliary)
         return Value(moved(graph.outputs[0]), graph.out_shape)
+
+    def _check_room(self, more: int) -> None:
+        if len(self._nodes) + more > _MAX_NODES:
+            raise ShapeError(f"a block may have {_MAX_NODES:,} operations").inside(self.prefix.rstrip("."))
+
+    @property
+    def has_auxiliary(self) -> bool:
+        """Whether there is an auxiliary output."""
+        return bool(self._auxiliary)
 
     def auxiliary(self, prediction: Value) -> None:
         """Make a value an output in training, beside the network's own."""
@@ -87,6 +103,8 @@ class GraphBuilder:
     def finish(self, output: Value | Sequence[Value], *, simplified: bool = True) -> Graph:
         """Return the graph; `simplified` leaves out what has no effect on the output."""
         values = [output] if isinstance(output, Value) else output
+        if self._auxiliary and len(values) > 1:
+            raise ShapeError(ONE_OUTPUT)
         outputs = tuple(value.index for value in values)
         auxiliary = tuple(self._auxiliary)
         if simplified:
@@ -245,6 +263,20 @@ class _Scope:
 
     def __exit__(self, *_: object) -> None:
         self._builder.prefix = self._outer
+
+
+def _check_size(op: Op, shape: Shape) -> None:
+    """No tensor of a network that anybody could run is larger; whole numbers here know no end."""
+    sizes = [prod(shape), *map(prod, op.param_shapes)]
+    if max(sizes) > _MAX_NUMBERS or min(sizes) < 1:
+        raise ShapeError(
+            f"{type(op).__name__.lower()}: a tensor has from 1 to 2^40 numbers, but the output would have "
+            f"{_count(sizes[0])} and the weights {_count(max(sizes[1:], default=0))}"
+        )
+
+
+def _count(number: int) -> str:
+    return f"{number:,}" if number.bit_length() <= 64 else f"2^{number.bit_length() - 1}"
 
 
 def _each(value: int | Ints, dims: int) -> Ints:

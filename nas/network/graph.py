@@ -11,6 +11,7 @@ from nas.network import ops
 from nas.network.ops import Op, Shape
 
 TAKES_ONE = "takes one map, but the block before it gives several"
+ONE_OUTPUT = "a network with auxiliary classifiers has one output"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,9 @@ def with_memory(nodes: Sequence[Node], outputs: Iterable[int]) -> tuple[Node, ..
 
     def free(index: int) -> bool:
         node = nodes[index]
-        if index == 0 or uses[index] > 1 or "output" in node.op.saved or isinstance(node.op, ops.Activation):
+        if index == 0 or uses[index] > 1 or "output" in node.op.saved:
+            return False
+        if isinstance(node.op, ops.Activation | ops.Zero):  # zeros are one number, seen everywhere
             return False
         return node.op.memory != "view" or free(node.inputs[0])
 
@@ -97,7 +100,7 @@ def chain(in_shape: Shape, parts: Iterable[tuple[str, Graph]]) -> Graph:
         parts: `(name, graph)`, where each graph takes the output of the one before.
 
     Raises:
-        ShapeError: a part with several outputs is not the last.
+        ShapeError: a part with several outputs is not the last, or there are auxiliary classifiers beside it.
     """
     nodes = [Node("input", ops.Input(in_shape), (), in_shape)]
     outputs: tuple[int, ...] = (0,)
@@ -117,4 +120,6 @@ def chain(in_shape: Shape, parts: Iterable[tuple[str, Graph]]) -> Graph:
         ]
         outputs = tuple(map(moved, graph.outputs))
         auxiliary += map(moved, graph.auxiliary)
+        if auxiliary and len(outputs) > 1:
+            raise ShapeError(ONE_OUTPUT).inside(name)
     return Graph(tuple(nodes), outputs, tuple(auxiliary))

@@ -10,7 +10,6 @@ from functools import lru_cache
 from nas.network import ops
 from nas.network.graph import Graph, Node
 from nas.network.ops import Op
-from nas.network.simplify import simplify
 
 # Operations whose inputs may change places without changing the network.
 _COMMUTATIVE = (ops.Add,)
@@ -24,11 +23,14 @@ def _label(op: Op) -> bytes:
 def graph_id(graph: Graph) -> str:
     """Return 16 hexadecimal digits that are equal for graphs that compute the same function of equal weights.
 
-    Names do not count, what `simplify` leaves out does not count, and the inputs of a sum are put in order. Nodes are
-    numbered as a walk from the output meets them, so that sharing counts: `add(c, c)` of one convolution is another
-    network than the sum of two.
+    Names do not count, and the inputs of a sum are put in order. Nodes are numbered as a walk from the output meets
+    them, so that sharing counts: `add(c, c)` of one convolution is another network than the sum of two. What has no
+    effect is for `simplify`, which `lower` applies to each block: what is equal here costs the same.
+
+    Two graphs with one id are one network. The reverse holds but for rare regular wirings, which colour refinement does
+    not tell apart (Weisfeiler & Leman 1968): those can get two ids.
     """
-    graph = _flat_sums(simplify(graph, for_memory=False))
+    graph = _flat_sums(graph)
     keys = _keys(graph, graph.live(training=True))
     order: dict[int, int] = {}
     lines: list[bytes] = []
@@ -61,7 +63,7 @@ def _flat_sums(graph: Graph) -> Graph:
         if isinstance(node.op, ops.Add):
             terms[index] = tuple(t for i in node.inputs for t in (terms.get(i, (i,)) if uses[i] == 1 else (i,)))
             nodes[index] = Node(node.name, node.op, terms[index], node.shape)
-    # The inner sums are dead now, which simplifying again would see; here nobody reads them any more.
+    # The inner sums are dead now: nobody reads them any more.
     return replace(graph, nodes=tuple(nodes))
 
 

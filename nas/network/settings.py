@@ -45,6 +45,7 @@ OddKernel = Annotated[int, AtLeast(1), Odd()]
 Padding = Annotated[int, AtLeast(0)]
 Ratio = Annotated[float, AtLeast(0)]
 ExpandRatio = Annotated[float, AtLeast(1)]
+Reduction = Annotated[float, AtLeast(1 / 64)]
 Rate = Annotated[float, AtLeast(0), Below(1)]
 ActivationKind = ActivationName | None
 NormKind = Literal["batch", "batch_fixed", "group", "layer"] | None
@@ -101,8 +102,9 @@ class Setting:
             if isinstance(value, tuple) and self.kind is tuple and all(isinstance(one, Section) for one in value):
                 return value
             raise NasError(f"{self.name} must be {self.rule()}, but got {value!r}")
-        if isinstance(value, int) and abs(value) > _LARGEST:
-            got = str(value) if value.bit_length() <= 64 else f"a number of {value.bit_length()} bits"
+        if isinstance(value, int | float) and abs(value) > _LARGEST:
+            large = isinstance(value, int) and value.bit_length() > 64
+            got = f"a number of {int(value).bit_length()} bits" if large else str(value)
             raise NasError(f"{self.name} must be {self.rule()} and at most 2^20, but got {got}")
         if self.kind is float and type(value) is int:
             value = float(value)
@@ -116,7 +118,7 @@ class Setting:
         raise NasError(f"{self.name} must be {self.rule()}, but got {value!r}")
 
     def _holds(self, value: float) -> bool:
-        return self.low <= value < min(self.below, _LARGEST) and not (self.odd and value % 2 == 0)
+        return self.low <= value < self.below and not (self.odd and value % 2 == 0)
 
 
 def settings_of(function: Callable[..., Any]) -> dict[str, Setting]:

@@ -31,12 +31,11 @@ _ONCE_EACH = frozenset(
 _LINEAR = (ops.Conv, ops.ConvTranspose, ops.Linear)
 
 
-def simplify(graph: Graph, *, for_memory: bool = True) -> Graph:
+def simplify(graph: Graph) -> Graph:
     """Return a graph that computes the same without what has no effect.
 
     Zeros fall out of sums and go through what keeps them zero, a sum of one thing is that thing, operations without
-    weights are not repeated on the same input, and what no output depends on is left out. `for_memory` works out what
-    may be done in place.
+    weights are not repeated on the same input, and what no output depends on is left out.
     """
     kept: list[Node] = []
     place: dict[int, int] = {}
@@ -52,12 +51,14 @@ def simplify(graph: Graph, *, for_memory: bool = True) -> Graph:
         place[index] = alias
     outputs = tuple(place[i] for i in graph.outputs)
     auxiliary = tuple(place[i] for i in graph.auxiliary)
-    return _without_dead(Graph(tuple(kept), outputs, auxiliary), for_memory)
+    return _without_dead(Graph(tuple(kept), outputs, auxiliary))
 
 
 def _simpler(node: Node, inputs: tuple[int, ...], kept: Sequence[Node]) -> tuple[Node, int | None]:
     """Return the node on its new inputs, or with it the index of a node that is the same."""
     op = node.op
+    if isinstance(op, ops.Zero):  # whatever it was made of
+        return _reading(node, (0,)), None
     if isinstance(op, ops.Add):
         terms = tuple([i for i in inputs if not isinstance(kept[i].op, ops.Zero)]) or inputs[:1]
         return _reading(node, terms), terms[0] if len(terms) == 1 else None
@@ -78,7 +79,7 @@ def _zero_stays(op: Op) -> bool:
     return isinstance(op, (*_KEEP_ZERO, *_RANDOM, ops.Zero))
 
 
-def _without_dead(graph: Graph, for_memory: bool) -> Graph:
+def _without_dead(graph: Graph) -> Graph:
     live = graph.live(training=True)
     if len(live) < len(graph.nodes):
         place = {old: new for new, old in enumerate(live)}
@@ -86,8 +87,6 @@ def _without_dead(graph: Graph, for_memory: bool) -> Graph:
         outputs = tuple(place[i] for i in graph.outputs)
         auxiliary = tuple(place[i] for i in graph.auxiliary)
         graph = Graph(tuple(nodes), outputs, auxiliary)
-    if not for_memory:
-        return graph
     return Graph(with_memory(graph.nodes, (*graph.outputs, *graph.auxiliary)), graph.outputs, graph.auxiliary)
 
 

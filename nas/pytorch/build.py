@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from torch import add, fx, mul, nn
@@ -43,51 +44,68 @@ def build_graph(graph: Graph) -> fx.GraphModule:
     root, code = nn.Module(), fx.Graph()
     values: dict[int, fx.Node] = {0: code.placeholder("x")}
     main = graph.live()
-    _write(graph, main[1:], root, code, values)
-    outputs = [values[i] for i in graph.outputs]
     if graph.auxiliary:
-        assert len(outputs) == 1, "a network with auxiliary classifiers has one output"
-        given = _auxiliaries(graph, set(main), root, code, values)
-        outputs = [code.call_function(with_auxiliary, (outputs[0], *given))]
+        assert len(graph.outputs) == 1, "a network with auxiliary classifiers has one output"
+    auxiliaries = [_Auxiliary.of(graph, output, set(main)) for output in graph.auxiliary]
+    given: dict[int, fx.Node] = {}
+    for index in main:
+        if index:
+            _write(graph, index, root, code, values)
+        for number, one in enumerate(auxiliaries):
+            # As soon as it can, so that in inference nothing is kept for it.
+            if one.reads[-1] == index:
+                name = f"auxiliary.{number}"
+                _place(root, name, Auxiliary(one.module(graph)))
+                given[number] = code.call_module(name, tuple(values[i] for i in one.reads))
+    outputs = [values[i] for i in graph.outputs]
+    if auxiliaries:
+        predictions = [given[number] for number in range(len(auxiliaries))]
+        outputs = [code.call_function(with_auxiliary, (outputs[0], *predictions))]
     code.output(outputs[0] if len(outputs) == 1 else tuple(outputs))
     return fx.GraphModule(root, code, class_name="Network")
 
 
-def _write(graph: Graph, indices: Iterable[int], root: nn.Module, code: fx.Graph, values: dict[int, fx.Node]) -> None:
-    """Write operations as code, with their modules under `root`; `values` holds what each node gives."""
+def _write(graph: Graph, index: int, root: nn.Module, code: fx.Graph, values: dict[int, fx.Node]) -> None:
+    """Write an operation as code, with its module under `root`; `values` holds what each node gives."""
 
     def call(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any] | None = None) -> fx.Node:
         if isinstance(function, str) and function not in _FUNCTIONS:
             return code.call_method(function, args, dict(kwargs or {}))
         return code.call_function(_FUNCTIONS.get(function, function), args, dict(kwargs or {}))
 
-    for index in indices:
-        node = graph.nodes[index]
-        inputs = tuple(values[i] for i in node.inputs)
-        module = module_of(node.op, len(graph.nodes[node.inputs[0]].shape) - 1, node.in_place)
-        if module is None:
-            values[index] = call_of(node.op, *inputs, inplace=node.in_place, call=call)
-            continue
+    node = graph.nodes[index]
+    inputs = tuple(values[i] for i in node.inputs)
+    module = module_of(node.op, len(graph.nodes[node.inputs[0]].shape) - 1, node.in_place)
+    if module is None:
+        values[index] = call_of(node.op, *inputs, inplace=node.in_place, call=call)
+    else:
         _place(root, node.name, module)
         values[index] = code.call_module(node.name, inputs)
 
 
-def _auxiliaries(
-    graph: Graph, main: set[int], root: nn.Module, code: fx.Graph, values: Mapping[int, fx.Node]
-) -> list[fx.Node]:
-    """Write each auxiliary output as a module of its own, which does nothing in inference."""
-    found = []
-    for number, output in enumerate(graph.auxiliary):
+@dataclass(frozen=True, slots=True)
+class _Auxiliary:
+    """A prediction in training only: a module of its own, which does nothing in inference."""
+
+    output: int
+    own: tuple[int, ...]
+    """The nodes that only it depends on, in order."""
+    reads: tuple[int, ...]
+    """What it reads of the network, in order."""
+
+    @classmethod
+    def of(cls, graph: Graph, output: int, main: set[int]) -> _Auxiliary:
         own = _behind(graph, output, main)
-        reads = sorted({i for index in own for i in graph.nodes[index].inputs} - set(own))
-        part_root, part_code = nn.Module(), fx.Graph()
-        part_values = {index: part_code.placeholder(f"x{i}") for i, index in enumerate(reads)}
-        _write(graph, own, part_root, part_code, part_values)
-        part_code.output(part_values[output])
-        name = f"auxiliary.{number}"
-        _place(root, name, Auxiliary(fx.GraphModule(part_root, part_code, class_name="AuxiliaryNetwork")))
-        found.append(code.call_module(name, tuple(values[i] for i in reads)))
-    return found
+        reads = {i for index in own for i in graph.nodes[index].inputs} - set(own)
+        return cls(output, tuple(own), tuple(sorted(reads or {output})))
+
+    def module(self, graph: Graph) -> fx.GraphModule:
+        root, code = nn.Module(), fx.Graph()
+        values = {index: code.placeholder(f"x{i}") for i, index in enumerate(self.reads)}
+        for index in self.own:
+            _write(graph, index, root, code, values)
+        code.output(values[self.output])
+        return fx.GraphModule(root, code, class_name="AuxiliaryNetwork")
 
 
 def _behind(graph: Graph, output: int, main: set[int]) -> list[int]:

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import re
+
 from torch import nn
 
 from nas.network import ops
 from nas.network.graph import Graph
 from nas.pytorch.layers import PositionEmbedding
+
+_CONVOLUTIONS = (
+    nn.Conv1d,
+    nn.Conv2d,
+    nn.Conv3d,
+    nn.ConvTranspose1d,
+    nn.ConvTranspose2d,
+    nn.ConvTranspose3d,
+)
 
 
 def initialise(module: nn.Module, graph: Graph, *, zero_init_last: bool = False) -> None:
@@ -20,7 +31,7 @@ def initialise(module: nn.Module, graph: Graph, *, zero_init_last: bool = False)
             as if it had the shortcuts only (Goyal et al. 2017, "Accurate, large minibatch SGD", section 5.1).
     """
     for part in module.modules():
-        if isinstance(part, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.ConvTranspose1d | nn.ConvTranspose2d):
+        if isinstance(part, _CONVOLUTIONS):
             nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
             if part.bias is not None:
                 nn.init.zeros_(part.bias)
@@ -31,11 +42,21 @@ def initialise(module: nn.Module, graph: Graph, *, zero_init_last: bool = False)
         elif isinstance(part, PositionEmbedding):
             nn.init.trunc_normal_(part.weight, std=0.02)
     if zero_init_last:
-        for name in last_norms(graph):
-            nn.init.zeros_(module.get_parameter(f"{name}.weight"))
+        wanted = set(last_norms(graph))
+        for name, weight in module.named_parameters():
+            # An auxiliary classifier is a module of its own, with the names inside it.
+            if re.sub(r"^auxiliary\.\d+\.part\.", "", name).removesuffix(".weight") in wanted:
+                nn.init.zeros_(weight)
 
 
 def last_norms(graph: Graph) -> list[str]:
     """Return the names of the normalisations that end a residual branch, which is the first input of its sum."""
-    branches = [graph.nodes[node.inputs[0]] for node in graph.nodes if isinstance(node.op, ops.Add)]
-    return [branch.name for branch in branches if isinstance(branch.op, ops.BatchNorm)]
+    found = []
+    for node in graph.nodes:
+        if isinstance(node.op, ops.Add) and len(node.inputs) > 1:
+            branch = graph.nodes[node.inputs[0]]
+            while isinstance(branch.op, ops.Dropout | ops.DropPath):
+                branch = graph.nodes[branch.inputs[0]]
+            if isinstance(branch.op, ops.BatchNorm):
+                found.append(branch.name)
+    return found

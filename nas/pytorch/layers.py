@@ -144,7 +144,9 @@ def with_auxiliary(output: Tensor, *auxiliary: Tensor | None) -> Tensor | tuple[
 
 def zeros(x: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Return zeros (B, *shape) whose gradient is zero."""
-    return (x.flatten(1)[:, :1] * 0).view(-1, *(1,) * len(shape)).expand(-1, *shape)
+    for dim in range(1, x.dim()):
+        x = x.narrow(dim, 0, 1)
+    return (x * 0).view(-1, *(1,) * len(shape)).expand(-1, *shape)
 
 
 def crop(x: Tensor, like: Tensor) -> Tensor:

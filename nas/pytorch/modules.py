@@ -20,7 +20,7 @@ _CONV_TRANSPOSE: dict[int, Callable[..., nn.Module]] = {
     2: nn.ConvTranspose2d,
     3: nn.ConvTranspose3d,
 }
-_BATCH_NORM = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+_BATCH_NORM = {0: nn.BatchNorm1d, 1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 _MAX_POOL = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
 _AVG_POOL: dict[int, Callable[..., nn.Module]] = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d}
 _ADAPTIVE_AVG_POOL: dict[int, Callable[..., nn.Module]] = {
@@ -186,6 +186,8 @@ def call_of(op: ops.Op, x: Any, *others: Any, inplace: bool, call: Callable[...,
 
 @call_of.register
 def _(op: ops.Add, x: Any, *others: Any, inplace: bool, call: Callable[..., Any]) -> Any:
+    if not others:  # a value of its own, which what follows may overwrite
+        return x if inplace else call("clone", (x,))
     for index, other in enumerate(others):
         x = call("add_" if inplace or index else "add", (x, other))
     return x

@@ -90,7 +90,10 @@ def auxiliary(g: GraphBuilder, x: Value, *, body: Section) -> Value:
 
     Szegedy et al. 2015, "Going deeper with convolutions", section 5.
     """
+    before = g.has_auxiliary
     prediction = add_section(g, x, body, "body")
+    if g.has_auxiliary != before:
+        raise ShapeError("auxiliary: a classifier inside an auxiliary classifier is not possible")
     if prediction.shape != (g.num_classes,):
         raise ShapeError(f"auxiliary: its body must end in {g.num_classes} classes, but gives {prediction.shape}")
     g.auxiliary(prediction)

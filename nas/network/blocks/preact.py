@@ -7,7 +7,7 @@ from __future__ import annotations
 from nas.network import ops
 from nas.network.builder import GraphBuilder, Value
 from nas.network.registry import block
-from nas.network.settings import ActivationKind, Channels, Count, NormKind, OddKernel, Rate, Ratio
+from nas.network.settings import ActivationKind, Channels, Count, NormKind, OddKernel, Rate, Reduction
 
 
 def _ready(g: GraphBuilder, x: Value, norm: str | None, activation: str | None) -> Value:
@@ -55,7 +55,7 @@ def preact_bottleneck(
     out_channels: Channels,
     kernel: OddKernel = 3,
     stride: Count = 1,
-    reduction: Ratio = 4.0,
+    reduction: Reduction = 4.0,
     drop_path: Rate = 0.0,
     norm: NormKind = "batch",
     activation: ActivationKind = "relu",

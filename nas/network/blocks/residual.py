@@ -9,7 +9,7 @@ from nas.network.blocks.pool import blur
 from nas.network.blocks.squeeze_excite import squeeze_excite, squeeze_width
 from nas.network.builder import GraphBuilder, Value
 from nas.network.registry import block
-from nas.network.settings import ActivationKind, Channels, Count, NormKind, OddKernel, Rate, Ratio
+from nas.network.settings import ActivationKind, Channels, Count, NormKind, OddKernel, Rate, Ratio, Reduction
 
 Shortcut = Literal["projection", "zero_pad"]
 
@@ -65,7 +65,7 @@ def residual_bottleneck(
     out_channels: Channels,
     kernel: OddKernel = 3,
     stride: Count = 1,
-    reduction: Ratio = 4.0,
+    reduction: Reduction = 4.0,
     groups: Count = 1,
     stride_in: Literal["conv", "reduce"] = "conv",
     shortcut: Shortcut = "projection",

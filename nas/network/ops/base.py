@@ -10,6 +10,8 @@ from typing import Literal
 from nas.errors import ShapeError
 
 Shape = tuple[int, ...]
+MAX_DIMS = 3
+"""Spatial dimensions that torch has convolutions for."""
 Ints = tuple[int, ...]
 
 Memory = Literal["new", "view", "in_place"]
@@ -47,6 +49,10 @@ class Op:
     def out_shape(self, *shapes: Shape) -> Shape:
         """Return the output shape, or raise `ShapeError` where the inputs do not fit."""
         return shapes[0]
+
+    def written(self, out_shape: Shape) -> int:
+        """Numbers that its output takes in memory at batch 1, where it writes new memory."""
+        return prod(out_shape)
 
     @property
     def param_shapes(self) -> tuple[Shape, ...]:
@@ -102,6 +108,8 @@ def needs_map(op: str, shape: Shape, dims: int | None = None) -> tuple[int, Ints
     channels, *size = shape
     if not size:
         raise ShapeError(f"{op}: needs a map, but gets features without one")
+    if len(size) > MAX_DIMS:
+        raise ShapeError(f"{op}: a map has up to {MAX_DIMS} dimensions, but this one is {by(tuple(size))}")
     if dims is not None and len(size) != dims:
         raise ShapeError(f"{op}: a window of {dims} dimensions cannot slide over a map of {by(tuple(size))}")
     return channels, tuple(size)

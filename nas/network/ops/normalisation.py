@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import prod
 
 from nas.errors import ShapeError
-from nas.network.ops.base import Op, Shape
+from nas.network.ops.base import Op, Shape, needs_map
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +102,10 @@ class LocalResponseNorm(Op):
     alpha: float
     beta: float
     k: float
+
+    def out_shape(self, *shapes: Shape) -> Shape:
+        needs_map("local_response_norm", shapes[0])
+        return shapes[0]
 
 
 @dataclass(frozen=True, slots=True)

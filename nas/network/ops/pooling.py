@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import prod
 
 from nas.errors import ShapeError
-from nas.network.ops.base import Ints, Op, Saved, Shape, Window, by, needs_map, slide
+from nas.network.ops.base import MAX_DIMS, Ints, Op, Saved, Shape, Window, by, needs_map, slide
 
 
 def _pooled(op: str, pool: MaxPool | AvgPool, shape: Shape) -> Shape:
@@ -14,6 +14,9 @@ def _pooled(op: str, pool: MaxPool | AvgPool, shape: Shape) -> Shape:
     channels, size = needs_map(op, shape, len(kernel))
     if any(2 * p > k for p, k in zip(padding, kernel, strict=True)):
         raise ShapeError(f"{op}: padding {padding} is over half of the kernel {kernel}")
+    if op == "avg_pool" and len(kernel) == MAX_DIMS and any(n < k for n, k in zip(size, kernel, strict=True)):
+        # Torch has this rule in three dimensions only.
+        raise ShapeError(f"{op}: a map of {by(size)} is smaller than the kernel {by(kernel)}")
     return (channels, *slide(op, size, kernel=kernel, stride=stride, padding=padding, ceil=ceil))
 
 
