@@ -26,7 +26,7 @@ def draw(arch: Architecture, path: str | Path, *, title: str = "") -> Path:
         ConfigError: another ending, or a file that cannot be written.
     """
     path = check_drawing(path)
-    name = title or f"network {arch.arch_id}"
+    name = _printable(title) or f"network {arch.arch_id}"
     try:
         if path.suffix == ".svg":
             path.write_text(to_svg(arch, title=name))
@@ -34,7 +34,7 @@ def draw(arch: Architecture, path: str | Path, *, title: str = "") -> Path:
             path.write_text(to_dot(arch, title=name))
         else:
             _png(picture(arch, name)).save(path)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{path} cannot be written: {error}") from None
     return path
 
@@ -49,7 +49,7 @@ def check_drawing(path: str | Path) -> Path:
 
 def to_svg(arch: Architecture, *, title: str = "") -> str:
     """Return a picture of a network as SVG: a row a section, a box a block, shapes on the arrows."""
-    found = picture(arch, title or f"network {arch.arch_id}")
+    found = picture(arch, _printable(title) or f"network {arch.arch_id}")
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{found.width:.0f}" height="{found.height:.0f}" '
         f'viewBox="0 0 {found.width:.0f} {found.height:.0f}" font-family="DejaVu Sans Mono, monospace" font-size="11">',
@@ -62,6 +62,11 @@ def to_svg(arch: Architecture, *, title: str = "") -> str:
         "</svg>",
     ]
     return "\n".join(parts) + "\n"
+
+
+def _printable(title: str) -> str:
+    """A title without what no picture can show: control characters, halves of characters, a book."""
+    return "".join(character for character in title[:200] if character.isprintable())
 
 
 def _svg_arrow(arrow: Arrow) -> str:
@@ -92,7 +97,7 @@ def _svg_label(label: Label) -> str:
 
 def to_dot(arch: Architecture, *, title: str = "") -> str:
     """Return a network as Graphviz text: a cluster a section, a node a block, shapes on the edges."""
-    name = title or f"network {arch.arch_id}"
+    name = _printable(title) or f"network {arch.arch_id}"
     lines = [f"digraph {_quoted(name)} {{", "  node [shape=box, fontname=monospace]; edge [fontname=monospace];"]
     lines.append("  input [shape=plaintext]; output [shape=plaintext];")
     last, shape, number = "input", shape_text([arch.input_shape]), 0

@@ -9,12 +9,12 @@ from functools import cached_property
 from typing import Any
 
 from nas.errors import NasError
-from nas.network.ops import Shape
+from nas.network.ops import MAX_DIMS, Shape
 from nas.network.registry import Block, block_kind
 from nas.network.section import Section
 
 FORMAT = "nas.architecture/1"
-_MAX_NESTED = 16
+_MAX_NESTED = 64
 _FIELDS = {"format", "input_shape", "num_classes", "stem", "stages", "head"}
 
 
@@ -69,7 +69,7 @@ class Architecture:
         if not isinstance(values, Mapping) or values.get("format") != FORMAT:
             raise NasError(f'architecture: not a description with "format": "{FORMAT}"')
         if set(values) != _FIELDS:
-            missing, unknown = sorted(_FIELDS - set(values)), sorted(set(values) - _FIELDS)
+            missing, unknown = sorted(_FIELDS - set(values)), sorted(map(str, set(values) - _FIELDS))
             raise NasError(f"architecture: missing fields {missing}, unknown fields {unknown}")
         stages = values["stages"]
         if not isinstance(stages, list):
@@ -134,6 +134,11 @@ def _positive(name: str, value: object) -> int:
 
 
 def _shape(value: object) -> Shape:
-    if not isinstance(value, list) or len(value) < 2:
-        raise NasError(f"architecture: input_shape must be [channels, size, ...], but got {value!r}")
+    if not isinstance(value, list | tuple) or not 2 <= len(value) <= 1 + MAX_DIMS:
+        raise NasError(f"architecture: input_shape must be [channels, size, ...], but got {value!r:.80}")
     return tuple(_positive("input_shape", size) for size in value)
+
+
+def check_input(input_shape: object, num_classes: object) -> tuple[Shape, int]:
+    """Return what a network takes and gives; raises `NasError` where it is not `(channels, size, ...)` and a number."""
+    return _shape(input_shape), _positive("num_classes", num_classes)

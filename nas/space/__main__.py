@@ -26,6 +26,7 @@ from nas.space.describe import (
 from nas.space.files import space_names
 from nas.space.schema import space_schema
 from nas.space.space import SearchSpace, load_space
+from nas.space.tree import count_text
 
 _METRICS = ("params", "macs", "activations", "peak_memory_bytes")
 _HELP = """
@@ -90,7 +91,7 @@ def read_let(texts: Sequence[str]) -> dict[str, object]:
             raise SpaceError(f"--let takes NAME=VALUE, but got {text!r}")
         try:
             found[name] = yaml.safe_load(value)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, RecursionError, ValueError):
             raise SpaceError(f"--let {name}: not a value of a space file: {value!r}") from None
     return found
 
@@ -127,7 +128,7 @@ def _describe(options: argparse.Namespace) -> None:
     space = space_from(options.space, options.let, options.data, options.classes)
     size = space.size()
     print(f"{space.name}: {space.file.description}" if space.file.description else space.name)
-    print(f"{size:,} genotype{'s' * (size != 1)}, {input_text(space)}")
+    print(f"{count_text(size)} genotype{'s' * (size != 1)}, {input_text(space)}")
     if space.file.let_names:
         print(f"names that --let can change: {', '.join(space.file.let_names)}")
     tree = decision_tree(space)
@@ -155,9 +156,9 @@ def _print_spread(found: Spread) -> None:
     print(f"\nCosts of {title}{failed}")
     if not found.costs:
         return
-    print(f"  {'':18}" + "".join(f"{name:>14}" for name in ("min", "5 %", "25 %", "median", "75 %", "95 %", "max")))
+    print(f"  {'':18}" + "".join(f"{name:>16}" for name in ("min", "5 %", "25 %", "median", "75 %", "95 %", "max")))
     for metric in _METRICS:
-        print(f"  {metric:18}" + "".join(f"{value:14,.0f}" for value in found.quantiles(metric)))
+        print(f"  {metric:18}" + "".join(f" {value:15,.0f}" for value in found.quantiles(metric)))
 
 
 def _print_limits(space: SearchSpace, found: Spread) -> None:

@@ -203,18 +203,16 @@ class Repeat:
     count: Formula
     make: Callable[[int], Node]
     """Gives the `Copies` of a number."""
-    inner: frozenset[str]
-    """The names that the blocks read."""
     most: int
     """The largest number that the formula can give."""
 
     @property
     def reads(self) -> frozenset[str]:
-        return self.count.names | self.inner
+        return self.count.names | self.make(self.most).reads
 
     @property
     def switches(self) -> frozenset[str]:
-        return self.count.names
+        return self.count.names | self.make(self.most).switches
 
     def _copies(self, names: Names) -> Node:
         return self.make(self.count.value(names))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import inspect
 import random
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 from nas.cost import Constraint, Cost, check, cost_of
 from nas.errors import NasError, ShapeError, SpaceError
@@ -17,6 +19,7 @@ from nas.space.tree import Choice, Genotype
 _MAX_ENUMERATED = 20_000
 _STARTS = 4
 _MAX_DRAWS = 1000
+_MAX_SECONDS = 10
 
 
 @dataclass(slots=True)
@@ -169,7 +172,7 @@ def extreme(space: SearchSpace, *, largest: bool, seed: int = 0) -> Extreme:
     """Find the network with the fewest or the most parameters.
 
     A small space is enumerated. In a large one the best of some random genotypes goes to its best neighbour until none
-    is better, several times over.
+    is better, several times over, for up to ten seconds.
 
     Raises:
         SpaceError: no genotype that was tried is a network.
@@ -188,8 +191,12 @@ def extreme(space: SearchSpace, *, largest: bool, seed: int = 0) -> Extreme:
         found = _best(space.enumerate(), score)
     else:
         rng, found = random.Random(seed), None
-        for _ in range(_STARTS):
-            climbed = _climb(space, _best((space.sample(rng) for _ in range(50)), score), score)
+        until = time.monotonic() + _MAX_SECONDS
+        for start in range(_STARTS):
+            if start and time.monotonic() > until:
+                break
+            drawn = (space.sample(rng) for _ in range(50))
+            climbed = _climb(space, _best(drawn, score, until), score, until)
             if climbed is not None and (found is None or climbed[0] < found[0]):
                 found = climbed
     if found is None:
@@ -201,18 +208,20 @@ _Scored = tuple[int, Cost, Genotype]
 _Score = Callable[[Genotype], "tuple[int, Cost] | None"]
 
 
-def _best(genotypes: Iterator[Genotype], score: _Score) -> _Scored | None:
+def _best(genotypes: Iterator[Genotype], score: _Score, until: float = inf) -> _Scored | None:
     best: _Scored | None = None
     for genotype in genotypes:
+        if best is not None and time.monotonic() > until:
+            break
         scored = score(genotype)
         if scored is not None and (best is None or scored[0] < best[0]):
             best = (*scored, genotype)
     return best
 
 
-def _climb(space: SearchSpace, start: _Scored | None, score: _Score) -> _Scored | None:
+def _climb(space: SearchSpace, start: _Scored | None, score: _Score, until: float) -> _Scored | None:
     while start is not None:
-        better = _best(space.neighbours(start[2]), score)
+        better = _best(space.neighbours(start[2]), score, until)
         if better is None or better[0] >= start[0]:
             return start
         start = better

@@ -23,12 +23,14 @@ from nas.space.words import (
     at_least_one,
     distinct,
     mapping,
+    named_options,
     per_block,
     read_formula,
     read_if,
     read_value,
 )
 
+MAX_ENTRIES = 256
 _MAX_DEPTH = 512
 _MAX_BRANCHES = 256
 
@@ -47,7 +49,7 @@ def read_chain(source: Source, path: str, context: Context, prefix: str = "") ->
         prefix: path of the entries relative to the scope of the chain.
     """
     one = isinstance(source.value, dict) or is_formula(source.value)
-    sources = [source] if one else at_least_one(source, path)
+    sources = [source] if one else at_least_one(source, path, MAX_ENTRIES)
     return Chain(tuple(_numbered(entry, i, path, context, prefix) for i, entry in enumerate(sources)))
 
 
@@ -66,17 +68,15 @@ def read_entry(source: Source, path: str, context: Context) -> Node:
         return Blocks(_named(source, path, context, "blocks"))
     entry = mapping(source, path, None, "a block")
 
-    def part(inner: Source, where: str) -> Node:
-        return Blocks(_body(inner, where, context))
+    def part(inner: Source, where: str, side: str) -> Node:
+        return Inside(side, Blocks(_body(inner, where, context)))
 
     if "if" in entry:
         return read_if(source, path, context, part)
     if "choose" in entry:
         words = mapping(source, path, {"choose"}, "a choice of blocks")
-        items = mapping(words["choose"], path, None, "a choice of blocks, by name,")
-        if not items:
-            raise source.error("a choice needs at least one option", path)
-        options = tuple(Option(name, Inside(name, part(option, f"{path}.{name}"))) for name, option in items.items())
+        items = named_options(words["choose"], path, "a choice of blocks, by name,")
+        options = tuple(Option(name, part(option, f"{path}.{name}", name)) for name, option in items.items())
         return Choice("choose", options)
     if "block" not in entry:
         raise source.error(f"needs 'block', the kind of block. It has {source.describe()}", path)
@@ -113,7 +113,8 @@ def _repeated(entry: Mapping[str, Source], source: Source, path: str, context: C
         return Copies(1, kind, settings, named=False, where=f"{place}: {path}")
     leaves = Leaves(
         const=copies,
-        derived=lambda read, values: Repeat(read, copies, kind.reads | settings.reads, max(values, default=0)),
+        derived=lambda read, values: Repeat(read, copies, max(values, default=0)),
+        structural=True,
     )
     return read_value(entry["depth"], f"{path}.depth", "depth", _DEPTH.check, context, per_copy=False, leaves=leaves)
 
@@ -164,7 +165,7 @@ def _kind(source: Source, path: str, context: Context) -> tuple[Node, list[tuple
         raise source.error("needs 'choose'", path)
     options, own_kind = choice["choose"], per_block(choice, path, True)
     if isinstance(options.value, dict) and options.value:
-        items = list(options.value.items())
+        items = list(named_options(options, path, "a choice of kinds, by name,").items())
     else:
         items = [(str(option.value), option) for option in _kind_names(options, path)]
     found: list[tuple[str, BlockKind, Kind]] = []

@@ -34,9 +34,17 @@ _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
     ast.Gt: operator.gt,
     ast.GtE: operator.ge,
 }
+
+
+def _round(value: float, digits: int = 0) -> float:
+    if not isinstance(digits, int) or abs(digits) > 15:
+        raise ValueError(f"round takes up to 15 digits, not {digits}")
+    return round(value, digits) if digits else round(value)
+
+
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "round_to": round_to,
-    "round": round,
+    "round": _round,
     "ceil": math.ceil,
     "floor": math.floor,
     "int": int,

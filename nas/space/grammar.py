@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from keyword import iskeyword
 
 from nas.cost import Constraint, constraints_from
 from nas.errors import NasError
 from nas.network.settings import Setting
 from nas.space.chain import Chain
-from nas.space.entries import read_chain, read_entry, read_let
+from nas.space.entries import MAX_ENTRIES, read_chain, read_entry, read_let
 from nas.space.source import Source
 from nas.space.tree import Node
-from nas.space.words import Context, Let, at_least_one, checked, mapping, read_value
+from nas.space.words import Context, Leaves, Let, at_least_one, checked, mapping, named_options, read_value
 
 _HEADER = {"name", "description", "assume", "limits"}
 _NETWORK = {"let", "resolution", "stem", "stages", "head"}
 _ASSUME = {"channels": 3, "resolution": 224, "num_classes": 1000, "dims": 2}
 
+_MAX_TEXT = 500
 _SIZE = Setting("size", int, low=1)
 _DIMS = Setting("dims", int, low=1, below=4)
 
@@ -68,9 +70,7 @@ def parse(source: Source, name: str) -> SpaceFile:
     chooses = "choose" in top
     top = mapping(source, "", _HEADER | ({"choose"} if chooses else _NETWORK), "a space")
     if chooses:
-        options = mapping(top["choose"], "choose", None, "a choice of networks, by name,")
-        if not options:
-            raise top["choose"].error("a choice needs at least one option", "choose")
+        options = named_options(top["choose"], "choose", "a choice of networks, by name,")
         layouts = {key: _layout(option, key) for key, option in options.items()}
     else:
         layouts = {"": _layout(source, "")}
@@ -92,17 +92,21 @@ def _layout(source: Source, prefix: str) -> Layout:
             raise source.error(f"a space needs {key!r}", at)
     context = Context()
     for name, value in (mapping(top["let"], "let", None, "let") if "let" in top else {}).items():
-        if not name.isidentifier():
-            raise value.error(f"a name is a word of letters, digits and _, but got {name!r}", "let")
+        if not name.isidentifier() or not name.isascii() or iskeyword(name):
+            raise value.error(
+                f"a name is a word of letters, digits and _, and no word of formulas, but got {name!r}", "let"
+            )
         context.lets[name] = read_let(value, f"let.{name}", name, context)
-    stages = at_least_one(top["stages"], "stages")
+    stages = at_least_one(top["stages"], "stages", MAX_ENTRIES)
     resolution = top.get("resolution")
     return Layout(
         prefix=prefix,
         lets=context.lets,
         resolution=None
         if resolution is None or resolution.value == "data"
-        else read_value(resolution, "resolution", "resolution", _SIZE.check, context, per_copy=False),
+        else read_value(
+            resolution, "resolution", "resolution", _SIZE.check, context, per_copy=False, leaves=Leaves(structural=True)
+        ),
         stem=read_chain(top["stem"], "stem", context) if "stem" in top else Chain(()),
         stages=tuple(_stage(stage, f"stages.{i}", context) for i, stage in enumerate(stages)),
         # A network of several maps has nothing behind them.
@@ -116,6 +120,8 @@ def _word(source: Source | None, path: str, default: str) -> str:
         return default
     if not isinstance(source.value, str):
         raise source.error(f"must be text, but got {source.describe()}", path)
+    if len(source.value) > _MAX_TEXT:
+        raise source.error(f"may have {_MAX_TEXT} characters, but has {len(source.value)}", path)
     return source.value
 
 

@@ -13,6 +13,7 @@ from nas.errors import SpaceError, nearest
 from nas.network.settings import Scalar
 from nas.space.grammar import Layout
 from nas.space.tree import (
+    Binder,
     Choice,
     Found,
     Genotype,
@@ -26,7 +27,8 @@ from nas.space.tree import (
 )
 
 _MAX_MEMO = 65536
-_MAX_SWITCHED = 100_000
+_MAX_CASES = 100_000
+_MAX_BINDINGS = 100_000
 _ABSENT = object()
 
 
@@ -76,6 +78,45 @@ def _remember(memo: dict[Any, Any], key: Any, value: Any) -> None:
     memo[key] = value
 
 
+@dataclass(frozen=True, eq=False)
+class _Group:
+    """Parts that are counted together, since the same names switch decisions of them on and off."""
+
+    rest: tuple[Part, ...]
+    """The parts behind the switches."""
+    cases: list[tuple[Genotype, Names]]
+    """The ways to decide the switches."""
+    ends: list[int]
+    """Up to which rank each of them goes."""
+
+    @classmethod
+    def of(cls, switches: tuple[Part, ...], rest: tuple[Part, ...]) -> _Group:
+        cases: list[tuple[Genotype, Names]] = [({}, {})]
+        for part in switches:
+            name = part.name.removeprefix("let.")
+            if sum(part.node.size(1, names) for _, names in cases) > _MAX_CASES:
+                raise SpaceError(
+                    f"conditions and numbers of copies depend on {', '.join(one.name for one in switches)}, "
+                    f"which together have more than {_MAX_CASES:,} combinations"
+                )
+            cases = [
+                ({**genotype, **own}, {**names, name: value})
+                for genotype, names in cases
+                for own, value in _every_way(part, names)
+            ]
+        return cls(rest, cases, list(accumulate(prod(part.size(names) for part in rest) for _, names in cases)))
+
+    @property
+    def size(self) -> int:
+        return self.ends[-1]
+
+
+def _every_way(part: Part, names: Names) -> Iterator[tuple[Genotype, Any]]:
+    for rank in range(part.node.size(1, names)):
+        own: Genotype = {}
+        yield own, part.node.resolve(part.at(names), recording(pick_by_rank(rank), own))[0]
+
+
 class Parts:
     """All parts of one description."""
 
@@ -94,12 +135,8 @@ class Parts:
             sections.insert(0, self._part("resolution", layout.resolution, layout.prefix))
         self.sections: tuple[Part, ...] = tuple(sections)
         self.all: tuple[Part, ...] = (*self._lets.values(), *sections)
-        # Those whose decisions settle which other decisions there are come first in a rank.
-        switching = {name for part in self.all for name in part.node.switches}
-        names = {read for name in switching for read in (*self._lets[name].reads, name)}
-        self._switches = tuple(part for name, part in self._lets.items() if name in names)
-        self._rest = tuple(part for part in self.all if part not in self._switches)
-        self._cases, self._ends = self._count()
+        self._groups = tuple(self._grouped())
+        self._order = {part: place for place, part in enumerate(self.all)}
 
     def _path(self, name: str) -> str:
         return f"{self.layout.prefix}.{name}" if self.layout.prefix else name
@@ -118,39 +155,45 @@ class Parts:
 
     # Counting
 
-    def _count(self) -> tuple[list[tuple[Genotype, Names]], list[int]]:
-        """The ways to decide the switches, and up to which rank each of them goes."""
-        if not self._switches:
-            return [({}, {})], [prod(part.size({}) for part in self._rest)]
-        cases = list(self._switched(0, {}, {}))
-        sizes = [prod(part.size(names) for part in self._rest) for _, names in cases]
-        return cases, list(accumulate(sizes))
-
-    def _switched(self, index: int, genotype: Genotype, names: Names) -> Iterator[tuple[Genotype, Names]]:
-        if index == len(self._switches):
-            yield genotype, names
-            return
-        part = self._switches[index]
-        size = part.node.size(1, names)
-        if size > _MAX_SWITCHED:
-            raise SpaceError(f"{part.name}: conditions may depend on names of {_MAX_SWITCHED} values, not {size}")
-        for rank in range(size):
-            own: Genotype = {}
-            value = part.node.resolve(part.at(names), recording(pick_by_rank(rank), own))[0]
-            yield from self._switched(index + 1, {**genotype, **own}, {**names, part.name.removeprefix("let."): value})
+    def _grouped(self) -> Iterator[_Group]:
+        """Put parts together whose number of ways hangs on the same names; groups are independent of each other."""
+        groups: list[tuple[set[Part], set[Part]]] = []
+        for part in self.all:
+            names = {read for name in part.node.switches for read in (*self._lets[name].reads, name)}
+            members, switches = {part}, {self._lets[name] for name in names}
+            for group in [group for group in groups if group[0] & (members | switches)]:
+                groups.remove(group)
+                members, switches = members | group[0], switches | group[1]
+            groups.append((members | switches, switches))
+        free = [members for members, switches in groups if not switches]
+        if free:
+            groups = [(set[Part]().union(*free), set()), *(group for group in groups if group[1])]
+        for members, switches in groups:
+            # Those whose decisions settle which other decisions there are come first in a rank.
+            first = tuple(part for part in self.all if part in switches)
+            rest = tuple(part for part in self.all if part in members - switches)
+            yield _Group.of(first, rest)
 
     def size(self) -> int:
         """Return the exact number of genotypes."""
-        return self._ends[-1]
+        return prod(group.size for group in self._groups)
 
     def unrank(self, rank: int) -> Genotype:
         """Return genotype number `rank` of `size()`."""
-        case = bisect_right(self._ends, rank) if len(self._ends) > 1 else 0
-        chosen, names = self._cases[case]
-        state = rank - (self._ends[case - 1] if case else 0)
-        genotype: Genotype = dict(chosen)
-        for part in self._rest:
-            state, digit = divmod(state, part.size(names))
+        genotype: Genotype = {}
+        todo: list[tuple[Part, int, Names]] = []
+        for group in self._groups:
+            rank, state = divmod(rank, group.size)
+            case = bisect_right(group.ends, state) if len(group.ends) > 1 else 0
+            chosen, names = group.cases[case]
+            state -= group.ends[case - 1] if case else 0
+            genotype.update(chosen)
+            for part in group.rest:
+                state, digit = divmod(state, part.size(names))
+                todo.append((part, digit, names))
+        if len(self._groups) > 1:  # names before what reads them
+            todo.sort(key=lambda item: self._order[item[0]])
+        for part, digit, names in todo:
             genotype.update(self._unrank_part(part, digit, genotype, names))
         return genotype
 
@@ -219,46 +262,65 @@ class Parts:
     # Finding again
 
     def encode(self, values: Sequence[Any]) -> Genotype | str:
-        """Return the genotype that gives these section values, or the name of the first part that cannot."""
-        found = Found({}, {})
+        """Return the genotype that gives these section values, or the name of the first part that cannot.
+
+        Raises:
+            SpaceError: the names of the space can have too many values to find those of the network.
+        """
         furthest = 0
-        for known, index in self._match(0, values, found):
-            if index == len(self.sections):
-                return self._with_idle_names(known)
-            furthest = max(furthest, index)
+        bind = _Binding(self)
+        try:
+            for known, index in self._match(0, values, Found({}, {}), bind):
+                if index == len(self.sections):
+                    return self._with_idle_names(known, bind)
+                furthest = max(furthest, index)
+        except RecursionError:
+            raise SpaceError("a network of so many parts cannot be encoded") from None
         return self.sections[furthest].name
 
-    def _match(self, index: int, values: Sequence[Any], found: Found) -> Iterator[tuple[Found, int]]:
+    def _match(self, index: int, values: Sequence[Any], found: Found, bind: Binder) -> Iterator[tuple[Found, int]]:
         yield found, index
         if index < len(self.sections):
             part = self.sections[index]
-            for known in part.node.match(part.scope, [values[index]], found, self._ways_to_hold):
-                yield from self._match(index + 1, values, known)
+            for known in part.node.match(part.scope, [values[index]], found, bind):
+                yield from self._match(index + 1, values, known, bind)
 
-    def _ways_to_hold(self, name: str, found: Found, value: Any) -> Iterator[Found]:
-        """Yield the ways to decide a name; of one that stands for blocks those that give `value`."""
-        part = self._lets[name]
-        missing = [read for read in part.reads if read not in found.names]
-        if missing:
-            for known in self._ways_to_hold(missing[0], found, None):
-                yield from self._ways_to_hold(name, known, value)
-            return
-        if self.layout.lets[name].what != "value" and value is not None:
-            for known in part.node.match(part.scope, [value], found, self._ways_to_hold):
-                yield self._holding(part, name, known)
-            return
-        for rank in range(min(part.node.size(1, found.names), _MAX_SWITCHED)):
-            own: Genotype = {}
-            held = part.node.resolve(part.at(found.names), recording(pick_by_rank(rank), own))[0]
-            yield Found({**found.genotype, **own}, {**found.names, name: held})
-
-    def _holding(self, part: Part, name: str, known: Found) -> Found:
-        held = part.node.resolve(part.at(known.names), pick_from(known.genotype))[0]
-        return Found(known.genotype, {**known.names, name: held})
-
-    def _with_idle_names(self, found: Found) -> Genotype:
+    def _with_idle_names(self, found: Found, bind: Binder) -> Genotype:
         """Decide the names that the network does not show, by their first option."""
         for name in self._lets:
             if name not in found.names:
-                found = next(self._ways_to_hold(name, found, None))
+                found = next(bind(name, found, None))
         return dict(found.genotype)
+
+    def let(self, name: str) -> tuple[Part, bool]:
+        """Return what a name stands for, and whether that is a value, not blocks."""
+        return self._lets[name], self.layout.lets[name].what == "value"
+
+
+class _Binding:
+    """Finds what names hold while a network is encoded, in a bounded number of tries."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._left = _MAX_BINDINGS
+
+    def __call__(self, name: str, found: Found, value: Any) -> Iterator[Found]:
+        """Yield the ways to decide a name; of one that stands for blocks those that give `value`."""
+        part, is_value = self._parts.let(name)
+        missing = [read for read in part.reads if read not in found.names]
+        if missing:
+            for known in self(missing[0], found, None):
+                yield from self(name, known, value)
+            return
+        if not is_value and value is not None:
+            for known in part.node.match(part.scope, [value], found, self):
+                held = part.node.resolve(part.at(known.names), pick_from(known.genotype))[0]
+                yield Found(known.genotype, {**known.names, name: held})
+            return
+        for own, held in _every_way(part, found.names):
+            self._left -= 1
+            if self._left < 0:
+                raise SpaceError(
+                    f"the names under let have too many values to find those of a network ({_MAX_BINDINGS:,} tried)"
+                )
+            yield Found({**found.genotype, **own}, {**found.names, name: held})

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from nas.errors import SpaceError, nearest
 from nas.space.files import find_space
 
 # Far above any sensible space; they keep a "YAML bomb" of nested aliases from filling the memory.
-_MAX_BYTES = 2**20
+_MAX_BYTES = 2**18
 _MAX_VALUES = 200_000
 _MAX_DEPTH = 60
 _MAX_INCLUDES = 1000
@@ -71,25 +72,39 @@ class Source:
 
 def from_python(values: object, file: str = "<python>") -> Source:
     """Wrap plain Python values (dicts, lists, scalars) that say what a space file says."""
-    return _wrap(values, file, 0)
+    return _wrap(values, file, 0, count())
 
 
-def _wrap(values: object, file: str, depth: int) -> Source:
+def _wrap(values: object, file: str, depth: int, counter: Iterator[int]) -> Source:
     here = Source(values, file, None)
+    if next(counter) >= _MAX_VALUES:
+        raise Source(None, file, None).error(f"more than {_MAX_VALUES} values")
     if depth > _MAX_DEPTH:
         raise here.error(f"nested deeper than {_MAX_DEPTH} levels")
     if isinstance(values, Mapping):
         for key in values:
             if not isinstance(key, str):
                 raise here.error(f"keys must be words, but got {key!r}")
-        return Source({key: _wrap(item, file, depth + 1) for key, item in values.items()}, file, None)
+        return Source({key: _wrap(item, file, depth + 1, counter) for key, item in values.items()}, file, None)
     if isinstance(values, list | tuple):
-        return Source([_wrap(item, file, depth + 1) for item in values], file, None)
-    if isinstance(values, int) and abs(values) > _MAX_INT:
-        raise Source(None, file, None).error(f"a number of {values.bit_length()} bits is too large")
+        return Source([_wrap(item, file, depth + 1, counter) for item in values], file, None)
     if values is None or isinstance(values, str | int | float | bool):
+        problem = _unusable(values)
+        if problem:
+            raise Source(None, file, None).error(problem)
         return here
     raise here.error(f"a space holds mappings, lists, words and numbers, but got a {type(values).__name__}")
+
+
+def _unusable(value: object) -> str:
+    """Say why a scalar is none that a space can hold; empty where it is one."""
+    if isinstance(value, int) and abs(value) > _MAX_INT:
+        return f"a number of {value.bit_length()} bits is too large"
+    if isinstance(value, float) and not isfinite(value):
+        return f"a number is finite, but got {value}"
+    if isinstance(value, str) and any(0xD800 <= ord(character) <= 0xDFFF for character in value):
+        return f"half a character in {value!a:.80}"
+    return ""
 
 
 def with_values(space: Source, given: Source) -> Source:
@@ -129,8 +144,8 @@ class _Shared:
 class _Reader:
     """Reads one file; `trail` holds the files that include it."""
 
-    def __init__(self, path: Path, trail: tuple[Path, ...], shared: _Shared) -> None:
-        self.path, self.trail, self.shared = path, trail, shared
+    def __init__(self, path: Path, trail: tuple[Path, ...], shared: _Shared, depth: int = 0) -> None:
+        self.path, self.trail, self.shared, self.depth = path, trail, shared, depth
 
     def error(self, message: str, line: int | None = None) -> SpaceError:
         return Source(None, str(self.path), line).error(message)
@@ -138,18 +153,19 @@ class _Reader:
     def read(self) -> Source:
         if self.path not in self.shared.parsed:
             self.shared.parsed[self.path] = self.parse()
-        return self.convert(self.shared.parsed[self.path], 0)
+        return self.convert(self.shared.parsed[self.path], self.depth)
 
     def parse(self) -> yaml.Node:
         try:
-            data = self.path.read_bytes()
+            with self.path.open("rb") as file:
+                data = file.read(_MAX_BYTES + 1)
+            if len(data) > _MAX_BYTES:
+                raise self.error(f"a space file may have {_MAX_BYTES} bytes, but this one has more")
             text = data.decode()
         except FileNotFoundError:
             raise self.error("no such file") from None
-        except (OSError, ValueError) as error:
+        except (OSError, UnicodeDecodeError) as error:
             raise self.error(f"cannot be read as text: {error}") from None
-        if len(data) > _MAX_BYTES:
-            raise self.error(f"a space file may have {_MAX_BYTES} bytes, but this one has {len(data)}")
         try:
             node = yaml.compose(text, Loader=_Loader)
         except yaml.MarkedYAMLError as error:
@@ -191,8 +207,9 @@ class _Reader:
             value: object = yaml.constructor.SafeConstructor().construct_object(node)
         except (ValueError, LookupError, OverflowError, yaml.YAMLError):
             raise self.error(f"bad value {node.value[:40]!r} for {node.tag.rsplit(':', 1)[1]}", line) from None
-        if isinstance(value, int) and abs(value) > _MAX_INT:
-            raise self.error(f"a number of {value.bit_length()} bits is too large", line)
+        problem = _unusable(value)
+        if problem:
+            raise self.error(problem, line)
         return value
 
     def mapping(self, node: yaml.MappingNode, line: int, depth: int) -> Source:
@@ -215,11 +232,11 @@ class _Reader:
             items[key] = Source(value.value, value.file, key_line) if value.file == str(self.path) else value
         items = merged | items
         if "include" in items and set(items) <= {"include", "with"}:
-            content = self.include(items["include"])
+            content = self.include(items["include"], depth)
             return with_values(content, items["with"]) if "with" in items else content
         return Source(items, str(self.path), line)
 
-    def include(self, name: Source) -> Source:
+    def include(self, name: Source, depth: int) -> Source:
         """Put the content of another file in place of `include: FILE`, a path from this one or the name of a space."""
         if not isinstance(name.value, str):
             raise name.error(f"include takes the path of a .yaml file or the name of a space, not {name.describe()}")
@@ -245,4 +262,4 @@ class _Reader:
             raise name.error(f"include: no such file: {path} (paths begin at the folder of the file that includes)")
         if len(trail) > _MAX_DEPTH:
             raise name.error(f"includes nested deeper than {_MAX_DEPTH} levels")
-        return _Reader(path, trail, self.shared).read()
+        return _Reader(path, trail, self.shared, depth).read()

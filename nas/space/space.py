@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 from nas.cost import Constraint
-from nas.errors import ShapeError, SpaceError
-from nas.network.architecture import Architecture
+from nas.errors import NasError, ShapeError, SpaceError, nearest
+from nas.network.architecture import Architecture, check_input
 from nas.network.lower import lower
 from nas.network.ops import Shape
 from nas.network.settings import Scalar
@@ -21,7 +21,7 @@ from nas.space.files import find_space
 from nas.space.grammar import SpaceFile, parse
 from nas.space.parts import Parts
 from nas.space.source import Source, from_python, read_file, with_values
-from nas.space.tree import Choice, Const, Genotype, Names, Option, Pick, pick_from
+from nas.space.tree import Choice, Const, Genotype, Names, Option, Pick, count_text, pick_from
 
 
 class Suggester(Protocol):
@@ -63,7 +63,7 @@ class SearchSpace:
         return cls.from_source(from_python(values), name)
 
     def __repr__(self) -> str:
-        return f"SearchSpace({self.name!r}, {self.size():,} genotypes)"
+        return f"SearchSpace({self.name!r}, {count_text(self.size())} genotypes)"
 
     @property
     def name(self) -> str:
@@ -91,7 +91,11 @@ class SearchSpace:
         Raises:
             SpaceError: no network of the space takes such input; names the place in the file.
         """
-        space = replace(self, input_shape=tuple(input_shape), num_classes=num_classes)
+        try:
+            shape, classes = check_input(input_shape, num_classes)
+        except NasError as error:
+            raise SpaceError(str(error).replace("architecture:", f"space {self.name!r}:", 1)) from None
+        space = replace(self, input_shape=shape, num_classes=classes)
         space._check_shapes()
         return space
 
@@ -161,8 +165,8 @@ class SearchSpace:
 
     def unrank(self, rank: int) -> Genotype:
         """Return genotype number `rank`, 0 <= rank < size(); a bijection, so it also enumerates a space."""
-        if not 0 <= rank < self.size():
-            raise SpaceError(f"`0 <= rank < {self.size()}` must hold, but got {rank}")
+        if type(rank) is not int or not 0 <= rank < self.size():
+            raise SpaceError(f"`0 <= rank < size()` must hold, size {count_text(self.size())}, but got {rank!r:.80}")
         for name, parts in self._layouts.items():
             if rank < parts.size():
                 return ({NETWORK: name} if self._chooses else {}) | parts.unrank(rank)
@@ -178,13 +182,15 @@ class SearchSpace:
                 the first call; or over the options of each decision in turn, as Optuna's random sampler draws.
 
         Raises:
-            SpaceError: too many genotypes to tell the networks apart.
+            SpaceError: too many genotypes to tell the networks apart, or another word for `over`.
         """
         rng = _generator(seed)
         if over == "networks":
             return dict(rng.choice(variation.networks(self)))
         if over == "decisions":
             return self.resolve(lambda choice, path, copies, names: rng.randrange(len(choice.options)))
+        if over != "genotypes":
+            raise SpaceError(f"sample: unknown over={over!r}. {nearest(over, get_args(Over))}")
         return self.unrank(rng.randrange(self.size()))
 
     def enumerate(self) -> Iterator[Genotype]:

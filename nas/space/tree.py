@@ -7,6 +7,7 @@ many. One walk, `resolve`, serves decoding, sampling by rank and asking Optuna; 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
@@ -72,6 +73,11 @@ Binder = Callable[[str, Found, Any], Iterator[Found]]
 """Yields what may hold of a name that was not met yet, one way to decide it after the other; of a name that stands for
 blocks only the ways that give these blocks.
 """
+
+
+def count_text(number: int) -> str:
+    """Write an exact count; of over a thousand digits only how many there are."""
+    return f"{number:,}" if number < 10**1000 else f"about 10^{math.floor(math.log10(number))}"
 
 
 class Node(Protocol):

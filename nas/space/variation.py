@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from nas.errors import ShapeError, SpaceError
 from nas.network.settings import Scalar
-from nas.space.tree import Choice, Genotype, Names
+from nas.space.tree import Choice, Genotype, Names, count_text
 
 if TYPE_CHECKING:
     from nas.space.space import SearchSpace
@@ -43,6 +43,8 @@ def repaired(space: SearchSpace, wanted: Mapping[str, Scalar], rng: random.Rando
 
 def mutate(space: SearchSpace, genotype: Mapping[str, Scalar], rng: random.Random, count: int) -> Genotype:
     """Return a genotype with `count` decisions changed to other options, and what depends on them repaired."""
+    if type(count) is not int or count < 1:
+        raise SpaceError(f"mutate: decisions must be a whole number >= 1, but got {count!r}")
     known = space.decisions()
     changeable = [path for path in genotype if len(known[path].values) > 1]
     if not changeable:
@@ -87,7 +89,7 @@ def networks(space: SearchSpace) -> tuple[Genotype, ...]:
     """
     if space.size() > _MAX_NETWORKS:
         raise SpaceError(
-            f"space {space.name!r} has {space.size():,} genotypes; networks are counted up to {_MAX_NETWORKS:,}"
+            f"networks are told apart up to {_MAX_NETWORKS:,} genotypes; {space.name!r} has {count_text(space.size())}"
         )
     found: dict[str, Genotype] = {}
     for rank in range(space.size()):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from nas.errors import NasError, nearest
@@ -15,6 +16,7 @@ from nas.space.tree import Choice, Const, Derived, If, IntRange, Names, Node, Op
 
 MAX_OPTIONS = 4096
 _MAX_TRIED = 2000
+_MAX_STRUCTURAL = 20_000
 _CHOICE_WORDS = {"choose", "range", "step", "factor", "per"}
 _IF_WORDS = {"if", "then", "else"}
 
@@ -42,25 +44,22 @@ class Context:
     places: dict[str, Source] = field(default_factory=dict)
     """Where each part is written, by its path."""
 
-    def values(self, names: Iterable[str]) -> Iterator[Names]:
-        """Yield what these names can be at once: every way, or the first few thousand of very many."""
-        for count, found in enumerate(self._ways(sorted(names), {})):
-            if count >= _MAX_TRIED:
-                return
-            yield found
+    def values(self, names: Iterable[str], most: int) -> Iterator[Names]:
+        """Yield what these names can be at once, up to `most` ways."""
+        return islice(self._ways(sorted(names), {}, most), most)
 
-    def _ways(self, names: list[str], known: Names) -> Iterator[Names]:
+    def _ways(self, names: list[str], known: Names, most: int) -> Iterator[Names]:
         missing = [name for name in names if name not in known]
         if not missing:
             yield known
             return
         let = self.lets[missing[0]]
-        for around in self._ways(sorted(let.node.reads), known):
+        for around in self._ways(sorted(let.node.reads), known, most):
             size = let.node.size(1, around)
-            for rank in range(min(size, _MAX_TRIED)):
+            for rank in range(min(size, most)):
                 scope = Scope("let", ("let",), around)
                 value = let.node.resolve(scope, pick_by_rank(rank))[0]
-                yield from self._ways(names, {**around, missing[0]: value})
+                yield from self._ways(names, {**around, missing[0]: value}, most)
 
 
 def mapping(source: Source, path: str, known: Iterable[str] | None, what: str) -> dict[str, Source]:
@@ -73,10 +72,23 @@ def mapping(source: Source, path: str, known: Iterable[str] | None, what: str) -
     return source.value
 
 
-def at_least_one(source: Source, path: str) -> list[Source]:
+def named_options(source: Source, path: str, what: str) -> dict[str, Source]:
+    """Return options that have names, which become words of decision paths."""
+    items = mapping(source, path, None, what)
+    if not items:
+        raise source.error("a choice needs at least one option", path)
+    for name, value in items.items():
+        if not name or "." in name:
+            raise value.error(f"the name of an option is a word without dots, but got {name!r}", path)
+    return items
+
+
+def at_least_one(source: Source, path: str, most: int = MAX_OPTIONS) -> list[Source]:
     """Return the entries of a list that is not empty."""
     if not isinstance(source.value, list) or not source.value:
         raise source.error(f"must be a list with at least one entry, but got {source.describe()}", path)
+    if len(source.value) > most:
+        raise source.error(f"a list may have {most} entries here, but this one has {len(source.value)}", path)
     return source.value
 
 
@@ -105,10 +117,23 @@ def read_formula(source: Source, path: str, context: Context) -> Formula:
     return found
 
 
-def possible(source: Source, path: str, read: Formula, context: Context, check: Check) -> list[Any]:
-    """Return what a formula can give, each checked against the rule that it must follow."""
+def possible(
+    source: Source, path: str, read: Formula, context: Context, check: Check, *, structural: bool
+) -> list[Any]:
+    """Return what a formula can give, each checked against the rule that it must follow.
+
+    What settles the structure of a space is looked at in full, and refused where that is too much; of the value of a
+    setting the first few thousand ways are, and the block checks the rest when a network is decoded.
+    """
     found = []
-    for names in context.values(read.names):
+    most = _MAX_STRUCTURAL if structural else _MAX_TRIED
+    for count, names in enumerate(context.values(read.names, most + 1)):
+        if count == most and structural:
+            raise source.error(
+                f"{read.text!r} settles which blocks or decisions there are, so its names "
+                f"({', '.join(sorted(read.names))}) may have {most:,} combinations, but have more",
+                path,
+            )
         try:
             found.append(check(read.value(names)))
         except NasError as error:
@@ -123,6 +148,8 @@ class Leaves:
 
     const: Callable[[Any], Node] = Const
     derived: Callable[[Formula, list[Any]], Node] = lambda read, values: Derived(read)
+    structural: bool = False
+    """Whether they settle which blocks or decisions there are."""
 
 
 def read_value(
@@ -148,14 +175,14 @@ def read_value(
     """
     if is_formula(source.value):
         read = read_formula(source, path, context)
-        return leaves.derived(read, possible(source, path, read, context, check))
+        return leaves.derived(read, possible(source, path, read, context, check, structural=leaves.structural))
     if isinstance(source.value, list):
         raise source.error(f"must be one value, but got {source.describe()}; write {{choose: [...]}} to choose", path)
     if not isinstance(source.value, dict):
         return leaves.const(checked(source, path, check))
 
-    def part(inner: Source, where: str) -> Node:
-        return read_value(inner, where, name, check, context, per_copy=per_copy, leaves=leaves)
+    def part(inner: Source, where: str, side: str) -> Node:
+        return read_value(inner, where, f"{name}.{side}", check, context, per_copy=per_copy, leaves=leaves)
 
     if "if" in source.value:
         return read_if(source, path, context, part)
@@ -177,8 +204,9 @@ def read_value(
     return Choice(name, options, per_block(choice, path, per_copy), int_range)
 
 
-def read_if(source: Source, path: str, context: Context, part: Callable[[Source, str], Node]) -> Node:
-    """Read `{if: "= formula", then: ..., else: ...}`; `part` reads what stands under `then` and `else`."""
+def read_if(source: Source, path: str, context: Context, part: Callable[[Source, str, str], Node]) -> Node:
+    """Read `{if: "= formula", then: ..., else: ...}`; `part` reads what stands under `then` and `else`, each of which
+    has decisions of its own."""
     words = mapping(source, path, _IF_WORDS, "a condition")
     for word in ("then", "else"):
         if word not in words:
@@ -186,8 +214,8 @@ def read_if(source: Source, path: str, context: Context, part: Callable[[Source,
     if not is_formula(words["if"].value):
         raise words["if"].error(f"if takes a formula such as '= width > 32', but got {words['if'].describe()}", path)
     test = read_formula(words["if"], path, context)
-    possible(words["if"], path, test, context, _truth)
-    return If(test, part(words["then"], path), part(words["else"], path))
+    possible(words["if"], path, test, context, _truth, structural=True)
+    return If(test, part(words["then"], path, "then"), part(words["else"], path, "else"))
 
 
 def _truth(value: object) -> object:

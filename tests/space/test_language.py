@@ -72,7 +72,8 @@ def test_a_choice_that_exists_under_a_condition_only() -> None:
     for genotype, arch in found:
         blocks = arch.stages[0].blocks
         assert len(blocks) == (genotype["let.n"] if genotype["let.deep"] else 1)
-        assert ("stages.0.0.out_channels" in genotype or "stages.0.out_channels" in genotype) != genotype["let.deep"]
+        assert ("stages.0.else.out_channels" in genotype) != genotype["let.deep"]
+        assert ("stages.0.then.blocks.0.kernel" in genotype) == genotype["let.deep"]
 
 
 def test_a_condition_between_values() -> None:
@@ -90,8 +91,14 @@ def test_a_condition_between_values() -> None:
         ],
     )
     assert len(_all(space)) == 5
+    # Each side decides for itself, so that a decision has the same options wherever it is met.
+    assert space.decisions()["stages.0.out_channels.then"].values == (4, 8)
+    assert space.decisions()["stages.0.out_channels.else"].values == (16, 32, 64)
     with pytest.raises(SpaceError, match="must be one of"):
-        space.decode({"let.kind": "small", "stages.0.out_channels": 64})
+        space.decode({"let.kind": "small", "stages.0.out_channels.then": 64})
+    rng = random.Random(0)
+    study = nas.run_search(space, lambda arch, budget, seed: rng.random(), trials=5, seed=0)
+    assert len({str(trial.genotype) for trial in study.trials}) == 5
 
 
 def test_an_optional_part() -> None:
@@ -377,7 +384,7 @@ def test_networks_are_counted_once_each() -> None:
     counts = [drawn.count(arch_id) for arch_id in set(drawn)]
     assert len(counts) == 6
     assert all(abs(count - 500) < 5 * (500 * 5 / 6) ** 0.5 for count in counts)
-    with pytest.raises(SpaceError, match="networks are counted up to"):
+    with pytest.raises(SpaceError, match="networks are told apart up to 200,000 genotypes"):
         nas.load_space("mbconv").networks()
 
 

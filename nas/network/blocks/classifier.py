@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from nas.network import ops
 from nas.network.builder import GraphBuilder, Value
 from nas.network.registry import block
-from nas.network.settings import ActivationKind, Channels, Count, Rate
+from nas.network.settings import ActivationKind, AtLeast, Below, Channels, Count, Rate
 
 
 @block
@@ -17,7 +17,7 @@ def classifier(
     *,
     dropout: Rate = 0.0,
     hidden: Channels | None = None,
-    hidden_layers: Count = 1,
+    hidden_layers: Annotated[int, AtLeast(1), Below(65)] = 1,
     activation: ActivationKind = "relu",
     pool: Literal["avg", "max"] | None = "avg",
     pool_size: Count = 1,

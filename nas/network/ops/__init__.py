@@ -6,7 +6,7 @@ in a transformer.
 """
 
 from nas.network.ops.attention import ClassToken, MeanToken, PositionEmbedding, SelfAttention, TakeToken, ToTokens
-from nas.network.ops.base import Input, Ints, Op, Shape, Window
+from nas.network.ops.base import MAX_DIMS, Input, Ints, Op, Shape, Window
 from nas.network.ops.convolution import Blur, Conv, ConvTranspose, Linear
 from nas.network.ops.layout import ChannelPad, ChannelShuffle, Concat, Crop, Flatten, Pad, Upsample
 from nas.network.ops.normalisation import BatchNorm, GroupNorm, LayerNorm, LayerScale, LocalResponseNorm
@@ -15,6 +15,7 @@ from nas.network.ops.pooling import AdaptiveAvgPool, AvgPool, GlobalAvgPool, Glo
 
 __all__ = [
     "ACTIVATIONS",
+    "MAX_DIMS",
     "Activation",
     "ActivationName",
     "AdaptiveAvgPool",
