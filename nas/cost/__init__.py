@@ -1,19 +1,37 @@
 """What a network costs, counted on its graph, and the limits on it. Never loads torch."""
 
-from nas.cost.constraints import Constraint, Violation, check, constraints_from, tightest
-from nas.cost.cost import METRICS, Cost, cost_of, graph_cost
+from nas.cost.constraints import Constraint, Violation, check, constraints_from, measure, tightest
+from nas.cost.cost import Cost, cost_of, graph_cost
+from nas.cost.metrics import (
+    FREE_METRICS,
+    LATENCY,
+    METRICS,
+    ONE,
+    Workload,
+    inference_memory_bytes,
+    training_memory_bytes,
+    value_of,
+)
 from nas.cost.profile import BlockProfile, profile
 
 __all__ = [
+    "FREE_METRICS",
+    "LATENCY",
     "METRICS",
+    "ONE",
     "BlockProfile",
     "Constraint",
     "Cost",
     "Violation",
+    "Workload",
     "check",
     "constraints_from",
     "cost_of",
     "graph_cost",
+    "inference_memory_bytes",
+    "measure",
     "profile",
     "tightest",
+    "training_memory_bytes",
+    "value_of",
 ]

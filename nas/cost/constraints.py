@@ -1,4 +1,4 @@
-"""Hard limits on costs, checked before anything is built."""
+"""Limits on costs: hard ones, over which nothing is built, and soft ones, which cost score."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from nas.cost.cost import METRICS, Cost
+from nas.cost.cost import Cost
+from nas.cost.metrics import LATENCY, METRICS, ONE, Workload, value_of
 from nas.errors import ConfigError, nearest
 
 
@@ -17,6 +18,13 @@ class Constraint:
     metric: str
     low: float = -math.inf
     high: float = math.inf
+    soft: bool = False
+    """Whether what is over it is trained all the same, and judged with a penalty."""
+
+    @property
+    def measured(self) -> bool:
+        """Whether a device has to say it, not the graph."""
+        return self.metric == LATENCY
 
     def __post_init__(self) -> None:
         if self.metric not in METRICS:
@@ -39,26 +47,38 @@ class Violation:
     """The bound that is nearest to being broken, or broken most."""
     excess: float
     """Signed distance over the bound as a share of it: <= 0 holds, 0.5 is half over."""
+    soft: bool = False
+
+    @property
+    def rejects(self) -> bool:
+        """Whether a candidate with this is not accepted."""
+        return self.excess > 0 and not self.soft
 
     def __str__(self) -> str:
         side = "over" if self.value > self.bound else "under"
         return f"{self.metric} {self.value:,.6g} is {side} {self.bound:,.6g}"
 
 
-def check(cost: Cost, constraints: Iterable[Constraint]) -> tuple[Violation, ...]:
-    """Measure a cost against constraints; a candidate is accepted when every `excess` is <= 0."""
-    return tuple(_measure(float(getattr(cost, limit.metric)), limit) for limit in constraints)
+def check(cost: Cost, constraints: Iterable[Constraint], workload: Workload = ONE) -> tuple[Violation, ...]:
+    """Measure a cost against the constraints that can be counted; those on latency are left out.
+
+    A candidate is accepted when none of them `rejects`.
+    """
+    return tuple(
+        [measure(value_of(cost, limit.metric, workload), limit) for limit in constraints if not limit.measured]
+    )
 
 
-def _measure(value: float, limit: Constraint) -> Violation:
+def measure(value: float, limit: Constraint) -> Violation:
+    """Say how far a value is over a limit, or within it."""
     over = (value - limit.high) / max(abs(limit.high), 1e-12) if limit.high < math.inf else -math.inf
     under = (limit.low - value) / max(abs(limit.low), 1e-12) if limit.low > -math.inf else -math.inf
     if over >= under:
-        return Violation(limit.metric, value, limit.high, over)
-    return Violation(limit.metric, value, limit.low, under)
+        return Violation(limit.metric, value, limit.high, over, limit.soft)
+    return Violation(limit.metric, value, limit.low, under, limit.soft)
 
 
-def constraints_from(limits: Mapping[str, object]) -> tuple[Constraint, ...]:
+def constraints_from(limits: Mapping[str, object], *, soft: bool = False) -> tuple[Constraint, ...]:
     """Read `{metric: upper bound}` or `{metric: (lower, upper)}`; None leaves a side, or a metric, open.
 
     Raises:
@@ -67,16 +87,21 @@ def constraints_from(limits: Mapping[str, object]) -> tuple[Constraint, ...]:
     found = []
     for metric, bound in limits.items():
         low, high = bound if isinstance(bound, list | tuple) and len(bound) == 2 else (None, bound)
-        found.append(Constraint(metric, _number(metric, low, -math.inf), _number(metric, high, math.inf)))
+        found.append(Constraint(metric, _number(metric, low, -math.inf), _number(metric, high, math.inf), soft))
     return tuple(c for c in found if c.low > -math.inf or c.high < math.inf)
 
 
 def tightest(constraints: Iterable[Constraint]) -> tuple[Constraint, ...]:
-    """Return one constraint a metric, as tight as all of them; raises `ConfigError` where nothing can hold them."""
-    found: dict[str, Constraint] = {}
+    """Return one constraint a metric, as tight as all of them, hard and soft ones apart.
+
+    Raises:
+        ConfigError: nothing can hold them.
+    """
+    found: dict[tuple[str, bool], Constraint] = {}
     for limit in constraints:
-        other = found.get(limit.metric, limit)
-        found[limit.metric] = Constraint(limit.metric, max(limit.low, other.low), min(limit.high, other.high))
+        other = found.get((limit.metric, limit.soft), limit)
+        low, high = max(limit.low, other.low), min(limit.high, other.high)
+        found[limit.metric, limit.soft] = Constraint(limit.metric, low, high, limit.soft)
     return tuple(found.values())
 
 

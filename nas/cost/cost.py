@@ -52,6 +52,8 @@ class Cost:
     of them, as with attention."""
     stride: tuple[float, ...] = ()
     """Distance of neighbours of the last map in the input, for each dimension."""
+    input_bytes: int = 0
+    """Of one example, fp32."""
 
     @property
     def size_mib(self) -> float:
@@ -73,10 +75,6 @@ class Cost:
         known = {field.name for field in fields(cls)}
         given = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items() if name in known}
         return cls(**given)  # type: ignore[arg-type]
-
-
-METRICS: tuple[str, ...] = ("params", "macs", "activations", "size_mib", "peak_memory_mib")
-"""The names that a constraint can bound: attributes of `Cost`."""
 
 
 # What simply adds up, in the order of the fields of `Cost`.
@@ -239,4 +237,5 @@ def _cost(in_shape: Shape, parts: Sequence[_Part]) -> Cost:
         _chained_saved(in_shape, parts),
         None if size == inf else ceil(size),
         tuple([int(stride) if stride == int(stride) else float(stride) for _, stride in looks]),
+        FLOAT_BYTES * prod(in_shape),
     )

@@ -1,0 +1,68 @@
+"""What a limit can bound, and what a network is to run as where that matters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from nas.cost.cost import Cost
+
+MIB = 2**20
+_SEES_ALL = 2**20
+"""Receptive field of what sees all of its input, as with attention: the longest side that an input may have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What a network is to run as, where a cost depends on it."""
+
+    batch: int = 1
+    """Examples at a time in inference."""
+    training_batch: int = 64
+    """Examples at a time in training."""
+    training_copies: int = 4
+    """Numbers kept for each parameter in training: itself, its gradient, and what the optimiser remembers (Adam: two,
+    stochastic gradient descent with momentum: one)."""
+
+
+ONE = Workload()
+"""One example at a time."""
+
+
+def inference_memory_bytes(cost: Cost, batch: int) -> int:
+    """Most memory in inference, fp32: stored state, the input, and the activations alive at one time."""
+    return cost.size_bytes + batch * (cost.input_bytes + cost.peak_memory_bytes)
+
+
+def training_memory_bytes(cost: Cost, workload: Workload) -> int:
+    """Memory at the end of a forward pass in training, fp32: parameters with gradients and optimiser, running
+    statistics, and for each example the input and what the backward pass needs."""
+    statistics = cost.size_bytes - 4 * cost.params
+    kept = cost.input_bytes + cost.training_memory_bytes
+    return 4 * cost.params * workload.training_copies + statistics + workload.training_batch * kept
+
+
+_FREE: Mapping[str, Callable[[Cost, Workload], float]] = {
+    "params": lambda cost, _: cost.params,
+    "macs": lambda cost, _: cost.macs,
+    "activations": lambda cost, _: cost.activations,
+    "size_mib": lambda cost, _: cost.size_bytes / MIB,
+    "size_fp16_mib": lambda cost, _: cost.size_fp16_bytes / MIB,
+    "size_int8_mib": lambda cost, _: cost.size_int8_bytes / MIB,
+    "peak_memory_mib": lambda cost, _: cost.peak_memory_bytes / MIB,
+    "inference_memory_mib": lambda cost, workload: inference_memory_bytes(cost, workload.batch) / MIB,
+    "training_memory_mib": lambda cost, workload: training_memory_bytes(cost, workload) / MIB,
+    "receptive_field": lambda cost, _: _SEES_ALL if cost.receptive_field is None else cost.receptive_field,
+}
+LATENCY = "latency_ms"
+
+FREE_METRICS: tuple[str, ...] = tuple(_FREE)
+"""Metrics that are counted on the graph."""
+
+METRICS: tuple[str, ...] = (*FREE_METRICS, LATENCY)
+"""The names that a limit can bound: counted ones, and `latency_ms`, which a device has to show."""
+
+
+def value_of(cost: Cost, metric: str, workload: Workload) -> float:
+    """Return a counted metric of a network."""
+    return float(_FREE[metric](cost, workload))

@@ -1,0 +1,99 @@
+"""Candidates that hold the limits, found by mutation towards them where random ones hardly ever do."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nas.cost import ONE, Constraint, Cost, Violation, Workload, check, cost_of
+from nas.errors import NasError
+from nas.network.architecture import Architecture
+from nas.space import Genotype, SearchSpace
+
+_START_OF = 20
+"""A climb starts from the best of so many random genotypes."""
+_CHANGES = (1, 1, 1, 2, 2, 3)
+"""How many decisions a mutation changes, one of these."""
+_MAX_STALL = 200
+"""Mutations in a row without progress after which it starts anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A genotype with what is known of it before anything is built."""
+
+    genotype: Genotype
+    architecture: Architecture
+    cost: Cost | None
+    """None where it is no network."""
+    violations: tuple[Violation, ...]
+    reason: str = ""
+    """Why it is no network."""
+
+    @property
+    def accepted(self) -> bool:
+        return self.cost is not None and not any(one.rejects for one in self.violations)
+
+    @property
+    def distance(self) -> float:
+        """How far it is over hard limits, all together, as shares of them; inf where it is no network."""
+        if self.cost is None:
+            return math.inf
+        return sum(one.excess for one in self.violations if one.rejects)
+
+
+def examine(
+    space: SearchSpace, genotype: Genotype, constraints: Sequence[Constraint], workload: Workload = ONE
+) -> Candidate:
+    """Decode and count a genotype and check it against the limits that can be counted."""
+    architecture = space.decode(genotype)
+    try:
+        cost = cost_of(architecture)
+    except NasError as error:
+        return Candidate(genotype, architecture, None, (), str(error))
+    return Candidate(genotype, architecture, cost, check(cost, constraints, workload))
+
+
+def feasible(
+    space: SearchSpace,
+    constraints: Sequence[Constraint],
+    rng: random.Random,
+    workload: Workload = ONE,
+    *,
+    most: int = 20_000,
+) -> tuple[Candidate, int]:
+    """Find a candidate that holds the hard limits: from a random start by mutations that come no further from them.
+
+    Each call starts anew, so that candidates of several calls are as different as the limits leave them.
+
+    Args:
+        space: where to look.
+        constraints: limits; soft ones and those on latency are left alone.
+        rng: where chance comes from.
+        workload: what the networks are to run as.
+        most: candidates to look at before it gives up.
+
+    Returns:
+        The candidate, or where none was found the one that came nearest, and how many were looked at.
+    """
+    looked = 0
+    nearest: Candidate | None = None
+    while nearest is None or looked < most:
+        drawn = [examine(space, space.sample(rng), constraints, workload) for _ in range(_START_OF)]
+        looked += len(drawn)
+        best, stall = min(drawn, key=lambda one: one.distance), 0
+        while not best.accepted and stall < _MAX_STALL and looked < most and space.size() > 1:
+            other = examine(
+                space, space.mutate(best.genotype, rng, decisions=rng.choice(_CHANGES)), constraints, workload
+            )
+            looked += 1
+            stall = 0 if other.distance < best.distance else stall + 1
+            if other.distance <= best.distance:
+                best = other
+        if best.accepted:
+            return best, looked
+        if nearest is None or best.distance < nearest.distance:
+            nearest = best
+    return nearest, looked
