@@ -195,7 +195,14 @@ def test_an_impossible_limit_ends_with_its_counts(folder: Path) -> None:
 def test_ctrl_c_says_how_to_go_on(folder: Path) -> None:
     # More trials than can end before the signal arrives.
     endless = ["search.trials=10000" if setting.startswith("search.trials") else setting for setting in QUICK]
-    process = subprocess.Popen([*COMMAND, *endless, "name=stopped"], cwd=folder, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*COMMAND, *endless, "name=stopped"],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        text=True,
+        # Tests that run in the background inherit that Ctrl-C is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
+    )
     assert process.stdout is not None
     for line in process.stdout:
         if "trial" in line and "val_accuracy" in line:
