@@ -17,12 +17,21 @@ LAYERS = [
     ["nas.network"],
     ["nas.cost", "nas.evaluation"],
     ["nas.space"],
+    ["nas.limits"],
     ["nas.drawing"],
     ["nas.pytorch"],
     ["nas.training"],
     ["nas.search"],
     ["nas.records"],
-    ["nas.search.command", "nas.search.__main__", "nas.space.__main__", "nas.profile"],
+    [
+        "nas.search.command",
+        "nas.search.__main__",
+        "nas.search.overrides",
+        "nas.limits.command",
+        "nas.limits.__main__",
+        "nas.space.__main__",
+        "nas.profile",
+    ],
 ]
 
 # Who may import a heavy package at all.
@@ -31,10 +40,11 @@ OWNERS = {
     "pytorch_lightning": ["nas.training"],
     "optuna": ["nas.search"],
     "mlflow": ["nas.records"],
-    "hydra": ["nas.search.__main__"],
-    "omegaconf": ["nas.search.__main__"],
+    "hydra": ["nas.search.__main__", "nas.limits.__main__"],
+    "omegaconf": ["nas.search.__main__", "nas.limits.__main__"],
     "sklearn": ["nas.training.data"],
     "rich": ["nas.search"],
+    "scipy": ["nas.limits"],
     "PIL": ["nas.training.data", "nas.drawing"],
 }
 

@@ -37,6 +37,11 @@ class Candidate:
         return self.cost is not None and not any(one.rejects for one in self.violations)
 
     @property
+    def problem(self) -> str:
+        """Why it is not accepted; empty where it is."""
+        return self.reason or "; ".join(str(one) for one in self.violations if one.rejects)
+
+    @property
     def distance(self) -> float:
         """How far it is over hard limits, all together, as shares of them; inf where it is no network."""
         if self.cost is None:
@@ -62,17 +67,19 @@ def feasible(
     rng: random.Random,
     workload: Workload = ONE,
     *,
+    start: Candidate | None = None,
     most: int = 20_000,
 ) -> tuple[Candidate, int]:
-    """Find a candidate that holds the hard limits: from a random start by mutations that come no further from them.
+    """Find a candidate that holds the hard limits, by mutations that come no further from them.
 
-    Each call starts anew, so that candidates of several calls are as different as the limits leave them.
+    Each call begins anew, so that candidates of several calls are as different as the limits leave them.
 
     Args:
         space: where to look.
         constraints: limits; soft ones and those on latency are left alone.
         rng: where chance comes from.
         workload: what the networks are to run as.
+        start: where to begin; by default, and where that leads nowhere, the best of some random candidates.
         most: candidates to look at before it gives up.
 
     Returns:
@@ -81,13 +88,14 @@ def feasible(
     looked = 0
     nearest: Candidate | None = None
     while nearest is None or looked < most:
-        drawn = [examine(space, space.sample(rng), constraints, workload) for _ in range(_START_OF)]
-        looked += len(drawn)
-        best, stall = min(drawn, key=lambda one: one.distance), 0
+        best, stall = start, 0
+        if best is None or nearest is not None:
+            drawn = [examine(space, space.sample(rng), constraints, workload) for _ in range(_START_OF)]
+            looked += len(drawn)
+            best = min(drawn, key=lambda one: one.distance)
         while not best.accepted and stall < _MAX_STALL and looked < most and space.size() > 1:
-            other = examine(
-                space, space.mutate(best.genotype, rng, decisions=rng.choice(_CHANGES)), constraints, workload
-            )
+            genotype = space.mutate(best.genotype, rng, decisions=rng.choice(_CHANGES))
+            other = examine(space, genotype, constraints, workload)
             looked += 1
             stall = 0 if other.distance < best.distance else stall + 1
             if other.distance <= best.distance:
@@ -96,4 +104,5 @@ def feasible(
             return best, looked
         if nearest is None or best.distance < nearest.distance:
             nearest = best
+        looked += 1  # so that a space of one network ends too
     return nearest, looked

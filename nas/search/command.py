@@ -17,7 +17,6 @@ from typing import Any
 
 from rich.console import Console
 
-from nas.cost import constraints_from
 from nas.errors import ConfigError, NasError
 from nas.records.tracker import MlflowTracker
 from nas.search.config import Config, resumed_values, worker_count
@@ -90,7 +89,7 @@ def _read(values: Mapping[str, Any], overrides: Sequence[str]) -> _Job:
             values = {**values, "data": {**values["data"], "root": str(Path(config.data.root).expanduser().absolute())}}
             config = Config.from_values(values)
         space = load_space(config.space or "")
-    constraints_from(config.constraints)
+    config.constraints_on(space)
     sampler(config.sampler.name)
     if folder is not None:
         return _Job(config, values, space, folder, resume=True)
@@ -198,6 +197,9 @@ def _run(
         trials=settings.trials,
         sampler=job.config.sampler.name,
         constraints=job.config.constraints,
+        soft=job.config.soft,
+        soft_weight=settings.soft_weight,
+        workload=job.config.workload,
         seed=job.config.seed,
         minutes=settings.minutes,
         objective=settings.objective,
@@ -225,6 +227,13 @@ def _report(job: _Job, study: Study, tracker: MlflowTracker | None, console: Con
     rejections = study.rejections()
     if rejections:
         console.print("Rejected by: " + ", ".join(f"{k} {v}" for k, v in rejections.items()), highlight=False)
+    found, looked = study.guided()
+    if found:
+        console.print(
+            f"Guided sampling: fewer than 1 in 50 proposals held the limits, so {found} candidates were found by "
+            f"mutation towards them, among {looked:,} looked at.",
+            highlight=False,
+        )
     print_best(console, study)
     best = study.best(1)
     if best:

@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from nas.cost import Constraint, Workload, constraints_from, tightest
 from nas.errors import ConfigError, nearest
 from nas.settings import settings_from
-from nas.space import space_names
+from nas.space import SearchSpace, space_names
 from nas.training.data.config import DataConfig
 from nas.training.evaluator import SCORES
 from nas.training.recipe import Recipe
@@ -44,14 +45,28 @@ class SearchSettings:
     """None is minimize for a loss and maximize for anything else."""
     max_rejections: int = 1000
     trial_minutes: float | None = None
+    soft_weight: float = 0.1
 
     def __post_init__(self) -> None:
         for name in ("trials", "minutes", "max_rejections", "trial_minutes"):
             value = getattr(self, name)
             if value is not None and not 0 < value <= _MOST:
                 raise ConfigError(f"search.{name} must be > 0 and at most {_MOST:,}, but got {value}")
+        if not 0 <= self.soft_weight <= _MOST:
+            raise ConfigError(f"search.soft_weight must be >= 0, but got {self.soft_weight}")
         if self.direction not in ("maximize", "minimize", None):
             raise ConfigError(f"search.direction must be maximize or minimize, but got {self.direction!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferenceSettings:
+    """How the network is to be used, where limits depend on it."""
+
+    batch: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.batch <= _MOST:
+            raise ConfigError(f"inference.batch must be >= 1, but got {self.batch}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +96,8 @@ class Config:
     resume: str | None = None
     search: SearchSettings = field(default_factory=SearchSettings)
     constraints: Mapping[str, Any] = field(default_factory=dict)
+    soft: Mapping[str, Any] = field(default_factory=dict)
+    inference: InferenceSettings = field(default_factory=InferenceSettings)
     sampler: SamplerSettings = field(default_factory=SamplerSettings)
     data: DataConfig = field(default_factory=DataConfig)
     train: Recipe = field(default_factory=Recipe)
@@ -104,6 +121,20 @@ class Config:
             )
         if self.name is not None and ("/" in self.name or self.name in ("", ".", "..")):
             raise ConfigError(f"name is the name of a folder in records.dir, without '/', but got {self.name!r}")
+
+    @property
+    def workload(self) -> Workload:
+        """What the networks are to run as."""
+        copies = 4 if self.train.optimizer == "adamw" else 3
+        return Workload(self.inference.batch, self.train.batch_size, copies)
+
+    def constraints_on(self, space: SearchSpace) -> tuple[Constraint, ...]:
+        """Return all limits: those of these settings, hard and soft, and those of the space.
+
+        Raises:
+            ConfigError: an unknown metric, a bound that is no number, or limits that nothing can hold.
+        """
+        return tightest([*constraints_from(self.constraints), *constraints_from(self.soft, soft=True), *space.limits])
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any]) -> Config:

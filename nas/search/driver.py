@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import random
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, cast
@@ -13,9 +15,10 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 from optuna.samplers import BaseSampler
 from optuna.trial import TrialState
 
-from nas.cost import Constraint, check, cost_of
-from nas.errors import ConfigError, NasError
+from nas.cost import Constraint, Workload
+from nas.errors import ConfigError
 from nas.evaluation import Budget, Evaluation
+from nas.limits.feasible import Candidate, examine, feasible
 from nas.network.architecture import Architecture
 from nas.search.log import RunFolder
 from nas.search.study import Study
@@ -26,6 +29,8 @@ from nas.space.tree import Choice
 
 # How often the recorders hear of time passing.
 _TICK_SECONDS = 1.0
+# Proposals over which it is judged whether rejecting is wasteful.
+_WINDOW = 100
 
 
 class Recorder(Protocol):
@@ -84,6 +89,7 @@ class Driver:
         *,
         sampler: Callable[[int], BaseSampler] | BaseSampler,
         constraints: Sequence[Constraint],
+        workload: Workload,
         limits: Limits,
         seed: int,
         budget: Budget,
@@ -91,7 +97,8 @@ class Driver:
         recorders: Sequence[Recorder],
     ) -> None:
         self.study, self.space, self.pool, self.folder = study, space, pool, folder
-        self.constraints, self.limits, self.seed, self.budget = constraints, limits, seed, budget
+        self.constraints, self.workload, self.limits = constraints, workload, limits
+        self.seed, self.budget = seed, budget
         self.recorders = recorders
         # A sampler made anew for each proposal from a seed of its own has no state to lose: a resumed study
         # proposes what an uninterrupted one does.
@@ -108,6 +115,7 @@ class Driver:
         self._trained = 0
         self._fruitless = 0
         """Proposals in a row that were not evaluated."""
+        self._acceptance = _Acceptance()
         self._before = max((trial.elapsed for trial in study.trials), default=0.0)
         self._started = time.monotonic()
 
@@ -164,31 +172,53 @@ class Driver:
     # One proposal
 
     def _propose(self) -> None:
-        number, self._next_number = self._next_number, self._next_number + 1
-        self._fruitless += 1
+        number = self._new_number()
         if self._make_sampler is not None:
             self._optuna.sampler = self._make_sampler(derived_seed(self.seed, number, "proposal"))
         handle = self._optuna.ask()
-        genotype = self.space.suggest(handle)
+        candidate = examine(self.space, self.space.suggest(handle), self.constraints, self.workload)
+        self._consider(number, candidate, handle, guided=0)
+        if candidate.accepted or not self._acceptance.wasteful:
+            return
+        # So few random candidates hold the limits that this one is brought to where they hold.
+        rng = random.Random(derived_seed(self.seed, number, "guided"))
+        found, looked = feasible(self.space, self.constraints, rng, self.workload, start=candidate)
+        if not found.accepted:
+            self.study.stop_reason = (
+                f"no candidate holds the limits: {looked:,} looked at by guided sampling, the nearest: {found.problem}"
+            )
+            return
+        self._optuna.enqueue_trial(found.genotype)
+        handle = self._optuna.ask()
+        assert self.space.suggest(handle) == found.genotype
+        self._consider(self._new_number(), found, handle, guided=looked)
+
+    def _new_number(self) -> int:
+        number, self._next_number = self._next_number, self._next_number + 1
+        return number
+
+    def _consider(self, number: int, candidate: Candidate, handle: optuna.Trial, *, guided: int) -> None:
+        """Record a candidate that is not accepted; hand the others on."""
+        self._fruitless += 1
         trial = Trial(
             number=number,
             state=State.REJECTED,
-            genotype=genotype,
+            genotype=candidate.genotype,
             seed=derived_seed(self.seed, number, "evaluation"),
+            cost=candidate.cost,
+            violations=candidate.violations,
+            reason=candidate.problem,
+            guided=guided,
         )
-        self._tried.add(frozenset(genotype.items()))
-        try:
-            architecture = self.space.decode(genotype)
-            cost = cost_of(architecture)
-        except NasError as error:
-            self._close(replace(trial, reason=str(error)), handle)
-            return
-        trial = replace(trial, arch_id=architecture.arch_id, cost=cost, violations=check(cost, self.constraints))
-        broken = [str(violation) for violation in trial.violations if violation.excess > 0]
-        if broken:
-            self._close(replace(trial, reason="; ".join(broken)), handle)
+        self._tried.add(frozenset(candidate.genotype.items()))
+        if not guided:
+            self._acceptance.add(candidate.accepted)
+        if candidate.cost is not None:
+            trial = replace(trial, arch_id=candidate.architecture.arch_id)
+        if candidate.accepted:
+            self._accept(trial, candidate.architecture, handle)
         else:
-            self._accept(trial, architecture, handle)
+            self._close(trial, handle)
 
     def _accept(self, trial: Trial, architecture: Architecture, handle: optuna.Trial) -> None:
         """Evaluate a candidate that holds the limits, unless its network is known."""
@@ -233,7 +263,7 @@ class Driver:
         if self.folder is not None:
             self.folder.append(trial, durable=trial.trained)
         self._remember(trial)
-        state, value, constraints = _optuna_end(trial, self.study.objective)
+        state, value, constraints = _optuna_end(trial, self.study)
         for name, excess in constraints.items():
             handle.set_constraint(name, excess)
         try:
@@ -258,7 +288,7 @@ class Driver:
         trials, self.study.trials = self.study.trials, []
         choices = self.space.decisions()
         for trial in sorted(trials, key=lambda trial: trial.number):
-            state, value, constraints = _optuna_end(trial, self.study.objective)
+            state, value, constraints = _optuna_end(trial, self.study)
             try:
                 known = optuna.trial.create_trial(
                     state=state,
@@ -272,6 +302,8 @@ class Driver:
             self._optuna.add_trial(known)
             self._remember(trial)
             self._tried.add(frozenset(trial.genotype.items()))
+            if not trial.guided:
+                self._acceptance.add(trial.state is not State.REJECTED)
             self._fruitless = 0 if trial.trained else self._fruitless + 1
             self._next_number = trial.number + 1
 
@@ -289,15 +321,30 @@ def _answer_from(known: Trial, trial: Trial) -> Trial:
     return replace(trial, state=State.DUPLICATE, scores=known.scores, reason=known.reason, duplicate_of=known.number)
 
 
-def _optuna_end(trial: Trial, objective: str) -> tuple[TrialState, float | None, dict[str, float]]:
+def _optuna_end(trial: Trial, study: Study) -> tuple[TrialState, float | None, dict[str, float]]:
     """How Optuna is told of a trial: its state, its value, and its constraints (<= 0 holds).
 
     A rejected one is pruned with positive constraints: samplers that know constraints learn from it, while they
-    would ignore a failed one.
+    would ignore a failed one. Soft limits are in the value.
     """
-    constraints = {violation.metric: violation.excess for violation in trial.violations}
+    constraints = {violation.metric: violation.excess for violation in trial.violations if not violation.soft}
     if trial.state is State.REJECTED:
         return TrialState.PRUNED, None, constraints or {"valid network": 1.0}
-    if objective not in trial.scores:
+    if study.objective not in trial.scores:
         return TrialState.FAIL, None, constraints
-    return TrialState.COMPLETE, trial.scores[objective], constraints
+    return TrialState.COMPLETE, study.judged(trial), constraints
+
+
+class _Acceptance:
+    """How many of the sampler's latest proposals were accepted."""
+
+    def __init__(self) -> None:
+        self._latest: deque[bool] = deque(maxlen=_WINDOW)
+
+    def add(self, accepted: bool) -> None:
+        self._latest.append(accepted)
+
+    @property
+    def wasteful(self) -> bool:
+        """Whether fewer than 1 in 50 are accepted."""
+        return len(self._latest) == _WINDOW and sum(self._latest) * 50 < _WINDOW

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from optuna.samplers import BaseSampler
 
-from nas.cost import Constraint, constraints_from, tightest
+from nas.cost import ONE, Constraint, Workload, constraints_from, tightest
 from nas.errors import ConfigError
 from nas.evaluation import Budget, Evaluator
 from nas.search.driver import Driver, Limits, Pool, Recorder
@@ -49,6 +50,9 @@ def run_search(
     trials: int = 100,
     sampler: str | BaseSampler = "default",
     constraints: Mapping[str, object] | None = None,
+    soft: Mapping[str, object] | None = None,
+    soft_weight: float = 0.1,
+    workload: Workload = ONE,
     seed: int = 0,
     minutes: float | None = None,
     objective: str = "val_accuracy",
@@ -72,6 +76,9 @@ def run_search(
         sampler: a name (`nas.search.samplers.sampler_names`), or an Optuna sampler.
         constraints: `{metric: upper bound}` or `{metric: (lower, upper)}` of `nas.cost.METRICS`. No candidate over a
             bound is ever built.
+        soft: limits of the same kind that are no more than a penalty; candidates over them are evaluated.
+        soft_weight: penalty for being over a soft limit by all of it (twice the bound), in units of the objective.
+        workload: batch sizes, where a limit depends on them.
         seed: the same seed gives the same trials, with 0 workers or 1.
         minutes: start no evaluation after this time.
         objective: the score searched for; a number that the evaluator returns has this name.
@@ -103,7 +110,7 @@ def run_search(
     if resume and run_dir is None:
         raise ConfigError("run_search: resume needs run_dir, the folder of the study")
     # The limits of the space hold beside those of this search.
-    limits = tightest([*constraints_from(constraints or {}), *space.limits])
+    limits = tightest([*constraints_from(constraints or {}), *space.limits, *constraints_from(soft or {}, soft=True)])
     make = sampler if isinstance(sampler, BaseSampler) else partial(make_sampler, sampler)
     if callable(make):
         make(0)  # an unknown name is an error now, not after the first trial
@@ -117,10 +124,11 @@ def run_search(
             space=space,
             objective=objective,
             direction=direction,
+            soft_weight=soft_weight,
             notes=dict(notes or {}),
         )
         if folder is not None:
-            _open(study, folder, resume, sampler=_name(sampler), constraints=limits, seed=seed)
+            _open(study, folder, resume, sampler=_name(sampler), constraints=limits, workload=workload, seed=seed)
         if pool is None:
             if evaluator is None:
                 raise ConfigError("run_search needs an evaluator")
@@ -139,6 +147,7 @@ def run_search(
             pool,
             sampler=make,
             constraints=limits,
+            workload=workload,
             limits=Limits(trials=trials, minutes=minutes, max_rejections=max_rejections),
             seed=seed,
             budget=budget or Budget(),
@@ -164,6 +173,7 @@ def _open(
     *,
     sampler: str,
     constraints: Sequence[Constraint],
+    workload: Workload,
     seed: int,
 ) -> None:
     """Write what a new study is, or read an earlier one back and make sure that it is the same."""
@@ -174,7 +184,10 @@ def _open(
         "objective": study.objective,
         "direction": study.direction,
         "sampler": sampler,
-        "constraints": {c.metric: [_finite(c.low), _finite(c.high)] for c in constraints},
+        "constraints": {c.metric: [_finite(c.low), _finite(c.high)] for c in constraints if not c.soft},
+        "soft": {c.metric: [_finite(c.low), _finite(c.high)] for c in constraints if c.soft},
+        "soft_weight": study.soft_weight,
+        "workload": asdict(workload),
         "seed": seed,
     }
     if not resume:

@@ -22,6 +22,8 @@ class Study:
     """The score searched for."""
     direction: str
     """`maximize` or `minimize`."""
+    soft_weight: float = 0.1
+    """What being over a soft limit by all of it costs, in units of the objective."""
     notes: dict[str, Any] = field(default_factory=dict)
     """What else is kept in its record, as plain values: configuration, data, versions."""
     trials: list[Trial] = field(default_factory=list)
@@ -40,17 +42,31 @@ class Study:
         found: Counter[str] = Counter()
         for trial in self.trials:
             if trial.state is State.REJECTED:
-                found.update(v.metric for v in trial.violations if v.excess > 0)
+                found.update(v.metric for v in trial.violations if v.rejects)
                 if not trial.violations:
                     found["no valid network"] += 1
         return dict(found.most_common())
 
     def best(self, count: int = 5) -> list[Trial]:
-        """Return the best completed trials, best first; of equal ones the one with fewer parameters."""
+        """Return the best completed trials, best first; of equal ones the one with fewer parameters.
+
+        A trial over a soft limit is judged with its penalty.
+        """
         done = [trial for trial in self.trials if trial.state is State.COMPLETED]
         sign = -1 if self.direction == "maximize" else 1
 
         def key(trial: Trial) -> tuple[float, int, int]:
-            return sign * trial.scores[self.objective], trial.cost.params if trial.cost else 0, trial.number
+            return sign * self.judged(trial), trial.cost.params if trial.cost else 0, trial.number
 
         return sorted(done, key=key)[:count]
+
+    def judged(self, trial: Trial) -> float:
+        """Return the score with the penalty for soft limits: what the search goes by."""
+        penalty = self.soft_weight * trial.soft_excess
+        score = trial.scores[self.objective]
+        return score - penalty if self.direction == "maximize" else score + penalty
+
+    def guided(self) -> tuple[int, int]:
+        """Return how many candidates guided sampling found, and how many it looked at for them."""
+        found = [trial.guided for trial in self.trials if trial.guided]
+        return len(found), sum(found)

@@ -42,6 +42,8 @@ class Trial:
     """Why it was rejected, or failed."""
     violations: tuple[Violation, ...] = ()
     """All limits with their signed distance, where there are limits."""
+    guided: int = 0
+    """Candidates that guided sampling looked at on the way to it; 0: the sampler's own proposal."""
     duplicate_of: int | None = None
     seed: int = 0
     """Seed of its evaluation."""
@@ -56,6 +58,11 @@ class Trial:
     def trained(self) -> bool:
         """Whether it was accepted and evaluated: these are what `search.trials` counts."""
         return self.state in (State.COMPLETED, State.FAILED)
+
+    @property
+    def soft_excess(self) -> float:
+        """How far it is over soft limits, all together, as shares of them."""
+        return sum(max(0.0, one.excess) for one in self.violations if one.soft)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""

@@ -10,6 +10,10 @@ DATA_SETS = ("digits", "fashion_mnist", "image_folder", "synthetic")
 AUGMENTATIONS = ("none", "shift", "shift_flip")
 
 
+SYNTHETIC_RESOLUTION = 16
+_SHAPES = {"digits": ((1, 8, 8), 10), "fashion_mnist": ((1, 28, 28), 10)}
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataConfig:
     """Settings of a data set. What a data set does not use is ignored by it."""
@@ -36,6 +40,13 @@ class DataConfig:
     """Number of images of `synthetic`."""
     memory_mib: int = 4096
     """An image folder up to this size is kept in memory; a larger one is read from disk batch by batch."""
+
+    def known_shape(self) -> tuple[tuple[int, ...], int] | None:
+        """Return shape and number of classes where they are known without reading the data, else None."""
+        if self.name == "synthetic":
+            size = self.resolution or SYNTHETIC_RESOLUTION
+            return (self.channels, size, size), self.num_classes
+        return _SHAPES.get(self.name)
 
     def __post_init__(self) -> None:
         if self.name not in DATA_SETS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from nas.training.data.config import DataConfig
+from nas.training.data.config import SYNTHETIC_RESOLUTION, DataConfig
 from nas.training.data.splits import ImageData, MemoryImages, split_memory
 
 
@@ -24,7 +24,7 @@ def load_digits(config: DataConfig) -> ImageData:
 def load_synthetic(config: DataConfig) -> ImageData:
     """Noise around one random pattern a class, for tests and for trying things out; made from `split_seed`."""
     rng = np.random.default_rng(config.split_seed)
-    size = config.resolution or 16
+    size = config.resolution or SYNTHETIC_RESOLUTION
     patterns = rng.uniform(0, 255, (config.num_classes, config.channels, size, size))
     labels = np.arange(config.samples) % config.num_classes
     noise = rng.normal(0, 64, (config.samples, config.channels, size, size))
