@@ -12,7 +12,7 @@ from nas.cost.metrics import (
     training_memory_bytes,
     value_of,
 )
-from nas.cost.profile import BlockProfile, profile
+from nas.cost.profile import BlockProfile, profile, section_counts
 
 __all__ = [
     "FREE_METRICS",
@@ -31,6 +31,7 @@ __all__ = [
     "inference_memory_bytes",
     "measure",
     "profile",
+    "section_counts",
     "tightest",
     "training_memory_bytes",
     "value_of",

@@ -143,7 +143,8 @@ def _graph_part(graph: Graph) -> _Part:
 
 
 @lru_cache(maxsize=65536)
-def _block_part(block: Block, in_shape: Shape, num_classes: int) -> _Part:
+def block_part(block: Block, in_shape: Shape, num_classes: int) -> _Part:
+    """A block as a part of a network, counted once; raises `ShapeError` where it cannot take that input."""
     return _graph_part(block_graph(block, in_shape, num_classes))
 
 
@@ -203,7 +204,7 @@ def cost_of(arch: Architecture) -> Cost:
             try:
                 if parts and parts[-1].outputs > 1:
                     raise ShapeError(TAKES_ONE)
-                part = _block_part(block, shape, arch.num_classes)
+                part = block_part(block, shape, arch.num_classes)
                 if part.outputs > 1 and any(one.auxiliary for one in parts):
                     raise ShapeError(ONE_OUTPUT)
             except ShapeError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from nas.cost.cost import Cost, cost_of, graph_cost
+from nas.cost.cost import Cost, block_part, cost_of, graph_cost
 from nas.network.architecture import Architecture
 from nas.network.ops import Shape
 from nas.network.registry import Block, block_graph
@@ -40,6 +40,19 @@ def profile(arch: Architecture) -> list[BlockProfile]:
             graph = block_graph(block, shape, arch.num_classes)
             found.append(BlockProfile(f"{name}.{i}", block, shape, graph.out_shapes, graph_cost(graph), so_far))
             shape = graph.out_shape
+    return found
+
+
+def section_counts(arch: Architecture) -> dict[str, tuple[int, int]]:
+    """Return the parameters and multiply-adds of each section; raises `ShapeError` where it is not a network."""
+    found: dict[str, tuple[int, int]] = {}
+    shape = arch.input_shape
+    for name, section in arch.sections():
+        params = macs = 0
+        for block in section.blocks:
+            part = block_part(block, shape, arch.num_classes)
+            params, macs, shape = params + part.counts[0], macs + part.counts[1], part.out_shape
+        found[name.removesuffix(".blocks")] = params, macs
     return found
 
 

@@ -8,10 +8,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from nas.cost import ONE, Constraint, Workload, graph_cost, value_of
+from nas.cost import ONE, Constraint, Workload, section_counts, value_of
 from nas.limits.feasible import Candidate, examine, feasible
 from nas.network.architecture import Architecture
-from nas.network.registry import section_graphs
 from nas.space import Genotype, SearchSpace
 
 _ENUMERATED = 20_000
@@ -183,15 +182,7 @@ def _sections(networks: Sequence[Architecture]) -> tuple[tuple[str, float, float
     params: dict[str, list[float]] = {}
     macs: dict[str, list[float]] = {}
     for arch in networks:
-        shape, costs = arch.input_shape, {}
-        for name, section in arch.sections():
-            own = [0, 0]
-            for graph in section_graphs(section, shape, arch.num_classes):
-                cost = graph_cost(graph)
-                own[0] += cost.params
-                own[1] += cost.macs
-                shape = graph.out_shape
-            costs[name.removesuffix(".blocks")] = own
+        costs = section_counts(arch)
         all_params, all_macs = (sum(own[i] for own in costs.values()) for i in (0, 1))
         for name, own in costs.items():
             params.setdefault(name, []).append(own[0] / all_params if all_params else 0.0)

@@ -17,7 +17,9 @@ from typing import Any
 
 from rich.console import Console
 
-from nas.errors import ConfigError, NasError
+from nas.errors import ConfigError, NasError, SpaceError
+from nas.limits.explain import explain
+from nas.limits.text import bounds, infeasible, percent
 from nas.records.tracker import MlflowTracker
 from nas.search.config import Config, resumed_values, worker_count
 from nas.search.driver import Recorder
@@ -130,6 +132,7 @@ def _search(job: _Job, console: Console) -> int:
             highlight=False,
         )
         _same_data(job, data)
+        _look_ahead(job, space, console)
         recorders: list[Recorder] = [Progress(console, job.config.search.trials, job.config.search.minutes)]
         study = _run(job, space, pool, data, recorders + ([tracker] if tracker else []))
     _report(job, study, tracker, console)
@@ -138,6 +141,23 @@ def _search(job: _Job, console: Console) -> int:
     if study.stop_reason == "interrupted":
         return _INTERRUPTED
     return 0 if study.best(1) else 1
+
+
+def _look_ahead(job: _Job, space: SearchSpace, console: Console) -> None:
+    """Say how much of the space the limits leave; where that is nothing, the search does not start."""
+    constraints = [limit for limit in job.config.constraints_on(space) if not limit.soft and not limit.measured]
+    if not constraints or job.resume:
+        return
+    found = explain(space, constraints, samples=1000, seed=job.config.seed, workload=job.config.workload)
+    if found.infeasible:
+        raise SpaceError(
+            f"{infeasible(found)}. python -m nas.limits with the same settings says what would let more in"
+        )
+    which = "all" if found.accepted.exact else "random"
+    console.print(
+        f"Limits: {percent(found.accepted)} of {which} genotypes hold {', '.join(map(bounds, constraints))}",
+        highlight=False,
+    )
 
 
 def _same_data(job: _Job, data: Mapping[str, Any]) -> None:

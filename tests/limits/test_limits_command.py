@@ -1,0 +1,60 @@
+"""`python -m nas.limits`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nas.limits.command import limits
+
+
+def test_what_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert limits({"space": "nasbench_macro", "constraints": {"params": 4.5e5, "macs": [1e5, None]}}) == 0
+    printed = capsys.readouterr().out
+    assert "nasbench_macro: 6,561 genotypes, input 1x8x8, 10 classes" in printed
+    assert "params <= 450,000: excludes " in printed
+    assert "would accept 10 %" in printed
+    assert "100,000 <= macs" in printed
+    assert "Smallest network: " in printed
+    assert "A candidate that holds them: {" in printed
+
+
+def test_the_data_decide_the_shape(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    data = {"name": "synthetic", "resolution": 24, "channels": 1, "num_classes": 7}
+    assert limits({"space": "nasbench_macro", "constraints": {"params": 1e6}, "data": data}) == 0
+    assert "input 1x24x24, 7 classes" in capsys.readouterr().out
+    data = {"name": "image_folder", "root": str(tmp_path / "nowhere")}
+    assert limits({"space": "nasbench_macro", "constraints": {"params": 1e6}, "data": data}) == 2
+    assert "nowhere" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"space": "nasbench_macro", "constraints": {"params": 1000}}, "no network of the space holds the limits; the"),
+        (
+            {"space": "mbconv", "constraints": {"params": 1000}},
+            "as far as sampling and guided sampling could find",
+        ),
+        ({"space": "mbconv"}, "no limits: give one"),
+        ({"space": "mbconv", "constraints": {"param": 5}}, "Did you mean 'params'"),
+        ({"space": "mbconv", "soft": {"params": [9, 5]}}, "`low <= high` must hold"),
+        ({"space": "mbcnv", "constraints": {"params": 5}}, "Did you mean 'mbconv'"),
+    ],
+)
+def test_what_does_not_hold(values: dict[str, object], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert limits(values) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_the_command_line() -> None:
+    command = [sys.executable, "-m", "nas.limits", "+space=nasbench_macro", "constraints.params=[4e5,5e5]"]
+    done = subprocess.run([*command, "soft.macs=1e5"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "400,000 <= params <= 500,000: excludes" in done.stdout
+    done = subprocess.run([*command, "constrains.macs=1"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "Did you mean 'constraints'" in done.stderr
