@@ -37,7 +37,7 @@ class Share:
     def value(self) -> float:
         return self.found / self.of
 
-    def interval(self, confidence: float = 0.95) -> tuple[float, float]:
+    def interval(self, confidence: float = 0.99) -> tuple[float, float]:
         """Return the bounds of the share by Clopper & Pearson 1934, which hold at least so often for any share."""
         if self.exact:
             return self.value, self.value

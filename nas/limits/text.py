@@ -17,7 +17,10 @@ def infeasible(found: Explanation) -> str:
 def lines(found: Explanation) -> list[str]:
     """Write an explanation for people."""
     accepted = found.accepted
-    text = [f"Accepted: {percent(accepted)} of {accepted.of:,} genotypes" + ("" if accepted.exact else " drawn")]
+    text = [
+        f"Accepted: {percent(accepted)} of {accepted.of:,} genotypes"
+        + ("" if accepted.exact else " drawn (99 % intervals)")
+    ]
     if not accepted.found and not found.infeasible:
         text.append("  none of those drawn, but mutation towards the limits finds some: a search does the same")
     if found.no_network.found:
@@ -40,7 +43,7 @@ def lines(found: Explanation) -> list[str]:
 
 
 def percent(share: Share) -> str:
-    """Write a share, with the interval that holds it 95 times of 100 where it is an estimate."""
+    """Write a share, with the interval that holds it 99 times of 100 where it is an estimate."""
     if share.exact:
         return f"{share.value:.2%}"
     low, high = share.interval()
