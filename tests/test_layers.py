@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "nas"
 LAYERS = [
     ["nas.errors", "nas.resources", "nas.settings", "nas.console"],
     ["nas.network"],
-    ["nas.cost", "nas.evaluation"],
+    ["nas.cost", "nas.evaluation", "nas.export"],
     ["nas.space"],
     ["nas.limits"],
     ["nas.drawing"],
@@ -45,6 +45,7 @@ OWNERS = {
     "sklearn": ["nas.training.data"],
     "rich": ["nas.search"],
     "scipy": ["nas.limits"],
+    "onnx": ["nas.export"],
     "PIL": ["nas.training.data", "nas.drawing"],
 }
 

@@ -1,0 +1,55 @@
+"""Graph -> ONNX, operation by operation, for inference with any batch size.
+
+Written from the graph and not traced, so that it takes milliseconds and says what the graph says. Normalisation is left
+to be folded by whoever runs it.
+"""
+
+from __future__ import annotations
+
+import onnx
+from onnx import TensorProto, helper
+
+from nas.export.onnx_operations import write
+from nas.export.onnx_writer import Weights, Writer
+from nas.network.graph import Graph
+from nas.network.ops import Shape
+
+OPSET = 18
+_IR = 9
+
+
+def to_onnx(graph: Graph, weights: Weights) -> bytes:
+    """Write a network as an ONNX model.
+
+    Args:
+        graph: the network; its auxiliary classifiers are left out.
+        weights: its state dict as arrays.
+
+    Returns:
+        The model: input `x` of `(batch, *in_shape)`, fp32, outputs `y` or `y0`, `y1`, ...
+    """
+    writer = Writer(weights)
+    values = {0: "x"}
+    for index in graph.live()[1:]:
+        node = graph.nodes[index]
+        writer.name, writer.out_shape = node.name, node.shape
+        writer.inputs = [values[i] for i in node.inputs]
+        writer.shapes = [graph.nodes[i].shape for i in node.inputs]
+        values[index] = write(node.op, writer)
+    outputs = []
+    for number, index in enumerate(graph.outputs):
+        name = "y" if len(graph.outputs) == 1 else f"y{number}"
+        writer.nodes.append(helper.make_node("Identity", [values[index]], [name]))
+        outputs.append(_info(name, graph.nodes[index].shape))
+    model = helper.make_model(
+        helper.make_graph(writer.nodes, "network", [_info("x", graph.in_shape)], outputs, writer.constants),
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=_IR,
+        producer_name="nas",
+    )
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
+
+
+def _info(name: str, shape: Shape) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *shape])
