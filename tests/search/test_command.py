@@ -184,11 +184,12 @@ def test_data_that_are_missing_leave_no_run_behind(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_an_impossible_limit_ends_with_its_counts(folder: Path) -> None:
-    result = _run(folder, *QUICK, "constraints.params=10", "search.max_rejections=20", "name=none")
-    assert result.returncode == 1
-    assert "20 proposals in a row" in result.stdout
-    assert "Rejected by: params 20" in result.stdout
+def test_an_impossible_limit_ends_before_the_search(folder: Path) -> None:
+    result = _run(folder, *QUICK, "constraints.params=10", "name=none")
+    assert result.returncode == 2
+    assert "no network of the space holds the limits; the nearest: params" in result.stderr
+    assert "python -m nas.limits" in result.stderr
+    assert not (folder / "runs" / "none").exists()
 
 
 @pytest.mark.slow
