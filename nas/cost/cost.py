@@ -93,8 +93,7 @@ class _Part(NamedTuple):
     saved: SavedMemory
     looks: _Looks
     """`(size - 1, stride)` of its field, a dimension; none where it looks at single positions."""
-    out_shape: Shape
-    outputs: int
+    out_shapes: tuple[Shape, ...]
     auxiliary: bool
 
 
@@ -136,14 +135,13 @@ def _graph_part(graph: Graph) -> _Part:
         peak_memory(graph, live),
         saved_memory(graph),
         () if all(look == (0, 1) for look in looks) else looks,
-        graph.out_shape,
-        len(graph.outputs),
+        graph.out_shapes,
         bool(graph.auxiliary),
     )
 
 
 @lru_cache(maxsize=65536)
-def block_part(block: Block, in_shape: Shape, num_classes: int) -> _Part:
+def _block_part(block: Block, in_shape: Shape, num_classes: int) -> _Part:
     """A block as a part of a network, counted once; raises `ShapeError` where it cannot take that input."""
     return _graph_part(block_graph(block, in_shape, num_classes))
 
@@ -191,36 +189,45 @@ def _chained_looks(dims: int, parts: Sequence[_Part]) -> _Looks:
     return tuple(found)
 
 
+def network_parts(arch: Architecture) -> list[_Part]:
+    """Return what is known of each block of a network, in order.
+
+    Raises:
+        ShapeError: the architecture is not a network; it names the operation.
+    """
+    parts: list[_Part] = []
+    shapes: tuple[Shape, ...] = (arch.input_shape,)
+    for name, section in arch.sections():
+        for i, block in enumerate(section.blocks):
+            try:
+                if len(shapes) > 1:
+                    raise ShapeError(TAKES_ONE)
+                part = _block_part(block, shapes[0], arch.num_classes)
+                shapes = part.out_shapes
+                if len(shapes) > 1 and any(one.auxiliary for one in parts):
+                    raise ShapeError(ONE_OUTPUT)
+            except ShapeError as error:
+                raise error.inside(f"{name}.{i}") from None
+            parts.append(part)
+    return parts
+
+
 def cost_of(arch: Architecture) -> Cost:
     """Count what a network costs without building it.
 
     Raises:
         ShapeError: the architecture is not a network, for example because its map shrinks to nothing.
     """
-    parts: list[_Part] = []
-    shape = arch.input_shape
-    for name, section in arch.sections():
-        for i, block in enumerate(section.blocks):
-            try:
-                if parts and parts[-1].outputs > 1:
-                    raise ShapeError(TAKES_ONE)
-                part = block_part(block, shape, arch.num_classes)
-                if part.outputs > 1 and any(one.auxiliary for one in parts):
-                    raise ShapeError(ONE_OUTPUT)
-            except ShapeError as error:
-                raise error.inside(f"{name}.{i}") from None
-            parts.append(part)
-            shape = part.out_shape
-    return _cost(arch.input_shape, parts)
+    return chain_cost(arch.input_shape, network_parts(arch))
 
 
 def graph_cost(graph: Graph) -> Cost:
     """Count the cost of any graph as a whole."""
-    return _cost(graph.in_shape, [_graph_part(graph)])
+    return chain_cost(graph.in_shape, [_graph_part(graph)])
 
 
-def _cost(in_shape: Shape, parts: Sequence[_Part]) -> Cost:
-    """The cost of a chain."""
+def chain_cost(in_shape: Shape, parts: Sequence[_Part]) -> Cost:
+    """Put the cost of a chain together from what is known of its parts."""
     columns = zip(*[part.counts for part in parts], strict=True) if parts else ((0,) for _ in range(_COUNTED))
     params, macs, activations, size_bytes, attention_macs, param_tensors, fp16, int8 = map(sum, columns)
     looks = _chained_looks(len(in_shape) - 1, parts)

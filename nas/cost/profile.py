@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import islice
 
-from nas.cost.cost import Cost, block_part, cost_of, graph_cost
+from nas.cost.cost import Cost, chain_cost, network_parts
 from nas.network.architecture import Architecture
 from nas.network.ops import Shape
-from nas.network.registry import Block, block_graph
-from nas.network.section import Section
+from nas.network.registry import Block
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,36 +32,22 @@ def profile(arch: Architecture) -> list[BlockProfile]:
     Raises:
         ShapeError: the architecture is not a network.
     """
+    parts = network_parts(arch)
+    places = [(f"{name}.{i}", block) for name, section in arch.sections() for i, block in enumerate(section.blocks)]
     found: list[BlockProfile] = []
     shape = arch.input_shape
-    for name, section in arch.sections():
-        for i, block in enumerate(section.blocks):
-            so_far = cost_of(_up_to(arch, name, i))
-            graph = block_graph(block, shape, arch.num_classes)
-            found.append(BlockProfile(f"{name}.{i}", block, shape, graph.out_shapes, graph_cost(graph), so_far))
-            shape = graph.out_shape
+    for end, ((name, block), part) in enumerate(zip(places, parts, strict=True), start=1):
+        alone, so_far = chain_cost(shape, [part]), chain_cost(arch.input_shape, parts[:end])
+        found.append(BlockProfile(name, block, shape, part.out_shapes, alone, so_far))
+        shape = part.out_shapes[0]
     return found
 
 
 def section_counts(arch: Architecture) -> dict[str, tuple[int, int]]:
     """Return the parameters and multiply-adds of each section; raises `ShapeError` where it is not a network."""
     found: dict[str, tuple[int, int]] = {}
-    shape = arch.input_shape
+    parts = iter(network_parts(arch))
     for name, section in arch.sections():
-        params = macs = 0
-        for block in section.blocks:
-            part = block_part(block, shape, arch.num_classes)
-            params, macs, shape = params + part.counts[0], macs + part.counts[1], part.out_shape
-        found[name.removesuffix(".blocks")] = params, macs
+        own = [part.counts for part in islice(parts, len(section.blocks))]
+        found[name.removesuffix(".blocks")] = sum(counts[0] for counts in own), sum(counts[1] for counts in own)
     return found
-
-
-def _up_to(arch: Architecture, section: str, index: int) -> Architecture:
-    """The network up to and with one block."""
-    names = [name for name, _ in arch.sections()]
-    last = names.index(section)
-    kept = [
-        Section(part.blocks[: index + 1]) if place == last else part if place < last else Section(())
-        for place, (_, part) in enumerate(arch.sections())
-    ]
-    return replace(arch, stem=kept[0], stages=tuple(kept[1:-1]), head=kept[-1])
