@@ -11,6 +11,7 @@ from typing import Any
 
 from nas.console import run
 from nas.cost import BlockProfile, Cost, cost_of, profile
+from nas.cost.memory import MIB
 from nas.drawing import check_drawing, draw
 from nas.errors import ConfigError
 from nas.network.architecture import Architecture
@@ -163,16 +164,15 @@ def _print_layers(arch: Architecture) -> None:
 
 
 def _print_total(cost: Cost) -> None:
-    mib = 2**20
     print(f"params            {cost.params:,} in {cost.param_tensors} tensors")
     print(f"MACs              {cost.macs:,}, of which attention {cost.attention_macs:,}   (FLOPs are twice as many)")
     print(f"activations       {cost.activations:,} numbers written in inference")
     print(
-        f"stored size       {cost.size_mib:.2f} MiB in fp32, {cost.size_fp16_bytes / mib:.2f} in fp16, "
-        f"{cost.size_int8_bytes / mib:.2f} with weights in int8"
+        f"stored size       {cost.size_mib:.2f} MiB in fp32, {cost.size_fp16_bytes / MIB:.2f} in fp16, "
+        f"{cost.size_int8_bytes / MIB:.2f} with weights in int8"
     )
     print(f"peak memory       {cost.peak_memory_mib:.2f} MiB of activations in inference")
-    print(f"training memory   {cost.training_memory_bytes / mib:.2f} MiB kept for the backward pass of one example")
+    print(f"training memory   {cost.training_memory_bytes / MIB:.2f} MiB kept for the backward pass of one example")
     field = "all of the input" if cost.receptive_field is None else f"{cost.receptive_field} positions"
     print(f"receptive field   {field}, stride {'x'.join(f'{n:g}' for n in cost.stride) or '-'}")
 

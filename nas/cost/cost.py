@@ -10,7 +10,7 @@ from math import ceil, inf, prod
 from typing import NamedTuple
 
 from nas.cost.field import field_of
-from nas.cost.memory import FLOAT_BYTES, PeakMemory, SavedMemory, peak_memory, saved_memory
+from nas.cost.memory import FLOAT_BYTES, MIB, PeakMemory, SavedMemory, peak_memory, saved_memory
 from nas.errors import ShapeError
 from nas.network import ops
 from nas.network.architecture import Architecture
@@ -58,12 +58,12 @@ class Cost:
     @property
     def size_mib(self) -> float:
         """Stored size in MiB (2^20 bytes), fp32."""
-        return self.size_bytes / 2**20
+        return self.size_bytes / MIB
 
     @property
     def peak_memory_mib(self) -> float:
         """Peak memory of activations in MiB (2^20 bytes)."""
-        return self.peak_memory_bytes / 2**20
+        return self.peak_memory_bytes / MIB
 
     def to_dict(self) -> dict[str, int | list[float] | None]:
         """Return the fields as plain values; `Cost.from_dict` reads them."""

@@ -9,6 +9,7 @@ from nas.network import ops
 from nas.network.graph import Graph
 
 FLOAT_BYTES = 4
+MIB = 2**20
 
 _RANDOM = (ops.Dropout, ops.DropPath)
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from nas.cost.cost import Cost
+from nas.cost.memory import MIB
 
-MIB = 2**20
 _SEES_ALL = 2**20
 """Receptive field of what sees all of its input, as with attention: the longest side that an input may have."""
 
@@ -46,10 +46,10 @@ _FREE: Mapping[str, Callable[[Cost, Workload], float]] = {
     "params": lambda cost, _: cost.params,
     "macs": lambda cost, _: cost.macs,
     "activations": lambda cost, _: cost.activations,
-    "size_mib": lambda cost, _: cost.size_bytes / MIB,
+    "size_mib": lambda cost, _: cost.size_mib,
     "size_fp16_mib": lambda cost, _: cost.size_fp16_bytes / MIB,
     "size_int8_mib": lambda cost, _: cost.size_int8_bytes / MIB,
-    "peak_memory_mib": lambda cost, _: cost.peak_memory_bytes / MIB,
+    "peak_memory_mib": lambda cost, _: cost.peak_memory_mib,
     "inference_memory_mib": lambda cost, workload: inference_memory_bytes(cost, workload.batch) / MIB,
     "training_memory_mib": lambda cost, workload: training_memory_bytes(cost, workload) / MIB,
     "receptive_field": lambda cost, _: _SEES_ALL if cost.receptive_field is None else cost.receptive_field,
