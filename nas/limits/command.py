@@ -34,7 +34,7 @@ def shaped(space: SearchSpace, config: Config) -> SearchSpace:
 
 def _explain(config: Config) -> None:
     space = shaped(load_space(config.space or ""), config)
-    constraints = config.constraints_on(space)
+    constraints = space.limits_with(config.constraints, config.soft)
     hard = [limit for limit in constraints if not limit.soft]
     if not hard:
         raise ConfigError("no limits: give one, such as constraints.params=5e5; python -m nas.space shows the costs")

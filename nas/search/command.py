@@ -91,7 +91,7 @@ def _read(values: Mapping[str, Any], overrides: Sequence[str]) -> _Job:
             values = {**values, "data": {**values["data"], "root": str(Path(config.data.root).expanduser().absolute())}}
             config = Config.from_values(values)
         space = load_space(config.space or "")
-    config.constraints_on(space)
+    space.limits_with(config.constraints, config.soft)
     sampler(config.sampler.name)
     if folder is not None:
         return _Job(config, values, space, folder, resume=True)
@@ -145,7 +145,8 @@ def _search(job: _Job, console: Console) -> int:
 
 def _look_ahead(job: _Job, space: SearchSpace, console: Console) -> None:
     """Say how much of the space the limits leave; where that is nothing, the search does not start."""
-    constraints = [limit for limit in job.config.constraints_on(space) if not limit.soft and not limit.measured]
+    every = space.limits_with(job.config.constraints, job.config.soft)
+    constraints = [limit for limit in every if not limit.soft and not limit.measured]
     if not constraints or job.resume:
         return
     found = explain(space, constraints, samples=1000, seed=job.config.seed, workload=job.config.workload)

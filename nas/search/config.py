@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from nas.cost import Constraint, Workload, constraints_from, tightest
+from nas.cost import Workload
 from nas.errors import ConfigError, nearest
 from nas.settings import settings_from
-from nas.space import SearchSpace, space_names
+from nas.space import space_names
 from nas.training.data.config import DataConfig
 from nas.training.evaluator import SCORES
 from nas.training.recipe import Recipe
@@ -127,14 +127,6 @@ class Config:
         """What the networks are to run as."""
         copies = 4 if self.train.optimizer == "adamw" else 3
         return Workload(self.inference.batch, self.train.batch_size, copies)
-
-    def constraints_on(self, space: SearchSpace) -> tuple[Constraint, ...]:
-        """Return all limits: those of these settings, hard and soft, and those of the space.
-
-        Raises:
-            ConfigError: an unknown metric, a bound that is no number, or limits that nothing can hold.
-        """
-        return tightest([*constraints_from(self.constraints), *constraints_from(self.soft, soft=True), *space.limits])
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any]) -> Config:

@@ -12,7 +12,7 @@ from typing import Any
 
 from optuna.samplers import BaseSampler
 
-from nas.cost import ONE, Constraint, Workload, constraints_from, tightest
+from nas.cost import ONE, Constraint, Workload
 from nas.errors import ConfigError
 from nas.evaluation import Budget, Evaluator
 from nas.search.driver import Driver, Limits, Pool, Recorder
@@ -109,8 +109,7 @@ def run_search(
         )
     if resume and run_dir is None:
         raise ConfigError("run_search: resume needs run_dir, the folder of the study")
-    # The limits of the space hold beside those of this search.
-    limits = tightest([*constraints_from(constraints or {}), *space.limits, *constraints_from(soft or {}, soft=True)])
+    limits = space.limits_with(constraints, soft)
     make = sampler if isinstance(sampler, BaseSampler) else partial(make_sampler, sampler)
     if callable(make):
         make(0)  # an unknown name is an error now, not after the first trial

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
-from nas.cost import Constraint
+from nas.cost import Constraint, constraints_from, tightest
 from nas.errors import NasError, ShapeError, SpaceError, nearest
 from nas.network.architecture import Architecture, check_input
 from nas.network.lower import lower
@@ -73,6 +73,16 @@ class SearchSpace:
     def limits(self) -> tuple[Constraint, ...]:
         """Hard limits that belong to the space; a search keeps them beside its own."""
         return self.file.limits
+
+    def limits_with(
+        self, constraints: Mapping[str, object] | None = None, soft: Mapping[str, object] | None = None
+    ) -> tuple[Constraint, ...]:
+        """Return the limits of a search, hard ones and soft ones, together with those of the space.
+
+        Raises:
+            ConfigError: an unknown metric, a bound that is no number, or limits that nothing can hold.
+        """
+        return tightest([*constraints_from(constraints or {}), *self.limits, *constraints_from(soft or {}, soft=True)])
 
     @property
     def chooses_resolution(self) -> bool:
