@@ -36,6 +36,10 @@ class Constraint:
                 f"but got (low={self.low:g}, high={self.high:g})"
             )
 
+    def __str__(self) -> str:
+        low = f"{self.low:,.6g} <= " if self.low > -math.inf else ""
+        return f"{low}{self.metric}" + (f" <= {self.high:,.6g}" if self.high < math.inf else "")
+
 
 @dataclass(frozen=True, slots=True)
 class Violation:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-from nas.cost import Constraint
 from nas.limits.explain import Explanation, LimitEffect, Share
 
 
@@ -27,10 +26,8 @@ def lines(found: Explanation) -> list[str]:
         text.append(f"No network, since shapes do not fit: {percent(found.no_network)}")
     text += ["", "Limits"]
     for effect in found.effects:
-        text.append(
-            f"  {bounds(effect.limit)}: excludes {percent(effect.excluded)}, "
-            f"{effect.alone.value:.2%} that no other limit does"
-        )
+        alone = f"{effect.alone.value:.2%} that no other limit does"
+        text.append(f"  {effect.limit}: excludes {percent(effect.excluded)}, {alone}")
         if effect.relaxed is not None:
             text.append(f"    {_relaxed(effect)} would accept 10 %, the other limits as they are")
     if found.weights:
@@ -48,12 +45,6 @@ def percent(share: Share) -> str:
         return f"{share.value:.2%}"
     low, high = share.interval()
     return f"{share.value:.2%} ({low:.2%} to {high:.2%})"
-
-
-def bounds(limit: Constraint) -> str:
-    """Write a limit, e.g. `params <= 500,000`."""
-    low = f"{limit.low:,.6g} <= " if limit.low > -math.inf else ""
-    return f"{low}{limit.metric}" + (f" <= {limit.high:,.6g}" if limit.high < math.inf else "")
 
 
 def _relaxed(effect: LimitEffect) -> str:

@@ -19,7 +19,7 @@ from rich.console import Console
 
 from nas.errors import ConfigError, NasError, SpaceError
 from nas.limits.explain import explain
-from nas.limits.text import bounds, infeasible, percent
+from nas.limits.text import infeasible, percent
 from nas.records.tracker import MlflowTracker
 from nas.search.config import Config, resumed_values, worker_count
 from nas.search.driver import Recorder
@@ -156,7 +156,7 @@ def _look_ahead(job: _Job, space: SearchSpace, console: Console) -> None:
         )
     which = "all" if found.accepted.exact else "random"
     console.print(
-        f"Limits: {percent(found.accepted)} of {which} genotypes hold {', '.join(map(bounds, constraints))}",
+        f"Limits: {percent(found.accepted)} of {which} genotypes hold {', '.join(map(str, constraints))}",
         highlight=False,
     )
 

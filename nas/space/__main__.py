@@ -6,7 +6,6 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from math import inf
 
 import yaml
 
@@ -166,9 +165,7 @@ def _print_limits(space: SearchSpace, found: Spread) -> None:
         return
     print(f"\nLimits of the space, which {found.holding(space.limits):,} of these {found.genotypes:,} hold")
     for limit in space.limits:
-        low = f"{limit.low:,.6g} <= " if limit.low > -inf else ""
-        high = f" <= {limit.high:,.6g}" if limit.high < inf else ""
-        print(f"  {low}{limit.metric}{high}")
+        print(f"  {limit}")
 
 
 def _print_extreme(name: str, found: Extreme) -> None:

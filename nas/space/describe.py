@@ -137,7 +137,7 @@ class Spread:
 
     def holding(self, limits: Sequence[Constraint]) -> int:
         """Return how many of the genotypes are networks that hold the limits."""
-        return sum(all(one.excess <= 0 for one in check(cost, limits)) for cost in self.costs)
+        return sum(not any(one.rejects for one in check(cost, limits)) for cost in self.costs)
 
     def quantiles(self, metric: str) -> tuple[float, ...]:
         """Return the smallest, the 5th, 25th, 50th, 75th, 95th percentile and the largest."""
