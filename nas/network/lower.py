@@ -5,7 +5,7 @@ from __future__ import annotations
 from nas.errors import ShapeError
 from nas.network.architecture import Architecture
 from nas.network.graph import Graph, chain
-from nas.network.registry import section_graphs
+from nas.network.registry import block_graph
 
 
 def lower(arch: Architecture, *, simplified: bool = True) -> Graph:
@@ -21,10 +21,12 @@ def lower(arch: Architecture, *, simplified: bool = True) -> Graph:
     parts: list[tuple[str, Graph]] = []
     shape = arch.input_shape
     for name, section in arch.sections():
-        try:
-            for i, graph in enumerate(section_graphs(section, shape, arch.num_classes, simplified)):
-                parts.append((f"{name}.{i}", graph))
-                shape = graph.out_shape
-        except ShapeError as error:
-            raise error.inside(name) from None
+        for i, block in enumerate(section.blocks):
+            place = f"{name}.{i}"
+            try:
+                graph = block_graph(block, shape, arch.num_classes, simplified)
+            except ShapeError as error:
+                raise error.inside(place) from None
+            parts.append((place, graph))
+            shape = graph.out_shape
     return chain(arch.input_shape, parts)

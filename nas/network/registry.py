@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -121,18 +121,6 @@ def block_graph(block: Block, in_shape: Shape, num_classes: int, simplified: boo
     builder = GraphBuilder(in_shape, num_classes)
     output = block_kind(block.kind).function(builder, builder.input, **dict(block.settings))
     return builder.finish(output, simplified=simplified)
-
-
-def section_graphs(section: Section, in_shape: Shape, num_classes: int, simplified: bool = True) -> Iterator[Graph]:
-    """Yield the graphs of a section's blocks; raises `ShapeError` naming the block within the section."""
-    shape = in_shape
-    for i, block in enumerate(section.blocks):
-        try:
-            graph = block_graph(block, shape, num_classes, simplified)
-        except ShapeError as error:
-            raise error.inside(str(i)) from None
-        yield graph
-        shape = graph.out_shape
 
 
 def add_section(g: GraphBuilder, x: Value, section: Section, name: str) -> Value:
