@@ -10,7 +10,7 @@ from typing import Any
 
 from nas.network.registry import Block
 from nas.network.section import Section
-from nas.space.tree import Binder, Choice, Found, Genotype, Names, Node, Pick, Scope
+from nas.space.tree import Binder, Choice, Found, Genotype, Names, Node, Pick, Scope, names_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,8 +24,8 @@ class Chain:
 
     def __post_init__(self) -> None:
         nodes = [node for _, node in self.entries]
-        object.__setattr__(self, "reads", frozenset[str]().union(*(node.reads for node in nodes)))
-        object.__setattr__(self, "switches", frozenset[str]().union(*(node.switches for node in nodes)))
+        object.__setattr__(self, "reads", names_of(nodes, "reads"))
+        object.__setattr__(self, "switches", names_of(nodes, "switches"))
 
     def size(self, copies: int, names: Names) -> int:
         return prod(node.size(copies, names) for _, node in self.entries)
@@ -132,8 +132,8 @@ class Ways:
     switches: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "reads", frozenset[str]().union(*(node.reads for node in self.branches)))
-        object.__setattr__(self, "switches", frozenset[str]().union(*(node.switches for node in self.branches)))
+        object.__setattr__(self, "reads", names_of(self.branches, "reads"))
+        object.__setattr__(self, "switches", names_of(self.branches, "switches"))
 
     def size(self, copies: int, names: Names) -> int:
         return prod(node.size(copies, names) for node in self.branches)

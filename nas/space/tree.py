@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from nas.errors import SpaceError
 from nas.network.settings import Scalar
@@ -107,7 +107,8 @@ class Node(Protocol):
 _NO_NAMES: frozenset[str] = frozenset()
 
 
-def _union(nodes: Sequence[Node], what: str) -> frozenset[str]:
+def names_of(nodes: Sequence[Node], what: Literal["reads", "switches"]) -> frozenset[str]:
+    """Return the names that any of some nodes reads or switches on."""
     return _NO_NAMES.union(*(getattr(node, what) for node in nodes))
 
 
@@ -244,8 +245,8 @@ class Choice:
     def __post_init__(self) -> None:
         nodes = [option.node for option in self.options]
         object.__setattr__(self, "values", tuple(option.value for option in self.options))
-        object.__setattr__(self, "reads", _union(nodes, "reads"))
-        object.__setattr__(self, "switches", _union(nodes, "switches"))
+        object.__setattr__(self, "reads", names_of(nodes, "reads"))
+        object.__setattr__(self, "switches", names_of(nodes, "switches"))
 
     def option_sizes(self, copies: int, names: Names) -> tuple[int, ...]:
         """Number of ways to go on after each option."""
@@ -314,8 +315,8 @@ class Record:
         fixed = {key: node.value for key, node in self.items if isinstance(node, Const)}
         object.__setattr__(self, "_fixed", fixed)
         object.__setattr__(self, "_varying", tuple(item for item in self.items if item[0] not in fixed))
-        object.__setattr__(self, "reads", _union(nodes, "reads"))
-        object.__setattr__(self, "switches", _union(nodes, "switches"))
+        object.__setattr__(self, "reads", names_of(nodes, "reads"))
+        object.__setattr__(self, "switches", names_of(nodes, "switches"))
 
     def size(self, copies: int, names: Names) -> int:
         return prod(node.size(copies, names) for _, node in self.items)
