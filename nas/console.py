@@ -1,12 +1,23 @@
-"""What the small commands share: errors in one line, exit codes, a reader that goes away."""
+"""What the small commands share: help, errors in one line, exit codes, a reader that goes away."""
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from collections.abc import Callable
 
 from nas.errors import NasError
+
+
+def parser(name: str, description: str, examples: str) -> argparse.ArgumentParser:
+    """Return the parser of `python -m NAME`, whose help ends with examples."""
+    return argparse.ArgumentParser(
+        prog=f"python -m {name}",
+        description=description,
+        epilog=f"\nexamples\n{examples}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
 
 
 def run(name: str, work: Callable[[], None]) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from nas.console import run
+from nas import console
 from nas.cost import BlockProfile, Cost, cost_of, profile
 from nas.cost.memory import MIB
 from nas.drawing import check_drawing, draw
@@ -19,8 +19,7 @@ from nas.network.lower import lower
 from nas.space.__main__ import add_space_options, space_from
 from nas.space.describe import random_network
 
-_HELP = """
-examples
+_EXAMPLES = """\
   python -m nas.profile reference/resnet50
   python -m nas.profile mbconv --seed 3                  a random network of a space
   python -m nas.profile runs/NAME/best_architecture.json
@@ -33,11 +32,8 @@ _COLUMNS = ("out", "params", "MACs", "activations", "peak MiB", "field", "stride
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m nas.profile",
-        description="Print the cost of a network, block by block and in total, at batch 1.",
-        epilog=_HELP,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = console.parser(
+        "nas.profile", "Print the cost of a network, block by block and in total, at batch 1.", _EXAMPLES
     )
     parser.add_argument("network", help="a space (name or .yaml), or an architecture (.json)")
     add_space_options(parser)
@@ -47,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print JSON in place of a table")
     parser.add_argument("--draw", metavar="FILE", help="draw the network too: .svg, .png or .dot")
     options = parser.parse_args(arguments)
-    return run("nas.profile", lambda: _work(options))
+    return console.run("nas.profile", lambda: _work(options))
 
 
 def _work(options: argparse.Namespace) -> None:

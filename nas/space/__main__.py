@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import yaml
 
-from nas.console import run
+from nas import console
 from nas.drawing import check_drawing, draw
 from nas.errors import SpaceError
 from nas.space.describe import (
@@ -28,8 +28,7 @@ from nas.space.space import SearchSpace, load_space
 from nas.space.tree import count_text
 
 _METRICS = ("params", "macs", "activations", "peak_memory_bytes")
-_HELP = """
-examples
+_EXAMPLES = """\
   python -m nas.space                               the names of all spaces
   python -m nas.space mbconv                        decisions, size, costs, smallest and largest network
   python -m nas.space my_space.yaml --data 1x28x28 --classes 10
@@ -43,12 +42,7 @@ examples
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m nas.space",
-        description="Print what a search space holds.",
-        epilog=_HELP,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = console.parser("nas.space", "Print what a search space holds.", _EXAMPLES)
     parser.add_argument("space", nargs="?", help="name of a space, or path of a .yaml file")
     add_space_options(parser)
     parser.add_argument("--samples", type=int, default=1000, help="random networks whose costs are shown (1000)")
@@ -58,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--block", metavar="NAME", help="print what a block does, and its settings")
     parser.add_argument("--schema", action="store_true", help="print the JSON Schema of space files")
     options = parser.parse_args(arguments)
-    return run("nas.space", lambda: _work(options))
+    return console.run("nas.space", lambda: _work(options))
 
 
 def _work(options: argparse.Namespace) -> None:
