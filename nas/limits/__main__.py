@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-import sys
+from typing import Any
 
-import hydra
-from omegaconf import DictConfig, OmegaConf
-
-from nas.resources import resource_dir
-from nas.search.overrides import forgiving
+from nas.search.hydra_main import hydra_main
 
 
-@hydra.main(version_base="1.3", config_path=str(resource_dir("conf")), config_name="limits")
-def main(config: DictConfig) -> None:
-    """Explain the limits of a search and exit with its code."""
+def _limits(values: dict[str, Any], _: list[str]) -> int:
     from nas.limits.command import limits
 
-    values = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(values, dict)
-    code = limits({str(key): value for key, value in values.items()})
-    if code:
-        sys.exit(code)
+    return limits(values)
 
 
 if __name__ == "__main__":
-    sys.argv[1:] = forgiving(sys.argv[1:])
-    main()
+    hydra_main("limits", _limits)

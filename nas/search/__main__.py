@@ -1,33 +1,20 @@
-"""`python -m nas.search +space=NAME [setting=value ...]`: Hydra at the edge, plain values below.
+"""`python -m nas.search +space=NAME [setting=value ...]`.
 
 Heavy packages are imported when a search starts, so that `--help` answers at once.
 """
 
 from __future__ import annotations
 
-import sys
+from typing import Any
 
-import hydra
-from omegaconf import DictConfig, OmegaConf
-
-from nas.resources import resource_dir
-from nas.search.overrides import forgiving
+from nas.search.hydra_main import hydra_main
 
 
-@hydra.main(version_base="1.3", config_path=str(resource_dir("conf")), config_name="search")
-def main(config: DictConfig) -> None:
-    """Run one search and exit with its code."""
-    from hydra.core.hydra_config import HydraConfig
-
+def _search(values: dict[str, Any], overrides: list[str]) -> int:
     from nas.search.command import search
 
-    values = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(values, dict)
-    code = search({str(key): value for key, value in values.items()}, list(HydraConfig.get().overrides.task))
-    if code:
-        sys.exit(code)
+    return search(values, overrides)
 
 
 if __name__ == "__main__":
-    sys.argv[1:] = forgiving(sys.argv[1:])
-    main()
+    hydra_main("search", _search)
