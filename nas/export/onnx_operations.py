@@ -20,9 +20,9 @@ def write(op: ops.Op, w: Writer) -> str:
 
 @write.register
 def _(op: ops.Conv, w: Writer) -> str:
-    reads = [w.x, w.constant(f"{w.name}.weight", w.weight(f"{w.name}.weight"))]
+    reads = [w.x, w.parameter("weight")]
     if op.bias:
-        reads.append(w.constant(f"{w.name}.bias", w.weight(f"{w.name}.bias")))
+        reads.append(w.parameter("bias"))
     return w.add(
         "Conv",
         w.name,
@@ -37,9 +37,9 @@ def _(op: ops.Conv, w: Writer) -> str:
 
 @write.register
 def _(op: ops.ConvTranspose, w: Writer) -> str:
-    reads = [w.x, w.constant(f"{w.name}.weight", w.weight(f"{w.name}.weight"))]
+    reads = [w.x, w.parameter("weight")]
     if op.bias:
-        reads.append(w.constant(f"{w.name}.bias", w.weight(f"{w.name}.bias")))
+        reads.append(w.parameter("bias"))
     return w.add(
         "ConvTranspose", w.name, *reads, kernel_shape=op.kernel, strides=op.stride, pads=(*op.padding, *op.padding)
     )
@@ -47,8 +47,8 @@ def _(op: ops.ConvTranspose, w: Writer) -> str:
 
 @write.register
 def _(op: ops.Linear, w: Writer) -> str:
-    weight = w.weight(f"{w.name}.weight")
-    bias = [w.constant(f"{w.name}.bias", w.weight(f"{w.name}.bias"))] if op.bias else []
+    weight = w.array("weight")
+    bias = [w.parameter("bias")] if op.bias else []
     if len(w.shapes[0]) == 1:
         return w.add("Gemm", w.name, w.x, w.constant(f"{w.name}.weight", weight), *bias, transB=1)
     product = w.add("MatMul", f"{w.name}.product" if bias else w.name, w.x, w.constant(f"{w.name}.weight", weight.T))
@@ -60,15 +60,15 @@ def _(op: ops.Blur, w: Writer) -> str:
     sides = [(k - 1) // 2 for k in op.kernel]
     pads = w.integers(f"{w.name}.pads", 0, 0, *sides, 0, 0, *sides)
     padded = w.add("Pad", f"{w.name}.padded", w.x, pads, mode="reflect")
-    kernel = w.constant(f"{w.name}.filter", w.weight(f"{w.name}.filter"))
+    kernel = w.parameter("filter")
     return w.add("Conv", w.name, padded, kernel, kernel_shape=op.kernel, strides=op.stride, group=op.channels)
 
 
 @write.register
 def _(op: ops.BatchNorm, w: Writer) -> str:
-    mean, var = w.weight(f"{w.name}.running_mean"), w.weight(f"{w.name}.running_var")
-    scale = w.weight(f"{w.name}.weight") if op.affine else np.ones_like(mean)
-    shift = w.weight(f"{w.name}.bias") if op.affine else np.zeros_like(mean)
+    mean, var = w.array("running_mean"), w.array("running_var")
+    scale = w.array("weight") if op.affine else np.ones_like(mean)
+    shift = w.array("bias") if op.affine else np.zeros_like(mean)
     named = {"weight": scale, "bias": shift, "running_mean": mean, "running_var": var}
     return w.add(
         "BatchNormalization",
@@ -93,14 +93,14 @@ def _(op: ops.GroupNorm, w: Writer) -> str:
     )
     back = w.add("Reshape", f"{w.name}.back", normal, w.integers(f"{w.name}.shape", -1, *w.out_shape))
     tail = (1,) * (len(w.out_shape) - 1)
-    scale, shift = (w.weight(f"{w.name}.{key}").reshape(-1, *tail) for key in ("weight", "bias"))
+    scale, shift = (w.array(key).reshape(-1, *tail) for key in ("weight", "bias"))
     scaled = w.add("Mul", f"{w.name}.scaled", back, w.constant(f"{w.name}.weight", scale))
     return w.add("Add", w.name, scaled, w.constant(f"{w.name}.bias", shift))
 
 
 @write.register
 def _(op: ops.LayerNorm, w: Writer) -> str:
-    scale, shift = (w.constant(f"{w.name}.{key}", w.weight(f"{w.name}.{key}")) for key in ("weight", "bias"))
+    scale, shift = w.parameter("weight"), w.parameter("bias")
     if not op.of_map:
         return w.add("LayerNormalization", w.name, w.x, scale, shift, axis=-1, epsilon=1e-6)
     rank = len(w.out_shape) + 1
@@ -116,7 +116,7 @@ def _(op: ops.LocalResponseNorm, w: Writer) -> str:
 
 @write.register
 def _(op: ops.LayerScale, w: Writer) -> str:
-    weight = w.weight(f"{w.name}.weight")
+    weight = w.array("weight")
     if op.of_map:
         weight = weight.reshape(-1, *(1,) * (len(w.out_shape) - 1))
     return w.add("Mul", w.name, w.x, w.constant(f"{w.name}.weight", weight))
@@ -286,13 +286,13 @@ def _(op: ops.ClassToken, w: Writer) -> str:
         "Slice", f"{w.name}.first", w.x, *(w.integers(f"{w.name}.{i}", i) for i in (0, 1)), w.integers(f"{w.name}.1", 1)
     )
     nothing = w.add("Mul", f"{w.name}.nothing", first, w.number("zero", 0))
-    token = w.add("Add", f"{w.name}.each", nothing, w.constant(f"{w.name}.token", w.weight(f"{w.name}.token")))
+    token = w.add("Add", f"{w.name}.each", nothing, w.parameter("token"))
     return w.add("Concat", w.name, token, w.x, axis=1)
 
 
 @write.register
 def _(op: ops.PositionEmbedding, w: Writer) -> str:
-    return w.add("Add", w.name, w.x, w.constant(f"{w.name}.weight", w.weight(f"{w.name}.weight")))
+    return w.add("Add", w.name, w.x, w.parameter("weight"))
 
 
 @write.register

@@ -35,8 +35,13 @@ class Writer:
         """The first input."""
         return self.inputs[0]
 
-    def weight(self, name: str) -> NDArray[Any]:
-        return self.weights[name]
+    def array(self, what: str) -> NDArray[Any]:
+        """Return what the state dict has for the operation under a name, e.g. `bias`."""
+        return self.weights[f"{self.name}.{what}"]
+
+    def parameter(self, what: str) -> str:
+        """Add that array as it is and return the name of the constant, which is its own."""
+        return self.constant(f"{self.name}.{what}", self.array(what))
 
     def constant(self, name: str, value: NDArray[Any]) -> str:
         """Add a constant once and return its name."""
