@@ -12,7 +12,7 @@ from nas.limits.explain import explain
 from nas.limits.text import infeasible, lines
 from nas.search.config import Config
 from nas.space import SearchSpace, load_space
-from nas.space.describe import extreme
+from nas.space.describe import extreme, input_text
 from nas.space.tree import count_text
 
 
@@ -39,8 +39,7 @@ def _explain(config: Config) -> None:
     if not hard:
         raise ConfigError("no limits: give one, such as constraints.params=5e5; python -m nas.space shows the costs")
     found = explain(space, constraints, seed=config.seed, workload=config.workload)
-    shape = "x".join(map(str, space.input_shape))
-    print(f"{space.name}: {count_text(space.size())} genotypes, input {shape}, {space.num_classes} classes\n")
+    print(f"{space.name}: {count_text(space.size())} genotypes, {input_text(space)}\n")
     for line in lines(found):
         print(line)
     smallest = extreme(space, largest=False, seed=config.seed)

@@ -19,6 +19,7 @@ from nas.space.describe import (
     decision_tree,
     describe_block,
     extreme,
+    input_text,
     random_network,
     spread,
 )
@@ -101,18 +102,6 @@ def space_from(name: str, let: Sequence[str], data: str | None, classes: int | N
         if len(shape) < 2 or min(shape) < 1:
             raise SpaceError(f"--data takes CxHxW such as 3x32x32, but got {data!r}")
     return space.for_data(shape, space.num_classes if classes is None else classes)
-
-
-def input_text(space: SearchSpace) -> str:
-    """Say what the networks of a space take."""
-    channels, *sizes = space.input_shape
-    if space.chooses_resolution:
-        text = f"{channels} channels at a resolution that the space chooses"
-    elif len(sizes) == 1:
-        text = f"series of {channels} channels, {sizes[0]} long"
-    else:
-        text = "x".join(map(str, space.input_shape))
-    return f"input {text}, {space.num_classes} classes"
 
 
 def _describe(options: argparse.Namespace) -> None:

@@ -66,6 +66,18 @@ def decision_tree(space: SearchSpace) -> list[str]:
     return root.lines()
 
 
+def input_text(space: SearchSpace) -> str:
+    """Say what the networks of a space take."""
+    channels, *sizes = space.input_shape
+    if space.chooses_resolution:
+        text = f"{channels} channels at a resolution that the space chooses"
+    elif len(sizes) == 1:
+        text = f"series of {channels} channels, {sizes[0]} long"
+    else:
+        text = "x".join(map(str, space.input_shape))
+    return f"input {text}, {space.num_classes} classes"
+
+
 def random_network(space: SearchSpace, seed: int) -> Architecture:
     """Draw a network; genotypes that state none are passed over.
 
