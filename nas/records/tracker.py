@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from nas.records.view import STUDY_ITSELF, STUDY_TAG, TRIAL_TAG, study_page
 from nas.search.study import Study
 from nas.search.trial import State, Trial
+from nas.space.tree import count_text
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -141,7 +142,7 @@ class MlflowTracker:
             "space": study.space.name,
             "objective": study.objective,
             "direction": study.direction,
-            "genotypes": study.space.size(),
+            "genotypes": count_text(study.space.size()).replace(",", ""),
             **_flat(study.notes.get("config", {})),
         }
         self._log(run_id, params=settings)

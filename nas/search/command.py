@@ -30,6 +30,7 @@ from nas.search.samplers import sampler
 from nas.search.study import Study
 from nas.search.workers import WorkerPool
 from nas.space import SearchSpace, load_space
+from nas.space.tree import count_text
 from nas.training.evaluator import TrainingEvaluator
 
 _PACKAGES = ("torch", "pytorch-lightning", "optuna", "mlflow", "numpy")
@@ -127,7 +128,7 @@ def _search(job: _Job, console: Console) -> int:
             data = pool.describe()
         space = job.space.for_data(tuple(data["input_shape"]), data["num_classes"])
         console.print(
-            f"Search space {space.name}: {space.size():,} genotypes. Data {job.config.data.name}, "
+            f"Search space {space.name}: {count_text(space.size())} genotypes. Data {job.config.data.name}, "
             f"{workers} worker(s), run folder {job.folder}",
             highlight=False,
         )

@@ -194,6 +194,20 @@ def test_long_texts_are_cut_to_what_mlflow_takes(space: nas.SearchSpace, root: P
     assert any(run.data.tags["nas.trial"] == "999" for run in children)
 
 
+@pytest.mark.parametrize(("size", "shown"), [(123_456, "123456"), (10**5000, "about 10^5000")], ids=["many", "more"])
+def test_a_space_of_any_size_is_recorded(
+    space: nas.SearchSpace, root: Path, monkeypatch: pytest.MonkeyPatch, size: int, shown: str
+) -> None:
+    study = nas.run_search(space, _evaluate, trials=1, sampler="random")
+    monkeypatch.setattr(nas.SearchSpace, "size", lambda self: size)
+    tracker = MlflowTracker(root)
+    tracker.begin(study)
+    tracker.close()
+    assert tracker.error is None
+    parents, _ = _runs(tracker)
+    assert parents[0].data.params["genotypes"] == shown
+
+
 def test_the_page_of_a_study_shows_its_trials_best_first(space: nas.SearchSpace, root: Path) -> None:
     """The format is MLflow's own for shared views; a person looked at the page with MLflow 3.17."""
     study, tracker = _search(space, root)
