@@ -48,10 +48,9 @@ def fit(
             f"data {data.name} has {data.input_shape[0]} channels and {data.num_classes} classes, but the "
             f"architecture takes {architecture.input_shape[0]} and {architecture.num_classes}"
         )
-    if lower(architecture).out_shapes != ((data.num_classes,),):
-        raise DataError(
-            f"data {data.name} has one label an image, but the architecture gives {lower(architecture).out_shapes}"
-        )
+    gives = lower(architecture).out_shapes
+    if gives != ((data.num_classes,),):
+        raise DataError(f"data {data.name} has one label an image, but the architecture gives {gives}")
     pl.seed_everything(seed, verbose=False)
     network = build(architecture, zero_init_last=recipe.zero_init_last)
     # Torch's stubs leave memory_format out of GraphModule.to.
