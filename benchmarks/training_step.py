@@ -24,7 +24,7 @@ def step(module: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, labels:
     """Seconds of one forward, backward and update."""
     started = time.perf_counter()
     optimizer.zero_grad()
-    F.cross_entropy(module(x), labels).backward()  # type: ignore[no-untyped-call]
+    F.cross_entropy(module(x), labels).backward()  # type: ignore[no-untyped-call]  # torch gives it no types
     optimizer.step()
     return time.perf_counter() - started
 
@@ -33,6 +33,7 @@ def compare(name: str, size: int, batch: int, rounds: int) -> str:
     """Return one row of the table."""
     space = nas.load_space(f"reference/{name}").for_data((3, size, size), 1000)
     modules: list[nn.Module] = [nas.build(space.decode({})), PUBLISHED[name]()]
+    # Torch's stubs leave memory_format alone out of Module.to.
     modules = [module.to(memory_format=torch.channels_last).train() for module in modules]  # type: ignore[call-overload]
     optimizers = [torch.optim.SGD(module.parameters(), lr=1e-3) for module in modules]
     x = torch.randn(batch, 3, size, size).to(memory_format=torch.channels_last)

@@ -74,7 +74,7 @@ class Cost:
         """Read what `to_dict` wrote, also an earlier version of it."""
         known = {field.name for field in fields(cls)}
         given = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items() if name in known}
-        return cls(**given)  # type: ignore[arg-type]
+        return cls(**given)  # type: ignore[arg-type]  # values of a record, which `to_dict` wrote
 
 
 # What simply adds up, in the order of the fields of `Cost`.

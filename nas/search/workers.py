@@ -70,10 +70,10 @@ def evaluate(evaluator: Evaluator, task: Task, objective: str) -> Outcome:
     return Outcome(task.number, evaluation)
 
 
-def _as_evaluation(found: object, objective: str, seconds: float) -> Evaluation:
+def _as_evaluation(found: Any, objective: str, seconds: float) -> Evaluation:
     """Bring what an evaluator returned into the one form, with plain numbers; raises what `float` raises."""
     if not isinstance(found, Evaluation):
-        found = Evaluation(found if isinstance(found, Mapping) else {objective: found})  # type: ignore[dict-item]
+        found = Evaluation(found if isinstance(found, Mapping) else {objective: found})
     return Evaluation(
         _numbers(found.scores),
         tuple(_numbers(row) for row in found.history),

@@ -43,7 +43,8 @@ def test_small_spaces_are_looked_at_in_full(space: nas.SearchSpace, costs: list[
     assert params.alone.found == sum(not _params(cost) and _macs(cost) for cost in costs)
     assert macs.alone.found == sum(_params(cost) and not _macs(cost) for cost in costs)
     assert not found.infeasible
-    assert _params(found.nearest.cost)  # type: ignore[arg-type]
+    assert found.nearest.cost is not None
+    assert _params(found.nearest.cost)
 
 
 def test_a_relaxed_bound_lets_a_tenth_through(space: nas.SearchSpace, costs: list[Cost]) -> None:

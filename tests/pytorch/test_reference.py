@@ -54,11 +54,11 @@ def test_reference_network(row: dict[str, str]) -> None:
     assert list(cost.stride) == (strides * 2 if cost.receptive_field is None else strides)
 
 
-class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch gives it no types
     """Sums what operations write to new memory and follows what is held, from outside."""
 
     def __init__(self, known: list[Tensor]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call]  # nor this
         self.known = {self._storage(tensor) for tensor in known}
         self.holders: dict[int, int] = {}
         self.written = self.held = self.peak = 0

@@ -202,7 +202,7 @@ def test_ctrl_c_says_how_to_go_on(folder: Path) -> None:
         stdout=subprocess.PIPE,
         text=True,
         # Tests that run in the background inherit that Ctrl-C is ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509  (no threads)
     )
     assert process.stdout is not None
     for line in process.stdout:

@@ -157,14 +157,19 @@ def test_a_worker_that_dies_while_it_waits_is_replaced(space: nas.SearchSpace) -
     assert outcomes[0].evaluation is not None
 
 
+def _evaluation(scores: Any, history: Any = ()) -> nas.Evaluation:
+    """What an evaluator may return that minds no types."""
+    return nas.Evaluation(scores, history)
+
+
 @pytest.mark.parametrize(
     ("found", "reason"),
     [
-        (nas.Evaluation({"val_accuracy": "0.5"}), "val_accuracy must be a number, but got '0.5'"),  # type: ignore[dict-item]
-        (nas.Evaluation([0.5]), "mappings from names to numbers, but got"),  # type: ignore[arg-type]
+        (_evaluation({"val_accuracy": "0.5"}), "val_accuracy must be a number, but got '0.5'"),
+        (_evaluation([0.5]), "mappings from names to numbers, but got"),
         ({"val_accuracy": None}, "val_accuracy must be a number, but got None"),
         ("good", "val_accuracy must be a number"),
-        (nas.Evaluation({"val_accuracy": 1.0}, history=({"epoch": "one"},)), "epoch must be a number"),  # type: ignore[dict-item]
+        (_evaluation({"val_accuracy": 1.0}, history=({"epoch": "one"},)), "epoch must be a number"),
     ],
 )
 def test_what_is_no_score_fails_the_trial_and_not_the_study(space: nas.SearchSpace, found: Any, reason: str) -> None:
@@ -174,7 +179,7 @@ def test_what_is_no_score_fails_the_trial_and_not_the_study(space: nas.SearchSpa
 
 
 def test_numbers_of_numpy_are_numbers(space: nas.SearchSpace, tmp_path: Path) -> None:
-    found = nas.Evaluation({"val_accuracy": np.float32(0.5)}, history=({"epoch": np.int64(1)},))  # type: ignore[dict-item]
+    found = _evaluation({"val_accuracy": np.float32(0.5)}, history=({"epoch": np.int64(1)},))
     study = nas.run_search(space, lambda arch, budget, seed: found, trials=1, run_dir=tmp_path / "run")
     assert study.trials[0].scores == {"val_accuracy": 0.5}
 

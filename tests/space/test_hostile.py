@@ -250,9 +250,9 @@ def test_numbers_of_classes_that_are_none(classes: Any) -> None:
 def test_arguments_of_the_wrong_kind() -> None:
     space = _space({**CONV, "kernel": {"choose": [3, 5]}})
     with pytest.raises(SpaceError, match="Did you mean 'networks'"):
-        space.sample(0, over="network")  # type: ignore[arg-type]
+        space.sample(0, over="network")  # type: ignore[arg-type]  # a slip, on purpose
     with pytest.raises(SpaceError, match="must hold"):
-        space.unrank(0.5)  # type: ignore[arg-type]
+        space.unrank(0.5)  # type: ignore[arg-type]  # no rank, on purpose
     with pytest.raises(SpaceError, match="decisions must be a whole number"):
         space.mutate(space.sample(0), 0, decisions=-1)
     with pytest.raises(NasError, match="unknown fields"):

@@ -7,6 +7,7 @@ import json
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -258,9 +259,9 @@ def test_image_folders_that_are_not_right(tmp_path: Path, spoil: Callable[[Path]
         ({"samples": 1}, "samples must be >= 10"),
     ],
 )
-def test_bad_settings(settings: dict[str, object], message: str) -> None:
+def test_bad_settings(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        DataConfig(**settings)  # type: ignore[arg-type]
+        DataConfig(**settings)
 
 
 def test_too_few_images_to_split_are_an_error_that_says_so(tmp_path: Path) -> None:

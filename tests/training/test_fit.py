@@ -6,6 +6,7 @@ import math
 import subprocess
 import sys
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -189,9 +190,9 @@ def test_only_weights_decay() -> None:
         ({"gradient_clip": 0.0}, "train.gradient_clip must be > 0 or null"),
     ],
 )
-def test_bad_recipes(settings: dict[str, object], message: str) -> None:
+def test_bad_recipes(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        Recipe(**settings)  # type: ignore[arg-type]
+        Recipe(**settings)
 
 
 def test_settings_load_without_torch() -> None:
