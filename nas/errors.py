@@ -40,6 +40,10 @@ class TrainingError(NasError):
     """A training run that cannot give a score, for example because its loss is not a number."""
 
 
+class DeviceError(NasError):
+    """A network that the device's runtime cannot run."""
+
+
 class WorkerError(NasError):
     """Worker processes that cannot be started at all."""
 

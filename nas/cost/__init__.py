@@ -1,6 +1,6 @@
 """What a network costs, counted on its graph, and the limits on it. Never loads torch."""
 
-from nas.cost.constraints import Constraint, Violation, check, constraints_from, measure, tightest
+from nas.cost.constraints import Constraint, Interval, Violation, check, constraints_from, measure, tightest
 from nas.cost.cost import Cost, cost_of, graph_cost
 from nas.cost.metrics import (
     FREE_METRICS,
@@ -22,6 +22,7 @@ __all__ = [
     "BlockProfile",
     "Constraint",
     "Cost",
+    "Interval",
     "Violation",
     "Workload",
     "check",

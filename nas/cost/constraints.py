@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from nas.cost.cost import Cost
 from nas.cost.metrics import LATENCY, METRICS, ONE, Workload, value_of
@@ -52,6 +53,8 @@ class Violation:
     excess: float
     """Signed distance over the bound as a share of it: <= 0 holds, 0.5 is half over."""
     soft: bool = False
+    predicted: bool = False
+    """Whether the value was predicted, and the excess is that of its interval."""
 
     @property
     def rejects(self) -> bool:
@@ -60,7 +63,8 @@ class Violation:
 
     def __str__(self) -> str:
         side = "over" if self.value > self.bound else "under"
-        return f"{self.metric} {self.value:,.6g} is {side} {self.bound:,.6g}"
+        how = " (predicted)" if self.predicted else ""
+        return f"{self.metric} {self.value:,.6g}{how} is {side} {self.bound:,.6g}"
 
 
 def check(cost: Cost, constraints: Iterable[Constraint], workload: Workload = ONE) -> tuple[Violation, ...]:
@@ -73,13 +77,21 @@ def check(cost: Cost, constraints: Iterable[Constraint], workload: Workload = ON
     )
 
 
-def measure(value: float, limit: Constraint) -> Violation:
-    """Say how far a value is over a limit, or within it."""
-    over = (value - limit.high) / max(abs(limit.high), 1e-12) if limit.high < math.inf else -math.inf
-    under = (limit.low - value) / max(abs(limit.low), 1e-12) if limit.low > -math.inf else -math.inf
-    if over >= under:
-        return Violation(limit.metric, value, limit.high, over, limit.soft)
-    return Violation(limit.metric, value, limit.low, under, limit.soft)
+class Interval(NamedTuple):
+    """A value that is not known for certain."""
+
+    value: float
+    low: float
+    high: float
+
+
+def measure(found: float | Interval, limit: Constraint) -> Violation:
+    """Say how far a value is over a limit, or within it; one that is not certain is over where all its interval is."""
+    value, low, high = found if isinstance(found, Interval) else (found, found, found)
+    over = (low - limit.high) / max(abs(limit.high), 1e-12) if limit.high < math.inf else -math.inf
+    under = (limit.low - high) / max(abs(limit.low), 1e-12) if limit.low > -math.inf else -math.inf
+    bound, excess = (limit.high, over) if over >= under else (limit.low, under)
+    return Violation(limit.metric, value, bound, excess, limit.soft, isinstance(found, Interval))
 
 
 def constraints_from(limits: Mapping[str, object], *, soft: bool = False) -> tuple[Constraint, ...]:

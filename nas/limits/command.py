@@ -38,8 +38,14 @@ def _explain(config: Config) -> None:
     hard = [limit for limit in constraints if not limit.soft]
     if not hard:
         raise ConfigError("no limits: give one, such as constraints.params=5e5; python -m nas.space shows the costs")
-    found = explain(space, constraints, seed=config.seed, workload=config.workload)
-    print(f"{space.name}: {count_text(space.size())} genotypes, {input_text(space)}\n")
+    predict = None
+    print(f"{space.name}: {count_text(space.size())} genotypes, {input_text(space)}")
+    if any(limit.measured for limit in hard):
+        profile, how = config.profile()
+        predict = profile.interval if profile else None
+        print(f"Latency: {config.deployment}; {how}" if profile else f"The limit on latency is left out: {how}")
+    found = explain(space, constraints, seed=config.seed, workload=config.workload, predict=predict)
+    print()
     for line in lines(found):
         print(line)
     smallest = extreme(space, largest=False, seed=config.seed)

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from nas.cost import ONE, Constraint, Workload, section_counts, value_of
-from nas.limits.feasible import Candidate, examine, feasible
+from nas.cost import ONE, Constraint, Workload, section_counts
+from nas.limits.feasible import Candidate, Predict, examine, feasible, with_latency
 from nas.network.architecture import Architecture
 from nas.space import Genotype, SearchSpace
 
@@ -103,19 +103,24 @@ def explain(
     samples: int = 4000,
     seed: int = 0,
     workload: Workload = ONE,
+    predict: Predict | None = None,
 ) -> Explanation:
     """Look at all genotypes of a small space, or at a uniform sample of a large one.
 
-    Limits on latency and soft limits are left alone.
+    Soft limits are left alone, and those on latency where nothing predicts it.
 
     Raises:
         SpaceError: too many combinations of switches to draw from the space.
     """
     hard = [limit for limit in constraints if not limit.soft and not limit.measured]
+    if predict is not None:
+        hard += [limit for limit in constraints if not limit.soft and limit.measured]
     every = space.size() <= _ENUMERATED
     rng = random.Random(seed)
     drawn: Iterable[Genotype] = space.enumerate() if every else (space.sample(rng) for _ in range(samples))
     looked = [examine(space, genotype, hard, workload) for genotype in drawn]
+    if predict is not None:
+        looked = [with_latency(one, hard, predict(one.architecture)) if one.cost else one for one in looked]
     networks = [one for one in looked if one.cost is not None]
 
     def share(found: int) -> Share:
@@ -124,13 +129,15 @@ def explain(
     accepted = [one for one in networks if one.accepted]
     nearest = min(looked, key=lambda one: one.distance)
     if not accepted and not every:
-        nearest = min(nearest, feasible(space, hard, rng, workload, most=_GUIDED)[0], key=lambda one: one.distance)
+        nearest = min(
+            nearest, feasible(space, hard, rng, workload, predict, most=_GUIDED)[0], key=lambda one: one.distance
+        )
     return Explanation(
         accepted=share(len(accepted)),
         no_network=share(len(looked) - len(networks)),
         effects=tuple(_effect(i, limit, networks, len(looked), every) for i, limit in enumerate(hard)),
         nearest=nearest,
-        weights=_weights(space, networks, hard, workload),
+        weights=_weights(space, networks, hard),
         sections=_sections([one.architecture for one in networks[:_SHARES_OF]]),
     )
 
@@ -150,12 +157,12 @@ def _effect(place: int, limit: Constraint, networks: Sequence[Candidate], total:
 
 
 def _weights(
-    space: SearchSpace, networks: Sequence[Candidate], limits: Sequence[Constraint], workload: Workload, most: int = 3
+    space: SearchSpace, networks: Sequence[Candidate], limits: Sequence[Constraint], most: int = 3
 ) -> tuple[Weight, ...]:
     """One-way analysis of variance of each limited metric over each decision."""
     found: list[Weight] = []
-    for metric in dict.fromkeys(limit.metric for limit in limits):
-        values = [math.log1p(value_of(one.cost, metric, workload)) for one in networks if one.cost]
+    for place, limit in enumerate(limits):
+        values = [math.log1p(one.violations[place].value) for one in networks]
         if len(values) < 2:
             continue
         mean = fmean(values)
@@ -169,7 +176,7 @@ def _weights(
                 option = one.genotype.get(path, _ABSENT)
                 groups.setdefault((type(option), option), []).append(value)
             between = sum(len(group) * (fmean(group) - mean) ** 2 for group in groups.values())
-            weights.append(Weight(path, metric, between / total))
+            weights.append(Weight(path, limit.metric, between / total))
         found += sorted(weights, key=lambda weight: -weight.explained)[:most]
     return tuple(found)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
-from nas.cost import ONE, Constraint, Cost, Violation, Workload, check, cost_of
+from nas.cost import LATENCY, ONE, Constraint, Cost, Interval, Violation, Workload, check, cost_of, measure
 from nas.errors import NasError
 from nas.network.architecture import Architecture
 from nas.space import Genotype, SearchSpace
@@ -49,16 +49,35 @@ class Candidate:
         return sum(one.excess for one in self.violations if one.rejects)
 
 
+Predict = Callable[[Architecture], Interval]
+"""Predicts the latency of a network, in ms; an interval from 0 to inf where it cannot."""
+
+
 def examine(
-    space: SearchSpace, genotype: Genotype, constraints: Sequence[Constraint], workload: Workload = ONE
+    space: SearchSpace,
+    genotype: Genotype,
+    constraints: Sequence[Constraint],
+    workload: Workload = ONE,
+    predict: Predict | None = None,
 ) -> Candidate:
-    """Decode and count a genotype and check it against the limits that can be counted."""
+    """Decode and count a genotype and check it against the limits: what can be counted first, then predicted latency.
+
+    It is over a limit on latency where all of the interval is; without `predict` those limits are left alone.
+    """
     architecture = space.decode(genotype)
     try:
         cost = cost_of(architecture)
     except NasError as error:
         return Candidate(genotype, architecture, None, (), str(error))
-    return Candidate(genotype, architecture, cost, check(cost, constraints, workload))
+    found = Candidate(genotype, architecture, cost, check(cost, constraints, workload))
+    return with_latency(found, constraints, predict(architecture)) if predict and found.accepted else found
+
+
+def with_latency(candidate: Candidate, constraints: Sequence[Constraint], latency: float | Interval) -> Candidate:
+    """Return the candidate checked against the limits on latency too."""
+    found = [measure(latency, limit) for limit in constraints if limit.measured]
+    others = [one for one in candidate.violations if one.metric != LATENCY]
+    return replace(candidate, violations=(*others, *found))
 
 
 def feasible(
@@ -66,6 +85,7 @@ def feasible(
     constraints: Sequence[Constraint],
     rng: random.Random,
     workload: Workload = ONE,
+    predict: Predict | None = None,
     *,
     start: Candidate | None = None,
     most: int = 20_000,
@@ -76,9 +96,10 @@ def feasible(
 
     Args:
         space: where to look.
-        constraints: limits; soft ones and those on latency are left alone.
+        constraints: limits; soft ones are left alone, and those on latency where it is not predicted.
         rng: where chance comes from.
         workload: what the networks are to run as.
+        predict: of latency.
         start: where to begin; by default, and where that leads nowhere, the best of some random candidates.
         most: candidates to look at before it gives up.
 
@@ -90,12 +111,12 @@ def feasible(
     while nearest is None or looked < most:
         best, stall = start, 0
         if best is None or nearest is not None:
-            drawn = [examine(space, space.sample(rng), constraints, workload) for _ in range(_START_OF)]
+            drawn = [examine(space, space.sample(rng), constraints, workload, predict) for _ in range(_START_OF)]
             looked += len(drawn)
             best = min(drawn, key=lambda one: one.distance)
         while not best.accepted and stall < _MAX_STALL and looked < most and space.size() > 1:
             genotype = space.mutate(best.genotype, rng, decisions=rng.choice(_CHANGES))
-            other = examine(space, genotype, constraints, workload)
+            other = examine(space, genotype, constraints, workload, predict)
             looked += 1
             stall = 0 if other.distance < best.distance else stall + 1
             if other.distance <= best.distance:

@@ -269,6 +269,9 @@ def _metrics(trial: Trial) -> dict[str, float]:
     metrics = {name: float(score) for name, score in trial.scores.items()}
     if trial.cost is not None:
         metrics |= {name: float(v) for name, v in trial.cost.to_dict().items() if isinstance(v, int | float)}
+    if trial.latency is not None:
+        figures = {"ms": trial.latency.ms, "median_ms": trial.latency.median_ms, "p95_ms": trial.latency.p95_ms}
+        metrics |= {f"latency_{name}": value for name, value in (figures | {"cv": trial.latency.cv}).items()}
     return metrics | {f"seconds/{name}": value for name, value in trial.seconds.items()}
 
 

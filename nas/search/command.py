@@ -92,7 +92,8 @@ def _read(values: Mapping[str, Any], overrides: Sequence[str]) -> _Job:
             values = {**values, "data": {**values["data"], "root": str(Path(config.data.root).expanduser().absolute())}}
             config = Config.from_values(values)
         space = load_space(config.space or "")
-    space.limits_with(config.constraints, config.soft)
+    if any(limit.measured for limit in space.limits_with(config.constraints, config.soft)):
+        config.profile()
     sampler(config.sampler.name)
     if folder is not None:
         return _Job(config, values, space, folder, resume=True)
@@ -147,10 +148,17 @@ def _search(job: _Job, console: Console) -> int:
 def _look_ahead(job: _Job, space: SearchSpace, console: Console) -> None:
     """Say how much of the space the limits leave; where that is nothing, the search does not start."""
     every = space.limits_with(job.config.constraints, job.config.soft)
-    constraints = [limit for limit in every if not limit.soft and not limit.measured]
+    profile = None
+    if any(limit.measured for limit in every):
+        profile, how = job.config.profile()
+        console.print(f"Latency: {job.config.deployment}; {how}", highlight=False)
+    constraints = [limit for limit in every if not limit.soft and (profile or not limit.measured)]
     if not constraints or job.resume:
         return
-    found = explain(space, constraints, samples=1000, seed=job.config.seed, workload=job.config.workload)
+    predict = profile.interval if profile else None
+    found = explain(
+        space, constraints, samples=1000, seed=job.config.seed, workload=job.config.workload, predict=predict
+    )
     if found.infeasible:
         raise SpaceError(
             f"{infeasible(found)}. python -m nas.limits with the same settings says what would let more in"
@@ -213,6 +221,7 @@ def _run(
     job: _Job, space: SearchSpace, pool: WorkerPool, data: Mapping[str, Any], recorders: Sequence[Recorder]
 ) -> Study:
     settings = job.config.search
+    measured = any(limit.measured for limit in space.limits_with(job.config.constraints, job.config.soft))
     return run_search(
         space,
         pool=pool,
@@ -222,6 +231,8 @@ def _run(
         soft=job.config.soft,
         soft_weight=settings.soft_weight,
         workload=job.config.workload,
+        deployment=job.config.deployment if measured else None,
+        profile=job.config.profile()[0] if measured else None,
         seed=job.config.seed,
         minutes=settings.minutes,
         objective=settings.objective,
@@ -263,6 +274,8 @@ def _report(job: _Job, study: Study, tracker: MlflowTracker | None, console: Con
         path = job.folder / "best_architecture.json"
         path.write_text(architecture.to_json(indent=1) + "\n")
         console.print(f"Best architecture: {path}", highlight=False)
+        if best[0].latency is not None:
+            console.print(f"Its latency: {best[0].latency}", highlight=False)
     console.print(f"Run folder: {job.folder}", highlight=False)
     if study.can_go_on:
         console.print(

@@ -7,10 +7,13 @@ import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from nas.cost import Workload
 from nas.errors import ConfigError, nearest
+from nas.latency.deployment import RUNTIMES, Deployment, deployment
+from nas.latency.profile import DeviceProfile, profile_path
 from nas.settings import settings_from
 from nas.space import space_names
 from nas.training.data.config import DataConfig
@@ -63,10 +66,19 @@ class InferenceSettings:
     """How the network is to be used, where limits depend on it."""
 
     batch: int = 1
+    threads: int = 1
+    runtime: str = "auto"
+    profile: str | None = "auto"
+    """A device profile; auto is the one in `records.dir` for this deployment, where it is there and holds."""
 
     def __post_init__(self) -> None:
-        if not 1 <= self.batch <= _MOST:
-            raise ConfigError(f"inference.batch must be >= 1, but got {self.batch}")
+        for name in ("batch", "threads"):
+            if not 1 <= getattr(self, name) <= _MOST:
+                raise ConfigError(f"inference.{name} must be >= 1, but got {getattr(self, name)}")
+        if self.runtime not in ("auto", *RUNTIMES):
+            raise ConfigError(
+                f"inference.runtime: unknown {self.runtime!r}. {nearest(self.runtime, ['auto', *RUNTIMES])}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +139,31 @@ class Config:
         """What the networks are to run as."""
         copies = 4 if self.train.optimizer == "adamw" else 3
         return Workload(self.inference.batch, self.train.batch_size, copies)
+
+    @property
+    def deployment(self) -> Deployment:
+        """How the networks are to be run; raises `ConfigError` where this machine cannot."""
+        return deployment(self.inference.runtime, self.inference.batch, self.inference.threads)
+
+    def profile(self) -> tuple[DeviceProfile | None, str]:
+        """Return the device profile to predict latency with, or None, and what to tell the user of it.
+
+        Raises:
+            ConfigError: a profile that was asked for by name does not hold.
+        """
+        name = self.inference.profile
+        if name is None:
+            return None, "latency is measured for every candidate that holds the other limits"
+        path = profile_path(Path(self.records.dir), self.deployment) if name == "auto" else Path(name).expanduser()
+        if name == "auto" and not path.exists():
+            return None, f"no device profile {path}, so every candidate is measured; python -m nas.calibrate makes one"
+        found = DeviceProfile.load(path)
+        why_not = found.why_not(self.deployment)
+        if not why_not:
+            return found, f"predicted by {path} (nine in ten within {found.accuracy.interval:.0%}), then measured"
+        if name != "auto":
+            raise ConfigError(f"inference.profile={name} does not hold here: {why_not}; python -m nas.calibrate")
+        return None, f"{path} does not hold here ({why_not}), so every candidate is measured; python -m nas.calibrate"
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any]) -> Config:

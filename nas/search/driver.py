@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import random
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, cast
 
@@ -15,10 +17,11 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 from optuna.samplers import BaseSampler
 from optuna.trial import TrialState
 
-from nas.cost import Constraint, Workload
-from nas.errors import ConfigError
+from nas.cost import Constraint, Cost, Workload, measure, value_of
+from nas.errors import ConfigError, DeviceError
 from nas.evaluation import Budget, Evaluation
-from nas.limits.feasible import Candidate, examine, feasible
+from nas.latency.measure import Latency
+from nas.limits.feasible import Candidate, Predict, examine, feasible, with_latency
 from nas.network.architecture import Architecture
 from nas.search.log import RunFolder
 from nas.search.study import Study
@@ -31,6 +34,9 @@ from nas.space.tree import Choice
 _TICK_SECONDS = 1.0
 # Proposals over which it is judged whether rejecting is wasteful.
 _WINDOW = 100
+_MEMORY = "training_memory_mib"
+# What ran out of memory teaches that nothing fits which needs more than this share of it.
+_FITS = 0.95
 
 
 class Recorder(Protocol):
@@ -58,6 +64,10 @@ class Pool(Protocol):
     def submit(self, task: Task) -> None: ...
 
     def wait(self, timeout: float | None) -> list[Outcome]: ...
+
+    def paused(self) -> AbstractContextManager[None]:
+        """Do nothing else meanwhile on this machine."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +100,8 @@ class Driver:
         sampler: Callable[[int], BaseSampler] | BaseSampler,
         constraints: Sequence[Constraint],
         workload: Workload,
+        predict: Predict | None,
+        meter: Callable[[Architecture], Latency] | None,
         limits: Limits,
         seed: int,
         budget: Budget,
@@ -97,7 +109,8 @@ class Driver:
         recorders: Sequence[Recorder],
     ) -> None:
         self.study, self.space, self.pool, self.folder = study, space, pool, folder
-        self.constraints, self.workload, self.limits = constraints, workload, limits
+        self.constraints, self.workload, self.limits = tuple(constraints), workload, limits
+        self._predict, self._meter = predict, meter
         self.seed, self.budget = seed, budget
         self.recorders = recorders
         # A sampler made anew for each proposal from a seed of its own has no state to lose: a resumed study
@@ -110,7 +123,13 @@ class Driver:
         self._waiting: dict[str, list[tuple[Trial, optuna.Trial]]] = {}
         """Duplicates of networks that are being evaluated, by `arch_id`."""
         self._by_network: dict[str, Trial] = {}
+        """Evaluated networks, by `arch_id`."""
+        self._latencies: dict[str, Latency] = {}
         self._tried: set[frozenset[tuple[str, Any]]] = set()
+        self._fits = math.inf
+        """MiB of training memory, by the graph, over which nothing is trained: learned from what ran out of memory."""
+        self._fitted = 0.0
+        """The most that was trained."""
         self._next_number = 0
         self._trained = 0
         self._fruitless = 0
@@ -176,13 +195,13 @@ class Driver:
         if self._make_sampler is not None:
             self._optuna.sampler = self._make_sampler(derived_seed(self.seed, number, "proposal"))
         handle = self._optuna.ask()
-        candidate = examine(self.space, self.space.suggest(handle), self.constraints, self.workload)
+        candidate = examine(self.space, self.space.suggest(handle), self._limits, self.workload, self._predict)
         self._consider(number, candidate, handle, guided=0)
         if candidate.accepted or not self._acceptance.wasteful:
             return
         # So few random candidates hold the limits that this one is brought to where they hold.
         rng = random.Random(derived_seed(self.seed, number, "guided"))
-        found, looked = feasible(self.space, self.constraints, rng, self.workload, start=candidate)
+        found, looked = feasible(self.space, self._limits, rng, self.workload, self._predict, start=candidate)
         if not found.accepted:
             self.study.stop_reason = (
                 f"no candidate holds the limits: {looked:,} looked at by guided sampling, the nearest: {found.problem}"
@@ -216,21 +235,42 @@ class Driver:
         if candidate.cost is not None:
             trial = replace(trial, arch_id=candidate.architecture.arch_id)
         if candidate.accepted:
-            self._accept(trial, candidate.architecture, handle)
+            self._accept(trial, candidate, handle)
         else:
             self._close(trial, handle)
 
-    def _accept(self, trial: Trial, architecture: Architecture, handle: optuna.Trial) -> None:
-        """Evaluate a candidate that holds the limits, unless its network is known."""
-        network = architecture.arch_id
+    def _accept(self, trial: Trial, candidate: Candidate, handle: optuna.Trial) -> None:
+        """Evaluate a candidate that holds the limits that can be counted and predicted, unless its network is known."""
+        network = candidate.architecture.arch_id
         if network in self._by_network:
             self._close(_answer_from(self._by_network[network], trial), handle)
         elif any(other.arch_id == network for other, _ in self._running.values()):
             self._waiting.setdefault(network, []).append((trial, handle))
         else:
-            self._fruitless = 0
-            self._running[trial.number] = trial, handle
-            self.pool.submit(Task(trial.number, architecture, self.budget, trial.seed))
+            if self._meter is not None:
+                try:
+                    trial, candidate = self._measured(trial, candidate)
+                except DeviceError as error:
+                    self._close(replace(trial, state=State.FAILED, reason=str(error)), handle)
+                    return
+            if candidate.accepted:
+                self._fruitless = 0
+                self._running[trial.number] = trial, handle
+                self.pool.submit(Task(trial.number, candidate.architecture, self.budget, trial.seed))
+            else:
+                self._close(trial, handle)
+
+    def _measured(self, trial: Trial, candidate: Candidate) -> tuple[Trial, Candidate]:
+        """Measure the latency of a candidate, and check it again; raises `DeviceError` where it cannot run."""
+        assert self._meter is not None
+        network = candidate.architecture.arch_id
+        if network not in self._latencies:
+            with self.pool.paused():
+                self._latencies[network] = self._meter(candidate.architecture)
+        latency = self._latencies[network]
+        candidate = with_latency(candidate, self.constraints, latency.ms)
+        trial = replace(trial, latency=latency, violations=candidate.violations, reason=candidate.problem)
+        return trial, candidate
 
     # The end of a trial
 
@@ -240,13 +280,48 @@ class Driver:
         reason = outcome.reason if evaluation is None else self._fault(evaluation)
         if evaluation is not None:
             trial = replace(trial, history=evaluation.history, seconds=evaluation.seconds)
-        if evaluation is None or reason:
+        if outcome.out_of_memory:
+            trial = self._out_of_memory(trial, reason)
+        elif evaluation is None or reason:
             trial = replace(trial, state=State.FAILED, reason=reason)
         else:
             trial = replace(trial, state=State.COMPLETED, scores=evaluation.scores)
         self._close(trial, handle)
         for other, other_handle in self._waiting.pop(trial.arch_id or "", []):
             self._close(_answer_from(trial, other), other_handle)
+
+    def _out_of_memory(self, trial: Trial, reason: str) -> Trial:
+        """A trial that did not fit: what is known of its memory is a limit from now on."""
+        assert trial.cost is not None
+        needed = self._training_mib(trial.cost)
+        violation = measure(needed, Constraint(_MEMORY, high=_FITS * needed))
+        return replace(
+            trial,
+            state=State.REJECTED,
+            out_of_memory=True,
+            reason=f"out of memory in training, at about {needed:,.0f} MiB by the graph: {reason}",
+            violations=(*trial.violations, violation),
+        )
+
+    @property
+    def _limits(self) -> tuple[Constraint, ...]:
+        """The limits of the search, and what running out of memory taught."""
+        return self.constraints if self._fits == math.inf else (*self.constraints, Constraint(_MEMORY, high=self._fits))
+
+    def _training_mib(self, cost: Cost) -> float:
+        return value_of(cost, _MEMORY, self.workload)
+
+    def _learn_memory(self, trial: Trial) -> None:
+        """Reject what needs as much memory as a trial that ran out of it, unless something larger did fit."""
+        if trial.cost is None:
+            return
+        needed = self._training_mib(trial.cost)
+        if trial.state is State.COMPLETED:
+            self._fitted = max(self._fitted, needed)
+            if self._fits <= self._fitted:  # it was not the network: something else had taken the memory
+                self._fits = math.inf
+        elif trial.out_of_memory and needed > self._fitted:
+            self._fits = min(self._fits, _FITS * needed)
 
     def _fault(self, evaluation: Evaluation) -> str:
         """Say why an evaluation is no result; empty where it is one."""
@@ -278,6 +353,9 @@ class Driver:
 
     def _remember(self, trial: Trial) -> None:
         self.study.trials.append(trial)
+        self._learn_memory(trial)
+        if trial.latency is not None and trial.arch_id is not None:
+            self._latencies[trial.arch_id] = trial.latency
         if trial.trained:
             assert trial.arch_id is not None
             self._by_network[trial.arch_id] = trial

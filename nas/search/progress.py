@@ -73,6 +73,7 @@ class Progress:
         return (
             f"  trial {trial.number:>4}  {study.objective} {trial.scores[study.objective]:.4f}"
             f"  params {cost.params:>11,}  macs {cost.macs:>13,}"
+            + (f"  {trial.latency.ms:8.3f} ms" if trial.latency else "")
             + (f"  {seconds:6.1f} s" if seconds is not None and not known else known)
         )
 
@@ -105,7 +106,9 @@ def print_best(console: Console, study: Study, count: int = 5) -> None:
     if not best:
         return
     table = Table(title=f"Best of {len(study.best(len(study.trials)))} networks", title_justify="left")
-    for name in ("trial", study.objective, "params", "macs", "size MiB", "arch_id"):
+    measured = any(trial.latency for trial in best)
+    columns = ("trial", study.objective, "params", "macs", "size MiB", *(["latency ms"] if measured else []), "arch_id")
+    for name in columns:
         table.add_column(name, justify="left" if name == "arch_id" else "right")
     for trial in best:
         assert trial.cost is not None
@@ -115,6 +118,7 @@ def print_best(console: Console, study: Study, count: int = 5) -> None:
             f"{trial.cost.params:,}",
             f"{trial.cost.macs:,}",
             f"{trial.cost.size_mib:.2f}",
+            *([f"{trial.latency.ms:.3f}" if trial.latency else ""] if measured else []),
             trial.arch_id,
         )
     console.print(table)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,10 @@ from optuna.samplers import BaseSampler
 from nas.cost import ONE, Constraint, Workload
 from nas.errors import ConfigError
 from nas.evaluation import Budget, Evaluator
+from nas.latency.deployment import Deployment
+from nas.latency.deployment import deployment as deployment_here
+from nas.latency.measure import Meter
+from nas.latency.profile import DeviceProfile
 from nas.search.driver import Driver, Limits, Pool, Recorder
 from nas.search.log import STUDY_FORMAT, RunFolder, read_study
 from nas.search.samplers import sampler as make_sampler
@@ -42,6 +47,9 @@ class _ThisProcess:
         task, self._task = self._task, None
         return [evaluate(self._evaluator, task, self._objective)]
 
+    def paused(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
 
 def run_search(
     space: SearchSpace,
@@ -53,6 +61,8 @@ def run_search(
     soft: Mapping[str, object] | None = None,
     soft_weight: float = 0.1,
     workload: Workload = ONE,
+    deployment: Deployment | None = None,
+    profile: DeviceProfile | None = None,
     seed: int = 0,
     minutes: float | None = None,
     objective: str = "val_accuracy",
@@ -79,6 +89,10 @@ def run_search(
         soft: limits of the same kind that are no more than a penalty; candidates over them are evaluated.
         soft_weight: penalty for being over a soft limit by all of it (twice the bound), in units of the objective.
         workload: batch sizes, where a limit depends on them.
+        deployment: how networks are to be run, where there is a limit on latency (`nas.latency.deployment.deployment`);
+            by default in the best runtime installed, with `workload.batch` examples and one thread. Each candidate
+            that holds the other limits is measured before it is evaluated.
+        profile: predicts latencies, so that candidates that are surely over the limit need not be measured.
         seed: the same seed gives the same trials, with 0 workers or 1.
         minutes: start no evaluation after this time.
         objective: the score searched for; a number that the evaluator returns has this name.
@@ -110,6 +124,7 @@ def run_search(
     if resume and run_dir is None:
         raise ConfigError("run_search: resume needs run_dir, the folder of the study")
     limits = space.limits_with(constraints, soft)
+    meter = _meter(limits, deployment, profile, workload)
     make = sampler if isinstance(sampler, BaseSampler) else partial(make_sampler, sampler)
     if callable(make):
         make(0)  # an unknown name is an error now, not after the first trial
@@ -127,7 +142,17 @@ def run_search(
             notes=dict(notes or {}),
         )
         if folder is not None:
-            _open(study, folder, resume, sampler=_name(sampler), constraints=limits, workload=workload, seed=seed)
+            decisive = {
+                **_decisive(study),
+                "sampler": _name(sampler),
+                "constraints": {c.metric: [_finite(c.low), _finite(c.high)] for c in limits if not c.soft},
+                "soft": {c.metric: [_finite(c.low), _finite(c.high)] for c in limits if c.soft},
+                "workload": asdict(workload),
+                "seed": seed,
+            }
+            if meter is not None:
+                decisive |= {"deployment": asdict(meter.deployment), "device": asdict(meter.device)}
+            _open(study, folder, resume, decisive)
         if pool is None:
             if evaluator is None:
                 raise ConfigError("run_search needs an evaluator")
@@ -147,6 +172,8 @@ def run_search(
             sampler=make,
             constraints=limits,
             workload=workload,
+            predict=profile.interval if profile is not None and meter is not None else None,
+            meter=meter.measure if meter is not None else None,
             limits=Limits(trials=trials, minutes=minutes, max_rejections=max_rejections),
             seed=seed,
             budget=budget or Budget(),
@@ -165,30 +192,34 @@ def _name(sampler: str | BaseSampler) -> str:
     return sampler if isinstance(sampler, str) else type(sampler).__name__
 
 
-def _open(
-    study: Study,
-    folder: RunFolder,
-    resume: bool,
-    *,
-    sampler: str,
-    constraints: Sequence[Constraint],
-    workload: Workload,
-    seed: int,
-) -> None:
-    """Write what a new study is, or read an earlier one back and make sure that it is the same."""
-    decisive: dict[str, Any] = {
+def _meter(
+    limits: Sequence[Constraint], deployment: Deployment | None, profile: DeviceProfile | None, workload: Workload
+) -> Meter | None:
+    """What measures candidates, where there is a limit on latency."""
+    if not any(limit.measured for limit in limits):
+        return None
+    deployment = deployment or deployment_here(batch=workload.batch)
+    if deployment.batch != workload.batch:
+        raise ConfigError(f"run_search: deployment.batch {deployment.batch} is not workload.batch {workload.batch}")
+    why_not = profile.why_not(deployment) if profile is not None else ""
+    if why_not:
+        raise ConfigError(f"the device profile does not hold here: {why_not}; python -m nas.calibrate makes one")
+    return Meter(deployment)
+
+
+def _decisive(study: Study) -> dict[str, Any]:
+    return {
         "space": study.space.to_dict(),
         "input_shape": list(study.space.input_shape),
         "num_classes": study.space.num_classes,
         "objective": study.objective,
         "direction": study.direction,
-        "sampler": sampler,
-        "constraints": {c.metric: [_finite(c.low), _finite(c.high)] for c in constraints if not c.soft},
-        "soft": {c.metric: [_finite(c.low), _finite(c.high)] for c in constraints if c.soft},
         "soft_weight": study.soft_weight,
-        "workload": asdict(workload),
-        "seed": seed,
     }
+
+
+def _open(study: Study, folder: RunFolder, resume: bool, decisive: Mapping[str, Any]) -> None:
+    """Write what a new study is, or read an earlier one back and make sure that it is the same."""
     if not resume:
         folder.write_study({"format": STUDY_FORMAT, "study_id": study.study_id, **decisive, "notes": study.notes})
         return

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from nas.cost import Cost, Violation
+from nas.latency.measure import Latency
 from nas.space import Genotype
 
 
@@ -19,7 +20,7 @@ class State(StrEnum):
     FAILED = "failed"
     """Accepted, but its evaluation gave no score; `reason` says why."""
     REJECTED = "rejected"
-    """Over a limit or no valid network; never built."""
+    """Over a limit or no valid network, and never trained; or its training ran out of memory."""
     DUPLICATE = "duplicate"
     """The same network as an earlier trial; answered from its record."""
 
@@ -42,6 +43,10 @@ class Trial:
     """Why it was rejected, or failed."""
     violations: tuple[Violation, ...] = ()
     """All limits with their signed distance, where there are limits."""
+    latency: Latency | None = None
+    """As measured before its evaluation, where there is a limit on it."""
+    out_of_memory: bool = False
+    """Whether its evaluation ran out of memory."""
     guided: int = 0
     """Candidates that guided sampling looked at on the way to it; 0: the sampler's own proposal."""
     duplicate_of: int | None = None
@@ -71,12 +76,13 @@ class Trial:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Trial:
         """Read what `to_dict` wrote."""
-        cost = values["cost"]
+        cost, latency = values["cost"], values.get("latency")
         return cls(
             **{
                 **values,
                 "state": State(values["state"]),
                 "cost": Cost.from_dict(cost) if cost else None,
+                "latency": Latency.from_dict(latency) if latency else None,
                 "history": tuple(values["history"]),
                 "violations": tuple(Violation(**violation) for violation in values["violations"]),
             }

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
 import faulthandler
 import logging
 import multiprocessing as mp
 import os
 import signal
+import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -48,6 +51,7 @@ class Outcome:
     evaluation: Evaluation | None
     """None where it failed."""
     reason: str = ""
+    out_of_memory: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +70,24 @@ def evaluate(evaluator: Evaluator, task: Task, objective: str) -> Outcome:
         evaluation = _as_evaluation(found, objective, time.perf_counter() - started)
     except (Exception, SystemExit) as error:  # whatever goes wrong in one trial must not end the study
         _LOG.warning("trial %d failed", task.number, exc_info=True)
-        return Outcome(task.number, None, f"{type(error).__name__}: {error}")
+        return Outcome(task.number, None, f"{type(error).__name__}: {error}", out_of_memory=_no_memory(error))
     return Outcome(task.number, evaluation)
+
+
+def _no_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out: Python's, torch's on a GPU, and torch's on the CPU."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+
+
+def _killed_for_memory() -> int:
+    """How many processes the system has killed so far because memory ran out; 0 where it does not tell."""
+    found = 0
+    for path in (Path("/proc/vmstat"), Path("/sys/fs/cgroup/memory.events")):
+        with suppress(OSError):
+            found += sum(int(line.split()[1]) for line in path.read_text().splitlines() if line.startswith("oom_kill "))
+    return found
 
 
 def _as_evaluation(found: Any, objective: str, seconds: float) -> Evaluation:
@@ -100,6 +120,7 @@ def _work(connection: Connection, evaluator: Evaluator, objective: str, log: str
     faulthandler.enable()
     if device is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = device
+    _be_killed_with_parent()
     threading.Thread(target=_die_with_parent, daemon=True).start()
     try:
         prepare = getattr(evaluator, "prepare", None)
@@ -116,6 +137,15 @@ def _work(connection: Connection, evaluator: Evaluator, objective: str, log: str
         except EOFError:
             return
         connection.send(evaluate(evaluator, task, objective))
+
+
+def _be_killed_with_parent() -> None:
+    """Ask Linux to kill this process when the driver dies, since a stopped one cannot see to that itself."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+_PR_SET_PDEATHSIG = 1
 
 
 def _die_with_parent() -> None:
@@ -165,6 +195,7 @@ class WorkerPool:
         self._trial_seconds = trial_seconds
         self._failed_starts = 0
         self._description: Mapping[str, Any] | None = None
+        self._killed = _killed_for_memory()
         self._workers = [self._start(devices[i % len(devices)] if devices else None) for i in range(count)]
 
     def _start(self, device: str | None) -> _Worker:
@@ -266,7 +297,22 @@ class WorkerPool:
         if not worker.ready and (self._description is None or self._failed_starts >= _MAX_FAILED_STARTS):
             raise WorkerError(f"a worker process cannot start: {reason}{self._last_words()}")
         self._workers[index] = self._start(worker.device)
-        return Outcome(worker.task.number, None, reason) if worker.task is not None else None
+        killed, self._killed = self._killed, _killed_for_memory()
+        memory = worker.process.exitcode == -signal.SIGKILL and self._killed > killed
+        return Outcome(worker.task.number, None, reason, out_of_memory=memory) if worker.task is not None else None
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Stop all workers meanwhile, so that they do not disturb a measurement."""
+        stopped = [worker.process for worker in self._workers if worker.process.is_alive()]
+        started = time.monotonic()
+        try:
+            _signal(stopped, signal.SIGSTOP)
+            yield
+        finally:
+            _signal(stopped, signal.SIGCONT)
+            for worker in self._workers:
+                worker.deadline += time.monotonic() - started
 
     def _last_words(self) -> str:
         """The end of what workers printed, since the log may go with a run folder that never became a study."""
@@ -282,6 +328,13 @@ class WorkerPool:
         for worker in self._workers:
             worker.process.join(timeout=10)
             worker.connection.close()
+
+
+def _signal(processes: Sequence[SpawnProcess], number: signal.Signals) -> None:
+    for process in processes:
+        assert process.pid is not None
+        with suppress(ProcessLookupError):  # it died meanwhile
+            os.kill(process.pid, number)
 
 
 def _end_of(process: SpawnProcess) -> str:

@@ -1,0 +1,146 @@
+"""Calibration: measure random networks of some spaces on this device, and learn to predict others."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.cost import cost_of
+from nas.errors import ConfigError, NasError
+from nas.latency.deployment import Deployment
+from nas.latency.features import network_rows
+from nas.latency.measure import Latency, Meter
+from nas.latency.predictor import conformal_bound, fit
+from nas.latency.profile import Accuracy, DeviceProfile
+from nas.network.architecture import Architecture
+from nas.space import SearchSpace
+
+_GROUP = 36
+_GROUP_PARAMS = 60_000_000
+"""Networks that are open at one time: so many, or so many parameters of them."""
+_LEAST = 40
+"""Networks without which nothing can be learned."""
+_MOST = 720
+"""Networks beyond which predictions hardly get better, while learning takes the cube of their number."""
+_DOUBTFUL = 12
+"""One in so many networks is measured twice."""
+_LEARNING = 0.22
+"""Share of the time that is left for learning, and for measuring twice."""
+
+Progress = Callable[[int, float], None]
+"""Is told how many networks were measured, and the share of the time that has gone."""
+
+
+def calibrate(
+    spaces: Sequence[SearchSpace],
+    deployment: Deployment,
+    *,
+    seconds: float = 285.0,
+    seed: int = 0,
+    progress: Progress = lambda networks, share: None,
+) -> DeviceProfile:
+    """Measure as many networks as the time allows, from each space in turn, and learn from them.
+
+    Raises:
+        ConfigError: the time is too short for this device, or the spaces have too few networks.
+    """
+    started = time.monotonic()
+    meter = Meter(deployment)
+    drawn = _networks(spaces, seed)
+    networks: list[Architecture] = []
+    found: list[Latency] = []
+    ends = started + (1 - _LEARNING) * seconds
+    size, longest = _GROUP // 3, 0.0
+    while time.monotonic() + longest < ends and len(found) < _MOST:
+        begun = time.monotonic()
+        group = _group(drawn, size)
+        if not group:
+            break
+        found += meter.measure_all(group, seed=seed + len(found))
+        networks += group
+        longest = time.monotonic() - begun
+        # A group takes no more than a tenth of the time, on slow devices too.
+        size = min(_GROUP, max(1, int(len(group) * seconds / 10 / longest)))
+        progress(len(found), (time.monotonic() - started) / seconds)
+    if len(found) < _LEAST:
+        raise ConfigError(
+            f"only {len(found)} networks could be measured in {seconds:g} s, but {_LEAST} are needed: give more time"
+        )
+    rows, ms = [network_rows(one) for one in networks], [one.ms for one in found]
+    _, errors = fit(rows, ms)
+    # What the others contradict most is measured once more, since that was most likely the machine.
+    doubtful = np.argsort(-np.abs(errors))[: len(ms) // _DOUBTFUL]
+    for start in range(0, len(doubtful), _GROUP):
+        places = doubtful[start : start + _GROUP]
+        for place, again in zip(places, meter.measure_all([networks[i] for i in places], seed=seed), strict=True):
+            ms[place] = min(ms[place], again.ms)
+    predictor, errors = fit(rows, ms)
+    return DeviceProfile(
+        deployment,
+        meter.device,
+        {space.name: space.input_shape for space in spaces},
+        accuracy(np.array(ms), errors),
+        accuracy(np.array(ms), _macs_only(np.array([cost_of(one).macs for one in networks]), np.array(ms))),
+        sum(one.quiet_visits > 0 for one in found) / len(found),
+        time.monotonic() - started,
+        datetime.now(UTC).isoformat(timespec="seconds"),
+        predictor,
+    )
+
+
+def _networks(spaces: Sequence[SearchSpace], seed: int) -> Iterator[Architecture]:
+    """Draw different networks, from each space in turn, until hardly anything new comes."""
+    rng = random.Random(seed)
+    known: set[str] = set()
+    stale = 0
+    while stale < 1000:
+        for space in spaces:
+            architecture = space.decode(space.sample(rng))
+            stale += 1
+            try:
+                if architecture.arch_id not in known:
+                    known.add(architecture.arch_id)
+                    stale = 0
+                    yield architecture
+            except NasError:  # shapes do not fit
+                continue
+
+
+def _group(drawn: Iterator[Architecture], size: int) -> list[Architecture]:
+    group: list[Architecture] = []
+    params = 0
+    for architecture in drawn:
+        group.append(architecture)
+        params += cost_of(architecture).params
+        if len(group) == size or params > _GROUP_PARAMS:
+            break
+    return group
+
+
+def accuracy(ms: NDArray[Any], errors: NDArray[Any]) -> Accuracy:
+    """Judge predictions of measured figures by their errors, predicted / measured - 1."""
+    from scipy.stats import spearmanr
+
+    off = np.abs(errors)
+    return Accuracy(
+        networks=len(ms),
+        within_5=float((off <= 0.05).mean()),
+        within_10=float((off <= 0.10).mean()),
+        mean_error=float(off.mean()),
+        rank_correlation=float(spearmanr(ms, ms * (1 + errors)).statistic),
+        interval=float(np.expm1(conformal_bound(errors))),
+    )
+
+
+def _macs_only(macs: NDArray[Any], ms: NDArray[Any]) -> NDArray[Any]:
+    """The errors of a power law in multiply-adds, leaving each network out (by the diagonal of the hat matrix)."""
+    design = np.stack([np.ones(len(ms)), np.log(macs)], axis=1)
+    hat = design @ np.linalg.pinv(design)
+    residual = (np.log(ms) - hat @ np.log(ms)) / (1 - np.diag(hat))
+    return np.asarray(np.expm1(-residual))

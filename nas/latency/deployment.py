@@ -1,0 +1,126 @@
+"""How a network is run on a device: which runtime, how many examples at a time, how many threads. Never loads one."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from nas.errors import ConfigError, nearest
+
+PACKAGES: Mapping[str, tuple[str, ...]] = {
+    "cuda": ("torch",),
+    "onnxruntime": ("onnxruntime", "onnx"),
+    "openvino": ("openvino", "onnx"),
+    "torch": ("torch",),
+}
+"""What each runtime needs installed."""
+RUNTIMES: tuple[str, ...] = tuple(PACKAGES)
+"""What can run a network, the one that is taken by default first, where it is installed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """How a network is run."""
+
+    runtime: str
+    """One of `RUNTIMES`. `torch` is eager mode on the CPU, `cuda` on the first GPU, both channels last and fp32."""
+    batch: int = 1
+    """Examples at a time."""
+    threads: int = 1
+    """Of the CPU; without meaning for `cuda`."""
+
+    def __str__(self) -> str:
+        threads = "" if self.runtime == "cuda" else f", {self.threads} thread{'s' * (self.threads > 1)}"
+        return f"{self.runtime}, batch {self.batch}{threads}"
+
+
+def deployment(runtime: str = "auto", batch: int = 1, threads: int = 1) -> Deployment:
+    """Return a deployment that works on this machine; `auto` takes the first of `RUNTIMES` that is installed.
+
+    Raises:
+        ConfigError: an unknown runtime, or one that is not installed; a number that is not positive.
+    """
+    for name, value in (("batch", batch), ("threads", threads)):
+        if value < 1:
+            raise ConfigError(f"inference.{name} must be >= 1, but got {value}")
+    if threads > cores():
+        raise ConfigError(f"inference.threads={threads}, but this machine lends {cores()} cores to this process")
+    if runtime == "auto":
+        return Deployment(next(name for name in RUNTIMES if _installed(name)), batch, threads)
+    if runtime not in RUNTIMES:
+        raise ConfigError(f"inference.runtime: unknown {runtime!r}. {nearest(runtime, ['auto', *RUNTIMES])}")
+    if not _installed(runtime):
+        how = "no NVIDIA GPU is found" if runtime == "cuda" else f"pip install {' '.join(PACKAGES[runtime])}"
+        raise ConfigError(f"inference.runtime={runtime} is not there: {how}")
+    return Deployment(runtime, batch, threads)
+
+
+def _installed(runtime: str) -> bool:
+    if runtime == "cuda" and _gpu() is None:
+        return False
+    return all(find_spec(package) is not None for package in PACKAGES[runtime])
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """What decides a latency beside the network: a figure holds for no other hardware and no other versions."""
+
+    hardware: str
+    """Model of the processor, or of the GPU."""
+    cores: int
+    """That this process may use."""
+    system: str
+    versions: Mapping[str, str]
+    """Of the runtime's packages."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {**asdict(self), "versions": dict(self.versions)}
+
+
+def this_device(runtime: str) -> Device:
+    """Describe this machine as the device of a runtime."""
+    versions = {}
+    for package in PACKAGES[runtime]:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:  # such as onnxruntime-gpu, which gives the same module
+            versions[package] = "unknown"
+    hardware = (_gpu() if runtime == "cuda" else None) or _processor()
+    return Device(hardware, cores(), f"{platform.system()} {platform.machine()}", versions)
+
+
+def _processor() -> str:
+    """The model of the processor with its family and stepping, since one name may stand for several."""
+    facts = {}
+    path = Path("/proc/cpuinfo")
+    if path.exists():
+        for line in path.read_text().split("\n\n")[0].splitlines():
+            name, _, value = line.partition(":")
+            facts[name.strip()] = value.strip()
+    if "model name" in facts:
+        return " ".join([facts["model name"], *(facts.get(k, "?") for k in ("cpu family", "model", "stepping"))])
+    return platform.processor() or platform.machine()
+
+
+def _gpu() -> str | None:
+    """The name of the first NVIDIA GPU that this process may use."""
+    command = shutil.which("nvidia-smi")
+    if command is None or os.environ.get("CUDA_VISIBLE_DEVICES") == "":
+        return None
+    asked = [command, "--query-gpu=name", "--format=csv,noheader"]
+    names = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.splitlines()
+    return names[0].strip() if names else None

@@ -1,0 +1,193 @@
+"""Latency measured: the low percentile of many short runs, in visits spread over time, beside a reference network.
+
+Other work on a machine comes in bursts, so one long look at a network may be wrong by half; the least of several short
+visits repeats within 1 to 2 %. A visit counts where a reference network, timed just before, was as fast as ever and
+other processes left the machine alone. Each network has a process of its own, as it will have in use: in a process that
+did other things before it takes up to a fifth longer, by where its memory happens to lie.
+"""
+
+from __future__ import annotations
+
+import multiprocessing as mp
+import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from math import inf
+from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy as np
+
+from nas.errors import DeviceError
+from nas.latency.deployment import PACKAGES, Deployment, Device, this_device
+from nas.latency.visit import Visit, serve
+from nas.network.architecture import Architecture
+
+_VISITS = 5
+_MOST_VISITS = 15
+_QUIET = 1.05
+"""A visit counts where the reference then took at most so many times its best."""
+_OTHERS = 0.3
+"""And where other processes used at most so many cores."""
+_AGREE = 1.03
+"""The two best visits are to agree so well, or there are more."""
+_TIMEOUT = 600.0
+"""Seconds after which a measuring process is given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """How long a network takes for one batch, and how that was found."""
+
+    ms: float
+    """The figure: the least 10th percentile of the quiet visits."""
+    median_ms: float
+    """Over all runs, those while the machine was busy too."""
+    p95_ms: float
+    cv: float
+    """Coefficient of variation of all runs: their standard deviation as a share of their mean."""
+    runs: int
+    visits: int
+    quiet_visits: int
+    """Visits that count; 0: the machine was busy all the time."""
+    deployment: Deployment
+    device: Device
+    date: str
+    """UTC, ISO 8601."""
+
+    def __str__(self) -> str:
+        busy = "" if self.quiet_visits else "; the machine was busy all the time, so it may be too high"
+        return (
+            f"{self.ms:.4g} ms ({self.deployment}, on {self.device.hardware}; median {self.median_ms:.4g}, "
+            f"p95 {self.p95_ms:.4g}, coefficient of variation {self.cv:.1%}{busy})"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {**asdict(self), "device": self.device.to_dict()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Latency:
+        """Read what `to_dict` wrote."""
+        made = {"deployment": Deployment(**values["deployment"]), "device": Device(**values["device"])}
+        return cls(**{**values, **made})
+
+
+class _Measured:
+    """What is known of one network so far."""
+
+    def __init__(self, connection: Connection, place: int) -> None:
+        self._connection, self._place = connection, place
+        self.visits: list[Visit] = []
+
+    def visit(self) -> None:
+        self._connection.send(self._place)
+        self.visits.append(_answer(self._connection))
+
+    def quiet(self, best_reference: float) -> list[float]:
+        """Return the figures of the visits that count, the least first."""
+        return sorted(
+            one.figure for one in self.visits if one.reference <= _QUIET * best_reference and one.others <= _OTHERS
+        )
+
+    def settled(self, best_reference: float) -> bool:
+        quiet = self.quiet(best_reference)
+        return len(quiet) >= 2 and quiet[1] <= _AGREE * quiet[0]
+
+
+class Meter:
+    """Measures networks on this machine. It keeps the best time of a reference network, to know a busy machine.
+
+    It never loads a runtime itself: processes that do are forked from one in which nothing has run yet.
+    """
+
+    def __init__(self, deployment: Deployment) -> None:
+        self.deployment = deployment
+        self.device = this_device(deployment.runtime)
+        self._context = mp.get_context("forkserver")
+        self._context.set_forkserver_preload(["nas.latency.runtimes", *PACKAGES[deployment.runtime]])
+        self._best = inf
+
+    def measure(self, architecture: Architecture) -> Latency:
+        """Measure one network; takes about half a second, or 15 runs where one takes longer than that.
+
+        Raises:
+            DeviceError: the runtime cannot run it.
+        """
+        return self.measure_all([architecture])[0]
+
+    def measure_all(self, architectures: Sequence[Architecture], *, seed: int = 0) -> list[Latency]:
+        """Measure networks that are all open at the same time, each visited in turn, in an order that changes.
+
+        Raises:
+            DeviceError: the runtime cannot run one of them.
+        """
+        # On a GPU each process has a context of its own, which takes seconds and hundreds of MiB.
+        groups = [architectures] if self.deployment.runtime == "cuda" else [[one] for one in architectures]
+        children: list[tuple[Any, Connection]] = []
+        try:
+            every: list[_Measured] = []
+            for group in groups:
+                children.append(self._start(group))
+                every += [_Measured(children[-1][1], place) for place in range(len(group))]
+            self._visit(every, random.Random(seed))
+        finally:
+            for process, connection in children:
+                connection.close()
+                process.kill()
+                process.join()
+        return [self._latency(one) for one in every]
+
+    def _start(self, architectures: Sequence[Architecture]) -> tuple[Any, Connection]:
+        ours, theirs = self._context.Pipe()
+        texts = [one.to_json() for one in architectures]
+        process = self._context.Process(target=serve, args=(theirs, texts, self.deployment), daemon=True)
+        process.start()
+        theirs.close()
+        try:
+            _answer(ours)
+        except DeviceError:
+            process.kill()
+            raise
+        return process, ours
+
+    def _visit(self, every: Sequence[_Measured], rng: random.Random) -> None:
+        for number in range(_MOST_VISITS):
+            wanting = [one for one in every if number < _VISITS or not one.settled(self._best)]
+            if number >= _VISITS and wanting:
+                time.sleep(0.02 * (number - _VISITS))  # what keeps the machine busy may pass
+            rng.shuffle(wanting)
+            for one in wanting:
+                one.visit()
+                self._best = min(self._best, one.visits[-1].reference)
+
+    def _latency(self, measured: _Measured) -> Latency:
+        quiet = measured.quiet(self._best)
+        runs = 1e3 * np.concatenate([one.seconds for one in measured.visits])
+        return Latency(
+            ms=1e3 * (quiet or sorted(one.figure for one in measured.visits))[0],
+            median_ms=float(np.median(runs)),
+            p95_ms=float(np.percentile(runs, 95)),
+            cv=float(runs.std() / runs.mean()),
+            runs=len(runs),
+            visits=len(measured.visits),
+            quiet_visits=len(quiet),
+            deployment=self.deployment,
+            device=self.device,
+            date=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+
+
+def _answer(connection: Connection) -> Any:
+    """Wait for a measuring process; raises `DeviceError` where it failed, died or hangs."""
+    try:
+        if not connection.poll(_TIMEOUT):
+            raise DeviceError(f"a measuring process did not answer within {_TIMEOUT:g} s")
+        found = connection.recv()
+    except (EOFError, ConnectionError):
+        raise DeviceError("a measuring process died") from None
+    if isinstance(found, str):
+        raise DeviceError(found)
+    return found

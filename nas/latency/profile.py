@@ -1,0 +1,129 @@
+"""A device profile: what a calibration learned of a device, kept as JSON; it holds for nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from math import inf
+from pathlib import Path
+
+from nas.cost import Interval
+from nas.errors import ConfigError
+from nas.latency.deployment import Deployment, Device, this_device
+from nas.latency.features import network_rows
+from nas.latency.predictor import Prediction, Predictor
+from nas.network.architecture import Architecture
+
+PROFILE_FORMAT = "nas.device/1"
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """How well networks are predicted that were not learned from."""
+
+    networks: int
+    within_5: float
+    """Share of the networks that are predicted within 5 % of the measured figure."""
+    within_10: float
+    mean_error: float
+    """Mean of |predicted / measured - 1|."""
+    rank_correlation: float
+    """Spearman's, over all networks."""
+    interval: float
+    """The interval of a prediction is it times and divided by 1 + this; it holds nine networks in ten."""
+
+
+@dataclass(frozen=True)
+class DeviceProfile:
+    """Predicts latencies on one device in one deployment."""
+
+    deployment: Deployment
+    device: Device
+    spaces: Mapping[str, tuple[int, ...]]
+    """The spaces whose networks were measured, with the shape of their input."""
+    accuracy: Accuracy
+    """By leaving each network out."""
+    macs_only: Accuracy
+    """The same for a power law in multiply-adds, to compare."""
+    quiet: float
+    """Share of the networks that were measured while the machine was quiet."""
+    seconds: float
+    """That the calibration took."""
+    date: str
+    predictor: Predictor
+
+    def predict(self, architecture: Architecture) -> Prediction:
+        """Predict a latency; raises `ShapeError` where the architecture is not a network."""
+        return _predict(self.predictor, architecture)
+
+    def interval(self, architecture: Architecture) -> Interval:
+        """Predict for `nas.limits`: 0 to inf where the network is unlike those that were measured."""
+        found = self.predict(architecture)
+        return Interval(found.ms, 0.0, inf) if found.unknown else Interval(*found[:3])
+
+    def why_not(self, deployment: Deployment) -> str:
+        """Say why it does not hold for a deployment on this machine; empty where it does."""
+        if deployment != self.deployment:
+            return f"it is for {self.deployment}, not {deployment}"
+        device = this_device(deployment.runtime)
+        for name in ("hardware", "cores", "system", "versions"):
+            was, now = getattr(self.device, name), getattr(device, name)
+            if was != now:
+                return f"its {name} was {_text(was)}, but here it is {_text(now)}"
+        return ""
+
+    def save(self, path: Path) -> None:
+        """Write it as JSON, whole or not at all."""
+        parts = {name: asdict(getattr(self, name)) for name in ("deployment", "device", "accuracy", "macs_only")}
+        plain = {name: getattr(self, name) for name in ("quiet", "seconds", "date")}
+        spaces = {name: list(shape) for name, shape in self.spaces.items()}
+        values = {"format": PROFILE_FORMAT, **plain, **parts, "spaces": spaces, "predictor": self.predictor.to_dict()}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}.partial")
+        partial.write_text(json.dumps(values))
+        partial.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> DeviceProfile:
+        """Read what `save` wrote.
+
+        Raises:
+            ConfigError: the file cannot be read, or is no device profile.
+        """
+        try:
+            values = json.loads(path.read_text())
+        except (OSError, ValueError, RecursionError) as error:
+            raise ConfigError(f"device profile {path} cannot be read: {error}") from None
+        if not isinstance(values, dict) or values.get("format") != PROFILE_FORMAT:
+            raise ConfigError(f"{path} is no device profile; python -m nas.calibrate makes one")
+        try:
+            return cls(
+                Deployment(**values["deployment"]),
+                Device(**values["device"]),
+                {str(name): tuple(shape) for name, shape in values["spaces"].items()},
+                Accuracy(**values["accuracy"]),
+                Accuracy(**values["macs_only"]),
+                float(values["quiet"]),
+                float(values["seconds"]),
+                str(values["date"]),
+                Predictor(values["predictor"]),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ConfigError(f"device profile {path} is damaged ({type(error).__name__}: {error})") from None
+
+
+def profile_path(records: Path, deployment: Deployment) -> Path:
+    """Where the profile of a deployment is kept."""
+    threads = "" if deployment.runtime == "cuda" else f"-threads{deployment.threads}"
+    return records / "devices" / f"{deployment.runtime}-batch{deployment.batch}{threads}.json"
+
+
+@lru_cache(maxsize=65536)
+def _predict(predictor: Predictor, architecture: Architecture) -> Prediction:
+    return predictor.predict(network_rows(architecture))
+
+
+def _text(value: object) -> str:
+    return ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, Mapping) else str(value)

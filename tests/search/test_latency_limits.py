@@ -1,0 +1,198 @@
+"""Limits on latency in a search: predicted, then measured, and never trained where they do not hold."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import random
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import nas
+from nas.cost import Interval
+from nas.errors import ConfigError, DeviceError
+from nas.latency.deployment import Deployment, this_device
+from nas.latency.measure import Latency
+from nas.search import run as module
+from nas.search.trial import State
+from nas.search.workers import WorkerPool
+from tests.search import evaluators
+
+HERE = Deployment("torch")
+
+
+def ms_of(arch: nas.Architecture) -> float:
+    """The latency of a device on which 100,000 multiply-adds take 1 ms."""
+    return nas.cost_of(arch).macs / 1e5
+
+
+class FakeMeter:
+    """Measures by a formula."""
+
+    measured: list[str]
+
+    def __init__(self, deployment: Deployment) -> None:
+        self.deployment, self.device = deployment, this_device(deployment.runtime)
+        type(self).measured = []
+
+    def measure(self, arch: nas.Architecture) -> Latency:
+        self.measured.append(arch.arch_id)
+        ms = ms_of(arch)
+        return Latency(ms, ms, ms, 0.0, 15, 5, 5, self.deployment, self.device, "2026-01-01T00:00:00+00:00")
+
+
+@pytest.fixture(autouse=True)
+def meter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "Meter", FakeMeter)
+
+
+class Profile:
+    """Predicts within 20 %."""
+
+    def __init__(self, why_not: str = "", width: float = 0.2) -> None:
+        self._why_not, self.width = why_not, width
+
+    def why_not(self, _: Deployment) -> str:
+        return self._why_not
+
+    def interval(self, arch: nas.Architecture) -> Interval:
+        ms = ms_of(arch) * random.Random(arch.arch_id).uniform(1 - self.width, 1 + self.width)
+        return Interval(ms, ms / (1 + self.width), ms / (1 - self.width))
+
+
+def _search(space: nas.SearchSpace, evaluate: Any = None, **arguments: Any) -> Any:
+    return nas.run_search(
+        space,
+        evaluate or (lambda arch, *_: nas.cost_of(arch).params / 1e6),
+        **{"trials": 15, "sampler": "random", "deployment": HERE, "seed": 3, **arguments},
+    )
+
+
+def test_nothing_over_a_limit_is_evaluated(space: nas.SearchSpace) -> None:
+    seen: list[float] = []
+    study = _search(space, lambda arch, *_: seen.append(ms_of(arch)) or 1.0, constraints={"latency_ms": (0.3, 2.0)})
+    assert len(seen) == 15
+    assert all(0.3 <= ms <= 2.0 for ms in seen)
+    rejected = [trial for trial in study.trials if trial.state is State.REJECTED]
+    assert study.rejections() == {"latency_ms": len(rejected)}
+    assert {trial.violations[0].value > 2 for trial in rejected} == {True, False}
+    for trial in study.trials:
+        if trial.state is not State.DUPLICATE:
+            assert trial.latency is not None
+            assert trial.latency.ms == pytest.approx(trial.cost.macs / 1e5)
+    assert len(FakeMeter.measured) == len(set(FakeMeter.measured)), "one network is measured once"
+
+
+def test_counted_limits_come_first(space: nas.SearchSpace) -> None:
+    study = _search(space, constraints={"latency_ms": 2.0, "params": 20_000})
+    for trial in study.trials:
+        if trial.cost.params > 20_000:
+            assert trial.latency is None
+            assert [v.metric for v in trial.violations if v.rejects] == ["params"]
+    assert sum(study.counts().values()) == len(study.trials)
+
+
+def test_what_is_surely_over_is_not_measured(space: nas.SearchSpace) -> None:
+    limits = {"latency_ms": 2.0}
+    measured, predicted = _search(space, constraints=limits), None
+    alone = len(FakeMeter.measured)
+    predicted = _search(space, constraints=limits, profile=Profile())
+    assert len(FakeMeter.measured) < alone
+    for trial in predicted.trials:
+        (violation,) = trial.violations or [None]
+        if trial.latency is None and trial.state is State.REJECTED:
+            assert violation.predicted
+            assert "(predicted) is over 2" in trial.reason
+            assert trial.cost.macs / 1e5 > 2.0, "a prediction within its interval rejects nothing that holds"
+        elif trial.state is not State.DUPLICATE:
+            assert not violation.predicted
+    # The same candidates are accepted either way: predictions save measurements, and decide nothing that is close.
+    accepted = [[t.genotype for t in study.trials if t.state is State.COMPLETED] for study in (measured, predicted)]
+    assert accepted[0] == accepted[1]
+
+
+def test_a_soft_limit_costs_score(space: nas.SearchSpace) -> None:
+    study = _search(space, lambda *_: 1.0, soft={"latency_ms": 1.0}, soft_weight=0.5)
+    assert study.counts()["rejected"] == 0
+    for trial in study.trials:
+        if trial.state is State.COMPLETED:
+            assert study.judged(trial) == pytest.approx(1 - 0.5 * max(0, trial.cost.macs / 1e5 - 1))
+
+
+def test_rare_candidates_are_found_by_predictions(space: nas.SearchSpace) -> None:
+    every = sorted(ms_of(space.decode(space.sample(seed))) for seed in range(2000))
+    bound = every[2]
+    study = _search(space, constraints={"latency_ms": 1.3 * bound}, profile=Profile(width=0.01), trials=2)
+    assert study.counts()["completed"] == 2
+    assert study.guided()[0] > 0
+
+
+def test_a_network_that_cannot_run_fails_alone(space: nas.SearchSpace, monkeypatch: pytest.MonkeyPatch) -> None:
+    def measure(self: FakeMeter, arch: nas.Architecture) -> Latency:
+        if nas.cost_of(arch).params % 3 == 0:
+            raise DeviceError("torch cannot run the network: RuntimeError: no")
+        return FakeMeter.measure(self, arch)
+
+    monkeypatch.setattr(module, "Meter", type("Broken", (FakeMeter,), {"measure": measure}))
+    study = _search(space, constraints={"latency_ms": 1e9})
+    counts = study.counts()
+    assert counts["failed"] > 0
+    assert counts["completed"] > 0
+    assert counts["completed"] + counts["failed"] == 15
+
+
+def test_a_study_is_resumed_on_its_own_device_only(
+    space: nas.SearchSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "study"
+    limits: Mapping[str, object] = {"latency_ms": 2.0}
+    whole = _search(space, constraints=limits)
+    first = _search(space, constraints=limits, trials=6, run_dir=folder)
+    known = {trial.arch_id for trial in first.trials if trial.latency}
+    both = _search(space, constraints=limits, run_dir=folder, resume=True)
+    assert [trial.genotype for trial in both.trials] == [trial.genotype for trial in whole.trials]
+    assert not known & set(FakeMeter.measured), "what was measured once is in the record"
+    line = json.loads((folder / "trials.jsonl").read_text().splitlines()[0])
+    assert line["latency"]["deployment"] == {"runtime": "torch", "batch": 1, "threads": 1}
+    assert line["latency"]["device"]["versions"].keys() == {"torch"}
+
+    class Elsewhere(FakeMeter):
+        def __init__(self, deployment: Deployment) -> None:
+            super().__init__(deployment)
+            self.device = replace(self.device, hardware="Another")
+
+    monkeypatch.setattr(module, "Meter", Elsewhere)
+    with pytest.raises(ConfigError, match="resume: device was .* but is now .*Another"):
+        _search(space, constraints=limits, run_dir=folder, resume=True)
+
+
+def test_a_profile_of_something_else_is_refused(space: nas.SearchSpace) -> None:
+    with pytest.raises(ConfigError, match="device profile does not hold here: its cores was 64, but here it is 2"):
+        _search(space, constraints={"latency_ms": 1}, profile=Profile("its cores was 64, but here it is 2"))
+    with pytest.raises(ConfigError, match="deployment.batch 4 is not workload.batch 1"):
+        _search(space, constraints={"latency_ms": 1}, deployment=Deployment("torch", 4))
+
+
+def test_workers_stand_still_while_paused() -> None:
+    pool = WorkerPool(evaluators.params, 2, trial_seconds=1000)
+    try:
+        pool.describe()
+        before = [worker.deadline for worker in pool._workers]
+        with pool.paused():
+            assert [_state(worker.process.pid) for worker in pool._workers] == ["T", "T"]
+        assert "T" not in [_state(worker.process.pid) for worker in pool._workers]
+        assert before == [math.inf] * 2 == [worker.deadline for worker in pool._workers]
+    finally:
+        pool.close()
+
+
+def _state(pid: int | None) -> str:
+    """One letter of what a process does, as Linux has it."""
+    assert pid is not None
+    os.waitid(os.P_PID, pid, os.WSTOPPED | os.WCONTINUED | os.WNOHANG | os.WNOWAIT)
+    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
