@@ -20,6 +20,7 @@ LAYERS = [
     ["nas.limits"],
     ["nas.drawing"],
     ["nas.pytorch"],
+    ["nas.latency"],
     ["nas.training"],
     ["nas.search"],
     ["nas.records"],
@@ -31,12 +32,13 @@ LAYERS = [
         "nas.limits.__main__",
         "nas.space.__main__",
         "nas.profile",
+        "nas.calibrate",
     ],
 ]
 
 # Who may import a heavy package at all.
 OWNERS = {
-    "torch": ["nas.pytorch", "nas.training"],
+    "torch": ["nas.pytorch", "nas.latency.runtimes", "nas.training"],
     "pytorch_lightning": ["nas.training"],
     "optuna": ["nas.search"],
     "mlflow": ["nas.records"],
@@ -44,8 +46,10 @@ OWNERS = {
     "omegaconf": ["nas.search.hydra_main"],
     "sklearn": ["nas.training.data"],
     "rich": ["nas.search"],
-    "scipy": ["nas.limits"],
+    "scipy": ["nas.limits", "nas.latency"],
     "onnx": ["nas.export"],
+    "onnxruntime": ["nas.latency.runtimes"],
+    "openvino": ["nas.latency.runtimes"],
     "PIL": ["nas.training.data", "nas.drawing"],
 }
 

@@ -90,6 +90,7 @@ def calibrate(
         sum(one.quiet_visits > 0 for one in found) / len(found),
         time.monotonic() - started,
         datetime.now(UTC).isoformat(timespec="seconds"),
+        {one.arch_id: value for one, value in zip(networks, ms, strict=True)},
         predictor,
     )
 

@@ -52,6 +52,8 @@ class DeviceProfile:
     seconds: float
     """That the calibration took."""
     date: str
+    measured: Mapping[str, float]
+    """What it was learned from: milliseconds by `arch_id`."""
     predictor: Predictor
 
     def predict(self, architecture: Architecture) -> Prediction:
@@ -77,7 +79,7 @@ class DeviceProfile:
     def save(self, path: Path) -> None:
         """Write it as JSON, whole or not at all."""
         parts = {name: asdict(getattr(self, name)) for name in ("deployment", "device", "accuracy", "macs_only")}
-        plain = {name: getattr(self, name) for name in ("quiet", "seconds", "date")}
+        plain = {name: getattr(self, name) for name in ("quiet", "seconds", "date", "measured")}
         spaces = {name: list(shape) for name, shape in self.spaces.items()}
         values = {"format": PROFILE_FORMAT, **plain, **parts, "spaces": spaces, "predictor": self.predictor.to_dict()}
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -108,6 +110,7 @@ class DeviceProfile:
                 float(values["quiet"]),
                 float(values["seconds"]),
                 str(values["date"]),
+                {str(network): float(ms) for network, ms in values["measured"].items()},
                 Predictor(values["predictor"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -11,8 +11,9 @@ import torch
 
 from nas.latency.deployment import Deployment
 from nas.network.architecture import Architecture
+from nas.network.graph import Graph
 from nas.network.lower import lower
-from nas.pytorch import build
+from nas.pytorch import build_graph, initialise
 
 Timer = Callable[[int], list[float]]
 """Runs a network a number of times and returns the seconds of each run."""
@@ -24,16 +25,22 @@ def open_network(architecture: Architecture, deployment: Deployment) -> Timer:
     Raises:
         ShapeError: the architecture is not a network.
     """
+    return open_graph(lower(architecture), deployment)
+
+
+def open_graph(graph: Graph, deployment: Deployment) -> Timer:
+    """Make any graph of operations ready to run."""
     torch.manual_seed(0)
-    network = build(architecture).eval()
-    x = torch.randn(deployment.batch, *architecture.input_shape)
+    network = build_graph(graph).eval()
+    initialise(network, graph)  # numbers that neither vanish nor grow: tiny ones take a processor longer
+    x = torch.randn(deployment.batch, *graph.in_shape)
     if deployment.runtime == "cuda":
         return _cuda(network, x)
     if deployment.runtime == "torch":
         return _torch(network, x, deployment.threads)
     from nas.export.onnx_graph import to_onnx
 
-    model = to_onnx(lower(architecture), {name: value.numpy() for name, value in network.state_dict().items()})
+    model = to_onnx(graph, {name: value.numpy() for name, value in network.state_dict().items()})
     run = _onnxruntime if deployment.runtime == "onnxruntime" else _openvino
     return _timed(run(model, x.numpy(), deployment.threads))
 

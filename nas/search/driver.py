@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import math
-import random
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -17,12 +14,10 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 from optuna.samplers import BaseSampler
 from optuna.trial import TrialState
 
-from nas.cost import Constraint, Cost, Workload, measure, value_of
 from nas.errors import ConfigError, DeviceError
 from nas.evaluation import Budget, Evaluation
-from nas.latency.measure import Latency
-from nas.limits.feasible import Candidate, Predict, examine, feasible, with_latency
-from nas.network.architecture import Architecture
+from nas.limits.feasible import Candidate
+from nas.search.gate import Gate
 from nas.search.log import RunFolder
 from nas.search.study import Study
 from nas.search.trial import State, Trial
@@ -32,11 +27,6 @@ from nas.space.tree import Choice
 
 # How often the recorders hear of time passing.
 _TICK_SECONDS = 1.0
-# Proposals over which it is judged whether rejecting is wasteful.
-_WINDOW = 100
-_MEMORY = "training_memory_mib"
-# What ran out of memory teaches that nothing fits which needs more than this share of it.
-_FITS = 0.95
 
 
 class Recorder(Protocol):
@@ -98,10 +88,7 @@ class Driver:
         pool: Pool,
         *,
         sampler: Callable[[int], BaseSampler] | BaseSampler,
-        constraints: Sequence[Constraint],
-        workload: Workload,
-        predict: Predict | None,
-        meter: Callable[[Architecture], Latency] | None,
+        gate: Gate,
         limits: Limits,
         seed: int,
         budget: Budget,
@@ -109,8 +96,7 @@ class Driver:
         recorders: Sequence[Recorder],
     ) -> None:
         self.study, self.space, self.pool, self.folder = study, space, pool, folder
-        self.constraints, self.workload, self.limits = tuple(constraints), workload, limits
-        self._predict, self._meter = predict, meter
+        self.gate, self.limits = gate, limits
         self.seed, self.budget = seed, budget
         self.recorders = recorders
         # A sampler made anew for each proposal from a seed of its own has no state to lose: a resumed study
@@ -124,17 +110,11 @@ class Driver:
         """Duplicates of networks that are being evaluated, by `arch_id`."""
         self._by_network: dict[str, Trial] = {}
         """Evaluated networks, by `arch_id`."""
-        self._latencies: dict[str, Latency] = {}
         self._tried: set[frozenset[tuple[str, Any]]] = set()
-        self._fits = math.inf
-        """MiB of training memory, by the graph, over which nothing is trained: learned from what ran out of memory."""
-        self._fitted = 0.0
-        """The most that was trained."""
         self._next_number = 0
         self._trained = 0
         self._fruitless = 0
         """Proposals in a row that were not evaluated."""
-        self._acceptance = _Acceptance()
         self._before = max((trial.elapsed for trial in study.trials), default=0.0)
         self._started = time.monotonic()
 
@@ -195,13 +175,12 @@ class Driver:
         if self._make_sampler is not None:
             self._optuna.sampler = self._make_sampler(derived_seed(self.seed, number, "proposal"))
         handle = self._optuna.ask()
-        candidate = examine(self.space, self.space.suggest(handle), self._limits, self.workload, self._predict)
+        candidate = self.gate.examine(self.space.suggest(handle))
         self._consider(number, candidate, handle, guided=0)
-        if candidate.accepted or not self._acceptance.wasteful:
+        if candidate.accepted or not self.gate.wasteful:
             return
         # So few random candidates hold the limits that this one is brought to where they hold.
-        rng = random.Random(derived_seed(self.seed, number, "guided"))
-        found, looked = feasible(self.space, self._limits, rng, self.workload, self._predict, start=candidate)
+        found, looked = self.gate.guided(candidate, derived_seed(self.seed, number, "guided"))
         if not found.accepted:
             self.study.stop_reason = (
                 f"no candidate holds the limits: {looked:,} looked at by guided sampling, the nearest: {found.problem}"
@@ -231,7 +210,7 @@ class Driver:
         )
         self._tried.add(frozenset(candidate.genotype.items()))
         if not guided:
-            self._acceptance.add(candidate.accepted)
+            self.gate.proposed(candidate.accepted)
         if candidate.cost is not None:
             trial = replace(trial, arch_id=candidate.architecture.arch_id)
         if candidate.accepted:
@@ -247,30 +226,21 @@ class Driver:
         elif any(other.arch_id == network for other, _ in self._running.values()):
             self._waiting.setdefault(network, []).append((trial, handle))
         else:
-            if self._meter is not None:
-                try:
-                    trial, candidate = self._measured(trial, candidate)
-                except DeviceError as error:
-                    self._close(replace(trial, state=State.FAILED, reason=str(error)), handle)
-                    return
-            if candidate.accepted:
-                self._fruitless = 0
-                self._running[trial.number] = trial, handle
-                self.pool.submit(Task(trial.number, candidate.architecture, self.budget, trial.seed))
-            else:
-                self._close(trial, handle)
+            self._measure_and_submit(trial, candidate, handle)
 
-    def _measured(self, trial: Trial, candidate: Candidate) -> tuple[Trial, Candidate]:
-        """Measure the latency of a candidate, and check it again; raises `DeviceError` where it cannot run."""
-        assert self._meter is not None
-        network = candidate.architecture.arch_id
-        if network not in self._latencies:
-            with self.pool.paused():
-                self._latencies[network] = self._meter(candidate.architecture)
-        latency = self._latencies[network]
-        candidate = with_latency(candidate, self.constraints, latency.ms)
-        trial = replace(trial, latency=latency, violations=candidate.violations, reason=candidate.problem)
-        return trial, candidate
+    def _measure_and_submit(self, trial: Trial, candidate: Candidate, handle: optuna.Trial) -> None:
+        accepted = True
+        if self.gate.measures:
+            try:
+                trial, accepted = self.gate.measure(trial, candidate, self.pool.paused())
+            except DeviceError as error:
+                trial, accepted = replace(trial, state=State.FAILED, reason=str(error)), False
+        if accepted:
+            self._fruitless = 0
+            self._running[trial.number] = trial, handle
+            self.pool.submit(Task(trial.number, candidate.architecture, self.budget, trial.seed))
+        else:
+            self._close(trial, handle)
 
     # The end of a trial
 
@@ -281,7 +251,7 @@ class Driver:
         if evaluation is not None:
             trial = replace(trial, history=evaluation.history, seconds=evaluation.seconds)
         if outcome.out_of_memory:
-            trial = self._out_of_memory(trial, reason)
+            trial = self.gate.out_of_memory(trial, reason)
         elif evaluation is None or reason:
             trial = replace(trial, state=State.FAILED, reason=reason)
         else:
@@ -289,39 +259,6 @@ class Driver:
         self._close(trial, handle)
         for other, other_handle in self._waiting.pop(trial.arch_id or "", []):
             self._close(_answer_from(trial, other), other_handle)
-
-    def _out_of_memory(self, trial: Trial, reason: str) -> Trial:
-        """A trial that did not fit: what is known of its memory is a limit from now on."""
-        assert trial.cost is not None
-        needed = self._training_mib(trial.cost)
-        violation = measure(needed, Constraint(_MEMORY, high=_FITS * needed))
-        return replace(
-            trial,
-            state=State.REJECTED,
-            out_of_memory=True,
-            reason=f"out of memory in training, at about {needed:,.0f} MiB by the graph: {reason}",
-            violations=(*trial.violations, violation),
-        )
-
-    @property
-    def _limits(self) -> tuple[Constraint, ...]:
-        """The limits of the search, and what running out of memory taught."""
-        return self.constraints if self._fits == math.inf else (*self.constraints, Constraint(_MEMORY, high=self._fits))
-
-    def _training_mib(self, cost: Cost) -> float:
-        return value_of(cost, _MEMORY, self.workload)
-
-    def _learn_memory(self, trial: Trial) -> None:
-        """Reject what needs as much memory as a trial that ran out of it, unless something larger did fit."""
-        if trial.cost is None:
-            return
-        needed = self._training_mib(trial.cost)
-        if trial.state is State.COMPLETED:
-            self._fitted = max(self._fitted, needed)
-            if self._fits <= self._fitted:  # it was not the network: something else had taken the memory
-                self._fits = math.inf
-        elif trial.out_of_memory and needed > self._fitted:
-            self._fits = min(self._fits, _FITS * needed)
 
     def _fault(self, evaluation: Evaluation) -> str:
         """Say why an evaluation is no result; empty where it is one."""
@@ -353,9 +290,7 @@ class Driver:
 
     def _remember(self, trial: Trial) -> None:
         self.study.trials.append(trial)
-        self._learn_memory(trial)
-        if trial.latency is not None and trial.arch_id is not None:
-            self._latencies[trial.arch_id] = trial.latency
+        self.gate.learn(trial)
         if trial.trained:
             assert trial.arch_id is not None
             self._by_network[trial.arch_id] = trial
@@ -381,7 +316,7 @@ class Driver:
             self._remember(trial)
             self._tried.add(frozenset(trial.genotype.items()))
             if not trial.guided:
-                self._acceptance.add(trial.state is not State.REJECTED)
+                self.gate.proposed(_was_accepted(trial))
             self._fruitless = 0 if trial.trained else self._fruitless + 1
             self._next_number = trial.number + 1
 
@@ -392,6 +327,11 @@ def _distribution(choice: Choice) -> BaseDistribution:
     if span is not None:
         return IntDistribution(span.low, span.high, step=span.step)
     return CategoricalDistribution(choice.values)
+
+
+def _was_accepted(trial: Trial) -> bool:
+    """Whether a recorded proposal held what is counted and predicted: what was measured, or ran out of memory, did."""
+    return trial.state is not State.REJECTED or trial.latency is not None or trial.out_of_memory
 
 
 def _answer_from(known: Trial, trial: Trial) -> Trial:
@@ -411,18 +351,3 @@ def _optuna_end(trial: Trial, study: Study) -> tuple[TrialState, float | None, d
     if study.objective not in trial.scores:
         return TrialState.FAIL, None, constraints
     return TrialState.COMPLETE, study.judged(trial), constraints
-
-
-class _Acceptance:
-    """How many of the sampler's latest proposals were accepted."""
-
-    def __init__(self) -> None:
-        self._latest: deque[bool] = deque(maxlen=_WINDOW)
-
-    def add(self, accepted: bool) -> None:
-        self._latest.append(accepted)
-
-    @property
-    def wasteful(self) -> bool:
-        """Whether fewer than 1 in 50 are accepted."""
-        return len(self._latest) == _WINDOW and sum(self._latest) * 50 < _WINDOW

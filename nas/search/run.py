@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from nas.latency.deployment import deployment as deployment_here
 from nas.latency.measure import Meter
 from nas.latency.profile import DeviceProfile
 from nas.search.driver import Driver, Limits, Pool, Recorder
+from nas.search.gate import Gate
 from nas.search.log import STUDY_FORMAT, RunFolder, read_study
 from nas.search.samplers import sampler as make_sampler
 from nas.search.study import Study
@@ -115,23 +116,17 @@ def run_search(
         ConfigError: an argument does not hold. SpaceError: no network of the space takes its input.
     """
     _check(trials=trials, minutes=minutes, max_rejections=max_rejections, trial_minutes=trial_minutes)
-    if direction not in ("maximize", "minimize"):
-        raise ConfigError(f"search.direction must be maximize or minimize, but got {direction!r}")
-    if workers < 0 or type(trials) is not int:
-        raise ConfigError(
-            f"run_search: whole numbers trials > 0 and workers >= 0 must hold, but got {trials}, {workers}"
-        )
-    if resume and run_dir is None:
-        raise ConfigError("run_search: resume needs run_dir, the folder of the study")
+    _check_rest(trials, workers, direction, resume, run_dir)
     limits = space.limits_with(constraints, soft)
     meter = _meter(limits, deployment, profile, workload)
     make = sampler if isinstance(sampler, BaseSampler) else partial(make_sampler, sampler)
     if callable(make):
         make(0)  # an unknown name is an error now, not after the first trial
     space = space.for_data(space.input_shape, space.num_classes)
-    folder = RunFolder(Path(run_dir), resume=resume) if run_dir is not None else None
-    own_pool = None
-    try:
+    with ExitStack() as stack:
+        folder = RunFolder(Path(run_dir), resume=resume) if run_dir is not None else None
+        if folder is not None:
+            stack.callback(folder.close)
         study = Study(
             name=folder.path.name if folder else space.name,
             study_id=uuid.uuid4().hex,
@@ -142,38 +137,29 @@ def run_search(
             notes=dict(notes or {}),
         )
         if folder is not None:
-            decisive = {
-                **_decisive(study),
-                "sampler": _name(sampler),
-                "constraints": {c.metric: [_finite(c.low), _finite(c.high)] for c in limits if not c.soft},
-                "soft": {c.metric: [_finite(c.low), _finite(c.high)] for c in limits if c.soft},
-                "workload": asdict(workload),
-                "seed": seed,
-            }
-            if meter is not None:
-                decisive |= {"deployment": asdict(meter.deployment), "device": asdict(meter.device)}
-            _open(study, folder, resume, decisive)
+            _open(
+                study,
+                folder,
+                resume,
+                _decisive(study, sampler=sampler, limits=limits, workload=workload, meter=meter, seed=seed),
+            )
         if pool is None:
-            if evaluator is None:
-                raise ConfigError("run_search needs an evaluator")
-            pool = _ThisProcess(evaluator, objective)
-            if workers > 0:
-                pool = own_pool = WorkerPool(
-                    evaluator,
-                    workers,
-                    objective=objective,
-                    log=folder.path / "workers.log" if folder else None,
-                    trial_seconds=None if trial_minutes is None else 60 * trial_minutes,
-                )
+            pool = _pool(
+                evaluator,
+                workers=workers,
+                objective=objective,
+                folder=folder,
+                trial_minutes=trial_minutes,
+                stack=stack,
+            )
+        predict = profile.interval if profile is not None and meter is not None else None
+        gate = Gate(space, limits, workload, predict=predict, meter=meter.measure if meter is not None else None)
         driver = Driver(
             study,
             space,
             pool,
             sampler=make,
-            constraints=limits,
-            workload=workload,
-            predict=profile.interval if profile is not None and meter is not None else None,
-            meter=meter.measure if meter is not None else None,
+            gate=gate,
             limits=Limits(trials=trials, minutes=minutes, max_rejections=max_rejections),
             seed=seed,
             budget=budget or Budget(),
@@ -181,11 +167,42 @@ def run_search(
             recorders=recorders,
         )
         return driver.run()
-    finally:
-        if own_pool is not None:
-            own_pool.close()
-        if folder is not None:
-            folder.close()
+
+
+def _check_rest(trials: object, workers: int, direction: str, resume: bool, run_dir: object) -> None:
+    if direction not in ("maximize", "minimize"):
+        raise ConfigError(f"search.direction must be maximize or minimize, but got {direction!r}")
+    if workers < 0 or type(trials) is not int:
+        raise ConfigError(
+            f"run_search: whole numbers trials > 0 and workers >= 0 must hold, but got {trials}, {workers}"
+        )
+    if resume and run_dir is None:
+        raise ConfigError("run_search: resume needs run_dir, the folder of the study")
+
+
+def _pool(
+    evaluator: Evaluator | Callable[..., Any] | None,
+    *,
+    workers: int,
+    objective: str,
+    folder: RunFolder | None,
+    trial_minutes: float | None,
+    stack: ExitStack,
+) -> Pool:
+    """What evaluates; it ends with the search."""
+    if evaluator is None:
+        raise ConfigError("run_search needs an evaluator")
+    if workers == 0:
+        return _ThisProcess(evaluator, objective)
+    pool = WorkerPool(
+        evaluator,
+        workers,
+        objective=objective,
+        log=folder.path / "workers.log" if folder else None,
+        trial_seconds=None if trial_minutes is None else 60 * trial_minutes,
+    )
+    stack.callback(pool.close)
+    return pool
 
 
 def _name(sampler: str | BaseSampler) -> str:
@@ -207,15 +224,32 @@ def _meter(
     return Meter(deployment)
 
 
-def _decisive(study: Study) -> dict[str, Any]:
-    return {
+def _decisive(
+    study: Study,
+    *,
+    sampler: str | BaseSampler,
+    limits: Sequence[Constraint],
+    workload: Workload,
+    meter: Meter | None,
+    seed: int,
+) -> dict[str, Any]:
+    """What decides the trials of a study, so that it must be the same when it is resumed."""
+    decisive: dict[str, Any] = {
         "space": study.space.to_dict(),
         "input_shape": list(study.space.input_shape),
         "num_classes": study.space.num_classes,
         "objective": study.objective,
         "direction": study.direction,
+        "sampler": _name(sampler),
+        "constraints": {c.metric: [_finite(c.low), _finite(c.high)] for c in limits if not c.soft},
+        "soft": {c.metric: [_finite(c.low), _finite(c.high)] for c in limits if c.soft},
         "soft_weight": study.soft_weight,
+        "workload": asdict(workload),
+        "seed": seed,
     }
+    if meter is not None:
+        decisive |= {"deployment": asdict(meter.deployment), "device": meter.device.to_dict()}
+    return decisive
 
 
 def _open(study: Study, folder: RunFolder, resume: bool, decisive: Mapping[str, Any]) -> None:

@@ -97,9 +97,7 @@ def _visit(figure: float, reference: float = 1.0, others: float = 0.0) -> Visit:
         ([_visit(12.0, others=1.0), _visit(11.0, others=1.0)], 11_000, 15, 0),
     ],
 )
-def test_what_counts(
-    visits: list[Visit], ms: float, made: int, quiet: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_counts(visits: list[Visit], ms: float, made: int, quiet: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module.time, "sleep", lambda _: None)
     machine, meter = _Machine(visits), Meter(Deployment("torch"))
     monkeypatch.setattr(meter, "_start", lambda _: (_Process(), machine))

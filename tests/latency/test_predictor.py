@@ -87,7 +87,7 @@ def test_a_file_predicts_the_same(learned: tuple[Predictor, Any, list[list[OpRow
     predictor, _, rows = learned
     again = Predictor(json.loads(json.dumps(predictor.to_dict())))
     for one in rows[:10]:
-        assert again.predict(one) == pytest.approx(predictor.predict(one)[:3] + ("",))
+        assert again.predict(one) == pytest.approx((*predictor.predict(one)[:3], ""))
 
 
 def test_what_was_not_measured_is_said(learned: tuple[Predictor, Any, Any]) -> None:

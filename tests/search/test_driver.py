@@ -131,7 +131,7 @@ def _grumble(arch: nas.Architecture, budget: nas.Budget, seed: int) -> Any:
     if case == 5:
         raise ZeroDivisionError("division by zero")
     if case == 6:
-        raise MemoryError("too large")
+        raise RecursionError("too deep")
     return {0: 1.0, 1: math.nan, 2: math.inf, 3: {"other": 1.0}, 4: "no number", 7: None}[case]
 
 
@@ -145,7 +145,7 @@ def test_a_failed_trial_never_ends_a_study(space: nas.SearchSpace) -> None:
     assert "gave no 'val_accuracy', but ['other']" in reasons[3]
     assert reasons[4].startswith("TypeError: val_accuracy must be a number")
     assert reasons[5] == "ZeroDivisionError: division by zero"
-    assert reasons[6] == "MemoryError: too large"
+    assert reasons[6] == "RecursionError: too deep"
     assert reasons[7].startswith("TypeError")
 
 
