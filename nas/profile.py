@@ -7,17 +7,21 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nas import console
 from nas.cost import BlockProfile, Cost, cost_of, profile
 from nas.cost.memory import MIB
 from nas.drawing import check_drawing, draw
 from nas.errors import ConfigError
+from nas.latency.deployment import RUNTIMES, deployment
 from nas.network.architecture import Architecture
 from nas.network.lower import lower
 from nas.space.__main__ import add_space_options, space_from
 from nas.space.describe import random_network
+
+if TYPE_CHECKING:
+    from nas.latency.measure import Latency
 
 _EXAMPLES = """\
   python -m nas.profile reference/resnet50
@@ -26,6 +30,7 @@ _EXAMPLES = """\
   python -m nas.profile reference/mobilenet_v2 --let width=0.5 --data 3x160x160
   python -m nas.profile reference/resnet18 --layers      every operation
   python -m nas.profile reference/resnet18 --json > costs.json
+  python -m nas.profile reference/mobilenet_v2 --latency --runtime onnxruntime --threads 2
 """
 _COLUMNS = ("out", "params", "MACs", "activations", "peak MiB", "field", "stride")
 
@@ -41,6 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, help="of the random network (0)")
     parser.add_argument("--layers", action="store_true", help="show every operation, not only the blocks")
     parser.add_argument("--json", action="store_true", help="print JSON in place of a table")
+    parser.add_argument("--latency", action="store_true", help="measure its latency on this machine too")
+    parser.add_argument("--runtime", default="auto", help=f"for --latency: auto, {', '.join(RUNTIMES)}")
+    parser.add_argument("--batch", type=int, default=1, help="for --latency: examples at a time (1)")
+    parser.add_argument("--threads", type=int, default=1, help="for --latency: of the CPU (1)")
     parser.add_argument("--draw", metavar="FILE", help="draw the network too: .svg, .png or .dot")
     options = parser.parse_args(arguments)
     return console.run("nas.profile", lambda: _work(options))
@@ -53,9 +62,18 @@ def _work(options: argparse.Namespace) -> None:
     if options.draw:
         draw(arch, options.draw, title=options.network)
     if options.json:
-        print(json.dumps(_as_json(arch, layers=options.layers), indent=1))
+        measured = {"latency": _latency(arch, options).to_dict()} if options.latency else {}
+        print(json.dumps(_as_json(arch, layers=options.layers) | measured, indent=1))
     else:
         _print(arch, options.network, layers=options.layers)
+        if options.latency:
+            print(f"latency           {_latency(arch, options)}")
+
+
+def _latency(arch: Architecture, options: argparse.Namespace) -> Latency:
+    from nas.latency.measure import Meter
+
+    return Meter(deployment(options.runtime, options.batch, options.threads)).measure(arch)
 
 
 def _read(options: argparse.Namespace) -> Architecture:
