@@ -31,6 +31,7 @@ LAYERS = [
         "nas.limits.__main__",
         "nas.space.__main__",
         "nas.profile",
+        "nas.advise",
     ],
 ]
 
@@ -112,6 +113,7 @@ def test_heavy_packages_are_imported_by_their_owners_only(module: str) -> None:
             "torch optuna",
         ),
         ("import nas.space.__main__, nas.profile", "torch optuna mlflow hydra PIL rich numpy"),
+        ("import nas.advise.__main__", "torch optuna mlflow hydra PIL rich numpy scipy"),
         ("import nas.search.command", "torch pytorch_lightning mlflow sklearn"),
         ("import nas.search.__main__", "torch optuna mlflow numpy rich"),
     ],
