@@ -33,6 +33,7 @@ LAYERS = [
         "nas.space.__main__",
         "nas.profile",
         "nas.calibrate",
+        "nas.advise",
     ],
 ]
 
@@ -116,6 +117,7 @@ def test_heavy_packages_are_imported_by_their_owners_only(module: str) -> None:
             "torch optuna",
         ),
         ("import nas.space.__main__, nas.profile", "torch optuna mlflow hydra PIL rich numpy"),
+        ("import nas.advise.__main__", "torch optuna mlflow hydra PIL rich numpy scipy"),
         ("import nas.search.command", "torch pytorch_lightning mlflow sklearn"),
         ("import nas.search.__main__", "torch optuna mlflow numpy rich"),
     ],

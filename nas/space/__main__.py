@@ -93,15 +93,19 @@ def read_let(texts: Sequence[str]) -> dict[str, object]:
 def space_from(name: str, let: Sequence[str], data: str | None, classes: int | None) -> SearchSpace:
     """Load a space for the input and classes that a command line gives."""
     space = load_space(name, **read_let(let))
-    shape = space.input_shape
-    if data is not None:
-        try:
-            shape = tuple(int(size) for size in data.split("x"))
-        except ValueError:
-            shape = ()
-        if len(shape) < 2 or min(shape) < 1:
-            raise SpaceError(f"--data takes CxHxW such as 3x32x32, but got {data!r}")
+    shape = space.input_shape if data is None else read_shape(data)
     return space.for_data(shape, space.num_classes if classes is None else classes)
+
+
+def read_shape(text: str) -> tuple[int, ...]:
+    """Read `"3x32x32"`."""
+    try:
+        shape = tuple(int(size) for size in text.split("x"))
+    except ValueError:
+        shape = ()
+    if len(shape) < 2 or min(shape) < 1:
+        raise SpaceError(f"--data takes CxHxW such as 3x32x32, but got {text!r}")
+    return shape
 
 
 def _describe(options: argparse.Namespace) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def test_what_did_not_fit_is_not_tried_again(space: nas.SearchSpace) -> None:
     study = _search(space, _too_large(bound, seen))
     failed = [need for need in seen if need > bound]
     assert 0 < len(failed) < 8, "each failure halves what is left over the bound or so"
-    for before, after in zip(failed, failed[1:], strict=False):
+    for before, after in pairwise(failed):
         assert after <= 0.95 * before
     states = [trial for trial in study.trials if trial.out_of_memory]
     assert len(states) == len(failed)

@@ -1,0 +1,1 @@
+"""Advice before a search: networks to start from, spaces to search, limits to set. Never loads torch."""

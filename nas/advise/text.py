@@ -1,0 +1,77 @@
+"""Advice for people."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+
+from nas.advise.advice import Advice
+from nas.advise.networks import Network
+from nas.cost.memory import MIB
+
+_WIDTH = 112
+
+
+def lines(advice: Advice) -> Iterator[str]:
+    """Yield the advice line by line."""
+    yield _asked(advice)
+    if advice.impossible:
+        yield "\nNot possible"
+        for said in advice.impossible:
+            yield from _sentence(said, "  - ")
+    if advice.starts:
+        yield "\nStart from"
+        width = max(len(start.network.name) for start in advice.starts)
+        for start in advice.starts:
+            yield f"  {start.network.name:{width}}  {_costs(start.network)}"
+            yield from _sentence(f"{start.reason} ({start.network.published.source})", "      ")
+    if advice.spaces:
+        yield "\nSearch, the first one first"
+        for choice in advice.spaces:
+            yield from _sentence(f"{choice.space.name}: {choice.reason}", "  ")
+    if advice.limits:
+        yield "\nLimits"
+        for limit in advice.limits:
+            yield from _sentence(f"{limit}: {limit.reason}", "  ")
+    yield from _what_to_run(advice)
+    if advice.notes:
+        yield "\nGood to know"
+        for note in advice.notes:
+            yield from _sentence(note, "  - ")
+
+
+def _what_to_run(advice: Advice) -> Iterator[str]:
+    if advice.commands:
+        yield "\nCommands"
+        for command in advice.commands:
+            yield f"  # {command.what}"
+            yield f"  {command.line}"
+    if advice.python:
+        yield "\nFrom Python"
+        yield textwrap.indent(advice.python, "  ")
+
+
+def _asked(advice: Advice) -> str:
+    wanted = advice.wanted
+    device = f" on {wanted.device}" if wanted.device else ""
+    size = "x".join(map(str, advice.input_shape))
+    counted = f"costs at {size}" if wanted.shape else "costs at the input at which each network was published"
+    classes = "" if wanted.task == "detection" else f", {advice.num_classes:,} classes"
+    return f"{wanted.task.capitalize()}{device}, priority {wanted.aim}; {counted}{classes}"
+
+
+def _costs(network: Network) -> str:
+    top1, cost = network.published.top1, network.cost
+    accuracy = f"top-1 {top1:.1f} %   " if top1 is not None else ""
+    size = "x".join(map(str, network.input_shape))
+    return (
+        f"{accuracy}{cost.params / 1e6:.2f} M params   {cost.macs / 1e6:,.1f} M MACs   "
+        f"{cost.size_bytes / MIB:.1f} MiB   {size}"
+    )
+
+
+def _sentence(text: str, before: str) -> list[str]:
+    inside = " " * len(before.rstrip(" ")) + " " * (len(before) - len(before.rstrip(" ")))
+    return textwrap.wrap(
+        text, _WIDTH, initial_indent=before, subsequent_indent=inside, break_long_words=False, break_on_hyphens=False
+    )

@@ -1,0 +1,188 @@
+"""The classical questions and their answers; every command that is printed has settings that the search accepts."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from nas import profile
+from nas.advise.advice import Advice, advise
+from nas.advise.networks import candidates, starts
+from nas.advise.wanted import DEVICES, PRIORITIES, Wanted
+from nas.resources import resource_dir
+from nas.search.config import Config
+from nas.space import __main__ as space_command
+from nas.space import load_space
+from nas.training.data.config import DATA_SETS
+
+# Question, the network to start from, networks that have to be among those named, spaces that have to be there.
+SCENARIOS: dict[str, tuple[dict[str, Any], str, set[str], set[str]]] = {
+    "mobile, real time": (
+        {"device": "mobile", "latency_ms": 30.0},
+        "mobilenet_v3_small",
+        {"mobilenet_v3_large"},
+        {"mobilenet_v3"},
+    ),
+    "mobile, speed": ({"device": "mobile", "priority": "speed"}, "mobilenet_v3_small", set(), {"mobilenet_v3"}),
+    "mobile, slow is fine": ({"device": "mobile", "latency_ms": 80.0}, "mobilenet_v3_large", set(), {"mobilenet_v3"}),
+    "mobile, quality": (
+        {"device": "mobile", "priority": "quality"},
+        "mobilenet_v3_large",
+        {"efficientnet_b0"},
+        {"mobilenet_v3", "mbconv"},
+    ),
+    "mobile, highest": ({"device": "mobile", "priority": "highest"}, "efficientnet_b0", set(), {"mbconv"}),
+    "edge": ({"device": "edge"}, "mobilenet_v3_large", {"mobilenet_v3_small"}, {"mobilenet_v3"}),
+    "cloud, balanced": ({"device": "cloud"}, "efficientnet_b1", {"efficientnet_b0", "resnet50"}, {"mbconv"}),
+    "cpu, balanced": ({"device": "cpu"}, "efficientnet_b1", {"efficientnet_b0"}, {"mbconv"}),
+    "high accuracy": (
+        {"device": "gpu", "priority": "quality"},
+        "efficientnet_b4",
+        {"efficientnet_b5", "resnet152"},
+        {"mbconv"},
+    ),
+    "high accuracy, very much data": (
+        {"device": "gpu", "priority": "quality", "images": 5_000_000},
+        "efficientnet_b4",
+        {"vit_b_16", "resnet152"},
+        {"mbconv", "vit"},
+    ),
+    "maximum accuracy": ({"priority": "highest"}, "efficientnet_b7", {"efficientnet_b6"}, {"mbconv"}),
+    "few images, transfer": (
+        {"device": "cloud", "images": 4_000, "pretrained": True},
+        "mobilenet_v3_large",
+        {"efficientnet_b0", "resnet50"},
+        {"mobilenet_v3", "mbconv"},
+    ),
+    "few images, from nothing": ({"images": 4_000}, "mobilenet_v3_small", {"resnet18"}, {"mobilenet_v3"}),
+    "many images": (
+        {"device": "cloud", "images": 300_000},
+        "efficientnet_b3",
+        {"resnet50", "efficientnet_b4"},
+        {"mbconv"},
+    ),
+    "strict size": ({"size_mib": 5.0}, "squeezenet1_1", set(), {"squeezenet", "mbconv"}),
+    "small size": (
+        {"size_mib": 32.0, "device": "cloud"},
+        "efficientnet_b1",
+        {"densenet121"},
+        {"mbconv", "densenet"},
+    ),
+    "strict parameters": ({"params": 1e6}, "mobilenet_v1", set(), {"mbconv", "densenet"}),
+    "general purpose": ({}, "resnet50", {"resnet34", "resnet101", "efficientnet_b1"}, {"resnet"}),
+    "general purpose, own images": ({"shape": (3, 224, 224), "classes": 20}, "resnet50", set(), {"resnet"}),
+    "28x28": (
+        {"shape": (1, 28, 28), "classes": 10, "images": 70_000, "params": 1e5},
+        "lenet5",
+        {"small_cnn"},
+        {"densenet"},
+    ),
+    "32x32": ({"shape": (3, 32, 32), "classes": 10, "device": "mobile"}, "lenet5", {"small_cnn"}, {"mbconv"}),
+    "8x8": ({"shape": (1, 8, 8), "data_set": "digits", "classes": 10, "images": 1797}, "small_cnn", set(), {"mbconv"}),
+    "not square": ({"shape": (3, 128, 96), "device": "edge"}, "mobilenet_v3_large", set(), {"mobilenet_v3"}),
+}
+OTHER_TASKS = {
+    "series": ("fcn1d", {"resnet1d"}, {"conv1d"}),
+    "segmentation": ("unet", {"unet_paper"}, set[str]()),
+    "detection": ("resnet50_fpn", set[str](), set[str]()),
+}
+
+
+def _config(command: str) -> Config:
+    words = shlex.split(command)
+    assert words[:2] == ["python", "-m"]
+    with initialize_config_dir(str(resource_dir("conf")), version_base="1.3"):
+        settings = words[2].removeprefix("nas.")
+        values = OmegaConf.to_container(compose(settings, words[3:]), resolve=True)
+    assert isinstance(values, dict)
+    return Config.from_values({str(key): value for key, value in values.items()})
+
+
+def _check_commands(advice: Advice) -> None:
+    """Every command is one that the tool takes, and the space takes the input with its limits."""
+    for command in advice.commands:
+        words = shlex.split(command.line)
+        if words[2] in ("nas.search", "nas.limits"):
+            config = _config(command.line)
+            assert config.space is not None
+            space = load_space(config.space).for_data(advice.input_shape, advice.num_classes)
+            space.limits_with(config.constraints)
+            known = config.data.known_shape()
+            assert known is None or known == (advice.input_shape, advice.num_classes)
+            size = advice.input_shape[1] if len(set(advice.input_shape[1:])) == 1 else None
+            assert config.data.resolution == (size if known is None or config.data.name == "synthetic" else None)
+            assert config.data.channels == advice.input_shape[0]
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_the_answer(name: str) -> None:
+    asked, first, among, spaces = SCENARIOS[name]
+    wanted = Wanted(**asked)
+    advice = advise(wanted)
+    assert not advice.impossible
+    named = [start.network.published.space for start in advice.starts]
+    assert named[0] == first
+    assert among <= set(named)
+    assert spaces <= {choice.space.name for choice in advice.spaces}
+    assert all(len(start.reason) > 20 for start in advice.starts)
+    for start in advice.starts:
+        assert start.network.cost.size_mib <= (wanted.size_mib or 1e9)
+        assert start.network.cost.params <= (wanted.params or 1e12)
+        assert wanted.shape in (None, start.network.input_shape)
+    lines = [command.line for command in advice.commands]
+    assert any(line.startswith(f"python -m nas.search +space={advice.spaces[0].space.name} ") for line in lines)
+    _check_commands(advice)
+
+
+@pytest.mark.parametrize("task", OTHER_TASKS)
+def test_a_task_that_cannot_be_trained_gets_what_works(task: str, capsys: pytest.CaptureFixture[str]) -> None:
+    first, among, spaces = OTHER_TASKS[task]
+    advice = advise(Wanted(task=task, params=1e8))
+    assert advice.starts[0].network.published.space == first
+    assert among == {start.network.published.space for start in advice.starts[1:]}
+    assert {choice.space.name for choice in advice.spaces} == spaces
+    assert f"no training code for {task}" in advice.notes[0]
+    assert advice.python
+    _check_commands(advice)
+    for command in advice.commands:
+        words = shlex.split(command.line)
+        assert words[2] != "nas.search"
+        main = {"nas.profile": profile.main, "nas.space": space_command.main}.get(words[2])
+        assert main is None or main(words[3:]) == 0
+    assert f"{advice.starts[0].network.cost.params:,}" in capsys.readouterr().out
+
+
+def test_what_nas_trains_is_known_to_the_advice() -> None:
+    """With a data set for another task, `nas.advise.rules.TRAINED` has to grow."""
+    assert DATA_SETS == ("digits", "fashion_mnist", "image_folder", "synthetic")
+
+
+def test_more_wanted_is_never_a_worse_network() -> None:
+    for device in DEVICES:
+        asked = [Wanted(device=device, priority=one) for one in PRIORITIES]
+        firsts = [starts(wanted, candidates(wanted)[0])[0].network for wanted in asked]
+        assert [one.top1 for one in firsts] == sorted(one.top1 for one in firsts)
+        assert [one.work for one in firsts] == sorted(one.work for one in firsts)
+
+
+def test_limits_follow_from_the_network_to_start_from() -> None:
+    advice = advise(Wanted(device="mobile", priority="speed"))
+    # MobileNetV3-Small: 56,510,400 multiply-adds and 9.746 MiB, both rounded up to two digits.
+    assert {one.constraint.metric: one.constraint.high for one in advice.limits} == {"macs": 5.7e7, "size_mib": 9.8}
+    assert not any(one.asked for one in advice.limits)
+    advice = advise(Wanted(device="mobile", priority="speed", macs=4e7))
+    first = advice.limits[0]
+    assert (first.constraint.metric, first.constraint.high, first.asked) == ("macs", 4e7, True)
+
+
+def test_an_accuracy_does_not_count_for_a_much_smaller_input() -> None:
+    advice = advise(Wanted(device="gpu", priority="highest", shape=(3, 224, 224), classes=10))
+    # At 224x224 ConvNeXt-T has 82.1; EfficientNet-B3 to B7 have their accuracies at 300 to 600.
+    assert advice.starts[0].network.published.space == "convnext_tiny"
+    assert any("efficientnet_b7" in note and "300" not in advice.starts[0].reason for note in advice.notes)
+    advice = advise(Wanted(device="gpu", priority="highest", shape=(3, 600, 600), classes=10))
+    assert advice.starts[0].network.published.space == "efficientnet_b7"
