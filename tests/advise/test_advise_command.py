@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from nas.advise import __main__ as command
-from nas.advise import commands, notes
 from nas.advise.advice import advise
 from nas.advise.commands import number
 from nas.advise.wanted import Wanted
