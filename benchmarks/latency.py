@@ -130,7 +130,8 @@ def main() -> None:
           f"{np.median(again):.1%} (median), {np.percentile(again, 90):.1%} (nine in ten)")  # fmt: skip
     found = [profile.predict(arch) for arch in networks]
     macs = np.array([cost_of(arch).macs for arch in networks])
-    slope, start = np.polyfit(*map(np.log, seen(spaces, profile.measured, 0)), 1)
+    known_macs, known_ms = seen(spaces, profile.measured, 0)
+    slope, start = np.polyfit(np.log(known_macs), np.log(known_ms), 1)
     layers = Layers(where)
     totals = np.array([layers.total(arch) for arch in networks])
     covered = np.mean([one.low_ms <= true <= one.high_ms for one, true in zip(found, ms, strict=True)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -98,7 +99,7 @@ def _visit(figure: float, reference: float = 1.0, others: float = 0.0) -> Visit:
     ],
 )
 def test_what_counts(visits: list[Visit], ms: float, made: int, quiet: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module.time, "sleep", lambda _: None)
+    monkeypatch.setattr(time, "sleep", lambda _: None)
     machine, meter = _Machine(visits), Meter(Deployment("torch"))
     monkeypatch.setattr(meter, "_start", lambda _: (_Process(), machine))
     machine.close = lambda: None  # type: ignore[attr-defined]  # of a connection
@@ -113,7 +114,7 @@ class _Process:
 
 
 def test_a_slow_reference_is_seen_in_later_measurements(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module.time, "sleep", lambda _: None)
+    monkeypatch.setattr(time, "sleep", lambda _: None)
     meter = Meter(Deployment("torch"))
     machine = _Machine([_visit(1.0)])
     machine.close = lambda: None  # type: ignore[attr-defined]  # of a connection

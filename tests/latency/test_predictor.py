@@ -20,7 +20,7 @@ SPACES = ("mbconv", "resnet")
 
 
 def _networks(count: int, seed: int) -> list[list[OpRow]]:
-    rng, rows = random.Random(seed), []
+    rng, rows = random.Random(seed), list[list[OpRow]]()
     while len(rows) < count:
         space = nas.load_space(SPACES[len(rows) % 2])
         rows.append(network_rows(space.decode(space.sample(rng))))

@@ -87,7 +87,8 @@ def test_saved_and_read_again(profile: DeviceProfile, tmp_path: Path) -> None:
 def test_it_holds_for_nothing_else(profile: DeviceProfile) -> None:
     assert profile.why_not(HERE) == ""
     assert profile.why_not(Deployment("torch", 2)) == "it is for torch, batch 1, 1 thread, not torch, batch 2, 1 thread"
-    for name, other in (("hardware", "A phone"), ("cores", 64), ("versions", {"torch": "0.1"})):
+    others: dict[str, Any] = {"hardware": "A phone", "cores": 64, "versions": {"torch": "0.1"}}
+    for name, other in others.items():
         elsewhere = replace(profile, device=replace(profile.device, **{name: other}))
         assert f"its {name} was " in elsewhere.why_not(HERE)
 

@@ -18,7 +18,6 @@ from nas.errors import ConfigError, DeviceError
 from nas.latency.deployment import Deployment, this_device
 from nas.latency.measure import Latency
 from nas.search import run as module
-from nas.search import workers
 from nas.search.trial import State
 from nas.search.workers import WorkerPool
 from tests.search import evaluators
@@ -75,7 +74,12 @@ def _search(space: nas.SearchSpace, evaluate: Any = None, **arguments: Any) -> A
 
 def test_nothing_over_a_limit_is_evaluated(space: nas.SearchSpace) -> None:
     seen: list[float] = []
-    study = _search(space, lambda arch, *_: seen.append(ms_of(arch)) or 1.0, constraints={"latency_ms": (0.3, 2.0)})
+
+    def evaluate(arch: nas.Architecture, *_: Any) -> float:
+        seen.append(ms_of(arch))
+        return 1.0
+
+    study = _search(space, evaluate, constraints={"latency_ms": (0.3, 2.0)})
     assert len(seen) == 15
     assert all(0.3 <= ms <= 2.0 for ms in seen)
     rejected = [trial for trial in study.trials if trial.state is State.REJECTED]
@@ -195,7 +199,7 @@ def test_a_pause_is_not_of_a_trials_time(monkeypatch: pytest.MonkeyPatch) -> Non
     try:
         pool._workers[0].deadline = 1000.0
         now = iter([100.0, 160.0])
-        monkeypatch.setattr(workers.time, "monotonic", lambda: next(now))
+        monkeypatch.setattr(time, "monotonic", lambda: next(now))
         with pool.paused():
             pass
         assert pool._workers[0].deadline == 1060.0

@@ -44,7 +44,7 @@ def test_what_says_that_memory_ran_out(error: Exception, space: nas.SearchSpace)
 
 def test_torch_says_so_on_this_machine(space: nas.SearchSpace) -> None:
     task = Task(0, space.decode(space.sample(0)), nas.Budget(), 0)
-    assert evaluate(lambda *_: torch.empty(2**50).sum(), task, "score").out_of_memory
+    assert evaluate(lambda *_: float(torch.empty(2**50).sum()), task, "score").out_of_memory
 
 
 def _search(space: nas.SearchSpace, evaluate: Callable[..., float], **arguments: Any) -> Any:
