@@ -29,8 +29,8 @@ _VISITS = 5
 _MOST_VISITS = 15
 _QUIET = 1.05
 """A visit counts where the reference then took at most so many times its best."""
-_OTHERS = 0.3
-"""And where other processes used at most so many cores."""
+_OTHERS = 0.15
+"""And where other processes used at most this share of the cores."""
 _AGREE = 1.03
 """The two best visits are to agree so well, or there are more."""
 _TIMEOUT = 600.0

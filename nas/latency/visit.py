@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.latency.deployment import Deployment
+from nas.latency.deployment import Deployment, cores
 from nas.network.architecture import Architecture
 from nas.space import load_space
 
@@ -33,7 +33,7 @@ class Visit(NamedTuple):
     reference: float
     """That of the reference network just before."""
     others: float
-    """Cores that other processes used meanwhile."""
+    """Share of the cores that other processes used meanwhile."""
     seconds: NDArray[Any]
     """Of each run."""
 
@@ -65,7 +65,7 @@ def _visit(reference: Timer, timer: Timer) -> Visit:
     started, ticks = time.perf_counter(), _others_ticks()
     before = _figure(_times(reference, _REFERENCE_SECONDS, least=10))
     seconds = _times(timer, _SECONDS, least=3)
-    others = (_others_ticks() - ticks) / _TICKS / (time.perf_counter() - started)
+    others = (_others_ticks() - ticks) / _TICKS / (time.perf_counter() - started) / cores()
     return Visit(_figure(seconds), before, others, seconds)
 
 
@@ -84,9 +84,18 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def _others_ticks() -> float:
-    """Work of all processes but this one so far, in ticks of the system's clock; 0 where the system does not tell."""
+    """Work of other processes so far on the cores that this one may use, in ticks of the system's clock.
+
+    0 where the system does not tell.
+    """
     if not _STAT.exists():
         return 0.0
-    user, nice, system, _, _, *rest = map(int, _STAT.read_text().split(maxsplit=9)[1:9])
+    mine = {f"cpu{number}" for number in os.sched_getaffinity(0)}
+    busy = 0
+    for line in _STAT.read_text().splitlines():
+        name, *ticks = line.split()
+        if name in mine:
+            user, nice, system, _, _, *rest = map(int, ticks[:8])
+            busy += user + nice + system + sum(rest)
     own = os.times()
-    return user + nice + system + sum(rest[:3]) - _TICKS * (own.user + own.system)
+    return busy - _TICKS * (own.user + own.system)

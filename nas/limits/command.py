@@ -43,6 +43,8 @@ def _explain(config: Config) -> None:
     if any(limit.measured for limit in hard):
         profile, how = config.profile()
         predict = profile.interval if profile else None
+        if predict is None and all(limit.measured for limit in hard):
+            raise ConfigError(f"a limit on latency needs a device profile to be explained: {how}")
         print(f"Latency: {config.deployment}; {how}" if profile else f"The limit on latency is left out: {how}")
     found = explain(space, constraints, seed=config.seed, workload=config.workload, predict=predict)
     print()

@@ -17,13 +17,12 @@ from typing import Any
 
 from rich.console import Console
 
-from nas.errors import ConfigError, NasError, SpaceError
-from nas.limits.explain import explain
-from nas.limits.text import infeasible, percent
+from nas.errors import ConfigError, NasError
 from nas.records.tracker import MlflowTracker
 from nas.search.config import Config, resumed_values, worker_count
 from nas.search.driver import Recorder
 from nas.search.log import read_study
+from nas.search.outlook import look_ahead
 from nas.search.progress import Progress, print_best, time_summary
 from nas.search.run import run_search
 from nas.search.samplers import sampler
@@ -134,7 +133,9 @@ def _search(job: _Job, console: Console) -> int:
             highlight=False,
         )
         _same_data(job, data)
-        _look_ahead(job, space, console)
+        if not job.resume:
+            with pool.paused():  # it may measure
+                look_ahead(job.config, space, lambda text: console.print(text, highlight=False))
         recorders: list[Recorder] = [Progress(console, job.config.search.trials, job.config.search.minutes)]
         study = _run(job, space, pool, data, recorders + ([tracker] if tracker else []))
     _report(job, study, tracker, console)
@@ -143,31 +144,6 @@ def _search(job: _Job, console: Console) -> int:
     if study.stop_reason == "interrupted":
         return _INTERRUPTED
     return 0 if study.best(1) else 1
-
-
-def _look_ahead(job: _Job, space: SearchSpace, console: Console) -> None:
-    """Say how much of the space the limits leave; where that is nothing, the search does not start."""
-    every = space.limits_with(job.config.constraints, job.config.soft)
-    profile = None
-    if any(limit.measured for limit in every):
-        profile, how = job.config.profile()
-        console.print(f"Latency: {job.config.deployment}; {how}", highlight=False)
-    constraints = [limit for limit in every if not limit.soft and (profile or not limit.measured)]
-    if not constraints or job.resume:
-        return
-    predict = profile.interval if profile else None
-    found = explain(
-        space, constraints, samples=1000, seed=job.config.seed, workload=job.config.workload, predict=predict
-    )
-    if found.infeasible:
-        raise SpaceError(
-            f"{infeasible(found)}. python -m nas.limits with the same settings says what would let more in"
-        )
-    which = "all" if found.accepted.exact else "random"
-    console.print(
-        f"Limits: {percent(found.accepted)} of {which} genotypes hold {', '.join(map(str, constraints))}",
-        highlight=False,
-    )
 
 
 def _same_data(job: _Job, data: Mapping[str, Any]) -> None:

@@ -153,7 +153,7 @@ class Config:
         """
         name = self.inference.profile
         if name is None:
-            return None, "latency is measured for every candidate that holds the other limits"
+            return None, "latency is measured for every candidate that holds the others"
         path = profile_path(Path(self.records.dir), self.deployment) if name == "auto" else Path(name).expanduser()
         if name == "auto" and not path.exists():
             return None, f"no device profile {path}, so every candidate is measured; python -m nas.calibrate makes one"

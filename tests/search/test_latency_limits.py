@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,12 @@ import pytest
 
 import nas
 from nas.cost import Interval
-from nas.errors import ConfigError, DeviceError
+from nas.errors import ConfigError, DeviceError, SpaceError
 from nas.latency.deployment import Deployment, this_device
 from nas.latency.measure import Latency
+from nas.search import outlook
 from nas.search import run as module
+from nas.search.config import Config
 from nas.search.trial import State
 from nas.search.workers import WorkerPool
 from tests.search import evaluators
@@ -220,3 +222,36 @@ def _wait(condition: Callable[[], bool]) -> None:
             return
         time.sleep(0.01)
     raise AssertionError("did not happen within 5 s")
+
+
+def _config(**values: Any) -> Config:
+    return Config.from_values({"space": "mbconv", **values})
+
+
+def test_a_limit_that_the_smallest_networks_do_not_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Batch(FakeMeter):
+        def measure_all(self, architectures: Sequence[nas.Architecture]) -> list[Latency]:
+            return [self.measure(one) for one in architectures]
+
+    monkeypatch.setattr(outlook, "Meter", Batch)
+    space = nas.load_space("mbconv")
+    least = min(ms_of(space.decode(space.sample(seed))) for seed in range(2000))
+    where: dict[str, Any] = {"inference": {"runtime": "torch", "profile": None}}
+    said: list[str] = []
+    outlook.look_ahead(_config(**where, constraints={"latency_ms": least}), space, said.append)
+    assert said == ["Latency: torch, batch 1, 1 thread; latency is measured for every candidate that holds the others"]
+    assert len(Batch.measured) == 3
+    with pytest.raises(SpaceError, match=r"no network of the space holds latency_ms <= 0.01, as far as the smallest"):
+        outlook.look_ahead(_config(**where, constraints={"latency_ms": 0.01}), space, said.append)
+
+
+def test_what_is_said_of_a_profile(tmp_path: Path) -> None:
+    where: dict[str, Any] = {"inference": {"runtime": "torch"}, "records": {"dir": str(tmp_path)}}
+    profile, how = _config(**where).profile()
+    assert profile is None
+    assert "no device profile" in how
+    assert "python -m nas.calibrate makes one" in how
+    with pytest.raises(ConfigError, match=r"device profile none.json cannot be read"):
+        _config(inference={"runtime": "torch", "profile": "none.json"}).profile()
+    with pytest.raises(ConfigError, match=r"inference.runtime: unknown 'onnx'"):
+        _config(inference={"runtime": "onnx"})
