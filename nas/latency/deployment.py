@@ -58,15 +58,17 @@ def deployment(runtime: str = "auto", batch: int = 1, threads: int = 1) -> Deplo
     if runtime not in RUNTIMES:
         raise ConfigError(f"inference.runtime: unknown {runtime!r}. {nearest(runtime, ['auto', *RUNTIMES])}")
     if not _installed(runtime):
-        how = "no NVIDIA GPU is found" if runtime == "cuda" else f"pip install {' '.join(PACKAGES[runtime])}"
+        how = f"pip install {' '.join(PACKAGES[runtime])}"
+        if runtime == "cuda":
+            how = "no NVIDIA GPU is found, or torch is built without CUDA"
         raise ConfigError(f"inference.runtime={runtime} is not there: {how}")
     return Deployment(runtime, batch, threads)
 
 
 def _installed(runtime: str) -> bool:
-    if runtime == "cuda" and _gpu() is None:
+    if any(find_spec(package) is None for package in PACKAGES[runtime]):
         return False
-    return all(find_spec(package) is not None for package in PACKAGES[runtime])
+    return runtime != "cuda" or (_gpu() is not None and not _version("torch").endswith("+cpu"))
 
 
 def cores() -> int:
@@ -93,14 +95,16 @@ class Device:
 
 def this_device(runtime: str) -> Device:
     """Describe this machine as the device of a runtime."""
-    versions = {}
-    for package in PACKAGES[runtime]:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:  # such as onnxruntime-gpu, which gives the same module
-            versions[package] = "unknown"
+    versions = {package: _version(package) for package in PACKAGES[runtime]}
     hardware = (_gpu() if runtime == "cuda" else None) or _processor()
     return Device(hardware, cores(), f"{platform.system()} {platform.machine()}", versions)
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # such as onnxruntime-gpu, which gives the same module
+        return "unknown"
 
 
 def _processor() -> str:

@@ -151,5 +151,8 @@ def test_a_runtime_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(here, "find_spec", lambda package: object() if package == "torch" else None)
     assert deployment().runtime == "torch"
     monkeypatch.setattr(here, "_gpu", lambda: "A GPU")
+    monkeypatch.setattr(here, "_version", lambda _: "2.13.0+cpu")
+    assert deployment().runtime == "torch", "a GPU is of no use to a torch that is built without CUDA"
+    monkeypatch.setattr(here, "_version", lambda _: "2.13.0+cu130")
     assert deployment().runtime == "cuda"
     assert this_device("cuda").hardware == "A GPU"
