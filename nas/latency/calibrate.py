@@ -30,7 +30,7 @@ _MOST = 720
 """Networks beyond which predictions hardly get better, while learning takes the cube of their number."""
 _DOUBTFUL = 12
 """One in so many networks is measured twice."""
-_LEARNING = 0.22
+_LEARNING = 0.12
 """Share of the time that is left for learning, and for measuring twice."""
 
 Progress = Callable[[int, float], None]
