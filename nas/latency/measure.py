@@ -187,7 +187,10 @@ def _answer(connection: Connection) -> Any:
             raise DeviceError(f"a measuring process did not answer within {_TIMEOUT:g} s")
         found = connection.recv()
     except (EOFError, ConnectionError):
-        raise DeviceError("a measuring process died") from None
+        raise DeviceError(
+            "a measuring process died. Where a script of yours starts it, the script's work has to stand under "
+            "`if __name__ == '__main__':`, as for all of Python's multiprocessing"
+        ) from None
     if isinstance(found, str):
         raise DeviceError(found)
     return found

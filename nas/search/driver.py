@@ -27,6 +27,7 @@ from nas.space.tree import Choice
 
 # How often the recorders hear of time passing.
 _TICK_SECONDS = 1.0
+_GLANCE_SECONDS = 0.001
 
 
 class Recorder(Protocol):
@@ -131,8 +132,7 @@ class Driver:
         try:
             self._fill()
             while self._running:
-                for outcome in self.pool.wait(_TICK_SECONDS):
-                    self._finish(outcome)
+                self._collect(_TICK_SECONDS)
                 self._fill()
                 for recorder in self.recorders:
                     recorder.proposed(self.study, len(self._running))
@@ -149,6 +149,12 @@ class Driver:
             if self.study.stop_reason or self._trained + len(self._running) >= self.limits.trials:
                 return
             self._propose()
+            if self.gate.measures and self.pool.free and self._running:  # measuring takes time: others may be done
+                self._collect(_GLANCE_SECONDS)
+
+    def _collect(self, seconds: float) -> None:
+        for outcome in self.pool.wait(seconds):
+            self._finish(outcome)
 
     def _why_stop(self) -> str:
         limits = self.limits

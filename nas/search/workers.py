@@ -78,7 +78,10 @@ def _no_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out: Python's, torch's on a GPU, and torch's on the CPU."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
+
+
+_NO_MEMORY = ("can't allocate memory", "not enough memory")
 
 
 def _killed_for_memory() -> int:
