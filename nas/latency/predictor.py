@@ -70,6 +70,8 @@ class Predictor:
         self._kinds = {name: _Kind(values, self._kernel) for name, values in parts["kinds"].items()}
         self._networks = np.array(parts["networks"]) / (self._kernel.stretch * _NETWORK_LENGTHS)
         self._network_weights = np.array(parts["network_weights"])
+        if self._networks.shape != (len(self._network_weights), len(_NETWORK_LENGTHS)):
+            raise ValueError(f"networks of shape {self._networks.shape} do not fit their weights")
         self._known: dict[OpRow, tuple[float, float]] = {}
 
     def predict(self, rows: Sequence[OpRow]) -> Prediction:
@@ -103,11 +105,12 @@ class _Kind:
 
     def __init__(self, values: Mapping[str, Any], kernel: _Kernel) -> None:
         self._kernel = kernel
-        self._prior = np.array(values["prior"])
+        self._prior, self._weights = np.array(values["prior"]), np.array(values["weights"])
         points = np.array(values["points"])
+        if points.shape != (len(self._weights), len(_LENGTHS)) or self._prior.shape != (_TERMS,):
+            raise ValueError(f"points of shape {points.shape} do not fit {len(self._weights)} weights")
         self._low, self._high = points[:, :_BOUNDED].min(0), points[:, :_BOUNDED].max(0)
         self._points = points / (kernel.stretch * _LENGTHS)
-        self._weights = np.array(values["weights"])
 
     def times(self, row: OpRow) -> tuple[float, float]:
         """Return the time by the prior, and the corrected one."""

@@ -17,6 +17,7 @@ from nas.latency.predictor import Prediction, Predictor
 from nas.network.architecture import Architecture
 
 PROFILE_FORMAT = "nas.device/1"
+"""Counts up whenever `nas.latency.features` says other things, so that an old profile is not misread."""
 
 
 @dataclass(frozen=True)

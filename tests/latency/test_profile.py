@@ -93,12 +93,22 @@ def test_it_holds_for_nothing_else(profile: DeviceProfile) -> None:
         assert f"its {name} was " in elsewhere.why_not(HERE)
 
 
-@pytest.mark.parametrize("damage", ["", "[]", "{}", '{"format": "nas.device/1"}', "{" * 100_000, "no predictor"])
+_SHORT = {"prior": [1, 1, 1, 1], "points": [[0.0] * 21], "weights": [1.0, 2.0]}
+DAMAGED: dict[str, dict[str, Any]] = {
+    "no kinds": {"kinds": 3},
+    "a weight too many": {"kinds": {"conv": _SHORT}},
+    "another kernel": {"kernel": {"width": 1}},
+    "no networks": {"networks": []},
+}
+
+
+@pytest.mark.parametrize("damage", ["", "[]", "{}", '{"format": "nas.device/1"}', "{" * 100_000, *DAMAGED])
 def test_a_damaged_file(damage: str, profile: DeviceProfile, tmp_path: Path) -> None:
     path = tmp_path / "device.json"
     profile.save(path)
-    if damage == "no predictor":
-        damage = json.dumps({**json.loads(path.read_text()), "predictor": {"kinds": 3}})
+    if damage in DAMAGED:
+        values = json.loads(path.read_text())
+        damage = json.dumps({**values, "predictor": {**values["predictor"], **DAMAGED[damage]}})
     path.write_text(damage)
     with pytest.raises(ConfigError, match=r"device.json"):
         DeviceProfile.load(path)
