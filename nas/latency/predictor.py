@@ -72,28 +72,29 @@ class Predictor:
         self._network_weights = np.array(parts["network_weights"])
         if self._networks.shape != (len(self._network_weights), len(_NETWORK_LENGTHS)):
             raise ValueError(f"networks of shape {self._networks.shape} do not fit their weights")
-        self._known: dict[OpRow, tuple[float, float]] = {}
+        self._known: dict[OpRow, tuple[tuple[float, ...], str]] = {}
 
     def predict(self, rows: Sequence[OpRow]) -> Prediction:
         """Predict the time of a network from its operations."""
-        unknown = ""
-        prior = total = 0.0
-        for row in rows:
-            kind = self._kinds.get(row.kind)
-            if kind is None:
-                unknown = unknown or f"{row.kind} operations"
-                continue
-            if row not in self._known:
-                self._known[row] = kind.times(row)
-            unknown = unknown or kind.outside(row)
-            expected, corrected = self._known[row]
-            prior += expected
-            total += corrected
-        size = np.array(_sizes(rows)) / (self._kernel.stretch * _NETWORK_LENGTHS)
+        known = [self._known.get(row) or self._look(row) for row in rows]
+        prior, total, *terms = np.array([numbers for numbers, _ in known]).sum(0)
+        size = np.array(_size(*terms)) / (self._kernel.stretch * _NETWORK_LENGTHS)
         near = np.exp(-0.5 * ((self._networks - size) ** 2).sum(1))
-        total += self._kernel.network**2 * prior * float(near @ self._network_weights)
-        ms = max(total, 0.2 * prior)
+        total += self._kernel.network**2 * prior * (near @ self._network_weights)
+        ms = float(max(total, 0.2 * prior))
+        unknown = next((unknown for _, unknown in known if unknown), "")
         return Prediction(ms, ms * exp(-self.error), ms * exp(self.error), unknown)
+
+    def _look(self, row: OpRow) -> tuple[tuple[float, ...], str]:
+        """Work out an operation: its time by the prior, the corrected one, its terms; and whether it is unlike all."""
+        terms = _terms(np.array([row.numbers]))[0]
+        kind = self._kinds.get(row.kind)
+        if kind is None:
+            found = (0.0, 0.0, *terms), f"{row.kind} operations"
+        else:
+            found = (*kind.times(row, terms), *terms), kind.outside(row)
+        self._known[row] = found
+        return found
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -112,11 +113,10 @@ class _Kind:
         self._low, self._high = points[:, :_BOUNDED].min(0), points[:, :_BOUNDED].max(0)
         self._points = points / (kernel.stretch * _LENGTHS)
 
-    def times(self, row: OpRow) -> tuple[float, float]:
+    def times(self, row: OpRow, terms: _Array) -> tuple[float, float]:
         """Return the time by the prior, and the corrected one."""
-        numbers = np.array(row.numbers)
-        prior = float(_terms(numbers[None])[0] @ self._prior)
-        near = np.exp(-0.5 * ((self._points - numbers / (self._kernel.stretch * _LENGTHS)) ** 2).sum(1))
+        prior = float(terms @ self._prior)
+        near = np.exp(-0.5 * ((self._points - np.array(row.numbers) / (self._kernel.stretch * _LENGTHS)) ** 2).sum(1))
         deviation = self._kernel.op**2 * near @ self._weights + self._kernel.kind**2 * self._weights.sum()
         return prior, prior * (1 + float(deviation))
 
@@ -134,10 +134,9 @@ def _terms(numbers: _Array) -> _Array:
     return np.stack([np.exp(numbers[:, 0]) - 1, moved, np.exp(numbers[:, 3]) - 1, np.ones(len(numbers))], axis=1)
 
 
-def _sizes(rows: Sequence[OpRow]) -> list[float]:
-    """A network as a whole: its parameters, multiply-adds, numbers moved and operations, in logarithms."""
-    terms = _terms(np.array([row.numbers for row in rows])).sum(0)
-    return [log(1 + terms[2]), log(1 + terms[0]), log(terms[1]), log(terms[3])]
+def _size(macs: float, moved: float, params: float, operations: float) -> list[float]:
+    """A network as a whole, by the sums of its terms: in logarithms."""
+    return [log(1 + params), log(1 + macs), log(moved), log(operations)]
 
 
 @dataclass(frozen=True)
@@ -165,7 +164,8 @@ class _Data:
         kinds = [row.kind for row in rows]
         spans = {kind: slice(kinds.index(kind), kinds.index(kind) + kinds.count(kind)) for kind in sorted(set(kinds))}
         numbers = np.array([row.numbers for row in rows])
-        return cls(rows, numbers, spans, counts, np.array([_sizes(one) for one in networks]), np.array(ms))
+        sizes = np.array([_size(*terms) for terms in counts @ _terms(numbers)])
+        return cls(rows, numbers, spans, counts, sizes, np.array(ms))
 
 
 @dataclass(frozen=True)
