@@ -72,21 +72,22 @@ def calibrate(
         raise ConfigError(
             f"only {len(found)} networks could be measured in {seconds:g} s, but {_LEAST} are needed: give more time"
         )
-    rows, ms = [network_rows(one) for one in networks], [one.ms for one in found]
-    _, errors = fit(rows, ms)
+    rows, once = [network_rows(one) for one in networks], [one.ms for one in found]
+    _, errors = fit(rows, once)
+    ms = list(once)
     # What the others contradict most is measured once more, since that was most likely the machine.
     doubtful = np.argsort(-np.abs(errors))[: len(ms) // _DOUBTFUL]
     for start in range(0, len(doubtful), _GROUP):
         places = doubtful[start : start + _GROUP]
         for place, again in zip(places, meter.measure_all([networks[i] for i in places], seed=seed), strict=True):
             ms[place] = min(ms[place], again.ms)
-    predictor, errors = fit(rows, ms)
+    predictor, errors = fit(rows, ms, judged=once)
     return DeviceProfile(
         deployment,
         meter.device,
         {space.name: space.input_shape for space in spaces},
-        accuracy(np.array(ms), errors),
-        accuracy(np.array(ms), _macs_only(np.array([cost_of(one).macs for one in networks]), np.array(ms))),
+        accuracy(np.array(once), errors),
+        accuracy(np.array(once), _macs_only(np.array([cost_of(one).macs for one in networks]), np.array(once))),
         sum(one.quiet_visits > 0 for one in found) / len(found),
         time.monotonic() - started,
         datetime.now(UTC).isoformat(timespec="seconds"),

@@ -179,12 +179,15 @@ class _Fit:
     """Of each network given the others, in the mean."""
 
 
-def fit(networks: Sequence[Sequence[OpRow]], ms: Sequence[float]) -> tuple[Predictor, _Array]:
+def fit(
+    networks: Sequence[Sequence[OpRow]], ms: Sequence[float], judged: Sequence[float] | None = None
+) -> tuple[Predictor, _Array]:
     """Learn to predict from measured networks.
 
     Args:
         networks: the operations of each.
         ms: what each was measured to take.
+        judged: figures to judge predictions by, where `ms` was measured better than a new network will be.
 
     Returns:
         The predictor, and for each network the share by which the others predict it wrongly: predicted / measured - 1.
@@ -203,14 +206,17 @@ def fit(networks: Sequence[Sequence[OpRow]], ms: Sequence[float]) -> tuple[Predi
         }
         for kind, span in data.spans.items()
     }
+    errors = -best.residuals
+    if judged is not None:
+        errors = data.ms * (1 + errors) / np.array(judged) - 1
     values = {
-        "error": conformal_bound(-best.residuals),
+        "error": conformal_bound(errors),
         "kernel": asdict(best.kernel),
         "kinds": kinds,
         "networks": data.sizes.round(6).tolist(),
         "network_weights": (shares.sum(1) * best.weights).tolist(),
     }
-    return Predictor(values), -best.residuals
+    return Predictor(values), errors
 
 
 def _prior(data: _Data) -> Mapping[str, _Array]:

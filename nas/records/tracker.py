@@ -260,6 +260,8 @@ def _trial_tags(study: Study, trial: Trial, parent: str) -> dict[str, str]:
     }
     if trial.reason:
         tags["reason"] = trial.reason[:5000]
+    if trial.latency is not None:
+        tags |= {"runtime": str(trial.latency.deployment), "device": trial.latency.device.hardware}
     if trial.duplicate_of is not None:
         tags["duplicate_of"] = str(trial.duplicate_of)
     return tags

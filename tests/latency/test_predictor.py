@@ -57,6 +57,14 @@ def test_unseen_networks_are_predicted(learned: tuple[Predictor, NDArray[Any], A
     assert covered >= 0.85
 
 
+def test_judged_by_other_figures() -> None:
+    rows = _networks(40, 3)
+    ms = [_law(one) for one in rows]
+    _, errors = fit(rows, ms)
+    _, judged = fit(rows, ms, judged=[2 * one for one in ms])
+    np.testing.assert_allclose(judged, (1 + errors) / 2 - 1)
+
+
 def test_errors_are_those_of_leaving_each_network_out() -> None:
     rows = _networks(30, 2)
     data = module._Data.of(rows, [_law(one) for one in rows])

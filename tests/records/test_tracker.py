@@ -14,9 +14,11 @@ from mlflow import MlflowClient
 
 import nas
 from nas.evaluation import Evaluation
+from nas.latency.deployment import Deployment, this_device
+from nas.latency.measure import Latency
 from nas.records.tracker import MlflowTracker
 from nas.search.study import Study
-from nas.search.trial import State
+from nas.search.trial import State, Trial
 
 
 @pytest.fixture(scope="session")
@@ -125,6 +127,23 @@ def test_mlflow_agrees_with_the_study(space: nas.SearchSpace, root: Path) -> Non
     assert data.metrics["best_val_accuracy"] == study.best(1)[0].scores["val_accuracy"]
     assert data.tags["best_trial"] == str(study.best(1)[0].number)
     assert parents[0].info.status == "FINISHED"
+
+
+def test_a_latency_names_its_runtime_and_device(space: nas.SearchSpace, root: Path) -> None:
+    here = Deployment("torch")
+    latency = Latency(1.5, 1.6, 2.0, 0.1, 15, 5, 5, here, this_device("torch"), "2026-01-01T00:00:00+00:00")
+
+    class Timed(MlflowTracker):
+        def ended(self, study: Study, trial: Trial) -> None:
+            super().ended(study, replace(trial, latency=latency))
+
+    tracker = Timed(root)
+    _search(space, root, recorders=[tracker])
+    run = _runs(tracker)[1][0]
+    assert run.data.tags["runtime"] == "torch, batch 1, 1 thread"
+    assert run.data.tags["device"] == this_device("torch").hardware
+    figures = {name: run.data.metrics[f"latency_{name}"] for name in ("ms", "median_ms", "p95_ms", "cv")}
+    assert figures == {"ms": 1.5, "median_ms": 1.6, "p95_ms": 2.0, "cv": 0.1}
 
 
 def test_the_best_architecture_is_an_artifact(space: nas.SearchSpace, root: Path) -> None:
