@@ -30,6 +30,12 @@ def look_ahead(config: Config, space: SearchSpace, say: Callable[[str], None]) -
     if any(limit.measured for limit in every):
         profile, how = config.profile()
         say(f"Latency: {config.deployment}; {how}")
+        if profile is not None and profile.spaces.get(space.name) != space.input_shape:
+            shape = "x".join(map(str, space.input_shape))
+            say(
+                "  The profile was made with other networks or another input, so more has to be measured; "
+                f"python -m nas.calibrate --space {config.space} --data {shape} makes one for this search"
+            )
     predict = profile.interval if profile else None
     constraints = [limit for limit in every if not limit.soft and (predict or not limit.measured)]
     if constraints:
