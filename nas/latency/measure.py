@@ -11,6 +11,7 @@ from __future__ import annotations
 import multiprocessing as mp
 import random
 import time
+from bisect import insort
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -27,8 +28,8 @@ from nas.network.architecture import Architecture
 
 _VISITS = 5
 _MOST_VISITS = 15
-_QUIET = 1.05
-"""A visit counts where the reference then took at most so many times its best."""
+_QUIET = 1.1
+"""A visit counts where the reference then took at most so many times its usual time on a quiet machine."""
 _OTHERS = 0.15
 """And where other processes used at most this share of the cores."""
 _AGREE = 1.03
@@ -86,19 +87,19 @@ class _Measured:
         self._connection.send(self._place)
         self.visits.append(_answer(self._connection))
 
-    def quiet(self, best_reference: float) -> list[float]:
+    def quiet(self, usual_reference: float) -> list[float]:
         """Return the figures of the visits that count, the least first."""
         return sorted(
-            one.figure for one in self.visits if one.reference <= _QUIET * best_reference and one.others <= _OTHERS
+            one.figure for one in self.visits if one.reference <= _QUIET * usual_reference and one.others <= _OTHERS
         )
 
-    def settled(self, best_reference: float) -> bool:
-        quiet = self.quiet(best_reference)
+    def settled(self, usual_reference: float) -> bool:
+        quiet = self.quiet(usual_reference)
         return len(quiet) >= 2 and quiet[1] <= _AGREE * quiet[0]
 
 
 class Meter:
-    """Measures networks on this machine. It keeps the best time of a reference network, to know a busy machine.
+    """Measures networks on this machine. It keeps the times of a reference network, to know a busy machine.
 
     It never loads a runtime itself: processes that do are forked from one in which nothing has run yet.
     """
@@ -108,7 +109,8 @@ class Meter:
         self.device = this_device(deployment.runtime)
         self._context = mp.get_context("forkserver")
         self._context.set_forkserver_preload(["nas.latency.runtimes", *PACKAGES[deployment.runtime]])
-        self._best = inf
+        self._references: list[float] = []
+        """Times of the reference network so far, the least first."""
 
     def measure(self, architecture: Architecture) -> Latency:
         """Measure one network; takes about half a second, or 15 runs where one takes longer than that.
@@ -155,16 +157,21 @@ class Meter:
 
     def _visit(self, every: Sequence[_Measured], rng: random.Random) -> None:
         for number in range(_MOST_VISITS):
-            wanting = [one for one in every if number < _VISITS or not one.settled(self._best)]
+            wanting = [one for one in every if number < _VISITS or not one.settled(self._usual)]
             if number >= _VISITS and wanting:
                 time.sleep(0.02 * (number - _VISITS))  # what keeps the machine busy may pass
             rng.shuffle(wanting)
             for one in wanting:
                 one.visit()
-                self._best = min(self._best, one.visits[-1].reference)
+                insort(self._references, one.visits[-1].reference)
+
+    @property
+    def _usual(self) -> float:
+        """What the reference takes on a quiet machine: a low percentile, since the least falls with every look."""
+        return self._references[len(self._references) // 10] if self._references else inf
 
     def _latency(self, measured: _Measured) -> Latency:
-        quiet = measured.quiet(self._best)
+        quiet = measured.quiet(self._usual)
         runs = 1e3 * np.concatenate([one.seconds for one in measured.visits])
         return Latency(
             ms=1e3 * (quiet or sorted(one.figure for one in measured.visits))[0],
