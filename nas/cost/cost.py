@@ -43,8 +43,8 @@ class Cost:
     """Stored size with the weights of convolution and linear layers in 8 bits and a 32-bit scale for each output
     channel; everything else in fp32."""
     peak_memory_bytes: int = 0
-    """Most memory that activations take at one time in inference, fp32; input, parameters and work space inside an
-    operation not counted."""
+    """Most memory that activations take at one time in inference, fp32, with the places of maxima that torch writes in
+    max pooling; input, parameters and what a library uses inside an operation not counted."""
     training_memory_bytes: int = 0
     """What training keeps of one example for the backward pass, fp32, parameters not counted."""
     receptive_field: int | None = None

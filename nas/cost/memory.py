@@ -49,7 +49,8 @@ class PeakMemory(NamedTuple):
 def peak_memory(graph: Graph, live: Sequence[int]) -> PeakMemory:
     """Follow what is alive in inference, fp32 at batch 1.
 
-    Each tensor is freed after its last use; parameters and work space inside an operation are not counted.
+    Each tensor is freed after its last use. Beside the outputs only the places of maxima count, which torch writes in
+    every max pooling; parameters and what a library uses inside an operation do not.
 
     Args:
         graph: the graph.
@@ -71,10 +72,11 @@ def peak_memory(graph: Graph, live: Sequence[int]) -> PeakMemory:
     for index in live[1:]:
         if storage[index] == index:
             held += _bytes(graph, index)
+        now = held + graph.nodes[index].op.workspace(graph.nodes[index].shape)
         if input_needed:
-            over = max(over, held)
+            over = max(over, now)
         else:
-            without = max(without, held)
+            without = max(without, now)
         for root in ends.get(index, ()):
             if root == 0:
                 input_needed = False

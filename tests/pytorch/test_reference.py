@@ -69,14 +69,15 @@ class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch gives 
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         found = func(*args, **(kwargs or {}))
-        # Further outputs are statistics of a normalisation or places of maxima, which inference does not need.
+        # Further outputs are statistics of a normalisation, or places of maxima: inference drops them at once.
         tensor = found[0] if isinstance(found, tuple) else found
+        places = found[1].untyped_storage().nbytes() if "max_pool" in str(func) and isinstance(found, tuple) else 0
         if isinstance(tensor, Tensor) and self._storage(tensor) not in self.known:
             key, size = self._storage(tensor), tensor.untyped_storage().nbytes()
             if key not in self.holders:
                 self.written += size
                 self.held += size
-                self.peak = max(self.peak, self.held)
+                self.peak = max(self.peak, self.held + places)
             self.holders[key] = self.holders.get(key, 0) + 1
             weakref.finalize(tensor, self._let_go, key, size)
         return found

@@ -83,6 +83,10 @@ class Op:
         """One `Window` a spatial dimension; none where positions do not mix. A window of size 0 means all positions."""
         return ()
 
+    def workspace(self, out_shape: Shape) -> int:
+        """Bytes that torch writes beside the output and drops again in inference, at batch 1."""
+        return 0
+
     def saved_extra(self, in_shape: Shape, out_shape: Shape) -> int:
         """Bytes that the backward pass needs beside inputs and output, at batch 1: indices, masks, statistics."""
         return 0

@@ -37,9 +37,12 @@ class MaxPool(Op):
     def windows(self, in_shape: Shape) -> tuple[Window, ...]:
         return tuple(Window(k, s) for k, s in zip(self.kernel, self.stride, strict=True))
 
-    def saved_extra(self, in_shape: Shape, out_shape: Shape) -> int:
+    def workspace(self, out_shape: Shape) -> int:
         """The position of each maximum, in 64 bits."""
         return 8 * prod(out_shape)
+
+    def saved_extra(self, in_shape: Shape, out_shape: Shape) -> int:
+        return self.workspace(out_shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,9 @@ class GlobalMaxPool(Op):
     def out_shape(self, *shapes: Shape) -> Shape:
         return _to_one("global_max_pool", shapes[0])
 
-    def saved_extra(self, in_shape: Shape, out_shape: Shape) -> int:
+    def workspace(self, out_shape: Shape) -> int:
         """The position of each maximum, in 64 bits."""
         return 8 * prod(out_shape)
+
+    def saved_extra(self, in_shape: Shape, out_shape: Shape) -> int:
+        return self.workspace(out_shape)
