@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--runtime", default="auto", help=f"for --latency: auto, {', '.join(RUNTIMES)}")
     parser.add_argument("--batch", type=int, default=1, help="for --latency: examples at a time (1)")
     parser.add_argument("--threads", type=int, default=1, help="for --latency: of the CPU (1)")
+    parser.add_argument(
+        "--records", default="runs", metavar="DIR", help="for --latency: may hold a device profile (runs)"
+    )
     parser.add_argument("--draw", metavar="FILE", help="draw the network too: .svg, .png or .dot")
     options = parser.parse_args(arguments)
     return console.run("nas.profile", lambda: _work(options))
@@ -72,8 +76,11 @@ def _work(options: argparse.Namespace) -> None:
 
 def _latency(arch: Architecture, options: argparse.Namespace) -> Latency:
     from nas.latency.measure import Meter
+    from nas.latency.profile import known_profile
 
-    return Meter(deployment(options.runtime, options.batch, options.threads)).measure(arch)
+    where = deployment(options.runtime, options.batch, options.threads)
+    profile = known_profile(Path(options.records), where)
+    return Meter(where, usual_ms=profile.reference_ms if profile else inf).measure(arch)
 
 
 def _read(options: argparse.Namespace) -> Architecture:

@@ -89,6 +89,7 @@ def calibrate(
         accuracy(np.array(once), errors),
         accuracy(np.array(once), _macs_only(np.array([cost_of(one).macs for one in networks]), np.array(once))),
         sum(one.quiet_visits > 0 for one in found) / len(found),
+        meter.usual_ms,
         time.monotonic() - started,
         datetime.now(UTC).isoformat(timespec="seconds"),
         {one.arch_id: value for one, value in zip(networks, ms, strict=True)},

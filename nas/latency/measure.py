@@ -104,13 +104,15 @@ class Meter:
     It never loads a runtime itself: processes that do are forked from one in which nothing has run yet.
     """
 
-    def __init__(self, deployment: Deployment) -> None:
+    def __init__(self, deployment: Deployment, *, usual_ms: float = inf) -> None:
+        """Take how networks are run, and what the reference takes on a quiet machine, where that is known."""
         self.deployment = deployment
         self.device = this_device(deployment.runtime)
         self._context = mp.get_context("forkserver")
         self._context.set_forkserver_preload(["nas.latency.runtimes", *PACKAGES[deployment.runtime]])
         self._references: list[float] = []
-        """Times of the reference network so far, the least first."""
+        """Times of the reference network so far, in seconds, the least first."""
+        self._known = usual_ms / 1e3
 
     def measure(self, architecture: Architecture) -> Latency:
         """Measure one network; takes about half a second, or 15 runs where one takes longer than that.
@@ -157,7 +159,7 @@ class Meter:
 
     def _visit(self, every: Sequence[_Measured], rng: random.Random) -> None:
         for number in range(_MOST_VISITS):
-            wanting = [one for one in every if number < _VISITS or not one.settled(self._usual)]
+            wanting = [one for one in every if number < _VISITS or not one.settled(self.usual_ms / 1e3)]
             if number >= _VISITS and wanting:
                 time.sleep(0.02 * (number - _VISITS))  # what keeps the machine busy may pass
             rng.shuffle(wanting)
@@ -166,12 +168,13 @@ class Meter:
                 insort(self._references, one.visits[-1].reference)
 
     @property
-    def _usual(self) -> float:
+    def usual_ms(self) -> float:
         """What the reference takes on a quiet machine: a low percentile, since the least falls with every look."""
-        return self._references[len(self._references) // 10] if self._references else inf
+        low = self._references[len(self._references) // 10] if self._references else inf
+        return 1e3 * min(low, self._known)
 
     def _latency(self, measured: _Measured) -> Latency:
-        quiet = measured.quiet(self._usual)
+        quiet = measured.quiet(self.usual_ms / 1e3)
         runs = 1e3 * np.concatenate([one.seconds for one in measured.visits])
         return Latency(
             ms=1e3 * (quiet or sorted(one.figure for one in measured.visits))[0],

@@ -50,6 +50,8 @@ class DeviceProfile:
     """The same for a power law in multiply-adds, to compare."""
     quiet: float
     """Share of the networks that were measured while the machine was quiet."""
+    reference_ms: float
+    """What the reference network of `nas.latency.measure` takes when the machine is quiet."""
     seconds: float
     """That the calibration took."""
     date: str
@@ -80,7 +82,7 @@ class DeviceProfile:
     def save(self, path: Path) -> None:
         """Write it as JSON, whole or not at all."""
         parts = {name: asdict(getattr(self, name)) for name in ("deployment", "device", "accuracy", "macs_only")}
-        plain = {name: getattr(self, name) for name in ("quiet", "seconds", "date", "measured")}
+        plain = {name: getattr(self, name) for name in ("quiet", "reference_ms", "seconds", "date", "measured")}
         spaces = {name: list(shape) for name, shape in self.spaces.items()}
         values = {"format": PROFILE_FORMAT, **plain, **parts, "spaces": spaces, "predictor": self.predictor.to_dict()}
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -109,6 +111,7 @@ class DeviceProfile:
                 Accuracy(**values["accuracy"]),
                 Accuracy(**values["macs_only"]),
                 float(values["quiet"]),
+                float(values["reference_ms"]),
                 float(values["seconds"]),
                 str(values["date"]),
                 {str(network): float(ms) for network, ms in values["measured"].items()},
@@ -122,6 +125,13 @@ def profile_path(records: Path, deployment: Deployment) -> Path:
     """Where the profile of a deployment is kept."""
     threads = "" if deployment.runtime == "cuda" else f"-threads{deployment.threads}"
     return records / "devices" / f"{deployment.runtime}-batch{deployment.batch}{threads}.json"
+
+
+def known_profile(records: Path, deployment: Deployment) -> DeviceProfile | None:
+    """Return the profile of a deployment, where there is one that holds on this machine."""
+    path = profile_path(records, deployment)
+    profile = DeviceProfile.load(path) if path.exists() else None
+    return None if profile is None or profile.why_not(deployment) else profile
 
 
 @lru_cache(maxsize=65536)

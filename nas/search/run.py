@@ -221,7 +221,7 @@ def _meter(
     why_not = profile.why_not(deployment) if profile is not None else ""
     if why_not:
         raise ConfigError(f"the device profile does not hold here: {why_not}; python -m nas.calibrate makes one")
-    return Meter(deployment)
+    return Meter(deployment, usual_ms=profile.reference_ms if profile is not None else math.inf)
 
 
 def _decisive(

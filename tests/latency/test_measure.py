@@ -124,6 +124,16 @@ def test_a_slow_reference_is_seen_in_later_measurements(monkeypatch: pytest.Monk
     assert meter.measure(_architecture()).quiet_visits == 0
 
 
+@pytest.mark.parametrize(("usual_ms", "quiet"), [(950.0, 5), (800.0, 0), (2000.0, 5)])
+def test_what_the_reference_takes_may_be_known(usual_ms: float, quiet: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    meter = Meter(Deployment("torch"), usual_ms=usual_ms)
+    machine = _Machine([_visit(1.0)])
+    machine.close = lambda: None  # type: ignore[attr-defined]  # of a connection
+    monkeypatch.setattr(meter, "_start", lambda _: (_Process(), machine))
+    assert meter.measure(_architecture()).quiet_visits == quiet
+
+
 def test_deployments() -> None:
     assert deployment().runtime in HERE
     assert deployment("torch", 8, 1) == Deployment("torch", 8, 1)

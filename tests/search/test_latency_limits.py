@@ -37,7 +37,7 @@ class FakeMeter:
 
     measured: list[str]
 
-    def __init__(self, deployment: Deployment) -> None:
+    def __init__(self, deployment: Deployment, *, usual_ms: float = 1.0) -> None:
         self.deployment, self.device = deployment, this_device(deployment.runtime)
         type(self).measured = []
 
@@ -54,6 +54,8 @@ def meter(monkeypatch: pytest.MonkeyPatch) -> None:
 
 class Profile:
     """Predicts within 20 %."""
+
+    reference_ms = 0.2
 
     def __init__(self, why_not: str = "", width: float = 0.2) -> None:
         self._why_not, self.width = why_not, width
@@ -169,7 +171,7 @@ def test_a_study_is_resumed_on_its_own_device_only(
     assert line["latency"]["device"]["versions"].keys() == {"torch"}
 
     class Elsewhere(FakeMeter):
-        def __init__(self, deployment: Deployment) -> None:
+        def __init__(self, deployment: Deployment, **_: Any) -> None:
             super().__init__(deployment)
             self.device = replace(self.device, hardware="Another")
 
