@@ -12,7 +12,7 @@ from nas.errors import ConfigError
 from nas.latency.calibrate import calibrate
 from nas.latency.deployment import RUNTIMES, deployment
 from nas.latency.profile import Accuracy, DeviceProfile, profile_path
-from nas.space import SearchSpace
+from nas.space import SearchSpace, load_space
 from nas.space.__main__ import space_from
 
 _SPACES = ("mbconv", "mobilenet_v3", "resnet")
@@ -55,6 +55,10 @@ def _work(options: argparse.Namespace) -> None:
     if not 0.1 <= options.minutes <= 1440:
         raise ConfigError(f"--minutes must be between 0.1 and 1440, but got {options.minutes:g}")
     spaces = [space_from(name, [], options.data, options.classes) for name in options.space or _SPACES]
+    for name, space in zip(options.space or _SPACES, spaces, strict=True):
+        own = load_space(name).input_shape
+        if len(own) != len(space.input_shape):
+            raise ConfigError(f"--data {options.data}: {name} takes {'CxHxW' if len(own) == 3 else 'CxL'}")
     where = deployment(options.runtime, options.batch, options.threads)
     print(f"Measuring {where}: {', '.join(map(_described, spaces))}", flush=True)
 
@@ -63,10 +67,11 @@ def _work(options: argparse.Namespace) -> None:
 
     profile = calibrate(spaces, where, seconds=60 * options.minutes, seed=options.seed, progress=progress)
     path = profile_path(Path(options.records), where)
+    replaced = " (the earlier one is replaced)" if path.exists() else ""
     profile.save(path)
     for line in _report(profile):
         print(line)
-    print(f"Device profile: {path}")
+    print(f"\nDevice profile: {path}{replaced}")
 
 
 def _described(space: SearchSpace) -> str:

@@ -62,6 +62,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _work(options: argparse.Namespace) -> None:
     if options.draw:
         check_drawing(options.draw)
+    usual = {"runtime": "auto", "batch": 1, "threads": 1}
+    for name, value in usual.items():
+        if not options.latency and getattr(options, name) != value:
+            raise ConfigError(f"--{name} is for --latency, which is not given")
+    if options.latency:
+        deployment(options.runtime, options.batch, options.threads)
     arch = _read(options)
     if options.draw:
         draw(arch, options.draw, title=options.network)

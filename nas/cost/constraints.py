@@ -30,12 +30,11 @@ class Constraint:
     def __post_init__(self) -> None:
         if self.metric not in METRICS:
             raise ConfigError(f"constraints: unknown metric {self.metric!r}. {nearest(self.metric, METRICS)}")
-        bounds_hold = -math.inf <= self.low <= self.high and self.high >= 0 and self.low < math.inf
-        if not bounds_hold:
-            raise ConfigError(
-                f"constraints.{self.metric}: `0 <= high` and `low <= high` must hold, "
-                f"but got (low={self.low:g}, high={self.high:g})"
-            )
+        where = f"constraints.{self.metric}"
+        if math.isnan(self.low) or math.isnan(self.high) or self.low == math.inf or self.high < 0:
+            raise ConfigError(f"{where}: a bound must be a number >= 0, but got [{self.low:g}, {self.high:g}]")
+        if self.low > self.high:
+            raise ConfigError(f"{where}: the lower bound {self.low:g} is over the upper bound {self.high:g}")
 
     def __str__(self) -> str:
         low = f"{self.low:,.6g} <= " if self.low > -math.inf else ""

@@ -70,7 +70,8 @@ def calibrate(
         progress(len(found), (time.monotonic() - started) / seconds)
     if len(found) < _LEAST:
         raise ConfigError(
-            f"only {len(found)} networks could be measured in {seconds:g} s, but {_LEAST} are needed: give more time"
+            f"only {len(found)} networks could be measured in {seconds:g} s, but {_LEAST} are needed"
+            + (f": give about {1.5 * seconds * _LEAST / len(found) / 60:.1f} minutes" if found and group else "")
         )
     rows, once = [network_rows(one) for one in networks], [one.ms for one in found]
     _, errors = fit(rows, once)

@@ -59,10 +59,12 @@ class Latency:
     """UTC, ISO 8601."""
 
     def __str__(self) -> str:
-        busy = "" if self.quiet_visits else "; the machine was busy all the time, so it may be too high"
+        quiet = f"the machine was quiet in {self.quiet_visits} of {self.visits} visits"
+        if not self.quiet_visits:
+            quiet = "the machine was busy all the time, so it may be too high"
         return (
-            f"{self.ms:.4g} ms ({self.deployment}, on {self.device.hardware}; median {self.median_ms:.4g}, "
-            f"p95 {self.p95_ms:.4g}, coefficient of variation {self.cv:.1%}{busy})"
+            f"{self.ms:.4g} ms ({self.deployment}, on {self.device.hardware}; with what disturbed it: median "
+            f"{self.median_ms:.4g}, 95th percentile {self.p95_ms:.4g}; {quiet})"
         )
 
     def to_dict(self) -> dict[str, Any]:

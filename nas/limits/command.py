@@ -10,7 +10,7 @@ from nas.console import run
 from nas.errors import ConfigError, SpaceError
 from nas.limits.explain import explain
 from nas.limits.text import infeasible, lines
-from nas.search.config import Config
+from nas.search.config import Config, calibration, other_input
 from nas.space import SearchSpace, load_space
 from nas.space.describe import extreme, input_text
 from nas.space.tree import count_text
@@ -37,15 +37,23 @@ def _explain(config: Config) -> None:
     constraints = space.limits_with(config.constraints, config.soft)
     hard = [limit for limit in constraints if not limit.soft]
     if not hard:
-        raise ConfigError("no limits: give one, such as constraints.params=5e5; python -m nas.space shows the costs")
+        soft = " Soft ones do not exclude anything." if constraints else ""
+        raise ConfigError(
+            f"no limits: give one, such as constraints.params=5e5; python -m nas.space shows the costs.{soft}"
+        )
     predict = None
     print(f"{space.name}: {count_text(space.size())} genotypes, {input_text(space)}")
     if any(limit.measured for limit in hard):
         profile, how = config.profile()
         predict = profile.interval if profile else None
         if predict is None and all(limit.measured for limit in hard):
-            raise ConfigError(f"a limit on latency needs a device profile to be explained: {how}")
+            raise ConfigError(
+                "a limit on latency needs a device profile to be explained; "
+                f"{calibration(config, space)} makes one for {config.deployment}"
+            )
         print(f"Latency: {config.deployment}; {how}" if profile else f"The limit on latency is left out: {how}")
+        if profile is not None and (hint := other_input(config, space, profile)):
+            print(hint)
     found = explain(space, constraints, seed=config.seed, workload=config.workload, predict=predict)
     print()
     for line in lines(found):
@@ -58,4 +66,5 @@ def _explain(config: Config) -> None:
     )
     if found.infeasible:
         raise SpaceError(infeasible(found))
-    print(f"\nA candidate that holds them: {json.dumps(found.nearest.genotype)}")
+    what = "may hold them (its latency is unknown)" if found.nearest.unsure else "holds them"
+    print(f"\nA candidate that {what}: {json.dumps(found.nearest.genotype)}")

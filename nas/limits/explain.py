@@ -80,11 +80,13 @@ class Explanation:
     """What limits leave of a space."""
 
     accepted: Share
+    unsure: Share
+    """Genotypes that hold all but a limit on latency, which cannot be predicted for them."""
     no_network: Share
     """Genotypes that are no network, since shapes do not fit."""
     effects: tuple[LimitEffect, ...]
     nearest: Candidate
-    """A candidate that holds all hard limits, or the one that comes nearest."""
+    """A candidate that holds all hard limits, or may hold them, or the one that comes nearest."""
     weights: tuple[Weight, ...]
     """The decisions that matter most for each limited metric, the heaviest first."""
     sections: tuple[tuple[str, float, float], ...]
@@ -126,14 +128,16 @@ def explain(
     def share(found: int) -> Share:
         return Share(found, len(looked), every)
 
-    accepted = [one for one in networks if one.accepted]
-    nearest = min(looked, key=lambda one: one.distance)
-    if not accepted and not every:
+    accepted = [one for one in networks if one.accepted and not one.unsure]
+    unsure = [one for one in networks if one.accepted and one.unsure]
+    nearest = min(looked, key=lambda one: (one.distance, one.unsure))
+    if not accepted and not unsure and not every:
         nearest = min(
             nearest, feasible(space, hard, rng, workload, predict, most=_GUIDED)[0], key=lambda one: one.distance
         )
     return Explanation(
         accepted=share(len(accepted)),
+        unsure=share(len(unsure)),
         no_network=share(len(looked) - len(networks)),
         effects=tuple(_effect(i, limit, networks, len(looked), every) for i, limit in enumerate(hard)),
         nearest=nearest,
@@ -143,6 +147,8 @@ def explain(
 
 
 def _effect(place: int, limit: Constraint, networks: Sequence[Candidate], total: int, every: bool) -> LimitEffect:
+    if limit.measured:
+        networks = [one for one in networks if not one.unsure]
     over = [one for one in networks if one.violations[place].excess > 0]
     others = [one for one in networks if all(v.excess <= 0 for i, v in enumerate(one.violations) if i != place)]
     alone = sum(one.violations[place].excess > 0 for one in others)

@@ -31,6 +31,8 @@ class Candidate:
     violations: tuple[Violation, ...]
     reason: str = ""
     """Why it is no network."""
+    unsure: bool = False
+    """Whether there is a limit on its latency, which is neither measured nor can be predicted."""
 
     @property
     def accepted(self) -> bool:
@@ -77,7 +79,8 @@ def with_latency(candidate: Candidate, constraints: Sequence[Constraint], latenc
     """Return the candidate checked against the limits on latency too."""
     found = [measure(latency, limit) for limit in constraints if limit.measured]
     others = [one for one in candidate.violations if one.metric != LATENCY]
-    return replace(candidate, violations=(*others, *found))
+    unsure = isinstance(latency, Interval) and latency.high == math.inf
+    return replace(candidate, violations=(*others, *found), unsure=unsure)
 
 
 def feasible(

@@ -20,7 +20,12 @@ def lines(found: Explanation) -> list[str]:
         f"Accepted: {percent(accepted)} of {accepted.of:,} genotypes"
         + ("" if accepted.exact else " drawn (99 % intervals)")
     ]
-    if not accepted.found and not found.infeasible:
+    if found.unsure.found:
+        text.append(
+            f"Unknown: {percent(found.unsure)} hold the others, but are unlike the networks of the device profile; a "
+            "search measures them"
+        )
+    if not accepted.found and not found.infeasible and not found.unsure.found:
         text.append("  none of those drawn, but mutation towards the limits finds some: a search does the same")
     if found.no_network.found:
         text.append(f"No network, since shapes do not fit: {percent(found.no_network)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import logging
+import math
 import queue
 import threading
 import time
@@ -271,6 +272,8 @@ def _metrics(trial: Trial) -> dict[str, float]:
     metrics = {name: float(score) for name, score in trial.scores.items()}
     if trial.cost is not None:
         metrics |= {name: float(v) for name, v in trial.cost.to_dict().items() if isinstance(v, int | float)}
+    # What is limited, as the limits have it.
+    metrics |= {one.metric: one.value for one in trial.violations if math.isfinite(one.value)}
     if trial.latency is not None:
         figures = {"ms": trial.latency.ms, "median_ms": trial.latency.median_ms, "p95_ms": trial.latency.p95_ms}
         metrics |= {f"latency_{name}": value for name, value in (figures | {"cv": trial.latency.cv}).items()}

@@ -42,7 +42,9 @@ def study_page(client: MlflowClient, experiment: str, study: Study) -> str:
 
 
 def _state(study: Study) -> dict[str, object]:
-    scores = dict.fromkeys([study.objective, "val_accuracy", "params", "macs", "val_loss"])
+    config = study.notes.get("config", {})
+    limited = [name for kind in ("constraints", "soft") for name, bound in config.get(kind, {}).items() if bound]
+    scores = dict.fromkeys([study.objective, "val_accuracy", "params", "macs", *limited, "val_loss"])
     columns = [*(f"metrics.`{name}`" for name in scores), "tags.`state`", "params.`arch_id`"]
     return {
         "searchFilter": f"tags.`{STUDY_TAG}` = '{study.study_id}' AND tags.`{TRIAL_TAG}` != '{STUDY_ITSELF}'",

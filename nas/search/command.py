@@ -133,9 +133,8 @@ def _search(job: _Job, console: Console) -> int:
             highlight=False,
         )
         _same_data(job, data)
-        if not job.resume:
-            with pool.paused():  # it may measure
-                look_ahead(job.config, space, lambda text: console.print(text, highlight=False))
+        with pool.paused():  # it may measure
+            look_ahead(job.config, space, lambda text: console.print(text, highlight=False), resumed=job.resume)
         recorders: list[Recorder] = [Progress(console, job.config.search.trials, job.config.search.minutes)]
         study = _run(job, space, pool, data, recorders + ([tracker] if tracker else []))
     _report(job, study, tracker, console)

@@ -15,7 +15,7 @@ from nas.errors import ConfigError, nearest
 from nas.latency.deployment import RUNTIMES, Deployment, deployment
 from nas.latency.profile import DeviceProfile, profile_path
 from nas.settings import settings_from
-from nas.space import space_names
+from nas.space import SearchSpace, space_names
 from nas.training.data.config import DataConfig
 from nas.training.evaluator import SCORES
 from nas.training.recipe import Recipe
@@ -169,6 +169,22 @@ class Config:
     def from_values(cls, values: Mapping[str, Any]) -> Config:
         """Read plain values; raises `ConfigError` for an unknown name or a wrong type or value."""
         return settings_from(cls, values)
+
+
+def calibration(config: Config, space: SearchSpace) -> str:
+    """Return the command that makes a device profile for a search."""
+    shape, use = "x".join(map(str, space.input_shape)), config.inference
+    options = {"runtime": (use.runtime, "auto"), "batch": (use.batch, 1), "threads": (use.threads, 1)}
+    given = "".join(f" --{name} {value}" for name, (value, usual) in options.items() if value != usual)
+    return f"python -m nas.calibrate --space {config.space} --data {shape}{given}"
+
+
+def other_input(config: Config, space: SearchSpace, profile: DeviceProfile) -> str:
+    """Say that a profile was made for something else than a search; empty where it was not."""
+    if profile.spaces.get(space.name) == space.input_shape:
+        return ""
+    made = ", ".join(f"{name} ({'x'.join(map(str, shape))})" for name, shape in profile.spaces.items())
+    return f"  It was made with networks of {made}; {calibration(config, space)} makes one for this search"
 
 
 def resumed_values(saved: Mapping[str, Any], now: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:

@@ -13,14 +13,14 @@ from nas.limits.explain import explain
 from nas.limits.feasible import feasible
 from nas.limits.text import infeasible, percent
 from nas.network.architecture import Architecture
-from nas.search.config import Config
+from nas.search.config import Config, other_input
 from nas.space import SearchSpace
 
 _LOOKED = 1500
 
 
-def look_ahead(config: Config, space: SearchSpace, say: Callable[[str], None]) -> None:
-    """Say how much of a space the limits of a search leave.
+def look_ahead(config: Config, space: SearchSpace, say: Callable[[str], None], *, resumed: bool = False) -> None:
+    """Say how much of a space the limits of a search leave; of one that is resumed, only how it goes on.
 
     Raises:
         SpaceError: nothing was found that holds them.
@@ -30,12 +30,14 @@ def look_ahead(config: Config, space: SearchSpace, say: Callable[[str], None]) -
     if any(limit.measured for limit in every):
         profile, how = config.profile()
         say(f"Latency: {config.deployment}; {how}")
-        if profile is not None and profile.spaces.get(space.name) != space.input_shape:
-            shape = "x".join(map(str, space.input_shape))
-            say(
-                "  The profile was made with other networks or another input, so more has to be measured; "
-                f"python -m nas.calibrate --space {config.space} --data {shape} makes one for this search"
-            )
+        if profile is not None and (hint := other_input(config, space, profile)):
+            say(hint)
+    if resumed:
+        return
+    soft = ", ".join(str(limit) for limit in every if limit.soft)
+    if soft:
+        cost = f"{config.search.soft_weight:g} of {config.search.objective}"
+        say(f"Soft limits: {soft}; being over one by all of it costs {cost}")
     predict = profile.interval if profile else None
     constraints = [limit for limit in every if not limit.soft and (predict or not limit.measured)]
     if constraints:
@@ -46,9 +48,11 @@ def look_ahead(config: Config, space: SearchSpace, say: Callable[[str], None]) -
             )
         which = "all" if found.accepted.exact else "random"
         limits = ", ".join(map(str, constraints))
-        say(f"Limits: {percent(found.accepted)} of {which} genotypes hold {limits}")
-    if predict is None:
-        _try_smallest(space, [limit for limit in every if limit.measured and not limit.soft], config.deployment)
+        unsure = f"; of {percent(found.unsure)} the latency has to be measured" if found.unsure.found else ""
+        say(f"Limits: {percent(found.accepted)} of {which} genotypes hold {limits}{unsure}")
+        if predict and found.accepted.found:
+            return
+    _try_smallest(space, [limit for limit in every if limit.measured and not limit.soft], config.deployment)
 
 
 def _try_smallest(space: SearchSpace, limits: Sequence[Constraint], deployment: Deployment) -> None:

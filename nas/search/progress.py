@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+from rich import box
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -72,7 +73,8 @@ class Progress:
         seconds = trial.seconds.get("evaluation")
         return (
             f"  trial {trial.number:>4}  {study.objective} {trial.scores[study.objective]:.4f}"
-            f"  params {cost.params:>11,}  macs {cost.macs:>13,}"
+            + (f" ({study.judged(trial):.4f} with soft limits)" if trial.soft_excess else "")
+            + f"  params {cost.params:>11,}  macs {cost.macs:>13,}"
             + (f"  {trial.latency.ms:8.3f} ms" if trial.latency else "")
             + (f"  {seconds:6.1f} s" if seconds is not None and not known else known)
         )
@@ -105,16 +107,18 @@ def print_best(console: Console, study: Study, count: int = 5) -> None:
     best = study.best(count)
     if not best:
         return
-    table = Table(title=f"Best of {len(study.best(len(study.trials)))} networks", title_justify="left")
-    measured = any(trial.latency for trial in best)
-    columns = ("trial", study.objective, "params", "macs", "size MiB", *(["latency ms"] if measured else []), "arch_id")
-    for name in columns:
+    title = f"Best of {len(study.best(len(study.trials)))} networks"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE, pad_edge=False)
+    measured, soft = any(trial.latency for trial in best), any(trial.soft_excess for trial in best)
+    judged, ms = ["judged"] if soft else [], ["ms"] if measured else []
+    for name in ("trial", study.objective, *judged, "params", "macs", "size MiB", *ms, "arch_id"):
         table.add_column(name, justify="left" if name == "arch_id" else "right")
     for trial in best:
         assert trial.cost is not None
         table.add_row(
             str(trial.number),
             f"{trial.scores[study.objective]:.4f}",
+            *([f"{study.judged(trial):.4f}"] if soft else []),
             f"{trial.cost.params:,}",
             f"{trial.cost.macs:,}",
             f"{trial.cost.size_mib:.2f}",
@@ -130,7 +134,8 @@ def time_summary(trials: Sequence[Trial], seconds: float, workers: int) -> str:
     evaluation = sum(trial.seconds.get("evaluation", 0.0) for trial in trials)
     capacity = max(1e-9, seconds * max(1, workers))
     return (
-        f"Time: {duration(seconds)} with {workers} workers; of their time {steps / capacity:.1%} in training steps, "
+        f"Time of this session: {duration(seconds)} with {workers} workers; of their time {steps / capacity:.1%} in "
+        "training steps, "
         f"{(evaluation - steps) / capacity:.1%} in the rest of training (validation, set-up), "
         f"{max(0.0, 1 - evaluation / capacity):.1%} idle (start-up, waiting)"
     )
