@@ -11,7 +11,7 @@ from nas.console import parser, run
 from nas.errors import ConfigError
 from nas.latency.calibrate import calibrate
 from nas.latency.deployment import RUNTIMES, deployment
-from nas.latency.profile import Accuracy, DeviceProfile, profile_path
+from nas.latency.profile import Accuracy, DeviceProfile, check_writable, profile_path
 from nas.space import SearchSpace, load_space
 from nas.space.__main__ import space_from
 
@@ -60,13 +60,14 @@ def _work(options: argparse.Namespace) -> None:
         if len(own) != len(space.input_shape):
             raise ConfigError(f"--data {options.data}: {name} takes {'CxHxW' if len(own) == 3 else 'CxL'}")
     where = deployment(options.runtime, options.batch, options.threads)
+    path = profile_path(Path(options.records), where)
+    check_writable(path)
     print(f"Measuring {where}: {', '.join(map(_described, spaces))}", flush=True)
 
     def progress(networks: int, share: float) -> None:
         print(f"  {networks:>5} networks, {min(share, 1):.0%} of the time", flush=True)
 
     profile = calibrate(spaces, where, seconds=60 * options.minutes, seed=options.seed, progress=progress)
-    path = profile_path(Path(options.records), where)
     replaced = " (the earlier one is replaced)" if path.exists() else ""
     profile.save(path)
     for line in _report(profile):

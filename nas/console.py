@@ -21,13 +21,19 @@ def parser(name: str, description: str, examples: str) -> argparse.ArgumentParse
 
 
 def run(name: str, work: Callable[[], None]) -> int:
-    """Do a command's work and return its exit code: 2 with one line on stderr where the user's input is wrong."""
+    """Do a command's work and return its exit code.
+
+    2 with one line on stderr where the user's input is wrong, 130 where it was interrupted.
+    """
     try:
         work()
         sys.stdout.flush()
     except NasError as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted", file=sys.stderr)
+        return 130
     except BrokenPipeError:  # `... | head` has read enough; what Python would still flush goes nowhere
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0

@@ -11,6 +11,7 @@ from nas.network.ops import Shape
 
 TASKS = ("classification", "series", "segmentation", "detection")
 DEVICES = tuple(PRICES)
+_MOST_CLASSES = 100_000
 PRIORITIES = ("speed", "balanced", "quality", "highest")
 
 
@@ -49,6 +50,8 @@ class Wanted:
             ("macs", 0),
         ):
             value = getattr(self, name)
+            if name == "classes" and value is not None and value > _MOST_CLASSES:
+                raise ConfigError(f"classes must be at most {_MOST_CLASSES:,}, but got {value:,}")
             if value is not None and not low <= value < float("inf"):
                 raise ConfigError(f"{name.replace('_', '-')} must be >= {low} and finite, but got {value}")
         dims, form = (1, "CxL such as 1x128") if self.task == "series" else (2, "CxHxW such as 3x224x224")

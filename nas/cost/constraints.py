@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import NamedTuple
 
 from nas.cost.cost import Cost
@@ -30,7 +31,7 @@ class Constraint:
     def __post_init__(self) -> None:
         if self.metric not in METRICS:
             raise ConfigError(f"constraints: unknown metric {self.metric!r}. {nearest(self.metric, METRICS)}")
-        where = f"constraints.{self.metric}"
+        where = f"{'soft' if self.soft else 'constraints'}.{self.metric}"
         if math.isnan(self.low) or math.isnan(self.high) or self.low == math.inf or self.high < 0:
             raise ConfigError(f"{where}: a bound must be a number >= 0, but got [{self.low:g}, {self.high:g}]")
         if self.low > self.high:
@@ -99,6 +100,8 @@ def constraints_from(limits: Mapping[str, object], *, soft: bool = False) -> tup
     Raises:
         ConfigError: unknown metric, or a bound that is not a number.
     """
+    if not isinstance(limits, Mapping):
+        raise ConfigError(f"limits are a mapping such as {{'params': 5e5}}, but got {limits!r:.80}")
     found = []
     for metric, bound in limits.items():
         low, high = bound if isinstance(bound, list | tuple) and len(bound) == 2 else (None, bound)
@@ -123,7 +126,7 @@ def tightest(constraints: Iterable[Constraint]) -> tuple[Constraint, ...]:
 def _number(metric: str, value: object, missing: float) -> float:
     if value is None:
         return missing
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise ConfigError(
             f"constraints.{metric} must be an upper bound or [lower, upper], but got {value!r}. "
             f"Example: constraints.{metric}=5e5"
@@ -131,4 +134,4 @@ def _number(metric: str, value: object, missing: float) -> float:
     try:
         return float(value)
     except OverflowError:
-        raise ConfigError(f"constraints.{metric}: a bound of {int(value).bit_length()} bits is too large") from None
+        raise ConfigError(f"constraints.{metric}: a bound of over 1,000 bits is too large") from None

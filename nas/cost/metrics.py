@@ -36,10 +36,11 @@ def inference_memory_bytes(cost: Cost, batch: int) -> int:
 
 def training_memory_bytes(cost: Cost, workload: Workload) -> int:
     """Memory at the end of a forward pass in training, fp32: parameters with gradients and optimiser, running
-    statistics, and for each example the input and what the backward pass needs."""
+    statistics, and for each example what the backward pass needs, with the input, which a first layer keeps."""
     statistics = cost.size_bytes - 4 * cost.params
-    kept = cost.input_bytes + cost.training_memory_bytes
-    return 4 * cost.params * workload.training_copies + statistics + workload.training_batch * kept
+    return (
+        4 * cost.params * workload.training_copies + statistics + workload.training_batch * cost.training_memory_bytes
+    )
 
 
 _FREE: Mapping[str, Callable[[Cost, Workload], float]] = {

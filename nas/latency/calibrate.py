@@ -56,7 +56,7 @@ def calibrate(
     networks: list[Architecture] = []
     found: list[Latency] = []
     ends = started + (1 - _LEARNING) * seconds
-    size, longest = _GROUP // 3, 0.0
+    size, longest, group = _GROUP // 3, 0.0, list[Architecture]()
     while time.monotonic() + longest < ends and len(found) < _MOST:
         begun = time.monotonic()
         group = _group(drawn, size)
@@ -66,13 +66,10 @@ def calibrate(
         networks += group
         longest = time.monotonic() - begun
         # A group takes no more than a tenth of the time, on slow devices too.
-        size = min(_GROUP, max(1, int(len(group) * seconds / 10 / longest)))
+        size = min(_GROUP, max(_GROUP // 6, int(len(group) * seconds / 10 / longest)))
         progress(len(found), (time.monotonic() - started) / seconds)
     if len(found) < _LEAST:
-        raise ConfigError(
-            f"only {len(found)} networks could be measured in {seconds:g} s, but {_LEAST} are needed"
-            + (f": give about {1.5 * seconds * _LEAST / len(found) / 60:.1f} minutes" if found and group else "")
-        )
+        raise ConfigError(_too_few(len(found), seconds, exhausted=not group))
     rows, once = [network_rows(one) for one in networks], [one.ms for one in found]
     _, errors = fit(rows, once)
     ms = list(once)
@@ -96,6 +93,13 @@ def calibrate(
         {one.arch_id: value for one, value in zip(networks, ms, strict=True)},
         predictor,
     )
+
+
+def _too_few(found: int, seconds: float, *, exhausted: bool) -> str:
+    if exhausted:
+        return f"the spaces have only {found} different networks, but {_LEAST} are needed: measure them one by one"
+    more = f": give about {1.5 * seconds * _LEAST / found / 60:.1f} minutes, on a quiet machine" if found else ""
+    return f"only {found} networks could be measured in {seconds:g} s, but {_LEAST} are needed{more}"
 
 
 def _networks(spaces: Sequence[SearchSpace], seed: int) -> Iterator[Architecture]:

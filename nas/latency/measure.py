@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from nas.errors import DeviceError
+from nas.errors import DeviceError, WorkerError
 from nas.latency.deployment import PACKAGES, Deployment, Device, this_device
 from nas.latency.visit import Visit, serve
 from nas.network.architecture import Architecture
@@ -115,12 +115,14 @@ class Meter:
         self._references: list[float] = []
         """Times of the reference network so far, in seconds, the least first."""
         self._known = usual_ms / 1e3
+        self._works = False
+        """Whether a measuring process has ever started."""
 
     def measure(self, architecture: Architecture) -> Latency:
         """Measure one network; takes about half a second, or 15 runs where one takes longer than that.
 
         Raises:
-            DeviceError: the runtime cannot run it.
+            DeviceError: the runtime cannot run it. WorkerError: no measuring process can be started at all.
         """
         return self.measure_all([architecture])[0]
 
@@ -154,9 +156,12 @@ class Meter:
         theirs.close()
         try:
             _answer(ours)
-        except DeviceError:
+        except DeviceError as error:
             process.kill()
+            if not self._works and isinstance(error, _DiedError):
+                raise WorkerError(f"{error}. {_GUARD}") from None
             raise
+        self._works = True
         return process, ours
 
     def _visit(self, every: Sequence[_Measured], rng: random.Random) -> None:
@@ -192,6 +197,16 @@ class Meter:
         )
 
 
+class _DiedError(DeviceError):
+    """A measuring process that ended without an answer."""
+
+
+_GUARD = (
+    "Where a script of yours starts it, its work has to stand under `if __name__ == '__main__':` in a file, as for all "
+    "of Python's multiprocessing"
+)
+
+
 def _answer(connection: Connection) -> Any:
     """Wait for a measuring process; raises `DeviceError` where it failed, died or hangs."""
     try:
@@ -199,10 +214,7 @@ def _answer(connection: Connection) -> Any:
             raise DeviceError(f"a measuring process did not answer within {_TIMEOUT:g} s")
         found = connection.recv()
     except (EOFError, ConnectionError):
-        raise DeviceError(
-            "a measuring process died. Where a script of yours starts it, the script's work has to stand under "
-            "`if __name__ == '__main__':`, as for all of Python's multiprocessing"
-        ) from None
+        raise _DiedError("a measuring process died") from None
     if isinstance(found, str):
         raise DeviceError(found)
     return found

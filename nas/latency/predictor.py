@@ -64,12 +64,12 @@ class Predictor:
     def __init__(self, parts: Mapping[str, Any]) -> None:
         """Take what `fit` made, or `to_dict` gave."""
         self._values = parts
-        self.error: float = parts["error"]
+        self.error = float(_numbers(parts["error"], low=0))
         """Bound of |log(measured / predicted)| for nine networks in ten."""
-        self._kernel = _Kernel(**parts["kernel"])
+        self._kernel = _Kernel(**{name: float(_numbers(value, low=1e-6)) for name, value in parts["kernel"].items()})
         self._kinds = {name: _Kind(values, self._kernel) for name, values in parts["kinds"].items()}
-        self._networks = np.array(parts["networks"]) / (self._kernel.stretch * _NETWORK_LENGTHS)
-        self._network_weights = np.array(parts["network_weights"])
+        self._networks = _numbers(parts["networks"]) / (self._kernel.stretch * _NETWORK_LENGTHS)
+        self._network_weights = _numbers(parts["network_weights"])
         if self._networks.shape != (len(self._network_weights), len(_NETWORK_LENGTHS)):
             raise ValueError(f"networks of shape {self._networks.shape} do not fit their weights")
         self._known: dict[OpRow, tuple[tuple[float, ...], str]] = {}
@@ -106,8 +106,8 @@ class _Kind:
 
     def __init__(self, values: Mapping[str, Any], kernel: _Kernel) -> None:
         self._kernel = kernel
-        self._prior, self._weights = np.array(values["prior"]), np.array(values["weights"])
-        points = np.array(values["points"])
+        self._prior, self._weights = _numbers(values["prior"], low=0), _numbers(values["weights"])
+        points = _numbers(values["points"])
         if points.shape != (len(self._weights), len(_LENGTHS)) or self._prior.shape != (_TERMS,):
             raise ValueError(f"points of shape {points.shape} do not fit {len(self._weights)} weights")
         self._low, self._high = points[:, :_BOUNDED].min(0), points[:, :_BOUNDED].max(0)
@@ -126,6 +126,14 @@ class _Kind:
         if ((numbers < self._low - _WIDENED) | (numbers > self._high + _WIDENED)).any():
             return f"{row.kind} operations of this size"
         return ""
+
+
+def _numbers(value: object, low: float = -1e9) -> _Array:
+    """Read numbers of a file; raises `ValueError` where they are none, or no reasonable ones."""
+    found = np.array(value, dtype=np.float64)
+    if not ((found >= low) & (found <= 1e9)).all():
+        raise ValueError(f"a number is not between {low:g} and 1e9")
+    return found
 
 
 def _terms(numbers: _Array) -> _Array:

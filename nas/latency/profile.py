@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
 from math import inf
 from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any
 
 from nas.cost import Interval
 from nas.errors import ConfigError
@@ -34,6 +36,11 @@ class Accuracy:
     """Spearman's, over all networks."""
     interval: float
     """The interval of a prediction is it times and divided by 1 + this; it holds nine networks in ten."""
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any]) -> Accuracy:
+        """Read plain values; raises `TypeError` or `ValueError` where they are no numbers."""
+        return cls(int(values["networks"]), *(float(values[field.name]) for field in fields(cls)[1:]))
 
 
 @dataclass(frozen=True)
@@ -80,15 +87,16 @@ class DeviceProfile:
         return ""
 
     def save(self, path: Path) -> None:
-        """Write it as JSON, whole or not at all."""
+        """Write it as JSON, whole or not at all.
+
+        Raises:
+            ConfigError: the file cannot be written.
+        """
         parts = {name: asdict(getattr(self, name)) for name in ("deployment", "device", "accuracy", "macs_only")}
         plain = {name: getattr(self, name) for name in ("quiet", "reference_ms", "seconds", "date", "measured")}
         spaces = {name: list(shape) for name, shape in self.spaces.items()}
         values = {"format": PROFILE_FORMAT, **plain, **parts, "spaces": spaces, "predictor": self.predictor.to_dict()}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.partial")
-        partial.write_text(json.dumps(values))
-        partial.replace(path)
+        _write(path, json.dumps(values))
 
     @classmethod
     def load(cls, path: Path) -> DeviceProfile:
@@ -108,8 +116,8 @@ class DeviceProfile:
                 Deployment(**values["deployment"]),
                 Device(**values["device"]),
                 {str(name): tuple(shape) for name, shape in values["spaces"].items()},
-                Accuracy(**values["accuracy"]),
-                Accuracy(**values["macs_only"]),
+                Accuracy.read(values["accuracy"]),
+                Accuracy.read(values["macs_only"]),
                 float(values["quiet"]),
                 float(values["reference_ms"]),
                 float(values["seconds"]),
@@ -117,8 +125,24 @@ class DeviceProfile:
                 {str(network): float(ms) for network, ms in values["measured"].items()},
                 Predictor(values["predictor"]),
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise ConfigError(f"device profile {path} is damaged ({type(error).__name__}: {error})") from None
+
+
+def check_writable(path: Path) -> None:
+    """Find out before a long calibration whether its file can be written; raises `ConfigError` where it cannot."""
+    _write(path.with_name(f".{path.name}.test"), "")
+    path.with_name(f".{path.name}.test").unlink(missing_ok=True)
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as partial:
+            partial.write(text)
+        Path(partial.name).replace(path)
+    except OSError as error:
+        raise ConfigError(f"device profile {path} cannot be written: {error}") from None
 
 
 def profile_path(records: Path, deployment: Deployment) -> Path:

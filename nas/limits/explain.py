@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from nas.cost import ONE, Constraint, Workload, section_counts
+from nas.cost import ONE, Constraint, Interval, Workload, section_counts
 from nas.limits.feasible import Candidate, Predict, examine, feasible, with_latency
 from nas.network.architecture import Architecture
 from nas.space import Genotype, SearchSpace
@@ -122,7 +122,7 @@ def explain(
     drawn: Iterable[Genotype] = space.enumerate() if every else (space.sample(rng) for _ in range(samples))
     looked = [examine(space, genotype, hard, workload) for genotype in drawn]
     if predict is not None:
-        looked = [with_latency(one, hard, predict(one.architecture)) if one.cost else one for one in looked]
+        looked = [with_latency(one, hard, _middle(predict(one.architecture))) if one.cost else one for one in looked]
     networks = [one for one in looked if one.cost is not None]
 
     def share(found: int) -> Share:
@@ -144,6 +144,11 @@ def explain(
         weights=_weights(space, networks, hard),
         sections=_sections([one.architecture for one in networks[:_SHARES_OF]]),
     )
+
+
+def _middle(latency: Interval) -> Interval:
+    """A prediction as the best guess that it is: shares are of what is predicted to hold, not of what may hold."""
+    return latency if latency.high == math.inf else Interval(latency.value, latency.value, latency.value)
 
 
 def _effect(place: int, limit: Constraint, networks: Sequence[Candidate], total: int, every: bool) -> LimitEffect:

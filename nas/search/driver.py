@@ -115,7 +115,7 @@ class Driver:
         self._next_number = 0
         self._trained = 0
         self._fruitless = 0
-        """Proposals in a row that were not evaluated."""
+        """Proposals since one was last evaluated to its end."""
         self._before = max((trial.elapsed for trial in study.trials), default=0.0)
         self._started = time.monotonic()
 
@@ -242,7 +242,6 @@ class Driver:
             except DeviceError as error:
                 trial, accepted = replace(trial, state=State.FAILED, reason=str(error)), False
         if accepted:
-            self._fruitless = 0
             self._running[trial.number] = trial, handle
             self.pool.submit(Task(trial.number, candidate.architecture, self.budget, trial.seed))
         else:
@@ -301,6 +300,7 @@ class Driver:
             assert trial.arch_id is not None
             self._by_network[trial.arch_id] = trial
             self._trained += 1
+            self._fruitless = 0
 
     def _replay(self) -> None:
         """Rebuild the in-memory Optuna study from the trials of earlier sessions."""
@@ -323,7 +323,7 @@ class Driver:
             self._tried.add(frozenset(trial.genotype.items()))
             if not trial.guided:
                 self.gate.proposed(_was_accepted(trial))
-            self._fruitless = 0 if trial.trained else self._fruitless + 1
+            self._fruitless += not trial.trained
             self._next_number = trial.number + 1
 
 

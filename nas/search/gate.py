@@ -47,8 +47,8 @@ class Gate:
         self._space, self._constraints, self._workload = space, tuple(constraints), workload
         self._predict, self._meter = predict, meter
         self._latencies: dict[str, Latency] = {}
-        self._fits = math.inf
-        """MiB of training memory, by the graph, over which nothing is trained: learned from what ran out of memory."""
+        self._failed: list[float] = []
+        """MiB of training memory, by the graph, of what ran out of memory."""
         self._fitted = 0.0
         """The most that was trained."""
         self._accepted: deque[bool] = deque(maxlen=_WINDOW)
@@ -109,11 +109,7 @@ class Gate:
         )
 
     def learn(self, trial: Trial) -> None:
-        """Learn from a trial that ended.
-
-        What needs as much memory as one that ran out of it is rejected from then on, unless something larger did fit:
-        then it was not the network, but something else that had taken the memory.
-        """
+        """Learn from a trial that ended."""
         if trial.latency is not None and trial.arch_id is not None:
             self._latencies[trial.arch_id] = trial.latency
         if trial.cost is None:
@@ -121,15 +117,20 @@ class Gate:
         needed = self._training_mib(trial.cost)
         if trial.state is State.COMPLETED:
             self._fitted = max(self._fitted, needed)
-            self._fits = self._fits if self._fits > self._fitted else math.inf
-        elif trial.out_of_memory and needed > self._fitted:
-            self._fits = min(self._fits, _FITS * needed)
+        elif trial.out_of_memory:
+            self._failed.append(needed)
 
     @property
     def _limits(self) -> tuple[Constraint, ...]:
-        """The limits of the search, and what running out of memory taught."""
-        learned = () if self._fits == math.inf else (Constraint(_MEMORY, high=self._fits),)
-        return self._constraints + learned
+        """The limits of the search, and what running out of memory taught.
+
+        What needs nearly as much memory as a network that ran out of it is rejected. Where something larger did fit, it
+        was not the network, but something else that had taken the memory.
+        """
+        failed = min((needed for needed in self._failed if needed > self._fitted), default=math.inf)
+        if failed == math.inf:
+            return self._constraints
+        return (*self._constraints, Constraint(_MEMORY, high=max(self._fitted, _FITS * failed)))
 
     def _training_mib(self, cost: Cost) -> float:
         return value_of(cost, _MEMORY, self._workload)

@@ -306,8 +306,11 @@ class WorkerPool:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Stop all workers meanwhile, so that they do not disturb a measurement."""
-        stopped = [worker.process for worker in self._workers if worker.process.is_alive()]
+        """Stop all workers meanwhile, so that they do not disturb a measurement.
+
+        One that is only starting goes on, since it cannot yet be killed with this process while it is stopped.
+        """
+        stopped = [worker.process for worker in self._workers if worker.ready and worker.process.is_alive()]
         started = time.monotonic()
         try:
             _signal(stopped, signal.SIGSTOP)

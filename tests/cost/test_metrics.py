@@ -44,8 +44,9 @@ def test_memory_grows_with_the_batch_but_for_the_parameters() -> None:
     training = [value_of(RESNET18, "training_memory_mib", Workload(1, n, copies)) for n, copies in ((8, 3), (8, 4))]
     assert training[1] - training[0] == pytest.approx(4 * 11_689_512 / 2**20)
     statistics = RESNET18.size_bytes - 4 * RESNET18.params
-    kept = 8 * (RESNET18.input_bytes + RESNET18.training_memory_bytes)
-    assert training[0] == pytest.approx((12 * 11_689_512 + statistics + kept) / 2**20)
+    # Torch's allocator: 893.65 MiB in a step of AdamW at batch 32 (docs/benchmarks/memory.md), with what backward adds.
+    assert training[0] == pytest.approx((12 * 11_689_512 + statistics + 8 * RESNET18.training_memory_bytes) / 2**20)
+    assert value_of(RESNET18, "training_memory_mib", Workload(1, 32)) == pytest.approx(893.65, rel=0.05)
 
 
 def test_what_sees_everything_sees_more_than_any_map() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import nas
-from nas.errors import ConfigError, DeviceError
+from nas.errors import ConfigError, DeviceError, WorkerError
 from nas.latency import measure as module
 from nas.latency.deployment import PACKAGES, RUNTIMES, Deployment, cores, deployment, this_device
 from nas.latency.measure import Latency, Meter
@@ -57,9 +57,13 @@ def _dies(*_: object) -> None:
 
 
 def test_a_process_that_dies_or_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    meter = Meter(Deployment("torch"))
     monkeypatch.setattr(module, "serve", _dies)
+    with pytest.raises(WorkerError, match=r"died. Where a script of yours starts it"):
+        meter.measure(_architecture())
+    meter._works = True  # one has started before: it is this network
     with pytest.raises(DeviceError, match="died"):
-        Meter(Deployment("torch")).measure(_architecture())
+        meter.measure(_architecture())
     monkeypatch.setattr(module, "serve", _no_answer)
     monkeypatch.setattr(module, "_TIMEOUT", 1.0)
     with pytest.raises(DeviceError, match="did not answer within 1 s"):

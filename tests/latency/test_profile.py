@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,14 @@ def test_it_holds_for_nothing_else(profile: DeviceProfile) -> None:
 
 _SHORT = {"prior": [1, 1, 1, 1], "points": [[0.0] * 21], "weights": [1.0, 2.0]}
 DAMAGED: dict[str, dict[str, Any]] = {
+    "an error that is no number": {"error": "x"},
+    "an error of nothing": {"error": None},
+    "an endless error": {"error": 1e400},
+    "a negative error": {"error": -1},
+    "a kernel without width": {"kernel": {"op": 1, "kind": 1, "network": 1, "noise": 1, "stretch": 0}},
+    "a kernel of text": {"kernel": {"op": "wide"}},
+    "a negative prior": {"kinds": {"conv": {"prior": [-1, 1, 1, 1], "points": [[0.0] * 21], "weights": [1.0]}}},
+    "a point too far": {"kinds": {"conv": {"prior": [1, 1, 1, 1], "points": [[10**400] * 21], "weights": [1.0]}}},
     "no kinds": {"kinds": 3},
     "a weight too many": {"kinds": {"conv": _SHORT}},
     "another kernel": {"kernel": {"width": 1}},
@@ -116,9 +125,27 @@ def test_a_damaged_file(damage: str, profile: DeviceProfile, tmp_path: Path) -> 
         DeviceProfile.load(path)
 
 
-def test_too_few_networks(lawful: None, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="only 1 networks could be measured in 3 s, but 40 are needed"):
+def test_a_file_that_cannot_be_written_is_known_before(lawful: None, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["--runtime", "torch", "--records", "/dev/null"]) == 2
+    shown = capsys.readouterr()
+    assert "device profile /dev/null/devices/" in shown.err
+    assert "Measuring" not in shown.out
+
+
+def test_profiles_saved_at_once_do_not_disturb_each_other(profile: DeviceProfile, tmp_path: Path) -> None:
+    path = tmp_path / "device.json"
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: profile.save(path), range(12)))
+    assert DeviceProfile.load(path).date == profile.date
+    assert [one.name for one in tmp_path.iterdir()] == ["device.json"]
+
+
+def test_too_few_networks(lawful: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match="the spaces have only 1 different networks, but 40 are needed"):
         calibrate([nas.load_space("reference/lenet5")], HERE, seconds=3)
+    monkeypatch.setattr(module, "_MOST", 10)
+    with pytest.raises(ConfigError, match=r"only 12 networks could be measured in 60 s, .*give about 5.0 minutes"):
+        calibrate([nas.load_space("mbconv")], HERE, seconds=60)
 
 
 def test_accuracy_by_hand() -> None:

@@ -8,9 +8,10 @@ import pytest
 from scipy.stats import binomtest
 
 import nas
-from nas.cost import Cost, constraints_from
+from nas.cost import Cost, Interval, constraints_from
 from nas.limits import explain as module
 from nas.limits.explain import Share, explain
+from nas.limits.text import lines
 
 LIMITS = {"params": [5e5, 1.2e6], "macs": 5e7}
 
@@ -117,3 +118,49 @@ def test_where_the_costs_are() -> None:
     assert sum(macs for _, macs in sections.values()) == pytest.approx(1)
     # 123,642,856 of its 138,357,544 parameters are in the three linear layers.
     assert sections["head"][0] == pytest.approx(123_642_856 / 138_357_544)
+
+
+def _predicted(arch: nas.Architecture) -> Interval:
+    """Milliseconds by multiply-adds, within 10 %; nothing of those whose parameters four divides."""
+    cost = nas.cost_of(arch)
+    ms = cost.macs / 1e5
+    return Interval(ms, 0.0, math.inf) if cost.params % 4 == 0 else Interval(ms, ms / 1.1, ms * 1.1)
+
+
+def test_latency_is_explained_by_what_is_predicted() -> None:
+    space = _small()
+    costs = [nas.cost_of(space.decode(genotype)) for genotype in space.enumerate()]
+    known = [cost for cost in costs if cost.params % 4]
+    bound = sorted(cost.macs / 1e5 for cost in known)[len(known) // 20]
+    found = explain(space, constraints_from({"latency_ms": bound}), predict=_predicted)
+    assert found.accepted.value == sum(cost.macs / 1e5 <= bound for cost in known) / len(costs)
+    assert found.unsure.value == sum(cost.params % 4 == 0 for cost in costs) / len(costs)
+    (effect,) = found.effects
+    assert effect.excluded.value == sum(cost.macs / 1e5 > bound for cost in known) / len(costs)
+    assert effect.relaxed is not None
+    relaxed = explain(space, constraints_from({"latency_ms": effect.relaxed * (1 + 1e-9)}), predict=_predicted)
+    assert 0.1 <= relaxed.accepted.value < 0.12
+    assert not found.nearest.unsure
+    assert "measures them" in "\n".join(lines(found))
+
+
+def test_unknown_latency_is_no_acceptance() -> None:
+    found = explain(_small(), constraints_from({"latency_ms": 1e-6}), predict=lambda _: Interval(1.0, 0.0, math.inf))
+    assert found.accepted.value == 0
+    assert found.unsure.value == 1
+    assert found.nearest.unsure
+    assert not found.infeasible
+
+
+def _small() -> nas.SearchSpace:
+    return nas.SearchSpace.from_dict(
+        {
+            "name": "small",
+            "assume": {"channels": 1, "resolution": 16, "num_classes": 3},
+            "stages": [
+                {"block": "conv", "out_channels": {"choose": [3, 4, 6, 8, 9]}, "kernel": {"choose": [1, 3, 5]}},
+                {"block": "conv", "depth": {"range": [1, 3]}, "out_channels": {"choose": [5, 8, 11, 16]}, "stride": 2},
+            ],
+            "head": {"block": "classifier"},
+        }
+    )

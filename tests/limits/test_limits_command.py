@@ -41,7 +41,7 @@ def test_the_data_decide_the_shape(capsys: pytest.CaptureFixture[str], tmp_path:
         ),
         ({"space": "mbconv"}, "no limits: give one"),
         ({"space": "mbconv", "constraints": {"param": 5}}, "Did you mean 'params'"),
-        ({"space": "mbconv", "soft": {"params": [9, 5]}}, "`low <= high` must hold"),
+        ({"space": "mbconv", "soft": {"params": [9, 5]}}, "the lower bound"),
         ({"space": "mbcnv", "constraints": {"params": 5}}, "Did you mean 'mbconv'"),
     ],
 )

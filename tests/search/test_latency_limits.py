@@ -190,10 +190,14 @@ def test_a_profile_of_something_else_is_refused(space: nas.SearchSpace) -> None:
 def test_workers_stand_still_while_paused() -> None:
     pool = WorkerPool(evaluators.params, 2, trial_seconds=1000)
     try:
-        pool.describe()
+        while not all(worker.ready for worker in pool._workers):
+            with pool.paused():
+                starting = [worker for worker in pool._workers if not worker.ready]
+                assert "T" not in _states(starting), "one that starts could not be killed with its driver"
+            pool.wait(0.1)
         with pool.paused():
-            _wait(lambda: _states(pool) == {"T"})
-        _wait(lambda: "T" not in _states(pool))
+            _wait(lambda: _states(pool._workers) == {"T"})
+        _wait(lambda: "T" not in _states(pool._workers))
     finally:
         pool.close()
 
@@ -212,9 +216,9 @@ def test_a_pause_is_not_of_a_trials_time(monkeypatch: pytest.MonkeyPatch) -> Non
         pool.close()
 
 
-def _states(pool: WorkerPool) -> set[str]:
+def _states(every: Sequence[Any]) -> set[str]:
     """What the processes do, each by the letter that Linux has for it; T: stopped."""
-    stats = [Path(f"/proc/{worker.process.pid}/stat").read_text() for worker in pool._workers]
+    stats = [Path(f"/proc/{worker.process.pid}/stat").read_text() for worker in every]
     return {stat.rsplit(")", 1)[1].split()[0] for stat in stats}
 
 

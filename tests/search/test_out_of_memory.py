@@ -108,6 +108,35 @@ def test_what_something_else_took_teaches_nothing(space: nas.SearchSpace) -> Non
     assert all(v.value > 0.95 * min(first, seen[4]) for trial in later for v in trial.violations)
 
 
+def test_nothing_that_is_known_to_fit_is_rejected(space: nas.SearchSpace) -> None:
+    """Just over a network that fitted another one did not: the first may come again."""
+    needs = sorted({_needs(space.decode(space.sample(seed))) for seed in range(300)})
+    bound = next(a for a, b in pairwise(needs[len(needs) // 2 :]) if 0.96 * b < a < b)
+    seen: list[float] = []
+    study = _search(space, _too_large(bound, seen), trials=60)
+    fitted = max(need for need in seen if need <= bound)
+    for trial in study.trials:
+        if trial.state is State.REJECTED and not trial.out_of_memory:
+            assert trial.cost is not None
+            assert value_of(trial.cost, MIB, ONE) > min(fitted, 0.95 * min(need for need in seen if need > bound))
+
+
+def test_a_search_that_only_runs_out_of_memory_ends(space: nas.SearchSpace) -> None:
+    """Something else takes all the memory after a while."""
+    calls = 0
+
+    def train(arch: nas.Architecture, *_: Any) -> float:
+        nonlocal calls
+        calls += 1
+        if calls > 12:
+            raise MemoryError
+        return 1.0
+
+    study = _search(space, train, trials=60, max_rejections=20)
+    assert "20 proposals in a row" in study.stop_reason
+    assert calls <= 12 + 20
+
+
 def test_a_process_that_the_system_killed(space: nas.SearchSpace, monkeypatch: pytest.MonkeyPatch) -> None:
     counts = iter([7, 8, 8])
     monkeypatch.setattr(workers, "_killed_for_memory", lambda: next(counts))
