@@ -31,7 +31,7 @@ class Visit(NamedTuple):
     figure: float
     """The low percentile of its runs, in seconds."""
     reference: float
-    """That of the reference network just before."""
+    """That of the reference network just before, over as long as a run takes."""
     others: float
     """Share of the cores that other processes used meanwhile."""
     seconds: NDArray[Any]
@@ -63,10 +63,19 @@ def serve(connection: Connection, architectures: Sequence[str], deployment: Depl
 
 def _visit(reference: Timer, timer: Timer) -> Visit:
     started, ticks = time.perf_counter(), _others_ticks()
-    before = _figure(_times(reference, _REFERENCE_SECONDS, least=10))
+    before = _times(reference, _REFERENCE_SECONDS, least=10)
     seconds = _times(timer, _SECONDS, least=3)
     others = (_others_ticks() - ticks) / _TICKS / (time.perf_counter() - started) / cores()
-    return Visit(_figure(seconds), before, others, seconds)
+    return Visit(_figure(seconds), _over(_figure(seconds), before), others, seconds)
+
+
+def _over(run: float, reference: NDArray[Any]) -> float:
+    """The figure of the reference over stretches as long as a run of the network.
+
+    What comes and goes within a millisecond slows every long run, while short ones fit in between.
+    """
+    count = min(max(1, round(run / float(np.median(reference)))), len(reference) // 2)
+    return _figure(np.convolve(reference, np.full(count, 1 / count), "valid"))
 
 
 def _times(timer: Timer, seconds: float, least: int) -> NDArray[Any]:
