@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from nas.cost import cost_of as cost_of
     from nas.evaluation import Budget as Budget
     from nas.evaluation import Evaluation as Evaluation
+    from nas.evaluation import report as report
     from nas.network import Architecture as Architecture
     from nas.network import block as block
     from nas.network import lower as lower
@@ -41,6 +42,7 @@ _HOME: dict[str, str] = {
     "cost_of": "nas.cost",
     "load_space": "nas.space",
     "lower": "nas.network",
+    "report": "nas.evaluation",
     "run_search": "nas.search.run",
     "sampler": "nas.search.samplers",
     "space_names": "nas.space",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -15,6 +17,14 @@ class Budget:
 
     epochs: int | None = None
     """Epochs of training; None is what the recipe says."""
+    schedule_epochs: int | None = None
+    """Epochs that the learning rate's schedule is made for, where training may go on later; None: `epochs`."""
+    data_fraction: float = 1.0
+    """Share of the training split that is used."""
+    resolution_fraction: float = 1.0
+    """Share of the architecture's input size that images have."""
+    checkpoint: str | None = None
+    """File to go on from, where it is there, and to keep the state of training in at the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +43,39 @@ class Evaluator(Protocol):
     """Scores an architecture. Training is one; a tabular benchmark, a cheap proxy or a plain function are others.
 
     It may return a number, which then is the score searched for, a dict of scores, or an `Evaluation`. It may raise:
-    the trial is then recorded as failed with the error as its reason.
+    the trial is then recorded as failed with the error as its reason. It may tell how it goes with `report`.
     """
 
     def __call__(
         self, architecture: Architecture, budget: Budget, seed: int, /
     ) -> float | Mapping[str, float] | Evaluation: ...
+
+
+Listener = Callable[[int, Mapping[str, float]], bool]
+
+_LISTENER: ContextVar[Listener | None] = ContextVar("listener", default=None)
+
+
+def report(step: int, scores: Mapping[str, float]) -> bool:
+    """Tell the search how an evaluation goes, from inside an evaluator.
+
+    Args:
+        step: e.g. the epoch, from 1; each higher than the one before.
+        scores: what the evaluation would return if it ended now.
+
+    Returns:
+        Whether it is to end now and return what it has, since it does not promise enough. Always False where no search
+        is listening.
+    """
+    listener = _LISTENER.get()
+    return listener is not None and listener(step, scores)
+
+
+@contextmanager
+def listening(listener: Listener) -> Iterator[None]:
+    """Hear the reports of what is evaluated meanwhile; the listener says whether it is to end."""
+    token = _LISTENER.set(listener)
+    try:
+        yield
+    finally:
+        _LISTENER.reset(token)

@@ -22,6 +22,8 @@ LAYERS = [
     ["nas.pytorch"],
     ["nas.latency"],
     ["nas.training"],
+    ["nas.proxies"],
+    ["nas.tables"],
     ["nas.search"],
     ["nas.records"],
     [
@@ -34,12 +36,15 @@ LAYERS = [
         "nas.profile",
         "nas.calibrate",
         "nas.advise",
+        "nas.compare",
+        "nas.proxies.__main__",
+        "nas.spaces",
     ],
 ]
 
 # Who may import a heavy package at all.
 OWNERS = {
-    "torch": ["nas.pytorch", "nas.latency.runtimes", "nas.training"],
+    "torch": ["nas.pytorch", "nas.latency.runtimes", "nas.training", "nas.proxies"],
     "pytorch_lightning": ["nas.training"],
     "optuna": ["nas.search"],
     "mlflow": ["nas.records"],
@@ -47,7 +52,16 @@ OWNERS = {
     "omegaconf": ["nas.search.hydra_main"],
     "sklearn": ["nas.training.data"],
     "rich": ["nas.search"],
-    "scipy": ["nas.limits", "nas.latency"],
+    "scipy": [
+        "nas.limits",
+        "nas.latency",
+        "nas.proxies.diagnosis",
+        "nas.search.samplers",
+        "nas.search.curves",
+        "nas.search.rungs",
+        "nas.spaces.difference",
+    ],
+    "matplotlib": ["nas.compare.report", "nas.spaces.report"],
     "onnx": ["nas.export"],
     "onnxruntime": ["nas.latency.runtimes"],
     "openvino": ["nas.latency.runtimes"],

@@ -109,17 +109,35 @@ def feasible(
     Returns:
         The candidate, or where none was found the one that came nearest, and how many were looked at.
     """
+    return climb(
+        space,
+        lambda genotype: examine(space, genotype, constraints, workload, predict),
+        rng,
+        start=start,
+        most=most,
+    )
+
+
+def climb(
+    space: SearchSpace,
+    look: Callable[[Genotype], Candidate],
+    rng: random.Random,
+    *,
+    start: Candidate | None = None,
+    most: int = 20_000,
+) -> tuple[Candidate, int]:
+    """Do what `feasible` does with limits that `look` knows: it examines a genotype."""
     looked = 0
     nearest: Candidate | None = None
     while nearest is None or looked < most:
         best, stall = start, 0
         if best is None or nearest is not None:
-            drawn = [examine(space, space.sample(rng), constraints, workload, predict) for _ in range(_START_OF)]
+            drawn = [look(space.sample(rng)) for _ in range(_START_OF)]
             looked += len(drawn)
             best = min(drawn, key=lambda one: one.distance)
         while not best.accepted and stall < _MAX_STALL and looked < most and space.size() > 1:
             genotype = space.mutate(best.genotype, rng, decisions=rng.choice(_CHANGES))
-            other = examine(space, genotype, constraints, workload, predict)
+            other = look(genotype)
             looked += 1
             stall = 0 if other.distance < best.distance else stall + 1
             if other.distance <= best.distance:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas.records.view import STUDY_ITSELF, STUDY_TAG, TRIAL_TAG, study_page
-from nas.search.study import Study
+from nas.search.rungs import rung_correlations
+from nas.search.study import Study, front_of
 from nas.search.trial import State, Trial
 from nas.space.tree import count_text
 
@@ -22,7 +23,12 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-_RUN_STATUS = {State.COMPLETED: "FINISHED", State.DUPLICATE: "FINISHED", State.FAILED: "FAILED"}
+_RUN_STATUS = {
+    State.COMPLETED: "FINISHED",
+    State.PRUNED: "FINISHED",
+    State.DUPLICATE: "FINISHED",
+    State.FAILED: "FAILED",
+}
 _MAX_PARAM = 500
 _MAX_BATCH = 900
 
@@ -66,14 +72,15 @@ class MlflowTracker:
     def proposed(self, study: Study, running: int) -> None:
         """Nothing is written before a trial ends."""
 
+    def paused(self, study: Study, trial: Trial) -> None:
+        """Nothing is written before a trial ends."""
+
     def ended(self, study: Study, trial: Trial) -> None:
         if trial.state is not State.REJECTED:
             self._jobs.put(lambda: self._trial(study, trial))
 
     def end(self, study: Study) -> None:
-        counts, rejections, best = study.counts(), study.rejections(), study.best(1)
-        interrupted = study.stop_reason == "interrupted"
-        self._jobs.put(lambda: self._end(study, counts, rejections, best, interrupted))
+        self._jobs.put(lambda: self._end(study))
         self.close()
 
     def close(self) -> None:
@@ -141,8 +148,8 @@ class MlflowTracker:
         run_id = str(run.info.run_id)
         settings = {
             "space": study.space.name,
-            "objective": study.objective,
-            "direction": study.direction,
+            "objective": ", ".join(one.name for one in study.objectives),
+            "direction": ", ".join(one.direction for one in study.objectives),
             "genotypes": count_text(study.space.size()).replace(",", ""),
             **_flat(study.notes.get("config", {})),
         }
@@ -184,23 +191,32 @@ class MlflowTracker:
             return True
         return score > self._best if study.direction == "maximize" else score < self._best
 
-    def _end(
-        self,
-        study: Study,
-        counts: Mapping[str, int],
-        rejections: Mapping[str, int],
-        best: list[Trial],
-        interrupted: bool,
-    ) -> None:
-        metrics = {f"trials_{state}": float(count) for state, count in counts.items()}
-        metrics |= {f"rejected_by_{metric.replace(' ', '_')}": float(n) for metric, n in rejections.items()}
+    def _end(self, study: Study) -> None:
+        metrics = {f"trials_{state}": float(count) for state, count in study.counts().items()}
+        metrics |= {f"rejected_by_{name.replace(' ', '_')}": float(n) for name, n in study.rejections().items()}
         self._log(self._study_run, metrics=metrics, timestamp=int(time.time() * 1000))
-        if best:
-            architecture = study.space.decode(best[0].genotype)
+        best = study.knee() if len(study.objectives) > 1 else next(iter(study.best(1)), None)
+        if best is not None:
+            architecture = study.space.decode(best.genotype)
             self.client.log_dict(self._study_run, architecture.to_dict(), "best_architecture.json")
-            self.client.set_tag(self._study_run, "best_trial", str(best[0].number))
+            self.client.set_tag(self._study_run, "best_trial", str(best.number))
+        if len(study.objectives) > 1:
+            self._front(study)
+        taus = {f"rank_correlation_rung_{one.lower}_{one.upper}": one.tau for one in rung_correlations(study)}
+        self._log(self._study_run, metrics=taus, timestamp=int(time.time() * 1000))
         self.client.set_tag(self._study_run, "stop_reason", study.stop_reason)
-        self.client.set_terminated(self._study_run, status="KILLED" if interrupted else "FINISHED")
+        status = "KILLED" if study.stop_reason == "interrupted" else "FINISHED"
+        self.client.set_terminated(self._study_run, status=status)
+
+    def _front(self, study: Study) -> None:
+        """Write the Pareto front, and how the hypervolume grew."""
+        from mlflow.entities import Metric
+
+        self.client.log_dict(self._study_run, {"front": front_of(study)}, "pareto_front.json")
+        now = int(time.time() * 1000)
+        curve = [Metric("hypervolume", value, now, step) for step, value in enumerate(study.hypervolume())]
+        for start in range(0, len(curve), _MAX_BATCH):
+            self.client.log_batch(self._study_run, metrics=curve[start : start + _MAX_BATCH])
 
     def _log(
         self,

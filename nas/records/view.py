@@ -44,7 +44,9 @@ def study_page(client: MlflowClient, experiment: str, study: Study) -> str:
 def _state(study: Study) -> dict[str, object]:
     config = study.notes.get("config", {})
     limited = [name for kind in ("constraints", "soft") for name, bound in config.get(kind, {}).items() if bound]
-    scores = dict.fromkeys([study.objective, "val_accuracy", "params", "macs", *limited, "val_loss"])
+    scores = dict.fromkeys(
+        [*(one.name for one in study.objectives), "val_accuracy", "params", "macs", *limited, "val_loss"]
+    )
     columns = [*(f"metrics.`{name}`" for name in scores), "tags.`state`", "params.`arch_id`"]
     return {
         "searchFilter": f"tags.`{STUDY_TAG}` = '{study.study_id}' AND tags.`{TRIAL_TAG}` != '{STUDY_ITSELF}'",

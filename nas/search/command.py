@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import platform
 import shlex
 import signal
@@ -17,19 +18,25 @@ from typing import Any
 
 from rich.console import Console
 
+from nas.compare.baseline import baseline_lines
 from nas.errors import ConfigError, NasError
+from nas.proxies.evaluator import ProxyEvaluator
 from nas.records.tracker import MlflowTracker
 from nas.search.config import Config, resumed_values, worker_count
-from nas.search.driver import Recorder
+from nas.search.contracts import Recorder
 from nas.search.log import read_study
 from nas.search.outlook import look_ahead
 from nas.search.progress import Progress, print_best, time_summary
 from nas.search.run import run_search
+from nas.search.rungs import rung_correlations, rung_lines
 from nas.search.samplers import sampler
-from nas.search.study import Study
+from nas.search.simulated import SimulatedPool
+from nas.search.study import Study, front_of
 from nas.search.workers import WorkerPool
 from nas.space import SearchSpace, load_space
 from nas.space.tree import count_text
+from nas.tables.evaluator import TableEvaluator
+from nas.tables.table import read_table
 from nas.training.evaluator import TrainingEvaluator
 
 _PACKAGES = ("torch", "pytorch-lightning", "optuna", "mlflow", "numpy")
@@ -91,9 +98,11 @@ def _read(values: Mapping[str, Any], overrides: Sequence[str]) -> _Job:
             values = {**values, "data": {**values["data"], "root": str(Path(config.data.root).expanduser().absolute())}}
             config = Config.from_values(values)
         space = load_space(config.space or "")
-    if any(limit.measured for limit in space.limits_with(config.constraints, config.soft)):
+    if config.measures(space):
         config.profile()
-    sampler(config.sampler.name)
+    if config.search.warm_start is not None:
+        read_study(Path(config.search.warm_start).expanduser())
+    sampler(config.sampler.name, space=space, **config.sampler.options)
     if folder is not None:
         return _Job(config, values, space, folder, resume=True)
     return _Job(config, values, space, _new_folder(config, space), resume=False)
@@ -114,21 +123,13 @@ def _search(job: _Job, console: Console) -> int:
     with ExitStack() as stack:
         _make_folder(job, stack)
         # The workers load torch and the data while this process loads MLflow and Optuna.
-        pool = WorkerPool(
-            TrainingEvaluator(job.config.data, job.config.train, job.config.accelerator),
-            workers,
-            objective=job.config.search.objective,
-            log=job.folder / "workers.log",
-            trial_seconds=_seconds(job.config.search.trial_minutes),
-            devices=gpus,
-        )
-        stack.callback(pool.close)
+        pool = _pool(job, workers, gpus, stack)
         tracker = _tracker(job, stack)
         with console.status("Loading torch and the data ..."):
             data = pool.describe()
         space = job.space.for_data(tuple(data["input_shape"]), data["num_classes"])
         console.print(
-            f"Search space {space.name}: {count_text(space.size())} genotypes. Data {job.config.data.name}, "
+            f"Search space {space.name}: {count_text(space.size())} genotypes. Data {data['name']}, "
             f"{workers} worker(s), run folder {job.folder}",
             highlight=False,
         )
@@ -145,11 +146,35 @@ def _search(job: _Job, console: Console) -> int:
     return 0 if study.best(1) else 1
 
 
+def _pool(job: _Job, workers: int, gpus: Sequence[str], stack: ExitStack) -> WorkerPool | SimulatedPool:
+    """What evaluates; it ends with the search."""
+    config = job.config
+    objective = config.search.objectives[0].name
+    if config.evaluator.name == "table":
+        table = read_table(job.space.for_data(job.space.input_shape, job.space.num_classes), config.evaluator.table)
+        return SimulatedPool(TableEvaluator(table, noise=config.evaluator.noise), workers, objective=objective)
+    evaluator = (
+        ProxyEvaluator(config.data, tuple(config.evaluator.proxies), accelerator=config.accelerator)
+        if config.evaluator.name == "proxy"
+        else TrainingEvaluator(config.data, config.train, config.accelerator)
+    )
+    pool = WorkerPool(
+        evaluator,
+        workers,
+        objective=objective,
+        log=job.folder / "workers.log",
+        trial_seconds=_seconds(config.search.trial_minutes),
+        devices=gpus,
+    )
+    stack.callback(pool.close)
+    return pool
+
+
 def _same_data(job: _Job, data: Mapping[str, Any]) -> None:
     """A resumed search must find the images that it began with."""
     if not job.resume:
         return
-    before, now = read_study(job.folder)["notes"]["data"]["split_fingerprint"], data["split_fingerprint"]
+    before, now = read_study(job.folder)["notes"]["data"].get("split_fingerprint"), data.get("split_fingerprint")
     if before != now:
         raise ConfigError(f"resume: the data are not those of {job.folder}: their fingerprint was {before}, is {now}")
 
@@ -193,15 +218,20 @@ def _tracker(job: _Job, stack: ExitStack) -> MlflowTracker | None:
 
 
 def _run(
-    job: _Job, space: SearchSpace, pool: WorkerPool, data: Mapping[str, Any], recorders: Sequence[Recorder]
+    job: _Job,
+    space: SearchSpace,
+    pool: WorkerPool | SimulatedPool,
+    data: Mapping[str, Any],
+    recorders: Sequence[Recorder],
 ) -> Study:
     settings = job.config.search
-    measured = any(limit.measured for limit in space.limits_with(job.config.constraints, job.config.soft))
+    measured = job.config.measures(space)
     return run_search(
         space,
         pool=pool,
         trials=settings.trials,
         sampler=job.config.sampler.name,
+        sampler_options=job.config.sampler.options,
         constraints=job.config.constraints,
         soft=job.config.soft,
         soft_weight=settings.soft_weight,
@@ -211,8 +241,12 @@ def _run(
         seed=job.config.seed,
         minutes=settings.minutes,
         objective=settings.objective,
-        direction=settings.direction or ("minimize" if settings.objective.endswith("loss") else "maximize"),
+        direction=settings.direction,
         max_rejections=settings.max_rejections,
+        baseline_fraction=settings.baseline_fraction,
+        warm_start=Path(settings.warm_start).expanduser() if settings.warm_start else None,
+        budget=job.config.budget,
+        pruner=job.config.pruner,
         trial_minutes=settings.trial_minutes,
         run_dir=job.folder,
         resume=job.resume,
@@ -243,14 +277,20 @@ def _report(job: _Job, study: Study, tracker: MlflowTracker | None, console: Con
             highlight=False,
         )
     print_best(console, study)
+    for line in (*baseline_lines(study), *rung_lines(rung_correlations(study))):
+        console.print(line, highlight=False)
     best = study.best(1)
     if best:
-        architecture = study.space.decode(best[0].genotype)
+        winner = study.knee() or best[0] if len(study.objectives) > 1 else best[0]
         path = job.folder / "best_architecture.json"
-        path.write_text(architecture.to_json(indent=1) + "\n")
-        console.print(f"Best architecture: {path}", highlight=False)
-        if best[0].latency is not None:
-            console.print(f"Its latency: {best[0].latency}", highlight=False)
+        path.write_text(study.space.decode(winner.genotype).to_json(indent=1) + "\n")
+        if len(study.objectives) > 1:
+            front = job.folder / "pareto_front.json"
+            front.write_text(json.dumps(front_of(study), indent=1) + "\n")
+            console.print(f"Pareto front: {front}, hypervolume {study.hypervolume()[-1]:.6g}", highlight=False)
+        console.print(f"{'Knee' if len(study.objectives) > 1 else 'Best'} architecture: {path}", highlight=False)
+        if winner.latency is not None:
+            console.print(f"Its latency: {winner.latency}", highlight=False)
     console.print(f"Run folder: {job.folder}", highlight=False)
     if study.can_go_on:
         console.print(

@@ -10,14 +10,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nas.cost import Workload
+from nas.cost import METRICS, Workload
 from nas.errors import ConfigError, nearest
+from nas.evaluation import Budget
 from nas.latency.deployment import RUNTIMES, Deployment, deployment
 from nas.latency.profile import DeviceProfile, profile_path
+from nas.search.evaluators import EvaluatorSettings
+from nas.search.fidelity import Pruning
+from nas.search.objectives import Objective, objectives_from
 from nas.settings import settings_from
 from nas.space import SearchSpace, space_names
 from nas.training.data.config import DataConfig
-from nas.training.evaluator import SCORES
 from nas.training.recipe import Recipe
 
 _MOST = 100_000_000
@@ -43,12 +46,16 @@ class SearchSettings:
 
     trials: int = 12
     minutes: float | None = None
-    objective: str = "val_accuracy"
-    direction: str | None = None
-    """None is minimize for a loss and maximize for anything else."""
+    objective: str | list[str] = "val_accuracy"
+    """A score, or several scores and costs."""
+    direction: str | list[str] | None = None
+    """None is minimize for costs and losses and maximize for anything else."""
     max_rejections: int = 1000
     trial_minutes: float | None = None
     soft_weight: float = 0.1
+    baseline_fraction: float = 0.0
+    warm_start: str | None = None
+    """Run folder of an earlier search."""
 
     def __post_init__(self) -> None:
         for name in ("trials", "minutes", "max_rejections", "trial_minutes"):
@@ -57,8 +64,15 @@ class SearchSettings:
                 raise ConfigError(f"search.{name} must be > 0 and at most {_MOST:,}, but got {value}")
         if not 0 <= self.soft_weight <= _MOST:
             raise ConfigError(f"search.soft_weight must be >= 0, but got {self.soft_weight}")
-        if self.direction not in ("maximize", "minimize", None):
-            raise ConfigError(f"search.direction must be maximize or minimize, but got {self.direction!r}")
+        if not 0 <= self.baseline_fraction < 1:
+            raise ConfigError(
+                f"search.baseline_fraction: `0 <= fraction < 1` must hold, but got {self.baseline_fraction}"
+            )
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """What is searched for."""
+        return objectives_from(self.objective, self.direction)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +100,16 @@ class SamplerSettings:
     """What proposes candidates."""
 
     name: str = "default"
+    population: int | None = None
+    """Of `evolution`."""
+    tournament: int | None = None
+    """Of `evolution`."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What was set beside the name."""
+        given = {"population": self.population, "tournament": self.tournament}
+        return {name: value for name, value in given.items() if value is not None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +135,8 @@ class Config:
     soft: Mapping[str, Any] = field(default_factory=dict)
     inference: InferenceSettings = field(default_factory=InferenceSettings)
     sampler: SamplerSettings = field(default_factory=SamplerSettings)
+    pruner: Pruning = field(default_factory=Pruning)
+    evaluator: EvaluatorSettings = field(default_factory=EvaluatorSettings)
     data: DataConfig = field(default_factory=DataConfig)
     train: Recipe = field(default_factory=Recipe)
     records: RecordSettings = field(default_factory=RecordSettings)
@@ -121,18 +147,29 @@ class Config:
             raise ConfigError(f"which space? Give +space=NAME or +space=path/to/file.yaml. There are: {names}")
         if self.workers != "auto" and (not isinstance(self.workers, int) or self.workers < 1):
             raise ConfigError(f"workers must be auto or a whole number >= 1, but got {self.workers!r}")
+        known = (*self.evaluator.known_scores, *METRICS)
+        for objective in self.search.objectives:
+            if objective.name not in known:
+                raise ConfigError(f"search.objective: unknown {objective.name!r}. {nearest(objective.name, known)}")
+        self.pruner.check(self.budget, len(self.search.objectives))
         if self.accelerator not in _ACCELERATORS:
             raise ConfigError(f"accelerator must be one of {_ACCELERATORS}, but got {self.accelerator!r}")
-        if self.search.objective not in SCORES:
-            raise ConfigError(
-                f"search.objective: unknown {self.search.objective!r}. {nearest(self.search.objective, SCORES)}"
-            )
         if set(self.records.dir) & set("?#%"):
             raise ConfigError(
                 f"records.dir is part of the address of a database, without ?, # or %: {self.records.dir!r}"
             )
         if self.name is not None and ("/" in self.name or self.name in ("", ".", "..")):
             raise ConfigError(f"name is the name of a folder in records.dir, without '/', but got {self.name!r}")
+
+    @property
+    def budget(self) -> Budget:
+        """That of one evaluation."""
+        return Budget(epochs=self.train.epochs)
+
+    def measures(self, space: SearchSpace) -> bool:
+        """Whether a search has to measure latency: it is limited, or an objective."""
+        limits = space.limits_with(self.constraints, self.soft)
+        return any(one.measured for one in limits) or any(one.measured for one in self.search.objectives)
 
     @property
     def workload(self) -> Workload:

@@ -2,81 +2,35 @@
 
 from __future__ import annotations
 
-import hashlib
+import math
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
-from typing import Any, Protocol, cast
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.samplers import BaseSampler
-from optuna.trial import TrialState
+from optuna.study import StudyDirection
 
 from nas.errors import ConfigError, DeviceError
-from nas.evaluation import Budget, Evaluation
+from nas.evaluation import Budget
 from nas.limits.feasible import Candidate
+from nas.network.architecture import Architecture
+from nas.search.contracts import Limits, Pool, Recorder, derived_seed
+from nas.search.fidelity import Pruning
 from nas.search.gate import Gate
 from nas.search.log import RunFolder
+from nas.search.objectives import fault
 from nas.search.study import Study
+from nas.search.told import add_known, known_rungs, optuna_end
 from nas.search.trial import State, Trial
 from nas.search.workers import Outcome, Task
-from nas.space import SearchSpace
-from nas.space.tree import Choice
+from nas.space import Genotype, SearchSpace
 
 # How often the recorders hear of time passing.
 _TICK_SECONDS = 1.0
 _GLANCE_SECONDS = 0.001
-
-
-class Recorder(Protocol):
-    """Is told what happens, from the driver's thread; it must not keep the driver waiting."""
-
-    def begin(self, study: Study) -> None:
-        """The search starts or goes on; `study` has the trials so far."""
-
-    def proposed(self, study: Study, running: int) -> None:
-        """A proposal was sent to be evaluated, or time passed; `running` are being evaluated."""
-
-    def ended(self, study: Study, trial: Trial) -> None:
-        """A trial ended, and is on disk."""
-
-    def end(self, study: Study) -> None:
-        """The search is over; `study.stop_reason` says why."""
-
-
-class Pool(Protocol):
-    """What evaluates: worker processes, or the driver's own process."""
-
-    @property
-    def free(self) -> int: ...
-
-    def submit(self, task: Task) -> None: ...
-
-    def wait(self, timeout: float | None) -> list[Outcome]: ...
-
-    def paused(self) -> AbstractContextManager[None]:
-        """Do nothing else meanwhile on this machine."""
-        ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """When a search ends."""
-
-    trials: int
-    """Accepted candidates that are evaluated; rejected ones and duplicates do not count."""
-    minutes: float | None = None
-    """No evaluation starts after this time; those that run are finished."""
-    max_rejections: int = 1000
-    """Proposals in a row that are not evaluated: rejected, or duplicates."""
-
-
-def derived_seed(seed: int, number: int, purpose: str) -> int:
-    """Return a seed for one purpose of one trial. A resumed study derives the same ones."""
-    digest = hashlib.sha256(f"{seed} {number} {purpose}".encode()).digest()
-    return int.from_bytes(digest[:4], "little")
 
 
 class Driver:
@@ -93,20 +47,36 @@ class Driver:
         limits: Limits,
         seed: int,
         budget: Budget,
+        pruning: Pruning,
+        first: Sequence[Genotype],
+        checkpoints: Path,
         folder: RunFolder | None,
         recorders: Sequence[Recorder],
     ) -> None:
         self.study, self.space, self.pool, self.folder = study, space, pool, folder
         self.gate, self.limits = gate, limits
-        self.seed, self.budget = seed, budget
-        self.recorders = recorders
+        self.seed, self.recorders = seed, recorders
+        self._first = list(first)
+        """Genotypes that are proposed before the sampler is asked."""
+        self._budgets = pruning.budgets(budget)
+        self._halving = pruning.halving(self._budgets, limits.trials)
+        self._checkpoints = checkpoints if self._halving is not None and pruning.fidelity == "epochs" else None
+        pool.listen(self._hear)
         # A sampler made anew for each proposal from a seed of its own has no state to lose: a resumed study
         # proposes what an uninterrupted one does.
         self._make_sampler = sampler if not isinstance(sampler, BaseSampler) else None
         self._optuna = optuna.create_study(
-            direction=cast("Any", study.direction), sampler=sampler if isinstance(sampler, BaseSampler) else None
+            directions=[
+                StudyDirection.MAXIMIZE if one.sign > 0 else StudyDirection.MINIMIZE for one in study.objectives
+            ],
+            sampler=sampler if isinstance(sampler, BaseSampler) else None,
+            pruner=pruning.pruner(),
         )
         self._running: dict[int, tuple[Trial, optuna.Trial]] = {}
+        self._paused: dict[int, tuple[Trial, optuna.Trial]] = {}
+        """Trials that may get more budget."""
+        self._rung: dict[int, int] = {}
+        """The rung at whose end a running trial will be."""
         self._waiting: dict[str, list[tuple[Trial, optuna.Trial]]] = {}
         """Duplicates of networks that are being evaluated, by `arch_id`."""
         self._by_network: dict[str, Trial] = {}
@@ -117,12 +87,12 @@ class Driver:
         self._fruitless = 0
         """Proposals since one was last evaluated to its end."""
         self._before = max((trial.elapsed for trial in study.trials), default=0.0)
-        self._started = time.monotonic()
+        self._started = pool.now()
 
     @property
     def elapsed(self) -> float:
         """Seconds of search, earlier sessions included."""
-        return self._before + time.monotonic() - self._started
+        return self._before + self.pool.now() - self._started
 
     def run(self) -> Study:
         """Search until a limit is reached, or Ctrl-C; `study.stop_reason` then says which."""
@@ -136,6 +106,7 @@ class Driver:
                 self._fill()
                 for recorder in self.recorders:
                     recorder.proposed(self.study, len(self._running))
+            self._give_up_paused()
         except KeyboardInterrupt:
             self.study.stop_reason, self.study.can_go_on = "interrupted", True
         for recorder in self.recorders:
@@ -143,14 +114,44 @@ class Driver:
         return self.study
 
     def _fill(self) -> None:
-        """Propose until every worker is busy, or the search is over."""
-        while self.pool.free and not self.study.stop_reason:
-            self.study.stop_reason = self._why_stop()
-            if self.study.stop_reason or self._trained + len(self._running) >= self.limits.trials:
+        """Go on with trials and propose new ones until every worker is busy, or the search is over."""
+        while self.pool.free and not self._out_of_time:
+            promoted = self._halving.next() if self._halving is not None else None
+            if promoted is not None:
+                self._go_on(*promoted)
+                continue
+            self.study.stop_reason = self.study.stop_reason or self._why_stop()
+            if self.study.stop_reason and self._halving is not None and not self._halving.closed:
+                self._halving.close()
+                continue
+            if self.study.stop_reason or self._begun >= self.limits.trials:
                 return
             self._propose()
             if self.gate.measures and self.pool.free and self._running:  # measuring takes time: others may be done
                 self._collect(_GLANCE_SECONDS)
+
+    @property
+    def _begun(self) -> int:
+        """Trials whose evaluation has begun."""
+        return self._trained + len(self._running) + len(self._paused)
+
+    @property
+    def _out_of_time(self) -> bool:
+        minutes = self.limits.minutes
+        if minutes is None or self.elapsed < 60 * minutes or self._trained >= self.limits.trials:
+            return False
+        self.study.stop_reason, self.study.can_go_on = f"{minutes:g} minutes are over", True
+        return True
+
+    def _give_up_paused(self) -> None:
+        """End the trials that will not get more budget."""
+        if self.study.can_go_on:
+            return
+        for trial, handle in list(self._paused.values()):
+            rung = f"rung {trial.steps[-1][0]} of {len(self._budgets)}"
+            self._end(replace(trial, state=State.PRUNED, reason=f"ended on {rung}: others were better"), handle)
+        self._paused.clear()
+        self.study.stop_reason = self.study.stop_reason or self._why_stop()
 
     def _collect(self, seconds: float) -> None:
         for outcome in self.pool.wait(seconds):
@@ -160,9 +161,6 @@ class Driver:
         limits = self.limits
         if self._trained >= limits.trials:
             return f"{self._trained} trials done"
-        if limits.minutes is not None and self.elapsed >= 60 * limits.minutes:
-            self.study.can_go_on = True
-            return f"{limits.minutes:g} minutes are over"
         if len(self._tried) >= self.space.size():
             return f"every genotype of the space ({self.space.size()}) has been tried"
         if self._fruitless >= limits.max_rejections:
@@ -178,11 +176,21 @@ class Driver:
 
     def _propose(self) -> None:
         number = self._new_number()
+        while self._first:
+            genotype = self._first.pop(0)
+            if frozenset(genotype.items()) not in self._tried:
+                found = self.gate.examine(genotype)
+                self._consider(number, found, self._handle(found))
+                return
+        if derived_seed(self.seed, number, "baseline") < self.limits.baseline_fraction * 2**32:
+            found, _ = self.gate.random(derived_seed(self.seed, number, "proposal"))
+            self._consider(number, found, self._handle(found), baseline=True)
+            return
         if self._make_sampler is not None:
             self._optuna.sampler = self._make_sampler(derived_seed(self.seed, number, "proposal"))
         handle = self._optuna.ask()
         candidate = self.gate.examine(self.space.suggest(handle))
-        self._consider(number, candidate, handle, guided=0)
+        self._consider(number, candidate, handle)
         if candidate.accepted or not self.gate.wasteful:
             return
         # So few random candidates hold the limits that this one is brought to where they hold.
@@ -192,16 +200,22 @@ class Driver:
                 f"no candidate holds the limits: {looked:,} looked at by guided sampling, the nearest: {found.problem}"
             )
             return
-        self._optuna.enqueue_trial(found.genotype)
+        self._consider(self._new_number(), found, self._handle(found), guided=looked)
+
+    def _handle(self, candidate: Candidate) -> optuna.Trial:
+        """Let Optuna propose a candidate that did not come from its sampler."""
+        self._optuna.enqueue_trial(candidate.genotype)
         handle = self._optuna.ask()
-        assert self.space.suggest(handle) == found.genotype
-        self._consider(self._new_number(), found, handle, guided=looked)
+        assert self.space.suggest(handle) == candidate.genotype
+        return handle
 
     def _new_number(self) -> int:
         number, self._next_number = self._next_number, self._next_number + 1
         return number
 
-    def _consider(self, number: int, candidate: Candidate, handle: optuna.Trial, *, guided: int) -> None:
+    def _consider(
+        self, number: int, candidate: Candidate, handle: optuna.Trial, *, guided: int = 0, baseline: bool = False
+    ) -> None:
         """Record a candidate that is not accepted; hand the others on."""
         self._fruitless += 1
         trial = Trial(
@@ -213,9 +227,10 @@ class Driver:
             violations=candidate.violations,
             reason=candidate.problem,
             guided=guided,
+            baseline=baseline,
         )
         self._tried.add(frozenset(candidate.genotype.items()))
-        if not guided:
+        if not guided and not baseline:
             self.gate.proposed(candidate.accepted)
         if candidate.cost is not None:
             trial = replace(trial, arch_id=candidate.architecture.arch_id)
@@ -228,8 +243,8 @@ class Driver:
         """Evaluate a candidate that holds the limits that can be counted and predicted, unless its network is known."""
         network = candidate.architecture.arch_id
         if network in self._by_network:
-            self._close(_answer_from(self._by_network[network], trial), handle)
-        elif any(other.arch_id == network for other, _ in self._running.values()):
+            self._close(trial.answered_by(self._by_network[network]), handle)
+        elif any(other.arch_id == network for other, _ in (*self._running.values(), *self._paused.values())):
             self._waiting.setdefault(network, []).append((trial, handle))
         else:
             self._measure_and_submit(trial, candidate, handle)
@@ -242,37 +257,98 @@ class Driver:
             except DeviceError as error:
                 trial, accepted = replace(trial, state=State.FAILED, reason=str(error)), False
         if accepted:
-            self._running[trial.number] = trial, handle
-            self.pool.submit(Task(trial.number, candidate.architecture, self.budget, trial.seed))
+            rung = 0
+            if self._halving is not None:
+                rung = self._halving.begin(trial.number)
+                trial = replace(trial, first_rung=rung)
+            self._submit(trial, handle, candidate.architecture, rung)
         else:
             self._close(trial, handle)
+
+    # An evaluation
+
+    def _submit(self, trial: Trial, handle: optuna.Trial, architecture: Architecture, rung: int) -> None:
+        budget = self._budgets[rung]
+        if self._checkpoints is not None:
+            budget = replace(budget, checkpoint=str(self._checkpoints / f"{trial.number}.ckpt"))
+        self._running[trial.number] = trial, handle
+        self._rung[trial.number] = rung
+        self.pool.submit(Task(trial.number, architecture, budget, trial.seed))
+
+    def _go_on(self, number: int, rung: int) -> None:
+        """Give a trial more budget."""
+        trial, handle = self._paused.pop(number)
+        self._submit(trial, handle, self.space.decode(trial.genotype), rung)
+
+    def _hear(self, number: int, step: int, scores: Mapping[str, float]) -> bool:
+        """Hear how an evaluation goes; return whether it is to end."""
+        trial, handle = self._running[number]
+        values = self.study.values(replace(trial, scores=scores))
+        if values is None or not all(map(math.isfinite, values)) or self._halving is not None:
+            return False
+        if trial.steps and step <= trial.steps[-1][0]:
+            return False
+        trial = replace(trial, steps=(*trial.steps, (step, values)))
+        if len(values) == 1:  # Optuna has no reports of several objectives
+            handle.report(values[0], step)
+            if handle.should_prune():
+                trial = replace(trial, state=State.PRUNED, reason=f"ended after step {step}: it did not promise enough")
+        self._running[number] = trial, handle
+        return trial.state is State.PRUNED
 
     # The end of a trial
 
     def _finish(self, outcome: Outcome) -> None:
         trial, handle = self._running.pop(outcome.number)
+        rung = self._rung.pop(outcome.number)
         evaluation = outcome.evaluation
-        reason = outcome.reason if evaluation is None else self._fault(evaluation)
+        reason = outcome.reason if evaluation is None else fault(self.study.objectives, evaluation.scores)
         if evaluation is not None:
-            trial = replace(trial, history=evaluation.history, seconds=evaluation.seconds)
-        if outcome.out_of_memory:
-            trial = self.gate.out_of_memory(trial, reason)
-        elif evaluation is None or reason:
-            trial = replace(trial, state=State.FAILED, reason=reason)
+            seconds = {name: trial.seconds.get(name, 0.0) + value for name, value in evaluation.seconds.items()}
+            trial = replace(trial, history=evaluation.history, seconds=seconds)
+        if outcome.out_of_memory or evaluation is None or reason:
+            if self._halving is not None:
+                self._halving.dropped(trial.number)
+            failed = replace(trial, state=State.FAILED, reason=reason)
+            trial = self.gate.out_of_memory(trial, reason) if outcome.out_of_memory else failed
         else:
-            trial = replace(trial, state=State.COMPLETED, scores=evaluation.scores)
+            trial = replace(trial, scores=evaluation.scores)
+            if self._halving is not None:
+                trial = self._after_rung(trial, handle, rung)
+                if trial.state is State.PAUSED:
+                    return
+            if trial.state is not State.PRUNED:
+                trial = replace(trial, state=State.COMPLETED)
+        self._end(trial, handle)
+
+    def _after_rung(self, trial: Trial, handle: optuna.Trial, rung: int) -> Trial:
+        """Note that a trial has had the budget of a rung; it is paused where that was not the last one."""
+        assert self._halving is not None
+        values = self.study.values(trial)
+        assert values is not None
+        trial = replace(trial, steps=(*trial.steps, (rung + 1, values)))
+        signs = [one.sign for one in self.study.objectives]
+        complete = self._halving.ended(trial.number, tuple(s * v for s, v in zip(signs, values, strict=True)))
+        if len(values) == 1:
+            handle.report(values[0], rung + 1)
+        if complete:
+            return replace(trial, state=State.COMPLETED)
+        trial = replace(trial, state=State.PAUSED)
+        self._paused[trial.number] = trial, handle
+        self._fruitless = 0
+        if self.folder is not None:
+            self.folder.append(replace(trial, finished=time.time(), elapsed=self.elapsed), durable=True)
+        for recorder in self.recorders:
+            recorder.paused(self.study, trial)
+        return trial
+
+    def _end(self, trial: Trial, handle: optuna.Trial) -> None:
+        """Close a trial and those that are the same network."""
+        if self._checkpoints is not None:
+            (self._checkpoints / f"{trial.number}.ckpt").unlink(missing_ok=True)
         self._close(trial, handle)
         for other, other_handle in self._waiting.pop(trial.arch_id or "", []):
-            self._close(_answer_from(trial, other), other_handle)
-
-    def _fault(self, evaluation: Evaluation) -> str:
-        """Say why an evaluation is no result; empty where it is one."""
-        score = evaluation.scores.get(self.study.objective)
-        if score is None:
-            return f"the evaluator gave no {self.study.objective!r}, but {sorted(evaluation.scores)}"
-        if not abs(score) < float("inf"):
-            return f"{self.study.objective} is {score}"
-        return ""
+            self._close(other.answered_by(trial), other_handle)
 
     def _close(self, trial: Trial, handle: optuna.Trial) -> None:
         """Record a trial that ended, on disk first, then tell the sampler and the recorders."""
@@ -280,11 +356,11 @@ class Driver:
         if self.folder is not None:
             self.folder.append(trial, durable=trial.trained)
         self._remember(trial)
-        state, value, constraints = _optuna_end(trial, self.study)
+        state, values, constraints = optuna_end(trial, self.study)
         for name, excess in constraints.items():
             handle.set_constraint(name, excess)
         try:
-            self._optuna.tell(handle, value, state=state)
+            self._optuna.tell(handle, values, state=state)
         except RuntimeError as error:
             # A sampler that has proposed everything stops the study, which Optuna refuses outside its own loop.
             if "Study.stop" not in str(error):
@@ -303,57 +379,22 @@ class Driver:
             self._fruitless = 0
 
     def _replay(self) -> None:
-        """Rebuild the in-memory Optuna study from the trials of earlier sessions."""
+        """Rebuild what is in memory from the trials of earlier sessions."""
         trials, self.study.trials = self.study.trials, []
-        choices = self.space.decisions()
         for trial in sorted(trials, key=lambda trial: trial.number):
-            state, value, constraints = _optuna_end(trial, self.study)
             try:
-                known = optuna.trial.create_trial(
-                    state=state,
-                    value=value,
-                    params=dict(trial.genotype),
-                    distributions={path: _distribution(choices[path]) for path in trial.genotype},
-                    constraints=constraints,
-                )
+                handle = add_known(self._optuna, trial, self.study)
             except (KeyError, ValueError) as error:
                 raise ConfigError(f"resume: trial {trial.number} does not fit the space: {error}") from None
-            self._optuna.add_trial(known)
-            self._remember(trial)
+            if self._halving is not None and trial.first_rung is not None:
+                alive = trial.state is State.PAUSED
+                self._halving.restore(trial.number, trial.first_rung, known_rungs(trial, self.study), alive=alive)
+            if handle is None:
+                self._remember(trial)
+            else:
+                self._paused[trial.number] = trial, handle
             self._tried.add(frozenset(trial.genotype.items()))
-            if not trial.guided:
-                self.gate.proposed(_was_accepted(trial))
-            self._fruitless += not trial.trained
+            if not trial.guided and not trial.baseline:
+                self.gate.proposed(trial.held_free_limits)
+            self._fruitless = 0 if trial.trained or handle is not None else self._fruitless + 1
             self._next_number = trial.number + 1
-
-
-def _distribution(choice: Choice) -> BaseDistribution:
-    """The distribution that `SearchSpace.suggest` asks Optuna for."""
-    span = choice.int_range
-    if span is not None:
-        return IntDistribution(span.low, span.high, step=span.step)
-    return CategoricalDistribution(choice.values)
-
-
-def _was_accepted(trial: Trial) -> bool:
-    """Whether a recorded proposal held what is counted and predicted: what was measured, or ran out of memory, did."""
-    return trial.state is not State.REJECTED or trial.latency is not None or trial.out_of_memory
-
-
-def _answer_from(known: Trial, trial: Trial) -> Trial:
-    """Return `trial` as a duplicate with the result of the trial that evaluated its network."""
-    return replace(trial, state=State.DUPLICATE, scores=known.scores, reason=known.reason, duplicate_of=known.number)
-
-
-def _optuna_end(trial: Trial, study: Study) -> tuple[TrialState, float | None, dict[str, float]]:
-    """How Optuna is told of a trial: its state, its value, and its constraints (<= 0 holds).
-
-    A rejected one is pruned with positive constraints: samplers that know constraints learn from it, while they
-    would ignore a failed one. Soft limits are in the value.
-    """
-    constraints = {violation.metric: violation.excess for violation in trial.violations if not violation.soft}
-    if trial.state is State.REJECTED:
-        return TrialState.PRUNED, None, constraints or {"valid network": 1.0}
-    if study.objective not in trial.scores:
-        return TrialState.FAIL, None, constraints
-    return TrialState.COMPLETE, study.judged(trial), constraints

@@ -19,6 +19,8 @@ from nas.space import Genotype, SearchSpace
 _MEMORY = "training_memory_mib"
 # What ran out of memory teaches that nothing fits which needs more than this share of it.
 _FITS = 0.95
+# Random genotypes that are looked at for one that holds the limits.
+_DRAWS = 1000
 # Proposals over which it is judged whether rejecting is wasteful.
 _WINDOW = 100
 
@@ -76,6 +78,15 @@ class Gate:
         """Bring a rejected candidate to where the limits hold; see `feasible`."""
         rng = random.Random(seed)
         return feasible(self._space, self._limits, rng, self._workload, self._predict, start=start)
+
+    def random(self, seed: int) -> tuple[Candidate, int]:
+        """Draw a random candidate that holds the limits: the first that does, or where few do see `feasible`."""
+        rng = random.Random(seed)
+        for looked in range(1, _DRAWS + 1):
+            found = self.examine(self._space.sample(rng))
+            if found.accepted:
+                return found, looked
+        return self.guided(found, rng.getrandbits(32))
 
     def measure(self, trial: Trial, candidate: Candidate, quiet: AbstractContextManager[None]) -> tuple[Trial, bool]:
         """Measure the latency of a candidate while it is `quiet`, and check it again.

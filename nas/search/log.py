@@ -63,20 +63,13 @@ class RunFolder:
             ConfigError: a line inside the log cannot be read.
         """
         path = self.path / _TRIALS
-        if not path.exists():
-            return []
-        data = path.read_bytes()
-        whole = data[: data.rfind(b"\n") + 1]
-        if len(whole) < len(data):
-            with path.open("r+b") as file:
-                file.truncate(len(whole))
-        trials = []
-        for number, line in enumerate(whole.splitlines(), start=1):
-            try:
-                trials.append(Trial.from_dict(json.loads(line)))
-            except (ValueError, TypeError, KeyError) as error:
-                raise ConfigError(f"{path}:{number}: not a trial: {error}") from None
-        return trials
+        if path.exists():
+            data = path.read_bytes()
+            whole = data.rfind(b"\n") + 1
+            if whole < len(data):
+                with path.open("r+b") as file:
+                    file.truncate(whole)
+        return read_trials(self.path)
 
     def append(self, trial: Trial, *, durable: bool) -> None:
         """Add a trial. `durable` returns only when it is on the disk; without, it survives the death of this
@@ -102,9 +95,30 @@ def read_study(path: Path) -> dict[str, Any]:
     try:
         values = json.loads(file.read_text())
     except FileNotFoundError:
-        raise ConfigError(f"resume: no study in {path} (it has no {_STUDY})") from None
+        raise ConfigError(f"no study in {path} (it has no {_STUDY})") from None
     except (OSError, ValueError) as error:
-        raise ConfigError(f"resume: {file} cannot be read: {error}") from None
+        raise ConfigError(f"{file} cannot be read: {error}") from None
     if not isinstance(values, dict) or values.get("format") != STUDY_FORMAT or not values.keys() >= _STUDY_KEYS:
-        raise ConfigError(f"resume: {file} does not describe a study")
+        raise ConfigError(f"{file} does not describe a study")
     return values
+
+
+def read_trials(path: Path) -> list[Trial]:
+    """Return the trials in a run folder; a last line that is not finished is left out.
+
+    A trial that was paused has a line for each pause; the last one holds.
+
+    Raises:
+        ConfigError: a line inside the log cannot be read.
+    """
+    file = path / _TRIALS
+    if not file.exists():
+        return []
+    data = file.read_bytes()
+    trials = []
+    for number, line in enumerate(data[: data.rfind(b"\n") + 1].splitlines(), start=1):
+        try:
+            trials.append(Trial.from_dict(json.loads(line)))
+        except (ValueError, TypeError, KeyError) as error:
+            raise ConfigError(f"{file}:{number}: not a trial: {error}") from None
+    return list({trial.number: trial for trial in trials}.values())

@@ -49,6 +49,9 @@ class Progress:
         if self._live is not None:
             self._live.update(Text(self._status(study), no_wrap=True, overflow="ellipsis"), refresh=True)
 
+    def paused(self, study: Study, trial: Trial) -> None:
+        self.console.print(self._line(study, trial) + f"  paused on rung {trial.steps[-1][0]}", highlight=False)
+
     def ended(self, study: Study, trial: Trial) -> None:
         if trial.state is State.REJECTED:
             # On a terminal the live line counts them; in a log, now and then a line shows that things move.
@@ -66,23 +69,28 @@ class Progress:
 
     def _line(self, study: Study, trial: Trial) -> str:
         known = f"  same network as trial {trial.duplicate_of}" if trial.duplicate_of is not None else ""
-        if study.objective not in trial.scores:
+        scores = [one.name for one in study.objectives if one.name in trial.scores]
+        if not scores:
             return f"  trial {trial.number:>4}  failed{known}: {trial.reason}"
         cost = trial.cost
         assert cost is not None
         seconds = trial.seconds.get("evaluation")
         return (
-            f"  trial {trial.number:>4}  {study.objective} {trial.scores[study.objective]:.4f}"
+            f"  trial {trial.number:>4}"
+            + "".join(f"  {name} {trial.scores[name]:.4f}" for name in scores)
             + (f" ({study.judged(trial):.4f} with soft limits)" if trial.soft_excess else "")
             + f"  params {cost.params:>11,}  macs {cost.macs:>13,}"
             + (f"  {trial.latency.ms:8.3f} ms" if trial.latency else "")
             + (f"  {seconds:6.1f} s" if seconds is not None and not known else known)
+            + (f"  {trial.reason}" if trial.state is State.PRUNED else "")
         )
 
     def _status(self, study: Study) -> str:
         counts, done, best = study.counts(), _trained(study), study.best(1)
         parts = [f"{done}/{self.trials} done", f"{self._running} running"]
-        parts += [f"{counts[state]} {state}" for state in ("rejected", "duplicate", "failed") if counts[state]]
+        parts += [
+            f"{counts[state]} {state}" for state in ("rejected", "duplicate", "pruned", "failed") if counts.get(state)
+        ]
         parts += [f"best {best[0].scores[study.objective]:.4f}"] if best else []
         parts += [f"{duration(time.monotonic() - self._started)} gone", self._left(done)]
         return " | ".join(part for part in parts if part)
@@ -103,21 +111,25 @@ def _trained(study: Study) -> int:
 
 
 def print_best(console: Console, study: Study, count: int = 5) -> None:
-    """Print the best trials as a table."""
-    best = study.best(count)
+    """Print the best trials as a table; with several objectives all of the Pareto front, and its knee."""
+    several = len(study.objectives) > 1
+    best = study.best(len(study.trials) if several else count)
     if not best:
         return
-    title = f"Best of {len(study.best(len(study.trials)))} networks"
+    done = study.counts()["completed"]
+    knee = study.knee() if several else None
+    title = f"Pareto front of {done} networks (* its knee)" if several else f"Best of {done} networks"
     table = Table(title=title, title_justify="left", box=box.SIMPLE, pad_edge=False)
     measured, soft = any(trial.latency for trial in best), any(trial.soft_excess for trial in best)
     judged, ms = ["judged"] if soft else [], ["ms"] if measured else []
-    for name in ("trial", study.objective, *judged, "params", "macs", "size MiB", *ms, "arch_id"):
+    scores = [one.name for one in study.objectives if not one.is_cost]
+    for name in ("trial", *scores, *judged, "params", "macs", "size MiB", *ms, "arch_id"):
         table.add_column(name, justify="left" if name == "arch_id" else "right")
     for trial in best:
         assert trial.cost is not None
         table.add_row(
-            str(trial.number),
-            f"{trial.scores[study.objective]:.4f}",
+            f"{'* ' if trial is knee else ''}{trial.number}",
+            *(f"{trial.scores[name]:.4f}" for name in scores),
             *([f"{study.judged(trial):.4f}"] if soft else []),
             f"{trial.cost.params:,}",
             f"{trial.cost.macs:,}",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from optuna.samplers import BaseSampler
@@ -20,12 +22,16 @@ from nas.latency.deployment import Deployment
 from nas.latency.deployment import deployment as deployment_here
 from nas.latency.measure import Meter
 from nas.latency.profile import DeviceProfile
-from nas.search.driver import Driver, Limits, Pool, Recorder
+from nas.search.contracts import Limits, Pool, Recorder
+from nas.search.driver import Driver
+from nas.search.fidelity import Pruning
 from nas.search.gate import Gate
 from nas.search.log import STUDY_FORMAT, RunFolder, read_study
-from nas.search.samplers import sampler as make_sampler
+from nas.search.objectives import objectives_from
+from nas.search.samplers import proposer
 from nas.search.study import Study
-from nas.search.workers import Outcome, Task, WorkerPool, evaluate
+from nas.search.transfer import WARM_STARTS, priors
+from nas.search.workers import Hear, Outcome, Task, WorkerPool, evaluate
 from nas.space import SearchSpace
 
 
@@ -35,6 +41,7 @@ class _ThisProcess:
     def __init__(self, evaluator: Evaluator, objective: str) -> None:
         self._evaluator, self._objective = evaluator, objective
         self._task: Task | None = None
+        self._hear: Hear = lambda number, step, scores: False
 
     @property
     def free(self) -> int:
@@ -46,7 +53,13 @@ class _ThisProcess:
     def wait(self, timeout: float | None) -> list[Outcome]:
         assert self._task is not None
         task, self._task = self._task, None
-        return [evaluate(self._evaluator, task, self._objective)]
+        return [evaluate(self._evaluator, task, self._objective, partial(self._hear, task.number))]
+
+    def listen(self, hear: Hear) -> None:
+        self._hear = hear
+
+    def now(self) -> float:
+        return time.monotonic()
 
     def paused(self) -> AbstractContextManager[None]:
         return nullcontext()
@@ -58,6 +71,7 @@ def run_search(
     *,
     trials: int = 100,
     sampler: str | BaseSampler = "default",
+    sampler_options: Mapping[str, Any] | None = None,
     constraints: Mapping[str, object] | None = None,
     soft: Mapping[str, object] | None = None,
     soft_weight: float = 0.1,
@@ -66,11 +80,14 @@ def run_search(
     profile: DeviceProfile | None = None,
     seed: int = 0,
     minutes: float | None = None,
-    objective: str = "val_accuracy",
-    direction: str = "maximize",
+    objective: str | Sequence[str] = "val_accuracy",
+    direction: str | Sequence[str] | None = None,
     workers: int = 0,
     budget: Budget | None = None,
+    pruner: str | Pruning = "none",
     max_rejections: int = 1000,
+    baseline_fraction: float = 0.0,
+    warm_start: str | Path | None = None,
     trial_minutes: float | None = None,
     run_dir: str | Path | None = None,
     resume: bool = False,
@@ -85,6 +102,7 @@ def run_search(
         evaluator: `(architecture, budget, seed) -> score`, a dict of scores, or an `Evaluation`.
         trials: accepted candidates to evaluate; rejected ones and duplicates are not counted.
         sampler: a name (`nas.search.samplers.sampler_names`), or an Optuna sampler.
+        sampler_options: settings of a sampler that was given by its name (`nas.search.samplers.sampler`).
         constraints: `{metric: upper bound}` or `{metric: (lower, upper)}` of `nas.cost.METRICS`. No candidate over a
             bound is ever built.
         soft: limits of the same kind that are no more than a penalty; candidates over them are evaluated.
@@ -96,12 +114,19 @@ def run_search(
         profile: predicts latencies, so that candidates that are surely over the limit need not be measured.
         seed: the same seed gives the same trials, with 0 workers or 1.
         minutes: start no evaluation after this time.
-        objective: the score searched for; a number that the evaluator returns has this name.
-        direction: `maximize` or `minimize`.
+        objective: the score searched for; a number that the evaluator returns has this name. Or several: scores, the
+            first of which has that name, and costs of `nas.cost.METRICS`.
+        direction: `maximize` or `minimize`, for each objective; by default costs and losses are minimized and all else
+            is maximized.
         workers: processes that evaluate; 0 evaluates in this process. With 1 or more the evaluator is pickled and a
             trial that kills its process ends only itself.
         budget: given to the evaluator.
+        pruner: a name or settings: whether the better candidates get more of the budget than others, or candidates end
+            when they do not promise enough, see `nas.search.fidelity.Pruning`.
         max_rejections: ends the search after so many proposals in a row that are rejected or duplicates.
+        baseline_fraction: share of the candidates that are random, so that the search can be compared with them.
+        warm_start: run folder of an earlier search. Its best networks that are in this space are evaluated first, and
+            our own samplers learn from all of them.
         trial_minutes: ends an evaluation that takes longer (with workers only).
         run_dir: folder that takes the record; every finished trial is on disk before the search goes on.
         resume: go on with the study in `run_dir`; everything that decides its trials must be as it was.
@@ -116,13 +141,24 @@ def run_search(
         ConfigError: an argument does not hold. SpaceError: no network of the space takes its input.
     """
     _check(trials=trials, minutes=minutes, max_rejections=max_rejections, trial_minutes=trial_minutes)
-    _check_rest(trials, workers, direction, resume, run_dir)
+    _check_rest(trials, workers, resume, run_dir, baseline_fraction)
+    objectives = objectives_from(objective, direction)
+    pruning = Pruning(name=pruner) if isinstance(pruner, str) else pruner
+    budget = budget or Budget()
+    pruning.check(budget, len(objectives))
     limits = space.limits_with(constraints, soft)
-    meter = _meter(limits, deployment, profile, workload)
-    make = sampler if isinstance(sampler, BaseSampler) else partial(make_sampler, sampler)
-    if callable(make):
-        make(0)  # an unknown name is an error now, not after the first trial
+    measured = any(one.measured for one in limits) or any(one.measured for one in objectives)
+    meter = _meter(deployment, profile, workload) if measured else None
     space = space.for_data(space.input_shape, space.num_classes)
+    predict = profile.interval if profile is not None and meter is not None else None
+    gate = Gate(space, limits, workload, predict=predict, meter=meter.measure if meter is not None else None)
+    known = priors(Path(warm_start), space) if warm_start is not None else ()
+    before = [(one.genotype, one.value) for one in known] if len(objectives) == 1 else []
+    make = (
+        sampler
+        if isinstance(sampler, BaseSampler)
+        else proposer(sampler, seed, space, gate.examine, prior=before, options=sampler_options)
+    )
     with ExitStack() as stack:
         folder = RunFolder(Path(run_dir), resume=resume) if run_dir is not None else None
         if folder is not None:
@@ -131,47 +167,40 @@ def run_search(
             name=folder.path.name if folder else space.name,
             study_id=uuid.uuid4().hex,
             space=space,
-            objective=objective,
-            direction=direction,
+            objectives=objectives,
             soft_weight=soft_weight,
+            workload=workload,
             notes=dict(notes or {}),
         )
         if folder is not None:
-            _open(
-                study,
-                folder,
-                resume,
-                _decisive(study, sampler=sampler, limits=limits, workload=workload, meter=meter, seed=seed),
-            )
-        if pool is None:
-            pool = _pool(
-                evaluator,
-                workers=workers,
-                objective=objective,
-                folder=folder,
-                trial_minutes=trial_minutes,
-                stack=stack,
-            )
-        predict = profile.interval if profile is not None and meter is not None else None
-        gate = Gate(space, limits, workload, predict=predict, meter=meter.measure if meter is not None else None)
+            settings = {"sampler": _name(sampler), "sampler_options": dict(sampler_options or {}), "seed": seed}
+            settings |= {"baseline_fraction": baseline_fraction, "budget": asdict(budget), "pruning": asdict(pruning)}
+            settings["warm_start"] = str(warm_start) if warm_start is not None else None
+            _open(study, folder, resume, settings | _decisive(study, limits, meter))
+        pool = pool or _pool(evaluator, workers, study.objective, folder=folder, minutes=trial_minutes, stack=stack)
         driver = Driver(
             study,
             space,
             pool,
             sampler=make,
             gate=gate,
-            limits=Limits(trials=trials, minutes=minutes, max_rejections=max_rejections),
+            limits=Limits(
+                trials=trials, minutes=minutes, max_rejections=max_rejections, baseline_fraction=baseline_fraction
+            ),
             seed=seed,
-            budget=budget or Budget(),
+            budget=budget,
+            pruning=pruning,
+            first=[one.genotype for one in known[:WARM_STARTS]],
+            checkpoints=_checkpoints(folder, stack) if pruning.halves else Path(),
             folder=folder,
             recorders=recorders,
         )
         return driver.run()
 
 
-def _check_rest(trials: object, workers: int, direction: str, resume: bool, run_dir: object) -> None:
-    if direction not in ("maximize", "minimize"):
-        raise ConfigError(f"search.direction must be maximize or minimize, but got {direction!r}")
+def _check_rest(trials: object, workers: int, resume: bool, run_dir: object, baseline_fraction: float) -> None:
+    if not 0 <= baseline_fraction < 1:
+        raise ConfigError(f"search.baseline_fraction: `0 <= fraction < 1` must hold, but got {baseline_fraction}")
     if workers < 0 or type(trials) is not int:
         raise ConfigError(
             f"run_search: whole numbers trials > 0 and workers >= 0 must hold, but got {trials}, {workers}"
@@ -182,11 +211,11 @@ def _check_rest(trials: object, workers: int, direction: str, resume: bool, run_
 
 def _pool(
     evaluator: Evaluator | Callable[..., Any] | None,
-    *,
     workers: int,
     objective: str,
+    *,
     folder: RunFolder | None,
-    trial_minutes: float | None,
+    minutes: float | None,
     stack: ExitStack,
 ) -> Pool:
     """What evaluates; it ends with the search."""
@@ -199,22 +228,27 @@ def _pool(
         workers,
         objective=objective,
         log=folder.path / "workers.log" if folder else None,
-        trial_seconds=None if trial_minutes is None else 60 * trial_minutes,
+        trial_seconds=None if minutes is None else 60 * minutes,
     )
     stack.callback(pool.close)
     return pool
+
+
+def _checkpoints(folder: RunFolder | None, stack: ExitStack) -> Path:
+    """Return a folder for the states of trials that may go on."""
+    if folder is None:
+        return Path(stack.enter_context(TemporaryDirectory()))
+    path = folder.path / "checkpoints"
+    path.mkdir(exist_ok=True)
+    return path
 
 
 def _name(sampler: str | BaseSampler) -> str:
     return sampler if isinstance(sampler, str) else type(sampler).__name__
 
 
-def _meter(
-    limits: Sequence[Constraint], deployment: Deployment | None, profile: DeviceProfile | None, workload: Workload
-) -> Meter | None:
-    """What measures candidates, where there is a limit on latency."""
-    if not any(limit.measured for limit in limits):
-        return None
+def _meter(deployment: Deployment | None, profile: DeviceProfile | None, workload: Workload) -> Meter:
+    """What measures candidates, where latency is limited or an objective."""
     deployment = deployment or deployment_here(batch=workload.batch)
     if deployment.batch != workload.batch:
         raise ConfigError(f"run_search: deployment.batch {deployment.batch} is not workload.batch {workload.batch}")
@@ -224,28 +258,18 @@ def _meter(
     return Meter(deployment, usual_ms=profile.reference_ms if profile is not None else math.inf)
 
 
-def _decisive(
-    study: Study,
-    *,
-    sampler: str | BaseSampler,
-    limits: Sequence[Constraint],
-    workload: Workload,
-    meter: Meter | None,
-    seed: int,
-) -> dict[str, Any]:
-    """What decides the trials of a study, so that it must be the same when it is resumed."""
+def _decisive(study: Study, limits: Sequence[Constraint], meter: Meter | None) -> dict[str, Any]:
+    """What decides the trials of a study beside its settings, so that it must be the same when it is resumed."""
     decisive: dict[str, Any] = {
         "space": study.space.to_dict(),
         "input_shape": list(study.space.input_shape),
         "num_classes": study.space.num_classes,
-        "objective": study.objective,
-        "direction": study.direction,
-        "sampler": _name(sampler),
+        "objective": [one.name for one in study.objectives],
+        "direction": [one.direction for one in study.objectives],
         "constraints": {c.metric: [_finite(c.low), _finite(c.high)] for c in limits if not c.soft},
         "soft": {c.metric: [_finite(c.low), _finite(c.high)] for c in limits if c.soft},
         "soft_weight": study.soft_weight,
-        "workload": asdict(workload),
-        "seed": seed,
+        "workload": asdict(study.workload),
     }
     if meter is not None:
         decisive |= {"deployment": asdict(meter.deployment), "device": meter.device.to_dict()}

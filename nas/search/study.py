@@ -6,6 +6,12 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.cost import ONE, Workload
+from nas.search.objectives import Objective
+from nas.search.pareto import front, hypervolume, knee
 from nas.search.trial import State, Trial
 from nas.space import SearchSpace
 
@@ -18,12 +24,12 @@ class Study:
     study_id: str
     """Unique, and kept when the study is resumed."""
     space: SearchSpace
-    objective: str
-    """The score searched for."""
-    direction: str
-    """`maximize` or `minimize`."""
+    objectives: tuple[Objective, ...]
+    """What is searched for; the first is a score."""
     soft_weight: float = 0.1
-    """What being over a soft limit by all of it costs, in units of the objective."""
+    """What being over a soft limit by all of it costs, in units of each score."""
+    workload: Workload = ONE
+    """What the networks are to run as, where a cost depends on it."""
     notes: dict[str, Any] = field(default_factory=dict)
     """What else is kept in its record, as plain values: configuration, data, versions."""
     trials: list[Trial] = field(default_factory=list)
@@ -32,10 +38,21 @@ class Study:
     can_go_on: bool = False
     """Whether it ended before all that was asked for was done, so that resuming it makes sense."""
 
+    @property
+    def objective(self) -> str:
+        """The first objective."""
+        return self.objectives[0].name
+
+    @property
+    def direction(self) -> str:
+        """That of the first objective."""
+        return self.objectives[0].direction
+
     def counts(self) -> dict[str, int]:
-        """Return the number of trials in each state."""
+        """Return the number of trials in each state; `pruned` and `paused` only where there are some."""
         found = Counter(trial.state for trial in self.trials)
-        return {state.value: found[state] for state in State}
+        shown = [state for state in State if found[state] or state not in (State.PRUNED, State.PAUSED)]
+        return {state.value: found[state] for state in shown}
 
     def rejections(self) -> dict[str, int]:
         """Return how many candidates each limit rejected; one over two limits counts at both."""
@@ -47,26 +64,95 @@ class Study:
                     found["no valid network"] += 1
         return dict(found.most_common())
 
+    def values(self, trial: Trial) -> tuple[float, ...] | None:
+        """Return what the search goes by: the objectives, scores with the penalty for soft limits.
+
+        None where the trial lacks one of them.
+        """
+        penalty = self.soft_weight * trial.soft_excess
+        found = []
+        for objective in self.objectives:
+            value = objective.value(trial, self.workload)
+            if value is None:
+                return None
+            found.append(value if objective.is_cost else value - objective.sign * penalty)
+        return tuple(found)
+
+    def judged(self, trial: Trial) -> float:
+        """Return the first objective of a completed trial, with the penalty for soft limits."""
+        values = self.values(trial)
+        assert values is not None
+        return values[0]
+
     def best(self, count: int = 5) -> list[Trial]:
         """Return the best completed trials, best first; of equal ones the one with fewer parameters.
 
-        A trial over a soft limit is judged with its penalty.
+        With several objectives those are trials on the Pareto front, by the first objective. A trial over a soft limit
+        is judged with its penalty.
         """
-        done = [trial for trial in self.trials if trial.state is State.COMPLETED]
-        sign = -1 if self.direction == "maximize" else 1
 
         def key(trial: Trial) -> tuple[float, int, int]:
-            return sign * self.judged(trial), trial.cost.params if trial.cost else 0, trial.number
+            return -self.objectives[0].sign * self.judged(trial), trial.cost.params if trial.cost else 0, trial.number
 
-        return sorted(done, key=key)[:count]
+        return sorted(self.front() if len(self.objectives) > 1 else self._done, key=key)[:count]
 
-    def judged(self, trial: Trial) -> float:
-        """Return the score with the penalty for soft limits: what the search goes by."""
-        penalty = self.soft_weight * trial.soft_excess
-        score = trial.scores[self.objective]
-        return score - penalty if self.direction == "maximize" else score + penalty
+    def front(self) -> list[Trial]:
+        """Return the completed trials that no other is better than in every objective, in their order."""
+        done = self._done
+        return [done[place] for place in front(self._points(done))] if done else []
+
+    def knee(self) -> Trial | None:
+        """Return the trial of the front where giving up one objective gains little of another; None without a front."""
+        found = self.front()
+        return found[knee(self._points(found))] if found else None
+
+    def hypervolume(self, reference: tuple[float, ...] | None = None) -> list[float]:
+        """Return the hypervolume that the trials dominate after each completed one.
+
+        Args:
+            reference: a value of each objective that is worse than all that count; by default the worst of each that
+                was found.
+        """
+        points = self._points(self._done)
+        if not len(points):
+            return []
+        signs = np.array([one.sign for one in self.objectives], float)
+        worst = points.min(axis=0) if reference is None else signs * np.array(reference, float)
+        found: list[float] = []
+        best = points[:0]
+        for point in points:
+            if len(best) and np.any(np.all(best >= point, axis=1)):
+                found.append(found[-1])
+                continue
+            best = np.vstack([best[~np.all(point >= best, axis=1)], point])
+            found.append(hypervolume(best, worst))
+        return found
+
+    @property
+    def _done(self) -> list[Trial]:
+        return [trial for trial in self.trials if trial.state is State.COMPLETED]
+
+    def _points(self, trials: list[Trial]) -> NDArray[np.float64]:
+        """`(trials, objectives)`; larger is better."""
+        signs = np.array([one.sign for one in self.objectives], float)
+        values = np.array([self.values(trial) for trial in trials], float).reshape(len(trials), len(signs))
+        return np.asarray(values * signs)
 
     def guided(self) -> tuple[int, int]:
         """Return how many candidates guided sampling found, and how many it looked at for them."""
         found = [trial.guided for trial in self.trials if trial.guided]
         return len(found), sum(found)
+
+
+def front_of(study: Study) -> list[dict[str, Any]]:
+    """Return the Pareto front as plain values, by the first objective: trial, objectives, architecture."""
+    knee = study.knee()
+    return [
+        {
+            "trial": trial.number,
+            "knee": trial is knee,
+            "objectives": {one.name: one.value(trial, study.workload) for one in study.objectives},
+            "architecture": study.space.decode(trial.genotype).to_dict(),
+        }
+        for trial in study.best(len(study.trials))
+    ]

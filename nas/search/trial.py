@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -17,6 +17,10 @@ class State(StrEnum):
 
     COMPLETED = "completed"
     """Evaluated, with scores."""
+    PRUNED = "pruned"
+    """Evaluated with less than the full budget, since others promised more."""
+    PAUSED = "paused"
+    """Evaluated with a small budget; it may get more."""
     FAILED = "failed"
     """Accepted, but its evaluation gave no score; `reason` says why."""
     REJECTED = "rejected"
@@ -39,8 +43,12 @@ class Trial:
     scores: Mapping[str, float] = field(default_factory=dict)
     history: tuple[Mapping[str, float], ...] = ()
     """One row of metrics an epoch."""
+    steps: tuple[tuple[int, tuple[float, ...]], ...] = ()
+    """The objectives on the way: at rungs, counted from 1, where the better trials get more budget, else at epochs."""
+    first_rung: int | None = None
+    """The rung that it began on, where the better trials get more budget; None where its evaluation never began."""
     reason: str = ""
-    """Why it was rejected, or failed."""
+    """Why it was rejected or pruned, or failed."""
     violations: tuple[Violation, ...] = ()
     """All limits with their signed distance, where there are limits."""
     latency: Latency | None = None
@@ -49,6 +57,8 @@ class Trial:
     """Whether its evaluation ran out of memory."""
     guided: int = 0
     """Candidates that guided sampling looked at on the way to it; 0: the sampler's own proposal."""
+    baseline: bool = False
+    """Whether it is a random one, to compare those of the sampler with."""
     duplicate_of: int | None = None
     seed: int = 0
     """Seed of its evaluation."""
@@ -61,8 +71,17 @@ class Trial:
 
     @property
     def trained(self) -> bool:
-        """Whether it was accepted and evaluated: these are what `search.trials` counts."""
-        return self.state in (State.COMPLETED, State.FAILED)
+        """Whether it was accepted and its evaluation has ended: these are what `search.trials` counts."""
+        return self.state in (State.COMPLETED, State.PRUNED, State.FAILED)
+
+    @property
+    def held_free_limits(self) -> bool:
+        """Whether it held the limits that are counted and predicted: what was measured, or ran out of memory, did."""
+        return self.state is not State.REJECTED or self.latency is not None or self.out_of_memory
+
+    def answered_by(self, known: Trial) -> Trial:
+        """Return this as a duplicate, with the result of the trial that evaluated its network."""
+        return replace(self, state=State.DUPLICATE, scores=known.scores, reason=known.reason, duplicate_of=known.number)
 
     @property
     def soft_excess(self) -> float:
@@ -84,6 +103,7 @@ class Trial:
                 "cost": Cost.from_dict(cost) if cost else None,
                 "latency": Latency.from_dict(latency) if latency else None,
                 "history": tuple(values["history"]),
+                "steps": tuple((step, tuple(found)) for step, found in values.get("steps", ())),
                 "violations": tuple(Violation(**violation) for violation in values["violations"]),
             }
         )

@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
@@ -20,14 +20,14 @@ from pathlib import Path
 from typing import Any
 
 from nas.errors import NasError, WorkerError
-from nas.evaluation import Budget, Evaluation, Evaluator
+from nas.evaluation import Budget, Evaluation, Evaluator, Listener, listening
 from nas.network.architecture import Architecture
 
 _LOG = logging.getLogger(__name__)
 
 # One thread a process, and threads that sleep while they wait: about twice the throughput of threads on small
 # networks. Set before torch is loaded.
-_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
+SINGLE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
 
 # A process may die at its start once or twice because the machine is short of memory; then something is wrong.
 _MAX_FAILED_STARTS = 3
@@ -54,6 +54,19 @@ class Outcome:
     out_of_memory: bool = False
 
 
+Hear = Callable[[int, int, Mapping[str, float]], bool]
+"""Hears the number of a trial, a step and the scores then; says whether the evaluation is to end."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Report:
+    """How an evaluation goes; the worker waits for the answer."""
+
+    number: int
+    step: int
+    scores: Mapping[str, float]
+
+
 @dataclass(frozen=True, slots=True)
 class _Ready:
     """A worker's first message: what its evaluator says of its data, or why it cannot work."""
@@ -62,11 +75,12 @@ class _Ready:
     error: NasError | None = None
 
 
-def evaluate(evaluator: Evaluator, task: Task, objective: str) -> Outcome:
-    """Run an evaluator and turn whatever it does into an outcome."""
+def evaluate(evaluator: Evaluator, task: Task, objective: str, listener: Listener) -> Outcome:
+    """Run an evaluator, hear its reports, and turn whatever it does into an outcome."""
     started = time.perf_counter()
     try:
-        found = evaluator(task.architecture, task.budget, task.seed)
+        with listening(lambda step, scores: listener(int(step), _numbers(scores))):
+            found = evaluator(task.architecture, task.budget, task.seed)
         evaluation = _as_evaluation(found, objective, time.perf_counter() - started)
     except (Exception, SystemExit) as error:  # whatever goes wrong in one trial must not end the study
         _LOG.warning("trial %d failed", task.number, exc_info=True)
@@ -139,7 +153,12 @@ def _work(connection: Connection, evaluator: Evaluator, objective: str, log: str
             task = connection.recv()
         except EOFError:
             return
-        connection.send(evaluate(evaluator, task, objective))
+
+        def tell(step: int, scores: Mapping[str, float], number: int = task.number) -> bool:
+            connection.send(_Report(number, step, scores))
+            return bool(connection.recv())
+
+        connection.send(evaluate(evaluator, task, objective, tell))
 
 
 def _be_killed_with_parent() -> None:
@@ -197,6 +216,7 @@ class WorkerPool:
         self._log = str(log) if log else None
         self._trial_seconds = trial_seconds
         self._failed_starts = 0
+        self._hear: Hear = lambda number, step, scores: False
         self._description: Mapping[str, Any] | None = None
         self._killed = _killed_for_memory()
         self._workers = [self._start(devices[i % len(devices)] if devices else None) for i in range(count)]
@@ -208,8 +228,8 @@ class WorkerPool:
             target=_work, args=(theirs, self._evaluator, self._objective, self._log, device), daemon=True
         )
         # The child reads its environment at start; ours is put back, since it is the user's process.
-        before = {name: os.environ.get(name) for name in _ENVIRONMENT}
-        os.environ.update(_ENVIRONMENT)
+        before = {name: os.environ.get(name) for name in SINGLE_THREAD}
+        os.environ.update(SINGLE_THREAD)
         try:
             process.start()
         finally:
@@ -235,6 +255,14 @@ class WorkerPool:
         while self._description is None:
             self.wait(None)
         return self._description
+
+    def listen(self, hear: Hear) -> None:
+        """Tell `hear` how evaluations go; it is called inside `wait`."""
+        self._hear = hear
+
+    def now(self) -> float:
+        """Seconds, from any point."""
+        return time.monotonic()
 
     def submit(self, task: Task) -> None:
         """Give a task to a free worker."""
@@ -287,6 +315,10 @@ class WorkerPool:
             self._description = message.description
             if worker.task is not None:
                 self._set_deadline(worker)
+            return None
+        if isinstance(message, _Report):
+            with suppress(OSError):  # where it died meanwhile, the next look at it tells
+                worker.connection.send(self._hear(message.number, message.step, message.scores))
             return None
         worker.task, worker.deadline = None, float("inf")
         assert isinstance(message, Outcome)

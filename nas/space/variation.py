@@ -23,6 +23,9 @@ def repaired(space: SearchSpace, wanted: Mapping[str, Scalar], rng: random.Rando
 
     Decisions that are not active under the others fall away; so do values that are no options.
     """
+    with suppress(SpaceError):  # mostly it is one already, and decoding is far quicker than deciding
+        space.decode(wanted)
+        return dict(wanted)
 
     def pick(choice: Choice, path: str, copies: int, names: Names) -> int:
         if path in wanted:
@@ -46,7 +49,8 @@ def mutate(space: SearchSpace, genotype: Mapping[str, Scalar], rng: random.Rando
     if type(count) is not int or count < 1:
         raise SpaceError(f"mutate: decisions must be a whole number >= 1, but got {count!r}")
     known = space.decisions()
-    changeable = [path for path in genotype if len(known[path].values) > 1]
+    # Sorted, so that equal genotypes have equal mutants, whatever the order in which they came to be.
+    changeable = sorted(path for path in genotype if len(known[path].values) > 1)
     if not changeable:
         raise SpaceError(f"space {space.name!r} has one network, so nothing can be mutated")
     wanted = dict(genotype)
@@ -59,9 +63,8 @@ def crossover(
     space: SearchSpace, first: Mapping[str, Scalar], second: Mapping[str, Scalar], rng: random.Random
 ) -> Genotype:
     """Return a genotype that takes each decision from one of two parents, or from the one that has it."""
-    paths = list(dict.fromkeys([*first, *second]))
     wanted = {}
-    for path in paths:
+    for path in sorted({*first, *second}):
         parents = [parent for parent in (first, second) if path in parent]
         wanted[path] = rng.choice(parents)[path]
     return repaired(space, wanted, rng)

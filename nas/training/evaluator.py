@@ -26,6 +26,8 @@ class TrainingEvaluator:
     recipe: Recipe
     accelerator: str = "auto"
     """As Lightning's `Trainer` takes it: auto, cpu, gpu."""
+    devices: int = 1
+    """Processes that train one network together. More than one needs a search without workers (`workers=0`)."""
 
     def prepare(self) -> Mapping[str, Any]:
         """Load the libraries and the data, and describe the data: `input_shape`, `num_classes`, the splits.
@@ -38,7 +40,7 @@ class TrainingEvaluator:
         return load_data(self.data).record()
 
     def __call__(self, architecture: Architecture, budget: Budget, seed: int) -> Evaluation:
-        """Train for `budget.epochs` and return `SCORES`.
+        """Train as the budget says and return `SCORES`.
 
         Raises:
             TrainingError: the loss is not a number.
@@ -46,14 +48,13 @@ class TrainingEvaluator:
         """
         from nas.training.fit import fit, load_data
 
-        epochs = budget.epochs or self.recipe.epochs
-        data = load_data(self.data)
         return fit(
             architecture,
-            data,
+            load_data(self.data),
             self.recipe,
-            epochs=epochs,
+            budget,
             seed=seed,
             augment=self.data.augment,
             accelerator=self.accelerator,
+            devices=self.devices,
         )

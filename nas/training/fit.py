@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 import warnings
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
 
 from nas.errors import DataError
-from nas.evaluation import Evaluation
+from nas.evaluation import Budget, Evaluation, report
 from nas.network.architecture import Architecture
 from nas.network.lower import lower
 from nas.pytorch import build
 from nas.training.data.load import load_data
 from nas.training.data.splits import ImageData
 from nas.training.evaluator import SCORES
+from nas.training.follow import FollowEpochs
 from nas.training.recipe import Recipe
+from nas.training.relay import Relay
 from nas.training.task import Classification, ImageModule
 
 __all__ = ["fit", "load_data"]
@@ -30,19 +36,97 @@ def fit(
     architecture: Architecture,
     data: ImageData,
     recipe: Recipe,
+    budget: Budget | None = None,
     *,
-    epochs: int,
     seed: int,
     augment: str = "none",
     accelerator: str = "auto",
+    devices: int = 1,
 ) -> Evaluation:
     """Build and train a network from a seed, and score it on the validation split after every epoch.
+
+    Args:
+        architecture: of the network.
+        data: what it learns.
+        recipe: how.
+        budget: how long, on how much of the data, at which resolution, and whether it goes on from a checkpoint.
+            What goes on comes out as if it had never stopped.
+        seed: of weights, order and augmentation.
+        augment: none, shift, shift_flip.
+        accelerator: as Lightning takes it.
+        devices: processes that train together, each with a part of every epoch's batches.
 
     Raises:
         TrainingError: the loss is not a number.
         DataError: the data do not fit the architecture.
+        ShapeError: the network does not take images of such a share of its resolution.
     """
     started = time.perf_counter()
+    budget = budget or Budget()
+    epochs = budget.epochs or recipe.epochs
+    architecture = _at(architecture, budget.resolution_fraction)
+    _check_fit(architecture, data)
+    pl.seed_everything(seed, verbose=False)
+    network = build(architecture, zero_init_last=recipe.zero_init_last)
+    # Torch's stubs leave memory_format out of GraphModule.to.
+    network = cast("Any", network).to(memory_format=torch.channels_last)
+    rows: list[dict[str, float]] = []
+
+    def tell(row: Mapping[str, float]) -> bool:
+        rows.append(dict(row))
+        return report(int(row["epoch"]), {name: row[name] for name in SCORES})
+
+    task = Classification(network, recipe)
+    module = ImageModule(
+        data, recipe, architecture.input_shape, augment=augment, seed=seed, fraction=budget.data_fraction
+    )
+    with Relay(tell, processes=devices) as told, warnings.catch_warnings():
+        # Lightning advises DataLoader workers; batches are made in this process on purpose.
+        warnings.filterwarnings("ignore", module="pytorch_lightning")
+        follow = FollowEpochs(told, until=epochs, seed=seed)
+        trainer = _trainer(recipe, budget.schedule_epochs or epochs, follow, accelerator, devices)
+        before = budget.checkpoint if budget.checkpoint and Path(budget.checkpoint).exists() else None
+        trainer.fit(task, datamodule=module, ckpt_path=before, weights_only=True)
+    if devices == 1:
+        rows = follow.rows
+        if budget.checkpoint is not None:
+            partial = f"{budget.checkpoint}.partial"
+            trainer.save_checkpoint(partial)
+            os.replace(partial, budget.checkpoint)
+    return Evaluation(
+        scores={name: rows[-1][name] for name in SCORES},
+        history=tuple(rows),
+        seconds={"train_steps": task.step_seconds, "evaluation": time.perf_counter() - started},
+    )
+
+
+def _trainer(recipe: Recipe, epochs: int, follow: FollowEpochs, accelerator: str, devices: int) -> pl.Trainer:
+    return pl.Trainer(
+        max_epochs=epochs,
+        accelerator=accelerator,
+        devices=devices,
+        strategy="auto" if devices == 1 else "ddp_spawn",
+        precision=cast("Any", recipe.precision),  # one of PRECISIONS, all of which Lightning knows
+        gradient_clip_val=recipe.gradient_clip,
+        num_sanity_val_steps=0,
+        callbacks=[follow],
+        # The record is our own, and a search has no use for the rest.
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+
+
+def _at(architecture: Architecture, fraction: float) -> Architecture:
+    """Return an architecture for images of a share of its input size."""
+    if fraction >= 1:
+        return architecture
+    channels, *sizes = architecture.input_shape
+    return replace(architecture, input_shape=(channels, *(max(1, round(fraction * size)) for size in sizes)))
+
+
+def _check_fit(architecture: Architecture, data: ImageData) -> None:
     if (architecture.input_shape[0], architecture.num_classes) != (data.input_shape[0], data.num_classes):
         raise DataError(
             f"data {data.name} has {data.input_shape[0]} channels and {data.num_classes} classes, but the "
@@ -51,32 +135,3 @@ def fit(
     gives = lower(architecture).out_shapes
     if gives != ((data.num_classes,),):
         raise DataError(f"data {data.name} has one label an image, but the architecture gives {gives}")
-    pl.seed_everything(seed, verbose=False)
-    network = build(architecture, zero_init_last=recipe.zero_init_last)
-    # Torch's stubs leave memory_format out of GraphModule.to.
-    network = cast("Any", network).to(memory_format=torch.channels_last)
-    task = Classification(network, recipe)
-    module = ImageModule(data, recipe, architecture.input_shape, augment=augment, seed=seed)
-    trainer = pl.Trainer(
-        max_epochs=epochs,
-        accelerator=accelerator,
-        devices=1,
-        precision=cast("Any", recipe.precision),  # one of PRECISIONS, all of which Lightning knows
-        gradient_clip_val=recipe.gradient_clip,
-        num_sanity_val_steps=0,
-        # The record is our own, and a search has no use for the rest.
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-    with warnings.catch_warnings():
-        # Lightning advises DataLoader workers; batches are made in this process on purpose.
-        warnings.filterwarnings("ignore", module="pytorch_lightning")
-        trainer.fit(task, datamodule=module)
-    last = task.history[-1]
-    return Evaluation(
-        scores={name: last[name] for name in SCORES},
-        history=tuple(task.history),
-        seconds={"train_steps": task.step_seconds, "evaluation": time.perf_counter() - started},
-    )

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from nas.errors import TrainingError
 from nas.network.ops import Shape
 from nas.training.data.batches import Batches
-from nas.training.data.splits import ImageData
+from nas.training.data.splits import ImageData, some_of
 from nas.training.recipe import Recipe
 
 # Szegedy et al. 2015, "Going deeper with convolutions", section 5.
@@ -27,12 +27,11 @@ Batch = tuple[Tensor, Tensor]
 
 
 class Classification(pl.LightningModule):
-    """Trains `network` by a recipe and keeps one row of metrics an epoch in `history`."""
+    """Trains `network` by a recipe, and sums up what each epoch comes to."""
 
     def __init__(self, network: nn.Module, recipe: Recipe) -> None:
         super().__init__()
         self.network, self.recipe = network, recipe
-        self.history: list[dict[str, float]] = []
         self.step_seconds = 0.0
         """Time in training steps: forward, backward and optimiser."""
         self._step_started = 0.0
@@ -76,17 +75,22 @@ class Classification(pl.LightningModule):
         logits = self(inputs)
         self._val.add(logits, labels, F.cross_entropy(logits, labels))
 
-    def on_train_epoch_end(self) -> None:
-        # Lightning calls this after the epoch's validation.
+    def epoch_row(self) -> dict[str, float]:
+        """Return the metrics of the epoch that has just ended, over all processes that train together.
+
+        Raises:
+            TrainingError: the loss is not a number.
+        """
+        train, val = self._train.summed(self.trainer), self._val.summed(self.trainer)
         row = {
             "epoch": float(self.current_epoch + 1),
-            "train_loss": self._train.loss,
-            "train_accuracy": self._train.accuracy,
-            "val_loss": self._val.loss,
-            "val_accuracy": self._val.accuracy,
+            "train_loss": train[0],
+            "train_accuracy": train[1],
+            "val_loss": val[0],
+            "val_accuracy": val[1],
         }
         self._check(row["train_loss"] + row["val_loss"], f"the end of epoch {self.current_epoch + 1}")
-        self.history.append(row)
+        return row
 
     def _check(self, loss: float, where: str) -> None:
         if not math.isfinite(loss):
@@ -141,37 +145,62 @@ class _Tally:
         self._loss = self._loss + loss * len(labels)
         self._hits = self._hits + (logits.argmax(1) == labels).sum()
 
-    @property
-    def loss(self) -> float:
-        return float(self._loss) / max(1, self.count)
+    def summed(self, trainer: pl.Trainer) -> tuple[float, float]:
+        """Return mean loss and accuracy over all processes."""
+        sums = torch.tensor([float(self._loss), float(self._hits), float(self.count)], dtype=torch.float64)
+        sums = trainer.strategy.reduce(sums.to(_float64(trainer)), reduce_op="sum").cpu()
+        loss, hits, count = sums.tolist()
+        return loss / max(1.0, count), hits / max(1.0, count)
 
-    @property
-    def accuracy(self) -> float:
-        return float(self._hits) / max(1, self.count)
+
+def _float64(trainer: pl.Trainer) -> torch.device:
+    """Return the device to sum on: that of training, but for Apple's, which has no 64 bits and no second process."""
+    device = trainer.strategy.root_device
+    return torch.device("cpu") if device.type == "mps" else device
 
 
 class ImageModule(pl.LightningDataModule):
     """Feeds the splits of a data set at an architecture's input size."""
 
     def __init__(
-        self, data: ImageData, recipe: Recipe, input_shape: Shape, *, augment: str = "none", seed: int = 0
+        self,
+        data: ImageData,
+        recipe: Recipe,
+        input_shape: Shape,
+        *,
+        augment: str = "none",
+        seed: int = 0,
+        fraction: float = 1.0,
     ) -> None:
         super().__init__()
         self.data, self.recipe, self.shape, self.augment, self.seed = data, recipe, input_shape, augment, seed
+        self.train = some_of(data.train, fraction)
+
+    def _epoch(self) -> int:
+        assert self.trainer is not None
+        return self.trainer.current_epoch
+
+    @property
+    def _shard(self) -> dict[str, Any]:
+        """The part of the batches that this process has."""
+        trainer = self.trainer
+        return {"rank": trainer.global_rank, "ranks": trainer.world_size} if trainer is not None else {}
 
     def train_dataloader(self) -> Batches:
         return Batches(
-            self.data.train,
+            self.train,
             self.data,
             self.recipe.batch_size,
             self.shape,
             shuffle=True,
             augment=self.augment,
             seed=self.seed,
+            walk=self._epoch if self.trainer is not None else None,
+            **self._shard,
         )
 
     def val_dataloader(self) -> Batches:
-        return Batches(self.data.val, self.data, 4 * self.recipe.batch_size, self.shape)
+        return Batches(self.data.val, self.data, 4 * self.recipe.batch_size, self.shape, **self._shard)
 
     def test_dataloader(self) -> Batches:
         return Batches(self.data.test, self.data, 4 * self.recipe.batch_size, self.shape)

@@ -276,3 +276,54 @@ def test_the_best_score_never_falls_when_a_study_is_resumed(space: nas.SearchSpa
         run for run in client.search_runs([experiment.experiment_id]) if "mlflow.parentRunId" not in run.data.tags
     ]
     assert [m.value for m in client.get_metric_history(parent.info.run_id, "best_val_accuracy")] == [1.0]
+
+
+def test_a_pareto_front_is_recorded(space: nas.SearchSpace, root: Path, tmp_path: Path) -> None:
+    study, tracker = _search(space, root, objective=["val_accuracy", "macs"], constraints={})
+    (parent,), _ = _runs(tracker)
+    client = MlflowClient(tracking_uri=tracker.uri)
+    curve = [metric.value for metric in client.get_metric_history(parent.info.run_id, "hypervolume")]
+    assert curve == pytest.approx(study.hypervolume())
+    assert parent.data.params["objective"] == "val_accuracy, macs"
+    assert parent.data.params["direction"] == "maximize, minimize"
+    knee = study.knee()
+    assert knee is not None
+    assert parent.data.tags["best_trial"] == str(knee.number)
+    path = client.download_artifacts(parent.info.run_id, "pareto_front.json", str(tmp_path))
+    front = json.loads(Path(path).read_text())["front"]
+    assert {one["trial"] for one in front} == {trial.number for trial in study.front()}
+    assert sum(one["knee"] for one in front) == 1
+    for one in front:
+        arch = nas.Architecture.from_dict(one["architecture"])
+        assert one["objectives"]["macs"] == nas.cost_of(arch).macs
+
+
+def test_pruned_trials_are_recorded_when_they_end(space: nas.SearchSpace, root: Path) -> None:
+    def rising(arch: nas.Architecture, budget: nas.Budget, seed: int) -> Evaluation:
+        assert budget.epochs is not None
+        rows = tuple(
+            {"epoch": float(e), "val_accuracy": nas.cost_of(arch).params * e} for e in range(1, budget.epochs + 1)
+        )
+        return Evaluation({"val_accuracy": rows[-1]["val_accuracy"]}, rows)
+
+    tracker = MlflowTracker(root)
+    study = nas.run_search(
+        space,
+        rising,
+        trials=6,
+        sampler="random",
+        pruner="asha",
+        budget=nas.Budget(epochs=9),
+        run_dir=root / "run",
+        recorders=[tracker],
+    )
+    assert tracker.error is None
+    assert study.counts()["pruned"]
+    _, children = _runs(tracker)
+    by_state = {int(run.data.tags["nas.trial"]): run for run in children}
+    for trial in study.trials:
+        run = by_state[trial.number]
+        assert (run.data.tags["state"], run.info.status) == (trial.state.value, "FINISHED")
+        assert run.data.metrics["val_accuracy"] == trial.scores["val_accuracy"]
+    parents, _ = _runs(tracker)
+    assert parents[0].data.metrics["rank_correlation_rung_1_2"] == 1.0

@@ -51,8 +51,17 @@ def test_help_teaches_without_loading_anything(tmp_path: Path) -> None:
         (["+space=mbconv", "train.lr=-1"], "train.lr must be > 0, but got -1"),
         (["+space=mbconv", "data.augment=flip"], "data.augment: unknown 'flip'"),
         (["+space=mbconv", "+train.epoch=3"], "unknown setting 'train.epoch'. Did you mean 'epochs'"),
+        (["+space=mbconv", "sampler.name=predictr"], "Did you mean 'predictor'"),
+        (["+space=mbconv", "search.objective=[val_accuracy,mac]"], "Did you mean 'macs'"),
+        (["+space=mbconv", "search.objective=[macs,val_accuracy]"], "begins with one"),
+        (["+space=mbconv", "pruner=asha", "train.epochs=2"], "one rung only"),
+        (["+space=mbconv", "pruner=median", "search.objective=[val_accuracy,macs]"], "serves one objective"),
+        (["+space=mbconv", "pruner=asha", "pruner.eta=1"], "pruner.eta must be >= 2"),
+        (["+space=mbconv", "evaluator=table"], "which file"),
+        (["+space=mbconv", "search.baseline_fraction=1"], "fraction < 1"),
+        (["+space=mbconv", "search.warm_start=nowhere"], "no study in nowhere"),
         (["+space=mbconv", "name=a/b"], "name is the name of a folder"),
-        (["resume=nowhere"], "resume: no study in nowhere"),
+        (["resume=nowhere"], "no study in nowhere"),
     ],
 )
 def test_what_does_not_hold_is_said_in_one_line(tmp_path: Path, arguments: list[str], message: str) -> None:
@@ -213,3 +222,38 @@ def test_ctrl_c_says_how_to_go_on(folder: Path) -> None:
     assert process.wait() == 130
     assert "Ended: interrupted" in rest
     assert "python -m nas.search resume=runs/stopped" in rest
+
+
+def test_a_search_on_a_table_with_two_objectives(tmp_path: Path) -> None:
+    space = nas.SearchSpace.from_dict(SMALL)
+    (tmp_path / "small.yaml").write_text(json.dumps(SMALL))
+    paths = list(space.decisions())
+    lines = [",".join([*paths, "accuracy", "minutes"])]
+    for genotype in space.enumerate():
+        cells = [str(genotype.get(path, "")) for path in paths]
+        lines.append(",".join([*cells, f"{1 - 1 / nas.cost_of(space.decode(genotype)).params:.6f}", "3"]))
+    (tmp_path / "table.csv").write_text("\n".join(lines) + "\n")
+    result = _run(
+        tmp_path,
+        "+space=small.yaml",
+        "evaluator=table",
+        "evaluator.file=table.csv",
+        "evaluator.scores={val_accuracy: accuracy}",
+        "evaluator.seconds=minutes",
+        "search.objective=[val_accuracy,macs]",
+        "search.trials=40",
+        "search.baseline_fraction=0.2",
+        "name=t",
+    )
+    assert result.returncode == 0, result.stderr
+    assert "Pareto front of 40 networks (* its knee)" in result.stdout
+    assert "Random baseline:" in result.stdout
+    front = json.loads((tmp_path / "runs" / "t" / "pareto_front.json").read_text())
+    assert sum(one["knee"] for one in front) == 1
+    values = [(one["objectives"]["val_accuracy"], -one["objectives"]["macs"]) for one in front]
+    assert not any(a != b and a[0] >= b[0] and a[1] >= b[1] for a in values for b in values)
+    best = nas.Architecture.from_json((tmp_path / "runs" / "t" / "best_architecture.json").read_text())
+    assert any(nas.Architecture.from_dict(one["architecture"]) == best for one in front)
+    again = _run(tmp_path, "resume=runs/t", "search.trials=50")
+    assert again.returncode == 0, again.stderr
+    assert "Pareto front of 50 networks" in again.stdout

@@ -35,7 +35,9 @@ def test_limits_hold_and_the_counts_add_up(space: nas.SearchSpace) -> None:
         seen.append(arch)
         return score(arch, budget, seed)
 
-    study = nas.run_search(space, spy, trials=30, constraints={"params": (1500, 4000), "macs": 4e5}, seed=1)
+    study = nas.run_search(
+        space, spy, trials=30, sampler="tpe", constraints={"params": (1500, 4000), "macs": 4e5}, seed=1
+    )
     assert len(seen) == 30
     assert all(1500 <= nas.cost_of(a).params <= 4000 and nas.cost_of(a).macs <= 4e5 for a in seen)
     assert study.counts()["completed"] == 30
@@ -48,7 +50,7 @@ def test_limits_hold_and_the_counts_add_up(space: nas.SearchSpace) -> None:
 
 
 def test_a_rejection_names_metric_value_and_bound(space: nas.SearchSpace) -> None:
-    study = nas.run_search(space, score, trials=10, constraints={"params": 3000}, seed=0)
+    study = nas.run_search(space, score, trials=10, sampler="tpe", constraints={"params": 3000}, seed=0)
     rejected = next(t for t in study.trials if t.state is State.REJECTED)
     assert rejected.cost is not None
     (violation,) = rejected.violations

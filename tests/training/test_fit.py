@@ -54,7 +54,7 @@ def data() -> ImageData:
     ],
 )
 def test_training_learns(data: ImageData, recipe: Recipe) -> None:
-    result = fit(ARCH, data, recipe, epochs=6, seed=0)
+    result = fit(ARCH, data, recipe, nas.Budget(epochs=6), seed=0)
     assert result.scores["val_accuracy"] > 0.9
     losses = [row["train_loss"] for row in result.history]
     assert losses[-1] < min(losses[:2])
@@ -64,7 +64,7 @@ def test_training_learns(data: ImageData, recipe: Recipe) -> None:
 
 
 def test_same_seed_same_scores(data: ImageData) -> None:
-    runs = [fit(ARCH, data, RECIPE, epochs=2, seed=seed, augment="shift").history for seed in (1, 1, 2)]
+    runs = [fit(ARCH, data, RECIPE, nas.Budget(epochs=2), seed=seed, augment="shift").history for seed in (1, 1, 2)]
     assert runs[0] == runs[1]
     assert runs[0] != runs[2]
 
@@ -78,7 +78,7 @@ def test_scores_are_those_of_the_trained_network(data: ImageData, monkeypatch: p
         return built[-1]
 
     monkeypatch.setattr(fit_module, "build", remember)
-    result = fit(ARCH, data, RECIPE, epochs=3, seed=0)
+    result = fit(ARCH, data, RECIPE, nas.Budget(epochs=3), seed=0)
     network = built[0].eval()
     pixels = data.val.read(torch.arange(len(data.val.labels))).float() / 255
     mean, std = (torch.tensor(v).view(-1, 1, 1) for v in (data.mean, data.std))
@@ -96,12 +96,12 @@ class _Sealed(MemoryImages):
 
 def test_the_test_split_is_never_read(data: ImageData) -> None:
     sealed = replace(data, test=_Sealed(torch.empty(0), torch.empty(0)))
-    assert fit(ARCH, sealed, RECIPE, epochs=1, seed=0).scores
+    assert fit(ARCH, sealed, RECIPE, nas.Budget(epochs=1), seed=0).scores
 
 
 def test_a_loss_that_is_no_number_is_an_error(data: ImageData) -> None:
     with pytest.raises(TrainingError, match=r"the loss is (nan|inf) at epoch \d, step \d+; a lower train\.lr"):
-        fit(ARCH, data, replace(RECIPE, optimizer="sgd", lr=1e30, gradient_clip=None), epochs=3, seed=0)
+        fit(ARCH, data, replace(RECIPE, optimizer="sgd", lr=1e30, gradient_clip=None), nas.Budget(epochs=3), seed=0)
 
 
 def test_divergence_is_a_failed_trial_with_its_reason() -> None:
@@ -124,6 +124,7 @@ def test_a_rejected_candidate_never_reaches_build(monkeypatch: pytest.MonkeyPatc
         SPACE,
         TrainingEvaluator(DATA, RECIPE),
         trials=3,
+        sampler="random",
         constraints={"params": params[1]},
         budget=nas.Budget(epochs=1),
         max_rejections=30,
@@ -143,12 +144,18 @@ def test_a_search_with_training_repeats_exactly() -> None:
 
 def test_data_must_fit_the_architecture(data: ImageData) -> None:
     with pytest.raises(DataError, match="3 channels and 4 classes, but the architecture takes 1 and 9"):
-        fit(SPACE.for_data((1, 16, 16), 9).decode({"stem.0.out_channels": 8}), data, RECIPE, epochs=1, seed=0)
+        fit(
+            SPACE.for_data((1, 16, 16), 9).decode({"stem.0.out_channels": 8}),
+            data,
+            RECIPE,
+            nas.Budget(epochs=1),
+            seed=0,
+        )
 
 
 def test_the_network_decides_the_input_size(data: ImageData) -> None:
     small = SPACE.for_data((3, 8, 8), 4).decode({"stem.0.out_channels": 8})
-    assert fit(small, data, RECIPE, epochs=1, seed=0).scores
+    assert fit(small, data, RECIPE, nas.Budget(epochs=1), seed=0).scores
     assert next(iter(Batches(data.val, data, 8, small.input_shape)))[0].shape == (8, 3, 8, 8)
 
 

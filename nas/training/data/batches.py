@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
@@ -13,8 +14,9 @@ from nas.training.data.splits import ImageData, Images
 
 
 class Batches:
-    """An iterable of `(inputs, labels)`, each walk in a new order drawn from the seed where `shuffle` is set.
+    """An iterable of `(inputs, labels)`, each walk in a new order where `shuffle` is set.
 
+    The order follows from the seed and the number of the walk, so that training can go on in another process.
     Inputs are float32 of shape `(batch, *input_shape)`, normalised by the training split, in channels-last memory.
     """
 
@@ -28,23 +30,47 @@ class Batches:
         shuffle: bool = False,
         augment: str = "none",
         seed: int = 0,
+        walk: Callable[[], int] | None = None,
+        rank: int = 0,
+        ranks: int = 1,
     ) -> None:
+        """Take images and how to walk through them.
+
+        Args:
+            images: of which batches are made.
+            data: the data set that they belong to.
+            batch_size: images a batch.
+            input_shape: of an image in a batch, without the batch.
+            shuffle: for training: in random order, and without a last batch of one image.
+            augment: none, shift, shift_flip.
+            seed: of order and augmentation.
+            walk: says at the start of a walk which one it is, from 0; by default they are counted.
+            rank: takes every `ranks`-th image, from this one on.
+            ranks: processes that share the images.
+        """
         self.images, self.batch_size, self.size = images, batch_size, tuple(input_shape[1:])
         self.shuffle, self.augment = shuffle, augment
-        self.generator = torch.Generator().manual_seed(seed)
+        self.seed, self.rank, self.ranks = seed, rank, ranks
+        self._walk = walk or iter(range(2**62)).__next__
+        self.generator = torch.Generator()
         self.mean = torch.tensor(data.mean).view(-1, 1, 1) * 255
         self.std = torch.tensor(data.std).view(-1, 1, 1) * 255
 
     def __len__(self) -> int:
-        count = len(self.images.labels)
-        full, rest = divmod(count, self.batch_size)
+        full, rest = divmod(len(self._mine(torch.arange(len(self.images.labels)))), self.batch_size)
         # A training batch of one image has no batch statistics, so such a last batch is left out.
         return full + (1 if rest > 1 or (rest and not self.shuffle) or not full else 0)
 
+    def _mine(self, order: Tensor) -> Tensor:
+        """Return the images of this rank. In training all must do the same number of steps, so some may be left out."""
+        whole = len(order) // self.ranks * self.ranks if self.shuffle else len(order)
+        return order[:whole][self.rank :: self.ranks]
+
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         count = len(self.images.labels)
+        self.generator.manual_seed(_walk_seed(self.seed, self._walk()))
         order = torch.randperm(count, generator=self.generator) if self.shuffle else torch.arange(count)
-        for indices in torch.split(order, self.batch_size)[: len(self)]:
+        for indices in torch.split(self._mine(order), self.batch_size)[: len(self)]:
             pixels = self.images.read(indices)
             if self.augment != "none":
                 pixels = self._shift(pixels)
@@ -68,3 +94,8 @@ class Batches:
         reach = max(1, size // 8)
         offsets = torch.randint(-reach, reach + 1, (batch, 1), generator=self.generator)
         return (torch.arange(size) + offsets).clamp_(0, size - 1)
+
+
+def _walk_seed(seed: int, walk: int) -> int:
+    """Return a seed for one walk, far from those of other walks and seeds."""
+    return int.from_bytes(hashlib.sha256(f"{seed} {walk}".encode()).digest()[:7], "little")

@@ -47,6 +47,30 @@ class MemoryImages:
 
 
 @dataclass(frozen=True, eq=False)
+class SomeImages:
+    """A part of other images."""
+
+    images: Images
+    indices: Tensor
+    """int64; which of them."""
+
+    @property
+    def labels(self) -> Tensor:
+        return self.images.labels[self.indices]
+
+    def read(self, indices: Tensor) -> Tensor:
+        return self.images.read(self.indices[indices])
+
+
+def some_of(images: Images, fraction: float) -> Images:
+    """Return a random part of images; a smaller one is part of a larger one, always the same."""
+    if fraction >= 1:
+        return images
+    order = torch.randperm(len(images.labels), generator=torch.Generator().manual_seed(0))
+    return SomeImages(images, order[: max(2, round(fraction * len(order)))])
+
+
+@dataclass(frozen=True, eq=False)
 class ImageData:
     """A data set: three splits that share no image, and the statistics of the training split."""
 

@@ -1,0 +1,41 @@
+"""Whether a search beat the random candidates that it spent on comparing itself."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nas.compare.statistics import unpaired
+from nas.search.study import Study
+from nas.search.trial import State
+
+
+def baseline_lines(study: Study) -> list[str]:
+    """Compare the search's own candidates with its random ones by the first objective; nothing without random ones."""
+    done = [trial for trial in study.trials if trial.state is State.COMPLETED]
+    sign = study.objectives[0].sign
+    own = np.array([sign * study.judged(trial) for trial in done if not trial.baseline])
+    random = np.array([sign * study.judged(trial) for trial in done if trial.baseline])
+    if not any(trial.baseline for trial in study.trials):
+        return []
+    if not len(random) or not len(own):
+        return ["Random baseline: too few candidates were evaluated to compare with"]
+    found = unpaired(own, random)
+    verdict = {"better": "the search beat it", "worse": "it beat the search", "not shown": "no difference is shown"}
+    lines = [
+        f"Random baseline: {len(random)} of {len(done)} candidates. Mean {study.objective} of the search's own "
+        f"{sign * own.mean():.4f}, of the random ones {sign * random.mean():.4f}: {sign * found.mean:+.4f}, "
+        f"95 % interval {min(sign * found.low, sign * found.high):+.4f} to "
+        f"{max(sign * found.low, sign * found.high):+.4f}: {verdict[found.verdict]}"
+    ]
+    lines.append(
+        f"Best of the {len(random)} random ones {sign * random.max():.4f}; best of as many of the search's own, on "
+        f"average, {sign * _expected_best(own, len(random)):.4f}"
+    )
+    return lines
+
+
+def _expected_best(values: np.ndarray[tuple[int], np.dtype[np.float64]], count: int) -> float:
+    """Return the expected maximum of `count` of some values, drawn with replacement."""
+    order = np.sort(values)
+    chance = (np.arange(1, len(order) + 1) / len(order)) ** count
+    return float(np.diff(chance, prepend=0.0) @ order)

@@ -1,0 +1,200 @@
+"""`python -m nas.compare`: strategies against each other, over seeds."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing as mp
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from nas.compare.curves import Curve
+from nas.compare.problem import Strategy, TableProblem, ideal
+from nas.compare.report import Comparison, draw_curves, reach_of, table_of, write_curves
+from nas.compare.trained import TrainedProblem
+from nas.console import run
+from nas.errors import ConfigError
+from nas.search.config import RecordSettings
+from nas.search.evaluators import EvaluatorSettings
+from nas.search.pareto import hypervolume
+from nas.search.workers import SINGLE_THREAD
+from nas.settings import settings_from
+from nas.space import load_space, space_names
+from nas.training.data.config import DataConfig
+from nas.training.recipe import Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareConfig:
+    """All settings of one comparison. `conf/compare.yaml` says what each means."""
+
+    space: str | None = None
+    strategies: list[str] = field(default_factory=lambda: ["default", "random"])
+    seeds: int = 5
+    first_seed: int = 0
+    trials: int = 40
+    at: list[int] | None = None
+    reach: str | None = None
+    objective: str | list[str] = "val_accuracy"
+    direction: str | list[str] | None = None
+    constraints: Mapping[str, Any] = field(default_factory=dict)
+    workers: int | str = "auto"
+    name: str | None = None
+    evaluator: EvaluatorSettings = field(default_factory=EvaluatorSettings)
+    data: DataConfig = field(default_factory=DataConfig)
+    train: Recipe = field(default_factory=Recipe)
+    records: RecordSettings = field(default_factory=RecordSettings)
+
+    def __post_init__(self) -> None:
+        if self.space is None:
+            raise ConfigError(f"which space? Give +space=NAME. There are: {', '.join(space_names())}")
+        if not self.strategies:
+            raise ConfigError("strategies must name one or more, such as strategies=[default,tpe,random]")
+        names = [str(Strategy.read(text)) for text in self.strategies]
+        if len(set(names)) < len(names):
+            raise ConfigError(f"strategies must be different, but got {names}")
+        for name in ("seeds", "trials"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be >= 1, but got {getattr(self, name)}")
+        if self.reach is not None and self.reach not in names:
+            raise ConfigError(f"reach must be one of the strategies {names}, but got {self.reach!r}")
+        if any(not 1 <= place <= self.trials for place in self.places):
+            raise ConfigError(f"at: numbers of evaluations from 1 to trials={self.trials}, but got {self.at}")
+        if self.workers != "auto" and (not isinstance(self.workers, int) or self.workers < 1):
+            raise ConfigError(f"workers must be auto or a whole number >= 1, but got {self.workers!r}")
+
+    @property
+    def places(self) -> list[int]:
+        """Numbers of evaluations at which strategies are compared."""
+        if self.at is not None:
+            return sorted(set(self.at))
+        return sorted({max(1, self.trials // 4), max(1, self.trials // 2), self.trials})
+
+    @property
+    def processes(self) -> int:
+        """How many searches, or evaluations, run at a time."""
+        return self.workers if isinstance(self.workers, int) else len(os.sched_getaffinity(0))
+
+
+def compare(values: Mapping[str, Any]) -> int:
+    """Compare strategies by some settings; returns the exit code."""
+    return run("nas.compare", lambda: _compare(settings_from(CompareConfig, values)))
+
+
+def _compare(config: CompareConfig) -> None:
+    folder = _folder(config)
+    comparison = _on_table(config) if config.evaluator.name == "table" else _trained(config, folder)
+    write_curves(comparison, folder / "curves.csv")
+    draw_curves(comparison, folder / "curves.svg")
+    lines = table_of(comparison)
+    if config.reach is not None:
+        lines += ["", *reach_of(comparison, config.reach, config.trials)]
+    (folder / "report.md").write_text("\n".join(lines) + "\n")
+    (folder / "settings.json").write_text(json.dumps(asdict(config), indent=1) + "\n")
+    print("\n" + "\n".join(lines))
+    print(f"\nCurves, chart and settings: {folder}")
+
+
+def _folder(config: CompareConfig) -> Path:
+    root = Path(config.records.dir).expanduser()
+    stem = config.name or f"compare-{Path(config.space or '').stem}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    folder = root / stem
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        raise ConfigError(f"{folder} is there already; give another name") from None
+    except OSError as error:
+        raise ConfigError(f"the folder {folder} cannot be made: {error}") from None
+    return folder
+
+
+def _as_tuple(value: str | list[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def _on_table(config: CompareConfig) -> Comparison:
+    problem = TableProblem(
+        space=config.space or "",
+        table=config.evaluator.table,
+        noise=config.evaluator.noise,
+        objective=_as_tuple(config.objective),
+        direction=None if config.direction is None else _as_tuple(config.direction),
+        constraints=config.constraints,
+        trials=config.trials,
+    )
+    points = problem.points()
+    several = len(problem.objectives) > 1
+    reference = points.min(axis=0).tolist() if several else None
+    best = hypervolume(ideal(points), points.min(axis=0)) if several else float(points[:, 0].max())
+    print(f"{len(points):,} of {len(problem.load()):,} networks of the table hold the limits")
+    jobs = [(text, seed) for text in config.strategies for seed in _seeds(config)]
+    found: dict[tuple[str, int], Curve] = {}
+    context = mp.get_context("spawn")
+    os.environ |= SINGLE_THREAD  # which the processes take over
+    with ProcessPoolExecutor(config.processes, mp_context=context) as pool:
+        waiting = {pool.submit(_search, problem, text, seed, reference): (text, seed) for text, seed in jobs}
+        for done in as_completed(waiting):
+            found[waiting[done]] = done.result()
+            text, _ = waiting[done]
+            count = sum(one == text for one, _ in found)
+            if count == config.seeds:
+                print(f"  {text}: {count} searches done ({len(found)} of {len(jobs)} in all)", flush=True)
+    curves = _sorted(config, found)
+    if several:
+        # As a share of that of the true front.
+        curves = {name: [_scaled(curve, best) for curve in every] for name, every in curves.items()}
+    measure = "share of the true hypervolume" if several else problem.objectives[0].name
+    sign = 1 if several else problem.objectives[0].sign
+    return Comparison(
+        curves=curves,
+        measure=measure if sign > 0 else f"-{measure}",
+        best=None if several else best,
+        places=config.places,
+    )
+
+
+def _search(problem: TableProblem, text: str, seed: int, reference: Sequence[float] | None) -> Curve:
+    return problem.search(Strategy.read(text), seed, reference)
+
+
+def _scaled(curve: Curve, best: float) -> Curve:
+    return replace(curve, quality=curve.quality / best)
+
+
+def _seeds(config: CompareConfig) -> range:
+    return range(config.first_seed, config.first_seed + config.seeds)
+
+
+def _sorted(config: CompareConfig, found: Mapping[tuple[str, int], Curve]) -> dict[str, list[Curve]]:
+    return {str(Strategy.read(text)): [found[text, seed] for seed in _seeds(config)] for text in config.strategies}
+
+
+def _trained(config: CompareConfig, folder: Path) -> Comparison:
+    """Compare by training, on a real space: strategies take turns, so that a machine that slows down slows all."""
+    problem = TrainedProblem(
+        space=load_space(config.space or ""),
+        data=config.data,
+        recipe=config.train,
+        objective=config.objective,
+        direction=config.direction,
+        constraints=config.constraints,
+        trials=config.trials,
+        workers=config.processes,
+    )
+    found: dict[tuple[str, int], Curve] = {}
+    say: Callable[[str], None] = lambda text: print(text, flush=True)  # noqa: E731
+    with problem:
+        for seed in _seeds(config):
+            for text in config.strategies:
+                found[text, seed] = problem.search(Strategy.read(text), seed, folder / f"{text}-{seed}")
+                curve = found[text, seed]
+                last = f"{curve.quality[-1]:.4f}" if len(curve.quality) else "nothing"
+                say(
+                    f"  {text}, seed {seed}: {problem.measure} {last}, {curve.seconds[-1]:.0f} s, "
+                    f"{curve.epochs:g} epochs"
+                )
+    return Comparison(curves=_sorted(config, found), measure=problem.measure, best=None, places=config.places)

@@ -1,0 +1,141 @@
+"""What strategies are compared on, and one search of one strategy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from nas.compare.curves import Array, Curve, curve_of
+from nas.cost import ONE, check, cost_of, value_of
+from nas.errors import ConfigError, nearest
+from nas.evaluation import Budget
+from nas.search.fidelity import PRUNERS, Pruning
+from nas.search.objectives import Objective, objectives_from
+from nas.search.pareto import front
+from nas.search.run import run_search
+from nas.search.samplers import sampler_names
+from nas.search.simulated import SimulatedPool
+from nas.search.trial import Trial
+from nas.space import load_space
+from nas.tables.evaluator import TableEvaluator
+from nas.tables.table import Table, TableSettings, read_table
+
+
+@dataclass(frozen=True, slots=True)
+class Strategy:
+    """A sampler, and a pruner."""
+
+    sampler: str
+    pruner: str = "none"
+
+    @classmethod
+    def read(cls, text: str) -> Strategy:
+        """Read `SAMPLER` or `SAMPLER+PRUNER`.
+
+        Raises:
+            ConfigError: an unknown name.
+        """
+        sampler, _, pruner = text.partition("+")
+        pruner = pruner or "none"
+        for what, name, known in (("sampler", sampler, sampler_names()), ("pruner", pruner, PRUNERS)):
+            if name not in known:
+                raise ConfigError(f"strategies: unknown {what} {name!r} in {text!r}. {nearest(name, list(known))}")
+        return cls(sampler, pruner)
+
+    def __str__(self) -> str:
+        return self.sampler if self.pruner == "none" else f"{self.sampler}+{self.pruner}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableProblem:
+    """A table, and what is searched for in it."""
+
+    space: str
+    table: TableSettings
+    noise: bool = True
+    objective: tuple[str, ...] = ("val_accuracy",)
+    direction: tuple[str, ...] | None = None
+    constraints: Mapping[str, Any] = field(default_factory=dict)
+    trials: int = 200
+    workers: int = 1
+    """Evaluations at a time, on the simulated clock."""
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """What is searched for."""
+        return objectives_from(self.objective, self.direction)
+
+    def load(self) -> Table:
+        """Read the table; a process reads it once."""
+        return _table(self.space, json.dumps(asdict(self.table)))
+
+    def true(self, trial: Trial) -> tuple[float, ...]:
+        """Return the objectives of a trial without noise; larger is better."""
+        table = self.load()
+        assert trial.cost is not None
+        architecture = table.space.decode(trial.genotype)
+        return tuple(
+            one.sign * (value_of(trial.cost, one.name, ONE) if one.is_cost else table.true(architecture, one.name))
+            for one in self.objectives
+        )
+
+    def points(self) -> Array:
+        """Return the objectives of all networks of the table that hold the limits, without noise; larger is better.
+
+        Raises:
+            ConfigError: none holds them.
+        """
+        table = self.load()
+        limits = table.space.limits_with(self.constraints)
+        found = []
+        for genotype in table.genotypes:
+            architecture = table.space.decode(genotype)
+            cost = cost_of(architecture)
+            if any(one.rejects for one in check(cost, limits)):
+                continue
+            found.append(
+                [
+                    one.sign * (value_of(cost, one.name, ONE) if one.is_cost else table.true(architecture, one.name))
+                    for one in self.objectives
+                ]
+            )
+        if not found:
+            raise ConfigError(f"no network of the table holds the limits {dict(self.constraints)}")
+        return np.array(found)
+
+    def search(self, strategy: Strategy, seed: int, reference: Sequence[float] | None) -> Curve:
+        """Let a strategy search once."""
+        table = self.load()
+        pool = SimulatedPool(TableEvaluator(table, noise=self.noise), self.workers, objective=self.objectives[0].name)
+        curves = table.epochs
+        study = run_search(
+            table.space,
+            pool=pool,
+            trials=self.trials,
+            sampler=strategy.sampler,
+            pruner=Pruning(name=strategy.pruner),
+            budget=Budget(epochs=curves) if curves else None,
+            objective=self.objective,
+            direction=self.direction,
+            constraints=self.constraints,
+            seed=seed,
+            max_rejections=1_000_000,
+        )
+        return curve_of(study, str(strategy), seed, self.true, reference)
+
+
+@lru_cache(maxsize=2)
+def _table(space: str, settings: str) -> Table:
+    loaded = load_space(space)
+    loaded = loaded.for_data(loaded.input_shape, loaded.num_classes)
+    return read_table(loaded, TableSettings(**json.loads(settings)))
+
+
+def ideal(points: Array) -> Array:
+    """Return the true Pareto front of some points."""
+    return points[front(points)]

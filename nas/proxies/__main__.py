@@ -1,0 +1,94 @@
+"""`python -m nas.proxies`: whether cheap estimates order the networks of a search as training did."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from nas.console import parser, run
+from nas.errors import ConfigError
+from nas.evaluation import Budget
+from nas.proxies.diagnosis import BASELINE, diagnose, lines
+from nas.proxies.evaluator import ProxyEvaluator
+from nas.proxies.names import PROXY_NAMES, check_names
+from nas.search.log import read_study, read_trials
+from nas.search.trial import State, Trial
+from nas.search.workers import Task, WorkerPool
+from nas.settings import settings_from
+from nas.space import SearchSpace
+from nas.training.data.config import DataConfig
+
+_EXAMPLES = """  python -m nas.proxies runs/NAME
+      All proxies on the networks that a search has trained, beside parameters and multiply-adds.
+  python -m nas.proxies runs/NAME --proxies naswot,zico --most 50
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Read the command line and diagnose; returns the exit code."""
+    reader = parser(
+        "nas.proxies",
+        "Measures zero-cost proxies on the networks that a search has trained, without training them, and says how "
+        "well each orders them (Kendall's tau with its 95 %% interval). One that does not beat the number of "
+        "parameters is of no use for this space and data.",
+        _EXAMPLES,
+    )
+    reader.add_argument("run", help="run folder of a search with evaluator=train")
+    reader.add_argument("--proxies", default=",".join(PROXY_NAMES), help="names, separated by commas")
+    reader.add_argument("--most", type=int, default=200, help="networks to measure, the first ones")
+    reader.add_argument("--batch", type=int, default=64, help="images a batch")
+    given = reader.parse_args(arguments)
+    return run("nas.proxies", lambda: _diagnose(Path(given.run), given.proxies.split(","), given.most, given.batch))
+
+
+def _diagnose(folder: Path, names: list[str], most: int, batch: int) -> None:
+    check_names(names)
+    saved = read_study(folder)
+    config = saved["notes"].get("config")
+    if config is None or config.get("evaluator", {}).get("name", "train") != "train":
+        raise ConfigError(f"{folder} is not the run folder of a python -m nas.search that has trained its networks")
+    objective, direction = (_first(saved[key]) for key in ("objective", "direction"))
+    trials = [one for one in read_trials(folder) if one.state is State.COMPLETED and objective in one.scores][:most]
+    space = SearchSpace.from_dict(saved["space"]).for_data(tuple(saved["input_shape"]), saved["num_classes"])
+    found = _measure(trials, space, ProxyEvaluator(settings_from(DataConfig, config["data"]), tuple(names), batch))
+    trials = [trial for trial in trials if trial.number in found]
+    if len(trials) < 2:
+        raise ConfigError(f"{folder} has {len(trials)} trained networks that can be measured; two are the least")
+    scores = {name: [found[trial.number][name] for trial in trials] for name in names}
+    costs = {metric: [float(getattr(trial.cost, metric)) for trial in trials] for metric in (BASELINE, "macs")}
+    values = [trial.scores[objective] for trial in trials]
+    print(f"Rank correlation with {objective} of {len(trials)} networks of {folder}:\n")
+    print("\n".join(lines(diagnose(values, costs | scores, minimize=direction == "minimize"))))
+
+
+def _first(value: str | list[str]) -> str:
+    return value if isinstance(value, str) else value[0]
+
+
+def _measure(trials: Sequence[Trial], space: SearchSpace, evaluator: ProxyEvaluator) -> dict[int, dict[str, float]]:
+    """Measure the networks in worker processes; those that a proxy does not apply to are left out and told."""
+    found: dict[int, dict[str, float]] = {}
+    waiting, running = list(trials), 0
+    pool = WorkerPool(evaluator, len(os.sched_getaffinity(0)), objective=evaluator.names[0])
+    try:
+        pool.describe()
+        while waiting or running:
+            while waiting and pool.free:
+                trial = waiting.pop(0)
+                pool.submit(Task(trial.number, space.decode(trial.genotype), Budget(), trial.seed))
+                running += 1
+            for outcome in pool.wait(None):
+                running -= 1
+                if outcome.evaluation is None:
+                    print(f"  trial {outcome.number} is left out: {outcome.reason}")
+                else:
+                    found[outcome.number] = dict(outcome.evaluation.scores)
+    finally:
+        pool.close()
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())

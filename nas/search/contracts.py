@@ -1,0 +1,74 @@
+"""What a search works with: what evaluates, what is told of trials, and when it ends."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from nas.search.study import Study
+from nas.search.trial import Trial
+from nas.search.workers import Hear, Outcome, Task
+
+
+class Recorder(Protocol):
+    """Is told what happens, from the driver's thread; it must not keep the driver waiting."""
+
+    def begin(self, study: Study) -> None:
+        """The search starts or goes on; `study` has the trials so far."""
+
+    def proposed(self, study: Study, running: int) -> None:
+        """A proposal was sent to be evaluated, or time passed; `running` are being evaluated."""
+
+    def paused(self, study: Study, trial: Trial) -> None:
+        """A trial has had a small budget and may get more; it is on disk."""
+
+    def ended(self, study: Study, trial: Trial) -> None:
+        """A trial ended, and is on disk."""
+
+    def end(self, study: Study) -> None:
+        """The search is over; `study.stop_reason` says why."""
+
+
+class Pool(Protocol):
+    """What evaluates: worker processes, or the driver's own process."""
+
+    @property
+    def free(self) -> int: ...
+
+    def submit(self, task: Task) -> None: ...
+
+    def wait(self, timeout: float | None) -> list[Outcome]: ...
+
+    def paused(self) -> AbstractContextManager[None]:
+        """Do nothing else meanwhile on this machine."""
+        ...
+
+    def now(self) -> float:
+        """Seconds on the clock of the pool, from any point."""
+        ...
+
+    def listen(self, hear: Hear) -> None:
+        """Tell `hear` how evaluations go; it says whether one is to end."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """When a search ends."""
+
+    trials: int
+    """Accepted candidates that are evaluated; rejected ones and duplicates do not count."""
+    minutes: float | None = None
+    """No evaluation starts after this time; those that run are finished."""
+    max_rejections: int = 1000
+    """Proposals in a row that are not evaluated: rejected, or duplicates."""
+    baseline_fraction: float = 0.0
+    """Share of the proposals that are random, to compare the others with."""
+
+
+def derived_seed(seed: int, number: int, purpose: str) -> int:
+    """Return a seed for one purpose of one trial. A resumed study derives the same ones."""
+    digest = hashlib.sha256(f"{seed} {number} {purpose}".encode()).digest()
+    return int.from_bytes(digest[:4], "little")

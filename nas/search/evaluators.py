@@ -1,0 +1,50 @@
+"""What evaluates candidates, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from nas.errors import ConfigError, nearest
+from nas.proxies.names import PROXY_NAMES, check_names
+from nas.tables.table import TableSettings
+from nas.training.evaluator import SCORES
+
+EVALUATORS = ("train", "table", "proxy")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluatorSettings:
+    """What evaluates, and where it looks scores up."""
+
+    name: str = "train"
+    """One of `EVALUATORS`."""
+    file: str | None = None
+    """Of a table, see `nas.tables.table.TableSettings`."""
+    scores: Mapping[str, str | list[str]] = field(default_factory=dict)
+    genotype: str | None = None
+    seconds: str | None = None
+    scale: float = 1.0
+    noise: bool = True
+    """Of a table: draw one of the repetitions; else their mean is given."""
+    proxies: list[str] = field(default_factory=lambda: list(PROXY_NAMES))
+    """Of `proxy`: what to measure."""
+
+    def __post_init__(self) -> None:
+        if self.name not in EVALUATORS:
+            raise ConfigError(f"evaluator.name: unknown {self.name!r}. {nearest(self.name, EVALUATORS)}")
+        check_names(self.proxies)
+        if self.name == "table" and self.file is None:
+            raise ConfigError("evaluator table: which file? evaluator.file=PATH.csv")
+
+    @property
+    def table(self) -> TableSettings:
+        """Which columns of a file say what."""
+        return TableSettings(
+            file=self.file or "", scores=self.scores, genotype=self.genotype, seconds=self.seconds, scale=self.scale
+        )
+
+    @property
+    def known_scores(self) -> tuple[str, ...]:
+        """The scores that it gives."""
+        return {"table": tuple(self.scores), "proxy": tuple(self.proxies)}.get(self.name, SCORES)

@@ -1,0 +1,134 @@
+"""How much of an evaluation a candidate gets before it is judged: budgets that rise, and pruning on the way."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+
+import optuna
+from optuna.pruners import BasePruner, MedianPruner, NopPruner, PatientPruner
+
+from nas.errors import ConfigError, nearest
+from nas.evaluation import Budget
+from nas.search.curves import CurvePruner
+from nas.search.halving import Halving, rungs_of
+
+HALVING = ("asha", "hyperband", "successive_halving")
+"""Pruners that give the better candidates more budget."""
+STOPPING = ("median", "patient", "curve")
+"""Pruners that end a candidate between two epochs."""
+PRUNERS = ("none", *HALVING, *STOPPING)
+FIDELITIES = ("epochs", "data", "resolution")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pruning:
+    """Settings of a pruner."""
+
+    name: str = "none"
+    """One of `PRUNERS`."""
+    eta: int = 3
+    """Halving: one in so many is promoted, and gets so many times the budget."""
+    fidelity: str = "epochs"
+    """Halving: what a small budget has less of, one of `FIDELITIES`."""
+    least_epochs: int = 1
+    """Halving over epochs: those of the first rung."""
+    least_fraction: float = 0.1
+    """Halving over data or resolution: the share on the first rung. Resolution falls with the square root of the
+    budget, since training takes time by the area."""
+    brackets: int = 3
+    """Hyperband: kinds of candidates; those of the first begin on the first rung, of the second on the second."""
+    startup_trials: int = 5
+    """Median and curve: complete trials before any is ended."""
+    warmup_epochs: int = 1
+    """Median and curve: epochs before a trial is ended."""
+    patience: int = 3
+    """Patient: epochs without improvement after which a trial is ended."""
+
+    def __post_init__(self) -> None:
+        for name, known in (("name", PRUNERS), ("fidelity", FIDELITIES)):
+            if getattr(self, name) not in known:
+                raise ConfigError(
+                    f"pruner.{name}: unknown {getattr(self, name)!r}. {nearest(getattr(self, name), known)}"
+                )
+        for name, low in (
+            ("eta", 2),
+            ("least_epochs", 1),
+            ("brackets", 1),
+            ("startup_trials", 1),
+            ("warmup_epochs", 0),
+            ("patience", 1),
+        ):
+            if not getattr(self, name) >= low:
+                raise ConfigError(f"pruner.{name} must be >= {low}, but got {getattr(self, name)}")
+        if not 0 < self.least_fraction < 1:
+            raise ConfigError(f"pruner.least_fraction: `0 < fraction < 1` must hold, but got {self.least_fraction}")
+
+    @property
+    def halves(self) -> bool:
+        """Whether the better candidates get more budget."""
+        return self.name in HALVING
+
+    def check(self, full: Budget, objectives: int) -> None:
+        """Raise `ConfigError` where it cannot serve a search with such a budget and so many objectives."""
+        if self.name in STOPPING and objectives > 1:
+            raise ConfigError(f"pruner {self.name} serves one objective; {', '.join(HALVING)} serve several too")
+        self.budgets(full)
+
+    def budgets(self, full: Budget) -> tuple[Budget, ...]:
+        """Return the budget of each rung, rising to the full one.
+
+        Raises:
+            ConfigError: the full budget states no epochs to take a share of, or they leave one rung only.
+        """
+        if not self.halves:
+            return (full,)
+        if self.fidelity == "epochs":
+            if full.epochs is None:
+                raise ConfigError(f"pruner {self.name}: the budget must state its epochs: budget=nas.Budget(epochs=9)")
+            every = rungs_of(full.epochs, self.least_epochs, self.eta)
+            found = tuple(replace(full, epochs=epochs, schedule_epochs=full.epochs) for epochs in every)
+        else:
+            shares = [1.0]
+            while shares[0] / self.eta >= self.least_fraction - 1e-9:
+                shares.insert(0, shares[0] / self.eta)
+            field = "data_fraction" if self.fidelity == "data" else "resolution_fraction"
+            power = 1.0 if self.fidelity == "data" else 0.5
+            found = tuple(replace(full, **{field: share**power}) for share in shares)
+        if len(found) < 2:
+            raise ConfigError(
+                f"pruner {self.name}: one rung only; more epochs, a smaller pruner.least_epochs, least_fraction or eta "
+                "give more"
+            )
+        return found
+
+    def halving(self, budgets: tuple[Budget, ...], trials: int) -> Halving | None:
+        """Return what decides who gets more budget."""
+        if not self.halves:
+            return None
+        goes_on = self.fidelity == "epochs"
+        costs, spent = [], 0.0
+        for one in budgets:
+            cost = float(one.epochs or 1) * one.data_fraction * one.resolution_fraction**2
+            # What goes on from a checkpoint has not to be paid again.
+            spent = cost if goes_on else spent + cost
+            costs.append(spent)
+        return Halving(
+            costs,
+            self.eta,
+            total=trials,
+            brackets=min(self.brackets, len(budgets)) if self.name == "hyperband" else 1,
+            synchronous=self.name == "successive_halving",
+        )
+
+    def pruner(self) -> BasePruner:
+        """Return what ends a trial between two epochs."""
+        if self.name == "median":
+            return MedianPruner(n_startup_trials=self.startup_trials, n_warmup_steps=self.warmup_epochs)
+        if self.name == "patient":
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                return PatientPruner(None, patience=self.patience)
+        if self.name == "curve":
+            return CurvePruner(startup_trials=self.startup_trials, warmup_epochs=self.warmup_epochs)
+        return NopPruner()

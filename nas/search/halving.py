@@ -1,0 +1,161 @@
+"""Successive halving: every candidate gets a small budget, and the better ones get more."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+Values = tuple[float, ...]
+"""Objectives of a trial; larger is better."""
+
+
+@dataclass
+class _Rung:
+    """One budget of one bracket."""
+
+    ended: dict[int, Values] = field(default_factory=dict)
+    """Trials that have had this budget, by number."""
+    promoted: set[int] = field(default_factory=set)
+    """Those of them that get, or have had, the next one."""
+
+
+class Halving:
+    """Decides which trial gets more budget.
+
+    Asynchronous (Li et al. 2020, "A system for massively parallel hyperparameter tuning", algorithm 2): a trial is
+    promoted as soon as it is among the best `1 / eta` of those that have ended its rung. Synchronous (Jamieson &
+    Talwalkar 2016): a rung is decided when all of its trials have ended. With several brackets (Hyperband, Li et al.
+    2018) some trials begin on a higher rung, so that what is slow at first has its chance too.
+    """
+
+    def __init__(
+        self, costs: Sequence[float], eta: int, *, total: int, brackets: int = 1, synchronous: bool = False
+    ) -> None:
+        """Take the budgets.
+
+        Args:
+            costs: what a trial has cost when it has ended each rung, rising.
+            eta: one in so many is promoted.
+            total: trials that will begin.
+            brackets: kinds of trials: those of bracket b begin on rung b.
+            synchronous: see above.
+        """
+        self._costs, self._eta, self._total, self._synchronous = tuple(costs), eta, total, synchronous
+        self._rungs = [[_Rung() for _ in costs] for _ in range(brackets)]
+        self._bracket: dict[int, int] = {}
+        self._running: dict[int, int] = {}
+        """The rung that a trial is on its way to the end of."""
+        self._gone: set[int] = set()
+        """Trials that were given up."""
+
+    @property
+    def last(self) -> int:
+        """The rung after which a trial is complete."""
+        return len(self._costs) - 1
+
+    def begin(self, number: int) -> int:
+        """Place a new trial; return the rung that it begins on.
+
+        Each rung of a bracket costs about what its first one does, so trials are shared out inversely to that: all
+        brackets cost about the same.
+        """
+        begun = Counter(self._bracket.values())
+        shares = [1 / ((len(self._costs) - b) * self._costs[b]) for b in range(len(self._rungs))]
+        wanted = [share / sum(shares) * (len(self._bracket) + 1) - begun[b] for b, share in enumerate(shares)]
+        bracket = wanted.index(max(wanted))
+        self._place(number, bracket)
+        return bracket
+
+    def _place(self, number: int, bracket: int) -> None:
+        self._bracket[number] = self._running[number] = bracket
+
+    def ended(self, number: int, values: Values) -> bool:
+        """Hear that a trial has had the budget of its rung; return whether it is complete."""
+        rung = self._running.pop(number)
+        self._rungs[self._bracket[number]][rung].ended[number] = values
+        return rung == self.last
+
+    def dropped(self, number: int) -> None:
+        """Hear that a trial has failed."""
+        self._running.pop(number, None)
+
+    @property
+    def closed(self) -> bool:
+        """Whether no other trial will begin."""
+        return len(self._bracket) >= self._total
+
+    def close(self) -> None:
+        """No other trial will begin."""
+        self._total = len(self._bracket)
+
+    def restore(self, number: int, bracket: int, rungs: Sequence[tuple[int, Values]], *, alive: bool) -> None:
+        """Take a trial of an earlier session with the rungs that it has ended; only if `alive` can it be promoted."""
+        self._place(number, bracket)
+        self._running.pop(number)
+        for rung, values in rungs:
+            if rung > bracket:
+                self._rungs[bracket][rung - 1].promoted.add(number)
+            self._running[number] = rung
+            self.ended(number, values)
+        if not alive:
+            self._gone.add(number)
+
+    def next(self) -> tuple[int, int] | None:
+        """Return a trial to promote and the rung that it now gets; None where there is none yet."""
+        for rung in range(self.last - 1, -1, -1):
+            for rungs in self._rungs:
+                found = self._best(rungs, rung)
+                if found is not None:
+                    rungs[rung].promoted.add(found)
+                    self._running[found] = rung + 1
+                    return found, rung + 1
+        return None
+
+    def _best(self, rungs: Sequence[_Rung], rung: int) -> int | None:
+        """Return the trial of a rung that is to be promoted next."""
+        here = rungs[rung]
+        closed = self._closed(rungs, rung)
+        if self._synchronous and not closed:
+            return None
+        allowed = len(here.ended) // self._eta
+        # However few there are, one goes all the way.
+        if closed and here.ended:
+            allowed = max(1, allowed)
+        if len(here.promoted) >= allowed:
+            return None
+        return next(
+            (number for number in _order(here.ended)[:allowed] if number not in here.promoted | self._gone), None
+        )
+
+    def _closed(self, rungs: Sequence[_Rung], rung: int) -> bool:
+        """Whether no other trial will end a rung."""
+        bracket = self._rungs.index(rungs)  # type: ignore[arg-type]
+        if len(self._bracket) < self._total:
+            return False
+        if any(at <= rung for number, at in self._running.items() if self._bracket[number] == bracket):
+            return False
+        return all(self._best(rungs, lower) is None for lower in range(rung))
+
+
+def _order(ended: dict[int, Values]) -> list[int]:
+    """Return trials, best first: by how many others are better in every objective, then by the first objective."""
+    values = np.array(list(ended.values()))
+    better = np.zeros(len(values))
+    if values.shape[1] > 1:
+        over = np.all(values[None] >= values[:, None], axis=2) & np.any(values[None] > values[:, None], axis=2)
+        better = over.sum(axis=1)
+    numbers = list(ended)
+    return [numbers[place] for place in np.lexsort((np.array(numbers), -values[:, 0], better))]
+
+
+def rungs_of(most: int, least: int, eta: int) -> tuple[int, ...]:
+    """Return epochs for the rungs: `most`, a share `1 / eta` of it, and so on down to `least`."""
+    found = [most]
+    share = most / eta
+    while share >= least:
+        found.append(round(share))
+        share /= eta
+    return tuple(sorted({max(1, one) for one in found}))

@@ -1,0 +1,84 @@
+"""Several objectives: the Pareto front, its hypervolume, its knee. Larger is better in all of them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+class Strips(NamedTuple):
+    """What no point dominates, above a reference: columns over boxes of all objectives but the last, open upwards."""
+
+    low: Array
+    """`(strips, objectives - 1)`"""
+    high: Array
+    """`(strips, objectives - 1)`; inf at the end of an axis."""
+    floor: Array
+    """`(strips,)`: the last objective must exceed it."""
+
+
+def front(values: Array) -> NDArray[np.int64]:
+    """Return the places of the points that no other dominates, in their order; of equal points the first.
+
+    Args:
+        values: `(points, objectives)`; larger is better.
+    """
+    found: list[int] = []
+    # Whatever dominates a point comes before it in this order.
+    for place in np.lexsort((np.arange(len(values)), *(-values.T[::-1]))):
+        if not any(np.all(values[other] >= values[place]) for other in found):
+            found.append(int(place))
+    return np.array(sorted(found), dtype=np.int64)
+
+
+def strips(points: Array, reference: Array) -> Strips:
+    """Cut what no point dominates, above a reference, into columns.
+
+    Args:
+        points: `(points, objectives)`; those that do not exceed the reference in every objective add nothing.
+        reference: `(objectives,)`, worse than all that counts.
+    """
+    points = points[np.all(points > reference, axis=1)]
+    edges = [np.unique(np.append(axis, ref)) for axis, ref in zip(points.T[:-1], reference[:-1], strict=True)]
+    low = np.stack([grid.ravel() for grid in np.meshgrid(*edges, indexing="ij")], axis=1)
+    ends = [np.append(edge[1:], np.inf) for edge in edges]
+    high = np.stack([grid.ravel() for grid in np.meshgrid(*ends, indexing="ij")], axis=1)
+    # A point covers a box where it reaches over it in every other objective.
+    covers = np.all(points[None, :, :-1] >= high[:, None], axis=2)
+    floor = np.where(covers, points[None, :, -1], reference[-1]).max(axis=1, initial=reference[-1])
+    return Strips(low, high, floor)
+
+
+def hypervolume(points: Array, reference: Array) -> float:
+    """Return the volume that points dominate, above a reference (Zitzler & Thiele 1998).
+
+    Takes time and memory that grow with the number of points to the power of the objectives.
+
+    Args:
+        points: `(points, objectives)`; larger is better.
+        reference: `(objectives,)`.
+    """
+    if not len(points):
+        return 0.0
+    found = strips(points[front(points)], reference)
+    closed = np.isfinite(found.high).all(axis=1)
+    sides = (found.high[closed] - found.low[closed]).prod(axis=1)
+    return float(sides @ (found.floor[closed] - reference[-1]))
+
+
+def knee(values: Array) -> int:
+    """Return the place of the point of a front where giving up one objective gains little of another.
+
+    It is the point farthest from the plane on which one objective pays for another, each measured from its worst to its
+    best on the front (Das 1999, "On characterizing the 'knee' of the Pareto curve").
+
+    Args:
+        values: `(points, objectives)`, a front; larger is better.
+    """
+    low, high = values.min(axis=0), values.max(axis=0)
+    shares = (values - low) / np.where(high > low, high - low, 1.0)
+    return int(np.argmax(shares.sum(axis=1)))

@@ -1,0 +1,118 @@
+"""Samplers by name. All are `optuna.samplers.BaseSampler` and work in a plain Optuna study."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import optuna
+from optuna.samplers import BaseSampler, GPSampler, NSGAIIISampler, NSGAIISampler, RandomSampler, TPESampler
+
+from nas.errors import ConfigError, nearest
+from nas.search.samplers.domain import Look, Params
+from nas.search.samplers.evolution import RegularizedEvolutionSampler
+from nas.search.samplers.grid import GridSampler
+from nas.search.samplers.local import LocalSearchSampler
+from nas.search.samplers.predictor import PredictorSampler
+from nas.search.samplers.proposing import ProposingSampler
+from nas.search.samplers.uniform import UniformSampler
+from nas.space import SearchSpace
+
+DEFAULT = "predictor"
+
+
+def _multivariate_tpe(seed: int) -> BaseSampler:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        # Groups: decisions that always come together are sampled together, so that conditional spaces are too.
+        return TPESampler(seed=seed, multivariate=True, group=True, warn_independent_sampling=False)
+
+
+def _nsga3(seed: int) -> BaseSampler:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return NSGAIIISampler(seed=seed)
+
+
+def _gp(seed: int) -> BaseSampler:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return GPSampler(seed=seed, independent_sampler=RandomSampler(seed=seed), warn_independent_sampling=False)
+
+
+_OURS: Mapping[str, type[ProposingSampler]] = {
+    "predictor": PredictorSampler,
+    "evolution": RegularizedEvolutionSampler,
+    "local": LocalSearchSampler,
+    "grid": GridSampler,
+    "uniform": UniformSampler,
+}
+_OPTUNA: Mapping[str, Callable[[int], BaseSampler]] = {
+    "random": lambda seed: RandomSampler(seed=seed),
+    "tpe": lambda seed: TPESampler(seed=seed),
+    "tpe_multivariate": _multivariate_tpe,
+    "gp": _gp,
+    "nsga2": lambda seed: NSGAIISampler(seed=seed),
+    "nsga3": _nsga3,
+}
+
+
+def sampler_names() -> list[str]:
+    """Names that `sampler` takes."""
+    return ["default", *_OURS, *_OPTUNA]
+
+
+def sampler(
+    name: str = "default",
+    seed: int = 0,
+    *,
+    space: SearchSpace | None = None,
+    look: Look | None = None,
+    prior: Sequence[tuple[Params, float]] = (),
+    **options: Any,
+) -> BaseSampler:
+    """Return a sampler by name.
+
+    Args:
+        name: one of `sampler_names`; default is `predictor`.
+        seed: the same seed gives the same proposals.
+        space: the space to be searched. Our own samplers then mutate as it allows, know what every candidate costs and
+            propose none over its limits; without it they learn from the trials which decisions there are.
+        look: examines candidates (`nas.limits.feasible.examine`), against other limits than those of the space.
+        prior: for our own samplers: what is known of some genotypes from elsewhere (larger is better).
+        options: of the sampler: `population` and `tournament` of `evolution`.
+
+    Raises:
+        ConfigError: unknown name or option.
+    """
+    names = sampler_names()
+    if name not in names:
+        raise ConfigError(f"sampler: unknown {name!r}. {nearest(name, names)}")
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    name = DEFAULT if name == "default" else name
+    make = partial(_OURS[name], space=space, look=look, prior=prior) if name in _OURS else _OPTUNA[name]
+    try:
+        return make(seed, **options)
+    except TypeError:
+        raise ConfigError(f"sampler {name} has no options {sorted(options)}") from None
+
+
+def proposer(
+    name: str,
+    seed: int,
+    space: SearchSpace,
+    look: Look,
+    *,
+    prior: Sequence[tuple[Params, float]] = (),
+    options: Mapping[str, Any] | None = None,
+) -> BaseSampler | Callable[[int], BaseSampler]:
+    """Return what a search proposes with: one of our samplers, or what makes one of Optuna's anew from a seed.
+
+    Ours depend on nothing but seed and trials. Optuna's have a state, which a search that goes on in another process
+    would lack, so that each proposal has one of its own.
+    """
+    options = options or {}
+    made = sampler(name, seed, space=space, look=look, prior=prior, **options)
+    return made if isinstance(made, ProposingSampler) else lambda derived: sampler(name, derived, **options)

@@ -1,0 +1,251 @@
+"""Where candidates come from: a search space with its limits, or what an Optuna study has asked for so far."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FrozenTrial
+
+from nas.cost import Cost
+from nas.errors import NasError
+from nas.limits.feasible import Candidate, climb, examine
+from nas.space import Genotype, SearchSpace, variation
+from nas.space.tree import Choice
+
+Params = Mapping[str, Any]
+Look = Callable[[Genotype], Candidate]
+"""Examines a genotype: what it costs, and whether it holds the limits."""
+
+_DRAWS = 50
+"""Random genotypes that are looked at for one that holds the limits, before it is mutated towards them."""
+_REMEMBERED = 4_000
+"""Candidates whose costs are kept."""
+_SMALL_STEP = 0.2
+"""Of a range: standard deviation of a mutation."""
+
+
+def distribution_of(choice: Choice) -> BaseDistribution:
+    """Return the distribution that `SearchSpace.suggest` asks Optuna for."""
+    span = choice.int_range
+    if span is not None:
+        return IntDistribution(span.low, span.high, step=span.step)
+    return CategoricalDistribution(choice.values)
+
+
+def draw_from(distribution: BaseDistribution, rng: random.Random) -> Any:
+    """Draw one value, uniform on the distribution's scale."""
+    if isinstance(distribution, CategoricalDistribution):
+        return rng.choice(distribution.choices)
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    return _at(distribution, rng.random())
+
+
+def _at(spread: IntDistribution | FloatDistribution, share: float) -> float | int:
+    """Return the value at a share of a range, from 0 to 1."""
+    low, high = float(spread.low), float(spread.high)
+    if spread.log:
+        value = math.exp(math.log(low) + share * (math.log(high) - math.log(low)))
+        value = round(value) if isinstance(spread, IntDistribution) else value
+    elif spread.step:
+        steps = round((high - low) / spread.step)
+        value = low + spread.step * min(int(share * (steps + 1)), steps)
+    else:
+        value = low + share * (high - low)
+    value = min(max(value, low), high)
+    return int(value) if isinstance(spread, IntDistribution) else float(value)
+
+
+def _near(distribution: BaseDistribution, value: Any, rng: random.Random) -> Any:
+    """Draw another value: any other name, or a number near by."""
+    if isinstance(distribution, CategoricalDistribution):
+        others = [one for one in distribution.choices if one != value]
+        return rng.choice(others) if others else value
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    low, high, at = float(distribution.low), float(distribution.high), float(value)
+    if not high > low:
+        return value
+    if distribution.log:
+        low, high, at = math.log(low), math.log(high), math.log(max(at, low))
+    share = min(max((at - low) / (high - low) + rng.gauss(0, _SMALL_STEP), 0.0), 1.0)
+    found = _at(distribution, share)
+    return found if found != value else draw_from(distribution, rng)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Draft:
+    """A candidate, with what is known of it before it is evaluated."""
+
+    params: Params
+    key: Hashable
+    """Equal for equal decisions."""
+    cost: Cost | None = None
+    """None where it is not known without evaluating it."""
+    traits: tuple[float, ...] = ()
+    """What is known of it, as numbers."""
+    candidate: Candidate | None = None
+    """Where its space is known."""
+
+
+class Domain(Protocol):
+    """Makes candidates and tells them apart. All chance comes from the generator that is given."""
+
+    def learn(self, trial: FrozenTrial) -> None:
+        """Hear of a trial, as soon as it has begun."""
+
+    def distributions(self) -> Mapping[str, BaseDistribution]:
+        """Return all decisions that are known of."""
+
+    def draft(self, params: Params) -> Draft:
+        """Return what is known of decisions."""
+
+    def draw(self, rng: random.Random, *, patient: bool) -> Draft | None:
+        """Return a random candidate; None where nothing is known yet, or none was found that holds the limits.
+
+        A `patient` one is looked for until it is found, or nothing helps.
+        """
+
+    def mutate(self, draft: Draft, rng: random.Random, count: int) -> Draft | None:
+        """Return one with `count` decisions changed; None where it does not hold the limits."""
+
+    def cross(self, first: Draft, second: Draft, rng: random.Random) -> Draft | None:
+        """Return one with each decision from one of two; None where it does not hold the limits."""
+
+    def is_new(self, draft: Draft) -> bool:
+        """Whether no trial has tried the same network."""
+
+
+class SpaceDomain:
+    """A search space. Candidates over a limit that can be counted never leave it.
+
+    Traits are the logarithms of parameters, multiply-adds and activations, and the number of blocks.
+    """
+
+    def __init__(self, space: SearchSpace, look: Look | None = None) -> None:
+        """Take a space and how its candidates are examined, by default against its own limits."""
+        self._space = space
+        self._look: Look = look or (lambda genotype: examine(space, genotype, space.limits))
+        self._distributions = {path: distribution_of(choice) for path, choice in space.decisions().items()}
+        self._tried: set[Hashable] = set()
+        self._by_cost: dict[Cost | None, list[Candidate]] = {}
+        self._known: dict[Hashable, Draft] = {}
+        self._hopeless = False
+        """Whether nothing was found that holds the limits."""
+
+    def distributions(self) -> Mapping[str, BaseDistribution]:
+        return self._distributions
+
+    def learn(self, trial: FrozenTrial) -> None:
+        key = frozenset(trial.params.items())
+        if key in self._tried:
+            return
+        self._tried.add(key)
+        try:
+            draft = self.draft(trial.params)
+        except NasError:  # of another space, or a trial that was given up before all was decided
+            return
+        assert draft.candidate is not None
+        self._by_cost.setdefault(draft.cost, []).append(draft.candidate)
+
+    def draft(self, params: Params) -> Draft:
+        key = frozenset(params.items())
+        found = self._known.get(key)
+        if found is None:
+            if len(self._known) > _REMEMBERED:
+                self._known.clear()
+            found = self._known[key] = _seen(key, self._look(dict(params)))
+        return found
+
+    def _held(self, params: Params) -> Draft | None:
+        draft = self.draft(params)
+        assert draft.candidate is not None
+        return draft if draft.candidate.accepted else None
+
+    def draw(self, rng: random.Random, *, patient: bool) -> Draft | None:
+        if not patient:
+            return self._held(self._space.sample(rng))
+        best: Candidate | None = None
+        for _ in range(_DRAWS):
+            one = self._look(self._space.sample(rng))
+            if one.accepted:
+                return self.draft(one.genotype)
+            if best is None or one.distance < best.distance:
+                best = one
+        if self._hopeless:
+            return None
+        found, _ = climb(self._space, self._look, rng, start=best)
+        self._hopeless = not found.accepted
+        return self.draft(found.genotype) if found.accepted else None
+
+    def mutate(self, draft: Draft, rng: random.Random, count: int) -> Draft | None:
+        if self._space.size() == 1:
+            return None
+        return self._held(variation.mutate(self._space, draft.params, rng, count))
+
+    def cross(self, first: Draft, second: Draft, rng: random.Random) -> Draft | None:
+        return self._held(variation.crossover(self._space, first.params, second.params, rng))
+
+    def is_new(self, draft: Draft) -> bool:
+        if draft.key in self._tried:
+            return False
+        # Two descriptions of one network cost the same; only where they do are they compared in full.
+        others = self._by_cost.get(draft.cost, ())
+        if not others:
+            return True
+        assert draft.candidate is not None
+        mine = draft.candidate.architecture.arch_id
+        return all(other.architecture.arch_id != mine for other in others)
+
+
+def _seen(key: Hashable, candidate: Candidate) -> Draft:
+    cost = candidate.cost
+    traits: tuple[float, ...] = ()
+    if cost is not None:
+        blocks = sum(len(section.blocks) for _, section in candidate.architecture.sections())
+        traits = (math.log1p(cost.params), math.log1p(cost.macs), math.log1p(cost.activations), float(blocks))
+    return Draft(candidate.genotype, key, cost, traits, candidate)
+
+
+class ObservedDomain:
+    """What trials of a plain Optuna study have asked for so far.
+
+    A candidate states decisions that may turn out not to be asked for, and others may be asked for that it does not
+    state: those are drawn. So the conditions of the objective function need not be known.
+    """
+
+    def __init__(self) -> None:
+        self._distributions: dict[str, BaseDistribution] = {}
+        self._tried: set[Hashable] = set()
+
+    def distributions(self) -> Mapping[str, BaseDistribution]:
+        return self._distributions
+
+    def learn(self, trial: FrozenTrial) -> None:
+        self._distributions.update(trial.distributions)
+        self._tried.add(frozenset(trial.params.items()))
+
+    def draft(self, params: Params) -> Draft:
+        return Draft(params, frozenset(params.items()))
+
+    def draw(self, rng: random.Random, *, patient: bool) -> Draft | None:
+        drawn = {name: draw_from(spread, rng) for name, spread in self._distributions.items()}
+        return self.draft(drawn) if drawn else None
+
+    def mutate(self, draft: Draft, rng: random.Random, count: int) -> Draft | None:
+        params = draft.params
+        names = sorted(name for name in params if not self._distributions[name].single())
+        chosen = rng.sample(names, min(count, len(names)))
+        return self.draft({**params, **{name: _near(self._distributions[name], params[name], rng) for name in chosen}})
+
+    def cross(self, first: Draft, second: Draft, rng: random.Random) -> Draft | None:
+        one, other = first.params, second.params
+        return self.draft(
+            {**other, **one, **{name: rng.choice((one, other))[name] for name in sorted({*one} & {*other})}}
+        )
+
+    def is_new(self, draft: Draft) -> bool:
+        return draft.key not in self._tried

@@ -1,0 +1,57 @@
+"""Grid search: every genotype of a space, far apart from one trial to the next."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from nas.errors import ConfigError
+from nas.search.samplers.domain import Domain, Draft, Look, Params
+from nas.search.samplers.proposing import History, ProposingSampler
+from nas.space import SearchSpace
+
+_GOLDEN = 6180339887498949, 10**16
+"""The golden section, as a fraction: sizes of spaces have no limit."""
+
+
+class GridSampler(ProposingSampler):
+    """Proposes each genotype of a space once, and then stops the study.
+
+    It walks through the numbers of the genotypes in steps of about the golden section of their count, so that any
+    first part of the walk is spread evenly over the space. Limits are left to whoever examines what it proposes.
+    """
+
+    def __init__(
+        self,
+        seed: int = 0,
+        *,
+        space: SearchSpace | None = None,
+        look: Look | None = None,
+        prior: Sequence[tuple[Params, float]] = (),
+    ) -> None:
+        """Make a sampler.
+
+        Raises:
+            ConfigError: no space.
+        """
+        if space is None:
+            raise ConfigError("sampler grid needs to know the space: nas.sampler('grid', space=space)")
+        super().__init__(seed, space=space, look=look, prior=prior)
+        size = space.size()
+        step = max(1, size * _GOLDEN[0] // _GOLDEN[1])
+        while math.gcd(step, size) > 1:
+            step += 1
+        self._size, self._step = size, step
+
+    def propose(self, history: History, domain: Domain, rng: random.Random) -> Draft | None:
+        assert self._space is not None
+        return domain.draft(self._space.unrank((history.now * self._step + self._seed) % self._size))
+
+    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
+        super().after_trial(study, trial, state, values)
+        if len(study.get_trials(deepcopy=False)) >= self._size:
+            study.stop()

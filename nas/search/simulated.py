@@ -1,0 +1,56 @@
+"""Workers whose time is only told: a search on a table passes in seconds, and its clock shows what it would take."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from typing import Any
+
+from nas.evaluation import Evaluator
+from nas.search.workers import Hear, Outcome, Task, evaluate
+
+
+class SimulatedPool:
+    """Workers on a clock of their own: an evaluation takes the time that it tells, and none passes in between."""
+
+    def __init__(self, evaluator: Evaluator, workers: int = 1, *, objective: str = "val_accuracy") -> None:
+        """Take an evaluator whose `seconds["evaluation"]` says how long it takes."""
+        self._evaluator, self._workers, self._objective = evaluator, workers, objective
+        self._hear: Hear = lambda number, step, scores: False
+        self._clock = 0.0
+        self._busy: list[tuple[float, int, Outcome]] = []
+
+    @property
+    def free(self) -> int:
+        """Number of workers without a task."""
+        return self._workers - len(self._busy)
+
+    def describe(self) -> Mapping[str, Any]:
+        """Return what the evaluator says of its data."""
+        prepare = getattr(self._evaluator, "prepare", None)
+        return prepare() if prepare else {}
+
+    def now(self) -> float:
+        """Simulated seconds since the start."""
+        return self._clock
+
+    def listen(self, hear: Hear) -> None:
+        """Tell `hear` how evaluations go."""
+        self._hear = hear
+
+    def submit(self, task: Task) -> None:
+        """Evaluate a task; its outcome comes when its time is over."""
+        found = evaluate(self._evaluator, task, self._objective, partial(self._hear, task.number))
+        seconds = found.evaluation.seconds.get("evaluation", 0.0) if found.evaluation else 0.0
+        heapq.heappush(self._busy, (self._clock + seconds, task.number, found))
+
+    def wait(self, timeout: float | None) -> list[Outcome]:
+        """Return the next outcome, and set the clock to its time."""
+        self._clock, _, outcome = heapq.heappop(self._busy)
+        return [outcome]
+
+    def paused(self) -> AbstractContextManager[None]:
+        """Nothing runs."""
+        return nullcontext()

@@ -1,0 +1,66 @@
+"""What Optuna is told of trials, as they end and when a search goes on."""
+
+from __future__ import annotations
+
+import optuna
+from optuna.trial import TrialState
+
+from nas.search.samplers.domain import distribution_of
+from nas.search.study import Study
+from nas.search.trial import State, Trial
+
+
+def optuna_end(trial: Trial, study: Study) -> tuple[TrialState, tuple[float, ...] | None, dict[str, float]]:
+    """How Optuna is told of a trial: its state, its values, and its constraints (<= 0 holds).
+
+    A rejected one is pruned with positive constraints: samplers that know constraints learn from it, while they
+    would ignore a failed one. Soft limits are in the values.
+    """
+    constraints = {violation.metric: violation.excess for violation in trial.violations if not violation.soft}
+    if trial.state is State.REJECTED:
+        return TrialState.PRUNED, None, constraints or {"valid network": 1.0}
+    values = study.values(trial)
+    if values is None or not trial.scores:
+        return TrialState.FAIL, None, constraints
+    # A duplicate has the reason of the trial that it repeats.
+    if trial.state is State.PRUNED or (trial.state is State.DUPLICATE and trial.reason):
+        return TrialState.PRUNED, None, constraints
+    return TrialState.COMPLETE, values, constraints
+
+
+def add_known(told: optuna.Study, trial: Trial, study: Study) -> optuna.Trial | None:
+    """Tell Optuna of a trial of an earlier session.
+
+    Returns:
+        The handle of a trial that is paused; None for one that has ended.
+
+    Raises:
+        KeyError, ValueError: it is no trial of the space.
+    """
+    steps = {step: values[0] for step, values in trial.steps} if len(study.objectives) == 1 else {}
+    if trial.state is State.PAUSED:
+        told.enqueue_trial(dict(trial.genotype))
+        handle = told.ask()
+        study.space.suggest(handle)
+        for step, value in steps.items():
+            handle.report(value, step)
+        return handle
+    choices = study.space.decisions()
+    state, values, constraints = optuna_end(trial, study)
+    told.add_trial(
+        optuna.trial.create_trial(
+            state=state,
+            values=values,
+            params=dict(trial.genotype),
+            distributions={path: distribution_of(choices[path]) for path in trial.genotype},
+            constraints=constraints,
+            intermediate_values=steps,
+        )
+    )
+    return None
+
+
+def known_rungs(trial: Trial, study: Study) -> list[tuple[int, tuple[float, ...]]]:
+    """Return the rungs, from 0, that a trial of an earlier session has ended, and its objectives: larger is better."""
+    signs = [one.sign for one in study.objectives]
+    return [(step - 1, tuple(s * v for s, v in zip(signs, found, strict=True))) for step, found in trial.steps]

@@ -1,0 +1,60 @@
+"""What an earlier search of the same or an overlapping space teaches a new one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from nas.errors import ConfigError, NasError
+from nas.search.log import read_study, read_trials
+from nas.search.trial import State
+from nas.space import Genotype, SearchSpace
+
+WARM_STARTS = 5
+"""Best networks of the earlier search that are evaluated first, as many as a line from its values to new ones needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """A network of an earlier search that is in the new space too."""
+
+    genotype: Genotype
+    """In the new space."""
+    value: float
+    """The first objective then; larger is better."""
+
+
+def priors(folder: Path, space: SearchSpace) -> tuple[Prior, ...]:
+    """Return the networks of an earlier search that a space can state too, the best first.
+
+    Data and training may have been others: values are only compared among each other.
+
+    Args:
+        folder: the run folder of the earlier search.
+        space: the new one, made for its data. A network whose input or classes differ is taken over with those of the
+            new data, where its decisions allow that.
+
+    Raises:
+        ConfigError: no study, or none of its networks is in the space.
+    """
+    saved = read_study(folder)
+    earlier = SearchSpace.from_dict(saved["space"])
+    earlier = earlier.for_data(space.input_shape, space.num_classes)
+    objectives = saved["objective"] if isinstance(saved["objective"], list) else [saved["objective"]]
+    directions = saved["direction"] if isinstance(saved["direction"], list) else [saved["direction"]]
+    sign = 1.0 if directions[0] == "maximize" else -1.0
+    found: dict[str, Prior] = {}
+    done = [trial for trial in read_trials(folder) if trial.state is State.COMPLETED and objectives[0] in trial.scores]
+    for trial in done:
+        try:
+            architecture = earlier.decode(trial.genotype)
+            genotype = space.encode(architecture)
+        except NasError:  # not in the new space
+            continue
+        found.setdefault(architecture.arch_id, Prior(genotype, sign * trial.scores[objectives[0]]))
+    if not found:
+        raise ConfigError(
+            f"search.warm_start: none of the {len(done)} networks of {folder} is in space {space.name!r}, so it "
+            "teaches nothing"
+        )
+    return tuple(sorted(found.values(), key=lambda prior: -prior.value))

@@ -1,0 +1,1 @@
+"""Comparing search spaces: by the errors of networks drawn from them at random, at equal complexity."""

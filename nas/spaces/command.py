@@ -1,0 +1,186 @@
+"""`python -m nas.spaces compare`: spaces against each other, by networks drawn from them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from nas.console import run
+from nas.cost.metrics import FREE_METRICS
+from nas.errors import ConfigError, nearest
+from nas.evaluation import Budget
+from nas.search.config import RecordSettings
+from nas.search.contracts import Pool
+from nas.search.evaluators import EvaluatorSettings
+from nas.search.objectives import Objective, objectives_from
+from nas.search.simulated import SimulatedPool
+from nas.search.workers import WorkerPool
+from nas.settings import settings_from
+from nas.space import SearchSpace, load_space, space_names
+from nas.spaces.complexity import LEAST
+from nas.spaces.outlook import foresee, outlook
+from nas.spaces.population import Population, evaluated
+from nas.spaces.report import Comparison, draw_edf, table_of, write_populations
+from nas.tables.evaluator import TableEvaluator
+from nas.tables.table import read_table
+from nas.training.data.config import DataConfig
+from nas.training.evaluator import TrainingEvaluator
+from nas.training.recipe import Recipe
+
+_FREE = ("trials", "complexity", "bins", "workers", "name", "resume", "records")
+"""Settings that may change when a comparison is gone on with: the others decide what was evaluated."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpacesConfig:
+    """All settings of one comparison. `conf/spaces.yaml` says what each means."""
+
+    spaces: list[str] = field(default_factory=list)
+    trials: int = 40
+    seed: int = 0
+    complexity: str | None = "macs"
+    bins: int | str = "auto"
+    objective: str = "val_accuracy"
+    direction: str | None = None
+    constraints: Mapping[str, Any] = field(default_factory=dict)
+    table_space: str | None = None
+    workers: int | str = "auto"
+    name: str | None = None
+    resume: bool = False
+    evaluator: EvaluatorSettings = field(default_factory=EvaluatorSettings)
+    data: DataConfig = field(default_factory=DataConfig)
+    train: Recipe = field(default_factory=Recipe)
+    records: RecordSettings = field(default_factory=RecordSettings)
+
+    def __post_init__(self) -> None:
+        if len(self.spaces) < 2 or len(set(self.spaces)) < len(self.spaces):
+            raise ConfigError(
+                f"compare needs two or more different spaces, but got {self.spaces}. There are: "
+                f"{', '.join(name for name in space_names() if '/' not in name)}"
+            )
+        if self.trials < LEAST:
+            raise ConfigError(f"trials must be >= {LEAST}, but got {self.trials}")
+        if self.complexity is not None and self.complexity not in FREE_METRICS:
+            raise ConfigError(f"complexity: unknown {self.complexity!r}. {nearest(self.complexity, FREE_METRICS)}")
+        for name in ("bins", "workers"):
+            value = getattr(self, name)
+            if value != "auto" and (not isinstance(value, int) or value < 1):
+                raise ConfigError(f"{name} must be auto or a whole number >= 1, but got {value!r}")
+        known = self.evaluator.known_scores
+        if self.score.name not in known:
+            raise ConfigError(f"objective: unknown {self.objective!r}. {nearest(self.objective, known)}")
+        if self.resume and self.name is None:
+            raise ConfigError("resume=true needs name=NAME, the folder in records.dir that it goes on with")
+
+    @property
+    def score(self) -> Objective:
+        """What the networks are evaluated for."""
+        return objectives_from(self.objective, self.direction)[0]
+
+    @property
+    def error(self) -> str:
+        """What the error is."""
+        return f"1 - {self.score.name}" if self.score.sign > 0 else self.score.name
+
+
+def compare(values: Mapping[str, Any]) -> int:
+    """Compare spaces by some settings; returns the exit code."""
+    return run("nas.spaces", lambda: _compare(settings_from(SpacesConfig, values)))
+
+
+def _compare(config: SpacesConfig) -> None:
+    spaces = [load_space(name) for name in config.spaces]
+    folder = _folder(config)
+    print(f"{folder}: name={folder.name} resume=true goes on with it", flush=True)
+    populations = _on_table(config, spaces) if config.evaluator.name == "table" else _trained(config, spaces, folder)
+    bins = config.bins if isinstance(config.bins, int) else None
+    comparison = Comparison(populations, config.trials, config.error, config.complexity, bins)
+    lines = table_of(comparison)
+    write_populations(comparison, folder / "populations.csv")
+    draw_edf(comparison, folder / "edf.svg")
+    (folder / "report.md").write_text("\n".join(lines) + "\n")
+    print("\n" + "\n".join(lines))
+    print(f"\nNetworks, distributions and report: {folder}")
+
+
+def _folder(config: SpacesConfig) -> Path:
+    """Make the folder of the results, or make sure that an earlier one is gone on with as it was."""
+    stem = config.name or f"spaces-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    folder = Path(config.records.dir).expanduser() / stem
+    settings = json.loads(json.dumps(asdict(config)))
+    path = folder / "settings.json"
+    if config.resume:
+        try:
+            earlier = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"resume: no comparison in {folder}: {error}") from None
+        changed = [key for key in settings if key not in _FREE and earlier.get(key) != settings[key]]
+        if changed:
+            raise ConfigError(
+                f"resume: {changed[0]} was {earlier.get(changed[0])!r} in {folder}, but is now "
+                f"{settings[changed[0]]!r}; {', '.join(_FREE)} may change"
+            )
+    else:
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            raise ConfigError(f"{folder} is there already; give another name, or resume=true to go on") from None
+        except OSError as error:
+            raise ConfigError(f"the folder {folder} cannot be made: {error}") from None
+    path.write_text(json.dumps(settings, indent=1) + "\n")
+    return folder
+
+
+def _populations(
+    config: SpacesConfig, spaces: list[SearchSpace], pool: Pool, epochs: int | None, folder: Path | None
+) -> list[Population]:
+    """Evaluate networks of every space, once it is known that they can be compared."""
+    seen = [
+        outlook(space, config.constraints, name=name, seed=config.seed)
+        for name, space in zip(config.spaces, spaces, strict=True)
+    ]
+    if config.complexity is not None and all(one.costs for one in seen):
+        print(foresee(seen, config.spaces, config.complexity), flush=True)
+    return [
+        evaluated(
+            space,
+            name=name,
+            share=seen[number - 1].share,
+            trials=config.trials,
+            pool=pool,
+            objective=config.score,
+            constraints=config.constraints,
+            budget=Budget(epochs=epochs) if epochs else None,
+            seed=config.seed,
+            run_dir=None if folder is None else folder / f"{number}-{Path(name).stem}",
+            say=partial(print, flush=True),
+        )
+        for number, (name, space) in enumerate(zip(config.spaces, spaces, strict=True), start=1)
+    ]
+
+
+def _on_table(config: SpacesConfig, spaces: list[SearchSpace]) -> list[Population]:
+    """Look networks up; the rows of the table are genotypes of one space, that others share networks with."""
+    rows = load_space(config.table_space or config.spaces[0])
+    rows = rows.for_data(rows.input_shape, rows.num_classes)
+    table = read_table(rows, config.evaluator.table)
+    pool = SimulatedPool(TableEvaluator(table, noise=config.evaluator.noise), objective=config.score.name)
+    spaces = [space.for_data(rows.input_shape, rows.num_classes) for space in spaces]
+    return _populations(config, spaces, pool, table.epochs, None)
+
+
+def _trained(config: SpacesConfig, spaces: list[SearchSpace], folder: Path) -> list[Population]:
+    workers = config.workers if isinstance(config.workers, int) else len(os.sched_getaffinity(0))
+    pool = WorkerPool(TrainingEvaluator(config.data, config.train), workers, objective=config.score.name)
+    try:
+        data = pool.describe()
+        spaces = [space.for_data(tuple(data["input_shape"]), data["num_classes"]) for space in spaces]
+        return _populations(config, spaces, pool, config.train.epochs, folder)
+    finally:
+        pool.close()

@@ -1,0 +1,155 @@
+"""Networks drawn from a space at random and evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nas.cost import ONE, Cost, value_of
+from nas.errors import SpaceError
+from nas.evaluation import Budget
+from nas.search.contracts import Pool
+from nas.search.objectives import Objective
+from nas.search.run import run_search
+from nas.search.study import Study
+from nas.search.trial import State, Trial
+from nas.space import SearchSpace
+from nas.spaces.complexity import Array
+
+_MAX_REJECTIONS = 200
+"""Draws in a row that give nothing new, after which a space counts as exhausted."""
+_TELL_EVERY = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """One network of a population."""
+
+    arch_id: str
+    error: float
+    cost: Cost
+
+
+@dataclass(frozen=True, kw_only=True)
+class Population:
+    """Different networks of a space, drawn uniformly over its genotypes that hold the limits."""
+
+    name: str
+    networks: tuple[Network, ...]
+    share: float
+    """Share of the random genotypes that hold the limits."""
+    failed: int = 0
+    """Networks whose evaluation gave no score, which are left out."""
+    reason: str = ""
+    """Why the first of those failed."""
+
+    @property
+    def errors(self) -> Array:
+        """`(networks,)`."""
+        return np.array([network.error for network in self.networks])
+
+    def values(self, metric: str) -> Array:
+        """Return a counted cost of each network, `(networks,)`."""
+        return np.array([value_of(network.cost, metric, ONE) for network in self.networks])
+
+
+def evaluated(
+    space: SearchSpace,
+    *,
+    name: str,
+    share: float,
+    trials: int,
+    pool: Pool,
+    objective: Objective,
+    constraints: Mapping[str, Any],
+    budget: Budget | None,
+    seed: int,
+    run_dir: Path | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> Population:
+    """Draw networks and evaluate them.
+
+    Args:
+        space: made for the data at hand.
+        name: what the population is called.
+        share: that of the random genotypes that hold the limits; see `nas.spaces.outlook`.
+        trials: networks to evaluate; a space that has fewer gives what it has.
+        pool: evaluates.
+        objective: the score; the error is one less it where it is maximized, and itself where it is minimized.
+        constraints: hard limits, as of `run_search`.
+        budget: of each evaluation.
+        seed: of the draws and the evaluations.
+        run_dir: takes the record; where it has one already it is gone on with.
+        say: is told how it goes on.
+
+    Raises:
+        SpaceError: none could be evaluated.
+    """
+    study = run_search(
+        space,
+        pool=pool,
+        trials=trials,
+        sampler="uniform",
+        budget=budget,
+        objective=objective.name,
+        direction=objective.direction,
+        constraints=constraints,
+        seed=seed,
+        max_rejections=_MAX_REJECTIONS,
+        run_dir=run_dir,
+        resume=run_dir is not None and (run_dir / "study.json").exists(),
+        recorders=[_Teller(name, trials, say)],
+    )
+    if study.stop_reason == "interrupted":
+        raise KeyboardInterrupt
+    return population_of(study, name=name, share=share)
+
+
+def population_of(study: Study, *, name: str, share: float) -> Population:
+    """Return what a search evaluated; networks that came up again count once.
+
+    Raises:
+        SpaceError: nothing was evaluated.
+    """
+    done = [trial for trial in study.trials if trial.state is State.COMPLETED]
+    lost = [trial for trial in study.trials if trial.state is State.FAILED or trial.out_of_memory]
+    reason = lost[0].reason if lost else ""
+    if not done:
+        raise SpaceError(f"{name}: no network could be evaluated: {reason or study.stop_reason}")
+    networks = tuple(_network(trial, study.objectives[0]) for trial in done)
+    return Population(name=name, networks=networks, share=share, failed=len(lost), reason=reason)
+
+
+def _network(trial: Trial, objective: Objective) -> Network:
+    assert trial.arch_id is not None
+    assert trial.cost is not None
+    score = trial.scores[objective.name]
+    return Network(trial.arch_id, 1 - score if objective.sign > 0 else score, trial.cost)
+
+
+class _Teller:
+    """Says now and then how many networks are evaluated."""
+
+    def __init__(self, name: str, trials: int, say: Callable[[str], None]) -> None:
+        self._name, self._trials, self._say = name, trials, say
+
+    def begin(self, study: Study) -> None:
+        """Nothing to say yet."""
+
+    def proposed(self, study: Study, running: int) -> None:
+        """Nothing to say of a proposal."""
+
+    def paused(self, study: Study, trial: Trial) -> None:
+        """No trial is paused here."""
+
+    def ended(self, study: Study, trial: Trial) -> None:
+        count = sum(one.trained for one in study.trials)
+        if trial.trained and (count % _TELL_EVERY == 0 or count == self._trials):
+            self._say(f"  {self._name}: {count} of {self._trials} networks")
+
+    def end(self, study: Study) -> None:
+        """The table says the rest."""

@@ -1,0 +1,196 @@
+"""A tabular benchmark read from a CSV file."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nas.errors import ConfigError, NasError, nearest
+from nas.network.architecture import Architecture
+from nas.network.settings import Scalar
+from nas.space import Genotype, SearchSpace
+
+EPOCH = "{epoch}"
+"""Stands for the number of the epoch in the name of a column."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableSettings:
+    """Which columns of a file say what."""
+
+    file: str
+    """A CSV file with a header, a network a row."""
+    scores: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
+    """By score, its column; or several columns, repetitions of one measurement. `{epoch}` in the name of a column
+    stands for every number of epochs that there is a column of."""
+    genotype: str | None = None
+    """A column with one digit a decision, that of its option; None: each decision has a column, named by its path."""
+    seconds: str | None = None
+    """A column with the time of a whole evaluation; None: all take one second."""
+    scale: float = 1.0
+    """What scores are multiplied by, e.g. 0.01 for percentages."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a table knows of a network."""
+
+    scores: Mapping[str, tuple[float, ...]]
+    """By score, its repetitions, after the last epoch."""
+    curves: Mapping[str, Mapping[int, float]]
+    """By score, its values by epoch, where the table has them."""
+    seconds: float
+
+
+class Table:
+    """The networks of a table."""
+
+    def __init__(self, space: SearchSpace, entries: Sequence[tuple[Genotype, Entry]], name: str) -> None:
+        """Take genotypes of a space and what is known of them; see `read_table`."""
+        self.space, self.name = space, name
+        self.genotypes = [genotype for genotype, _ in entries]
+        self._entries = {space.decode(genotype): entry for genotype, entry in entries}
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def scores(self) -> list[str]:
+        """The scores that it knows."""
+        return list(next(iter(self._entries.values())).scores)
+
+    @property
+    def epochs(self) -> int | None:
+        """The most epochs that it has scores after; None where it has no curves."""
+        curves = next(iter(self._entries.values())).curves
+        return max((max(curve) for curve in curves.values()), default=None)
+
+    def entry(self, architecture: Architecture) -> Entry:
+        """Return what is known of a network.
+
+        Raises:
+            NasError: it is not in the table.
+        """
+        found = self._entries.get(architecture)
+        if found is None:
+            raise NasError(f"table {self.name}: network {architecture.arch_id} is not in it")
+        return found
+
+    def true(self, architecture: Architecture, score: str) -> float:
+        """Return a score without its noise: the mean of the repetitions."""
+        values = self.entry(architecture).scores[score]
+        return math.fsum(values) / len(values)
+
+
+def read_table(space: SearchSpace, settings: TableSettings) -> Table:
+    """Read a table of networks of a space.
+
+    Raises:
+        ConfigError: a file or column that is not there, a row that is no network of the space, a value that is no
+            number; names file and line.
+    """
+    path = Path(settings.file).expanduser()
+    try:
+        with path.open(newline="") as file:
+            reader = csv.DictReader(file)
+            header = list(reader.fieldnames or [])
+            columns = _columns(settings, header, path)
+            entries = [_row(space, settings, columns, row, f"{path}:{reader.line_num}") for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ConfigError(f"table {path} cannot be read: {error}") from None
+    if not entries:
+        raise ConfigError(f"table {path} has no rows")
+    return Table(space, entries, path.name)
+
+
+@dataclass(frozen=True)
+class _Columns:
+    scores: Mapping[str, tuple[str, ...]]
+    curves: Mapping[str, Mapping[int, str]]
+
+
+def _columns(settings: TableSettings, header: Sequence[str], path: Path) -> _Columns:
+    """Find the columns of a file."""
+    if not settings.scores:
+        raise ConfigError(f"table {path}: which column is the score? evaluator.scores={{val_accuracy: COLUMN}}")
+    scores: dict[str, tuple[str, ...]] = {}
+    curves: dict[str, dict[int, str]] = {}
+    for name, given in settings.scores.items():
+        wanted = [given] if isinstance(given, str) else list(given)
+        if len(wanted) == 1 and EPOCH in wanted[0]:
+            before, after = wanted[0].split(EPOCH, 1)
+            found = {
+                int(column[len(before) : len(column) - len(after)]): column
+                for column in header
+                if column.startswith(before)
+                and column.endswith(after)
+                and column[len(before) : len(column) - len(after)].isdecimal()
+            }
+            if not found:
+                raise ConfigError(f"table {path}: no column is named {wanted[0]!r} with a number for {EPOCH}")
+            curves[name] = dict(sorted(found.items()))
+            wanted = [found[max(found)]]
+        scores[name] = tuple(wanted)
+    needed = [column for found in scores.values() for column in found]
+    needed += [column for column in (settings.genotype, settings.seconds) if column is not None]
+    for column in needed:
+        if column not in header:
+            raise ConfigError(f"table {path}: no column {column!r}. {nearest(column, header)}")
+    return _Columns(scores, curves)
+
+
+def _row(
+    space: SearchSpace, settings: TableSettings, columns: _Columns, row: Mapping[str, str], where: str
+) -> tuple[Genotype, Entry]:
+    try:
+        genotype = _genotype(space, settings, row)
+        space.decode(genotype)
+    except NasError as error:
+        raise ConfigError(f"{where}: not a network of {space.name}: {error}") from None
+    scores = {
+        name: tuple(settings.scale * _number(row, column, where) for column in found)
+        for name, found in columns.scores.items()
+    }
+    curves = {
+        name: {epoch: settings.scale * _number(row, column, where) for epoch, column in found.items()}
+        for name, found in columns.curves.items()
+    }
+    seconds = 1.0 if settings.seconds is None else _number(row, settings.seconds, where)
+    return genotype, Entry(scores, curves, seconds)
+
+
+def _genotype(space: SearchSpace, settings: TableSettings, row: Mapping[str, str]) -> Genotype:
+    choices = space.decisions()
+    if settings.genotype is None:
+        # What is left empty is not active.
+        given = {path: row[path] for path in choices if row.get(path)}
+        return {path: _option(choices[path].values, text, path) for path, text in given.items()}
+    digits = row[settings.genotype]
+    if len(digits) != len(choices) or not digits.isdecimal():
+        raise NasError(f"{settings.genotype} must be {len(choices)} digits, one a decision, but got {digits!r}")
+    found: Genotype = {}
+    for (path, choice), digit in zip(choices.items(), digits, strict=True):
+        if int(digit) >= len(choice.values):
+            raise NasError(f"{path} has options 0 to {len(choice.values) - 1}, but got {digit}")
+        found[path] = choice.values[int(digit)]
+    return found
+
+
+def _option(values: Sequence[Scalar], text: str, path: str) -> Scalar:
+    known = {str(value): value for value in values}
+    if text not in known:
+        raise NasError(f"{path}: unknown option {text!r}. {nearest(text, list(known))}")
+    return known[text]
+
+
+def _number(row: Mapping[str, str], column: str, where: str) -> float:
+    try:
+        value = float(row[column])
+    except (TypeError, ValueError):
+        raise ConfigError(f"{where}: {column} must be a number, but got {row[column]!r}") from None
+    if not math.isfinite(value):
+        raise ConfigError(f"{where}: {column} must be a finite number, but got {row[column]!r}")
+    return value

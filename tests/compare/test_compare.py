@@ -1,0 +1,211 @@
+"""Comparisons: their statistics against closed formulas, their curves by hand, the command."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import nas
+from nas.compare.curves import at, at_time, curve_of
+from nas.compare.problem import Strategy, TableProblem
+from nas.compare.statistics import median_interval, paired, unpaired
+from nas.errors import ConfigError
+from nas.search.objectives import objectives_from
+from nas.search.study import Study
+from nas.search.trial import State, Trial
+from nas.tables.table import TableSettings
+
+SPACE: dict[str, Any] = {
+    "name": "generated",
+    "assume": {"channels": 3, "resolution": 16, "num_classes": 4},
+    "stages": [
+        {
+            "block": {"choose": ["conv", "mbconv"]},
+            "out_channels": {"choose": [8, 16, 24]},
+            "kernel": {"choose": [3, 5, 7]},
+            "stride": 2,
+        }
+        for _ in range(3)
+    ],
+    "head": {"block": "classifier"},
+}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A space file and a table of all its 5,832 networks, whose scores are a sum of effects with noise."""
+    folder = tmp_path_factory.mktemp("table")
+    space_file, table_file = folder / "generated.yaml", folder / "table.csv"
+    space_file.write_text(json.dumps(SPACE))
+    space = nas.load_space(space_file)
+    rng = random.Random(0)
+    choices = space.decisions()
+    effect = {(path, value): rng.gauss(0, 1) for path, choice in choices.items() for value in choice.values}
+    pairs = {key: rng.gauss(0, 0.5) for key in itertools.combinations(effect, 2)}
+    with table_file.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow([*choices, "first", "second"])
+        for values in itertools.product(*(choice.values for choice in choices.values())):
+            chosen = list(zip(choices, values, strict=True))
+            score = sum(effect[one] for one in chosen) + sum(pairs[key] for key in itertools.combinations(chosen, 2))
+            writer.writerow([*values, score + rng.gauss(0, 0.05), score + rng.gauss(0, 0.05)])
+    return space_file, table_file
+
+
+def _problem(files: tuple[Path, Path], **settings: Any) -> TableProblem:
+    scores = {"val_accuracy": ["first", "second"]}
+    return TableProblem(
+        space=str(files[0]), table=TableSettings(file=str(files[1]), scores=scores), **{"trials": 60, **settings}
+    )
+
+
+def test_the_default_beats_random_and_tpe(files: tuple[Path, Path]) -> None:
+    """On a table that it was not made for, with noise."""
+    problem = _problem(files)
+    best = problem.points()[:, 0].max()
+    regrets = {
+        name: np.array([best - problem.search(Strategy.read(name), seed, None).quality[-1] for seed in range(8)])
+        for name in ("default", "tpe", "random")
+    }
+    for other in ("tpe", "random"):
+        assert paired(-regrets["default"], -regrets[other]).verdict == "better"
+
+
+def test_hypervolume_against_the_true_front(files: tuple[Path, Path]) -> None:
+    problem = _problem(files, objective=("val_accuracy", "macs"), constraints={"params": 20_000}, noise=False)
+    points = problem.points()
+    curve = problem.search(Strategy("default"), 0, points.min(axis=0).tolist())
+    from nas.search.pareto import front, hypervolume
+
+    whole = hypervolume(points[front(points)], points.min(axis=0))
+    assert 0.9 * whole < curve.quality[-1] <= whole
+    assert (np.diff(curve.quality) >= 0).all()
+
+
+def _study(scores: list[float], macs: list[int] | None = None) -> Study:
+    space = nas.SearchSpace.from_dict(SPACE)
+    names = ["val_accuracy"] + (["macs"] if macs else [])
+    study = Study("s", "id", space, objectives_from(names))
+    for number, score in enumerate(scores):
+        cost = nas.Cost(macs=macs[number]) if macs else None
+        study.trials.append(
+            Trial(
+                number=number,
+                state=State.COMPLETED,
+                genotype={},
+                scores={"val_accuracy": score},
+                elapsed=2.0 * number + 2,
+                cost=cost,
+            )
+        )
+    return study
+
+
+def test_a_curve_is_what_the_best_looking_network_is_worth() -> None:
+    """A lucky evaluation shows as a step down."""
+    worth = {0: 0.5, 1: 0.3, 2: 0.6}
+    curve = curve_of(_study([0.5, 0.7, 0.6]), "a", 0, lambda trial: (worth[trial.number],), None)
+    assert curve.quality.tolist() == [0.5, 0.3, 0.3]
+    assert [at(curve, count) for count in (1, 3, 9)] == [0.5, 0.3, 0.3]
+    assert [at_time(curve, seconds) for seconds in (2, 3.9, 4)] == [0.5, 0.5, 0.3]
+    assert np.isnan(at_time(curve, 1.0))
+
+
+def test_a_curve_of_several_objectives() -> None:
+    study = _study([0.5, 0.8, 0.4], macs=[5, 8, 6])
+
+    def true(trial: Trial) -> tuple[float, ...]:
+        assert trial.cost is not None
+        return trial.scores["val_accuracy"], -float(trial.cost.macs)
+
+    curve = curve_of(study, "a", 0, true, (0.0, -10.0))
+    # 0.5 x 5; then 0.3 x 2 beside it; the third is dominated.
+    assert curve.quality.tolist() == pytest.approx([2.5, 3.1, 3.1])
+
+
+def test_the_interval_of_a_mean_is_that_of_the_normal_distribution() -> None:
+    rng = np.random.default_rng(0)
+    gaps = rng.normal(1.0, 2.0, 400)
+    found = paired(gaps, np.zeros(400))
+    error = gaps.std() / 20
+    assert found.mean == pytest.approx(gaps.mean())
+    assert found.low == pytest.approx(gaps.mean() - 1.96 * error, abs=0.1 * error)
+    assert found.high == pytest.approx(gaps.mean() + 1.96 * error, abs=0.1 * error)
+    other = unpaired(gaps, rng.normal(1.0, 2.0, 100))
+    assert other.high - other.low == pytest.approx(2 * 1.96 * 2.0 * np.sqrt(1 / 400 + 1 / 100), rel=0.15)
+
+
+@pytest.mark.parametrize(
+    ("gaps", "verdict"),
+    [
+        ([1.0, 2.0, 1.5, 1.2], "better"),
+        ([-1.0, -2.0, -1.5], "worse"),
+        ([1.0, -1.0, 0.5], "not shown"),
+        ([1.0], "not shown"),
+    ],
+)
+def test_verdicts(gaps: list[float], verdict: str) -> None:
+    assert paired(np.array(gaps), np.zeros(len(gaps))).verdict == verdict
+
+
+def test_intervals_cover() -> None:
+    """Nine and a half in ten of the 95 % intervals hold the true difference; a bootstrap of 20 seeds a little less."""
+    rng, seeds = np.random.default_rng(1), 300
+    held = sum(
+        found.low <= 0.5 <= found.high
+        for found in (paired(rng.normal(0.5, 1.0, 20), np.zeros(20), seed=i) for i in range(seeds))
+    )
+    assert 0.88 <= held / seeds <= 0.98
+    middle, low, high = median_interval(np.arange(101.0))
+    assert (middle, low < 50 < high) == (50.0, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("defualt", "Did you mean 'default'"), ("tpe+ahsa", "Did you mean 'asha'"), ("", "unknown sampler")],
+)
+def test_strategies_that_do_not_exist(text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Strategy.read(text)
+
+
+def test_the_command_on_a_table(files: tuple[Path, Path], tmp_path: Path) -> None:
+    command = [
+        sys.executable, "-m", "nas.compare", f"+space={files[0]}", "evaluator=table", f"evaluator.file={files[1]}",
+        "evaluator.scores={val_accuracy: [first, second]}", "strategies=[default,random]", "seeds=3", "trials=30",
+        "at=[10,30]", "reach=random", f"records.dir={tmp_path}", "name=c", "constraints.params=20000",
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "| random |" in done.stdout
+    assert "Where random is after 30 evaluations" in done.stdout
+    with (tmp_path / "c" / "curves.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 2 * 3 * 30
+    assert all(float(row["regret"]) >= 0 for row in rows)
+    assert (tmp_path / "c" / "curves.svg").read_text().startswith("<?xml")
+    assert (tmp_path / "c" / "report.md").exists()
+    again = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert again.returncode == 2
+    assert "is there already" in again.stderr
+
+
+def test_the_command_refuses_slips(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "nas.compare", "+space=mbconv", f"records.dir={tmp_path}"]
+    for extra, message in (
+        (["strategies=[default,tpee]"], "Did you mean 'tpe'"),
+        (["evaluator=table"], "which file"),
+        (["at=[50]", "trials=40"], "from 1 to trials=40"),
+        (["trails=3"], "Did you mean 'trials'"),
+    ):
+        done = subprocess.run([*command, *extra], capture_output=True, text=True, check=False)
+        assert (done.returncode, message in done.stderr) == (2, True), done.stderr

@@ -1,0 +1,35 @@
+"""Optuna's own test suite for samplers, over those of ours that need no space."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from optuna.samplers import BaseSampler
+from optuna.testing.pytest_samplers import (
+    BasicSamplerTestCase,
+    MultiObjectiveSamplerTestCase,
+    RelativeSamplerTestCase,
+)
+
+from nas.search.samplers import sampler as make
+
+NAMES = ("predictor", "evolution", "local")
+
+
+class _Ours:
+    @pytest.fixture(params=NAMES)
+    def sampler(self, request: pytest.FixtureRequest) -> Callable[[], BaseSampler]:
+        return lambda: make(str(request.param), seed=0)
+
+
+class TestBasic(_Ours, BasicSamplerTestCase):
+    pass
+
+
+class TestRelative(_Ours, RelativeSamplerTestCase):
+    pass
+
+
+class TestMultiObjective(_Ours, MultiObjectiveSamplerTestCase):
+    pass

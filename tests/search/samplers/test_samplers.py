@@ -1,0 +1,185 @@
+"""Every registered sampler: repetition, conditions, limits, several objectives, going on."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+
+import nas
+from nas.errors import ConfigError
+from nas.search.samplers import sampler, sampler_names
+from nas.search.samplers.proposing import ProposingSampler
+from nas.search.study import Study
+from nas.search.trial import State
+from tests.search.conftest import SMALL
+
+NAMES = [name for name in sampler_names() if name != "default"]
+
+
+def score(arch: nas.Architecture, budget: nas.Budget, seed: int) -> float:
+    """Best at 3,000 parameters and few multiply-adds."""
+    cost = nas.cost_of(arch)
+    return -abs(cost.params - 3000) / 3000 - cost.macs / 1e6
+
+
+def _search(name: str, trials: int = 25, seed: int = 3, **arguments: Any) -> Study:
+    space = nas.SearchSpace.from_dict(SMALL)
+    return nas.run_search(space, score, trials=trials, sampler=name, seed=seed, **arguments)
+
+
+def _genotypes(study: Study) -> list[dict[str, Any]]:
+    return [dict(trial.genotype) for trial in study.trials]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_another_process_proposes_the_same(name: str, tmp_path: Path) -> None:
+    """So nothing hangs on the salt of `hash`, the order of sets, or what the process did before."""
+    code = (
+        "import json\n"
+        "from tests.search.samplers.test_samplers import _genotypes, _search\n"
+        f"print(json.dumps(_genotypes(_search({name!r}))))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == _genotypes(_search(name))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_resumed_search_proposes_what_a_whole_one_does(name: str, tmp_path: Path) -> None:
+    limits = {"params": (1000, 6000)}
+    whole = _search(name, 24, constraints=limits)
+    _search(name, 13, constraints=limits, run_dir=tmp_path / "run")
+    resumed = _search(name, 24, constraints=limits, run_dir=tmp_path / "run", resume=True)
+    assert _genotypes(resumed) == _genotypes(whole)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_limits_hold_in_a_conditional_space(name: str) -> None:
+    study = _search(name, constraints={"params": 4000, "macs": 3e5})
+    assert study.counts()["completed"] == 25
+    for trial in study.trials:
+        assert trial.cost is not None
+        assert (trial.state is State.REJECTED) == (trial.cost.params > 4000 or trial.cost.macs > 3e5)
+        if name in ("predictor", "evolution", "local", "uniform"):
+            assert trial.state is not State.REJECTED
+
+
+@pytest.mark.parametrize("name", ["predictor", "evolution", "local", "uniform"])
+def test_nothing_is_proposed_twice(name: str) -> None:
+    study = _search(name, 60)
+    assert study.counts() | {"completed": 60, "duplicate": 0} == study.counts()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_several_objectives(name: str) -> None:
+    study = _search(name, 20, objective=["fit", "macs", "params"], constraints={"params": 8000})
+    front = study.front()
+    assert front
+    curve = study.hypervolume()
+    assert len(curve) == study.counts()["completed"]
+    assert curve == sorted(curve)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_other_seeds_propose_something_else(name: str) -> None:
+    assert _genotypes(_search(name, seed=1)) != _genotypes(_search(name, seed=2))
+
+
+@pytest.mark.parametrize("name", ["predictor", "evolution", "local", "grid", "uniform"])
+def test_a_plain_optuna_study(name: str) -> None:
+    """Without `run_search`: the space decides, Optuna keeps the trials."""
+    space = nas.SearchSpace.from_dict(SMALL)
+    made = sampler(name, seed=0, space=space)
+    assert type(pickle.loads(pickle.dumps(made))) is type(made)
+    study = optuna.create_study(direction="maximize", sampler=made)
+    study.optimize(lambda trial: score(space.decode(space.suggest(trial)), nas.Budget(), 0), n_trials=30)
+    networks = [space.decode(trial.params).arch_id for trial in study.trials]
+    if name != "grid":
+        assert len(set(networks)) == 30
+    assert len({tuple(sorted(trial.params.items())) for trial in study.trials}) == 30
+
+
+def test_the_sampler_forgets_a_study_for_another() -> None:
+    made = sampler("predictor", seed=0)
+    for _ in range(2):
+        study = optuna.create_study(sampler=made)
+        study.optimize(lambda trial: trial.suggest_float("x", -1, 1) ** 2, n_trials=15)
+        assert study.best_value < 0.02
+        first = study.trials[0].params
+    assert first == {"x": optuna.create_study(sampler=made).ask().suggest_float("x", -1, 1)}
+
+
+def test_a_grid_visits_every_genotype_once() -> None:
+    space = nas.SearchSpace.from_dict(SMALL | {"stages": [SMALL["stages"][1]]})
+    study = optuna.create_study(sampler=sampler("grid", seed=1, space=space))
+    study.optimize(lambda trial: float(len(space.suggest(trial))), n_trials=2 * space.size())
+    assert len(study.trials) == space.size()
+    assert len({tuple(sorted(trial.params.items())) for trial in study.trials}) == space.size()
+
+
+def test_a_grid_is_spread_from_the_start() -> None:
+    """Of the first fifth of the walk about a tenth lies in each tenth of the space."""
+    space = nas.load_space("nasbench_macro")
+    study = optuna.create_study(sampler=sampler("grid", space=space))
+    ranks = []
+    every = {tuple(genotype.items()): rank for rank, genotype in enumerate(space.enumerate())}
+    for _ in range(space.size() // 5):
+        trial = study.ask()
+        ranks.append(every[tuple(space.suggest(trial).items())])
+        study.tell(trial, 0.0)
+    tenths = [sum(rank * 10 // space.size() == tenth for rank in ranks) for tenth in range(10)]
+    assert max(tenths) - min(tenths) <= 3
+
+
+def test_the_default_is_the_predictor() -> None:
+    assert type(sampler()) is type(sampler("predictor"))
+    assert isinstance(sampler(), ProposingSampler)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": "evolutoin"}, "Did you mean 'evolution'"),
+        ({"name": "grid"}, "needs to know the space"),
+        ({"name": "tpe", "population": 3}, "sampler tpe has no options"),
+        ({"name": "evolution", "population": 0}, "must hold"),
+    ],
+)
+def test_slips_are_explained(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        sampler(**arguments)
+
+
+def test_what_an_evaluation_shows_to_be_over_a_limit_is_avoided() -> None:
+    """A constraint that only evaluating tells, as Optuna's own samplers know it."""
+    study = optuna.create_study(sampler=sampler("predictor", seed=0), direction="maximize")
+    broken = []
+    for _ in range(60):
+        trial = study.ask()
+        x, y = (trial.suggest_int(name, 0, 9) for name in "xy")
+        trial.set_constraint("sum", x + y - 9.0)
+        broken.append(x + y > 9)
+        study.tell(trial, float(x * 2 + y))
+    best = max(t.value for t in study.trials if t.value is not None and t.constraints["sum"] <= 0)
+    assert best == 18.0  # x = 9, y = 0
+    assert sum(broken[20:]) < 0.5 * 40
+
+
+def test_regularised_evolution_lets_the_old_die() -> None:
+    """Algorithm 1 of the paper: the parent is one of the latest, also where an older one is better."""
+    study = optuna.create_study(sampler=sampler("evolution", seed=0, population=4, tournament=4), direction="maximize")
+    for number in range(40):
+        trial = study.ask()
+        for name in "abcdef":
+            trial.suggest_categorical(name, list(range(5)))
+        study.tell(trial, 100.0 if number == 0 else -float(number))
+        if number >= 4:
+            # Of the latest four the best is the oldest, and its child differs from it in one decision.
+            parent = study.trials[number - 4].params
+            assert sum(parent[name] != trial.params[name] for name in parent) == 1

@@ -1,0 +1,262 @@
+"""Successive halving: who is promoted, by hand and by brute force; and in a search."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import nas
+from nas.errors import ConfigError
+from nas.evaluation import Evaluation, report
+from nas.search.fidelity import HALVING, Pruning
+from nas.search.halving import Halving, rungs_of
+from nas.search.rungs import RungCorrelation, rung_correlations, rung_lines
+from nas.search.study import Study
+from nas.search.trial import State
+from tests.search.conftest import SMALL
+
+
+@pytest.mark.parametrize(
+    ("most", "least", "eta", "rungs"),
+    [
+        (9, 1, 3, (1, 3, 9)),
+        (12, 1, 3, (1, 4, 12)),
+        (81, 3, 3, (3, 9, 27, 81)),
+        (10, 1, 2, (1, 2, 5, 10)),
+        (2, 1, 3, (2,)),
+    ],
+)
+def test_rungs(most: int, least: int, eta: int, rungs: tuple[int, ...]) -> None:
+    assert rungs_of(most, least, eta) == rungs
+
+
+def _run_all(halving: Halving, scores: list[float], workers: int = 1) -> dict[int, int]:
+    """Play a study with one worker; return the last rung that each trial has ended."""
+    reached: dict[int, int] = {}
+    begun = 0
+    while True:
+        job = halving.next()
+        if job is None and begun < len(scores):
+            job, begun = (begun, halving.begin(begun)), begun + 1
+        if job is None:
+            return reached
+        number, rung = job
+        reached[number] = rung
+        halving.ended(number, (scores[number],))
+
+
+def test_asha_promotes_as_soon_as_a_third_is_there() -> None:
+    """Algorithm 2 of the paper, by hand: eta 3, scores in the order 0 < 1 < ... < 8."""
+    halving = Halving([1, 3, 9], 3, total=9)
+    assert halving.next() is None
+    for number in range(3):
+        halving.begin(number)
+        halving.ended(number, (float(number),))
+    assert halving.next() == (2, 1)
+    assert halving.next() is None  # one in three, and that one is on its way
+    halving.ended(2, (2.0,))
+    for number in range(3, 6):
+        halving.begin(number)
+        halving.ended(number, (float(number),))
+    # Two of six may go on, the best ones: 5 and 4, though 2 was already promoted.
+    assert halving.next() == (5, 1)
+
+
+@pytest.mark.parametrize("synchronous", [False, True])
+@pytest.mark.parametrize("brackets", [1, 3])
+@given(scores=st.lists(st.floats(-1, 1), min_size=1, max_size=40, unique=True))
+@settings(max_examples=60, deadline=None)
+def test_one_in_eta_goes_on_and_one_at_least_to_the_end(synchronous: bool, brackets: int, scores: list[float]) -> None:
+    reached = _run_all(Halving([1, 3, 9], 3, total=len(scores), brackets=brackets, synchronous=synchronous), scores)
+    assert set(reached) == set(range(len(scores)))
+    assert max(reached.values()) == 2
+    if brackets == 1:
+        counts = [sum(rung >= at for rung in reached.values()) for at in range(3)]
+        # Asynchronously each promotion is one in three of those that were there, so some more than a third go on.
+        if synchronous:
+            assert counts[1] == max(1, counts[0] // 3)
+            assert counts[2] == max(1, counts[1] // 3)
+            best = sorted(range(len(scores)), key=lambda number: -scores[number])
+            assert {number for number, rung in reached.items() if rung >= 1} == set(best[: counts[1]])
+        assert counts[1] >= max(1, counts[0] // 3)
+    if synchronous and brackets == 1:
+        assert reached[max(range(len(scores)), key=lambda number: scores[number])] == 2
+
+
+def test_brackets_cost_about_the_same() -> None:
+    halving = Halving([1, 3, 9], 3, total=1000, brackets=3)
+    begun = [halving.begin(number) for number in range(130)]
+    counts = [begun.count(bracket) for bracket in range(3)]
+    # Expected budgets of a trial: 1 + 2/3 + 6/9 on the first; shares by 1/(rungs x first budget) as the code states.
+    assert counts == [pytest.approx(130 * share, abs=2) for share in (6 / 11, 3 / 11, 2 / 11)]
+
+
+def test_what_failed_or_was_given_up_is_not_promoted() -> None:
+    halving = Halving([1, 3], 3, total=3)
+    for number in range(3):
+        halving.begin(number)
+    halving.dropped(2)
+    halving.ended(0, (0.0,))
+    halving.ended(1, (1.0,))
+    assert halving.next() == (1, 1)
+    restored = Halving([1, 3], 3, total=4)
+    restored.restore(0, 0, [(0, (5.0,))], alive=False)
+    for number in (1, 2, 3):
+        restored.restore(number, 0, [(0, (float(number),))], alive=True)
+    assert restored.next() is None  # the best of four was given up, and one in three may go on
+
+
+def _curve(arch: nas.Architecture, budget: nas.Budget, seed: int) -> Evaluation:
+    """Rises over the epochs to a level that the parameters set."""
+    level = -abs(nas.cost_of(arch).params - 3000) / 3000
+    before = 0
+    if budget.checkpoint is not None:
+        path = Path(budget.checkpoint)
+        before = int(path.read_text()) if path.exists() else 0
+        path.write_text(str(budget.epochs))
+    assert budget.epochs is not None
+    rows = []
+    for epoch in range(1, budget.epochs + 1):
+        rows.append({"epoch": float(epoch), "score": level - 1 / epoch})
+        if report(epoch, {"score": rows[-1]["score"]}):
+            break
+    return Evaluation({"score": rows[-1]["score"]}, tuple(rows), {"trained": float(len(rows) - before)})
+
+
+def _search(pruner: str | Pruning, trials: int = 27, **arguments: Any) -> Study:
+    space = nas.SearchSpace.from_dict(SMALL)
+    return nas.run_search(
+        space,
+        _curve,
+        trials=trials,
+        pruner=pruner,
+        **{"sampler": "random", "seed": 0, "budget": nas.Budget(epochs=9), "objective": "score", **arguments},
+    )
+
+
+def _spent(study: Study) -> float:
+    return sum(trial.seconds.get("trained", 0.0) for trial in study.trials)
+
+
+@pytest.mark.parametrize("pruner", HALVING)
+@pytest.mark.parametrize("sampler", ["random", "default", "tpe", "nsga2"])
+def test_halving_finds_the_best_with_few_epochs(pruner: str, sampler: str) -> None:
+    study = _search(pruner, sampler=sampler)
+    counts = study.counts()
+    assert counts["completed"] + counts.get("pruned", 0) == 27
+    assert "paused" not in counts
+    assert study.stop_reason == "27 trials done"
+    best = study.best(1)[0]
+    assert len(best.history) == 9
+    trained = [trial for trial in study.trials if trial.trained]
+    assert best.scores["score"] == max(trial.scores["score"] for trial in trained)
+    # Each epoch was trained once: what goes on does not begin anew.
+    assert _spent(study) == sum(len(trial.history) for trial in trained)
+    assert _spent(study) < (0.75 if pruner == "hyperband" else 0.34) * 27 * 9
+
+
+def test_synchronous_halving_costs_what_the_formula_says() -> None:
+    """27 trials of 1 epoch, 9 of 2 more, 3 of 6 more."""
+    assert _spent(_search("successive_halving")) == 27 + 9 * 2 + 3 * 6
+
+
+@pytest.mark.parametrize("pruner", ["asha", "hyperband", "successive_halving", "median"])
+@pytest.mark.parametrize("sampler", ["default", "tpe"])
+def test_an_interrupted_search_goes_on_as_if_it_was_never(pruner: str, sampler: str, tmp_path: Path) -> None:
+    whole = _search(pruner, sampler=sampler, run_dir=tmp_path / "whole")
+    calls = 0
+
+    def until(arch: nas.Architecture, budget: nas.Budget, seed: int) -> Evaluation:
+        nonlocal calls
+        calls += 1
+        if calls == 17:
+            raise KeyboardInterrupt
+        return _curve(arch, budget, seed)
+
+    space = nas.SearchSpace.from_dict(SMALL)
+    same: dict[str, Any] = {
+        "trials": 27,
+        "pruner": pruner,
+        "budget": nas.Budget(epochs=9),
+        "objective": "score",
+        "sampler": sampler,
+        "seed": 0,
+    }
+    first = nas.run_search(space, until, run_dir=tmp_path / "run", **same)
+    assert first.stop_reason == "interrupted"
+    again = nas.run_search(space, _curve, run_dir=tmp_path / "run", resume=True, **same)
+    facts = [
+        {t.number: (t.state, dict(t.genotype), dict(t.scores), t.steps) for t in study.trials}
+        for study in (whole, again)
+    ]
+    assert facts[0] == facts[1]
+    assert not list((tmp_path / "run").glob("checkpoints/*"))
+
+
+@pytest.mark.parametrize("pruner", ["median", "curve", "patient"])
+def test_pruners_that_stop_between_epochs(pruner: str) -> None:
+    study = _search(Pruning(name=pruner, patience=1), trials=40)
+    counts = study.counts()
+    assert counts["completed"] + counts.get("pruned", 0) == 40
+    if pruner != "patient":  # these curves rise all the time
+        assert counts["pruned"] >= 10
+        pruned = [trial for trial in study.trials if trial.state is State.PRUNED]
+        assert all(len(trial.history) < 9 and "promise" in trial.reason for trial in pruned)
+        best = max(trial.scores["score"] for trial in study.trials if trial.scores)
+        assert study.best(1)[0].scores["score"] == best
+    else:
+        assert "pruned" not in counts
+
+
+def test_several_objectives_are_halved_too() -> None:
+    study = _search("asha", objective=["score", "macs"])
+    assert study.counts()["pruned"] > 10
+    assert study.front()
+
+
+def test_a_study_without_reports_is_not_pruned() -> None:
+    space = nas.SearchSpace.from_dict(SMALL)
+    study = nas.run_search(space, lambda arch, budget, seed: 1.0, trials=10, pruner="median")
+    assert study.counts()["completed"] == 10
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Pruning(name="ahsa"), "Did you mean 'asha'"),
+        (lambda: Pruning(name="asha", eta=1), "eta must be >= 2"),
+        (lambda: Pruning(name="asha", fidelity="epoch"), "Did you mean 'epochs'"),
+        (lambda: _search("asha", budget=None), "must state its epochs"),
+        (lambda: _search("asha", budget=nas.Budget(epochs=2)), "one rung only"),
+        (lambda: _search("median", objective=["score", "macs"]), "serves one objective"),
+    ],
+)
+def test_slips_are_explained(make: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make()
+
+
+def test_budgets_of_the_other_fidelities() -> None:
+    full = nas.Budget(epochs=6)
+    data = Pruning(name="asha", fidelity="data").budgets(full)
+    assert [one.data_fraction for one in data] == pytest.approx([1 / 9, 1 / 3, 1])
+    assert all(one.epochs == 6 for one in data)
+    resolution = Pruning(name="asha", fidelity="resolution").budgets(full)
+    assert [one.resolution_fraction**2 for one in resolution] == pytest.approx([1 / 9, 1 / 3, 1])
+
+
+def test_rank_correlation_between_rungs() -> None:
+    """These curves never cross, so every rung ranks as the next one does."""
+    found = rung_correlations(_search("asha"))
+    assert [(one.lower, one.upper, one.tau) for one in found] == [(1, 2, 1.0), (2, 3, 1.0)]
+    assert "1 and 2: 1.00" in rung_lines(found)[0]
+    assert len(rung_lines(found)) == 1
+    doubtful = RungCorrelation(1, 2, 0.1, 9)
+    assert "hardly tells" in rung_lines([doubtful])[1]
+    assert not RungCorrelation(1, 2, 0.1, 4).doubtful
+    assert RungCorrelation(1, 2, float("nan"), 9).doubtful
+    assert rung_lines(rung_correlations(_search("none"))) == []

@@ -1,0 +1,126 @@
+"""Training that stops early and goes on: as if it had never stopped; also with two processes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import torch
+
+import nas
+from nas.evaluation import listening
+from nas.search.fidelity import Pruning
+from nas.search.trial import State
+from nas.training.data.batches import Batches
+from nas.training.data.load import load_data
+from nas.training.data.splits import some_of
+from nas.training.evaluator import TrainingEvaluator
+from nas.training.fit import fit
+from tests.training.test_fit import ARCH, DATA, RECIPE, SPACE
+
+
+@pytest.mark.parametrize("augment", ["none", "shift_flip"])
+def test_what_goes_on_comes_out_as_if_it_had_never_stopped(augment: str, tmp_path: Path) -> None:
+    """Weights, optimiser, schedule, order and augmentation, with the same numbers to the last bit."""
+    data = load_data(DATA)
+    whole = fit(ARCH, data, RECIPE, nas.Budget(epochs=4), seed=3, augment=augment)
+    path = str(tmp_path / "state.ckpt")
+    for epochs in (1, 3, 4):
+        budget = nas.Budget(epochs=epochs, schedule_epochs=4, checkpoint=path)
+        part = fit(ARCH, data, RECIPE, budget, seed=3, augment=augment)
+        assert part.history == whole.history[:epochs]
+    assert part.scores == whole.scores
+    state = torch.load(path, weights_only=True)  # plain data, nothing to be run
+    assert state["state_dict"]
+
+
+def test_a_listener_ends_training() -> None:
+    heard: list[tuple[int, Mapping[str, float]]] = []
+
+    def hear(step: int, scores: Mapping[str, float]) -> bool:
+        heard.append((step, scores))
+        return step == 2
+
+    with listening(hear):
+        found = fit(ARCH, load_data(DATA), RECIPE, nas.Budget(epochs=4), seed=0)
+    assert [step for step, _ in heard] == [1, 2]
+    assert len(found.history) == 2
+    assert heard[-1][1] == found.scores
+
+
+def test_parts_of_the_data_are_nested() -> None:
+    train = load_data(DATA).train
+    parts = [some_of(train, fraction) for fraction in (0.1, 0.5, 1.0)]
+    small, half, whole = (
+        {image.numpy().tobytes() for image in part.read(torch.arange(len(part.labels)))} for part in parts
+    )
+    assert len(parts[0].labels) == round(0.1 * len(train.labels))
+    assert small < half < whole
+
+
+def test_a_part_of_the_resolution() -> None:
+    found = fit(ARCH, load_data(DATA), RECIPE, nas.Budget(epochs=1, resolution_fraction=0.5), seed=0)
+    assert found.scores
+
+
+def test_ranks_share_the_images_of_an_epoch() -> None:
+    data = load_data(DATA)
+
+    def labels(shuffle: bool, rank: int, ranks: int) -> list[int]:
+        batches = Batches(data.train, data, 16, (3, 16, 16), shuffle=shuffle, seed=1, rank=rank, ranks=ranks)
+        found = [batch[1].tolist() for batch in batches]
+        assert len(found) == len(batches)
+        return [label for batch in found for label in batch]
+
+    for shuffle in (True, False):
+        whole = labels(shuffle, 0, 1)
+        for ranks in (2, 7):
+            parts = [labels(shuffle, rank, ranks) for rank in range(ranks)]
+            shortest = min(map(len, parts))
+            together = [label for row in zip(*parts, strict=False) for label in row]
+            assert together == whole[: ranks * shortest]
+            if shuffle:
+                assert {len(part) for part in parts} == {shortest}
+            else:
+                assert sum(map(len, parts)) == len(whole)
+
+
+def test_asha_trains_and_goes_on(tmp_path: Path) -> None:
+    study = nas.run_search(
+        SPACE,
+        TrainingEvaluator(DATA, RECIPE),
+        trials=3,
+        seed=0,
+        budget=nas.Budget(epochs=4),
+        pruner=Pruning(name="asha", eta=2),
+        run_dir=tmp_path / "run",
+    )
+    done = [trial for trial in study.trials if trial.state is State.COMPLETED]
+    assert done
+    assert len(done[0].history) == 4
+    alone = fit(SPACE.decode(done[0].genotype), load_data(DATA), RECIPE, nas.Budget(epochs=4), seed=done[0].seed)
+    assert done[0].history == alone.history
+
+
+@pytest.mark.slow  # two processes that load torch and Lightning, twice
+@pytest.mark.timeout(300)
+def test_two_processes_end_together_when_a_trial_is_pruned() -> None:
+    """The first process asks; both end, and none waits for the other."""
+    heard: list[int] = []
+
+    def hear(step: int, scores: Mapping[str, float]) -> bool:
+        heard.append(step)
+        return step == 2
+
+    evaluator = TrainingEvaluator(DATA, RECIPE, accelerator="cpu", devices=2)
+    with listening(hear):
+        found = evaluator(ARCH, nas.Budget(epochs=6), 0)
+    assert heard == [1, 2]
+    assert [row["epoch"] for row in found.history] == [1.0, 2.0]
+    assert found.scores["val_accuracy"] == found.history[-1]["val_accuracy"]
+    # Of the images of the validation split each was scored once, by one of the two.
+    assert (found.scores["val_accuracy"] * len(load_data(DATA).val.labels)) % 1 == pytest.approx(0, abs=1e-6)
+    study = nas.run_search(SPACE, evaluator, trials=1, seed=0, budget=nas.Budget(epochs=2), pruner="median")
+    assert [trial.state for trial in study.trials] == [State.COMPLETED]
+    assert len(study.trials[0].steps) == 2
