@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing as mp
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -186,15 +186,15 @@ def _trained(config: CompareConfig, folder: Path) -> Comparison:
         workers=config.processes,
     )
     found: dict[tuple[str, int], Curve] = {}
-    say: Callable[[str], None] = lambda text: print(text, flush=True)  # noqa: E731
     with problem:
         for seed in _seeds(config):
             for text in config.strategies:
                 found[text, seed] = problem.search(Strategy.read(text), seed, folder / f"{text}-{seed}")
                 curve = found[text, seed]
                 last = f"{curve.quality[-1]:.4f}" if len(curve.quality) else "nothing"
-                say(
+                print(
                     f"  {text}, seed {seed}: {problem.measure} {last}, {curve.seconds[-1]:.0f} s, "
-                    f"{curve.epochs:g} epochs"
+                    f"{curve.epochs:g} epochs",
+                    flush=True,
                 )
     return Comparison(curves=_sorted(config, found), measure=problem.measure, best=None, places=config.places)

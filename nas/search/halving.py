@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from nas.search.pareto import better_ones
+
 Values = tuple[float, ...]
 """Objectives of a trial; larger is better."""
 
@@ -106,18 +108,18 @@ class Halving:
     def next(self) -> tuple[int, int] | None:
         """Return a trial to promote and the rung that it now gets; None where there is none yet."""
         for rung in range(self.last - 1, -1, -1):
-            for rungs in self._rungs:
-                found = self._best(rungs, rung)
+            for bracket, rungs in enumerate(self._rungs):
+                found = self._best(bracket, rung)
                 if found is not None:
                     rungs[rung].promoted.add(found)
                     self._running[found] = rung + 1
                     return found, rung + 1
         return None
 
-    def _best(self, rungs: Sequence[_Rung], rung: int) -> int | None:
+    def _best(self, bracket: int, rung: int) -> int | None:
         """Return the trial of a rung that is to be promoted next."""
-        here = rungs[rung]
-        closed = self._closed(rungs, rung)
+        here = self._rungs[bracket][rung]
+        closed = self._closed(bracket, rung)
         if self._synchronous and not closed:
             return None
         allowed = len(here.ended) // self._eta
@@ -130,14 +132,13 @@ class Halving:
             (number for number in _order(here.ended)[:allowed] if number not in here.promoted | self._gone), None
         )
 
-    def _closed(self, rungs: Sequence[_Rung], rung: int) -> bool:
+    def _closed(self, bracket: int, rung: int) -> bool:
         """Whether no other trial will end a rung."""
-        bracket = self._rungs.index(rungs)  # type: ignore[arg-type]
-        if len(self._bracket) < self._total:
+        if not self.closed:
             return False
         if any(at <= rung for number, at in self._running.items() if self._bracket[number] == bracket):
             return False
-        return all(self._best(rungs, lower) is None for lower in range(rung))
+        return all(self._best(bracket, lower) is None for lower in range(rung))
 
 
 def _order(ended: dict[int, Values]) -> list[int]:
@@ -145,8 +146,7 @@ def _order(ended: dict[int, Values]) -> list[int]:
     values = np.array(list(ended.values()))
     better = np.zeros(len(values))
     if values.shape[1] > 1:
-        over = np.all(values[None] >= values[:, None], axis=2) & np.any(values[None] > values[:, None], axis=2)
-        better = over.sum(axis=1)
+        better = better_ones(values).astype(float)
     numbers = list(ended)
     return [numbers[place] for place in np.lexsort((np.array(numbers), -values[:, 0], better))]
 

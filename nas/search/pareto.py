@@ -35,6 +35,16 @@ def front(values: Array) -> NDArray[np.int64]:
     return np.array(sorted(found), dtype=np.int64)
 
 
+def better_ones(values: Array) -> NDArray[np.int64]:
+    """Return for each point how many others dominate it: with one objective its place in the order.
+
+    Args:
+        values: `(points, objectives)`; larger is better.
+    """
+    over = np.all(values[None] >= values[:, None], axis=2) & np.any(values[None] > values[:, None], axis=2)
+    return np.asarray(over.sum(axis=1))
+
+
 def strips(points: Array, reference: Array) -> Strips:
     """Cut what no point dominates, above a reference, into columns.
 

@@ -10,7 +10,7 @@ from scipy.stats import norm
 from threadpoolctl import ThreadpoolController
 
 from nas.cost import FREE_METRICS, ONE, value_of
-from nas.search.pareto import front
+from nas.search.pareto import better_ones, front
 from nas.search.samplers.acquisition import expected_excess, expected_hypervolume_gain
 from nas.search.samplers.domain import Domain, Draft
 from nas.search.samplers.encoding import Array, Encoding
@@ -122,9 +122,7 @@ class _Worth:
 
     def best(self, count: int) -> list[Draft]:
         """Return the best trials as the surrogate sees them, best first."""
-        means = self._means
-        better = np.all(means[None] >= means[:, None], axis=2) & np.any(means[None] > means[:, None], axis=2)
-        return [self._drafts[place] for place in np.argsort(better.sum(axis=1), kind="stable")[:count]]
+        return [self._drafts[place] for place in np.argsort(better_ones(self._means), kind="stable")[:count]]
 
     def __call__(self, every: Sequence[Draft]) -> Array:
         facts = self._facts(every)

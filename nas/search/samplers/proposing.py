@@ -221,7 +221,7 @@ class ProposingSampler(BaseSampler):
         return {"seed": self._seed, "space": self._space, "look": self._look, "prior": self._prior}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(**state)  # type: ignore[misc]
+        self.__init__(**state)  # type: ignore[misc]  # that of the subclass
 
     @abstractmethod
     def propose(self, history: History, domain: Domain, rng: random.Random) -> Draft | None:
