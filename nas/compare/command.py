@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from nas.compare.curves import Curve
-from nas.compare.problem import Strategy, TableProblem, ideal
+from nas.compare.problem import Strategy, TableProblem
 from nas.compare.report import Comparison, draw_curves, reach_of, table_of, write_curves
 from nas.compare.trained import TrainedProblem
 from nas.console import run
 from nas.errors import ConfigError
-from nas.search.config import RecordSettings
+from nas.runs import RecordSettings, check_workers, cores_or, new_folder
 from nas.search.evaluators import EvaluatorSettings
 from nas.search.pareto import hypervolume
 from nas.search.workers import SINGLE_THREAD
@@ -64,8 +64,7 @@ class CompareConfig:
             raise ConfigError(f"reach must be one of the strategies {names}, but got {self.reach!r}")
         if any(not 1 <= place <= self.trials for place in self.places):
             raise ConfigError(f"at: numbers of evaluations from 1 to trials={self.trials}, but got {self.at}")
-        if self.workers != "auto" and (not isinstance(self.workers, int) or self.workers < 1):
-            raise ConfigError(f"workers must be auto or a whole number >= 1, but got {self.workers!r}")
+        check_workers(self.workers)
 
     @property
     def places(self) -> list[int]:
@@ -77,7 +76,7 @@ class CompareConfig:
     @property
     def processes(self) -> int:
         """How many searches, or evaluations, run at a time."""
-        return self.workers if isinstance(self.workers, int) else len(os.sched_getaffinity(0))
+        return cores_or(self.workers)
 
 
 def compare(values: Mapping[str, Any]) -> int:
@@ -102,14 +101,7 @@ def _compare(config: CompareConfig) -> None:
 def _folder(config: CompareConfig) -> Path:
     root = Path(config.records.dir).expanduser()
     stem = config.name or f"compare-{Path(config.space or '').stem}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    folder = root / stem
-    try:
-        folder.mkdir(parents=True)
-    except FileExistsError:
-        raise ConfigError(f"{folder} is there already; give another name") from None
-    except OSError as error:
-        raise ConfigError(f"the folder {folder} cannot be made: {error}") from None
-    return folder
+    return new_folder(root / stem, "give another name")
 
 
 def _as_tuple(value: str | list[str]) -> tuple[str, ...]:
@@ -129,7 +121,7 @@ def _on_table(config: CompareConfig) -> Comparison:
     points = problem.points()
     several = len(problem.objectives) > 1
     reference = points.min(axis=0).tolist() if several else None
-    best = hypervolume(ideal(points), points.min(axis=0)) if several else float(points[:, 0].max())
+    best = hypervolume(points, points.min(axis=0)) if several else float(points[:, 0].max())
     print(f"{len(points):,} of {len(problem.load()):,} networks of the table hold the limits")
     jobs = [(text, seed) for text in config.strategies for seed in _seeds(config)]
     found: dict[tuple[str, int], Curve] = {}

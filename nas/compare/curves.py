@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.search.pareto import hypervolume
+from nas.search.pareto import growing_hypervolume
 from nas.search.study import Study
 from nas.search.trial import State, Trial
 
@@ -55,7 +55,7 @@ def curve_of(study: Study, strategy: str, seed: int, true: True_, reference: Seq
         quality = worth[best, 0] if done else np.zeros(0)
     else:
         assert reference is not None
-        quality = _volumes(seen, worth, np.array(reference, float))
+        quality = np.array(growing_hypervolume(seen, np.array(reference, float), worth))
     trained = [trial for trial in study.trials if trial.trained]
     return Curve(
         strategy,
@@ -65,18 +65,6 @@ def curve_of(study: Study, strategy: str, seed: int, true: True_, reference: Seq
         sum(max((row.get("epoch", 0.0) for row in trial.history), default=0.0) for trial in trained),
         len(study.trials),
     )
-
-
-def _volumes(seen: Array, worth: Array, reference: Array) -> Array:
-    found: list[float] = []
-    front: list[int] = []
-    for place, point in enumerate(seen):
-        if front and np.any(np.all(seen[front] >= point, axis=1)):
-            found.append(found[-1])
-            continue
-        front = [other for other in front if not np.all(point >= seen[other])] + [place]
-        found.append(hypervolume(worth[front], reference))
-    return np.array(found)
 
 
 def at(curve: Curve, evaluations: int) -> float:

@@ -16,7 +16,6 @@ from nas.errors import ConfigError, nearest
 from nas.evaluation import Budget
 from nas.search.fidelity import PRUNERS, Pruning
 from nas.search.objectives import Objective, objectives_from
-from nas.search.pareto import front
 from nas.search.run import run_search
 from nas.search.samplers import sampler_names
 from nas.search.simulated import SimulatedPool
@@ -134,8 +133,3 @@ def _table(space: str, settings: str) -> Table:
     loaded = load_space(space)
     loaded = loaded.for_data(loaded.input_shape, loaded.num_classes)
     return read_table(loaded, TableSettings(**json.loads(settings)))
-
-
-def ideal(points: Array) -> Array:
-    """Return the true Pareto front of some points."""
-    return points[front(points)]

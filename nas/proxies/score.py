@@ -12,7 +12,6 @@ from torch import Tensor
 from nas.errors import ConfigError, DataError
 from nas.evaluation import Evaluation
 from nas.network.architecture import Architecture
-from nas.network.lower import lower
 from nas.proxies.measures import PROXIES, zico
 from nas.pytorch import build
 from nas.training.data.batches import Batches
@@ -46,7 +45,7 @@ def score(
         DataError: the data are too few, or do not fit the architecture.
     """
     started = time.perf_counter()
-    _check_fit(architecture, data)
+    data.check_fits(architecture)
     device = _device(accelerator)
     inputs, labels = (one.to(device) for one in _images(architecture, data, seed, batch_size, batches))
     torch.manual_seed(seed)
@@ -81,13 +80,3 @@ def _device(accelerator: str) -> torch.device:
     if not torch.cuda.is_available():
         raise ConfigError(f"accelerator {accelerator!r} needs a GPU that torch can use, and there is none")
     return torch.device("cuda")
-
-
-def _check_fit(architecture: Architecture, data: ImageData) -> None:
-    # An image of another size is resized; its channels and the classes must be the same.
-    wants = (architecture.input_shape[0], lower(architecture).out_shapes)
-    if wants != (data.input_shape[0], ((data.num_classes,),)):
-        raise DataError(
-            f"data {data.name} has {data.input_shape[0]} channels and {data.num_classes} classes, but the architecture "
-            f"takes {wants[0]} channels and gives {wants[1]}"
-        )

@@ -15,6 +15,7 @@ from nas.errors import ConfigError, nearest
 from nas.evaluation import Budget
 from nas.latency.deployment import RUNTIMES, Deployment, deployment
 from nas.latency.profile import DeviceProfile, profile_path
+from nas.runs import RecordSettings, check_workers, cores_or
 from nas.search.evaluators import EvaluatorSettings
 from nas.search.fidelity import Pruning
 from nas.search.objectives import Objective, objectives_from
@@ -113,14 +114,6 @@ class SamplerSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RecordSettings:
-    """Where records go."""
-
-    dir: str = "runs"
-    mlflow: bool = True
-
-
-@dataclass(frozen=True, kw_only=True)
 class Config:
     """All settings of one search. `conf/search.yaml` says what each means."""
 
@@ -145,8 +138,7 @@ class Config:
         if self.space is None:
             names = ", ".join(space_names())
             raise ConfigError(f"which space? Give +space=NAME or +space=path/to/file.yaml. There are: {names}")
-        if self.workers != "auto" and (not isinstance(self.workers, int) or self.workers < 1):
-            raise ConfigError(f"workers must be auto or a whole number >= 1, but got {self.workers!r}")
+        check_workers(self.workers)
         known = (*self.evaluator.known_scores, *METRICS)
         for objective in self.search.objectives:
             if objective.name not in known:
@@ -271,6 +263,6 @@ def worker_count(config: Config) -> tuple[int, list[str]]:
     gpus = gpu_devices() if config.accelerator != "cpu" else []
     if config.accelerator == "gpu" and not gpus:
         raise ConfigError("accelerator=gpu, but no NVIDIA GPU is found; leave it at auto, or take cpu")
-    if isinstance(config.workers, int):
-        return config.workers, gpus
-    return len(gpus) or len(os.sched_getaffinity(0)), gpus
+    if config.workers == "auto" and gpus:
+        return len(gpus), gpus
+    return cores_or(config.workers), gpus

@@ -80,6 +80,26 @@ def hypervolume(points: Array, reference: Array) -> float:
     return float(sides @ (found.floor[closed] - reference[-1]))
 
 
+def growing_hypervolume(seen: Array, reference: Array, worth: Array | None = None) -> list[float]:
+    """Return the hypervolume of the front of the first point, the first two, and so on.
+
+    Args:
+        seen: `(points, objectives)`; larger is better. They decide which points are on the front.
+        reference: `(objectives,)`.
+        worth: `(points, objectives)`, what the points are worth, where that is not what was seen (noise).
+    """
+    worth = seen if worth is None else worth
+    found: list[float] = []
+    best: list[int] = []
+    for place, point in enumerate(seen):
+        if best and np.any(np.all(seen[best] >= point, axis=1)):
+            found.append(found[-1])
+            continue
+        best = [other for other in best if not np.all(point >= seen[other])] + [place]
+        found.append(hypervolume(worth[best], reference))
+    return found
+
+
 def knee(values: Array) -> int:
     """Return the place of the point of a front where giving up one objective gains little of another.
 

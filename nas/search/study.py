@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from nas.cost import ONE, Workload
 from nas.search.objectives import Objective
-from nas.search.pareto import front, hypervolume, knee
+from nas.search.pareto import front, growing_hypervolume, knee
 from nas.search.trial import State, Trial
 from nas.space import SearchSpace
 
@@ -118,15 +118,7 @@ class Study:
             return []
         signs = np.array([one.sign for one in self.objectives], float)
         worst = points.min(axis=0) if reference is None else signs * np.array(reference, float)
-        found: list[float] = []
-        best = points[:0]
-        for point in points:
-            if len(best) and np.any(np.all(best >= point, axis=1)):
-                found.append(found[-1])
-                continue
-            best = np.vstack([best[~np.all(point >= best, axis=1)], point])
-            found.append(hypervolume(best, worst))
-        return found
+        return growing_hypervolume(points, worst)
 
     @property
     def _done(self) -> list[Trial]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -15,7 +14,7 @@ from nas.console import run
 from nas.cost.metrics import FREE_METRICS
 from nas.errors import ConfigError, nearest
 from nas.evaluation import Budget
-from nas.search.config import RecordSettings
+from nas.runs import RecordSettings, check_workers, cores_or, new_folder
 from nas.search.contracts import Pool
 from nas.search.evaluators import EvaluatorSettings
 from nas.search.objectives import Objective, objectives_from
@@ -68,10 +67,9 @@ class SpacesConfig:
             raise ConfigError(f"trials must be >= {LEAST}, but got {self.trials}")
         if self.complexity is not None and self.complexity not in FREE_METRICS:
             raise ConfigError(f"complexity: unknown {self.complexity!r}. {nearest(self.complexity, FREE_METRICS)}")
-        for name in ("bins", "workers"):
-            value = getattr(self, name)
-            if value != "auto" and (not isinstance(value, int) or value < 1):
-                raise ConfigError(f"{name} must be auto or a whole number >= 1, but got {value!r}")
+        check_workers(self.workers)
+        if self.bins != "auto" and (not isinstance(self.bins, int) or self.bins < 1):
+            raise ConfigError(f"bins must be auto or a whole number >= 1, but got {self.bins!r}")
         known = self.evaluator.known_scores
         if self.score.name not in known:
             raise ConfigError(f"objective: unknown {self.objective!r}. {nearest(self.objective, known)}")
@@ -127,12 +125,7 @@ def _folder(config: SpacesConfig) -> Path:
                 f"{settings[changed[0]]!r}; {', '.join(_FREE)} may change"
             )
     else:
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            raise ConfigError(f"{folder} is there already; give another name, or resume=true to go on") from None
-        except OSError as error:
-            raise ConfigError(f"the folder {folder} cannot be made: {error}") from None
+        new_folder(folder, "give another name, or resume=true to go on")
     path.write_text(json.dumps(settings, indent=1) + "\n")
     return folder
 
@@ -176,8 +169,8 @@ def _on_table(config: SpacesConfig, spaces: list[SearchSpace]) -> list[Populatio
 
 
 def _trained(config: SpacesConfig, spaces: list[SearchSpace], folder: Path) -> list[Population]:
-    workers = config.workers if isinstance(config.workers, int) else len(os.sched_getaffinity(0))
-    pool = WorkerPool(TrainingEvaluator(config.data, config.train), workers, objective=config.score.name)
+    evaluator = TrainingEvaluator(config.data, config.train)
+    pool = WorkerPool(evaluator, cores_or(config.workers), objective=config.score.name)
     try:
         data = pool.describe()
         spaces = [space.for_data(tuple(data["input_shape"]), data["num_classes"]) for space in spaces]

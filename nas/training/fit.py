@@ -14,10 +14,8 @@ from typing import Any, cast
 import pytorch_lightning as pl
 import torch
 
-from nas.errors import DataError
 from nas.evaluation import Budget, Evaluation, report
 from nas.network.architecture import Architecture
-from nas.network.lower import lower
 from nas.pytorch import build
 from nas.training.data.load import load_data
 from nas.training.data.splits import ImageData
@@ -65,7 +63,7 @@ def fit(
     budget = budget or Budget()
     epochs = budget.epochs or recipe.epochs
     architecture = _at(architecture, budget.resolution_fraction)
-    _check_fit(architecture, data)
+    data.check_fits(architecture)
     pl.seed_everything(seed, verbose=False)
     network = build(architecture, zero_init_last=recipe.zero_init_last)
     # Torch's stubs leave memory_format out of GraphModule.to.
@@ -124,14 +122,3 @@ def _at(architecture: Architecture, fraction: float) -> Architecture:
         return architecture
     channels, *sizes = architecture.input_shape
     return replace(architecture, input_shape=(channels, *(max(1, round(fraction * size)) for size in sizes)))
-
-
-def _check_fit(architecture: Architecture, data: ImageData) -> None:
-    if (architecture.input_shape[0], architecture.num_classes) != (data.input_shape[0], data.num_classes):
-        raise DataError(
-            f"data {data.name} has {data.input_shape[0]} channels and {data.num_classes} classes, but the "
-            f"architecture takes {architecture.input_shape[0]} and {architecture.num_classes}"
-        )
-    gives = lower(architecture).out_shapes
-    if gives != ((data.num_classes,),):
-        raise DataError(f"data {data.name} has one label an image, but the architecture gives {gives}")

@@ -113,6 +113,21 @@ def test_splitting_is_a_stratified_partition(labels: list[int], fraction: float,
         assert held == min(max(1, round(fraction * count)), count - 1)
 
 
+def test_a_part_of_the_training_split_leaves_the_other_splits_as_they_are() -> None:
+    whole, part = (load_data(DataConfig(train_fraction=fraction)) for fraction in (1.0, 0.25))
+    assert len(part.train.labels) == round(0.25 * len(whole.train.labels))
+    seen = {bytes(image.numpy().tobytes()) for image in whole.train.read(torch.arange(len(whole.train.labels)))}
+    assert all(
+        bytes(image.numpy().tobytes()) in seen for image in part.train.read(torch.arange(len(part.train.labels)))
+    )
+    assert all(
+        torch.equal(a.read(torch.arange(len(a.labels))), b.read(torch.arange(len(b.labels))))
+        for a, b in ((whole.val, part.val), (whole.test, part.test))
+    )
+    # A search on a part is another search: it cannot be resumed as one on the whole.
+    assert whole.fingerprint != part.fingerprint
+
+
 @pytest.mark.parametrize("suffix", ["", ".gz"])
 def test_idx_files_raw_and_compressed(tmp_path: Path, suffix: str) -> None:
     data = load_data(DataConfig(name="fashion_mnist", root=str(_idx_folder(tmp_path, suffix)), val_fraction=0.1))
@@ -254,6 +269,7 @@ def test_image_folders_that_are_not_right(tmp_path: Path, spoil: Callable[[Path]
         ({"augment": "shfit"}, "Did you mean 'shift'"),
         ({"val_fraction": 1.0}, "`0 < val_fraction < 1` must hold, but got 1.0"),
         ({"test_fraction": 0.0}, "`0 < test_fraction < 1`"),
+        ({"train_fraction": 1.5}, "`0 < train_fraction <= 1` must hold, but got 1.5"),
         ({"channels": 2}, "must be 1 or 3, but got 2"),
         ({"resolution": 0}, "resolution must be >= 1"),
         ({"samples": 1}, "samples must be >= 10"),

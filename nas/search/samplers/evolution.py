@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from typing import Unpack
 
 from nas.errors import ConfigError
 from nas.search.pareto import front
-from nas.search.samplers.domain import Domain, Draft, Look, Params
-from nas.search.samplers.proposing import History, ProposingSampler, draw_new
-from nas.space import SearchSpace
+from nas.search.samplers.domain import Domain, Draft
+from nas.search.samplers.proposing import History, Options, ProposingSampler, draw_new
 
 _TRIES = 50
 
@@ -21,16 +20,7 @@ class RegularizedEvolutionSampler(ProposingSampler):
     of these is proposed. With several objectives that is one of those that no other of them dominates.
     """
 
-    def __init__(
-        self,
-        seed: int = 0,
-        *,
-        space: SearchSpace | None = None,
-        look: Look | None = None,
-        prior: Sequence[tuple[Params, float]] = (),
-        population: int = 20,
-        tournament: int = 5,
-    ) -> None:
+    def __init__(self, seed: int = 0, *, population: int = 20, tournament: int = 5, **options: Unpack[Options]) -> None:
         """Make a sampler; the paper has a population of 100 and tournaments of 25, for 20,000 trials.
 
         Raises:
@@ -40,7 +30,7 @@ class RegularizedEvolutionSampler(ProposingSampler):
             raise ConfigError(
                 f"sampler evolution: population >= 1 and tournament >= 1 must hold, but got {population}, {tournament}"
             )
-        super().__init__(seed, space=space, look=look, prior=prior)
+        super().__init__(seed, **options)
         self._population, self._tournament = population, tournament
 
     def __getstate__(self) -> dict[str, object]:

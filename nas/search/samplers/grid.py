@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
+from typing import Unpack
 
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from nas.errors import ConfigError
-from nas.search.samplers.domain import Domain, Draft, Look, Params
-from nas.search.samplers.proposing import History, ProposingSampler
-from nas.space import SearchSpace
+from nas.search.samplers.domain import Domain, Draft
+from nas.search.samplers.proposing import History, Options, ProposingSampler
 
 _GOLDEN = 6180339887498949, 10**16
 """The golden section, as a fraction: sizes of spaces have no limit."""
@@ -25,23 +25,16 @@ class GridSampler(ProposingSampler):
     first part of the walk is spread evenly over the space. Limits are left to whoever examines what it proposes.
     """
 
-    def __init__(
-        self,
-        seed: int = 0,
-        *,
-        space: SearchSpace | None = None,
-        look: Look | None = None,
-        prior: Sequence[tuple[Params, float]] = (),
-    ) -> None:
+    def __init__(self, seed: int = 0, **options: Unpack[Options]) -> None:
         """Make a sampler.
 
         Raises:
             ConfigError: no space.
         """
-        if space is None:
+        super().__init__(seed, **options)
+        if self._space is None:
             raise ConfigError("sampler grid needs to know the space: nas.sampler('grid', space=space)")
-        super().__init__(seed, space=space, look=look, prior=prior)
-        size = space.size()
+        size = self._space.size()
         step = max(1, size * _GOLDEN[0] // _GOLDEN[1])
         while math.gcd(step, size) > 1:
             step += 1

@@ -10,7 +10,7 @@ from bisect import insort
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 from optuna.distributions import BaseDistribution
@@ -180,6 +180,18 @@ def _line(pairs: Array) -> tuple[float, float]:
     return slope, float(later.mean() - slope * now.mean())
 
 
+class Options(TypedDict, total=False):
+    """What every sampler of ours takes beside its seed."""
+
+    space: SearchSpace | None
+    """Where candidates come from; the objective is to ask `space.suggest(trial)`."""
+    look: Look | None
+    """Examines genotypes, against the limits of a search; by default against those of the space."""
+    prior: Sequence[tuple[Params, float]]
+    """What is known of some genotypes from elsewhere, as numbers of which larger is better. They are brought to the
+    scale of the study's own values through trials that have both."""
+
+
 class ProposingSampler(BaseSampler):
     """Proposes a whole genotype when a trial's first decision is asked for.
 
@@ -189,24 +201,10 @@ class ProposingSampler(BaseSampler):
     there are, and can be used with any objective function.
     """
 
-    def __init__(
-        self,
-        seed: int = 0,
-        *,
-        space: SearchSpace | None = None,
-        look: Look | None = None,
-        prior: Sequence[tuple[Params, float]] = (),
-    ) -> None:
-        """Make a sampler.
-
-        Args:
-            seed: the same seed gives the same proposals.
-            space: where candidates come from; the objective is to ask `space.suggest(trial)`.
-            look: examines genotypes, against the limits of a search; by default against those of the space.
-            prior: what is known of some genotypes from elsewhere, as numbers of which larger is better. They are
-                brought to the scale of the study's own values through trials that have both.
-        """
-        self._seed, self._space, self._look, self._prior = seed, space, look, tuple(prior)
+    def __init__(self, seed: int = 0, **options: Unpack[Options]) -> None:
+        """Make a sampler; the same seed gives the same proposals."""
+        self._seed, self._space, self._look = seed, options.get("space"), options.get("look")
+        self._prior = tuple(options.get("prior", ()))
         self._lock = threading.RLock()
         self._plans: dict[int, Params] = {}
         self._forget()

@@ -28,6 +28,9 @@ class DataConfig:
     """Share of the training images held out for validation, where the data set has no validation split."""
     test_fraction: float = 0.2
     """Share of all images held out for the test, where the data set has no test split."""
+    train_fraction: float = 1.0
+    """Share of the training split that is trained on, drawn at random and always the same; validation and test splits
+    stay whole."""
     augment: str = "none"
     """One of `AUGMENTATIONS`: random shifts by up to an eighth of the size, and mirror images."""
     resolution: int | None = None
@@ -56,6 +59,10 @@ class DataConfig:
         for name in ("val_fraction", "test_fraction"):
             if not 0 < getattr(self, name) < 1:
                 raise ConfigError(f"data.{name}: `0 < {name} < 1` must hold, but got {getattr(self, name)}")
+        if not 0 < self.train_fraction <= 1:
+            raise ConfigError(
+                f"data.train_fraction: `0 < train_fraction <= 1` must hold, but got {self.train_fraction}"
+            )
         if self.channels not in (1, 3):
             raise ConfigError(f"data.channels must be 1 or 3, but got {self.channels}")
         for name, low in (("split_seed", 0), ("num_classes", 2), ("samples", 10), ("memory_mib", 0)):

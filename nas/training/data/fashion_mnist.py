@@ -47,7 +47,7 @@ def load_fashion_mnist(config: DataConfig) -> ImageData:
     test = _read_pair(root, "t10k")
     rest, val = split_indices(train.labels.numpy(), config.val_fraction, config.split_seed)
     shape = tuple(train.pixels.shape[1:])
-    return image_data("fashion_mnist", CLASSES, shape, train=train.take(rest), val=train.take(val), test=test)
+    return image_data(config, CLASSES, shape, train=train.take(rest), val=train.take(val), test=test)
 
 
 def _read_pair(root: Path, prefix: str) -> MemoryImages:

@@ -105,7 +105,7 @@ def load_image_folder(config: DataConfig) -> ImageData:
     in_memory = count * config.channels * size[0] * size[1] <= config.memory_mib * 2**20
     keep = _in_memory if in_memory else _as_it_is
     return image_data(
-        "image_folder",
+        config,
         classes,
         (config.channels, *size),
         train=keep(train),

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nas.errors import DataError
+from nas.network.architecture import Architecture
+from nas.network.lower import lower
 from nas.network.ops import Shape
 from nas.training.data.config import DataConfig
 
@@ -93,6 +95,18 @@ class ImageData:
     def num_classes(self) -> int:
         return len(self.classes)
 
+    def check_fits(self, architecture: Architecture) -> None:
+        """Raise `DataError` where an architecture takes other channels, or gives something else than the classes.
+
+        An image of another size is resized.
+        """
+        channels, gives = architecture.input_shape[0], lower(architecture).out_shapes
+        if (channels, gives) != (self.input_shape[0], ((self.num_classes,),)):
+            raise DataError(
+                f"data {self.name} has {self.input_shape[0]} channels and one of {self.num_classes} classes an image, "
+                f"but the architecture takes {channels} channels and gives {gives}"
+            )
+
     def record(self) -> dict[str, Any]:
         """Return what a study records about its data."""
         return {
@@ -109,13 +123,14 @@ class ImageData:
 
 
 def image_data(
-    name: str, classes: tuple[str, ...], input_shape: Shape, *, train: Images, val: Images, test: Images
+    config: DataConfig, classes: tuple[str, ...], input_shape: Shape, *, train: Images, val: Images, test: Images
 ) -> ImageData:
-    """Put a data set together: check the splits, work out mean and standard deviation of the training split.
+    """Put a data set together: as much of the training split as the config says, its mean and standard deviation.
 
     Raises:
         DataError: an empty split, or a class without training images.
     """
+    name, train = config.name, some_of(train, config.train_fraction)
     for split_name, split in (("training", train), ("validation", val), ("test", test)):
         if len(split.labels) == 0:
             raise DataError(f"data {name}: the {split_name} split has no images")
@@ -173,7 +188,7 @@ def split_memory(classes: tuple[str, ...], images: MemoryImages, config: DataCon
     kept, val_part = split_indices(labels[rest], config.val_fraction, config.split_seed + 1)
     shape = tuple(images.pixels.shape[1:])
     return image_data(
-        config.name,
+        config,
         classes,
         shape,
         train=images.take(rest[kept]),
