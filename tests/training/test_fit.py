@@ -143,7 +143,7 @@ def test_a_search_with_training_repeats_exactly() -> None:
 
 
 def test_data_must_fit_the_architecture(data: ImageData) -> None:
-    with pytest.raises(DataError, match="3 channels and one of 4 classes .*takes 1 channels and gives .*9"):
+    with pytest.raises(DataError, match=r"3 channels and one of 4 classes .*takes 1 channels and gives .*9"):
         fit(
             SPACE.for_data((1, 16, 16), 9).decode({"stem.0.out_channels": 8}),
             data,
