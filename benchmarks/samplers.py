@@ -22,10 +22,10 @@ import optuna
 from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
 
 from nas.compare.curves import Array, Curve
-from nas.compare.report import Comparison, reach_of, table_of
+from nas.compare.report import Comparison, reach_of, report_of
 from nas.cost import constraints_from, cost_of
 from nas.limits.feasible import examine
-from nas.search.pareto import front, hypervolume
+from nas.search.pareto import growing_hypervolume, hypervolume
 from nas.search.samplers import sampler
 from nas.search.workers import SINGLE_THREAD
 from nas.space import load_space
@@ -120,11 +120,11 @@ def search(problem: Problem, name: str, seed: int) -> tuple[Curve, int]:
     if problem.two:
         every = _points(problem)
         reference = every.min(axis=0)
-        whole = hypervolume(every[front(every)], reference)
-        quality = np.array([hypervolume(points[: count + 1], reference) / whole for count in range(len(points))])
+        whole = hypervolume(every, reference)
+        quality = np.array(growing_hypervolume(points, reference)) / whole
     else:
         quality = np.array([points[int(np.argmax(seen[: count + 1])), 0] for count in range(len(seen))])
-    return Curve(name, seed, quality, np.arange(len(seen), dtype=float), 0.0, len(study.trials)), over
+    return Curve(name, seed, quality, np.zeros(len(seen)), 0.0, len(study.trials)), over
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -152,7 +152,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     comparison = Comparison(curves=curves, measure=measure, best=best, places=places)
     limit = "" if problem.bound is None else f", params <= {problem.bound:,.0f} ({len(points):,} networks)"
     print(f"{problem}{limit}\n")
-    print("\n".join(table_of(comparison)))
+    print("\n".join(report_of(comparison)))
     if "tpe" in names:
         print("\n".join(reach_of(comparison, "tpe", given.trials)))
     for name in names:

@@ -58,6 +58,7 @@ OWNERS = {
         "nas.proxies.diagnosis",
         "nas.search.samplers",
         "nas.search.curves",
+        "nas.compare.statistics",
         "nas.search.rungs",
         "nas.spaces.difference",
     ],

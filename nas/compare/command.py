@@ -14,7 +14,7 @@ from typing import Any
 
 from nas.compare.curves import Curve
 from nas.compare.problem import Strategy, TableProblem
-from nas.compare.report import Comparison, draw_curves, reach_of, table_of, write_curves
+from nas.compare.report import Comparison, draw_curves, reach_of, report_of, write_curves
 from nas.compare.trained import TrainedProblem
 from nas.console import run
 from nas.errors import ConfigError
@@ -89,7 +89,7 @@ def _compare(config: CompareConfig) -> None:
     comparison = _on_table(config) if config.evaluator.name == "table" else _trained(config, folder)
     write_curves(comparison, folder / "curves.csv")
     draw_curves(comparison, folder / "curves.svg")
-    lines = table_of(comparison)
+    lines = report_of(comparison)
     if config.reach is not None:
         lines += ["", *reach_of(comparison, config.reach, config.trials)]
     (folder / "report.md").write_text("\n".join(lines) + "\n")

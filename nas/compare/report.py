@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from nas.compare.curves import Array, Curve, at
+from nas.compare.curves import Array, Curve, at, at_time
 from nas.compare.statistics import Difference, median_interval, paired
 
 
@@ -31,47 +32,81 @@ class Comparison:
         """Name of what is shown."""
         return self.measure if self.best is None else f"regret ({self.measure})"
 
-    def shown(self, strategy: str, evaluations: int) -> Array:
-        """Return regret, or quality where the best is not known, for each seed."""
-        found = np.array([at(curve, evaluations) for curve in self.curves[strategy]])
+    @property
+    def times(self) -> tuple[float, ...]:
+        """Times at which strategies are compared, in seconds: a half and all of the shortest search; may be none."""
+        ends = [
+            float(curve.seconds[-1]) if len(curve.seconds) else 0.0 for every in self.curves.values() for curve in every
+        ]
+        return (min(ends) / 2, min(ends)) if min(ends) > 0 else ()
+
+    def shown(self, strategy: str, place: float, found_at: Callable[[Curve, Any], float] = at) -> Array:
+        """Return regret, or quality where the best is not known, for each seed; nan where nothing was found yet."""
+        found = np.array([found_at(curve, place) for curve in self.curves[strategy]])
         return found if self.best is None else self.best - found
 
-    def difference(self, one: str, other: str, evaluations: int) -> Difference:
+    def difference(
+        self, one: str, other: str, place: float, found_at: Callable[[Curve, Any], float] = at
+    ) -> Difference:
         """Say how much better a strategy is than another."""
-        values = [np.array([at(curve, evaluations) for curve in self.curves[name]]) for name in (one, other)]
+        values = [np.array([found_at(curve, place) for curve in self.curves[name]]) for name in (one, other)]
         return paired(values[0], values[1])
 
 
-def table_of(comparison: Comparison) -> list[str]:
-    """Return the lines of a Markdown table: each strategy at each place, and against the first one."""
+def report_of(comparison: Comparison) -> list[str]:
+    """Return the lines of a Markdown report: at equal numbers of evaluations, at equal times, and what they took."""
+    lines = _tables(comparison, comparison.places, [f"after {place}" for place in comparison.places], at)
+    if comparison.times:
+        heads = [f"at {seconds:.4g} s" for seconds in comparison.times]
+        lines += ["", "At equal time, as long as the shortest search:", ""]
+        lines += _tables(comparison, comparison.times, heads, at_time)
+        lines += [
+            "",
+            "What a search took, on average:",
+            "",
+            "| strategy | time | evaluations | epochs |",
+            "| --- | --: | --: | --: |",
+        ]
+        for name, curves in comparison.curves.items():
+            time = np.mean([curve.seconds[-1] for curve in curves])
+            count = np.mean([len(curve.quality) for curve in curves])
+            lines.append(f"| {name} | {time:.4g} s | {count:g} | {np.mean([c.epochs for c in curves]):g} |")
+    return lines
+
+
+def _tables(
+    comparison: Comparison, places: Sequence[float], heads: Sequence[str], found_at: Callable[[Curve, Any], float]
+) -> list[str]:
+    """Each strategy at each place, and the first one against the others."""
     names = list(comparison.curves)
     first = names[0]
-    places = comparison.places
     lines = [
         f"Median {comparison.what} over {len(comparison.curves[first])} seeds, with its 95 % interval:",
         "",
-        "| strategy | " + " | ".join(f"after {place}" for place in places) + " |",
-        "| --- |" + " --: |" * len(places),
+        "| strategy | " + " | ".join(heads) + " |",
+        "| --- |" + " --: |" * len(heads),
     ]
     for name in names:
         cells = []
         for place in places:
-            middle, low, high = median_interval(comparison.shown(name, place))
-            cells.append(f"{middle:.4g} ({low:.4g} to {high:.4g})")
+            values = comparison.shown(name, place, found_at)
+            middle, low, high = median_interval(values)
+            cells.append("nothing yet" if np.isnan(values).any() else f"{middle:.4g} ({low:.4g} to {high:.4g})")
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     if len(names) > 1:
         lines += [
             "",
             f"How much better {first} is, as the mean of the differences with the same seed, with its 95 % interval:",
             "",
-            "| than | " + " | ".join(f"after {place}" for place in places) + " |",
-            "| --- |" + " --: |" * len(places),
+            "| than | " + " | ".join(heads) + " |",
+            "| --- |" + " --: |" * len(heads),
         ]
         for name in names[1:]:
             cells = []
             for place in places:
-                found = comparison.difference(first, name, place)
-                cells.append(f"{found.mean:+.4g} ({found.low:+.4g} to {found.high:+.4g}): {found.verdict}")
+                found = comparison.difference(first, name, place, found_at)
+                says = f"{found.mean:+.4g} ({found.low:+.4g} to {found.high:+.4g}): {found.verdict}"
+                cells.append("nothing yet" if np.isnan(found.mean) else says)
             lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return lines
 

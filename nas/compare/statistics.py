@@ -6,10 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import norm, t
 
 Array = NDArray[np.float64]
 
 _DRAWS = 10_000
+_FEW = 8
+"""Below so many values, draws from them show too little of what others could be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +34,26 @@ class Difference:
 
 
 def paired(one: Array, other: Array, *, seed: int = 0) -> Difference:
-    """Compare two strategies by what they found with the same seeds (Efron & Tibshirani 1993, chapter 13).
+    """Compare two strategies by what they found with the same seeds.
+
+    The interval is that of the bootstrap, with percentiles so far out that it is as wide as Student's for as many seeds
+    (Hesterberg 2015, "What teachers should know about the bootstrap", section 4: the plain one is too narrow); below
+    8 seeds it is Student's itself.
 
     Args:
         one: `(seeds,)`; larger is better.
         other: `(seeds,)`, in the same order.
         seed: of the draws.
     """
-    return _of(one - other, seed)
+    gaps = one - other
+    count = len(gaps)
+    if 1 < count < _FEW:
+        reach = float(t.ppf(0.975, count - 1) * gaps.std(ddof=1) / np.sqrt(count))
+        return Difference(float(gaps.mean()), float(gaps.mean()) - reach, float(gaps.mean()) + reach, count)
+    means = np.random.default_rng(seed).choice(gaps, (_DRAWS, count)).mean(axis=1)
+    tail = float(norm.cdf(t.ppf(0.025, count - 1) * np.sqrt(count / (count - 1)))) if count > 1 else 0.025
+    low, high = np.quantile(means, [tail, 1 - tail])
+    return Difference(float(gaps.mean()), float(low), float(high), count)
 
 
 def unpaired(one: Array, other: Array, *, seed: int = 0) -> Difference:
@@ -47,13 +62,6 @@ def unpaired(one: Array, other: Array, *, seed: int = 0) -> Difference:
     means = rng.choice(one, (_DRAWS, len(one))).mean(axis=1) - rng.choice(other, (_DRAWS, len(other))).mean(axis=1)
     low, high = np.percentile(means, [2.5, 97.5])
     return Difference(float(one.mean() - other.mean()), float(low), float(high), min(len(one), len(other)))
-
-
-def _of(gaps: Array, seed: int) -> Difference:
-    rng = np.random.default_rng(seed)
-    means = rng.choice(gaps, (_DRAWS, len(gaps))).mean(axis=1)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return Difference(float(gaps.mean()), float(low), float(high), len(gaps))
 
 
 def median_interval(values: Array, *, seed: int = 0) -> tuple[float, float, float]:
