@@ -71,6 +71,11 @@ def report_of(comparison: Comparison) -> list[str]:
             time = np.mean([curve.seconds[-1] for curve in curves])
             count = np.mean([len(curve.quality) for curve in curves])
             lines.append(f"| {name} | {time:.4g} s | {count:g} | {np.mean([c.epochs for c in curves]):g} |")
+    if not any(name in ("random", "uniform") for name in comparison.curves):
+        lines += [
+            "",
+            "No random search is among the strategies, so this does not say whether any is better than chance.",
+        ]
     return lines
 
 

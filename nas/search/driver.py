@@ -23,7 +23,7 @@ from nas.search.gate import Gate
 from nas.search.log import RunFolder
 from nas.search.objectives import fault
 from nas.search.study import Study
-from nas.search.told import add_known, known_rungs, optuna_end
+from nas.search.told import add_known, known_rungs, tell_end
 from nas.search.trial import State, Trial
 from nas.search.workers import Outcome, Task
 from nas.space import Genotype, SearchSpace
@@ -356,16 +356,8 @@ class Driver:
         if self.folder is not None:
             self.folder.append(trial, durable=trial.trained)
         self._remember(trial)
-        state, values, constraints = optuna_end(trial, self.study)
-        for name, excess in constraints.items():
-            handle.set_constraint(name, excess)
-        try:
-            self._optuna.tell(handle, values, state=state)
-        except RuntimeError as error:
-            # A sampler that has proposed everything stops the study, which Optuna refuses outside its own loop.
-            if "Study.stop" not in str(error):
-                raise
-            self.study.stop_reason = "the sampler has proposed everything it can"
+        if not tell_end(self._optuna, handle, trial, self.study):
+            self.study.stop_reason = "the sampler has nothing more to propose that was not tried"
         for recorder in self.recorders:
             recorder.ended(self.study, trial)
 

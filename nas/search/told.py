@@ -6,6 +6,7 @@ import optuna
 from optuna.trial import TrialState
 
 from nas.search.samplers.domain import distribution_of
+from nas.search.samplers.proposing import ProposingSampler
 from nas.search.study import Study
 from nas.search.trial import State, Trial
 
@@ -26,6 +27,21 @@ def optuna_end(trial: Trial, study: Study) -> tuple[TrialState, tuple[float, ...
     if trial.state is State.PRUNED or (trial.state is State.DUPLICATE and trial.reason):
         return TrialState.PRUNED, None, constraints
     return TrialState.COMPLETE, values, constraints
+
+
+def tell_end(told: optuna.Study, handle: optuna.Trial, trial: Trial, study: Study) -> bool:
+    """Tell Optuna of a trial that ended; returns False where the sampler has nothing more to propose."""
+    state, values, constraints = optuna_end(trial, study)
+    for name, excess in constraints.items():
+        handle.set_constraint(name, excess)
+    try:
+        told.tell(handle, values, state=state)
+    except RuntimeError as error:
+        # A sampler of Optuna's that has proposed everything stops the study, which is refused outside its own loop.
+        if "Study.stop" not in str(error):
+            raise
+        return False
+    return not (isinstance(told.sampler, ProposingSampler) and told.sampler.exhausted)
 
 
 def add_known(told: optuna.Study, trial: Trial, study: Study) -> optuna.Trial | None:

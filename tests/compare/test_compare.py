@@ -16,8 +16,9 @@ import pytest
 from scipy.stats import ttest_rel
 
 import nas
-from nas.compare.curves import at, at_time, curve_of
+from nas.compare.curves import Curve, at, at_time, curve_of
 from nas.compare.problem import Strategy, TableProblem
+from nas.compare.report import Comparison, report_of
 from nas.compare.statistics import median_interval, paired, unpaired
 from nas.errors import ConfigError
 from nas.search.objectives import objectives_from
@@ -119,6 +120,24 @@ def test_a_curve_is_what_the_best_looking_network_is_worth() -> None:
     assert [at(curve, count) for count in (1, 3, 9)] == [0.5, 0.3, 0.3]
     assert [at_time(curve, seconds) for seconds in (2, 3.9, 4)] == [0.5, 0.5, 0.3]
     assert np.isnan(at_time(curve, 1.0))
+
+
+def test_a_report_compares_at_equal_time_too() -> None:
+    """Ahead after as many evaluations, but behind after as much time where evaluations take longer."""
+    slow = [Curve("slow", seed, np.array([0.5, 0.8 + seed / 100]), np.array([20.0, 40.0]), 18.0, 2) for seed in (0, 1)]
+    fast = [Curve("fast", seed, np.array([0.4, 0.7 + seed / 100]), np.array([5.0, 10.0]), 6.0, 2) for seed in (0, 1)]
+    lines = report_of(Comparison(curves={"fast": fast, "slow": slow}, measure="score", best=None, places=[2]))
+    assert "| fast | 0.705 (0.7 to 0.71) |" in lines
+    assert "| fast | 10 s | 2 | 6 |" in lines
+    assert "| slow | 40 s | 2 | 18 |" in lines
+    assert "| strategy | at 5 s | at 10 s |" in lines
+    assert "| slow | nothing yet | nothing yet |" in lines
+    assert any(line.startswith("No random search") for line in lines)
+    later = [Curve("slow", seed, np.array([0.5, 0.8]), np.array([4.0, 40.0]), 18.0, 2) for seed in (0, 1)]
+    lines = report_of(Comparison(curves={"random": fast, "slow": later}, measure="score", best=None, places=[2]))
+    # 0.4 - 0.5 at 5 s; 0.7 - 0.5 and 0.71 - 0.5 at 10 s.
+    assert any(line.startswith("| slow | -0.1 (-0.1 to -0.1): worse | +0.205 (") for line in lines)
+    assert not any(line.startswith("No random search") for line in lines)
 
 
 def test_a_curve_of_several_objectives() -> None:

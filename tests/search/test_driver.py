@@ -286,7 +286,7 @@ def test_trials_round_trip(space: nas.SearchSpace) -> None:
 def test_a_sampler_that_has_proposed_everything_ends_the_search(space: nas.SearchSpace) -> None:
     study = nas.run_search(space, lambda *_: 1.0, trials=10_000, sampler=optuna.samplers.BruteForceSampler(seed=0))
     assert study.stop_reason in (
-        "the sampler has proposed everything it can",
+        "the sampler has nothing more to propose that was not tried",
         f"every genotype of the space ({space.size()}) has been tried",
     )
 

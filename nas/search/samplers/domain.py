@@ -25,6 +25,8 @@ _DRAWS = 50
 """Random genotypes that are looked at for one that holds the limits, before it is mutated towards them."""
 _REMEMBERED = 4_000
 """Candidates whose costs are kept."""
+_SMALL_SPACE = 50_000
+"""Genotypes of a space that are all gone through, where chance finds nothing new."""
 _SMALL_STEP = 0.2
 """Of a range: standard deviation of a mutation."""
 
@@ -118,6 +120,9 @@ class Domain(Protocol):
     def is_new(self, draft: Draft) -> bool:
         """Whether no trial has tried the same network."""
 
+    def untried(self, rng: random.Random) -> Draft | None:
+        """Return a new one by going through all; None where there is none, or there are too many to go through."""
+
 
 class SpaceDomain:
     """A search space. Candidates over a limit that can be counted never leave it.
@@ -135,6 +140,8 @@ class SpaceDomain:
         self._known: dict[Hashable, Draft] = {}
         self._hopeless = False
         """Whether nothing was found that holds the limits."""
+        self._every: list[Draft] | None = None
+        """All that hold the limits, where they had to be gone through."""
 
     def distributions(self) -> Mapping[str, BaseDistribution]:
         return self._distributions
@@ -200,6 +207,15 @@ class SpaceDomain:
         mine = draft.candidate.architecture.arch_id
         return all(other.architecture.arch_id != mine for other in others)
 
+    def untried(self, rng: random.Random) -> Draft | None:
+        if self._space.size() > _SMALL_SPACE:
+            return None
+        if self._every is None:
+            every = (self._look(genotype) for genotype in self._space.enumerate())
+            self._every = [_seen(frozenset(one.genotype.items()), one) for one in every if one.accepted]
+        self._every = [one for one in self._every if self.is_new(one)]
+        return rng.choice(self._every) if self._every else None
+
 
 def _seen(key: Hashable, candidate: Candidate) -> Draft:
     cost = candidate.cost
@@ -249,3 +265,6 @@ class ObservedDomain:
 
     def is_new(self, draft: Draft) -> bool:
         return draft.key not in self._tried
+
+    def untried(self, rng: random.Random) -> Draft | None:
+        return None

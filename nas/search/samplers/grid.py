@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Unpack
 
 from optuna.study import Study
@@ -38,13 +39,19 @@ class GridSampler(ProposingSampler):
         step = max(1, size * _GOLDEN[0] // _GOLDEN[1])
         while math.gcd(step, size) > 1:
             step += 1
-        self._size, self._step = size, step
+        self._size, self._step, self._asked = size, step, 0
+
+    @property
+    def exhausted(self) -> bool:
+        return self._asked >= self._size
 
     def propose(self, history: History, domain: Domain, rng: random.Random) -> Draft | None:
         assert self._space is not None
+        self._asked = history.now + 1
         return domain.draft(self._space.unrank((history.now * self._step + self._seed) % self._size))
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
         super().after_trial(study, trial, state, values)
-        if len(study.get_trials(deepcopy=False)) >= self._size:
-            study.stop()
+        if self.exhausted:
+            with suppress(RuntimeError):  # Optuna stops no study that is asked and told by others
+                study.stop()

@@ -23,6 +23,8 @@ from nas.search.samplers.domain import Domain, Draft, Look, ObservedDomain, Para
 from nas.search.samplers.encoding import Array
 from nas.space import SearchSpace
 
+_DRY = 3
+"""Proposals in a row that were tried before, after which there is nothing left to propose."""
 _NEW_TRIES = 200
 """Draws for one that was not tried yet."""
 _BEFORE, _AT_END = -1, 0
@@ -213,6 +215,12 @@ class ProposingSampler(BaseSampler):
         self._domain: Domain = SpaceDomain(self._space, self._look) if self._space is not None else ObservedDomain()
         self._history = History(self._domain, self._prior)
         self._study = ""
+        self._dry = 0
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether it finds nothing more to propose that was not tried."""
+        return self._dry >= _DRY
 
     def __getstate__(self) -> dict[str, Any]:
         # What was read from a study is read again.
@@ -238,6 +246,7 @@ class ProposingSampler(BaseSampler):
                 self._history.read(study, trial)
                 rng = self._rng(trial, "proposal")
                 draft = self.propose(self._history, self._domain, rng)
+                self._dry = 0 if draft is None or self._domain.is_new(draft) else self._dry + 1
                 self._plans[trial.number] = draft.params if draft is not None else {}
             return self._plans[trial.number]
 
@@ -273,10 +282,10 @@ def _internal(distribution: BaseDistribution, value: Any) -> float:
 
 
 def draw_new(domain: Domain, rng: random.Random) -> Draft | None:
-    """Draw a random candidate that was not tried yet, or, where chance finds none, one that was."""
+    """Draw a random candidate that was not tried yet, or, where none is found, one that was."""
     found = None
     for _ in range(_NEW_TRIES):
         found = domain.draw(rng, patient=True)
         if found is None or domain.is_new(found):
-            break
-    return found
+            return found
+    return domain.untried(rng) or found

@@ -76,6 +76,17 @@ def test_nothing_is_proposed_twice(name: str) -> None:
     assert study.counts() | {"completed": 60, "duplicate": 0} == study.counts()
 
 
+@pytest.mark.parametrize("name", ["predictor", "evolution", "local", "uniform", "grid"])
+def test_a_search_ends_when_all_that_holds_the_limits_was_tried(name: str) -> None:
+    space = nas.SearchSpace.from_dict(SMALL)
+    held = [arch for arch in map(space.decode, space.enumerate()) if nas.cost_of(arch).params <= 1200]
+    study = _search(name, trials=1000, constraints={"params": 1200}, max_rejections=100_000)
+    found = [trial.arch_id for trial in study.trials if trial.state is State.COMPLETED]
+    assert sorted(map(str, found)) == sorted({arch.arch_id for arch in held})
+    assert 1 < len(found) < 100
+    assert "nothing more to propose" in study.stop_reason or "every genotype" in study.stop_reason
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_several_objectives(name: str) -> None:
     study = _search(name, 20, objective=["fit", "macs", "params"], constraints={"params": 8000})
