@@ -124,7 +124,7 @@ def search(problem: Problem, name: str, seed: int) -> tuple[Curve, int]:
         quality = np.array(growing_hypervolume(points, reference)) / whole
     else:
         quality = np.array([points[int(np.argmax(seen[: count + 1])), 0] for count in range(len(seen))])
-    return Curve(name, seed, quality, np.zeros(len(seen)), 0.0, len(study.trials)), over
+    return Curve(name, seed, quality, np.zeros(len(seen)), 0.0, 0.0, len(study.trials)), over
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

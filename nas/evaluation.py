@@ -60,13 +60,18 @@ def report(step: int, scores: Mapping[str, float]) -> bool:
     """Tell the search how an evaluation goes, from inside an evaluator.
 
     Args:
-        step: e.g. the epoch, from 1; each higher than the one before.
+        step: e.g. the epoch, from 1. One that is not higher than those before counts for nothing.
         scores: what the evaluation would return if it ended now.
 
     Returns:
         Whether it is to end now and return what it has, since it does not promise enough. Always False where no search
         is listening.
+
+    Raises:
+        ValueError: the step is negative or no whole number.
     """
+    if type(step) is not int or step < 0:
+        raise ValueError(f"report: step must be a whole number >= 0, such as the epoch, but got {step!r}")
     listener = _LISTENER.get()
     return listener is not None and listener(step, scores)
 

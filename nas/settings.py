@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -34,18 +34,22 @@ def settings_from(kind: type[T], values: object, where: str = "") -> T:
         if name not in names:
             raise ConfigError(f"unknown setting {path!r}. {nearest(name, names)}")
         given[str(name)] = _value(hints[name], value, path)
-    try:
-        return kind(**given)
-    except TypeError:
-        missing = [n for n in names if n not in given]
-        raise ConfigError(f"{where or 'config'}: one of {missing} is missing") from None
+    needed = [one.name for one in fields(kind) if one.default is MISSING and one.default_factory is MISSING]
+    missing = [name for name in needed if name not in given]
+    if missing:
+        raise ConfigError(f"{where or 'config'}: {', '.join(missing)} missing")
+    return kind(**given)
 
 
 def _value(hint: Any, value: object, path: str) -> Any:
     if is_dataclass(hint) and isinstance(hint, type):
         return settings_from(hint, value, path)
-    kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
-    for kind in (get_origin(kind) or kind for kind in kinds):
+    hints = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    kinds = [get_origin(kind) or kind for kind in hints]
+    if isinstance(value, list) and list in kinds:
+        of = get_args(hints[kinds.index(list)])
+        return [_value(of[0], one, f"{path}[{place}]") for place, one in enumerate(value)] if of else value
+    for kind in kinds:
         if type(value) is kind or (kind is Mapping and isinstance(value, Mapping)):
             return value
         if kind is float and type(value) is int:
@@ -54,5 +58,6 @@ def _value(hint: Any, value: object, path: str) -> Any:
         if kind is int and isinstance(value, float) and value.is_integer():
             return int(value)
     words = {int: "a whole number", float: "a number", bool: "true or false", str: "text", NoneType: "null"}
+    words[list] = "a list"
     expected = " or ".join(words.get(kind, "a mapping") for kind in kinds)
     raise ConfigError(f"{path} must be {expected}, but got {value!r}")

@@ -17,7 +17,7 @@ def baseline_lines(study: Study) -> list[str]:
     random = np.array([sign * study.judged(trial) for trial in done if trial.baseline])
     if not any(trial.baseline for trial in study.trials):
         return []
-    if not len(random) or not len(own):
+    if min(len(random), len(own)) < 2:
         return ["Random baseline: too few candidates were evaluated to compare with"]
     found = unpaired(own, random)
     verdict = {"better": "the search beat it", "worse": "it beat the search", "not shown": "no difference is shown"}

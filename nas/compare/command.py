@@ -7,6 +7,7 @@ import multiprocessing as mp
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,8 +18,9 @@ from nas.compare.problem import Strategy, TableProblem
 from nas.compare.report import Comparison, draw_curves, reach_of, report_of, write_curves
 from nas.compare.trained import TrainedProblem
 from nas.console import run
-from nas.errors import ConfigError
-from nas.runs import RecordSettings, check_workers, cores_or, new_folder
+from nas.cost.metrics import FREE_METRICS
+from nas.errors import ConfigError, NasError, nearest
+from nas.runs import RecordSettings, check_name, check_seed, check_workers, cores_or, new_folder
 from nas.search.evaluators import EvaluatorSettings
 from nas.search.pareto import hypervolume
 from nas.search.workers import SINGLE_THREAD
@@ -60,6 +62,13 @@ class CompareConfig:
         for name in ("seeds", "trials"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be >= 1, but got {getattr(self, name)}")
+        check_seed("first_seed", self.first_seed)
+        check_name(self.name)
+        self.evaluator.check_compares(self.constraints)
+        known = (*self.evaluator.known_scores, *FREE_METRICS)
+        for name in _as_tuple(self.objective):
+            if name not in known:
+                raise ConfigError(f"objective: unknown {name!r}. {nearest(name, known)}")
         if self.reach is not None and self.reach not in names:
             raise ConfigError(f"reach must be one of the strategies {names}, but got {self.reach!r}")
         if any(not 1 <= place <= self.trials for place in self.places):
@@ -86,7 +95,12 @@ def compare(values: Mapping[str, Any]) -> int:
 
 def _compare(config: CompareConfig) -> None:
     folder = _folder(config)
-    comparison = _on_table(config) if config.evaluator.name == "table" else _trained(config, folder)
+    try:
+        comparison = _on_table(config) if config.evaluator.name == "table" else _trained(config, folder)
+    except NasError:
+        with suppress(OSError):  # where it holds searches it stays
+            folder.rmdir()
+        raise
     write_curves(comparison, folder / "curves.csv")
     draw_curves(comparison, folder / "curves.svg")
     lines = report_of(comparison)
@@ -122,7 +136,10 @@ def _on_table(config: CompareConfig) -> Comparison:
     several = len(problem.objectives) > 1
     reference = points.min(axis=0).tolist() if several else None
     best = hypervolume(points, points.min(axis=0)) if several else float(points[:, 0].max())
-    print(f"{len(points):,} of {len(problem.load()):,} networks of the table hold the limits")
+    table = problem.load()
+    print(f"{len(points):,} of {len(table):,} networks of the table hold the limits")
+    if config.trials > len(points):
+        raise ConfigError(f"trials={config.trials}, but only {len(points)} networks of the table hold the limits")
     jobs = [(text, seed) for text in config.strategies for seed in _seeds(config)]
     found: dict[tuple[str, int], Curve] = {}
     context = mp.get_context("spawn")
@@ -146,6 +163,7 @@ def _on_table(config: CompareConfig) -> Comparison:
         measure=measure if sign > 0 else f"-{measure}",
         best=None if several else best,
         places=config.places,
+        timed=table.timed or table.epochs is not None,
     )
 
 
@@ -185,8 +203,7 @@ def _trained(config: CompareConfig, folder: Path) -> Comparison:
                 curve = found[text, seed]
                 last = f"{curve.quality[-1]:.4f}" if len(curve.quality) else "nothing"
                 print(
-                    f"  {text}, seed {seed}: {problem.measure} {last}, {curve.seconds[-1]:.0f} s, "
-                    f"{curve.epochs:g} epochs",
+                    f"  {text}, seed {seed}: {problem.measure} {last}, {curve.took:.0f} s, {curve.epochs:g} epochs",
                     flush=True,
                 )
     return Comparison(curves=_sorted(config, found), measure=problem.measure, best=None, places=config.places)

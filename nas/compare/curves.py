@@ -29,6 +29,8 @@ class Curve:
     network that looked best, with several the noiseless hypervolume of the trials that were on the front."""
     seconds: Array
     """`(evaluations,)`: time of the search at each."""
+    took: float
+    """Seconds of the whole search."""
     epochs: float
     """All epochs that it trained."""
     proposals: int
@@ -62,6 +64,7 @@ def curve_of(study: Study, strategy: str, seed: int, true: True_, reference: Seq
         seed,
         quality,
         np.array([trial.elapsed for trial in done]),
+        max((trial.elapsed for trial in study.trials), default=0.0),
         sum(max((row.get("epoch", 0.0) for row in trial.history), default=0.0) for trial in trained),
         len(study.trials),
     )

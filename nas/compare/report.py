@@ -26,6 +26,8 @@ class Comparison:
     """The best quality that there is, where that is known: regret is what is missing to it."""
     places: Sequence[int]
     """Numbers of evaluations at which strategies are compared."""
+    timed: bool = True
+    """Whether it is known how long searches took."""
 
     @property
     def what(self) -> str:
@@ -35,10 +37,8 @@ class Comparison:
     @property
     def times(self) -> tuple[float, ...]:
         """Times at which strategies are compared, in seconds: a half and all of the shortest search; may be none."""
-        ends = [
-            float(curve.seconds[-1]) if len(curve.seconds) else 0.0 for every in self.curves.values() for curve in every
-        ]
-        return (min(ends) / 2, min(ends)) if min(ends) > 0 else ()
+        shortest = min(curve.took for every in self.curves.values() for curve in every)
+        return (shortest / 2, shortest) if self.timed and shortest > 0 else ()
 
     def shown(self, strategy: str, place: float, found_at: Callable[[Curve, Any], float] = at) -> Array:
         """Return regret, or quality where the best is not known, for each seed; nan where nothing was found yet."""
@@ -56,6 +56,13 @@ class Comparison:
 def report_of(comparison: Comparison) -> list[str]:
     """Return the lines of a Markdown report: at equal numbers of evaluations, at equal times, and what they took."""
     lines = _tables(comparison, comparison.places, [f"after {place}" for place in comparison.places], at)
+    fewer = [
+        f"{name} ({min(len(curve.quality) for curve in curves)})"
+        for name, curves in comparison.curves.items()
+        if min(len(curve.quality) for curve in curves) < comparison.places[-1]
+    ]
+    if fewer:
+        lines += ["", f"With fewer complete evaluations, of which the last one holds on: {', '.join(fewer)}."]
     if comparison.times:
         heads = [f"at {seconds:.4g} s" for seconds in comparison.times]
         lines += ["", "At equal time, as long as the shortest search:", ""]
@@ -68,7 +75,7 @@ def report_of(comparison: Comparison) -> list[str]:
             "| --- | --: | --: | --: |",
         ]
         for name, curves in comparison.curves.items():
-            time = np.mean([curve.seconds[-1] for curve in curves])
+            time = np.mean([curve.took for curve in curves])
             count = np.mean([len(curve.quality) for curve in curves])
             lines.append(f"| {name} | {time:.4g} s | {count:g} | {np.mean([c.epochs for c in curves]):g} |")
     if not any(name in ("random", "uniform") for name in comparison.curves):
@@ -122,7 +129,7 @@ def reach_of(comparison: Comparison, target: str, evaluations: int) -> list[str]
     lower = comparison.best is not None
     lines = []
     for name, curves in comparison.curves.items():
-        longest = max(len(curve.quality) for curve in curves)
+        longest = max(1, *(len(curve.quality) for curve in curves))
         for count in range(1, longest + 1):
             middle = float(np.median(comparison.shown(name, count)))
             if (middle <= goal) if lower else (middle >= goal):
@@ -154,7 +161,7 @@ def draw_curves(comparison: Comparison, path: Path) -> None:
     FigureCanvasSVG(figure)
     axes = figure.add_subplot()
     for name, curves in comparison.curves.items():
-        counts = np.arange(1, max(len(curve.quality) for curve in curves) + 1)
+        counts = np.arange(1, max(1, *(len(curve.quality) for curve in curves)) + 1)
         values = np.array([comparison.shown(name, int(count)) for count in counts])
         low, middle, high = np.percentile(values, [25, 50, 75], axis=1)
         (line,) = axes.plot(counts, middle, label=name)

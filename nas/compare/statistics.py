@@ -6,13 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm, t
+from scipy.stats import norm, t, ttest_ind
 
 Array = NDArray[np.float64]
 
 _DRAWS = 10_000
 _FEW = 8
 """Below so many values, draws from them show too little of what others could be."""
+_ENOUGH = 30
+"""Values of the smaller of two samples from which the plain bootstrap is wide enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +59,19 @@ def paired(one: Array, other: Array, *, seed: int = 0) -> Difference:
 
 
 def unpaired(one: Array, other: Array, *, seed: int = 0) -> Difference:
-    """Compare the means of two samples that have nothing to do with each other, of any sizes."""
+    """Compare the means of two samples that have nothing to do with each other, of two values or more each.
+
+    The interval is Welch's where one of them is small (see `paired`), else that of the bootstrap.
+    """
+    count = min(len(one), len(other))
+    if count < _ENOUGH:
+        interval = ttest_ind(one, other, equal_var=False).confidence_interval(0.95)
+        low, high = np.nan_to_num([interval.low, interval.high], nan=float(one.mean() - other.mean()))
+        return Difference(float(one.mean() - other.mean()), float(low), float(high), count)
     rng = np.random.default_rng(seed)
     means = rng.choice(one, (_DRAWS, len(one))).mean(axis=1) - rng.choice(other, (_DRAWS, len(other))).mean(axis=1)
     low, high = np.percentile(means, [2.5, 97.5])
-    return Difference(float(one.mean() - other.mean()), float(low), float(high), min(len(one), len(other)))
+    return Difference(float(one.mean() - other.mean()), float(low), float(high), count)
 
 
 def median_interval(values: Array, *, seed: int = 0) -> tuple[float, float, float]:

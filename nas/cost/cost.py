@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
 from functools import lru_cache
 from math import ceil, inf, prod
+from types import NoneType
 from typing import NamedTuple
 
 from nas.cost.field import field_of
@@ -74,6 +75,9 @@ class Cost:
         """Read what `to_dict` wrote, also an earlier version of it."""
         known = {field.name for field in fields(cls)}
         given = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items() if name in known}
+        for name, value in given.items():
+            if isinstance(value, bool) or not isinstance(value, int | float | tuple | NoneType):
+                raise ValueError(f"{name} is {value!r}")
         return cls(**given)  # type: ignore[arg-type]  # values of a record, which `to_dict` wrote
 
 

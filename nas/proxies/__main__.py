@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     reader = parser(
         "nas.proxies",
         "Measures zero-cost proxies on the networks that a search has trained, without training them, and says how "
-        "well each orders them (Kendall's tau with its 95 %% interval). One that does not beat the number of "
+        "well each orders them (Kendall's tau with its 95 % interval). One that does not beat the number of "
         "parameters is of no use for this space and data.",
         _EXAMPLES,
     )

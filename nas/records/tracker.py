@@ -195,14 +195,19 @@ class MlflowTracker:
         metrics = {f"trials_{state}": float(count) for state, count in study.counts().items()}
         metrics |= {f"rejected_by_{name.replace(' ', '_')}": float(n) for name, n in study.rejections().items()}
         self._log(self._study_run, metrics=metrics, timestamp=int(time.time() * 1000))
-        best = study.knee() if len(study.objectives) > 1 else next(iter(study.best(1)), None)
+        best, knee = next(iter(study.best(1)), None), study.knee() if len(study.objectives) > 1 else None
         if best is not None:
-            architecture = study.space.decode(best.genotype)
+            architecture = study.space.decode((knee or best).genotype)
             self.client.log_dict(self._study_run, architecture.to_dict(), "best_architecture.json")
             self.client.set_tag(self._study_run, "best_trial", str(best.number))
-        if len(study.objectives) > 1:
+        if knee is not None:
+            self.client.set_tag(self._study_run, "knee_trial", str(knee.number))
             self._front(study)
-        taus = {f"rank_correlation_rung_{one.lower}_{one.upper}": one.tau for one in rung_correlations(study)}
+        taus = {
+            f"rank_correlation_rung_{one.lower}_{one.upper}": one.tau
+            for one in rung_correlations(study)
+            if not math.isnan(one.tau)
+        }
         self._log(self._study_run, metrics=taus, timestamp=int(time.time() * 1000))
         self.client.set_tag(self._study_run, "stop_reason", study.stop_reason)
         status = "KILLED" if study.stop_reason == "interrupted" else "FINISHED"

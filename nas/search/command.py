@@ -9,7 +9,7 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +20,7 @@ from rich.console import Console
 
 from nas.compare.baseline import baseline_lines
 from nas.errors import ConfigError, NasError
+from nas.evaluation import Budget
 from nas.proxies.evaluator import ProxyEvaluator
 from nas.records.tracker import MlflowTracker
 from nas.search.config import Config, resumed_values, worker_count
@@ -32,6 +33,7 @@ from nas.search.rungs import rung_correlations, rung_lines
 from nas.search.samplers import sampler
 from nas.search.simulated import SimulatedPool
 from nas.search.study import Study, front_of
+from nas.search.transfer import WARM_STARTS, priors
 from nas.search.workers import WorkerPool
 from nas.space import SearchSpace, load_space
 from nas.space.tree import count_text
@@ -57,8 +59,10 @@ def search(values: Mapping[str, Any], overrides: Sequence[str]) -> int:
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     console = Console(soft_wrap=True, markup=False, emoji=False)
+    job: _Job | None = None
     try:
-        return _search(_read(values, overrides), console)
+        job = _read(values, overrides)
+        return _search(job, console)
     except NasError as error:
         print(f"nas.search: {error}", file=sys.stderr)
         return 2
@@ -66,7 +70,9 @@ def search(values: Mapping[str, Any], overrides: Sequence[str]) -> int:
         print(f"nas.search: {error}. Finished trials are in the run folder; resume=FOLDER goes on.", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("nas.search: interrupted before the first trial", file=sys.stderr)
+        begun = job is not None and (job.folder / "trials.jsonl").exists()
+        then = f"; go on with resume={job.folder}" if job is not None and begun else " before the first trial"
+        print(f"nas.search: interrupted{then}", file=sys.stderr)
         return _INTERRUPTED
 
 
@@ -83,7 +89,7 @@ class _Job:
 
 def _read(values: Mapping[str, Any], overrides: Sequence[str]) -> _Job:
     """Check everything that can be checked before anything heavy is loaded."""
-    folder = Path(values["resume"]).expanduser() if values.get("resume") else None
+    folder = Path(str(values["resume"])).expanduser() if values.get("resume") else None
     if folder is not None:
         saved = read_study(folder)
         if "config" not in saved["notes"]:
@@ -93,10 +99,8 @@ def _read(values: Mapping[str, Any], overrides: Sequence[str]) -> _Job:
         space = SearchSpace.from_dict(saved["space"])
     else:
         config = Config.from_values(values)
-        if config.data.root is not None:
-            # So that the search can be resumed from anywhere.
-            values = {**values, "data": {**values["data"], "root": str(Path(config.data.root).expanduser().absolute())}}
-            config = Config.from_values(values)
+        values = _absolute(values)
+        config = Config.from_values(values)
         space = load_space(config.space or "")
     if config.measures(space):
         config.profile()
@@ -108,11 +112,22 @@ def _read(values: Mapping[str, Any], overrides: Sequence[str]) -> _Job:
     return _Job(config, values, space, _new_folder(config, space), resume=False)
 
 
+def _absolute(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings with absolute paths of what is read, so that the search can be resumed from anywhere."""
+    found = dict(values)
+    for group, name in (("data", "root"), ("evaluator", "file"), ("search", "warm_start")):
+        path = found.get(group, {}).get(name)
+        if path is not None:
+            found[group] = {**found[group], name: str(Path(path).expanduser().absolute())}
+    return found
+
+
 def _new_folder(config: Config, space: SearchSpace) -> Path:
     root = Path(config.records.dir)
     if config.name is not None:
         return root / config.name
-    stem = f"{space.name}-{config.data.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    source = Path(config.evaluator.file or "").stem if config.evaluator.name == "table" else config.data.name
+    stem = f"{space.name}-{source}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     names = [stem, *(f"{stem}-{i}" for i in range(2, 1000))]
     return next(root / name for name in names if not (root / name).exists())
 
@@ -134,16 +149,34 @@ def _search(job: _Job, console: Console) -> int:
             highlight=False,
         )
         _same_data(job, data)
+        for line in _sources(job.config, space, data):
+            console.print(line, highlight=False)
         with pool.paused():  # it may measure
             look_ahead(job.config, space, lambda text: console.print(text, highlight=False), resumed=job.resume)
         recorders: list[Recorder] = [Progress(console, job.config.search.trials, job.config.search.minutes)]
         study = _run(job, space, pool, data, recorders + ([tracker] if tracker else []))
     _report(job, study, tracker, console)
     trials = [trial for trial in study.trials if trial.finished >= session]
-    console.print(time_summary(trials, time.monotonic() - started, workers), highlight=False)
+    if job.config.evaluator.name != "table":  # whose time is only told
+        console.print(time_summary(trials, time.monotonic() - started, workers), highlight=False)
     if study.stop_reason == "interrupted":
         return _INTERRUPTED
     return 0 if study.best(1) else 1
+
+
+def _sources(config: Config, space: SearchSpace, data: Mapping[str, Any]) -> Iterator[str]:
+    """Say what a table, or an earlier search, brings."""
+    if config.evaluator.name == "table":
+        yield (
+            f"A table of {data['networks']:,} networks; costs are counted for images of "
+            f"{'x'.join(map(str, space.input_shape))} and {space.num_classes} classes, as the space assumes"
+        )
+    if config.search.warm_start is not None:
+        known = len(priors(Path(config.search.warm_start), space))
+        yield (
+            f"Warm start: {known} networks of {config.search.warm_start} are in this space; the best "
+            f"{min(known, WARM_STARTS)} come first, and the sampler learns from all while they rank as the new ones do"
+        )
 
 
 def _pool(job: _Job, workers: int, gpus: Sequence[str], stack: ExitStack) -> WorkerPool | SimulatedPool:
@@ -245,7 +278,8 @@ def _run(
         max_rejections=settings.max_rejections,
         baseline_fraction=settings.baseline_fraction,
         warm_start=Path(settings.warm_start).expanduser() if settings.warm_start else None,
-        budget=job.config.budget,
+        # A table says after how many epochs it has scores.
+        budget=Budget(epochs=data["epochs"]) if job.config.evaluator.name == "table" else job.config.budget,
         pruner=job.config.pruner,
         trial_minutes=settings.trial_minutes,
         run_dir=job.folder,
@@ -287,7 +321,11 @@ def _report(job: _Job, study: Study, tracker: MlflowTracker | None, console: Con
         if len(study.objectives) > 1:
             front = job.folder / "pareto_front.json"
             front.write_text(json.dumps(front_of(study), indent=1) + "\n")
-            console.print(f"Pareto front: {front}, hypervolume {study.hypervolume()[-1]:.6g}", highlight=False)
+            console.print(
+                f"Pareto front: {front}, hypervolume {study.hypervolume()[-1]:.6g} above the worst of each objective "
+                "that was found",
+                highlight=False,
+            )
         console.print(f"{'Knee' if len(study.objectives) > 1 else 'Best'} architecture: {path}", highlight=False)
         if winner.latency is not None:
             console.print(f"Its latency: {winner.latency}", highlight=False)

@@ -15,7 +15,7 @@ from nas.errors import ConfigError, nearest
 from nas.evaluation import Budget
 from nas.latency.deployment import RUNTIMES, Deployment, deployment
 from nas.latency.profile import DeviceProfile, profile_path
-from nas.runs import RecordSettings, check_workers, cores_or
+from nas.runs import RecordSettings, check_name, check_seed, check_workers, cores_or
 from nas.search.evaluators import EvaluatorSettings
 from nas.search.fidelity import Pruning
 from nas.search.objectives import Objective, objectives_from
@@ -143,15 +143,16 @@ class Config:
         for objective in self.search.objectives:
             if objective.name not in known:
                 raise ConfigError(f"search.objective: unknown {objective.name!r}. {nearest(objective.name, known)}")
-        self.pruner.check(self.budget, len(self.search.objectives))
+        if self.evaluator.name != "table":  # which says itself after how many epochs it has scores
+            self.pruner.check(self.budget, len(self.search.objectives))
         if self.accelerator not in _ACCELERATORS:
             raise ConfigError(f"accelerator must be one of {_ACCELERATORS}, but got {self.accelerator!r}")
         if set(self.records.dir) & set("?#%"):
             raise ConfigError(
                 f"records.dir is part of the address of a database, without ?, # or %: {self.records.dir!r}"
             )
-        if self.name is not None and ("/" in self.name or self.name in ("", ".", "..")):
-            raise ConfigError(f"name is the name of a folder in records.dir, without '/', but got {self.name!r}")
+        check_name(self.name)
+        check_seed("seed", self.seed)
 
     @property
     def budget(self) -> Budget:

@@ -149,7 +149,7 @@ class Driver:
             return
         for trial, handle in list(self._paused.values()):
             rung = f"rung {trial.steps[-1][0]} of {len(self._budgets)}"
-            self._end(replace(trial, state=State.PRUNED, reason=f"ended on {rung}: others were better"), handle)
+            self._end(replace(trial, state=State.PRUNED, reason=f"ended on {rung}: others were promoted"), handle)
         self._paused.clear()
         self.study.stop_reason = self.study.stop_reason or self._why_stop()
 
@@ -309,7 +309,7 @@ class Driver:
         if outcome.out_of_memory or evaluation is None or reason:
             if self._halving is not None:
                 self._halving.dropped(trial.number)
-            failed = replace(trial, state=State.FAILED, reason=reason)
+            failed = replace(trial, state=State.FAILED, reason=reason, scores={})  # not those of a lower rung
             trial = self.gate.out_of_memory(trial, reason) if outcome.out_of_memory else failed
         else:
             trial = replace(trial, scores=evaluation.scores)
@@ -379,8 +379,13 @@ class Driver:
             except (KeyError, ValueError) as error:
                 raise ConfigError(f"resume: trial {trial.number} does not fit the space: {error}") from None
             if self._halving is not None and trial.first_rung is not None:
-                alive = trial.state is State.PAUSED
-                self._halving.restore(trial.number, trial.first_rung, known_rungs(trial, self.study), alive=alive)
+                self._halving.restore(
+                    trial.number,
+                    trial.first_rung,
+                    known_rungs(trial, self.study),
+                    alive=trial.state is State.PAUSED,
+                    failed=trial.state in (State.FAILED, State.REJECTED),
+                )
             if handle is None:
                 self._remember(trial)
             else:

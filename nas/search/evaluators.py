@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from nas.cost import LATENCY
 from nas.errors import ConfigError, nearest
 from nas.proxies.names import PROXY_NAMES, check_names
 from nas.tables.table import TableSettings
@@ -34,8 +35,17 @@ class EvaluatorSettings:
         if self.name not in EVALUATORS:
             raise ConfigError(f"evaluator.name: unknown {self.name!r}. {nearest(self.name, EVALUATORS)}")
         check_names(self.proxies)
+        if not 0 < abs(self.scale) < float("inf"):
+            raise ConfigError(f"evaluator.scale must be a number other than 0, but got {self.scale}")
         if self.name == "table" and self.file is None:
             raise ConfigError("evaluator table: which file? evaluator.file=PATH.csv")
+
+    def check_compares(self, constraints: Mapping[str, object]) -> None:
+        """Raise `ConfigError` where it, or a limit, is not for comparisons: they train, or look up in a table."""
+        if self.name == "proxy":
+            raise ConfigError("evaluator=proxy is for nas.search and nas.proxies; comparisons train, or take a table")
+        if LATENCY in constraints and constraints[LATENCY] is not None:
+            raise ConfigError(f"constraints.{LATENCY} is for nas.search; comparisons take limits that can be counted")
 
     @property
     def table(self) -> TableSettings:

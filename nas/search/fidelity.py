@@ -61,8 +61,10 @@ class Pruning:
         ):
             if not getattr(self, name) >= low:
                 raise ConfigError(f"pruner.{name} must be >= {low}, but got {getattr(self, name)}")
-        if not 0 < self.least_fraction < 1:
-            raise ConfigError(f"pruner.least_fraction: `0 < fraction < 1` must hold, but got {self.least_fraction}")
+        if not 0.001 <= self.least_fraction < 1:
+            raise ConfigError(
+                f"pruner.least_fraction: `0.001 <= fraction < 1` must hold, but got {self.least_fraction}"
+            )
 
     @property
     def halves(self) -> bool:
@@ -85,12 +87,15 @@ class Pruning:
             return (full,)
         if self.fidelity == "epochs":
             if full.epochs is None:
-                raise ConfigError(f"pruner {self.name}: the budget must state its epochs: budget=nas.Budget(epochs=9)")
+                raise ConfigError(
+                    f"pruner {self.name}: it takes shares of the epochs of an evaluation, and none are stated: "
+                    "run_search(..., budget=nas.Budget(epochs=9)); a table needs a column a number of epochs"
+                )
             every = rungs_of(full.epochs, self.least_epochs, self.eta)
             found = tuple(replace(full, epochs=epochs, schedule_epochs=full.epochs) for epochs in every)
         else:
             shares = [1.0]
-            while shares[0] / self.eta >= self.least_fraction - 1e-9:
+            while shares[0] / self.eta >= self.least_fraction * (1 - 1e-9):
                 shares.insert(0, shares[0] / self.eta)
             field = "data_fraction" if self.fidelity == "data" else "resolution_fraction"
             power = 1.0 if self.fidelity == "data" else 0.5

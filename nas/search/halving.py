@@ -28,7 +28,8 @@ class Halving:
     """Decides which trial gets more budget.
 
     Asynchronous (Li et al. 2020, "A system for massively parallel hyperparameter tuning", algorithm 2): a trial is
-    promoted as soon as it is among the best `1 / eta` of those that have ended its rung. Synchronous (Jamieson &
+    promoted as soon as it is among the best `1 / eta` of those that have ended its rung; unlike there no
+    more than that share is promoted in all, so that early luck does not cost more epochs. Synchronous (Jamieson &
     Talwalkar 2016): a rung is decided when all of its trials have ended. With several brackets (Hyperband, Li et al.
     2018) some trials begin on a higher rung, so that what is slow at first has its chance too.
     """
@@ -81,8 +82,12 @@ class Halving:
         return rung == self.last
 
     def dropped(self, number: int) -> None:
-        """Hear that a trial has failed."""
-        self._running.pop(number, None)
+        """Hear that a trial has failed on the way to the end of a rung: another is promoted in its place."""
+        bracket, rung = self._bracket[number], self._running.pop(number)
+        if rung > bracket:
+            below = self._rungs[bracket][rung - 1]
+            below.promoted.discard(number)
+            below.ended.pop(number)
 
     @property
     def closed(self) -> bool:
@@ -93,7 +98,9 @@ class Halving:
         """No other trial will begin."""
         self._total = len(self._bracket)
 
-    def restore(self, number: int, bracket: int, rungs: Sequence[tuple[int, Values]], *, alive: bool) -> None:
+    def restore(
+        self, number: int, bracket: int, rungs: Sequence[tuple[int, Values]], *, alive: bool, failed: bool = False
+    ) -> None:
         """Take a trial of an earlier session with the rungs that it has ended; only if `alive` can it be promoted."""
         self._place(number, bracket)
         self._running.pop(number)
@@ -102,7 +109,10 @@ class Halving:
                 self._rungs[bracket][rung - 1].promoted.add(number)
             self._running[number] = rung
             self.ended(number, values)
-        if not alive:
+        if failed and rungs:
+            self._running[number] = rungs[-1][0] + 1
+            self.dropped(number)
+        elif not alive:
             self._gone.add(number)
 
     def next(self) -> tuple[int, int] | None:

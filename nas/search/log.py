@@ -96,10 +96,13 @@ def read_study(path: Path) -> dict[str, Any]:
         values = json.loads(file.read_text())
     except FileNotFoundError:
         raise ConfigError(f"no study in {path} (it has no {_STUDY})") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"{file} cannot be read: {error}") from None
     if not isinstance(values, dict) or values.get("format") != STUDY_FORMAT or not values.keys() >= _STUDY_KEYS:
         raise ConfigError(f"{file} does not describe a study")
+    notes = values["notes"]
+    if not isinstance(notes, dict) or any(not isinstance(notes.get(name, {}), dict) for name in ("config", "data")):
+        raise ConfigError(f"{file} does not describe a study: its notes are no mappings")
     return values
 
 
@@ -119,6 +122,6 @@ def read_trials(path: Path) -> list[Trial]:
     for number, line in enumerate(data[: data.rfind(b"\n") + 1].splitlines(), start=1):
         try:
             trials.append(Trial.from_dict(json.loads(line)))
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise ConfigError(f"{file}:{number}: not a trial: {error}") from None
     return list({trial.number: trial for trial in trials}.values())

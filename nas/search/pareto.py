@@ -74,6 +74,8 @@ def hypervolume(points: Array, reference: Array) -> float:
     """
     if not len(points):
         return 0.0
+    if points.shape[1] == 1:
+        return max(0.0, float((points - reference).max()))
     found = strips(points[front(points)], reference)
     closed = np.isfinite(found.high).all(axis=1)
     sides = (found.high[closed] - found.low[closed]).prod(axis=1)

@@ -70,7 +70,7 @@ class Progress:
     def _line(self, study: Study, trial: Trial) -> str:
         known = f"  same network as trial {trial.duplicate_of}" if trial.duplicate_of is not None else ""
         scores = [one.name for one in study.objectives if one.name in trial.scores]
-        if not scores:
+        if not scores or trial.state is State.FAILED:
             return f"  trial {trial.number:>4}  failed{known}: {trial.reason}"
         cost = trial.cost
         assert cost is not None

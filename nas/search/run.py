@@ -22,6 +22,7 @@ from nas.latency.deployment import Deployment
 from nas.latency.deployment import deployment as deployment_here
 from nas.latency.measure import Meter
 from nas.latency.profile import DeviceProfile
+from nas.runs import check_seed
 from nas.search.contracts import Limits, Pool, Recorder
 from nas.search.driver import Driver
 from nas.search.fidelity import Pruning
@@ -141,6 +142,7 @@ def run_search(
         ConfigError: an argument does not hold. SpaceError: no network of the space takes its input.
     """
     _check(trials=trials, minutes=minutes, max_rejections=max_rejections, trial_minutes=trial_minutes)
+    check_seed("run_search: seed", seed)
     _check_rest(trials, workers, resume, run_dir, baseline_fraction)
     objectives = objectives_from(objective, direction)
     pruning = Pruning(name=pruner) if isinstance(pruner, str) else pruner

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import isnan
 
 from scipy.stats import kendalltau
 
@@ -28,10 +29,11 @@ class RungCorrelation:
     @property
     def doubtful(self) -> bool:
         """Whether the lower rung hardly tells what the upper one would."""
-        return self.trials >= _ENOUGH and not self.tau >= _LOW
+        return isnan(self.tau) or (self.trials >= _ENOUGH and not self.tau >= _LOW)
 
     def __str__(self) -> str:
-        return f"{self.lower} and {self.upper}: {self.tau:.2f} ({self.trials} trials)"
+        tau = "none, since all scores of one are equal" if isnan(self.tau) else f"{self.tau:.2f}"
+        return f"{self.lower} and {self.upper}: {tau} ({self.trials} trials)"
 
 
 def rung_correlations(study: Study) -> list[RungCorrelation]:

@@ -23,16 +23,16 @@ class Study:
     name: str
     study_id: str
     """Unique, and kept when the study is resumed."""
-    space: SearchSpace
+    space: SearchSpace = field(repr=False)
     objectives: tuple[Objective, ...]
     """What is searched for; the first is a score."""
     soft_weight: float = 0.1
     """What being over a soft limit by all of it costs, in units of each score."""
     workload: Workload = ONE
     """What the networks are to run as, where a cost depends on it."""
-    notes: dict[str, Any] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict, repr=False)
     """What else is kept in its record, as plain values: configuration, data, versions."""
-    trials: list[Trial] = field(default_factory=list)
+    trials: list[Trial] = field(default_factory=list, repr=False)
     stop_reason: str = ""
     """Why the search ended; empty while it runs."""
     can_go_on: bool = False

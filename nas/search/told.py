@@ -21,7 +21,7 @@ def optuna_end(trial: Trial, study: Study) -> tuple[TrialState, tuple[float, ...
     if trial.state is State.REJECTED:
         return TrialState.PRUNED, None, constraints or {"valid network": 1.0}
     values = study.values(trial)
-    if values is None or not trial.scores:
+    if trial.state is State.FAILED or values is None or not trial.scores:
         return TrialState.FAIL, None, constraints
     # A duplicate has the reason of the trial that it repeats.
     if trial.state is State.PRUNED or (trial.state is State.DUPLICATE and trial.reason):

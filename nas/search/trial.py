@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
+from types import NoneType
 from typing import Any
 
 from nas.cost import Cost, Violation
@@ -27,6 +28,19 @@ class State(StrEnum):
     """Over a limit or no valid network, and never trained; or its training ran out of memory."""
     DUPLICATE = "duplicate"
     """The same network as an earlier trial; answered from its record."""
+
+
+_KINDS: Mapping[tuple[str, ...], tuple[type, ...]] = {
+    ("number", "guided", "seed"): (int,),
+    ("first_rung", "duplicate_of"): (int, NoneType),
+    ("elapsed", "finished"): (int, float),
+    ("genotype", "scores", "seconds"): (dict,),
+    ("cost", "latency"): (dict, NoneType),
+    ("history", "steps", "violations"): (list, tuple),
+    ("reason",): (str,),
+    ("arch_id",): (str, NoneType),
+}
+"""Of the fields of a record."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +108,21 @@ class Trial:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Trial:
-        """Read what `to_dict` wrote."""
+        """Read what `to_dict` wrote.
+
+        Raises:
+            ValueError, TypeError, KeyError, AttributeError: it is something else.
+        """
+        for names, kinds in _KINDS.items():
+            for name in names:
+                if name in values and (not isinstance(values[name], kinds) or isinstance(values[name], bool)):
+                    raise ValueError(f"{name} is {values[name]!r}")
+        for name in ("scores", "seconds"):
+            if any(isinstance(value, bool) or not isinstance(value, int | float) for value in values[name].values()):
+                raise ValueError(f"{name} are {values[name]!r}")
+        for step, found in values.get("steps", ()):
+            if type(step) is not int or any(isinstance(v, bool) or not isinstance(v, int | float) for v in found):
+                raise ValueError(f"steps are {values['steps']!r}")
         cost, latency = values["cost"], values.get("latency")
         return cls(
             **{

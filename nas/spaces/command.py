@@ -14,7 +14,7 @@ from nas.console import run
 from nas.cost.metrics import FREE_METRICS
 from nas.errors import ConfigError, nearest
 from nas.evaluation import Budget
-from nas.runs import RecordSettings, check_workers, cores_or, new_folder
+from nas.runs import RecordSettings, check_name, check_seed, check_workers, cores_or, new_folder
 from nas.search.contracts import Pool
 from nas.search.evaluators import EvaluatorSettings
 from nas.search.objectives import Objective, objectives_from
@@ -68,6 +68,9 @@ class SpacesConfig:
         if self.complexity is not None and self.complexity not in FREE_METRICS:
             raise ConfigError(f"complexity: unknown {self.complexity!r}. {nearest(self.complexity, FREE_METRICS)}")
         check_workers(self.workers)
+        check_seed("seed", self.seed)
+        check_name(self.name)
+        self.evaluator.check_compares(self.constraints)
         if self.bins != "auto" and (not isinstance(self.bins, int) or self.bins < 1):
             raise ConfigError(f"bins must be auto or a whole number >= 1, but got {self.bins!r}")
         known = self.evaluator.known_scores
@@ -115,8 +118,8 @@ def _folder(config: SpacesConfig) -> Path:
     path = folder / "settings.json"
     if config.resume:
         try:
-            earlier = json.loads(path.read_text())
-        except (OSError, ValueError) as error:
+            earlier = dict(json.loads(path.read_text()))
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             raise ConfigError(f"resume: no comparison in {folder}: {error}") from None
         changed = [key for key in settings if key not in _FREE and earlier.get(key) != settings[key]]
         if changed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from nas.evaluation import Budget, Evaluation, report
@@ -22,13 +23,18 @@ class TableEvaluator:
             noise: draw one of the repetitions; else their mean is given.
         """
         self._table, self._noise = table, noise
-        self._done: dict[str, int] = {}
-        """By checkpoint, the epochs that it has."""
 
     def prepare(self) -> Mapping[str, Any]:
-        """Describe the data of the table, as far as it is known."""
-        space = self._table.space
-        return {"name": self._table.name, "input_shape": list(space.input_shape), "num_classes": space.num_classes}
+        """Describe the data of the table, as far as it is known, and after how many epochs it has scores."""
+        table, space = self._table, self._table.space
+        return {
+            "name": table.name,
+            "input_shape": list(space.input_shape),
+            "num_classes": space.num_classes,
+            "epochs": table.epochs,
+            "networks": len(table),
+            "split_fingerprint": table.fingerprint,
+        }
 
     def __call__(self, architecture: Architecture, budget: Budget, seed: int) -> Evaluation:
         """Return the scores after as many epochs as the budget has.
@@ -46,7 +52,8 @@ class TableEvaluator:
 
     def _along(self, curves: Mapping[str, Mapping[int, float]], seconds: float, budget: Budget) -> Evaluation:
         epochs = sorted(set.intersection(*(set(curve) for curve in curves.values())))
-        before = self._done.get(budget.checkpoint or "", 0)
+        mark = Path(budget.checkpoint) if budget.checkpoint else None
+        before = int(mark.read_text()) if mark is not None and mark.exists() else 0
         rows: list[Mapping[str, float]] = []
         reached = before
         for epoch in (one for one in epochs if one <= (budget.epochs or epochs[-1])):
@@ -54,8 +61,8 @@ class TableEvaluator:
             reached = max(reached, epoch)
             if epoch > before and report(epoch, {name: curve[epoch] for name, curve in curves.items()}):
                 break
-        if budget.checkpoint:
-            self._done[budget.checkpoint] = reached
+        if mark is not None:
+            mark.write_text(str(reached))
         scores = {name: value for name, value in rows[-1].items() if name != "epoch"} if rows else {}
         spent = seconds * (reached - before) / epochs[-1]
         return Evaluation(scores, tuple(rows), {"evaluation": spent})

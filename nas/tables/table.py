@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -48,9 +49,17 @@ class Entry:
 class Table:
     """The networks of a table."""
 
-    def __init__(self, space: SearchSpace, entries: Sequence[tuple[Genotype, Entry]], name: str) -> None:
-        """Take genotypes of a space and what is known of them; see `read_table`."""
-        self.space, self.name = space, name
+    def __init__(
+        self, space: SearchSpace, entries: Sequence[tuple[Genotype, Entry]], name: str, *, timed: bool = False
+    ) -> None:
+        """Take genotypes of a space and what is known of them; see `read_table`.
+
+        `timed` says whether it knows how long evaluations take.
+        """
+        self.space, self.name, self.timed = space, name, timed
+        told = repr([(sorted(genotype.items()), entry) for genotype, entry in entries])
+        self.fingerprint = hashlib.sha256(told.encode()).hexdigest()[:16]
+        """Equal where all that is known is equal."""
         self.genotypes = [genotype for genotype, _ in entries]
         self._entries = {space.decode(genotype): entry for genotype, entry in entries}
 
@@ -94,7 +103,7 @@ def read_table(space: SearchSpace, settings: TableSettings) -> Table:
     """
     path = Path(settings.file).expanduser()
     try:
-        with path.open(newline="") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             header = list(reader.fieldnames or [])
             columns = _columns(settings, header, path)
@@ -103,7 +112,20 @@ def read_table(space: SearchSpace, settings: TableSettings) -> Table:
         raise ConfigError(f"table {path} cannot be read: {error}") from None
     if not entries:
         raise ConfigError(f"table {path} has no rows")
-    return Table(space, entries, path.name)
+    _once(entries, path)
+    return Table(space, entries, path.name, timed=settings.seconds is not None)
+
+
+def _once(entries: Sequence[tuple[Genotype, Entry]], path: Path) -> None:
+    """Raise `ConfigError` where a genotype has two rows."""
+    seen: dict[frozenset[tuple[str, Scalar]], int] = {}
+    for place, (genotype, _) in enumerate(entries, start=1):
+        first = seen.setdefault(frozenset(genotype.items()), place)
+        if first != place:
+            raise ConfigError(
+                f"table {path}: rows {first} and {place} are the same genotype; repetitions of a measurement are "
+                "columns: evaluator.scores={val_accuracy: [FIRST, SECOND]}"
+            )
 
 
 @dataclass(frozen=True)
@@ -119,7 +141,11 @@ def _columns(settings: TableSettings, header: Sequence[str], path: Path) -> _Col
     scores: dict[str, tuple[str, ...]] = {}
     curves: dict[str, dict[int, str]] = {}
     for name, given in settings.scores.items():
-        wanted = [given] if isinstance(given, str) else list(given)
+        wanted = [given] if isinstance(given, str) else list(given) if isinstance(given, list | tuple) else []
+        if not wanted or not all(isinstance(one, str) for one in wanted):
+            raise ConfigError(
+                f"evaluator.scores.{name} must be the name of a column, or of several in a list, but got {given!r}"
+            )
         if len(wanted) == 1 and EPOCH in wanted[0]:
             before, after = wanted[0].split(EPOCH, 1)
             found = {
@@ -159,6 +185,8 @@ def _row(
         for name, found in columns.curves.items()
     }
     seconds = 1.0 if settings.seconds is None else _number(row, settings.seconds, where)
+    if seconds < 0:
+        raise ConfigError(f"{where}: {settings.seconds} must be >= 0, but got {seconds}")
     return genotype, Entry(scores, curves, seconds)
 
 
@@ -168,7 +196,7 @@ def _genotype(space: SearchSpace, settings: TableSettings, row: Mapping[str, str
         # What is left empty is not active.
         given = {path: row[path] for path in choices if row.get(path)}
         return {path: _option(choices[path].values, text, path) for path, text in given.items()}
-    digits = row[settings.genotype]
+    digits = row[settings.genotype] or ""
     if len(digits) != len(choices) or not digits.isdecimal():
         raise NasError(f"{settings.genotype} must be {len(choices)} digits, one a decision, but got {digits!r}")
     found: Genotype = {}

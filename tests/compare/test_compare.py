@@ -124,8 +124,12 @@ def test_a_curve_is_what_the_best_looking_network_is_worth() -> None:
 
 def test_a_report_compares_at_equal_time_too() -> None:
     """Ahead after as many evaluations, but behind after as much time where evaluations take longer."""
-    slow = [Curve("slow", seed, np.array([0.5, 0.8 + seed / 100]), np.array([20.0, 40.0]), 18.0, 2) for seed in (0, 1)]
-    fast = [Curve("fast", seed, np.array([0.4, 0.7 + seed / 100]), np.array([5.0, 10.0]), 6.0, 2) for seed in (0, 1)]
+    slow = [
+        Curve("slow", seed, np.array([0.5, 0.8 + seed / 100]), np.array([20.0, 40.0]), 40.0, 18.0, 2) for seed in (0, 1)
+    ]
+    fast = [
+        Curve("fast", seed, np.array([0.4, 0.7 + seed / 100]), np.array([5.0, 10.0]), 10.0, 6.0, 2) for seed in (0, 1)
+    ]
     lines = report_of(Comparison(curves={"fast": fast, "slow": slow}, measure="score", best=None, places=[2]))
     assert "| fast | 0.705 (0.7 to 0.71) |" in lines
     assert "| fast | 10 s | 2 | 6 |" in lines
@@ -133,7 +137,7 @@ def test_a_report_compares_at_equal_time_too() -> None:
     assert "| strategy | at 5 s | at 10 s |" in lines
     assert "| slow | nothing yet | nothing yet |" in lines
     assert any(line.startswith("No random search") for line in lines)
-    later = [Curve("slow", seed, np.array([0.5, 0.8]), np.array([4.0, 40.0]), 18.0, 2) for seed in (0, 1)]
+    later = [Curve("slow", seed, np.array([0.5, 0.8]), np.array([4.0, 40.0]), 40.0, 18.0, 2) for seed in (0, 1)]
     lines = report_of(Comparison(curves={"random": fast, "slow": later}, measure="score", best=None, places=[2]))
     # 0.4 - 0.5 at 5 s; 0.7 - 0.5 and 0.71 - 0.5 at 10 s.
     assert any(line.startswith("| slow | -0.1 (-0.1 to -0.1): worse | +0.205 (") for line in lines)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from nas.cost import Cost
 from nas.errors import NasError
@@ -99,8 +99,14 @@ class Domain(Protocol):
     def learn(self, trial: FrozenTrial) -> None:
         """Hear of a trial, as soon as it has begun."""
 
+    def reserve(self, number: int, draft: Draft) -> None:
+        """Hear what a trial is going to try, before it has decided anything."""
+
     def distributions(self) -> Mapping[str, BaseDistribution]:
         """Return all decisions that are known of."""
+
+    def own(self, params: Params) -> Params | None:
+        """Return those parameters of a trial that are decisions; None where they do not make a candidate (yet)."""
 
     def draft(self, params: Params) -> Draft:
         """Return what is known of decisions."""
@@ -146,17 +152,34 @@ class SpaceDomain:
     def distributions(self) -> Mapping[str, BaseDistribution]:
         return self._distributions
 
-    def learn(self, trial: FrozenTrial) -> None:
-        key = frozenset(trial.params.items())
-        if key in self._tried:
-            return
-        self._tried.add(key)
+    def own(self, params: Params) -> Params | None:
+        own = {name: value for name, value in params.items() if name in self._distributions}
         try:
-            draft = self.draft(trial.params)
-        except NasError:  # of another space, or a trial that was given up before all was decided
+            self.draft(own)
+        except NasError:  # of another space, or not all is decided
+            return None
+        return own
+
+    def learn(self, trial: FrozenTrial) -> None:
+        own = self.own(trial.params)
+        if own is not None:
+            self.reserve(trial.number, self.draft(own))
+
+    def reserve(self, number: int, draft: Draft) -> None:
+        if draft.key in self._tried:
             return
+        self._tried.add(draft.key)
         assert draft.candidate is not None
         self._by_cost.setdefault(draft.cost, []).append(draft.candidate)
+
+    @property
+    def told(self) -> int:
+        """Genotypes that trials have tried."""
+        return len(self._tried)
+
+    def is_untold(self, params: Params) -> bool:
+        """Whether no trial has made these decisions, whatever network they make."""
+        return frozenset(params.items()) not in self._tried
 
     def draft(self, params: Params) -> Draft:
         key = frozenset(params.items())
@@ -235,14 +258,34 @@ class ObservedDomain:
 
     def __init__(self) -> None:
         self._distributions: dict[str, BaseDistribution] = {}
-        self._tried: set[Hashable] = set()
+        self._tried: dict[frozenset[str], set[Hashable]] = {}
+        """By which decisions they had to make: those of the trials that ended."""
+        self._company: dict[tuple[str, Any], frozenset[str]] = {}
+        """By an option, all that the latest trial with it had to decide."""
+        self._others: dict[int, Hashable] = {}
+        """Those of trials that run or have failed, which may lack some, by number."""
 
     def distributions(self) -> Mapping[str, BaseDistribution]:
         return self._distributions
 
     def learn(self, trial: FrozenTrial) -> None:
         self._distributions.update(trial.distributions)
-        self._tried.add(frozenset(trial.params.items()))
+        key = frozenset(trial.params.items())
+        if trial.state in (TrialState.COMPLETE, TrialState.PRUNED) and key:
+            self._others.pop(trial.number, None)
+            names = frozenset(trial.params)
+            self._tried.setdefault(names, set()).add(key)
+            for name, spread in trial.distributions.items():
+                if isinstance(spread, CategoricalDistribution):
+                    self._company[name, trial.params[name]] = names
+        elif trial.state.is_finished() or trial.number not in self._others:
+            self._others[trial.number] = key
+
+    def reserve(self, number: int, draft: Draft) -> None:
+        self._others[number] = draft.key
+
+    def own(self, params: Params) -> Params | None:
+        return params or None
 
     def draft(self, params: Params) -> Draft:
         return Draft(params, frozenset(params.items()))
@@ -255,7 +298,12 @@ class ObservedDomain:
         params = draft.params
         names = sorted(name for name in params if not self._distributions[name].single())
         chosen = rng.sample(names, min(count, len(names)))
-        return self.draft({**params, **{name: _near(self._distributions[name], params[name], rng) for name in chosen}})
+        changed = {name: _near(self._distributions[name], params[name], rng) for name in chosen}
+        # Another option may ask for other decisions.
+        more = {one for option in changed.items() for one in self._company.get(option, ())} - params.keys()
+        return self.draft(
+            {**params, **{one: draw_from(self._distributions[one], rng) for one in sorted(more)}, **changed}
+        )
 
     def cross(self, first: Draft, second: Draft, rng: random.Random) -> Draft | None:
         one, other = first.params, second.params
@@ -264,7 +312,12 @@ class ObservedDomain:
         )
 
     def is_new(self, draft: Draft) -> bool:
-        return draft.key not in self._tried
+        # A draft also states decisions that would not be asked for: it is known where all that were asked for are.
+        params = draft.params
+        return draft.key not in self._others.values() and not any(
+            names <= params.keys() and frozenset((name, params[name]) for name in names) in seen
+            for names, seen in self._tried.items()
+        )
 
     def untried(self, rng: random.Random) -> Draft | None:
         return None

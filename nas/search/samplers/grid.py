@@ -12,7 +12,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from nas.errors import ConfigError
-from nas.search.samplers.domain import Domain, Draft
+from nas.search.samplers.domain import Domain, Draft, SpaceDomain
 from nas.search.samplers.proposing import History, Options, ProposingSampler
 
 _GOLDEN = 6180339887498949, 10**16
@@ -39,19 +39,29 @@ class GridSampler(ProposingSampler):
         step = max(1, size * _GOLDEN[0] // _GOLDEN[1])
         while math.gcd(step, size) > 1:
             step += 1
-        self._size, self._step, self._asked = size, step, 0
+        self._size, self._step = size, step
+        self._count = 0
+        """Genotypes that are known to have been proposed, by whoever."""
 
     @property
     def exhausted(self) -> bool:
-        return self._asked >= self._size
+        return self._count >= self._size
 
     def propose(self, history: History, domain: Domain, rng: random.Random) -> Draft | None:
         assert self._space is not None
-        self._asked = history.now + 1
-        return domain.draft(self._space.unrank((history.now * self._step + self._seed) % self._size))
+        assert isinstance(domain, SpaceDomain)
+        # Trials that others have proposed, random or known ones, take numbers: the walk goes on where it is new.
+        for place in range(history.now, history.now + self._size):
+            genotype = self._space.unrank((place * self._step + self._seed) % self._size)
+            if domain.is_untold(genotype):
+                return domain.draft(genotype)
+        return None
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
         super().after_trial(study, trial, state, values)
+        assert isinstance(self._domain, SpaceDomain)
+        self._domain.learn(trial)
+        self._count = self._domain.told
         if self.exhausted:
             with suppress(RuntimeError):  # Optuna stops no study that is asked and told by others
                 study.stop()

@@ -27,8 +27,8 @@ _DRY = 3
 """Proposals in a row that were tried before, after which there is nothing left to propose."""
 _NEW_TRIES = 200
 """Draws for one that was not tried yet."""
-_BEFORE, _AT_END = -1, 0
-"""Steps of what was known before a study, and of what a trial without steps of its own has come to."""
+_BEFORE, _AT_END = -1, 2**62
+"""Steps of what was known before a study, and of what a trial without steps of its own has come to: first and last."""
 _ENOUGH = 10
 """Trials that have both, by which it is judged whether what was known before a study helps."""
 _PAIRS = 5
@@ -87,15 +87,21 @@ class History:
                 self._open.append(place)
                 continue
             self._domain.learn(trial)
-            if trial.state.is_finished():
-                self._take(trial)
-            else:
+            params = self._domain.own(trial.params)
+            if not trial.state.is_finished():
                 self._open.append(place)
-                if trial.params and not trial.intermediate_values:
-                    self.pending.append(trial.params)
-            if trial.intermediate_values and trial.state is not TrialState.FAIL and _holds(trial):
+                if params is not None and not trial.intermediate_values:
+                    self.pending.append(params)
+            elif params is not None:
+                self._take(trial, params)
+            if (
+                params is not None
+                and trial.intermediate_values
+                and trial.state is not TrialState.FAIL
+                and _holds(trial)
+            ):
                 curve = {step: self.signs[0] * value for step, value in trial.intermediate_values.items()}
-                self._curves[trial.number] = trial.params, self._before(trial.params) | curve
+                self._curves[trial.number] = params, self._before(params) | curve
         curves = self._curves if not self._prior or self._prior_helps() else self._own_curves()
         partial = len(curves) > sum(one.number in curves for one in self._complete)
         self.results = self._with_partial(curves) if partial else self._complete
@@ -115,16 +121,16 @@ class History:
         size = kendalltau([cost.params for cost in costs if cost], values).statistic if all(costs) else 0.0
         return bool(tau > max(0.0, np.nan_to_num(size)))
 
-    def _take(self, trial: FrozenTrial) -> None:
+    def _take(self, trial: FrozenTrial, params: Params) -> None:
         for name, excess in trial.constraints.items():
-            insort(self.excesses.setdefault(name, []), (trial.number, trial.params, excess), key=lambda one: one[0])
-        if trial.state is not TrialState.COMPLETE or not trial.params:
+            insort(self.excesses.setdefault(name, []), (trial.number, params, excess), key=lambda one: one[0])
+        if trial.state is not TrialState.COMPLETE:
             return
         values = tuple(sign * value for sign, value in zip(self.signs, trial.values, strict=True))
         if all(map(np.isfinite, values)) and _holds(trial):
-            insort(self._complete, Result(trial.number, trial.params, values), key=lambda one: one.number)
+            insort(self._complete, Result(trial.number, params, values), key=lambda one: one.number)
             if self._prior:
-                self._curves[trial.number] = trial.params, self._before(trial.params) | {_AT_END: values[0]}
+                self._curves[trial.number] = params, self._before(params) | {_AT_END: values[0]}
 
     def _before(self, params: Params) -> dict[int, float]:
         """What was known of a candidate before the study, as the first step of its curve."""
@@ -205,6 +211,9 @@ class ProposingSampler(BaseSampler):
 
     def __init__(self, seed: int = 0, **options: Unpack[Options]) -> None:
         """Make a sampler; the same seed gives the same proposals."""
+        unknown = options.keys() - Options.__annotations__.keys()
+        if unknown:
+            raise TypeError(f"{type(self).__name__} has no options {sorted(unknown)}")
         self._seed, self._space, self._look = seed, options.get("space"), options.get("look")
         self._prior = tuple(options.get("prior", ()))
         self._lock = threading.RLock()
@@ -247,6 +256,8 @@ class ProposingSampler(BaseSampler):
                 rng = self._rng(trial, "proposal")
                 draft = self.propose(self._history, self._domain, rng)
                 self._dry = 0 if draft is None or self._domain.is_new(draft) else self._dry + 1
+                if draft is not None:
+                    self._domain.reserve(trial.number, draft)
                 self._plans[trial.number] = draft.params if draft is not None else {}
             return self._plans[trial.number]
 
