@@ -37,7 +37,7 @@ def settings_from(kind: type[T], values: object, where: str = "") -> T:
     needed = [one.name for one in fields(kind) if one.default is MISSING and one.default_factory is MISSING]
     missing = [name for name in needed if name not in given]
     if missing:
-        raise ConfigError(f"{where or 'config'}: {', '.join(missing)} missing")
+        raise ConfigError(f"{where or 'config'}: {', '.join(missing)} is missing")
     return kind(**given)
 
 

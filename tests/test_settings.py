@@ -25,6 +25,7 @@ class Outer:
     workers: int | str = "auto"
     inner: Inner = field(default_factory=Inner)
     free: Mapping[str, Any] = field(default_factory=dict)
+    places: list[int] | None = None
 
 
 def test_values_become_fields() -> None:
@@ -48,7 +49,9 @@ def test_values_become_fields() -> None:
         ({"name": "a", "inner": {"rate": "x"}}, "inner.rate must be a number, but got 'x'"),
         ({"name": "a", "inner": 3}, "inner must be a mapping, but got 3"),
         ({"name": "a", "free": 3}, "free must be a mapping, but got 3"),
-        ({}, "is missing"),
+        ({}, "config: name is missing"),
+        ({"name": "a", "places": [1, "x"]}, r"places\[1\] must be a whole number, but got 'x'"),
+        ({"name": "a", "places": 3}, "places must be a list or null, but got 3"),
         (None, "config must be a mapping"),
     ],
 )

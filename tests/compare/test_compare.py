@@ -16,6 +16,7 @@ import pytest
 from scipy.stats import ttest_rel
 
 import nas
+from nas.compare.command import compare
 from nas.compare.curves import Curve, at, at_time, curve_of
 from nas.compare.problem import Strategy, TableProblem
 from nas.compare.report import Comparison, report_of
@@ -233,6 +234,29 @@ def test_the_command_on_a_table(files: tuple[Path, Path], tmp_path: Path) -> Non
     assert "is there already" in again.stderr
 
 
+def test_more_evaluations_than_networks_that_hold_the_limits(files: tuple[Path, Path], tmp_path: Path) -> None:
+    values = {
+        "space": str(files[0]),
+        "evaluator": {"name": "table", "file": str(files[1]), "scores": {"val_accuracy": "first"}},
+        "constraints": {"params": 400},
+        "trials": 5000,
+        "records": {"dir": str(tmp_path)},
+    }
+    assert compare(values) == 2
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_interval_of_unpaired_samples_holds_with_few() -> None:
+    """Two samples of one distribution: 5 % of the verdicts may differ from "not shown"."""
+    rng, repeats = np.random.default_rng(0), 400
+    for sizes in ((10, 2), (36, 4), (90, 10)):
+        wrong = sum(
+            unpaired(rng.normal(size=sizes[0]), rng.normal(size=sizes[1])).verdict != "not shown"
+            for _ in range(repeats)
+        )
+        assert wrong / repeats < 0.09
+
+
 def test_the_command_refuses_slips(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "nas.compare", "+space=mbconv", f"records.dir={tmp_path}"]
     for extra, message in (
@@ -240,6 +264,12 @@ def test_the_command_refuses_slips(tmp_path: Path) -> None:
         (["evaluator=table"], "which file"),
         (["at=[50]", "trials=40"], "from 1 to trials=40"),
         (["trails=3"], "Did you mean 'trials'"),
+        (["evaluator=proxy"], "comparisons train, or take a table"),
+        (["+constraints.latency_ms=3"], "comparisons take limits that can be counted"),
+        (["name=../out"], "without '/'"),
+        (["objective=val_acuracy"], "Did you mean 'val_accuracy'"),
+        (["strategies=[1]"], "strategies[0] must be text"),
+        (["first_seed=-1"], "first_seed must be from 0"),
     ):
         done = subprocess.run([*command, *extra], capture_output=True, text=True, check=False)
         assert (done.returncode, message in done.stderr) == (2, True), done.stderr

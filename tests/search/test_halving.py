@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from nas.search.fidelity import HALVING, Pruning
 from nas.search.halving import Halving, rungs_of
 from nas.search.rungs import RungCorrelation, rung_correlations, rung_lines
 from nas.search.study import Study
+from nas.search.told import optuna_end
 from nas.search.trial import State
 from tests.search.conftest import SMALL
 
@@ -103,6 +105,14 @@ def test_what_failed_or_was_given_up_is_not_promoted() -> None:
     halving.ended(0, (0.0,))
     halving.ended(1, (1.0,))
     assert halving.next() == (1, 1)
+    # Another goes on where one fails on its way, so that a search does not end with nothing.
+    halving.dropped(1)
+    assert halving.next() == (0, 1)
+    again = Halving([1, 3], 3, total=3)
+    again.restore(2, 0, [], alive=False, failed=True)
+    again.restore(1, 0, [(0, (1.0,))], alive=False, failed=True)
+    again.restore(0, 0, [(0, (0.0,))], alive=True)
+    assert again.next() == (0, 1)
     restored = Halving([1, 3], 3, total=4)
     restored.restore(0, 0, [(0, (5.0,))], alive=False)
     for number in (1, 2, 3):
@@ -258,5 +268,29 @@ def test_rank_correlation_between_rungs() -> None:
     doubtful = RungCorrelation(1, 2, 0.1, 9)
     assert "hardly tells" in rung_lines([doubtful])[1]
     assert not RungCorrelation(1, 2, 0.1, 4).doubtful
-    assert RungCorrelation(1, 2, float("nan"), 9).doubtful
+    blind = RungCorrelation(1, 2, float("nan"), 3)
+    assert blind.doubtful
+    assert "all scores of one are equal" in rung_lines([blind])[0]
     assert rung_lines(rung_correlations(_search("none"))) == []
+
+
+def test_a_trial_that_fails_on_a_higher_rung_is_not_told_as_a_success() -> None:
+    """Its score on the rung before is not what it is worth; and the search ends with another one."""
+
+    def fails_at_the_end(arch: nas.Architecture, budget: nas.Budget, seed: int) -> Evaluation:
+        found = _curve(arch, budget, seed)
+        if budget.epochs == 9 and not failed:
+            failed.append(arch.arch_id)
+            return Evaluation({"score": float("nan")})
+        return found
+
+    failed: list[str] = []
+    space = nas.SearchSpace.from_dict(SMALL)
+    study = nas.run_search(
+        space, fails_at_the_end, trials=9, pruner="asha", objective="score", budget=nas.Budget(epochs=9), seed=0
+    )
+    (lost,) = [trial for trial in study.trials if trial.state is State.FAILED]
+    assert lost.steps
+    assert not lost.scores
+    assert optuna_end(lost, study)[0] is optuna.trial.TrialState.FAIL
+    assert study.counts()["completed"] == 1

@@ -72,6 +72,24 @@ def test_values_of_another_scale_are_brought_to_that_of_the_study() -> None:
     assert found == {float(place): pytest.approx(2.0 * place - 3) for place in range(10)}
 
 
+def test_a_repeated_network_does_not_come_between_the_scales() -> None:
+    """What was known is 1,000 times the study's values, which come step by step; a repetition has no steps."""
+    prior = [({"x": float(place)}, 1000.0 * place) for place in range(10)]
+    history = History(ObservedDomain(), prior)
+    study = optuna.create_study(direction="maximize", sampler=sampler("random"))
+    for place, steps in ((1, True), (2, True), (3, True), (4, True), (5, True), (4, False)):
+        study.enqueue_trial({"x": float(place)})
+        trial = study.ask()
+        trial.suggest_float("x", 0, 10)
+        for step in (1, 2) if steps else ():
+            trial.report(place - 1.0 / step, step)
+        study.tell(trial, place - 0.5)
+    now = study.ask()
+    history.read(study, study.trials[now.number])
+    known = {one.params["x"]: one.values[0] for one in history.results if one.number < 0}
+    assert known == {float(place): pytest.approx(place - 0.5) for place in (0, 6, 7, 8, 9)}
+
+
 def test_a_resumed_warm_search_goes_on_as_a_whole_one(earlier: Path, tmp_path: Path) -> None:
     space = nas.SearchSpace.from_dict(SMALL)
     whole = nas.run_search(space, score, trials=16, seed=1, warm_start=earlier)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -63,10 +66,12 @@ def test_curves_and_going_on(tmp_path: Path) -> None:
     table = _read(tmp_path, rows, scores={"val_accuracy": "a@{epoch}"}, seconds="time")
     assert table.epochs == 9
     evaluator = TableEvaluator(table)
-    budget = nas.Budget(epochs=3, checkpoint="x")
+    mark = str(tmp_path / "mark")
+    budget = nas.Budget(epochs=3, checkpoint=mark)
     first = evaluator(_arch(2, 1), budget, 0)
     assert (first.scores["val_accuracy"], first.seconds["evaluation"]) == (2.0, 30.0)
-    second = evaluator(_arch(2, 1), nas.Budget(epochs=9, checkpoint="x"), 0)
+    # In another process too.
+    second = TableEvaluator(table)(_arch(2, 1), nas.Budget(epochs=9, checkpoint=mark), 0)
     assert (second.scores["val_accuracy"], second.seconds["evaluation"]) == (3.0, 60.0)
     study = nas.run_search(
         SPACE, pool=SimulatedPool(evaluator), trials=2, pruner="asha", budget=nas.Budget(epochs=9), sampler="grid"
@@ -100,6 +105,11 @@ def test_the_clock_of_workers_that_are_simulated(tmp_path: Path) -> None:
         (ROWS.replace("4,3,", "4,,"), BOTH, "is missing"),
         (f"{PATHS},acc,again,time\n", BOTH, "has no rows"),
         (ROWS, {"scores": {"val_accuracy": "acc@{epoch}"}}, "no column is named"),
+        (ROWS, {"scores": {"val_accuracy": 5}}, "must be the name of a column, or of several in a list, but got 5"),
+        (ROWS, {"scores": {"val_accuracy": []}}, "must be the name of a column"),
+        (ROWS.replace("4,3,", "4,1,"), BOTH, "rows 3 and 4 are the same genotype"),
+        (ROWS.replace("70,70,8", "70,70,-8"), BOTH, "csv:5: time must be >= 0"),
+        ("acc,code\n5\n", {"scores": {"val_accuracy": "acc"}, "genotype": "code"}, "must be 2 digits"),
     ],
 )
 def test_what_is_wrong_with_a_table(tmp_path: Path, text: str, settings: dict[str, Any], message: str) -> None:
@@ -110,3 +120,33 @@ def test_what_is_wrong_with_a_table(tmp_path: Path, text: str, settings: dict[st
 def test_no_such_file() -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         read_table(SPACE, TableSettings(file="nowhere.csv", scores={"val_accuracy": "acc"}))
+
+
+def test_what_a_spreadsheet_writes_before_the_header(tmp_path: Path) -> None:
+    table = _read(tmp_path, "\ufeff" + ROWS)
+    assert table.true(_arch(4, 1), "val_accuracy") == pytest.approx(0.5)
+
+
+def test_a_fingerprint_tells_tables_apart(tmp_path: Path) -> None:
+    prints = [_read(tmp_path, text).fingerprint for text in (ROWS, ROWS, ROWS.replace("70,70", "70,71"))]
+    assert prints[0] == prints[1] != prints[2]
+
+
+def test_a_search_on_curves_goes_to_their_end(tmp_path: Path) -> None:
+    """Whatever the epochs of training are, which are 12."""
+    space, table = tmp_path / "four.yaml", tmp_path / "table.csv"
+    space.write_text(json.dumps(SPACE.to_dict()))
+    table.write_text(f"{PATHS},a@20,a@50\n" + "".join(f"{c},{k},{c},{10 * c + k}\n" for c in (2, 4) for k in (1, 3)))
+    command = [
+        sys.executable, "-m", "nas.search", f"+space={space}", "evaluator=table", f"evaluator.file={table}",
+        "evaluator.scores={val_accuracy: 'a@{epoch}'}", "search.trials=4", "workers=1", "records.mlflow=false",
+        f"records.dir={tmp_path}", "name=run",
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in (tmp_path / "run" / "trials.jsonl").read_text().splitlines()]
+    assert sorted(line["scores"]["val_accuracy"] for line in lines) == [21, 23, 41, 43]
+    table.write_text(table.read_text().replace("43", "44"))
+    command = [sys.executable, "-m", "nas.search", f"resume={tmp_path / 'run'}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, "the data are not those of" in done.stderr) == (2, True)

@@ -42,6 +42,11 @@ def test_the_hypervolume_counts_the_cells_that_are_dominated(rows: list[list[int
     assert hypervolume(np.array(rows, float), np.zeros(len(rows[0]))) == pytest.approx(dominated)
 
 
+def test_the_hypervolume_of_one_objective_is_a_length() -> None:
+    assert hypervolume(np.array([[1.0], [3.0], [2.0]]), np.array([0.5])) == 2.5
+    assert hypervolume(np.array([[0.2]]), np.array([0.5])) == 0.0
+
+
 def test_no_points_have_no_hypervolume() -> None:
     assert hypervolume(np.zeros((0, 2)), np.zeros(2)) == 0.0
     assert hypervolume(np.array([[-1.0, 5.0]]), np.zeros(2)) == 0.0

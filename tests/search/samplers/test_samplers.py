@@ -194,3 +194,50 @@ def test_regularised_evolution_lets_the_old_die() -> None:
             # Of the latest four the best is the oldest, and its child differs from it in one decision.
             parent = study.trials[number - 4].params
             assert sum(parent[name] != trial.params[name] for name in parent) == 1
+
+
+@pytest.mark.parametrize("name", ["predictor", "evolution", "local", "uniform"])
+def test_decisions_that_depend_on_others_in_a_plain_study(name: str) -> None:
+    """Nothing is tried twice, though a candidate also states decisions that are not asked for in the end."""
+
+    def objective(trial: optuna.Trial) -> float:
+        kind = trial.suggest_categorical("kind", ["a", "b", "c"])
+        x = trial.suggest_int("x", 0, 20)
+        y = trial.suggest_int(f"y{kind}", 0, 20) if kind != "c" else 0
+        return (x - 7) ** 2 + y
+
+    study = optuna.create_study(sampler=sampler(name, 1))
+    study.optimize(objective, 60)
+    # What another kind asks for is drawn when it is asked for, and can then be what was tried.
+    assert len({frozenset(trial.params.items()) for trial in study.trials}) >= 57
+
+
+@pytest.mark.parametrize("name", ["predictor", "evolution", "local", "uniform"])
+def test_trials_beside_and_decisions_beside_those_of_the_space(name: str) -> None:
+    """A trial that has only begun, and a learning rate that the objective asks for too."""
+    space = nas.SearchSpace.from_dict(SMALL)
+    study = optuna.create_study(sampler=sampler(name, space=space), direction="maximize")
+    begun = []
+    for place in range(40):
+        trial = study.ask()
+        if place % 3 == 0:
+            first, spread = next(iter(space.decisions().items()))
+            trial.suggest_categorical(first, spread.values)
+            begun.append(trial)
+            continue
+        genotype = space.suggest(trial)
+        assert 1e-4 <= trial.suggest_float("lr", 1e-4, 1e-1, log=True) <= 1e-1
+        study.tell(trial, float(nas.cost_of(space.decode(genotype)).params))
+    plans = [{k: v for k, v in trial.params.items() if k != "lr"} for trial in study.trials if trial.value is not None]
+    assert len({frozenset(plan.items()) for plan in plans}) == len(plans)
+
+
+def test_a_grid_goes_on_where_others_have_proposed() -> None:
+    study = _search("grid", trials=2000, baseline_fraction=0.3)
+    tried = {frozenset(trial.genotype.items()) for trial in study.trials}
+    assert len(tried) == nas.SearchSpace.from_dict(SMALL).size()
+
+
+def test_samplers_refuse_options_that_they_do_not_have() -> None:
+    with pytest.raises(ConfigError, match="predictor has no options"):
+        sampler("default", popultion=3)
