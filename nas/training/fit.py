@@ -23,6 +23,7 @@ from nas.training.evaluator import SCORES
 from nas.training.follow import FollowEpochs
 from nas.training.recipe import Recipe
 from nas.training.relay import Relay
+from nas.training.statistics import FreshStatistics
 from nas.training.task import Classification, ImageModule
 
 __all__ = ["fit", "load_data"]
@@ -107,7 +108,7 @@ def _trainer(recipe: Recipe, epochs: int, follow: FollowEpochs, accelerator: str
         precision=cast("Any", recipe.precision),  # one of PRECISIONS, all of which Lightning knows
         gradient_clip_val=recipe.gradient_clip,
         num_sanity_val_steps=0,
-        callbacks=[follow],
+        callbacks=[FreshStatistics(), follow],
         # The record is our own, and a search has no use for the rest.
         logger=False,
         enable_checkpointing=False,

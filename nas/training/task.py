@@ -199,6 +199,10 @@ class ImageModule(pl.LightningDataModule):
             **self._shard,
         )
 
+    def some_training_batches(self) -> Batches:
+        """Training batches without augmentation, the same for every epoch and process."""
+        return Batches(self.train, self.data, self.recipe.batch_size, self.shape, shuffle=True, seed=self.seed)
+
     def val_dataloader(self) -> Batches:
         return Batches(self.data.val, self.data, 4 * self.recipe.batch_size, self.shape, **self._shard)
 

@@ -6,9 +6,11 @@ import math
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -25,7 +27,8 @@ from nas.training.data.splits import ImageData, MemoryImages
 from nas.training.evaluator import TrainingEvaluator
 from nas.training.fit import fit
 from nas.training.recipe import Recipe
-from nas.training.task import _decay_groups, lr_factor
+from nas.training.statistics import FreshStatistics
+from nas.training.task import Classification, ImageModule, _decay_groups, lr_factor
 
 SPACE = nas.SearchSpace.from_dict(
     {
@@ -209,3 +212,45 @@ def test_settings_load_without_torch() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "False"
+
+
+def test_validation_goes_by_statistics_of_the_weights_that_it_has(data: ImageData) -> None:
+    """For the first layer as worked out by hand, from training images and the weights at the end of the epoch."""
+    module = ImageModule(data, RECIPE, ARCH.input_shape, seed=3)
+    task = Classification(build(ARCH), RECIPE)
+    pl.seed_everything(0, verbose=False)
+    seen: dict[str, torch.Tensor] = {}
+
+    class Look(pl.Callback):
+        def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+            seen.update({name: one.clone() for name, one in task.network.state_dict().items()})
+
+    trainer = pl.Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        callbacks=[FreshStatistics(), Look()],
+        num_sanity_val_steps=0,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(task, datamodule=module)
+    # The first normalisation sees the first convolution of each batch.
+    layers = [(name, one) for name, one in task.network.named_modules() if isinstance(one, nn.Conv2d | nn.BatchNorm2d)]
+    (_, convolution), (first, norm) = layers[:2]
+    batches = [convolution(inputs) for inputs, _ in islice(module.some_training_batches(), 10)]
+    means = torch.stack([one.mean(dim=(0, 2, 3)) for one in batches]).mean(dim=0)
+    variances = torch.stack([one.var(dim=(0, 2, 3)) for one in batches]).mean(dim=0)
+    torch.testing.assert_close(seen[f"{first}.running_mean"], means)
+    torch.testing.assert_close(seen[f"{first}.running_var"], variances)
+    assert norm.momentum == 0.1
+
+
+def test_one_epoch_on_few_images_is_better_than_chance() -> None:
+    """Running averages would still be where they began: validation at 10 %."""
+    digits = load_data(DataConfig(augment="shift"))
+    space = nas.load_space("mbconv").for_data((1, 8, 8), 10)
+    small = min((space.decode(space.sample(seed=seed)) for seed in range(40)), key=lambda arch: nas.cost_of(arch).macs)
+    scores = fit(small, digits, Recipe(epochs=12), nas.Budget(epochs=1, schedule_epochs=12), seed=0).scores
+    assert scores["val_accuracy"] > 0.3

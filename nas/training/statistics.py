@@ -1,0 +1,45 @@
+"""Batch-norm statistics that belong to the weights that are validated."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import pytorch_lightning as pl
+import torch
+from torch import nn
+
+from nas.training.task import Classification, ImageModule
+
+_BATCHES = 10
+"""Training batches that statistics come from: about as many as running averages with a momentum of 0.1 look back on."""
+
+
+class FreshStatistics(pl.Callback):
+    """Works the statistics of batch normalisation out anew before each validation.
+
+    Running averages lag behind weights that change fast, and in the first epochs on few images still hold much of where
+    they began: validation is then at chance although the network has learned, so that small budgets say nothing. The
+    means over some training batches with the weights as they are do not (Wu & Johnson 2021, "Rethinking 'Batch' in
+    BatchNorm", section 3). Training itself does not use them.
+    """
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, Classification)
+        layers = [layer for layer in pl_module.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+        if not layers:
+            return
+        before = [(layer.momentum, {name: one.clone() for name, one in layer.named_buffers()}) for layer in layers]
+        for layer in layers:
+            layer.reset_running_stats()
+            layer.momentum = None  # the plain mean over batches
+            layer.train()
+        module = trainer.datamodule  # type: ignore[attr-defined]  # which the stubs leave out
+        assert isinstance(module, ImageModule)
+        with torch.no_grad(), trainer.precision_plugin.forward_context():
+            for inputs, _ in islice(module.some_training_batches(), _BATCHES):
+                pl_module(inputs.to(pl_module.device))
+        for layer, (momentum, buffers) in zip(layers, before, strict=True):
+            layer.eval()
+            layer.momentum = momentum
+            if not layer.num_batches_tracked:  # it is not part of what is validated: an auxiliary classifier
+                layer.load_state_dict(buffers, strict=False)
