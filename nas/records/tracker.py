@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nas.records.view import STUDY_ITSELF, STUDY_TAG, TRIAL_TAG, study_page
+from nas.records.view import FRONT_TAG, STUDY_ITSELF, STUDY_TAG, TRIAL_TAG, study_page
 from nas.search.rungs import rung_correlations
 from nas.search.study import Study, front_of
 from nas.search.trial import State, Trial
@@ -58,6 +58,8 @@ class MlflowTracker:
         self._study_run = ""
         self._experiment = ""
         self._known: dict[int, Run] = {}
+        self._runs: dict[int, str] = {}
+        """By number of a trial."""
         self._best: float | None = None
         self._jobs: queue.Queue[Callable[[], None] | None] = queue.Queue()
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
@@ -119,6 +121,7 @@ class MlflowTracker:
             self._study_run = self._create_study(study)
         children = self._find(f"tags.`{STUDY_TAG}` = '{study.study_id}' AND tags.`{TRIAL_TAG}` != '{STUDY_ITSELF}'")
         self._known = {int(run.data.tags[TRIAL_TAG]): run for run in children}
+        self._runs = {number: str(run.info.run_id) for number, run in self._known.items()}
         self.page = study_page(self.client, self._experiment, study)
         for trial in trials:
             if trial.state is not State.REJECTED:
@@ -176,7 +179,7 @@ class MlflowTracker:
                 tags=_trial_tags(study, trial, self._study_run),
                 run_name=f"trial {trial.number:04d}",
             )
-        run_id = str(run.info.run_id)
+        run_id = self._runs[trial.number] = str(run.info.run_id)
         params = {**trial.genotype, "arch_id": trial.arch_id, "seed": trial.seed}
         self._log(run_id, params=params, metrics=_metrics(trial), history=trial.history, timestamp=finished)
         self.client.set_terminated(run_id, status=_RUN_STATUS[trial.state], end_time=finished)
@@ -214,10 +217,17 @@ class MlflowTracker:
         self.client.set_terminated(self._study_run, status=status)
 
     def _front(self, study: Study) -> None:
-        """Write the Pareto front, and how the hypervolume grew."""
+        """Write the Pareto front, also as a tag of its trials, and how the hypervolume grew."""
         from mlflow.entities import Metric
 
         self.client.log_dict(self._study_run, {"front": front_of(study)}, "pareto_front.json")
+        knee = study.knee()
+        now_on = {trial.number: "knee" if trial is knee else "yes" for trial in study.front()}
+        for number, run_id in self._runs.items():
+            if number in now_on:
+                self.client.set_tag(run_id, FRONT_TAG, now_on[number])
+            elif number in self._known and FRONT_TAG in self._known[number].data.tags:  # of an earlier session
+                self.client.delete_tag(run_id, FRONT_TAG)
         now = int(time.time() * 1000)
         curve = [Metric("hypervolume", value, now, step) for step, value in enumerate(study.hypervolume())]
         for start in range(0, len(curve), _MAX_BATCH):

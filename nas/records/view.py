@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 STUDY_TAG, TRIAL_TAG = "nas.study_id", "nas.trial"
+FRONT_TAG = "front"
+"""Of trials on the Pareto front: `yes`, or `knee`."""
 STUDY_ITSELF = "study"
 """Value of `TRIAL_TAG` on the run that stands for the study."""
 
@@ -47,7 +49,8 @@ def _state(study: Study) -> dict[str, object]:
     scores = dict.fromkeys(
         [*(one.name for one in study.objectives), "val_accuracy", "params", "macs", *limited, "val_loss"]
     )
-    columns = [*(f"metrics.`{name}`" for name in scores), "tags.`state`", "params.`arch_id`"]
+    front = [f"tags.`{FRONT_TAG}`"] if len(study.objectives) > 1 else []
+    columns = [*(f"metrics.`{name}`" for name in scores), *front, "tags.`state`", "params.`arch_id`"]
     return {
         "searchFilter": f"tags.`{STUDY_TAG}` = '{study.study_id}' AND tags.`{TRIAL_TAG}` != '{STUDY_ITSELF}'",
         "orderByKey": f"metrics.`{study.objective}`",

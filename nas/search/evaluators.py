@@ -23,6 +23,7 @@ class EvaluatorSettings:
     file: str | None = None
     """Of a table, see `nas.tables.table.TableSettings`."""
     scores: Mapping[str, str | list[str]] = field(default_factory=dict)
+    """None: the column `val_accuracy`."""
     genotype: str | None = None
     seconds: str | None = None
     scale: float = 1.0
@@ -48,13 +49,17 @@ class EvaluatorSettings:
             raise ConfigError(f"constraints.{LATENCY} is for nas.search; comparisons take limits that can be counted")
 
     @property
+    def _columns(self) -> Mapping[str, str | list[str]]:
+        return self.scores or {"val_accuracy": "val_accuracy"}
+
+    @property
     def table(self) -> TableSettings:
         """Which columns of a file say what."""
         return TableSettings(
-            file=self.file or "", scores=self.scores, genotype=self.genotype, seconds=self.seconds, scale=self.scale
+            file=self.file or "", scores=self._columns, genotype=self.genotype, seconds=self.seconds, scale=self.scale
         )
 
     @property
     def known_scores(self) -> tuple[str, ...]:
         """The scores that it gives."""
-        return {"table": tuple(self.scores), "proxy": tuple(self.proxies)}.get(self.name, SCORES)
+        return {"table": tuple(self._columns), "proxy": tuple(self.proxies)}.get(self.name, SCORES)

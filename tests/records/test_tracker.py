@@ -280,7 +280,7 @@ def test_the_best_score_never_falls_when_a_study_is_resumed(space: nas.SearchSpa
 
 def test_a_pareto_front_is_recorded(space: nas.SearchSpace, root: Path, tmp_path: Path) -> None:
     study, tracker = _search(space, root, objective=["val_accuracy", "macs"], constraints={})
-    (parent,), _ = _runs(tracker)
+    (parent,), trials = _runs(tracker)
     client = MlflowClient(tracking_uri=tracker.uri)
     curve = [metric.value for metric in client.get_metric_history(parent.info.run_id, "hypervolume")]
     assert curve == pytest.approx(study.hypervolume())
@@ -288,7 +288,10 @@ def test_a_pareto_front_is_recorded(space: nas.SearchSpace, root: Path, tmp_path
     assert parent.data.params["direction"] == "maximize, minimize"
     knee = study.knee()
     assert knee is not None
-    assert parent.data.tags["best_trial"] == str(knee.number)
+    assert parent.data.tags["knee_trial"] == str(knee.number)
+    assert parent.data.tags["best_trial"] == str(study.best(1)[0].number)
+    tagged = {int(run.data.tags["nas.trial"]): run.data.tags["front"] for run in trials if "front" in run.data.tags}
+    assert tagged == {trial.number: "knee" if trial is knee else "yes" for trial in study.front()}
     path = client.download_artifacts(parent.info.run_id, "pareto_front.json", str(tmp_path))
     front = json.loads(Path(path).read_text())["front"]
     assert {one["trial"] for one in front} == {trial.number for trial in study.front()}
