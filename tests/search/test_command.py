@@ -59,7 +59,7 @@ def test_help_teaches_without_loading_anything(tmp_path: Path) -> None:
         (["+space=mbconv", "pruner=asha", "pruner.eta=1"], "pruner.eta must be >= 2"),
         (["+space=mbconv", "evaluator=table"], "which file"),
         (["+space=mbconv", "search.baseline_fraction=1"], "fraction < 1"),
-        (["+space=mbconv", "search.warm_start=nowhere"], "no study in nowhere"),
+        (["+space=mbconv", "search.warm_start=nowhere"], "no study in "),
         (["+space=mbconv", "name=a/b"], "name is the name of a folder"),
         (["resume=nowhere"], "no study in nowhere"),
     ],
