@@ -83,7 +83,8 @@ def evaluate(evaluator: Evaluator, task: Task, objective: str, listener: Listene
             found = evaluator(task.architecture, task.budget, task.seed)
         evaluation = _as_evaluation(found, objective, time.perf_counter() - started)
     except (Exception, SystemExit) as error:  # whatever goes wrong in one trial must not end the study
-        _LOG.warning("trial %d failed", task.number, exc_info=True)
+        # An error of ours says what it has to; of any other the place is needed.
+        _LOG.warning("trial %d failed: %s", task.number, error, exc_info=not isinstance(error, NasError))
         return Outcome(task.number, None, f"{type(error).__name__}: {error}", out_of_memory=_no_memory(error))
     return Outcome(task.number, evaluation)
 
