@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from nas.compare.curves import Array, Curve, curve_of
-from nas.cost import ONE, check, cost_of, value_of
+from nas.cost import ONE, Cost, check, cost_of, value_of
 from nas.errors import ConfigError, nearest
 from nas.evaluation import Budget
+from nas.network.architecture import Architecture
 from nas.search.fidelity import PRUNERS, Pruning
 from nas.search.objectives import Objective, objectives_from
 from nas.search.run import run_search
@@ -75,11 +76,13 @@ class TableProblem:
 
     def true(self, trial: Trial) -> tuple[float, ...]:
         """Return the objectives of a trial without noise; larger is better."""
-        table = self.load()
         assert trial.cost is not None
-        architecture = table.space.decode(trial.genotype)
+        return self._worth(self.load().space.decode(trial.genotype), trial.cost)
+
+    def _worth(self, architecture: Architecture, cost: Cost) -> tuple[float, ...]:
+        table = self.load()
         return tuple(
-            one.sign * (value_of(trial.cost, one.name, ONE) if one.is_cost else table.true(architecture, one.name))
+            one.sign * (value_of(cost, one.name, ONE) if one.is_cost else table.true(architecture, one.name))
             for one in self.objectives
         )
 
@@ -95,14 +98,8 @@ class TableProblem:
         for genotype in table.genotypes:
             architecture = table.space.decode(genotype)
             cost = cost_of(architecture)
-            if any(one.rejects for one in check(cost, limits)):
-                continue
-            found.append(
-                [
-                    one.sign * (value_of(cost, one.name, ONE) if one.is_cost else table.true(architecture, one.name))
-                    for one in self.objectives
-                ]
-            )
+            if not any(one.rejects for one in check(cost, limits)):
+                found.append(self._worth(architecture, cost))
         if not found:
             raise ConfigError(f"no network of the table holds the limits {dict(self.constraints)}")
         return np.array(found)

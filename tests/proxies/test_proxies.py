@@ -373,7 +373,7 @@ def test_data_must_be_enough_and_fit() -> None:
 )
 def test_bad_settings(settings: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        ProxyEvaluator(**{"data": DATA, "names": ("zico",), **settings})  # type: ignore[arg-type]
+        ProxyEvaluator(**{"data": DATA, "names": ("zico",), **settings})  # type: ignore[arg-type]  # of any kind
 
 
 def test_evaluator_and_diagnosis_load_without_torch() -> None:
