@@ -38,9 +38,18 @@ class Odd:
     """Only odd numbers: a window with a centre, which keeps the map size with padding (k-1)/2."""
 
 
+@dataclass(frozen=True, slots=True)
+class Role:
+    """What a number is to `nas.scale`: channels grow with the width, groups and heads keep to divisors of channels."""
+
+    name: Literal["channels", "groups", "heads"]
+
+
 # The kinds of settings that blocks share; a block's signature uses them as annotations.
 Count = Annotated[int, AtLeast(1)]
-Channels = Annotated[int, AtLeast(1)]
+Channels = Annotated[int, AtLeast(1), Role("channels")]
+Groups = Annotated[int, AtLeast(1), Role("groups")]
+Heads = Annotated[int, AtLeast(1), Role("heads")]
 OddKernel = Annotated[int, AtLeast(1), Odd()]
 Padding = Annotated[int, AtLeast(0)]
 Ratio = Annotated[float, AtLeast(0)]
@@ -68,6 +77,8 @@ class Setting:
     odd: bool = False
     optional: bool = False
     """Whether null is a value."""
+    role: str = ""
+    """`channels`, `groups` or `heads`: what becomes of it when a network is made wider."""
     default: Any = inspect.Parameter.empty
 
     @property
@@ -141,13 +152,14 @@ def _setting(name: str, hint: Any, default: object) -> Setting:
         optional = len(members) < len(get_args(hint))
         assert len(members) == 1, f"{name}: a setting is of one type, or null"
         hint = members[0]
-    low, below, odd = -math.inf, math.inf, False
+    low, below, odd, role = -math.inf, math.inf, False, ""
     if get_origin(hint) is Annotated:
         hint, *bounds = get_args(hint)
         for bound in bounds:
             low = bound.bound if isinstance(bound, AtLeast) else low
             below = bound.bound if isinstance(bound, Below) else below
             odd = odd or isinstance(bound, Odd)
+            role = bound.name if isinstance(bound, Role) else role
     if get_origin(hint) is Literal:
         return Setting(name, str, options=get_args(hint), optional=optional, default=default)
     if hint == Branches:
@@ -155,4 +167,4 @@ def _setting(name: str, hint: Any, default: object) -> Setting:
     if hint is Section:
         return Setting(name, Section, optional=optional, default=default)
     assert hint in (int, float, bool), f"{name}: settings are int, float, bool or Literal, not {hint!r}"
-    return Setting(name, hint, low=low, below=below, odd=odd, optional=optional, default=default)
+    return Setting(name, hint, low=low, below=below, odd=odd, optional=optional, role=role, default=default)

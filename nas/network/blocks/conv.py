@@ -9,7 +9,7 @@ from typing import Literal
 from nas.network import ops
 from nas.network.builder import GraphBuilder, Value
 from nas.network.registry import block
-from nas.network.settings import ActivationKind, Channels, Count, NormKind, Padding, Rate
+from nas.network.settings import ActivationKind, Channels, Count, Groups, NormKind, Padding, Rate
 
 
 @block
@@ -22,7 +22,7 @@ def conv(
     stride: Count = 1,
     padding: Padding | None = None,
     dilation: Count = 1,
-    groups: Count = 1,
+    groups: Groups = 1,
     bias: bool | None = None,
     norm: NormKind = "batch",
     activation: ActivationKind = "relu",

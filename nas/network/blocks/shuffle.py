@@ -5,7 +5,7 @@ from __future__ import annotations
 from nas.network import ops
 from nas.network.builder import GraphBuilder, Value
 from nas.network.registry import block
-from nas.network.settings import ActivationKind, Channels, Count, OddKernel
+from nas.network.settings import ActivationKind, Channels, Count, Groups, OddKernel
 
 
 @block
@@ -14,7 +14,7 @@ def shuffle_unit(
     x: Value,
     *,
     out_channels: Channels,
-    groups: Count = 2,
+    groups: Groups = 2,
     kernel: OddKernel = 3,
     stride: Count = 1,
     activation: ActivationKind = "relu",

@@ -8,7 +8,7 @@ from nas.errors import ShapeError
 from nas.network import ops
 from nas.network.builder import GraphBuilder, Value
 from nas.network.registry import block
-from nas.network.settings import ActivationKind, Channels, Count, Rate, Ratio
+from nas.network.settings import ActivationKind, Channels, Count, Heads, Rate, Ratio
 
 
 def _needs_tokens(block: str, x: Value) -> None:
@@ -43,7 +43,7 @@ def transformer_encoder(
     g: GraphBuilder,
     x: Value,
     *,
-    heads: Count,
+    heads: Heads,
     mlp_ratio: Ratio = 4.0,
     dropout: Rate = 0.0,
     drop_path: Rate = 0.0,

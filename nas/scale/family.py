@@ -1,0 +1,101 @@
+"""A family of networks from one base: which sizes, what they cost, and their files."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from nas.cost import Cost
+from nas.network.architecture import Architecture
+from nas.scale.rules import Rounding, Rule
+from nas.scale.solve import Member, member, solve
+
+_COLUMNS = (
+    *("rule", "phi", "depth", "width", "resolution", "input", "params", "macs", "macs_ratio"),
+    *("activations", "peak_memory_bytes", "receptive_field", "file"),
+)
+
+
+def family(
+    base: Architecture,
+    rule: Rule,
+    *,
+    phis: Sequence[float] = (),
+    times: Sequence[float] = (),
+    metric: str = "macs",
+    measure: Callable[[Architecture], float],
+    rounding: Rounding = Rounding(),
+    tolerance: float = 0.05,
+) -> list[Member]:
+    """Return the members of a family, at some `phi` or at some multiples of what the base costs.
+
+    Args:
+        base: the network at `phi` 0.
+        rule: how it grows.
+        phis: sizes as the rule says them.
+        times: sizes as multiples of the base's counted cost, solved for.
+        metric: what `times` is of.
+        measure: counts it.
+        rounding: how multipliers become whole numbers.
+        tolerance: how far a size that is solved for may miss.
+
+    Raises:
+        NasError: a size that the rule cannot give; see `solve` and `nas.scale`.
+    """
+    members = [member(base, rule, phi, rounding) for phi in phis]
+    if times:
+        cost = measure(base)
+        for one in times:
+            found = solve(
+                base, rule, one * cost, metric=metric, measure=measure, rounding=rounding, tolerance=tolerance
+            )
+            members.append(found.member)
+    return members
+
+
+def write_family(members: Sequence[Member], base: Cost, folder: Path) -> list[Path]:
+    """Write every member as an architecture file, and a table of them all; returns the paths of the files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{one.rule}_{one.phi:g}.json" for one in members]
+    for one, path in zip(members, paths, strict=True):
+        path.write_text(one.arch.to_json(indent=1) + "\n")
+    with (folder / "family.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(_COLUMNS)
+        for one, path in zip(members, paths, strict=True):
+            writer.writerow(_row(one, base, path.name))
+    return paths
+
+
+def _row(one: Member, base: Cost, file: str) -> list[object]:
+    by, cost = one.multipliers, one.cost
+    field = "" if cost.receptive_field is None else cost.receptive_field
+    return [
+        *(one.rule, f"{one.phi:g}", f"{by.depth:.6g}", f"{by.width:.6g}", f"{by.resolution:.6g}"),
+        "x".join(map(str, one.arch.input_shape)),
+        *(cost.params, cost.macs, f"{cost.macs / base.macs:.6g}"),
+        *(cost.activations, cost.peak_memory_bytes, field, file),
+    ]
+
+
+def table(members: Sequence[Member], base: Cost) -> list[str]:
+    """The family as lines of a table for people."""
+    head = ("rule", "phi", "depth", "width", "input", "params", "MACs", "x base", "peak MiB")
+    rows = [head]
+    for one in members:
+        rows.append(
+            (
+                one.rule,
+                f"{one.phi:g}",
+                f"{one.multipliers.depth:.3g}",
+                f"{one.multipliers.width:.3g}",
+                "x".join(map(str, one.arch.input_shape)),
+                f"{one.cost.params:,}",
+                f"{one.cost.macs:,}",
+                f"{one.cost.macs / base.macs:.2f}",
+                f"{one.cost.peak_memory_mib:.2f}",
+            )
+        )
+    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
+    return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]

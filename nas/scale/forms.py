@@ -1,0 +1,135 @@
+"""The shapes that a scaling law can have: loss as a function of size, and where a fit of it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+_LEAST_SHARE = np.log(1e-6)
+"""An irreducible loss below this share of the smallest loss seen is none: its logarithm would run away."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """A law as a function of unbounded numbers, so that any of them is a law with positive constants."""
+
+    name: str
+    formula: str
+    constants: tuple[str, ...]
+    """Names of the constants, as the formula has them."""
+    log_loss: Callable[[Array, Array], Array]
+    """`(K, constants)` unbounded numbers and `(axes, n)` logarithms of relative sizes -> `(K, n)` logarithms of loss."""
+    starts: Callable[[Array, Array], Array]
+    """`(axes, n)` logarithms of relative sizes and `(n,)` of losses -> `(S, constants)` numbers to start from."""
+    plain: Callable[[Array, Array], Array]
+    """`(K, constants)` unbounded numbers and `(axes,)` logarithms of the unit of size -> `(K, constants)`: the constants
+    of the formula, of sizes as they are."""
+    axes: int = 1
+    """How many sizes it has: one (compute, parameters or data), or two (parameters and data)."""
+
+    @property
+    def sizes_needed(self) -> int:
+        """Different sizes that a fit of it needs, one more than it has constants and at least four."""
+        return max(4, len(self.constants) + 1)
+
+
+def _power(theta: Array, x: Array) -> Array:
+    return theta[:, :1] - np.exp(theta[:, 1:2]) * x[0]
+
+
+def _power_starts(x: Array, y: Array) -> Array:
+    middle = float(np.mean(y))
+    return np.array([[middle, np.log(a)] for a in (0.05, 0.2, 0.5, 1.0)])
+
+
+def _asymptote(theta: Array, x: Array) -> Array:
+    return np.logaddexp(theta[:, :1], theta[:, 1:2] - np.exp(theta[:, 2:3]) * x[0])
+
+
+def _asymptote_starts(x: Array, y: Array) -> Array:
+    least, middle = float(np.min(y)), float(np.mean(y))
+    return np.array(
+        [
+            [least + np.log(share), middle + np.log(1 - 0.8 * share), np.log(a)]
+            for share in (1e-3, 0.3, 0.6, 0.9)
+            for a in (0.1, 0.3, 0.7, 1.5)
+        ]
+    )
+
+
+def _params_data(theta: Array, x: Array) -> Array:
+    of_params = theta[:, 1:2] - np.exp(theta[:, 2:3]) * x[0]
+    of_data = theta[:, 3:4] - np.exp(theta[:, 4:5]) * x[1]
+    return np.logaddexp(theta[:, :1], np.logaddexp(of_params, of_data))
+
+
+def _params_data_starts(x: Array, y: Array) -> Array:
+    least, middle = float(np.min(y)), float(np.mean(y)) + np.log(0.3)
+    return np.array(
+        [
+            [least + np.log(share), middle, np.log(a), middle, np.log(b)]
+            for share in (1e-3, 0.5, 0.9)
+            for a in (0.2, 0.6)
+            for b in (0.2, 0.6)
+        ]
+    )
+
+
+def _broken(theta: Array, x: Array) -> Array:
+    # One break, at d, over a width of f: the exponent is a before and a + c behind it.
+    slope, more = np.exp(theta[:, 2:3]), np.exp(theta[:, 3:4])
+    sharp = np.exp(theta[:, 5:6])
+    bend = more * sharp * np.logaddexp(0.0, (x[0] - theta[:, 4:5]) / sharp)
+    return np.logaddexp(theta[:, :1], theta[:, 1:2] - slope * x[0] - bend)
+
+
+def _broken_starts(x: Array, y: Array) -> Array:
+    low, high = float(np.min(x[0])), float(np.max(x[0]))
+    return np.array(
+        [
+            [*start[:3], np.log(0.3), low + share * (high - low), np.log(0.2)]
+            for start in _asymptote_starts(x, y)[::3]
+            for share in (0.3, 0.7)
+        ]
+    )
+
+
+def _plain_power(theta: Array, unit: Array) -> Array:
+    a = np.exp(theta[:, 1])
+    return np.stack([np.exp(theta[:, 0] + a * unit[0]), a], axis=1)
+
+
+def _plain_asymptote(theta: Array, unit: Array) -> Array:
+    return np.concatenate([np.exp(theta[:, :1]), _plain_power(theta[:, 1:], unit)], axis=1)
+
+
+def _plain_params_data(theta: Array, unit: Array) -> Array:
+    return np.concatenate([_plain_asymptote(theta[:, :3], unit), _plain_power(theta[:, 3:], unit[1:])], axis=1)
+
+
+def _plain_broken(theta: Array, unit: Array) -> Array:
+    of_break = [np.exp(theta[:, 3:4]), np.exp(theta[:, 4:5] + unit[0]), np.exp(theta[:, 5:6])]
+    return np.concatenate([_plain_asymptote(theta[:, :3], unit), *of_break], axis=1)
+
+
+POWER = Form("power", "A C^-a", ("A", "a"), _power, _power_starts, _plain_power)
+ASYMPTOTE = Form("asymptote", "E + A C^-a", ("E", "A", "a"), _asymptote, _asymptote_starts, _plain_asymptote)
+"""Hestness et al. 2017, "Deep learning scaling is predictable, empirically"; Henighan et al. 2020."""
+PARAMS_DATA = Form(
+    "params_data", "E + A N^-a + B D^-b", ("E", "A", "a", "B", "b"), _params_data, _params_data_starts, _plain_params_data, 2
+)
+"""Hoffmann et al. 2022, "Training compute-optimal large language models", equation 2."""
+BROKEN = Form(
+    "broken",
+    "E + A C^-a (1 + (C/d)^(1/f))^(-c f)",
+    ("E", "A", "a", "c", "d", "f"),
+    _broken,
+    _broken_starts,
+    _plain_broken,
+)
+"""Caballero et al. 2023, "Broken neural scaling laws", equation 1 with one break."""

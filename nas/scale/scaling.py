@@ -1,0 +1,169 @@
+"""A larger or smaller network of the same kind: depth, width and resolution."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache
+from math import prod
+from typing import Literal, get_args
+
+from nas.errors import NasError, ShapeError, nearest
+from nas.network.architecture import Architecture
+from nas.network.lower import lower
+from nas.network.ops import Shape
+from nas.network.registry import Block, block_graph
+from nas.network.rounding import round_to
+from nas.network.section import Section
+from nas.scale.deepen import deepen
+from nas.scale.widen import Shapes, widen
+
+StemRule = Literal["scale", "keep"]
+HeadRule = Literal["ratio", "scale", "keep"]
+MOST = 1024.0
+"""No multiplier is larger: a bound keeps a typing slip from asking for terabytes."""
+DROPOUT, DROP_PATH = "dropout", "drop_path"
+_PROBE = 16
+
+
+def scale(
+    arch: Architecture,
+    depth: float = 1.0,
+    width: float = 1.0,
+    resolution: int | None = None,
+    *,
+    divisor: int = 8,
+    stem: StemRule = "scale",
+    head: HeadRule = "ratio",
+    dropout: float | None = None,
+    drop_path: float | None = None,
+) -> Architecture:
+    """Return the network with more or fewer blocks, channels and inputs (Tan & Le 2019, "EfficientNet", section 3).
+
+    Args:
+        arch: any network; nothing in it is changed.
+        depth: multiplier of the repeats in every stage, which are rounded up; stem and head keep theirs.
+        width: multiplier of the channels, which are rounded to `divisor`, never below 90 %.
+        resolution: size of the input in pixels, or steps of a series; of the longest side where they differ.
+        divisor: what channels are a multiple of; 1 rounds to whole numbers.
+        stem: `scale` its channels as all others (EfficientNet), or `keep` them (EfficientNet-Lite).
+        head: keep the `ratio` of its channels to those of the last stage (torchvision), `scale` them as all others, or
+            `keep` them.
+        dropout: rate of the head; None keeps it.
+        drop_path: rate of the last block; those before rise evenly from 0 (Huang et al. 2016, "Deep networks with
+            stochastic depth", section 3). None keeps each block's own.
+
+    Raises:
+        NasError: a number out of its range, a network with nothing that `depth` could repeat or with channels that no
+            setting gives, or one that the new input is too small for.
+    """
+    _check(depth, width, resolution, divisor, stem, head)
+    before = arch
+    if depth != 1:
+        arch = _deeper(arch, depth)
+    if width != 1:
+        arch = _wider(arch, width, divisor, stem, head)
+    if resolution is not None:
+        arch = replace(arch, input_shape=_resized(arch.input_shape, resolution))
+    if dropout is not None or drop_path is not None:
+        arch = _regularised(arch, dropout, drop_path)
+    try:
+        lower(arch)
+    except ShapeError as error:
+        sizes = f"depth {depth:g}, width {width:g}, input {'x'.join(map(str, arch.input_shape))}"
+        raise NasError(f"the network ({'x'.join(map(str, before.input_shape))}) at {sizes}: {error}") from None
+    return arch
+
+
+def _check(depth: float, width: float, resolution: int | None, divisor: int, stem: str, head: str) -> None:
+    for name, value in (("depth", depth), ("width", width)):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= MOST:
+            raise NasError(f"{name} must be a multiplier > 0 and at most {MOST:g}, but got {value!r}")
+    for name, count in (("resolution", resolution), ("divisor", divisor)):
+        if count is not None and (type(count) is not int or not 1 <= count <= 2**20):
+            raise NasError(f"{name} must be a whole number from 1 to 2^20, but got {count!r}")
+    for name, word, words in (("stem", stem, get_args(StemRule)), ("head", head, get_args(HeadRule))):
+        if word not in words:
+            raise NasError(f"unknown rule {word!r} for the {name}. {nearest(word, words)}")
+
+
+def _deeper(arch: Architecture, depth: float) -> Architecture:
+    if _repeated(arch, 2) == _repeated(arch, 1):
+        raise NasError("depth: no block of this network can be repeated, since none keeps the shape of its input")
+    return _repeated(arch, depth)
+
+
+def _repeated(arch: Architecture, depth: float) -> Architecture:
+    stages, shape = [], _through(arch.stem, arch.input_shape, arch.num_classes)
+    for stage in arch.stages:
+        stages.append(deepen(stage, depth, shape, arch.num_classes))
+        shape = _through(stage, shape, arch.num_classes)
+    return replace(arch, stages=tuple(stages))
+
+
+def _through(section: Section, shape: Shape, num_classes: int) -> Shape:
+    for block in section.blocks:
+        shape = block_graph(block, shape, num_classes).out_shape
+    return shape
+
+
+def _wider(arch: Architecture, width: float, divisor: int, stem: StemRule, head: HeadRule) -> Architecture:
+    _check_channels(arch)
+    shapes: Shapes = (arch.input_shape, arch.input_shape)
+    wider_stem, shapes = widen(arch.stem, _times(width, divisor, stem == "scale"), shapes, arch.num_classes)
+    stages = []
+    for stage in arch.stages:
+        stage, shapes = widen(stage, _times(width, divisor), shapes, arch.num_classes)
+        stages.append(stage)
+    # Both at the old resolution, so that what is left of the quotient of their sizes is that of their channels.
+    ratio = prod(shapes[1]) / prod(shapes[0]) if head == "ratio" and stages else width
+    wider_head, _ = widen(arch.head, _times(ratio, divisor, head != "keep"), shapes, arch.num_classes)
+    return replace(arch, stem=wider_stem, stages=tuple(stages), head=wider_head)
+
+
+def _times(width: float, divisor: int, scaled: bool = True) -> Callable[[int], int]:
+    return (lambda channels: round_to(channels * width, divisor)) if scaled else (lambda channels: channels)
+
+
+@lru_cache(maxsize=256)
+def _check_channels(arch: Architecture) -> None:
+    """Raise where channels are the block's own and no setting's: times a whole number, all must be exact multiples."""
+    shapes: Shapes = (arch.input_shape, arch.input_shape)
+    for name, section in arch.sections():
+        for i, block in enumerate(section.blocks if name != "head" else ()):
+            before = shapes
+            _, shapes = widen(Section((block,)), _times(_PROBE, 1), shapes, arch.num_classes)
+            (old_in, new_in), (old, new) = map(prod, before), map(prod, shapes)
+            if new_in == _PROBE * old_in and new != _PROBE * old:
+                raise NasError(f"width: {name}.{i}: block {block.kind!r} has channels that no setting gives")
+
+
+def _resized(shape: Shape, resolution: int) -> Shape:
+    """Sizes whose longest is `resolution`, the others in proportion."""
+    channels, *sizes = shape
+    return (channels, *(max(1, round(size * resolution / max(sizes))) for size in sizes))
+
+
+def _regularised(arch: Architecture, dropout: float | None, drop_path: float | None) -> Architecture:
+    if dropout is not None:
+        head = Section(tuple(_with(block, DROPOUT, dropout) for block in arch.head.blocks))
+        if not any(DROPOUT in dict(block.settings) for block in head.blocks):
+            raise NasError("dropout: no block of this network's head has one")
+        arch = replace(arch, head=head)
+    if drop_path is not None:
+        dropping = [block for stage in arch.stages for block in stage.blocks if DROP_PATH in dict(block.settings)]
+        if not dropping:
+            raise NasError("drop_path: no block of this network's stages has one")
+        last = max(1, len(dropping) - 1)
+        rates = (drop_path * i / last for i in range(len(dropping)))
+        stages = [
+            Section(tuple(_with(b, DROP_PATH, next(rates)) if b in dropping else b for b in stage.blocks))
+            for stage in arch.stages
+        ]
+        arch = replace(arch, stages=tuple(stages))
+    return arch
+
+
+def _with(block: Block, name: str, value: float) -> Block:
+    settings = dict(block.settings)
+    return Block.of(block.kind, {**settings, name: value}) if name in settings else block

@@ -1,0 +1,233 @@
+"""A network made larger: against the published family, and against what scaling means."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import nas
+from nas.errors import NasError
+from nas.network.rounding import round_to
+from nas.scale.rules import RULES
+
+ROWS = list(csv.DictReader((Path(__file__).parents[1] / "data" / "efficientnet_scaling.csv").open()))
+SPACES = nas.space_names()
+
+
+def network(name: str, seed: int = 0) -> nas.Architecture:
+    """A random network of a space."""
+    space = nas.load_space(name)
+    return space.decode(space.sample(seed=seed))
+
+
+B0 = network("reference/efficientnet_b0")
+
+
+def multipliers(row: dict[str, str]) -> tuple[float, float]:
+    """Depth and width of a row; the table rounds those of its pure families to four digits."""
+    phi = float(row["phi"])
+    if row["scheme"].startswith("pure"):
+        return 1.2**phi, 1.1**phi
+    if row["scheme"].startswith("width"):
+        return 1.0, 2 ** (phi / 2)
+    return float(row["depth"]), float(row["width"])
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row['scheme']} {row['phi']}")
+def test_every_row_of_the_published_families_is_exact(row: dict[str, str]) -> None:
+    depth, width = multipliers(row)
+    scaled = nas.scale(B0, depth=depth, width=width, resolution=int(row["res"]))
+    cost = nas.cost_of(scaled)
+    assert (cost.params, cost.macs) == (int(row["params"]), int(row["macs"]))
+    assert [len(stage.blocks) for stage in scaled.stages] == [int(n) for n in row["repeats"].split("-")]
+    widths = [dict(stage.blocks[-1].settings)["out_channels"] for stage in scaled.stages]
+    assert widths == [int(n) for n in row["stage_channels"].split("-")]
+    assert dict(scaled.stem.blocks[0].settings)["out_channels"] == int(row["stem"])
+    assert dict(scaled.head.blocks[0].settings)["out_channels"] == int(row["head"])
+
+
+FAMILIES = {"pure 1.2/1.1/1.15": "compound", "depth only 2^phi": "depth", "width only 2^(phi/2)": "width"}
+FAMILIES |= {"res only 2^(phi/2)": "resolution"}
+
+
+@pytest.mark.parametrize(
+    "row", [row for row in ROWS if row["scheme"] in FAMILIES], ids=lambda row: f"{row['scheme']} {row['phi']}"
+)
+def test_rules_by_name_give_the_rows_of_their_families(row: dict[str, str]) -> None:
+    scaled = RULES[FAMILIES[row["scheme"]]].apply(B0, float(row["phi"]))
+    cost = nas.cost_of(scaled)
+    assert (cost.params, cost.macs, scaled.input_shape[1]) == (int(row["params"]), int(row["macs"]), int(row["res"]))
+
+
+@pytest.mark.parametrize("number", range(8))
+def test_the_official_rule_is_the_reference_network(number: int) -> None:
+    scaled = RULES["official_efficientnet"].apply(B0, number)
+    assert scaled == network(f"reference/efficientnet_b{number}")
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_every_space_can_be_scaled(name: str) -> None:
+    base = network(name)
+    cost = nas.cost_of(base)
+    assert nas.scale(base) == base
+    larger = nas.cost_of(nas.scale(base, resolution=2 * max(base.input_shape[1:])))
+    assert larger.macs > 1.5 * cost.macs
+    if name == "reference/inception_v3":  # its paper's channels are no settings
+        with pytest.raises(NasError, match="inception_a.*no setting"):
+            nas.scale(base, width=2)
+    else:
+        wider = nas.cost_of(nas.scale(base, width=2))
+        assert 1.9 < wider.params / cost.params < 4.5
+    if name == "reference/lenet5":
+        with pytest.raises(NasError, match="no block of this network can be repeated"):
+            nas.scale(base, depth=2)
+    else:
+        assert nas.cost_of(nas.scale(base, depth=2)).macs > 1.1 * cost.macs
+
+
+@pytest.mark.parametrize("name", ["mbconv", "conv1d", "vit", "densenet", "squeezenet", "nasbench201", "mixed"])
+def test_a_scaled_network_runs_in_torch_with_as_many_parameters_as_counted(name: str) -> None:
+    scaled = nas.scale(network(name, seed=1), depth=1.5, width=1.3)
+    model = nas.build(scaled).eval()
+    assert sum(p.numel() for p in model.parameters()) == nas.cost_of(scaled).params
+    assert model(torch.zeros(2, *scaled.input_shape)).shape == (2, scaled.num_classes)
+    assert nas.Architecture.from_json(scaled.to_json()) == scaled
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    low=st.floats(0.3, 2.5),
+    more=st.floats(1.0, 1.6),
+    what=st.sampled_from(["depth", "width", "resolution"]),
+)
+def test_more_is_never_less(seed: int, low: float, more: float, what: str) -> None:
+    # Budgets are solved for by halving, which needs cost to grow with every dimension.
+    base = network("mbconv", seed)
+
+    def macs(by: float) -> int:
+        value = round(32 * by) if what == "resolution" else by
+        return nas.cost_of(nas.scale(base, **{what: value})).macs
+
+    assert macs(low) <= macs(low * more)
+
+
+@given(width=st.floats(0.2, 8), channels=st.integers(8, 512).map(lambda n: n // 8 * 8 or 8))
+def test_channels_are_multiples_of_eight_and_not_below_nine_tenths(width: float, channels: int) -> None:
+    found = round_to(channels * width, 8)
+    assert found % 8 == 0
+    assert found >= 0.9 * channels * width
+
+
+
+@pytest.mark.parametrize(
+    ("name", "depth", "expected"),
+    [
+        ("reference/resnet50", 2, [6, 8, 12, 6]),
+        ("reference/resnet50", 1.1, [4, 5, 7, 4]),
+        ("reference/resnet50", 0.5, [2, 2, 3, 2]),
+        ("reference/vit_b_16", 1.5, [18]),
+        ("reference/densenet121", 1.5, [9, 1, 18, 1, 36, 1, 24]),
+        ("reference/vgg11", 2, [2, 1, 2, 1, 4, 1, 4, 1, 4, 1]),
+    ],
+)
+def test_repeats_are_rounded_up_and_what_cannot_stand_twice_stays(
+    name: str, depth: float, expected: list[int]
+) -> None:
+    scaled = nas.scale(network(name), depth=depth)
+    kinds = [block.kind for stage in scaled.stages for block in stage.blocks]
+    runs = [len(list(group)) for group in _grouped(scaled)]
+    assert runs == expected, kinds
+
+
+def _grouped(arch: nas.Architecture) -> list[list[str]]:
+    """Blocks of one kind one behind the other within a stage, a stage of nothing else being one group."""
+    groups: list[list[str]] = []
+    for stage in arch.stages:
+        for i, block in enumerate(stage.blocks):
+            if i and groups[-1][-1] == block.kind:
+                groups[-1].append(block.kind)
+            else:
+                groups.append([block.kind])
+    return groups
+
+
+def test_copies_come_from_the_later_blocks_of_a_stage() -> None:
+    space = nas.SearchSpace.from_dict(
+        {
+            "name": "kernels",
+            "assume": {"channels": 3, "resolution": 32, "num_classes": 10},
+            "stages": [
+                {"block": "mbconv", "out_channels": 16, "kernel": 3, "stride": 2},
+                {"blocks": [{"block": "mbconv", "out_channels": 24, "kernel": k, "stride": s} for k, s in _KERNELS]},
+            ],
+            "head": {"block": "classifier"},
+        }
+    )
+    scaled = nas.scale(space.decode({}), depth=2)
+    strides = [[dict(b.settings)["stride"] for b in stage.blocks] for stage in scaled.stages]
+    kernels = [[dict(b.settings)["kernel"] for b in stage.blocks] for stage in scaled.stages]
+    assert strides == [[2, 1], [2, 1, 1, 1, 1, 1]]
+    assert kernels == [[3, 3], [3, 5, 5, 5, 7, 7]]
+
+
+_KERNELS = ((3, 2), (5, 1), (7, 1))
+
+
+def test_heads_keep_their_width_and_groups_their_number() -> None:
+    wider = nas.scale(network("reference/vit_tiny_16"), width=2)
+    assert {dict(block.settings)["heads"] for block in wider.stages[0].blocks} == {6}  # ViT-S has as many
+    assert nas.cost_of(wider).params == nas.cost_of(network("reference/vit_small_16")).params
+
+
+def test_rules_of_stem_and_head() -> None:
+    def ends(**rules: str) -> tuple[int, int]:
+        scaled = nas.scale(B0, width=1.21, **rules)
+        return dict(scaled.stem.blocks[0].settings)["out_channels"], dict(scaled.head.blocks[0].settings)["out_channels"]
+
+    assert ends() == (40, 4 * 384)
+    assert ends(head="scale") == (40, round_to(1.21 * 1280))
+    assert ends(stem="keep", head="keep") == (32, 1280)
+
+
+def test_dropout_and_drop_path() -> None:
+    scaled = nas.scale(B0, depth=1.1, dropout=0.3, drop_path=0.2)
+    assert dict(scaled.head.blocks[-1].settings)["dropout"] == 0.3
+    rates = [dict(block.settings)["drop_path"] for stage in scaled.stages for block in stage.blocks]
+    assert rates == pytest.approx([0.2 * i / 22 for i in range(23)])
+
+
+def test_a_longer_series_is_a_larger_resolution() -> None:
+    base = network("reference/fcn1d")
+    assert nas.scale(base, resolution=300).input_shape == (1, 300)
+    oblong = replace(B0, input_shape=(3, 200, 100))
+    assert nas.scale(oblong, resolution=300).input_shape == (3, 300, 150)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"depth": 0}, "depth must be a multiplier > 0"),
+        ({"width": float("nan")}, "width must be"),
+        ({"width": True}, "width must be"),
+        ({"resolution": 1.5}, "resolution must be a whole number"),
+        ({"stem": "kep"}, "Did you mean 'keep'"),
+        ({"head": "fixed"}, "unknown rule 'fixed' for the head"),
+        ({"width": 1024}, "at most 2\\^20"),
+        ({"dropout": 1.0}, "dropout"),
+    ],
+)
+def test_what_cannot_be_is_refused(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(NasError, match=message):
+        nas.scale(B0, **arguments)
+
+
+def test_an_input_that_is_too_small_names_the_place() -> None:
+    with pytest.raises(NasError, match="input 1x8x8.*stages|stem"):
+        nas.scale(network("reference/lenet5"), resolution=8)
