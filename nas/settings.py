@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from types import NoneType, UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from nas.errors import ConfigError, nearest
 
@@ -16,7 +16,7 @@ def settings_from(kind: type[T], values: object, where: str = "") -> T:
     """Make a dataclass of `kind` from a mapping.
 
     Args:
-        kind: a dataclass; its fields may be scalars, optional scalars, mappings, or dataclasses.
+        kind: a dataclass; its fields may be scalars, optional scalars, literals, mappings, or dataclasses.
         values: plain values as YAML gives them.
         where: path of `values` in the config, for messages.
 
@@ -44,6 +44,10 @@ def settings_from(kind: type[T], values: object, where: str = "") -> T:
 def _value(hint: Any, value: object, path: str) -> Any:
     if is_dataclass(hint) and isinstance(hint, type):
         return settings_from(hint, value, path)
+    if get_origin(hint) is Literal:
+        if value not in get_args(hint):
+            raise ConfigError(f"{path}: unknown {value!r}. {nearest(value, get_args(hint))}")
+        return value
     hints = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     kinds = [get_origin(kind) or kind for kind in hints]
     if isinstance(value, list) and list in kinds:

@@ -39,6 +39,7 @@ LAYERS = [
         "nas.compare",
         "nas.proxies.__main__",
         "nas.spaces",
+        "nas.scale",
     ],
 ]
 
@@ -56,6 +57,7 @@ OWNERS = {
         "nas.limits",
         "nas.latency",
         "nas.proxies.diagnosis",
+        "nas.scale",
         "nas.search.samplers",
         "nas.search.curves",
         "nas.compare.statistics",

@@ -34,10 +34,13 @@ def deepen(section: Section, depth: float, in_shape: Shape, num_classes: int) ->
         if _works(run[0][1]) and (len(run) > 1 or _stays(_plain(run[0][0]), run[0][1].out_shape, num_classes)):
             blocks += _copies([block for block, _ in run], repeats(len(run), depth))
         else:
-            for block, graph in run:
-                shape = graph.in_shape  # of the branches of nearly all blocks; elsewhere close enough to find the runs
-                blocks.append(with_inside(block, lambda inner, shape=shape: deepen(inner, depth, shape, num_classes)))
+            blocks += [_deeper_inside(block, depth, graph.in_shape, num_classes) for block, graph in run]
     return Section(tuple(blocks))
+
+
+def _deeper_inside(block: Block, depth: float, in_shape: Shape, num_classes: int) -> Block:
+    # Nearly all branches read what the block reads; elsewhere it is close enough to find the runs.
+    return with_inside(block, lambda inner: deepen(inner, depth, in_shape, num_classes))
 
 
 def _runs(blocks: Iterable[Block], shape: Shape, num_classes: int) -> list[list[tuple[Block, Graph]]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nas.cost import Cost
 from nas.network.architecture import Architecture
-from nas.scale.rules import Rounding, Rule
+from nas.scale.rules import AS_PUBLISHED, Rounding, Rule
 from nas.scale.solve import Member, member, solve
 
 _COLUMNS = (
@@ -25,7 +25,7 @@ def family(
     times: Sequence[float] = (),
     metric: str = "macs",
     measure: Callable[[Architecture], float],
-    rounding: Rounding = Rounding(),
+    rounding: Rounding = AS_PUBLISHED,
     tolerance: float = 0.05,
 ) -> list[Member]:
     """Return the members of a family, at some `phi` or at some multiples of what the base costs.
@@ -82,20 +82,20 @@ def _row(one: Member, base: Cost, file: str) -> list[object]:
 def table(members: Sequence[Member], base: Cost) -> list[str]:
     """The family as lines of a table for people."""
     head = ("rule", "phi", "depth", "width", "input", "params", "MACs", "x base", "peak MiB")
-    rows = [head]
-    for one in members:
-        rows.append(
-            (
-                one.rule,
-                f"{one.phi:g}",
-                f"{one.multipliers.depth:.3g}",
-                f"{one.multipliers.width:.3g}",
-                "x".join(map(str, one.arch.input_shape)),
-                f"{one.cost.params:,}",
-                f"{one.cost.macs:,}",
-                f"{one.cost.macs / base.macs:.2f}",
-                f"{one.cost.peak_memory_mib:.2f}",
-            )
-        )
+    rows = [head, *(_cells(one, base) for one in members)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
     return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+
+
+def _cells(one: Member, base: Cost) -> tuple[str, ...]:
+    return (
+        one.rule,
+        f"{one.phi:g}",
+        f"{one.multipliers.depth:.3g}",
+        f"{one.multipliers.width:.3g}",
+        "x".join(map(str, one.arch.input_shape)),
+        f"{one.cost.params:,}",
+        f"{one.cost.macs:,}",
+        f"{one.cost.macs / base.macs:.2f}",
+        f"{one.cost.peak_memory_mib:.2f}",
+    )

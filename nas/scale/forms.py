@@ -10,9 +10,6 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-_LEAST_SHARE = np.log(1e-6)
-"""An irreducible loss below this share of the smallest loss seen is none: its logarithm would run away."""
-
 
 @dataclass(frozen=True)
 class Form:
@@ -23,12 +20,12 @@ class Form:
     constants: tuple[str, ...]
     """Names of the constants, as the formula has them."""
     log_loss: Callable[[Array, Array], Array]
-    """`(K, constants)` unbounded numbers and `(axes, n)` logarithms of relative sizes -> `(K, n)` logarithms of loss."""
+    """`(K, constants)` unbounded numbers and `(axes, n)` logarithms of relative sizes -> `(K, n)` logarithms."""
     starts: Callable[[Array, Array], Array]
     """`(axes, n)` logarithms of relative sizes and `(n,)` of losses -> `(S, constants)` numbers to start from."""
     plain: Callable[[Array, Array], Array]
-    """`(K, constants)` unbounded numbers and `(axes,)` logarithms of the unit of size -> `(K, constants)`: the constants
-    of the formula, of sizes as they are."""
+    """`(K, constants)` unbounded numbers and `(axes,)` logarithms of the unit of size -> `(K, constants)` of the
+    formula, for sizes as they are."""
     axes: int = 1
     """How many sizes it has: one (compute, parameters or data), or two (parameters and data)."""
 
@@ -38,8 +35,16 @@ class Form:
         return max(4, len(self.constants) + 1)
 
 
+def _sum(*logs: Array) -> Array:
+    """The logarithm of a sum, from those of its terms."""
+    found = logs[0]
+    for more in logs[1:]:
+        found = np.logaddexp(found, more)
+    return found
+
+
 def _power(theta: Array, x: Array) -> Array:
-    return theta[:, :1] - np.exp(theta[:, 1:2]) * x[0]
+    return _sum(theta[:, :1] - np.exp(theta[:, 1:2]) * x[0])
 
 
 def _power_starts(x: Array, y: Array) -> Array:
@@ -48,7 +53,7 @@ def _power_starts(x: Array, y: Array) -> Array:
 
 
 def _asymptote(theta: Array, x: Array) -> Array:
-    return np.logaddexp(theta[:, :1], theta[:, 1:2] - np.exp(theta[:, 2:3]) * x[0])
+    return _sum(theta[:, :1], theta[:, 1:2] - np.exp(theta[:, 2:3]) * x[0])
 
 
 def _asymptote_starts(x: Array, y: Array) -> Array:
@@ -65,7 +70,7 @@ def _asymptote_starts(x: Array, y: Array) -> Array:
 def _params_data(theta: Array, x: Array) -> Array:
     of_params = theta[:, 1:2] - np.exp(theta[:, 2:3]) * x[0]
     of_data = theta[:, 3:4] - np.exp(theta[:, 4:5]) * x[1]
-    return np.logaddexp(theta[:, :1], np.logaddexp(of_params, of_data))
+    return _sum(theta[:, :1], of_params, of_data)
 
 
 def _params_data_starts(x: Array, y: Array) -> Array:
@@ -85,7 +90,7 @@ def _broken(theta: Array, x: Array) -> Array:
     slope, more = np.exp(theta[:, 2:3]), np.exp(theta[:, 3:4])
     sharp = np.exp(theta[:, 5:6])
     bend = more * sharp * np.logaddexp(0.0, (x[0] - theta[:, 4:5]) / sharp)
-    return np.logaddexp(theta[:, :1], theta[:, 1:2] - slope * x[0] - bend)
+    return _sum(theta[:, :1], theta[:, 1:2] - slope * x[0] - bend)
 
 
 def _broken_starts(x: Array, y: Array) -> Array:
@@ -121,7 +126,13 @@ POWER = Form("power", "A C^-a", ("A", "a"), _power, _power_starts, _plain_power)
 ASYMPTOTE = Form("asymptote", "E + A C^-a", ("E", "A", "a"), _asymptote, _asymptote_starts, _plain_asymptote)
 """Hestness et al. 2017, "Deep learning scaling is predictable, empirically"; Henighan et al. 2020."""
 PARAMS_DATA = Form(
-    "params_data", "E + A N^-a + B D^-b", ("E", "A", "a", "B", "b"), _params_data, _params_data_starts, _plain_params_data, 2
+    "params_data",
+    "E + A N^-a + B D^-b",
+    ("E", "A", "a", "B", "b"),
+    _params_data,
+    _params_data_starts,
+    _plain_params_data,
+    2,
 )
 """Hoffmann et al. 2022, "Training compute-optimal large language models", equation 2."""
 BROKEN = Form(

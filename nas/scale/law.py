@@ -128,9 +128,7 @@ def why_insufficient(observations: Sequence[Observation], form: Form = ASYMPTOTE
     return ""
 
 
-def fit_law(
-    observations: Sequence[Observation], form: Form = ASYMPTOTE, *, draws: int = DRAWS, seed: int = 0
-) -> Law:
+def fit_law(observations: Sequence[Observation], form: Form = ASYMPTOTE, *, draws: int = DRAWS, seed: int = 0) -> Law:
     """Fit a law: several starts, Huber's loss in logarithms, and a bootstrap of whole runs.
 
     The noise is pooled over all sizes: a draw gives every run the residuals of another one, widened by what the fit
@@ -157,7 +155,10 @@ def fit_law(
     runs = _runs(observations)
     freedom = max(1, len(runs) - len(form.constants))
     theta, noise = _best(form, x, y, freedom)
-    drawn = _drawn(y, form.log_loss(theta[None], x)[0], runs, freedom, draws, np.random.default_rng(seed))
+    fitted = form.log_loss(theta[None], x)[0]
+    # What the fit took up of the noise is put back.
+    residual = (y - fitted - (y - fitted).mean()) * sqrt(len(runs) / freedom)
+    drawn = fitted + _drawn(residual, runs, draws, np.random.default_rng(seed))
     starts = np.concatenate([theta[None], form.starts(x, y)[::4]])
     others = fit_many(form.log_loss, x, drawn, starts, max(noise, _LEAST_NOISE)).theta
     sizes = np.array([one.size for one in observations])
@@ -183,14 +184,10 @@ def _best(form: Form, x: Array, y: Array, freedom: int) -> tuple[Array, float]:
     return theta, noise
 
 
-def _drawn(
-    y: Array, fitted: Array, runs: list[list[int]], freedom: int, draws: int, rng: np.random.Generator
-) -> Array:
-    """Losses that could have been: each run with the residuals of another one around what was fitted."""
-    residual = y - fitted
-    residual = (residual - residual.mean()) * sqrt(len(runs) / freedom)
-    drawn = np.tile(fitted, (draws, 1))
+def _drawn(residual: Array, runs: list[list[int]], draws: int, rng: np.random.Generator) -> Array:
+    """`(draws, n)`: each run has the residuals of another one."""
+    drawn = np.empty((draws, len(residual)))
     for own in runs:
         for draw, other in enumerate(rng.integers(len(runs), size=draws)):
-            drawn[draw, own] += np.resize(residual[runs[other]], len(own))
+            drawn[draw, own] = np.resize(residual[runs[other]], len(own))
     return drawn

@@ -31,6 +31,10 @@ class Rounding:
     head: HeadRule = "ratio"
 
 
+AS_PUBLISHED = Rounding()
+"""As EfficientNet does."""
+
+
 @dataclass(frozen=True)
 class Rule:
     """A one-dimensional family of multipliers: `phi` 0 is the base, and the ideal cost grows with it."""
@@ -50,12 +54,12 @@ class Rule:
             raise NasError(f"rule {self.name!r} has phi {', '.join(f'{one:g}' for one in self.listed)}, not {phi:g}")
         return self.multipliers(phi)
 
-    def apply(self, base: Architecture, phi: float, rounding: Rounding = Rounding()) -> Architecture:
+    def apply(self, base: Architecture, phi: float, rounding: Rounding = AS_PUBLISHED) -> Architecture:
         """Return the base at `phi`; raises `NasError` as `nas.scale` does."""
         return scale_by(base, self.at(phi), rounding)
 
 
-def scale_by(base: Architecture, by: Multipliers, rounding: Rounding = Rounding()) -> Architecture:
+def scale_by(base: Architecture, by: Multipliers, rounding: Rounding = AS_PUBLISHED) -> Architecture:
     """Return the base times some multipliers; the resolution is rounded to a whole number."""
     size = max(base.input_shape[1:])
     resolution = max(1, round(size * by.resolution))
@@ -124,7 +128,8 @@ def fast(alpha: float = 0.8) -> Rule:
     rest = 1 - alpha
     return Rule(
         "dWr",
-        f"depth 2^({rest / 2:g} phi), width 2^({alpha / 2:g} phi), resolution 2^({rest / 4:g} phi) (Dollar et al. 2021)",
+        f"depth 2^({rest / 2:g} phi), width 2^({alpha / 2:g} phi), resolution 2^({rest / 4:g} phi) "
+        "(Dollar et al. 2021)",
         lambda phi: Multipliers(2 ** (rest / 2 * phi), 2 ** (alpha / 2 * phi), 2 ** (rest / 4 * phi)),
     )
 

@@ -57,7 +57,8 @@ def scale(
         NasError: a number out of its range, a network with nothing that `depth` could repeat or with channels that no
             setting gives, or one that the new input is too small for.
     """
-    _check(depth, width, resolution, divisor, stem, head)
+    _check_sizes(depth, width, resolution, divisor)
+    _check_rules(stem, head)
     before = arch
     if depth != 1:
         arch = _deeper(arch, depth)
@@ -75,13 +76,16 @@ def scale(
     return arch
 
 
-def _check(depth: float, width: float, resolution: int | None, divisor: int, stem: str, head: str) -> None:
+def _check_sizes(depth: float, width: float, resolution: int | None, divisor: int) -> None:
     for name, value in (("depth", depth), ("width", width)):
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= MOST:
             raise NasError(f"{name} must be a multiplier > 0 and at most {MOST:g}, but got {value!r}")
     for name, count in (("resolution", resolution), ("divisor", divisor)):
         if count is not None and (type(count) is not int or not 1 <= count <= 2**20):
             raise NasError(f"{name} must be a whole number from 1 to 2^20, but got {count!r}")
+
+
+def _check_rules(stem: str, head: str) -> None:
     for name, word, words in (("stem", stem, get_args(StemRule)), ("head", head, get_args(HeadRule))):
         if word not in words:
             raise NasError(f"unknown rule {word!r} for the {name}. {nearest(word, words)}")
@@ -113,8 +117,8 @@ def _wider(arch: Architecture, width: float, divisor: int, stem: StemRule, head:
     wider_stem, shapes = widen(arch.stem, _times(width, divisor, stem == "scale"), shapes, arch.num_classes)
     stages = []
     for stage in arch.stages:
-        stage, shapes = widen(stage, _times(width, divisor), shapes, arch.num_classes)
-        stages.append(stage)
+        wider_stage, shapes = widen(stage, _times(width, divisor), shapes, arch.num_classes)
+        stages.append(wider_stage)
     # Both at the old resolution, so that what is left of the quotient of their sizes is that of their channels.
     ratio = prod(shapes[1]) / prod(shapes[0]) if head == "ratio" and stages else width
     wider_head, _ = widen(arch.head, _times(ratio, divisor, head != "keep"), shapes, arch.num_classes)

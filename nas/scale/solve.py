@@ -10,7 +10,7 @@ from nas.cost import Cost, cost_of
 from nas.cost.metrics import FREE_METRICS, ONE, Workload, value_of
 from nas.errors import NasError, nearest
 from nas.network.architecture import Architecture
-from nas.scale.rules import Multipliers, Rounding, Rule
+from nas.scale.rules import AS_PUBLISHED, Multipliers, Rounding, Rule
 
 TOLERANCE = 0.05
 _FINE = 1e-6
@@ -44,7 +44,7 @@ class Solution:
         return self.value / self.target - 1
 
 
-def member(base: Architecture, rule: Rule, phi: float, rounding: Rounding = Rounding()) -> Member:
+def member(base: Architecture, rule: Rule, phi: float, rounding: Rounding = AS_PUBLISHED) -> Member:
     """Return the base at `phi` with its cost; raises `NasError` as `nas.scale` does."""
     arch = rule.apply(base, phi, rounding)
     return Member(rule.name, phi, rule.at(phi), arch, cost_of(arch))
@@ -64,7 +64,7 @@ def solve(
     *,
     metric: str = "macs",
     measure: Callable[[Architecture], float] | None = None,
-    rounding: Rounding = Rounding(),
+    rounding: Rounding = AS_PUBLISHED,
     tolerance: float = TOLERANCE,
 ) -> Solution:
     """Find the network of a rule's family whose real cost is nearest to a budget.

@@ -1,0 +1,184 @@
+"""What to train next: the sizes and seeds that narrow a forecast most for what they cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite
+
+import numpy as np
+from scipy.stats import t
+
+from nas.errors import NasError
+from nas.scale.forms import ASYMPTOTE, Array, Form
+from nas.scale.law import Observation, fit_law, why_insufficient
+
+_STEP = 1e-4
+_PRIOR = 1e-3
+"""Information, in runs, that every constant has before anything is trained: it keeps the first runs comparable."""
+_GUESSES = ((0.2, 0.3), (0.2, 0.7), (0.6, 0.3), (0.6, 0.7))
+"""Share of the irreducible loss at the smallest size, and exponent, of the laws that a first plan is made for."""
+_NOISE = 0.02
+_MOST_LAWS = 40
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Runs to do next."""
+
+    runs: tuple[float, ...]
+    """The size of each, in the order in which they pay."""
+    cost: float
+    """What they cost together, in the unit of the budget."""
+    width: float
+    """Of the 90 % interval at the target that is expected after them, as a share of the loss."""
+    width_now: float | None
+    """The same before them; None where nothing is known yet."""
+
+    @property
+    def counts(self) -> Mapping[float, int]:
+        """Seeds of each size."""
+        return {size: self.runs.count(size) for size in sorted(set(self.runs))}
+
+
+def plan(
+    costs: Mapping[float, float],
+    target: float,
+    budget: float,
+    observations: Sequence[Observation] = (),
+    *,
+    form: Form = ASYMPTOTE,
+    until: float = 0.0,
+) -> Plan:
+    """Choose the runs that are expected to narrow the forecast at the target most.
+
+    The variance of a forecast follows from the slopes of the law at the sizes that are trained (the delta method); it
+    is averaged over laws that the observations leave possible, or before there are any over typical ones. Runs are
+    added one by one, each the one that narrows most for its cost, then exchanged while that helps (a c-optimal design
+    under costs: Elfving 1952; Fedorov 1972).
+
+    Args:
+        costs: what a run of each size costs.
+        target: the size that is to be forecast.
+        budget: what may be spent.
+        observations: what is known already.
+        form: the law's.
+        until: width of the interval at which it is narrow enough.
+
+    Raises:
+        NasError: a budget that no run fits in, or sizes or costs that are not positive.
+    """
+    _check(costs, target, budget)
+    design = _Design(costs, target, observations, form)
+    counts = np.zeros(len(design.sizes), dtype=int)
+    order: list[int] = []
+    left = budget
+    while design.width(counts) > until:
+        gains = [(design.gain(counts, i) / design.costs[i], i) for i in range(len(counts)) if design.costs[i] <= left]
+        if not gains:
+            break
+        _, best = max(gains)
+        counts[best] += 1
+        order.append(best)
+        left -= design.costs[best]
+    if not order:
+        cheapest = min(costs.values())
+        raise NasError(f"the budget of {budget:g} is less than the cheapest run costs: {cheapest:g}")
+    runs = tuple(design.sizes[i] for i in _exchanged(design, order, budget, until))
+    spent = sum(costs[size] for size in runs)
+    final = np.array([runs.count(size) for size in design.sizes])
+    return Plan(runs, spent, design.width(final), design.width(0 * final) if observations else None)
+
+
+def _check(costs: Mapping[float, float], target: float, budget: float) -> None:
+    for size, cost in costs.items():
+        if not (isfinite(size) and size > 0 and isfinite(cost) and cost > 0):
+            raise NasError(f"sizes and costs must be > 0, but got a run of size {size} for {cost}")
+    if len(costs) < 4:
+        raise NasError(f"a plan needs 4 sizes or more to choose from, but got {len(costs)}")
+    for name, value in (("target", target), ("budget", budget)):
+        if not (isfinite(value) and value > 0):
+            raise NasError(f"the {name} must be > 0, but got {value}")
+
+
+class _Design:
+    """What each run tells of the forecast."""
+
+    def __init__(
+        self, costs: Mapping[float, float], target: float, observations: Sequence[Observation], form: Form
+    ) -> None:
+        self.sizes = sorted(costs)
+        self.costs = [costs[size] for size in self.sizes]
+        self._seen = [one.size[0] for one in observations]
+        self._freedom = len({one.run for one in observations}) - len(form.constants)
+        self._different = {one.size for one in observations}
+        self._form = form
+        laws, unit, self._noise = self._laws(observations)
+
+        def slopes(sizes: Sequence[float]) -> Array:
+            return _slopes(form, laws, np.log(np.array([sizes], dtype=float) / unit))
+
+        self._rows, self._goal, known = slopes(self.sizes), slopes([target])[:, 0], slopes(self._seen)
+        self._known = np.einsum("kni,knj->kij", known, known) + _PRIOR * np.eye(laws.shape[1])
+
+    def _laws(self, observations: Sequence[Observation]) -> tuple[Array, float, float]:
+        """Constants of laws that may be true, the unit of their size, and the noise."""
+        if observations and not why_insufficient(observations, self._form):
+            law = fit_law(observations, self._form, draws=_MOST_LAWS)
+            return np.concatenate([law.theta[None], law.draws]), law.unit[0], law.noise
+        unit = self.sizes[0]
+        starts = [[np.log(share), np.log(1 - share), np.log(a)] for share, a in _GUESSES]
+        return np.array(starts), unit, _NOISE
+
+    def width(self, counts: Array) -> float:
+        """The expected width of the interval, as a share of the loss."""
+        info = self._known + np.einsum("n,kni,knj->kij", counts.astype(float), self._rows, self._rows)
+        variance = np.einsum("ki,kij,kj->k", self._goal, np.linalg.inv(info), self._goal)
+        freedom = max(1.0, self._freedom + float(counts.sum()))
+        further = float(t.ppf(0.95, freedom))
+        return float(2 * further * self._noise * np.exp(np.mean(np.log(variance)) / 2))
+
+    def gain(self, counts: Array, place: int) -> float:
+        """By how much one more run narrows the interval, in logarithms of its width."""
+        more = counts.copy()
+        more[place] += 1
+        return float(np.log(self.width(counts)) - np.log(self.width(more)))
+
+
+def _slopes(form: Form, laws: Array, x: Array) -> Array:
+    """`(K, n, constants)`: how the logarithm of the loss at each size changes with each constant."""
+    columns = []
+    for i in range(laws.shape[1]):
+        up, down = laws.copy(), laws.copy()
+        up[:, i] += _STEP
+        down[:, i] -= _STEP
+        columns.append((form.log_loss(up, x) - form.log_loss(down, x)) / (2 * _STEP))
+    return np.stack(columns, axis=-1)
+
+
+def _exchanged(design: _Design, order: list[int], budget: float, until: float) -> list[int]:
+    """Replace one run by another, or drop it, while that is narrower or, once it is narrow enough, cheaper."""
+    places = len(design.sizes)
+
+    def measure(runs: list[int]) -> tuple[float, float]:
+        counts = np.array([runs.count(i) for i in range(places)])
+        return design.width(counts), sum(design.costs[i] for i in runs)
+
+    width, cost = measure(order)
+    improved = True
+    while improved:
+        improved = False
+        for at in range(len(order)):
+            for other in [None, *range(places)]:
+                tried = [*order[:at], *([other] if other is not None else []), *order[at + 1 :]]
+                if not tried or tried == order:
+                    continue
+                new_width, new_cost = measure(tried)
+                narrower = new_width < width * (1 - 1e-9) and new_cost <= budget
+                cheaper = new_width <= until and new_cost < cost * (1 - 1e-9)
+                if cheaper or (narrower and width > until):
+                    order, width, cost, improved = tried, new_width, new_cost, True
+                    break
+            if improved:
+                break
+    return order
