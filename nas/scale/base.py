@@ -13,23 +13,36 @@ WINNER = "best_architecture.json"
 """What a search leaves in its run folder."""
 
 
-def read_base(space: str | None, base: str | None, resolution: int | None = None) -> Architecture:
+def read_base(
+    space: str | None,
+    base: str | None,
+    resolution: int | None = None,
+    data: tuple[tuple[int, ...], int] | None = None,
+) -> Architecture:
     """Return the base network: that of a space without choices, of a file, or the winner of a search.
 
     Args:
         space: name or file of a space.
         base: an architecture file, or the run folder of a search.
-        resolution: size of its input, where it is another than the file's.
+        resolution: size of its input, where it is another than the file's, or the data's.
+        data: shape of an example and number of classes, where it is to be trained.
 
     Raises:
-        NasError: it cannot be read, or leaves a choice open.
+        NasError: it cannot be read, leaves a choice open, or is for other data.
     """
-    arch = _of_space(space) if space is not None else _of_file(Path(str(base)).expanduser())
+    arch = _of_space(space, data) if space is not None else _of_file(Path(str(base)).expanduser())
+    if data is not None and (arch.input_shape[0], arch.num_classes) != (data[0][0], data[1]):
+        raise ConfigError(
+            f"base: the network takes {arch.input_shape[0]} channels and gives {arch.num_classes} classes, but the "
+            f"data have {data[0][0]} and {data[1]}"
+        )
     return arch if resolution is None else scale(arch, resolution=resolution)
 
 
-def _of_space(name: str) -> Architecture:
+def _of_space(name: str, data: tuple[tuple[int, ...], int] | None) -> Architecture:
     loaded = load_space(name)
+    if data is not None:
+        loaded = loaded.for_data(*data)
     if loaded.size() > 1:
         raise ConfigError(
             f"space {loaded.name!r} has {loaded.size():,} networks, but scaling starts from one: search it with "

@@ -1,4 +1,4 @@
-"""`python -m nas.scale`: families of networks from one base."""
+"""`python -m nas.scale`: families of networks from one base, counted, trained and compared."""
 
 from __future__ import annotations
 
@@ -6,17 +6,23 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from nas.console import run
 from nas.cost import cost_of
+from nas.errors import ConfigError
+from nas.network.architecture import Architecture
 from nas.runs import new_folder
 from nas.scale.base import read_base
-from nas.scale.config import ScaleConfig
+from nas.scale.config import FREE, ScaleConfig
 from nas.scale.family import family, table, write_family
-from nas.scale.solve import counted
+from nas.scale.solve import Member, counted
 from nas.settings import settings_from
+from nas.training.data.config import DataConfig
+
+_SETTINGS = "settings.json"
 
 
 def scale_command(values: Mapping[str, Any]) -> int:
@@ -25,32 +31,94 @@ def scale_command(values: Mapping[str, Any]) -> int:
 
 
 def _scale(config: ScaleConfig) -> None:
-    base = read_base(config.space, config.base, config.resolution)
+    base = read_base(config.space, config.base, config.resolution, _shape(config.data) if config.training else None)
+    families = _families(config, base)
+    members = [one for every in families.values() for one in every]
+    folder = _folder(config)
     cost = cost_of(base)
-    members = [
-        one
-        for rule in config.rules()
-        for one in family(
+    write_family(members, cost, folder)
+    for rule in config.scaled_by():
+        print(f"{rule.name}: {rule.formula}")
+    print("\n".join(table(members, cost)), flush=True)
+    if config.training:
+        _train(config, base, families, folder)
+    print(f"\nArchitectures, table{' and report' if config.training else ''}: {folder}")
+
+
+def _families(config: ScaleConfig, base: Architecture) -> dict[str, list[Member]]:
+    phis, times = config.sizes
+    return {
+        rule.name: family(
             base,
             rule,
-            phis=config.phi or ([] if config.times else [0, 1, 2, 3]),
-            times=config.times,
+            phis=phis,
+            times=times,
             metric=config.budget,
             measure=counted(config.budget),
             rounding=config.rounding,
             tolerance=config.tolerance,
         )
-    ]
-    folder = _folder(config)
-    write_family(members, cost, folder)
-    for rule in config.rules():
-        print(f"{rule.name}: {rule.formula}")
-    print("\n".join(table(members, cost)))
-    print(f"\nArchitectures and table: {folder}")
+        for rule in config.scaled_by()
+    }
+
+
+def _shape(data: DataConfig) -> tuple[tuple[int, ...], int]:
+    """What the data are, asked of a worker where that is not known without reading them."""
+    known = data.known_shape()
+    if known is not None:
+        return known
+    from nas.search.workers import WorkerPool
+    from nas.training.evaluator import TrainingEvaluator
+    from nas.training.recipe import Recipe
+
+    pool = WorkerPool(TrainingEvaluator(data, Recipe()), 1)
+    try:
+        found = pool.describe()
+        return tuple(found["input_shape"]), int(found["num_classes"])
+    finally:
+        pool.close()
 
 
 def _folder(config: ScaleConfig) -> Path:
+    """Make the folder of the results, or make sure that an earlier study is gone on with as it was."""
     name = config.name or f"scale-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    folder = new_folder(Path(config.records.dir).expanduser() / name, "give another name")
-    (folder / "settings.json").write_text(json.dumps(asdict(config), indent=1) + "\n")
+    folder = Path(config.records.dir).expanduser() / name
+    settings = json.loads(json.dumps(asdict(config)))
+    if config.resume:
+        try:
+            earlier = dict(json.loads((folder / _SETTINGS).read_text()))
+        except (OSError, ValueError, TypeError, RecursionError) as error:
+            raise ConfigError(f"resume: no scaling study in {folder}: {error}") from None
+        changed = [key for key in settings if key not in FREE and earlier.get(key) != settings[key]]
+        if changed:
+            raise ConfigError(
+                f"resume: {changed[0]} was {earlier.get(changed[0])!r} in {folder}, but is now "
+                f"{settings[changed[0]]!r}; {', '.join(FREE)} may change"
+            )
+    else:
+        new_folder(folder, "give another name, or resume=true to go on")
+    (folder / _SETTINGS).write_text(json.dumps(settings, indent=1) + "\n")
     return folder
+
+
+def _train(config: ScaleConfig, base: Architecture, families: dict[str, list[Member]], folder: Path) -> None:
+    # Loaded here, so that a family that is only counted does not wait for what training needs.
+    from nas.scale.report import comparison_lines, draw, law_lines, size_table, write_runs
+    from nas.scale.study import Study, forecast, trained
+
+    say = partial(print, flush=True)
+    print(f"\nTraining; name={folder.name} resume=true goes on with it", flush=True)
+    study = Study(config, base, folder, lambda text: say(f"  {text}"))
+    found = trained(study, families)
+    lines = ["", *size_table(found, config.loss), "", *(line for one in found for line in law_lines(one))]
+    if len(found) > 1:
+        lines += ["", *comparison_lines(found, config.loss)]
+    print("\n".join(lines), flush=True)
+    if config.forecast is not None:
+        tried = forecast(study, found[0], say)
+        verdict = tried.frozen.verdict(tried.shown.losses)
+        lines += ["", f"Forecast (sha256 {tried.frozen.digest}): {verdict}"]
+        print(verdict)
+    (folder / "report.md").write_text("\n".join(lines).strip() + "\n")
+    write_runs(found, config.loss, folder / "runs.csv")
+    draw(found, config.loss, folder / "scaling.svg")

@@ -9,11 +9,20 @@ from typing import Any
 from nas.cost.metrics import FREE_METRICS
 from nas.errors import ConfigError, nearest
 from nas.runs import RecordSettings, check_name, check_seed, check_workers
-from nas.scale.rules import RULES, Rounding, Rule, rule
+from nas.scale.recipes import BySize
+from nas.scale.rules import Rounding, Rule, rule
+from nas.scale.sweep import LOSSES
 from nas.training.data.config import DataConfig
 from nas.training.recipe import Recipe
 
-MODES = ("family",)
+MODES = ("family", "compare")
+_DEFAULT_PHI = [0.0, 1.0, 2.0, 3.0]
+_DEFAULT_RULES = ["compound", "depth", "width", "resolution"]
+
+_MOST_TIMES = 1e6
+_MOST_SEEDS = 1000
+FREE = ("seeds", "workers", "accelerator", "resume", "records", "forecast")
+"""Settings that may change when a study is gone on with: the others decide what was trained."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +34,7 @@ class ScaleConfig:
     resolution: int | None = None
     mode: str = "family"
     rule: str = "compound"
+    rules: list[str] = field(default_factory=lambda: list(_DEFAULT_RULES))
     coefficients: Mapping[str, Any] = field(default_factory=dict)
     phi: list[float] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
@@ -32,10 +42,16 @@ class ScaleConfig:
     tolerance: float = 0.05
     rounding: Rounding = field(default_factory=Rounding)
     training: bool = True
+    loss: str = "error"
+    by_size: BySize = field(default_factory=BySize)
+    lr_sweep: list[float] = field(default_factory=list)
+    forecast: float | None = None
     seeds: int = 3
     seed: int = 0
     workers: int | str = "auto"
+    accelerator: str = "auto"
     name: str | None = None
+    resume: bool = False
     data: DataConfig = field(default_factory=DataConfig)
     train: Recipe = field(default_factory=Recipe)
     records: RecordSettings = field(default_factory=RecordSettings)
@@ -52,17 +68,46 @@ class ScaleConfig:
             raise ConfigError(f"budget: unknown metric {self.budget!r}. {nearest(self.budget, FREE_METRICS)}")
         if not 0 < self.tolerance < 1:
             raise ConfigError(f"tolerance: `0 < tolerance < 1` must hold, but got {self.tolerance}")
-        if self.seeds < 1:
-            raise ConfigError(f"seeds must be >= 1, but got {self.seeds}")
+        self._check_sizes()
+        self._check_training()
         check_workers(self.workers)
         check_seed("seed", self.seed)
         check_name(self.name)
-        self.rules()
+        self.scaled_by()
 
-    def rules(self) -> list[Rule]:
-        """What to scale by."""
+    def _check_sizes(self) -> None:
+        if self.mode == "compare" and self.phi:
+            raise ConfigError("phi: rules are compared at equal cost, so sizes are times=[2,4,...], not phi")
+        for one in self.times:
+            if not 0 < one <= _MOST_TIMES:
+                raise ConfigError(f"times are multiples > 0 and at most {_MOST_TIMES:g} of the base, but got {one:g}")
+        if self.mode == "compare" and len(set(self.rules)) < max(2, len(self.rules)):
+            raise ConfigError(f"mode=compare needs two or more different rules, but got {self.rules}")
+
+    def _check_training(self) -> None:
+        if self.loss not in LOSSES:
+            raise ConfigError(f"loss: unknown {self.loss!r}. {nearest(self.loss, LOSSES)}")
+        if not 1 <= self.seeds <= _MOST_SEEDS:
+            raise ConfigError(f"seeds must be from 1 to {_MOST_SEEDS}, but got {self.seeds}")
+        if any(not 0 < one <= _MOST_TIMES for one in self.lr_sweep):
+            raise ConfigError(f"lr_sweep has multiples > 0 of the learning rate, but got {self.lr_sweep}")
+        if self.forecast is not None and not 0 < self.forecast <= _MOST_TIMES:
+            raise ConfigError(f"forecast is a multiple > 0 of what the base costs, but got {self.forecast:g}")
+        if self.forecast is not None and (self.budget != "macs" or self.mode != "family"):
+            raise ConfigError("forecast needs mode=family and budget=macs, which laws are in")
+        if self.resume and self.name is None:
+            raise ConfigError("resume=true needs name=NAME, the folder in records.dir that it goes on with")
+
+    def scaled_by(self) -> list[Rule]:
+        """What to scale by: one rule, or those that are compared."""
         given = {name: value for name, value in self.coefficients.items() if value is not None}
-        return [rule(self.rule, **given)]
+        if self.mode != "compare":
+            return [rule(self.rule, **given)]
+        return [rule(name, **(given if name == self.rule else {})) for name in self.rules]
 
-
-RULE_NAMES = tuple(RULES)
+    @property
+    def sizes(self) -> tuple[list[float], list[float]]:
+        """Sizes as `phi` and as multiples of the base, where none are given the usual ones."""
+        if self.phi or self.times:
+            return self.phi, self.times
+        return ([], [1.0, 2.0, 4.0, 8.0]) if self.mode == "compare" else (list(_DEFAULT_PHI), [])

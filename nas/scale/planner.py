@@ -19,7 +19,8 @@ _PRIOR = 1e-3
 _GUESSES = ((0.2, 0.3), (0.2, 0.7), (0.6, 0.3), (0.6, 0.7))
 """Share of the irreducible loss at the smallest size, and exponent, of the laws that a first plan is made for."""
 _NOISE = 0.02
-_MOST_LAWS = 40
+_DRAWS, _LAWS = 200, 40
+"""Of the bootstrap, and of those the laws that widths are averaged over."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def plan(
         counts[best] += 1
         order.append(best)
         left -= design.costs[best]
-    if not order:
+    if not order and design.width(counts) > until:
         cheapest = min(costs.values())
         raise NasError(f"the budget of {budget:g} is less than the cheapest run costs: {cheapest:g}")
     runs = tuple(design.sizes[i] for i in _exchanged(design, order, budget, until))
@@ -111,24 +112,28 @@ class _Design:
         self.costs = [costs[size] for size in self.sizes]
         self._seen = [one.size[0] for one in observations]
         self._freedom = len({one.run for one in observations}) - len(form.constants)
-        self._different = {one.size for one in observations}
-        self._form = form
-        laws, unit, self._noise = self._laws(observations)
+        self._form, self._target = form, target
+        self._stretch = 1.0
+        laws, unit, self._noise, bootstrapped = self._laws(observations)
 
         def slopes(sizes: Sequence[float]) -> Array:
             return _slopes(form, laws, np.log(np.array([sizes], dtype=float) / unit))
 
         self._rows, self._goal, known = slopes(self.sizes), slopes([target])[:, 0], slopes(self._seen)
         self._known = np.einsum("kni,knj->kij", known, known) + _PRIOR * np.eye(laws.shape[1])
+        if bootstrapped is not None:
+            # Slopes say how a width changes; how wide it is now the bootstrap knows better.
+            self._stretch = bootstrapped / self.width(np.zeros(len(self.sizes)))
 
-    def _laws(self, observations: Sequence[Observation]) -> tuple[Array, float, float]:
-        """Constants of laws that may be true, the unit of their size, and the noise."""
+    def _laws(self, observations: Sequence[Observation]) -> tuple[Array, float, float, float | None]:
+        """Constants of laws that may be true, the unit of their size, the noise, and how wide the interval is now."""
         if observations and not why_insufficient(observations, self._form):
-            law = fit_law(observations, self._form, draws=_MOST_LAWS)
-            return np.concatenate([law.theta[None], law.draws]), law.unit[0], law.noise
+            law = fit_law(observations, self._form, draws=_DRAWS)
+            width = law.forecast(self._target).width
+            return np.concatenate([law.theta[None], law.draws[:_LAWS]]), law.unit[0], law.noise, width
         unit = self.sizes[0]
         starts = [[np.log(share), np.log(1 - share), np.log(a)] for share, a in _GUESSES]
-        return np.array(starts), unit, _NOISE
+        return np.array(starts), unit, _NOISE, None
 
     def width(self, counts: Array) -> float:
         """The expected width of the interval, as a share of the loss."""
@@ -136,7 +141,7 @@ class _Design:
         variance = np.einsum("ki,kij,kj->k", self._goal, np.linalg.inv(info), self._goal)
         freedom = max(1.0, self._freedom + float(counts.sum()))
         further = float(t.ppf(0.95, freedom))
-        return float(2 * further * self._noise * np.exp(np.mean(np.log(variance)) / 2))
+        return float(2 * further * self._stretch * self._noise * np.exp(np.mean(np.log(variance)) / 2))
 
     def gain(self, counts: Array, place: int) -> float:
         """By how much one more run narrows the interval, in logarithms of its width."""

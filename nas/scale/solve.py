@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import isfinite
+from typing import Any, NamedTuple
 
 from nas.cost import Cost, cost_of
 from nas.cost.metrics import FREE_METRICS, ONE, Workload, value_of
 from nas.errors import NasError, nearest
 from nas.network.architecture import Architecture
-from nas.scale.rules import AS_PUBLISHED, Multipliers, Rounding, Rule
+from nas.scale.rules import AS_PUBLISHED, Multipliers, Rounding, Rule, scale_by
 
 TOLERANCE = 0.05
 _FINE = 1e-6
 _FARTHEST = 32.0
+_FREE_OCTAVES = 0.5
+"""A dimension that is moved alone goes no further than to 0.7 or 1.4 times what the rule says."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ def solve(
 
     Every dimension grows with `phi`, and so does what is counted, in steps: halving an interval finds the step on
     either side of the target, and the nearer one is the answer. Of all `phi` that give that network it is a short one.
+    Where that misses by more than the tolerance, one dimension is moved alone; `Member.multipliers` say how far.
 
     Args:
         base: the network at `phi` 0.
@@ -88,22 +92,47 @@ def solve(
     if isinstance(target, bool) or not isinstance(target, int | float) or not (isfinite(target) and target > 0):
         raise NasError(f"the budget must be a number > 0, but got {target!r}")
     measure = measure or counted(metric)
-    search = _Search(base, rule, measure, rounding)
-    phi = search.nearest(target)
-    if search.misses(phi, target) > tolerance and not rule.listed:
-        # A step of the depth is a block in every stage at once; the other dimensions move in smaller ones.
-        kept = [_Search(base, _at_depth(rule, one), measure, rounding) for one in search.around(target)]
-        search = min([search, *kept], key=lambda one: one.misses(one.nearest(target), target))
-        phi = search.nearest(target)
-    if search.misses(phi, target) > tolerance:
-        raise NasError(_too_coarse(_Search(base, rule, measure, rounding), target, metric, tolerance))
-    return Solution(member(base, search.rule, search.short(phi), rounding), metric, target, search.value(phi))
+    family = _Search(base, rule, measure, rounding)
+    phi = family.short(family.nearest(target))
+    found = _Found(phi, rule.at(phi), family.value(phi))
+    if abs(found.value / target - 1) > tolerance and not rule.listed:
+        free = _freed(family, target)
+        found = min([found, *free], key=lambda one: abs(one.value / target - 1))
+    if abs(found.value / target - 1) > tolerance:
+        raise NasError(_too_coarse(family, target, metric, tolerance))
+    arch = scale_by(base, found.multipliers, rounding)
+    return Solution(Member(rule.name, found.phi, found.multipliers, arch, cost_of(arch)), metric, target, found.value)
 
 
-def _at_depth(rule: Rule, phi: float) -> Rule:
-    """The rule with the depth that it has at one `phi`, whatever the other dimensions do."""
-    depth = rule.at(phi).depth
-    return replace(rule, multipliers=lambda other: replace(rule.multipliers(other), depth=depth))
+class _Found(NamedTuple):
+    phi: float
+    multipliers: Multipliers
+    value: float
+
+
+def _freed(family: _Search, target: float) -> list[_Found]:
+    """The sizes next to the target, each with one of its dimensions moved alone to where it is met.
+
+    Blocks come in every stage at once and channels by the eight, so that a family may have no size near a target; one
+    dimension of it, most of all the resolution, moves in smaller steps.
+    """
+    found = []
+    for phi in map(family.short, family.around(target)):
+        kept = family.rule.at(phi)
+        for dimension in ("resolution", "width"):
+            if getattr(kept, dimension) == 1:  # the rule leaves it alone, or it is the base
+                continue
+            moved = replace(family.rule, multipliers=_mover(kept, dimension))
+            search = _Search(family.base, moved, family.measure, family.rounding)
+            by = search.short(search.nearest(target))
+            if abs(by) <= _FREE_OCTAVES:
+                found.append(_Found(phi, moved.at(by), search.value(by)))
+    return found
+
+
+def _mover(kept: Multipliers, dimension: str) -> Callable[[float], Multipliers]:
+    values: dict[str, Any] = {dimension: getattr(kept, dimension)}
+    return lambda octaves: replace(kept, **{dimension: values[dimension] * 2**octaves})
 
 
 class _Search:

@@ -1,0 +1,104 @@
+"""A forecast that is written down before the network it is about is trained."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from nas.errors import ConfigError, NasError
+from nas.scale.law import Forecast, Law, Observation
+
+FORECAST = "forecast.json"
+_FORMAT = "nas.forecast/1"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a forecast is about: the mean loss of some runs of a network."""
+
+    arch_id: str
+    size: tuple[float, ...]
+    """As the law has it."""
+    seeds: int
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """What was said of a network before it was trained."""
+
+    subject: Subject
+    forecast: Forecast
+    digest: str
+    """SHA-256 of what was written down: the forecast, the law, and every observation behind it."""
+
+    def verdict(self, losses: Sequence[float]) -> str:
+        """Say how far off it was; `losses` are those of the runs that were done since."""
+        mean = sum(losses) / len(losses)
+        held = self.forecast.low <= mean <= self.forecast.high
+        return (
+            f"forecast {self.forecast.loss:.4g} ({self.forecast.low:.4g} to {self.forecast.high:.4g}), measured "
+            f"{mean:.4g} over {len(losses)} runs: off by {mean / self.forecast.loss - 1:+.1%}, "
+            f"{'inside' if held else 'OUTSIDE'} the {self.forecast.confidence:.0%} interval"
+        )
+
+
+def freeze(law: Law, observations: Sequence[Observation], subject: Subject, folder: Path) -> Frozen:
+    """Write a forecast down, once: a study that is gone on with keeps what it said.
+
+    Raises:
+        NasError: another network, or another number of seeds, was forecast in this folder.
+    """
+    path = folder / FORECAST
+    if path.exists():
+        found = read_frozen(path)
+        if found.subject != subject:
+            raise NasError(
+                f"{path} has a forecast for {found.subject.seeds} runs of {found.subject.arch_id}, not {subject.seeds} "
+                f"of {subject.arch_id}: what was written down stays; give another name for another study"
+            )
+        return found
+    forecast = law.forecast(*subject.size, seeds=subject.seeds)
+    content: dict[str, Any] = {
+        "format": _FORMAT,
+        "frozen": datetime.now(UTC).isoformat(timespec="seconds"),
+        "subject": asdict(subject),
+        "forecast": asdict(forecast),
+        "law": law.form.formula,
+        "constants": {name: asdict(one) for name, one in law.constants().items()},
+        "noise": law.noise,
+        "observations": [asdict(one) for one in observations],
+    }
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps({**content, "sha256": _digest(content)}, indent=1) + "\n")
+    partial.replace(path)
+    return read_frozen(path)
+
+
+def read_frozen(path: Path) -> Frozen:
+    """Read what `freeze` wrote.
+
+    Raises:
+        ConfigError: it cannot be read, or was changed since.
+    """
+    try:
+        content = dict(json.loads(path.read_text()))
+        digest = content.pop("sha256")
+        found = Frozen(
+            Subject(**{**content["subject"], "size": tuple(content["subject"]["size"])}),
+            Forecast(**content["forecast"]),
+            str(digest),
+        )
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise ConfigError(f"{path} is no forecast: {error}") from None
+    if digest != _digest(content):
+        raise ConfigError(f"{path} was changed since it was frozen: its content does not have the hash {digest}")
+    return found
+
+
+def _digest(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -1,0 +1,177 @@
+"""What a scaling study found: tables, laws, a chart."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import sqrt
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import t
+
+from nas.compare.statistics import unpaired
+from nas.errors import NasError
+from nas.scale.choose import HeldOut, believed, held_out
+from nas.scale.forms import ASYMPTOTE, POWER
+from nas.scale.law import Forecast, Law, Observation, fit_law
+from nas.scale.sweep import Shown
+
+_LOSS = {"error": "validation error (1 - val_accuracy)", "val_loss": "validation loss"}
+_CURVE = 60
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the sizes of one rule showed together."""
+
+    rule: str
+    sizes: tuple[Shown, ...]
+    law: Law | None
+    without: Law | None
+    """The law without an asymptote."""
+    tried: tuple[HeldOut, ...]
+    reason: str
+    """Why there is no law."""
+
+    @property
+    def observations(self) -> list[Observation]:
+        return [one for size in self.sizes for one in size.observations]
+
+
+def findings(rule: str, sizes: Sequence[Shown], *, seed: int = 0) -> Findings:
+    """Fit the laws of one rule's sizes, where there are enough of them."""
+    observations = [one for size in sizes for one in size.observations]
+    try:
+        form = believed(observations)
+        law = fit_law(observations, form, seed=seed)
+        without = fit_law(observations, POWER, seed=seed)
+    except NasError as error:
+        return Findings(rule, tuple(sizes), None, None, (), str(error))
+    return Findings(rule, tuple(sizes), law, without, tuple(held_out(observations)), "")
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """The 95 % interval of a mean, Student's; both ends nan for a single value."""
+    if len(values) < 2:
+        return float("nan"), float("nan")
+    reach = float(t.ppf(0.975, len(values) - 1)) * float(np.std(values, ddof=1)) / sqrt(len(values))
+    return float(np.mean(values)) - reach, float(np.mean(values)) + reach
+
+
+def size_table(all_findings: Sequence[Findings], loss: str) -> list[str]:
+    """A row a size: what it costs and what it showed."""
+    lines = [
+        f"Mean {_LOSS[loss]}, with the 95 % interval over the runs:",
+        "",
+        "| rule | phi | x base | MACs | params | input | mean (interval) | runs | failed | lr |",
+        "| --- | --: | --: | --: | --: | --- | --: | --: | --: | --: |",
+    ]
+    for one in all_findings:
+        for size in one.sizes:
+            found, cost = size.sized.member, size.sized.member.cost
+            low, high = interval(size.losses)
+            failed = len(size.runs) - len(size.losses)
+            lines.append(
+                f"| {one.rule} | {found.phi:g} | {size.sized.times:.2f} | {cost.macs:,} | {cost.params:,} | "
+                f"{'x'.join(map(str, found.arch.input_shape))} | {size.mean:.4f} ({low:.4f} to {high:.4f}) | "
+                f"{len(size.losses)} | {failed} | {size.runs[0].lr:.3g} |"
+            )
+    return lines
+
+
+def law_lines(one: Findings) -> list[str]:
+    """The laws of one rule, with their constants and what was held out."""
+    if one.law is None or one.without is None:
+        return [f"{one.rule}: no law: {one.reason}"]
+    lines = [f"{one.rule}: {_law_text(one.law)}", f"  without an asymptote: {_law_text(one.without)}"]
+    for tried in one.tried:
+        error = f"{tried.error:.1%} off" if tried.error is not None else tried.reason
+        lines.append(f"  held out, the largest sizes from the smaller ones by {tried.form.formula}: {error}")
+    if one.law.form is not ASYMPTOTE:
+        lines.append(f"  {one.law.form.formula} is believed, since it says best what was held out")
+    return lines
+
+
+def _law_text(law: Law) -> str:
+    constants = ", ".join(f"{name} {_interval_text(one)}" for name, one in law.constants().items())
+    return f"{law.form.formula} with {constants} (90 %); noise of a run {law.noise:.1%}"
+
+
+def _interval_text(one: Forecast) -> str:
+    return f"{one.loss:.3g} ({one.low:.3g} to {one.high:.3g})"
+
+
+def comparison_lines(all_findings: Sequence[Findings], loss: str) -> list[str]:
+    """How much lower the first rule's loss is than the others' at equal counted cost."""
+    first, *others = all_findings
+    lines = [
+        f"How much lower {first.rule} is, as the difference of the means with its 95 % interval:",
+        "",
+        f"| x base | {' | '.join(one.rule for one in others)} |",
+        f"| --- {'| --: ' * len(others)}|",
+    ]
+    for place, size in enumerate(first.sizes):
+        cells = []
+        for one in others:
+            other = one.sizes[place]
+            if other.sized.arch == size.sized.arch:
+                cells.append("the same network")
+            elif min(len(size.losses), len(other.losses)) < 2:
+                cells.append("one run")
+            else:
+                gap = unpaired(np.array(other.losses), np.array(size.losses))
+                cells.append(f"{gap.mean:+.4f} ({gap.low:+.4f} to {gap.high:+.4f}): {gap.verdict}")
+        lines.append(f"| {size.sized.times:.2f} | {' | '.join(cells)} |")
+    return lines
+
+
+def write_runs(all_findings: Sequence[Findings], loss: str, path: Path) -> None:
+    """Write every run as a row."""
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(
+            ["rule", "phi", "macs_ratio", "macs", "params", "lr", "epochs", "run", "seconds", loss, "reason"]
+        )
+        for one in all_findings:
+            for size in one.sizes:
+                losses = iter(size.losses)
+                for run in size.runs:
+                    writer.writerow(
+                        [one.rule, f"{size.sized.member.phi:g}", f"{size.sized.times:.6g}", run.macs, run.params]
+                        + [run.lr, run.epochs, run.replicate, f"{run.seconds:.3f}"]
+                        + ([next(losses), ""] if run.scores else ["", run.reason])
+                    )
+
+
+_AXES: Mapping[str, str] = {"macs": "multiply-adds", "params": "parameters"}
+
+
+def draw(all_findings: Sequence[Findings], loss: str, path: Path) -> None:
+    """Draw the loss against multiply-adds and parameters, each rule with its runs, means, intervals and law."""
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    FigureCanvasSVG(figure)
+    for axes, (axis, label) in zip(figure.subplots(1, len(_AXES)), _AXES.items(), strict=True):
+        for number, one in enumerate(all_findings):
+            colour = f"C{number}"
+            x = np.array([getattr(size.sized.member.cost, axis) for size in one.sizes], dtype=float)
+            order = np.argsort(x, kind="stable")
+            mean = np.array([size.mean for size in one.sizes])
+            ends = np.nan_to_num([interval(size.losses) for size in one.sizes], nan=0.0)
+            reach = np.where(ends[:, 1] > 0, ends[:, 1] - mean, 0.0)
+            axes.errorbar(x[order], mean[order], reach[order], fmt="o", color=colour, capsize=3, label=one.rule)
+            if axis == "macs" and one.law is not None:
+                sizes = np.geomspace(x.min(), 4 * x.max(), _CURVE)
+                said = [one.law.forecast(float(size)) for size in sizes]
+                axes.plot(sizes, [now.loss for now in said], color=colour, linewidth=1)
+                axes.fill_between(sizes, [n.low for n in said], [n.high for n in said], color=colour, alpha=0.12)
+            else:
+                axes.plot(x[order], mean[order], color=colour, linewidth=1)
+        axes.set(xscale="log", yscale="log", xlabel=label, ylabel=_LOSS[loss])
+        axes.grid(alpha=0.3, which="both")
+    figure.axes[0].legend()
+    figure.savefig(path)

@@ -1,0 +1,186 @@
+"""Networks trained for a scaling study: what is to be run, what each run showed, and the folder that keeps it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nas.cost import cost_of
+from nas.errors import ConfigError
+from nas.evaluation import Budget, Evaluation
+from nas.network.architecture import Architecture
+from nas.search.contracts import Pool, derived_seed
+from nas.search.workers import Outcome, Task
+from nas.training.data.config import DataConfig
+from nas.training.evaluator import TrainingEvaluator
+from nas.training.recipe import Recipe
+
+RUNS = "runs.jsonl"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training run that is to be done."""
+
+    arch: Architecture
+    recipe: Recipe
+    replicate: int
+    """Which of the runs of this network and recipe; each has a seed of its own."""
+
+    @property
+    def key(self) -> str:
+        """What it is known by: equal jobs are one run."""
+        recipe = hashlib.sha256(json.dumps(asdict(self.recipe), sort_keys=True).encode()).hexdigest()[:8]
+        return f"{self.arch.arch_id}-{recipe}-{self.replicate}"
+
+    def seed(self, study: int) -> int:
+        """Its seed: of weights, order and augmentation."""
+        return derived_seed(study, self.replicate, f"{self.arch.arch_id} {self.key}")
+
+    @property
+    def work(self) -> float:
+        """What it takes, as multiply-adds of one example times epochs: what its time is about proportional to."""
+        return float(cost_of(self.arch).macs * self.recipe.epochs)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run that was done."""
+
+    key: str
+    arch_id: str
+    params: int
+    macs: int
+    epochs: int
+    lr: float
+    replicate: int
+    seed: int
+    scores: Mapping[str, float] = field(default_factory=dict)
+    """Of the validation split, after the last epoch; empty where it failed."""
+    seconds: float = 0.0
+    reason: str = ""
+    """Why it failed."""
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Run:
+        """Read what `asdict` gives; raises `TypeError` where a field is missing or unknown."""
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class RecipesEvaluator:
+    """Trains each network by the recipe that belongs to the seed of its run. Small and picklable."""
+
+    data: DataConfig
+    recipes: Mapping[int, Recipe]
+    accelerator: str = "auto"
+
+    def prepare(self) -> Mapping[str, Any]:
+        """Load the libraries and the data, and describe the data."""
+        return TrainingEvaluator(self.data, Recipe(), self.accelerator).prepare()
+
+    def __call__(self, architecture: Architecture, budget: Budget, seed: int) -> Evaluation:
+        """Train; raises as `TrainingEvaluator` does."""
+        return TrainingEvaluator(self.data, self.recipes[seed], self.accelerator)(architecture, budget, seed)
+
+
+class RunLog:
+    """The runs of a study on disk, a line each, written before the study goes on."""
+
+    def __init__(self, folder: Path) -> None:
+        """Read what is there, but for a line that a crash left unfinished; raises `ConfigError` where one is no run."""
+        self._path = folder / RUNS
+        self.runs: dict[str, Run] = {}
+        data = self._path.read_bytes() if self._path.exists() else b""
+        whole = data.rfind(b"\n") + 1
+        if whole < len(data):
+            with self._path.open("r+b") as file:
+                file.truncate(whole)
+        for number, line in enumerate(data[:whole].splitlines(), start=1):
+            try:
+                run = Run.from_dict(json.loads(line))
+            except (ValueError, TypeError, RecursionError) as error:
+                raise ConfigError(f"{self._path}:{number}: not a training run: {error}") from None
+            self.runs[run.key] = run
+
+    def add(self, run: Run) -> None:
+        """Keep a run, on the disk before this returns."""
+        with self._path.open("a") as file:
+            file.write(json.dumps(asdict(run), separators=(",", ":")) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        self.runs[run.key] = run
+
+
+def undone(jobs: Sequence[Job], log: RunLog) -> list[Job]:
+    """The jobs that are not done, or failed, each once."""
+    return list({job.key: job for job in jobs if job.key not in log.runs or log.runs[job.key].reason}.values())
+
+
+def train(
+    todo: Sequence[Job], log: RunLog, pool: Pool, *, seed: int, say: Callable[[str], None] = lambda text: None
+) -> None:
+    """Do some jobs. A run that fails is kept with its reason and ends only itself.
+
+    Args:
+        todo: different jobs.
+        log: takes each run as it ends.
+        pool: evaluates; its evaluator knows the recipe of each seed.
+        seed: of the study.
+        say: is told how it goes on.
+    """
+    everything, started = sum(job.work for job in todo), time.monotonic()
+    running: dict[int, Job] = {}
+    done, left = 0.0, list(enumerate(todo))
+    while left or running:
+        while left and pool.free:
+            number, job = left.pop(0)
+            running[number] = job
+            pool.submit(Task(number, job.arch, Budget(epochs=job.recipe.epochs), job.seed(seed)))
+        for outcome in pool.wait(None):
+            job = running.pop(outcome.number)
+            log.add(run_of(job, outcome, seed))
+            done += job.work
+            spent = time.monotonic() - started
+            rest = spent * (everything - done) / done
+            say(f"{_text(log.runs[job.key])}; {_minutes(spent)} so far, about {_minutes(rest)} left")
+
+
+def run_of(job: Job, outcome: Outcome, study: int) -> Run:
+    """Return what a job showed."""
+    cost = cost_of(job.arch)
+    found = outcome.evaluation
+    return Run(
+        key=job.key,
+        arch_id=job.arch.arch_id,
+        params=cost.params,
+        macs=cost.macs,
+        epochs=job.recipe.epochs,
+        lr=job.recipe.lr,
+        replicate=job.replicate,
+        seed=job.seed(study),
+        scores=dict(found.scores) if found else {},
+        seconds=float(found.seconds.get("evaluation", 0.0)) if found else 0.0,
+        reason=outcome.reason,
+    )
+
+
+def recipes_of(jobs: Iterable[Job], seed: int) -> dict[int, Recipe]:
+    """The recipe of each run by its seed, for `RecipesEvaluator`."""
+    return {job.seed(seed): job.recipe for job in jobs}
+
+
+def _text(run: Run) -> str:
+    if run.reason:
+        return f"{run.macs:,} MACs, run {run.replicate}: failed: {run.reason}"
+    return f"{run.macs:,} MACs, run {run.replicate}: " + ", ".join(f"{k} {v:.4g}" for k, v in run.scores.items())
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"

@@ -1,0 +1,107 @@
+"""A scaling study that trains: sizes, runs, laws, and a forecast that is frozen before it is tried."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nas.cost import Cost, cost_of
+from nas.errors import NasError
+from nas.network.architecture import Architecture
+from nas.runs import cores_or
+from nas.scale.config import ScaleConfig
+from nas.scale.frozen import Frozen, Subject, freeze
+from nas.scale.report import Findings, findings
+from nas.scale.runs import Job, RecipesEvaluator, RunLog, recipes_of, train, undone
+from nas.scale.solve import Member, solve
+from nas.scale.sweep import Shown, Sized, picked, shown, sized
+from nas.search.workers import WorkerPool
+
+Say = Callable[[str], None]
+
+
+@dataclass
+class Study:
+    """One study while it runs: what is trained, and where it is kept."""
+
+    config: ScaleConfig
+    base: Architecture
+    folder: Path
+    say: Say
+    log: RunLog = field(init=False)
+    cost: Cost = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.log = RunLog(self.folder)
+        self.cost = cost_of(self.base)
+
+    def sized(self, members: Sequence[Member]) -> list[Sized]:
+        """The members as they are trained."""
+        return sized(members, self.cost, self.config.train, self.config.by_size)
+
+    def show(self, sizes: Sequence[Sized]) -> list[Shown]:
+        """Train some sizes, where they are not yet, and return what they showed in their order."""
+        config = self.config
+        lrs, best = config.lr_sweep, dict.fromkeys(sizes, 1.0)
+        if lrs:
+            self._train([job for one in sizes for job in one.picking(lrs)])
+            best = {one: picked(one, self.log.runs, lrs, config.loss) for one in best}
+        wanted = {one: one.jobs(config.seeds, lr) for one, lr in best.items()}
+        self._train([job for one in sizes for job in wanted[one]])
+        return [shown(one, [self.log.runs[job.key] for job in wanted[one]], config.loss) for one in sizes]
+
+    def _train(self, jobs: Sequence[Job]) -> None:
+        todo = undone(jobs, self.log)
+        if not todo:
+            return
+        evaluator = RecipesEvaluator(self.config.data, recipes_of(todo, self.config.seed), self.config.accelerator)
+        workers = min(cores_or(self.config.workers), len(todo))
+        pool = WorkerPool(evaluator, workers, log=self.folder / "workers.log")
+        try:
+            train(todo, self.log, pool, seed=self.config.seed, say=self.say)
+        finally:
+            pool.close()
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A forecast, and what came of it."""
+
+    frozen: Frozen
+    shown: Shown
+
+
+def trained(study: Study, families: dict[str, list[Member]]) -> list[Findings]:
+    """Train the families of some rules; networks that they share are trained once."""
+    sizes = {name: study.sized(members) for name, members in families.items()}
+    everything = study.show([one for every in sizes.values() for one in every])
+    found, start = [], 0
+    for name, every in sizes.items():
+        found.append(findings(name, everything[start : start + len(every)], seed=study.config.seed))
+        start += len(every)
+    return found
+
+
+def forecast(study: Study, found: Findings, say: Say) -> Tried:
+    """Write down what is expected of a further size, then train it.
+
+    Raises:
+        NasError: there is no law to forecast with, or the rule has no such size.
+    """
+    config = study.config
+    assert config.forecast is not None
+    if found.law is None:
+        raise NasError(f"no forecast: {found.reason}")
+    (rule,) = config.scaled_by()
+    target = config.forecast * study.cost.macs
+    solution = solve(study.base, rule, target, rounding=config.rounding, tolerance=config.tolerance)
+    (one,) = study.sized([solution.member])
+    subject = Subject(one.arch.arch_id, (float(one.member.cost.macs),), config.seeds)
+    frozen = freeze(found.law, found.observations, subject, study.folder)
+    say(
+        f"Frozen before it is trained (sha256 {frozen.digest[:16]}): {config.loss} of {one.member.cost.macs:,} MACs, "
+        f"{one.times:.2f} x base, mean of {config.seeds} runs: {frozen.forecast.loss:.4g} "
+        f"({frozen.forecast.low:.4g} to {frozen.forecast.high:.4g})"
+    )
+    return Tried(frozen, study.show([one])[0])

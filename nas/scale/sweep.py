@@ -1,0 +1,127 @@
+"""Families that are trained: which runs they need, and what the runs showed of each size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+
+from nas.cost import Cost, cost_of
+from nas.errors import NasError
+from nas.network.architecture import Architecture
+from nas.scale.law import Observation
+from nas.scale.recipes import BySize
+from nas.scale.runs import Job, Run
+from nas.scale.scaling import DROP_PATH, DROPOUT, scale
+from nas.scale.solve import Member
+from nas.training.recipe import Recipe
+
+_PICKING = -1
+"""The replicate that picks a learning rate; it is of no other use, so that what is shown was not picked by itself."""
+
+LOSSES: Mapping[str, Callable[[Mapping[str, float]], float]] = {
+    "error": lambda scores: 1 - scores["val_accuracy"],
+    "val_loss": lambda scores: scores["val_loss"],
+}
+"""What a law is of, from the scores of a run."""
+
+
+@dataclass(frozen=True)
+class Sized:
+    """One size of a family, as it is trained."""
+
+    member: Member
+    times: float
+    """Its multiply-adds as a multiple of the base's."""
+    recipe: Recipe
+
+    @property
+    def arch(self) -> Architecture:
+        return self.member.arch
+
+    def jobs(self, replicates: int, lr: float = 1.0) -> list[Job]:
+        """The runs of it, at `lr` times the learning rate."""
+        recipe = replace(self.recipe, lr=self.recipe.lr * lr)
+        return [Job(self.arch, recipe, number) for number in range(replicates)]
+
+    def picking(self, lrs: Iterable[float]) -> list[Job]:
+        """The runs that pick a learning rate."""
+        return [Job(self.arch, replace(self.recipe, lr=self.recipe.lr * lr), _PICKING) for lr in lrs]
+
+
+def sized(members: Sequence[Member], base: Cost, recipe: Recipe, by_size: BySize) -> list[Sized]:
+    """Return the members as they are trained: with the recipe and the regularisation of their size."""
+    found = []
+    for one in members:
+        times = one.cost.macs / base.macs
+        found.append(Sized(_regularised(one, times, by_size), times, by_size.recipe(recipe, times)))
+    return found
+
+
+def _regularised(one: Member, times: float, by_size: BySize) -> Member:
+    dropout = by_size.rate(DROPOUT, _rate(one.arch.head.blocks, DROPOUT), times)
+    in_stages = [block for stage in one.arch.stages for block in stage.blocks]
+    drop_path = by_size.rate(DROP_PATH, _rate(in_stages, DROP_PATH), times)
+    if dropout is None and drop_path is None:
+        return one
+    arch = scale(one.arch, dropout=dropout, drop_path=drop_path)
+    return replace(one, arch=arch, cost=cost_of(arch))
+
+
+def _rate(blocks: Iterable[object], name: str) -> float:
+    rates = [dict(block.settings).get(name) for block in blocks]  # type: ignore[attr-defined]  # of `Block`
+    return max((float(rate) for rate in rates if isinstance(rate, float)), default=0.0)
+
+
+def picked(one: Sized, runs: Mapping[str, Run], lrs: Sequence[float], loss: str) -> float:
+    """Return the learning rate, as a multiple of the recipe's, whose run had the least loss.
+
+    Raises:
+        NasError: every one of them failed.
+    """
+    worth = LOSSES[loss]
+    found = {
+        lr: worth(runs[job.key].scores) for lr, job in zip(lrs, one.picking(lrs), strict=True) if runs[job.key].scores
+    }
+    if not found:
+        raise NasError(
+            f"no learning rate works for {one.member.cost.macs:,} MACs: {runs[one.picking(lrs)[0].key].reason}"
+        )
+    return min(found, key=lambda lr: found[lr])
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the runs of one size showed."""
+
+    sized: Sized
+    runs: tuple[Run, ...]
+    losses: tuple[float, ...]
+    """Of the runs that did not fail."""
+
+    @property
+    def mean(self) -> float:
+        return fmean(self.losses)
+
+    @property
+    def observations(self) -> list[Observation]:
+        """For a law in multiply-adds."""
+        size = (float(self.sized.member.cost.macs),)
+        return [Observation(size, loss, run.key) for run, loss in zip(self._good, self.losses, strict=True)]
+
+    @property
+    def _good(self) -> list[Run]:
+        return [run for run in self.runs if run.scores]
+
+
+def shown(one: Sized, runs: Sequence[Run], loss: str) -> Shown:
+    """Put together what the runs of one size showed; a loss of 0 counts as the least that could have been seen.
+
+    Raises:
+        NasError: every run of it failed.
+    """
+    worth = LOSSES[loss]
+    losses = tuple(worth(run.scores) for run in runs if run.scores)
+    if not losses:
+        raise NasError(f"every run of {one.member.cost.macs:,} MACs failed: {runs[0].reason}")
+    return Shown(one, tuple(runs), losses)

@@ -1,0 +1,106 @@
+"""What to train next: it stays within the budget, and is cheaper than a grid for the same interval."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from nas.errors import NasError
+from nas.scale.law import Observation, fit_law
+from nas.scale.planner import plan
+
+GRID = np.geomspace(1, 32, 5)
+CHOICES = {float(size): float(size) for size in np.geomspace(1, 32, 9)}
+TARGET = 128.0
+
+
+def run(size: float, rng: np.random.Generator, name: str) -> Observation:
+    """One run of a known law, with 2 % noise."""
+    return Observation((size,), float((0.3 + size**-0.5) * np.exp(0.02 * rng.normal())), name)
+
+
+def on_grid(seed: int) -> list[Observation]:
+    """Five sizes over 32 times, three seeds each."""
+    rng = np.random.default_rng(seed)
+    return [run(float(size), rng, f"{size} {i}") for size in GRID for i in range(3)]
+
+
+def test_a_plan_stays_within_its_budget_and_spends_it() -> None:
+    for budget in (20, 60, 200):
+        found = plan(CHOICES, TARGET, budget)
+        assert found.cost == pytest.approx(sum(CHOICES[size] for size in found.runs))
+        assert budget - min(CHOICES.values()) < found.cost <= budget
+
+
+def test_more_budget_is_narrower() -> None:
+    widths = [plan(CHOICES, TARGET, budget, on_grid(0)).width for budget in (10, 40, 160)]
+    assert widths == sorted(widths, reverse=True)
+    before = plan(CHOICES, TARGET, 10, on_grid(0)).width_now
+    assert before is not None
+    assert widths[0] < before
+
+
+def test_no_single_other_run_is_better() -> None:
+    # By brute force: with a budget of one run of the largest size, every choice of one size.
+    observations = on_grid(1)
+    found = plan(CHOICES, TARGET, 32.0, observations)
+    for size, cost in CHOICES.items():
+        alone = plan({**dict.fromkeys(CHOICES, 1e9), size: cost}, TARGET, 32.0, observations)
+        assert found.width <= alone.width * (1 + 1e-6)
+
+
+def test_nothing_is_planned_where_it_is_narrow_enough() -> None:
+    now = plan(CHOICES, TARGET, 10, on_grid(0)).width_now
+    assert now is not None
+    assert plan(CHOICES, TARGET, 10, on_grid(0), until=1.01 * now).runs == ()
+
+
+def test_until_it_is_narrow_enough() -> None:
+    full = plan(CHOICES, TARGET, 400)
+    found = plan(CHOICES, TARGET, 400, until=1.5 * full.width)
+    assert full.width < found.width <= 1.5 * full.width
+    assert found.cost < full.cost
+
+
+def planned(seed: int, width: float) -> tuple[float, float]:
+    """Train as planned, in rounds, until the interval of the forecast is as narrow; returns cost and width."""
+    rng = np.random.default_rng(seed + 10_000)
+    observations: list[Observation] = []
+    spent, reached = 0.0, np.inf
+    while reached > width and spent < 400:
+        # A round is half of what the plan says is missing, so that what was learned changes the rest.
+        wanted = plan(CHOICES, TARGET, 400, observations, until=width)
+        pilot = not observations
+        now = wanted.runs if pilot else wanted.runs[: max(1, len(wanted.runs) // 2)]
+        for size in now:
+            observations.append(run(size, rng, str(len(observations))))
+            spent += CHOICES[size]
+        reached = fit_law(observations, draws=150).forecast(TARGET).width
+    return spent, float(reached)
+
+
+@pytest.mark.slow
+def test_as_narrow_as_a_grid_at_seven_tenths_of_its_cost() -> None:
+    cost_of_grid = 3 * GRID.sum()
+    ratios = []
+    for seed in range(200):
+        width = fit_law(on_grid(seed), draws=150).forecast(TARGET).width
+        spent, reached = planned(seed, width)
+        assert reached <= width
+        ratios.append(spent / cost_of_grid)
+    assert np.mean(ratios) <= 0.7
+
+
+@pytest.mark.parametrize(
+    ("costs", "target", "budget", "message"),
+    [
+        (CHOICES, TARGET, 0.5, "less than the cheapest run costs: 1"),
+        (CHOICES, -1.0, 10, "target must be > 0"),
+        (CHOICES, TARGET, float("nan"), "budget must be > 0"),
+        ({1.0: 1.0, 2.0: 2.0}, TARGET, 10, "4 sizes or more"),
+        ({**CHOICES, 3.0: 0.0}, TARGET, 10, "must be > 0, but got a run of size 3"),
+    ],
+)
+def test_what_cannot_be_planned(costs: dict[float, float], target: float, budget: float, message: str) -> None:
+    with pytest.raises(NasError, match=message):
+        plan(costs, target, budget)

@@ -1,0 +1,248 @@
+"""Scaling studies: on networks whose loss follows a known law, and once by training."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from math import log
+from pathlib import Path
+from random import Random
+from typing import Any, ClassVar
+
+import pytest
+
+import nas
+from nas.scale import study
+from nas.scale.command import scale_command
+from nas.scale.config import ScaleConfig
+from nas.scale.frozen import read_frozen
+from nas.search.workers import Outcome, Task
+
+SMALL = {
+    "name": "small",
+    "assume": {"channels": 1, "resolution": 8, "num_classes": 10},
+    "stem": {"block": "conv", "out_channels": 16},
+    "stages": [
+        {"block": "mbconv", "out_channels": 16, "expand_ratio": 2, "depth": 2},
+        {"block": "mbconv", "out_channels": 24, "expand_ratio": 4, "stride": 2, "depth": 2},
+    ],
+    "head": {"block": "classifier", "dropout": 0.1},
+}
+
+
+class LawPool:
+    """Says what a law says, with noise, in place of training."""
+
+    noise = 0.01
+    best_lr = 3e-3
+    tasks: ClassVar[list[Task]] = []
+    fail: ClassVar[set[int]] = set()
+    """Counts of multiply-adds whose runs fail."""
+
+    def __init__(self, evaluator: Any, workers: int, log: Path) -> None:
+        self._evaluator, self._tasks = evaluator, list[Task]()
+        self.free = 1
+
+    def submit(self, task: Task) -> None:
+        self._tasks.append(task)
+        LawPool.tasks.append(task)
+        self.free = 0
+
+    def wait(self, timeout: float | None) -> list[Outcome]:
+        self.free = 1
+        return [self._outcome(task) for task in [self._tasks.pop()]]
+
+    def _outcome(self, task: Task) -> Outcome:
+        macs = nas.cost_of(task.architecture).macs
+        if macs in LawPool.fail:
+            return Outcome(task.number, None, "TrainingError: the loss is not a number")
+        recipe = self._evaluator.recipes[task.seed]
+        error = self.law(macs) * (1 + 0.2 * log(recipe.lr / self.best_lr) ** 2)
+        error *= 2.718281828 ** (self.noise * Random(task.seed).gauss(0, 1))
+        return Outcome(task.number, nas.Evaluation({"val_accuracy": 1 - error, "val_loss": 3 * error}))
+
+    @staticmethod
+    def law(macs: float) -> float:
+        """Error by multiply-adds."""
+        return float(0.05 + 100 * macs**-0.5)
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
+@pytest.fixture
+def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A base for the digits, and a pool that follows a law."""
+    monkeypatch.setattr(study, "WorkerPool", LawPool)
+    LawPool.tasks.clear()
+    LawPool.fail.clear()
+    space = nas.SearchSpace.from_dict(SMALL)
+    path = tmp_path / "base.json"
+    path.write_text(space.decode({}).to_json())
+    return path
+
+
+def run(folder_of: Path, **settings: Any) -> int:
+    """`python -m nas.scale` with some settings."""
+    records = {"dir": str(folder_of.parent / "runs"), "mlflow": False}
+    return scale_command({"base": str(folder_of), "records": records, "name": "study", "workers": 1, **settings})
+
+
+def folder(base: Path) -> Path:
+    return base.parent / "runs" / "study"
+
+
+def test_a_family_is_trained_and_its_law_found(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(base, times=[1, 2, 4, 8, 16], rule="width", rounding={"divisor": 1}) == 0
+    text = capsys.readouterr().out
+    found = re.search(r"width: E \+ A C\^-a with E (\S+) \((\S+) to (\S+)\)", text)
+    assert found, text
+    low, high = float(found[2]), float(found[3])
+    assert low <= 0.05 <= high
+    assert "without an asymptote" in text
+    assert (folder(base) / "report.md").exists()
+    assert (folder(base) / "scaling.svg").read_text().startswith("<?xml")
+    with (folder(base) / "runs.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 15
+    for row in rows:
+        assert float(row["error"]) == pytest.approx(LawPool.law(int(row["macs"])), rel=0.05)
+
+
+def test_a_forecast_is_frozen_before_its_network_is_trained(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(base, times=[1, 2, 4, 8, 16], forecast=32, rule="width", rounding={"divisor": 1}) == 0
+    text = capsys.readouterr().out
+    frozen = read_frozen(folder(base) / "forecast.json")
+    assert text.index("Frozen before it is trained") < text.index("inside the 90% interval")
+    assert frozen.forecast.low <= LawPool.law(frozen.subject.size[0]) <= frozen.forecast.high
+    # Nothing of what it is about was known: no observation is of that size.
+    content = json.loads((folder(base) / "forecast.json").read_text())
+    assert all(one["size"][0] < frozen.subject.size[0] for one in content["observations"])
+    assert len(content["observations"]) == 15
+
+
+def test_a_forecast_that_was_changed_is_refused(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = {"times": [1, 2, 4, 8, 16], "forecast": 32, "rule": "width", "rounding": {"divisor": 1}}
+    assert run(base, **settings) == 0
+    path = folder(base) / "forecast.json"
+    path.write_text(path.read_text().replace('"seeds": 3', '"seeds": 4'))
+    capsys.readouterr()
+    assert run(base, **settings, resume=True) == 2
+    assert "was changed since it was frozen" in capsys.readouterr().err
+
+
+def test_rules_are_compared_at_equal_cost(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(base, mode="compare", rules=["width", "resolution"], times=[1, 4], rounding={"divisor": 1}) == 0
+    text = capsys.readouterr().out
+    assert "| 1.00 | the same network |" in text
+    # The law knows multiply-adds alone, so that neither rule is better.
+    assert re.search(r"\| [34]\.\d\d \| \S+ \(\S+ to \S+\): not shown \|", text), text
+    networks = {task.architecture.arch_id for task in LawPool.tasks}
+    assert len(LawPool.tasks) == 3 * len(networks) == 9  # the base is trained once
+
+
+def test_the_learning_rate_is_picked_by_runs_of_their_own(base: Path) -> None:
+    assert run(base, times=[1, 4], rule="width", lr_sweep=[0.3, 1, 3], train={"lr": 1e-2}, seeds=2) == 0
+    rows = list(csv.DictReader((folder(base) / "runs.csv").open()))
+    assert {float(row["lr"]) for row in rows} == {3e-3}
+    assert len(LawPool.tasks) == 2 * 3 + 2 * 2
+    assert len({task.seed for task in LawPool.tasks}) == len(LawPool.tasks)
+
+
+def test_the_recipe_follows_the_size(base: Path) -> None:
+    by_size = {"lr": -0.5, "epochs": 0.5, "dropout": 0.1}
+    assert run(base, times=[1, 4], rule="width", by_size=by_size, rounding={"divisor": 1}, seeds=1) == 0
+    rows = list(csv.DictReader((folder(base) / "runs.csv").open()))
+    times = float(rows[1]["macs_ratio"])
+    assert float(rows[1]["lr"]) == pytest.approx(float(rows[0]["lr"]) * times**-0.5)
+    assert int(rows[1]["epochs"]) == round(12 * times**0.5)
+    heads = [dict(task.architecture.head.blocks[-1].settings)["dropout"] for task in LawPool.tasks]
+    assert heads == [0.1, pytest.approx(0.1 + 0.1 * log(times, 2))]
+
+
+def test_a_study_goes_on_where_it_was_cut_off(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = {"times": [1, 2, 4, 8, 16], "rule": "width", "rounding": {"divisor": 1}}
+    assert run(base, **settings) == 0
+    whole = (folder(base) / "report.md").read_text()
+    runs = folder(base) / "runs.jsonl"
+    lines = runs.read_text().splitlines(keepends=True)
+    runs.write_text("".join(lines[:7]) + lines[7][:40])
+    LawPool.tasks.clear()
+    assert run(base, **settings, resume=True) == 0
+    assert len(LawPool.tasks) == 8
+    assert (folder(base) / "report.md").read_text() == whole
+    capsys.readouterr()
+    assert run(base, **{**settings, "times": [1, 2]}, resume=True) == 2
+    assert "resume: times was [1.0, 2.0, 4.0, 8.0, 16.0]" in capsys.readouterr().err
+    assert run(base, **settings) == 2
+    assert "resume=true to go on" in capsys.readouterr().err
+
+
+def test_a_run_that_fails_ends_only_itself(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arch = nas.Architecture.from_json(base.read_text())
+    LawPool.fail.add(nas.cost_of(arch).macs)
+    assert run(base, times=[1, 2], rule="width", rounding={"divisor": 1}, seeds=1) == 2
+    assert "every run of" in capsys.readouterr().err
+    assert "the loss is not a number" in (folder(base) / "runs.jsonl").read_text()
+    LawPool.fail.clear()
+    assert run(base, times=[1, 2], rule="width", rounding={"divisor": 1}, seeds=1, resume=True) == 0
+
+
+def test_too_few_sizes_give_no_law(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(base, times=[1, 2, 4], rule="width", rounding={"divisor": 1}) == 0
+    assert "no law: insufficient: 3 sizes" in capsys.readouterr().out
+
+
+def test_counting_alone_trains_nothing(base: Path) -> None:
+    assert run(base, phi=[0, 1], training=False) == 0
+    assert not LawPool.tasks
+    rows = list(csv.DictReader((folder(base) / "family.csv").open()))
+    for row in rows:
+        arch = nas.Architecture.from_json((folder(base) / row["file"]).read_text())
+        assert nas.cost_of(arch).macs == int(row["macs"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"mode": "famly"}, "Did you mean 'family'"),
+        ({"rule": "compond"}, "Did you mean 'compound'"),
+        ({"budget": "mac"}, "Did you mean 'macs'"),
+        ({"loss": "acc"}, "loss: unknown 'acc'"),
+        ({"mode": "compare", "phi": [1.0]}, "compared at equal cost"),
+        ({"mode": "compare", "rules": ["width"]}, "two or more different rules"),
+        ({"times": [0.0]}, "multiples > 0"),
+        ({"times": [1e-9]}, "no network within 5%"),
+        ({"seeds": 0}, "seeds must be from 1"),
+        ({"coefficients": {"alpa": 1.2}}, "no coefficient 'alpa'"),
+        ({"coefficients": {"alpha": "x"}}, "alpha must be from 1 to 4"),
+        ({"forecast": 32.0, "budget": "params"}, "forecast needs"),
+        ({"rounding": {"stem": "kep"}}, "Did you mean 'keep'"),
+        ({"rounding": {"divisor": 0}}, "divisor must be a whole number"),
+        ({"space": "reference/resnet18"}, "which base"),
+        ({"base": None}, "which base"),
+        ({"base": None, "space": "mbconv"}, "but scaling starts from one"),
+        ({"base": "nowhere.json"}, "cannot be read"),
+        ({"base": "."}, "has no best_architecture.json"),
+        ({"data": {"name": "fashion_mnist"}, "by_size": {"lr": 3.0}}, "by_size.lr is a power"),
+        ({"data": {"name": "synthetic", "channels": 3}}, "takes 1 channels"),
+    ],
+)
+def test_slips_are_told(base: Path, settings: dict[str, Any], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(base, **settings) == 2
+    assert message in capsys.readouterr().err
+    assert not folder(base).exists()
+
+
+def test_every_setting_is_in_the_file(tmp_path: Path) -> None:
+    import yaml
+
+    from nas.resources import resource_dir
+
+    values = yaml.safe_load((resource_dir("conf") / "scale.yaml").read_text())
+    given = {key: value for key, value in values.items() if key not in ("defaults", "hydra")}
+    config = ScaleConfig(base="x.json")
+    for name, value in given.items():
+        if name not in ("base", "records", "rounding", "by_size"):
+            assert getattr(config, name) == value, name
