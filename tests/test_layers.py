@@ -47,7 +47,7 @@ LAYERS = [
 OWNERS = {
     "torch": ["nas.pytorch", "nas.latency.runtimes", "nas.training", "nas.proxies"],
     "pytorch_lightning": ["nas.training"],
-    "optuna": ["nas.search"],
+    "optuna": ["nas.search", "nas.scale.coefficients"],
     "mlflow": ["nas.records"],
     "hydra": ["nas.search.hydra_main"],
     "omegaconf": ["nas.search.hydra_main"],
@@ -64,7 +64,7 @@ OWNERS = {
         "nas.search.rungs",
         "nas.spaces.difference",
     ],
-    "matplotlib": ["nas.compare.report", "nas.spaces.report"],
+    "matplotlib": ["nas.compare.report", "nas.spaces.report", "nas.scale.report", "nas.scale.coefficients"],
     "onnx": ["nas.export"],
     "onnxruntime": ["nas.latency.runtimes"],
     "openvino": ["nas.latency.runtimes"],

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nas.console import run
 from nas.cost import cost_of
@@ -22,6 +22,9 @@ from nas.scale.solve import Member, counted
 from nas.settings import settings_from
 from nas.training.data.config import DataConfig
 
+if TYPE_CHECKING:
+    from nas.scale.study import Study
+
 _SETTINGS = "settings.json"
 
 
@@ -32,6 +35,9 @@ def scale_command(values: Mapping[str, Any]) -> int:
 
 def _scale(config: ScaleConfig) -> None:
     base = read_base(config.space, config.base, config.resolution, _shape(config.data) if config.training else None)
+    if config.mode == "coefficients":
+        _coefficients(config, base)
+        return
     families = _families(config, base)
     members = [one for every in families.values() for one in every]
     folder = _folder(config)
@@ -103,12 +109,18 @@ def _folder(config: ScaleConfig) -> Path:
 
 def _train(config: ScaleConfig, base: Architecture, families: dict[str, list[Member]], folder: Path) -> None:
     # Loaded here, so that a family that is only counted does not wait for what training needs.
-    from nas.scale.report import comparison_lines, draw, law_lines, size_table, write_runs
-    from nas.scale.study import Study, forecast, trained
+    from nas.scale.study import Study
 
-    say = partial(print, flush=True)
     print(f"\nTraining; name={folder.name} resume=true goes on with it", flush=True)
-    study = Study(config, base, folder, lambda text: say(f"  {text}"))
+    with Study(config, base, folder, _indented) as study:
+        _run(study, families)
+
+
+def _run(study: Study, families: dict[str, list[Member]]) -> None:
+    from nas.scale.report import comparison_lines, draw, law_lines, size_table, write_runs
+    from nas.scale.study import forecast, trained
+
+    config, folder, say = study.config, study.folder, partial(print, flush=True)
     found = trained(study, families)
     lines = ["", *size_table(found, config.loss), "", *(line for one in found for line in law_lines(one))]
     if len(found) > 1:
@@ -122,3 +134,22 @@ def _train(config: ScaleConfig, base: Architecture, families: dict[str, list[Mem
     (folder / "report.md").write_text("\n".join(lines).strip() + "\n")
     write_runs(found, config.loss, folder / "runs.csv")
     draw(found, config.loss, folder / "scaling.svg")
+
+
+def _indented(text: str) -> None:
+    print(f"  {text}", flush=True)
+
+
+def _coefficients(config: ScaleConfig, base: Architecture) -> None:
+    from nas.scale.coefficients import coefficient_lines, draw_surface, search
+    from nas.scale.study import Study
+
+    folder = _folder(config)
+    print(f"Training; name={folder.name} resume=true goes on with it", flush=True)
+    with Study(config, base, folder, _indented) as study:
+        tried, best = search(study, _indented)
+    lines = coefficient_lines(tried, best, config.loss)
+    print("\n" + "\n".join(lines))
+    (folder / "report.md").write_text("\n".join(lines) + "\n")
+    draw_surface(tried, best, config.loss, folder / "surface.svg")
+    print(f"\nReport and chart: {folder}")

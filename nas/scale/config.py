@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from nas.cost.metrics import FREE_METRICS
 from nas.errors import ConfigError, nearest
@@ -15,7 +15,7 @@ from nas.scale.sweep import LOSSES
 from nas.training.data.config import DataConfig
 from nas.training.recipe import Recipe
 
-MODES = ("family", "compare")
+MODES = ("family", "compare", "coefficients")
 _DEFAULT_PHI = [0.0, 1.0, 2.0, 3.0]
 _DEFAULT_RULES = ["compound", "depth", "width", "resolution"]
 
@@ -23,6 +23,27 @@ _MOST_TIMES = 1e6
 _MOST_SEEDS = 1000
 FREE = ("seeds", "workers", "accelerator", "resume", "records", "forecast")
 """Settings that may change when a study is gone on with: the others decide what was trained."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoefficientSearch:
+    """How the coefficients of compound scaling are searched for."""
+
+    by: Literal["grid", "optuna"] = "grid"
+    steps: int = 5
+    """Of the lattice: 21 networks for 5."""
+    trials: int = 30
+    """Networks that Optuna proposes."""
+    factor: float = 2.0
+    """What they cost, as a multiple of the base."""
+
+    def __post_init__(self) -> None:
+        if not 3 <= self.steps <= 20:
+            raise ConfigError(f"search.steps must be from 3 to 20, but got {self.steps}")
+        if not 10 <= self.trials <= 1000:
+            raise ConfigError(f"search.trials must be from 10 to 1000, but got {self.trials}")
+        if not 1.5 <= self.factor <= 64:
+            raise ConfigError(f"search.factor must be from 1.5 to 64, but got {self.factor:g}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +67,7 @@ class ScaleConfig:
     by_size: BySize = field(default_factory=BySize)
     lr_sweep: list[float] = field(default_factory=list)
     forecast: float | None = None
+    search: CoefficientSearch = field(default_factory=CoefficientSearch)
     seeds: int = 3
     seed: int = 0
     workers: int | str = "auto"
@@ -81,6 +103,10 @@ class ScaleConfig:
         for one in self.times:
             if not 0 < one <= _MOST_TIMES:
                 raise ConfigError(f"times are multiples > 0 and at most {_MOST_TIMES:g} of the base, but got {one:g}")
+        if self.mode == "coefficients" and (self.phi or self.times or not self.training):
+            raise ConfigError(
+                "mode=coefficients trains networks of search.factor times the base: no phi, no times, no train=false"
+            )
         if self.mode == "compare" and len(set(self.rules)) < max(2, len(self.rules)):
             raise ConfigError(f"mode=compare needs two or more different rules, but got {self.rules}")
 

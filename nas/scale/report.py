@@ -18,7 +18,7 @@ from nas.scale.forms import ASYMPTOTE, POWER
 from nas.scale.law import Forecast, Law, Observation, fit_law
 from nas.scale.sweep import Shown
 
-_LOSS = {"error": "validation error (1 - val_accuracy)", "val_loss": "validation loss"}
+LOSS_TEXT = {"error": "validation error (1 - val_accuracy)", "val_loss": "validation loss"}
 _CURVE = 60
 
 
@@ -63,7 +63,7 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
 def size_table(all_findings: Sequence[Findings], loss: str) -> list[str]:
     """A row a size: what it costs and what it showed."""
     lines = [
-        f"Mean {_LOSS[loss]}, with the 95 % interval over the runs:",
+        f"Mean {LOSS_TEXT[loss]}, with the 95 % interval over the runs:",
         "",
         "| rule | phi | x base | MACs | params | input | mean (interval) | runs | failed | lr |",
         "| --- | --: | --: | --: | --: | --- | --: | --: | --: | --: |",
@@ -171,7 +171,7 @@ def draw(all_findings: Sequence[Findings], loss: str, path: Path) -> None:
                 axes.fill_between(sizes, [n.low for n in said], [n.high for n in said], color=colour, alpha=0.12)
             else:
                 axes.plot(x[order], mean[order], color=colour, linewidth=1)
-        axes.set(xscale="log", yscale="log", xlabel=label, ylabel=_LOSS[loss])
+        axes.set(xscale="log", yscale="log", xlabel=label, ylabel=LOSS_TEXT[loss])
         axes.grid(alpha=0.3, which="both")
     figure.axes[0].legend()
     figure.savefig(path)

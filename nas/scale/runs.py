@@ -21,7 +21,7 @@ from nas.training.data.config import DataConfig
 from nas.training.evaluator import TrainingEvaluator
 from nas.training.recipe import Recipe
 
-RUNS = "runs.jsonl"
+RUNS, RECIPES = "runs.jsonl", "recipes.json"
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,10 @@ class Run:
 
 @dataclass(frozen=True)
 class RecipesEvaluator:
-    """Trains each network by the recipe that belongs to the seed of its run. Small and picklable."""
+    """Trains each network by the recipe that is in the study's folder for the seed of its run. Small and picklable."""
 
     data: DataConfig
-    recipes: Mapping[int, Recipe]
+    folder: Path
     accelerator: str = "auto"
 
     def prepare(self) -> Mapping[str, Any]:
@@ -87,7 +87,24 @@ class RecipesEvaluator:
 
     def __call__(self, architecture: Architecture, budget: Budget, seed: int) -> Evaluation:
         """Train; raises as `TrainingEvaluator` does."""
-        return TrainingEvaluator(self.data, self.recipes[seed], self.accelerator)(architecture, budget, seed)
+        return TrainingEvaluator(self.data, read_recipe(self.folder, seed), self.accelerator)(
+            architecture, budget, seed
+        )
+
+
+def write_recipes(jobs: Iterable[Job], folder: Path, study: int) -> None:
+    """Write the recipe of each run where its worker finds it, by the seed of the run."""
+    path = folder / RECIPES
+    known = json.loads(path.read_text()) if path.exists() else {}
+    known |= {str(job.seed(study)): asdict(job.recipe) for job in jobs}
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(known, indent=1) + "\n")
+    partial.replace(path)
+
+
+def read_recipe(folder: Path, seed: int) -> Recipe:
+    """Return what `write_recipes` wrote for a seed."""
+    return Recipe(**json.loads((folder / RECIPES).read_text())[str(seed)])
 
 
 class RunLog:
@@ -169,11 +186,6 @@ def run_of(job: Job, outcome: Outcome, study: int) -> Run:
         seconds=float(found.seconds.get("evaluation", 0.0)) if found else 0.0,
         reason=outcome.reason,
     )
-
-
-def recipes_of(jobs: Iterable[Job], seed: int) -> dict[int, Recipe]:
-    """The recipe of each run by its seed, for `RecipesEvaluator`."""
-    return {job.seed(seed): job.recipe for job in jobs}
 
 
 def _text(run: Run) -> str:

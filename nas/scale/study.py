@@ -13,7 +13,7 @@ from nas.runs import cores_or
 from nas.scale.config import ScaleConfig
 from nas.scale.frozen import Frozen, Subject, freeze
 from nas.scale.report import Findings, findings
-from nas.scale.runs import Job, RecipesEvaluator, RunLog, recipes_of, train, undone
+from nas.scale.runs import Job, RecipesEvaluator, RunLog, train, undone, write_recipes
 from nas.scale.solve import Member, solve
 from nas.scale.sweep import Shown, Sized, picked, shown, sized
 from nas.search.workers import WorkerPool
@@ -23,7 +23,7 @@ Say = Callable[[str], None]
 
 @dataclass
 class Study:
-    """One study while it runs: what is trained, and where it is kept."""
+    """One study while it runs: what is trained, and where it is kept. Leaving it ends its workers."""
 
     config: ScaleConfig
     base: Architecture
@@ -31,10 +31,18 @@ class Study:
     say: Say
     log: RunLog = field(init=False)
     cost: Cost = field(init=False)
+    _pool: WorkerPool | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self.log = RunLog(self.folder)
         self.cost = cost_of(self.base)
+
+    def __enter__(self) -> Study:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.close()
 
     def sized(self, members: Sequence[Member]) -> list[Sized]:
         """The members as they are trained."""
@@ -55,13 +63,11 @@ class Study:
         todo = undone(jobs, self.log)
         if not todo:
             return
-        evaluator = RecipesEvaluator(self.config.data, recipes_of(todo, self.config.seed), self.config.accelerator)
-        workers = min(cores_or(self.config.workers), len(todo))
-        pool = WorkerPool(evaluator, workers, log=self.folder / "workers.log")
-        try:
-            train(todo, self.log, pool, seed=self.config.seed, say=self.say)
-        finally:
-            pool.close()
+        write_recipes(todo, self.folder, self.config.seed)
+        if self._pool is None:
+            evaluator = RecipesEvaluator(self.config.data, self.folder, self.config.accelerator)
+            self._pool = WorkerPool(evaluator, cores_or(self.config.workers), log=self.folder / "workers.log")
+        train(todo, self.log, self._pool, seed=self.config.seed, say=self.say)
 
 
 @dataclass(frozen=True)

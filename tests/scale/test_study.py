@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from dataclasses import asdict
 from math import log
 from pathlib import Path
 from random import Random
@@ -17,6 +18,8 @@ from nas.scale import study
 from nas.scale.command import scale_command
 from nas.scale.config import ScaleConfig
 from nas.scale.frozen import read_frozen
+from nas.scale.runs import read_recipe
+from nas.scale.surface import coefficients, lattice
 from nas.search.workers import Outcome, Task
 
 SMALL = {
@@ -57,7 +60,7 @@ class LawPool:
         macs = nas.cost_of(task.architecture).macs
         if macs in LawPool.fail:
             return Outcome(task.number, None, "TrainingError: the loss is not a number")
-        recipe = self._evaluator.recipes[task.seed]
+        recipe = read_recipe(self._evaluator.folder, task.seed)
         error = self.law(macs) * (1 + 0.2 * log(recipe.lr / self.best_lr) ** 2)
         error *= 2.718281828 ** (self.noise * Random(task.seed).gauss(0, 1))
         return Outcome(task.number, nas.Evaluation({"val_accuracy": 1 - error, "val_loss": 3 * error}))
@@ -244,5 +247,58 @@ def test_every_setting_is_in_the_file(tmp_path: Path) -> None:
     given = {key: value for key, value in values.items() if key not in ("defaults", "hydra")}
     config = ScaleConfig(base="x.json")
     for name, value in given.items():
-        if name not in ("base", "records", "rounding", "by_size"):
+        if name in ("rounding", "by_size", "search", "records"):
+            assert {**asdict(getattr(config, name)), **value} == asdict(getattr(config, name))
+        elif name != "base":
             assert getattr(config, name) == value, name
+
+
+def _deep(tmp_path: Path) -> nas.Architecture:
+    """A base whose dimensions all come in small steps."""
+    space = nas.SearchSpace.from_dict(
+        {
+            "name": "deep",
+            "assume": {"channels": 1, "resolution": 96, "num_classes": 10},
+            "stages": [
+                {"block": "residual_basic", "out_channels": 40, "depth": 10},
+                {"block": "residual_basic", "out_channels": 80, "stride": 2, "depth": 10},
+            ],
+            "head": {"block": "classifier"},
+        }
+    )
+    return space.decode({})
+
+
+def _sizes(arch: nas.Architecture) -> tuple[float, float, float]:
+    blocks = [block for stage in arch.stages for block in stage.blocks]
+    width = dict(blocks[-1].settings)["out_channels"]
+    assert isinstance(width, int)
+    return len(blocks) / 20, width / 80, arch.input_shape[1] / 96
+
+
+def _surface(depth: float, width: float, resolution: float) -> float:
+    return float(0.1 + 0.05 * depth**-1.2 + 0.08 * width**-2.0 + 0.05 * resolution**-2.2)
+
+
+@pytest.mark.parametrize("by", ["grid", "optuna"])
+def test_the_best_coefficients_are_found(
+    by: str, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class SurfacePool(LawPool):
+        def _outcome(self, task: Task) -> Outcome:
+            error = _surface(*_sizes(task.architecture)) * 2.718281828 ** (0.005 * Random(task.seed).gauss(0, 1))
+            return Outcome(task.number, nas.Evaluation({"val_accuracy": 1 - error, "val_loss": 0.0}))
+
+    monkeypatch.setattr(study, "WorkerPool", SurfacePool)
+    base.write_text(_deep(tmp_path).to_json())
+    search = {"by": by}
+    assert run(base, mode="coefficients", search=search, rounding={"divisor": 1}, seeds=2) == 0
+    text = capsys.readouterr().out
+    found = [float(value) for value in re.findall(r"(?:alpha|beta|gamma) (\d\.\d+) \(", text)]
+    truth = min(
+        (coefficients(shares) for shares in lattice(200)),
+        key=lambda of: _surface(*of),
+    )
+    assert found == pytest.approx(truth, rel=0.05)
+    assert (folder(base) / "surface.svg").exists()
+    assert "rule=compound coefficients.alpha=" in text
