@@ -64,7 +64,7 @@ OWNERS = {
         "nas.search.rungs",
         "nas.spaces.difference",
     ],
-    "matplotlib": ["nas.compare.report", "nas.spaces.report", "nas.scale.report", "nas.scale.coefficients"],
+    "matplotlib": ["nas.compare.report", "nas.spaces.report", "nas.scale"],
     "onnx": ["nas.export"],
     "onnxruntime": ["nas.latency.runtimes"],
     "openvino": ["nas.latency.runtimes"],

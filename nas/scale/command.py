@@ -121,6 +121,9 @@ def _run(study: Study, families: dict[str, list[Member]]) -> None:
     from nas.scale.study import forecast, trained
 
     config, folder, say = study.config, study.folder, partial(print, flush=True)
+    if config.mode == "isoflop":
+        _isoflop(study, families)
+        return
     found = trained(study, families)
     lines = ["", *size_table(found, config.loss), "", *(line for one in found for line in law_lines(one))]
     if len(found) > 1:
@@ -134,6 +137,17 @@ def _run(study: Study, families: dict[str, list[Member]]) -> None:
     (folder / "report.md").write_text("\n".join(lines).strip() + "\n")
     write_runs(found, config.loss, folder / "runs.csv")
     draw(found, config.loss, folder / "scaling.svg")
+
+
+def _isoflop(study: Study, families: dict[str, list[Member]]) -> None:
+    from nas.scale.isoflop import draw_isoflop, isoflop_lines, profiles
+
+    (members,) = families.values()
+    found = profiles(study, study.sized(members))
+    lines = isoflop_lines(found, study.config.loss)
+    print("\n" + "\n".join(lines))
+    (study.folder / "report.md").write_text("\n".join(lines) + "\n")
+    draw_isoflop(found, study.config.loss, study.folder / "isoflop.svg")
 
 
 def _indented(text: str) -> None:

@@ -15,7 +15,7 @@ from nas.scale.sweep import LOSSES
 from nas.training.data.config import DataConfig
 from nas.training.recipe import Recipe
 
-MODES = ("family", "compare", "coefficients")
+MODES = ("family", "compare", "coefficients", "isoflop")
 _DEFAULT_PHI = [0.0, 1.0, 2.0, 3.0]
 _DEFAULT_RULES = ["compound", "depth", "width", "resolution"]
 
@@ -67,6 +67,7 @@ class ScaleConfig:
     by_size: BySize = field(default_factory=BySize)
     lr_sweep: list[float] = field(default_factory=list)
     forecast: float | None = None
+    budgets: list[float] = field(default_factory=lambda: [1.0, 2.0, 4.0])
     search: CoefficientSearch = field(default_factory=CoefficientSearch)
     seeds: int = 3
     seed: int = 0
@@ -103,6 +104,10 @@ class ScaleConfig:
         for one in self.times:
             if not 0 < one <= _MOST_TIMES:
                 raise ConfigError(f"times are multiples > 0 and at most {_MOST_TIMES:g} of the base, but got {one:g}")
+        if self.mode == "isoflop" and not self.training:
+            raise ConfigError("mode=isoflop is about training, which train=false leaves out")
+        if not self.budgets or any(not 0 < one <= _MOST_TIMES for one in self.budgets):
+            raise ConfigError(f"budgets are multiples > 0 of the base's training, but got {self.budgets}")
         if self.mode == "coefficients" and (self.phi or self.times or not self.training):
             raise ConfigError(
                 "mode=coefficients trains networks of search.factor times the base: no phi, no times, no train=false"
@@ -136,4 +141,6 @@ class ScaleConfig:
         """Sizes as `phi` and as multiples of the base, where none are given the usual ones."""
         if self.phi or self.times:
             return self.phi, self.times
+        if self.mode == "isoflop":
+            return [], [0.5, 1.0, 2.0, 4.0]
         return ([], [1.0, 2.0, 4.0, 8.0]) if self.mode == "compare" else (list(_DEFAULT_PHI), [])

@@ -9,7 +9,10 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import Any
+
+import numpy as np
 
 from nas.cost import cost_of
 from nas.errors import ConfigError
@@ -21,7 +24,7 @@ from nas.training.data.config import DataConfig
 from nas.training.evaluator import TrainingEvaluator
 from nas.training.recipe import Recipe
 
-RUNS, RECIPES = "runs.jsonl", "recipes.json"
+RUNS, TIMING, RECIPES = "runs.jsonl", "timing.jsonl", "recipes.json"
 
 
 @dataclass(frozen=True)
@@ -110,9 +113,9 @@ def read_recipe(folder: Path, seed: int) -> Recipe:
 class RunLog:
     """The runs of a study on disk, a line each, written before the study goes on."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, name: str = RUNS) -> None:
         """Read what is there, but for a line that a crash left unfinished; raises `ConfigError` where one is no run."""
-        self._path = folder / RUNS
+        self._path = folder / name
         self.runs: dict[str, Run] = {}
         data = self._path.read_bytes() if self._path.exists() else b""
         whole = data.rfind(b"\n") + 1
@@ -133,6 +136,26 @@ class RunLog:
             file.flush()
             os.fsync(file.fileno())
         self.runs[run.key] = run
+
+
+def seconds_per_epoch(runs: Iterable[Run]) -> Callable[[float], float]:
+    """Return what an epoch of a network takes, by its multiply-adds: on a line between runs that were timed, and in
+    proportion beyond them. Some of the time does not depend on the size, so the larger a network, the better it uses a machine.
+    """
+    timed: dict[int, list[float]] = {}
+    for run in runs:
+        if not run.reason and run.seconds > 0:
+            timed.setdefault(run.macs, []).append(run.seconds / run.epochs)
+    sizes = sorted(timed)
+    means = [fmean(timed[size]) for size in sizes]
+
+    def seconds(macs: float) -> float:
+        if not sizes:
+            return 0.0
+        within = float(np.interp(macs, sizes, means))
+        return within * max(1.0, macs / sizes[-1])
+
+    return seconds
 
 
 def undone(jobs: Sequence[Job], log: RunLog) -> list[Job]:
@@ -166,7 +189,7 @@ def train(
             done += job.work
             spent = time.monotonic() - started
             rest = spent * (everything - done) / done
-            say(f"{_text(log.runs[job.key])}; {_minutes(spent)} so far, about {_minutes(rest)} left")
+            say(f"{_text(log.runs[job.key])}; {minutes_text(spent)} so far, about {minutes_text(rest)} left")
 
 
 def run_of(job: Job, outcome: Outcome, study: int) -> Run:
@@ -194,5 +217,8 @@ def _text(run: Run) -> str:
     return f"{run.macs:,} MACs, run {run.replicate}: " + ", ".join(f"{k} {v:.4g}" for k, v in run.scores.items())
 
 
-def _minutes(seconds: float) -> str:
+def minutes_text(seconds: float) -> str:
+    """Say how long something takes."""
+    if seconds >= 2 * 3600:
+        return f"{seconds / 3600:.1f} h"
     return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from nas.cost import Cost, cost_of
@@ -13,12 +13,24 @@ from nas.runs import cores_or
 from nas.scale.config import ScaleConfig
 from nas.scale.frozen import Frozen, Subject, freeze
 from nas.scale.report import Findings, findings
-from nas.scale.runs import Job, RecipesEvaluator, RunLog, train, undone, write_recipes
+from nas.scale.runs import (
+    TIMING,
+    Job,
+    RecipesEvaluator,
+    RunLog,
+    minutes_text,
+    seconds_per_epoch,
+    train,
+    undone,
+    write_recipes,
+)
 from nas.scale.solve import Member, solve
 from nas.scale.sweep import Shown, Sized, picked, shown, sized
 from nas.search.workers import WorkerPool
 
 Say = Callable[[str], None]
+_TIMING = -2
+"""The replicate that only shows how long an epoch takes."""
 
 
 @dataclass
@@ -59,15 +71,34 @@ class Study:
         self._train([job for one in sizes for job in wanted[one]])
         return [shown(one, [self.log.runs[job.key] for job in wanted[one]], config.loss) for one in sizes]
 
+    def minutes(self, jobs: Sequence[Job]) -> float:
+        """What some jobs will take: by runs of this study, or by an epoch of the smallest and of the largest network."""
+        runs = [run for run in self.log.runs.values() if not run.reason]
+        if not runs:
+            ends = sorted(jobs, key=lambda job: job.work / job.recipe.epochs)
+            tried = [
+                replace(job, recipe=replace(job.recipe, epochs=1), replicate=_TIMING) for job in (ends[0], ends[-1])
+            ]
+            timing = RunLog(self.folder, TIMING)
+            self._do(undone(tried, timing), timing, lambda text: None)
+            runs = list(timing.runs.values())
+        seconds = seconds_per_epoch(runs)
+        work = sum(job.recipe.epochs * seconds(cost_of(job.arch).macs) for job in jobs)
+        return work / min(cores_or(self.config.workers), max(1, len(jobs))) / 60
+
     def _train(self, jobs: Sequence[Job]) -> None:
         todo = undone(jobs, self.log)
-        if not todo:
-            return
+        if todo:
+            about = self.minutes(todo)
+            self.say(f"{len(todo)} runs to be done, about {minutes_text(60 * about)}")
+            self._do(todo, self.log, self.say)
+
+    def _do(self, todo: Sequence[Job], log: RunLog, say: Say) -> None:
         write_recipes(todo, self.folder, self.config.seed)
         if self._pool is None:
             evaluator = RecipesEvaluator(self.config.data, self.folder, self.config.accelerator)
             self._pool = WorkerPool(evaluator, cores_or(self.config.workers), log=self.folder / "workers.log")
-        train(todo, self.log, self._pool, seed=self.config.seed, say=self.say)
+        train(todo, log, self._pool, seed=self.config.seed, say=say)
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,8 @@ class LawPool:
 
     def submit(self, task: Task) -> None:
         self._tasks.append(task)
-        LawPool.tasks.append(task)
+        if task.budget.epochs != 1:  # which only shows how long an epoch takes
+            LawPool.tasks.append(task)
         self.free = 0
 
     def wait(self, timeout: float | None) -> list[Outcome]:
@@ -302,3 +303,27 @@ def test_the_best_coefficients_are_found(
     assert found == pytest.approx(truth, rel=0.05)
     assert (folder(base) / "surface.svg").exists()
     assert "rule=compound coefficients.alpha=" in text
+
+
+def test_the_best_size_for_a_cost_of_training(
+    base: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Hoffmann et al. 2022, equation 4: with A N^-a + B D^-a under N D = C the best N is C^0.5 where A = B.
+    unit = nas.cost_of(nas.Architecture.from_json(base.read_text())).macs
+
+    class ComputePool(LawPool):
+        def _outcome(self, task: Task) -> Outcome:
+            size, epochs = nas.cost_of(task.architecture).macs / unit, float(task.budget.epochs or 0)
+            error = 0.05 + 0.1 * size**-0.5 + 0.1 * (epochs / 48) ** -0.5
+            return Outcome(task.number, nas.Evaluation({"val_accuracy": 1 - error, "val_loss": error}))
+
+    monkeypatch.setattr(study, "WorkerPool", ComputePool)
+    sizes = {"times": [0.5, 1, 2, 4, 8], "budgets": [2, 4, 8], "train": {"epochs": 48}}
+    assert run(base, mode="isoflop", rule="width", rounding={"divisor": 1}, seeds=1, **sizes) == 0
+    text = capsys.readouterr().out
+    found = [float(value.replace(",", "")) for value in re.findall(r"the best size is ([\d,]+) MACs", text)]
+    assert found == pytest.approx([unit * 2**0.5, unit * 2, unit * 8**0.5], rel=0.1)
+    grown = re.search(r"to the power (\S+) \(", text)
+    assert grown
+    assert float(grown[1]) == pytest.approx(0.5, abs=0.05)
+    assert (folder(base) / "isoflop.svg").exists()
