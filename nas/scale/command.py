@@ -46,7 +46,7 @@ def _scale(config: ScaleConfig) -> None:
     for rule in config.scaled_by():
         print(f"{rule.name}: {rule.formula}")
     print("\n".join(table(members, cost)), flush=True)
-    if config.training:
+    if config.training or config.mode == "plan":
         _train(config, base, families, folder)
     print(f"\nArchitectures, table{' and report' if config.training else ''}: {folder}")
 
@@ -121,8 +121,9 @@ def _run(study: Study, families: dict[str, list[Member]]) -> None:
     from nas.scale.study import forecast, trained
 
     config, folder, say = study.config, study.folder, partial(print, flush=True)
-    if config.mode == "isoflop":
-        _isoflop(study, families)
+    if config.mode in ("isoflop", "plan"):
+        (members,) = families.values()
+        (_isoflop if config.mode == "isoflop" else _plan)(study, members)
         return
     found = trained(study, families)
     lines = ["", *size_table(found, config.loss), "", *(line for one in found for line in law_lines(one))]
@@ -139,15 +140,25 @@ def _run(study: Study, families: dict[str, list[Member]]) -> None:
     draw(found, config.loss, folder / "scaling.svg")
 
 
-def _isoflop(study: Study, families: dict[str, list[Member]]) -> None:
+def _isoflop(study: Study, members: list[Member]) -> None:
     from nas.scale.isoflop import draw_isoflop, isoflop_lines, profiles
 
-    (members,) = families.values()
     found = profiles(study, study.sized(members))
     lines = isoflop_lines(found, study.config.loss)
     print("\n" + "\n".join(lines))
     (study.folder / "report.md").write_text("\n".join(lines) + "\n")
     draw_isoflop(found, study.config.loss, study.folder / "isoflop.svg")
+
+
+def _plan(study: Study, members: list[Member]) -> None:
+    from nas.scale.progressive import outlay_lines, progressive
+
+    assert study.config.forecast is not None
+    target = study.config.forecast * study.cost.macs
+    found = progressive(study, study.sized(members), target, partial(print, flush=True))
+    lines = outlay_lines(study, found, target)
+    print("\n".join(lines))
+    (study.folder / "report.md").write_text("\n".join(lines) + "\n")
 
 
 def _indented(text: str) -> None:

@@ -15,13 +15,13 @@ from nas.scale.sweep import LOSSES
 from nas.training.data.config import DataConfig
 from nas.training.recipe import Recipe
 
-MODES = ("family", "compare", "coefficients", "isoflop")
+MODES = ("family", "compare", "coefficients", "isoflop", "plan")
 _DEFAULT_PHI = [0.0, 1.0, 2.0, 3.0]
 _DEFAULT_RULES = ["compound", "depth", "width", "resolution"]
 
 _MOST_TIMES = 1e6
 _MOST_SEEDS = 1000
-FREE = ("seeds", "workers", "accelerator", "resume", "records", "forecast")
+FREE = ("seeds", "workers", "plan", "training", "accelerator", "resume", "records", "forecast")
 """Settings that may change when a study is gone on with: the others decide what was trained."""
 
 
@@ -47,6 +47,22 @@ class CoefficientSearch:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PlanSettings:
+    """What the planner may spend, and how narrow is narrow enough."""
+
+    hours: float = 1.0
+    """Of this machine."""
+    until: float = 0.0
+    """Width of the 90 % interval of the forecast, as a share of the loss, at which it ends."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.hours <= 1e5:
+            raise ConfigError(f"plan.hours must be > 0, but got {self.hours:g}")
+        if not 0 <= self.until < 10:
+            raise ConfigError(f"plan.until must be from 0 to 10, but got {self.until:g}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class ScaleConfig:
     """All settings of one scaling study. `conf/scale.yaml` says what each means."""
 
@@ -69,6 +85,7 @@ class ScaleConfig:
     forecast: float | None = None
     budgets: list[float] = field(default_factory=lambda: [1.0, 2.0, 4.0])
     search: CoefficientSearch = field(default_factory=CoefficientSearch)
+    plan: PlanSettings = field(default_factory=PlanSettings)
     seeds: int = 3
     seed: int = 0
     workers: int | str = "auto"
@@ -124,8 +141,10 @@ class ScaleConfig:
             raise ConfigError(f"lr_sweep has multiples > 0 of the learning rate, but got {self.lr_sweep}")
         if self.forecast is not None and not 0 < self.forecast <= _MOST_TIMES:
             raise ConfigError(f"forecast is a multiple > 0 of what the base costs, but got {self.forecast:g}")
-        if self.forecast is not None and (self.budget != "macs" or self.mode != "family"):
-            raise ConfigError("forecast needs mode=family and budget=macs, which laws are in")
+        if self.forecast is not None and (self.budget != "macs" or self.mode not in ("family", "plan")):
+            raise ConfigError("forecast needs mode=family or mode=plan, and budget=macs, which laws are in")
+        if self.mode == "plan" and self.forecast is None:
+            raise ConfigError("mode=plan needs forecast=TIMES: the size, as a multiple of the base, to plan for")
         if self.resume and self.name is None:
             raise ConfigError("resume=true needs name=NAME, the folder in records.dir that it goes on with")
 
@@ -143,4 +162,6 @@ class ScaleConfig:
             return self.phi, self.times
         if self.mode == "isoflop":
             return [], [0.5, 1.0, 2.0, 4.0]
+        if self.mode == "plan":
+            return [], [1.0, 2.0, 4.0, 8.0, 16.0]
         return ([], [1.0, 2.0, 4.0, 8.0]) if self.mode == "compare" else (list(_DEFAULT_PHI), [])

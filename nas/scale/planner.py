@@ -11,7 +11,7 @@ from scipy.stats import t
 
 from nas.errors import NasError
 from nas.scale.forms import ASYMPTOTE, Array, Form
-from nas.scale.law import Observation, fit_law, why_insufficient
+from nas.scale.law import SPAN, Observation, fit_law, why_insufficient
 
 _STEP = 1e-4
 _PRIOR = 1e-3
@@ -56,7 +56,7 @@ def plan(
     The variance of a forecast follows from the slopes of the law at the sizes that are trained (the delta method); it
     is averaged over laws that the observations leave possible, or before there are any over typical ones. Runs are
     added one by one, each the one that narrows most for its cost, then exchanged while that helps (a c-optimal design
-    under costs: Elfving 1952; Fedorov 1972).
+    under costs: Elfving 1952; Fedorov 1972). First come the sizes without which there is no law at all.
 
     Args:
         costs: what a run of each size costs.
@@ -71,9 +71,12 @@ def plan(
     """
     _check(costs, target, budget)
     design = _Design(costs, target, observations, form)
-    counts = np.zeros(len(design.sizes), dtype=int)
+    needed = _needed(design.sizes, observations, form)
+    counts = np.bincount(needed, minlength=len(design.sizes)).astype(float)
     order: list[int] = []
-    left = budget
+    left = budget - sum(design.costs[i] for i in needed)
+    if left < 0:
+        raise NasError(f"the budget of {budget:g} does not hold what a law needs: {budget - left:g}")
     while design.width(counts) > until:
         gains = [(design.gain(counts, i) / design.costs[i], i) for i in range(len(counts)) if design.costs[i] <= left]
         if not gains:
@@ -82,12 +85,12 @@ def plan(
         counts[best] += 1
         order.append(best)
         left -= design.costs[best]
-    if not order and design.width(counts) > until:
+    if not needed and not order and design.width(counts) > until:
         cheapest = min(costs.values())
         raise NasError(f"the budget of {budget:g} is less than the cheapest run costs: {cheapest:g}")
-    runs = tuple(design.sizes[i] for i in _exchanged(design, order, budget, until))
+    runs = tuple(design.sizes[i] for i in [*needed, *_exchanged(design, needed, order, budget, until)])
     spent = sum(costs[size] for size in runs)
-    final = np.array([runs.count(size) for size in design.sizes])
+    final = np.array([runs.count(size) for size in design.sizes], dtype=float)
     return Plan(runs, spent, design.width(final), design.width(0 * final) if observations else None)
 
 
@@ -95,8 +98,6 @@ def _check(costs: Mapping[float, float], target: float, budget: float) -> None:
     for size, cost in costs.items():
         if not (isfinite(size) and size > 0 and isfinite(cost) and cost > 0):
             raise NasError(f"sizes and costs must be > 0, but got a run of size {size} for {cost}")
-    if len(costs) < 4:
-        raise NasError(f"a plan needs 4 sizes or more to choose from, but got {len(costs)}")
     for name, value in (("target", target), ("budget", budget)):
         if not (isfinite(value) and value > 0):
             raise NasError(f"the {name} must be > 0, but got {value}")
@@ -137,7 +138,7 @@ class _Design:
 
     def width(self, counts: Array) -> float:
         """The expected width of the interval, as a share of the loss."""
-        info = self._known + np.einsum("n,kni,knj->kij", counts.astype(float), self._rows, self._rows)
+        info = self._known + np.einsum("n,kni,knj->kij", counts, self._rows, self._rows)
         variance = np.einsum("ki,kij,kj->k", self._goal, np.linalg.inv(info), self._goal)
         freedom = max(1.0, self._freedom + float(counts.sum()))
         further = float(t.ppf(0.95, freedom))
@@ -161,13 +162,32 @@ def _slopes(form: Form, laws: Array, x: Array) -> Array:
     return np.stack(columns, axis=-1)
 
 
-def _exchanged(design: _Design, order: list[int], budget: float, until: float) -> list[int]:
+def _needed(sizes: Sequence[float], observations: Sequence[Observation], form: Form) -> list[int]:
+    """Places of the cheapest sizes that a law needs and that are not known yet: so many, over such a span.
+
+    Raises:
+        NasError: the sizes to choose from do not span what a law needs.
+    """
+    known = {one.size[0] for one in observations}
+    least = min([*known, sizes[0]])
+    wide = [i for i, size in enumerate(sizes) if size >= SPAN * least]
+    if not wide and max(known, default=0) < SPAN * least:
+        raise NasError(f"the sizes to choose from span {sizes[-1] / least:.3g} times, but a law needs {SPAN:g} times")
+    found = [] if any(size >= SPAN * least for size in known) else wide[:1]
+    missing = form.sizes_needed - len(known) - len(found)
+    others = [i for i, size in enumerate(sizes) if size not in known and i not in found]
+    if missing > len(others):
+        raise NasError(f"a law needs {form.sizes_needed} sizes, but there are {len(known) + len(found) + len(others)}")
+    return sorted([*found, *others[: max(0, missing)]])
+
+
+def _exchanged(design: _Design, needed: list[int], order: list[int], budget: float, until: float) -> list[int]:
     """Replace one run by another, or drop it, while that is narrower or, once it is narrow enough, cheaper."""
     places = len(design.sizes)
 
     def measure(runs: list[int]) -> tuple[float, float]:
-        counts = np.array([runs.count(i) for i in range(places)])
-        return design.width(counts), sum(design.costs[i] for i in runs)
+        counts = np.array([runs.count(i) + needed.count(i) for i in range(places)], dtype=float)
+        return design.width(counts), sum(design.costs[i] for i in [*runs, *needed])
 
     width, cost = measure(order)
     improved = True
@@ -176,7 +196,7 @@ def _exchanged(design: _Design, order: list[int], budget: float, until: float) -
         for at in range(len(order)):
             for other in [None, *range(places)]:
                 tried = [*order[:at], *([other] if other is not None else []), *order[at + 1 :]]
-                if not tried or tried == order:
+                if tried == order or not (tried or needed):
                     continue
                 new_width, new_cost = measure(tried)
                 narrower = new_width < width * (1 - 1e-9) and new_cost <= budget

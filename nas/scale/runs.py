@@ -139,8 +139,10 @@ class RunLog:
 
 
 def seconds_per_epoch(runs: Iterable[Run]) -> Callable[[float], float]:
-    """Return what an epoch of a network takes, by its multiply-adds: on a line between runs that were timed, and in
-    proportion beyond them. Some of the time does not depend on the size, so the larger a network, the better it uses a machine.
+    """Return what an epoch of a network takes, by its multiply-adds.
+
+    On a line between runs that were timed, and in proportion beyond them. Some of the time does not depend on the size,
+    so the larger a network, the better it uses a machine.
     """
     timed: dict[int, list[float]] = {}
     for run in runs:

@@ -65,14 +65,14 @@ class Study:
         config = self.config
         lrs, best = config.lr_sweep, dict.fromkeys(sizes, 1.0)
         if lrs:
-            self._train([job for one in sizes for job in one.picking(lrs)])
+            self.train([job for one in sizes for job in one.picking(lrs)])
             best = {one: picked(one, self.log.runs, lrs, config.loss) for one in best}
         wanted = {one: one.jobs(config.seeds, lr) for one, lr in best.items()}
-        self._train([job for one in sizes for job in wanted[one]])
+        self.train([job for one in sizes for job in wanted[one]])
         return [shown(one, [self.log.runs[job.key] for job in wanted[one]], config.loss) for one in sizes]
 
     def minutes(self, jobs: Sequence[Job]) -> float:
-        """What some jobs will take: by runs of this study, or by an epoch of the smallest and of the largest network."""
+        """What some jobs will take: by runs of this study, or an epoch of the smallest and of the largest network."""
         runs = [run for run in self.log.runs.values() if not run.reason]
         if not runs:
             ends = sorted(jobs, key=lambda job: job.work / job.recipe.epochs)
@@ -84,9 +84,15 @@ class Study:
             runs = list(timing.runs.values())
         seconds = seconds_per_epoch(runs)
         work = sum(job.recipe.epochs * seconds(cost_of(job.arch).macs) for job in jobs)
-        return work / min(cores_or(self.config.workers), max(1, len(jobs))) / 60
+        return work / min(self.workers, max(1, len(jobs))) / 60
 
-    def _train(self, jobs: Sequence[Job]) -> None:
+    @property
+    def workers(self) -> int:
+        """Training runs at a time."""
+        return cores_or(self.config.workers)
+
+    def train(self, jobs: Sequence[Job]) -> None:
+        """Do what is not done yet of some jobs; what they showed is in `log`."""
         todo = undone(jobs, self.log)
         if todo:
             about = self.minutes(todo)
@@ -97,7 +103,7 @@ class Study:
         write_recipes(todo, self.folder, self.config.seed)
         if self._pool is None:
             evaluator = RecipesEvaluator(self.config.data, self.folder, self.config.accelerator)
-            self._pool = WorkerPool(evaluator, cores_or(self.config.workers), log=self.folder / "workers.log")
+            self._pool = WorkerPool(evaluator, self.workers, log=self.folder / "workers.log")
         train(todo, log, self._pool, seed=self.config.seed, say=say)
 
 

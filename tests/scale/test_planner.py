@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nas.errors import NasError
-from nas.scale.law import Observation, fit_law
+from nas.scale.law import Observation, fit_law, why_insufficient
 from nas.scale.planner import plan
 
 GRID = np.geomspace(1, 32, 5)
@@ -26,10 +26,18 @@ def on_grid(seed: int) -> list[Observation]:
 
 
 def test_a_plan_stays_within_its_budget_and_spends_it() -> None:
-    for budget in (20, 60, 200):
+    for budget in (30, 60, 200):
         found = plan(CHOICES, TARGET, budget)
         assert found.cost == pytest.approx(sum(CHOICES[size] for size in found.runs))
         assert budget - min(CHOICES.values()) < found.cost <= budget
+
+
+def test_a_first_plan_has_the_sizes_that_a_law_needs() -> None:
+    runs = plan(CHOICES, TARGET, 30).runs
+    assert len(set(runs)) >= 4
+    assert max(runs) >= 8 * min(runs)
+    rng = np.random.default_rng(0)
+    assert not why_insufficient([run(size, rng, str(i)) for i, size in enumerate(runs)])
 
 
 def test_more_budget_is_narrower() -> None:
@@ -94,10 +102,11 @@ def test_as_narrow_as_a_grid_at_seven_tenths_of_its_cost() -> None:
 @pytest.mark.parametrize(
     ("costs", "target", "budget", "message"),
     [
-        (CHOICES, TARGET, 0.5, "less than the cheapest run costs: 1"),
+        (CHOICES, TARGET, 0.5, "does not hold what a law needs: 13.6447"),
         (CHOICES, -1.0, 10, "target must be > 0"),
         (CHOICES, TARGET, float("nan"), "budget must be > 0"),
-        ({1.0: 1.0, 2.0: 2.0}, TARGET, 10, "4 sizes or more"),
+        ({1.0: 1.0, 2.0: 2.0}, TARGET, 10, "span 2 times, but a law needs 8 times"),
+        ({1.0: 1.0, 2.0: 2.0, 9.0: 9.0}, TARGET, 100, "needs 4 sizes, but there are 3"),
         ({**CHOICES, 3.0: 0.0}, TARGET, 10, "must be > 0, but got a run of size 3"),
     ],
 )

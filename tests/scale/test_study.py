@@ -327,3 +327,35 @@ def test_the_best_size_for_a_cost_of_training(
     assert grown
     assert float(grown[1]) == pytest.approx(0.5, abs=0.05)
     assert (folder(base) / "isoflop.svg").exists()
+
+
+def test_what_to_train_is_planned_and_trained_within_the_budget(
+    base: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class TimedPool(LawPool):
+        def _outcome(self, task: Task) -> Outcome:
+            found = super()._outcome(task)
+            assert found.evaluation is not None
+            epochs = task.budget.epochs or 0
+            seconds = {"evaluation": epochs * nas.cost_of(task.architecture).macs / 1e6}
+            return Outcome(task.number, nas.Evaluation(found.evaluation.scores, seconds=seconds))
+
+    monkeypatch.setattr(study, "WorkerPool", TimedPool)
+    macs = nas.cost_of(nas.Architecture.from_json(base.read_text())).macs
+    hour = 12 * macs / 1e6 / 3600  # a run of the base
+    settings = {"mode": "plan", "rule": "width", "rounding": {"divisor": 1}, "times": [1, 2, 4, 8, 16], "forecast": 64}
+    assert run(base, **settings, plan={"hours": 60 * hour}) == 0
+    text = capsys.readouterr().out
+    spent = sum(12 * nas.cost_of(task.architecture).macs / 1e6 / 3600 for task in LawPool.tasks)
+    assert 45 * hour < spent <= 60 * hour * 1.001
+    assert "Plan: " in text
+    said = re.search(r"64 x base\): \S+ \((\S+) to (\S+), 90 %\)", text)
+    assert said, text
+    assert float(said[1]) <= LawPool.law(64 * macs) <= float(said[2])
+    # More hours go on from there; saying what would be trained trains nothing.
+    before = len(LawPool.tasks)
+    assert run(base, **settings, plan={"hours": 90 * hour}, training=False, resume=True) == 0
+    assert len(LawPool.tasks) == before
+    assert "train=false" in capsys.readouterr().out
+    assert run(base, **settings, plan={"hours": 1000 * hour, "until": 0.2}, resume=True) == 0
+    assert "narrower than 20%" in capsys.readouterr().out

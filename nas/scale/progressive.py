@@ -1,0 +1,115 @@
+"""Training what the planner says, in rounds, until a forecast is narrow enough or the budget is spent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from nas.errors import NasError
+from nas.scale.law import Observation, fit_law
+from nas.scale.planner import Plan, plan
+from nas.scale.report import LOSS_TEXT
+from nas.scale.runs import Job
+from nas.scale.study import Study
+from nas.scale.sweep import LOSSES, Sized
+
+_HOUR = 3600.0
+_MOST_REPLICATES = 1000
+_FIRST = 8
+"""Runs of the first round: those that a law needs come first in a plan."""
+
+
+@dataclass(frozen=True)
+class Outlay:
+    """What was trained, and what for."""
+
+    observations: list[Observation]
+    counts: Mapping[float, int]
+    """Runs of each size, by its multiply-adds."""
+    hours: float
+    """That were spent, of this machine."""
+    stopped: str
+    """Why it ended."""
+
+
+def progressive(study: Study, sizes: Sequence[Sized], target: float, say: Callable[[str], None]) -> Outlay:
+    """Train in rounds what narrows the forecast at `target` multiply-adds most for its time.
+
+    The first round is what a law needs; a further one is half of what the plan says is missing, so that what was
+    learned changes the rest. No run is begun that the budget does not hold by what an epoch of its size has taken.
+
+    Raises:
+        NasError: the budget does not hold the runs that a law needs.
+    """
+    settings = study.config.plan
+    by_macs = {float(one.member.cost.macs): one for one in sizes}
+    while True:
+        hours, observations = spent(study, sizes), _observations(study, sizes)
+        costs = {macs: study.minutes(one.jobs(1)) / 60 / study.workers for macs, one in by_macs.items()}
+        left = settings.hours - hours
+        if left < min(costs.values()):
+            return _outlay(study, sizes, f"the budget of {settings.hours:g} h is spent")
+        wanted = plan(costs, target, left, observations, until=settings.until)
+        if not wanted.runs:
+            return _outlay(study, sizes, f"the interval is narrower than {settings.until:.0%}")
+        say(plan_text(wanted, study.cost.macs))
+        if not study.config.training:
+            return _outlay(study, sizes, "train=false")
+        first = not observations
+        now = wanted.runs[: _FIRST if first else max(study.workers, len(wanted.runs) // 2)]
+        jobs = [job for macs in set(now) for job in _next(study, by_macs[macs], now.count(macs))]
+        study.train(jobs)
+
+
+def spent(study: Study, sizes: Sequence[Sized]) -> float:
+    """Hours of this machine that the runs of some sizes took, failed ones too."""
+    ids = {one.arch.arch_id for one in sizes}
+    return sum(run.seconds for run in study.log.runs.values() if run.arch_id in ids) / study.workers / _HOUR
+
+
+def plan_text(found: Plan, base: float) -> str:
+    """Say what is to be trained next."""
+    runs = ", ".join(f"{count} of {size / base:.3g} x base" for size, count in found.counts.items())
+    now = f"; it is {found.width_now:.1%} wide now" if found.width_now is not None else ""
+    return f"Plan: {runs}: about {found.cost:.2g} h, for an interval about {found.width:.1%} wide{now}"
+
+
+def _observations(study: Study, sizes: Sequence[Sized]) -> list[Observation]:
+    worth, found = LOSSES[study.config.loss], list[Observation]()
+    for one in sizes:
+        for job in one.jobs(_MOST_REPLICATES):
+            if job.key not in study.log.runs:
+                break
+            run = study.log.runs[job.key]
+            if run.scores:
+                found.append(Observation((float(run.macs),), worth(run.scores), run.key))
+    return found
+
+
+def _next(study: Study, one: Sized, count: int) -> list[Job]:
+    return [job for job in one.jobs(_MOST_REPLICATES) if job.key not in study.log.runs][:count]
+
+
+def _outlay(study: Study, sizes: Sequence[Sized], stopped: str) -> Outlay:
+    observations = _observations(study, sizes)
+    counts = {float(one.member.cost.macs): 0 for one in sizes}
+    for observation in observations:
+        counts[observation.size[0]] += 1
+    return Outlay(observations, counts, spent(study, sizes), stopped)
+
+
+def outlay_lines(study: Study, found: Outlay, target: float) -> list[str]:
+    """What was trained and what is known of the target now."""
+    base = study.cost.macs
+    trained = ", ".join(f"{count} of {macs / base:.3g} x base" for macs, count in found.counts.items() if count)
+    lines = [f"Ended: {found.stopped}. Trained in {found.hours:.2g} h: {trained or 'nothing'}."]
+    try:
+        law = fit_law(found.observations, seed=study.config.seed)
+    except NasError as error:
+        return [*lines, f"No forecast: {error}"]
+    said = law.forecast(target)
+    return [
+        *lines,
+        f"{LOSS_TEXT[study.config.loss]} at {target:,.0f} MACs ({target / base:.3g} x base): {said.loss:.4g} "
+        f"({said.low:.4g} to {said.high:.4g}, 90 %), {said.width:.1%} wide",
+    ]
