@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
-import json
-import logging
 import math
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from nas.records.store import flat, log_values, open_client
 from nas.records.view import FRONT_TAG, STUDY_ITSELF, STUDY_TAG, TRIAL_TAG, study_page
 from nas.search.rungs import rung_correlations
 from nas.search.study import Study, front_of
@@ -29,7 +27,6 @@ _RUN_STATUS = {
     State.DUPLICATE: "FINISHED",
     State.FAILED: "FAILED",
 }
-_MAX_PARAM = 500
 _MAX_BATCH = 900
 
 
@@ -94,7 +91,7 @@ class MlflowTracker:
 
     def _work(self) -> None:
         try:
-            self._client = _open(self._database)
+            self._client = open_client(self._database)
         except Exception as error:  # records are of less worth than the search
             self.error = error
         while (job := self._jobs.get()) is not None:
@@ -154,9 +151,9 @@ class MlflowTracker:
             "objective": ", ".join(one.name for one in study.objectives),
             "direction": ", ".join(one.direction for one in study.objectives),
             "genotypes": count_text(study.space.size()).replace(",", ""),
-            **_flat(study.notes.get("config", {})),
+            **flat(study.notes.get("config", {})),
         }
-        self._log(run_id, params=settings)
+        log_values(self.client, run_id, params=settings)
         self.client.log_dict(run_id, study.notes, "study.json")
         self.client.log_dict(run_id, study.space.to_dict(), "space.json")
         return run_id
@@ -181,7 +178,9 @@ class MlflowTracker:
             )
         run_id = self._runs[trial.number] = str(run.info.run_id)
         params = {**trial.genotype, "arch_id": trial.arch_id, "seed": trial.seed}
-        self._log(run_id, params=params, metrics=_metrics(trial), history=trial.history, timestamp=finished)
+        log_values(
+            self.client, run_id, params=params, metrics=_metrics(trial), history=trial.history, timestamp=finished
+        )
         self.client.set_terminated(run_id, status=_RUN_STATUS[trial.state], end_time=finished)
         if best:
             assert score is not None
@@ -197,7 +196,7 @@ class MlflowTracker:
     def _end(self, study: Study) -> None:
         metrics = {f"trials_{state}": float(count) for state, count in study.counts().items()}
         metrics |= {f"rejected_by_{name.replace(' ', '_')}": float(n) for name, n in study.rejections().items()}
-        self._log(self._study_run, metrics=metrics, timestamp=int(time.time() * 1000))
+        log_values(self.client, self._study_run, metrics=metrics, timestamp=int(time.time() * 1000))
         best, knee = next(iter(study.best(1)), None), study.knee() if len(study.objectives) > 1 else None
         if best is not None:
             architecture = study.space.decode((knee or best).genotype)
@@ -211,7 +210,7 @@ class MlflowTracker:
             for one in rung_correlations(study)
             if not math.isnan(one.tau)
         }
-        self._log(self._study_run, metrics=taus, timestamp=int(time.time() * 1000))
+        log_values(self.client, self._study_run, metrics=taus, timestamp=int(time.time() * 1000))
         self.client.set_tag(self._study_run, "stop_reason", study.stop_reason)
         status = "KILLED" if study.stop_reason == "interrupted" else "FINISHED"
         self.client.set_terminated(self._study_run, status=status)
@@ -232,54 +231,6 @@ class MlflowTracker:
         curve = [Metric("hypervolume", value, now, step) for step, value in enumerate(study.hypervolume())]
         for start in range(0, len(curve), _MAX_BATCH):
             self.client.log_batch(self._study_run, metrics=curve[start : start + _MAX_BATCH])
-
-    def _log(
-        self,
-        run_id: str,
-        *,
-        params: Mapping[str, Any] | None = None,
-        metrics: Mapping[str, float] | None = None,
-        history: tuple[Mapping[str, float], ...] = (),
-        timestamp: int = 0,
-    ) -> None:
-        """Write many values in few calls: a call costs about as much as fifty values."""
-        from mlflow.entities import Metric, Param
-
-        rows = [Metric(key, value, timestamp, 0) for key, value in (metrics or {}).items()]
-        rows += [
-            Metric(f"epoch/{key}", value, timestamp, int(row["epoch"]))
-            for row in history
-            for key, value in row.items()
-            if key != "epoch"
-        ]
-        texts = [Param(key, _text(value)) for key, value in (params or {}).items()]
-        # MLflow takes 1,000 values a call, of which 100 params.
-        for start in range(0, max(len(rows), 1), _MAX_BATCH):
-            self.client.log_batch(run_id, metrics=rows[start : start + _MAX_BATCH])
-        for start in range(0, len(texts), 100):
-            self.client.log_batch(run_id, params=texts[start : start + 100])
-
-
-def _open(database: Path) -> MlflowClient:
-    """Return a client of a database, which is made first where there is none.
-
-    Its tables are made in a file that gets its name when they are whole: a database that was cut off in the middle, or
-    that two searches make at once, cannot be used ever again.
-    """
-    from mlflow import MlflowClient
-
-    # MLflow sets its own level when it is loaded; what it says of its tables is of no use here.
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    database.parent.mkdir(parents=True, exist_ok=True)
-    with database.with_name(f".{database.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not database.exists():
-            partial = database.with_name(f".{database.name}.partial")
-            partial.unlink(missing_ok=True)
-            MlflowClient(tracking_uri=f"sqlite:///{partial}").search_experiments(max_results=1)
-            partial.replace(database)
-        return MlflowClient(tracking_uri=f"sqlite:///{database}")
 
 
 def _trial_tags(study: Study, trial: Trial, parent: str) -> dict[str, str]:
@@ -309,17 +260,3 @@ def _metrics(trial: Trial) -> dict[str, float]:
         figures = {"ms": trial.latency.ms, "median_ms": trial.latency.median_ms, "p95_ms": trial.latency.p95_ms}
         metrics |= {f"latency_{name}": value for name, value in (figures | {"cv": trial.latency.cv}).items()}
     return metrics | {f"seconds/{name}": value for name, value in trial.seconds.items()}
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return `{"train.epochs": 10}` for `{"train": {"epochs": 10}}`."""
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        path = f"{prefix}{key}"
-        found |= _flat(value, f"{path}.") if isinstance(value, Mapping) else {path: value}
-    return found
-
-
-def _text(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value)
-    return text[:_MAX_PARAM]

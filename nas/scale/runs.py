@@ -166,7 +166,12 @@ def undone(jobs: Sequence[Job], log: RunLog) -> list[Job]:
 
 
 def train(
-    todo: Sequence[Job], log: RunLog, pool: Pool, *, seed: int, say: Callable[[str], None] = lambda text: None
+    todo: Sequence[Job],
+    log: RunLog,
+    pool: Pool,
+    *,
+    seed: int,
+    ended: Callable[[Run, str], None],
 ) -> None:
     """Do some jobs. A run that fails is kept with its reason and ends only itself.
 
@@ -175,7 +180,7 @@ def train(
         log: takes each run as it ends.
         pool: evaluates; its evaluator knows the recipe of each seed.
         seed: of the study.
-        say: is told how it goes on.
+        ended: is told of each run, and in words how it goes on.
     """
     everything, started = sum(job.work for job in todo), time.monotonic()
     running: dict[int, Job] = {}
@@ -187,11 +192,12 @@ def train(
             pool.submit(Task(number, job.arch, Budget(epochs=job.recipe.epochs), job.seed(seed)))
         for outcome in pool.wait(None):
             job = running.pop(outcome.number)
-            log.add(run_of(job, outcome, seed))
+            run = run_of(job, outcome, seed)
+            log.add(run)
             done += job.work
             spent = time.monotonic() - started
             rest = spent * (everything - done) / done
-            say(f"{_text(log.runs[job.key])}; {minutes_text(spent)} so far, about {minutes_text(rest)} left")
+            ended(run, f"{_text(run)}; {minutes_text(spent)} so far, about {minutes_text(rest)} left")
 
 
 def run_of(job: Job, outcome: Outcome, study: int) -> Run:

@@ -11,12 +11,14 @@ from nas.errors import NasError
 from nas.network.architecture import Architecture
 from nas.runs import cores_or
 from nas.scale.config import ScaleConfig
-from nas.scale.frozen import Frozen, Subject, freeze
+from nas.scale.frozen import FORECAST, Frozen, Subject, freeze
+from nas.scale.records import Records
 from nas.scale.report import Findings, findings
 from nas.scale.runs import (
     TIMING,
     Job,
     RecipesEvaluator,
+    Run,
     RunLog,
     minutes_text,
     seconds_per_epoch,
@@ -41,6 +43,7 @@ class Study:
     base: Architecture
     folder: Path
     say: Say
+    records: Records | None = None
     log: RunLog = field(init=False)
     cost: Cost = field(init=False)
     _pool: WorkerPool | None = field(default=None, init=False)
@@ -48,6 +51,8 @@ class Study:
     def __post_init__(self) -> None:
         self.log = RunLog(self.folder)
         self.cost = cost_of(self.base)
+        if self.records is not None:  # what an interrupted study did not come to write
+            self.records.runs(self.log.runs.values())
 
     def __enter__(self) -> Study:
         return self
@@ -80,7 +85,7 @@ class Study:
                 replace(job, recipe=replace(job.recipe, epochs=1), replicate=_TIMING) for job in (ends[0], ends[-1])
             ]
             timing = RunLog(self.folder, TIMING)
-            self._do(undone(tried, timing), timing, lambda text: None)
+            self._do(undone(tried, timing), timing, lambda run, text: None)
             runs = list(timing.runs.values())
         seconds = seconds_per_epoch(runs)
         work = sum(job.recipe.epochs * seconds(cost_of(job.arch).macs) for job in jobs)
@@ -97,14 +102,19 @@ class Study:
         if todo:
             about = self.minutes(todo)
             self.say(f"{len(todo)} runs to be done, about {minutes_text(60 * about)}")
-            self._do(todo, self.log, self.say)
+            self._do(todo, self.log, self._ended)
 
-    def _do(self, todo: Sequence[Job], log: RunLog, say: Say) -> None:
+    def _ended(self, run: Run, text: str) -> None:
+        self.say(text)
+        if self.records is not None:
+            self.records.runs([run])
+
+    def _do(self, todo: Sequence[Job], log: RunLog, ended: Callable[[Run, str], None]) -> None:
         write_recipes(todo, self.folder, self.config.seed)
         if self._pool is None:
             evaluator = RecipesEvaluator(self.config.data, self.folder, self.config.accelerator)
             self._pool = WorkerPool(evaluator, self.workers, log=self.folder / "workers.log")
-        train(todo, log, self._pool, seed=self.config.seed, say=say)
+        train(todo, log, self._pool, seed=self.config.seed, ended=ended)
 
 
 @dataclass(frozen=True)
@@ -142,6 +152,8 @@ def forecast(study: Study, found: Findings, say: Say) -> Tried:
     (one,) = study.sized([solution.member])
     subject = Subject(one.arch.arch_id, (float(one.member.cost.macs),), config.seeds)
     frozen = freeze(found.law, found.observations, subject, study.folder)
+    if study.records is not None:
+        study.records.frozen(frozen.digest, study.folder / FORECAST)
     say(
         f"Frozen before it is trained (sha256 {frozen.digest[:16]}): {config.loss} of {one.member.cost.macs:,} MACs, "
         f"{one.times:.2f} x base, mean of {config.seeds} runs: {frozen.forecast.loss:.4g} "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,23 +18,6 @@ from nas.latency.measure import Latency
 from nas.records.tracker import MlflowTracker
 from nas.search.study import Study
 from nas.search.trial import State, Trial
-
-
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with its tables, which take seconds to make; tests copy it."""
-    root = tmp_path_factory.mktemp("store")
-    tracker = MlflowTracker(root)
-    tracker.close()
-    assert tracker.error is None
-    MlflowClient(tracking_uri=tracker.uri).search_experiments()
-    return root / "mlflow.db"
-
-
-@pytest.fixture
-def root(empty_store: Path, tmp_path: Path) -> Path:
-    shutil.copy(empty_store, tmp_path / "mlflow.db")
-    return tmp_path
 
 
 @pytest.fixture

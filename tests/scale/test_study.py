@@ -248,7 +248,7 @@ def test_every_setting_is_in_the_file(tmp_path: Path) -> None:
     given = {key: value for key, value in values.items() if key not in ("defaults", "hydra")}
     config = ScaleConfig(base="x.json")
     for name, value in given.items():
-        if name in ("rounding", "by_size", "search", "records"):
+        if name in ("rounding", "by_size", "search", "plan", "records"):
             assert {**asdict(getattr(config, name)), **value} == asdict(getattr(config, name))
         elif name != "base":
             assert getattr(config, name) == value, name

@@ -1,0 +1,102 @@
+"""Writes a scaling study to MLflow: a parent run, and a child for each training run. Repeating a write adds nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nas.records.store import flat, log_values, open_client
+from nas.records.view import STUDY_ITSELF, STUDY_TAG, TRIAL_TAG
+
+EXPERIMENT = "scaling"
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """One training run, as it is written."""
+
+    key: str
+    """What it is known by within the study."""
+    params: Mapping[str, Any]
+    metrics: Mapping[str, float]
+    failed: bool
+    reason: str
+    seconds: float
+
+
+class ScalingRecords:
+    """The record of one study."""
+
+    def __init__(self, root: Path, study_id: str, name: str, settings: Mapping[str, Any]) -> None:
+        """Open the database, and find or make the run that stands for the study.
+
+        Args:
+            root: folder of `mlflow.db` and of the artifacts.
+            study_id: what the study is known by, wherever it is gone on with.
+            name: of the run.
+            settings: of the study.
+        """
+        database = (root / "mlflow.db").resolve()
+        self.uri = f"sqlite:///{database}"
+        self._client, self._study = open_client(database), study_id
+        known = self._client.get_experiment_by_name(EXPERIMENT)
+        artifacts = (root / "artifacts").resolve().as_uri()
+        self._experiment = str(known.experiment_id if known else self._client.create_experiment(EXPERIMENT, artifacts))
+        runs = {run.data.tags[TRIAL_TAG]: run for run in self._find()}
+        if STUDY_ITSELF not in runs:
+            tags = {STUDY_TAG: study_id, TRIAL_TAG: STUDY_ITSELF, "state": "study"}
+            self._run = str(self._client.create_run(self._experiment, tags=tags, run_name=name).info.run_id)
+            log_values(self._client, self._run, params=flat(settings))
+        else:
+            self._run = str(runs[STUDY_ITSELF].info.run_id)
+        self._written = {key for key, run in runs.items() if run.info.status != "RUNNING"}
+        self._open = {key: str(run.info.run_id) for key, run in runs.items() if run.info.status == "RUNNING"}
+
+    def write(self, records: Iterable[TrainingRecord]) -> None:
+        """Write the training runs that are not written yet; one that failed and was done again is written again."""
+        for one in records:
+            if one.key in self._written:
+                continue
+            now = int(time.time() * 1000)
+            tags = {
+                "mlflow.parentRunId": self._run,
+                STUDY_TAG: self._study,
+                TRIAL_TAG: one.key,
+                "state": "failed" if one.failed else "completed",
+                **({"reason": one.reason[:5000]} if one.reason else {}),
+            }
+            run_id = self._open.get(one.key) or str(
+                self._client.create_run(
+                    self._experiment, start_time=now - int(1000 * one.seconds), tags=tags, run_name=one.key
+                ).info.run_id
+            )
+            log_values(self._client, run_id, params=one.params, metrics=one.metrics, timestamp=now)
+            self._client.set_terminated(run_id, status="FAILED" if one.failed else "FINISHED", end_time=now)
+            self._written.add(one.key)
+
+    def freeze(self, digest: str, forecast: Mapping[str, Any]) -> None:
+        """Write a forecast, before the network that it is about is trained."""
+        self._client.set_tag(self._run, "forecast_sha256", digest)
+        self._client.log_dict(self._run, dict(forecast), "forecast.json")
+
+    def end(self, metrics: Mapping[str, float], files: Iterable[Path]) -> None:
+        """Write what the study found, and its files."""
+        log_values(self._client, self._run, metrics=metrics, timestamp=int(time.time() * 1000))
+        for file in files:
+            self._client.log_artifact(self._run, str(file))
+        self._client.set_terminated(self._run)
+
+    def _find(self) -> list[Any]:
+        found: list[Any] = []
+        token: str | None = None
+        while True:
+            page = self._client.search_runs(
+                [self._experiment], f"tags.`{STUDY_TAG}` = '{self._study}'", max_results=1000, page_token=token
+            )
+            found += page
+            token = page.token
+            if not token:
+                return found
