@@ -17,6 +17,8 @@ SPAN = 8.0
 """A law needs sizes whose largest is this many times the smallest: over less, many laws look alike."""
 DRAWS = 400
 _ROUNDS = 3
+_NORMAL_MEDIAN = 1.4826
+"""Standard deviations of normal noise that the median of its absolute values is."""
 _LEAST_NOISE = 1e-6
 """Standard deviation, in logarithms, below which losses count as exact."""
 
@@ -154,13 +156,15 @@ def fit_law(observations: Sequence[Observation], form: Form = ASYMPTOTE, *, draw
     y = np.log([one.loss for one in observations])
     runs = _runs(observations)
     freedom = max(1, len(runs) - len(form.constants))
-    theta, noise = _best(form, x, y, freedom)
+    spread = sqrt(len(runs) / freedom)
+    theta, usual = _best(form, x, y, spread)
     fitted = form.log_loss(theta[None], x)[0]
     # What the fit took up of the noise is put back.
-    residual = (y - fitted - (y - fitted).mean()) * sqrt(len(runs) / freedom)
+    residual = (y - fitted - (y - fitted).mean()) * spread
+    noise = float(np.sqrt(np.mean(residual**2)))
     drawn = fitted + _drawn(residual, runs, draws, np.random.default_rng(seed))
     starts = np.concatenate([theta[None], form.starts(x, y)[::4]])
-    others = fit_many(form.log_loss, x, drawn, starts, max(noise, _LEAST_NOISE)).theta
+    others = fit_many(form.log_loss, x, drawn, starts, usual).theta
     sizes = np.array([one.size for one in observations])
     return Law(form, unit, theta, others, noise, freedom, tuple(sizes.min(axis=0)), tuple(sizes.max(axis=0)))
 
@@ -172,16 +176,19 @@ def _runs(observations: Sequence[Observation]) -> list[list[int]]:
     return list(runs.values())
 
 
-def _best(form: Form, x: Array, y: Array, freedom: int) -> tuple[Array, float]:
-    """The constants and the noise, by turns: Huber's loss has to know what a large residual is."""
-    noise = max(float(np.std(y)) / 4, _LEAST_NOISE)
+def _best(form: Form, x: Array, y: Array, spread: float) -> tuple[Array, float]:
+    """The constants, and what is usual noise, by turns: Huber's loss has to know what a large residual is.
+
+    The median of the residuals says that whatever a few of them are, as the standard deviation does not.
+    """
+    usual = max(float(np.std(y)) / 4, _LEAST_NOISE)
     starts = form.starts(x, y)
     for _ in range(_ROUNDS):
-        theta = fit_many(form.log_loss, x, y[None], starts, noise).theta[0]
+        theta = fit_many(form.log_loss, x, y[None], starts, usual).theta[0]
         residual = y - form.log_loss(theta[None], x)[0]
-        noise = max(sqrt(float(np.sum(residual**2)) / freedom), _LEAST_NOISE)
+        usual = max(_NORMAL_MEDIAN * float(np.median(np.abs(residual))) * spread, _LEAST_NOISE)
         starts = np.concatenate([theta[None], starts])
-    return theta, noise
+    return theta, usual
 
 
 def _drawn(residual: Array, runs: list[list[int]], draws: int, rng: np.random.Generator) -> Array:

@@ -10,7 +10,6 @@ from typing import Literal, get_args
 
 from nas.errors import NasError, ShapeError, nearest
 from nas.network.architecture import Architecture
-from nas.network.lower import lower
 from nas.network.ops import Shape
 from nas.network.registry import Block, block_graph
 from nas.network.rounding import round_to
@@ -69,7 +68,7 @@ def scale(
     if dropout is not None or drop_path is not None:
         arch = _regularised(arch, dropout, drop_path)
     try:
-        lower(arch)
+        _check_fits(arch)
     except ShapeError as error:
         sizes = f"depth {depth:g}, width {width:g}, input {'x'.join(map(str, arch.input_shape))}"
         raise NasError(f"the network ({'x'.join(map(str, before.input_shape))}) at {sizes}: {error}") from None
@@ -91,10 +90,25 @@ def _check_rules(stem: str, head: str) -> None:
             raise NasError(f"unknown rule {word!r} for the {name}. {nearest(word, words)}")
 
 
+def _check_fits(arch: Architecture) -> None:
+    shape = arch.input_shape
+    for name, section in arch.sections():
+        for i, block in enumerate(section.blocks):
+            try:
+                shape = block_graph(block, shape, arch.num_classes).out_shape
+            except ShapeError as error:
+                raise error.inside(f"{name}.{i}") from None
+
+
 def _deeper(arch: Architecture, depth: float) -> Architecture:
-    if _repeated(arch, 2) == _repeated(arch, 1):
+    if not _repeats(arch):
         raise NasError("depth: no block of this network can be repeated, since none keeps the shape of its input")
     return _repeated(arch, depth)
+
+
+@lru_cache(maxsize=256)
+def _repeats(arch: Architecture) -> bool:
+    return _repeated(arch, 2) != _repeated(arch, 1)
 
 
 def _repeated(arch: Architecture, depth: float) -> Architecture:

@@ -143,9 +143,12 @@ class _Search:
     ) -> None:
         self.base, self.rule, self.measure, self.rounding = base, rule, measure, rounding
         self._found: dict[Architecture, float] = {}
+        self._networks: dict[float, Architecture] = {}
 
     def network(self, phi: float) -> Architecture:
-        return self.rule.apply(self.base, phi, self.rounding)
+        if phi not in self._networks:
+            self._networks[phi] = self.rule.apply(self.base, phi, self.rounding)
+        return self._networks[phi]
 
     def value(self, phi: float) -> float:
         arch = self.network(phi)

@@ -25,12 +25,15 @@ def widen(section: Section, channels: Channels, shapes: Shapes, num_classes: int
     there was one a channel; heads as many times more as their features, so that a head keeps its width.
     """
     blocks = []
-    old, new = shapes
+    known: dict[tuple[Block, Shapes], Block] = {}  # stages repeat their blocks
     for block in section.blocks:
-        blocks.append(_wider(block, channels, (old, new), num_classes))
-        old = block_graph(block, old, num_classes).out_shape
-        new = block_graph(blocks[-1], new, num_classes).out_shape
-    return Section(tuple(blocks)), (old, new)
+        if (block, shapes) not in known:
+            known[block, shapes] = _wider(block, channels, shapes, num_classes)
+        wider = known[block, shapes]
+        blocks.append(wider)
+        old, new = shapes
+        shapes = block_graph(block, old, num_classes).out_shape, block_graph(wider, new, num_classes).out_shape
+    return Section(tuple(blocks)), shapes
 
 
 def _wider(block: Block, channels: Channels, shapes: Shapes, num_classes: int) -> Block:
