@@ -171,7 +171,7 @@ def _isoflop(study: Study, families: Families) -> list[str]:
 
     (members,) = families.values()
     found = profiles(study, study.sized(members))
-    lines = isoflop_lines(found, study.config.loss)
+    lines = isoflop_lines(found, study.config.loss, study.config.seed)
     _LINE("\n" + "\n".join(lines))
     draw_isoflop(found, study.config.loss, study.folder / "isoflop.svg")
     return lines

@@ -11,7 +11,7 @@ from nas.errors import ConfigError, nearest
 from nas.runs import RecordSettings, check_name, check_seed, check_workers
 from nas.scale.recipes import BySize
 from nas.scale.rules import Rounding, Rule, rule
-from nas.scale.sweep import LOSSES
+from nas.scale.sweep import LAW_AXES, LOSSES
 from nas.training.data.config import DataConfig
 from nas.training.recipe import Recipe
 
@@ -80,6 +80,7 @@ class ScaleConfig:
     rounding: Rounding = field(default_factory=Rounding)
     training: bool = True
     loss: str = "error"
+    law: str = "macs"
     by_size: BySize = field(default_factory=BySize)
     lr_sweep: list[float] = field(default_factory=list)
     forecast: float | None = None
@@ -133,6 +134,8 @@ class ScaleConfig:
             raise ConfigError(f"mode=compare needs two or more different rules, but got {self.rules}")
 
     def _check_training(self) -> None:
+        if self.law not in LAW_AXES:
+            raise ConfigError(f"law: unknown {self.law!r}. {nearest(self.law, LAW_AXES)}")
         if self.loss not in LOSSES:
             raise ConfigError(f"loss: unknown {self.loss!r}. {nearest(self.loss, LOSSES)}")
         if not 1 <= self.seeds <= _MOST_SEEDS:
@@ -142,7 +145,7 @@ class ScaleConfig:
         if self.forecast is not None and not 0 < self.forecast <= _MOST_TIMES:
             raise ConfigError(f"forecast is a multiple > 0 of what the base costs, but got {self.forecast:g}")
         if self.forecast is not None and (self.budget != "macs" or self.mode not in ("family", "plan")):
-            raise ConfigError("forecast needs mode=family or mode=plan, and budget=macs, which laws are in")
+            raise ConfigError("forecast needs mode=family or mode=plan, and budget=macs")
         if self.mode == "plan" and self.forecast is None:
             raise ConfigError("mode=plan needs forecast=TIMES: the size, as a multiple of the base, to plan for")
         if self.resume and self.name is None:

@@ -11,8 +11,9 @@ import numpy as np
 from scipy.stats import norm, t
 
 from nas.errors import NasError
-from nas.scale.forms import Array
-from nas.scale.report import LOSS_TEXT, interval
+from nas.scale.forms import PARAMS_DATA, Array
+from nas.scale.law import Law, Observation, fit_law
+from nas.scale.report import LOSS_TEXT, interval, law_text
 from nas.scale.study import Study
 from nas.scale.sweep import Shown, Sized
 
@@ -120,7 +121,21 @@ def growth(found: Sequence[Best]) -> Growth | None:
     return Growth(slopes[0], float(low), float(high))
 
 
-def isoflop_lines(found: Sequence[Best], loss: str) -> list[str]:
+def joint_law(found: Sequence[Best], seed: int) -> Law | str:
+    """Fit E + A N^-a + B D^-b to all of them, with N parameters and D epochs; or say why there is none."""
+    observations = [
+        Observation((size.size("params"), float(run.epochs)), loss, run.key)
+        for one in found
+        for size in one.sizes
+        for run, loss in zip(size.good, size.losses, strict=True)
+    ]
+    try:
+        return fit_law(observations, PARAMS_DATA, seed=seed)
+    except NasError as error:
+        return str(error)
+
+
+def isoflop_lines(found: Sequence[Best], loss: str, seed: int) -> list[str]:
     """What was found, as lines of Markdown."""
     lines = [
         f"Mean {LOSS_TEXT[loss]} at equal cost of training, with the 95 % interval over the runs:",
@@ -143,11 +158,14 @@ def isoflop_lines(found: Sequence[Best], loss: str) -> list[str]:
             lines.append(
                 f"Budget {one.budget:g}: the best size is {one.macs:,.0f} MACs ({one.low:,.0f} to {one.high:,.0f})"
             )
-    grown = growth(found)
+    grown, joint = growth(found), joint_law(found, seed)
     if grown is None:
-        return [*lines, f"How the best size grows: insufficient: it needs {_BUDGETS} budgets that have one"]
-    text = f"{grown.exponent:.2f} ({grown.low:.2f} to {grown.high:.2f})"
-    return [*lines, f"The best size grows as the cost of training to the power {text}, 90 % interval"]
+        lines.append(f"How the best size grows: insufficient: it needs {_BUDGETS} budgets that have one")
+    else:
+        text = f"{grown.exponent:.2f} ({grown.low:.2f} to {grown.high:.2f})"
+        lines.append(f"The best size grows as the cost of training to the power {text}, 90 % interval")
+    said = joint if isinstance(joint, str) else law_text(joint)
+    return [*lines, f"Law in N parameters and D epochs: {said}"]
 
 
 def draw_isoflop(found: Sequence[Best], loss: str, path: Path) -> None:

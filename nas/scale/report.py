@@ -19,6 +19,7 @@ from nas.scale.law import Forecast, Law, Observation, fit_law
 from nas.scale.sweep import Shown
 
 LOSS_TEXT = {"error": "validation error (1 - val_accuracy)", "val_loss": "validation loss"}
+AXES: Mapping[str, str] = {"macs": "multiply-adds", "params": "parameters"}
 _CURVE = 60
 
 
@@ -27,6 +28,8 @@ class Findings:
     """What the sizes of one rule showed together."""
 
     rule: str
+    axis: str
+    """What the law is in: `macs` or `params`."""
     sizes: tuple[Shown, ...]
     law: Law | None
     without: Law | None
@@ -37,19 +40,19 @@ class Findings:
 
     @property
     def observations(self) -> list[Observation]:
-        return [one for size in self.sizes for one in size.observations]
+        return [one for size in self.sizes for one in size.observations(self.axis)]
 
 
-def findings(rule: str, sizes: Sequence[Shown], *, seed: int = 0) -> Findings:
-    """Fit the laws of one rule's sizes, where there are enough of them."""
-    observations = [one for size in sizes for one in size.observations]
+def findings(rule: str, sizes: Sequence[Shown], *, axis: str = "macs", seed: int = 0) -> Findings:
+    """Fit the laws of one rule's sizes in `axis`, where there are enough of them."""
+    observations = [one for size in sizes for one in size.observations(axis)]
     try:
         form = believed(observations)
         law = fit_law(observations, form, seed=seed)
         without = fit_law(observations, POWER, seed=seed)
     except NasError as error:
-        return Findings(rule, tuple(sizes), None, None, (), str(error))
-    return Findings(rule, tuple(sizes), law, without, tuple(held_out(observations)), "")
+        return Findings(rule, axis, tuple(sizes), None, None, (), str(error))
+    return Findings(rule, axis, tuple(sizes), law, without, tuple(held_out(observations)), "")
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
@@ -85,7 +88,10 @@ def law_lines(one: Findings) -> list[str]:
     """The laws of one rule, with their constants and what was held out."""
     if one.law is None or one.without is None:
         return [f"{one.rule}: no law: {one.reason}"]
-    lines = [f"{one.rule}: {_law_text(one.law)}", f"  without an asymptote: {_law_text(one.without)}"]
+    lines = [
+        f"{one.rule}, C in {AXES[one.axis]}: {law_text(one.law)}",
+        f"  without an asymptote: {law_text(one.without)}",
+    ]
     for tried in one.tried:
         error = f"{tried.error:.1%} off" if tried.error is not None else tried.reason
         lines.append(f"  held out, the largest sizes from the smaller ones by {tried.form.formula}: {error}")
@@ -94,7 +100,8 @@ def law_lines(one: Findings) -> list[str]:
     return lines
 
 
-def _law_text(law: Law) -> str:
+def law_text(law: Law) -> str:
+    """The law with its constants, as one line."""
     constants = ", ".join(f"{name} {_interval_text(one)}" for name, one in law.constants().items())
     return f"{law.form.formula} with {constants} (90 %); noise of a run {law.noise:.1%}"
 
@@ -145,9 +152,6 @@ def write_runs(all_findings: Sequence[Findings], loss: str, path: Path) -> None:
                     )
 
 
-_AXES: Mapping[str, str] = {"macs": "multiply-adds", "params": "parameters"}
-
-
 def draw(all_findings: Sequence[Findings], loss: str, path: Path) -> None:
     """Draw the loss against multiply-adds and parameters, each rule with its runs, means, intervals and law."""
     from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -155,7 +159,7 @@ def draw(all_findings: Sequence[Findings], loss: str, path: Path) -> None:
 
     figure = Figure(figsize=(11, 4.5), layout="constrained")
     FigureCanvasSVG(figure)
-    for axes, (axis, label) in zip(figure.subplots(1, len(_AXES)), _AXES.items(), strict=True):
+    for axes, (axis, label) in zip(figure.subplots(1, len(AXES)), AXES.items(), strict=True):
         for number, one in enumerate(all_findings):
             colour = f"C{number}"
             x = np.array([getattr(size.sized.member.cost, axis) for size in one.sizes], dtype=float)
@@ -164,7 +168,7 @@ def draw(all_findings: Sequence[Findings], loss: str, path: Path) -> None:
             ends = np.nan_to_num([interval(size.losses) for size in one.sizes], nan=0.0)
             reach = np.where(ends[:, 1] > 0, ends[:, 1] - mean, 0.0)
             axes.errorbar(x[order], mean[order], reach[order], fmt="o", color=colour, capsize=3, label=one.rule)
-            if axis == "macs" and one.law is not None:
+            if axis == one.axis and one.law is not None:
                 sizes = np.geomspace(x.min(), 4 * x.max(), _CURVE)
                 said = [one.law.forecast(float(size)) for size in sizes]
                 axes.plot(sizes, [now.loss for now in said], color=colour, linewidth=1)

@@ -131,7 +131,8 @@ def trained(study: Study, families: dict[str, list[Member]]) -> list[Findings]:
     everything = study.show([one for every in sizes.values() for one in every])
     found, start = [], 0
     for name, every in sizes.items():
-        found.append(findings(name, everything[start : start + len(every)], seed=study.config.seed))
+        own = everything[start : start + len(every)]
+        found.append(findings(name, own, axis=study.config.law, seed=study.config.seed))
         start += len(every)
     return found
 
@@ -150,7 +151,8 @@ def forecast(study: Study, found: Findings, say: Say) -> Tried:
     target = config.forecast * study.cost.macs
     solution = solve(study.base, rule, target, rounding=config.rounding, tolerance=config.tolerance)
     (one,) = study.sized([solution.member])
-    subject = Subject(one.arch.arch_id, (float(one.member.cost.macs),), config.seeds)
+    size = float(getattr(one.member.cost, config.law))
+    subject = Subject(one.arch.arch_id, (size,), config.seeds)
     frozen = freeze(found.law, found.observations, subject, study.folder)
     if study.records is not None:
         study.records.frozen(frozen.digest, study.folder / FORECAST)

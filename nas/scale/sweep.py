@@ -16,6 +16,8 @@ from nas.scale.scaling import DROP_PATH, DROPOUT, scale
 from nas.scale.solve import Member
 from nas.training.recipe import Recipe
 
+LAW_AXES = ("macs", "params")
+"""What a law can be in."""
 _PICKING = -1
 """The replicate that picks a learning rate; it is of no other use, so that what is shown was not picked by itself."""
 
@@ -103,14 +105,18 @@ class Shown:
     def mean(self) -> float:
         return fmean(self.losses)
 
-    @property
-    def observations(self) -> list[Observation]:
-        """For a law in multiply-adds."""
-        size = (float(self.sized.member.cost.macs),)
-        return [Observation(size, loss, run.key) for run, loss in zip(self._good, self.losses, strict=True)]
+    def observations(self, axis: str) -> list[Observation]:
+        """For a law in `macs` or `params`."""
+        size = (self.size(axis),)
+        return [Observation(size, loss, run.key) for run, loss in zip(self.good, self.losses, strict=True)]
+
+    def size(self, axis: str) -> float:
+        """How large it is in `macs` or `params`."""
+        return float(getattr(self.sized.member.cost, axis))
 
     @property
-    def _good(self) -> list[Run]:
+    def good(self) -> list[Run]:
+        """The runs that did not fail."""
         return [run for run in self.runs if run.scores]
 
 

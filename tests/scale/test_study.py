@@ -100,7 +100,7 @@ def folder(base: Path) -> Path:
 def test_a_family_is_trained_and_its_law_found(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(base, times=[1, 2, 4, 8, 16], rule="width", rounding={"divisor": 1}) == 0
     text = capsys.readouterr().out
-    found = re.search(r"width: E \+ A C\^-a with E (\S+) \((\S+) to (\S+)\)", text)
+    found = re.search(r"width, C in multiply-adds: E \+ A C\^-a with E (\S+) \((\S+) to (\S+)\)", text)
     assert found, text
     low, high = float(found[2]), float(found[3])
     assert low <= 0.05 <= high
@@ -214,6 +214,7 @@ def test_counting_alone_trains_nothing(base: Path) -> None:
         ({"rule": "compond"}, "Did you mean 'compound'"),
         ({"budget": "mac"}, "Did you mean 'macs'"),
         ({"loss": "acc"}, "loss: unknown 'acc'"),
+        ({"law": "param"}, "Did you mean 'params'"),
         ({"mode": "compare", "phi": [1.0]}, "compared at equal cost"),
         ({"mode": "compare", "rules": ["width"]}, "two or more different rules"),
         ({"times": [0.0]}, "multiples > 0"),
@@ -327,6 +328,7 @@ def test_the_best_size_for_a_cost_of_training(
     assert grown
     assert float(grown[1]) == pytest.approx(0.5, abs=0.05)
     assert (folder(base) / "isoflop.svg").exists()
+    assert "Law in N parameters and D epochs: E + A N^-a + B D^-b with E" in text
 
 
 def test_what_to_train_is_planned_and_trained_within_the_budget(
