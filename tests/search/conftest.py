@@ -7,6 +7,10 @@ from typing import Any
 import pytest
 
 import nas
+from nas.search.samplers import sampler_names
+
+SAMPLERS = [pytest.param(name, marks=pytest.mark.slow) if name == "gp" else name for name in sampler_names()]
+"""Every sampler; Optuna's Gaussian process takes a second a proposal."""
 
 SMALL: dict[str, Any] = {
     "name": "small",

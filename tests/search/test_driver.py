@@ -14,9 +14,9 @@ from optuna.trial import TrialState
 
 import nas
 from nas.errors import ConfigError, SpaceError
-from nas.search.samplers import sampler_names
 from nas.search.study import Study
 from nas.search.trial import State, Trial
+from tests.search.conftest import SAMPLERS
 
 
 def score(arch: nas.Architecture, budget: nas.Budget, seed: int) -> float:
@@ -151,7 +151,7 @@ def test_a_failed_trial_never_ends_a_study(space: nas.SearchSpace) -> None:
     assert reasons[7].startswith("TypeError")
 
 
-@pytest.mark.parametrize("name", sampler_names())
+@pytest.mark.parametrize("name", SAMPLERS)
 def test_same_seed_same_trials(space: nas.SearchSpace, name: str) -> None:
     runs = [
         _facts(nas.run_search(space, score, trials=25, constraints={"params": 4000}, sampler=name, seed=seed))
@@ -161,7 +161,7 @@ def test_same_seed_same_trials(space: nas.SearchSpace, name: str) -> None:
     assert [genotype for _, _, genotype, *_ in runs[0]] != [genotype for _, _, genotype, *_ in runs[2]]
 
 
-@pytest.mark.parametrize("name", sampler_names())
+@pytest.mark.parametrize("name", SAMPLERS)
 def test_a_resumed_search_is_as_if_it_was_never_interrupted(space: nas.SearchSpace, name: str, tmp_path: Path) -> None:
     def search(trials: int, resume: bool) -> Study:
         return nas.run_search(

@@ -14,13 +14,13 @@ import pytest
 
 import nas
 from nas.errors import ConfigError
-from nas.search.samplers import sampler, sampler_names
+from nas.search.samplers import sampler
 from nas.search.samplers.proposing import ProposingSampler
 from nas.search.study import Study
 from nas.search.trial import State
-from tests.search.conftest import SMALL
+from tests.search.conftest import SAMPLERS, SMALL
 
-NAMES = [name for name in sampler_names() if name != "default"]
+NAMES = [name for name in SAMPLERS if name != "default"]
 
 
 def score(arch: nas.Architecture, budget: nas.Budget, seed: int) -> float:
