@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from nas.console import run
 from nas.cost import cost_of
-from nas.errors import ConfigError
+from nas.errors import ConfigError, NasError
 from nas.network.architecture import Architecture
 from nas.runs import new_folder
 from nas.scale.base import read_base
@@ -27,6 +27,7 @@ from nas.training.data.config import DataConfig
 
 if TYPE_CHECKING:
     from nas.scale.records import Records
+    from nas.scale.report import Findings
     from nas.scale.study import Study
 
 _SETTINGS, _REPORT = "settings.json", "report.md"
@@ -148,7 +149,7 @@ def _browse(records: Records) -> str:
 def _sizes(study: Study, families: Families) -> list[str]:
     """Train families, fit their laws, and try a forecast."""
     from nas.scale.report import comparison_lines, draw, law_lines, size_table, write_runs
-    from nas.scale.study import forecast, trained
+    from nas.scale.study import trained
 
     config, folder = study.config, study.folder
     found = trained(study, families)
@@ -159,11 +160,21 @@ def _sizes(study: Study, families: Families) -> list[str]:
     write_runs(found, config.loss, folder / "runs.csv")
     draw(found, config.loss, folder / "scaling.svg")
     if config.forecast is not None:
-        tried = forecast(study, found[0], _LINE)
-        verdict = tried.frozen.verdict(tried.shown.losses)
-        lines += ["", f"Forecast (sha256 {tried.frozen.digest}): {verdict}"]
+        verdict = _forecast(study, found[0])
+        lines += ["", verdict]
         _LINE(verdict)
     return lines
+
+
+def _forecast(study: Study, found: Findings) -> str:
+    """Try a forecast; where there is none, what was trained is worth its report all the same."""
+    from nas.scale.study import forecast
+
+    try:
+        tried = forecast(study, found, _LINE)
+    except NasError as error:
+        return str(error)
+    return f"Forecast (sha256 {tried.frozen.digest}): {tried.frozen.verdict(tried.shown.losses)}"
 
 
 def _isoflop(study: Study, families: Families) -> list[str]:

@@ -117,7 +117,7 @@ def test_same_seed_same_interval() -> None:
     ("sizes", "form", "message"),
     [
         (np.geomspace(1, 32, 3), ASYMPTOTE, "insufficient: 3 sizes, but E \\+ A C\\^-a needs 4"),
-        (np.geomspace(1, 7.9, 6), ASYMPTOTE, "7.9 times the smallest, but a law needs 8 times"),
+        (np.geomspace(1, 7.5, 6), ASYMPTOTE, "7.5 times the smallest, but a law needs 8 times"),
         (np.geomspace(1, 32, 5), BROKEN, "5 sizes"),
         (np.geomspace(1, 32, 5), PARAMS_DATA, "is in 2 sizes, but the observations have 1"),
     ],
