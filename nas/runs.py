@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from nas.errors import ConfigError
 
@@ -55,3 +58,28 @@ def new_folder(path: Path, way_out: str) -> Path:
     except OSError as error:
         raise ConfigError(f"the folder {path} cannot be made: {error}") from None
     return path
+
+
+def earlier_settings(path: Path, settings: Mapping[str, Any], free: Collection[str], what: str) -> dict[str, Any]:
+    """Return the settings that a run was begun with, and make sure that it is gone on with as it was.
+
+    Args:
+        path: of the file that keeps them, in the folder of the run.
+        settings: those of now, as JSON gives them back.
+        free: names of those that may change.
+        what: the run is, for messages.
+
+    Raises:
+        ConfigError: there is no such run, or a setting changed that may not.
+    """
+    try:
+        earlier = dict(json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise ConfigError(f"resume: no {what} in {path.parent}: {error}") from None
+    changed = [key for key in settings if key not in free and earlier.get(key) != settings[key]]
+    if changed:
+        raise ConfigError(
+            f"resume: {changed[0]} was {earlier.get(changed[0])!r} in {path.parent}, but is now "
+            f"{settings[changed[0]]!r}; {', '.join(free)} may change"
+        )
+    return earlier

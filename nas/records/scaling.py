@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nas.records.store import flat, log_values, open_client
+from nas.records.store import experiment_id, find_runs, flat, log_values, open_client
 from nas.records.view import STUDY_ITSELF, STUDY_TAG, TRIAL_TAG
 
 EXPERIMENT = "scaling"
@@ -42,10 +42,9 @@ class ScalingRecords:
         database = (root / "mlflow.db").resolve()
         self.uri = f"sqlite:///{database}"
         self._client, self._study = open_client(database), study_id
-        known = self._client.get_experiment_by_name(EXPERIMENT)
-        artifacts = (root / "artifacts").resolve().as_uri()
-        self._experiment = str(known.experiment_id if known else self._client.create_experiment(EXPERIMENT, artifacts))
-        runs = {run.data.tags[TRIAL_TAG]: run for run in self._find()}
+        self._experiment = experiment_id(self._client, EXPERIMENT, (root / "artifacts").resolve().as_uri())
+        known = find_runs(self._client, self._experiment, f"tags.`{STUDY_TAG}` = '{study_id}'")
+        runs = {run.data.tags[TRIAL_TAG]: run for run in known}
         if STUDY_ITSELF not in runs:
             tags = {STUDY_TAG: study_id, TRIAL_TAG: STUDY_ITSELF, "state": "study"}
             self._run = str(self._client.create_run(self._experiment, tags=tags, run_name=name).info.run_id)
@@ -88,15 +87,3 @@ class ScalingRecords:
         for file in files:
             self._client.log_artifact(self._run, str(file))
         self._client.set_terminated(self._run)
-
-    def _find(self) -> list[Any]:
-        found: list[Any] = []
-        token: str | None = None
-        while True:
-            page = self._client.search_runs(
-                [self._experiment], f"tags.`{STUDY_TAG}` = '{self._study}'", max_results=1000, page_token=token
-            )
-            found += page
-            token = page.token
-            if not token:
-                return found

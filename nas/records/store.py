@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 _MAX_PARAM = 500
-_MAX_BATCH = 900
+MAX_BATCH = 900
+"""Values that are written in one call: MLflow takes 1,000."""
 
 
 def open_client(database: Path) -> MlflowClient:
@@ -38,6 +40,26 @@ def open_client(database: Path) -> MlflowClient:
         return MlflowClient(tracking_uri=f"sqlite:///{database}")
 
 
+def experiment_id(client: MlflowClient, name: str, artifacts: str) -> str:
+    """Return the id of an experiment, which is made where there is none of that name."""
+    known = client.get_experiment_by_name(name)
+    return str(known.experiment_id if known is not None else client.create_experiment(name, artifacts))
+
+
+def find_runs(client: MlflowClient, experiment: str, condition: str) -> list[Run]:
+    """Return all runs of an experiment that a condition holds for, oldest first."""
+    runs: list[Run] = []
+    token: str | None = None
+    while True:
+        page = client.search_runs(
+            [experiment], condition, max_results=1000, page_token=token, order_by=["attributes.start_time"]
+        )
+        runs += page
+        token = page.token
+        if not token:
+            return runs
+
+
 def log_values(
     client: MlflowClient,
     run_id: str,
@@ -58,9 +80,9 @@ def log_values(
         if key != "epoch"
     ]
     texts = [Param(key, param_text(value)) for key, value in (params or {}).items()]
-    # MLflow takes 1,000 values a call, of which 100 params.
-    for start in range(0, max(len(rows), 1), _MAX_BATCH):
-        client.log_batch(run_id, metrics=rows[start : start + _MAX_BATCH])
+    # Of the values of a call MLflow takes 100 params.
+    for start in range(0, max(len(rows), 1), MAX_BATCH):
+        client.log_batch(run_id, metrics=rows[start : start + MAX_BATCH])
     for start in range(0, len(texts), 100):
         client.log_batch(run_id, params=texts[start : start + 100])
 

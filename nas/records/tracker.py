@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nas.records.store import flat, log_values, open_client
+from nas.records.store import MAX_BATCH, experiment_id, find_runs, flat, log_values, open_client
 from nas.records.view import FRONT_TAG, STUDY_ITSELF, STUDY_TAG, TRIAL_TAG, study_page
 from nas.search.rungs import rung_correlations
 from nas.search.study import Study, front_of
@@ -27,7 +27,6 @@ _RUN_STATUS = {
     State.DUPLICATE: "FINISHED",
     State.FAILED: "FAILED",
 }
-_MAX_BATCH = 900
 
 
 class MlflowTracker:
@@ -109,7 +108,7 @@ class MlflowTracker:
         return self._client
 
     def _begin(self, study: Study, trials: list[Trial]) -> None:
-        self._experiment = self._experiment_id(study.space.name)
+        self._experiment = experiment_id(self.client, study.space.name, self._artifacts)
         parent = self._find(f"tags.`{STUDY_TAG}` = '{study.study_id}' AND tags.`{TRIAL_TAG}` = '{STUDY_ITSELF}'")
         if parent:
             self._study_run = parent[0].info.run_id
@@ -124,23 +123,8 @@ class MlflowTracker:
             if trial.state is not State.REJECTED:
                 self._trial(study, trial)
 
-    def _experiment_id(self, name: str) -> str:
-        known = self.client.get_experiment_by_name(name)
-        if known is not None:
-            return str(known.experiment_id)
-        return str(self.client.create_experiment(name, self._artifacts))
-
     def _find(self, condition: str) -> list[Run]:
-        runs: list[Run] = []
-        token: str | None = None
-        while True:
-            page = self.client.search_runs(
-                [self._experiment], condition, max_results=1000, page_token=token, order_by=["attributes.start_time"]
-            )
-            runs += page
-            token = page.token
-            if not token:
-                return runs
+        return find_runs(self.client, self._experiment, condition)
 
     def _create_study(self, study: Study) -> str:
         tags = {STUDY_TAG: study.study_id, TRIAL_TAG: STUDY_ITSELF, "state": "study"}
@@ -229,8 +213,8 @@ class MlflowTracker:
                 self.client.delete_tag(run_id, FRONT_TAG)
         now = int(time.time() * 1000)
         curve = [Metric("hypervolume", value, now, step) for step, value in enumerate(study.hypervolume())]
-        for start in range(0, len(curve), _MAX_BATCH):
-            self.client.log_batch(self._study_run, metrics=curve[start : start + _MAX_BATCH])
+        for start in range(0, len(curve), MAX_BATCH):
+            self.client.log_batch(self._study_run, metrics=curve[start : start + MAX_BATCH])
 
 
 def _trial_tags(study: Study, trial: Trial, parent: str) -> dict[str, str]:

@@ -15,9 +15,9 @@ from uuid import uuid4
 
 from nas.console import run
 from nas.cost import cost_of
-from nas.errors import ConfigError, NasError
+from nas.errors import NasError
 from nas.network.architecture import Architecture
-from nas.runs import new_folder
+from nas.runs import earlier_settings, new_folder
 from nas.scale.base import read_base
 from nas.scale.config import FREE, ScaleConfig
 from nas.scale.family import family, table, write_family
@@ -100,16 +100,7 @@ def _folder(config: ScaleConfig) -> tuple[Path, str]:
     folder, study_id = Path(config.records.dir).expanduser() / name, uuid4().hex
     settings = json.loads(json.dumps(asdict(config)))
     if config.resume:
-        try:
-            earlier = dict(json.loads((folder / _SETTINGS).read_text()))
-        except (OSError, ValueError, TypeError, RecursionError) as error:
-            raise ConfigError(f"resume: no scaling study in {folder}: {error}") from None
-        changed = [key for key in settings if key not in FREE and earlier.get(key) != settings[key]]
-        if changed:
-            raise ConfigError(
-                f"resume: {changed[0]} was {earlier.get(changed[0])!r} in {folder}, but is now "
-                f"{settings[changed[0]]!r}; {', '.join(FREE)} may change"
-            )
+        earlier = earlier_settings(folder / _SETTINGS, settings, FREE, "scaling study")
         study_id = str(earlier.get("study_id", study_id))
     else:
         new_folder(folder, "give another name, or resume=true to go on")

@@ -8,11 +8,10 @@ from math import exp, log
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import norm, t
 
 from nas.errors import NasError
 from nas.scale.forms import PARAMS_DATA, Array
-from nas.scale.law import Law, Observation, fit_law
+from nas.scale.law import Law, Observation, fit_law, stretch
 from nas.scale.report import LOSS_TEXT, interval, law_text
 from nas.scale.study import Study
 from nas.scale.sweep import Shown, Sized
@@ -95,7 +94,7 @@ def _best(budget: float, sizes: Sequence[Shown], seed: int) -> Best:
         side = "smaller" if centre < x.min() else "larger"
         reason = f"the best size is {side} than those that were trained" if theta[2] > 0 else "no size is the best"
         return Best(budget, tuple(sizes), None, reason=reason)
-    further = float(t.ppf(0.05, max(1, len(y) - 3)) / norm.ppf(0.05))
+    further = stretch(0.05, max(1, len(y) - 3))
     low, high = (centre + further * (float(np.quantile(lowest, tail)) - centre) for tail in (0.05, 0.95))
     return Best(budget, tuple(sizes), exp(centre), exp(low), exp(high), tuple(lowest.tolist()))
 

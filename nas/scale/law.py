@@ -108,10 +108,15 @@ class Law:
         return self.form.plain(theta, np.log(self.unit))
 
 
+def stretch(tail: float, freedom: int) -> float:
+    """How much further out a quantile of Student's distribution is than of the normal one."""
+    return float(t.ppf(tail, freedom) / norm.ppf(tail))
+
+
 def _stretched(moved: Array, confidence: float, freedom: int) -> tuple[float, float]:
     """Quantiles of what a bootstrap moved, as much further out as Student's are for so few runs than normal ones."""
     tail = (1 - confidence) / 2
-    further = float(t.ppf(tail, freedom) / norm.ppf(tail))
+    further = stretch(tail, freedom)
     low, high = np.quantile(moved, [tail, 1 - tail])
     return min(0.0, float(low)) * further, max(0.0, float(high)) * further
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from nas.errors import NasError
 from nas.scale.law import Observation, fit_law
@@ -87,7 +88,7 @@ def _observations(study: Study, sizes: Sequence[Sized]) -> list[Observation]:
 
 
 def _next(study: Study, one: Sized, count: int) -> list[Job]:
-    return [job for job in one.jobs(_MOST_REPLICATES) if job.key not in study.log.runs][:count]
+    return list(islice((job for job in one.jobs(_MOST_REPLICATES) if job.key not in study.log.runs), count))
 
 
 def _outlay(study: Study, sizes: Sequence[Sized], stopped: str) -> Outlay:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.stats import norm, t
 
 from nas.errors import NasError
-
-Array = NDArray[np.float64]
+from nas.scale.forms import Array
+from nas.scale.law import stretch
 
 FACTOR = 2.0
 """What one step of phi costs: alpha beta^2 gamma^2 (Tan & Le 2019, section 3.3)."""
@@ -129,7 +128,7 @@ def best_coefficients(points: Sequence[Point], *, factor: float = FACTOR, seed: 
 
 
 def _intervals(best: Array, optima: Array, factor: float, freedom: int) -> list[Coefficient]:
-    further = float(t.ppf(0.05, freedom) / norm.ppf(0.05))
+    further = stretch(0.05, freedom)
     low, high = (best + further * (np.quantile(optima, tail, axis=0) - best) for tail in (0.05, 0.95))
     ends = (coefficients(share, factor) for share in (best, np.clip(low, 0, best), np.clip(high, best, 1)))
     return [Coefficient(*values) for values in zip(*ends, strict=True)]
@@ -152,6 +151,7 @@ def _height(theta: Array, shares: Array) -> float:
     return float(_terms(shares[None])[0] @ theta[:_COEFFICIENTS])
 
 
+@cache
 def _simplex() -> Array:
     return np.array(lattice(_FINE))
 

@@ -9,6 +9,7 @@ from statistics import fmean
 from nas.cost import Cost, cost_of
 from nas.errors import NasError
 from nas.network.architecture import Architecture
+from nas.network.registry import Block
 from nas.scale.law import Observation
 from nas.scale.recipes import BySize
 from nas.scale.runs import Job, Run
@@ -70,8 +71,8 @@ def _regularised(one: Member, times: float, by_size: BySize) -> Member:
     return replace(one, arch=arch, cost=cost_of(arch))
 
 
-def _rate(blocks: Iterable[object], name: str) -> float:
-    rates = [dict(block.settings).get(name) for block in blocks]  # type: ignore[attr-defined]  # of `Block`
+def _rate(blocks: Iterable[Block], name: str) -> float:
+    rates = [dict(block.settings).get(name) for block in blocks]
     return max((float(rate) for rate in rates if isinstance(rate, float)), default=0.0)
 
 

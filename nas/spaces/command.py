@@ -14,7 +14,7 @@ from nas.console import run
 from nas.cost.metrics import FREE_METRICS
 from nas.errors import ConfigError, nearest
 from nas.evaluation import Budget
-from nas.runs import RecordSettings, check_name, check_seed, check_workers, cores_or, new_folder
+from nas.runs import RecordSettings, check_name, check_seed, check_workers, cores_or, earlier_settings, new_folder
 from nas.search.contracts import Pool
 from nas.search.evaluators import EvaluatorSettings
 from nas.search.objectives import Objective, objectives_from
@@ -117,16 +117,7 @@ def _folder(config: SpacesConfig) -> Path:
     settings = json.loads(json.dumps(asdict(config)))
     path = folder / "settings.json"
     if config.resume:
-        try:
-            earlier = dict(json.loads(path.read_text()))
-        except (OSError, ValueError, TypeError, RecursionError) as error:
-            raise ConfigError(f"resume: no comparison in {folder}: {error}") from None
-        changed = [key for key in settings if key not in _FREE and earlier.get(key) != settings[key]]
-        if changed:
-            raise ConfigError(
-                f"resume: {changed[0]} was {earlier.get(changed[0])!r} in {folder}, but is now "
-                f"{settings[changed[0]]!r}; {', '.join(_FREE)} may change"
-            )
+        earlier_settings(path, settings, _FREE, "comparison")
     else:
         new_folder(folder, "give another name, or resume=true to go on")
     path.write_text(json.dumps(settings, indent=1) + "\n")
