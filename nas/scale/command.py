@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -33,7 +33,26 @@ if TYPE_CHECKING:
 _SETTINGS, _REPORT = "settings.json", "report.md"
 _LINE = partial(print, flush=True)
 
-Families = dict[str, list[Member]]
+
+@dataclass(frozen=True)
+class _Networks:
+    """What a study is about, all found before anything is trained, since a rule may not have a size."""
+
+    families: dict[str, list[Member]]
+    """By the name of their rule."""
+    ahead: Member | None
+    """The network of the forecast that will be tried."""
+
+    @property
+    def members(self) -> list[Member]:
+        every = [one for family in self.families.values() for one in family]
+        return every if self.ahead is None else [*every, self.ahead]
+
+    @property
+    def only(self) -> list[Member]:
+        """The family of a study of one rule."""
+        (members,) = self.families.values()
+        return members
 
 
 def scale_command(values: Mapping[str, Any]) -> int:
@@ -43,34 +62,35 @@ def scale_command(values: Mapping[str, Any]) -> int:
 
 def _scale(config: ScaleConfig) -> None:
     base = read_base(config.space, config.base, config.resolution, _shape(config.data) if config.training else None)
-    families = {} if config.mode == "coefficients" else _families(config, base)
+    networks = _networks(config, base)
     folder, study_id = _folder(config)
-    if families:
-        members = [one for every in families.values() for one in every]
-        write_family(members, cost_of(base), folder)
+    if networks.families:
+        write_family(networks.members, cost_of(base), folder)
         for rule in config.scaled_by():
             print(f"{rule.name}: {rule.formula}")
-        _LINE("\n".join(table(members, cost_of(base))))
+        _LINE("\n".join(table(networks.members, cost_of(base))))
     if config.training or config.mode == "plan":
-        _train(config, base, families, folder, study_id)
+        _train(config, base, networks, folder, study_id)
     print(f"\nArchitectures, table{' and report' if config.training else ''}: {folder}")
 
 
-def _families(config: ScaleConfig, base: Architecture) -> Families:
+def _networks(config: ScaleConfig, base: Architecture) -> _Networks:
+    if config.mode == "coefficients":  # which networks are tried hangs on what those before them showed
+        return _Networks({}, None)
+    of = partial(
+        family,
+        base,
+        metric=config.budget,
+        measure=counted(config.budget),
+        rounding=config.rounding,
+        tolerance=config.tolerance,
+    )
     phis, times = config.sizes
-    return {
-        rule.name: family(
-            base,
-            rule,
-            phis=phis,
-            times=times,
-            metric=config.budget,
-            measure=counted(config.budget),
-            rounding=config.rounding,
-            tolerance=config.tolerance,
-        )
-        for rule in config.scaled_by()
-    }
+    rules = config.scaled_by()
+    families = {rule.name: of(rule, phis=phis, times=times) for rule in rules}
+    if config.forecast is None or config.mode == "plan":
+        return _Networks(families, None)
+    return _Networks(families, of(rules[0], times=[config.forecast])[0])
 
 
 def _shape(data: DataConfig) -> tuple[tuple[int, ...], int]:
@@ -108,7 +128,7 @@ def _folder(config: ScaleConfig) -> tuple[Path, str]:
     return folder, study_id
 
 
-def _train(config: ScaleConfig, base: Architecture, families: Families, folder: Path, study_id: str) -> None:
+def _train(config: ScaleConfig, base: Architecture, networks: _Networks, folder: Path, study_id: str) -> None:
     # Loaded here, so that a family that is only counted does not wait for what training needs.
     from nas.scale.records import Records
     from nas.scale.study import Study
@@ -117,13 +137,13 @@ def _train(config: ScaleConfig, base: Architecture, families: Families, folder: 
     records = None
     if config.records.mlflow and config.training:
         records = Records(folder.parent, study_id, folder.name, asdict(config))
-    modes: dict[str, Callable[[Study, Families], list[str]]] = {
+    modes: dict[str, Callable[[Study, _Networks], list[str]]] = {
         "coefficients": _coefficients,
         "isoflop": _isoflop,
         "plan": _plan,
     }
     with Study(config, base, folder, lambda text: _LINE(f"  {text}"), records) as study:
-        lines = modes.get(config.mode, _sizes)(study, families)
+        lines = modes.get(config.mode, _sizes)(study, networks)
     (folder / _REPORT).write_text("\n".join(lines).strip() + "\n")
     if records is not None:
         records.end({}, [path for path in sorted(folder.iterdir()) if path.suffix in (".md", ".svg", ".csv")])
@@ -137,60 +157,58 @@ def _browse(records: Records) -> str:
     return f"Browse: MLFLOW_DISABLE_TELEMETRY=true {command}\n  then open http://127.0.0.1:5000, experiment scaling"
 
 
-def _sizes(study: Study, families: Families) -> list[str]:
+def _sizes(study: Study, networks: _Networks) -> list[str]:
     """Train families, fit their laws, and try a forecast."""
     from nas.scale.report import comparison_lines, draw, law_lines, size_table, write_runs
     from nas.scale.study import trained
 
     config, folder = study.config, study.folder
-    found = trained(study, families)
+    found = trained(study, networks.families)
     lines = ["", *size_table(found, config.loss), "", *(line for one in found for line in law_lines(one))]
     if len(found) > 1:
         lines += ["", *comparison_lines(found, config.loss)]
     _LINE("\n".join(lines))
     write_runs(found, config.loss, folder / "runs.csv")
     draw(found, config.loss, folder / "scaling.svg")
-    if config.forecast is not None:
-        verdict = _forecast(study, found[0])
+    if networks.ahead is not None:
+        verdict = _forecast(study, found[0], networks.ahead)
         lines += ["", verdict]
         _LINE(verdict)
     return lines
 
 
-def _forecast(study: Study, found: Findings) -> str:
+def _forecast(study: Study, found: Findings, ahead: Member) -> str:
     """Try a forecast; where there is none, what was trained is worth its report all the same."""
     from nas.scale.study import forecast
 
     try:
-        tried = forecast(study, found, _LINE)
+        tried = forecast(study, found, ahead, _LINE)
     except NasError as error:
         return str(error)
     return f"Forecast (sha256 {tried.frozen.digest}): {tried.frozen.verdict(tried.shown.losses)}"
 
 
-def _isoflop(study: Study, families: Families) -> list[str]:
+def _isoflop(study: Study, networks: _Networks) -> list[str]:
     from nas.scale.isoflop import draw_isoflop, isoflop_lines, profiles
 
-    (members,) = families.values()
-    found = profiles(study, study.sized(members))
+    found = profiles(study, study.sized(networks.only))
     lines = isoflop_lines(found, study.config.loss, study.config.seed)
     _LINE("\n" + "\n".join(lines))
     draw_isoflop(found, study.config.loss, study.folder / "isoflop.svg")
     return lines
 
 
-def _plan(study: Study, families: Families) -> list[str]:
+def _plan(study: Study, networks: _Networks) -> list[str]:
     from nas.scale.progressive import outlay_lines, progressive
 
-    (members,) = families.values()
     assert study.config.forecast is not None
     target = study.config.forecast * study.cost.macs
-    lines = outlay_lines(study, progressive(study, study.sized(members), target, _LINE), target)
+    lines = outlay_lines(study, progressive(study, study.sized(networks.only), target, _LINE), target)
     _LINE("\n".join(lines))
     return lines
 
 
-def _coefficients(study: Study, _: Families) -> list[str]:
+def _coefficients(study: Study, _: _Networks) -> list[str]:
     from nas.scale.coefficients import coefficient_lines, draw_surface, search
 
     tried, best = search(study, study.say)

@@ -144,8 +144,8 @@ class ScaleConfig:
             raise ConfigError(f"lr_sweep has multiples > 0 of the learning rate, but got {self.lr_sweep}")
         if self.forecast is not None and not 0 < self.forecast <= _MOST_TIMES:
             raise ConfigError(f"forecast is a multiple > 0 of what the base costs, but got {self.forecast:g}")
-        if self.forecast is not None and (self.budget != "macs" or self.mode not in ("family", "plan")):
-            raise ConfigError("forecast needs mode=family or mode=plan, and budget=macs")
+        if self.forecast is not None and (self.budget != "macs" or self.mode not in ("family", "compare", "plan")):
+            raise ConfigError("forecast needs mode=family, compare or plan, and budget=macs")
         if self.mode == "plan" and self.forecast is None:
             raise ConfigError("mode=plan needs forecast=TIMES: the size, as a multiple of the base, to plan for")
         if self.resume and self.name is None:

@@ -57,7 +57,7 @@ def family(
 def write_family(members: Sequence[Member], base: Cost, folder: Path) -> list[Path]:
     """Write every member as an architecture file, and a table of them all; returns the paths of the files."""
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{one.rule}_{one.phi:g}.json" for one in members]
+    paths = [folder / f"{name}.json" for name in _names(members)]
     for one, path in zip(members, paths, strict=True):
         path.write_text(one.arch.to_json(indent=1) + "\n")
     with (folder / "family.csv").open("w", newline="") as file:
@@ -66,6 +66,19 @@ def write_family(members: Sequence[Member], base: Cost, folder: Path) -> list[Pa
         for one, path in zip(members, paths, strict=True):
             writer.writerow(_row(one, base, path.name))
     return paths
+
+
+def _names(members: Sequence[Member]) -> list[str]:
+    """A name for each, of its rule and `phi`; two networks can have both, where a dimension was moved alone."""
+    names: dict[str, Architecture] = {}
+    found = []
+    for one in members:
+        name = f"{one.rule}_{one.phi:g}"
+        if names.setdefault(name, one.arch) != one.arch:
+            name = f"{name}_{one.cost.macs}"
+            names[name] = one.arch
+        found.append(name)
+    return found
 
 
 def _row(one: Member, base: Cost, file: str) -> list[object]:

@@ -26,7 +26,7 @@ from nas.scale.runs import (
     undone,
     write_recipes,
 )
-from nas.scale.solve import Member, solve
+from nas.scale.solve import Member
 from nas.scale.sweep import Shown, Sized, picked, shown, sized
 from nas.search.workers import WorkerPool
 
@@ -137,20 +137,16 @@ def trained(study: Study, families: dict[str, list[Member]]) -> list[Findings]:
     return found
 
 
-def forecast(study: Study, found: Findings, say: Say) -> Tried:
+def forecast(study: Study, found: Findings, ahead: Member, say: Say) -> Tried:
     """Write down what is expected of a further size, then train it.
 
     Raises:
-        NasError: there is no law to forecast with, or the rule has no such size.
+        NasError: there is no law to forecast with.
     """
     config = study.config
-    assert config.forecast is not None
     if found.law is None:
         raise NasError(f"no forecast: {found.reason}")
-    (rule,) = config.scaled_by()
-    target = config.forecast * study.cost.macs
-    solution = solve(study.base, rule, target, rounding=config.rounding, tolerance=config.tolerance)
-    (one,) = study.sized([solution.member])
+    (one,) = study.sized([ahead])
     size = float(getattr(one.member.cost, config.law))
     subject = Subject(one.arch.arch_id, (size,), config.seeds)
     frozen = freeze(found.law, found.observations, subject, study.folder)
