@@ -19,6 +19,9 @@ _HEADER = {"name", "description", "assume", "limits"}
 _NETWORK = {"let", "resolution", "stem", "stages", "head"}
 _ASSUME = {"channels": 3, "resolution": 224, "num_classes": 1000, "dims": 2}
 
+DATA = "data"
+"""What leaves the resolution to the data, and as the value of a name stands for their map size."""
+
 _MAX_TEXT = 500
 _SIZE = Setting("size", int, low=1)
 _DIMS = Setting("dims", int, low=1, below=4)
@@ -39,6 +42,8 @@ class Layout:
     head: Chain
     places: Mapping[str, Source]
     """Where each part is written, by its path without the prefix."""
+    reads_size: bool
+    """Whether a name stands for the map size of the data."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +60,23 @@ class SpaceFile:
     """The descriptions that it chooses between, by name; a single one has the name ""."""
 
     @property
+    def reads_size(self) -> bool:
+        """Whether a name stands for the map size of the data."""
+        return any(layout.reads_size for layout in self.layouts.values())
+
+    @property
     def let_names(self) -> tuple[str, ...]:
         """The names whose values can be given from outside."""
         return tuple(self.layouts[""].lets) if "" in self.layouts else ()
 
 
-def parse(source: Source, name: str) -> SpaceFile:
+def parse(source: Source, name: str, size: int | None = None) -> SpaceFile:
     """Read a space.
+
+    Args:
+        source: what is written.
+        name: of the space, where it says none.
+        size: map size of the data, for names that stand for it; None takes what the space assumes.
 
     Raises:
         SpaceError: anything that is not in the language, with file, line, path, rule and value.
@@ -69,41 +84,46 @@ def parse(source: Source, name: str) -> SpaceFile:
     top = mapping(source, "", None, "a space")
     chooses = "choose" in top
     top = mapping(source, "", _HEADER | ({"choose"} if chooses else _NETWORK), "a space")
+    assumed = _assumed(top.get("assume"))
+    size = size or assumed["resolution"]
     if chooses:
         options = named_options(top["choose"], "choose", "a choice of networks, by name,")
-        layouts = {key: _layout(option, key) for key, option in options.items()}
+        layouts = {key: _layout(option, key, size) for key, option in options.items()}
     else:
-        layouts = {"": _layout(source, "")}
+        layouts = {"": _layout(source, "", size)}
     return SpaceFile(
         name=_word(top.get("name"), "name", name),
         description=_word(top.get("description"), "description", ""),
-        assumed=_assumed(top.get("assume")),
+        assumed=assumed,
         limits=_limits(top.get("limits")),
         layouts=layouts,
     )
 
 
-def _layout(source: Source, prefix: str) -> Layout:
+def _layout(source: Source, prefix: str, size: int) -> Layout:
     at = f"choose.{prefix}" if prefix else ""
     # An included space brings its own header, which is of no use here.
     top = mapping(source, at, _NETWORK | _HEADER, "a space")
     for key in ("stages", "head"):
         if key not in top:
             raise source.error(f"a space needs {key!r}", at)
-    context = Context()
+    context, reads_size = Context(), False
     for name, value in (mapping(top["let"], "let", None, "let") if "let" in top else {}).items():
         if not name.isidentifier() or not name.isascii() or iskeyword(name):
             raise value.error(
                 f"a name is a word of letters, digits and _, and no word of formulas, but got {name!r}", "let"
             )
-        context.lets[name] = read_let(value, f"let.{name}", name, context)
+        of_data = value.value == DATA
+        reads_size = reads_size or of_data
+        held = Source(size, value.file, value.line) if of_data else value
+        context.lets[name] = read_let(held, f"let.{name}", name, context)
     stages = at_least_one(top["stages"], "stages", MAX_ENTRIES)
     resolution = top.get("resolution")
     return Layout(
         prefix=prefix,
         lets=context.lets,
         resolution=None
-        if resolution is None or resolution.value == "data"
+        if resolution is None or resolution.value == DATA
         else read_value(
             resolution, "resolution", "resolution", _SIZE.check, context, per_copy=False, leaves=Leaves(structural=True)
         ),
@@ -112,6 +132,7 @@ def _layout(source: Source, prefix: str) -> Layout:
         # A network of several maps has nothing behind them.
         head=Chain(()) if top["head"].value == [] else read_chain(top["head"], "head", context),
         places=context.places,
+        reads_size=reads_size,
     )
 
 

@@ -105,7 +105,8 @@ class SearchSpace:
             shape, classes = check_input(input_shape, num_classes)
         except NasError as error:
             raise SpaceError(str(error).replace("architecture:", f"space {self.name!r}:", 1)) from None
-        space = replace(self, input_shape=shape, num_classes=classes)
+        file = parse(self.source, self.name, max(shape[1:])) if self.file.reads_size else self.file
+        space = replace(self, file=file, input_shape=shape, num_classes=classes)
         space._check_shapes()
         return space
 

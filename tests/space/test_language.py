@@ -395,3 +395,27 @@ def test_enumeration_is_in_order_and_whole() -> None:
         tuple(space.unrank(i).values()) for i in range(3)
     ]
     assert sum(1 for _ in space.enumerate()) == 3**8
+
+
+def test_a_name_stands_for_the_size_of_the_data() -> None:
+    values = {
+        "assume": {"resolution": 40},
+        "let": {"size": "data", "gamma": {"choose": [1.0, 1.5]}},
+        "resolution": "= round(gamma * size)",
+        "stages": [{"block": "conv", "out_channels": "= size"}],
+        "head": {"block": "classifier"},
+    }
+
+    def sizes(space: nas.SearchSpace) -> list[tuple[int, ...]]:
+        return [space.decode(genotype).input_shape for genotype in space.enumerate()]
+
+    alone = nas.SearchSpace.from_dict(values)
+    assert sizes(alone) == [(3, 40, 40), (3, 60, 60)]
+    fitted = alone.for_data((1, 20, 30), 5)
+    assert sizes(fitted) == [(1, 30, 30), (1, 45, 45)]
+    assert fitted.to_dict()["let"]["size"] == "data"
+    assert sizes(nas.SearchSpace.from_dict(fitted.to_dict()).for_data((1, 8), 5)) == [(1, 8), (1, 12)]
+    for genotype in fitted.enumerate():
+        assert fitted.encode(fitted.decode(genotype)) == genotype
+    both = nas.SearchSpace.from_dict({"choose": {"a": values, "b": values}}).for_data((1, 16, 16), 5)
+    assert sorted(sizes(both)) == [(1, 16, 16)] * 2 + [(1, 24, 24)] * 2

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import random
 import re
+from typing import Any
 
 import optuna
 import pytest
 
 import nas
 from nas.resources import resource_dir
+
+SEVERAL_WAYS = {"mbconv_compound"}
+"""Spaces in which genotypes can state the same network: those of a small base made large, and of a large one."""
+
+
+def _assert_encoded(space: nas.SearchSpace, genotype: dict[str, Any], arch: nas.Architecture) -> None:
+    found = space.encode(arch)
+    assert space.decode(found) == arch if space.name in SEVERAL_WAYS else found == genotype
 
 
 @pytest.mark.parametrize("name", nas.space_names())
@@ -18,7 +27,7 @@ def test_random_networks_round_trip(name: str) -> None:
     for _ in range(200 if space.size() > 1 else 1):
         genotype = space.sample(rng)
         arch = space.decode(genotype)
-        assert space.encode(arch) == genotype
+        _assert_encoded(space, genotype, arch)
         again = nas.Architecture.from_json(arch.to_json())
         assert again == arch
         assert again.to_json() == arch.to_json()
@@ -49,7 +58,7 @@ CLASSIFY = [name for name in nas.space_names() if name not in DENSE]
 def test_every_space_takes_any_image(name: str, shape: tuple[int, ...]) -> None:
     space = nas.load_space(name).for_data(shape, 7)
     arch = space.decode(space.sample(0))
-    assert arch.input_shape == shape
+    assert space.chooses_resolution or arch.input_shape == shape
     assert nas.lower(arch).out_shape == (7,)
 
 
@@ -77,5 +86,5 @@ def test_a_genotype_is_the_params_of_an_optuna_trial(name: str) -> None:
         trial = study.ask()
         genotype = space.suggest(trial)
         assert trial.params == genotype
-        assert space.encode(space.decode(genotype)) == genotype
+        _assert_encoded(space, genotype, space.decode(genotype))
         study.tell(trial, 0.0)
