@@ -65,6 +65,32 @@ def deployment(runtime: str = "auto", batch: int = 1, threads: int = 1) -> Deplo
     return Deployment(runtime, batch, threads)
 
 
+_MOST = 100_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeploymentSettings:
+    """What the user says of how networks are run; `deployment` is what that means on this machine."""
+
+    batch: int = 1
+    threads: int = 1
+    runtime: str = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("batch", "threads"):
+            if not 1 <= getattr(self, name) <= _MOST:
+                raise ConfigError(f"inference.{name} must be from 1 to {_MOST:,}, but got {getattr(self, name)}")
+        if self.runtime not in ("auto", *RUNTIMES):
+            raise ConfigError(
+                f"inference.runtime: unknown {self.runtime!r}. {nearest(self.runtime, ['auto', *RUNTIMES])}"
+            )
+
+    @property
+    def deployment(self) -> Deployment:
+        """How the networks are to be run; raises `ConfigError` where this machine cannot."""
+        return deployment(self.runtime, self.batch, self.threads)
+
+
 def _installed(runtime: str) -> bool:
     if any(find_spec(package) is None for package in PACKAGES[runtime]):
         return False

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from nas.cost.metrics import FREE_METRICS
+from nas.cost.metrics import LATENCY, METRICS
 from nas.errors import ConfigError, nearest
+from nas.latency.deployment import DeploymentSettings
 from nas.runs import RecordSettings, check_name, check_seed, check_workers
 from nas.scale.recipes import BySize
 from nas.scale.rules import Rounding, Rule, rule
@@ -21,7 +22,7 @@ _DEFAULT_RULES = ["compound", "depth", "width", "resolution"]
 
 _MOST_TIMES = 1e6
 _MOST_SEEDS = 1000
-FREE = ("seeds", "workers", "plan", "training", "accelerator", "resume", "records", "forecast")
+FREE = ("seeds", "workers", "plan", "training", "accelerator", "resume", "records", "forecast", "latency")
 """Settings that may change when a study is gone on with: the others decide what was trained."""
 
 
@@ -89,6 +90,8 @@ class ScaleConfig:
     plan: PlanSettings = field(default_factory=PlanSettings)
     seeds: int = 3
     seed: int = 0
+    latency: bool | str = "auto"
+    inference: DeploymentSettings = field(default_factory=DeploymentSettings)
     workers: int | str = "auto"
     accelerator: str = "auto"
     name: str | None = None
@@ -105,8 +108,10 @@ class ScaleConfig:
             )
         if self.mode not in MODES:
             raise ConfigError(f"unknown mode {self.mode!r}. {nearest(self.mode, MODES)}")
-        if self.budget not in FREE_METRICS:
-            raise ConfigError(f"budget: unknown metric {self.budget!r}. {nearest(self.budget, FREE_METRICS)}")
+        if self.budget not in METRICS:
+            raise ConfigError(f"budget: unknown metric {self.budget!r}. {nearest(self.budget, METRICS)}")
+        if self.latency not in (True, False, "auto"):
+            raise ConfigError(f"latency must be auto, true or false, but got {self.latency!r}")
         if not 0 < self.tolerance < 1:
             raise ConfigError(f"tolerance: `0 < tolerance < 1` must hold, but got {self.tolerance}")
         self._check_sizes()
@@ -157,6 +162,16 @@ class ScaleConfig:
         if self.mode != "compare":
             return [rule(self.rule, **given)]
         return [rule(name, **(given if name == self.rule else {})) for name in self.rules]
+
+    @property
+    def measures(self) -> bool:
+        """Whether latencies are measured: those of networks that are trained, and where they are the budget."""
+        return self.budget == LATENCY or (self.reports if self.latency == "auto" else bool(self.latency))
+
+    @property
+    def reports(self) -> bool:
+        """Whether sizes are trained and reported side by side."""
+        return self.mode in ("family", "compare") and self.training
 
     @property
     def sizes(self) -> tuple[list[float], list[float]]:

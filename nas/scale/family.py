@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from nas.cost import Cost
@@ -11,9 +11,13 @@ from nas.network.architecture import Architecture
 from nas.scale.rules import AS_PUBLISHED, Rounding, Rule
 from nas.scale.solve import Member, member, solve
 
+Latency = Mapping[str, float]
+"""Milliseconds by `arch_id`."""
+NOT_MEASURED: Latency = {}
+
 _COLUMNS = (
     *("rule", "phi", "depth", "width", "resolution", "input", "params", "macs", "macs_ratio"),
-    *("activations", "peak_memory_bytes", "receptive_field", "file"),
+    *("activations", "peak_memory_bytes", "receptive_field", "latency_ms", "file"),
 )
 
 
@@ -54,7 +58,7 @@ def family(
     return members
 
 
-def write_family(members: Sequence[Member], base: Cost, folder: Path) -> list[Path]:
+def write_family(members: Sequence[Member], base: Cost, folder: Path, ms: Latency = NOT_MEASURED) -> list[Path]:
     """Write every member as an architecture file, and a table of them all; returns the paths of the files."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}.json" for name in _names(members)]
@@ -64,7 +68,7 @@ def write_family(members: Sequence[Member], base: Cost, folder: Path) -> list[Pa
         writer = csv.writer(file)
         writer.writerow(_COLUMNS)
         for one, path in zip(members, paths, strict=True):
-            writer.writerow(_row(one, base, path.name))
+            writer.writerow(_row(one, base, ms, path.name))
     return paths
 
 
@@ -81,26 +85,26 @@ def _names(members: Sequence[Member]) -> list[str]:
     return found
 
 
-def _row(one: Member, base: Cost, file: str) -> list[object]:
+def _row(one: Member, base: Cost, ms: Latency, file: str) -> list[object]:
     by, cost = one.multipliers, one.cost
     field = "" if cost.receptive_field is None else cost.receptive_field
     return [
         *(one.rule, f"{one.phi:g}", f"{by.depth:.6g}", f"{by.width:.6g}", f"{by.resolution:.6g}"),
         "x".join(map(str, one.arch.input_shape)),
         *(cost.params, cost.macs, f"{cost.macs / base.macs:.6g}"),
-        *(cost.activations, cost.peak_memory_bytes, field, file),
+        *(cost.activations, cost.peak_memory_bytes, field, ms.get(one.arch.arch_id, ""), file),
     ]
 
 
-def table(members: Sequence[Member], base: Cost) -> list[str]:
-    """The family as lines of a table for people."""
-    head = ("rule", "phi", "depth", "width", "input", "params", "MACs", "x base", "peak MiB")
-    rows = [head, *(_cells(one, base) for one in members)]
+def table(members: Sequence[Member], base: Cost, ms: Latency = NOT_MEASURED) -> list[str]:
+    """The family as lines of a table for people, with latencies where there are any."""
+    head = ("rule", "phi", "depth", "width", "input", "params", "MACs", "x base", "peak MiB", *(["ms"] if ms else []))
+    rows = [head, *(_cells(one, base, ms) for one in members)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
     return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
 
 
-def _cells(one: Member, base: Cost) -> tuple[str, ...]:
+def _cells(one: Member, base: Cost, ms: Latency) -> tuple[str, ...]:
     return (
         one.rule,
         f"{one.phi:g}",
@@ -111,4 +115,5 @@ def _cells(one: Member, base: Cost) -> tuple[str, ...]:
         f"{one.cost.macs:,}",
         f"{one.cost.macs / base.macs:.2f}",
         f"{one.cost.peak_memory_mib:.2f}",
+        *([f"{ms[one.arch.arch_id]:.4g}" if one.arch.arch_id in ms else "-"] if ms else []),
     )

@@ -12,6 +12,7 @@ from typing import Any
 
 from nas.errors import ConfigError, NasError
 from nas.scale.law import Forecast, Law, Observation
+from nas.scale.sweep import Shown
 
 FORECAST = "forecast.json"
 _FORMAT = "nas.forecast/1"
@@ -45,6 +46,14 @@ class Frozen:
             f"{mean:.4g} over {len(losses)} runs: off by {mean / self.forecast.loss - 1:+.1%}, "
             f"{'inside' if held else 'OUTSIDE'} the {self.forecast.confidence:.0%} interval"
         )
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A forecast, and what came of it."""
+
+    frozen: Frozen
+    shown: Shown
 
 
 def freeze(law: Law, observations: Sequence[Observation], subject: Subject, folder: Path) -> Frozen:

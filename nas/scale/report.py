@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import sqrt
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.stats import t
@@ -15,11 +16,15 @@ from nas.compare.statistics import unpaired
 from nas.errors import NasError
 from nas.scale.choose import HeldOut, believed, held_out
 from nas.scale.forms import ASYMPTOTE, POWER
+from nas.scale.frozen import Tried
 from nas.scale.law import Forecast, Law, Observation, fit_law
+from nas.scale.published import LABEL, PublishedSize, applies, published_family
 from nas.scale.sweep import Shown
 
 LOSS_TEXT = {"error": "validation error (1 - val_accuracy)", "val_loss": "validation loss"}
 AXES: Mapping[str, str] = {"macs": "multiply-adds", "params": "parameters"}
+_MS = "latency_ms"
+_RUN_COLUMNS = ("rule", "phi", "macs_ratio", "macs", "params", "latency_ms", "lr", "epochs", "run", "seconds")
 _CURVE = 60
 
 
@@ -37,6 +42,13 @@ class Findings:
     tried: tuple[HeldOut, ...]
     reason: str
     """Why there is no law."""
+
+    ms: Mapping[str, float] = field(default_factory=dict)
+    """Measured latencies by `arch_id`."""
+
+    def ms_of(self, size: Shown) -> float:
+        """The measured latency of a size; nan where there is none."""
+        return self.ms.get(size.sized.arch.arch_id, float("nan"))
 
     @property
     def observations(self) -> list[Observation]:
@@ -65,11 +77,13 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
 
 def size_table(all_findings: Sequence[Findings], loss: str) -> list[str]:
     """A row a size: what it costs and what it showed."""
+    measured = any(one.ms for one in all_findings)
     lines = [
         f"Mean {LOSS_TEXT[loss]}, with the 95 % interval over the runs:",
         "",
-        "| rule | phi | x base | MACs | params | input | mean (interval) | runs | failed | lr |",
-        "| --- | --: | --: | --: | --: | --- | --: | --: | --: | --: |",
+        "| rule | phi | x base | MACs | params | input | mean (interval) | runs | failed | lr |"
+        + (" ms |" if measured else ""),
+        "| --- | --: | --: | --: | --: | --- | --: | --: | --: | --: |" + (" --: |" if measured else ""),
     ]
     for one in all_findings:
         for size in one.sizes:
@@ -80,6 +94,7 @@ def size_table(all_findings: Sequence[Findings], loss: str) -> list[str]:
                 f"| {one.rule} | {found.phi:g} | {size.sized.times:.2f} | {cost.macs:,} | {cost.params:,} | "
                 f"{'x'.join(map(str, found.arch.input_shape))} | {size.mean:.4f} ({low:.4f} to {high:.4f}) | "
                 f"{len(size.losses)} | {failed} | {size.runs[0].lr:.3g} |"
+                + (f" {one.ms_of(size):.4g} |" if measured else "")
             )
     return lines
 
@@ -138,44 +153,82 @@ def write_runs(all_findings: Sequence[Findings], loss: str, path: Path) -> None:
     """Write every run as a row."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(
-            ["rule", "phi", "macs_ratio", "macs", "params", "lr", "epochs", "run", "seconds", loss, "reason"]
-        )
+        writer.writerow([*_RUN_COLUMNS, loss, "reason"])
         for one in all_findings:
             for size in one.sizes:
                 losses = iter(size.losses)
                 for run in size.runs:
                     writer.writerow(
                         [one.rule, f"{size.sized.member.phi:g}", f"{size.sized.times:.6g}", run.macs, run.params]
-                        + [run.lr, run.epochs, run.replicate, f"{run.seconds:.3f}"]
+                        + [one.ms.get(run.arch_id, ""), run.lr, run.epochs, run.replicate, f"{run.seconds:.3f}"]
                         + ([next(losses), ""] if run.scores else ["", run.reason])
                     )
 
 
-def draw(all_findings: Sequence[Findings], loss: str, path: Path) -> None:
-    """Draw the loss against multiply-adds and parameters, each rule with its runs, means, intervals and law."""
+def published_beside(all_findings: Sequence[Findings], loss: str) -> list[PublishedSize]:
+    """EfficientNet's published line, where the families are for the same task."""
+    networks = [size.sized.arch for one in all_findings for size in one.sizes]
+    return published_family() if loss == "error" and applies(networks) else []
+
+
+def draw(all_findings: Sequence[Findings], loss: str, path: Path, tried: Tried | None = None) -> None:
+    """Draw the loss against multiply-adds, parameters and measured latency: each rule with means, intervals and law.
+
+    EfficientNet's published line stands beside families for ImageNet's classes, and a forecast of the first rule's
+    law beside what its network showed.
+    """
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    panels = [*AXES.items(), *([(_MS, "latency, ms")] if all(_measured(one) for one in all_findings) else [])]
+    figure = Figure(figsize=(5.5 * len(panels), 4.5), layout="constrained")
     FigureCanvasSVG(figure)
-    for axes, (axis, label) in zip(figure.subplots(1, len(AXES)), AXES.items(), strict=True):
+    beside = published_beside(all_findings, loss)
+    for axes, (axis, label) in zip(figure.subplots(1, len(panels)), panels, strict=True):
         for number, one in enumerate(all_findings):
-            colour = f"C{number}"
-            x = np.array([getattr(size.sized.member.cost, axis) for size in one.sizes], dtype=float)
-            order = np.argsort(x, kind="stable")
-            mean = np.array([size.mean for size in one.sizes])
-            ends = np.nan_to_num([interval(size.losses) for size in one.sizes], nan=0.0)
-            reach = np.where(ends[:, 1] > 0, ends[:, 1] - mean, 0.0)
-            axes.errorbar(x[order], mean[order], reach[order], fmt="o", color=colour, capsize=3, label=one.rule)
-            if axis == one.axis and one.law is not None:
-                sizes = np.geomspace(x.min(), 4 * x.max(), _CURVE)
-                said = [one.law.forecast(float(size)) for size in sizes]
-                axes.plot(sizes, [now.loss for now in said], color=colour, linewidth=1)
-                axes.fill_between(sizes, [n.low for n in said], [n.high for n in said], color=colour, alpha=0.12)
-            else:
-                axes.plot(x[order], mean[order], color=colour, linewidth=1)
+            _draw_family(axes, one, axis, f"C{number}")
+        if beside and axis in AXES:
+            x = [getattr(one.cost, axis) for one in beside]
+            axes.plot(x, [one.error for one in beside], "x--", color="0.4", linewidth=1, label=LABEL)
+        if tried is not None and axis == all_findings[0].axis:
+            _draw_forecast(axes, tried, axis)
         axes.set(xscale="log", yscale="log", xlabel=label, ylabel=LOSS_TEXT[loss])
         axes.grid(alpha=0.3, which="both")
-    figure.axes[0].legend()
+    figure.axes[0].legend(fontsize="small")
     figure.savefig(path)
+
+
+def _measured(one: Findings) -> bool:
+    return all(size.sized.arch.arch_id in one.ms for size in one.sizes)
+
+
+def _draw_family(axes: Any, one: Findings, axis: str, colour: str) -> None:
+    """Draw the means of the sizes with their 95 % intervals, and the law where it is in this axis."""
+    x = np.array([one.ms_of(size) if axis == _MS else size.size(axis) for size in one.sizes])
+    order = np.argsort(x, kind="stable")
+    mean = np.array([size.mean for size in one.sizes])
+    ends = np.nan_to_num([interval(size.losses) for size in one.sizes], nan=0.0)
+    reach = np.where(ends[:, 1] > 0, ends[:, 1] - mean, 0.0)
+    axes.errorbar(x[order], mean[order], reach[order], fmt="o", color=colour, capsize=3, label=one.rule)
+    if axis == one.axis and one.law is not None:
+        sizes = np.geomspace(x.min(), 4 * x.max(), _CURVE)
+        said = [one.law.forecast(float(size)) for size in sizes]
+        axes.plot(sizes, [now.loss for now in said], color=colour, linewidth=1)
+        axes.fill_between(sizes, [n.low for n in said], [n.high for n in said], color=colour, alpha=0.12)
+    else:
+        axes.plot(x[order], mean[order], color=colour, linewidth=1)
+
+
+def _draw_forecast(axes: Any, tried: Tried, axis: str) -> None:
+    said, x = tried.frozen.forecast, tried.shown.size(axis)
+    axes.errorbar(
+        [x],
+        [said.loss],
+        [[said.loss - said.low], [said.high - said.loss]],
+        fmt="s",
+        color="0.3",
+        capsize=5,
+        mfc="none",
+        label=f"forecast ({said.confidence:.0%})",
+    )
+    axes.plot([x], [tried.shown.mean], "*", color="C0", markersize=12, label="what it then showed")

@@ -11,7 +11,7 @@ from nas.errors import NasError
 from nas.network.architecture import Architecture
 from nas.runs import cores_or
 from nas.scale.config import ScaleConfig
-from nas.scale.frozen import FORECAST, Frozen, Subject, freeze
+from nas.scale.frozen import FORECAST, Subject, Tried, freeze
 from nas.scale.records import Records
 from nas.scale.report import Findings, findings
 from nas.scale.runs import (
@@ -115,14 +115,6 @@ class Study:
             evaluator = RecipesEvaluator(self.config.data, self.folder, self.config.accelerator)
             self._pool = WorkerPool(evaluator, self.workers, log=self.folder / "workers.log")
         train(todo, log, self._pool, seed=self.config.seed, ended=ended)
-
-
-@dataclass(frozen=True)
-class Tried:
-    """A forecast, and what came of it."""
-
-    frozen: Frozen
-    shown: Shown
 
 
 def trained(study: Study, families: dict[str, list[Member]]) -> list[Findings]:

@@ -13,7 +13,7 @@ from typing import Any
 from nas.cost import METRICS, Workload
 from nas.errors import ConfigError, nearest
 from nas.evaluation import Budget
-from nas.latency.deployment import RUNTIMES, Deployment, deployment
+from nas.latency.deployment import Deployment, DeploymentSettings
 from nas.latency.profile import DeviceProfile, profile_path
 from nas.runs import RecordSettings, check_name, check_seed, check_workers, cores_or
 from nas.search.evaluators import EvaluatorSettings
@@ -77,23 +77,11 @@ class SearchSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class InferenceSettings:
+class InferenceSettings(DeploymentSettings):
     """How the network is to be used, where limits depend on it."""
 
-    batch: int = 1
-    threads: int = 1
-    runtime: str = "auto"
     profile: str | None = "auto"
     """A device profile; auto is the one in `records.dir` for this deployment, where it is there and holds."""
-
-    def __post_init__(self) -> None:
-        for name in ("batch", "threads"):
-            if not 1 <= getattr(self, name) <= _MOST:
-                raise ConfigError(f"inference.{name} must be >= 1, but got {getattr(self, name)}")
-        if self.runtime not in ("auto", *RUNTIMES):
-            raise ConfigError(
-                f"inference.runtime: unknown {self.runtime!r}. {nearest(self.runtime, ['auto', *RUNTIMES])}"
-            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,7 +161,7 @@ class Config:
     @property
     def deployment(self) -> Deployment:
         """How the networks are to be run; raises `ConfigError` where this machine cannot."""
-        return deployment(self.inference.runtime, self.inference.batch, self.inference.threads)
+        return self.inference.deployment
 
     def profile(self) -> tuple[DeviceProfile | None, str]:
         """Return the device profile to predict latency with, or None, and what to tell the user of it.

@@ -90,7 +90,8 @@ def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def run(folder_of: Path, **settings: Any) -> int:
     """`python -m nas.scale` with some settings."""
     records = {"dir": str(folder_of.parent / "runs"), "mlflow": False}
-    return scale_command({"base": str(folder_of), "records": records, "name": "study", "workers": 1, **settings})
+    usual = {"base": str(folder_of), "records": records, "name": "study", "workers": 1, "latency": False}
+    return scale_command({**usual, **settings})
 
 
 def folder(base: Path) -> Path:
@@ -250,7 +251,7 @@ def test_every_setting_is_in_the_file(tmp_path: Path) -> None:
     given = {key: value for key, value in values.items() if key not in ("defaults", "hydra")}
     config = ScaleConfig(base="x.json")
     for name, value in given.items():
-        if name in ("rounding", "by_size", "search", "plan", "records"):
+        if name in ("rounding", "by_size", "search", "plan", "records", "inference"):
             assert {**asdict(getattr(config, name)), **value} == asdict(getattr(config, name))
         elif name != "base":
             assert getattr(config, name) == value, name

@@ -1,0 +1,84 @@
+"""How long the networks of a study take on this machine: each is measured once, and kept in the study's folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from math import inf
+from pathlib import Path
+
+from nas.errors import ConfigError, DeviceError
+from nas.latency.deployment import Deployment
+from nas.latency.measure import Latency, Meter
+from nas.latency.profile import known_profile
+from nas.network.architecture import Architecture
+
+LATENCIES = "latency.json"
+
+
+class Latencies:
+    """Measured latencies by network."""
+
+    def __init__(self, deployment: Deployment, records: Path) -> None:
+        """Take how networks are run, and the folder whose device profile tells when this machine is quiet."""
+        profile = known_profile(records, deployment)
+        self._meter = Meter(deployment, usual_ms=profile.reference_ms if profile else inf)
+        self._known: dict[str, Latency] = {}
+        self._path: Path | None = None
+
+    def read(self, folder: Path) -> None:
+        """Take over what an earlier session measured, so that it goes on with the same networks.
+
+        Raises:
+            ConfigError: the file is damaged.
+        """
+        path = folder / LATENCIES
+        if not path.exists():
+            return
+        try:
+            values = json.loads(path.read_text())
+            self._known = {str(network): Latency.from_dict(one) for network, one in values.items()}
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise ConfigError(
+                f"{path} is damaged ({type(error).__name__}: {error}); delete it to measure anew"
+            ) from None
+
+    def keep(self, folder: Path) -> None:
+        """Write what is known, and from now on what is measured, to the study's folder."""
+        self._path = folder / LATENCIES
+        self._write()
+
+    def ms(self, arch: Architecture) -> float:
+        """Return milliseconds for one batch; raises `DeviceError` where this machine cannot run the network."""
+        if arch.arch_id not in self._known:
+            self._known[arch.arch_id] = self._meter.measure(arch)
+            self._write()
+        return self._known[arch.arch_id].ms
+
+    def of(self, networks: Iterable[Architecture]) -> Mapping[str, float]:
+        """Return the milliseconds of those networks that this machine can run, by `arch_id`."""
+        found = {}
+        for arch in networks:
+            try:
+                found[arch.arch_id] = self.ms(arch)
+            except DeviceError:  # the others are worth their figures
+                continue
+        return found
+
+    def known(self) -> Mapping[str, float]:
+        """Return the milliseconds of all that was measured."""
+        return {network: one.ms for network, one in self._known.items()}
+
+    def how(self) -> str:
+        """Say how the figures came to be."""
+        busy = sum(not one.quiet_visits for one in self._known.values())
+        text = f"latency: {self._meter.deployment}, on {self._meter.device.hardware}"
+        return (
+            f"{text}; the machine was busy with {busy} of {len(self._known)}, which may be too high" if busy else text
+        )
+
+    def _write(self) -> None:
+        if self._path is not None:
+            partial = self._path.with_suffix(".partial")
+            partial.write_text(json.dumps({network: one.to_dict() for network, one in self._known.items()}, indent=1))
+            partial.replace(self._path)

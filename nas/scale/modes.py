@@ -1,0 +1,93 @@
+"""What each mode of a study does once its networks are known: train, fit, and report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+from nas.errors import NasError
+from nas.scale.coefficients import coefficient_lines, draw_surface, search
+from nas.scale.frozen import Tried
+from nas.scale.isoflop import draw_isoflop, isoflop_lines, profiles
+from nas.scale.networks import Networks
+from nas.scale.progressive import outlay_lines, progressive
+from nas.scale.published import published_lines
+from nas.scale.report import (
+    Findings,
+    comparison_lines,
+    draw,
+    law_lines,
+    published_beside,
+    size_table,
+    write_runs,
+)
+from nas.scale.solve import Member
+from nas.scale.study import Study, forecast, trained
+
+_LINE = partial(print, flush=True)
+
+
+def work_of(mode: str) -> Callable[[Study, Networks], list[str]]:
+    """Return what a mode does; it gives the lines of the report."""
+    return {"coefficients": _coefficients, "isoflop": _isoflop, "plan": _plan}.get(mode, _sizes)
+
+
+def _sizes(study: Study, networks: Networks) -> list[str]:
+    """Train families, fit their laws, and try a forecast."""
+    config, folder = study.config, study.folder
+    found = trained(study, networks.families)
+    if networks.latencies is not None:  # now that the machine is quiet
+        ms = networks.latencies.of(size.sized.arch for one in found for size in one.sizes)
+        found = [replace(one, ms=ms) for one in found]
+    lines = ["", *size_table(found, config.loss)]
+    if networks.latencies is not None:
+        lines += ["", networks.latencies.how()]
+    lines += ["", *(line for one in found for line in law_lines(one))]
+    if len(found) > 1:
+        lines += ["", *comparison_lines(found, config.loss)]
+    if beside := published_beside(found, config.loss):
+        lines += ["", *published_lines(beside)]
+    _LINE("\n".join(lines))
+    write_runs(found, config.loss, folder / "runs.csv")
+    draw(found, config.loss, folder / "scaling.svg")
+    if networks.ahead is not None:
+        tried, verdict = _forecast(study, found[0], networks.ahead)
+        lines += ["", verdict]
+        _LINE(verdict)
+        if tried is not None:
+            draw(found, config.loss, folder / "scaling.svg", tried)
+    return lines
+
+
+def _forecast(study: Study, found: Findings, ahead: Member) -> tuple[Tried | None, str]:
+    """Try a forecast; where there is none, what was trained is worth its report all the same."""
+    try:
+        tried = forecast(study, found, ahead, _LINE)
+    except NasError as error:
+        return None, str(error)
+    return tried, f"Forecast (sha256 {tried.frozen.digest}): {tried.frozen.verdict(tried.shown.losses)}"
+
+
+def _isoflop(study: Study, networks: Networks) -> list[str]:
+    found = profiles(study, study.sized(networks.only))
+    lines = isoflop_lines(found, study.config.loss, study.config.seed)
+    _LINE("\n" + "\n".join(lines))
+    draw_isoflop(found, study.config.loss, study.folder / "isoflop.svg")
+    return lines
+
+
+def _plan(study: Study, networks: Networks) -> list[str]:
+    assert study.config.forecast is not None
+    target = study.config.forecast * study.cost.macs
+    lines = outlay_lines(study, progressive(study, study.sized(networks.only), target, _LINE), target)
+    _LINE("\n".join(lines))
+    return lines
+
+
+def _coefficients(study: Study, _: Networks) -> list[str]:
+    tried, best = search(study, study.say)
+    lines = coefficient_lines(tried, best, study.config.loss)
+    _LINE("\n" + "\n".join(lines))
+    draw_surface(tried, best, study.config.loss, study.folder / "surface.svg")
+    return lines
