@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, Literal
 
 from nas.cost.metrics import LATENCY, METRICS
@@ -53,12 +54,16 @@ class PlanSettings:
 
     hours: float = 1.0
     """Of this machine."""
+    work: float | None = None
+    """A budget in multiply-adds times training images in place of hours, the same on every machine."""
     until: float = 0.0
     """Width of the 90 % interval of the forecast, as a share of the loss, at which it ends."""
 
     def __post_init__(self) -> None:
         if not 0 < self.hours <= 1e5:
             raise ConfigError(f"plan.hours must be > 0, but got {self.hours:g}")
+        if self.work is not None and not 0 < self.work < inf:
+            raise ConfigError(f"plan.work must be > 0, but got {self.work:g}")
         if not 0 <= self.until < 10:
             raise ConfigError(f"plan.until must be from 0 to 10, but got {self.until:g}")
 

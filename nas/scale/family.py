@@ -16,7 +16,7 @@ Latency = Mapping[str, float]
 NOT_MEASURED: Latency = {}
 
 _COLUMNS = (
-    *("rule", "phi", "depth", "width", "resolution", "input", "params", "macs", "macs_ratio"),
+    *("rule", "phi", "depth", "width", "resolution", "input", "params", "macs", "macs_ratio", "miss"),
     *("activations", "peak_memory_bytes", "receptive_field", "latency_ms", "file"),
 )
 
@@ -91,20 +91,22 @@ def _row(one: Member, base: Cost, ms: Latency, file: str) -> list[object]:
     return [
         *(one.rule, f"{one.phi:g}", f"{by.depth:.6g}", f"{by.width:.6g}", f"{by.resolution:.6g}"),
         "x".join(map(str, one.arch.input_shape)),
-        *(cost.params, cost.macs, f"{cost.macs / base.macs:.6g}"),
+        *(cost.params, cost.macs, f"{cost.macs / base.macs:.6g}", "" if one.miss is None else f"{one.miss:.4g}"),
         *(cost.activations, cost.peak_memory_bytes, field, ms.get(one.arch.arch_id, ""), file),
     ]
 
 
 def table(members: Sequence[Member], base: Cost, ms: Latency = NOT_MEASURED) -> list[str]:
-    """The family as lines of a table for people, with latencies where there are any."""
-    head = ("rule", "phi", "depth", "width", "input", "params", "MACs", "x base", "peak MiB", *(["ms"] if ms else []))
-    rows = [head, *(_cells(one, base, ms) for one in members)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
+    """The family as lines of a table for people, with latencies, and misses of a budget, where there are any."""
+    solved = any(one.miss is not None for one in members)
+    head = ("rule", "phi", "depth", "width", "input", "params", "MACs", "x base", "peak MiB")
+    extra = [*(["ms"] if ms else []), *(["off by"] if solved else [])]
+    rows = [(*head, *extra), *(_cells(one, base, ms, solved=solved) for one in members)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
 
 
-def _cells(one: Member, base: Cost, ms: Latency) -> tuple[str, ...]:
+def _cells(one: Member, base: Cost, ms: Latency, *, solved: bool) -> tuple[str, ...]:
     return (
         one.rule,
         f"{one.phi:g}",
@@ -116,4 +118,5 @@ def _cells(one: Member, base: Cost, ms: Latency) -> tuple[str, ...]:
         f"{one.cost.macs / base.macs:.2f}",
         f"{one.cost.peak_memory_mib:.2f}",
         *([f"{ms[one.arch.arch_id]:.4g}" if one.arch.arch_id in ms else "-"] if ms else []),
+        *(["" if one.miss is None else f"{one.miss:+.1%}"] if solved else []),
     )

@@ -10,7 +10,7 @@ from nas.errors import NasError
 from nas.scale.law import Observation, fit_law
 from nas.scale.planner import Plan, plan
 from nas.scale.report import LOSS_TEXT
-from nas.scale.runs import Job
+from nas.scale.runs import Job, Run
 from nas.scale.study import Study
 from nas.scale.sweep import LOSSES, Sized
 
@@ -27,8 +27,8 @@ class Outlay:
     observations: list[Observation]
     counts: Mapping[float, int]
     """Runs of each size, by its multiply-adds."""
-    hours: float
-    """That were spent, of this machine."""
+    spent: str
+    """What they cost."""
     stopped: str
     """Why it ended."""
 
@@ -42,18 +42,18 @@ def progressive(study: Study, sizes: Sequence[Sized], target: float, say: Callab
     Raises:
         NasError: the budget does not hold the runs that a law needs.
     """
-    settings = study.config.plan
+    settings, budget = study.config.plan, _budget(study)
     by_macs = {float(one.member.cost.macs): one for one in sizes}
     while True:
-        hours, observations = spent(study, sizes), _observations(study, sizes)
-        costs = {macs: study.minutes(one.jobs(1)) / 60 / study.workers for macs, one in by_macs.items()}
-        left = settings.hours - hours
+        observations = _observations(study, sizes)
+        costs = {macs: budget.run(one) for macs, one in by_macs.items()}
+        left = budget.total - budget.spent(study, sizes)
         if left < min(costs.values()):
-            return _outlay(study, sizes, f"the budget of {settings.hours:g} h is spent")
+            return _outlay(study, sizes, f"the budget of {budget.text(budget.total)} is spent")
         wanted = plan(costs, target, left, observations, until=settings.until)
         if not wanted.runs:
             return _outlay(study, sizes, f"the interval is narrower than {settings.until:.0%}")
-        say(plan_text(wanted, study.cost.macs))
+        say(plan_text(wanted, study.cost.macs, budget.text))
         if not study.config.training:
             return _outlay(study, sizes, "train=false")
         first = not observations
@@ -62,17 +62,45 @@ def progressive(study: Study, sizes: Sequence[Sized], target: float, say: Callab
         study.train(jobs)
 
 
-def spent(study: Study, sizes: Sequence[Sized]) -> float:
-    """Hours of this machine that the runs of some sizes took, failed ones too."""
-    ids = {one.arch.arch_id for one in sizes}
-    return sum(run.seconds for run in study.log.runs.values() if run.arch_id in ids) / study.workers / _HOUR
+@dataclass(frozen=True)
+class _Budget:
+    """What is counted: hours of this machine, or multiply-adds times images."""
+
+    total: float
+    run: Callable[[Sized], float]
+    """What a run of a size will cost."""
+    done: Callable[[Run], float]
+    """What a run has cost, also one that failed."""
+    text: Callable[[float], str]
+
+    def spent(self, study: Study, sizes: Sequence[Sized]) -> float:
+        ids = {one.arch.arch_id for one in sizes}
+        return sum(self.done(run) for run in study.log.runs.values() if run.arch_id in ids)
 
 
-def plan_text(found: Plan, base: float) -> str:
+def _budget(study: Study) -> _Budget:
+    settings = study.config.plan
+    if settings.work is not None:
+        images = study.images
+        return _Budget(
+            settings.work,
+            lambda one: float(one.member.cost.macs * one.recipe.epochs * images),
+            lambda run: float(run.macs * run.epochs * images),
+            lambda value: f"{value:.3g} MACs x images",
+        )
+    return _Budget(
+        settings.hours,
+        lambda one: study.minutes(one.jobs(1)) / 60 / study.workers,
+        lambda run: run.seconds / study.workers / _HOUR,
+        lambda value: f"{value:.3g} h",
+    )
+
+
+def plan_text(found: Plan, base: float, cost: Callable[[float], str]) -> str:
     """Say what is to be trained next."""
     runs = ", ".join(f"{count} of {size / base:.3g} x base" for size, count in found.counts.items())
     now = f"; it is {found.width_now:.1%} wide now" if found.width_now is not None else ""
-    return f"Plan: {runs}: about {found.cost:.2g} h, for an interval about {found.width:.1%} wide{now}"
+    return f"Plan: {runs}: about {cost(found.cost)}, for an interval about {found.width:.1%} wide{now}"
 
 
 def _observations(study: Study, sizes: Sequence[Sized]) -> list[Observation]:
@@ -96,14 +124,15 @@ def _outlay(study: Study, sizes: Sequence[Sized], stopped: str) -> Outlay:
     counts = {float(one.member.cost.macs): 0 for one in sizes}
     for observation in observations:
         counts[observation.size[0]] += 1
-    return Outlay(observations, counts, spent(study, sizes), stopped)
+    budget = _budget(study)
+    return Outlay(observations, counts, budget.text(budget.spent(study, sizes)), stopped)
 
 
 def outlay_lines(study: Study, found: Outlay, target: float) -> list[str]:
     """What was trained and what is known of the target now."""
     base = study.cost.macs
     trained = ", ".join(f"{count} of {macs / base:.3g} x base" for macs, count in found.counts.items() if count)
-    lines = [f"Ended: {found.stopped}. Trained in {found.hours:.2g} h: {trained or 'nothing'}."]
+    lines = [f"Ended: {found.stopped}. Trained, for {found.spent}: {trained or 'nothing'}."]
     try:
         law = fit_law(found.observations, seed=study.config.seed)
     except NasError as error:

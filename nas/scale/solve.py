@@ -29,22 +29,18 @@ class Member:
     multipliers: Multipliers
     arch: Architecture
     cost: Cost
+    miss: float | None = None
+    """By how much it misses the budget that it was solved for, as a share of it; None where it was not."""
 
 
 @dataclass(frozen=True)
 class Solution:
-    """The network of a family whose cost is nearest to a budget."""
+    """The network of a family whose cost is nearest to a budget; `member.miss` says how near."""
 
     member: Member
-    metric: str
     target: float
     value: float
     """What it costs."""
-
-    @property
-    def miss(self) -> float:
-        """By how much it misses, as a share of the target; negative below it."""
-        return self.value / self.target - 1
 
 
 def member(base: Architecture, rule: Rule, phi: float, rounding: Rounding = AS_PUBLISHED) -> Member:
@@ -101,7 +97,8 @@ def solve(
     if abs(found.value / target - 1) > tolerance:
         raise NasError(_too_coarse(family, target, metric, tolerance))
     arch = scale_by(base, found.multipliers, rounding)
-    return Solution(Member(rule.name, found.phi, found.multipliers, arch, cost_of(arch)), metric, target, found.value)
+    miss = found.value / target - 1
+    return Solution(Member(rule.name, found.phi, found.multipliers, arch, cost_of(arch), miss), target, found.value)
 
 
 class _Found(NamedTuple):

@@ -92,6 +92,11 @@ class Study:
         return work / min(self.workers, max(1, len(jobs))) / 60
 
     @property
+    def images(self) -> int:
+        """How many images an epoch of training has."""
+        return int(self._workers().describe()["train_images"])
+
+    @property
     def workers(self) -> int:
         """Training runs at a time."""
         return cores_or(self.config.workers)
@@ -111,10 +116,13 @@ class Study:
 
     def _do(self, todo: Sequence[Job], log: RunLog, ended: Callable[[Run, str], None]) -> None:
         write_recipes(todo, self.folder, self.config.seed)
+        train(todo, log, self._workers(), seed=self.config.seed, ended=ended)
+
+    def _workers(self) -> WorkerPool:
         if self._pool is None:
             evaluator = RecipesEvaluator(self.config.data, self.folder, self.config.accelerator)
             self._pool = WorkerPool(evaluator, self.workers, log=self.folder / "workers.log")
-        train(todo, log, self._pool, seed=self.config.seed, ended=ended)
+        return self._pool
 
 
 def trained(study: Study, families: dict[str, list[Member]]) -> list[Findings]:

@@ -39,6 +39,7 @@ class LawPool:
 
     noise = 0.01
     best_lr = 3e-3
+    images = 1000
     tasks: ClassVar[list[Task]] = []
     fail: ClassVar[set[int]] = set()
     """Counts of multiply-adds whose runs fail."""
@@ -70,6 +71,9 @@ class LawPool:
     def law(macs: float) -> float:
         """Error by multiply-adds."""
         return float(0.05 + 100 * macs**-0.5)
+
+    def describe(self) -> dict[str, int]:
+        return {"train_images": self.images}
 
     def close(self) -> None:
         """Nothing to end."""
@@ -331,6 +335,16 @@ def test_the_best_size_for_a_cost_of_training(
     assert float(grown[1]) == pytest.approx(0.5, abs=0.05)
     assert (folder(base) / "isoflop.svg").exists()
     assert "Law in N parameters and D epochs: E + A N^-a + B D^-b with E" in text
+
+
+def test_a_budget_in_work_needs_no_clock(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    macs = nas.cost_of(nas.Architecture.from_json(base.read_text())).macs
+    one = 12 * macs * LawPool.images  # a run of the base
+    settings = {"mode": "plan", "rule": "width", "rounding": {"divisor": 1}, "times": [1, 2, 4, 8, 16], "forecast": 64}
+    assert run(base, **settings, plan={"work": 60.0 * one}) == 0
+    spent = sum(12 * nas.cost_of(task.architecture).macs * LawPool.images for task in LawPool.tasks)
+    assert 45 * one < spent <= 60 * one
+    assert f"Trained, for {spent:.3g} MACs x images: " in capsys.readouterr().out
 
 
 def test_what_to_train_is_planned_and_trained_within_the_budget(
