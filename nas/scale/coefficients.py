@@ -24,6 +24,8 @@ Shares = tuple[float, float, float]
 
 _LOOSE = 0.25
 """How far a network may miss its cost here: the surface has a term for that."""
+_DRAWN = 40
+"""Steps of the lattice on which the surface is drawn."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,7 @@ def coefficient_lines(tried: Sequence[Tried], best: Optimum, loss: str) -> list[
 
 
 def draw_surface(tried: Sequence[Tried], best: Optimum, loss: str, path: Path) -> None:
-    """Draw the trained networks on the triangle of shares, coloured by loss, with the optimum."""
+    """Draw the fitted surface on the triangle of shares, and on it the trained networks, in one scale of colours."""
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
@@ -156,7 +158,15 @@ def draw_surface(tried: Sequence[Tried], best: Optimum, loss: str, path: Path) -
     axes = figure.add_subplot()
     corners = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, 3**0.5 / 2]])
     at = np.array([one.shares for one in tried]) @ corners
-    found = axes.scatter(at[:, 0], at[:, 1], c=[one.shown.mean for one in tried], s=90, cmap="viridis_r")
+    means = np.array([one.shown.mean for one in tried])
+    shares = np.array(lattice(_DRAWN))
+    heights = best.surface(shares)
+    scale = {"vmin": min(means.min(), heights.min()), "vmax": max(means.max(), heights.max()), "cmap": "viridis_r"}
+    x, y = (shares @ corners).T
+    axes.tricontourf(x, y, heights, levels=15, **scale)
+    found = axes.scatter(
+        at[:, 0], at[:, 1], c=means, s=90, edgecolors="white", clip_on=False, zorder=3, label="trained", **scale
+    )
     optimum = np.array(best.shares) @ corners
     axes.plot(*optimum, "r*", markersize=16, label="optimum")
     axes.plot(*np.vstack([corners, corners[:1]]).T, color="grey", linewidth=0.8)

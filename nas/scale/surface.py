@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
@@ -54,12 +54,17 @@ class Optimum:
     beta: Coefficient
     gamma: Coefficient
     shares: tuple[float, float, float]
-    loss: float
-    """That the surface has there."""
+    theta: tuple[float, ...] = field(repr=False)
+    """Of the quadratic in the shares of depth and width that the logarithm of the loss follows."""
     edges: tuple[str, ...]
     """Dimensions that may as well not be scaled at all: the optimum, or much of its interval, lies at that edge."""
     noise: float
     """Standard deviation of a run, as a share of the loss."""
+
+    def surface(self, shares: Array) -> Array:
+        """The loss that the surface has at shares `(n, 3)`; it holds best near the optimum."""
+        found: Array = np.exp(_terms(shares) @ np.array(self.theta))
+        return found
 
     @property
     def warning(self) -> str:
@@ -124,7 +129,7 @@ def best_coefficients(points: Sequence[Point], *, factor: float = FACTOR, seed: 
     at_edge = (optima < 1 / _FINE).mean(axis=0) > _AT_EDGE
     edges = tuple(name for name, edge in zip(_DIMENSIONS, at_edge, strict=True) if edge)
     at = (float(best[0]), float(best[1]), float(best[2]))
-    return Optimum(alpha, beta, gamma, at, float(np.exp(_height(theta, best))), edges, noise)
+    return Optimum(alpha, beta, gamma, at, tuple(theta[:_COEFFICIENTS].tolist()), edges, noise)
 
 
 def _intervals(best: Array, optima: Array, factor: float, freedom: int) -> list[Coefficient]:
@@ -145,10 +150,6 @@ def _solver(columns: Array, weights: Array) -> Array:
     weighted = columns * weights[:, None]
     found: Array = np.linalg.pinv(weighted.T @ columns) @ weighted.T
     return found
-
-
-def _height(theta: Array, shares: Array) -> float:
-    return float(_terms(shares[None])[0] @ theta[:_COEFFICIENTS])
 
 
 @cache
