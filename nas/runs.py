@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from nas.errors import ConfigError
 
 _SEEDS = 2**32
+
+_ACCELERATORS = ("auto", "cpu", "gpu")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +29,12 @@ def check_workers(value: int | str) -> None:
     """Raise `ConfigError` where a setting of workers is neither `auto` nor a whole number from 1."""
     if value != "auto" and (not isinstance(value, int) or value < 1):
         raise ConfigError(f"workers must be auto or a whole number >= 1, but got {value!r}")
+
+
+def check_accelerator(name: str) -> None:
+    """Raise `ConfigError` for an unknown kind of device to train on."""
+    if name not in _ACCELERATORS:
+        raise ConfigError(f"accelerator must be one of {_ACCELERATORS}, but got {name!r}")
 
 
 def check_name(name: str | None) -> None:
@@ -58,6 +67,45 @@ def new_folder(path: Path, way_out: str) -> Path:
     except OSError as error:
         raise ConfigError(f"the folder {path} cannot be made: {error}") from None
     return path
+
+
+def hold(folder: Path, what: str) -> IO[str]:
+    """Hold a folder for this process until what is returned is closed; another one that wants it is refused.
+
+    Raises:
+        ConfigError: it is in use, or cannot be written.
+    """
+    try:
+        lock = (folder / "lock").open("w")
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be written: {error}") from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        raise ConfigError(f"{folder}: a {what} is running in this folder") from None
+    return lock
+
+
+def write_whole(path: Path, text: str) -> Path:
+    """Write a small file whole or not at all; returns its path."""
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+    return path
+
+
+def whole_lines(path: Path) -> list[bytes]:
+    """Return the lines of a log, and cut off a last one that a crash left unfinished."""
+    data = path.read_bytes() if path.exists() else b""
+    whole = data.rfind(b"\n") + 1
+    if whole < len(data):
+        with path.open("r+b") as file:
+            file.truncate(whole)
+    return data[:whole].splitlines()
 
 
 def earlier_settings(path: Path, settings: Mapping[str, Any], free: Collection[str], what: str) -> dict[str, Any]:

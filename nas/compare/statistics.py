@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import nan
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,13 +62,15 @@ def paired(one: Array, other: Array, *, seed: int = 0) -> Difference:
 def unpaired(one: Array, other: Array, *, seed: int = 0) -> Difference:
     """Compare the means of two samples that have nothing to do with each other, of two values or more each.
 
-    The interval is Welch's where one of them is small (see `paired`), else that of the bootstrap.
+    The interval is Welch's where one of them is small (see `paired`), else that of the bootstrap. Both ends are nan
+    where the values of each are all alike, so that nothing says how much they vary.
     """
     count = min(len(one), len(other))
+    if np.ptp(one) == np.ptp(other) == 0:
+        return Difference(float(one.mean() - other.mean()), nan, nan, count)
     if count < _ENOUGH:
         interval = ttest_ind(one, other, equal_var=False).confidence_interval(0.95)
-        low, high = np.nan_to_num([interval.low, interval.high], nan=float(one.mean() - other.mean()))
-        return Difference(float(one.mean() - other.mean()), float(low), float(high), count)
+        return Difference(float(one.mean() - other.mean()), float(interval.low), float(interval.high), count)
     rng = np.random.default_rng(seed)
     means = rng.choice(one, (_DRAWS, len(one))).mean(axis=1) - rng.choice(other, (_DRAWS, len(other))).mean(axis=1)
     low, high = np.percentile(means, [2.5, 97.5])

@@ -12,6 +12,7 @@ from nas.records.store import experiment_id, find_runs, flat, log_values, open_c
 from nas.records.view import STUDY_ITSELF, STUDY_TAG, TRIAL_TAG
 
 EXPERIMENT = "scaling"
+_DONE, _FAILED = "FINISHED", "FAILED"
 
 
 @dataclass(frozen=True)
@@ -51,13 +52,13 @@ class ScalingRecords:
             log_values(self._client, self._run, params=flat(settings))
         else:
             self._run = str(runs[STUDY_ITSELF].info.run_id)
-        self._written = {key for key, run in runs.items() if run.info.status != "RUNNING"}
-        self._open = {key: str(run.info.run_id) for key, run in runs.items() if run.info.status == "RUNNING"}
+        self._known = {key: (str(run.info.run_id), str(run.info.status)) for key, run in runs.items()}
 
     def write(self, records: Iterable[TrainingRecord]) -> None:
         """Write the training runs that are not written yet; one that failed and was done again is written again."""
         for one in records:
-            if one.key in self._written:
+            known, status = self._known.get(one.key, ("", ""))
+            if status == _DONE or (status == _FAILED and one.failed):
                 continue
             now = int(time.time() * 1000)
             tags = {
@@ -67,14 +68,18 @@ class ScalingRecords:
                 "state": "failed" if one.failed else "completed",
                 **({"reason": one.reason[:5000]} if one.reason else {}),
             }
-            run_id = self._open.get(one.key) or str(
+            run_id = known or str(
                 self._client.create_run(
                     self._experiment, start_time=now - int(1000 * one.seconds), tags=tags, run_name=one.key
                 ).info.run_id
             )
             log_values(self._client, run_id, params=one.params, metrics=one.metrics, timestamp=now)
-            self._client.set_terminated(run_id, status="FAILED" if one.failed else "FINISHED", end_time=now)
-            self._written.add(one.key)
+            if status == _FAILED:
+                self._client.set_tag(run_id, "state", tags["state"])
+                self._client.delete_tag(run_id, "reason")
+            status = _FAILED if one.failed else _DONE
+            self._client.set_terminated(run_id, status=status, end_time=now)
+            self._known[one.key] = run_id, status
 
     def freeze(self, digest: str, forecast: Mapping[str, Any]) -> None:
         """Write a forecast, before the network that it is about is trained."""

@@ -13,12 +13,12 @@ import optuna
 from nas.cost import cost_of
 from nas.errors import NasError
 from nas.network.architecture import Architecture
-from nas.scale.report import LOSS_TEXT, interval
+from nas.scale.report import LOSS_TEXT, mean_text
 from nas.scale.rules import Multipliers, Rounding, Rule, scale_by
 from nas.scale.solve import Member, solve
 from nas.scale.study import Study
 from nas.scale.surface import Optimum, Point, best_coefficients, coefficients, lattice
-from nas.scale.sweep import Shown
+from nas.scale.sweep import Shown, regularised
 
 Shares = tuple[float, float, float]
 
@@ -112,15 +112,18 @@ def _tried(study: Study, wanted: Sequence[Shares], say: Callable[[str], None]) -
     for one in wanted:
         try:
             rule = rule_of(one, config.search.factor)
-            found = solve(study.base, rule, target, rounding=config.rounding, tolerance=_LOOSE)
-            shares.append(counted_shares(study.base, found.member.multipliers, config.rounding))
-            members.append(found.member)
+            solved = solve(study.base, rule, target, rounding=config.rounding, tolerance=_LOOSE).member
+            shares.append(counted_shares(study.base, solved.multipliers, config.rounding))
+            members.append(regularised(solved, study.cost, config.by_size))
         except NasError as error:
             say(f"left out: shares {one[0]:.2f}, {one[1]:.2f}, {one[2]:.2f}: {error}")
-    return [
-        Tried(own, shown.sized.member.cost.macs / target, shown)
-        for own, shown in zip(shares, study.show(study.sized(members)), strict=True)
-    ]
+    found = []
+    for own, shown in zip(shares, study.show(study.sized(members)), strict=True):
+        if shown.losses:
+            found.append(Tried(own, shown.sized.member.cost.macs / target, shown))
+        else:
+            say(f"left out: shares {own[0]:.2f}, {own[1]:.2f}, {own[2]:.2f}: every run failed: {shown.reason}")
+    return found
 
 
 def coefficient_lines(tried: Sequence[Tried], best: Optimum, loss: str) -> list[str]:
@@ -132,11 +135,11 @@ def coefficient_lines(tried: Sequence[Tried], best: Optimum, loss: str) -> list[
         "| --: | --: | --: | --: | --: | --- | --: | --: |",
     ]
     for one in sorted(tried, key=lambda one: one.shown.mean):
-        arch, cost, (low, high) = one.shown.sized.arch, one.shown.sized.member.cost, interval(one.shown.losses)
+        arch, cost = one.shown.sized.arch, one.shown.sized.member.cost
         depth, width, resolution = one.shares
         lines.append(
             f"| {depth:.2f} | {width:.2f} | {resolution:.2f} | {cost.macs:,} | {one.cost:.2f} | "
-            f"{'x'.join(map(str, arch.input_shape))} | {one.shown.mean:.4f} ({low:.4f} to {high:.4f}) | "
+            f"{'x'.join(map(str, arch.input_shape))} | {mean_text(one.shown.losses)} | "
             f"{len(one.shown.losses)} |"
         )
     found = {"alpha": best.alpha, "beta": best.beta, "gamma": best.gamma}

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from nas.console import run
+from nas.errors import ConfigError
 from nas.network.architecture import Architecture
-from nas.runs import earlier_settings, new_folder
+from nas.runs import earlier_settings, hold, new_folder, write_whole
 from nas.scale.base import read_base
 from nas.scale.config import FREE, ScaleConfig
 from nas.scale.networks import Networks, networks_of, write_networks
@@ -35,9 +36,15 @@ def scale_command(values: Mapping[str, Any]) -> int:
 
 
 def _scale(config: ScaleConfig) -> None:
-    base = read_base(config.space, config.base, config.resolution, _shape(config.data) if config.training else None)
+    trains = config.training or config.mode == "plan"  # which times an epoch even where it only says what it would do
+    base = read_base(config.space, config.base, config.resolution, _shape(config.data) if trains else None)
     networks = networks_of(config, base)
-    folder, study_id = _folder(config)
+    folder, study_id = _folder(config, base)
+    with hold(folder, "scaling study"):
+        _work(config, base, networks, folder, study_id)
+
+
+def _work(config: ScaleConfig, base: Architecture, networks: Networks, folder: Path, study_id: str) -> None:
     if networks.families:
         lines = [f"{rule.name}: {rule.formula}" for rule in config.scaled_by()]
         _LINE("\n".join([*lines, *write_networks(config, base, networks, folder)]))
@@ -63,7 +70,7 @@ def _shape(data: DataConfig) -> tuple[tuple[int, ...], int]:
         pool.close()
 
 
-def _folder(config: ScaleConfig) -> tuple[Path, str]:
+def _folder(config: ScaleConfig, base: Architecture) -> tuple[Path, str]:
     """Make the folder of the results, or make sure that an earlier study is gone on with as it was.
 
     Returns:
@@ -75,9 +82,14 @@ def _folder(config: ScaleConfig) -> tuple[Path, str]:
     if config.resume:
         earlier = earlier_settings(folder / _SETTINGS, settings, FREE, "scaling study")
         study_id = str(earlier.get("study_id", study_id))
+        if earlier.get("base_arch_id", base.arch_id) != base.arch_id:
+            raise ConfigError(
+                f"resume: the base of {folder} was another network than {config.space or config.base} is now"
+            )
     else:
         new_folder(folder, "give another name, or resume=true to go on")
-    (folder / _SETTINGS).write_text(json.dumps({"study_id": study_id, **settings}, indent=1) + "\n")
+    known = {"study_id": study_id, "base_arch_id": base.arch_id}
+    write_whole(folder / _SETTINGS, json.dumps({**known, **settings}, indent=1) + "\n")
     return folder, study_id
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from nas.cost.metrics import LATENCY, METRICS
 from nas.errors import ConfigError, nearest
 from nas.latency.deployment import DeploymentSettings
-from nas.runs import RecordSettings, check_name, check_seed, check_workers
+from nas.runs import RecordSettings, check_accelerator, check_name, check_seed, check_workers
 from nas.scale.recipes import BySize
 from nas.scale.rules import Rounding, Rule, rule
 from nas.scale.sweep import LAW_AXES, LOSSES
@@ -121,6 +121,7 @@ class ScaleConfig:
             raise ConfigError(f"tolerance: `0 < tolerance < 1` must hold, but got {self.tolerance}")
         self._check_sizes()
         self._check_training()
+        check_accelerator(self.accelerator)
         check_workers(self.workers)
         check_seed("seed", self.seed)
         check_name(self.name)
@@ -134,6 +135,8 @@ class ScaleConfig:
                 raise ConfigError(f"times are multiples > 0 and at most {_MOST_TIMES:g} of the base, but got {one:g}")
         if self.mode == "isoflop" and not self.training:
             raise ConfigError("mode=isoflop is about training, which train=false leaves out")
+        if len(set(self.budgets)) < len(self.budgets):
+            raise ConfigError(f"budgets must be different, but got {self.budgets}")
         if not self.budgets or any(not 0 < one <= _MOST_TIMES for one in self.budgets):
             raise ConfigError(f"budgets are multiples > 0 of the base's training, but got {self.budgets}")
         if self.mode == "coefficients" and (self.phi or self.times or not self.training):
@@ -156,6 +159,14 @@ class ScaleConfig:
             raise ConfigError(f"forecast is a multiple > 0 of what the base costs, but got {self.forecast:g}")
         if self.forecast is not None and (self.budget != "macs" or self.mode not in ("family", "compare", "plan")):
             raise ConfigError("forecast needs mode=family, compare or plan, and budget=macs")
+        if self.mode == "plan" and (self.law != "macs" or self.lr_sweep):
+            raise ConfigError(
+                "mode=plan goes by law=macs and the learning rate of the recipe: no law=params, no lr_sweep"
+            )
+        if self.mode == "isoflop" and self.by_size.epochs:
+            raise ConfigError("mode=isoflop gives every size the epochs that its budget holds: no by_size.epochs")
+        if self.mode == "coefficients" and self.latency is True:
+            raise ConfigError("latency=true is of modes that have sizes, which mode=coefficients has not")
         if self.mode == "plan" and self.forecast is None:
             raise ConfigError("mode=plan needs forecast=TIMES: the size, as a multiple of the base, to plan for")
         if self.resume and self.name is None:
@@ -163,7 +174,7 @@ class ScaleConfig:
 
     def scaled_by(self) -> list[Rule]:
         """What to scale by: one rule, or those that are compared."""
-        given = {name: value for name, value in self.coefficients.items() if value is not None}
+        given = {str(name): value for name, value in self.coefficients.items() if value is not None}
         if self.mode != "compare":
             return [rule(self.rule, **given)]
         return [rule(name, **(given if name == self.rule else {})) for name in self.rules]

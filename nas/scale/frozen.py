@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.errors import ConfigError, NasError
+from nas.runs import write_whole
 from nas.scale.law import Forecast, Law, Observation
 from nas.scale.sweep import Shown
 
@@ -39,6 +40,8 @@ class Frozen:
 
     def verdict(self, losses: Sequence[float]) -> str:
         """Say how far off it was; `losses` are those of the runs that were done since."""
+        if not losses:
+            return "every run of its network failed, so it was not tried"
         mean = sum(losses) / len(losses)
         held = self.forecast.low <= mean <= self.forecast.high
         return (
@@ -82,9 +85,7 @@ def freeze(law: Law, observations: Sequence[Observation], subject: Subject, fold
         "noise": law.noise,
         "observations": [asdict(one) for one in observations],
     }
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps({**content, "sha256": _digest(content)}, indent=1) + "\n")
-    partial.replace(path)
+    write_whole(path, json.dumps({**content, "sha256": _digest(content)}, indent=1) + "\n")
     return read_frozen(path)
 
 

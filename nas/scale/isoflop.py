@@ -12,13 +12,15 @@ import numpy as np
 from nas.errors import NasError
 from nas.scale.forms import PARAMS_DATA, Array
 from nas.scale.law import Law, Observation, fit_law, stretch
-from nas.scale.report import LOSS_TEXT, interval, law_text
+from nas.scale.report import LOSS_TEXT, law_text, mean_text
 from nas.scale.study import Study
 from nas.scale.sweep import Shown, Sized
 
 _DRAWS = 1000
 _SIZES = 4
 """Different sizes that a parabola with an estimate of its error needs."""
+_LOOSE = 0.2
+"""How far whole epochs may miss a budget, as a share of it."""
 _BUDGETS = 3
 """Budgets that a power law with an estimate of its error needs."""
 
@@ -53,8 +55,8 @@ class Growth:
 def profiles(study: Study, sizes: Sequence[Sized]) -> list[Best]:
     """Train every size for as many epochs as each budget gives it, and find the best size of each.
 
-    A size whose epochs would be fewer than one is left out of a budget. Hoffmann et al. 2022, "Training compute-optimal
-    large language models", section 3.2 (approach 2).
+    A size that whole epochs bring too far from a budget is left out of it. Hoffmann et al. 2022, "Training
+    compute-optimal large language models", section 3.2 (approach 2).
 
     Raises:
         NasError: a budget in which nothing is left.
@@ -64,7 +66,7 @@ def profiles(study: Study, sizes: Sequence[Sized]) -> list[Best]:
         within = [_within(one, budget, study.config.train.epochs) for one in sizes]
         kept = [one for one in within if one is not None]
         if not kept:
-            raise NasError(f"budgets: nothing can be trained for an epoch within {budget:g} times the base's cost")
+            raise NasError(f"budgets: no size comes near {budget:g} times the base's cost with whole epochs")
         found.append(_best(budget, study.show(kept), study.config.seed))
     return found
 
@@ -72,7 +74,9 @@ def profiles(study: Study, sizes: Sequence[Sized]) -> list[Best]:
 def _within(one: Sized, budget: float, epochs: int) -> Sized | None:
     """The size with as many epochs as the budget gives it."""
     allowed = round(budget * epochs / one.times)
-    return replace(one, recipe=replace(one.recipe, epochs=allowed)) if allowed >= 1 else None
+    if abs(allowed * one.times / (budget * epochs) - 1) > _LOOSE:
+        return None
+    return replace(one, recipe=replace(one.recipe, epochs=allowed))
 
 
 def _best(budget: float, sizes: Sequence[Shown], seed: int) -> Best:
@@ -144,10 +148,10 @@ def isoflop_lines(found: Sequence[Best], loss: str, seed: int) -> list[str]:
     ]
     for one in found:
         for size in one.sizes:
-            cost, (low, high) = size.sized.member.cost, interval(size.losses)
+            cost = size.sized.member.cost
             lines.append(
                 f"| {one.budget:g} | {size.sized.times:.2f} | {cost.macs:,} | {cost.params:,} | "
-                f"{size.sized.recipe.epochs} | {size.mean:.4f} ({low:.4f} to {high:.4f}) | {len(size.losses)} |"
+                f"{size.sized.recipe.epochs} | {mean_text(size.losses)} | {len(size.losses)} |"
             )
     lines.append("")
     for one in found:

@@ -12,6 +12,7 @@ from nas.latency.deployment import Deployment
 from nas.latency.measure import Latency, Meter
 from nas.latency.profile import known_profile
 from nas.network.architecture import Architecture
+from nas.runs import write_whole
 
 LATENCIES = "latency.json"
 
@@ -79,6 +80,5 @@ class Latencies:
 
     def _write(self) -> None:
         if self._path is not None:
-            partial = self._path.with_suffix(".partial")
-            partial.write_text(json.dumps({network: one.to_dict() for network, one in self._known.items()}, indent=1))
-            partial.replace(self._path)
+            values = {network: one.to_dict() for network, one in self._known.items()}
+            write_whole(self._path, json.dumps(values, indent=1) + "\n")

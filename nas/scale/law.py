@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import exp, isfinite, sqrt
+from math import isfinite, sqrt
 
 import numpy as np
 from scipy.stats import norm, t
@@ -72,7 +72,7 @@ class Law:
 
     def loss(self, *size: float) -> float:
         """What the law says of a size."""
-        return float(exp(self._log(self.theta[None], size)[0]))
+        return _exp(float(self._log(self.theta[None], size)[0]))
 
     def forecast(self, *size: float, confidence: float = 0.9, seeds: int | None = None) -> Forecast:
         """Say what to expect of a size, with its interval.
@@ -89,7 +89,7 @@ class Law:
             rng = np.random.default_rng(len(moved) + seeds)
             moved = moved + rng.normal(0.0, self.noise / sqrt(seeds), len(moved))
         low, high = _stretched(moved, confidence, self.freedom)
-        return Forecast(exp(centre), exp(centre + low), exp(centre + high), confidence)
+        return Forecast(_exp(centre), _exp(centre + low), _exp(centre + high), confidence)
 
     def constants(self, confidence: float = 0.9) -> dict[str, Forecast]:
         """The constants in the unit that the observations have, each with its interval."""
@@ -97,7 +97,7 @@ class Law:
         found = {}
         for i, name in enumerate(self.form.constants):
             low, high = _stretched(np.log(draws[:, i]) - np.log(values[i]), confidence, self.freedom)
-            found[name] = Forecast(values[i], values[i] * exp(low), values[i] * exp(high), confidence)
+            found[name] = Forecast(values[i], values[i] * _exp(low), values[i] * _exp(high), confidence)
         return found
 
     def _log(self, theta: Array, size: tuple[float, ...]) -> Array:
@@ -106,6 +106,12 @@ class Law:
 
     def _plain(self, theta: Array) -> Array:
         return self.form.plain(theta, np.log(self.unit))
+
+
+def _exp(value: float) -> float:
+    """The exponential, inf where that is too large: an interval may have no end."""
+    with np.errstate(over="ignore"):
+        return float(np.exp(value))
 
 
 def stretch(tail: float, freedom: int) -> float:

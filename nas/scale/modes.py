@@ -8,6 +8,7 @@ from functools import partial
 
 from nas.errors import NasError
 from nas.scale.coefficients import coefficient_lines, draw_surface, search
+from nas.scale.family import write_family
 from nas.scale.frozen import Tried
 from nas.scale.isoflop import draw_isoflop, isoflop_lines, profiles
 from nas.scale.networks import Networks
@@ -40,6 +41,7 @@ def _sizes(study: Study, networks: Networks) -> list[str]:
     if networks.latencies is not None:  # now that the machine is quiet
         ms = networks.latencies.of(size.sized.arch for one in found for size in one.sizes)
         found = [replace(one, ms=ms) for one in found]
+        write_family(networks.members, study.cost, folder, networks.latencies.known())
     lines = ["", *size_table(found, config.loss)]
     if networks.latencies is not None:
         lines += ["", networks.latencies.how()]
@@ -55,7 +57,7 @@ def _sizes(study: Study, networks: Networks) -> list[str]:
         tried, verdict = _forecast(study, found[0], networks.ahead)
         lines += ["", verdict]
         _LINE(verdict)
-        if tried is not None:
+        if tried is not None and tried.shown.losses:
             draw(found, config.loss, folder / "scaling.svg", tried)
     return lines
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from nas.cost import LATENCY, cost_of
+from nas.errors import ConfigError
 from nas.network.architecture import Architecture
 from nas.scale.config import ScaleConfig
 from nas.scale.family import family, table, write_family
 from nas.scale.latency import Latencies
+from nas.scale.rules import Rule
 from nas.scale.solve import Member, counted
+from nas.scale.sweep import regularised
 
 
 @dataclass(frozen=True)
@@ -52,10 +56,18 @@ def networks_of(config: ScaleConfig, base: Architecture) -> Networks:
     )
     phis, times = config.sizes
     rules = config.scaled_by()
-    families = {rule.name: of(rule, phis=phis, times=times) for rule in rules}
+    cost = cost_of(base)
+
+    def trained(rule: Rule, phis: Sequence[float], times: Sequence[float]) -> list[Member]:
+        return [regularised(one, cost, config.by_size) for one in of(rule, phis=phis, times=times)]
+
+    families = {rule.name: trained(rule, phis, times) for rule in rules}
     if config.forecast is None or config.mode == "plan":
         return Networks(families, None, latencies)
-    return Networks(families, of(rules[0], times=[config.forecast])[0], latencies)
+    (ahead,) = trained(rules[0], [], [config.forecast])
+    if any(one.arch == ahead.arch for one in families[rules[0].name]):
+        raise ConfigError(f"forecast={config.forecast:g} is one of the sizes that the law is fitted to: give another")
+    return Networks(families, ahead, latencies)
 
 
 def _latencies(config: ScaleConfig) -> Latencies | None:

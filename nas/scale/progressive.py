@@ -12,10 +12,12 @@ from nas.scale.planner import Plan, plan
 from nas.scale.report import LOSS_TEXT
 from nas.scale.runs import Job, Run
 from nas.scale.study import Study
-from nas.scale.sweep import LOSSES, Sized
+from nas.scale.sweep import Sized
 
 _HOUR = 3600.0
 _MOST_REPLICATES = 1000
+_MOST_FAILURES = 3
+"""A size so many runs of which failed is left alone."""
 _FIRST = 8
 """Runs of the first round: those that a law needs come first in a plan."""
 
@@ -46,11 +48,18 @@ def progressive(study: Study, sizes: Sequence[Sized], target: float, say: Callab
     by_macs = {float(one.member.cost.macs): one for one in sizes}
     while True:
         observations = _observations(study, sizes)
-        costs = {macs: budget.run(one) for macs, one in by_macs.items()}
+        costs = {macs: budget.run(one) for macs, one in by_macs.items() if _failures(study, one) < _MOST_FAILURES}
+        if not costs:
+            return _outlay(study, sizes, "runs of every size fail")
         left = budget.total - budget.spent(study, sizes)
         if left < min(costs.values()):
             return _outlay(study, sizes, f"the budget of {budget.text(budget.total)} is spent")
-        wanted = plan(costs, target, left, observations, until=settings.until)
+        try:
+            wanted = plan(costs, target, left, observations, until=settings.until)
+        except NasError as error:
+            if not observations:
+                raise
+            return _outlay(study, sizes, str(error))
         if not wanted.runs:
             return _outlay(study, sizes, f"the interval is narrower than {settings.until:.0%}")
         say(plan_text(wanted, study.cost.macs, budget.text))
@@ -58,7 +67,9 @@ def progressive(study: Study, sizes: Sequence[Sized], target: float, say: Callab
             return _outlay(study, sizes, "train=false")
         first = not observations
         now = wanted.runs[: _FIRST if first else max(study.workers, len(wanted.runs) // 2)]
-        jobs = [job for macs in set(now) for job in _next(study, by_macs[macs], now.count(macs))]
+        jobs = [job for macs in sorted(set(now)) for job in _next(study, by_macs[macs], now.count(macs))]
+        if not jobs:
+            return _outlay(study, sizes, f"{_MOST_REPLICATES} runs of every size that would help are done")
         study.train(jobs)
 
 
@@ -81,7 +92,7 @@ class _Budget:
 def _budget(study: Study) -> _Budget:
     settings = study.config.plan
     if settings.work is not None:
-        images = study.images
+        images = study.images["train_images"]
         return _Budget(
             settings.work,
             lambda one: float(one.member.cost.macs * one.recipe.epochs * images),
@@ -104,19 +115,23 @@ def plan_text(found: Plan, base: float, cost: Callable[[float], str]) -> str:
 
 
 def _observations(study: Study, sizes: Sequence[Sized]) -> list[Observation]:
-    worth, found = LOSSES[study.config.loss], list[Observation]()
+    found = list[Observation]()
     for one in sizes:
         for job in one.jobs(_MOST_REPLICATES):
             if job.key not in study.log.runs:
                 break
             run = study.log.runs[job.key]
             if run.scores:
-                found.append(Observation((float(run.macs),), worth(run.scores), run.key))
+                found.append(Observation((float(run.macs),), study.loss(run), run.key))
     return found
 
 
 def _next(study: Study, one: Sized, count: int) -> list[Job]:
     return list(islice((job for job in one.jobs(_MOST_REPLICATES) if job.key not in study.log.runs), count))
+
+
+def _failures(study: Study, one: Sized) -> int:
+    return sum(bool(run.reason) for run in study.log.runs.values() if run.arch_id == one.arch.arch_id)
 
 
 def _outlay(study: Study, sizes: Sequence[Sized], stopped: str) -> Outlay:

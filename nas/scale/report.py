@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import sqrt
+from math import isfinite, sqrt
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ AXES: Mapping[str, str] = {"macs": "multiply-adds", "params": "parameters"}
 _MS = "latency_ms"
 _RUN_COLUMNS = ("rule", "phi", "macs_ratio", "macs", "params", "latency_ms", "lr", "epochs", "run", "seconds")
 _CURVE = 60
+_TINY = 1e-9
+"""Beyond it, or its inverse, an interval is drawn no further."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,14 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
     return float(np.mean(values)) - reach, float(np.mean(values)) + reach
 
 
+def mean_text(losses: Sequence[float]) -> str:
+    """Say a mean with its 95 % interval, as far as there are runs for that."""
+    if not losses:
+        return "failed"
+    low, high = interval(losses)
+    return f"{np.mean(losses):.4f}" + (f" ({low:.4f} to {high:.4f})" if len(losses) > 1 else "")
+
+
 def size_table(all_findings: Sequence[Findings], loss: str) -> list[str]:
     """A row a size: what it costs and what it showed."""
     measured = any(one.ms for one in all_findings)
@@ -88,15 +98,15 @@ def size_table(all_findings: Sequence[Findings], loss: str) -> list[str]:
     for one in all_findings:
         for size in one.sizes:
             found, cost = size.sized.member, size.sized.member.cost
-            low, high = interval(size.losses)
             failed = len(size.runs) - len(size.losses)
             lines.append(
                 f"| {one.rule} | {found.phi:g} | {size.sized.times:.2f} | {cost.macs:,} | {cost.params:,} | "
-                f"{'x'.join(map(str, found.arch.input_shape))} | {size.mean:.4f} ({low:.4f} to {high:.4f}) | "
+                f"{'x'.join(map(str, found.arch.input_shape))} | {mean_text(size.losses)} | "
                 f"{len(size.losses)} | {failed} | {size.runs[0].lr:.3g} |"
                 + (f" {one.ms_of(size):.4g} |" if measured else "")
             )
-    return lines
+    reasons = {size.reason: size for one in all_findings for size in one.sizes if size.reason}
+    return lines + [f"Failed, {size.sized.member.cost.macs:,} MACs: {reason}" for reason, size in reasons.items()]
 
 
 def law_lines(one: Findings) -> list[str]:
@@ -141,10 +151,11 @@ def comparison_lines(all_findings: Sequence[Findings], loss: str) -> list[str]:
             if other.sized.arch == size.sized.arch:
                 cells.append("the same network")
             elif min(len(size.losses), len(other.losses)) < 2:
-                cells.append("one run")
+                cells.append("too few runs")
             else:
                 gap = unpaired(np.array(other.losses), np.array(size.losses))
-                cells.append(f"{gap.mean:+.4f} ({gap.low:+.4f} to {gap.high:+.4f}): {gap.verdict}")
+                ends = f"{gap.low:+.4f} to {gap.high:+.4f}" if isfinite(gap.low) else "runs of each all alike"
+                cells.append(f"{gap.mean:+.4f} ({ends}): {gap.verdict}")
         lines.append(f"| {size.sized.times:.2f} | {' | '.join(cells)} |")
     return lines
 
@@ -184,6 +195,8 @@ def draw(all_findings: Sequence[Findings], loss: str, path: Path, tried: Tried |
     figure = Figure(figsize=(5.5 * len(panels), 4.5), layout="constrained")
     FigureCanvasSVG(figure)
     beside = published_beside(all_findings, loss)
+    losses = [value for one in all_findings for size in one.sizes for value in size.losses]
+    losses += [one.error for one in beside] + ([tried.shown.mean, tried.frozen.forecast.loss] if tried else [])
     for axes, (axis, label) in zip(figure.subplots(1, len(panels)), panels, strict=True):
         for number, one in enumerate(all_findings):
             _draw_family(axes, one, axis, f"C{number}")
@@ -192,7 +205,9 @@ def draw(all_findings: Sequence[Findings], loss: str, path: Path, tried: Tried |
             axes.plot(x, [one.error for one in beside], "x--", color="0.4", linewidth=1, label=LABEL)
         if tried is not None and axis == all_findings[0].axis:
             _draw_forecast(axes, tried, axis)
-        axes.set(xscale="log", yscale="log", xlabel=label, ylabel=LOSS_TEXT[loss])
+        # What an interval that says nothing would do to the scale hides what was measured.
+        bottom, top = min(losses) / 1.5, max(losses) * 1.5
+        axes.set(ylim=(bottom, top), xscale="log", yscale="log", xlabel=label, ylabel=LOSS_TEXT[loss])
         axes.grid(alpha=0.3, which="both")
     figure.axes[0].legend(fontsize="small")
     figure.savefig(path)
@@ -204,17 +219,21 @@ def _measured(one: Findings) -> bool:
 
 def _draw_family(axes: Any, one: Findings, axis: str, colour: str) -> None:
     """Draw the means of the sizes with their 95 % intervals, and the law where it is in this axis."""
-    x = np.array([one.ms_of(size) if axis == _MS else size.size(axis) for size in one.sizes])
+    shown = [size for size in one.sizes if size.losses]
+    if not shown:
+        return
+    x = np.array([one.ms_of(size) if axis == _MS else size.size(axis) for size in shown])
     order = np.argsort(x, kind="stable")
-    mean = np.array([size.mean for size in one.sizes])
-    ends = np.nan_to_num([interval(size.losses) for size in one.sizes], nan=0.0)
+    mean = np.array([size.mean for size in shown])
+    ends = np.nan_to_num([interval(size.losses) for size in shown], nan=0.0)
     reach = np.where(ends[:, 1] > 0, ends[:, 1] - mean, 0.0)
     axes.errorbar(x[order], mean[order], reach[order], fmt="o", color=colour, capsize=3, label=one.rule)
     if axis == one.axis and one.law is not None:
         sizes = np.geomspace(x.min(), 4 * x.max(), _CURVE)
         said = [one.law.forecast(float(size)) for size in sizes]
         axes.plot(sizes, [now.loss for now in said], color=colour, linewidth=1)
-        axes.fill_between(sizes, [n.low for n in said], [n.high for n in said], color=colour, alpha=0.12)
+        low, high = ([getattr(now, end) for now in said] for end in ("low", "high"))
+        axes.fill_between(sizes, np.maximum(low, _TINY), np.minimum(high, 1 / _TINY), color=colour, alpha=0.12)
     else:
         axes.plot(x[order], mean[order], color=colour, linewidth=1)
 

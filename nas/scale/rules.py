@@ -10,6 +10,8 @@ from nas.errors import NasError, nearest
 from nas.network.architecture import Architecture
 from nas.scale.scaling import HeadRule, StemRule, scale
 
+_MOST = 4096
+
 
 @dataclass(frozen=True)
 class Multipliers:
@@ -27,8 +29,14 @@ class Rounding:
     """How multipliers become whole numbers; see `nas.scale`."""
 
     divisor: int = 8
+    resolution: int = 1
+    """What the resolution is a multiple of; U-Nets and transformers take no other."""
     stem: StemRule = "scale"
     head: HeadRule = "ratio"
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.resolution <= _MOST:
+            raise NasError(f"rounding.resolution must be from 1 to {_MOST}, but got {self.resolution}")
 
 
 AS_PUBLISHED = Rounding()
@@ -60,9 +68,10 @@ class Rule:
 
 
 def scale_by(base: Architecture, by: Multipliers, rounding: Rounding = AS_PUBLISHED) -> Architecture:
-    """Return the base times some multipliers; the resolution is rounded to a whole number."""
+    """Return the base times some multipliers; the resolution is rounded to a multiple of what the rounding says."""
     size = max(base.input_shape[1:])
-    resolution = max(1, round(size * by.resolution))
+    step = rounding.resolution
+    resolution = size if by.resolution == 1 else step * max(1, round(size * by.resolution / step))
     return scale(
         base,
         by.depth,

@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from math import isfinite
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -18,6 +19,7 @@ from nas.cost import cost_of
 from nas.errors import ConfigError
 from nas.evaluation import Budget, Evaluation
 from nas.network.architecture import Architecture
+from nas.runs import whole_lines, write_whole
 from nas.search.contracts import Pool, derived_seed
 from nas.search.workers import Outcome, Task
 from nas.training.data.config import DataConfig
@@ -25,6 +27,9 @@ from nas.training.evaluator import TrainingEvaluator
 from nas.training.recipe import Recipe
 
 RUNS, TIMING, RECIPES = "runs.jsonl", "timing.jsonl", "recipes.json"
+_NUMBER = int | float
+_SCORES = {"val_accuracy", "val_loss"}
+"""What every run that did not fail has."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +77,20 @@ class Run:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Run:
-        """Read what `asdict` gives; raises `TypeError` where a field is missing or unknown."""
-        return cls(**values)
+        """Read what `asdict` gives; raises `TypeError` or `ValueError` for anything else."""
+        run = cls(**values)
+        for name, kind in (("key", str), ("arch_id", str), ("reason", str), ("lr", _NUMBER), ("seconds", _NUMBER)):
+            if not isinstance(getattr(run, name), kind):
+                raise TypeError(f"{name} is {getattr(run, name)!r}")
+        for name in ("params", "macs", "epochs", "replicate", "seed"):
+            if type(getattr(run, name)) is not int:
+                raise TypeError(f"{name} is {getattr(run, name)!r}")
+        scores = run.scores
+        if not isinstance(scores, dict) or (scores and not scores.keys() >= _SCORES):
+            raise TypeError(f"scores are {scores!r}")
+        if not all(isinstance(score, _NUMBER) and isfinite(score) for score in scores.values()):
+            raise ValueError(f"scores are {scores!r}")
+        return run
 
 
 @dataclass(frozen=True)
@@ -98,11 +115,12 @@ class RecipesEvaluator:
 def write_recipes(jobs: Iterable[Job], folder: Path, study: int) -> None:
     """Write the recipe of each run where its worker finds it, by the seed of the run."""
     path = folder / RECIPES
-    known = json.loads(path.read_text()) if path.exists() else {}
+    try:
+        known = dict(json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError, RecursionError):  # none yet; or damaged: what is to be done is written anew
+        known = {}
     known |= {str(job.seed(study)): asdict(job.recipe) for job in jobs}
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(known, indent=1) + "\n")
-    partial.replace(path)
+    write_whole(path, json.dumps(known, indent=1) + "\n")
 
 
 def read_recipe(folder: Path, seed: int) -> Recipe:
@@ -117,12 +135,7 @@ class RunLog:
         """Read what is there, but for a line that a crash left unfinished; raises `ConfigError` where one is no run."""
         self._path = folder / name
         self.runs: dict[str, Run] = {}
-        data = self._path.read_bytes() if self._path.exists() else b""
-        whole = data.rfind(b"\n") + 1
-        if whole < len(data):
-            with self._path.open("r+b") as file:
-                file.truncate(whole)
-        for number, line in enumerate(data[:whole].splitlines(), start=1):
+        for number, line in enumerate(whole_lines(self._path), start=1):
             try:
                 run = Run.from_dict(json.loads(line))
             except (ValueError, TypeError, RecursionError) as error:
@@ -183,16 +196,16 @@ def train(
         ended: is told of each run, and in words how it goes on.
     """
     everything, started = sum(job.work for job in todo), time.monotonic()
-    running: dict[int, Job] = {}
+    running: dict[int, tuple[Job, float]] = {}
     done, left = 0.0, list(enumerate(todo))
     while left or running:
         while left and pool.free:
             number, job = left.pop(0)
-            running[number] = job
+            running[number] = job, time.monotonic()
             pool.submit(Task(number, job.arch, Budget(epochs=job.recipe.epochs), job.seed(seed)))
         for outcome in pool.wait(None):
-            job = running.pop(outcome.number)
-            run = run_of(job, outcome, seed)
+            job, began = running.pop(outcome.number)
+            run = run_of(job, outcome, seed, time.monotonic() - began)
             log.add(run)
             done += job.work
             spent = time.monotonic() - started
@@ -200,8 +213,8 @@ def train(
             ended(run, f"{_text(run)}; {minutes_text(spent)} so far, about {minutes_text(rest)} left")
 
 
-def run_of(job: Job, outcome: Outcome, study: int) -> Run:
-    """Return what a job showed."""
+def run_of(job: Job, outcome: Outcome, study: int, seconds: float) -> Run:
+    """Return what a job showed; `seconds` is what it took where it failed and so does not say."""
     cost = cost_of(job.arch)
     found = outcome.evaluation
     return Run(
@@ -214,7 +227,7 @@ def run_of(job: Job, outcome: Outcome, study: int) -> Run:
         replicate=job.replicate,
         seed=job.seed(study),
         scores=dict(found.scores) if found else {},
-        seconds=float(found.seconds.get("evaluation", 0.0)) if found else 0.0,
+        seconds=float(found.seconds.get("evaluation", 0.0)) if found else seconds,
         reason=outcome.reason,
     )
 

@@ -141,6 +141,8 @@ class _Search:
         self.base, self.rule, self.measure, self.rounding = base, rule, measure, rounding
         self._found: dict[Architecture, float] = {}
         self._networks: dict[float, Architecture] = {}
+        self.refused = ""
+        """Why the family ends where it was last tried beyond its end, or has a gap."""
 
     def network(self, phi: float) -> Architecture:
         if phi not in self._networks:
@@ -171,7 +173,12 @@ class _Search:
         low, high = bracket
         while high - low > _FINE and self.network(low) != self.network(high):
             middle = (low + high) / 2
-            if self.value(middle) <= target:
+            try:
+                value = self.value(middle)
+            except NasError as error:  # a gap: not every size between two that work is one
+                self.refused = f"phi {middle:g}: {error}"
+                break
+            if value <= target:
                 low = middle
             else:
                 high = middle
@@ -185,7 +192,8 @@ class _Search:
             last, phi = phi, phi + step
             try:
                 value = self.value(phi)
-            except NasError:  # as small, or as large, as this family gets
+            except NasError as error:  # as small, or as large, as this family gets
+                self.refused = f"phi {phi:g}: {error}"
                 break
             if (value > target) == (start <= target):
                 return sorted([last, phi])
@@ -204,10 +212,13 @@ def _too_coarse(search: _Search, target: float, metric: str, tolerance: float) -
         reason = f"rule {search.rule.name!r} does not bring {metric} there"
     else:
         reason = f"the steps of rule {search.rule.name!r} are too coarse for this base"
+    if search.refused:
+        reason = f"{reason} ({search.refused})"
     nearest_ones = " and ".join(
         f"{search.value(phi):,.6g} ({search.value(phi) / target - 1:+.1%}, phi {search.short(phi):g})" for phi in tried
     )
     return (
         f"no network within {tolerance:.0%} of {target:,.6g} {metric}: {reason}; nearest: {nearest_ones}. "
-        "A smaller divisor, another rule or a larger tolerance gives more to choose from"
+        "Another rounding (rounding.divisor, rounding.resolution), another rule or a larger tolerance gives more to "
+        "choose from"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from nas.scale.runs import (
     write_recipes,
 )
 from nas.scale.solve import Member
-from nas.scale.sweep import Shown, Sized, picked, shown, sized
+from nas.scale.sweep import LOSSES, Shown, Sized, picked, sized
 from nas.search.workers import WorkerPool
 
 Say = Callable[[str], None]
@@ -74,7 +74,15 @@ class Study:
             best = {one: picked(one, self.log.runs, lrs, config.loss) for one in best}
         wanted = {one: one.jobs(config.seeds, lr) for one, lr in best.items()}
         self.train([job for one in sizes for job in wanted[one]])
-        return [shown(one, [self.log.runs[job.key] for job in wanted[one]], config.loss) for one in sizes]
+        return [self._shown(one, [self.log.runs[job.key] for job in wanted[one]]) for one in sizes]
+
+    def _shown(self, one: Sized, runs: Sequence[Run]) -> Shown:
+        return Shown(one, tuple(runs), tuple(self.loss(run) for run in runs if run.scores))
+
+    def loss(self, run: Run) -> float:
+        """What a law is of; half an image in place of none that was wrong, since a loss of 0 has no logarithm."""
+        loss = LOSSES[self.config.loss](run.scores)
+        return loss if loss > 0 else 0.5 / self.images["val_images"]
 
     def minutes(self, jobs: Sequence[Job]) -> float:
         """What some jobs will take: by runs of this study, or an epoch of the smallest and of the largest network."""
@@ -87,14 +95,18 @@ class Study:
             timing = RunLog(self.folder, TIMING)
             self._do(undone(tried, timing), timing, lambda run, text: None)
             runs = list(timing.runs.values())
+            failed = [run.reason for run in runs if run.reason]
+            if failed and self.config.mode == "plan":
+                raise NasError(f"how long an epoch takes is not known, since one failed: {failed[0]}")
         seconds = seconds_per_epoch(runs)
         work = sum(job.recipe.epochs * seconds(cost_of(job.arch).macs) for job in jobs)
         return work / min(self.workers, max(1, len(jobs))) / 60
 
     @property
-    def images(self) -> int:
-        """How many images an epoch of training has."""
-        return int(self._workers().describe()["train_images"])
+    def images(self) -> Mapping[str, int]:
+        """How many images the splits have: `train_images`, `val_images`."""
+        found = self._workers().describe()
+        return {name: int(found[name]) for name in ("train_images", "val_images")}
 
     @property
     def workers(self) -> int:
@@ -126,9 +138,15 @@ class Study:
 
 
 def trained(study: Study, families: dict[str, list[Member]]) -> list[Findings]:
-    """Train the families of some rules; networks that they share are trained once."""
+    """Train the families of some rules; networks that they share are trained once.
+
+    Raises:
+        NasError: every run failed.
+    """
     sizes = {name: study.sized(members) for name, members in families.items()}
     everything = study.show([one for every in sizes.values() for one in every])
+    if not any(one.losses for one in everything):
+        raise NasError(f"every run failed: {everything[0].reason}")
     found, start = [], 0
     for name, every in sizes.items():
         own = everything[start : start + len(every)]
@@ -147,6 +165,12 @@ def forecast(study: Study, found: Findings, ahead: Member, say: Say) -> Tried:
     if found.law is None:
         raise NasError(f"no forecast: {found.reason}")
     (one,) = study.sized([ahead])
+    trained = sum(run.arch_id == one.arch.arch_id for run in study.log.runs.values())
+    if trained and not (study.folder / FORECAST).exists():
+        raise NasError(
+            f"no forecast: {trained} runs of its network are in {study.folder}, so nothing is foretold; another name "
+            "begins a study without them"
+        )
     size = float(getattr(one.member.cost, config.law))
     subject = Subject(one.arch.arch_id, (size,), config.seeds)
     frozen = freeze(found.law, found.observations, subject, study.folder)

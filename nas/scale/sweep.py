@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import nan
 from statistics import fmean
 
 from nas.cost import Cost, cost_of
-from nas.errors import NasError
 from nas.network.architecture import Architecture
 from nas.network.registry import Block
 from nas.scale.law import Observation
@@ -53,15 +53,14 @@ class Sized:
 
 
 def sized(members: Sequence[Member], base: Cost, recipe: Recipe, by_size: BySize) -> list[Sized]:
-    """Return the members as they are trained: with the recipe and the regularisation of their size."""
-    found = []
-    for one in members:
-        times = one.cost.macs / base.macs
-        found.append(Sized(_regularised(one, times, by_size), times, by_size.recipe(recipe, times)))
-    return found
+    """Return the members as they are trained: each with the recipe of its size."""
+    times = [one.cost.macs / base.macs for one in members]
+    return [Sized(one, size, by_size.recipe(recipe, size)) for one, size in zip(members, times, strict=True)]
 
 
-def _regularised(one: Member, times: float, by_size: BySize) -> Member:
+def regularised(one: Member, base: Cost, by_size: BySize) -> Member:
+    """Return a member with the dropout and drop-path of its size."""
+    times = one.cost.macs / base.macs
     dropout = by_size.rate(DROPOUT, _rate(one.arch.head.blocks, DROPOUT), times)
     in_stages = [block for stage in one.arch.stages for block in stage.blocks]
     drop_path = by_size.rate(DROP_PATH, _rate(in_stages, DROP_PATH), times)
@@ -77,20 +76,12 @@ def _rate(blocks: Iterable[Block], name: str) -> float:
 
 
 def picked(one: Sized, runs: Mapping[str, Run], lrs: Sequence[float], loss: str) -> float:
-    """Return the learning rate, as a multiple of the recipe's, whose run had the least loss.
-
-    Raises:
-        NasError: every one of them failed.
-    """
+    """Return the learning rate, as a multiple of the recipe's, whose run had the least loss; 1 where all failed."""
     worth = LOSSES[loss]
     found = {
         lr: worth(runs[job.key].scores) for lr, job in zip(lrs, one.picking(lrs), strict=True) if runs[job.key].scores
     }
-    if not found:
-        raise NasError(
-            f"no learning rate works for {one.member.cost.macs:,} MACs: {runs[one.picking(lrs)[0].key].reason}"
-        )
-    return min(found, key=lambda lr: found[lr])
+    return min(found, key=lambda lr: found[lr], default=1.0)
 
 
 @dataclass(frozen=True)
@@ -100,11 +91,17 @@ class Shown:
     sized: Sized
     runs: tuple[Run, ...]
     losses: tuple[float, ...]
-    """Of the runs that did not fail."""
+    """Of the runs that did not fail; a loss of 0 counts as the least that could have been seen."""
 
     @property
     def mean(self) -> float:
-        return fmean(self.losses)
+        """Of the losses; nan where every run failed."""
+        return fmean(self.losses) if self.losses else nan
+
+    @property
+    def reason(self) -> str:
+        """Why a run failed, or nothing."""
+        return next((run.reason for run in self.runs if run.reason), "")
 
     def observations(self, axis: str) -> list[Observation]:
         """For a law in `macs` or `params`."""
@@ -119,16 +116,3 @@ class Shown:
     def good(self) -> list[Run]:
         """The runs that did not fail."""
         return [run for run in self.runs if run.scores]
-
-
-def shown(one: Sized, runs: Sequence[Run], loss: str) -> Shown:
-    """Put together what the runs of one size showed; a loss of 0 counts as the least that could have been seen.
-
-    Raises:
-        NasError: every run of it failed.
-    """
-    worth = LOSSES[loss]
-    losses = tuple(worth(run.scores) for run in runs if run.scores)
-    if not losses:
-        raise NasError(f"every run of {one.member.cost.macs:,} MACs failed: {runs[0].reason}")
-    return Shown(one, tuple(runs), losses)

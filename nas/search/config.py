@@ -15,7 +15,7 @@ from nas.errors import ConfigError, nearest
 from nas.evaluation import Budget
 from nas.latency.deployment import Deployment, DeploymentSettings
 from nas.latency.profile import DeviceProfile, profile_path
-from nas.runs import RecordSettings, check_name, check_seed, check_workers, cores_or
+from nas.runs import RecordSettings, check_accelerator, check_name, check_seed, check_workers, cores_or
 from nas.search.evaluators import EvaluatorSettings
 from nas.search.fidelity import Pruning
 from nas.search.objectives import Objective, objectives_from
@@ -25,7 +25,6 @@ from nas.training.data.config import DataConfig
 from nas.training.recipe import Recipe
 
 _MOST = 100_000_000
-_ACCELERATORS = ("auto", "cpu", "gpu")
 
 # What may change when a study is resumed: how long and where it runs, not what it is.
 _RESUMABLE = (
@@ -133,8 +132,7 @@ class Config:
                 raise ConfigError(f"search.objective: unknown {objective.name!r}. {nearest(objective.name, known)}")
         if self.evaluator.name != "table":  # which says itself after how many epochs it has scores
             self.pruner.check(self.budget, len(self.search.objectives))
-        if self.accelerator not in _ACCELERATORS:
-            raise ConfigError(f"accelerator must be one of {_ACCELERATORS}, but got {self.accelerator!r}")
+        check_accelerator(self.accelerator)
         if set(self.records.dir) & set("?#%"):
             raise ConfigError(
                 f"records.dir is part of the address of a database, without ?, # or %: {self.records.dir!r}"

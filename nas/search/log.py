@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from pathlib import Path
 from typing import IO, Any
 
 from nas.errors import ConfigError
+from nas.runs import hold, whole_lines, write_whole
 from nas.search.trial import Trial
 
 STUDY_FORMAT = "nas.study/1"
 _STUDY_KEYS = {"study_id", "space", "input_shape", "num_classes", "objective", "direction", "seed", "notes"}
-_TRIALS, _STUDY, _LOCK = "trials.jsonl", "study.json", "lock"
+_TRIALS, _STUDY = "trials.jsonl", "study.json"
 
 
 class RunFolder:
@@ -32,13 +32,9 @@ class RunFolder:
             raise ConfigError(f"{path} holds a study already; continue it with resume={path}, or give another name")
         try:
             path.mkdir(parents=True, exist_ok=True)
-            self._lock: IO[str] = (path / _LOCK).open("w")
         except OSError as error:
             raise ConfigError(f"{path} cannot be written: {error}") from None
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise ConfigError(f"{path}: a search is running in this folder") from None
+        self._lock = hold(path, "search")
         self._log: IO[bytes] | None = None
 
     def write_study(self, values: dict[str, Any]) -> None:
@@ -47,14 +43,7 @@ class RunFolder:
 
     def write_text(self, name: str, text: str) -> Path:
         """Write a small file whole or not at all."""
-        path = self.path / name
-        partial = path.with_name(f".{name}.partial")
-        with partial.open("w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-        return path
+        return write_whole(self.path / name, text)
 
     def read_trials(self) -> list[Trial]:
         """Return the recorded trials, and cut off a last line that a crash left unfinished.
@@ -62,13 +51,7 @@ class RunFolder:
         Raises:
             ConfigError: a line inside the log cannot be read.
         """
-        path = self.path / _TRIALS
-        if path.exists():
-            data = path.read_bytes()
-            whole = data.rfind(b"\n") + 1
-            if whole < len(data):
-                with path.open("r+b") as file:
-                    file.truncate(whole)
+        whole_lines(self.path / _TRIALS)
         return read_trials(self.path)
 
     def append(self, trial: Trial, *, durable: bool) -> None:

@@ -246,6 +246,12 @@ def test_more_evaluations_than_networks_that_hold_the_limits(files: tuple[Path, 
     assert not list(tmp_path.iterdir())
 
 
+def test_samples_that_do_not_vary_show_nothing() -> None:
+    found = unpaired(np.array([0.1, 0.1]), np.array([0.102, 0.102]))
+    assert found.verdict == "not shown"
+    assert found.mean == pytest.approx(-0.002)
+
+
 def test_the_interval_of_unpaired_samples_holds_with_few() -> None:
     """Two samples of one distribution: 5 % of the verdicts may differ from "not shown"."""
     rng, repeats = np.random.default_rng(0), 400

@@ -43,3 +43,17 @@ def test_repeating_a_write_adds_nothing(root: Path) -> None:
     assert by_key["a"].data.tags["mlflow.parentRunId"] == by_key["study"].info.run_id
     assert by_key["study"].data.params == {"mode": "family", "train.epochs": "3"}
     assert by_key["study"].data.tags["forecast_sha256"] == "abc"
+
+
+def test_a_run_that_was_repeated_is_no_failure(root: Path) -> None:
+    for failed in (True, True, False):
+        records = ScalingRecords(root, "study-3", "sizes", {})
+        records.write([record("a", failed=failed)])
+    client = MlflowClient(tracking_uri=records.uri)
+    experiment = client.get_experiment_by_name("scaling")
+    assert experiment is not None
+    (run,) = client.search_runs([experiment.experiment_id], "tags.`nas.trial` = 'a'")
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["state"] == "completed"
+    assert "reason" not in run.data.tags
+    assert run.data.metrics["val_accuracy"] == 0.9

@@ -89,6 +89,7 @@ def planned(seed: int, width: float) -> tuple[float, Forecast]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_as_narrow_as_a_grid_at_seven_tenths_of_its_cost() -> None:
     cost_of_grid = 3 * GRID.sum()
     ratios, held = [], []

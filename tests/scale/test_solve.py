@@ -161,3 +161,13 @@ def test_rules_share_out_what_they_say() -> None:
 def test_slips_in_rules(make: Callable[[], object], message: str) -> None:
     with pytest.raises(NasError, match=message):
         make()
+
+
+def test_a_size_that_needs_multiples_is_found_with_them() -> None:
+    unet = nas.load_space("reference/unet").decode({})
+    macs = nas.cost_of(unet).macs
+    with pytest.raises(NasError, match=r"\(phi 1: .*rounding.resolution"):
+        solve(unet, RULES["resolution"], 2 * macs)
+    found = solve(unet, RULES["resolution"], 2 * macs, rounding=Rounding(resolution=16), tolerance=0.1)
+    assert found.member.arch.input_shape[1] % 16 == 0
+    assert found.value == nas.cost_of(found.member.arch).macs

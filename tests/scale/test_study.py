@@ -9,97 +9,17 @@ from dataclasses import asdict
 from math import log
 from pathlib import Path
 from random import Random
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 
 import nas
 from nas.scale import study
-from nas.scale.command import scale_command
 from nas.scale.config import ScaleConfig
 from nas.scale.frozen import read_frozen
-from nas.scale.runs import read_recipe
 from nas.scale.surface import coefficients, lattice
 from nas.search.workers import Outcome, Task
-
-SMALL = {
-    "name": "small",
-    "assume": {"channels": 1, "resolution": 8, "num_classes": 10},
-    "stem": {"block": "conv", "out_channels": 16},
-    "stages": [
-        {"block": "mbconv", "out_channels": 16, "expand_ratio": 2, "depth": 2},
-        {"block": "mbconv", "out_channels": 24, "expand_ratio": 4, "stride": 2, "depth": 2},
-    ],
-    "head": {"block": "classifier", "dropout": 0.1},
-}
-
-
-class LawPool:
-    """Says what a law says, with noise, in place of training."""
-
-    noise = 0.01
-    best_lr = 3e-3
-    images = 1000
-    tasks: ClassVar[list[Task]] = []
-    fail: ClassVar[set[int]] = set()
-    """Counts of multiply-adds whose runs fail."""
-
-    def __init__(self, evaluator: Any, workers: int, log: Path) -> None:
-        self._evaluator, self._tasks = evaluator, list[Task]()
-        self.free = 1
-
-    def submit(self, task: Task) -> None:
-        self._tasks.append(task)
-        if task.budget.epochs != 1:  # which only shows how long an epoch takes
-            LawPool.tasks.append(task)
-        self.free = 0
-
-    def wait(self, timeout: float | None) -> list[Outcome]:
-        self.free = 1
-        return [self._outcome(task) for task in [self._tasks.pop()]]
-
-    def _outcome(self, task: Task) -> Outcome:
-        macs = nas.cost_of(task.architecture).macs
-        if macs in LawPool.fail:
-            return Outcome(task.number, None, "TrainingError: the loss is not a number")
-        recipe = read_recipe(self._evaluator.folder, task.seed)
-        error = self.law(macs) * (1 + 0.2 * log(recipe.lr / self.best_lr) ** 2)
-        error *= 2.718281828 ** (self.noise * Random(task.seed).gauss(0, 1))
-        return Outcome(task.number, nas.Evaluation({"val_accuracy": 1 - error, "val_loss": 3 * error}))
-
-    @staticmethod
-    def law(macs: float) -> float:
-        """Error by multiply-adds."""
-        return float(0.05 + 100 * macs**-0.5)
-
-    def describe(self) -> dict[str, int]:
-        return {"train_images": self.images}
-
-    def close(self) -> None:
-        """Nothing to end."""
-
-
-@pytest.fixture
-def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A base for the digits, and a pool that follows a law."""
-    monkeypatch.setattr(study, "WorkerPool", LawPool)
-    LawPool.tasks.clear()
-    LawPool.fail.clear()
-    space = nas.SearchSpace.from_dict(SMALL)
-    path = tmp_path / "base.json"
-    path.write_text(space.decode({}).to_json())
-    return path
-
-
-def run(folder_of: Path, **settings: Any) -> int:
-    """`python -m nas.scale` with some settings."""
-    records = {"dir": str(folder_of.parent / "runs"), "mlflow": False}
-    usual = {"base": str(folder_of), "records": records, "name": "study", "workers": 1, "latency": False}
-    return scale_command({**usual, **settings})
-
-
-def folder(base: Path) -> Path:
-    return base.parent / "runs" / "study"
+from tests.scale.lawpool import LawPool, folder, run
 
 
 def test_a_family_is_trained_and_its_law_found(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -187,16 +107,6 @@ def test_a_study_goes_on_where_it_was_cut_off(base: Path, capsys: pytest.Capture
     assert "resume: times was [1.0, 2.0, 4.0, 8.0, 16.0]" in capsys.readouterr().err
     assert run(base, **settings) == 2
     assert "resume=true to go on" in capsys.readouterr().err
-
-
-def test_a_run_that_fails_ends_only_itself(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arch = nas.Architecture.from_json(base.read_text())
-    LawPool.fail.add(nas.cost_of(arch).macs)
-    assert run(base, times=[1, 2], rule="width", rounding={"divisor": 1}, seeds=1) == 2
-    assert "every run of" in capsys.readouterr().err
-    assert "the loss is not a number" in (folder(base) / "runs.jsonl").read_text()
-    LawPool.fail.clear()
-    assert run(base, times=[1, 2], rule="width", rounding={"divisor": 1}, seeds=1, resume=True) == 0
 
 
 def test_too_few_sizes_give_no_law(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
