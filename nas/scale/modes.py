@@ -58,6 +58,7 @@ def _sizes(study: Study, networks: Networks) -> list[str]:
         lines += ["", verdict]
         _LINE(verdict)
         if tried is not None and tried.shown.losses:
+            write_runs(found, config.loss, folder / "runs.csv", tried)
             draw(found, config.loss, folder / "scaling.svg", tried)
     return lines
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isfinite, sqrt
 from pathlib import Path
 from typing import Any
@@ -160,12 +160,14 @@ def comparison_lines(all_findings: Sequence[Findings], loss: str) -> list[str]:
     return lines
 
 
-def write_runs(all_findings: Sequence[Findings], loss: str, path: Path) -> None:
-    """Write every run as a row."""
+def write_runs(all_findings: Sequence[Findings], loss: str, path: Path, tried: Tried | None = None) -> None:
+    """Write every run as a row, those of a forecast's network last."""
+    first = all_findings[0]
+    ahead = [replace(first, rule=f"{first.rule}, forecast", sizes=(tried.shown,))] if tried else []
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow([*_RUN_COLUMNS, loss, "reason"])
-        for one in all_findings:
+        for one in [*all_findings, *ahead]:
             for size in one.sizes:
                 losses = iter(size.losses)
                 for run in size.runs:

@@ -43,6 +43,8 @@ def test_a_forecast_is_frozen_before_its_network_is_trained(base: Path, capsys: 
     assert run(base, times=[1, 2, 4, 8, 16], forecast=32, rule="width", rounding={"divisor": 1}) == 0
     text = capsys.readouterr().out
     frozen = read_frozen(folder(base) / "forecast.json")
+    with (folder(base) / "runs.csv").open() as file:
+        assert [row["rule"] for row in csv.DictReader(file)] == ["width"] * 15 + ["width, forecast"] * 3
     assert text.index("Frozen before it is trained") < text.index("inside the 90% interval")
     assert frozen.forecast.low <= LawPool.law(frozen.subject.size[0]) <= frozen.forecast.high
     # Nothing of what it is about was known: no observation is of that size.
