@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import fcntl
 import json
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -120,14 +121,41 @@ def earlier_settings(path: Path, settings: Mapping[str, Any], free: Collection[s
     Raises:
         ConfigError: there is no such run, or a setting changed that may not.
     """
+    earlier = read_settings(path, what)
+    for key in settings:
+        changed = _changed(key, earlier.get(key), settings[key]) if key not in free else None
+        if changed:
+            name, was, now = changed
+            raise ConfigError(
+                f"resume: {name} was {was!r} in {path.parent}, but is now {now!r}; {', '.join(free)} may change"
+            )
+    return earlier
+
+
+def read_settings(path: Path, what: str) -> dict[str, Any]:
+    """Return the settings that a run was begun with; raises `ConfigError` where there is no such run."""
     try:
-        earlier = dict(json.loads(path.read_text()))
+        return dict(json.loads(path.read_text()))
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise ConfigError(f"resume: no {what} in {path.parent}: {error}") from None
-    changed = [key for key in settings if key not in free and earlier.get(key) != settings[key]]
-    if changed:
-        raise ConfigError(
-            f"resume: {changed[0]} was {earlier.get(changed[0])!r} in {path.parent}, but is now "
-            f"{settings[changed[0]]!r}; {', '.join(free)} may change"
-        )
-    return earlier
+
+
+def _changed(name: str, was: Any, now: Any) -> tuple[str, Any, Any] | None:
+    """The first setting that differs, by its path, with what it was and is; None where all are alike."""
+    if isinstance(was, dict) and isinstance(now, dict):
+        inner = (_changed(f"{name}.{key}", was.get(key), now.get(key)) for key in {**was, **now})
+        return next((one for one in inner if one), None)
+    return None if was == now else (name, was, now)
+
+
+def gone_on_with(earlier: Mapping[str, Any], values: Mapping[str, Any], typed: Iterable[str]) -> dict[str, Any]:
+    """Return the settings of an earlier run with those that the user typed now, by paths such as `train.epochs`."""
+    found: dict[str, Any] = copy.deepcopy(dict(earlier))
+    for path in typed:
+        *outer, last = path.split(".")
+        into, source = found, values
+        for name in outer:
+            into, source = into.setdefault(name, {}), source[name]
+        both = isinstance(into.get(last), dict) and isinstance(source.get(last), Mapping)
+        into[last] = {**into[last], **source[last]} if both else source.get(last)
+    return found

@@ -9,10 +9,10 @@ from typing import Any
 from nas.search.hydra_main import hydra_main
 
 
-def _scale(values: dict[str, Any], _: list[str]) -> int:
+def _scale(values: dict[str, Any], overrides: list[str]) -> int:
     from nas.scale.command import scale_command
 
-    return scale_command(values)
+    return scale_command(values, [re.sub(r"^[+~]*([\w.]+).*$", r"\1", one) for one in overrides])
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
@@ -16,10 +16,18 @@ from uuid import uuid4
 from nas.console import run
 from nas.errors import ConfigError
 from nas.network.architecture import Architecture
-from nas.runs import earlier_settings, hold, new_folder, write_whole
+from nas.runs import (
+    RecordSettings,
+    earlier_settings,
+    gone_on_with,
+    hold,
+    new_folder,
+    read_settings,
+    write_whole,
+)
 from nas.scale.base import read_base
 from nas.scale.config import FREE, ScaleConfig
-from nas.scale.networks import Networks, networks_of, write_networks
+from nas.scale.networks import Networks, base_line, networks_of, write_networks
 from nas.settings import settings_from
 from nas.training.data.config import DataConfig
 
@@ -27,12 +35,33 @@ if TYPE_CHECKING:
     from nas.scale.records import Records
 
 _SETTINGS, _REPORT = "settings.json", "report.md"
+_IDS = ("study_id", "base_arch_id")
+"""What a study is known by, in the same file as its settings."""
 _LINE = partial(print, flush=True)
 
 
-def scale_command(values: Mapping[str, Any]) -> int:
-    """Do what some settings say; returns the exit code."""
-    return run("nas.scale", lambda: _scale(settings_from(ScaleConfig, values)))
+def scale_command(values: Mapping[str, Any], typed: Iterable[str] | None = None) -> int:
+    """Do what some settings say.
+
+    Args:
+        values: settings as plain values.
+        typed: paths of those that the user gave, which are all that a study that is gone on with takes of them; None:
+            all of `values`.
+
+    Returns:
+        The exit code.
+    """
+    return run("nas.scale", lambda: _scale(_config(values, values if typed is None else typed)))
+
+
+def _config(values: Mapping[str, Any], typed: Iterable[str]) -> ScaleConfig:
+    name = values.get("name")
+    if values.get("resume") is True and isinstance(name, str):
+        records = {**asdict(RecordSettings()), **values.get("records", {})}
+        path = Path(str(records["dir"])).expanduser() / name / _SETTINGS
+        earlier = read_settings(path, "scaling study")
+        values = gone_on_with({key: earlier[key] for key in earlier if key not in _IDS}, values, typed)
+    return settings_from(ScaleConfig, values)
 
 
 def _scale(config: ScaleConfig) -> None:
@@ -46,7 +75,8 @@ def _scale(config: ScaleConfig) -> None:
 
 def _work(config: ScaleConfig, base: Architecture, networks: Networks, folder: Path, study_id: str) -> None:
     if networks.families:
-        lines = [f"{rule.name}: {rule.formula}" for rule in config.scaled_by()]
+        lines = [base_line(base, networks.latencies)]
+        lines += [f"{rule.name}: {rule.formula}" for rule in config.scaled_by()]
         _LINE("\n".join([*lines, *write_networks(config, base, networks, folder)]))
     if config.training or config.mode == "plan":
         _train(config, base, networks, folder, study_id)
@@ -78,7 +108,7 @@ def _folder(config: ScaleConfig, base: Architecture) -> tuple[Path, str]:
     """
     name = config.name or f"scale-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     folder, study_id = Path(config.records.dir).expanduser() / name, uuid4().hex
-    settings = json.loads(json.dumps(asdict(config)))
+    settings = json.loads(json.dumps({**asdict(config), "name": name}))
     if config.resume:
         earlier = earlier_settings(folder / _SETTINGS, settings, FREE, "scaling study")
         study_id = str(earlier.get("study_id", study_id))
@@ -88,7 +118,7 @@ def _folder(config: ScaleConfig, base: Architecture) -> tuple[Path, str]:
             )
     else:
         new_folder(folder, "give another name, or resume=true to go on")
-    known = {"study_id": study_id, "base_arch_id": base.arch_id}
+    known = dict(zip(_IDS, (study_id, base.arch_id), strict=True))
     write_whole(folder / _SETTINGS, json.dumps({**known, **settings}, indent=1) + "\n")
     return folder, study_id
 
@@ -99,7 +129,9 @@ def _train(config: ScaleConfig, base: Architecture, networks: Networks, folder: 
     from nas.scale.records import Records
     from nas.scale.study import Study
 
-    _LINE(f"\nTraining; name={folder.name} resume=true goes on with it")
+    where = f" records.dir={shlex.quote(config.records.dir)}" if config.records.dir != RecordSettings().dir else ""
+    if config.training:
+        _LINE(f"\nTraining. To go on with it: python -m nas.scale name={folder.name} resume=true{where}")
     records = None
     if config.records.mlflow and config.training:
         records = Records(folder.parent, study_id, folder.name, asdict(config))

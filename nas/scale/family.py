@@ -102,8 +102,10 @@ def table(members: Sequence[Member], base: Cost, ms: Latency = NOT_MEASURED) -> 
     head = ("rule", "phi", "depth", "width", "input", "params", "MACs", "x base", "peak MiB")
     extra = [*(["ms"] if ms else []), *(["off by"] if solved else [])]
     rows = [(*head, *extra), *(_cells(one, base, ms, solved=solved) for one in members)]
+    moved = [f"{one.rule}, phi {one.phi:g}: {one.moved}, to meet the budget" for one in members if one.moved]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    return [*lines, *dict.fromkeys(moved)]
 
 
 def _cells(one: Member, base: Cost, ms: Latency, *, solved: bool) -> tuple[str, ...]:
@@ -116,7 +118,7 @@ def _cells(one: Member, base: Cost, ms: Latency, *, solved: bool) -> tuple[str, 
         f"{one.cost.params:,}",
         f"{one.cost.macs:,}",
         f"{one.cost.macs / base.macs:.2f}",
-        f"{one.cost.peak_memory_mib:.2f}",
+        f"{one.cost.peak_memory_mib:.3g}",
         *([f"{ms[one.arch.arch_id]:.4g}" if one.arch.arch_id in ms else "-"] if ms else []),
         *(["" if one.miss is None else f"{one.miss:+.1%}"] if solved else []),
     )

@@ -93,3 +93,12 @@ def write_networks(config: ScaleConfig, base: Architecture, networks: Networks, 
     ms = latencies.known()
     write_family(networks.members, cost_of(base), folder, ms)
     return [*table(networks.members, cost_of(base), ms), *([latencies.how()] if ms else [])]
+
+
+def base_line(base: Architecture, latencies: Latencies | None) -> str:
+    """What the base is and costs, which `times` are multiples of."""
+    cost, ms = cost_of(base), latencies.known().get(base.arch_id) if latencies is not None else None
+    return (
+        f"base: input {'x'.join(map(str, base.input_shape))}, {cost.params:,} params, {cost.macs:,} MACs, peak "
+        f"{cost.peak_memory_mib:.3g} MiB{f', {ms:.4g} ms' if ms is not None else ''}"
+    )

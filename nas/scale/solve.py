@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Any, NamedTuple
@@ -29,6 +30,8 @@ class Member:
     multipliers: Multipliers
     arch: Architecture
     cost: Cost
+    moved: str = ""
+    """Which dimension is not as the rule says, so that a budget is met."""
     miss: float | None = None
     """By how much it misses the budget that it was solved for, as a share of it; None where it was not."""
 
@@ -93,18 +96,24 @@ def solve(
     found = _Found(phi, rule.at(phi), family.value(phi))
     if abs(found.value / target - 1) > tolerance and not rule.listed:
         free = _freed(family, target)
-        found = min([found, *free], key=lambda one: abs(one.value / target - 1))
+        misses = {one: abs(one.value / target - 1) for one in (found, *free)}
+        found = min(misses, key=lambda one: (misses[one] > tolerance, one.across, misses[one]))
     if abs(found.value / target - 1) > tolerance:
-        raise NasError(_too_coarse(family, target, metric, tolerance))
+        finer = _finer(family, target, tolerance) if metric in FREE_METRICS else ""
+        raise NasError(_too_coarse(family, target, metric, tolerance) + finer)
     arch = scale_by(base, found.multipliers, rounding)
     miss = found.value / target - 1
-    return Solution(Member(rule.name, found.phi, found.multipliers, arch, cost_of(arch), miss), target, found.value)
+    one = Member(rule.name, found.phi, found.multipliers, arch, cost_of(arch), found.moved, miss)
+    return Solution(one, target, found.value)
 
 
 class _Found(NamedTuple):
     phi: float
     multipliers: Multipliers
     value: float
+    moved: str = ""
+    across: bool = False
+    """Whether what the rule makes larger than the base's became smaller, or the other way round."""
 
 
 def _freed(family: _Search, target: float) -> list[_Found]:
@@ -122,8 +131,11 @@ def _freed(family: _Search, target: float) -> list[_Found]:
             moved = replace(family.rule, multipliers=_mover(kept, dimension))
             search = _Search(family.base, moved, family.measure, family.rounding)
             by = search.short(search.nearest(target))
+            to = float(getattr(moved.at(by), dimension))
             if abs(by) <= _FREE_OCTAVES:
-                found.append(_Found(phi, moved.at(by), search.value(by)))
+                text = f"{dimension} {to:.3g} times the base's in place of {getattr(kept, dimension):.3g}"
+                across = (to >= 1) != (getattr(kept, dimension) > 1)
+                found.append(_Found(phi, moved.at(by), search.value(by), text, across))
     return found
 
 
@@ -222,3 +234,13 @@ def _too_coarse(search: _Search, target: float, metric: str, tolerance: float) -
         "Another rounding (rounding.divisor, rounding.resolution), another rule or a larger tolerance gives more to "
         "choose from"
     )
+
+
+def _finer(coarse: _Search, target: float, tolerance: float) -> str:
+    """Say which smaller divisor of channels would do, where one does."""
+    for divisor in (one for one in (4, 2, 1) if one < coarse.rounding.divisor):
+        search = _Search(coarse.base, coarse.rule, coarse.measure, replace(coarse.rounding, divisor=divisor))
+        with suppress(NasError):
+            if search.misses(search.nearest(target), target) <= tolerance:
+                return f"; rounding.divisor={divisor} is fine enough here"
+    return ""
