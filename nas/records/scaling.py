@@ -19,6 +19,8 @@ _DONE, _FAILED = "FINISHED", "FAILED"
 class TrainingRecord:
     """One training run, as it is written."""
 
+    name: str
+    """For people."""
     key: str
     """What it is known by within the study."""
     params: Mapping[str, Any]
@@ -70,7 +72,7 @@ class ScalingRecords:
             }
             run_id = known or str(
                 self._client.create_run(
-                    self._experiment, start_time=now - int(1000 * one.seconds), tags=tags, run_name=one.key
+                    self._experiment, start_time=now - int(1000 * one.seconds), tags=tags, run_name=one.name
                 ).info.run_id
             )
             log_values(self._client, run_id, params=one.params, metrics=one.metrics, timestamp=now)
@@ -85,6 +87,10 @@ class ScalingRecords:
         """Write a forecast, before the network that it is about is trained."""
         self._client.set_tag(self._run, "forecast_sha256", digest)
         self._client.log_dict(self._run, dict(forecast), "forecast.json")
+
+    def interrupted(self) -> None:
+        """Mark the study as one that was not brought to its end."""
+        self._client.set_terminated(self._run, status="KILLED")
 
     def end(self, metrics: Mapping[str, float], files: Iterable[Path]) -> None:
         """Write what the study found, and its files."""

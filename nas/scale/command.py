@@ -127,6 +127,7 @@ def _train(config: ScaleConfig, base: Architecture, networks: Networks, folder: 
     # Loaded here, so that a family that is only counted does not wait for what training needs.
     from nas.scale.modes import work_of
     from nas.scale.records import Records
+    from nas.scale.report import head_lines
     from nas.scale.study import Study
 
     where = f" records.dir={shlex.quote(config.records.dir)}" if config.records.dir != RecordSettings().dir else ""
@@ -135,11 +136,17 @@ def _train(config: ScaleConfig, base: Architecture, networks: Networks, folder: 
     records = None
     if config.records.mlflow and config.training:
         records = Records(folder.parent, study_id, folder.name, asdict(config))
-    with Study(config, base, folder, lambda text: _LINE(f"  {text}"), records) as study:
-        lines = work_of(config.mode)(study, networks)
-    (folder / _REPORT).write_text("\n".join(lines).strip() + "\n")
+    try:
+        with Study(config, base, folder, lambda text: _LINE(f"  {text}"), records) as study:
+            lines = work_of(config.mode)(study, networks)
+    except BaseException:
+        if records is not None:
+            records.interrupted()
+        raise
+    write_whole(folder / _REPORT, "\n".join([*head_lines(config, base, folder), *lines]).strip() + "\n")
     if records is not None:
-        records.end({}, [path for path in sorted(folder.iterdir()) if path.suffix in (".md", ".svg", ".csv")])
+        files = [path for path in sorted(folder.iterdir()) if path.suffix in (".md", ".svg", ".csv")]
+        records.end(study.metrics, files)
         _LINE(_browse(records))
 
 

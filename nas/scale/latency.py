@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from math import inf
 from pathlib import Path
 
+from nas.cost import cost_of
 from nas.errors import ConfigError, DeviceError
 from nas.latency.deployment import Deployment
 from nas.latency.measure import Latency, Meter
@@ -20,8 +21,10 @@ LATENCIES = "latency.json"
 class Latencies:
     """Measured latencies by network."""
 
-    def __init__(self, deployment: Deployment, records: Path) -> None:
-        """Take how networks are run, and the folder whose device profile tells when this machine is quiet."""
+    def __init__(self, deployment: Deployment, records: Path, say: Callable[[str], None]) -> None:
+        """Take how networks are run, the folder whose device profile tells when this machine is quiet, and who is told
+        of each measurement."""
+        self._say = say
         profile = known_profile(records, deployment)
         self._meter = Meter(deployment, usual_ms=profile.reference_ms if profile else inf)
         self._known: dict[str, Latency] = {}
@@ -52,8 +55,9 @@ class Latencies:
     def ms(self, arch: Architecture) -> float:
         """Return milliseconds for one batch; raises `DeviceError` where this machine cannot run the network."""
         if arch.arch_id not in self._known:
-            self._known[arch.arch_id] = self._meter.measure(arch)
+            found = self._known[arch.arch_id] = self._meter.measure(arch)
             self._write()
+            self._say(f"  {found.ms:.4g} ms: {cost_of(arch).macs:,} MACs")
         return self._known[arch.arch_id].ms
 
     def of(self, networks: Iterable[Architecture]) -> Mapping[str, float]:
@@ -74,8 +78,11 @@ class Latencies:
         """Say how the figures came to be."""
         busy = sum(not one.quiet_visits for one in self._known.values())
         text = f"latency: {self._meter.deployment}, on {self._meter.device.hardware}"
+        if not busy:
+            return text
         return (
-            f"{text}; the machine was busy with {busy} of {len(self._known)}, which may be too high" if busy else text
+            f"{text}; other work disturbed {busy} of {len(self._known)} measurements, which may be too high: delete "
+            f"{LATENCIES} and repeat on a quiet machine"
         )
 
     def _write(self) -> None:

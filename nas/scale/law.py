@@ -127,6 +127,11 @@ def _stretched(moved: Array, confidence: float, freedom: int) -> tuple[float, fl
     return min(0.0, float(low)) * further, max(0.0, float(high)) * further
 
 
+def spans(low: float, high: float) -> bool:
+    """Whether sizes are far enough apart for a law; sizes that miss what was asked a little count as what was asked."""
+    return high >= (1 - _MISS) * SPAN * low
+
+
 def why_insufficient(observations: Sequence[Observation], form: Form = ASYMPTOTE) -> str:
     """Say why a law cannot be fitted to so little, or nothing."""
     axes = list(zip(*(one.size for one in observations), strict=True))
@@ -136,7 +141,7 @@ def why_insufficient(observations: Sequence[Observation], form: Form = ASYMPTOTE
     if len(sizes) < form.sizes_needed:
         return f"{len(sizes)} sizes, but {form.formula} needs {form.sizes_needed}"
     for axis in axes:
-        if max(axis) < (1 - _MISS) * SPAN * min(axis):
+        if not spans(min(axis), max(axis)):
             return f"the largest size is {max(axis) / min(axis):.3g} times the smallest, but a law needs {SPAN:g} times"
     if len(runs) <= len(form.constants):
         return f"{len(runs)} runs, but {form.formula} has {len(form.constants)} constants"

@@ -18,6 +18,7 @@ from nas.scale.report import (
     Findings,
     comparison_lines,
     draw,
+    findings,
     law_lines,
     published_beside,
     size_table,
@@ -46,19 +47,22 @@ def _sizes(study: Study, networks: Networks) -> list[str]:
     if networks.latencies is not None:
         lines += ["", networks.latencies.how()]
     lines += ["", *(line for one in found for line in law_lines(one))]
+    for one in found:
+        if one.law is not None:
+            study.metrics |= {f"{one.rule}.{name}": value.loss for name, value in one.law.constants().items()}
     if len(found) > 1:
         lines += ["", *comparison_lines(found, config.loss)]
     if beside := published_beside(found, config.loss):
         lines += ["", *published_lines(beside)]
     _LINE("\n".join(lines))
-    write_runs(found, config.loss, folder / "runs.csv")
+    write_runs(found, folder / "runs.csv")
     draw(found, config.loss, folder / "scaling.svg")
     if networks.ahead is not None:
         tried, verdict = _forecast(study, found[0], networks.ahead)
         lines += ["", verdict]
         _LINE(verdict)
         if tried is not None and tried.shown.losses:
-            write_runs(found, config.loss, folder / "runs.csv", tried)
+            write_runs(found, folder / "runs.csv", tried)
             draw(found, config.loss, folder / "scaling.svg", tried)
     return lines
 
@@ -69,6 +73,7 @@ def _forecast(study: Study, found: Findings, ahead: Member) -> tuple[Tried | Non
         tried = forecast(study, found, ahead, _LINE)
     except NasError as error:
         return None, str(error)
+    study.metrics |= {"forecast": tried.frozen.forecast.loss, "forecast_measured": tried.shown.mean}
     return tried, f"Forecast (sha256 {tried.frozen.digest}): {tried.frozen.verdict(tried.shown.losses)}"
 
 
@@ -83,7 +88,15 @@ def _isoflop(study: Study, networks: Networks) -> list[str]:
 def _plan(study: Study, networks: Networks) -> list[str]:
     assert study.config.forecast is not None
     target = study.config.forecast * study.cost.macs
-    lines = outlay_lines(study, progressive(study, study.sized(networks.only), target, _LINE), target)
+    sizes = study.sized(networks.only)
+    lines = outlay_lines(study, progressive(study, sizes, target, _LINE), target)
+    shown = [one for one in map(study.known, sizes) if one.runs]
+    if shown:
+        (rule,) = networks.families
+        found = [findings(rule, shown, seed=study.config.seed)]
+        lines += ["", *size_table(found, study.config.loss)]
+        write_runs(found, study.folder / "runs.csv")
+        draw(found, study.config.loss, study.folder / "scaling.svg")
     _LINE("\n".join(lines))
     return lines
 

@@ -13,6 +13,7 @@ from nas.network.architecture import Architecture
 from nas.scale.config import ScaleConfig
 from nas.scale.family import family, table, write_family
 from nas.scale.latency import Latencies
+from nas.scale.law import Observation, why_insufficient
 from nas.scale.rules import Rule
 from nas.scale.solve import Member, counted
 from nas.scale.sweep import regularised
@@ -64,6 +65,10 @@ def networks_of(config: ScaleConfig, base: Architecture) -> Networks:
     families = {rule.name: trained(rule, phis, times) for rule in rules}
     if config.forecast is None or config.mode == "plan":
         return Networks(families, None, latencies)
+    macs = {float(one.cost.macs) for one in families[rules[0].name]}
+    reason = why_insufficient([Observation((size,), 1.0, f"{size} {i}") for size in macs for i in range(config.seeds)])
+    if reason:
+        raise ConfigError(f"forecast: insufficient: {reason}")
     (ahead,) = trained(rules[0], [], [config.forecast])
     if any(one.arch == ahead.arch for one in families[rules[0].name]):
         raise ConfigError(f"forecast={config.forecast:g} is one of the sizes that the law is fitted to: give another")
@@ -75,7 +80,7 @@ def _latencies(config: ScaleConfig) -> Latencies | None:
     if not config.measures:
         return None
     records = Path(config.records.dir).expanduser()
-    found = Latencies(config.inference.deployment, records)
+    found = Latencies(config.inference.deployment, records, partial(print, flush=True))
     if config.resume:
         found.read(records / str(config.name))
     return found

@@ -11,7 +11,7 @@ from scipy.stats import t
 
 from nas.errors import NasError
 from nas.scale.forms import ASYMPTOTE, Array, Form
-from nas.scale.law import SPAN, Observation, fit_law, why_insufficient
+from nas.scale.law import SPAN, Observation, fit_law, spans, why_insufficient
 
 _STEP = 1e-4
 _PRIOR = 1e-3
@@ -170,10 +170,10 @@ def _needed(sizes: Sequence[float], observations: Sequence[Observation], form: F
     """
     known = {one.size[0] for one in observations}
     least = min([*known, sizes[0]])
-    wide = [i for i, size in enumerate(sizes) if size >= SPAN * least]
-    if not wide and max(known, default=0) < SPAN * least:
+    wide = [i for i, size in enumerate(sizes) if spans(least, size)]
+    if not wide and not spans(least, max(known, default=0)):
         raise NasError(f"the sizes to choose from span {sizes[-1] / least:.3g} times, but a law needs {SPAN:g} times")
-    found = [] if any(size >= SPAN * least for size in known) else wide[:1]
+    found = [] if any(spans(least, size) for size in known) else wide[:1]
     missing = form.sizes_needed - len(known) - len(found)
     others = [i for i, size in enumerate(sizes) if size not in known and i not in found]
     if missing > len(others):

@@ -9,7 +9,7 @@ from itertools import islice
 from nas.errors import NasError
 from nas.scale.law import Observation, fit_law
 from nas.scale.planner import Plan, plan
-from nas.scale.report import LOSS_TEXT
+from nas.scale.report import LOSS_TEXT, law_text
 from nas.scale.runs import Job, Run
 from nas.scale.study import Study
 from nas.scale.sweep import Sized
@@ -109,9 +109,10 @@ def _budget(study: Study) -> _Budget:
 
 def plan_text(found: Plan, base: float, cost: Callable[[float], str]) -> str:
     """Say what is to be trained next."""
-    runs = ", ".join(f"{count} of {size / base:.3g} x base" for size, count in found.counts.items())
-    now = f"; it is {found.width_now:.1%} wide now" if found.width_now is not None else ""
-    return f"Plan: {runs}: about {cost(found.cost)}, for an interval about {found.width:.1%} wide{now}"
+    runs = ", ".join(f"{count} runs of {size / base:.3g} x base" for size, count in found.counts.items())
+    guess = "a first guess, since nothing is known yet"
+    now = f"it is {found.width_now:.1%} wide now" if found.width_now is not None else guess
+    return f"Plan: {runs}: about {cost(found.cost)}, for an interval about {found.width:.1%} wide; {now}"
 
 
 def _observations(study: Study, sizes: Sequence[Sized]) -> list[Observation]:
@@ -146,8 +147,10 @@ def _outlay(study: Study, sizes: Sequence[Sized], stopped: str) -> Outlay:
 def outlay_lines(study: Study, found: Outlay, target: float) -> list[str]:
     """What was trained and what is known of the target now."""
     base = study.cost.macs
-    trained = ", ".join(f"{count} of {macs / base:.3g} x base" for macs, count in found.counts.items() if count)
+    trained = ", ".join(f"{count} runs of {macs / base:.3g} x base" for macs, count in found.counts.items() if count)
     lines = [f"Ended: {found.stopped}. Trained, for {found.spent}: {trained or 'nothing'}."]
+    if not found.observations:
+        return lines
     try:
         law = fit_law(found.observations, seed=study.config.seed)
     except NasError as error:
@@ -155,6 +158,7 @@ def outlay_lines(study: Study, found: Outlay, target: float) -> list[str]:
     said = law.forecast(target)
     return [
         *lines,
+        law_text(law),
         f"{LOSS_TEXT[study.config.loss]} at {target:,.0f} MACs ({target / base:.3g} x base): {said.loss:.4g} "
         f"({said.low:.4g} to {said.high:.4g}, 90 %), {said.width:.1%} wide",
     ]

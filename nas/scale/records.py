@@ -45,6 +45,11 @@ class Records:
         """Write what was found."""
         self._try(lambda: self.store.end(metrics, files))
 
+    def interrupted(self) -> None:
+        """Say that the study was not brought to its end."""
+        if self._store is not None:
+            self._try(self._store.interrupted)
+
     def _try(self, work: Callable[[], None]) -> None:
         if self.error is None:
             try:
@@ -56,6 +61,7 @@ class Records:
 def _record(run: Run) -> TrainingRecord:
     return TrainingRecord(
         key=run.key,
+        name=f"{run.macs} MACs, run {run.replicate}",
         params={name: getattr(run, name) for name in ("arch_id", "lr", "epochs", "replicate", "seed")},
         metrics={**run.scores, "params": float(run.params), "macs": float(run.macs), "seconds": run.seconds},
         failed=bool(run.reason),

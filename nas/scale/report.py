@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from math import isfinite, sqrt
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,11 @@ import numpy as np
 from scipy.stats import t
 
 from nas.compare.statistics import unpaired
+from nas.cost import cost_of
 from nas.errors import NasError
+from nas.network.architecture import Architecture
 from nas.scale.choose import HeldOut, believed, held_out
+from nas.scale.config import ScaleConfig
 from nas.scale.forms import ASYMPTOTE, POWER
 from nas.scale.frozen import Tried
 from nas.scale.law import Forecast, Law, Observation, fit_law
@@ -24,7 +27,10 @@ from nas.scale.sweep import Shown
 LOSS_TEXT = {"error": "validation error (1 - val_accuracy)", "val_loss": "validation loss"}
 AXES: Mapping[str, str] = {"macs": "multiply-adds", "params": "parameters"}
 _MS = "latency_ms"
-_RUN_COLUMNS = ("rule", "phi", "macs_ratio", "macs", "params", "latency_ms", "lr", "epochs", "run", "seconds")
+_RUN_COLUMNS = (
+    *("rule", "phi", "macs_ratio", "arch_id", "macs", "params", "latency_ms", "lr", "epochs", "replicate", "seed"),
+    *("seconds", "val_accuracy", "val_loss", "loss", "reason"),
+)
 _CURVE = 60
 _TINY = 1e-9
 """Beyond it, or its inverse, an interval is drawn no further."""
@@ -85,6 +91,23 @@ def mean_text(losses: Sequence[float]) -> str:
     return f"{np.mean(losses):.4f}" + (f" ({low:.4f} to {high:.4f})" if len(losses) > 1 else "")
 
 
+def head_lines(config: ScaleConfig, base: Architecture, folder: Path) -> list[str]:
+    """What a report is of, for whoever finds it alone."""
+    data, recipe = config.data, config.train
+    part = f" ({data.train_fraction:g} of the training split)" if data.train_fraction != 1 else ""
+    charts = [f"![{path.stem}]({path.name})" for path in sorted(folder.glob("*.svg"))]
+    return [
+        f"# {folder.name}: mode={config.mode}",
+        "",
+        f"Base {config.space or config.base} ({base.arch_id}), {cost_of(base).macs:,} MACs. Data {data.name}{part}, "
+        f"{recipe.epochs} epochs of {recipe.optimizer} at {recipe.lr:g}, {config.seeds} seeds a size. All settings: "
+        "settings.json.",
+        "",
+        *charts,
+        "",
+    ]
+
+
 def size_table(all_findings: Sequence[Findings], loss: str) -> list[str]:
     """A row a size: what it costs and what it showed."""
     measured = any(one.ms for one in all_findings)
@@ -117,9 +140,12 @@ def law_lines(one: Findings) -> list[str]:
         f"{one.rule}, C in {AXES[one.axis]}: {law_text(one.law)}",
         f"  without an asymptote: {law_text(one.without)}",
     ]
-    for tried in one.tried:
-        error = f"{tried.error:.1%} off" if tried.error is not None else tried.reason
-        lines.append(f"  held out, the largest sizes from the smaller ones by {tried.form.formula}: {error}")
+    known = [tried for tried in one.tried if tried.error is not None]
+    lines += [
+        f"  the largest sizes from the smaller ones, by {tried.form.formula}: {tried.error:.1%} off" for tried in known
+    ]
+    if not known:
+        lines.append(f"  how well it says larger sizes was not tried: {one.tried[0].reason}")
     if one.law.form is not ASYMPTOTE:
         lines.append(f"  {one.law.form.formula} is believed, since it says best what was held out")
     return lines
@@ -139,7 +165,8 @@ def comparison_lines(all_findings: Sequence[Findings], loss: str) -> list[str]:
     """How much lower the first rule's loss is than the others' at equal counted cost."""
     first, *others = all_findings
     lines = [
-        f"How much lower {first.rule} is, as the difference of the means with its 95 % interval:",
+        f"How much lower the loss of {first.rule} is (positive: it is better), as the difference of the means with its "
+        "95 % interval:",
         "",
         f"| x base | {' | '.join(one.rule for one in others)} |",
         f"| --- {'| --: ' * len(others)}|",
@@ -160,22 +187,21 @@ def comparison_lines(all_findings: Sequence[Findings], loss: str) -> list[str]:
     return lines
 
 
-def write_runs(all_findings: Sequence[Findings], loss: str, path: Path, tried: Tried | None = None) -> None:
-    """Write every run as a row, those of a forecast's network last."""
+def write_runs(all_findings: Sequence[Findings], path: Path, tried: Tried | None = None) -> None:
+    """Write every run as a row, those of a forecast's network last; `loss` is what the law is of."""
     first = all_findings[0]
     ahead = [replace(first, rule=f"{first.rule}, forecast", sizes=(tried.shown,))] if tried else []
     with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow([*_RUN_COLUMNS, loss, "reason"])
+        writer = csv.DictWriter(file, _RUN_COLUMNS, extrasaction="ignore")
+        writer.writeheader()
         for one in [*all_findings, *ahead]:
             for size in one.sizes:
+                own = {"rule": one.rule, "phi": f"{size.sized.member.phi:g}", "macs_ratio": f"{size.sized.times:.6g}"}
                 losses = iter(size.losses)
                 for run in size.runs:
-                    writer.writerow(
-                        [one.rule, f"{size.sized.member.phi:g}", f"{size.sized.times:.6g}", run.macs, run.params]
-                        + [one.ms.get(run.arch_id, ""), run.lr, run.epochs, run.replicate, f"{run.seconds:.3f}"]
-                        + ([next(losses), ""] if run.scores else ["", run.reason])
-                    )
+                    found = {"loss": next(losses)} if run.scores else {}
+                    ms = {"latency_ms": one.ms.get(run.arch_id, "")}
+                    writer.writerow({**own, **asdict(run), **run.scores, **found, **ms})
 
 
 def published_beside(all_findings: Sequence[Findings], loss: str) -> list[PublishedSize]:
@@ -192,6 +218,7 @@ def draw(all_findings: Sequence[Findings], loss: str, path: Path, tried: Tried |
     """
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter
 
     panels = [*AXES.items(), *([(_MS, "latency, ms")] if all(_measured(one) for one in all_findings) else [])]
     figure = Figure(figsize=(5.5 * len(panels), 4.5), layout="constrained")
@@ -210,6 +237,7 @@ def draw(all_findings: Sequence[Findings], loss: str, path: Path, tried: Tried |
         # What an interval that says nothing would do to the scale hides what was measured.
         bottom, top = min(losses) / 1.5, max(losses) * 1.5
         axes.set(ylim=(bottom, top), xscale="log", yscale="log", xlabel=label, ylabel=LOSS_TEXT[loss])
+        axes.xaxis.set_minor_formatter(NullFormatter())  # they would run into each other
         axes.grid(alpha=0.3, which="both")
     figure.axes[0].legend(fontsize="small")
     figure.savefig(path)

@@ -56,6 +56,8 @@ def scale(
         NasError: a number out of its range, a network with nothing that `depth` could repeat or with channels that no
             setting gives, or one that the new input is too small for.
     """
+    if not isinstance(arch, Architecture):
+        raise NasError(f"nas.scale takes an Architecture, not {arch!r:.80}; Architecture.from_json reads a file's text")
     _check_sizes(depth, width, resolution, divisor)
     _check_rules(stem, head)
     before = arch

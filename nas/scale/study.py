@@ -46,6 +46,8 @@ class Study:
     records: Records | None = None
     log: RunLog = field(init=False)
     cost: Cost = field(init=False)
+    metrics: dict[str, float] = field(default_factory=dict, init=False)
+    """What was found, for the records."""
     _pool: WorkerPool | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -75,6 +77,10 @@ class Study:
         wanted = {one: one.jobs(config.seeds, lr) for one, lr in best.items()}
         self.train([job for one in sizes for job in wanted[one]])
         return [self._shown(one, [self.log.runs[job.key] for job in wanted[one]]) for one in sizes]
+
+    def known(self, one: Sized) -> Shown:
+        """What the runs of a size that are done have shown."""
+        return self._shown(one, [run for run in self.log.runs.values() if run.arch_id == one.arch.arch_id])
 
     def _shown(self, one: Sized, runs: Sequence[Run]) -> Shown:
         return Shown(one, tuple(runs), tuple(self.loss(run) for run in runs if run.scores))

@@ -13,6 +13,7 @@ def record(key: str, *, failed: bool = False) -> TrainingRecord:
     """One training run."""
     return TrainingRecord(
         key=key,
+        name=f"run {key}",
         params={"arch_id": key, "lr": 1e-3},
         metrics={} if failed else {"val_accuracy": 0.9, "macs": 1e6},
         failed=failed,

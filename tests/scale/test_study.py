@@ -36,7 +36,7 @@ def test_a_family_is_trained_and_its_law_found(base: Path, capsys: pytest.Captur
         rows = list(csv.DictReader(file))
     assert len(rows) == 15
     for row in rows:
-        assert float(row["error"]) == pytest.approx(LawPool.law(int(row["macs"])), rel=0.05)
+        assert float(row["loss"]) == pytest.approx(LawPool.law(int(row["macs"])), rel=0.05)
 
 
 def test_a_forecast_is_frozen_before_its_network_is_trained(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
