@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
+from scipy.stats import f
 
 from nas.scale.forms import ASYMPTOTE, BROKEN, POWER, Form
-from nas.scale.law import Observation, fit_law, why_insufficient
+from nas.scale.law import Law, Observation, fit_law, why_insufficient
 
 FORMS = (ASYMPTOTE, POWER, BROKEN)
 """The first is believed unless another wins; a law without an asymptote is shown beside it."""
@@ -53,6 +54,28 @@ def _held_out(observations: Sequence[Observation], form: Form) -> HeldOut:
             for size in left_out
         ]
     return HeldOut(form, float(np.mean(errors)) if errors else None, "" if errors else f"without the largest: {reason}")
+
+
+def lack_of_fit(law: Law, observations: Sequence[Observation]) -> float | None:
+    """Return how likely sizes are as far from a law as these, were it true: small where no such law fits.
+
+    The F test of what the sizes' means miss against what their runs differ (Draper & Smith 1998, "Applied regression
+    analysis", section 2.1), in logarithms. None where there are no more sizes than constants, or no runs that could
+    differ.
+    """
+    runs: dict[tuple[float, ...], list[float]] = {}
+    for one in observations:
+        runs.setdefault(one.size, []).append(float(np.log(one.loss)))
+    spare, repeated = len(runs) - len(law.form.constants), len(observations) - len(runs)
+    if spare < 1 or repeated < 1:
+        return None
+    pure = sum(float(np.var(logs)) * len(logs) for logs in runs.values())
+    missed = sum(
+        len(logs) * (float(np.mean(logs)) - float(np.log(law.loss(*size)))) ** 2 for size, logs in runs.items()
+    )
+    if pure == 0:
+        return None
+    return float(f.sf((missed / spare) / (pure / repeated), spare, repeated))
 
 
 def believed(observations: Sequence[Observation]) -> Form:

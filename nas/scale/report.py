@@ -16,7 +16,7 @@ from nas.compare.statistics import unpaired
 from nas.cost import cost_of
 from nas.errors import NasError
 from nas.network.architecture import Architecture
-from nas.scale.choose import HeldOut, believed, held_out
+from nas.scale.choose import HeldOut, believed, held_out, lack_of_fit
 from nas.scale.config import ScaleConfig
 from nas.scale.forms import ASYMPTOTE, POWER
 from nas.scale.frozen import Tried
@@ -31,6 +31,8 @@ _RUN_COLUMNS = (
     *("rule", "phi", "macs_ratio", "arch_id", "macs", "params", "latency_ms", "lr", "epochs", "replicate", "seed"),
     *("seconds", "val_accuracy", "val_loss", "loss", "reason"),
 )
+_UNLIKELY = 0.05
+"""Probability below which a law is said not to fit."""
 _CURVE = 60
 _TINY = 1e-9
 """Beyond it, or its inverse, an interval is drawn no further."""
@@ -140,6 +142,11 @@ def law_lines(one: Findings) -> list[str]:
         f"{one.rule}, C in {AXES[one.axis]}: {law_text(one.law)}",
         f"  without an asymptote: {law_text(one.without)}",
     ]
+    likely = lack_of_fit(one.law, one.observations)
+    if likely is not None and likely < _UNLIKELY:
+        lines.append(
+            f"  Mind: it does not fit. The sizes are further from it than their runs from each other (p = {likely:.2g})"
+        )
     known = [tried for tried in one.tried if tried.error is not None]
     lines += [
         f"  the largest sizes from the smaller ones, by {tried.form.formula}: {tried.error:.1%} off" for tried in known

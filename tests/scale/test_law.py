@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import f
 
 from nas.errors import NasError
+from nas.scale.choose import lack_of_fit
 from nas.scale.forms import ASYMPTOTE, BROKEN, PARAMS_DATA, POWER, Array, Form
 from nas.scale.law import Observation, fit_law, why_insufficient
 
@@ -141,3 +143,33 @@ def test_one_run_a_size_is_enough_for_as_many_sizes_as_constants_and_one() -> No
 def test_a_loss_that_is_none_is_refused(loss: float) -> None:
     with pytest.raises(NasError, match="losses > 0"):
         fit_law([*observed(SIZES**-0.5, SIZES), Observation((1e6,), loss, "x")])
+
+
+def test_a_law_that_does_not_fit_is_told_from_one_that_does() -> None:
+    sizes = np.geomspace(1, 32, 5)
+    found = []
+    for seed in range(200):
+        observations = observed(0.3 + sizes**-0.5, sizes, noise=0.02, seed=seed)
+        likely = lack_of_fit(fit_law(observations, draws=2), observations)
+        assert likely is not None
+        found.append(likely)
+    # Of laws that hold one in twenty is below 0.05: within three standard errors of 200.
+    assert 0.004 <= np.mean(np.array(found) < 0.05) <= 0.096
+    rising = observed(0.3 + 0.05 * np.log(sizes), sizes, noise=0.02, seed=0)
+    likely = lack_of_fit(fit_law(rising, draws=2), rising)
+    assert likely is not None
+    assert likely < 1e-3
+
+
+def test_the_test_of_fit_is_the_one_of_the_textbook() -> None:
+    """Against an analysis of variance by hand, of a power law over three sizes with two runs each."""
+    losses = {1.0: (1.0, 1.1), 2.0: (0.9, 0.8), 4.0: (0.5, 0.55), 8.0: (0.45, 0.5)}
+    observations = [
+        Observation((size,), loss, f"{size} {i}") for size, two in losses.items() for i, loss in enumerate(two)
+    ]
+    law = fit_law(observations, POWER, draws=2)
+    logs = {size: np.log(two) for size, two in losses.items()}
+    within = sum((two - two.mean()) @ (two - two.mean()) for two in logs.values())
+    between = sum(2 * (two.mean() - np.log(law.loss(size))) ** 2 for size, two in logs.items())
+    expected = f.sf((between / 2) / (within / 4), 2, 4)
+    assert lack_of_fit(law, observations) == pytest.approx(expected)
