@@ -31,6 +31,8 @@ _RUN_COLUMNS = (
     *("rule", "phi", "macs_ratio", "arch_id", "macs", "params", "latency_ms", "lr", "epochs", "replicate", "seed"),
     *("seconds", "val_accuracy", "val_loss", "loss", "reason"),
 )
+_ANY = 1e6
+"""So many times what was found, an end of an interval says nothing."""
 _UNLIKELY = 0.05
 """Probability below which a law is said not to fit."""
 _CURVE = 60
@@ -165,7 +167,9 @@ def law_text(law: Law) -> str:
 
 
 def _interval_text(one: Forecast) -> str:
-    return f"{one.loss:.3g} ({one.low:.3g} to {one.high:.3g})"
+    low = f"{one.low:.3g}" if one.low > one.loss / _ANY else "0"
+    high = f"{one.high:.3g}" if one.high < one.loss * _ANY else "any"
+    return f"{one.loss:.3g} ({low} to {high})"
 
 
 def comparison_lines(all_findings: Sequence[Findings], loss: str) -> list[str]:
