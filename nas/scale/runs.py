@@ -233,9 +233,9 @@ def run_of(job: Job, outcome: Outcome, study: int, seconds: float) -> Run:
 
 
 def _text(run: Run) -> str:
-    if run.reason:
-        return f"{run.macs:,} MACs, run {run.replicate}: failed: {run.reason}"
-    return f"{run.macs:,} MACs, run {run.replicate}: " + ", ".join(f"{k} {v:.4g}" for k, v in run.scores.items())
+    which = f"run {run.replicate}" if run.replicate >= 0 else f"learning rate {run.lr:.3g}"
+    what = f"failed: {run.reason}" if run.reason else ", ".join(f"{k} {v:.4g}" for k, v in run.scores.items())
+    return f"{run.macs:,} MACs, {which}: {what}"
 
 
 def minutes_text(seconds: float) -> str:

@@ -74,8 +74,9 @@ def test_rules_are_compared_at_equal_cost(base: Path, capsys: pytest.CaptureFixt
     assert len(LawPool.tasks) == 3 * len(networks) == 9  # the base is trained once
 
 
-def test_the_learning_rate_is_picked_by_runs_of_their_own(base: Path) -> None:
+def test_the_learning_rate_is_picked_by_runs_of_their_own(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(base, times=[1, 4], rule="width", lr_sweep=[0.3, 1, 3], train={"lr": 1e-2}, seeds=2) == 0
+    assert capsys.readouterr().out.count("the best learning rate is lr_sweep's edge: 0.3") == 2
     rows = list(csv.DictReader((folder(base) / "runs.csv").open()))
     assert {float(row["lr"]) for row in rows} == {3e-3}
     assert len(LawPool.tasks) == 2 * 3 + 2 * 2
