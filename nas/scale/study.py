@@ -76,9 +76,7 @@ class Study:
             best = {one: picked(one, self.log.runs, lrs, config.loss) for one in best}
             edge = [one for one, lr in best.items() if len(lrs) > 1 and lr in (min(lrs), max(lrs))]
             for one in edge:
-                self.say(
-                    f"{one.member.cost.macs:,} MACs: the best learning rate is the edge of lr_sweep, {best[one]:g}"
-                )
+                self.say(f"{one.member.cost.macs:,} MACs: the best learning rate is lr_sweep's edge: {best[one]:g}")
         wanted = {one: one.jobs(config.seeds, lr) for one, lr in best.items()}
         self.train([job for one in sizes for job in wanted[one]])
         return [self._shown(one, [self.log.runs[job.key] for job in wanted[one]]) for one in sizes]
