@@ -20,7 +20,7 @@ def _check(name: str, count: int, exported: int) -> None:
     while done < count:
         genotype = space.sample(rng)
         arch = space.decode(genotype)
-        assert space.encode(arch) == genotype
+        assert space.decode(space.encode(arch)) == arch
         try:
             graph = lower(arch)
         except ShapeError:  # a map too small for this depth
