@@ -50,26 +50,26 @@ def progressive(study: Study, sizes: Sequence[Sized], target: float, say: Callab
         observations = _observations(study, sizes)
         costs = {macs: budget.run(one) for macs, one in by_macs.items() if _failures(study, one) < _MOST_FAILURES}
         if not costs:
-            return _outlay(study, sizes, "runs of every size fail")
+            return _outlay(study, sizes, budget, "runs of every size fail")
         left = budget.total - budget.spent(study, sizes)
         if left < min(costs.values()):
-            return _outlay(study, sizes, f"the budget of {budget.text(budget.total)} is spent")
+            return _outlay(study, sizes, budget, f"the budget of {budget.text(budget.total)} is spent")
         try:
             wanted = plan(costs, target, left, observations, until=settings.until)
         except NasError as error:
             if not observations:
                 raise
-            return _outlay(study, sizes, str(error))
+            return _outlay(study, sizes, budget, str(error))
         if not wanted.runs:
-            return _outlay(study, sizes, f"the interval is narrower than {settings.until:.0%}")
+            return _outlay(study, sizes, budget, f"the interval is narrower than {settings.until:.0%}")
         say(plan_text(wanted, study.cost.macs, budget.text))
         if not study.config.training:
-            return _outlay(study, sizes, "train=false")
+            return _outlay(study, sizes, budget, "train=false")
         first = not observations
         now = wanted.runs[: _FIRST if first else max(study.workers, len(wanted.runs) // 2)]
         jobs = [job for macs in sorted(set(now)) for job in _next(study, by_macs[macs], now.count(macs))]
         if not jobs:
-            return _outlay(study, sizes, f"{_MOST_REPLICATES} runs of every size that would help are done")
+            return _outlay(study, sizes, budget, f"{_MOST_REPLICATES} runs of every size that would help are done")
         study.train(jobs)
 
 
@@ -135,12 +135,11 @@ def _failures(study: Study, one: Sized) -> int:
     return sum(bool(run.reason) for run in study.log.runs.values() if run.arch_id == one.arch.arch_id)
 
 
-def _outlay(study: Study, sizes: Sequence[Sized], stopped: str) -> Outlay:
+def _outlay(study: Study, sizes: Sequence[Sized], budget: _Budget, stopped: str) -> Outlay:
     observations = _observations(study, sizes)
     counts = {float(one.member.cost.macs): 0 for one in sizes}
     for observation in observations:
         counts[observation.size[0]] += 1
-    budget = _budget(study)
     return Outlay(observations, counts, budget.text(budget.spent(study, sizes)), stopped)
 
 

@@ -10,6 +10,7 @@ import nas
 from nas.errors import ShapeError
 from nas.network.lower import lower
 from tests.pytorch.test_blocks import check_export, check_network
+from tests.space.encoding import assert_encoded
 
 SEARCHED = [name for name in nas.space_names() if "/" not in name]
 
@@ -20,7 +21,7 @@ def _check(name: str, count: int, exported: int) -> None:
     while done < count:
         genotype = space.sample(rng)
         arch = space.decode(genotype)
-        assert space.decode(space.encode(arch)) == arch
+        assert_encoded(space, genotype, arch)
         try:
             graph = lower(arch)
         except ShapeError:  # a map too small for this depth

@@ -85,4 +85,4 @@ def test_a_refusal_names_the_divisor_that_would_do(base: Path, capsys: pytest.Ca
 
 def test_scale_takes_an_architecture() -> None:
     with pytest.raises(nas.errors.NasError, match=r"takes an Architecture, not 'runs/x.json'"):
-        nas.scale("runs/x.json", width=2)  # type: ignore[arg-type]
+        nas.scale("runs/x.json", width=2)  # type: ignore[arg-type]  # what a user may give
