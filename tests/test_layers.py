@@ -30,6 +30,7 @@ LAYERS = [
         "nas.search.command",
         "nas.search.__main__",
         "nas.search.hydra_main",
+        "nas.search.command_line",
         "nas.limits.command",
         "nas.limits.__main__",
         "nas.space.__main__",

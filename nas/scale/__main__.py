@@ -12,7 +12,7 @@ from nas.search.hydra_main import hydra_main
 def _scale(values: dict[str, Any], overrides: list[str]) -> int:
     from nas.scale.command import scale_command
 
-    return scale_command(values, [re.sub(r"^[+~]*([\w.]+).*$", r"\1", one) for one in overrides])
+    return scale_command(values, [re.sub(r"^[+~]*([\w.]+).*$", r"\1", one, flags=re.S) for one in overrides])
 
 
 if __name__ == "__main__":

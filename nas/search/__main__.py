@@ -17,4 +17,4 @@ def _search(values: dict[str, Any], overrides: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    hydra_main("search", _search)
+    hydra_main("search", _search, text=("resume",))

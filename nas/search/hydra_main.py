@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-import re
+import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 
+from nas.errors import NasError
 from nas.resources import resource_dir
+from nas.search.command_line import TEXT, groups_in, hydra_arguments
 
 
-def hydra_main(settings: str, work: Callable[[dict[str, Any], list[str]], int]) -> None:
+def hydra_main(settings: str, work: Callable[[dict[str, Any], list[str]], int], *, text: Collection[str] = ()) -> None:
     """Read the command line, do a command's work and exit with its code.
 
     Args:
         settings: the file in `conf/` that has all settings of the command.
         work: takes the settings as plain values, and those that the user typed; returns the exit code.
+        text: settings of this command that hold a path or a name, beside those of `TEXT`.
     """
 
     @hydra.main(version_base="1.3", config_path=str(resource_dir("conf")), config_name=settings)
@@ -30,20 +36,30 @@ def hydra_main(settings: str, work: Callable[[dict[str, Any], list[str]], int]) 
         if code:
             sys.exit(code)
 
-    sys.argv[1:] = _forgiving(sys.argv[1:])
+    try:
+        sys.argv[1:] = hydra_arguments(
+            sys.argv[1:], groups=_groups(sys.argv[1:]), text={*TEXT, *text}, several=_several
+        )
+    except NasError as error:
+        print(f"nas.{settings}: {error}", file=sys.stderr)
+        sys.exit(2)
     main()
 
 
-def _forgiving(arguments: Sequence[str]) -> list[str]:
-    """Let settings that Hydra does not know through, so that the message names the nearest ones.
+def _groups(arguments: Sequence[str]) -> dict[str, list[str]]:
+    """Config groups of ours and, where the user has a folder of settings, of theirs."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--config-dir", "-cd", type=Path)
+    folder = parser.parse_known_args(arguments)[0].config_dir
+    groups = groups_in(resource_dir("conf"))
+    for name, choices in groups_in(folder).items() if folder is not None and folder.is_dir() else ():
+        groups[name] = sorted({*groups.get(name, ()), *choices})
+    return groups
 
-    `search.trial=3` becomes `++search.trial=3`, which adds what is not there; the names of config groups stay.
-    """
-    groups = {path.name for path in resource_dir("conf").iterdir() if path.is_dir()}
 
-    def forgive(argument: str) -> str:
-        setting = re.match(r"([A-Za-z_]\w*)[\w.]*=", argument)
-        known = setting is None or setting[1] == "hydra" or setting[0][:-1] in groups
-        return argument if known else f"++{argument}"
-
-    return [forgive(argument) for argument in arguments]
+def _several(setting: str) -> bool | None:
+    try:
+        (override,) = OverridesParser.create().parse_overrides([setting])
+    except OverrideParseException:
+        return None
+    return override.is_sweep_override()

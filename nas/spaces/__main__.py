@@ -9,6 +9,7 @@ from typing import Any
 
 from nas.console import run
 from nas.errors import ConfigError, nearest
+from nas.search.command_line import quoted
 from nas.search.hydra_main import hydra_main
 
 COMMANDS = ("compare",)
@@ -33,17 +34,11 @@ def overrides_from(arguments: Sequence[str]) -> list[str]:
     for before, argument in zip(["", *rest], rest, strict=False):
         if _is_word(argument) and not before.startswith("-"):  # `--cfg job` is an option with its value
             raise ConfigError(f"{argument!r} is no setting=value; spaces come before the settings: {_USAGE}")
-    return [f"+spaces=[{','.join(map(_quoted, spaces))}]", *rest] if spaces else rest
+    return [f"+spaces=[{','.join(map(quoted, spaces))}]", *rest] if spaces else rest
 
 
 def _is_word(argument: str) -> bool:
     return not argument.startswith("-") and "=" not in argument
-
-
-def _quoted(text: str) -> str:
-    """Return a text as Hydra reads it back, whatever characters a path has."""
-    escaped = text.replace("\\", "\\\\") if text.endswith("\\") else text
-    return "'" + escaped.replace("'", "\\'") + "'"
 
 
 def _compare(values: dict[str, Any], _: list[str]) -> int:

@@ -41,7 +41,7 @@ def test_help_teaches_without_loading_anything(tmp_path: Path) -> None:
         (["+space=mbcomv"], "unknown space 'mbcomv'. Did you mean 'mbconv'"),
         (["+space=reference/resnet"], "Did you mean"),
         (["+space=mine.yaml"], "mine.yaml: no such space file"),
-        (["+space=3"], "space must be text or null, but got 3"),
+        (["+space=3"], "unknown space '3'"),
         (["+space=mbconv", "constraints.params=few"], "constraints.params must be an upper bound or [lower, upper]"),
         (["+space=mbconv", "+constraints.parms=1e5"], "unknown metric 'parms'. Did you mean 'params'"),
         (["+space=mbconv", "constraints.params=[5,1]"], "the lower bound"),

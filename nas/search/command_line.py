@@ -1,0 +1,164 @@
+"""The words of a command line, made ready for Hydra: flags first, names checked, paths and names as they were typed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from nas.errors import ConfigError, nearest
+
+FLAGS = (
+    "--help",
+    "-h",
+    "--hydra-help",
+    "--version",
+    "--resolve",
+    "--run",
+    "-r",
+    "--multirun",
+    "-m",
+    "--shell-completion",
+    "-sc",
+)
+"""Flags of Hydra that stand alone."""
+FLAGS_WITH_VALUE = (
+    "--cfg",
+    "-c",
+    "--package",
+    "-p",
+    "--config-path",
+    "-cp",
+    "--config-name",
+    "-cn",
+    "--config-dir",
+    "-cd",
+    "--experimental-rerun",
+    "--info",
+    "-i",
+)
+"""Flags of Hydra that a value follows."""
+_LONG_FLAGS = [flag for flag in (*FLAGS, *FLAGS_WITH_VALUE) if flag.startswith("--")]
+TEXT = frozenset(
+    {
+        "base",
+        "data.root",
+        "evaluator.file",
+        "evaluator.genotype",
+        "evaluator.seconds",
+        "inference.profile",
+        "name",
+        "records.dir",
+        "search.warm_start",
+        "space",
+        "table_space",
+    }
+)
+"""Settings of all commands that hold a path or a name: whatever stands behind their `=` is text, as it was typed."""
+
+_SETTING = re.compile(r"(?P<plus>\+{0,2})(?P<path>[A-Za-z_]\w*(?:[./][\w.-]+)*)=(?P<value>.*)", re.DOTALL)
+_NULL = "null"
+"""What is never text: it takes a setting back to what it is without a value."""
+
+
+def groups_in(conf: Path) -> dict[str, list[str]]:
+    """Return the config groups of a folder of settings: what each may be set to, by its name."""
+    folders = [folder for folder in sorted(conf.iterdir()) if folder.is_dir()]
+    groups = {folder.name: sorted(file.stem for file in folder.glob("*.yaml")) for folder in folders}
+    return {name: choices for name, choices in groups.items() if choices}
+
+
+def hydra_arguments(
+    arguments: Sequence[str],
+    *,
+    groups: Mapping[str, Collection[str]],
+    text: Collection[str],
+    several: Callable[[str], bool | None],
+) -> list[str]:
+    """Return a command line as Hydra takes it, flags first.
+
+    Args:
+        arguments: as the user typed them.
+        groups: the config groups: what each may be set to, by its name.
+        text: settings whose value is taken as it was typed.
+        several: whether Hydra's grammar reads several values in a setting; None where it cannot read it.
+
+    Raises:
+        ConfigError: a flag, group or word that there is not, or several values where one is meant.
+    """
+    flags, words = _flags_apart(arguments)
+    if {"-sc", "--shell-completion"} & set(flags):  # install=bash and the like are words of Hydra's own
+        return [*flags, *words]
+    sweep = bool({"-m", "--multirun"} & set(flags))
+    return [*flags, *(_setting(word, groups, text, several, sweep) for word in words)]
+
+
+def _flags_apart(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Tell flags, with their values, from settings: argparse takes settings in one place only."""
+    flags: list[str] = []
+    words: list[str] = []
+    left = iter(arguments)
+    for argument in left:
+        if argument.startswith("-"):
+            flags += _flag(argument, left)
+        else:
+            words.append(argument)
+    return flags, words
+
+
+def _flag(argument: str, left: Iterator[str]) -> list[str]:
+    name, equals, _ = argument.partition("=")
+    if argument in FLAGS or (equals and name in FLAGS_WITH_VALUE):
+        return [argument]
+    if argument in FLAGS_WITH_VALUE:
+        value = next(left, None)
+        return [argument] if value is None else [argument, value]
+    setting = "+space" if name == "--space" else name.lstrip("-").replace("-", "_")
+    raise ConfigError(f"unknown flag {name!r}. {nearest(name, _LONG_FLAGS)} Settings have no dashes: {setting}=VALUE")
+
+
+def _setting(
+    word: str,
+    groups: Mapping[str, Collection[str]],
+    text: Collection[str],
+    several: Callable[[str], bool | None],
+    sweep: bool,
+) -> str:
+    if word.startswith(("~", "hydra.", "+hydra.", "++hydra.", "hydra/", "+hydra/")):
+        return word
+    match = _SETTING.fullmatch(word)
+    if match is None:
+        raise ConfigError(f"{word!r} is no setting=value; --help shows the common settings, --cfg job all of them")
+    path, value = match["path"], match["value"]
+    if path in groups:
+        return _group(path, value, groups[path], sweep)
+    # `++` also adds what is not there, so that our own message names the nearest setting.
+    if path in text:
+        values = value.split(",") if sweep else [value]
+        return f"++{path}=" + ",".join(one if one == _NULL else quoted(one) for one in values)
+    counted = several(f"++{path}={value}")
+    if counted is None:  # the check of the setting says what it should be
+        return f"++{path}={quoted(value)}"
+    if counted and not sweep:
+        raise ConfigError(
+            f"{word!r} gives several values: a list of them has brackets, {path}=[A,B], and --multirun runs the "
+            "command once with each"
+        )
+    return f"++{path}={value}"
+
+
+def _group(name: str, value: str, choices: Collection[str], sweep: bool) -> str:
+    for choice in value.split(",") if sweep else [value]:
+        if choice not in choices:
+            raise ConfigError(f"unknown {name} {choice!r}. {nearest(choice, choices)}")
+    # What every command has a default for is replaced; an experiment is added.
+    return f"{'+' if name == 'experiment' else ''}{name}={value}"
+
+
+def quoted(text: str) -> str:
+    """Return a text so that Hydra and OmegaConf read it back as it is, whatever characters it has.
+
+    Hydra: backslashes count where a quote follows them. OmegaConf: where `${` does.
+    """
+    literal = re.sub(r"(\\*)\$\{", lambda match: match[1] * 2 + r"\${", text)
+    return "'" + re.sub(r"(\\*)('|\Z)", lambda match: match[1] * 2 + match[2].replace("'", r"\'"), literal) + "'"
