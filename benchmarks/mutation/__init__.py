@@ -1,0 +1,1 @@
+"""How many small mutations of the core its tests catch."""

@@ -1,0 +1,138 @@
+"""Which small changes of the code there are, and a sample of them."""
+
+from __future__ import annotations
+
+import ast
+import math
+import random
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from cosmic_ray.commands.init import init
+from cosmic_ray.work_db import WorkDB, use_db
+
+PACKAGES: Mapping[str, tuple[str, ...]] = {
+    "space": ("nas/space",),
+    "network": ("nas/network",),
+    "cost": ("nas/cost",),
+    "search": ("nas/search",),
+    "scale": tuple(
+        f"nas/scale/{name}.py"
+        for name in ("choose", "fitting", "forms", "isoflop", "law", "planner", "progressive", "surface")
+    ),
+}
+"""The core by package: folders, and of `scale` the files of its statistics."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One small change of one file."""
+
+    package: str
+    """A key of `PACKAGES`."""
+    file: str
+    """From the root of the repository."""
+    line: int
+    column: int
+    operator: str
+    """Of Cosmic Ray."""
+    occurrence: int
+    """Which of the places where the operator can change this file."""
+
+    @property
+    def name(self) -> str:
+        """What tells a mutant from all others of the same commit."""
+        return f"{self.file}:{self.line}:{self.column}:{self.operator.removeprefix('core/')}"
+
+
+def files_of(root: Path, package: str) -> list[Path]:
+    """Return the files of a package."""
+    paths = [root / path for path in PACKAGES[package]]
+    return sorted(file for path in paths for file in (path.rglob("*.py") if path.is_dir() else [path]) if file.exists())
+
+
+def mutants(root: Path, package: str) -> list[Mutant]:
+    """Return all mutants of a package in a fixed order, those left out that cannot change what the code does.
+
+    Annotations are not worked out (`from __future__ import annotations`), or give the same types with any operator in
+    the place of `|` or an error at once; and what stands under `if TYPE_CHECKING` never runs.
+    """
+    files = files_of(root, package)
+    with TemporaryDirectory() as folder, use_db(str(Path(folder) / "mutants.sqlite"), WorkDB.Mode.create) as database:
+        init(files, database, {})
+        changes = [item.mutations[0] for item in database.work_items]
+    idle = {file: _idle_places(file) for file in files}
+    every = [
+        Mutant(
+            package,
+            str(change.module_path.relative_to(root)),
+            line=change.start_pos[0],
+            column=change.start_pos[1],
+            operator=change.operator_name,
+            occurrence=change.occurrence,
+        )
+        for change in changes
+        if not any(start <= change.start_pos < end for start, end in idle[change.module_path])
+    ]
+    return sorted(every, key=lambda mutant: (mutant.file, mutant.line, mutant.column, mutant.operator))
+
+
+Span = tuple[tuple[int, int], tuple[int, int]]
+
+
+def _idle_places(file: Path) -> list[Span]:
+    """Return where annotations and imports for type checkers begin and end."""
+    spans: list[Span] = []
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            spans.append(_span(node))
+        if isinstance(node, ast.FunctionDef) and node.returns is not None:
+            spans.append(_span(node.returns))
+        if isinstance(node, ast.arg | ast.AnnAssign) and node.annotation is not None:
+            spans.append(_span(node.annotation))
+    return spans
+
+
+def _span(node: ast.expr | ast.stmt) -> Span:
+    assert node.end_lineno is not None
+    assert node.end_col_offset is not None
+    return (node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset)
+
+
+def sample(every: Mapping[str, Sequence[Mutant]], count: int, seed: int) -> list[Mutant]:
+    """Draw places at random, as many from each package as it has of them, and one mutant of each place.
+
+    A place is a line and column: `a < b` can be changed in ten ways and `not a` in one, and both count once.
+
+    Args:
+        every: all mutants by package.
+        count: mutants to draw.
+        seed: of the draw.
+    """
+    places = {package: _by_place(found) for package, found in every.items()}
+    shares = _shares({package: len(found) for package, found in places.items()}, count)
+    rng = random.Random(seed)
+    return [
+        rng.choice(places[package][place])
+        for package, number in shares.items()
+        for place in rng.sample(sorted(places[package]), number)
+    ]
+
+
+def _by_place(every: Iterable[Mutant]) -> dict[tuple[str, int, int], list[Mutant]]:
+    places: dict[tuple[str, int, int], list[Mutant]] = defaultdict(list)
+    for mutant in every:
+        places[mutant.file, mutant.line, mutant.column].append(mutant)
+    return places
+
+
+def _shares(sizes: Mapping[str, int], count: int) -> dict[str, int]:
+    """Share out a count by size; what is left by rounding down goes to the largest remainders."""
+    exact = {name: count * size / sum(sizes.values()) for name, size in sizes.items()}
+    shares = {name: min(math.floor(share), sizes[name]) for name, share in exact.items()}
+    for name in sorted(exact, key=lambda name: math.floor(exact[name]) - exact[name])[: count - sum(shares.values())]:
+        shares[name] = min(shares[name] + 1, sizes[name])
+    return shares

@@ -1,0 +1,74 @@
+"""The sample of mutants, and what is said of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from benchmarks.mutation.__main__ import report
+from benchmarks.mutation.covering import Covering
+from benchmarks.mutation.places import Mutant, mutants, sample
+from benchmarks.mutation.run import Result, changed_lines
+
+
+def _mutant(package: str, line: int, operator: str = "core/AddNot") -> Mutant:
+    return Mutant(package, f"nas/{package}/a.py", line, 0, operator, 0)
+
+
+def test_a_sample_takes_places_of_each_package_by_its_size() -> None:
+    # 30 places with ten mutants each against 70 with one: places count, not mutants.
+    every = {
+        "cost": [_mutant("cost", line, f"core/{number}") for line in range(30) for number in range(10)],
+        "space": [_mutant("space", line) for line in range(70)],
+    }
+    drawn = sample(every, 20, seed=0)
+    assert Counter(mutant.package for mutant in drawn) == {"cost": 6, "space": 14}
+    assert len({(mutant.file, mutant.line) for mutant in drawn}) == 20
+    assert drawn == sample(every, 20, seed=0)
+    assert drawn != sample(every, 20, seed=1)
+
+
+def test_mutants_are_found_where_code_runs(tmp_path: Path) -> None:
+    folder = tmp_path / "nas" / "cost"
+    folder.mkdir(parents=True)
+    (folder / "a.py").write_text(
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    A = 1\n"
+        "def f(x: int | None, y: bool = True) -> int | None:\n    return x if y else 2\n"
+    )
+    lines = Counter((mutant.line, mutant.operator) for mutant in mutants(tmp_path, "cost"))
+    assert (4, "core/ReplaceTrueWithFalse") in lines
+    assert {line for line, _ in lines} == {4, 5}  # not the annotations, not what is for type checkers only
+    assert not any("BinaryOperator" in operator for _, operator in lines)
+
+
+def test_tests_of_the_own_package_come_first_then_quick_ones() -> None:
+    tests = {"tests/cost/t.py::slow": 5.0, "tests/cost/t.py::quick": 1.0, "tests/scale/t.py::quick": 0.1, "x": 9.0}
+    covering = Covering({("nas/cost/a.py", 3): set(tests)}, tests)
+    mutant = _mutant("cost", 3)
+    assert covering.tests(mutant, 6.2) == [
+        "tests/cost/t.py::quick",
+        "tests/cost/t.py::slow",
+        "tests/scale/t.py::quick",
+    ]
+    assert covering.tests(mutant, 0.5) == ["tests/cost/t.py::quick"]  # one at least
+    assert covering.tests(_mutant("cost", 4), 99) == ["tests/cost/t.py::quick", "tests/cost/t.py::slow"]
+
+
+def test_a_change_is_told_by_its_lines() -> None:
+    assert changed_lines("a\n  b = 1\nc\n", "a\n  b = 2\nc\n") == "- b = 1\n+ b = 2"
+    assert changed_lines("@d\nf\n", "f\n") == "- @d"
+
+
+def test_equivalent_mutants_do_not_count() -> None:
+    def result(name: str, caught: bool) -> Result:
+        return Result(name, "cost", f"a.py\n{name}", caught, 1, 0.0)
+
+    results = [result(str(number), caught=True) for number in range(18)] + [
+        result("alive", False),
+        result("same", False),
+    ]
+    table = report({"cost": [_mutant("cost", line) for line in range(50)]}, results, {"a.py\nsame"})
+    # Clopper-Pearson for 18 of 19, by R's binom.test(18, 19).
+    assert "| cost | 50 | 20 | 1 | 18 | 94.7% (74.0% to 99.9%) |" in table
+    assert "alive" in table
+    assert "same" not in table
