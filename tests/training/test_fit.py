@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -95,6 +96,28 @@ def test_scores_are_those_of_the_trained_network(data: ImageData, monkeypatch: p
 class _Sealed(MemoryImages):
     def read(self, indices: Tensor) -> Tensor:
         raise AssertionError("the test split was read")
+
+
+def test_each_epoch_walks_through_the_images_as_its_number_says(
+    data: ImageData, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """So a run that goes on after its first epoch sees what it would have seen."""
+    walks: list[list[int]] = []
+    step = Classification.training_step
+
+    def noted(task: Classification, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        if batch_idx == 0:
+            walks.append([])
+        walks[-1] += batch[1].tolist()
+        return step(task, batch, batch_idx)
+
+    monkeypatch.setattr(Classification, "training_step", noted)
+    budget = nas.Budget(epochs=1, schedule_epochs=3, checkpoint=str(tmp_path / "state.ckpt"))
+    fit(ARCH, data, RECIPE, budget, seed=7)
+    fit(ARCH, data, RECIPE, replace(budget, epochs=3), seed=7)
+    expected = Batches(data.train, data, RECIPE.batch_size, data.input_shape, shuffle=True, seed=7)  # counts its walks
+    assert walks == [torch.cat([labels for _, labels in expected]).tolist() for _ in range(3)]
+    assert walks[0] != walks[1] != walks[2]
 
 
 def test_the_test_split_is_never_read(data: ImageData) -> None:
