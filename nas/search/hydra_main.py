@@ -11,6 +11,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from nas.console import interruptible, steady
 from nas.resources import resource_dir
 
 
@@ -30,6 +31,8 @@ def hydra_main(settings: str, work: Callable[[dict[str, Any], list[str]], int]) 
         if code:
             sys.exit(code)
 
+    steady()
+    interruptible()
     sys.argv[1:] = _forgiving(sys.argv[1:])
     main()
 

@@ -14,9 +14,9 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from nas.errors import plain
+from nas.errors import ConfigError, plain
 from nas.search.keeper import Keeper, kill_group
-from nas.search.worker import HERE, STARTING, Sent, Surroundings, work
+from nas.search.worker import HERE, MAIN_GUARD, STARTING, Sent, Surroundings, work
 
 # One thread a process, and threads that sleep while they wait: about twice the throughput of threads on small
 # networks. Set before torch is loaded.
@@ -26,6 +26,14 @@ SINGLE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_WAIT_POLIC
 _OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
 _WORDS_BYTES = 4000
 _WORDS_LINES = 5
+
+
+def check_worker_count(count: int) -> None:
+    """Raise `ConfigError` for more processes than a machine of this size can be meant to run."""
+    cores = len(os.sched_getaffinity(0))
+    most = max(32, 4 * cores)
+    if count > most:
+        raise ConfigError(f"workers: at most {most} processes on this machine with {cores} cores, but got {count:,}")
 
 
 class WorkerProcess:
@@ -49,8 +57,8 @@ class WorkerProcess:
             )
             self._process.start()
         assert self._process.pid is not None
-        self._group = self._process.pid
-        keeper.watch(self._group)
+        self.pid = self._process.pid
+        keeper.watch(self.pid)
 
     @property
     def alive(self) -> bool:
@@ -59,13 +67,13 @@ class WorkerProcess:
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to it and to what it has started."""
-        kill_group(self._group, number)
+        kill_group(self.pid, number)
 
     def end(self) -> None:
         """End it at once, with what it has started."""
         self.signal(signal.SIGKILL)
         self._process.join(timeout=10)
-        self._keeper.forget(self._group)
+        self._keeper.forget(self.pid)
         self.connection.close()
         self._said.close()
 
@@ -95,10 +103,12 @@ class WorkerProcess:
         """Return the end of what it has said where it came to no work, and what is to be done where it cannot start."""
         size = os.fstat(self._said.fileno()).st_size
         lines = _last_lines(os.pread(self._said.fileno(), _WORDS_BYTES, max(0, size - _WORDS_BYTES)))
-        if lines:
+        if lines and MAIN_GUARD in lines[-1]:  # our own words say it all
+            lines = lines[-1:]
+        elif lines:
             lines.append(
                 "Worker processes import the script that starts the search: it must be a file, with what it does under "
-                f'`if __name__ == "__main__":`. Or {HERE}'
+                f"`{MAIN_GUARD}`. Or {HERE}"
             )
         elif self._log is not None and Path(self._log).exists():
             with open(self._log, "rb") as log:

@@ -30,11 +30,12 @@ from nas.search.fidelity import Pruning
 from nas.search.gate import Gate
 from nas.search.log import STUDY_FORMAT, RunFolder, read_study
 from nas.search.objectives import objectives_from
+from nas.search.process import check_worker_count
 from nas.search.samplers import proposer
 from nas.search.study import Study
 from nas.search.transfer import WARM_STARTS, priors
 from nas.search.worker import check_not_starting
-from nas.search.workers import WorkerPool, check_worker_count
+from nas.search.workers import WorkerPool
 from nas.space import SearchSpace
 
 

@@ -39,17 +39,26 @@ class EqualFailures:
     def __init__(self, most: int | None = MAX_EQUAL_FAILURES) -> None:
         """Take how many end a search; None: none do."""
         self._most = most
-        self._kind, self._count = "", 0
+        self._kind = ""
+        self._count = 0
+        self._networks: set[str | None] = set()
 
     def succeeded(self) -> None:
         """Hear that an evaluation gave scores."""
-        self._count = 0
+        self._kind = ""
 
-    def failed(self, reason: str) -> str:
-        """Hear that an evaluation failed; return why no other is to be tried, or nothing."""
+    def failed(self, reason: str, network: str | None = None) -> str:
+        """Hear that an evaluation failed; return why no other is to be tried, or nothing.
+
+        A network that is named counts once, however often it fails.
+        """
         kind = kind_of(reason)
-        self._count = self._count + 1 if kind == self._kind else 1
-        self._kind = kind
+        if kind != self._kind:
+            self._kind, self._count = kind, 0
+            self._networks.clear()
+        if network is None or network not in self._networks:
+            self._count += 1
+        self._networks.add(network)
         if self._most is None or self._count < self._most:
             return ""
         return f"the last {self._count} evaluations failed alike, the last one with: {plain(reason, 500)}"
@@ -60,15 +69,15 @@ class EqualFailures:
             study.stop_reason = f"{why} (search.max_equal_failures says how many may)"
             study.failed_alike = study.can_go_on = True
 
-    def hear(self, outcome: Outcome) -> None:
-        """Hear how an evaluation ended.
+    def hear(self, outcome: Outcome, network: str | None = None) -> None:
+        """Hear how an evaluation ended, where it is repeated also of which network.
 
         Raises:
             EvaluationError: so many have failed alike that no other is to be tried.
         """
         if outcome.evaluation is not None:
             self.succeeded()
-        elif why := self.failed(outcome.reason):
+        elif why := self.failed(outcome.reason, network):
             raise EvaluationError(why)
 
 
@@ -101,7 +110,7 @@ class Watch:
         work = self._work.pop(outcome.number)
         if outcome.evaluation is not None:
             self._ended += 1
-            self._longest = max(self._longest, outcome.evaluation.seconds["evaluation"])
+            self._longest = max(self._longest, outcome.evaluation.seconds.get("evaluation", 0.0))
             self._most = max(self._most, work)
 
     def limit(self, work: float) -> float:

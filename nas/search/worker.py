@@ -24,6 +24,7 @@ _LOG = logging.getLogger(__name__)
 STARTING = "NAS_WORKER_IS_STARTING"
 """Is in the environment of a worker process until it has loaded what it works with."""
 
+MAIN_GUARD = 'if __name__ == "__main__":'
 HERE = "evaluate in this process with workers=0"
 _TOP_LEVEL = (
     "Worker processes import what they work with: define it with def or class at the top level of a file that the "
@@ -114,7 +115,7 @@ def check_not_starting() -> None:
     if STARTING in os.environ:
         raise WorkerError(
             "this script starts a search when it is imported, and its worker processes import it. Put what it does "
-            f'under `if __name__ == "__main__":`, or {HERE}'
+            f"under `{MAIN_GUARD}`, or {HERE}"
         )
 
 

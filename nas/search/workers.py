@@ -13,11 +13,11 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
-from nas.errors import ConfigError, WorkerError
+from nas.errors import WorkerError
 from nas.evaluation import Evaluator
 from nas.search.evaluating import Hear, Outcome, Task, evaluate
 from nas.search.keeper import Keeper
-from nas.search.process import SINGLE_THREAD, WorkerProcess
+from nas.search.process import SINGLE_THREAD, WorkerProcess, check_worker_count
 from nas.search.worker import Ready, Report, Sent, Surroundings, check_not_starting
 
 __all__ = ["SINGLE_THREAD", "Hear", "Outcome", "Task", "WorkerPool", "evaluate"]
@@ -31,14 +31,6 @@ _LOOK_SECONDS = 0.2
 # What is kept of what workers print, and looked at now and then.
 _LOG_BYTES = 16 * 2**20
 _LOG_SECONDS = 1.0
-
-
-def check_worker_count(count: int) -> None:
-    """Raise `ConfigError` for more processes than a machine of this size can be meant to run."""
-    cores = len(os.sched_getaffinity(0))
-    most = max(32, 4 * cores)
-    if count > most:
-        raise ConfigError(f"workers: at most {most} processes on this machine with {cores} cores, but got {count:,}")
 
 
 def _killed_for_memory() -> int:
