@@ -17,12 +17,16 @@ _TIMES = 10
 _LEAST_SECONDS = 60.0
 _ENOUGH = 3
 
-_DIFFERS = (
-    (re.compile(r"(?<![\w.])(?:~|\.{1,2})?/[^\s'\",;:()<>]+"), "/"),  # paths
-    (re.compile(r"\b0x[0-9a-f]+\b", re.IGNORECASE), "#"),  # addresses
-    (re.compile(r"\b(?=[a-f]*\d)[0-9a-f]{8,}\b", re.IGNORECASE), "#"),  # digests
-    (re.compile(r"[-+]?\d+(?:[.,]\d+)*(?:e[-+]?\d+)?|\b(?:nan|inf)\b", re.IGNORECASE), "#"),
-    (re.compile(r"#(?:\s*[,x:\u00d7-]\s*#?)+"), "#"),  # shapes, times, lists
+_DIFFERS = tuple(
+    (re.compile(pattern, re.IGNORECASE), mark)
+    for pattern, mark in (
+        (r"(?<![\w.])(?:~|\.{1,2})?/[^\s'\",;:()<>]+", "/"),  # paths
+        (r"\b0x[0-9a-f]+\b", "#"),  # addresses
+        (r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "#"),  # UUIDs
+        (r"(?<![\w.])(?=[0-9]*[a-f])(?=[a-f]*[0-9])[0-9a-f]{8,}(?![\w.+-])", "#"),  # digests
+        (r"[-+]?(?:\d+(?:[.,]\d+)*(?:e[-+]?\d+)?|\b(?:nan|inf)\b)", "#"),
+        (r"#(?:\s*[,x:\u00d7-]\s*#?)+", "#"),  # shapes, times, lists
+    )
 )
 
 
