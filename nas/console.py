@@ -11,9 +11,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextvars import ContextVar
 from types import FrameType
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from nas.errors import EvaluationError, NasError
 
@@ -112,6 +113,7 @@ def _steady_copy(stream: io.TextIOWrapper) -> io.TextIOWrapper:
 
 # Signals
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _ONCE_SECONDS = 2.0
 
 
@@ -128,54 +130,96 @@ class _Interrupt:
             raise KeyboardInterrupt
 
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
 def interruptible() -> None:
     """Let the end of the terminal, and a request to end, interrupt a command as Ctrl-C does, once.
 
     A signal that is ignored, as under `nohup`, stays ignored.
     """
-    _handle(_Interrupt())
+    if threading.current_thread() is not threading.main_thread():
+        return
+    interrupt = _Interrupt()
+    for number in _SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, interrupt)
+
+
+class Patience:
+    """Keeps signals until what is being done can take them.
+
+    An exception that a signal raises wherever the program is can leave a lock of the standard library held for ever.
+    """
+
+    def __init__(self, what: str) -> None:
+        """Take what is being done once a signal has come, for those who send another."""
+        self._what = what
+        self._came = self._raised = False
+        self._at_once = False
+
+    def check(self) -> None:
+        """Raise `KeyboardInterrupt` where a signal has come."""
+        if self._came and not self._raised:
+            self._raised = True
+            raise KeyboardInterrupt
+
+    def taken(self) -> None:
+        """Hear that what is done is being ended, wherever that came from: a signal changes nothing more."""
+        self._came = self._raised = True
+
+    def hear(self, number: int, frame: FrameType | None) -> None:
+        """Handle a signal."""
+        if self._came:
+            with suppress(OSError):
+                os.write(2, f"\n{self._what}; Ctrl-\\ ends at once\n".encode())
+        self._came = True
+        if self._at_once:
+            self.check()
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Do something that may take long, and that a signal ends at once."""
+        self.check()
+        self._at_once = True
+        try:
+            yield
+        finally:
+            self._at_once = False
+
+
+_PATIENCE: ContextVar[Patience | None] = ContextVar("patience", default=None)
+"""What hears signals now; without one, they raise as usual."""
 
 
 @contextmanager
-def undisturbed(what: str, *, interrupted: bool = False) -> Iterator[None]:
-    """Do something to its end, whatever signal comes meanwhile, which is told what is being done and comes afterwards.
+def patient(what: str) -> Iterator[Patience]:
+    """Do something that ends in order where a signal comes that raises `KeyboardInterrupt` otherwise.
+
+    One that came and was not taken by `Patience.check` raises at the end.
 
     Args:
-        what: is being done.
-        interrupted: it is done because the user has interrupted, so that doing so again changes nothing.
+        what: is being done once a signal has come.
     """
-    came: list[int] = []
-
-    def wait(number: int, frame: FrameType | None) -> None:
-        if not came:
-            with suppress(OSError):
-                os.write(2, f"\n{what}; Ctrl-\\ ends at once\n".encode())
-        came.append(number)
-
-    before = _handle(wait)
-    try:
-        yield
-    finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
-    for number in dict.fromkeys(came):
-        if not interrupted or before[signal.Signals(number)] is signal.SIG_DFL:
-            signal.raise_signal(number)
-
-
-_Handler = Callable[[int, FrameType | None], Any] | int
-
-
-def _handle(handler: _Handler) -> dict[signal.Signals, _Handler]:
-    """Handle signals that are not ignored, where this thread may; returns what handled them before."""
+    mine = Patience(what)
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
     if threading.current_thread() is not threading.main_thread():
-        return {}
-    now = {number: signal.getsignal(number) for number in _SIGNALS}
-    # None is a handler that is not Python's.
-    mine = {number: old for number, old in now.items() if old is not None and old != signal.SIG_IGN}
-    for number in mine:
-        signal.signal(number, handler)
-    return mine
+        before = {}
+    before = {number: old for number, old in before.items() if _raises(old)}
+    token = _PATIENCE.set(mine)
+    try:
+        for number in before:
+            signal.signal(number, mine.hear)
+        yield mine
+    finally:
+        _PATIENCE.reset(token)
+        for number, old in before.items():
+            signal.signal(number, old)
+    mine.check()
+
+
+def at_once() -> AbstractContextManager[None]:
+    """Do something that may take long, and that a signal ends at once also where others wait."""
+    patience = _PATIENCE.get()
+    return patience.at_once() if patience is not None else nullcontext()
+
+
+def _raises(handler: object) -> bool:
+    return isinstance(handler, _Interrupt) or handler is signal.default_int_handler

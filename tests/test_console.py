@@ -172,23 +172,44 @@ sys.exit(run("test", work))
     assert (process.returncode, out, err) == (INTERRUPTED, b"ended\n", b"test: interrupted\n")
 
 
-def test_what_is_undisturbed_is_whole() -> None:
-    process = _start(
-        """
+_PATIENT = """
 def work():
-    with undisturbed("being written"):
-        print("writing", flush=True)
-        time.sleep(3)  # past the time within which several are one
-        print("whole", flush=True)
-    print("not reached")
+    with patient("ending") as patience:
+        try:
+            print("working", flush=True)
+            time.sleep(3)  # past the time within which several are one
+            print("in order", flush=True)
+            CHECK
+        except KeyboardInterrupt:
+            print("interrupted", flush=True)
+            time.sleep(1)
+    print("goes on", flush=True)
 sys.exit(run("test", work))
 """
-    )
+
+
+@pytest.mark.parametrize(
+    ("check", "code", "shown", "said"),
+    [
+        ("patience.check()", 0, b"in order\ninterrupted\ngoes on\n", b""),
+        ("pass", INTERRUPTED, b"in order\n", b"test: interrupted\n"),
+    ],
+)
+def test_signals_wait_where_something_is_done_patiently(check: str, code: int, shown: bytes, said: bytes) -> None:
+    process = _start(_PATIENT.replace("CHECK", check))
     assert process.stdout is not None
     process.stdout.readline()
     process.send_signal(signal.SIGTERM)
     time.sleep(0.1)
     process.send_signal(signal.SIGHUP)
     out, err = process.communicate()
-    assert (process.returncode, out) == (INTERRUPTED, b"whole\n")
-    assert err == b"\nbeing written; Ctrl-\\ ends at once\ntest: interrupted\n"
+    assert (process.returncode, out, err) == (code, shown, b"\nending; Ctrl-\\ ends at once\n" + said)
+
+
+def test_what_takes_long_ends_at_once() -> None:
+    process = _start(_PATIENT.replace("time.sleep(3)", "with at_once(): time.sleep(1000)"))
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate() == (b"interrupted\ngoes on\n", b"")
+    assert process.returncode == 0

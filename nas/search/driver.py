@@ -12,11 +12,10 @@ from typing import Any
 import optuna
 from optuna.samplers import BaseSampler
 
-from nas.console import undisturbed
+from nas.console import Patience, patient
 from nas.errors import ConfigError, DeviceError, reason_of
 from nas.evaluation import Budget
 from nas.limits.feasible import Candidate
-from nas.network.architecture import Architecture
 from nas.search.contracts import Limits, Pool, Recorder, derived_seed
 from nas.search.evaluating import Outcome, Task
 from nas.search.fidelity import Pruning
@@ -95,38 +94,48 @@ class Driver:
         return self._before + self.pool.now() - self._started
 
     def run(self) -> Study:
-        """Search until a limit is reached, or Ctrl-C; `study.stop_reason` then says which."""
+        """Search until a limit is reached, or Ctrl-C; `study.stop_reason` then says which.
+
+        A signal waits until what is being done is done, and one that comes later does not cut the end.
+        """
         self._replay()
-        try:
-            self._record.begin()
-            self._fill()
-            while self._running and not self._out_of_time:
-                self._collect(_TICK_SECONDS)
-                self._fill()
-                self._record.proposed(len(self._running))
-            self._interrupt()
-            self._give_up_paused()
-        except KeyboardInterrupt:
-            self.study.stop_reason, self.study.can_go_on = "interrupted", True
-            with undisturbed("The search is being ended", interrupted=True):
+        with patient("The search is ending and writes its records") as patience:
+            try:
+                self._search(patience)
+            except KeyboardInterrupt:
+                patience.taken()
+                self.study.stop_reason, self.study.can_go_on = "interrupted", True
                 self._interrupt()
-        except BaseException as error:  # whatever it is, what was begun is ended
-            self.study.stop_reason, self.study.can_go_on = f"ended by {reason_of(error)}", True
+            except BaseException as error:  # whatever it is, what was begun is ended
+                self.study.stop_reason, self.study.can_go_on = f"ended by {reason_of(error)}", True
+                self._record.end()
+                raise
             self._record.end()
-            raise
-        self._record.end()
         return self.study
 
-    def _fill(self) -> None:
+    def _search(self, patience: Patience) -> None:
+        self._record.begin()
+        self._fill(patience)
+        while self._running and not self._out_of_time:
+            patience.check()
+            self._collect(_TICK_SECONDS)
+            self._fill(patience)
+            self._record.proposed(len(self._running))
+        self._interrupt()
+        self._give_up_paused()
+
+    def _fill(self, patience: Patience) -> None:
         """Go on with trials and propose new ones until every worker is busy, or the search is over."""
         while self.pool.free and not self._out_of_time and not self.study.failed_alike:
+            patience.check()
             if self._interrupted and self._begun < self.limits.trials:
                 trial, handle = self._interrupted.pop(0)
-                self._submit(trial, handle, self.space.decode(trial.genotype), trial.first_rung or 0)
+                self._submit(trial, handle, trial.first_rung or 0)
                 continue
             promoted = self._halving.next() if self._halving is not None else None
             if promoted is not None:
-                self._go_on(*promoted)
+                number, rung = promoted
+                self._submit(*self._paused.pop(number), rung)
                 continue
             self.study.stop_reason = self.study.stop_reason or self._reached()
             if self.study.stop_reason and self._halving is not None and not self._halving.closed:
@@ -163,9 +172,7 @@ class Driver:
         self.study.stop_reason = self.study.stop_reason or self._reached()
 
     def _collect(self, seconds: float) -> None:
-        for outcome in self.pool.wait(seconds):
-            self._finish(outcome)
-        for outcome in self._watch.late() if self.limits.usual_time else ():
+        for outcome in (*self.pool.wait(seconds), *(self._watch.late() if self.limits.usual_time else ())):
             self._finish(outcome)
 
     def _reached(self) -> str:
@@ -195,11 +202,11 @@ class Driver:
             genotype = self._first.pop(0)
             if frozenset(genotype.items()) not in self._tried:
                 found = self.gate.examine(genotype)
-                self._consider(number, found, self._enqueued(found))
+                self._consider(number, found, enqueued(self._optuna, self.space, found.genotype))
                 return
         if derived_seed(self.seed, number, "baseline") < self.limits.baseline_fraction * 2**32:
             found, _ = self.gate.random(derived_seed(self.seed, number, "proposal"))
-            self._consider(number, found, self._enqueued(found), baseline=True)
+            self._consider(number, found, enqueued(self._optuna, self.space, found.genotype), baseline=True)
             return
         if self._make_sampler is not None:
             self._optuna.sampler = self._make_sampler(derived_seed(self.seed, number, "proposal"))
@@ -215,10 +222,7 @@ class Driver:
                 f"no candidate holds the limits: {looked:,} looked at by guided sampling, the nearest: {found.problem}"
             )
             return
-        self._consider(self._new_number(), found, self._enqueued(found), guided=looked)
-
-    def _enqueued(self, candidate: Candidate) -> optuna.Trial:
-        return enqueued(self._optuna, self.space, candidate.genotype)
+        self._consider(self._new_number(), found, enqueued(self._optuna, self.space, found.genotype), guided=looked)
 
     def _new_number(self) -> int:
         number, self._next_number = self._next_number, self._next_number + 1
@@ -261,13 +265,14 @@ class Driver:
             if self._halving is not None:
                 rung = self._halving.begin(trial.number)
                 trial = replace(trial, first_rung=rung)
-            self._submit(trial, handle, candidate.architecture, rung)
+            self._submit(trial, handle, rung)
         else:
             self._close(trial, handle)
 
     # An evaluation
 
-    def _submit(self, trial: Trial, handle: optuna.Trial, architecture: Architecture, rung: int) -> None:
+    def _submit(self, trial: Trial, handle: optuna.Trial, rung: int) -> None:
+        """Have a trial evaluated with the budget of a rung."""
         budget = self._budgets[rung]
         if self._checkpoints is not None:
             budget = replace(budget, checkpoint=str(self._checkpoints / f"{trial.number}.ckpt"))
@@ -275,12 +280,7 @@ class Driver:
         self._rung[trial.number] = rung
         assert trial.cost is not None
         self._watch.began(trial.number, work_of(trial.cost, budget))
-        self.pool.submit(Task(trial.number, architecture, budget, trial.seed))
-
-    def _go_on(self, number: int, rung: int) -> None:
-        """Give a trial more budget."""
-        trial, handle = self._paused.pop(number)
-        self._submit(trial, handle, self.space.decode(trial.genotype), rung)
+        self.pool.submit(Task(trial.number, self.space.decode(trial.genotype), budget, trial.seed))
 
     def _hear(self, number: int, step: int, scores: Mapping[str, float]) -> bool:
         """Hear how an evaluation goes; return whether it is to end."""

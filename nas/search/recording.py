@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nas.console import undisturbed
 from nas.search.contracts import Recorder
 from nas.search.log import RunFolder
 from nas.search.study import Study
@@ -44,8 +43,6 @@ class Recording:
             recorder.ended(self._study, trial)
 
     def end(self) -> None:
-        """The search is over; `study.stop_reason` says why. Whatever signal comes meanwhile comes afterwards."""
-        interrupted = self._study.stop_reason == "interrupted"
-        with undisturbed("The search is over; its records are being written", interrupted=interrupted):
-            for recorder in self._recorders:
-                recorder.end(self._study)
+        """The search is over; `study.stop_reason` says why."""
+        for recorder in self._recorders:
+            recorder.end(self._study)

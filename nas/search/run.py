@@ -15,6 +15,7 @@ from typing import Any
 
 from optuna.samplers import BaseSampler
 
+from nas.console import at_once
 from nas.cost import ONE, Constraint, Workload
 from nas.errors import ConfigError
 from nas.evaluation import Budget, Evaluator
@@ -57,7 +58,8 @@ class _ThisProcess:
     def wait(self, timeout: float | None) -> list[Outcome]:
         assert self._task is not None
         task, self._task = self._task, None
-        return [evaluate(self._evaluator, task, self._objective, partial(self._hear, task.number))]
+        with at_once():
+            return [evaluate(self._evaluator, task, self._objective, partial(self._hear, task.number))]
 
     def running(self) -> Mapping[int, float]:
         return {}  # nothing can be ended here while it runs
