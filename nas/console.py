@@ -1,17 +1,33 @@
-"""What the small commands share: help, errors in one line, exit codes, a reader that goes away."""
+"""What the commands share: help, errors in one line, exit codes, streams that cannot end a command, and signals."""
 
 from __future__ import annotations
 
 import argparse
+import io
 import os
+import select
+import signal
 import sys
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextvars import ContextVar
+from types import FrameType
+from typing import TYPE_CHECKING, BinaryIO, cast
 
-from nas.errors import NasError
+from nas.errors import EvaluationError, NasError
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+INTERRUPTED = 130
+"""The exit code of a command that was interrupted."""
 
 
 def parser(name: str, description: str, examples: str) -> argparse.ArgumentParser:
     """Return the parser of `python -m NAME`, whose help ends with examples."""
+    steady()
     return argparse.ArgumentParser(
         prog=f"python -m {name}",
         description=description,
@@ -23,17 +39,187 @@ def parser(name: str, description: str, examples: str) -> argparse.ArgumentParse
 def run(name: str, work: Callable[[], None]) -> int:
     """Do a command's work and return its exit code.
 
-    2 with one line on stderr where the user's input is wrong, 130 where it was interrupted.
+    2 with one line on stderr where the user's input is wrong, 1 where evaluations fail one like the other, 130 where it
+    was interrupted.
     """
+    steady()
+    interruptible()
     try:
         work()
-        sys.stdout.flush()
     except NasError as error:
         print(f"{name}: {error}", file=sys.stderr)
-        return 2
+        return 1 if isinstance(error, EvaluationError) else 2
     except KeyboardInterrupt:
         print(f"{name}: interrupted", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # `... | head` has read enough; what Python would still flush goes nowhere
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return INTERRUPTED
     return 0
+
+
+# What is shown
+
+
+class _Steady(io.FileIO):
+    """A file descriptor to write to; what cannot be written any more goes nowhere, and is no error."""
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        rest = memoryview(data).cast("B")
+        size = len(rest)
+        while rest:
+            try:
+                written = super().write(rest)
+            except OSError:  # `... | head` has read enough, the terminal was closed, the disk is full
+                self._to_nowhere()
+                break
+            if written is None:  # somebody else has made it one that does not wait
+                select.select([], [self], [])
+            else:
+                rest = rest[written:]
+        return size
+
+    def _to_nowhere(self) -> None:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self.fileno())
+        os.close(nowhere)
+
+
+def steady() -> None:
+    """Let nothing that is shown end what this process does.
+
+    Standard output and error take any text in any encoding, what they lack escaped, and go on where nobody reads them.
+    Streams that are not the process's own, such as those of a notebook, stay as they are.
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed before the start: the next file that is opened must not get its number
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8"))
+        elif stream is getattr(sys, f"__{name}__") and isinstance(stream, io.TextIOWrapper):
+            with suppress(OSError):
+                stream.flush()
+            setattr(sys, name, _steady_copy(stream))
+
+
+def _steady_copy(stream: io.TextIOWrapper) -> io.TextIOWrapper:
+    raw = _Steady(stream.fileno(), "wb", closefd=False)
+    # As `python -u` has it, nothing is kept back; its stream is on the file itself.
+    through = stream.write_through
+    return io.TextIOWrapper(
+        cast("BinaryIO", raw) if through else io.BufferedWriter(raw),
+        stream.encoding,
+        errors="backslashreplace",
+        line_buffering=stream.line_buffering,
+        write_through=through,
+    )
+
+
+# Signals
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_ONCE_SECONDS = 2.0
+
+
+class _Interrupt:
+    """Turns signals into `KeyboardInterrupt`; several at once are one."""
+
+    def __init__(self) -> None:
+        self._last = -_ONCE_SECONDS
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if now - self._last >= _ONCE_SECONDS:
+            self._last = now
+            raise KeyboardInterrupt
+
+
+def interruptible() -> None:
+    """Let the end of the terminal, and a request to end, interrupt a command as Ctrl-C does, once.
+
+    A signal that is ignored, as under `nohup`, stays ignored.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    interrupt = _Interrupt()
+    for number in _SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, interrupt)
+
+
+class Patience:
+    """Keeps signals until what is being done can take them.
+
+    An exception that a signal raises wherever the program is can leave a lock of the standard library held for ever.
+    """
+
+    def __init__(self, what: str) -> None:
+        """Take what is being done once a signal has come, for those who send another."""
+        self._what = what
+        self._came = self._raised = False
+        self._at_once = False
+
+    def check(self) -> None:
+        """Raise `KeyboardInterrupt` where a signal has come."""
+        if self._came and not self._raised:
+            self._raised = True
+            raise KeyboardInterrupt
+
+    def taken(self) -> None:
+        """Hear that what is done is being ended, wherever that came from: a signal changes nothing more."""
+        self._came = self._raised = True
+
+    def hear(self, number: int, frame: FrameType | None) -> None:
+        """Handle a signal."""
+        if self._came:
+            with suppress(OSError):
+                os.write(2, f"\n{self._what}; Ctrl-\\ ends at once\n".encode())
+        self._came = True
+        if self._at_once:
+            self.check()
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Do something that may take long, and that a signal ends at once."""
+        self.check()
+        self._at_once = True
+        try:
+            yield
+        finally:
+            self._at_once = False
+
+
+_PATIENCE: ContextVar[Patience | None] = ContextVar("patience", default=None)
+"""What hears signals now; without one, they raise as usual."""
+
+
+@contextmanager
+def patient(what: str) -> Iterator[Patience]:
+    """Do something that ends in order where a signal comes that raises `KeyboardInterrupt` otherwise.
+
+    One that came and was not taken by `Patience.check` raises at the end.
+
+    Args:
+        what: is being done once a signal has come.
+    """
+    mine = Patience(what)
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    if threading.current_thread() is not threading.main_thread():
+        before = {}
+    before = {number: old for number, old in before.items() if _raises(old)}
+    token = _PATIENCE.set(mine)
+    try:
+        for number in before:
+            signal.signal(number, mine.hear)
+        yield mine
+    finally:
+        _PATIENCE.reset(token)
+        for number, old in before.items():
+            signal.signal(number, old)
+    mine.check()
+
+
+def at_once() -> AbstractContextManager[None]:
+    """Do something that may take long, and that a signal ends at once also where others wait."""
+    patience = _PATIENCE.get()
+    return patience.at_once() if patience is not None else nullcontext()
+
+
+def _raises(handler: object) -> bool:
+    return isinstance(handler, _Interrupt) or handler is signal.default_int_handler

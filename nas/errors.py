@@ -48,6 +48,33 @@ class WorkerError(NasError):
     """Worker processes that cannot be started at all."""
 
 
+class EvaluationError(NasError):
+    """Evaluations that fail one like the other, so that going on is of no use."""
+
+
+_LONGEST = 2000
+
+
+def reason_of(error: BaseException) -> str:
+    """Return the kind and the text of any error, also of one that cannot say what it is, as `plain` text."""
+    try:
+        text = str(error)
+    except Exception as second:  # code of the user's, which must not hide that there was an error
+        text = f"(its text cannot be had: {type(second).__name__})"
+    return plain(f"{type(error).__name__}: {text}")
+
+
+def plain(text: str, longest: int = _LONGEST) -> str:
+    """Return a text as it can be shown and stored anywhere.
+
+    What encodes to no UTF-8 and what controls a terminal is escaped; of a text that is too long the middle is left out.
+    """
+    if len(text) > longest:
+        head, tail = 3 * longest // 4, longest // 4
+        text = f"{text[:head]} [{len(text) - head - tail:,} characters left out] {text[-tail:]}"
+    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
+
+
 def nearest(word: object, names: Iterable[str]) -> str:
     """Return a sentence that names what is close to `word`, or else everything there is."""
     known = sorted(names)

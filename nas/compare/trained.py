@@ -14,6 +14,7 @@ from nas.evaluation import Budget
 from nas.search.fidelity import Pruning
 from nas.search.objectives import objectives_from
 from nas.search.run import run_search
+from nas.search.stopping import check_ended
 from nas.search.trial import Trial
 from nas.search.workers import WorkerPool
 from nas.space import SearchSpace
@@ -77,6 +78,8 @@ class TrainedProblem:
             seed=seed,
             run_dir=folder,
         )
+
+        check_ended(study)
 
         def true(trial: Trial) -> tuple[float, ...]:
             values = study.values(trial)

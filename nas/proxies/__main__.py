@@ -13,13 +13,16 @@ from nas.evaluation import Budget
 from nas.proxies.diagnosis import BASELINE, diagnose, lines
 from nas.proxies.evaluator import ProxyEvaluator
 from nas.proxies.names import PROXY_NAMES, check_names
+from nas.search.evaluating import Task
 from nas.search.log import read_study, read_trials
+from nas.search.stopping import EqualFailures, Watch, work_of
 from nas.search.trial import State, Trial
-from nas.search.workers import Task, WorkerPool
+from nas.search.workers import WorkerPool
 from nas.settings import settings_from
 from nas.space import SearchSpace
 from nas.training.data.config import DataConfig
 
+_LOOK_SECONDS = 1.0
 _EXAMPLES = """  python -m nas.proxies runs/NAME
       All proxies on the networks that a search has trained, beside parameters and multiply-adds.
   python -m nas.proxies runs/NAME --proxies naswot,zico --most 50
@@ -72,19 +75,24 @@ def _measure(trials: Sequence[Trial], space: SearchSpace, evaluator: ProxyEvalua
     found: dict[int, dict[str, float]] = {}
     waiting, running = list(trials), 0
     pool = WorkerPool(evaluator, len(os.sched_getaffinity(0)), objective=evaluator.names[0])
+    watch, failures = Watch(pool), EqualFailures()
     try:
         pool.describe()
         while waiting or running:
             while waiting and pool.free:
                 trial = waiting.pop(0)
+                assert trial.cost is not None
+                watch.began(trial.number, work_of(trial.cost, Budget()))
                 pool.submit(Task(trial.number, space.decode(trial.genotype), Budget(), trial.seed))
                 running += 1
-            for outcome in pool.wait(None):
+            for outcome in (*pool.wait(_LOOK_SECONDS), *watch.late()):
                 running -= 1
+                watch.ended(outcome)
                 if outcome.evaluation is None:
                     print(f"  trial {outcome.number} is left out: {outcome.reason}")
                 else:
                     found[outcome.number] = dict(outcome.evaluation.scores)
+                failures.hear(outcome)
     finally:
         pool.close()
     return found

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from nas.console import run
+from nas.console import patient, run
 from nas.errors import ConfigError
 from nas.network.architecture import Architecture
 from nas.runs import (
@@ -141,7 +141,8 @@ def _train(config: ScaleConfig, base: Architecture, networks: Networks, folder: 
             lines = work_of(config.mode)(study, networks)
     except BaseException:
         if records is not None:
-            records.interrupted()
+            with patient("The study is ending and writes its records"):
+                records.interrupted()
         raise
     write_whole(folder / _REPORT, "\n".join([*head_lines(config, base, folder), *lines]).strip() + "\n")
     if records is not None:

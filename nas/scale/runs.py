@@ -21,12 +21,14 @@ from nas.evaluation import Budget, Evaluation
 from nas.network.architecture import Architecture
 from nas.runs import whole_lines, write_whole
 from nas.search.contracts import Pool, derived_seed
-from nas.search.workers import Outcome, Task
+from nas.search.evaluating import Outcome, Task
+from nas.search.stopping import EqualFailures, Watch
 from nas.training.data.config import DataConfig
 from nas.training.evaluator import TrainingEvaluator
 from nas.training.recipe import Recipe
 
 RUNS, TIMING, RECIPES = "runs.jsonl", "timing.jsonl", "recipes.json"
+_LOOK_SECONDS = 1.0
 _NUMBER = int | float
 _SCORES = {"val_accuracy", "val_loss"}
 """What every run that did not fail has."""
@@ -194,16 +196,22 @@ def train(
         pool: evaluates; its evaluator knows the recipe of each seed.
         seed: of the study.
         ended: is told of each run, and in words how it goes on.
+
+    Raises:
+        EvaluationError: runs of so many networks in a row have failed alike that no other is tried.
     """
     everything, started = sum(job.work for job in todo), time.monotonic()
     running: dict[int, tuple[Job, float]] = {}
     done, left = 0.0, list(enumerate(todo))
+    watch, failures = Watch(pool), EqualFailures()
     while left or running:
         while left and pool.free:
             number, job = left.pop(0)
             running[number] = job, time.monotonic()
+            watch.began(number, job.work)
             pool.submit(Task(number, job.arch, Budget(epochs=job.recipe.epochs), job.seed(seed)))
-        for outcome in pool.wait(None):
+        for outcome in (*pool.wait(_LOOK_SECONDS), *watch.late()):
+            watch.ended(outcome)
             job, began = running.pop(outcome.number)
             run = run_of(job, outcome, seed, time.monotonic() - began)
             log.add(run)
@@ -211,6 +219,7 @@ def train(
             spent = time.monotonic() - started
             rest = spent * (everything - done) / done
             ended(run, f"{_text(run)}; {minutes_text(spent)} so far, about {minutes_text(rest)} left")
+            failures.hear(outcome, job.arch.arch_id)
 
 
 def run_of(job: Job, outcome: Outcome, study: int, seconds: float) -> Run:

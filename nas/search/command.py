@@ -6,7 +6,6 @@ import importlib.metadata
 import json
 import platform
 import shlex
-import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ from typing import Any
 from rich.console import Console
 
 from nas.compare.baseline import baseline_lines
+from nas.console import INTERRUPTED, interruptible, steady
 from nas.errors import ConfigError, NasError
 from nas.evaluation import Budget
 from nas.proxies.evaluator import ProxyEvaluator
@@ -42,7 +42,6 @@ from nas.tables.table import read_table
 from nas.training.evaluator import TrainingEvaluator
 
 _PACKAGES = ("torch", "pytorch-lightning", "optuna", "mlflow", "numpy")
-_INTERRUPTED = 130
 _BEFORE_A_STUDY = {"workers.log", "lock"}
 
 
@@ -54,10 +53,11 @@ def search(values: Mapping[str, Any], overrides: Sequence[str]) -> int:
         overrides: those that the user typed; a resumed search takes only these.
 
     Returns:
-        The exit code. 0: something was evaluated. 1: nothing could be. 2: what the user gave does not hold, and a
-        message says what. 130: interrupted.
+        The exit code. 0: something was evaluated. 1: nothing could be, or the last evaluations failed alike.
+        2: what the user gave does not hold, and a message says what. 130: interrupted.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    steady()
+    interruptible()
     console = Console(soft_wrap=True, markup=False, emoji=False)
     job: _Job | None = None
     try:
@@ -73,7 +73,7 @@ def search(values: Mapping[str, Any], overrides: Sequence[str]) -> int:
         begun = job is not None and (job.folder / "trials.jsonl").exists()
         then = f"; go on with resume={job.folder}" if job is not None and begun else " before the first trial"
         print(f"nas.search: interrupted{then}", file=sys.stderr)
-        return _INTERRUPTED
+        return INTERRUPTED
 
 
 @dataclass(frozen=True)
@@ -160,8 +160,8 @@ def _search(job: _Job, console: Console) -> int:
     if job.config.evaluator.name != "table":  # whose time is only told
         console.print(time_summary(trials, time.monotonic() - started, workers), highlight=False)
     if study.stop_reason == "interrupted":
-        return _INTERRUPTED
-    return 0 if study.best(1) else 1
+        return INTERRUPTED
+    return 0 if study.best(1) and not study.failed_alike else 1
 
 
 def _sources(config: Config, space: SearchSpace, data: Mapping[str, Any]) -> Iterator[str]:
@@ -198,6 +198,7 @@ def _pool(job: _Job, workers: int, gpus: Sequence[str], stack: ExitStack) -> Wor
         log=job.folder / "workers.log",
         trial_seconds=_seconds(config.search.trial_minutes),
         devices=gpus,
+        memory_mib=config.search.worker_memory_mib,
     )
     stack.callback(pool.close)
     return pool
@@ -282,6 +283,7 @@ def _run(
         budget=Budget(epochs=data["epochs"]) if job.config.evaluator.name == "table" else job.config.budget,
         pruner=job.config.pruner,
         trial_minutes=settings.trial_minutes,
+        max_equal_failures=settings.max_equal_failures,
         run_dir=job.folder,
         resume=job.resume,
         notes={"config": job.values, "data": data, "versions": _versions()},

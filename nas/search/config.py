@@ -16,9 +16,11 @@ from nas.evaluation import Budget
 from nas.latency.deployment import Deployment, DeploymentSettings
 from nas.latency.profile import DeviceProfile, profile_path
 from nas.runs import RecordSettings, check_accelerator, check_name, check_seed, check_workers, cores_or
+from nas.search.contracts import MAX_EQUAL_FAILURES
 from nas.search.evaluators import EvaluatorSettings
 from nas.search.fidelity import Pruning
 from nas.search.objectives import Objective, objectives_from
+from nas.search.process import check_worker_count
 from nas.settings import settings_from
 from nas.space import SearchSpace, space_names
 from nas.training.data.config import DataConfig
@@ -36,6 +38,8 @@ _RESUMABLE = (
     "search.minutes",
     "search.max_rejections",
     "search.trial_minutes",
+    "search.max_equal_failures",
+    "search.worker_memory_mib",
     "records.mlflow",
 )
 
@@ -52,13 +56,17 @@ class SearchSettings:
     """None is minimize for costs and losses and maximize for anything else."""
     max_rejections: int = 1000
     trial_minutes: float | None = None
+    """None: ten times what the longest of the other evaluations took."""
+    max_equal_failures: int | None = MAX_EQUAL_FAILURES
+    worker_memory_mib: float | None = None
     soft_weight: float = 0.1
     baseline_fraction: float = 0.0
     warm_start: str | None = None
     """Run folder of an earlier search."""
 
     def __post_init__(self) -> None:
-        for name in ("trials", "minutes", "max_rejections", "trial_minutes"):
+        limits = ("trials", "minutes", "max_rejections", "trial_minutes", "max_equal_failures", "worker_memory_mib")
+        for name in limits:
             value = getattr(self, name)
             if value is not None and not 0 < value <= _MOST:
                 raise ConfigError(f"search.{name} must be > 0 and at most {_MOST:,}, but got {value}")
@@ -126,6 +134,8 @@ class Config:
             names = ", ".join(space_names())
             raise ConfigError(f"which space? Give +space=NAME or +space=path/to/file.yaml. There are: {names}")
         check_workers(self.workers)
+        if isinstance(self.workers, int) and self.evaluator.name != "table":  # whose workers are only simulated
+            check_worker_count(self.workers)
         known = (*self.evaluator.known_scores, *METRICS)
         for objective in self.search.objectives:
             if objective.name not in known:

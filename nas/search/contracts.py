@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from nas.search.evaluating import Hear, Outcome, Task
 from nas.search.study import Study
 from nas.search.trial import Trial
-from nas.search.workers import Hear, Outcome, Task
+
+MAX_EQUAL_FAILURES = 5
+"""Evaluations in a row that fail alike, after which a search ends."""
 
 
 class Recorder(Protocol):
@@ -53,6 +57,14 @@ class Pool(Protocol):
         """Tell `hear` how evaluations go; it says whether one is to end."""
         ...
 
+    def running(self) -> Mapping[int, float]:
+        """Return the seconds that evaluations take already, by number, as far as they can be ended on the way."""
+        ...
+
+    def end(self, number: int) -> None:
+        """End an evaluation, of which nothing is heard then."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
@@ -61,11 +73,35 @@ class Limits:
     trials: int
     """Accepted candidates that are evaluated; rejected ones and duplicates do not count."""
     minutes: float | None = None
-    """No evaluation starts after this time; those that run are finished."""
+    """The search ends after this time, with the evaluations that run then; a resumed search runs those again."""
     max_rejections: int = 1000
     """Proposals in a row that are not evaluated: rejected, or duplicates."""
     baseline_fraction: float = 0.0
     """Share of the proposals that are random, to compare the others with."""
+    max_equal_failures: int | None = MAX_EQUAL_FAILURES
+    """Evaluations in a row that fail alike; None: any number of them."""
+    usual_time: bool = True
+    """Whether an evaluation ends as failed that takes far longer than others, see `nas.search.stopping.Watch`."""
+
+    def reached(self, study: Study, *, trained: int, tried: int, fruitless: int) -> str:
+        """Return which limit a search has reached, in words; empty while there is none.
+
+        Args:
+            study: with its trials.
+            trained: trials that were evaluated.
+            tried: genotypes that were proposed.
+            fruitless: proposals since one was last evaluated.
+        """
+        if trained >= self.trials:
+            return f"{trained} trials done"
+        if tried >= study.space.size():
+            return f"every genotype of the space ({study.space.size()}) has been tried"
+        if fruitless < self.max_rejections:
+            return ""
+        causes = ", ".join(f"{name} {count}" for name, count in study.rejections().items()) or "none"
+        return (
+            f"{fruitless} proposals in a row were over a limit or known already (rejected so far, by limit: {causes})"
+        )
 
 
 def derived_seed(seed: int, number: int, purpose: str) -> int:

@@ -11,21 +11,22 @@ from typing import Any
 
 import optuna
 from optuna.samplers import BaseSampler
-from optuna.study import StudyDirection
 
-from nas.errors import ConfigError, DeviceError
+from nas.console import Patience, patient
+from nas.errors import ConfigError, DeviceError, reason_of
 from nas.evaluation import Budget
 from nas.limits.feasible import Candidate
-from nas.network.architecture import Architecture
 from nas.search.contracts import Limits, Pool, Recorder, derived_seed
+from nas.search.evaluating import Outcome, Task
 from nas.search.fidelity import Pruning
 from nas.search.gate import Gate
 from nas.search.log import RunFolder
 from nas.search.objectives import fault
+from nas.search.recording import Recording
+from nas.search.stopping import EqualFailures, Watch, work_of
 from nas.search.study import Study
-from nas.search.told import add_known, known_rungs, tell_end
-from nas.search.trial import State, Trial
-from nas.search.workers import Outcome, Task
+from nas.search.told import add_known, enqueued, new_study, place_known, signed, tell_end
+from nas.search.trial import State, Trial, proposed
 from nas.space import Genotype, SearchSpace
 
 # How often the recorders hear of time passing.
@@ -53,9 +54,9 @@ class Driver:
         folder: RunFolder | None,
         recorders: Sequence[Recorder],
     ) -> None:
-        self.study, self.space, self.pool, self.folder = study, space, pool, folder
+        self.study, self.space, self.pool = study, space, pool
         self.gate, self.limits = gate, limits
-        self.seed, self.recorders = seed, recorders
+        self.seed, self._record = seed, Recording(study, folder, recorders)
         self._first = list(first)
         """Genotypes that are proposed before the sampler is asked."""
         self._budgets = pruning.budgets(budget)
@@ -65,18 +66,16 @@ class Driver:
         # A sampler made anew for each proposal from a seed of its own has no state to lose: a resumed study
         # proposes what an uninterrupted one does.
         self._make_sampler = sampler if not isinstance(sampler, BaseSampler) else None
-        self._optuna = optuna.create_study(
-            directions=[
-                StudyDirection.MAXIMIZE if one.sign > 0 else StudyDirection.MINIMIZE for one in study.objectives
-            ],
-            sampler=sampler if isinstance(sampler, BaseSampler) else None,
-            pruner=pruning.pruner(),
-        )
+        self._optuna = new_study(study, sampler, pruning.pruner())
         self._running: dict[int, tuple[Trial, optuna.Trial]] = {}
         self._paused: dict[int, tuple[Trial, optuna.Trial]] = {}
         """Trials that may get more budget."""
         self._rung: dict[int, int] = {}
         """The rung at whose end a running trial will be."""
+        self._interrupted: list[tuple[Trial, optuna.Trial]] = []
+        """Trials of an earlier session that are to be run again."""
+        self._failures = EqualFailures(limits.max_equal_failures)
+        self._watch = Watch(pool)
         self._waiting: dict[str, list[tuple[Trial, optuna.Trial]]] = {}
         """Duplicates of networks that are being evaluated, by `arch_id`."""
         self._by_network: dict[str, Trial] = {}
@@ -95,32 +94,50 @@ class Driver:
         return self._before + self.pool.now() - self._started
 
     def run(self) -> Study:
-        """Search until a limit is reached, or Ctrl-C; `study.stop_reason` then says which."""
+        """Search until a limit is reached, or Ctrl-C; `study.stop_reason` then says which.
+
+        A signal waits until what is being done is done, and one that comes later does not cut the end.
+        """
         self._replay()
-        for recorder in self.recorders:
-            recorder.begin(self.study)
-        try:
-            self._fill()
-            while self._running:
-                self._collect(_TICK_SECONDS)
-                self._fill()
-                for recorder in self.recorders:
-                    recorder.proposed(self.study, len(self._running))
-            self._give_up_paused()
-        except KeyboardInterrupt:
-            self.study.stop_reason, self.study.can_go_on = "interrupted", True
-        for recorder in self.recorders:
-            recorder.end(self.study)
+        with patient("The search is ending and writes its records") as patience:
+            try:
+                self._search(patience)
+            except KeyboardInterrupt:
+                patience.taken()
+                self.study.stop_reason, self.study.can_go_on = "interrupted", True
+                self._interrupt()
+            except BaseException as error:  # whatever it is, what was begun is ended
+                self.study.stop_reason, self.study.can_go_on = f"ended by {reason_of(error)}", True
+                self._record.end()
+                raise
+            self._record.end()
         return self.study
 
-    def _fill(self) -> None:
+    def _search(self, patience: Patience) -> None:
+        self._record.begin()
+        self._fill(patience)
+        while self._running and not self._out_of_time:
+            patience.check()
+            self._collect(_TICK_SECONDS)
+            self._fill(patience)
+            self._record.proposed(len(self._running))
+        self._interrupt()
+        self._give_up_paused()
+
+    def _fill(self, patience: Patience) -> None:
         """Go on with trials and propose new ones until every worker is busy, or the search is over."""
-        while self.pool.free and not self._out_of_time:
+        while self.pool.free and not self._out_of_time and not self.study.failed_alike:
+            patience.check()
+            if self._interrupted and self._begun < self.limits.trials:
+                trial, handle = self._interrupted.pop(0)
+                self._submit(trial, handle, trial.first_rung or 0)
+                continue
             promoted = self._halving.next() if self._halving is not None else None
             if promoted is not None:
-                self._go_on(*promoted)
+                number, rung = promoted
+                self._submit(*self._paused.pop(number), rung)
                 continue
-            self.study.stop_reason = self.study.stop_reason or self._why_stop()
+            self.study.stop_reason = self.study.stop_reason or self._reached()
             if self.study.stop_reason and self._halving is not None and not self._halving.closed:
                 self._halving.close()
                 continue
@@ -140,7 +157,8 @@ class Driver:
         minutes = self.limits.minutes
         if minutes is None or self.elapsed < 60 * minutes or self._trained >= self.limits.trials:
             return False
-        self.study.stop_reason, self.study.can_go_on = f"{minutes:g} minutes are over", True
+        if not self.study.failed_alike:
+            self.study.stop_reason, self.study.can_go_on = f"{minutes:g} minutes are over", True
         return True
 
     def _give_up_paused(self) -> None:
@@ -151,26 +169,30 @@ class Driver:
             rung = f"rung {trial.steps[-1][0]} of {len(self._budgets)}"
             self._end(replace(trial, state=State.PRUNED, reason=f"ended on {rung}: others were promoted"), handle)
         self._paused.clear()
-        self.study.stop_reason = self.study.stop_reason or self._why_stop()
+        self.study.stop_reason = self.study.stop_reason or self._reached()
 
     def _collect(self, seconds: float) -> None:
-        for outcome in self.pool.wait(seconds):
+        for outcome in (*self.pool.wait(seconds), *(self._watch.late() if self.limits.usual_time else ())):
             self._finish(outcome)
 
-    def _why_stop(self) -> str:
-        limits = self.limits
-        if self._trained >= limits.trials:
-            return f"{self._trained} trials done"
-        if len(self._tried) >= self.space.size():
-            return f"every genotype of the space ({self.space.size()}) has been tried"
-        if self._fruitless >= limits.max_rejections:
-            counts = self.study.rejections()
-            causes = ", ".join(f"{name} {count}" for name, count in counts.items()) or "none"
-            return (
-                f"{self._fruitless} proposals in a row were over a limit or known already "
-                f"(rejected so far, by limit: {causes})"
-            )
-        return ""
+    def _reached(self) -> str:
+        """Which limit is reached, in words."""
+        return self.limits.reached(self.study, trained=self._trained, tried=len(self._tried), fruitless=self._fruitless)
+
+    def _interrupt(self) -> None:
+        """End what runs; a resumed search runs it again."""
+        while self._running:
+            number, (trial, _) = self._running.popitem()
+            self.pool.end(number)
+            self._keep_interrupted(trial)
+
+    def _keep_interrupted(self, trial: Trial) -> None:
+        """Record a trial whose evaluation did not come to its end; one that was promoted stays paused in the log."""
+        if trial.steps and self._halving is not None:
+            return
+        trial = trial.interrupted(self.study.stop_reason, self.elapsed)
+        self._record.keep(trial, durable=True)
+        self.study.trials.append(trial)
 
     # One proposal
 
@@ -180,11 +202,11 @@ class Driver:
             genotype = self._first.pop(0)
             if frozenset(genotype.items()) not in self._tried:
                 found = self.gate.examine(genotype)
-                self._consider(number, found, self._handle(found))
+                self._consider(number, found, enqueued(self._optuna, self.space, found.genotype))
                 return
         if derived_seed(self.seed, number, "baseline") < self.limits.baseline_fraction * 2**32:
             found, _ = self.gate.random(derived_seed(self.seed, number, "proposal"))
-            self._consider(number, found, self._handle(found), baseline=True)
+            self._consider(number, found, enqueued(self._optuna, self.space, found.genotype), baseline=True)
             return
         if self._make_sampler is not None:
             self._optuna.sampler = self._make_sampler(derived_seed(self.seed, number, "proposal"))
@@ -200,14 +222,7 @@ class Driver:
                 f"no candidate holds the limits: {looked:,} looked at by guided sampling, the nearest: {found.problem}"
             )
             return
-        self._consider(self._new_number(), found, self._handle(found), guided=looked)
-
-    def _handle(self, candidate: Candidate) -> optuna.Trial:
-        """Let Optuna propose a candidate that did not come from its sampler."""
-        self._optuna.enqueue_trial(candidate.genotype)
-        handle = self._optuna.ask()
-        assert self.space.suggest(handle) == candidate.genotype
-        return handle
+        self._consider(self._new_number(), found, enqueued(self._optuna, self.space, found.genotype), guided=looked)
 
     def _new_number(self) -> int:
         number, self._next_number = self._next_number, self._next_number + 1
@@ -218,22 +233,11 @@ class Driver:
     ) -> None:
         """Record a candidate that is not accepted; hand the others on."""
         self._fruitless += 1
-        trial = Trial(
-            number=number,
-            state=State.REJECTED,
-            genotype=candidate.genotype,
-            seed=derived_seed(self.seed, number, "evaluation"),
-            cost=candidate.cost,
-            violations=candidate.violations,
-            reason=candidate.problem,
-            guided=guided,
-            baseline=baseline,
-        )
+        trial = proposed(candidate, number, derived_seed(self.seed, number, "evaluation"))
+        trial = replace(trial, guided=guided, baseline=baseline)
         self._tried.add(frozenset(candidate.genotype.items()))
         if not guided and not baseline:
             self.gate.proposed(candidate.accepted)
-        if candidate.cost is not None:
-            trial = replace(trial, arch_id=candidate.architecture.arch_id)
         if candidate.accepted:
             self._accept(trial, candidate, handle)
         else:
@@ -261,28 +265,29 @@ class Driver:
             if self._halving is not None:
                 rung = self._halving.begin(trial.number)
                 trial = replace(trial, first_rung=rung)
-            self._submit(trial, handle, candidate.architecture, rung)
+            self._submit(trial, handle, rung)
         else:
             self._close(trial, handle)
 
     # An evaluation
 
-    def _submit(self, trial: Trial, handle: optuna.Trial, architecture: Architecture, rung: int) -> None:
+    def _submit(self, trial: Trial, handle: optuna.Trial, rung: int) -> None:
+        """Have a trial evaluated with the budget of a rung."""
         budget = self._budgets[rung]
         if self._checkpoints is not None:
             budget = replace(budget, checkpoint=str(self._checkpoints / f"{trial.number}.ckpt"))
         self._running[trial.number] = trial, handle
         self._rung[trial.number] = rung
-        self.pool.submit(Task(trial.number, architecture, budget, trial.seed))
-
-    def _go_on(self, number: int, rung: int) -> None:
-        """Give a trial more budget."""
-        trial, handle = self._paused.pop(number)
-        self._submit(trial, handle, self.space.decode(trial.genotype), rung)
+        assert trial.cost is not None
+        self._watch.began(trial.number, work_of(trial.cost, budget))
+        self.pool.submit(Task(trial.number, self.space.decode(trial.genotype), budget, trial.seed))
 
     def _hear(self, number: int, step: int, scores: Mapping[str, float]) -> bool:
         """Hear how an evaluation goes; return whether it is to end."""
         trial, handle = self._running[number]
+        if self._out_of_time:  # where an evaluation cannot be ended from outside
+            self._running[number] = replace(trial, state=State.INTERRUPTED), handle
+            return True
         values = self.study.values(replace(trial, scores=scores))
         if values is None or not all(map(math.isfinite, values)) or self._halving is not None:
             return False
@@ -300,6 +305,10 @@ class Driver:
 
     def _finish(self, outcome: Outcome) -> None:
         trial, handle = self._running.pop(outcome.number)
+        self._watch.ended(outcome)
+        if trial.state is State.INTERRUPTED:
+            self._keep_interrupted(trial)
+            return
         rung = self._rung.pop(outcome.number)
         evaluation = outcome.evaluation
         reason = outcome.reason if evaluation is None else fault(self.study.objectives, evaluation.scores)
@@ -312,6 +321,7 @@ class Driver:
             failed = replace(trial, state=State.FAILED, reason=reason, scores={})  # not those of a lower rung
             trial = self.gate.out_of_memory(trial, reason) if outcome.out_of_memory else failed
         else:
+            self._failures.succeeded()
             trial = replace(trial, scores=evaluation.scores)
             if self._halving is not None:
                 trial = self._after_rung(trial, handle, rung)
@@ -327,8 +337,7 @@ class Driver:
         values = self.study.values(trial)
         assert values is not None
         trial = replace(trial, steps=(*trial.steps, (rung + 1, values)))
-        signs = [one.sign for one in self.study.objectives]
-        complete = self._halving.ended(trial.number, tuple(s * v for s, v in zip(signs, values, strict=True)))
+        complete = self._halving.ended(trial.number, signed(values, self.study))
         if len(values) == 1:
             handle.report(values[0], rung + 1)
         if complete:
@@ -336,10 +345,7 @@ class Driver:
         trial = replace(trial, state=State.PAUSED)
         self._paused[trial.number] = trial, handle
         self._fruitless = 0
-        if self.folder is not None:
-            self.folder.append(replace(trial, finished=time.time(), elapsed=self.elapsed), durable=True)
-        for recorder in self.recorders:
-            recorder.paused(self.study, trial)
+        self._record.paused(replace(trial, finished=time.time(), elapsed=self.elapsed))
         return trial
 
     def _end(self, trial: Trial, handle: optuna.Trial) -> None:
@@ -353,13 +359,13 @@ class Driver:
     def _close(self, trial: Trial, handle: optuna.Trial) -> None:
         """Record a trial that ended, on disk first, then tell the sampler and the recorders."""
         trial = replace(trial, finished=time.time(), elapsed=self.elapsed)
-        if self.folder is not None:
-            self.folder.append(trial, durable=trial.trained)
+        self._record.keep(trial, durable=trial.trained)
         self._remember(trial)
+        if trial.state is State.FAILED:
+            self._failures.end(self.study, trial.reason)
         if not tell_end(self._optuna, handle, trial, self.study):
             self.study.stop_reason = "the sampler has nothing more to propose that was not tried"
-        for recorder in self.recorders:
-            recorder.ended(self.study, trial)
+        self._record.ended(trial)
 
     def _remember(self, trial: Trial) -> None:
         self.study.trials.append(trial)
@@ -378,16 +384,12 @@ class Driver:
                 handle = add_known(self._optuna, trial, self.study)
             except (KeyError, ValueError) as error:
                 raise ConfigError(f"resume: trial {trial.number} does not fit the space: {error}") from None
-            if self._halving is not None and trial.first_rung is not None:
-                self._halving.restore(
-                    trial.number,
-                    trial.first_rung,
-                    known_rungs(trial, self.study),
-                    alive=trial.state is State.PAUSED,
-                    failed=trial.state in (State.FAILED, State.REJECTED),
-                )
+            if self._halving is not None:
+                place_known(self._halving, trial, self.study)
             if handle is None:
                 self._remember(trial)
+            elif trial.state is State.INTERRUPTED:
+                self._interrupted.append((replace(trial, state=State.REJECTED, reason=""), handle))
             else:
                 self._paused[trial.number] = trial, handle
             self._tried.add(frozenset(trial.genotype.items()))

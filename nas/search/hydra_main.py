@@ -14,6 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 
+from nas.console import interruptible, steady
 from nas.errors import NasError
 from nas.resources import resource_dir
 from nas.search.command_line import TEXT, groups_in, hydra_arguments
@@ -36,6 +37,8 @@ def hydra_main(settings: str, work: Callable[[dict[str, Any], list[str]], int], 
         if code:
             sys.exit(code)
 
+    steady()
+    interruptible()
     try:
         sys.argv[1:] = hydra_arguments(
             sys.argv[1:], groups=_groups(sys.argv[1:]), text={*TEXT, *text}, several=_several

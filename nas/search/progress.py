@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import ParamSpec
 
 from rich import box
 from rich.console import Console
@@ -14,12 +17,30 @@ from rich.text import Text
 from nas.search.study import Study
 from nas.search.trial import State, Trial
 
+_LOG = logging.getLogger(__name__)
+
 
 def duration(seconds: float) -> str:
     """Return `1:02:03` or `2:03`."""
     minutes, second = divmod(max(0, round(seconds)), 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"
+
+
+P = ParamSpec("P")
+
+
+def _shown(show: Callable[P, None]) -> Callable[P, None]:
+    """Log what goes wrong where something is shown: it must not end a search."""
+
+    @wraps(show)
+    def shown(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            show(*args, **kwargs)
+        except Exception:  # whatever a terminal or the layout of a line may raise
+            _LOG.warning("the progress cannot be shown", exc_info=True)
+
+    return shown
 
 
 class Progress:
@@ -33,6 +54,7 @@ class Progress:
         self._running = 0
         self._rejected_shown = 0
 
+    @_shown
     def begin(self, study: Study) -> None:
         self._started = time.monotonic()
         self._done_before = _trained(study)
@@ -41,6 +63,7 @@ class Progress:
             self._live.start()
             self._show(study)
 
+    @_shown
     def proposed(self, study: Study, running: int) -> None:
         self._running = running
         self._show(study)
@@ -49,9 +72,11 @@ class Progress:
         if self._live is not None:
             self._live.update(Text(self._status(study), no_wrap=True, overflow="ellipsis"), refresh=True)
 
+    @_shown
     def paused(self, study: Study, trial: Trial) -> None:
         self.console.print(self._line(study, trial) + f"  paused on rung {trial.steps[-1][0]}", highlight=False)
 
+    @_shown
     def ended(self, study: Study, trial: Trial) -> None:
         if trial.state is State.REJECTED:
             # On a terminal the live line counts them; in a log, now and then a line shows that things move.
@@ -63,6 +88,7 @@ class Progress:
             return
         self.console.print(self._line(study, trial), highlight=False)
 
+    @_shown
     def end(self, study: Study) -> None:
         if self._live is not None:
             self._live.stop()

@@ -15,6 +15,7 @@ from typing import Any
 
 from optuna.samplers import BaseSampler
 
+from nas.console import at_once
 from nas.cost import ONE, Constraint, Workload
 from nas.errors import ConfigError
 from nas.evaluation import Budget, Evaluator
@@ -23,16 +24,19 @@ from nas.latency.deployment import deployment as deployment_here
 from nas.latency.measure import Meter
 from nas.latency.profile import DeviceProfile
 from nas.runs import check_seed
-from nas.search.contracts import Limits, Pool, Recorder
+from nas.search.contracts import MAX_EQUAL_FAILURES, Limits, Pool, Recorder
 from nas.search.driver import Driver
+from nas.search.evaluating import Hear, Outcome, Task, evaluate
 from nas.search.fidelity import Pruning
 from nas.search.gate import Gate
 from nas.search.log import STUDY_FORMAT, RunFolder, read_study
 from nas.search.objectives import objectives_from
+from nas.search.process import check_worker_count
 from nas.search.samplers import proposer
 from nas.search.study import Study
 from nas.search.transfer import WARM_STARTS, priors
-from nas.search.workers import Hear, Outcome, Task, WorkerPool, evaluate
+from nas.search.worker import check_not_starting
+from nas.search.workers import WorkerPool
 from nas.space import SearchSpace
 
 
@@ -54,7 +58,14 @@ class _ThisProcess:
     def wait(self, timeout: float | None) -> list[Outcome]:
         assert self._task is not None
         task, self._task = self._task, None
-        return [evaluate(self._evaluator, task, self._objective, partial(self._hear, task.number))]
+        with at_once():
+            return [evaluate(self._evaluator, task, self._objective, partial(self._hear, task.number))]
+
+    def running(self) -> Mapping[int, float]:
+        return {}  # nothing can be ended here while it runs
+
+    def end(self, number: int) -> None:
+        self._task = None
 
     def listen(self, hear: Hear) -> None:
         self._hear = hear
@@ -90,6 +101,8 @@ def run_search(
     baseline_fraction: float = 0.0,
     warm_start: str | Path | None = None,
     trial_minutes: float | None = None,
+    max_equal_failures: int | None = MAX_EQUAL_FAILURES,
+    worker_memory_mib: float | None = None,
     run_dir: str | Path | None = None,
     resume: bool = False,
     notes: Mapping[str, Any] | None = None,
@@ -114,7 +127,8 @@ def run_search(
             that holds the other limits is measured before it is evaluated.
         profile: predicts latencies, so that candidates that are surely over the limit need not be measured.
         seed: the same seed gives the same trials, with 0 workers or 1.
-        minutes: start no evaluation after this time.
+        minutes: the search ends after this time. Evaluations that run then end too, where there are workers, or where
+            they `report`; a resumed search runs them again.
         objective: the score searched for; a number that the evaluator returns has this name. Or several: scores, the
             first of which has that name, and costs of `nas.cost.METRICS`.
         direction: `maximize` or `minimize`, for each objective; by default costs and losses are minimized and all else
@@ -128,7 +142,10 @@ def run_search(
         baseline_fraction: share of the candidates that are random, so that the search can be compared with them.
         warm_start: run folder of an earlier search. Its best networks that are in this space are evaluated first, and
             our own samplers learn from all of them.
-        trial_minutes: ends an evaluation that takes longer (with workers only).
+        trial_minutes: ends an evaluation that takes longer (with workers only). None: ten times what the longest of the
+            others took, see `nas.search.stopping.Watch`.
+        max_equal_failures: ends the search after so many evaluations in a row that fail alike; None: never.
+        worker_memory_mib: the most private memory of a worker process, where what wants more runs out of memory.
         run_dir: folder that takes the record; every finished trial is on disk before the search goes on.
         resume: go on with the study in `run_dir`; everything that decides its trials must be as it was.
         notes: what else is to be kept in the study's record, as plain values.
@@ -139,9 +156,12 @@ def run_search(
         The study. A trial that fails is recorded with its reason and does not end it.
 
     Raises:
-        ConfigError: an argument does not hold. SpaceError: no network of the space takes its input.
+        ConfigError: an argument does not hold. SpaceError: no network of the space takes its input. WorkerError: the
+            evaluator cannot be sent to worker processes, or this is one of them that imports the user's script.
     """
+    check_not_starting()
     _check(trials=trials, minutes=minutes, max_rejections=max_rejections, trial_minutes=trial_minutes)
+    _check(max_equal_failures=max_equal_failures, worker_memory_mib=worker_memory_mib)
     check_seed("run_search: seed", seed)
     _check_rest(trials, workers, resume, run_dir, baseline_fraction)
     objectives = objectives_from(objective, direction)
@@ -179,7 +199,15 @@ def run_search(
             settings |= {"baseline_fraction": baseline_fraction, "budget": asdict(budget), "pruning": asdict(pruning)}
             settings["warm_start"] = str(warm_start) if warm_start is not None else None
             _open(study, folder, resume, settings | _decisive(study, limits, meter))
-        pool = pool or _pool(evaluator, workers, study.objective, folder=folder, minutes=trial_minutes, stack=stack)
+        pool = pool or _pool(
+            evaluator,
+            workers,
+            study.objective,
+            folder=folder,
+            minutes=trial_minutes,
+            memory_mib=worker_memory_mib,
+            stack=stack,
+        )
         driver = Driver(
             study,
             space,
@@ -187,7 +215,12 @@ def run_search(
             sampler=make,
             gate=gate,
             limits=Limits(
-                trials=trials, minutes=minutes, max_rejections=max_rejections, baseline_fraction=baseline_fraction
+                trials=trials,
+                minutes=minutes,
+                max_rejections=max_rejections,
+                baseline_fraction=baseline_fraction,
+                max_equal_failures=max_equal_failures,
+                usual_time=trial_minutes is None,
             ),
             seed=seed,
             budget=budget,
@@ -207,6 +240,7 @@ def _check_rest(trials: object, workers: int, resume: bool, run_dir: object, bas
         raise ConfigError(
             f"run_search: whole numbers trials > 0 and workers >= 0 must hold, but got {trials}, {workers}"
         )
+    check_worker_count(workers)
     if resume and run_dir is None:
         raise ConfigError("run_search: resume needs run_dir, the folder of the study")
 
@@ -218,6 +252,7 @@ def _pool(
     *,
     folder: RunFolder | None,
     minutes: float | None,
+    memory_mib: float | None,
     stack: ExitStack,
 ) -> Pool:
     """What evaluates; it ends with the search."""
@@ -231,6 +266,7 @@ def _pool(
         objective=objective,
         log=folder.path / "workers.log" if folder else None,
         trial_seconds=None if minutes is None else 60 * minutes,
+        memory_mib=memory_mib,
     )
     stack.callback(pool.close)
     return pool

@@ -15,6 +15,8 @@ from nas.search.pareto import front, growing_hypervolume, knee
 from nas.search.trial import State, Trial
 from nas.space import SearchSpace
 
+_RARE = (State.PRUNED, State.PAUSED, State.INTERRUPTED)
+
 
 @dataclass
 class Study:
@@ -37,6 +39,8 @@ class Study:
     """Why the search ended; empty while it runs."""
     can_go_on: bool = False
     """Whether it ended before all that was asked for was done, so that resuming it makes sense."""
+    failed_alike: bool = False
+    """Whether it ended because its evaluations failed one like the other."""
 
     @property
     def objective(self) -> str:
@@ -49,9 +53,9 @@ class Study:
         return self.objectives[0].direction
 
     def counts(self) -> dict[str, int]:
-        """Return the number of trials in each state; `pruned` and `paused` only where there are some."""
+        """Return the number of trials in each state; `pruned`, `paused` and `interrupted` only where there are some."""
         found = Counter(trial.state for trial in self.trials)
-        shown = [state for state in State if found[state] or state not in (State.PRUNED, State.PAUSED)]
+        shown = [state for state in State if found[state] or state not in _RARE]
         return {state.value: found[state] for state in shown}
 
     def rejections(self) -> dict[str, int]:

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import optuna
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
+from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
+from nas.search.halving import Halving
 from nas.search.samplers.domain import distribution_of
 from nas.search.samplers.proposing import ProposingSampler
 from nas.search.study import Study
 from nas.search.trial import State, Trial
+from nas.space import Genotype, SearchSpace
+
+
+def new_study(study: Study, sampler: Callable[[int], BaseSampler] | BaseSampler, pruner: BasePruner) -> optuna.Study:
+    """Return Optuna's side of a study; a sampler that is made anew for each proposal is set when it is."""
+    return optuna.create_study(
+        directions=[StudyDirection.MAXIMIZE if one.sign > 0 else StudyDirection.MINIMIZE for one in study.objectives],
+        sampler=sampler if isinstance(sampler, BaseSampler) else None,
+        pruner=pruner,
+    )
 
 
 def optuna_end(trial: Trial, study: Study) -> tuple[TrialState, tuple[float, ...] | None, dict[str, float]]:
@@ -44,20 +60,30 @@ def tell_end(told: optuna.Study, handle: optuna.Trial, trial: Trial, study: Stud
     return not (isinstance(told.sampler, ProposingSampler) and told.sampler.exhausted)
 
 
+def enqueued(told: optuna.Study, space: SearchSpace, genotype: Genotype) -> optuna.Trial:
+    """Let Optuna propose a genotype that did not come from its sampler.
+
+    Raises:
+        KeyError, ValueError: it is none of the space.
+    """
+    told.enqueue_trial(dict(genotype))
+    handle = told.ask()
+    assert space.suggest(handle) == genotype
+    return handle
+
+
 def add_known(told: optuna.Study, trial: Trial, study: Study) -> optuna.Trial | None:
     """Tell Optuna of a trial of an earlier session.
 
     Returns:
-        The handle of a trial that is paused; None for one that has ended.
+        The handle of a trial that is paused or was interrupted; None for one that has ended.
 
     Raises:
         KeyError, ValueError: it is no trial of the space.
     """
     steps = {step: values[0] for step, values in trial.steps} if len(study.objectives) == 1 else {}
-    if trial.state is State.PAUSED:
-        told.enqueue_trial(dict(trial.genotype))
-        handle = told.ask()
-        study.space.suggest(handle)
+    if trial.state in (State.PAUSED, State.INTERRUPTED):
+        handle = enqueued(told, study.space, trial.genotype)
         for step, value in steps.items():
             handle.report(value, step)
         return handle
@@ -76,7 +102,27 @@ def add_known(told: optuna.Study, trial: Trial, study: Study) -> optuna.Trial | 
     return None
 
 
+def place_known(halving: Halving, trial: Trial, study: Study) -> None:
+    """Tell of a trial of an earlier session which rungs it has ended."""
+    if trial.first_rung is None:
+        return
+    if trial.state is State.INTERRUPTED:  # on its first rung, which it begins anew
+        halving.begin(trial.number)
+        return
+    halving.restore(
+        trial.number,
+        trial.first_rung,
+        known_rungs(trial, study),
+        alive=trial.state is State.PAUSED,
+        failed=trial.state in (State.FAILED, State.REJECTED),
+    )
+
+
 def known_rungs(trial: Trial, study: Study) -> list[tuple[int, tuple[float, ...]]]:
     """Return the rungs, from 0, that a trial of an earlier session has ended, and its objectives: larger is better."""
-    signs = [one.sign for one in study.objectives]
-    return [(step - 1, tuple(s * v for s, v in zip(signs, found, strict=True))) for step, found in trial.steps]
+    return [(step - 1, signed(found, study)) for step, found in trial.steps]
+
+
+def signed(values: Sequence[float], study: Study) -> tuple[float, ...]:
+    """Return objectives so that larger is better."""
+    return tuple(one.sign * value for one, value in zip(study.objectives, values, strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
@@ -10,6 +11,7 @@ from typing import Any
 
 from nas.cost import Cost, Violation
 from nas.latency.measure import Latency
+from nas.limits.feasible import Candidate
 from nas.space import Genotype
 
 
@@ -22,6 +24,8 @@ class State(StrEnum):
     """Evaluated with less than the full budget, since others promised more."""
     PAUSED = "paused"
     """Evaluated with a small budget; it may get more."""
+    INTERRUPTED = "interrupted"
+    """Accepted, but the search ended before its evaluation did; a resumed search runs it again."""
     FAILED = "failed"
     """Accepted, but its evaluation gave no score; `reason` says why."""
     REJECTED = "rejected"
@@ -62,7 +66,7 @@ class Trial:
     first_rung: int | None = None
     """The rung that it began on, where the better trials get more budget; None where its evaluation never began."""
     reason: str = ""
-    """Why it was rejected or pruned, or failed."""
+    """Why it was rejected, pruned or interrupted, or failed."""
     violations: tuple[Violation, ...] = ()
     """All limits with their signed distance, where there are limits."""
     latency: Latency | None = None
@@ -96,6 +100,16 @@ class Trial:
     def answered_by(self, known: Trial) -> Trial:
         """Return this as a duplicate, with the result of the trial that evaluated its network."""
         return replace(self, state=State.DUPLICATE, scores=known.scores, reason=known.reason, duplicate_of=known.number)
+
+    def interrupted(self, why: str, elapsed: float) -> Trial:
+        """Return this as one whose evaluation did not come to its end, without what it showed on the way.
+
+        Args:
+            why: the search ended.
+            elapsed: seconds of search.
+        """
+        begun = replace(self, scores={}, steps=(), history=(), seconds={}, finished=time.time(), elapsed=elapsed)
+        return replace(begun, state=State.INTERRUPTED, reason=f"ended on the way: {why}")
 
     @property
     def soft_excess(self) -> float:
@@ -135,3 +149,17 @@ class Trial:
                 "violations": tuple(Violation(**violation) for violation in values["violations"]),
             }
         )
+
+
+def proposed(candidate: Candidate, number: int, seed: int) -> Trial:
+    """Return the trial of a candidate, as rejected for as long as it is not accepted."""
+    return Trial(
+        number=number,
+        state=State.REJECTED,
+        genotype=candidate.genotype,
+        arch_id=candidate.architecture.arch_id if candidate.cost is not None else None,
+        seed=seed,
+        cost=candidate.cost,
+        violations=candidate.violations,
+        reason=candidate.problem,
+    )

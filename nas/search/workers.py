@@ -2,101 +2,35 @@
 
 from __future__ import annotations
 
-import ctypes
-import faulthandler
 import logging
-import multiprocessing as mp
 import os
 import signal
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
-from nas.errors import NasError, WorkerError
-from nas.evaluation import Budget, Evaluation, Evaluator, Listener, listening
-from nas.network.architecture import Architecture
+from nas.errors import WorkerError
+from nas.evaluation import Evaluator
+from nas.search.evaluating import Hear, Outcome, Task, evaluate
+from nas.search.keeper import Keeper
+from nas.search.process import SINGLE_THREAD, WorkerProcess, check_worker_count
+from nas.search.worker import Ready, Report, Sent, Surroundings, check_not_starting
+
+__all__ = ["SINGLE_THREAD", "Hear", "Outcome", "Task", "WorkerPool", "evaluate"]
 
 _LOG = logging.getLogger(__name__)
 
-# One thread a process, and threads that sleep while they wait: about twice the throughput of threads on small
-# networks. Set before torch is loaded.
-SINGLE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
-
 # A process may die at its start once or twice because the machine is short of memory; then something is wrong.
 _MAX_FAILED_STARTS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One evaluation to be done."""
-
-    number: int
-    architecture: Architecture
-    budget: Budget
-    seed: int
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How an evaluation ended."""
-
-    number: int
-    evaluation: Evaluation | None
-    """None where it failed."""
-    reason: str = ""
-    out_of_memory: bool = False
-
-
-Hear = Callable[[int, int, Mapping[str, float]], bool]
-"""Hears the number of a trial, a step and the scores then; says whether the evaluation is to end."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Report:
-    """How an evaluation goes; the worker waits for the answer."""
-
-    number: int
-    step: int
-    scores: Mapping[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class _Ready:
-    """A worker's first message: what its evaluator says of its data, or why it cannot work."""
-
-    description: Mapping[str, Any]
-    error: NasError | None = None
-
-
-def evaluate(evaluator: Evaluator, task: Task, objective: str, listener: Listener) -> Outcome:
-    """Run an evaluator, hear its reports, and turn whatever it does into an outcome."""
-    started = time.perf_counter()
-    try:
-        with listening(lambda step, scores: listener(int(step), _numbers(scores))):
-            found = evaluator(task.architecture, task.budget, task.seed)
-        evaluation = _as_evaluation(found, objective, time.perf_counter() - started)
-    except (Exception, SystemExit) as error:  # whatever goes wrong in one trial must not end the study
-        # An error of ours says what it has to; of any other the place is needed.
-        _LOG.warning("trial %d failed: %s", task.number, error, exc_info=not isinstance(error, NasError))
-        return Outcome(task.number, None, f"{type(error).__name__}: {error}", out_of_memory=_no_memory(error))
-    return Outcome(task.number, evaluation)
-
-
-def _no_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out: Python's, torch's on a GPU, and torch's on the CPU."""
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
-
-
-_NO_MEMORY = ("can't allocate memory", "not enough memory")
+# How often it is seen whether workers live.
+_LOOK_SECONDS = 0.2
+# What is kept of what workers print, and looked at now and then.
+_LOG_BYTES = 16 * 2**20
+_LOG_SECONDS = 1.0
 
 
 def _killed_for_memory() -> int:
@@ -108,89 +42,23 @@ def _killed_for_memory() -> int:
     return found
 
 
-def _as_evaluation(found: Any, objective: str, seconds: float) -> Evaluation:
-    """Bring what an evaluator returned into the one form, with plain numbers; raises what `float` raises."""
-    if not isinstance(found, Evaluation):
-        found = Evaluation(found if isinstance(found, Mapping) else {objective: found})
-    return Evaluation(
-        _numbers(found.scores),
-        tuple(_numbers(row) for row in found.history),
-        {"evaluation": seconds, **_numbers(found.seconds)},
-    )
-
-
-def _numbers(values: object) -> dict[str, float]:
-    if not isinstance(values, Mapping):
-        raise TypeError(f"scores, rows of history and seconds are mappings from names to numbers, but got {values!r}")
-    for name, value in values.items():
-        if not hasattr(value, "__float__") or isinstance(value, bool):
-            raise TypeError(f"{name} must be a number, but got {value!r}")
-    return {str(name): float(value) for name, value in values.items()}
-
-
-def _work(connection: Connection, evaluator: Evaluator, objective: str, log: str | None, device: str | None) -> None:
-    """Body of a worker process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver, which then ends the workers
-    if log is not None:
-        file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        os.dup2(file, 1)
-        os.dup2(file, 2)
-    faulthandler.enable()
-    if device is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = device
-    _be_killed_with_parent()
-    threading.Thread(target=_die_with_parent, daemon=True).start()
-    try:
-        prepare = getattr(evaluator, "prepare", None)
-        ready = _Ready(prepare() if prepare else {})
-    except NasError as error:
-        ready = _Ready({}, error)
-    except Exception as error:  # reported by the driver as the reason why no worker starts
-        _LOG.warning("the evaluator cannot be prepared", exc_info=True)
-        ready = _Ready({}, WorkerError(f"{type(error).__name__}: {error}"))
-    connection.send(ready)
-    while True:
-        try:
-            task = connection.recv()
-        except EOFError:
-            return
-
-        def tell(step: int, scores: Mapping[str, float], number: int = task.number) -> bool:
-            connection.send(_Report(number, step, scores))
-            return bool(connection.recv())
-
-        connection.send(evaluate(evaluator, task, objective, tell))
-
-
-def _be_killed_with_parent() -> None:
-    """Ask Linux to kill this process when the driver dies, since a stopped one cannot see to that itself."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-_PR_SET_PDEATHSIG = 1
-
-
-def _die_with_parent() -> None:
-    """End this process as soon as the driver is gone, also in the middle of a trial."""
-    parent = mp.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
 @dataclass
 class _Worker:
-    process: SpawnProcess
-    connection: Connection
-    device: str | None
+    process: WorkerProcess
+    surroundings: Surroundings
     ready: bool = False
     task: Task | None = None
-    deadline: float = field(default=float("inf"))
+    attempts: int = 0
+    """At its task, this one included."""
+    began: float = field(default=float("inf"))
+    """When it began its task; what time it stood still is added."""
 
 
 class WorkerPool:
-    """Worker processes that evaluate one architecture at a time each; a dead one is replaced."""
+    """Worker processes that evaluate one architecture at a time each; a dead one is replaced.
+
+    An evaluation whose process is killed from outside is tried once again. What a process has started ends with it.
+    """
 
     def __init__(
         self,
@@ -201,6 +69,7 @@ class WorkerPool:
         log: Path | None = None,
         trial_seconds: float | None = None,
         devices: Sequence[str] = (),
+        memory_mib: float | None = None,
     ) -> None:
         """Start `count` processes; does not wait for them.
 
@@ -208,39 +77,39 @@ class WorkerPool:
             evaluator: picklable; its `prepare()`, where it has one, is called once a process.
             count: number of processes.
             objective: name of the score, where the evaluator returns a number.
-            log: file that takes what workers print.
+            log: file that takes what workers print; of what is more than 16 MiB the earlier part is left out.
             trial_seconds: an evaluation that takes longer is ended.
             devices: CUDA devices that the workers share, by the names of CUDA_VISIBLE_DEVICES; none leaves the
                 choice to the evaluator.
+            memory_mib: the most private memory of a process, where an evaluation that wants more runs out of memory.
+                Memory of a GPU does not count.
+
+        Raises:
+            ConfigError: more processes than this machine can run. WorkerError: the evaluator cannot be sent to them, or
+                this is one of them.
         """
-        self._evaluator, self._objective = evaluator, objective
-        self._log = str(log) if log else None
+        check_not_starting()
+        check_worker_count(count)
+        self._sent, self._objective = Sent(evaluator), objective
+        self._log, self._log_seen = log, time.monotonic()
         self._trial_seconds = trial_seconds
         self._failed_starts = 0
         self._hear: Hear = lambda number, step, scores: False
         self._description: Mapping[str, Any] | None = None
         self._killed = _killed_for_memory()
-        self._workers = [self._start(devices[i % len(devices)] if devices else None) for i in range(count)]
+        self._keeper = Keeper()
+        self._workers: list[_Worker] = []
+        memory = None if memory_mib is None else int(memory_mib * 2**20)
+        for i in range(count):
+            device = devices[i % len(devices)] if devices else None
+            try:
+                self._workers.append(self._start(Surroundings(str(log) if log else None, device, memory)))
+            except BaseException:
+                self.close()
+                raise
 
-    def _start(self, device: str | None) -> _Worker:
-        context = mp.get_context("spawn")
-        ours, theirs = context.Pipe()
-        process = context.Process(
-            target=_work, args=(theirs, self._evaluator, self._objective, self._log, device), daemon=True
-        )
-        # The child reads its environment at start; ours is put back, since it is the user's process.
-        before = {name: os.environ.get(name) for name in SINGLE_THREAD}
-        os.environ.update(SINGLE_THREAD)
-        try:
-            process.start()
-        finally:
-            for name, value in before.items():
-                if value is None:
-                    del os.environ[name]
-                else:
-                    os.environ[name] = value
-        theirs.close()
-        return _Worker(process, ours, device)
+    def _start(self, surroundings: Surroundings) -> _Worker:
+        return _Worker(WorkerProcess(self._sent, self._objective, surroundings, self._keeper), surroundings)
 
     @property
     def free(self) -> int:
@@ -267,21 +136,30 @@ class WorkerPool:
 
     def submit(self, task: Task) -> None:
         """Give a task to a free worker."""
-        index, worker = next((i, worker) for i, worker in enumerate(self._workers) if worker.task is None)
-        try:
-            worker.connection.send(task)
-        except OSError:  # it died while it had nothing to do
-            worker.process.join(timeout=10)
-            self._replace(index, worker, f"its worker process {_end_of(worker.process)}")
-            worker = self._workers[index]
-            worker.connection.send(task)
-        worker.task = task
-        if worker.ready:
-            self._set_deadline(worker)
+        index = next(i for i, worker in enumerate(self._workers) if worker.task is None)
+        self._give(index, task, attempts=1)
 
-    def _set_deadline(self, worker: _Worker) -> None:
-        if self._trial_seconds is not None:
-            worker.deadline = time.monotonic() + self._trial_seconds
+    def _give(self, index: int, task: Task, *, attempts: int) -> None:
+        try:
+            self._workers[index].process.connection.send(task)
+        except OSError:  # it died while it had nothing to do
+            self._replace(index)
+            self._workers[index].process.connection.send(task)
+        worker = self._workers[index]
+        worker.task, worker.attempts = task, attempts
+        if worker.ready:
+            worker.began = time.monotonic()
+
+    def running(self) -> Mapping[int, float]:
+        """Return the seconds that evaluations take already, by the number of the trial."""
+        now = time.monotonic()
+        return {one.task.number: now - one.began for one in self._workers if one.task and one.began <= now}
+
+    def end(self, number: int) -> None:
+        """End an evaluation, of which nothing is heard then."""
+        for index, worker in enumerate(self._workers):
+            if worker.task is not None and worker.task.number == number:
+                self._renew(index)
 
     def wait(self, timeout: float | None) -> list[Outcome]:
         """Wait for workers and return the evaluations that ended; may return none.
@@ -289,99 +167,119 @@ class WorkerPool:
         Raises:
             NasError: a worker could not start its work.
         """
-        limit = min([w.deadline for w in self._workers] + [time.monotonic() + (timeout or float("inf"))])
-        seconds = max(0.0, limit - time.monotonic()) if limit < float("inf") else None
-        ready = set(wait([worker.connection for worker in self._workers], seconds))
-        outcomes = []
-        for index, worker in enumerate(self._workers):
-            outcome = None
-            if worker.connection in ready:
-                outcome = self._receive(index, worker)
-            elif time.monotonic() >= worker.deadline:
-                outcome = self._replace(index, worker, f"took longer than {self._trial_seconds:g} s")
-            if outcome is not None:
-                outcomes.append(outcome)
-        return outcomes
+        until = time.monotonic() + (float("inf") if timeout is None else timeout)
+        while True:
+            self._shorten_log()
+            seconds = max(0.0, min(_LOOK_SECONDS, until - time.monotonic()))
+            ready = set(wait([worker.process.connection for worker in self._workers], seconds))
+            found = [self._look(index, worker, ready) for index, worker in enumerate(self._workers)]
+            outcomes = [outcome for outcome in found if outcome is not None]
+            if ready or outcomes or time.monotonic() >= until:
+                return outcomes
+
+    def _look(self, index: int, worker: _Worker, ready: Set[object]) -> Outcome | None:
+        """See to one worker: what it says, whether it lives, whether it takes too long."""
+        if worker.process.connection in ready:
+            return self._receive(index, worker)
+        if not worker.process.alive:
+            return self._replace(index)
+        if self._trial_seconds is not None and time.monotonic() - worker.began >= self._trial_seconds:
+            assert worker.task is not None
+            self._renew(index)
+            return Outcome(worker.task.number, None, f"took longer than {self._trial_seconds:g} s")
+        return None
 
     def _receive(self, index: int, worker: _Worker) -> Outcome | None:
         try:
-            message = worker.connection.recv()
+            message = worker.process.connection.recv()
         except (EOFError, OSError):
-            worker.process.join(timeout=10)
-            return self._replace(index, worker, f"its worker process {_end_of(worker.process)}")
-        if isinstance(message, _Ready):
+            return self._replace(index)
+        if isinstance(message, Ready):
             if message.error is not None:
                 raise message.error
             worker.ready, self._failed_starts = True, 0
             self._description = message.description
             if worker.task is not None:
-                self._set_deadline(worker)
+                worker.began = time.monotonic()
             return None
-        if isinstance(message, _Report):
+        if isinstance(message, Report):
             with suppress(OSError):  # where it died meanwhile, the next look at it tells
-                worker.connection.send(self._hear(message.number, message.step, message.scores))
+                worker.process.connection.send(self._hear(message.number, message.step, message.scores))
             return None
-        worker.task, worker.deadline = None, float("inf")
+        worker.task, worker.began = None, float("inf")
         assert isinstance(message, Outcome)
         return message
 
-    def _replace(self, index: int, worker: _Worker, reason: str) -> Outcome | None:
-        """Put a new process in the place of a dead or late one."""
-        worker.process.kill()
-        worker.connection.close()
-        self._failed_starts += not worker.ready
-        if not worker.ready and (self._description is None or self._failed_starts >= _MAX_FAILED_STARTS):
-            raise WorkerError(f"a worker process cannot start: {reason}{self._last_words()}")
-        self._workers[index] = self._start(worker.device)
+    def _replace(self, index: int) -> Outcome | None:
+        """Put a new process in the place of one that died, and give it the task of one that was killed.
+
+        Raises:
+            WorkerError: processes die before they can work.
+        """
+        worker = self._workers[index]
+        reason = f"its worker process {worker.process.how_it_ended()}"
+        outside = worker.process.ended_from_outside
         killed, self._killed = self._killed, _killed_for_memory()
-        memory = worker.process.exitcode == -signal.SIGKILL and self._killed > killed
-        return Outcome(worker.task.number, None, reason, out_of_memory=memory) if worker.task is not None else None
+        memory = worker.process.killed and self._killed > killed
+        if not worker.ready:
+            self._failed_starts += 1
+            if (self._description is None and not outside) or self._failed_starts >= _MAX_FAILED_STARTS:
+                raise WorkerError(f"a worker process cannot start: {reason}{worker.process.last_words()}")
+        self._renew(index)
+        task = worker.task
+        if task is None:
+            return None
+        if outside and not memory and worker.attempts == 1:
+            _LOG.warning("trial %d is tried again: %s", task.number, reason)
+            self._give(index, task, attempts=2)
+            return None
+        return Outcome(task.number, None, reason, out_of_memory=memory)
+
+    def _renew(self, index: int) -> None:
+        """Put a new process in the place of another, which ends at once."""
+        worker = self._workers[index]
+        worker.process.end()
+        self._workers[index] = self._start(worker.surroundings)
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Stop all workers meanwhile, so that they do not disturb a measurement.
+        """Stop all workers meanwhile, with what they have started, so that they do not disturb a measurement.
 
-        One that is only starting goes on, since it cannot yet be killed with this process while it is stopped.
+        One that is only starting goes on, since it has not yet a group of its own.
         """
-        stopped = [worker.process for worker in self._workers if worker.ready and worker.process.is_alive()]
+        stopped = [worker.process for worker in self._workers if worker.ready and worker.process.alive]
         started = time.monotonic()
         try:
-            _signal(stopped, signal.SIGSTOP)
+            for process in stopped:
+                process.signal(signal.SIGSTOP)
             yield
         finally:
-            _signal(stopped, signal.SIGCONT)
+            for process in stopped:
+                process.signal(signal.SIGCONT)
             for worker in self._workers:
-                worker.deadline += time.monotonic() - started
+                worker.began += time.monotonic() - started
 
-    def _last_words(self) -> str:
-        """The end of what workers printed, since the log may go with a run folder that never became a study."""
-        if self._log is None or not Path(self._log).exists():
-            return ""
-        lines = Path(self._log).read_text(errors="replace").strip().splitlines()
-        return "\n" + "\n".join(lines[-5:]) if lines else ""
+    def _shorten_log(self) -> None:
+        """Leave out the earlier part of what workers have printed, where that is too much."""
+        now = time.monotonic()
+        if self._log is None or now - self._log_seen < _LOG_SECONDS:
+            return
+        self._log_seen = now
+        with suppress(OSError), self._log.open("r+b") as file:
+            size = file.seek(0, os.SEEK_END)
+            if size > _LOG_BYTES:
+                file.seek(-_LOG_BYTES // 4, os.SEEK_END)
+                kept = file.read()
+                # Workers add to the end, wherever that is.
+                file.truncate(0)
+                file.seek(0)
+                file.write(b"[%d bytes left out]\n" % (size - len(kept)) + kept)
 
     def close(self) -> None:
         """End all workers at once, also in the middle of a trial."""
         for worker in self._workers:
-            worker.process.kill()
+            worker.process.signal(signal.SIGKILL)
         for worker in self._workers:
-            worker.process.join(timeout=10)
-            worker.connection.close()
-
-
-def _signal(processes: Sequence[SpawnProcess], number: signal.Signals) -> None:
-    for process in processes:
-        assert process.pid is not None
-        with suppress(ProcessLookupError):  # it died meanwhile
-            os.kill(process.pid, number)
-
-
-def _end_of(process: SpawnProcess) -> str:
-    code = process.exitcode
-    if code is None:
-        return "stopped answering"
-    if code < 0:
-        name = signal.Signals(-code).name
-        hint = " (out of memory?)" if name == "SIGKILL" else ""
-        return f"was ended by {name}{hint}"
-    return f"ended with exit code {code}"
+            worker.process.end()
+        self._workers = []
+        self._keeper.close()

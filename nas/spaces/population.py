@@ -15,6 +15,7 @@ from nas.evaluation import Budget
 from nas.search.contracts import Pool
 from nas.search.objectives import Objective
 from nas.search.run import run_search
+from nas.search.stopping import check_ended
 from nas.search.study import Study
 from nas.search.trial import State, Trial
 from nas.space import SearchSpace
@@ -104,8 +105,7 @@ def evaluated(
         resume=run_dir is not None and (run_dir / "study.json").exists(),
         recorders=[_Teller(name, trials, say)],
     )
-    if study.stop_reason == "interrupted":
-        raise KeyboardInterrupt
+    check_ended(study)
     return population_of(study, name=name, share=share)
 
 

@@ -14,6 +14,7 @@ from typing import Any, cast
 import pytorch_lightning as pl
 import torch
 
+from nas.errors import reason_of
 from nas.evaluation import Budget, Evaluation, report
 from nas.network.architecture import Architecture
 from nas.pytorch import build
@@ -29,6 +30,10 @@ from nas.training.task import Classification, ImageModule
 __all__ = ["fit", "load_data"]
 
 logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+_LOG = logging.getLogger(__name__)
+
+_CHECKPOINT_KEYS = {"state_dict", "optimizer_states", "lr_schedulers", "loops", "callbacks", "epoch", "global_step"}
+"""What of a checkpoint is needed to go on."""
 
 
 def fit(
@@ -84,8 +89,7 @@ def fit(
         warnings.filterwarnings("ignore", module="pytorch_lightning")
         follow = FollowEpochs(told, until=epochs, seed=seed)
         trainer = _trainer(recipe, budget.schedule_epochs or epochs, follow, accelerator, devices)
-        before = budget.checkpoint if budget.checkpoint and Path(budget.checkpoint).exists() else None
-        trainer.fit(task, datamodule=module, ckpt_path=before, weights_only=True)
+        trainer.fit(task, datamodule=module, ckpt_path=_whole(budget.checkpoint), weights_only=True)
     if devices == 1:
         rows = follow.rows
         if budget.checkpoint is not None:
@@ -97,6 +101,21 @@ def fit(
         history=tuple(rows),
         seconds={"train_steps": task.step_seconds, "evaluation": time.perf_counter() - started},
     )
+
+
+def _whole(checkpoint: str | None) -> str | None:
+    """Return the checkpoint to go on from, or None: one that is torn makes training begin anew."""
+    if checkpoint is None or not Path(checkpoint).exists():
+        return None
+    try:
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        lacking = _CHECKPOINT_KEYS - state.keys()
+    except Exception as error:  # there is no telling what a torn file makes of its reader
+        _LOG.warning("training begins anew: %s is no whole checkpoint: %s", checkpoint, reason_of(error))
+        return None
+    if lacking:
+        _LOG.warning("training begins anew: %s is no checkpoint of training: it lacks %s", checkpoint, lacking)
+    return None if lacking else checkpoint
 
 
 def _trainer(recipe: Recipe, epochs: int, follow: FollowEpochs, accelerator: str, devices: int) -> pl.Trainer:

@@ -62,6 +62,12 @@ class LawPool:
         """Error by multiply-adds."""
         return float(0.05 + 100 * macs**-0.5)
 
+    def running(self) -> dict[int, float]:
+        return {}
+
+    def end(self, number: int) -> None:
+        """Nothing takes long."""
+
     def describe(self) -> dict[str, int]:
         return {"train_images": self.images, "val_images": 500}
 

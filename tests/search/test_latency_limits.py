@@ -205,12 +205,12 @@ def test_workers_stand_still_while_paused() -> None:
 def test_a_pause_is_not_of_a_trials_time(monkeypatch: pytest.MonkeyPatch) -> None:
     pool = WorkerPool(evaluators.params, 1)
     try:
-        pool._workers[0].deadline = 1000.0
+        pool._workers[0].began = 1000.0
         now = iter([100.0, 160.0])
         monkeypatch.setattr(time, "monotonic", lambda: next(now))
         with pool.paused():
             pass
-        assert pool._workers[0].deadline == 1060.0
+        assert pool._workers[0].began == 1060.0
     finally:
         monkeypatch.undo()
         pool.close()

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
-import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -72,49 +69,6 @@ def test_what_an_evaluator_lacks_is_said_before_any_trial(space: nas.SearchSpace
 def test_workers_that_cannot_start_are_an_error(space: nas.SearchSpace) -> None:
     with pytest.raises(WorkerError, match="cannot start: its worker process ended with exit code 7"):
         nas.run_search(space, evaluators.Stillborn(), trials=3, workers=2)
-
-
-_DRIVER = """
-import os, sys, time
-sys.path.insert(0, {folder!r})
-import nas
-from tests.search import evaluators
-from tests.search.conftest import SMALL
-if __name__ == "__main__":
-    class Told:
-        def begin(self, study): pass
-        def end(self, study): pass
-        def ended(self, study, trial): pass
-        def proposed(self, study, running):
-            import multiprocessing
-            print(*[p.pid for p in multiprocessing.active_children()], flush=True)
-    SMALL["stem"]["out_channels"] = 4
-    nas.run_search(nas.SearchSpace.from_dict(SMALL), evaluators.Sleepy(), trials=3, workers=2, recorders=[Told()])
-"""
-
-
-def test_workers_die_with_the_driver(tmp_path: Path) -> None:
-    script = tmp_path / "driver.py"
-    script.write_text(_DRIVER.format(folder=str(Path(__file__).parents[2])))
-    driver = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
-    assert driver.stdout is not None
-    pids = [int(pid) for pid in driver.stdout.readline().split()]
-    assert len(pids) == 2
-    driver.send_signal(signal.SIGKILL)
-    driver.wait()
-    for _ in range(100):
-        if not any(_alive(pid) for pid in pids):
-            return
-        time.sleep(0.1)
-    raise AssertionError("workers outlive their driver")
-
-
-def _alive(pid: int) -> bool:
-    try:
-        # A process that ended but is not yet collected counts as dead.
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def test_each_worker_sees_its_own_device(space: nas.SearchSpace) -> None:

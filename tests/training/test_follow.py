@@ -35,6 +35,22 @@ def test_what_goes_on_comes_out_as_if_it_had_never_stopped(augment: str, tmp_pat
     assert state["state_dict"]
 
 
+def test_a_torn_checkpoint_begins_anew(tmp_path: Path) -> None:
+    """It comes out as a run that began with nothing, wherever the file was cut."""
+    data, path = load_data(DATA), tmp_path / "state.ckpt"
+    budget = nas.Budget(epochs=2, schedule_epochs=2, checkpoint=str(path))
+    whole = fit(ARCH, data, RECIPE, nas.Budget(epochs=1, schedule_epochs=2, checkpoint=str(path)), seed=3)
+    expected = fit(ARCH, data, RECIPE, nas.Budget(epochs=2, schedule_epochs=2), seed=3)
+    assert whole.history == expected.history[:1]
+    state, saved = torch.load(path, weights_only=True), path.read_bytes()
+    del state["loops"]
+    torch.save(state, tmp_path / "less.ckpt")
+    for torn in (b"", b"no checkpoint", saved[: len(saved) // 2], saved[:-1], (tmp_path / "less.ckpt").read_bytes()):
+        path.write_bytes(torn)
+        assert fit(ARCH, data, RECIPE, budget, seed=3).history == expected.history
+        assert torch.load(path, weights_only=True)["epoch"] == 2, "it is whole again"
+
+
 def test_a_listener_ends_training() -> None:
     heard: list[tuple[int, Mapping[str, float]]] = []
 

@@ -1,0 +1,98 @@
+"""One evaluation, in whichever process it runs: what is asked for, and how it ended."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nas.errors import NasError, reason_of
+from nas.evaluation import Budget, Evaluation, Evaluator, Listener, listening
+from nas.network.architecture import Architecture
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One evaluation to be done."""
+
+    number: int
+    architecture: Architecture
+    budget: Budget
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an evaluation ended."""
+
+    number: int
+    evaluation: Evaluation | None
+    """None where it failed."""
+    reason: str = ""
+    out_of_memory: bool = False
+
+
+Hear = Callable[[int, int, Mapping[str, float]], bool]
+"""Hears the number of a trial, a step and the scores then; says whether the evaluation is to end."""
+
+
+def evaluate(evaluator: Evaluator, task: Task, objective: str, listener: Listener) -> Outcome:
+    """Run an evaluator, hear its reports, and turn whatever it does into an outcome.
+
+    Raises:
+        KeyboardInterrupt: the user ends the search.
+    """
+    started = time.perf_counter()
+    try:
+        with listening(lambda step, scores: listener(int(step), _numbers(scores))):
+            found = evaluator(task.architecture, task.budget, task.seed)
+        evaluation = _as_evaluation(found, objective, time.perf_counter() - started)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever goes wrong in one trial must not end the study
+        if isinstance(error, SystemExit) and isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from error  # Lightning leaves the program where it is interrupted
+        return failure(task, error)
+    return Outcome(task.number, evaluation)
+
+
+def failure(task: Task, error: BaseException) -> Outcome:
+    """Return the outcome of an evaluation that raised an error, and log it."""
+    reason = reason_of(error)
+    # An error of ours says what it has to; of any other the place is needed.
+    _LOG.warning("trial %d failed: %s", task.number, reason, exc_info=None if isinstance(error, NasError) else error)
+    return Outcome(task.number, None, reason, out_of_memory=_no_memory(error, reason))
+
+
+def _no_memory(error: BaseException, reason: str) -> bool:
+    """Whether an error says that memory ran out: Python's, torch's on a GPU, and torch's on the CPU."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and any(words in reason for words in _NO_MEMORY)
+
+
+_NO_MEMORY = ("can't allocate memory", "not enough memory")
+
+
+def _as_evaluation(found: Any, objective: str, seconds: float) -> Evaluation:
+    """Bring what an evaluator returned into the one form, with plain numbers; raises what `float` raises."""
+    if not isinstance(found, Evaluation):
+        found = Evaluation(found if isinstance(found, Mapping) else {objective: found})
+    return Evaluation(
+        _numbers(found.scores),
+        tuple(_numbers(row) for row in found.history),
+        {"evaluation": seconds, **_numbers(found.seconds)},
+    )
+
+
+def _numbers(values: object) -> dict[str, float]:
+    if not isinstance(values, Mapping):
+        raise TypeError(f"scores, rows of history and seconds are mappings from names to numbers, but got {values!r}")
+    for name, value in values.items():
+        if not hasattr(value, "__float__") or isinstance(value, bool):
+            raise TypeError(f"{name} must be a number, but got {value!r}")
+    return {str(name): float(value) for name, value in values.items()}

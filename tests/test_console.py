@@ -1,0 +1,215 @@
+"""Nothing that is shown can end a command, and signals end it once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from nas.console import INTERRUPTED, run
+from nas.errors import ConfigError, EvaluationError
+
+ROOT = Path(__file__).parents[1]
+
+
+_Stream = int | IO[bytes]
+
+
+def _start(
+    code: str, *, encoding: str = "utf-8", stdout: _Stream = subprocess.PIPE, stderr: _Stream = subprocess.PIPE
+) -> subprocess.Popen[bytes]:
+    """Run Python code that has `run` of the console."""
+    return subprocess.Popen(
+        [sys.executable, "-c", f"import sys, time, signal, os\nfrom nas.console import *\n{code}"],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": f"{encoding}:strict"},
+        stdout=stdout,
+        stderr=stderr,
+    )
+
+
+_TALKS = """
+def work():
+    for i in range(20_000):
+        print("line", i, "x" * 100)
+    print("and to the other", file=sys.stderr)
+    with open(sys.argv[1], "w") as file:
+        file.write("recorded")
+sys.exit(run("test", work))
+"""
+
+
+def _talks(end: Path) -> str:
+    return _TALKS.replace("sys.argv[1]", repr(str(end)))
+
+
+def test_a_reader_that_goes_away_ends_nothing(tmp_path: Path) -> None:
+    process = _start(_talks(tmp_path / "end"))
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith(b"line 0")
+    process.stdout.close()
+    assert process.stderr is not None
+    assert process.stderr.read() == b"and to the other\n"
+    assert process.wait() == 0
+    assert (tmp_path / "end").read_text() == "recorded"
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_disk_that_is_full_ends_nothing(tmp_path: Path, stream: str) -> None:
+    with open("/dev/full", "wb") as full:
+        talks = _talks(tmp_path / "end")
+        process = _start(talks, stdout=full) if stream == "stdout" else _start(talks, stderr=full)
+        process.communicate()
+    assert process.returncode == 0
+    assert (tmp_path / "end").read_text() == "recorded"
+
+
+def test_streams_that_are_closed_from_the_start(tmp_path: Path) -> None:
+    code = f"import os\nos.close(1)\nos.close(2)\nos.execv({sys.executable!r}, [{sys.executable!r}, *sys.argv[1:]])"
+    talk = "import sys\nfrom nas.console import *\n" + _talks(tmp_path / "end")
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys\n{code}", "-c", talk],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+    assert done.returncode == 0
+    assert (tmp_path / "end").read_text() == "recorded"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "shown"), [("ascii", rb"\xe9 \u20ac \ud800"), ("utf-8", "é €".encode() + rb" \ud800")]
+)
+def test_any_text_on_any_terminal(encoding: str, shown: bytes) -> None:
+    process = _start(r"""sys.exit(run("test", lambda: print("\xe9 \u20ac \ud800")))""", encoding=encoding)
+    out, err = process.communicate()
+    assert (process.returncode, out, err) == (0, shown + b"\n", b"")
+
+
+def test_an_error_of_any_text_is_shown() -> None:
+    process = _start(
+        "from nas.errors import ConfigError\n"
+        r"""def work(): raise ConfigError("caf\xe9 \udc80")"""
+        "\nsys.exit(run('test', work))",
+        encoding="ascii",
+    )
+    _, err = process.communicate()
+    assert (process.returncode, err) == (2, rb"test: caf\xe9 \udc80" + b"\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(ConfigError("wrong"), 2), (EvaluationError("alike"), 1), (KeyboardInterrupt(), INTERRUPTED)],
+)
+def test_exit_codes(error: BaseException, code: int, capsys: pytest.CaptureFixture[str]) -> None:
+    def work() -> None:
+        raise error
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        assert run("test", work) == code
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert capsys.readouterr().err.startswith("test: ")
+
+
+_WAITS = """
+def work():
+    print("working", flush=True)
+    time.sleep(100)
+sys.exit(run("test", work))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signals_that_end_a_command(number: signal.Signals) -> None:
+    # Tests that run in the background inherit that Ctrl-C is ignored.
+    process = _start(f"signal.signal(signal.SIGINT, signal.default_int_handler)\n{_WAITS}")
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(number)
+    _, err = process.communicate()
+    assert (process.returncode, err) == (INTERRUPTED, b"test: interrupted\n")
+
+
+def test_a_signal_that_is_ignored_stays_ignored() -> None:
+    """As `nohup` has it."""
+    process = _start(
+        """signal.signal(signal.SIGHUP, signal.SIG_IGN)
+def work():
+    os.kill(os.getpid(), signal.SIGHUP)
+    print("goes on")
+sys.exit(run("test", work))
+"""
+    )
+    assert process.communicate() == (b"goes on\n", b"")
+    assert process.returncode == 0
+
+
+def test_two_at_once_are_one() -> None:
+    process = _start(
+        """
+def work():
+    try:
+        print("working", flush=True)
+        time.sleep(100)
+    finally:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.1)
+        print("ended", flush=True)
+sys.exit(run("test", work))
+"""
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate()
+    assert (process.returncode, out, err) == (INTERRUPTED, b"ended\n", b"test: interrupted\n")
+
+
+_PATIENT = """
+def work():
+    with patient("ending") as patience:
+        try:
+            print("working", flush=True)
+            time.sleep(3)  # past the time within which several are one
+            print("in order", flush=True)
+            CHECK
+        except KeyboardInterrupt:
+            print("interrupted", flush=True)
+            time.sleep(1)
+    print("goes on", flush=True)
+sys.exit(run("test", work))
+"""
+
+
+@pytest.mark.parametrize(
+    ("check", "code", "shown", "said"),
+    [
+        ("patience.check()", 0, b"in order\ninterrupted\ngoes on\n", b""),
+        ("pass", INTERRUPTED, b"in order\n", b"test: interrupted\n"),
+    ],
+)
+def test_signals_wait_where_something_is_done_patiently(check: str, code: int, shown: bytes, said: bytes) -> None:
+    process = _start(_PATIENT.replace("CHECK", check))
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.1)
+    process.send_signal(signal.SIGHUP)
+    out, err = process.communicate()
+    assert (process.returncode, out, err) == (code, shown, b"\nending; Ctrl-\\ ends at once\n" + said)
+
+
+def test_what_takes_long_ends_at_once() -> None:
+    process = _start(_PATIENT.replace("time.sleep(3)", "with at_once(): time.sleep(1000)"))
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate() == (b"interrupted\ngoes on\n", b"")
+    assert process.returncode == 0
