@@ -160,6 +160,14 @@ def _act_conv_norm(x: Tensor, p: Parts) -> Tensor:
     return _norm(F.conv2d(F.relu(x), p["conv.weight"], padding=1), p, "norm")
 
 
+MOBILENET_V3 = {"out_channels": 8, "kernel": 5, "hidden_channels": 48, "activation": "hardswish"}
+MOBILENET_V3 |= {
+    "se_ratio": 0.25,
+    "se_of": "hidden",
+    "se_divisor": 8,
+    "se_activation": "relu",
+    "se_gate": "hardsigmoid",
+}
 CASES: dict[str, tuple[str, dict[str, Any], Callable[[Tensor, Parts], Tensor]]] = {
     "shuffle": ("shuffle_unit", {"out_channels": 24, "groups": 3}, _shuffle_unit),
     "shuffle, first of stage 2": (
@@ -187,11 +195,7 @@ CASES: dict[str, tuple[str, dict[str, Any], Callable[[Tensor, Parts], Tensor]]] 
     "ResNeXt": ("residual_bottleneck", {"out_channels": 16, "stride": 2, "groups": 4, "reduction": 2}, _resnext),
     "MobileNetV3": (
         "mbconv",
-        {
-            **{"out_channels": 8, "kernel": 5, "hidden_channels": 48, "activation": "hardswish"},
-            **{"se_ratio": 0.25, "se_of": "hidden", "se_divisor": 8},
-            **{"se_activation": "relu", "se_gate": "hardsigmoid"},
-        },
+        MOBILENET_V3,
         _mobilenet_v3,
     ),
     "fused": ("fused_mbconv", {"out_channels": 12, "stride": 2}, _fused),

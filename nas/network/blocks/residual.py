@@ -27,32 +27,9 @@ def _shortcut(
     return g.conv_norm_act(x, y.channels, stride=stride, norm=norm, name="shortcut")
 
 
-def _subsampled(
-    g: GraphBuilder,
-    x: Value,
-    out_channels: int,
-    kernel: int = 1,
-    *,
-    stride: int,
-    groups: int = 1,
-    anti_alias: bool,
-    norm: str | None,
-    activation: str | None,
-    name: str,
-) -> Value:
-    """act(norm(conv(x))) with a stride; with `anti_alias` at stride 1, and blurred before it is subsampled."""
-    smooth = anti_alias and stride > 1
-    y = g.conv_norm_act(
-        x,
-        out_channels,
-        kernel,
-        stride=1 if smooth else stride,
-        groups=groups,
-        norm=norm,
-        activation=activation,
-        name=name,
-    )
-    return blur(g, y, 3, stride) if smooth else y
+def _smoothed(g: GraphBuilder, y: Value, stride: int) -> Value:
+    """Subsampled by blurring, where the convolution before it was made at stride 1 for that."""
+    return blur(g, y, 3, stride) if stride > 1 else y
 
 
 @block
@@ -75,12 +52,12 @@ def residual_basic(
     """act(se(conv2(act(conv1(x)))) + shortcut(x)): (C, H, W) -> (out_channels, H / stride, W / stride).
 
     He et al. 2016, figure 5 left. `se_ratio` is a share of `out_channels` (Hu et al. 2018); `anti_alias` blurs before
-    it subsamples, in the branch and in the shortcut (Zhang 2019); `dropout` stands between the convolutions (Zagoruyko & Komodakis 2016, "Wide residual
-    networks").
+    it subsamples, in the branch and in the shortcut (Zhang 2019); `dropout` stands between the convolutions (Zagoruyko &
+    Komodakis 2016, "Wide residual networks").
     """
-    y = _subsampled(
-        g, x, out_channels, kernel, stride=stride, anti_alias=anti_alias, norm=norm, activation=activation, name="conv1"
-    )
+    first = 1 if anti_alias else stride
+    y = g.conv_norm_act(x, out_channels, kernel, stride=first, norm=norm, activation=activation, name="conv1")
+    y = _smoothed(g, y, stride) if anti_alias else y
     y = g.conv_norm_act(g.dropout(y, dropout), out_channels, kernel, norm=norm, name="conv2")
     if se_ratio:
         y = squeeze_excite(g, y, squeeze_width(out_channels, se_ratio, se_divisor))
@@ -115,19 +92,11 @@ def residual_bottleneck(
     """
     inner = max(1, round(out_channels / reduction / groups)) * groups
     early, late = (stride, 1) if stride_in == "reduce" else (1, stride)
-    y = _subsampled(g, x, inner, stride=early, anti_alias=anti_alias, norm=norm, activation=activation, name="reduce")
-    y = _subsampled(
-        g,
-        y,
-        inner,
-        kernel,
-        stride=late,
-        groups=groups,
-        anti_alias=anti_alias,
-        norm=norm,
-        activation=activation,
-        name="conv",
-    )
+    first, second = (1, 1) if anti_alias else (early, late)
+    y = g.conv_norm_act(x, inner, stride=first, norm=norm, activation=activation, name="reduce")
+    y = _smoothed(g, y, early) if anti_alias else y
+    y = g.conv_norm_act(y, inner, kernel, stride=second, groups=groups, norm=norm, activation=activation, name="conv")
+    y = _smoothed(g, y, late) if anti_alias else y
     y = g.conv_norm_act(y, out_channels, norm=norm, name="expand")
     if se_ratio:
         y = squeeze_excite(g, y, squeeze_width(out_channels, se_ratio, se_divisor))

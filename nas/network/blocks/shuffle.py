@@ -23,9 +23,9 @@ def shuffle_unit(
     """act(expand(depthwise(shuffle(reduce(x)))) + x): (C, H, W) -> (out_channels, H / stride, W / stride).
 
     Section 3.2, figure 2: both 1x1 convolutions are grouped, with a channel shuffle behind the first; inner width a
-    quarter of `out_channels`, rounded to a multiple of `groups`. Where the map shrinks, the input is averaged and stands
-    beside the branch, which makes the other channels. `reduce_groups` is for the first unit of stage 2, whose few
-    channels the paper does not group in `reduce` (1); null: as `groups`. Beyond the paper: where only the channels
+    quarter of `out_channels`, rounded to a multiple of `groups`. Where the map shrinks, the input is averaged and
+    stands beside the branch, which makes the other channels. `reduce_groups` is for the first unit of stage 2, whose
+    few channels the paper does not group in `reduce` (1); null: as `groups`. Beyond the paper: where only the channels
     change, or the map shrinks and they do not grow, the shortcut is a 1x1 convolution.
     """
     beside = stride > 1 and out_channels > x.channels
