@@ -52,7 +52,7 @@ def residual_basic(
     """act(se(conv2(act(conv1(x)))) + shortcut(x)): (C, H, W) -> (out_channels, H / stride, W / stride).
 
     He et al. 2016, figure 5 left. `se_ratio` is a share of `out_channels` (Hu et al. 2018); `anti_alias` blurs before
-    it subsamples, in the branch and in the shortcut (Zhang 2019); `dropout` stands between the convolutions (Zagoruyko &
+    it subsamples, also in the shortcut (Zhang 2019); `dropout` stands between the convolutions (Zagoruyko &
     Komodakis 2016, "Wide residual networks").
     """
     first = 1 if anti_alias else stride
