@@ -15,7 +15,7 @@ from nas.cost.memory import FLOAT_BYTES, MIB, PeakMemory, SavedMemory, peak_memo
 from nas.errors import ShapeError
 from nas.network import ops
 from nas.network.architecture import Architecture
-from nas.network.graph import ONE_OUTPUT, TAKES_ONE, Graph
+from nas.network.graph import ANY, ONE_OUTPUT, TAKES_ONE, Graph, Range
 from nas.network.ops import Shape
 from nas.network.registry import Block, block_graph
 
@@ -99,6 +99,7 @@ class _Part(NamedTuple):
     """`(size - 1, stride)` of its field, a dimension; none where it looks at single positions."""
     out_shapes: tuple[Shape, ...]
     auxiliary: bool
+    out_range: Range
 
 
 @lru_cache(maxsize=65536)
@@ -141,13 +142,14 @@ def _graph_part(graph: Graph) -> _Part:
         () if all(look == (0, 1) for look in looks) else looks,
         graph.out_shapes,
         bool(graph.auxiliary),
+        graph.out_range,
     )
 
 
-@lru_cache(maxsize=65536)
-def _block_part(block: Block, in_shape: Shape, num_classes: int) -> _Part:
+@lru_cache(maxsize=65536, typed=True)
+def _block_part(block: Block, in_shape: Shape, num_classes: int, in_range: Range) -> _Part:
     """A block as a part of a network, counted once; raises `ShapeError` where it cannot take that input."""
-    return _graph_part(block_graph(block, in_shape, num_classes))
+    return _graph_part(block_graph(block, in_shape, num_classes, True, in_range))
 
 
 def _chained_peak(parts: Sequence[_Part]) -> int:
@@ -201,13 +203,14 @@ def network_parts(arch: Architecture) -> list[_Part]:
     """
     parts: list[_Part] = []
     shapes: tuple[Shape, ...] = (arch.input_shape,)
+    values = ANY
     for name, section in arch.sections():
         for i, block in enumerate(section.blocks):
             try:
                 if len(shapes) > 1:
                     raise ShapeError(TAKES_ONE)
-                part = _block_part(block, shapes[0], arch.num_classes)
-                shapes = part.out_shapes
+                part = _block_part(block, shapes[0], arch.num_classes, values)
+                shapes, values = part.out_shapes, part.out_range
                 if len(shapes) > 1 and any(one.auxiliary for one in parts):
                     raise ShapeError(ONE_OUTPUT)
             except ShapeError as error:
