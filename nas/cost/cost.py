@@ -219,6 +219,12 @@ def network_parts(arch: Architecture) -> list[_Part]:
     return parts
 
 
+def output_shapes(arch: Architecture) -> tuple[Shape, ...]:
+    """Return the shapes of what a network gives; raises `ShapeError` as `cost_of` does."""
+    parts = network_parts(arch)
+    return parts[-1].out_shapes if parts else (arch.input_shape,)
+
+
 def cost_of(arch: Architecture) -> Cost:
     """Count what a network costs without building it.
 

@@ -9,8 +9,10 @@ from types import NoneType
 from typing import Any
 
 from nas.cost import Cost, Violation
+from nas.errors import NasError
 from nas.latency.measure import Latency
-from nas.space import Genotype
+from nas.network.simplify import SCHEME
+from nas.space import Genotype, SearchSpace
 
 
 class State(StrEnum):
@@ -31,7 +33,7 @@ class State(StrEnum):
 
 
 _KINDS: Mapping[tuple[str, ...], tuple[type, ...]] = {
-    ("number", "guided", "seed"): (int,),
+    ("number", "guided", "seed", "id_scheme"): (int,),
     ("first_rung", "duplicate_of"): (int, NoneType),
     ("elapsed", "finished"): (int, float),
     ("genotype", "scores", "seconds"): (dict,),
@@ -53,6 +55,8 @@ class Trial:
     genotype: Genotype
     arch_id: str | None = None
     """None where the genotype states no valid network."""
+    id_scheme: int = SCHEME
+    """Of `arch_id`; see `nas.network.simplify.SCHEME`."""
     cost: Cost | None = None
     scores: Mapping[str, float] = field(default_factory=dict)
     history: tuple[Mapping[str, float], ...] = ()
@@ -126,6 +130,7 @@ class Trial:
         cost, latency = values["cost"], values.get("latency")
         return cls(
             **{
+                "id_scheme": 1,  # of records that do not say it
                 **values,
                 "state": State(values["state"]),
                 "cost": Cost.from_dict(cost) if cost else None,
@@ -135,3 +140,17 @@ class Trial:
                 "violations": tuple(Violation(**violation) for violation in values["violations"]),
             }
         )
+
+
+def with_current_id(trial: Trial, space: SearchSpace) -> Trial:
+    """Return a trial with the id that its network has today, where it was recorded under an earlier scheme.
+
+    What its space does not state any more, or refuses by now, keeps what it had.
+    """
+    if trial.arch_id is None or trial.id_scheme == SCHEME:
+        return trial
+    try:
+        network = space.decode(trial.genotype).arch_id
+    except NasError:
+        return trial
+    return replace(trial, arch_id=network, id_scheme=SCHEME)
