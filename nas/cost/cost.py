@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from nas.cost.field import field_of
 from nas.cost.memory import FLOAT_BYTES, MIB, PeakMemory, SavedMemory, peak_memory, saved_memory
+from nas.cost.unstated import assumptions, completed
 from nas.errors import ShapeError
 from nas.network import ops
 from nas.network.architecture import Architecture
@@ -133,6 +134,7 @@ def _counts(graph: Graph, live: set[int]) -> tuple[int, ...]:
 
 
 def _graph_part(graph: Graph) -> _Part:
+    graph = completed(graph)
     live = graph.live()
     looks = tuple((one.size - 1, one.stride) for one in field_of(graph, live))
     return _Part(
@@ -202,6 +204,7 @@ def network_parts(arch: Architecture) -> list[_Part]:
         ShapeError: the architecture is not a network; it names the operation.
     """
     parts: list[_Part] = []
+    before = assumptions()
     shapes: tuple[Shape, ...] = (arch.input_shape,)
     values = ANY
     for name, section in arch.sections():
@@ -216,6 +219,8 @@ def network_parts(arch: Architecture) -> list[_Part]:
             except ShapeError as error:
                 raise error.inside(f"{name}.{i}") from None
             parts.append(part)
+    if assumptions() > before:
+        _block_part.cache_clear()  # what is only assumed now may be measured next time
     return parts
 
 
