@@ -1,8 +1,8 @@
 """What a user's operation does not say of itself: measured on its torch code where that is loaded, else assumed.
 
 An operation that comes with nas states all that it does, so what it leaves out costs nothing. Of another, what it
-leaves out is not known, and a count must not be too low for that. What its outputs depend on (`windows`) and how much it
-writes in inference (`written`) are taken as stated.
+leaves out is not known, and a count must not be too low for that. What its output depends on (`windows`) and how much
+it writes (`written`) are taken as stated.
 """
 
 from __future__ import annotations

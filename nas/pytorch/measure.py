@@ -105,11 +105,13 @@ def _kept(run: Run, inputs: Sequence[Tensor], state: Sequence[Tensor]) -> tuple[
     read = [kept.pop(_storage(one), None) is not None for one in inputs]
     again = kept.pop(_storage(output), None) is not None
     saved: list[Saved] = ["inputs"] if any(read[1:]) else ["input"] if read[0] else []
-    return (*saved, *(["output"] if again else [])), sum(one.untyped_storage().nbytes() for one in kept.values())
+    if again:
+        saved.append("output")
+    return tuple(saved), sum(one.untyped_storage().nbytes() for one in kept.values())
 
 
 def _macs(run: Callable[[Sequence[Tensor], nn.Module | None], Tensor], inputs: Sequence[Tensor], part: Any) -> int:
-    """Multiply-adds as torch counts them, on the meta device where the code runs there: it knows all attention there."""
+    """Multiply-adds as torch counts them; where the code runs on the meta device, there, where all attention counts."""
     for device in ("meta", "cpu"):
         try:
             moved = deepcopy(part).to(device) if part is not None else None
@@ -153,5 +155,6 @@ def _workspace(run: Run, inputs: Sequence[Tensor], state: Sequence[Tensor]) -> i
     given = [*inputs, *state]
     with torch.no_grad(), _Peak(given) as peak:
         output = run(inputs)
-    own = 0 if _storage(output) in map(_storage, given) else output.untyped_storage().nbytes()
-    return max(0, peak.bytes - own)
+    own: int = 0 if _storage(output) in map(_storage, given) else output.untyped_storage().nbytes()
+    most: int = peak.bytes
+    return max(0, most - own)

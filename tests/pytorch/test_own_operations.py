@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,7 +75,7 @@ def _steps(x: Tensor) -> Tensor:
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _code() -> Iterator[None]:
+def _code() -> None:
     @call_of.register
     def _(op: Silent, x: Any, *others: Any, inplace: bool, call: Callable[..., Any]) -> Any:
         return call(_steps, (x,))
@@ -87,8 +87,6 @@ def _code() -> Iterator[None]:
     @module_of.register
     def _(op: Mixed, spatial_dims: int, inplace: bool) -> nn.Module:
         return MixedModule(op.channels)
-
-    yield
 
 
 def _graph(*steps: Op | str) -> Graph:
