@@ -128,5 +128,5 @@ class TableProblem:
 @lru_cache(maxsize=2)
 def _table(space: str, settings: str) -> Table:
     loaded = load_space(space)
-    loaded = loaded.for_data(loaded.input_shape, loaded.num_classes)
+    loaded = loaded.for_data(loaded.input_shape, loaded.num_classes, task="any")
     return read_table(loaded, TableSettings(**json.loads(settings)))

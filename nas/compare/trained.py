@@ -55,7 +55,7 @@ class TrainedProblem:
             TrainingEvaluator(self._data, self._recipe), self._workers, objective=self._objectives[0].name
         )
         data = self._pool.describe()
-        self._space = self._space.for_data(tuple(data["input_shape"]), data["num_classes"])
+        self._space = self._space.for_data(tuple(data["input_shape"]), data["num_classes"], task="classification")
         return self
 
     def __exit__(

@@ -1,7 +1,7 @@
 """What a network costs, counted on its graph, and the limits on it. Never loads torch."""
 
 from nas.cost.constraints import Constraint, Interval, Violation, check, constraints_from, measure, tightest
-from nas.cost.cost import Cost, cost_of, graph_cost
+from nas.cost.cost import Cost, cost_of, graph_cost, output_shapes
 from nas.cost.metrics import (
     FREE_METRICS,
     LATENCY,
@@ -31,6 +31,7 @@ __all__ = [
     "graph_cost",
     "inference_memory_bytes",
     "measure",
+    "output_shapes",
     "profile",
     "section_counts",
     "tightest",

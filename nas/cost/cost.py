@@ -12,11 +12,12 @@ from typing import NamedTuple
 
 from nas.cost.field import field_of
 from nas.cost.memory import FLOAT_BYTES, MIB, PeakMemory, SavedMemory, peak_memory, saved_memory
+from nas.cost.unstated import assumptions, completed
 from nas.errors import ShapeError
 from nas.network import ops
 from nas.network.architecture import Architecture
-from nas.network.graph import ONE_OUTPUT, TAKES_ONE, Graph
-from nas.network.ops import Shape
+from nas.network.graph import ANY, ONE_OUTPUT, TAKES_ONE, UP_TO_6, Graph
+from nas.network.ops import Shape, Tokens
 from nas.network.registry import Block, block_graph
 
 
@@ -83,6 +84,7 @@ class Cost:
 
 # What simply adds up, in the order of the fields of `Cost`.
 _COUNTED = 8
+_RANGES = UP_TO_6 + 1
 _QUANTISED = (ops.Conv, ops.ConvTranspose, ops.Linear)
 
 _Looks = tuple[tuple[float | Fraction, float | Fraction], ...]
@@ -99,6 +101,8 @@ class _Part(NamedTuple):
     """`(size - 1, stride)` of its field, a dimension; none where it looks at single positions."""
     out_shapes: tuple[Shape, ...]
     auxiliary: bool
+    out_type: int
+    """Which of its kinds and ranges the output has, as a number: see `_type_of`."""
 
 
 @lru_cache(maxsize=65536)
@@ -132,6 +136,7 @@ def _counts(graph: Graph, live: set[int]) -> tuple[int, ...]:
 
 
 def _graph_part(graph: Graph) -> _Part:
+    graph = completed(graph)
     live = graph.live()
     looks = tuple((one.size - 1, one.stride) for one in field_of(graph, live))
     return _Part(
@@ -141,13 +146,22 @@ def _graph_part(graph: Graph) -> _Part:
         () if all(look == (0, 1) for look in looks) else looks,
         graph.out_shapes,
         bool(graph.auxiliary),
+        _type_of(graph),
     )
 
 
+def _type_of(graph: Graph) -> int:
+    """What is known of an output beside its shape, as one number, which keeps the key of the memo short."""
+    return graph.out_range + (_RANGES if isinstance(graph.out_shapes[0], Tokens) else 0)
+
+
 @lru_cache(maxsize=65536)
-def _block_part(block: Block, in_shape: Shape, num_classes: int) -> _Part:
-    """A block as a part of a network, counted once; raises `ShapeError` where it cannot take that input."""
-    return _graph_part(block_graph(block, in_shape, num_classes))
+def _block_part(block: Block, in_shape: Shape, num_classes: int, in_type: int) -> _Part:
+    """A block as a part of a network, counted once; raises `ShapeError` where it cannot take that input.
+
+    `in_type` is of the input; it tells tokens from a map of the same shape.
+    """
+    return _graph_part(block_graph(block, in_shape, num_classes, True, in_type % _RANGES))
 
 
 def _chained_peak(parts: Sequence[_Part]) -> int:
@@ -200,20 +214,30 @@ def network_parts(arch: Architecture) -> list[_Part]:
         ShapeError: the architecture is not a network; it names the operation.
     """
     parts: list[_Part] = []
+    before = assumptions()
     shapes: tuple[Shape, ...] = (arch.input_shape,)
+    in_type = ANY
     for name, section in arch.sections():
         for i, block in enumerate(section.blocks):
             try:
                 if len(shapes) > 1:
                     raise ShapeError(TAKES_ONE)
-                part = _block_part(block, shapes[0], arch.num_classes)
-                shapes = part.out_shapes
+                part = _block_part(block, shapes[0], arch.num_classes, in_type)
+                shapes, in_type = part.out_shapes, part.out_type
                 if len(shapes) > 1 and any(one.auxiliary for one in parts):
                     raise ShapeError(ONE_OUTPUT)
             except ShapeError as error:
                 raise error.inside(f"{name}.{i}") from None
             parts.append(part)
+    if assumptions() > before:
+        _block_part.cache_clear()  # what is only assumed now may be measured next time
     return parts
+
+
+def output_shapes(arch: Architecture) -> tuple[Shape, ...]:
+    """Return the shapes of what a network gives; raises `ShapeError` as `cost_of` does."""
+    parts = network_parts(arch)
+    return parts[-1].out_shapes if parts else (arch.input_shape,)
 
 
 def cost_of(arch: Architecture) -> Cost:

@@ -43,7 +43,7 @@ def network_rows(architecture: Architecture) -> list[OpRow]:
     return rows
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=65536, typed=True)
 def block_rows(block: Block, in_shape: Shape, num_classes: int) -> tuple[OpRow, ...]:
     """Return the operations of a block; raises `ShapeError` where it cannot take that input."""
     return graph_rows(block_graph(block, in_shape, num_classes))

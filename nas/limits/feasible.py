@@ -11,6 +11,7 @@ from nas.cost import LATENCY, ONE, Constraint, Cost, Interval, Violation, Worklo
 from nas.errors import NasError
 from nas.network.architecture import Architecture
 from nas.space import Genotype, SearchSpace
+from nas.space.task import check_task
 
 _START_OF = 20
 """A climb starts from the best of so many random genotypes."""
@@ -69,6 +70,7 @@ def examine(
     architecture = space.decode(genotype)
     try:
         cost = cost_of(architecture)
+        check_task(architecture, space.task)
     except NasError as error:
         return Candidate(genotype, architecture, None, (), str(error))
     found = Candidate(genotype, architecture, cost, check(cost, constraints, workload))

@@ -10,8 +10,8 @@ from math import prod
 
 from nas.errors import ShapeError
 from nas.network import ops
-from nas.network.graph import ONE_OUTPUT, Graph, Node, with_memory
-from nas.network.ops import Ints, Op, Shape
+from nas.network.graph import ANY, ONE_OUTPUT, Graph, Node, Range, with_memory
+from nas.network.ops import Ints, Kind, Op, Shape, Tokens, kind_of
 from nas.network.simplify import simplify
 
 _MAX_NODES = 2**16
@@ -26,16 +26,24 @@ class Value:
     shape: Shape
 
     @property
+    def kind(self) -> Kind:
+        """Whether it is a map, tokens or features."""
+        return kind_of(self.shape)
+
+    @property
     def channels(self) -> int:
-        return self.shape[0]
+        """Channels of a map, features otherwise."""
+        return self.shape[-1] if isinstance(self.shape, Tokens) else self.shape[0]
 
     @property
     def map_size(self) -> Shape:
-        return self.shape[1:]
+        """Empty where there is no map."""
+        return () if isinstance(self.shape, Tokens) else self.shape[1:]
 
     @property
     def spatial_dims(self) -> int:
-        return len(self.shape) - 1
+        """Dimensions of the map, 0 where there is none."""
+        return len(self.map_size)
 
 
 class GraphBuilder:
@@ -60,7 +68,7 @@ class GraphBuilder:
         full = self.prefix + name
         assert full not in self._names, f"two operations named {full!r} in one block"
         try:
-            shape = op.out_shape(*(value.shape for value in inputs))
+            shape = _kept_kind(op, inputs, op.out_shape(*(value.shape for value in inputs)))
             _check_size(op, shape)
         except ShapeError as error:
             raise error.inside(full) from None
@@ -100,15 +108,15 @@ class GraphBuilder:
         """Make a value an output in training, beside the network's own."""
         self._auxiliary.append(prediction.index)
 
-    def finish(self, output: Value | Sequence[Value], *, simplified: bool = True) -> Graph:
-        """Return the graph; `simplified` leaves out what has no effect on the output."""
+    def finish(self, output: Value | Sequence[Value], *, simplified: bool = True, in_range: Range = ANY) -> Graph:
+        """Return the graph; `simplified` leaves out what has no effect on the output for inputs of a range."""
         values = [output] if isinstance(output, Value) else output
         if self._auxiliary and len(values) > 1:
             raise ShapeError(ONE_OUTPUT)
         outputs = tuple(value.index for value in values)
         auxiliary = tuple(self._auxiliary)
         if simplified:
-            return simplify(Graph(tuple(self._nodes), outputs, auxiliary))
+            return simplify(Graph(tuple(self._nodes), outputs, auxiliary), in_range)
         return Graph(with_memory(self._nodes, (*outputs, *auxiliary)), outputs, auxiliary)
 
     # The operations that need more than their own fields are worked out here from the value they read.
@@ -138,7 +146,7 @@ class GraphBuilder:
         return self.add(name, op, x)
 
     def linear(self, x: Value, out_features: int, *, bias: bool = True, name: str = "linear") -> Value:
-        """Matrix product on the last dimension."""
+        """Matrix product on features, or on those of each token."""
         return self.add(name, ops.Linear(x.shape[-1], out_features, bias), x)
 
     def norm(self, x: Value, kind: str | None = "batch", name: str = "norm") -> Value:
@@ -155,7 +163,7 @@ class GraphBuilder:
             groups = next(n for n in range(max(1, min(32, x.channels // 4)), 0, -1) if x.channels % n == 0)
             return self.add(name, ops.GroupNorm(x.channels, groups), x)
         assert kind == "layer", kind
-        return self.add(name, ops.LayerNorm(x.channels, of_map=True), x)
+        return self.add(name, ops.LayerNorm(x.channels, of_map=x.kind != "tokens"), x)
 
     def activation(self, x: Value, kind: str | None, name: str = "act") -> Value:
         """The named non-linearity; `None` adds nothing."""
@@ -263,6 +271,14 @@ class _Scope:
 
     def __exit__(self, *_: object) -> None:
         self._builder.prefix = self._outer
+
+
+def _kept_kind(op: Op, inputs: Sequence[Value], shape: Shape) -> Shape:
+    """A user's operation that gives two dimensions of tokens, or of a map of more, gives tokens; others say so."""
+    if type(op) in ops.BUILT_IN or len(shape) != 2 or not inputs:
+        return shape
+    first = inputs[0]
+    return Tokens(shape) if first.kind == "tokens" or len(first.shape) > 2 else shape
 
 
 def _check_size(op: Op, shape: Shape) -> None:

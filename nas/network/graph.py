@@ -8,9 +8,12 @@ from dataclasses import dataclass, replace
 
 from nas.errors import ShapeError
 from nas.network import ops
-from nas.network.ops import Op, Shape
+from nas.network.ops import Op, Shape, states
 
 TAKES_ONE = "takes one map, but the block before it gives several"
+Range = int
+"""What is known of the values of a tensor: `ANY`, `NOT_NEGATIVE` or `UP_TO_6`; each says more than the one before."""
+ANY, NOT_NEGATIVE, UP_TO_6 = 0, 1, 2
 ONE_OUTPUT = "a network with auxiliary classifiers has one output"
 
 
@@ -41,6 +44,8 @@ class Graph:
     """What the network gives: one value, by default the last, or several for a pyramid of maps."""
     auxiliary: tuple[int, ...] = ()
     """What it gives in training only: predictions of auxiliary classifiers."""
+    out_range: Range = ANY
+    """What is known of the values of its first output."""
 
     def __post_init__(self) -> None:
         if not self.outputs:
@@ -72,7 +77,8 @@ def with_memory(nodes: Sequence[Node], outputs: Iterable[int]) -> tuple[Node, ..
     """Mark the operations that may write over their first input.
 
     They may where nobody else reads that memory, also not the backward pass of the operation that made it, and it is
-    not the graph's input, which belongs to somebody else.
+    not the graph's input, which belongs to somebody else. A sum is written over its first term, or else its second,
+    which then comes first: so its cost does not depend on their order.
     """
     uses = Counter(i for node in nodes for i in node.inputs)
     uses.update(outputs)
@@ -81,11 +87,16 @@ def with_memory(nodes: Sequence[Node], outputs: Iterable[int]) -> tuple[Node, ..
         node = nodes[index]
         if index == 0 or uses[index] > 1 or "output" in node.op.saved:
             return False
+        if type(node.op) not in ops.BUILT_IN and not (states(node.op, "memory") and states(node.op, "saved")):
+            return False  # it may give a view, or read its output again
         if isinstance(node.op, ops.Activation | ops.Zero):  # zeros are one number, seen everywhere
             return False
         return node.op.memory != "view" or free(node.inputs[0])
 
     def marked(node: Node) -> Node:
+        if isinstance(node.op, ops.Add) and len(node.inputs) > 1 and not free(node.inputs[0]) and free(node.inputs[1]):
+            first, second, *others = node.inputs
+            node = replace(node, inputs=(second, first, *others))
         in_place = node.op.memory == "in_place" and free(node.inputs[0])
         return node if node.in_place == in_place else replace(node, in_place=in_place)
 

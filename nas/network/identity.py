@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Set
 from dataclasses import replace
 from functools import lru_cache
 
 from nas.network import ops
-from nas.network.graph import Graph, Node
-from nas.network.ops import Op
+from nas.network.architecture import Architecture
+from nas.network.graph import Graph, Node, chain
+from nas.network.ops import Op, Shape
+from nas.network.registry import block_graph
+from nas.network.simplify import SCHEME, simplify
 
-# Operations whose inputs may change places without changing the network.
-_COMMUTATIVE = (ops.Add,)
+# Operations that treat all channels alike: they pass on any order of them, and their weights change places with them.
+_CHANNEL_BY_CHANNEL = (
+    *(ops.Activation, ops.AdaptiveAvgPool, ops.AvgPool, ops.BatchNorm, ops.Blur, ops.ChannelPad, ops.ChannelShuffle),
+    *(ops.ClassToken, ops.Concat, ops.Crop, ops.DropPath, ops.Dropout, ops.Flatten, ops.GlobalAvgPool),
+    *(ops.GlobalMaxPool, ops.LayerNorm, ops.LayerScale, ops.MaxPool, ops.MeanToken, ops.Pad, ops.PositionEmbedding),
+    *(ops.TakeToken, ops.ToTokens, ops.Upsample),
+)
 
 
 @lru_cache(maxsize=65536)
@@ -20,10 +29,11 @@ def _label(op: Op) -> bytes:
     return repr(op).encode()
 
 
-def graph_id(graph: Graph) -> str:
-    """Return 16 hexadecimal digits that are equal for graphs that compute the same function of equal weights.
+def graph_id(graph: Graph, *, scheme: int = SCHEME) -> str:
+    """Return 16 hexadecimal digits that are equal for graphs that compute the same functions.
 
-    Names do not count, and the inputs of a sum are put in order. Nodes are numbered as a walk from the output meets
+    Names do not count, the inputs of a sum are put in order, and so are those of a concatenation where the weights that
+    read it can change places with its channels. Nodes are numbered as a walk from the output meets
     them, so that sharing counts: `add(c, c)` of one convolution is another network than the sum of two. What has no
     effect is for `simplify`, which `lower` applies to each block: what is equal here costs the same.
 
@@ -31,7 +41,9 @@ def graph_id(graph: Graph) -> str:
     not tell apart (Weisfeiler & Leman 1968): those can get two ids.
     """
     graph = _flat_sums(graph)
-    keys = _keys(graph, graph.live(training=True))
+    live = graph.live(training=True)
+    alike = _in_any_order(graph, live, joins=scheme > 1)
+    keys = _keys(graph, live, alike)
     order: dict[int, int] = {}
     lines: list[bytes] = []
     # Depth-first from the output, inputs before the node itself; iterative, since graphs get deep.
@@ -41,16 +53,65 @@ def graph_id(graph: Graph) -> str:
         index, inputs_done = stack.pop()
         if index in order:
             continue
-        inputs = _in_order(graph.nodes[index], keys, order)
+        inputs = (
+            _in_order(graph.nodes[index].inputs, keys, order) if index in alike else list(graph.nodes[index].inputs)
+        )
         if inputs_done:
             order[index] = len(order)
             numbers = " ".join(str(order[i]) for i in inputs)
-            lines.append(_label(graph.nodes[index].op) + b" <- " + numbers.encode())
+            join = b" any order" if index in alike and isinstance(graph.nodes[index].op, ops.Concat) else b""
+            lines.append(_label(graph.nodes[index].op) + join + b" <- " + numbers.encode())
         else:
             stack.append((index, True))
             stack.extend((i, False) for i in reversed(inputs))
     lines.append(repr([[order[i] for i in graph.outputs], [order[i] for i in graph.auxiliary]]).encode())
     return hashlib.sha256(b"\n".join(lines)).hexdigest()[:16]
+
+
+def earlier_id(arch: Architecture) -> str:
+    """Return the id that a network had before `SCHEME` 2, to find it in records of then."""
+    parts: list[tuple[str, Graph]] = []
+    shape: Shape = arch.input_shape
+    for name, section in arch.sections():
+        for i, block in enumerate(section.blocks):
+            graph = simplify(block_graph(block, shape, arch.num_classes, False), scheme=1)
+            parts.append((f"{name}.{i}", graph))
+            shape = graph.out_shape
+    return graph_id(chain(arch.input_shape, parts), scheme=1)
+
+
+def _in_any_order(graph: Graph, live: list[int], *, joins: bool) -> Set[int]:
+    """The nodes whose inputs may change places: sums, and `joins` whose channels no order is asked of.
+
+    The channels of a value may stand in any order where all that read it are convolutions over all channels or matrix
+    products, whose weights can change places with them, or pass them on channel by channel to such.
+    """
+    alike = {index for index in live if isinstance(graph.nodes[index].op, ops.Add)}
+    if not joins or not any(isinstance(graph.nodes[index].op, ops.Concat) for index in live):
+        return alike
+    readers: dict[int, list[int]] = {index: [] for index in live}
+    for index in live:
+        for source in graph.nodes[index].inputs:
+            readers[source].append(index)
+    ends = {*graph.outputs, *graph.auxiliary}
+    free: set[int] = set()
+    for index in reversed(live):
+        if index not in ends and all(_absorbs(graph.nodes[i], i in free) for i in readers[index]):
+            free.add(index)
+    return alike | {index for index in free if isinstance(graph.nodes[index].op, ops.Concat)}
+
+
+def _absorbs(reader: Node, free: bool) -> bool:
+    """Whether an operation may read channels in any order; `free` says whether those of its output may be so."""
+    op = reader.op
+    if isinstance(op, ops.Conv):
+        depthwise = op.groups == op.in_channels == op.out_channels
+        return op.groups == 1 or (depthwise and free)
+    if isinstance(op, ops.GroupNorm):
+        return op.groups in (1, op.channels) and free
+    if isinstance(op, ops.Linear | ops.ConvTranspose | ops.Zero):
+        return True
+    return isinstance(op, _CHANNEL_BY_CHANNEL) and free
 
 
 def _flat_sums(graph: Graph) -> Graph:
@@ -71,8 +132,8 @@ def _digest(*parts: bytes) -> bytes:
     return hashlib.blake2b(b"|".join(parts), digest_size=16).digest()
 
 
-def _keys(graph: Graph, live: list[int]) -> dict[int, bytes]:
-    """A hash of each node's surroundings, which orders the inputs of a sum whatever their order was.
+def _keys(graph: Graph, live: list[int], alike: Set[int]) -> dict[int, bytes]:
+    """A hash of each node's surroundings, which orders the inputs of those in `alike` whatever their order was.
 
     Colour refinement: a node's key takes in the keys of what it is computed from and of what is computed from it, again
     until no more nodes are told apart. Two equal branches of which one is read elsewhere too then have other keys.
@@ -81,30 +142,27 @@ def _keys(graph: Graph, live: list[int]) -> dict[int, bytes]:
     colours = 0
     while len(set(keys.values())) > colours:
         colours = len(set(keys.values()))
-        keys = _refined(graph, live, keys)
+        keys = _refined(graph, live, keys, alike)
     return keys
 
 
-def _refined(graph: Graph, live: list[int], keys: dict[int, bytes]) -> dict[int, bytes]:
+def _refined(graph: Graph, live: list[int], keys: dict[int, bytes], alike: Set[int]) -> dict[int, bytes]:
     above: dict[int, bytes] = {}
     for index in live:
         node = graph.nodes[index]
         inputs = [above[i] for i in node.inputs]
-        above[index] = _digest(keys[index], *(sorted(inputs) if isinstance(node.op, _COMMUTATIVE) else inputs))
+        above[index] = _digest(keys[index], *(sorted(inputs) if index in alike else inputs))
     uses: dict[int, list[bytes]] = {index: [] for index in live}
     refined: dict[int, bytes] = {}
     for index in reversed(live):
         node = graph.nodes[index]
         refined[index] = _digest(above[index], *sorted(uses[index]))
         for place, source in enumerate(node.inputs):
-            position = 0 if isinstance(node.op, _COMMUTATIVE) else place
-            uses[source].append(refined[index] + bytes([position]))
+            position = 0 if index in alike else place
+            uses[source].append(refined[index] + position.to_bytes(1 if position < 256 else 4))
     return refined
 
 
-def _in_order(node: Node, keys: dict[int, bytes], order: dict[int, int]) -> list[int]:
+def _in_order(inputs: tuple[int, ...], keys: dict[int, bytes], order: dict[int, int]) -> list[int]:
     """Inputs in canonical order; of two that look alike, the one that the walk has met comes first."""
-    inputs = list(node.inputs)
-    if isinstance(node.op, _COMMUTATIVE):
-        inputs.sort(key=lambda i: (keys[i], order.get(i, len(keys))))
-    return inputs
+    return sorted(inputs, key=lambda i: (keys[i], order.get(i, len(keys))))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nas.errors import ShapeError
 from nas.network.architecture import Architecture
-from nas.network.graph import Graph, chain
+from nas.network.graph import ANY, Graph, chain
 from nas.network.registry import block_graph
 
 
@@ -19,14 +19,14 @@ def lower(arch: Architecture, *, simplified: bool = True) -> Graph:
         ShapeError: a block cannot take what the one before it gives; it names the operation.
     """
     parts: list[tuple[str, Graph]] = []
-    shape = arch.input_shape
+    shape, values = arch.input_shape, ANY
     for name, section in arch.sections():
         for i, block in enumerate(section.blocks):
             place = f"{name}.{i}"
             try:
-                graph = block_graph(block, shape, arch.num_classes, simplified)
+                graph = block_graph(block, shape, arch.num_classes, simplified, values)
             except ShapeError as error:
                 raise error.inside(place) from None
             parts.append((place, graph))
-            shape = graph.out_shape
+            shape, values = graph.out_shape, graph.out_range
     return chain(arch.input_shape, parts)

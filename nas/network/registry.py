@@ -9,7 +9,7 @@ from typing import Any
 
 from nas.errors import NasError, ShapeError, nearest
 from nas.network.builder import GraphBuilder, Value
-from nas.network.graph import Graph
+from nas.network.graph import ANY, Graph, Range
 from nas.network.ops import Shape
 from nas.network.section import Section
 from nas.network.settings import Setting, SettingValue, settings_of
@@ -111,16 +111,25 @@ def _plain(value: SettingValue) -> Any:
     return value
 
 
-@lru_cache(maxsize=65536)
-def block_graph(block: Block, in_shape: Shape, num_classes: int, simplified: bool = True) -> Graph:
+@lru_cache(maxsize=65536, typed=True)  # tokens are equal to a map of one dimension, but not the same
+def block_graph(
+    block: Block, in_shape: Shape, num_classes: int, simplified: bool = True, in_range: Range = ANY
+) -> Graph:
     """Write a block to a graph of its own. The same block on the same shape is lowered once.
+
+    Args:
+        block: what to write.
+        in_shape: of its input; `Tokens` for tokens.
+        num_classes: of the data, for blocks that classify.
+        simplified: leave out what has no effect on its output.
+        in_range: what is known of the values of its input, so that a `relu` of what is not negative has no effect.
 
     Raises:
         ShapeError: the block cannot take that input.
     """
     builder = GraphBuilder(in_shape, num_classes)
     output = block_kind(block.kind).function(builder, builder.input, **dict(block.settings))
-    return builder.finish(output, simplified=simplified)
+    return builder.finish(output, simplified=simplified, in_range=in_range)
 
 
 def add_section(g: GraphBuilder, x: Value, section: Section, name: str) -> Value:

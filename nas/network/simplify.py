@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
 from nas.network import ops
-from nas.network.graph import Graph, Node, with_memory
-from nas.network.ops import Op
+from nas.network.graph import ANY, NOT_NEGATIVE, UP_TO_6, Graph, Node, Range, with_memory
+from nas.network.ops import Op, Shape
 
 # Zero in gives zero out, whatever the weights.
 _KEEP_ZERO = (ops.MaxPool, ops.AvgPool, ops.AdaptiveAvgPool, ops.GlobalAvgPool, ops.GlobalMaxPool, ops.Blur, ops.Scale)
@@ -31,27 +32,124 @@ _ONCE_EACH = frozenset(
 _LINEAR = (ops.Conv, ops.ConvTranspose, ops.Linear)
 
 
-def simplify(graph: Graph) -> Graph:
+# Values within 0 and what goes in, or of it, so that what they read is at least 0, or from 0 to 6, holds of them too.
+_SELECT = (
+    *(ops.ChannelPad, ops.ChannelShuffle, ops.Concat, ops.Crop, ops.Flatten, ops.GlobalMaxPool, ops.MaxPool, ops.Pad),
+    *(ops.TakeToken, ops.ToTokens, ops.Upsample),
+)
+_KEEP_SIGN = (
+    *(ops.Add, ops.AdaptiveAvgPool, ops.AvgPool, ops.Blur, ops.Dropout, ops.DropPath, ops.GlobalAvgPool, ops.MeanToken),
+    *(ops.LocalResponseNorm, ops.Scale),
+)
+# The same as their input where they keep its shape.
+_SAME_IN_PLACE = (
+    *(ops.AdaptiveAvgPool, ops.ChannelPad, ops.Crop, ops.Flatten, ops.GlobalAvgPool, ops.GlobalMaxPool, ops.Pad),
+    ops.Upsample,
+)
+
+SCHEME = 2
+"""Counts up whenever networks get simpler than before, since their ids change then. 1 did without `_same_as_input`,
+`_canonical` and `_flat_concats`."""
+
+
+def simplify(graph: Graph, in_range: Range = ANY, *, scheme: int = SCHEME) -> Graph:
     """Return a graph that computes the same without what has no effect.
 
     Zeros fall out of sums and go through what keeps them zero, a sum of one thing is that thing, operations without
-    weights are not repeated on the same input, and what no output depends on is left out.
+    weights are not repeated on the same input, what gives its input back is left out, joined maps are joined once, and
+    what no output depends on is left out.
+
+    Args:
+        graph: what a block wrote.
+        in_range: what is known of the values of its input.
+        scheme: 1 for what was known of this before `SCHEME`, to find the ids of then.
     """
     kept: list[Node] = []
+    ranges: list[Range] = []
     place: dict[int, int] = {}
     known: dict[tuple[Op, tuple[int, ...]], int] = {}
     for index, old in enumerate(graph.nodes):
         node, alias = _simpler(old, tuple([place[i] for i in old.inputs]), kept)
-        if alias is None and type(node.op) not in _ONCE_EACH:
+        if alias is None and node.inputs and scheme > 1:
+            first = kept[node.inputs[0]].shape
+            node = _canonical(node, first)
+            alias = node.inputs[0] if _same_as_input(node, first, ranges[node.inputs[0]]) else None
+        if alias is None and type(node.op) not in _ONCE_EACH and type(node.op) in ops.BUILT_IN:
             key = (node.op, tuple(sorted(node.inputs)) if isinstance(node.op, ops.Add) else node.inputs)
             alias = known.setdefault(key, len(kept))
         if alias is None or alias == len(kept):
             alias = len(kept)
             kept.append(node)
+            ranges.append(_range(node.op, [ranges[i] for i in node.inputs]) if index else in_range)
         place[index] = alias
     outputs = tuple(place[i] for i in graph.outputs)
     auxiliary = tuple(place[i] for i in graph.auxiliary)
-    return _without_dead(Graph(tuple(kept), outputs, auxiliary))
+    found = Graph(tuple(kept), outputs, auxiliary, ranges[outputs[0]])
+    return _without_dead(_flat_concats(found) if scheme > 1 else found)
+
+
+def _same_as_input(node: Node, in_shape: Shape, in_range: Range) -> bool:
+    """Whether an operation gives back what it reads first, whatever that is."""
+    op = node.op
+    if isinstance(op, ops.Activation):
+        return (op.kind == "relu" and in_range >= NOT_NEGATIVE) or (op.kind == "relu6" and in_range == UP_TO_6)
+    if isinstance(op, ops.MaxPool | ops.AvgPool):
+        return node.shape == in_shape and max(op.kernel) == 1 and not any(op.padding)
+    if isinstance(op, ops.Blur):
+        return node.shape == in_shape and max(op.kernel) == 1
+    if isinstance(op, ops.ChannelShuffle):
+        return op.groups in (1, in_shape[0])
+    if isinstance(op, _RANDOM):
+        return op.rate == 0
+    return isinstance(op, _SAME_IN_PLACE) and node.shape == in_shape
+
+
+def _canonical(node: Node, in_shape: Shape) -> Node:
+    """Write what has no effect on an operation in one way: holes in a window of one, padding where there is none."""
+    op = node.op
+    if isinstance(op, ops.Conv) and any(k == 1 < d for k, d in zip(op.kernel, op.dilation, strict=True)):
+        holes = tuple(d if k > 1 else 1 for k, d in zip(op.kernel, op.dilation, strict=True))
+        return replace(node, op=replace(op, dilation=holes))
+    if isinstance(op, ops.MaxPool | ops.AvgPool) and op.ceil:
+        floor = replace(op, ceil=False)
+        if _fits(floor, in_shape) and floor.out_shape(in_shape) == node.shape:
+            node = replace(node, op=floor)
+    if isinstance(node.op, ops.AvgPool) and not node.op.count_padding and not any(node.op.padding):
+        return replace(node, op=replace(node.op, count_padding=True))
+    return node
+
+
+def _fits(pool: ops.MaxPool | ops.AvgPool, in_shape: Shape) -> bool:
+    """Whether a window fits in the map with its padding, so that pooling rounded down gives one."""
+    sizes = zip(pool.kernel, pool.padding, in_shape[1:], strict=True)
+    return all(k <= n + 2 * p for k, p, n in sizes)
+
+
+def _range(op: Op, reads: Sequence[Range]) -> Range:
+    """What is known of the values that an operation gives."""
+    if isinstance(op, ops.Activation):
+        if op.kind == "relu":
+            return NOT_NEGATIVE
+        return UP_TO_6 if op.kind in ("relu6", "sigmoid", "hardsigmoid") else ANY
+    if isinstance(op, ops.Zero):
+        return UP_TO_6
+    if isinstance(op, _SELECT):
+        return min(reads)
+    return min(NOT_NEGATIVE, *reads) if isinstance(op, _KEEP_SIGN) else ANY
+
+
+def _flat_concats(graph: Graph) -> Graph:
+    """Join at once what is joined in steps, where nobody else reads what is joined first."""
+    uses = Counter(i for node in graph.nodes for i in node.inputs)
+    uses.update((*graph.outputs, *graph.auxiliary))
+    nodes = list(graph.nodes)
+    for index, node in enumerate(nodes):
+        if isinstance(node.op, ops.Concat):
+            parts = [
+                nodes[i].inputs if isinstance(nodes[i].op, ops.Concat) and uses[i] == 1 else (i,) for i in node.inputs
+            ]
+            nodes[index] = _reading(node, tuple(i for part in parts for i in part))
+    return replace(graph, nodes=tuple(nodes))
 
 
 def _simpler(node: Node, inputs: tuple[int, ...], kept: Sequence[Node]) -> tuple[Node, int | None]:
@@ -86,8 +184,8 @@ def _without_dead(graph: Graph) -> Graph:
         nodes = [_reading(graph.nodes[i], tuple([place[j] for j in graph.nodes[i].inputs])) for i in live]
         outputs = tuple(place[i] for i in graph.outputs)
         auxiliary = tuple(place[i] for i in graph.auxiliary)
-        graph = Graph(tuple(nodes), outputs, auxiliary)
-    return Graph(with_memory(graph.nodes, (*graph.outputs, *graph.auxiliary)), graph.outputs, graph.auxiliary)
+        graph = replace(graph, nodes=tuple(nodes), outputs=outputs, auxiliary=auxiliary)
+    return replace(graph, nodes=with_memory(graph.nodes, (*graph.outputs, *graph.auxiliary)))
 
 
 def _reading(node: Node, inputs: tuple[int, ...]) -> Node:

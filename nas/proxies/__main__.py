@@ -54,7 +54,9 @@ def _diagnose(folder: Path, names: list[str], most: int, batch: int) -> None:
         raise ConfigError(f"{folder} is not the run folder of a python -m nas.search that has trained its networks")
     objective, direction = (_first(saved[key]) for key in ("objective", "direction"))
     trials = [one for one in read_trials(folder) if one.state is State.COMPLETED and objective in one.scores][:most]
-    space = SearchSpace.from_dict(saved["space"]).for_data(tuple(saved["input_shape"]), saved["num_classes"])
+    space = SearchSpace.from_dict(saved["space"]).for_data(
+        tuple(saved["input_shape"]), saved["num_classes"], task="any"
+    )
     found = _measure(trials, space, ProxyEvaluator(settings_from(DataConfig, config["data"]), tuple(names), batch))
     trials = [trial for trial in trials if trial.number in found]
     if len(trials) < 2:

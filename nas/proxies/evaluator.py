@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from nas.errors import ConfigError, nearest
 from nas.evaluation import Budget, Evaluation
 from nas.network.architecture import Architecture
 from nas.proxies.names import check_names
+from nas.space.task import Task
 from nas.training.data.config import DataConfig
 
 ACCELERATORS = ("auto", "cpu", "gpu")
@@ -21,6 +22,9 @@ class ProxyEvaluator:
 
     The object is small and picklable; torch is loaded in the process that calls it.
     """
+
+    task: ClassVar[Task] = "classification"
+    """What it needs networks to give."""
 
     data: DataConfig
     names: tuple[str, ...]

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from torch import add, fx, mul, nn
+from torch import fx, nn
 
 from nas.network.architecture import Architecture
 from nas.network.graph import Graph
 from nas.network.lower import lower
 from nas.pytorch.init import initialise
 from nas.pytorch.layers import Auxiliary, with_auxiliary
-from nas.pytorch.modules import call_of, module_of
-
-_FUNCTIONS: dict[str, Callable[..., Any]] = {"add": add, "mul": mul}
+from nas.pytorch.modules import FUNCTIONS, call_of, module_of
 
 
 def build(arch: Architecture, *, zero_init_last: bool = False) -> fx.GraphModule:
@@ -69,9 +67,9 @@ def _write(graph: Graph, index: int, root: nn.Module, code: fx.Graph, values: di
     """Write an operation as code, with its module under `root`; `values` holds what each node gives."""
 
     def call(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any] | None = None) -> fx.Node:
-        if isinstance(function, str) and function not in _FUNCTIONS:
+        if isinstance(function, str) and function not in FUNCTIONS:
             return code.call_method(function, args, dict(kwargs or {}))
-        return code.call_function(_FUNCTIONS.get(function, function), args, dict(kwargs or {}))
+        return code.call_function(FUNCTIONS.get(function, function), args, dict(kwargs or {}))
 
     node = graph.nodes[index]
     inputs = tuple(values[i] for i in node.inputs)

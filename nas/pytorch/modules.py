@@ -42,6 +42,10 @@ _ACTIVATIONS: dict[str, Callable[[bool], nn.Module]] = {
 }
 
 
+FUNCTIONS: dict[str, Callable[..., Any]] = {"add": torch.add, "mul": torch.mul}
+"""What `call_of` names that is no method of a tensor."""
+
+
 @singledispatch
 def module_of(op: ops.Op, spatial_dims: int, inplace: bool) -> nn.Module | None:
     """Return the torch module of an operation, or None where it is a function of `call_of`.

@@ -161,7 +161,8 @@ class MlflowTracker:
                 run_name=f"trial {trial.number:04d}",
             )
         run_id = self._runs[trial.number] = str(run.info.run_id)
-        params = {**trial.genotype, "arch_id": trial.arch_id, "seed": trial.seed}
+        network = run.data.params.get("arch_id", trial.arch_id)  # of an earlier scheme perhaps, which cannot be changed
+        params = {**trial.genotype, "arch_id": network, "seed": trial.seed}
         log_values(
             self.client, run_id, params=params, metrics=_metrics(trial), history=trial.history, timestamp=finished
         )

@@ -8,6 +8,7 @@ from nas.errors import ConfigError
 from nas.network.architecture import Architecture
 from nas.scale.scaling import scale
 from nas.space import load_space
+from nas.space.task import check_task
 
 WINNER = "best_architecture.json"
 """What a search leaves in its run folder."""
@@ -28,7 +29,7 @@ def read_base(
         data: shape of an example and number of classes, where it is to be trained.
 
     Raises:
-        NasError: it cannot be read, leaves a choice open, or is for other data.
+        NasError: it cannot be read, leaves a choice open, is for other data, or gives no classes.
     """
     arch = _of_space(space, data) if space is not None else _of_file(Path(str(base)).expanduser())
     if data is not None and (arch.input_shape[0], arch.num_classes) != (data[0][0], data[1]):
@@ -36,13 +37,15 @@ def read_base(
             f"base: the network takes {arch.input_shape[0]} channels and gives {arch.num_classes} classes, but the "
             f"data have {data[0][0]} and {data[1]}"
         )
+    if data is not None:
+        check_task(arch, "classification")
     return arch if resolution is None else scale(arch, resolution=resolution)
 
 
 def _of_space(name: str, data: tuple[tuple[int, ...], int] | None) -> Architecture:
     loaded = load_space(name)
     if data is not None:
-        loaded = loaded.for_data(*data)
+        loaded = loaded.for_data(*data, task="classification")
     if loaded.size() > 1:
         raise ConfigError(
             f"space {loaded.name!r} has {loaded.size():,} networks, but scaling starts from one: search it with "

@@ -16,6 +16,7 @@ from uuid import uuid4
 from nas.console import patient, run
 from nas.errors import ConfigError
 from nas.network.architecture import Architecture
+from nas.network.identity import earlier_id
 from nas.runs import (
     RecordSettings,
     earlier_settings,
@@ -112,7 +113,7 @@ def _folder(config: ScaleConfig, base: Architecture) -> tuple[Path, str]:
     if config.resume:
         earlier = earlier_settings(folder / _SETTINGS, settings, FREE, "scaling study")
         study_id = str(earlier.get("study_id", study_id))
-        if earlier.get("base_arch_id", base.arch_id) != base.arch_id:
+        if earlier.get("base_arch_id", base.arch_id) not in (base.arch_id, earlier_id(base)):
             raise ConfigError(
                 f"resume: the base of {folder} was another network than {config.space or config.base} is now"
             )

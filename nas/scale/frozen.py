@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -59,8 +59,17 @@ class Tried:
     shown: Shown
 
 
-def freeze(law: Law, observations: Sequence[Observation], subject: Subject, folder: Path) -> Frozen:
+def freeze(
+    law: Law, observations: Sequence[Observation], subject: Subject, folder: Path, *, earlier: str = ""
+) -> Frozen:
     """Write a forecast down, once: a study that is gone on with keeps what it said.
+
+    Args:
+        law: what foretells.
+        observations: what it was fitted to.
+        subject: what is foretold.
+        folder: of the study.
+        earlier: the id that the network had under an earlier scheme, by which the folder may know it.
 
     Raises:
         NasError: another network, or another number of seeds, was forecast in this folder.
@@ -68,7 +77,7 @@ def freeze(law: Law, observations: Sequence[Observation], subject: Subject, fold
     path = folder / FORECAST
     if path.exists():
         found = read_frozen(path)
-        if found.subject != subject:
+        if found.subject not in (subject, replace(subject, arch_id=earlier)):
             raise NasError(
                 f"{path} has a forecast for {found.subject.seeds} runs of {found.subject.arch_id}, not {subject.seeds} "
                 f"of {subject.arch_id}: what was written down stays; give another name for another study"

@@ -13,6 +13,7 @@ from nas.latency.deployment import Deployment
 from nas.latency.measure import Latency, Meter
 from nas.latency.profile import known_profile
 from nas.network.architecture import Architecture
+from nas.network.identity import earlier_id
 from nas.runs import write_whole
 
 LATENCIES = "latency.json"
@@ -54,6 +55,9 @@ class Latencies:
 
     def ms(self, arch: Architecture) -> float:
         """Return milliseconds for one batch; raises `DeviceError` where this machine cannot run the network."""
+        earlier = earlier_id(arch)
+        if arch.arch_id not in self._known and earlier in self._known:  # measured when ids were of another scheme
+            self._known[arch.arch_id] = self._known.pop(earlier)
         if arch.arch_id not in self._known:
             found = self._known[arch.arch_id] = self._meter.measure(arch)
             self._write()

@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from math import isfinite
 from pathlib import Path
 from statistics import fmean
@@ -19,6 +19,7 @@ from nas.cost import cost_of
 from nas.errors import ConfigError
 from nas.evaluation import Budget, Evaluation
 from nas.network.architecture import Architecture
+from nas.network.identity import earlier_id
 from nas.runs import whole_lines, write_whole
 from nas.search.contracts import Pool, derived_seed
 from nas.search.evaluating import Outcome, Task
@@ -50,8 +51,10 @@ class Job:
         return f"{self.arch.arch_id}-{recipe}-{self.replicate}"
 
     def seed(self, study: int) -> int:
-        """Its seed: of weights, order and augmentation."""
-        return derived_seed(study, self.replicate, f"{self.arch.arch_id} {self.key}")
+        """Its seed: of weights, order and augmentation. It is that of studies before ids were of today's scheme."""
+        network = earlier_id(self.arch)
+        key = network + self.key.removeprefix(self.arch.arch_id)
+        return derived_seed(study, self.replicate, f"{network} {key}")
 
     @property
     def work(self) -> float:
@@ -143,6 +146,16 @@ class RunLog:
             except (ValueError, TypeError, RecursionError) as error:
                 raise ConfigError(f"{self._path}:{number}: not a training run: {error}") from None
             self.runs[run.key] = run
+
+    def renew(self, networks: Iterable[Architecture]) -> None:
+        """Give runs of these networks that were recorded under ids of an earlier scheme those of today."""
+        today = {earlier_id(one): one.arch_id for one in networks}
+        renewed = {old: new for old, new in today.items() if old != new}
+        for run in [run for run in self.runs.values() if run.arch_id in renewed]:
+            network = renewed[run.arch_id]
+            key = network + run.key.removeprefix(run.arch_id)
+            del self.runs[run.key]
+            self.runs.setdefault(key, replace(run, key=key, arch_id=network))
 
     def add(self, run: Run) -> None:
         """Keep a run, on the disk before this returns."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from nas.cost import Cost, cost_of
 from nas.errors import NasError
 from nas.network.architecture import Architecture
+from nas.network.identity import earlier_id
 from nas.runs import cores_or
 from nas.scale.config import ScaleConfig
 from nas.scale.frozen import FORECAST, Subject, Tried, freeze
@@ -65,7 +66,9 @@ class Study:
 
     def sized(self, members: Sequence[Member]) -> list[Sized]:
         """The members as they are trained."""
-        return sized(members, self.cost, self.config.train, self.config.by_size)
+        found = sized(members, self.cost, self.config.train, self.config.by_size)
+        self.log.renew(one.arch for one in found)
+        return found
 
     def show(self, sizes: Sequence[Sized]) -> list[Shown]:
         """Train some sizes, where they are not yet, and return what they showed in their order."""
@@ -182,7 +185,7 @@ def forecast(study: Study, found: Findings, ahead: Member, say: Say) -> Tried:
         )
     size = float(getattr(one.member.cost, config.law))
     subject = Subject(one.arch.arch_id, (size,), config.seeds)
-    frozen = freeze(found.law, found.observations, subject, study.folder)
+    frozen = freeze(found.law, found.observations, subject, study.folder, earlier=earlier_id(one.arch))
     if study.records is not None:
         study.records.frozen(frozen.digest, study.folder / FORECAST)
     say(

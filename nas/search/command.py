@@ -36,6 +36,7 @@ from nas.search.study import Study, front_of
 from nas.search.transfer import WARM_STARTS, priors
 from nas.search.workers import WorkerPool
 from nas.space import SearchSpace, load_space
+from nas.space.task import Task
 from nas.space.tree import count_text
 from nas.tables.evaluator import TableEvaluator
 from nas.tables.table import read_table
@@ -142,7 +143,8 @@ def _search(job: _Job, console: Console) -> int:
         tracker = _tracker(job, stack)
         with console.status("Loading torch and the data ..."):
             data = pool.describe()
-        space = job.space.for_data(tuple(data["input_shape"]), data["num_classes"])
+        task: Task = "any" if job.config.evaluator.name == "table" else "classification"
+        space = job.space.for_data(tuple(data["input_shape"]), data["num_classes"], task=task)
         console.print(
             f"Search space {space.name}: {count_text(space.size())} genotypes. Data {data['name']}, "
             f"{workers} worker(s), run folder {job.folder}",
@@ -179,12 +181,17 @@ def _sources(config: Config, space: SearchSpace, data: Mapping[str, Any]) -> Ite
         )
 
 
+def _as_assumed(space: SearchSpace) -> SearchSpace:
+    """The space for the data that it assumes; a table has scores of whatever its networks give."""
+    return space.for_data(space.input_shape, space.num_classes, task="any")
+
+
 def _pool(job: _Job, workers: int, gpus: Sequence[str], stack: ExitStack) -> WorkerPool | SimulatedPool:
     """What evaluates; it ends with the search."""
     config = job.config
     objective = config.search.objectives[0].name
     if config.evaluator.name == "table":
-        table = read_table(job.space.for_data(job.space.input_shape, job.space.num_classes), config.evaluator.table)
+        table = read_table(_as_assumed(job.space), config.evaluator.table)
         return SimulatedPool(TableEvaluator(table, noise=config.evaluator.noise), workers, objective=objective)
     evaluator = (
         ProxyEvaluator(config.data, tuple(config.evaluator.proxies), accelerator=config.accelerator)

@@ -35,6 +35,7 @@ from nas.search.process import check_worker_count
 from nas.search.samplers import proposer
 from nas.search.study import Study
 from nas.search.transfer import WARM_STARTS, priors
+from nas.search.trial import with_current_id
 from nas.search.worker import check_not_starting
 from nas.search.workers import WorkerPool
 from nas.space import SearchSpace
@@ -171,7 +172,7 @@ def run_search(
     limits = space.limits_with(constraints, soft)
     measured = any(one.measured for one in limits) or any(one.measured for one in objectives)
     meter = _meter(deployment, profile, workload) if measured else None
-    space = space.for_data(space.input_shape, space.num_classes)
+    space = space.for_data(space.input_shape, space.num_classes, task=getattr(evaluator, "task", None))
     predict = profile.interval if profile is not None and meter is not None else None
     gate = Gate(space, limits, workload, predict=predict, meter=meter.measure if meter is not None else None)
     known = priors(Path(warm_start), space) if warm_start is not None else ()
@@ -324,7 +325,7 @@ def _open(study: Study, folder: RunFolder, resume: bool, decisive: Mapping[str, 
         if earlier.get(key) != value:
             raise ConfigError(f"resume: {key} was {earlier.get(key)!r} in {folder.path}, but is now {value!r}")
     study.study_id, study.notes = str(earlier["study_id"]), earlier["notes"]
-    study.trials = folder.read_trials()
+    study.trials = [with_current_id(trial, study.space) for trial in folder.read_trials()]
 
 
 def _finite(bound: float) -> float | None:

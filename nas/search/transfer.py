@@ -39,7 +39,7 @@ def priors(folder: Path, space: SearchSpace) -> tuple[Prior, ...]:
     """
     saved = read_study(folder)
     earlier = SearchSpace.from_dict(saved["space"])
-    earlier = earlier.for_data(space.input_shape, space.num_classes)
+    earlier = earlier.for_data(space.input_shape, space.num_classes, task="any")
     objectives = saved["objective"] if isinstance(saved["objective"], list) else [saved["objective"]]
     directions = saved["direction"] if isinstance(saved["direction"], list) else [saved["direction"]]
     sign = 1.0 if directions[0] == "maximize" else -1.0

@@ -10,9 +10,11 @@ from types import NoneType
 from typing import Any
 
 from nas.cost import Cost, Violation
+from nas.errors import NasError
 from nas.latency.measure import Latency
 from nas.limits.feasible import Candidate
-from nas.space import Genotype
+from nas.network.simplify import SCHEME
+from nas.space import Genotype, SearchSpace
 
 
 class State(StrEnum):
@@ -35,7 +37,7 @@ class State(StrEnum):
 
 
 _KINDS: Mapping[tuple[str, ...], tuple[type, ...]] = {
-    ("number", "guided", "seed"): (int,),
+    ("number", "guided", "seed", "id_scheme"): (int,),
     ("first_rung", "duplicate_of"): (int, NoneType),
     ("elapsed", "finished"): (int, float),
     ("genotype", "scores", "seconds"): (dict,),
@@ -57,6 +59,8 @@ class Trial:
     genotype: Genotype
     arch_id: str | None = None
     """None where the genotype states no valid network."""
+    id_scheme: int = SCHEME
+    """Of `arch_id`; see `nas.network.simplify.SCHEME`."""
     cost: Cost | None = None
     scores: Mapping[str, float] = field(default_factory=dict)
     history: tuple[Mapping[str, float], ...] = ()
@@ -140,6 +144,7 @@ class Trial:
         cost, latency = values["cost"], values.get("latency")
         return cls(
             **{
+                "id_scheme": 1,  # of records that do not say it
                 **values,
                 "state": State(values["state"]),
                 "cost": Cost.from_dict(cost) if cost else None,
@@ -163,3 +168,17 @@ def proposed(candidate: Candidate, number: int, seed: int) -> Trial:
         violations=candidate.violations,
         reason=candidate.problem,
     )
+
+
+def with_current_id(trial: Trial, space: SearchSpace) -> Trial:
+    """Return a trial with the id that its network has today, where it was recorded under an earlier scheme.
+
+    What its space does not state any more, or refuses by now, keeps what it had.
+    """
+    if trial.arch_id is None or trial.id_scheme == SCHEME:
+        return trial
+    try:
+        network = space.decode(trial.genotype).arch_id
+    except NasError:
+        return trial
+    return replace(trial, arch_id=network, id_scheme=SCHEME)

@@ -94,7 +94,7 @@ def space_from(name: str, let: Sequence[str], data: str | None, classes: int | N
     """Load a space for the input and classes that a command line gives."""
     space = load_space(name, **read_let(let))
     shape = space.input_shape if data is None else read_shape(data)
-    return space.for_data(shape, space.num_classes if classes is None else classes)
+    return space.for_data(shape, space.num_classes if classes is None else classes, task="any")
 
 
 def read_shape(text: str) -> tuple[int, ...]:

@@ -21,6 +21,7 @@ from nas.space.files import find_space
 from nas.space.grammar import SpaceFile, parse
 from nas.space.parts import Parts
 from nas.space.source import Source, from_python, read_file, with_values
+from nas.space.task import Task, check_task
 from nas.space.tree import Choice, Const, Genotype, Names, Option, Pick, count_text, pick_from
 
 
@@ -48,6 +49,8 @@ class SearchSpace:
     input_shape: Shape
     """`(channels, height, width)`; the map size holds where the space leaves the resolution open."""
     num_classes: int
+    task: Task = "open"
+    """What its networks are for, as far as that was said."""
 
     @classmethod
     def from_source(cls, source: Source, name: str) -> SearchSpace:
@@ -95,18 +98,24 @@ class SearchSpace:
         assert isinstance(values, dict)
         return {**values, "name": self.name}
 
-    def for_data(self, input_shape: Shape, num_classes: int) -> SearchSpace:
+    def for_data(self, input_shape: Shape, num_classes: int, *, task: Task | None = None) -> SearchSpace:
         """Return this space for a data set: its channels, its classes, its map size where that is open.
 
+        Args:
+            input_shape: `(channels, height, width)` of the data, or `(channels, length)`.
+            num_classes: of the data.
+            task: what the networks are for, see `Task`; by default what was said of the space before.
+
         Raises:
-            SpaceError: no network of the space takes such input; names the place in the file.
+            SpaceError: no network of the space takes such input, or gives what the task asks for; names the place in
+                the file.
         """
         try:
             shape, classes = check_input(input_shape, num_classes)
         except NasError as error:
             raise SpaceError(str(error).replace("architecture:", f"space {self.name!r}:", 1)) from None
         file = parse(self.source, self.name, max(shape[1:])) if self.file.reads_size else self.file
-        space = replace(self, file=file, input_shape=shape, num_classes=classes)
+        space = replace(self, file=file, input_shape=shape, num_classes=classes, task=task or self.task)
         space._check_shapes()
         return space
 
@@ -116,7 +125,9 @@ class SearchSpace:
         for attempt in range(tries):
             genotype = self.sample(rng)
             try:
-                lower(self.decode(genotype))
+                arch = self.decode(genotype)
+                lower(arch)
+                check_task(arch, self.task)
                 return
             except ShapeError as error:
                 if attempt == tries - 1 or self.size() == 1:

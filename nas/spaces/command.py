@@ -155,10 +155,10 @@ def _populations(
 def _on_table(config: SpacesConfig, spaces: list[SearchSpace]) -> list[Population]:
     """Look networks up; the rows of the table are genotypes of one space, that others share networks with."""
     rows = load_space(config.table_space or config.spaces[0])
-    rows = rows.for_data(rows.input_shape, rows.num_classes)
+    rows = rows.for_data(rows.input_shape, rows.num_classes, task="any")
     table = read_table(rows, config.evaluator.table)
     pool = SimulatedPool(TableEvaluator(table, noise=config.evaluator.noise), objective=config.score.name)
-    spaces = [space.for_data(rows.input_shape, rows.num_classes) for space in spaces]
+    spaces = [space.for_data(rows.input_shape, rows.num_classes, task="any") for space in spaces]
     return _populations(config, spaces, pool, table.epochs, None)
 
 
@@ -167,7 +167,8 @@ def _trained(config: SpacesConfig, spaces: list[SearchSpace], folder: Path) -> l
     pool = WorkerPool(evaluator, cores_or(config.workers), objective=config.score.name)
     try:
         data = pool.describe()
-        spaces = [space.for_data(tuple(data["input_shape"]), data["num_classes"]) for space in spaces]
+        shape, classes = tuple(data["input_shape"]), data["num_classes"]
+        spaces = [space.for_data(shape, classes, task="classification") for space in spaces]
         return _populations(config, spaces, pool, config.train.epochs, folder)
     finally:
         pool.close()

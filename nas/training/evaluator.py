@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from nas.evaluation import Budget, Evaluation
 from nas.network.architecture import Architecture
+from nas.space.task import Task
 from nas.training.data.config import DataConfig
 from nas.training.recipe import Recipe
 
@@ -21,6 +22,9 @@ class TrainingEvaluator:
 
     The object is small and picklable; torch and Lightning are loaded in the process that calls it.
     """
+
+    task: ClassVar[Task] = "classification"
+    """What it needs networks to give; a search makes sure of it before its first trial."""
 
     data: DataConfig
     recipe: Recipe

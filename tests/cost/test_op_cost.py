@@ -70,8 +70,8 @@ def test_convolution(case: ConvCase) -> None:
 def test_linear_with_and_without_bias() -> None:
     assert (ops.Linear(7, 5).params, ops.Linear(7, 5, bias=False).params) == (40, 35)
     assert ops.Linear(7, 5).macs((5,)) == ops.Linear(7, 5, bias=False).macs((5,)) == 35
-    # On a sequence of 6 vectors it is applied 6 times.
-    assert ops.Linear(7, 5).out_shape((6, 7)) == (6, 5)
+    # On 6 tokens it is applied 6 times.
+    assert ops.Linear(7, 5).out_shape(ops.Tokens((6, 7))) == (6, 5)
     assert ops.Linear(7, 5).macs((6, 5)) == 6 * 35
 
 

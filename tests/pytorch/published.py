@@ -188,10 +188,45 @@ class VisionTransformer(nn.Module):
         return logits
 
 
+class ShuffleUnit(nn.Module):
+    """Zhang et al. 2018, figure 2b, and with a stride figure 2c; both pointwise convolutions are grouped."""
+
+    def __init__(self, c_in: int, c_out: int, groups: int, *, stride: int = 1, first: bool = False) -> None:
+        super().__init__()
+        self.groups, self.stride = groups, stride
+        inner = c_out // 4
+        self.reduce = conv_norm(c_in, inner, groups=1 if first else groups)
+        self.depthwise = conv_norm(inner, inner, 3, stride, inner)
+        self.expand = conv_norm(inner, c_out - c_in if stride > 1 else c_out, groups=groups)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.reduce(x))
+        if self.groups > 1:
+            each = y.shape[1] // self.groups
+            y = y[:, [i + each * j for i in range(each) for j in range(self.groups)]]
+        y = self.expand(self.depthwise(y))
+        if self.stride > 1:
+            return F.relu(torch.cat([y, F.avg_pool2d(x, 3, self.stride, 1)], 1))
+        return F.relu(y + x)
+
+
+def shufflenet(groups: int = 3, width: int = 240) -> nn.Module:
+    """Table 1: stages of 4, 8 and 4 units, the first pointwise convolution of stage 2 not grouped (section 3.3)."""
+    layers: list[nn.Module] = [conv_norm(3, 24, 3, 2), nn.ReLU(), nn.MaxPool2d(3, 2, 1)]
+    channels = 24
+    for stage, repeats in enumerate((3, 7, 3)):
+        out = width * 2**stage
+        layers.append(ShuffleUnit(channels, out, groups, stride=2, first=stage == 0))
+        layers += [ShuffleUnit(out, out, groups) for _ in range(repeats)]
+        channels = out
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 1000))
+
+
 PUBLISHED: dict[str, Callable[[], nn.Module]] = {
     "resnet18": resnet18,
     "mobilenet_v2": mobilenet_v2,
     "efficientnet_b0": efficientnet_b0,
     "densenet121": densenet121,
     "vit_b_16": VisionTransformer,
+    "shufflenet": shufflenet,
 }

@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from nas.cost import graph_cost
 from nas.errors import NasError, ShapeError
+from nas.network import ops
 from nas.network.graph import Graph
 from nas.network.registry import Block, block_graph, block_kind, block_names
 from nas.network.section import Section
@@ -40,7 +41,7 @@ DRAWN: dict[str, list[Any]] = {
     "squeeze": [2, 4],
     "nodes": [2, 3],
 }
-SHAPES = [(8, 8, 8), (8, 9, 7), (8, 16), (12, 12, 12), (5, 8)]
+SHAPES = [(8, 8, 8), (8, 9, 7), (8, 16), (12, 12, 12), (5, 8), ops.Tokens((5, 8)), ops.Tokens((12, 12))]
 PARTS = [
     Section(()),
     Section((Block.of("conv", {"out_channels": 8}),)),

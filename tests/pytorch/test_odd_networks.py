@@ -18,6 +18,8 @@ from tests.pytorch.test_reference import Meter
 CONV = {"block": "conv", "out_channels": 8}
 LINEAR = {**CONV, "norm": None, "activation": None}
 HEAD = {"block": "classifier"}
+PATCHES = {"block": "patch_embed", "features": 8, "patch": 4}
+ENCODER = {"block": "transformer_encoder", "heads": 2}
 
 
 def _arch(*blocks: Any, shape: tuple[int, ...] = (3, 8, 8), head: tuple[Any, ...] = (HEAD,)) -> nas.Architecture:
@@ -54,12 +56,11 @@ ODD = {
     "normalised features": _arch(
         {"block": "linear", "out_channels": 10}, {"block": "norm_act"}, head=({"block": "linear", "out_channels": 10},)
     ),
-    "a convolution over tokens": _arch(
-        {"block": "patch_embed", "features": 8, "patch": 4}, CONV, head=({"block": "linear", "out_channels": 10},)
-    ),
-    "a convolution over tokens in a branch": _arch(
-        {"block": "parallel", "branches": [[{"block": "patch_embed", "features": 8, "patch": 4}, CONV]]},
-        head=({"block": "linear", "out_channels": 10},),
+    "all tokens as features": _arch(PATCHES, ENCODER, head=({"block": "linear", "out_channels": 10},)),
+    "tokens in a branch": _arch(
+        {"block": "parallel", "branches": [[PATCHES, ENCODER], [PATCHES]], "join": "add"},
+        {"block": "norm_act", "norm": "layer"},
+        head=({"block": "token_classifier", "pool": "mean"},),
     ),
 }
 
@@ -83,7 +84,7 @@ def test_what_is_counted_is_what_happens(name: str) -> None:
 
 
 def test_tokens_that_are_mixed_see_everything() -> None:
-    assert nas.cost_of(ODD["a convolution over tokens"]).receptive_field is None
+    assert nas.cost_of(ODD["all tokens as features"]).receptive_field is None
 
 
 @pytest.mark.parametrize(

@@ -29,14 +29,14 @@ CASES: list[tuple[ops.Op, list[tuple[int, ...]]]] = [
     (ops.Blur(3, (3, 3), (2, 2)), [(3, 7, 8)]),
     (ops.Blur(3, (5,), (2,)), [(3, 9)]),
     (ops.Linear(7, 3), [(7,)]),
-    (ops.Linear(7, 3, bias=False), [(4, 7)]),
+    (ops.Linear(7, 3, bias=False), [ops.Tokens((4, 7))]),
     (ops.BatchNorm(5, 2), [(5, 4, 4)]),
     (ops.BatchNorm(5, 1, affine=False), [(5, 4)]),
     (ops.GroupNorm(6, 3), [(6, 4, 4)]),
     (ops.LayerNorm(5, of_map=True), [(5, 4, 3)]),
-    (ops.LayerNorm(5, of_map=False), [(4, 5)]),
+    (ops.LayerNorm(5, of_map=False), [ops.Tokens((4, 5))]),
     (ops.LayerScale(5, 0.1, of_map=True), [(5, 4, 3)]),
-    (ops.LayerScale(5, 0.1, of_map=False), [(4, 5)]),
+    (ops.LayerScale(5, 0.1, of_map=False), [ops.Tokens((4, 5))]),
     (ops.LocalResponseNorm(5, 1e-4, 0.75, 2.0), [(8, 4, 4)]),
     (ops.MaxPool((3, 3), (2, 2), (1, 1)), [(4, 9, 8)]),
     (ops.MaxPool((3,), (2,), (0,), ceil=True), [(4, 10)]),
@@ -53,11 +53,11 @@ CASES: list[tuple[ops.Op, list[tuple[int, ...]]]] = [
     (ops.ChannelShuffle(3), [(6, 4)]),
     (ops.Upsample((6, 9)), [(2, 3, 3)]),
     (ops.ToTokens(), [(4, 3, 2)]),
-    (ops.ClassToken(5), [(6, 5)]),
-    (ops.PositionEmbedding(6, 5), [(6, 5)]),
-    (ops.SelfAttention(2), [(6, 24)]),
-    (ops.TakeToken(), [(6, 5)]),
-    (ops.MeanToken(), [(6, 5)]),
+    (ops.ClassToken(5), [ops.Tokens((6, 5))]),
+    (ops.PositionEmbedding(6, 5), [ops.Tokens((6, 5))]),
+    (ops.SelfAttention(2), [ops.Tokens((6, 24))]),
+    (ops.TakeToken(), [ops.Tokens((6, 5))]),
+    (ops.MeanToken(), [ops.Tokens((6, 5))]),
     (ops.Add(), [(2, 3, 4), (2, 3, 4), (2, 3, 4)]),
     (ops.Scale(), [(2, 3, 4), (2, 1, 1)]),
     (ops.Zero((3, 2, 2)), [(2, 4, 4)]),
@@ -155,7 +155,8 @@ def test_values_of_operations_with_weights() -> None:
     x = torch.randn(3, 4, 7, 6)
 
     def both(op: ops.Op, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        module = build_graph(_graph(op, [tuple(x.shape[1:])])).eval()
+        shape = tuple(x.shape[1:])
+        module = build_graph(_graph(op, [ops.Tokens(shape) if len(shape) == 2 else shape])).eval()
         for parameter in module.parameters():
             nn.init.normal_(parameter)
         return module(x), dict(module.named_parameters())

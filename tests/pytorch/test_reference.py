@@ -165,6 +165,7 @@ DIFFERENCES: dict[str, list[Callable[[list[Node]], int]]] = {
     "fcn1d": [_bytes(ops.Activation)],
     "resnet1d": [_bytes(ops.Activation), _bytes(ops.Add)],
     "SmallCNN": [_bytes(ops.Activation), _bytes(ops.Add)],
+    "shufflenet": [_bytes(ops.Activation), _bytes(ops.Add)],
     # A gate that is not made in place.
     "mobilenet_v3": [
         lambda nodes: _sum_of(nodes, lambda n: 4 * n.shape[0] if n.name.endswith("se.gate") else 0),

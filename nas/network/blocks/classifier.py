@@ -27,6 +27,7 @@ def classifier(
     Global average pooling (Lin et al. 2013, "Network in network", section 3.2) takes any map size, and so does pooling
     to a map of `pool_size`; `pool` null flattens the map as it is.
     """
+    ops.needs("classifier", x.shape, "map", *(() if pool else ("features",)))
     if pool is not None:
         size = (pool_size,) * x.spatial_dims
         x = g.global_pool(x, pool) if pool_size == 1 else g.add("pool", ops.AdaptiveAvgPool(size), x)

@@ -24,7 +24,10 @@ def identity(g: GraphBuilder, x: Value, *, out_channels: Channels | None = None,
 @block
 def zero(g: GraphBuilder, x: Value, *, stride: Count = 1) -> Value:
     """Zeros: (C, H, W) -> (C, ceil(H / stride), ceil(W / stride)). In a cell, an edge that is not there."""
-    return g.zero(x, (x.channels, *(-(-n // stride) for n in x.map_size)))
+    if stride == 1:
+        return g.zero(x)
+    channels, size = ops.needs_map("zero", x.shape)
+    return g.zero(x, (channels, *(-(-n // stride) for n in size)))
 
 
 @block

@@ -11,11 +11,6 @@ from nas.network.registry import block
 from nas.network.settings import ActivationKind, Channels, Count, Heads, Rate, Ratio
 
 
-def _needs_tokens(block: str, x: Value) -> None:
-    if len(x.shape) != 2:
-        raise ShapeError(f"{block}: needs tokens, which `patch_embed` makes of a map, but got {x.shape}")
-
-
 @block
 def patch_embed(
     g: GraphBuilder,
@@ -53,7 +48,7 @@ def transformer_encoder(
 
     Section 3.1, equations 2 and 3 (normalisation first). `mlp_ratio` is the hidden width as a multiple of C.
     """
-    _needs_tokens("transformer_encoder", x)
+    ops.needs("transformer_encoder", x.shape, "tokens")
     features = x.shape[-1]
     if features % heads:
         raise ShapeError(f"transformer_encoder: heads={heads} must divide the features {features}")
@@ -74,7 +69,7 @@ def token_classifier(
     g: GraphBuilder, x: Value, *, pool: Literal["token", "mean"] = "token", dropout: Rate = 0.0
 ) -> Value:
     """linear(norm(x)) of the class token, or of the mean of all tokens: (n, C) -> (num_classes,). Equation 4."""
-    _needs_tokens("token_classifier", x)
+    ops.needs("token_classifier", x.shape, "tokens")
     features = x.shape[-1]
     x = g.add("norm", ops.LayerNorm(features, of_map=False), x)
     x = g.add("pool", ops.TakeToken() if pool == "token" else ops.MeanToken(), x)

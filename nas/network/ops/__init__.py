@@ -1,20 +1,39 @@
 """The primitive operations: for each its output shape, parameters, multiply-adds, memory and window.
 
 This is the one place that knows them; `base.Op` says what each states. A shape is a tuple without the batch:
-`(channels, *map)` with one map size a spatial dimension, `(features,)` after flattening, or `(tokens, features)`
-in a transformer.
+`(channels, *map)` with one map size a spatial dimension, `(features,)` after flattening, or `Tokens`
+`(number, features)` in a transformer.
 """
 
 from nas.network.ops.attention import ClassToken, MeanToken, PositionEmbedding, SelfAttention, TakeToken, ToTokens
-from nas.network.ops.base import MAX_DIMS, Input, Ints, Op, Shape, Window
+from nas.network.ops.base import (
+    MAX_DIMS,
+    Input,
+    Ints,
+    Kind,
+    Op,
+    Shape,
+    Tokens,
+    Window,
+    kind_of,
+    needs,
+    needs_map,
+    states,
+)
 from nas.network.ops.convolution import Blur, Conv, ConvTranspose, Linear
 from nas.network.ops.layout import ChannelPad, ChannelShuffle, Concat, Crop, Flatten, Pad, Upsample
 from nas.network.ops.normalisation import BatchNorm, GroupNorm, LayerNorm, LayerScale, LocalResponseNorm
 from nas.network.ops.pointwise import ACTIVATIONS, Activation, ActivationName, Add, Dropout, DropPath, Scale, Zero
 from nas.network.ops.pooling import AdaptiveAvgPool, AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool
 
+BUILT_IN: frozenset[type[Op]] = frozenset(
+    kind for kind in list(globals().values()) if isinstance(kind, type) and issubclass(kind, Op) and kind is not Op
+)
+"""The operations that come with nas, which state all that they do. Of any other what it does not state is unknown."""
+
 __all__ = [
     "ACTIVATIONS",
+    "BUILT_IN",
     "MAX_DIMS",
     "Activation",
     "ActivationName",
@@ -38,6 +57,7 @@ __all__ = [
     "GroupNorm",
     "Input",
     "Ints",
+    "Kind",
     "LayerNorm",
     "LayerScale",
     "Linear",
@@ -52,7 +72,12 @@ __all__ = [
     "Shape",
     "TakeToken",
     "ToTokens",
+    "Tokens",
     "Upsample",
     "Window",
     "Zero",
+    "kind_of",
+    "needs",
+    "needs_map",
+    "states",
 ]

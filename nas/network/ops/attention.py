@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import prod
 
 from nas.errors import ShapeError
-from nas.network.ops.base import Op, Shape, Window, needs_map
+from nas.network.ops.base import Op, Shape, Tokens, Window, needs, needs_map
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +20,11 @@ class ToTokens(Op):
 
     def out_shape(self, *shapes: Shape) -> Shape:
         channels, size = needs_map("to_tokens", shapes[0])
-        return (prod(size), channels)
+        return Tokens((prod(size), channels))
 
 
 def _tokens(op: str, shape: Shape) -> Shape:
-    if len(shape) != 2:
-        raise ShapeError(f"{op}: needs tokens (number, features), but got {shape}")
+    needs(op, shape, "tokens")
     return shape
 
 
@@ -37,7 +36,7 @@ class ClassToken(Op):
 
     def out_shape(self, *shapes: Shape) -> Shape:
         number, features = _tokens("class_token", shapes[0])
-        return (number + 1, features)
+        return Tokens((number + 1, features))
 
     @property
     def param_shapes(self) -> tuple[Shape, ...]:
@@ -50,6 +49,9 @@ class PositionEmbedding(Op):
 
     tokens: int
     features: int
+
+    def out_shape(self, *shapes: Shape) -> Shape:
+        return _tokens("position_embedding", shapes[0])
 
     @property
     def param_shapes(self) -> tuple[Shape, ...]:
@@ -71,7 +73,7 @@ class SelfAttention(Op):
         number, features = _tokens("self_attention", shapes[0])
         if features % (3 * self.heads):
             raise ShapeError(f"self_attention: heads={self.heads} must divide the features {features // 3}")
-        return (number, features // 3)
+        return Tokens((number, features // 3))
 
     def attention_macs(self, out_shape: Shape) -> int:
         """Q K^T and the weighted sum of V: n x n x C each."""

@@ -10,6 +10,28 @@ from typing import Literal
 from nas.errors import ShapeError
 
 Shape = tuple[int, ...]
+
+
+class Tokens(Shape):
+    """The shape of tokens, `(number, features)`: a map of one dimension has as many numbers, and is something else.
+
+    Equal to the plain tuple, so that only what asks for it tells them apart.
+    """
+
+    __slots__ = ()
+
+
+Kind = Literal["map", "tokens", "features"]
+"""What a value is: `(channels, *map)`, `(number, features)` in a transformer, or `(features,)` after flattening."""
+
+
+def kind_of(shape: Shape) -> Kind:
+    """Say what a value of this shape is."""
+    if isinstance(shape, Tokens):
+        return "tokens"
+    return "features" if len(shape) == 1 else "map"
+
+
 MAX_DIMS = 3
 """Spatial dimensions that torch has convolutions for."""
 Ints = tuple[int, ...]
@@ -92,6 +114,11 @@ class Op:
         return 0
 
 
+def states(op: Op, name: str) -> bool:
+    """Whether the class of an operation says something of its own, in place of what holds of every operation."""
+    return getattr(type(op), name) is not getattr(Op, name)
+
+
 @dataclass(frozen=True, slots=True)
 class Input(Op):
     """The input of a graph."""
@@ -107,11 +134,35 @@ def by(sizes: Ints) -> str:
     return "x".join(map(str, sizes))
 
 
+# What makes one kind of value of another, or reads the other in its place.
+_CONVERT: dict[tuple[Kind, Kind], str] = {
+    ("map", "tokens"): "no block makes a map of tokens: it goes before `patch_embed`; `token_classifier` and `linear` "
+    "read tokens",
+    (
+        "map",
+        "features",
+    ): "no block makes a map of features: it goes before what flattens; `linear` and `classifier` "
+    "with pool null read features",
+    ("tokens", "map"): "`patch_embed` makes tokens of a map",
+    ("tokens", "features"): "`patch_embed` makes tokens of a map, before that becomes features",
+    ("features", "map"): "`linear` and `classifier` flatten a map",
+    ("features", "tokens"): "`linear` flattens tokens, `token_classifier` classifies them",
+}
+
+
+def needs(what: str, shape: Shape, *kinds: Kind) -> None:
+    """Raise `ShapeError`, which names what would convert it, where a value is of none of these kinds."""
+    kind = kind_of(shape)
+    if kind not in kinds:
+        a = {"map": "a map", "tokens": "tokens", "features": "features"}
+        wanted = " or ".join(a[one] for one in kinds)
+        raise ShapeError(f"{what}: needs {wanted}, but gets {a[kind]} {by(shape)}; {_CONVERT[kinds[0], kind]}")
+
+
 def needs_map(op: str, shape: Shape, dims: int | None = None) -> tuple[int, Ints]:
     """Split a shape into channels and map; raises `ShapeError` where there is no map, or one of other dimensions."""
+    needs(op, shape, "map")
     channels, *size = shape
-    if not size:
-        raise ShapeError(f"{op}: needs a map, but gets features without one")
     if len(size) > MAX_DIMS:
         raise ShapeError(f"{op}: a map has up to {MAX_DIMS} dimensions, but this one is {by(tuple(size))}")
     if dims is not None and len(size) != dims:

@@ -7,7 +7,7 @@ from fractions import Fraction
 from math import prod
 
 from nas.errors import ShapeError
-from nas.network.ops.base import Ints, Op, Shape, Window, needs_map, slide
+from nas.network.ops.base import Ints, Op, Shape, Tokens, Window, needs, needs_map, slide
 
 
 def _check_groups(op: str, in_channels: int, out_channels: int, groups: int) -> None:
@@ -142,7 +142,7 @@ class Blur(Op):
 
 @dataclass(frozen=True, slots=True)
 class Linear(Op):
-    """Matrix product on the last dimension."""
+    """Matrix product on features, or on those of each token."""
 
     saved = ("input",)
 
@@ -151,9 +151,11 @@ class Linear(Op):
     bias: bool = True
 
     def out_shape(self, *shapes: Shape) -> Shape:
+        needs("linear", shapes[0], "features", "tokens")
         if shapes[0][-1] != self.in_features:
             raise ShapeError(f"linear: expects {self.in_features} features, but got {shapes[0]}")
-        return (*shapes[0][:-1], self.out_features)
+        given = (*shapes[0][:-1], self.out_features)
+        return Tokens(given) if isinstance(shapes[0], Tokens) else given
 
     @property
     def param_shapes(self) -> tuple[Shape, ...]:

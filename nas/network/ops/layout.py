@@ -7,7 +7,7 @@ from fractions import Fraction
 from math import prod
 
 from nas.errors import ShapeError
-from nas.network.ops.base import Ints, Op, Shape, Window, needs_map
+from nas.network.ops.base import Ints, Op, Shape, Window, needs, needs_map
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +22,11 @@ class Flatten(Op):
 
 @dataclass(frozen=True, slots=True)
 class Concat(Op):
-    """Maps of equal size behind each other, along the channels."""
+    """Maps of equal size behind each other, along the channels; or features behind each other."""
 
     def out_shape(self, *shapes: Shape) -> Shape:
-        for shape in shapes[1:]:
+        for shape in shapes:
+            needs("concat", shape, "map", "features")
             if shape[1:] != shapes[0][1:]:
                 raise ShapeError(f"concat: needs maps of equal size, but got {shapes[0]} and {shape}")
         return (sum(shape[0] for shape in shapes), *shapes[0][1:])
@@ -51,6 +52,7 @@ class Crop(Op):
 
     def out_shape(self, *shapes: Shape) -> Shape:
         big, small = shapes
+        needs_map("crop", big)
         if len(big) != len(small) or any(b < s for b, s in zip(big[1:], small[1:], strict=True)):
             raise ShapeError(f"crop: a map of {big} cannot be cropped to {small}")
         return (big[0], *small[1:])

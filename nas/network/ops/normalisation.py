@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import prod
 
 from nas.errors import ShapeError
-from nas.network.ops.base import Op, Shape, needs_map
+from nas.network.ops.base import Op, Shape, needs, needs_map
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,10 @@ class BatchNorm(Op):
     spatial_dims: int
     affine: bool = True
     """Whether scale and shift are learned."""
+
+    def out_shape(self, *shapes: Shape) -> Shape:
+        needs("batch_norm", shapes[0], "map", "features")
+        return shapes[0]
 
     @property
     def param_shapes(self) -> tuple[Shape, ...]:
@@ -50,6 +54,7 @@ class GroupNorm(Op):
             )
 
     def out_shape(self, *shapes: Shape) -> Shape:
+        needs("group_norm", shapes[0], "map", "features")
         if prod(shapes[0]) == self.groups:
             raise ShapeError(f"group_norm: a group needs more than one value, but {shapes[0]} are {self.groups} groups")
         return shapes[0]
@@ -61,6 +66,10 @@ class GroupNorm(Op):
     def saved_extra(self, in_shape: Shape, out_shape: Shape) -> int:
         """Mean and inverse deviation of each group."""
         return 2 * 4 * self.groups
+
+
+def _of_map(op: str, of_map: bool, shape: Shape) -> None:
+    needs(op, shape, "map" if of_map else "tokens", "features")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +84,7 @@ class LayerNorm(Op):
     of_map: bool
 
     def out_shape(self, *shapes: Shape) -> Shape:
+        _of_map("layer_norm", self.of_map, shapes[0])
         got = shapes[0][0 if self.of_map else -1]
         if got != self.channels:
             raise ShapeError(f"layer_norm: expects {self.channels} channels, but got {shapes[0]}")
@@ -117,6 +127,10 @@ class LayerScale(Op):
     channels: int
     initial: float
     of_map: bool
+
+    def out_shape(self, *shapes: Shape) -> Shape:
+        _of_map("layer_scale", self.of_map, shapes[0])
+        return shapes[0]
 
     @property
     def param_shapes(self) -> tuple[Shape, ...]:

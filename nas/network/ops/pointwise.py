@@ -7,7 +7,7 @@ from math import prod
 from typing import Literal, get_args
 
 from nas.errors import ShapeError
-from nas.network.ops.base import Memory, Op, Saved, Shape
+from nas.network.ops.base import Memory, Op, Saved, Shape, kind_of, needs_map
 
 ActivationName = Literal["relu", "relu6", "silu", "hardswish", "gelu", "sigmoid", "hardsigmoid", "tanh"]
 ACTIVATIONS: tuple[str, ...] = get_args(ActivationName)
@@ -67,8 +67,9 @@ class DropPath(Op):
 
 def _equal(op: str, shapes: tuple[Shape, ...]) -> Shape:
     for shape in shapes[1:]:
-        if shape != shapes[0]:
-            raise ShapeError(f"{op}: needs equal shapes, but got {shapes[0]} and {shape}")
+        if shape != shapes[0] or kind_of(shape) != kind_of(shapes[0]):
+            one, other = (f"{kind_of(s)} {s}" for s in (shapes[0], shape))
+            raise ShapeError(f"{op}: needs equal shapes, but got {one} and {other}")
     return shapes[0]
 
 
@@ -90,6 +91,7 @@ class Scale(Op):
 
     def out_shape(self, *shapes: Shape) -> Shape:
         features, factors = shapes
+        needs_map("scale", features)
         if factors != (features[0], *(1 for _ in features[1:])):
             raise ShapeError(f"scale: needs one factor a channel of {features}, but got {factors}")
         return features

@@ -88,9 +88,8 @@ class AdaptiveAvgPool(Op):
 
 
 def _to_one(op: str, shape: Shape) -> Shape:
-    if len(shape) < 2:
-        raise ShapeError(f"{op}: needs a map, but got features {by(shape)}")
-    return (shape[0], *(1 for _ in shape[1:]))
+    channels, size = needs_map(op, shape)
+    return (channels, *(1 for _ in size))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,37 @@
+"""Whether what a network gives is what the data ask for."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from nas.cost import output_shapes
+from nas.errors import ShapeError
+from nas.network.architecture import Architecture
+from nas.network.ops import kind_of
+from nas.network.ops.base import by
+
+Task = Literal["classification", "open", "any"]
+"""What a network is for. `classification`: it gives one number a class. `open`: not said; it may also end in maps or
+tokens, as for segmentation, detection or as a part of something larger, but features are one number a class. `any`:
+it is only looked at, and may end in whatever it does."""
+
+_CLASSIFIERS = frozenset({"classifier", "conv_classifier", "token_classifier"})
+"""Blocks that give one number a class whatever they read."""
+_ENDS = {"map": "`classifier`", "tokens": "`token_classifier`", "features": "`classifier` with pool null"}
+
+
+def check_task(arch: Architecture, task: Task) -> None:
+    """Raise `ShapeError`, at the last block, where a network's outputs do not fit its task, or it is no network."""
+    blocks = [(f"{name}.{i}", block) for name, section in arch.sections() for i, block in enumerate(section.blocks)]
+    where, kind = (blocks[-1][0], blocks[-1][1].kind) if blocks else ("head", "")
+    if task == "any" or kind in _CLASSIFIERS:
+        return
+    shapes, wanted = output_shapes(arch), ((arch.num_classes,),)
+    if shapes == wanted or (task == "open" and any(kind_of(shape) != "features" for shape in shapes)):
+        return
+    gives = " and ".join(f"{kind_of(shape)} {by(shape)}" for shape in shapes)
+    number = "" if len(shapes) == 1 else f"{len(shapes)} outputs, "
+    raise ShapeError(
+        f"the network gives {number}{gives}, but the data ask for one output of {arch.num_classes} numbers, one a "
+        f"class; {_ENDS[kind_of(shapes[-1])]} ends in them"
+    ).inside(where)
