@@ -27,6 +27,7 @@ from nas.search.config import Config, resumed_values, worker_count
 from nas.search.contracts import Recorder
 from nas.search.log import read_study
 from nas.search.outlook import look_ahead
+from nas.search.objectives import against_its_name, recorded_directions
 from nas.search.progress import Progress, print_best, time_summary
 from nas.search.run import run_search
 from nas.search.rungs import rung_correlations, rung_lines
@@ -95,6 +96,9 @@ def _read(values: Mapping[str, Any], overrides: Sequence[str]) -> _Job:
         if "config" not in saved["notes"]:
             raise ConfigError(f"resume: {folder} was made by nas.run_search; go on with its argument resume=True")
         values = resumed_values(saved["notes"]["config"], values, overrides)
+        if isinstance(values.get("search"), dict):
+            # It goes on with the directions that it began with, also where none were given.
+            values["search"]["direction"] = recorded_directions(saved)
         config = Config.from_values(values)
         space = SearchSpace.from_dict(saved["space"])
     else:
@@ -148,6 +152,8 @@ def _search(job: _Job, console: Console) -> int:
             f"{workers} worker(s), run folder {job.folder}",
             highlight=False,
         )
+        for note in filter(None, map(against_its_name, job.config.search.objectives)) if job.resume else ():
+            console.print(note, highlight=False)
         _same_data(job, data)
         for line in _sources(job.config, space, data):
             console.print(line, highlight=False)

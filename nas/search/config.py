@@ -49,7 +49,7 @@ class SearchSettings:
     objective: str | list[str] = "val_accuracy"
     """A score, or several scores and costs."""
     direction: str | list[str] | None = None
-    """None is minimize for costs and losses and maximize for anything else."""
+    """None is what the names of the objectives say."""
     max_rejections: int = 1000
     trial_minutes: float | None = None
     soft_weight: float = 0.1
@@ -127,11 +127,13 @@ class Config:
             raise ConfigError(f"which space? Give +space=NAME or +space=path/to/file.yaml. There are: {names}")
         check_workers(self.workers)
         known = (*self.evaluator.known_scores, *METRICS)
-        for objective in self.search.objectives:
-            if objective.name not in known:
-                raise ConfigError(f"search.objective: unknown {objective.name!r}. {nearest(objective.name, known)}")
+        names = self.search.objective
+        for name in [names] if isinstance(names, str) else names:
+            if name not in known:
+                raise ConfigError(f"search.objective: unknown {name!r}. {nearest(name, known)}")
+        objectives = self.search.objectives
         if self.evaluator.name != "table":  # which says itself after how many epochs it has scores
-            self.pruner.check(self.budget, len(self.search.objectives))
+            self.pruner.check(self.budget, len(objectives))
         check_accelerator(self.accelerator)
         if set(self.records.dir) & set("?#%"):
             raise ConfigError(

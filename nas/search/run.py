@@ -28,7 +28,7 @@ from nas.search.driver import Driver
 from nas.search.fidelity import Pruning
 from nas.search.gate import Gate
 from nas.search.log import STUDY_FORMAT, RunFolder, read_study
-from nas.search.objectives import objectives_from
+from nas.search.objectives import objectives_from, recorded_directions
 from nas.search.samplers import proposer
 from nas.search.study import Study
 from nas.search.transfer import WARM_STARTS, priors
@@ -117,8 +117,8 @@ def run_search(
         minutes: start no evaluation after this time.
         objective: the score searched for; a number that the evaluator returns has this name. Or several: scores, the
             first of which has that name, and costs of `nas.cost.METRICS`.
-        direction: `maximize` or `minimize`, for each objective; by default costs and losses are minimized and all else
-            is maximized.
+        direction: `maximize` or `minimize`, for each objective; by default what its name says (accuracies and the like
+            are maximized, errors, losses and costs minimized), which must be clear.
         workers: processes that evaluate; 0 evaluates in this process. With 1 or more the evaluator is pickled and a
             trial that kills its process ends only itself.
         budget: given to the evaluator.
@@ -144,6 +144,8 @@ def run_search(
     _check(trials=trials, minutes=minutes, max_rejections=max_rejections, trial_minutes=trial_minutes)
     check_seed("run_search: seed", seed)
     _check_rest(trials, workers, resume, run_dir, baseline_fraction)
+    if resume and direction is None and run_dir is not None:
+        direction = recorded_directions(read_study(Path(run_dir)))
     objectives = objectives_from(objective, direction)
     pruning = Pruning(name=pruner) if isinstance(pruner, str) else pruner
     budget = budget or Budget()
