@@ -174,6 +174,7 @@ def run_search(
             objectives=objectives,
             soft_weight=soft_weight,
             workload=workload,
+            rungs=len(pruning.budgets(budget)),
             notes=dict(notes or {}),
         )
         if folder is not None:
