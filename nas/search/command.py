@@ -26,8 +26,8 @@ from nas.records.tracker import MlflowTracker
 from nas.search.config import Config, resumed_values, worker_count
 from nas.search.contracts import Recorder
 from nas.search.log import read_study
-from nas.search.outlook import look_ahead
 from nas.search.objectives import against_its_name, recorded_directions
+from nas.search.outlook import look_ahead
 from nas.search.progress import Progress, print_best, time_summary
 from nas.search.run import run_search
 from nas.search.rungs import rung_correlations, rung_lines

@@ -9,19 +9,26 @@ from nas.proxies.names import PROXY_NAMES
 
 MAXIMIZE, MINIMIZE = "maximize", "minimize"
 
-_LARGE = set(
+
+def _listed(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_EXACT = dict.fromkeys(METRICS, MINIMIZE) | dict.fromkeys(PROXY_NAMES, MAXIMIZE)
+
+_LARGE = _listed(
     "accuracy acc precision recall sensitivity specificity f1 f2 fscore f1score fbeta auc auroc auprc rocauc prauc ap "
     "map tpr tnr truepositive truenegative averageprecision iou miou dice jaccard pq kappa mcc r2 rsquared likelihood "
-    "loglikelihood psnr ssim bleu rouge ndcg mrr hit hits success reward fitness".split()
+    "loglikelihood psnr ssim bleu rouge ndcg mrr hit hits success reward fitness"
 )
 """Words for what is better large."""
-_SMALL = set(
+_SMALL = _listed(
     "loss error err mse rmse nrmse mae mape smape mase msle rmsle nll bce crossentropy xent perplexity ppl bpc bpb bpd "
     "bitsper wer cer eer ece fid lpips brier deviance divergence kld regret inaccuracy misclassification fpr fnr "
-    "falsepositive falsenegative falsealarm falsediscovery negloglikelihood negativeloglikelihood".split()
+    "falsepositive falsenegative falsealarm falsediscovery negloglikelihood negativeloglikelihood"
 )
 """Words for what is better small, whatever comes after them."""
-_SMALL_AT_END = _SMALL | set("ce kl kid ter crps aic bic cost risk penalty failure mistake residual".split())
+_SMALL_AT_END = _SMALL | _listed("ce kl kid ter crps aic bic cost risk penalty failure mistake residual")
 """Words for what is better small, where they are the last ones that mean something."""
 _PHRASES = (
     *("negative_log_likelihood", "neg_log_likelihood", "log_likelihood", "cross_entropy", "bits_per", "r_squared"),
@@ -29,16 +36,16 @@ _PHRASES = (
     *("average_precision", "roc_auc", "pr_auc", "f_score", "f1_score"),
 )
 """Several words that mean something else than each of them."""
-_EVEN = set(
+_EVEN = _listed(
     "val valid validation test train training dev eval evaluation holdout mean avg average median min max best last "
     "final top macro micro weighted total overall all epoch epochs step ema cv fold run seed raw smoothed rate score "
-    "percent pct k n s".split()
+    "percent pct k n s"
 )
 """Words beside a score that leave its direction as it is."""
-_TURNING = set(
+_TURNING = _listed(
     "neg negative minus inv inverse reciprocal complement non not no anti gap drop gain reduction improvement increase "
     "decrease delta diff difference change ratio std sd var variance spread slope free tolerance margin threshold "
-    "budget weight correlation vs versus d2".split()
+    "budget weight correlation vs versus d2"
 )
 """Words that may turn a direction round, or make another thing of a score."""
 _CUT = {"at", "per", "of", "over"}
@@ -54,14 +61,12 @@ def direction_of(name: str) -> str | None:
     error is so with anything before and behind it (`val_top5_error_mean`), unless a word there may turn it round
     (`error_reduction`, `accuracy_gap`, `neg_mse`). Costs of `nas.cost.METRICS` are minimized, proxies maximized.
     """
-    if name in METRICS:
-        return MINIMIZE
-    if name in PROXY_NAMES:
-        return MAXIMIZE
+    if name in _EXACT:
+        return _EXACT[name]
     if re.match(r"\W*[\d.]*\s*-", name):  # -loss, 1-accuracy
         return None
     words = _words(name)
-    if _TURNING & set(words):
+    if _TURNING.intersection(words):
         return None
     telling = [word for word in words if word not in _EVEN and not word.isdigit()]
     if not telling:
@@ -95,7 +100,7 @@ def _words(name: str) -> list[str]:
     return found[:cut]
 
 
-def _by_word(word: str, small: set[str]) -> str | None:
+def _by_word(word: str, small: frozenset[str]) -> str | None:
     singular = word.removesuffix("s")
     for one in (word, singular):
         if one in small:

@@ -105,8 +105,8 @@ def against_its_name(objective: Objective) -> str:
     if direction_of(objective.name) in (None, objective.direction):
         return ""
     return (
-        f"Note: this study is to {objective.direction} {objective.name}, as it was begun; if that is not what you want, "
-        "begin another one"
+        f"Note: this study is to {objective.direction} {objective.name}, as it was begun. If that is not what you "
+        "want, begin another one"
     )
 
 
