@@ -181,7 +181,7 @@ def _sources(config: Config, space: SearchSpace, data: Mapping[str, Any]) -> Ite
         known = len(priors(Path(config.search.warm_start), space))
         yield (
             f"Warm start: {known} networks of {config.search.warm_start} are in this space; the best "
-            f"{min(known, WARM_STARTS)} come first, and the sampler learns from all while they rank as the new ones do"
+            f"{min(known, WARM_STARTS)} come first, and the default sampler learns what the others say of the new ones"
         )
 
 

@@ -127,7 +127,7 @@ def run_search(
         max_rejections: ends the search after so many proposals in a row that are rejected or duplicates.
         baseline_fraction: share of the candidates that are random, so that the search can be compared with them.
         warm_start: run folder of an earlier search. Its best networks that are in this space are evaluated first, and
-            our own samplers learn from all of them.
+            `predictor` learns from all of them, as far as its own trials show that they say something.
         trial_minutes: ends an evaluation that takes longer (with workers only).
         run_dir: folder that takes the record; every finished trial is on disk before the search goes on.
         resume: go on with the study in `run_dir`; everything that decides its trials must be as it was.
@@ -156,7 +156,7 @@ def run_search(
     space = space.for_data(space.input_shape, space.num_classes)
     predict = profile.interval if profile is not None and meter is not None else None
     gate = Gate(space, limits, workload, predict=predict, meter=meter.measure if meter is not None else None)
-    known = priors(Path(warm_start), space) if warm_start is not None else ()
+    known = priors(Path(warm_start), space, objectives[0]) if warm_start is not None else ()
     before = [(one.genotype, one.value) for one in known] if len(objectives) == 1 else []
     make = (
         sampler
