@@ -19,7 +19,7 @@ from nas.limits.feasible import Candidate
 from nas.network.architecture import Architecture
 from nas.search.contracts import Limits, Pool, Recorder, derived_seed
 from nas.search.fidelity import Pruning
-from nas.search.gate import Gate
+from nas.search.gate import Alone, Gate
 from nas.search.log import RunFolder
 from nas.search.objectives import fault
 from nas.search.study import Study
@@ -77,6 +77,8 @@ class Driver:
         """Trials that may get more budget."""
         self._rung: dict[int, int] = {}
         """The rung at whose end a running trial will be."""
+        self._alone: Alone[tuple[Trial, optuna.Trial, int]] = Alone()
+        """Trials that ran out of memory, with their rungs."""
         self._waiting: dict[str, list[tuple[Trial, optuna.Trial]]] = {}
         """Duplicates of networks that are being evaluated, by `arch_id`."""
         self._by_network: dict[str, Trial] = {}
@@ -97,6 +99,7 @@ class Driver:
     def run(self) -> Study:
         """Search until a limit is reached, or Ctrl-C; `study.stop_reason` then says which."""
         self._replay()
+        self.gate.begin()
         for recorder in self.recorders:
             recorder.begin(self.study)
         try:
@@ -116,6 +119,11 @@ class Driver:
     def _fill(self) -> None:
         """Go on with trials and propose new ones until every worker is busy, or the search is over."""
         while self.pool.free and not self._out_of_time:
+            if (again := self._alone.next(self._running)) is not None:
+                trial, handle, rung = again
+                self._submit(trial, handle, self.space.decode(trial.genotype), rung)
+            if self._alone.holds(self._running):
+                return
             promoted = self._halving.next() if self._halving is not None else None
             if promoted is not None:
                 self._go_on(*promoted)
@@ -301,6 +309,9 @@ class Driver:
     def _finish(self, outcome: Outcome) -> None:
         trial, handle = self._running.pop(outcome.number)
         rung = self._rung.pop(outcome.number)
+        if outcome.out_of_memory and self.gate.tries_again(trial.number):
+            self._alone.add(trial.number, (trial, handle, rung))
+            return
         evaluation = outcome.evaluation
         reason = outcome.reason if evaluation is None else fault(self.study.objectives, evaluation.scores)
         if evaluation is not None:
@@ -310,7 +321,9 @@ class Driver:
             if self._halving is not None:
                 self._halving.dropped(trial.number)
             failed = replace(trial, state=State.FAILED, reason=reason, scores={})  # not those of a lower rung
-            trial = self.gate.out_of_memory(trial, reason) if outcome.out_of_memory else failed
+            trial = failed
+            if outcome.out_of_memory:
+                trial = self.gate.out_of_memory(trial, reason, killed=outcome.killed)
         else:
             trial = replace(trial, scores=evaluation.scores)
             if self._halving is not None:

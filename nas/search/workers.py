@@ -52,6 +52,8 @@ class Outcome:
     """None where it failed."""
     reason: str = ""
     out_of_memory: bool = False
+    killed: bool = False
+    """Whether the system killed its process because memory ran out."""
 
 
 Hear = Callable[[int, int, Mapping[str, float]], bool]
@@ -335,7 +337,9 @@ class WorkerPool:
         self._workers[index] = self._start(worker.device)
         killed, self._killed = self._killed, _killed_for_memory()
         memory = worker.process.exitcode == -signal.SIGKILL and self._killed > killed
-        return Outcome(worker.task.number, None, reason, out_of_memory=memory) if worker.task is not None else None
+        if worker.task is None:
+            return None
+        return Outcome(worker.task.number, None, reason, out_of_memory=memory, killed=memory)
 
     @contextmanager
     def paused(self) -> Iterator[None]:
