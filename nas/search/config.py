@@ -127,8 +127,8 @@ class Config:
             raise ConfigError(f"which space? Give +space=NAME or +space=path/to/file.yaml. There are: {names}")
         check_workers(self.workers)
         known = (*self.evaluator.known_scores, *METRICS)
-        names = self.search.objective
-        for name in [names] if isinstance(names, str) else names:
+        wanted = self.search.objective
+        for name in [wanted] if isinstance(wanted, str) else wanted:
             if name not in known:
                 raise ConfigError(f"search.objective: unknown {name!r}. {nearest(name, known)}")
         objectives = self.search.objectives

@@ -74,7 +74,7 @@ def objectives_from(names: Names, directions: Names | None = None) -> tuple[Obje
                 f"search.direction must be maximize or minimize, but got {direction!r}. "
                 f"{nearest(direction, _DIRECTIONS)}"
             )
-    found = given or [direction_of(name) for name in names]
+    found: list[str | None] = [*given] if given else [direction_of(name) for name in names]
     return tuple(
         Objective(name, direction or _ask(name, names, found)) for name, direction in zip(names, found, strict=True)
     )
