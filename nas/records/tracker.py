@@ -206,7 +206,7 @@ class MlflowTracker:
 
         self.client.log_dict(self._study_run, {"front": front_of(study)}, "pareto_front.json")
         knee = study.knee()
-        now_on = {trial.number: "knee" if trial is knee else "yes" for trial in study.front()}
+        now_on = {trial.number: _front_tag(study, trial, knee) for trial in study.front()}
         for number, run_id in self._runs.items():
             if number in now_on:
                 self.client.set_tag(run_id, FRONT_TAG, now_on[number])
@@ -216,6 +216,11 @@ class MlflowTracker:
         curve = [Metric("hypervolume", value, now, step) for step, value in enumerate(study.hypervolume())]
         for start in range(0, len(curve), MAX_BATCH):
             self.client.log_batch(self._study_run, metrics=curve[start : start + MAX_BATCH])
+
+
+def _front_tag(study: Study, trial: Trial, knee: Trial | None) -> str:
+    rung = study.rung_text(trial)
+    return ("knee" if trial is knee else "yes") + (f", rung {rung}" if rung else "")
 
 
 def _trial_tags(study: Study, trial: Trial, parent: str) -> dict[str, str]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 STUDY_TAG, TRIAL_TAG = "nas.study_id", "nas.trial"
 FRONT_TAG = "front"
-"""Of trials on the Pareto front: `yes`, or `knee`."""
+"""Of trials on the Pareto front: `yes` or `knee`, and on which rung, where the better trials get more budget."""
 STUDY_ITSELF = "study"
 """Value of `TRIAL_TAG` on the run that stands for the study."""
 

@@ -26,6 +26,7 @@ from nas.records.tracker import MlflowTracker
 from nas.search.config import Config, resumed_values, worker_count
 from nas.search.contracts import Recorder
 from nas.search.log import read_study
+from nas.search.objectives import against_its_name, recorded_directions
 from nas.search.outlook import look_ahead
 from nas.search.progress import Progress, print_best, time_summary
 from nas.search.run import run_search
@@ -96,6 +97,9 @@ def _read(values: Mapping[str, Any], overrides: Sequence[str]) -> _Job:
         if "config" not in saved["notes"]:
             raise ConfigError(f"resume: {folder} was made by nas.run_search; go on with its argument resume=True")
         values = resumed_values(saved["notes"]["config"], values, overrides)
+        if isinstance(values.get("search"), dict):
+            # It goes on with the directions that it began with, also where none were given.
+            values["search"]["direction"] = recorded_directions(saved)
         config = Config.from_values(values)
         space = SearchSpace.from_dict(saved["space"])
     else:
@@ -150,6 +154,8 @@ def _search(job: _Job, console: Console) -> int:
             f"{workers} worker(s), run folder {job.folder}",
             highlight=False,
         )
+        for note in filter(None, map(against_its_name, job.config.search.objectives)) if job.resume else ():
+            console.print(note, highlight=False)
         _same_data(job, data)
         for line in _sources(job.config, space, data):
             console.print(line, highlight=False)
@@ -177,7 +183,7 @@ def _sources(config: Config, space: SearchSpace, data: Mapping[str, Any]) -> Ite
         known = len(priors(Path(config.search.warm_start), space))
         yield (
             f"Warm start: {known} networks of {config.search.warm_start} are in this space; the best "
-            f"{min(known, WARM_STARTS)} come first, and the sampler learns from all while they rank as the new ones do"
+            f"{min(known, WARM_STARTS)} come first, and the default sampler learns what the others say of the new ones"
         )
 
 

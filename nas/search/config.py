@@ -53,7 +53,7 @@ class SearchSettings:
     objective: str | list[str] = "val_accuracy"
     """A score, or several scores and costs."""
     direction: str | list[str] | None = None
-    """None is minimize for costs and losses and maximize for anything else."""
+    """None is what the names of the objectives say."""
     max_rejections: int = 1000
     trial_minutes: float | None = None
     """None: ten times what the longest of the other evaluations took."""
@@ -137,11 +137,13 @@ class Config:
         if isinstance(self.workers, int) and self.evaluator.name != "table":  # whose workers are only simulated
             check_worker_count(self.workers)
         known = (*self.evaluator.known_scores, *METRICS)
-        for objective in self.search.objectives:
-            if objective.name not in known:
-                raise ConfigError(f"search.objective: unknown {objective.name!r}. {nearest(objective.name, known)}")
+        wanted = self.search.objective
+        for name in [wanted] if isinstance(wanted, str) else wanted:
+            if name not in known:
+                raise ConfigError(f"search.objective: unknown {name!r}. {nearest(name, known)}")
+        objectives = self.search.objectives
         if self.evaluator.name != "table":  # which says itself after how many epochs it has scores
-            self.pruner.check(self.budget, len(self.search.objectives))
+            self.pruner.check(self.budget, len(objectives))
         check_accelerator(self.accelerator)
         if set(self.records.dir) & set("?#%"):
             raise ConfigError(

@@ -19,7 +19,7 @@ from nas.limits.feasible import Candidate
 from nas.search.contracts import Limits, Pool, Recorder, derived_seed
 from nas.search.evaluating import Outcome, Task
 from nas.search.fidelity import Pruning
-from nas.search.gate import Gate
+from nas.search.gate import Alone, Gate
 from nas.search.log import RunFolder
 from nas.search.objectives import fault
 from nas.search.recording import Recording
@@ -76,6 +76,8 @@ class Driver:
         """Trials of an earlier session that are to be run again."""
         self._failures = EqualFailures(limits.max_equal_failures)
         self._watch = Watch(pool)
+        self._alone: Alone[tuple[Trial, optuna.Trial, int]] = Alone()
+        """Trials that ran out of memory, with their rungs."""
         self._waiting: dict[str, list[tuple[Trial, optuna.Trial]]] = {}
         """Duplicates of networks that are being evaluated, by `arch_id`."""
         self._by_network: dict[str, Trial] = {}
@@ -99,6 +101,7 @@ class Driver:
         A signal waits until what is being done is done, and one that comes later does not cut the end.
         """
         self._replay()
+        self.gate.begin()
         with patient("The search is ending and writes its records") as patience:
             try:
                 self._search(patience)
@@ -128,6 +131,10 @@ class Driver:
         """Go on with trials and propose new ones until every worker is busy, or the search is over."""
         while self.pool.free and not self._out_of_time and not self.study.failed_alike:
             patience.check()
+            if (again := self._alone.next(self._running)) is not None:
+                self._submit(*again)
+            if self._alone.holds(self._running):
+                return
             if self._interrupted and self._begun < self.limits.trials:
                 trial, handle = self._interrupted.pop(0)
                 self._submit(trial, handle, trial.first_rung or 0)
@@ -184,6 +191,8 @@ class Driver:
         while self._running:
             number, (trial, _) = self._running.popitem()
             self.pool.end(number)
+            self._keep_interrupted(trial)
+        for trial, _, _ in self._alone.drain():
             self._keep_interrupted(trial)
 
     def _keep_interrupted(self, trial: Trial) -> None:
@@ -310,6 +319,9 @@ class Driver:
             self._keep_interrupted(trial)
             return
         rung = self._rung.pop(outcome.number)
+        if outcome.out_of_memory and self.gate.tries_again(trial.number):
+            self._alone.add(trial.number, (trial, handle, rung))
+            return
         evaluation = outcome.evaluation
         reason = outcome.reason if evaluation is None else fault(self.study.objectives, evaluation.scores)
         if evaluation is not None:
@@ -319,7 +331,9 @@ class Driver:
             if self._halving is not None:
                 self._halving.dropped(trial.number)
             failed = replace(trial, state=State.FAILED, reason=reason, scores={})  # not those of a lower rung
-            trial = self.gate.out_of_memory(trial, reason) if outcome.out_of_memory else failed
+            trial = failed
+            if outcome.out_of_memory:
+                trial = self.gate.out_of_memory(trial, reason, killed=outcome.killed)
         else:
             self._failures.succeeded()
             trial = replace(trial, scores=evaluation.scores)

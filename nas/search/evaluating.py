@@ -34,6 +34,8 @@ class Outcome:
     """None where it failed."""
     reason: str = ""
     out_of_memory: bool = False
+    killed: bool = False
+    """Whether the system killed its process because memory ran out."""
 
 
 Hear = Callable[[int, int, Mapping[str, float]], bool]

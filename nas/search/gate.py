@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import random
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from typing import Generic, TypeVar
 
 from nas.cost import Constraint, Cost, Workload, measure, value_of
 from nas.latency.measure import Latency
@@ -17,16 +18,55 @@ from nas.search.trial import State, Trial
 from nas.space import Genotype, SearchSpace
 
 _MEMORY = "training_memory_mib"
-# What ran out of memory teaches that nothing fits which needs more than this share of it.
+# Of what a network needed that ran out of memory: nothing that needs more is tried, once there is evidence.
 _FITS = 0.95
+# Two networks that ran out of memory speak for a limit where their needs differ by no more than this factor.
+_NEAR = 2.0
 # Random genotypes that are looked at for one that holds the limits.
 _DRAWS = 1000
 # Proposals over which it is judged whether rejecting is wasteful.
 _WINDOW = 100
 
 
+Evaluated = TypeVar("Evaluated")
+
+
+class Alone(Generic[Evaluated]):
+    """What is to be evaluated when nothing else runs."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[int, Evaluated]] = []
+        self._running: int | None = None
+
+    def add(self, number: int, evaluated: Evaluated) -> None:
+        """Let a trial wait until nothing else runs."""
+        self._waiting.append((number, evaluated))
+
+    def next(self, running: Collection[int]) -> Evaluated | None:
+        """Return what is to be evaluated now, where nothing else runs."""
+        if not self._waiting or running:
+            return None
+        self._running, found = self._waiting.pop(0)
+        return found
+
+    def drain(self) -> list[Evaluated]:
+        """Return what waits, which does so no longer."""
+        waiting, self._waiting = [evaluated for _, evaluated in self._waiting], []
+        return waiting
+
+    def holds(self, running: Collection[int]) -> bool:
+        """Whether nothing else may begin now."""
+        return bool(self._waiting) or self._running in running
+
+
 class Gate:
-    """Checks candidates against limits. It learns from trials: measured latencies, and what memory does not hold."""
+    """Checks candidates against limits. It learns from trials: measured latencies, and what memory does not hold.
+
+    That an evaluation ran out of memory may have many causes that pass: another program, the other workers. So it is
+    tried once again, alone. That there is a limit is believed where the system itself killed a network's process for
+    its memory in that second try, or where two networks of about the same need have failed twice; of one network only
+    itself is given up. What was believed holds for one session: another may have more memory, or another machine.
+    """
 
     def __init__(
         self,
@@ -49,10 +89,12 @@ class Gate:
         self._space, self._constraints, self._workload = space, tuple(constraints), workload
         self._predict, self._meter = predict, meter
         self._latencies: dict[str, Latency] = {}
-        self._failed: list[float] = []
-        """MiB of training memory, by the graph, of what ran out of memory."""
+        self._tried_again: set[int] = set()
+        """Trials that have run out of memory, by number."""
+        self._failed: list[tuple[float, bool]] = []
+        """MiB of training memory, by the graph, of what ran out of it twice, and whether the system said so."""
         self._fitted = 0.0
-        """The most that was trained."""
+        """The most that was trained in this session."""
         self._accepted: deque[bool] = deque(maxlen=_WINDOW)
         """Whether the sampler's latest proposals were accepted."""
 
@@ -106,30 +148,40 @@ class Gate:
         found = with_latency(candidate, self._constraints, latency.ms)
         return replace(trial, latency=latency, violations=found.violations, reason=found.problem), found.accepted
 
-    def out_of_memory(self, trial: Trial, reason: str) -> Trial:
-        """Return a trial that did not fit as one that is over a limit: that of this machine."""
+    def tries_again(self, number: int) -> bool:
+        """Whether a trial that ran out of memory is to be evaluated again, when nothing else runs; once it is."""
+        first = number not in self._tried_again
+        self._tried_again.add(number)
+        return first
+
+    def out_of_memory(self, trial: Trial, reason: str, *, killed: bool = False) -> Trial:
+        """Return a trial that did not fit, also alone, as one that is over a limit: that of this machine.
+
+        `killed` says whether the system killed its process because memory ran out.
+        """
         assert trial.cost is not None
         needed = self._training_mib(trial.cost)
+        self._failed.append((needed, killed))
         violation = measure(needed, Constraint(_MEMORY, high=_FITS * needed))
         return replace(
             trial,
             state=State.REJECTED,
             out_of_memory=True,
-            reason=f"out of memory in training, at about {needed:,.0f} MiB by the graph: {reason}",
+            reason=f"out of memory in training, at about {needed:,.0f} MiB by the graph, also alone: {reason}",
+            scores={},
             violations=(*trial.violations, violation),
         )
 
     def learn(self, trial: Trial) -> None:
-        """Learn from a trial that ended."""
+        """Learn from a trial that ended, in this session or an earlier one."""
         if trial.latency is not None and trial.arch_id is not None:
             self._latencies[trial.arch_id] = trial.latency
-        if trial.cost is None:
-            return
-        needed = self._training_mib(trial.cost)
-        if trial.state is State.COMPLETED:
-            self._fitted = max(self._fitted, needed)
-        elif trial.out_of_memory:
-            self._failed.append(needed)
+        if trial.state is State.COMPLETED and trial.cost is not None:
+            self._fitted = max(self._fitted, self._training_mib(trial.cost))
+
+    def begin(self) -> None:
+        """Forget what memory held in earlier sessions."""
+        self._fitted = 0.0
 
     @property
     def _limits(self) -> tuple[Constraint, ...]:
@@ -138,10 +190,18 @@ class Gate:
         What needs nearly as much memory as a network that ran out of it is rejected. Where something larger did fit, it
         was not the network, but something else that had taken the memory.
         """
-        failed = min((needed for needed in self._failed if needed > self._fitted), default=math.inf)
+        failed = min(self._believed(), default=math.inf)
         if failed == math.inf:
             return self._constraints
         return (*self._constraints, Constraint(_MEMORY, high=max(self._fitted, _FITS * failed)))
+
+    def _believed(self) -> Iterator[float]:
+        """Needs of networks that did not fit, as far as there is evidence that it was they."""
+        over = [(needed, killed) for needed, killed in self._failed if needed > self._fitted]
+        for place, (needed, killed) in enumerate(over):
+            others = (other for at, (other, _) in enumerate(over) if at != place)
+            if killed or any(max(needed, other) <= _NEAR * min(needed, other) for other in others):
+                yield needed
 
     def _training_mib(self, cost: Cost) -> float:
         return value_of(cost, _MEMORY, self._workload)

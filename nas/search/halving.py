@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from nas.search.pareto import better_ones
+from nas.search.pareto import sorted_fronts, spread_order
 
 Values = tuple[float, ...]
 """Objectives of a trial; larger is better."""
@@ -32,6 +32,10 @@ class Halving:
     more than that share is promoted in all, so that early luck does not cost more epochs. Synchronous (Jamieson &
     Talwalkar 2016): a rung is decided when all of its trials have ended. With several brackets (Hyperband, Li et al.
     2018) some trials begin on a higher rung, so that what is slow at first has its chance too.
+
+    With several objectives the trials of a rung are ordered by non-dominated sorting, and those of one front so that
+    each is as unlike those before it as can be (Schmucker et al. 2021, "Multi-objective asynchronous successive
+    halving").
     """
 
     def __init__(
@@ -138,9 +142,8 @@ class Halving:
             allowed = max(1, allowed)
         if len(here.promoted) >= allowed:
             return None
-        return next(
-            (number for number in _order(here.ended)[:allowed] if number not in here.promoted | self._gone), None
-        )
+        order = _order(here.ended, here.promoted)
+        return next((number for number in order[:allowed] if number not in here.promoted | self._gone), None)
 
     def _closed(self, bracket: int, rung: int) -> bool:
         """Whether no other trial will end a rung."""
@@ -151,14 +154,17 @@ class Halving:
         return all(self._best(bracket, lower) is None for lower in range(rung))
 
 
-def _order(ended: dict[int, Values]) -> list[int]:
-    """Return trials, best first: by how many others are better in every objective, then by the first objective."""
-    values = np.array(list(ended.values()))
-    better = np.zeros(len(values))
-    if values.shape[1] > 1:
-        better = better_ones(values).astype(float)
-    numbers = list(ended)
-    return [numbers[place] for place in np.lexsort((np.array(numbers), -values[:, 0], better))]
+def _order(ended: dict[int, Values], promoted: set[int]) -> list[int]:
+    """Return trials, best first; those of one front by how unlike they are to each other and to those promoted."""
+    numbers = sorted(ended)
+    values = np.array([ended[number] for number in numbers])
+    if values.shape[1] == 1:
+        return [numbers[place] for place in np.argsort(-values[:, 0], kind="stable")]
+    found: list[int] = []
+    for places in sorted_fronts(values):
+        taken = [here for here, place in enumerate(places) if numbers[place] in promoted]
+        found += [numbers[places[here]] for here in spread_order(values[places], taken)]
+    return found
 
 
 def rungs_of(most: int, least: int, eta: int) -> tuple[int, ...]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from nas.cost import LATENCY, METRICS, Workload, value_of
-from nas.errors import ConfigError
+from nas.errors import ConfigError, nearest
+from nas.search.directions import MAXIMIZE, MINIMIZE, direction_of
 from nas.search.trial import Trial
 
 Names = str | Sequence[str]
-_DIRECTIONS = ("maximize", "minimize")
+_DIRECTIONS = (MAXIMIZE, MINIMIZE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class Objective:
     @property
     def sign(self) -> int:
         """1 where it is maximized, -1 where it is minimized: larger is better of what is multiplied by it."""
-        return 1 if self.direction == "maximize" else -1
+        return 1 if self.direction == MAXIMIZE else -1
 
     def value(self, trial: Trial, workload: Workload) -> float | None:
         """Return it for a trial; None where the trial does not have it."""
@@ -51,29 +53,61 @@ def objectives_from(names: Names, directions: Names | None = None) -> tuple[Obje
 
     Args:
         names: scores and costs, the first of which is a score.
-        directions: `maximize` or `minimize` for each; by default costs and losses are minimized and all else is
-            maximized.
+        directions: `maximize` or `minimize` for each; by default what their names say, see `direction_of`.
 
     Raises:
-        ConfigError: no score in the first place, a name that comes twice, or another direction.
+        ConfigError: no score in the first place, a name that comes twice, another direction, or none where the name
+            does not say which.
     """
     names = [names] if isinstance(names, str) else list(names)
-    given = [directions] * len(names) if isinstance(directions, str) else list(directions or [])
-    if directions is not None and len(given) != len(names):
+    given = [directions] if isinstance(directions, str) else None if directions is None else list(directions)
+    if given is not None and len(given) != len(names):
         raise ConfigError(f"search.direction: one for each of the objectives {names}, but got {given}")
     if not names or len(set(names)) < len(names) or names[0] in METRICS:
         raise ConfigError(
             f"search.objective: a score, or a list of different names that begins with one, such as "
             f"[val_accuracy, macs], but got {names}"
         )
-    found = []
-    for place, name in enumerate(names):
-        small = name in METRICS or name.endswith("loss")
-        direction = given[place] if given else "minimize" if small else "maximize"
+    for direction in given or ():
         if direction not in _DIRECTIONS:
-            raise ConfigError(f"search.direction must be maximize or minimize, but got {direction!r}")
-        found.append(Objective(name, direction))
-    return tuple(found)
+            raise ConfigError(
+                f"search.direction must be maximize or minimize, but got {direction!r}. "
+                f"{nearest(direction, _DIRECTIONS)}"
+            )
+    found: list[str | None] = [*given] if given else [direction_of(name) for name in names]
+    return tuple(
+        Objective(name, direction or _ask(name, names, found)) for name, direction in zip(names, found, strict=True)
+    )
+
+
+def _ask(name: str, names: Sequence[str], found: Sequence[str | None]) -> str:
+    """Raise a `ConfigError` that asks for the direction of a score."""
+    known = [direction or MINIMIZE for direction in found]
+    typed, python = f"[{','.join(known)}]" if len(names) > 1 else known[0], known if len(names) > 1 else known[0]
+    raise ConfigError(
+        f"search.objective: is {name!r} better large or small? Its name does not say, so give search.direction, "
+        f"maximize or minimize{' for each objective in their order' if len(names) > 1 else ''}, such as "
+        f"search.direction={typed} (from Python direction={python!r})"
+    )
+
+
+def recorded_directions(saved: Mapping[str, Any]) -> list[str]:
+    """Return the directions of a study by its record (`nas.search.log.read_study`), one for each objective."""
+    directions = saved["direction"]
+    return list(directions) if isinstance(directions, list) else [directions]
+
+
+def against_its_name(objective: Objective) -> str:
+    """Say that an objective has another direction than its name says; empty where it has not.
+
+    Studies made before names were read as they are now may maximize an error.
+    """
+    if direction_of(objective.name) in (None, objective.direction):
+        return ""
+    return (
+        f"Note: this study is to {objective.direction} {objective.name}, as it was begun. If that is not what you "
+        "want, begin another one"
+    )
 
 
 def fault(objectives: Sequence[Objective], scores: Mapping[str, float]) -> str:

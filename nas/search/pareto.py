@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 Array = NDArray[np.float64]
 
@@ -43,6 +45,46 @@ def better_ones(values: Array) -> NDArray[np.int64]:
     """
     over = np.all(values[None] >= values[:, None], axis=2) & np.any(values[None] > values[:, None], axis=2)
     return np.asarray(over.sum(axis=1))
+
+
+def sorted_fronts(values: Array) -> list[NDArray[np.int64]]:
+    """Return the places of the points by fronts: those that none dominates, those that only these do, and so on.
+
+    Non-dominated sorting (Deb et al. 2002, "A fast and elitist multiobjective genetic algorithm: NSGA-II"). Equal
+    points are on the same front.
+
+    Args:
+        values: `(points, objectives)`; larger is better.
+    """
+    over = np.all(values[None] >= values[:, None], axis=2) & np.any(values[None] > values[:, None], axis=2)
+    left, found = np.arange(len(values)), []
+    while len(left):
+        best = ~over[np.ix_(left, left)].any(axis=1)
+        found.append(left[best])
+        left = left[~best]
+    return found
+
+
+def spread_order(values: Array, taken: Sequence[int] = ()) -> list[int]:
+    """Return the places of points in an order in which each is the farthest from all before it.
+
+    An epsilon net as in Salinas et al. 2021, "A multi-objective perspective on jointly tuning hardware and
+    hyperparameters". Distances are of ranks, so that units do not matter.
+
+    Args:
+        values: `(points, objectives)`.
+        taken: places that come first; without any the first is the largest in the first objective.
+    """
+    ranks = np.stack([rankdata(column) for column in values.T], axis=1)
+    order = list(taken) or [int(np.argmax(values[:, 0]))]
+    distance = np.min([np.linalg.norm(ranks - ranks[place], axis=1) for place in order], axis=0)
+    left = [place for place in range(len(values)) if place not in order]
+    while left:
+        best = max(left, key=lambda place: distance[place])
+        order.append(best)
+        left.remove(best)
+        distance = np.minimum(distance, np.linalg.norm(ranks - ranks[best], axis=1))
+    return order
 
 
 def strips(points: Array, reference: Array) -> Strips:

@@ -142,19 +142,23 @@ def print_best(console: Console, study: Study, count: int = 5) -> None:
     best = study.best(len(study.trials) if several else count)
     if not best:
         return
-    done = study.counts()["completed"]
-    knee = study.knee() if several else None
-    title = f"Pareto front of {done} networks (* its knee)" if several else f"Best of {done} networks"
+    knee, rungs = (study.knee(), study.rungs > 1) if several else (None, False)
+    title = f"Best of {study.counts()['completed']} networks"
+    if several:
+        highest = ", each on the highest rung that it has ended" if rungs else ""
+        title = f"Pareto front of {len(study.scored)} networks{highest} (* its knee)"
     table = Table(title=title, title_justify="left", box=box.SIMPLE, pad_edge=False)
     measured, soft = any(trial.latency for trial in best), any(trial.soft_excess for trial in best)
     judged, ms = ["judged"] if soft else [], ["ms"] if measured else []
     scores = [one.name for one in study.objectives if not one.is_cost]
-    for name in ("trial", *scores, *judged, "params", "macs", "size MiB", *ms, "arch_id"):
+    rung = ["rung"] if rungs else []
+    for name in ("trial", *rung, *scores, *judged, "params", "macs", "size MiB", *ms, "arch_id"):
         table.add_column(name, justify="left" if name == "arch_id" else "right")
     for trial in best:
         assert trial.cost is not None
         table.add_row(
             f"{'* ' if trial is knee else ''}{trial.number}",
+            *([study.rung_text(trial)] if rungs else []),
             *(f"{trial.scores[name]:.4f}" for name in scores),
             *([f"{study.judged(trial):.4f}"] if soft else []),
             f"{trial.cost.params:,}",

@@ -30,7 +30,7 @@ from nas.search.evaluating import Hear, Outcome, Task, evaluate
 from nas.search.fidelity import Pruning
 from nas.search.gate import Gate
 from nas.search.log import STUDY_FORMAT, RunFolder, read_study
-from nas.search.objectives import objectives_from
+from nas.search.objectives import objectives_from, recorded_directions
 from nas.search.process import check_worker_count
 from nas.search.samplers import proposer
 from nas.search.study import Study
@@ -132,8 +132,8 @@ def run_search(
             they `report`; a resumed search runs them again.
         objective: the score searched for; a number that the evaluator returns has this name. Or several: scores, the
             first of which has that name, and costs of `nas.cost.METRICS`.
-        direction: `maximize` or `minimize`, for each objective; by default costs and losses are minimized and all else
-            is maximized.
+        direction: `maximize` or `minimize`, for each objective; by default what its name says (accuracies and the like
+            are maximized, errors, losses and costs minimized), which must be clear.
         workers: processes that evaluate; 0 evaluates in this process. With 1 or more the evaluator is pickled and a
             trial that kills its process ends only itself.
         budget: given to the evaluator.
@@ -142,7 +142,7 @@ def run_search(
         max_rejections: ends the search after so many proposals in a row that are rejected or duplicates.
         baseline_fraction: share of the candidates that are random, so that the search can be compared with them.
         warm_start: run folder of an earlier search. Its best networks that are in this space are evaluated first, and
-            our own samplers learn from all of them.
+            `predictor` learns from all of them, as far as its own trials show that they say something.
         trial_minutes: ends an evaluation that takes longer (with workers only). None: ten times what the longest of the
             others took, see `nas.search.stopping.Watch`.
         max_equal_failures: ends the search after so many evaluations in a row that fail alike; None: never.
@@ -165,6 +165,8 @@ def run_search(
     _check(max_equal_failures=max_equal_failures, worker_memory_mib=worker_memory_mib)
     check_seed("run_search: seed", seed)
     _check_rest(trials, workers, resume, run_dir, baseline_fraction)
+    if resume and direction is None and run_dir is not None:
+        direction = recorded_directions(read_study(Path(run_dir)))
     objectives = objectives_from(objective, direction)
     pruning = Pruning(name=pruner) if isinstance(pruner, str) else pruner
     budget = budget or Budget()
@@ -175,7 +177,7 @@ def run_search(
     space = space.for_data(space.input_shape, space.num_classes, task=getattr(evaluator, "task", None))
     predict = profile.interval if profile is not None and meter is not None else None
     gate = Gate(space, limits, workload, predict=predict, meter=meter.measure if meter is not None else None)
-    known = priors(Path(warm_start), space) if warm_start is not None else ()
+    known = priors(Path(warm_start), space, objectives[0]) if warm_start is not None else ()
     before = [(one.genotype, one.value) for one in known] if len(objectives) == 1 else []
     make = (
         sampler
@@ -193,6 +195,7 @@ def run_search(
             objectives=objectives,
             soft_weight=soft_weight,
             workload=workload,
+            rungs=len(pruning.budgets(budget)),
             notes=dict(notes or {}),
         )
         if folder is not None:

@@ -32,6 +32,8 @@ class Study:
     """What being over a soft limit by all of it costs, in units of each score."""
     workload: Workload = ONE
     """What the networks are to run as, where a cost depends on it."""
+    rungs: int = 1
+    """Budgets, one above the other, of which the better trials get more."""
     notes: dict[str, Any] = field(default_factory=dict, repr=False)
     """What else is kept in its record, as plain values: configuration, data, versions."""
     trials: list[Trial] = field(default_factory=list, repr=False)
@@ -91,8 +93,8 @@ class Study:
     def best(self, count: int = 5) -> list[Trial]:
         """Return the best completed trials, best first; of equal ones the one with fewer parameters.
 
-        With several objectives those are trials on the Pareto front, by the first objective. A trial over a soft limit
-        is judged with its penalty.
+        With several objectives those are trials on the Pareto front, by the first objective, see `front`. A trial over
+        a soft limit is judged with its penalty.
         """
 
         def key(trial: Trial) -> tuple[float, int, int]:
@@ -100,10 +102,29 @@ class Study:
 
         return sorted(self.front() if len(self.objectives) > 1 else self._done, key=key)[:count]
 
+    @property
+    def scored(self) -> list[Trial]:
+        """Completed trials, and those that ended, or wait, on a lower rung: what a front is taken from."""
+        partial = (State.PRUNED, State.PAUSED)
+        return [t for t in self.trials if t.state is State.COMPLETED or (t.state in partial and t.rung is not None)]
+
+    def rung_text(self, trial: Trial) -> str:
+        """Return on which rung, of how many, a trial has its scores; empty where all get the same budget."""
+        return f"{trial.rung} of {self.rungs}" if self.rungs > 1 and trial.rung is not None else ""
+
     def front(self) -> list[Trial]:
-        """Return the completed trials that no other is better than in every objective, in their order."""
-        done = self._done
-        return [done[place] for place in front(self._points(done))] if done else []
+        """Return the trials that no other is better than in every objective, in their order.
+
+        Where the better trials get more budget, few come to the highest rung, and more than those belong on the front.
+        Trials are compared on equal terms then: each on the highest rung that it has ended, with all that have ended
+        that rung too.
+        """
+        best: set[int] = set()
+        for rung in {trial.rung for trial in self.scored}:
+            there = [trial for trial in self.scored if rung is None or rung in dict(trial.steps)]
+            places = front(self._points(there, rung))
+            best |= {there[place].number for place in places if there[place].rung == rung}
+        return [trial for trial in self.scored if trial.number in best]
 
     def knee(self) -> Trial | None:
         """Return the trial of the front where giving up one objective gains little of another; None without a front."""
@@ -111,13 +132,13 @@ class Study:
         return found[knee(self._points(found))] if found else None
 
     def hypervolume(self, reference: tuple[float, ...] | None = None) -> list[float]:
-        """Return the hypervolume that the trials dominate after each completed one.
+        """Return the hypervolume that the trials dominate after each of `scored`.
 
         Args:
             reference: a value of each objective that is worse than all that count; by default the worst of each that
                 was found.
         """
-        points = self._points(self._done)
+        points = self._points(self.scored)
         if not len(points):
             return []
         signs = np.array([one.sign for one in self.objectives], float)
@@ -128,11 +149,11 @@ class Study:
     def _done(self) -> list[Trial]:
         return [trial for trial in self.trials if trial.state is State.COMPLETED]
 
-    def _points(self, trials: list[Trial]) -> NDArray[np.float64]:
-        """`(trials, objectives)`; larger is better."""
+    def _points(self, trials: list[Trial], rung: int | None = None) -> NDArray[np.float64]:
+        """`(trials, objectives)`, at their end or on a rung; larger is better."""
         signs = np.array([one.sign for one in self.objectives], float)
-        values = np.array([self.values(trial) for trial in trials], float).reshape(len(trials), len(signs))
-        return np.asarray(values * signs)
+        found = [self.values(trial) if rung is None else dict(trial.steps)[rung] for trial in trials]
+        return np.asarray(np.array(found, float).reshape(len(trials), len(signs)) * signs)
 
     def guided(self) -> tuple[int, int]:
         """Return how many candidates guided sampling found, and how many it looked at for them."""
@@ -141,12 +162,16 @@ class Study:
 
 
 def front_of(study: Study) -> list[dict[str, Any]]:
-    """Return the Pareto front as plain values, by the first objective: trial, objectives, architecture."""
+    """Return the Pareto front as plain values, by the first objective: trial, objectives, architecture.
+
+    Where the better trials get more budget, also on which rung, of how many, a trial had these objectives.
+    """
     knee = study.knee()
     return [
         {
             "trial": trial.number,
             "knee": trial is knee,
+            **({"rung": trial.rung, "rungs": study.rungs} if study.rungs > 1 else {}),
             "objectives": {one.name: one.value(trial, study.workload) for one in study.objectives},
             "architecture": study.space.decode(trial.genotype).to_dict(),
         }

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nas.errors import ConfigError, NasError
+from nas.search.directions import MAXIMIZE
 from nas.search.log import read_study, read_trials
+from nas.search.objectives import Objective, recorded_directions
 from nas.search.trial import State
 from nas.space import Genotype, SearchSpace
 
 WARM_STARTS = 5
-"""Best networks of the earlier search that are evaluated first, as many as a line from its values to new ones needs."""
+"""Best networks of the earlier search that are evaluated first. The rest of those that the default sampler begins with
+are random: only beside others do these show whether the earlier search knows anything of the new task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +27,7 @@ class Prior:
     """The first objective then; larger is better."""
 
 
-def priors(folder: Path, space: SearchSpace) -> tuple[Prior, ...]:
+def priors(folder: Path, space: SearchSpace, objective: Objective | None = None) -> tuple[Prior, ...]:
     """Return the networks of an earlier search that a space can state too, the best first.
 
     Data and training may have been others: values are only compared among each other.
@@ -33,6 +36,8 @@ def priors(folder: Path, space: SearchSpace) -> tuple[Prior, ...]:
         folder: the run folder of the earlier search.
         space: the new one, made for its data. A network whose input or classes differ is taken over with those of the
             new data, where its decisions allow that.
+        objective: of the new search. Where the earlier one had a score of that name, it is good in the direction of
+            now, whatever it was then.
 
     Raises:
         ConfigError: no study, or none of its networks is in the space.
@@ -41,8 +46,9 @@ def priors(folder: Path, space: SearchSpace) -> tuple[Prior, ...]:
     earlier = SearchSpace.from_dict(saved["space"])
     earlier = earlier.for_data(space.input_shape, space.num_classes, task="any")
     objectives = saved["objective"] if isinstance(saved["objective"], list) else [saved["objective"]]
-    directions = saved["direction"] if isinstance(saved["direction"], list) else [saved["direction"]]
-    sign = 1.0 if directions[0] == "maximize" else -1.0
+    sign = 1.0 if recorded_directions(saved)[0] == MAXIMIZE else -1.0
+    if objective is not None and objective.name == objectives[0]:
+        sign = float(objective.sign)
     found: dict[str, Prior] = {}
     done = [trial for trial in read_trials(folder) if trial.state is State.COMPLETED and objectives[0] in trial.scores]
     for trial in done:

@@ -97,6 +97,11 @@ class Trial:
         return self.state in (State.COMPLETED, State.PRUNED, State.FAILED)
 
     @property
+    def rung(self) -> int | None:
+        """The highest rung that it has ended, counted from 1, where the better trials get more budget."""
+        return self.steps[-1][0] if self.first_rung is not None and self.steps else None
+
+    @property
     def held_free_limits(self) -> bool:
         """Whether it held the limits that are counted and predicted: what was measured, or ran out of memory, did."""
         return self.state is not State.REJECTED or self.latency is not None or self.out_of_memory

@@ -233,7 +233,7 @@ class WorkerPool:
             _LOG.warning("trial %d is tried again: %s", task.number, reason)
             self._give(index, task, attempts=2)
             return None
-        return Outcome(task.number, None, reason, out_of_memory=memory)
+        return Outcome(task.number, None, reason, out_of_memory=memory, killed=memory)
 
     def _renew(self, index: int) -> None:
         """Put a new process in the place of another, which ends at once."""

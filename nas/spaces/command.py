@@ -74,8 +74,9 @@ class SpacesConfig:
         if self.bins != "auto" and (not isinstance(self.bins, int) or self.bins < 1):
             raise ConfigError(f"bins must be auto or a whole number >= 1, but got {self.bins!r}")
         known = self.evaluator.known_scores
-        if self.score.name not in known:
+        if self.objective not in known:
             raise ConfigError(f"objective: unknown {self.objective!r}. {nearest(self.objective, known)}")
+        objectives_from(self.objective, self.direction)
         if self.resume and self.name is None:
             raise ConfigError("resume=true needs name=NAME, the folder in records.dir that it goes on with")
 

@@ -222,12 +222,6 @@ def test_pruners_that_stop_between_epochs(pruner: str) -> None:
         assert "pruned" not in counts
 
 
-def test_several_objectives_are_halved_too() -> None:
-    study = _search("asha", objective=["score", "macs"])
-    assert study.counts()["pruned"] > 10
-    assert study.front()
-
-
 def test_a_study_without_reports_is_not_pruned() -> None:
     space = nas.SearchSpace.from_dict(SMALL)
     study = nas.run_search(space, lambda arch, budget, seed: 1.0, trials=10, pruner="median")

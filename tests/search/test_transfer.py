@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
 import pytest
+from scipy.stats import kendalltau
 
 import nas
 from nas.errors import ConfigError
 from nas.search.samplers import sampler
-from nas.search.samplers.domain import Draft, ObservedDomain
-from nas.search.samplers.proposing import History
+from nas.search.samplers.domain import ObservedDomain, SpaceDomain
+from nas.search.samplers.earlier import Earlier
 from nas.search.transfer import WARM_STARTS, priors
 from tests.search.conftest import SMALL
 
@@ -51,45 +53,6 @@ def test_the_best_come_first_and_the_rest_teaches(earlier: Path) -> None:
     assert means[0] > means[1]
 
 
-def test_values_of_another_scale_are_brought_to_that_of_the_study() -> None:
-    """By a line through the trials that have both: here exactly y = 2 x - 3."""
-    import optuna
-
-    from nas.search.samplers.domain import ObservedDomain
-    from nas.search.samplers.proposing import History
-
-    prior = [({"x": float(place)}, float(place)) for place in range(10)]
-    history = History(ObservedDomain(), prior)
-    study = optuna.create_study(direction="maximize", sampler=sampler("random"))
-    for place in range(6):
-        study.enqueue_trial({"x": float(place)})
-        trial = study.ask()
-        trial.suggest_float("x", 0, 10)
-        study.tell(trial, 2.0 * place - 3)
-    now = study.ask()
-    history.read(study, study.trials[now.number])
-    found = {one.params["x"]: one.values[0] for one in history.results}
-    assert found == {float(place): pytest.approx(2.0 * place - 3) for place in range(10)}
-
-
-def test_a_repeated_network_does_not_come_between_the_scales() -> None:
-    """What was known is 1,000 times the study's values, which come step by step; a repetition has no steps."""
-    prior = [({"x": float(place)}, 1000.0 * place) for place in range(10)]
-    history = History(ObservedDomain(), prior)
-    study = optuna.create_study(direction="maximize", sampler=sampler("random"))
-    for place, steps in ((1, True), (2, True), (3, True), (4, True), (5, True), (4, False)):
-        study.enqueue_trial({"x": float(place)})
-        trial = study.ask()
-        trial.suggest_float("x", 0, 10)
-        for step in (1, 2) if steps else ():
-            trial.report(place - 1.0 / step, step)
-        study.tell(trial, place - 0.5)
-    now = study.ask()
-    history.read(study, study.trials[now.number])
-    known = {one.params["x"]: one.values[0] for one in history.results if one.number < 0}
-    assert known == {float(place): pytest.approx(place - 0.5) for place in (0, 6, 7, 8, 9)}
-
-
 def test_a_resumed_warm_search_goes_on_as_a_whole_one(earlier: Path, tmp_path: Path) -> None:
     space = nas.SearchSpace.from_dict(SMALL)
     whole = nas.run_search(space, score, trials=16, seed=1, warm_start=earlier)
@@ -119,27 +82,88 @@ def test_no_such_study(tmp_path: Path) -> None:
         nas.run_search(nas.SearchSpace.from_dict(SMALL), score, trials=2, warm_start=tmp_path / "nothing")
 
 
-def _history(own: list[float], size_of: list[int]) -> Any:
-    """A study of as many networks as there are values, all of which were known before with rising values."""
+def test_the_same_score_counts_in_the_direction_of_now(tmp_path: Path) -> None:
+    """An earlier study may have maximized an error, before names were understood."""
+    space = nas.SearchSpace.from_dict(SMALL)
+    nas.run_search(
+        space,
+        lambda arch, *_: float(nas.cost_of(arch).params),
+        trials=20,
+        objective="error",
+        direction="maximize",
+        seed=0,
+        run_dir=tmp_path / "earlier",
+    )
+    study = nas.run_search(
+        space,
+        lambda arch, *_: float(nas.cost_of(arch).params),
+        trials=5,
+        objective="error",
+        seed=1,
+        warm_start=tmp_path / "earlier",
+    )
+    errors = sorted({prior.value for prior in priors(tmp_path / "earlier", space)})
+    assert [trial.scores["error"] for trial in study.trials] == errors[:5]
+
+
+class _Task:
+    """Values of 6,561 settings: effects of eight decisions with three options, and of pairs of neighbouring ones."""
+
+    def __init__(self, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        rows = np.array(list(itertools.product(range(3), repeat=8)))
+        single, pairs = rng.normal(size=(8, 3)), 0.7 * rng.normal(size=(7, 3, 3))
+        values = sum(single[place, rows[:, place]] for place in range(8))
+        values = values + sum(pairs[place, rows[:, place], rows[:, place + 1]] for place in range(7))
+        self.values: dict[tuple[int, ...], float] = dict(zip(map(tuple, rows.tolist()), values.tolist(), strict=True))
+        self._seed = seed
+
+    def prior(self, task: str) -> list[tuple[dict[str, int], float]]:
+        """What 60 random settings had in an earlier search of a task, the best first."""
+        rng = np.random.default_rng(self._seed)
+        drawn = [tuple(row) for row in rng.integers(0, 3, (60, 8)).tolist()]
+        values = np.array([self.values[row] for row in drawn])
+        earlier = {"same": values, "opposite": -values, "shuffled": rng.permutation(values)}.get(task, values[:0])
+        order = np.argsort(-earlier)
+        return [({f"d{i}": option for i, option in enumerate(drawn[place])}, float(earlier[place])) for place in order]
+
+    def regret(self, task: str, trials: int = 30) -> float:
+        """That of a plain Optuna study that begins as `run_search` does."""
+        prior = self.prior(task)
+        study = optuna.create_study(direction="maximize", sampler=sampler("default", seed=self._seed, prior=prior))
+        for setting, _ in prior[:WARM_STARTS]:
+            study.enqueue_trial(setting)
+        for _ in range(trials):
+            trial = study.ask()
+            study.tell(trial, self.values[tuple(trial.suggest_categorical(f"d{i}", (0, 1, 2)) for i in range(8))])
+        return max(self.values.values()) - study.best_value
+
+
+def test_the_same_task_helps_and_the_opposite_one_too() -> None:
+    """The benchmark (docs/benchmarks/warm-start.md) in small."""
+    tasks = [_Task(seed) for seed in range(2)]
+    none, same, opposite = (sum(one.regret(task) for one in tasks) for task in ("none", "same", "opposite"))
+    assert same < none - 0.5
+    assert opposite < none
+
+
+@pytest.mark.slow
+def test_what_says_nothing_does_no_harm() -> None:
+    tasks = [_Task(seed) for seed in range(8)]
+    none, shuffled = ([one.regret(task, 60) for one in tasks] for task in ("none", "shuffled"))
+    assert np.median(shuffled) <= np.median(none) + 0.1
+
+
+def test_few_earlier_networks_are_believed_nothing() -> None:
+    """And a prior is none where its networks are none of the space."""
     domain = ObservedDomain()
-    sizes = {frozenset({("x", place)}): size_of[place] for place in range(len(own))}
-    domain.draft = lambda params: Draft(params, 0, nas.Cost(params=sizes[frozenset(params.items())]))  # type: ignore[method-assign]
-    history = History(domain, [({"x": place}, float(place)) for place in range(len(own) + 5)])
-    study = optuna.create_study(direction="maximize")
-    for place, value in enumerate(own):
-        study.enqueue_trial({"x": place})
-        trial = study.ask()
-        trial.suggest_int("x", 0, 100)
-        study.tell(trial, value)
-    now = study.ask()
-    history.read(study, study.trials[now.number])
-    return history
-
-
-def test_what_does_not_rank_better_than_parameters_is_dropped() -> None:
-    """Ten trials that have both are enough to judge it."""
-    rising, random_sizes = [float(place) for place in range(12)], [5, 3, 9, 1, 7, 2, 8, 4, 6, 11, 10, 0]
-    assert len(_history(rising, random_sizes).results) == 17  # it ranks, parameters do not
-    assert len(_history(rising, list(range(12))).results) == 12  # parameters rank as well
-    assert len(_history(rising[::-1], random_sizes).results) == 12  # it ranks backwards
-    assert len(_history(rising[:9][::-1], random_sizes).results) == 14  # too few to say so
+    prior = _Task(0).prior("same")
+    assert Earlier(prior, domain).beliefs([]) is None, "nothing is known of the decisions yet"
+    space = nas.SearchSpace.from_dict(SMALL)
+    drafts = [(space.sample(seed), float(seed)) for seed in range(9)]
+    inside = SpaceDomain(space)
+    every = [inside.draft(params) for params, _ in drafts]
+    assert Earlier(drafts[:7], inside).beliefs(every) is None
+    beliefs = Earlier(drafts, inside).beliefs(every)
+    assert beliefs is not None
+    assert kendalltau(beliefs, range(9)).statistic > 0.5

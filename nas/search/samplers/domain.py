@@ -92,6 +92,11 @@ class Draft:
     candidate: Candidate | None = None
     """Where its space is known."""
 
+    @property
+    def allowed(self) -> bool:
+        """Whether it holds the limits, as far as they are known."""
+        return self.candidate is None or self.candidate.accepted
+
 
 class Domain(Protocol):
     """Makes candidates and tells them apart. All chance comes from the generator that is given."""

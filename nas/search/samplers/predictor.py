@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from typing import Unpack
 
 import numpy as np
 from scipy.stats import norm
@@ -13,8 +14,9 @@ from nas.cost import FREE_METRICS, ONE, value_of
 from nas.search.pareto import better_ones, front
 from nas.search.samplers.acquisition import expected_excess, expected_hypervolume_gain
 from nas.search.samplers.domain import Domain, Draft
+from nas.search.samplers.earlier import Earlier
 from nas.search.samplers.encoding import Array, Encoding
-from nas.search.samplers.proposing import History, ProposingSampler, draw_new
+from nas.search.samplers.proposing import History, Options, ProposingSampler, draw_new
 from nas.search.samplers.surrogate import Facts, Surrogate, upper_half
 
 _BLAS = ThreadpoolController()
@@ -44,7 +46,16 @@ class PredictorSampler(ProposingSampler):
     sees it, so that one lucky evaluation does not stop the search; with several objectives the expected gain of
     hypervolume, where an objective that is a free cost is known and not predicted. What has been tried is not proposed
     again, nor, where the space is known, another description of the same network, nor one over a limit.
+
+    With a prior, what an earlier search has seen, a surrogate of that alone says what is to be believed of networks;
+    the other one learns from the study's own trials what that is worth, whichever way it points. The first trials have
+    to be unlike for that: `run_search` begins with the best ones of the earlier search, and the rest are random.
     """
+
+    def __init__(self, seed: int = 0, **options: Unpack[Options]) -> None:
+        """Make a sampler; the same seed gives the same proposals."""
+        super().__init__(seed, **options)
+        self._earlier: Earlier | None = None
 
     def propose(self, history: History, domain: Domain, rng: random.Random) -> Draft | None:
         if len(history.results) < _START:
@@ -53,10 +64,17 @@ class PredictorSampler(ProposingSampler):
         with _BLAS.limit(limits=1):
             return self._best_child(history, domain, rng)
 
+    def _believed(self, domain: Domain) -> Earlier | None:
+        """Return what the earlier search says, where there was one."""
+        if self._prior and (self._earlier is None or self._earlier.distributions != dict(domain.distributions())):
+            self._earlier = Earlier(self._prior, domain)
+        return self._earlier
+
     def _best_child(self, history: History, domain: Domain, rng: random.Random) -> Draft | None:
-        worth = _Worth(history, domain)
+        worth = _Worth(history, domain, self._believed(domain))
         parents = worth.best(_PARENTS)
-        children = _children(domain, parents, rng)
+        # Parents from an earlier search have not been tried in this one.
+        children = [one for one in parents if domain.is_new(one)] + _children(domain, parents, rng)
         if not children:
             return draw_new(domain, rng)
         gains = worth(children)
@@ -70,8 +88,8 @@ class PredictorSampler(ProposingSampler):
 class _Worth:
     """What candidates are worth trying for, as the trials so far tell."""
 
-    def __init__(self, history: History, domain: Domain) -> None:
-        self._domain = domain
+    def __init__(self, history: History, domain: Domain, earlier: Earlier | None = None) -> None:
+        self._domain, self._earlier = domain, earlier
         places = _learned(history.values)
         self._drafts = [domain.draft(history.results[place].params) for place in places]
         values = history.values[places]
@@ -92,7 +110,10 @@ class _Worth:
 
     def _facts(self, every: Sequence[Draft]) -> Facts:
         traits = np.array([one.traits for one in every])
-        return Facts(self._encoding.rows([one.params for one in every]), (traits - self._middle) / self._spread)
+        beliefs = self._earlier.beliefs(every) if self._earlier is not None else None
+        return Facts(
+            self._encoding.rows([one.params for one in every]), (traits - self._middle) / self._spread, beliefs
+        )
 
     def _constraints(self, history: History) -> list[Surrogate]:
         """Return what has been learned of limits that only an evaluation shows, such as a measured latency."""
@@ -121,8 +142,12 @@ class _Worth:
         return np.stack(means, axis=1), np.stack(sds, axis=1)
 
     def best(self, count: int) -> list[Draft]:
-        """Return the best trials as the surrogate sees them, best first."""
-        return [self._drafts[place] for place in np.argsort(better_ones(self._means), kind="stable")[:count]]
+        """Return the best trials, and networks of an earlier search, as the surrogate sees them, best first."""
+        drafts, means = self._drafts, self._means
+        others = [one for one in self._earlier.drafts if one.allowed] if self._earlier is not None else []
+        if others:
+            drafts, means = drafts + others, np.concatenate([means, self._predict(others, self._facts(others))[0]])
+        return [drafts[place] for place in np.argsort(better_ones(means), kind="stable")[:count]]
 
     def __call__(self, every: Sequence[Draft]) -> Array:
         facts = self._facts(every)

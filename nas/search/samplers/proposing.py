@@ -17,7 +17,6 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
-from scipy.stats import kendalltau
 
 from nas.search.samplers.domain import Domain, Draft, Look, ObservedDomain, Params, SpaceDomain, draw_from
 from nas.search.samplers.encoding import Array
@@ -27,10 +26,6 @@ _DRY = 3
 """Proposals in a row that were tried before, after which there is nothing left to propose."""
 _NEW_TRIES = 200
 """Draws for one that was not tried yet."""
-_BEFORE, _AT_END = -1, 2**62
-"""Steps of what was known before a study, and of what a trial without steps of its own has come to: first and last."""
-_ENOUGH = 10
-"""Trials that have both, by which it is judged whether what was known before a study helps."""
 _PAIRS = 5
 """Trials that a line from one step to the next needs."""
 
@@ -52,8 +47,8 @@ Curves = dict[int, tuple[Params, dict[int, float]]]
 class History:
     """The trials of a study, read as they come."""
 
-    def __init__(self, domain: Domain, prior: Sequence[tuple[Params, float]] = ()) -> None:
-        """Take where candidates come from, and what was known of some before the study (larger is better)."""
+    def __init__(self, domain: Domain) -> None:
+        """Take where candidates come from."""
         self.results: list[Result] = []
         """What is known of how good trials are, in their order."""
         self.excesses: dict[str, list[tuple[int, Params, float]]] = {}
@@ -68,11 +63,8 @@ class History:
         self._seen = 0
         self._open: list[int] = []
         self._complete: list[Result] = []
-        self._prior = {frozenset(params.items()): value for params, value in prior}
-        self._curves: Curves = {
-            place - len(prior): (params, {_BEFORE: value}) for place, (params, value) in enumerate(prior)
-        }
-        """By number: values on the way of trials that have reported some; below 0 what was known before the study."""
+        self._curves: Curves = {}
+        """By number: values on the way of trials that have reported some."""
 
     def read(self, study: Study, now: FrozenTrial) -> None:
         """Read what is new; `now` is the trial that is being decided."""
@@ -101,25 +93,9 @@ class History:
                 and _holds(trial)
             ):
                 curve = {step: self.signs[0] * value for step, value in trial.intermediate_values.items()}
-                self._curves[trial.number] = params, self._before(params) | curve
-        curves = self._curves if not self._prior or self._prior_helps() else self._own_curves()
-        partial = len(curves) > sum(one.number in curves for one in self._complete)
-        self.results = self._with_partial(curves) if partial else self._complete
-
-    def _prior_helps(self) -> bool:
-        """Whether what was known before the study ranks its own trials, and better than parameters alone do.
-
-        Nothing is said against it before there are enough trials that have both.
-        """
-        both = [(self._prior.get(frozenset(one.params.items())), one) for one in self._complete]
-        known = [(value, one) for value, one in both if value is not None]
-        if len(known) < _ENOUGH:
-            return True
-        values = [one.values[0] for _, one in known]
-        tau = kendalltau([value for value, _ in known], values).statistic
-        costs = [self._domain.draft(one.params).cost for _, one in known]
-        size = kendalltau([cost.params for cost in costs if cost], values).statistic if all(costs) else 0.0
-        return bool(tau > max(0.0, np.nan_to_num(size)))
+                self._curves[trial.number] = params, curve
+        partial = len(self._curves) > sum(one.number in self._curves for one in self._complete)
+        self.results = self._with_partial() if partial else self._complete
 
     def _take(self, trial: FrozenTrial, params: Params) -> None:
         for name, excess in trial.constraints.items():
@@ -129,36 +105,21 @@ class History:
         values = tuple(sign * value for sign, value in zip(self.signs, trial.values, strict=True))
         if all(map(np.isfinite, values)) and _holds(trial):
             insort(self._complete, Result(trial.number, params, values), key=lambda one: one.number)
-            if self._prior:
-                self._curves[trial.number] = params, self._before(params) | {_AT_END: values[0]}
 
-    def _before(self, params: Params) -> dict[int, float]:
-        """What was known of a candidate before the study, as the first step of its curve."""
-        value = self._prior.get(frozenset(params.items()))
-        return {} if value is None else {_BEFORE: value}
-
-    def _own_curves(self) -> Curves:
-        """Return what the study itself has seen."""
-        own = {number: curve for number, curve in self._curves.items() if number >= 0}
-        return {
-            number: (params, {s: v for s, v in curve.items() if s != _BEFORE})
-            for number, (params, curve) in own.items()
-        }
-
-    def _with_partial(self, curves: Curves) -> list[Result]:
+    def _with_partial(self) -> list[Result]:
         """Return the results with those of trials that were evaluated in part, brought to the scale of the others.
 
         From each step to the next one a line does that, fitted to the trials that have both.
         """
+        curves = self._curves
         steps = sorted({step for _, curve in curves.values() for step in curve})
         lines = {}
         for step, following in pairwise(steps):
             both = [(c[step], c[following]) for _, (_, c) in sorted(curves.items()) if {step, following} <= c.keys()]
             lines[step] = _line(np.array(both).reshape(-1, 2))
         found = {one.number: one for one in self._complete}
-        own = {frozenset(one.params.items()) for one in self._complete} if self._prior else set()
         for number, (params, curve) in curves.items():
-            if number not in found and (number >= 0 or frozenset(params.items()) not in own):
+            if number not in found:
                 last = max(curve)
                 value = curve[last]
                 for step in steps[steps.index(last) : -1]:
@@ -196,8 +157,8 @@ class Options(TypedDict, total=False):
     look: Look | None
     """Examines genotypes, against the limits of a search; by default against those of the space."""
     prior: Sequence[tuple[Params, float]]
-    """What is known of some genotypes from elsewhere, as numbers of which larger is better. They are brought to the
-    scale of the study's own values through trials that have both."""
+    """What is known of some genotypes from elsewhere, as numbers of which larger is better, on any scale. `predictor`
+    learns from its own trials what that is worth; the others leave it alone."""
 
 
 class ProposingSampler(BaseSampler):
@@ -222,7 +183,7 @@ class ProposingSampler(BaseSampler):
 
     def _forget(self) -> None:
         self._domain: Domain = SpaceDomain(self._space, self._look) if self._space is not None else ObservedDomain()
-        self._history = History(self._domain, self._prior)
+        self._history = History(self._domain)
         self._study = ""
         self._dry = 0
 

@@ -6,6 +6,7 @@ from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,8 @@ _MIXES = (
     (0.0, 0.0, 1.0),
 )
 """Shares of what single decisions, pairs of decisions, and costs explain."""
+_SLOPES = (0.0, 1.0, 4.0)
+"""Variance of the slope over what is believed of networks beforehand, in the same shares."""
 _REACHES = (1.0, 2.0)
 """Over how many standard deviations of the costs what is known of one network holds for another."""
 _NOISES = (0.003, 0.03, 0.1, 0.3, 1.0)
@@ -45,13 +48,44 @@ class Facts:
     """`(networks, decisions)`, see `Encoding`."""
     costs: Array
     """`(networks, costs)`, as standard deviations from a mean; no columns where costs are not known."""
+    beliefs: Array | None = None
+    """`(networks,)`: what is believed of them beforehand, as standard deviations from a mean; None where nothing is."""
+
+    @property
+    def believed(self) -> Array:
+        """`(networks,)`: the beliefs, 0 where there are none."""
+        return np.zeros(len(self)) if self.beliefs is None else self.beliefs
+
+    def and_others(self, others: Facts) -> Facts:
+        """Return these and others of the same kind."""
+        return Facts(
+            np.concatenate([self.rows, others.rows]),
+            np.concatenate([self.costs, others.costs]),
+            None if self.beliefs is None else np.concatenate([self.beliefs, others.believed]),
+        )
 
     def __len__(self) -> int:
         return len(self.rows)
 
 
-_Likeness = tuple[Array, Array, Array]
-"""In single decisions, in pairs of decisions, and the squared distance in costs."""
+class _Likeness(NamedTuple):
+    """How alike some networks are to those that were evaluated, `(networks, evaluated)` each."""
+
+    single: Array
+    """In single decisions."""
+    pairs: Array
+    """In pairs of decisions."""
+    distance: Array
+    """The squared distance in costs."""
+    belief: Array
+    """The products of what is believed of them."""
+    own: Array
+    """`(networks,)`: the squares of what is believed of each."""
+
+    def among(self, some: NDArray[np.int64]) -> _Likeness:
+        """Return that of some of the evaluated networks among each other."""
+        here = np.ix_(some, some)
+        return _Likeness(self.single[here], self.pairs[here], self.distance[here], self.belief[here], self.own[some])
 
 
 @dataclass(frozen=True)
@@ -60,12 +94,19 @@ class _Setting:
 
     mix: tuple[float, float, float]
     reach: float
+    slope: float
     noise: float
 
     def covariance(self, likeness: _Likeness) -> Array:
-        single, pairs, distance = likeness
-        found = self.mix[0] * single + self.mix[1] * pairs + _LEVEL
-        return found + self.mix[2] * np.exp(-distance / (2 * self.reach**2)) if self.mix[2] else found
+        found = self.mix[0] * likeness.single + self.mix[1] * likeness.pairs + _LEVEL
+        if self.mix[2]:
+            found = found + self.mix[2] * np.exp(-likeness.distance / (2 * self.reach**2))
+        return found + self.slope * likeness.belief if self.slope else found
+
+    def variance(self, likeness: _Likeness) -> Array | float:
+        """Return the variance before anything is known."""
+        found = sum(self.mix) + _LEVEL
+        return found + self.slope * likeness.own if self.slope else found
 
 
 class _Process:
@@ -95,8 +136,8 @@ class _Process:
         """Return means and variances."""
         covariance = self.setting.covariance(likeness)
         known = ((covariance @ self._whitening) ** 2).sum(axis=1)
-        prior = sum(self.setting.mix) + _LEVEL
-        return covariance @ self._solved, self._scale * np.maximum(prior - known, 1e-9)
+        before = self.setting.variance(likeness)
+        return covariance @ self._solved, self._scale * np.maximum(before - known, 1e-9)
 
 
 class Surrogate:
@@ -104,7 +145,9 @@ class Surrogate:
 
     Each member is a Gaussian process (Rasmussen & Williams 2006, "Gaussian Processes for Machine Learning", sections
     2.2 and 5.4) whose covariance is a sum of likenesses: of single decisions, of pairs of decisions, and of costs.
-    Members differ in the shares of these and in the noise, and count by their evidence.
+    Where something is believed beforehand the scores may also rise or fall with that in a line, whose slope is learned
+    (section 2.7, explicit basis functions). Members differ in the shares of these and in the noise, and count by their
+    evidence, so that beliefs that say nothing of the scores soon count for nothing.
     """
 
     def __init__(self, encoding: Encoding, facts: Facts, scores: Array) -> None:
@@ -121,11 +164,11 @@ class Surrogate:
         self._values = (scores - self._middle) / self._spread
         likeness = self._likeness(facts)
         some = np.unique(np.linspace(0, len(scores) - 1, min(len(scores), _JUDGED)).round().astype(int))
-        part = likeness[0][np.ix_(some, some)], likeness[1][np.ix_(some, some)], likeness[2][np.ix_(some, some)]
+        part = likeness.among(some)
         tried = []
-        for mix, reach in _kinds(facts):
-            covariance = _Setting(mix, reach, 0.0).covariance(part)
-            tried += [_Process(_Setting(mix, reach, noise), covariance, self._values[some]) for noise in _NOISES]
+        for mix, reach, slope in _kinds(facts):
+            covariance = _Setting(mix, reach, slope, 0.0).covariance(part)
+            tried += [_Process(_Setting(mix, reach, slope, noise), covariance, self._values[some]) for noise in _NOISES]
         best = sorted(tried, key=lambda one: -one.evidence)[:_MEMBERS]
         odds = np.exp([one.evidence - best[0].evidence for one in best])
         self._weights = odds / odds.sum()
@@ -138,8 +181,8 @@ class Surrogate:
         optimization", the believer).
         """
         other = copy(self)
-        mine, mean = self._facts, self.predict(facts)[0]
-        other._facts = Facts(np.concatenate([mine.rows, facts.rows]), np.concatenate([mine.costs, facts.costs]))
+        mean = self.predict(facts)[0]
+        other._facts = self._facts.and_others(facts)
         other._projected = self._encoding.projected(other._facts.rows)
         other._values = np.concatenate([self._values, (mean - self._middle) / self._spread])
         likeness = other._likeness(other._facts)
@@ -148,11 +191,12 @@ class Surrogate:
         return other
 
     def _likeness(self, facts: Facts) -> _Likeness:
-        """Likeness to the networks that were evaluated, and squared distance from them in costs."""
+        """Likeness to the networks that were evaluated."""
         single, pairs = self._encoding.likeness(facts.rows, self._projected)
         mine, known = facts.costs, self._facts.costs
         squares = (mine**2).sum(1)[:, None] + (known**2).sum(1)[None] - 2 * mine @ known.T
-        return single, pairs, np.maximum(squares, 0.0) * (2 / max(1, mine.shape[1]))
+        distance = np.maximum(squares, 0.0) * (2 / max(1, mine.shape[1]))
+        return _Likeness(single, pairs, distance, np.outer(facts.believed, self._facts.believed), facts.believed**2)
 
     def predict(self, facts: Facts) -> tuple[Array, Array]:
         """Return the expected scores and their standard deviations, without the noise of an evaluation."""
@@ -164,11 +208,11 @@ class Surrogate:
         return self._middle + self._spread * mean, self._spread * np.sqrt(np.maximum(variance, 1e-12))
 
 
-def _kinds(facts: Facts) -> list[tuple[tuple[float, float, float], float]]:
+def _kinds(facts: Facts) -> list[tuple[tuple[float, float, float], float, float]]:
     knows_costs = facts.costs.shape[1] > 0
     return [
-        (mix, reach)
-        for mix, reach in product(_MIXES, _REACHES)
+        (mix, reach, slope)
+        for mix, reach, slope in product(_MIXES, _REACHES, _SLOPES if facts.beliefs is not None else _SLOPES[:1])
         if (mix[2] and knows_costs) or (not mix[2] and reach == _REACHES[0])
     ]
 

@@ -90,7 +90,7 @@ def test_a_search_ends_when_all_that_holds_the_limits_was_tried(name: str) -> No
 
 @pytest.mark.parametrize("name", NAMES)
 def test_several_objectives(name: str) -> None:
-    study = _search(name, 20, objective=["fit", "macs", "params"], constraints={"params": 8000})
+    study = _search(name, 20, objective=["score", "macs", "params"], constraints={"params": 8000})
     front = study.front()
     assert front
     curve = study.hypervolume()

@@ -94,8 +94,10 @@ def test_the_posterior_is_that_of_a_gaussian_process(monkeypatch: pytest.MonkeyP
 def test_evidence_is_the_marginal_likelihood() -> None:
     encoding, facts, scores = _problem(15)
     single, pairs = encoding.likeness(facts.rows, encoding.projected(facts.rows))
-    setting = module._Setting((0.7, 0.3, 0.0), 1.0, 0.1)
-    found = module._Process(setting, setting.covariance((single, pairs, np.zeros_like(single))), scores)
+    setting = module._Setting((0.7, 0.3, 0.0), 1.0, 0.0, 0.1)
+    none = np.zeros_like(single)
+    likeness = module._Likeness(single, pairs, none, none, none[0])
+    found = module._Process(setting, setting.covariance(likeness), scores)
     covariance = 0.7 * single + 0.3 * pairs + 0.3 + 0.1 * np.eye(15)
     scale = scores @ np.linalg.inv(covariance) @ scores / 15
     expected = multivariate_normal(np.zeros(15), scale * covariance).logpdf(scores)
@@ -145,3 +147,44 @@ def test_the_better_half_stays_and_the_worse_half_has_its_spread() -> None:
     # The worst but two of eight, as a normal distribution has it.
     assert found[3] == pytest.approx(middle + spread * norm.ppf((3 - 0.5) / 8))
     np.testing.assert_array_equal(upper_half(np.ones(4)), np.ones(4))
+
+
+def test_a_belief_is_a_line_whose_slope_is_learned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Written out: a covariance of 4 b b' on top of the others, which is a slope with a variance of 4."""
+    monkeypatch.setattr(module, "_MIXES", ((1.0, 0.0, 0.0),))
+    monkeypatch.setattr(module, "_NOISES", (0.1,))
+    monkeypatch.setattr(module, "_SLOPES", (4.0,))
+    encoding, facts, scores = _problem(30)
+    beliefs = np.random.default_rng(5).normal(size=30)
+    scores = scores - 2 * beliefs
+    train, new = (Facts(facts.rows[part], facts.costs[part], beliefs[part]) for part in (slice(20), slice(20, None)))
+    mean, sd = Surrogate(encoding, train, scores[:20]).predict(new)
+    y = (scores[:20] - scores[:20].mean()) / scores[:20].std()
+
+    def kernel(a: Facts, b: Facts) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+        single, _ = encoding.likeness(a.rows, encoding.projected(b.rows))
+        return single + 0.3 + 4 * a.believed[:, None] * b.believed[None]
+
+    inverse = np.linalg.inv(kernel(train, train) + 0.1 * np.eye(20))
+    expected = kernel(new, train) @ inverse @ y
+    left = y @ inverse @ y / 20 * np.diag(kernel(new, new) - kernel(new, train) @ inverse @ kernel(train, new))
+    np.testing.assert_allclose(mean, scores[:20].mean() + scores[:20].std() * expected, rtol=1e-6)
+    np.testing.assert_allclose(sd, scores[:20].std() * np.sqrt(left), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("slope", "gains"), [(3.0, True), (-3.0, True), (0.0, False)])
+def test_beliefs_count_by_what_they_say(slope: float, gains: bool) -> None:
+    """Whichever way they point they help; where they say nothing little is lost."""
+    encoding, facts, scores = _problem(80)
+    beliefs = np.random.default_rng(5).normal(size=80)
+    scores = scores + slope * beliefs
+    parts = slice(15), slice(15, None)
+    errors = []
+    for known in (beliefs, None):
+        train, new = (Facts(facts.rows[p], np.zeros((80, 0))[p], None if known is None else known[p]) for p in parts)
+        surrogate = Surrogate(encoding, train, scores[:15])
+        mean, _ = surrogate.predict(new)
+        errors.append(float(np.sqrt(np.mean((mean - scores[15:]) ** 2))))
+        believing, _ = surrogate.believing(new).predict(new)
+        assert np.abs(believing - mean).max() < 0.3 * scores.std()
+    assert errors[0] < (0.7 if gains else 1.1) * errors[1]
