@@ -72,13 +72,13 @@ class RunFolder:
         self._lock.close()
 
 
-def read_study(path: Path) -> dict[str, Any]:
-    """Return what `write_study` wrote; raises `ConfigError` where there is none."""
+def read_study(path: Path, purpose: str = "") -> dict[str, Any]:
+    """Return what `write_study` wrote; raises `ConfigError`, which begins with the purpose, where there is none."""
     file = path / _STUDY
     try:
         values = json.loads(file.read_text())
     except FileNotFoundError:
-        raise ConfigError(f"no study in {path} (it has no {_STUDY})") from None
+        raise ConfigError(f"{purpose}no study in {path} (it has no {_STUDY})") from None
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"{file} cannot be read: {error}") from None
     if not isinstance(values, dict) or values.get("format") != STUDY_FORMAT or not values.keys() >= _STUDY_KEYS:

@@ -166,7 +166,7 @@ def run_search(
     check_seed("run_search: seed", seed)
     _check_rest(trials, workers, resume, run_dir, baseline_fraction)
     if resume and direction is None and run_dir is not None:
-        direction = recorded_directions(read_study(Path(run_dir)))
+        direction = recorded_directions(read_study(Path(run_dir), "resume: "))
     objectives = objectives_from(objective, direction)
     pruning = Pruning(name=pruner) if isinstance(pruner, str) else pruner
     budget = budget or Budget()
