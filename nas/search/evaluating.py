@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nas.errors import NasError, reason_of
+from nas.errors import NasError, plain, reason_of
 from nas.evaluation import Budget, Evaluation, Evaluator, Listener, listening
 from nas.network.architecture import Architecture
 
 _LOG = logging.getLogger(__name__)
+_TRACEBACK = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,8 @@ def failure(task: Task, error: BaseException) -> Outcome:
     """Return the outcome of an evaluation that raised an error, and log it."""
     reason = reason_of(error)
     # An error of ours says what it has to; of any other the place is needed.
-    _LOG.warning("trial %d failed: %s", task.number, reason, exc_info=None if isinstance(error, NasError) else error)
+    place = [] if isinstance(error, NasError) else ["\n", *traceback.format_exception(error)]
+    _LOG.warning("trial %d failed: %s%s", task.number, reason, plain("".join(place), _TRACEBACK).rstrip())
     return Outcome(task.number, None, reason, out_of_memory=_no_memory(error, reason))
 
 

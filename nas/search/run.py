@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -172,6 +172,8 @@ def run_search(
     budget = budget or Budget()
     pruning.check(budget, len(objectives))
     limits = space.limits_with(constraints, soft)
+    when = Limits(trials=trials, minutes=minutes, max_rejections=max_rejections, baseline_fraction=baseline_fraction)
+    when = replace(when, max_equal_failures=max_equal_failures, usual_time=trial_minutes is None)
     measured = any(one.measured for one in limits) or any(one.measured for one in objectives)
     meter = _meter(deployment, profile, workload) if measured else None
     space = space.for_data(space.input_shape, space.num_classes, task=getattr(evaluator, "task", None))
@@ -203,29 +205,15 @@ def run_search(
             settings |= {"baseline_fraction": baseline_fraction, "budget": asdict(budget), "pruning": asdict(pruning)}
             settings["warm_start"] = str(warm_start) if warm_start is not None else None
             _open(study, folder, resume, settings | _decisive(study, limits, meter))
-        pool = pool or _pool(
-            evaluator,
-            workers,
-            study.objective,
-            folder=folder,
-            minutes=trial_minutes,
-            memory_mib=worker_memory_mib,
-            stack=stack,
-        )
+        pool_of = partial(_pool, folder=folder, minutes=trial_minutes, memory_mib=worker_memory_mib, stack=stack)
+        pool = pool or pool_of(evaluator, workers, study.objective)
         driver = Driver(
             study,
             space,
             pool,
             sampler=make,
             gate=gate,
-            limits=Limits(
-                trials=trials,
-                minutes=minutes,
-                max_rejections=max_rejections,
-                baseline_fraction=baseline_fraction,
-                max_equal_failures=max_equal_failures,
-                usual_time=trial_minutes is None,
-            ),
+            limits=when,
             seed=seed,
             budget=budget,
             pruning=pruning,
