@@ -150,6 +150,9 @@ def _first_copies(nodes: list[Node]) -> int:
 
 # What the sources of the table's networks write to new memory and our modules do not, by source.
 DIFFERENCES: dict[str, list[Callable[[list[Node]], int]]] = {
+    # Pooling to the size that the map has at this resolution.
+    "alexnet": [lambda nodes: 4 * 256 * 6 * 6],
+    "vgg": [lambda nodes: 4 * 512 * 7 * 7],
     # Sums that are not made in place.
     "timm:resnetv2": [_bytes(ops.Add)],
     "timm:legacy_seresnet50": [_bytes(ops.Add)],
