@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 Array = NDArray[np.float64]
 
@@ -75,7 +74,7 @@ def spread_order(values: Array, taken: Sequence[int] = ()) -> list[int]:
         values: `(points, objectives)`.
         taken: places that come first; without any the first is the largest in the first objective.
     """
-    ranks = np.stack([rankdata(column) for column in values.T], axis=1)
+    ranks = np.stack([np.unique(column, return_inverse=True)[1] for column in values.T], axis=1).astype(float)
     order = list(taken) or [int(np.argmax(values[:, 0]))]
     distance = np.min([np.linalg.norm(ranks - ranks[place], axis=1) for place in order], axis=0)
     left = [place for place in range(len(values)) if place not in order]

@@ -141,10 +141,11 @@ class _Task:
 
 def test_the_same_task_helps_and_the_opposite_one_too() -> None:
     """The benchmark (docs/benchmarks/warm-start.md) in small."""
-    tasks = [_Task(seed) for seed in range(2)]
-    none, same, opposite = (sum(one.regret(task) for one in tasks) for task in ("none", "same", "opposite"))
-    assert same < none - 0.5
-    assert opposite < none
+    tasks = [_Task(seed) for seed in range(3)]
+    none, same, opposite = (sum(one.regret(task, 14) for one in tasks) for task in ("none", "same", "opposite"))
+    # With the five best ones alone, and nothing believed of others, they are 1.7 better and 1 worse than none.
+    assert same < none - 2.5
+    assert opposite < none - 1
 
 
 @pytest.mark.slow
