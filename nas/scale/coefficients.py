@@ -14,7 +14,8 @@ from nas.cost import cost_of
 from nas.errors import NasError
 from nas.network.architecture import Architecture
 from nas.scale.report import LOSS_TEXT, mean_text
-from nas.scale.rules import Multipliers, Rounding, Rule, scale_by
+from nas.scale.rounding import Rounding
+from nas.scale.rules import Multipliers, Rule, scale_by
 from nas.scale.solve import Member, solve
 from nas.scale.study import Study
 from nas.scale.surface import Optimum, Point, best_coefficients, coefficients, lattice

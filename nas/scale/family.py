@@ -8,7 +8,8 @@ from pathlib import Path
 
 from nas.cost import Cost
 from nas.network.architecture import Architecture
-from nas.scale.rules import AS_PUBLISHED, Rounding, Rule
+from nas.scale.rounding import AS_PUBLISHED, Rounding
+from nas.scale.rules import Rule
 from nas.scale.solve import Member, member, solve
 
 Latency = Mapping[str, float]

@@ -8,9 +8,8 @@ from math import isfinite
 
 from nas.errors import NasError, nearest
 from nas.network.architecture import Architecture
-from nas.scale.scaling import HeadRule, StemRule, scale
-
-_MOST = 4096
+from nas.scale.rounding import AS_PUBLISHED, Rounding
+from nas.scale.scaling import scaled
 
 
 @dataclass(frozen=True)
@@ -22,25 +21,6 @@ class Multipliers:
     resolution: float = 1.0
     dropout: float | None = None
     """Rate of the head, where a rule gives one."""
-
-
-@dataclass(frozen=True)
-class Rounding:
-    """How multipliers become whole numbers; see `nas.scale`."""
-
-    divisor: int = 8
-    resolution: int = 1
-    """What the resolution is a multiple of; U-Nets and transformers take no other."""
-    stem: StemRule = "scale"
-    head: HeadRule = "ratio"
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.resolution <= _MOST:
-            raise NasError(f"rounding.resolution must be from 1 to {_MOST}, but got {self.resolution}")
-
-
-AS_PUBLISHED = Rounding()
-"""As EfficientNet does."""
 
 
 @dataclass(frozen=True)
@@ -70,18 +50,9 @@ class Rule:
 def scale_by(base: Architecture, by: Multipliers, rounding: Rounding = AS_PUBLISHED) -> Architecture:
     """Return the base times some multipliers; the resolution is rounded to a multiple of what the rounding says."""
     size = max(base.input_shape[1:])
-    step = rounding.resolution
-    resolution = size if by.resolution == 1 else step * max(1, round(size * by.resolution / step))
-    return scale(
-        base,
-        by.depth,
-        by.width,
-        None if resolution == size else resolution,
-        divisor=rounding.divisor,
-        stem=rounding.stem,
-        head=rounding.head,
-        dropout=by.dropout,
-    )
+    pixels = rounding.pixels(size, by.resolution)
+    resolution = None if pixels == size else pixels
+    return scaled(base, by.depth, by.width, resolution, rounding=rounding, dropout=by.dropout)
 
 
 # Tan & Le 2019, "EfficientNet", as published with the code: (width, depth, resolution, dropout) of B0 to B7.

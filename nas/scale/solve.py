@@ -12,7 +12,8 @@ from nas.cost import Cost, cost_of
 from nas.cost.metrics import FREE_METRICS, ONE, Workload, value_of
 from nas.errors import NasError, nearest
 from nas.network.architecture import Architecture
-from nas.scale.rules import AS_PUBLISHED, Multipliers, Rounding, Rule, scale_by
+from nas.scale.rounding import AS_PUBLISHED, Rounding
+from nas.scale.rules import Multipliers, Rule, scale_by
 
 TOLERANCE = 0.05
 _FINE = 1e-6

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 import nas
 from nas.errors import NasError
-from nas.scale.rules import RULES, Multipliers, Rounding, compound, fast, rule
+from nas.scale.rounding import Rounding
+from nas.scale.rules import RULES, Multipliers, compound, fast, rule
 from nas.scale.solve import counted, member, solve
 
 
