@@ -11,6 +11,9 @@ from nas.network.architecture import Architecture
 from nas.scale.rounding import AS_PUBLISHED, Rounding
 from nas.scale.scaling import scaled
 
+FARTHEST = 32.0
+"""Sizes are looked for from -32 to 32 `phi`."""
+
 
 @dataclass(frozen=True)
 class Multipliers:
@@ -21,6 +24,10 @@ class Multipliers:
     resolution: float = 1.0
     dropout: float | None = None
     """Rate of the head, where a rule gives one."""
+
+
+BASE = Multipliers()
+"""The base itself."""
 
 
 @dataclass(frozen=True)
