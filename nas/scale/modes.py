@@ -78,7 +78,7 @@ def _forecast(study: Study, found: Findings, ahead: Member) -> tuple[Tried | Non
 
 
 def _isoflop(study: Study, networks: Networks) -> list[str]:
-    found = profiles(study, study.sized(networks.only))
+    found = profiles(study, study.sized(networks.fitted))
     lines = isoflop_lines(found, study.config.loss, study.config.seed)
     _LINE("\n" + "\n".join(lines))
     draw_isoflop(found, study.config.loss, study.folder / "isoflop.svg")
@@ -88,7 +88,7 @@ def _isoflop(study: Study, networks: Networks) -> list[str]:
 def _plan(study: Study, networks: Networks) -> list[str]:
     assert study.config.forecast is not None
     target = study.config.forecast * study.cost.macs
-    sizes = study.sized(networks.only)
+    sizes = study.sized(networks.fitted)
     lines = outlay_lines(study, progressive(study, sizes, target, _LINE), target)
     shown = [one for one in map(study.known, sizes) if one.runs]
     if shown:
