@@ -8,12 +8,13 @@ rule, and the width is solved for.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, exp, floor, log
 
 from nas.errors import NasError
 from nas.scale.counting import Candidate, Counting, number_text, shortest
 from nas.scale.proportions import SHARE
+from nas.scale.rounding import AS_PUBLISHED
 from nas.scale.rules import FARTHEST, Multipliers, Rule
 from nas.scale.scaling import run_lengths
 
@@ -21,7 +22,7 @@ _GRID = 40
 """Steps of `phi` over the sizes that are tried."""
 _MOST_PIXELS = 7
 """Resolutions that are tried at a `phi`."""
-_MOST_TRIED = 40
+_MOST_TRIED = 30
 """Pairs of depth and resolution that are tried, those nearest to the rule."""
 _HALVINGS = 12
 
@@ -133,36 +134,39 @@ def _next_to(family: Counting, pair: _Pair, target: float, tolerance: float) -> 
 
 
 def _candidate(family: Counting, by: Multipliers) -> Candidate:
-    """The network of some multipliers, by short numbers."""
-    arch, value = family.network(by), family.cost(by)
+    off = family.off(by)
+    return Candidate(off.phi, by, family.cost(by), off, beside=True)
+
+
+def in_short(family: Counting, one: Candidate) -> Candidate:
+    """Return a candidate by the shortest numbers that give its network."""
+    by, arch = one.multipliers, family.network(one.multipliers)
 
     def same(**changed: float) -> bool:
-        now = Multipliers(**{"depth": by.depth, "width": by.width, "resolution": by.resolution, **changed})
         try:
-            return family.network(now) == arch
+            return family.network(replace(by, **changed)) == arch
         except NasError:
             return False
 
     by = Multipliers(
-        shortest(by.depth, lambda one: same(depth=one)),
-        shortest(by.width, lambda one: same(width=one)),
-        shortest(by.resolution, lambda one: same(resolution=one)),
+        shortest(by.depth, lambda value: same(depth=value)),
+        shortest(by.width, lambda value: same(width=value)),
+        shortest(by.resolution, lambda value: same(resolution=value)),
     )
-    off = family.off(by)
-    return Candidate(round(off.phi, 3), by, value, off, _how(family, by))
+    return replace(one, phi=round(one.phi, 3), multipliers=by)
 
 
-def _how(family: Counting, by: Multipliers) -> str:
-    """The call that makes it."""
+def call_of(family: Counting, by: Multipliers) -> str:
+    """Return the Python call that makes the base times some multipliers."""
     rounding, size = family.rounding, max(family.base.input_shape[1:])
     pixels = rounding.pixels(size, by.resolution)
     given = {
         "depth": number_text(by.depth) if by.depth != 1 else "",
         "width": number_text(by.width) if by.width != 1 else "",
         "resolution": str(pixels) if pixels != size else "",
-        "divisor": str(rounding.divisor) if rounding.divisor != 8 else "",
-        "stem": repr(rounding.stem) if rounding.stem != "scale" else "",
-        "head": repr(rounding.head) if rounding.head != "ratio" else "",
+        "divisor": str(rounding.divisor) if rounding.divisor != AS_PUBLISHED.divisor else "",
+        "stem": repr(rounding.stem) if rounding.stem != AS_PUBLISHED.stem else "",
+        "head": repr(rounding.head) if rounding.head != AS_PUBLISHED.head else "",
         "repeats": repr(rounding.repeats),
     }
     return f"nas.scale(base, {', '.join(f'{name}={value}' for name, value in given.items() if value)})"

@@ -24,8 +24,8 @@ class Candidate:
     """What it costs."""
     off: Deviation
     """How far it is from its rule."""
-    moved: str = ""
-    """How it is made where `phi` alone does not give it."""
+    beside: bool = False
+    """Whether no `phi` gives it."""
 
 
 class Counting:

@@ -18,7 +18,7 @@ MISPLACED = 1 / 3
 little more than `SHARE` in each, so that a base which grew in one dimension alone would be near enough to it."""
 DIMENSIONS = {"depth": 1, "width": 2, "resolution": 2}
 """With the power in which each is in the ideal cost (Tan & Le 2019, section 3.3)."""
-_STEPS = 60
+_STEPS = 48
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from nas.cost import Cost, cost_of
 from nas.cost.metrics import FREE_METRICS, ONE, Workload, value_of
 from nas.errors import NasError, nearest
 from nas.network.architecture import Architecture
-from nas.scale.beside import beside
+from nas.scale.beside import beside, call_of, in_short
 from nas.scale.counting import Candidate, Counting, number_text
 from nas.scale.proportions import deviation, real_multipliers
 from nas.scale.rounding import AS_PUBLISHED, Rounding
@@ -123,9 +123,10 @@ def solve(
     found = budget.nearest(every)
     if found is None:
         raise NasError(_too_coarse(family, every, budget, metric))
-    arch, miss = family.network(found.multipliers), found.value / target - 1
+    found = in_short(family, found) if found.beside else found
+    arch, moved = family.network(found.multipliers), call_of(family, found.multipliers) if found.beside else ""
     one = Member(
-        *(rule.name, found.phi, found.multipliers, arch, cost_of(arch), found.moved, miss),
+        *(rule.name, found.phi, found.multipliers, arch, cost_of(arch), moved, found.value / target - 1),
         rounding=family.rounding,
         real=real_multipliers(base, found.multipliers, family.rounding),
     )
@@ -156,7 +157,7 @@ class _Budget:
     def nearest(self, every: list[Candidate]) -> Candidate | None:
         """The one to take: the nearest step of the family, else of those beside it the nearest to the rule."""
         within = [one for one in every if abs(self.miss(one)) <= self.tolerance]
-        by_phi = [one for one in within if not one.moved]
+        by_phi = [one for one in within if not one.beside]
         if by_phi:
             return min(by_phi, key=lambda one: abs(self.miss(one)))
         return min(within, key=lambda one: (one.off.share, abs(self.miss(one))), default=None)
@@ -175,10 +176,14 @@ def _too_coarse(family: Counting, every: list[Candidate], budget: _Budget, metri
         reason = f"{reason} ({family.refused})"
     under = max((one for one in every if one.value <= budget.target), key=lambda one: one.value, default=None)
     over = min((one for one in every if one.value > budget.target), key=lambda one: one.value, default=None)
-    texts = [f"{one.value:,.6g} ({budget.miss(one):+.1%}, phi {number_text(one.phi)})" for one in (under, over) if one]
+    texts = [
+        f"{one.value:,.6g} ({budget.miss(one):+.1%}, phi {number_text(round(one.phi, 3))})"
+        for one in (under, over)
+        if one
+    ]
     kept = f" in the proportions of rule {family.rule.name!r}" if budget.proportions else ""
     return (
-        f"no network within {budget.tolerance:.0%} of {budget.target:,.6g} {metric}{kept}: {reason}; nearest: "
+        f"no network within {100 * budget.tolerance:g}% of {budget.target:,.6g} {metric}{kept}: {reason}; nearest: "
         f"{' and '.join(texts) or 'none'}. {_way_out(family, every, budget, metric)}"
     )
 
@@ -187,7 +192,7 @@ def _way_out(family: Counting, every: list[Candidate], budget: _Budget, metric: 
     """What would do: a rounding that has such a network, and the tolerance that takes the nearest."""
     ways = []
     if metric in FREE_METRICS and not family.rule.listed:
-        finer = (text for rounding, text in _other_roundings(family.rounding) if _reaches(family, rounding, budget))
+        finer = (text for rounding, text in _other_roundings(family) if _reaches(family, rounding, budget))
         ways += [f"{text} has one" for text in islice(finer, 1)]
     least = min((abs(budget.miss(one)) for one in every), default=_LOOSEST)
     if least < _LOOSEST:
@@ -205,10 +210,15 @@ def _reaches(family: Counting, rounding: Rounding, budget: _Budget) -> bool:
         return False
 
 
-def _other_roundings(now: Rounding) -> Iterator[tuple[Rounding, str]]:
-    """Finer channels, inputs of other multiples, then both; each with the settings that say so."""
+def _other_roundings(family: Counting) -> Iterator[tuple[Rounding, str]]:
+    """Finer channels, inputs of other multiples, then both; each with the settings that say so.
+
+    Every input of a multiple is one of the pixels that are tried anyway, so that another helps where a network does not
+    take all of them, or where the multiple is a coarse one now.
+    """
+    now = family.rounding
     finer = [one for one in (4, 2, 1) if one < now.divisor]
-    steps = [one for one in (1, 2, 4, 8, 16, 32) if one != now.resolution]
+    steps = [one for one in (1, 2, 4, 8, 16, 32) if (one < now.resolution if now.resolution > 1 else family.refused)]
     for divisor in finer:
         yield replace(now, divisor=divisor), f"rounding.divisor={divisor}"
     for step in steps:
