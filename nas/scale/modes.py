@@ -24,6 +24,7 @@ from nas.scale.report import (
     size_table,
     write_runs,
 )
+from nas.scale.runs import RUNS
 from nas.scale.solve import Member
 from nas.scale.study import Study, forecast, trained
 
@@ -52,6 +53,7 @@ def _sizes(study: Study, networks: Networks) -> list[str]:
             study.metrics |= {f"{one.rule}.{name}": value.loss for name, value in one.law.constants().items()}
     if len(found) > 1:
         lines += ["", *comparison_lines(found, config.loss)]
+    lines += _others(study, networks)
     if beside := published_beside(found, config.loss):
         lines += ["", *published_lines(beside)]
     _LINE("\n".join(lines))
@@ -65,6 +67,13 @@ def _sizes(study: Study, networks: Networks) -> list[str]:
             write_runs(found, folder / "runs.csv", tried)
             draw(found, config.loss, folder / "scaling.svg", tried)
     return lines
+
+
+def _others(study: Study, networks: Networks) -> list[str]:
+    """Say where runs are left out since their networks are no members: an earlier version, or forecast, made them."""
+    members = {one.arch.arch_id for one in networks.members}
+    runs = sum(run.arch_id not in members for run in study.log.runs.values())
+    return ["", f"{runs} runs in {RUNS} are of networks that are not among these sizes any more"] if runs else []
 
 
 def _forecast(study: Study, found: Findings, ahead: Member) -> tuple[Tried | None, str]:
