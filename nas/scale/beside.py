@@ -16,7 +16,7 @@ from nas.scale.counting import Candidate, Counting, number_text, shortest
 from nas.scale.proportions import SHARE
 from nas.scale.rounding import AS_PUBLISHED
 from nas.scale.rules import FARTHEST, Multipliers, Rule
-from nas.scale.scaling import run_lengths
+from nas.scale.scaling import MOST, run_lengths
 
 _GRID = 40
 """Steps of `phi` over the sizes that are tried."""
@@ -62,6 +62,8 @@ def _pairs(family: Counting, target: float, share: float) -> list[_Pair]:
     found: dict[tuple[float, float], _Pair] = {}
     for phi in _grid(family.rule, sum(around := family.around(target)) / len(around)):
         asked = family.rule.multipliers(phi)
+        if max(asked.depth, asked.resolution) > MOST:  # a metric that the rule does not change led this far
+            continue
         for depth in _depths(family, asked.depth, share):
             for resolution in _resolutions(family, asked.resolution, share):
                 off = max(abs(log(depth / asked.depth)), abs(log(resolution / asked.resolution)))

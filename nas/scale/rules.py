@@ -96,7 +96,7 @@ def compound(alpha: float = 1.2, beta: float = 1.1, gamma: float = 1.15) -> Rule
         raise NasError("alpha, beta and gamma are all 1: nothing would be scaled")
     return Rule(
         "compound",
-        f"depth {alpha:g}^phi, width {beta:g}^phi, resolution {gamma:g}^phi (Tan & Le 2019)",
+        f"depth {alpha!r}^phi, width {beta!r}^phi, resolution {gamma!r}^phi (Tan & Le 2019)",
         lambda phi: Multipliers(alpha**phi, beta**phi, gamma**phi),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
-from math import ceil, isfinite
+from math import ceil, isfinite, log2
 
 from nas.cost import Cost, cost_of
 from nas.cost.metrics import FREE_METRICS, ONE, Workload, value_of
@@ -21,6 +21,7 @@ TOLERANCE = 0.05
 _LOOSEST = 0.5
 """A miss that is larger is no size that was asked for."""
 _HAIR = 1e-9
+_FAR = 8.0
 
 
 @dataclass(frozen=True)
@@ -151,8 +152,14 @@ class _Budget:
         steps = [family.step(phi) for phi in family.around(self.target)]
         if not self.proportions:
             return steps
-        steps = [one for one in steps if one.off.small]
-        return steps if self.nearest(steps) else steps + beside(family, self.target, self.tolerance)
+        kept = [one for one in steps if one.off.small]
+        if self.nearest(kept) or not self.in_reach(steps):
+            return kept
+        return kept + beside(family, self.target, self.tolerance)
+
+    def in_reach(self, steps: list[Candidate]) -> bool:
+        """Whether the target is between two steps, or near enough to where the family ends or has a gap."""
+        return len(steps) > 1 or abs(log2(steps[0].value / self.target)) <= 1
 
     def nearest(self, every: list[Candidate]) -> Candidate | None:
         """The one to take: the nearest step of the family, else of those beside it the nearest to the rule."""
@@ -176,11 +183,7 @@ def _too_coarse(family: Counting, every: list[Candidate], budget: _Budget, metri
         reason = f"{reason} ({family.refused})"
     under = max((one for one in every if one.value <= budget.target), key=lambda one: one.value, default=None)
     over = min((one for one in every if one.value > budget.target), key=lambda one: one.value, default=None)
-    texts = [
-        f"{one.value:,.6g} ({budget.miss(one):+.1%}, phi {number_text(round(one.phi, 3))})"
-        for one in (under, over)
-        if one
-    ]
+    texts = [_nearest_text(one, budget) for one in (under, over) if one]
     kept = f" in the proportions of rule {family.rule.name!r}" if budget.proportions else ""
     return (
         f"no network within {100 * budget.tolerance:g}% of {budget.target:,.6g} {metric}{kept}: {reason}; nearest: "
@@ -188,10 +191,17 @@ def _too_coarse(family: Counting, every: list[Candidate], budget: _Budget, metri
     )
 
 
+def _nearest_text(one: Candidate, budget: _Budget) -> str:
+    phi = f"near phi {one.phi:.3g}" if one.beside else f"phi {number_text(one.phi)}"
+    return f"{one.value:,.6g} ({budget.miss(one):+.1%}, {phi})"
+
+
 def _way_out(family: Counting, every: list[Candidate], budget: _Budget, metric: str) -> str:
     """What would do: a rounding that has such a network, and the tolerance that takes the nearest."""
     ways = []
-    if metric in FREE_METRICS and not family.rule.listed:
+    # A family that ends at a large network before the target does not reach it with finer steps either.
+    ends = len(reached := family.around(budget.target)) == 1 and abs(reached[0]) > _FAR
+    if metric in FREE_METRICS and not family.rule.listed and not ends:
         finer = (text for rounding, text in _other_roundings(family) if _reaches(family, rounding, budget))
         ways += [f"{text} has one" for text in islice(finer, 1)]
     least = min((abs(budget.miss(one)) for one in every), default=_LOOSEST)
