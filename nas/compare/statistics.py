@@ -80,8 +80,11 @@ def unpaired(one: Array, other: Array, *, seed: int = 0) -> Difference:
 def _welch(one: Array, other: Array) -> float:
     """Half the width of Welch's 95 % interval; scipy's test warns on the terminal where the values of one are alike."""
     parts = np.array([one.var(ddof=1) / len(one), other.var(ddof=1) / len(other)])
-    freedom = parts.sum() ** 2 / (parts**2 / [len(one) - 1, len(other) - 1]).sum()
-    return float(t.ppf(0.975, freedom) * np.sqrt(parts.sum()))
+    total = float(parts.sum())
+    if total == 0:  # values so near that their squares are no numbers any more
+        return 0.0
+    freedom = 1 / ((parts / total) ** 2 / [len(one) - 1, len(other) - 1]).sum()
+    return float(t.ppf(0.975, freedom) * np.sqrt(total))
 
 
 def median_interval(values: Array, *, seed: int = 0) -> tuple[float, float, float]:
