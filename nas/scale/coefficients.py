@@ -14,7 +14,8 @@ from nas.cost import cost_of
 from nas.errors import NasError
 from nas.network.architecture import Architecture
 from nas.scale.report import LOSS_TEXT, mean_text
-from nas.scale.rules import Multipliers, Rounding, Rule, scale_by
+from nas.scale.rounding import Rounding
+from nas.scale.rules import Multipliers, Rule, scale_by
 from nas.scale.solve import Member, solve
 from nas.scale.study import Study
 from nas.scale.surface import Optimum, Point, best_coefficients, coefficients, lattice
@@ -112,8 +113,11 @@ def _tried(study: Study, wanted: Sequence[Shares], say: Callable[[str], None]) -
     for one in wanted:
         try:
             rule = rule_of(one, config.search.factor)
-            solved = solve(study.base, rule, target, rounding=config.rounding, tolerance=_LOOSE).member
-            shares.append(counted_shares(study.base, solved.multipliers, config.rounding))
+            # Their shares are counted after rounding, so that they need not be those that were wanted.
+            solved = solve(
+                study.base, rule, target, rounding=config.rounding, tolerance=_LOOSE, proportions=False
+            ).member
+            shares.append(counted_shares(study.base, solved.multipliers, solved.rounding))
             members.append(regularised(solved, study.cost, config.by_size))
         except NasError as error:
             say(f"left out: shares {one[0]:.2f}, {one[1]:.2f}, {one[2]:.2f}: {error}")
@@ -139,7 +143,7 @@ def coefficient_lines(tried: Sequence[Tried], best: Optimum, loss: str) -> list[
         depth, width, resolution = one.shares
         lines.append(
             f"| {depth:.2f} | {width:.2f} | {resolution:.2f} | {cost.macs:,} | {one.cost:.2f} | "
-            f"{'x'.join(map(str, arch.input_shape))} | {mean_text(one.shown.losses)} | "
+            f"{'x'.join(map(str, arch.input_shape))} | {mean_text(one.shown.losses, loss)} | "
             f"{len(one.shown.losses)} |"
         )
     found = {"alpha": best.alpha, "beta": best.beta, "gamma": best.gamma}

@@ -145,7 +145,10 @@ def _train(config: ScaleConfig, base: Architecture, networks: Networks, folder: 
             with patient("The study is ending and writes its records"):
                 records.interrupted()
         raise
-    write_whole(folder / _REPORT, "\n".join([*head_lines(config, base, folder), *lines]).strip() + "\n")
+    write_whole(
+        folder / _REPORT,
+        "\n".join([*head_lines(config, base, folder), *map("{}\n".format, networks.notes), *lines]).strip() + "\n",
+    )
     if records is not None:
         files = [path for path in sorted(folder.iterdir()) if path.suffix in (".md", ".svg", ".csv")]
         records.end(study.metrics, files)

@@ -12,7 +12,8 @@ from nas.errors import ConfigError, nearest
 from nas.latency.deployment import DeploymentSettings
 from nas.runs import RecordSettings, check_accelerator, check_name, check_seed, check_workers
 from nas.scale.recipes import BySize
-from nas.scale.rules import Rounding, Rule, rule
+from nas.scale.rounding import Rounding
+from nas.scale.rules import Rule, rule
 from nas.scale.sweep import LAW_AXES, LOSSES
 from nas.training.data.config import DataConfig
 from nas.training.recipe import Recipe

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from math import ceil
+from collections.abc import Callable, Iterable
 
 from nas.network.graph import Graph
 from nas.network.ops import Shape
@@ -12,35 +11,30 @@ from nas.network.section import Section
 from nas.scale.inside import with_inside
 
 STRIDE = "stride"
-# Repeats are rounded up; what a product like 1.1 * 10 has too much in its last bits is not a further block.
-_FUZZ = 1e-9
+Repeat = Callable[[int], int]
+"""Gives the new length of a run for its old one; asked once a run, in the order of the network."""
 
 
-def repeats(count: int, depth: float) -> int:
-    """Return `depth` times `count` blocks, rounded up (Tan & Le 2019, "EfficientNet": the authors' `round_repeats`)."""
-    return max(1, ceil(depth * count - _FUZZ))
-
-
-def deepen(section: Section, depth: float, in_shape: Shape, num_classes: int) -> Section:
-    """Return the section with `depth` times as many blocks in each of its runs.
+def deepen(section: Section, repeat: Repeat, in_shape: Shape, num_classes: int) -> Section:
+    """Return the section with another number of blocks in each of its runs.
 
     A run is a block with those behind it that keep its shape, or are equal to it: a stage of most networks. Of a run of
-    n blocks `ceil(depth n)` are kept or made; the first stays first with its stride, and the others are copies of the
+    n blocks `repeat(n)` are kept or made; the first stays first with its stride, and the others are copies of the
     later ones in their order, or of the first at stride 1 where there is no other. What cannot stand twice, such as a
     pooling or a level of U-Net, stays as it is, and the blocks inside it are repeated. What does nothing is left out.
     """
     blocks: list[Block] = []
     for run in _runs(section.blocks, in_shape, num_classes):
         if _works(run[0][1]) and (len(run) > 1 or _stays(_plain(run[0][0]), run[0][1].out_shape, num_classes)):
-            blocks += _copies([block for block, _ in run], repeats(len(run), depth))
+            blocks += _copies([block for block, _ in run], repeat(len(run)))
         else:
-            blocks += [_deeper_inside(block, depth, graph.in_shape, num_classes) for block, graph in run]
+            blocks += [_deeper_inside(block, repeat, graph.in_shape, num_classes) for block, graph in run]
     return Section(tuple(blocks))
 
 
-def _deeper_inside(block: Block, depth: float, in_shape: Shape, num_classes: int) -> Block:
+def _deeper_inside(block: Block, repeat: Repeat, in_shape: Shape, num_classes: int) -> Block:
     # Nearly all branches read what the block reads; elsewhere it is close enough to find the runs.
-    return with_inside(block, lambda inner: deepen(inner, depth, in_shape, num_classes))
+    return with_inside(block, lambda inner: deepen(inner, repeat, in_shape, num_classes))
 
 
 def _runs(blocks: Iterable[Block], shape: Shape, num_classes: int) -> list[list[tuple[Block, Graph]]]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from nas.cost import Cost
 from nas.network.architecture import Architecture
-from nas.scale.rules import AS_PUBLISHED, Rounding, Rule
+from nas.scale.counting import number_text
+from nas.scale.rounding import AS_PUBLISHED, Rounding
+from nas.scale.rules import Rule
 from nas.scale.solve import Member, member, solve
 
 Latency = Mapping[str, float]
@@ -18,6 +21,7 @@ NOT_MEASURED: Latency = {}
 _COLUMNS = (
     *("rule", "phi", "depth", "width", "resolution", "input", "params", "macs", "macs_ratio", "miss"),
     *("activations", "peak_memory_bytes", "receptive_field", "latency_ms", "file"),
+    *("real_depth", "real_width", "real_resolution", "repeats", "made_by", "off_rule"),
 )
 
 
@@ -54,8 +58,13 @@ def family(
             found = solve(
                 base, rule, one * cost, metric=metric, measure=measure, rounding=rounding, tolerance=tolerance
             )
-            members.append(found.member)
+            members.append(replace(found.member, times=float(one)))
     return members
+
+
+def fitted(members: Sequence[Member]) -> list[Member]:
+    """Return the members in their rule's proportions, each network once."""
+    return list({one.arch.arch_id: one for one in reversed(members) if one.on_rule}.values())[::-1]
 
 
 def write_family(members: Sequence[Member], base: Cost, folder: Path, ms: Latency = NOT_MEASURED) -> list[Path]:
@@ -77,7 +86,7 @@ def _names(members: Sequence[Member]) -> list[str]:
     names: dict[str, Architecture] = {}
     found = []
     for one in members:
-        name = f"{one.rule}_{one.phi:g}"
+        name = f"{one.rule}_{number_text(one.phi)}"
         if names.setdefault(name, one.arch) != one.arch:
             name = f"{name}_{one.cost.macs}"
             names[name] = one.arch
@@ -86,34 +95,38 @@ def _names(members: Sequence[Member]) -> list[str]:
 
 
 def _row(one: Member, base: Cost, ms: Latency, file: str) -> list[object]:
-    by, cost = one.multipliers, one.cost
+    by, real, cost = one.multipliers, one.real, one.cost
     field = "" if cost.receptive_field is None else cost.receptive_field
     return [
-        *(one.rule, f"{one.phi:g}", f"{by.depth:.6g}", f"{by.width:.6g}", f"{by.resolution:.6g}"),
+        *(one.rule, *map(number_text, (one.phi, by.depth, by.width, by.resolution))),
         "x".join(map(str, one.arch.input_shape)),
         *(cost.params, cost.macs, f"{cost.macs / base.macs:.6g}", "" if one.miss is None else f"{one.miss:.4g}"),
         *(cost.activations, cost.peak_memory_bytes, field, ms.get(one.arch.arch_id, ""), file),
+        *(f"{real.depth:.6g}", f"{real.width:.6g}", f"{real.resolution:.6g}"),
+        *(one.rounding.repeats or "up", one.moved, one.off),
     ]
 
 
 def table(members: Sequence[Member], base: Cost, ms: Latency = NOT_MEASURED) -> list[str]:
-    """The family as lines of a table for people, with latencies, and misses of a budget, where there are any."""
+    """The family as lines of a table for people, with latencies, and misses of a budget, where there are any.
+
+    Depth and width are those that rounding left; `notes` follow the table.
+    """
     solved = any(one.miss is not None for one in members)
     head = ("rule", "phi", "depth", "width", "input", "params", "MACs", "x base", "peak MiB")
     extra = [*(["ms"] if ms else []), *(["off by"] if solved else [])]
     rows = [(*head, *extra), *(_cells(one, base, ms, solved=solved) for one in members)]
-    moved = [f"{one.rule}, phi {one.phi:g}: {one.moved}, to meet the budget" for one in members if one.moved]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-    return [*lines, *dict.fromkeys(moved)]
+    return [*lines, *notes(members)]
 
 
 def _cells(one: Member, base: Cost, ms: Latency, *, solved: bool) -> tuple[str, ...]:
     return (
         one.rule,
-        f"{one.phi:g}",
-        f"{one.multipliers.depth:.3g}",
-        f"{one.multipliers.width:.3g}",
+        number_text(one.phi),
+        f"{one.real.depth:.3g}",
+        f"{one.real.width:.3g}",
         "x".join(map(str, one.arch.input_shape)),
         f"{one.cost.params:,}",
         f"{one.cost.macs:,}",
@@ -121,4 +134,29 @@ def _cells(one: Member, base: Cost, ms: Latency, *, solved: bool) -> tuple[str, 
         f"{one.cost.peak_memory_mib:.3g}",
         *([f"{ms[one.arch.arch_id]:.4g}" if one.arch.arch_id in ms else "-"] if ms else []),
         *(["" if one.miss is None else f"{one.miss:+.1%}"] if solved else []),
+    )
+
+
+def notes(members: Sequence[Member]) -> list[str]:
+    """What a table does not say: how its networks are made again, which are one, and which are off their rule."""
+    again: dict[tuple[str, str], list[str]] = {}
+    for one in members:
+        if one.rounding.repeats and not one.moved:
+            again.setdefault((one.rule, one.rounding.repeats), []).append(number_text(one.phi))
+    lines = [
+        f"{rule} again: rounding.repeats={repeats} phi=[{','.join(dict.fromkeys(phis))}]"
+        for (rule, repeats), phis in again.items()
+    ]
+    lines += [f"{_name(one)} again: {one.moved}" for one in members if one.moved]
+    alike: dict[str, list[str]] = {}
+    for one in members:
+        alike.setdefault(one.arch.arch_id, []).append(_name(one))
+    lines += [f"One network: {' and '.join(dict.fromkeys(names))}" for names in alike.values() if len(names) > 1]
+    off = [f"{_name(one)} is off its rule, so that no law is of it: {one.off}" for one in members if not one.on_rule]
+    return [*dict.fromkeys([*lines, *off])]
+
+
+def _name(one: Member) -> str:
+    return f"{one.rule}, phi {number_text(one.phi)}" + (
+        f", {one.times:g} times the base" if one.moved and one.times else ""
     )

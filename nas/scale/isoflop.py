@@ -151,7 +151,7 @@ def isoflop_lines(found: Sequence[Best], loss: str, seed: int) -> list[str]:
             cost = size.sized.member.cost
             lines.append(
                 f"| {one.budget:g} | {size.sized.times:.2f} | {cost.macs:,} | {cost.params:,} | "
-                f"{size.sized.recipe.epochs} | {mean_text(size.losses)} | {len(size.losses)} |"
+                f"{size.sized.recipe.epochs} | {mean_text(size.losses, loss)} | {len(size.losses)} |"
             )
     lines.append("")
     for one in found:

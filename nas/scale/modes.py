@@ -24,6 +24,7 @@ from nas.scale.report import (
     size_table,
     write_runs,
 )
+from nas.scale.runs import RUNS
 from nas.scale.solve import Member
 from nas.scale.study import Study, forecast, trained
 
@@ -52,6 +53,7 @@ def _sizes(study: Study, networks: Networks) -> list[str]:
             study.metrics |= {f"{one.rule}.{name}": value.loss for name, value in one.law.constants().items()}
     if len(found) > 1:
         lines += ["", *comparison_lines(found, config.loss)]
+    lines += _others(study, networks)
     if beside := published_beside(found, config.loss):
         lines += ["", *published_lines(beside)]
     _LINE("\n".join(lines))
@@ -67,6 +69,13 @@ def _sizes(study: Study, networks: Networks) -> list[str]:
     return lines
 
 
+def _others(study: Study, networks: Networks) -> list[str]:
+    """Say where runs are left out since their networks are no members: an earlier version, or forecast, made them."""
+    members = {one.arch.arch_id for one in networks.members}
+    runs = sum(run.arch_id not in members for run in study.log.runs.values())
+    return ["", f"{runs} runs in {RUNS} are of networks that are not among these sizes any more"] if runs else []
+
+
 def _forecast(study: Study, found: Findings, ahead: Member) -> tuple[Tried | None, str]:
     """Try a forecast; where there is none, what was trained is worth its report all the same."""
     try:
@@ -78,7 +87,7 @@ def _forecast(study: Study, found: Findings, ahead: Member) -> tuple[Tried | Non
 
 
 def _isoflop(study: Study, networks: Networks) -> list[str]:
-    found = profiles(study, study.sized(networks.only))
+    found = profiles(study, study.sized(networks.fitted))
     lines = isoflop_lines(found, study.config.loss, study.config.seed)
     _LINE("\n" + "\n".join(lines))
     draw_isoflop(found, study.config.loss, study.folder / "isoflop.svg")
@@ -88,7 +97,7 @@ def _isoflop(study: Study, networks: Networks) -> list[str]:
 def _plan(study: Study, networks: Networks) -> list[str]:
     assert study.config.forecast is not None
     target = study.config.forecast * study.cost.macs
-    sizes = study.sized(networks.only)
+    sizes = study.sized(networks.fitted)
     lines = outlay_lines(study, progressive(study, sizes, target, _LINE), target)
     shown = [one for one in map(study.known, sizes) if one.runs]
     if shown:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from nas.cost import LATENCY, cost_of
-from nas.errors import ConfigError
+from nas.errors import ConfigError, NasError
 from nas.network.architecture import Architecture
 from nas.scale.config import ScaleConfig
-from nas.scale.family import family, table, write_family
+from nas.scale.family import family, fitted, notes, table, write_family
 from nas.scale.latency import Latencies
 from nas.scale.law import Observation, why_insufficient
 from nas.scale.rules import Rule
@@ -21,7 +20,7 @@ from nas.scale.sweep import regularised
 
 @dataclass(frozen=True)
 class Networks:
-    """What a study is about, all found before anything is trained, since a rule may not have a size."""
+    """What a study is about, all found before anything is trained."""
 
     families: dict[str, list[Member]]
     """By the name of their rule."""
@@ -29,6 +28,8 @@ class Networks:
     """The network of the forecast that will be tried."""
     latencies: Latencies | None = None
     """What measures them, where that is wanted."""
+    missing: tuple[str, ...] = ()
+    """Which sizes a rule does not have, with the reason: the others go on without them."""
 
     @property
     def members(self) -> list[Member]:
@@ -36,43 +37,78 @@ class Networks:
         return every if self.ahead is None else [*every, self.ahead]
 
     @property
-    def only(self) -> list[Member]:
-        """The family of a study of one rule."""
+    def fitted(self) -> list[Member]:
+        """Of a study of one rule what a law can be of: the different networks in its proportions."""
         (members,) = self.families.values()
-        return members
+        return fitted(members)
+
+    @property
+    def notes(self) -> list[str]:
+        """What a report has to say of them beside their table."""
+        return [*self.missing, *notes(self.members)]
 
 
 def networks_of(config: ScaleConfig, base: Architecture) -> Networks:
-    """Return the networks of a study; raises `NasError` where a rule has no network of a size that is asked for."""
+    """Return the networks of a study.
+
+    Raises:
+        NasError: a rule that is not compared with others has no network of any size that is asked for, fewer than two
+            that are compared have one, or what a law needs is not there.
+    """
     latencies = _latencies(config)
     if config.mode == "coefficients":  # which networks are tried hangs on what those before them showed
         return Networks({}, None, latencies)
+    families, missing = dict[str, list[Member]](), list[str]()
+    for rule in config.scaled_by():
+        members, reasons = _family(config, base, rule, latencies)
+        missing += reasons
+        if members:
+            families[rule.name] = members
+    if len(families) < (2 if config.mode == "compare" else 1):
+        raise ConfigError("; ".join(missing))
+    found = Networks(families, None, latencies, tuple(missing))
+    if config.mode in ("isoflop", "plan") and not found.fitted:
+        raise ConfigError(f"mode={config.mode}: no size is in the proportions of its rule: {found.notes[-1]}")
+    return found if config.forecast is None or config.mode == "plan" else _with_forecast(config, base, found)
+
+
+def _family(
+    config: ScaleConfig, base: Architecture, rule: Rule, latencies: Latencies | None, forecast: float | None = None
+) -> tuple[list[Member], list[str]]:
+    """The members of one rule's family, and why it lacks sizes that were to be solved for; or that of a forecast."""
     of = partial(
         family,
         base,
+        rule,
         metric=config.budget,
         measure=latencies.ms if config.budget == LATENCY and latencies is not None else counted(config.budget),
         rounding=config.rounding,
         tolerance=config.tolerance,
     )
-    phis, times = config.sizes
-    rules = config.scaled_by()
-    cost = cost_of(base)
+    phis, times = config.sizes if forecast is None else ([], [forecast])
+    members, missing, cost = of(phis=phis), list[str](), cost_of(base)
+    for one in times:
+        try:
+            members += of(times=[one])
+        except NasError as error:
+            missing.append(f"left out: {rule.name} at {one:g} times the base: {error}")
+    return [regularised(one, cost, config.by_size) for one in members], missing
 
-    def trained(rule: Rule, phis: Sequence[float], times: Sequence[float]) -> list[Member]:
-        return [regularised(one, cost, config.by_size) for one in of(rule, phis=phis, times=times)]
 
-    families = {rule.name: trained(rule, phis, times) for rule in rules}
-    if config.forecast is None or config.mode == "plan":
-        return Networks(families, None, latencies)
-    macs = {float(one.cost.macs) for one in families[rules[0].name]}
+def _with_forecast(config: ScaleConfig, base: Architecture, networks: Networks) -> Networks:
+    assert config.forecast is not None
+    rule = config.scaled_by()[0]
+    own = fitted(networks.families.get(rule.name, []))
+    macs = {float(one.cost.macs) for one in own}
     reason = why_insufficient([Observation((size,), 1.0, f"{size} {i}") for size in macs for i in range(config.seeds)])
     if reason:
-        raise ConfigError(f"forecast: insufficient: {reason}")
-    (ahead,) = trained(rules[0], [], [config.forecast])
-    if any(one.arch == ahead.arch for one in families[rules[0].name]):
+        raise ConfigError("; ".join([f"forecast: insufficient: {reason}", *networks.notes]))
+    ahead, missing = _family(config, base, rule, networks.latencies, config.forecast)
+    if not ahead:
+        raise ConfigError(f"forecast: {missing[0]}")
+    if any(one.arch == ahead[0].arch for one in own):
         raise ConfigError(f"forecast={config.forecast:g} is one of the sizes that the law is fitted to: give another")
-    return Networks(families, ahead, latencies)
+    return replace(networks, ahead=ahead[0])
 
 
 def _latencies(config: ScaleConfig) -> Latencies | None:
@@ -91,13 +127,13 @@ def write_networks(config: ScaleConfig, base: Architecture, networks: Networks, 
     latencies = networks.latencies
     if latencies is None:
         write_family(networks.members, cost_of(base), folder)
-        return table(networks.members, cost_of(base))
+        return [*table(networks.members, cost_of(base)), *networks.missing]
     latencies.keep(folder)
     if not config.reports:  # else they are measured after training, which by then has left the machine quiet
         latencies.of(one.arch for one in networks.members)
     ms = latencies.known()
     write_family(networks.members, cost_of(base), folder, ms)
-    return [*table(networks.members, cost_of(base), ms), *([latencies.how()] if ms else [])]
+    return [*table(networks.members, cost_of(base), ms), *networks.missing, *([latencies.how()] if ms else [])]
 
 
 def base_line(base: Architecture, latencies: Latencies | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from math import isfinite, sqrt
+from math import inf, isfinite, sqrt
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from nas.errors import NasError
 from nas.network.architecture import Architecture
 from nas.scale.choose import HeldOut, believed, held_out, lack_of_fit
 from nas.scale.config import ScaleConfig
+from nas.scale.counting import number_text
+from nas.scale.family import fitted
 from nas.scale.forms import ASYMPTOTE, POWER
 from nas.scale.frozen import Tried
 from nas.scale.law import Forecast, Law, Observation, fit_law
@@ -25,6 +27,7 @@ from nas.scale.published import LABEL, PublishedSize, applies, published_family
 from nas.scale.sweep import Shown
 
 LOSS_TEXT = {"error": "validation error (1 - val_accuracy)", "val_loss": "validation loss"}
+_MOST_LOSS = {"error": 1.0, "val_loss": inf}
 AXES: Mapping[str, str] = {"macs": "multiply-adds", "params": "parameters"}
 _MS = "latency_ms"
 _RUN_COLUMNS = (
@@ -64,12 +67,13 @@ class Findings:
 
     @property
     def observations(self) -> list[Observation]:
-        return [one for size in self.sizes for one in size.observations(self.axis)]
+        """What the law is of: the sizes in the rule's proportions, each network once."""
+        return [one for size in _fitted(self.sizes) for one in size.observations(self.axis)]
 
 
 def findings(rule: str, sizes: Sequence[Shown], *, axis: str = "macs", seed: int = 0) -> Findings:
     """Fit the laws of one rule's sizes in `axis`, where there are enough of them."""
-    observations = [one for size in sizes for one in size.observations(axis)]
+    observations = [one for size in _fitted(sizes) for one in size.observations(axis)]
     try:
         form = believed(observations)
         law = fit_law(observations, form, seed=seed)
@@ -79,19 +83,25 @@ def findings(rule: str, sizes: Sequence[Shown], *, axis: str = "macs", seed: int
     return Findings(rule, axis, tuple(sizes), law, without, tuple(held_out(observations)), "")
 
 
-def interval(values: Sequence[float]) -> tuple[float, float]:
-    """The 95 % interval of a mean, Student's; both ends nan for a single value."""
+def _fitted(sizes: Sequence[Shown]) -> list[Shown]:
+    kept = {one.arch.arch_id for one in fitted([size.sized.member for size in sizes])}
+    return list({size.sized.arch.arch_id: size for size in sizes if size.sized.arch.arch_id in kept}.values())
+
+
+def interval(values: Sequence[float], loss: str) -> tuple[float, float]:
+    """The 95 % interval of a mean loss, Student's, within what the loss can be; both ends nan for a single value."""
     if len(values) < 2:
         return float("nan"), float("nan")
     reach = float(t.ppf(0.975, len(values) - 1)) * float(np.std(values, ddof=1)) / sqrt(len(values))
-    return float(np.mean(values)) - reach, float(np.mean(values)) + reach
+    mean, most = float(np.mean(values)), _MOST_LOSS[loss]
+    return max(0.0, mean - reach), min(most, mean + reach)
 
 
-def mean_text(losses: Sequence[float]) -> str:
+def mean_text(losses: Sequence[float], loss: str) -> str:
     """Say a mean with its 95 % interval, as far as there are runs for that."""
     if not losses:
         return "failed"
-    low, high = interval(losses)
+    low, high = interval(losses, loss)
     return f"{np.mean(losses):.4f}" + (f" ({low:.4f} to {high:.4f})" if len(losses) > 1 else "")
 
 
@@ -125,10 +135,11 @@ def size_table(all_findings: Sequence[Findings], loss: str) -> list[str]:
     for one in all_findings:
         for size in one.sizes:
             found, cost = size.sized.member, size.sized.member.cost
+            name = one.rule if found.on_rule else f"{one.rule}, off its rule"
             failed = len(size.runs) - len(size.losses)
             lines.append(
-                f"| {one.rule} | {found.phi:g} | {size.sized.times:.2f} | {cost.macs:,} | {cost.params:,} | "
-                f"{'x'.join(map(str, found.arch.input_shape))} | {mean_text(size.losses)} | "
+                f"| {name} | {number_text(found.phi)} | {size.sized.times:.2f} | {cost.macs:,} | {cost.params:,} | "
+                f"{'x'.join(map(str, found.arch.input_shape))} | {mean_text(size.losses, loss)} | "
                 f"{len(size.losses)} | {failed} | {size.runs[0].lr:.3g} |"
                 + (f" {one.ms_of(size):.4g} |" if measured else "")
             )
@@ -182,20 +193,26 @@ def comparison_lines(all_findings: Sequence[Findings], loss: str) -> list[str]:
         f"| x base | {' | '.join(one.rule for one in others)} |",
         f"| --- {'| --: ' * len(others)}|",
     ]
-    for place, size in enumerate(first.sizes):
-        cells = []
-        for one in others:
-            other = one.sizes[place]
-            if other.sized.arch == size.sized.arch:
-                cells.append("the same network")
-            elif min(len(size.losses), len(other.losses)) < 2:
-                cells.append("too few runs")
-            else:
-                gap = unpaired(np.array(other.losses), np.array(size.losses))
-                ends = f"{gap.low:+.4f} to {gap.high:+.4f}" if isfinite(gap.low) else "runs of each all alike"
-                cells.append(f"{gap.mean:+.4f} ({ends}): {gap.verdict}")
+    for size in first.sizes:
+        cells = [_comparison(size, one, loss) for one in others]
         lines.append(f"| {size.sized.times:.2f} | {' | '.join(cells)} |")
     return lines
+
+
+def _comparison(size: Shown, rival: Findings, loss: str) -> str:
+    """How a size compares with that of another rule for which as much was asked."""
+    other = next((one for one in rival.sizes if one.sized.member.times == size.sized.member.times), None)
+    if other is None:
+        return "no such size"
+    if other.sized.arch == size.sized.arch:
+        return "the same network"
+    if min(len(size.losses), len(other.losses)) < 2:
+        return "too few runs"
+    gap, most = unpaired(np.array(other.losses), np.array(size.losses)), _MOST_LOSS[loss]
+    ends = (
+        f"{max(-most, gap.low):+.4f} to {min(most, gap.high):+.4f}" if isfinite(gap.low) else "runs of each all alike"
+    )
+    return f"{gap.mean:+.4f} ({ends}): {gap.verdict}"
 
 
 def write_runs(all_findings: Sequence[Findings], path: Path, tried: Tried | None = None) -> None:
@@ -207,7 +224,11 @@ def write_runs(all_findings: Sequence[Findings], path: Path, tried: Tried | None
         writer.writeheader()
         for one in [*all_findings, *ahead]:
             for size in one.sizes:
-                own = {"rule": one.rule, "phi": f"{size.sized.member.phi:g}", "macs_ratio": f"{size.sized.times:.6g}"}
+                own = {
+                    "rule": one.rule,
+                    "phi": number_text(size.sized.member.phi),
+                    "macs_ratio": f"{size.sized.times:.6g}",
+                }
                 losses = iter(size.losses)
                 for run in size.runs:
                     found = {"loss": next(losses)} if run.scores else {}
@@ -239,7 +260,7 @@ def draw(all_findings: Sequence[Findings], loss: str, path: Path, tried: Tried |
     losses += [one.error for one in beside] + ([tried.shown.mean, tried.frozen.forecast.loss] if tried else [])
     for axes, (axis, label) in zip(figure.subplots(1, len(panels)), panels, strict=True):
         for number, one in enumerate(all_findings):
-            _draw_family(axes, one, axis, f"C{number}")
+            _draw_family(axes, one, axis, f"C{number}", loss)
         if beside and axis in AXES:
             x = [getattr(one.cost, axis) for one in beside]
             axes.plot(x, [one.error for one in beside], "x--", color="0.4", linewidth=1, label=LABEL)
@@ -258,7 +279,7 @@ def _measured(one: Findings) -> bool:
     return all(size.sized.arch.arch_id in one.ms for size in one.sizes)
 
 
-def _draw_family(axes: Any, one: Findings, axis: str, colour: str) -> None:
+def _draw_family(axes: Any, one: Findings, axis: str, colour: str, loss: str) -> None:
     """Draw the means of the sizes with their 95 % intervals, and the law where it is in this axis."""
     shown = [size for size in one.sizes if size.losses]
     if not shown:
@@ -266,9 +287,9 @@ def _draw_family(axes: Any, one: Findings, axis: str, colour: str) -> None:
     x = np.array([one.ms_of(size) if axis == _MS else size.size(axis) for size in shown])
     order = np.argsort(x, kind="stable")
     mean = np.array([size.mean for size in shown])
-    ends = np.nan_to_num([interval(size.losses) for size in shown], nan=0.0)
-    reach = np.where(ends[:, 1] > 0, ends[:, 1] - mean, 0.0)
-    axes.errorbar(x[order], mean[order], reach[order], fmt="o", color=colour, capsize=3, label=one.rule)
+    ends = np.array([interval(size.losses, loss) for size in shown])
+    reach = np.nan_to_num(np.abs(ends.T - mean), nan=0.0)
+    axes.errorbar(x[order], mean[order], reach[:, order], fmt="o", color=colour, capsize=3, label=one.rule)
     if axis == one.axis and one.law is not None:
         sizes = np.geomspace(x.min(), 4 * x.max(), _CURVE)
         said = [one.law.forecast(float(size)) for size in sizes]

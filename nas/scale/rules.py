@@ -8,9 +8,11 @@ from math import isfinite
 
 from nas.errors import NasError, nearest
 from nas.network.architecture import Architecture
-from nas.scale.scaling import HeadRule, StemRule, scale
+from nas.scale.rounding import AS_PUBLISHED, Rounding
+from nas.scale.scaling import scaled
 
-_MOST = 4096
+FARTHEST = 32.0
+"""Sizes are looked for from -32 to 32 `phi`."""
 
 
 @dataclass(frozen=True)
@@ -24,23 +26,8 @@ class Multipliers:
     """Rate of the head, where a rule gives one."""
 
 
-@dataclass(frozen=True)
-class Rounding:
-    """How multipliers become whole numbers; see `nas.scale`."""
-
-    divisor: int = 8
-    resolution: int = 1
-    """What the resolution is a multiple of; U-Nets and transformers take no other."""
-    stem: StemRule = "scale"
-    head: HeadRule = "ratio"
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.resolution <= _MOST:
-            raise NasError(f"rounding.resolution must be from 1 to {_MOST}, but got {self.resolution}")
-
-
-AS_PUBLISHED = Rounding()
-"""As EfficientNet does."""
+BASE = Multipliers()
+"""The base itself."""
 
 
 @dataclass(frozen=True)
@@ -70,18 +57,9 @@ class Rule:
 def scale_by(base: Architecture, by: Multipliers, rounding: Rounding = AS_PUBLISHED) -> Architecture:
     """Return the base times some multipliers; the resolution is rounded to a multiple of what the rounding says."""
     size = max(base.input_shape[1:])
-    step = rounding.resolution
-    resolution = size if by.resolution == 1 else step * max(1, round(size * by.resolution / step))
-    return scale(
-        base,
-        by.depth,
-        by.width,
-        None if resolution == size else resolution,
-        divisor=rounding.divisor,
-        stem=rounding.stem,
-        head=rounding.head,
-        dropout=by.dropout,
-    )
+    pixels = rounding.pixels(size, by.resolution)
+    resolution = None if pixels == size else pixels
+    return scaled(base, by.depth, by.width, resolution, rounding=rounding, dropout=by.dropout)
 
 
 # Tan & Le 2019, "EfficientNet", as published with the code: (width, depth, resolution, dropout) of B0 to B7.
@@ -118,7 +96,7 @@ def compound(alpha: float = 1.2, beta: float = 1.1, gamma: float = 1.15) -> Rule
         raise NasError("alpha, beta and gamma are all 1: nothing would be scaled")
     return Rule(
         "compound",
-        f"depth {alpha:g}^phi, width {beta:g}^phi, resolution {gamma:g}^phi (Tan & Le 2019)",
+        f"depth {alpha!r}^phi, width {beta!r}^phi, resolution {gamma!r}^phi (Tan & Le 2019)",
         lambda phi: Multipliers(alpha**phi, beta**phi, gamma**phi),
     )
 

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
 from math import prod
-from typing import Literal, get_args
 
-from nas.errors import NasError, ShapeError, nearest
+from nas.errors import NasError, ShapeError
 from nas.network.architecture import Architecture
 from nas.network.ops import Shape
-from nas.network.registry import Block, block_graph
-from nas.network.rounding import round_to
+from nas.network.registry import Block, block_graph, block_kind
 from nas.network.section import Section
-from nas.scale.deepen import deepen
+from nas.scale.deepen import Repeat, deepen
+from nas.scale.inside import blocks_in
+from nas.scale.rounding import AS_PUBLISHED, HeadRule, RepeatRule, Rounding, StemRule, repeated, widened
 from nas.scale.widen import Shapes, widen
 
-StemRule = Literal["scale", "keep"]
-HeadRule = Literal["ratio", "scale", "keep"]
 MOST = 1024.0
 """No multiplier is larger: a bound keeps a typing slip from asking for terabytes."""
 DROPOUT, DROP_PATH = "dropout", "drop_path"
@@ -34,20 +33,25 @@ def scale(
     divisor: int = 8,
     stem: StemRule = "scale",
     head: HeadRule = "ratio",
+    repeats: RepeatRule = "up",
     dropout: float | None = None,
     drop_path: float | None = None,
 ) -> Architecture:
     """Return the network with more or fewer blocks, channels and inputs (Tan & Le 2019, "EfficientNet", section 3).
 
+    Warns (`UserWarning`) of a depth or width other than 1 that is rounded away.
+
     Args:
         arch: any network; nothing in it is changed.
-        depth: multiplier of the repeats in every stage, which are rounded up; stem and head keep theirs.
-        width: multiplier of the channels, which are rounded to `divisor`, never below 90 %.
+        depth: multiplier of the repeats in every stage; stem and head keep theirs.
+        width: multiplier of the channels, which are rounded to `divisor`, never below 90 %. Times 1 or less no count
+            of channels grows, also where `divisor` is larger than it.
         resolution: size of the input in pixels, or steps of a series; of the longest side where they differ.
         divisor: what channels are a multiple of; 1 rounds to whole numbers.
         stem: `scale` its channels as all others (EfficientNet), or `keep` them (EfficientNet-Lite).
         head: keep the `ratio` of its channels to those of the last stage (torchvision), `scale` them as all others, or
             `keep` them.
+        repeats: round those of each stage `up` (EfficientNet), or those of all stages together to the `nearest`.
         dropout: rate of the head; None keeps it.
         drop_path: rate of the last block; those before rise evenly from 0 (Huang et al. 2016, "Deep networks with
             stochastic depth", section 3). None keeps each block's own.
@@ -56,15 +60,34 @@ def scale(
         NasError: a number out of its range, a network with nothing that `depth` could repeat or with channels that no
             setting gives, or one that the new input is too small for.
     """
+    rounding = Rounding(divisor, stem=stem, head=head, repeats=repeats)
+    found = scaled(arch, depth, width, resolution, rounding=rounding, dropout=dropout, drop_path=drop_path)
+    if depth != 1 and scaled(arch, depth, rounding=rounding) == arch:
+        warnings.warn(f"nas.scale: depth={depth:g} changes no number of blocks here", stacklevel=2)
+    if width != 1 and scaled(arch, width=width, rounding=rounding) == arch:
+        warnings.warn(f"nas.scale: width={width:g} changes no channels here, at divisor={divisor}", stacklevel=2)
+    return found
+
+
+def scaled(
+    arch: Architecture,
+    depth: float = 1.0,
+    width: float = 1.0,
+    resolution: int | None = None,
+    *,
+    rounding: Rounding = AS_PUBLISHED,
+    dropout: float | None = None,
+    drop_path: float | None = None,
+) -> Architecture:
+    """Do what `scale` says, without a warning; `resolution` is taken as it is."""
     if not isinstance(arch, Architecture):
         raise NasError(f"nas.scale takes an Architecture, not {arch!r:.80}; Architecture.from_json reads a file's text")
-    _check_sizes(depth, width, resolution, divisor)
-    _check_rules(stem, head)
+    _check_sizes(depth, width, resolution)
     before = arch
     if depth != 1:
-        arch = _deeper(arch, depth)
+        arch = _deeper(arch, depth, rounding.repeats or "up")
     if width != 1:
-        arch = _wider(arch, width, divisor, stem, head)
+        arch = _wider(arch, width, rounding)
     if resolution is not None:
         arch = replace(arch, input_shape=_resized(arch.input_shape, resolution))
     if dropout is not None or drop_path is not None:
@@ -77,19 +100,12 @@ def scale(
     return arch
 
 
-def _check_sizes(depth: float, width: float, resolution: int | None, divisor: int) -> None:
+def _check_sizes(depth: float, width: float, resolution: int | None) -> None:
     for name, value in (("depth", depth), ("width", width)):
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= MOST:
             raise NasError(f"{name} must be a multiplier > 0 and at most {MOST:g}, but got {value!r}")
-    for name, count in (("resolution", resolution), ("divisor", divisor)):
-        if count is not None and (type(count) is not int or not 1 <= count <= 2**20):
-            raise NasError(f"{name} must be a whole number from 1 to 2^20, but got {count!r}")
-
-
-def _check_rules(stem: str, head: str) -> None:
-    for name, word, words in (("stem", stem, get_args(StemRule)), ("head", head, get_args(HeadRule))):
-        if word not in words:
-            raise NasError(f"unknown rule {word!r} for the {name}. {nearest(word, words)}")
+    if resolution is not None and (type(resolution) is not int or not 1 <= resolution <= 2**20):
+        raise NasError(f"resolution must be a whole number from 1 to 2^20, but got {resolution!r}")
 
 
 def _check_fits(arch: Architecture) -> None:
@@ -102,21 +118,34 @@ def _check_fits(arch: Architecture) -> None:
                 raise error.inside(f"{name}.{i}") from None
 
 
-def _deeper(arch: Architecture, depth: float) -> Architecture:
-    if not _repeats(arch):
+def _deeper(arch: Architecture, depth: float, rule: RepeatRule) -> Architecture:
+    counts = run_lengths(arch)
+    if not counts:
         raise NasError("depth: no block of this network can be repeated, since none keeps the shape of its input")
-    return _repeated(arch, depth)
+    wanted = repeated(counts, depth, rule)
+    if wanted == list(counts):
+        return arch
+    lengths = iter(wanted)
+    return _repeated(arch, lambda _: next(lengths))
 
 
 @lru_cache(maxsize=256)
-def _repeats(arch: Architecture) -> bool:
-    return _repeated(arch, 2) != _repeated(arch, 1)
+def run_lengths(arch: Architecture) -> tuple[int, ...]:
+    """Return how many blocks each run has that `depth` lengthens, in their order; stem and head have none."""
+    found: list[int] = []
+
+    def counted(length: int) -> int:
+        found.append(length)
+        return length
+
+    _repeated(arch, counted)
+    return tuple(found)
 
 
-def _repeated(arch: Architecture, depth: float) -> Architecture:
+def _repeated(arch: Architecture, repeat: Repeat) -> Architecture:
     stages, shape = [], _through(arch.stem, arch.input_shape, arch.num_classes)
     for stage in arch.stages:
-        stages.append(deepen(stage, depth, shape, arch.num_classes))
+        stages.append(deepen(stage, repeat, shape, arch.num_classes))
         shape = _through(stage, shape, arch.num_classes)
     return replace(arch, stages=tuple(stages))
 
@@ -127,22 +156,35 @@ def _through(section: Section, shape: Shape, num_classes: int) -> Shape:
     return shape
 
 
-def _wider(arch: Architecture, width: float, divisor: int, stem: StemRule, head: HeadRule) -> Architecture:
+def _wider(arch: Architecture, width: float, rounding: Rounding) -> Architecture:
     _check_channels(arch)
+    divisor = rounding.divisor
     shapes: Shapes = (arch.input_shape, arch.input_shape)
-    wider_stem, shapes = widen(arch.stem, _times(width, divisor, stem == "scale"), shapes, arch.num_classes)
+    wider_stem, shapes = widen(arch.stem, _times(width, divisor, rounding.stem == "scale"), shapes, arch.num_classes)
     stages = []
     for stage in arch.stages:
         wider_stage, shapes = widen(stage, _times(width, divisor), shapes, arch.num_classes)
         stages.append(wider_stage)
     # Both at the old resolution, so that what is left of the quotient of their sizes is that of their channels.
-    ratio = prod(shapes[1]) / prod(shapes[0]) if head == "ratio" and stages else width
-    wider_head, _ = widen(arch.head, _times(ratio, divisor, head != "keep"), shapes, arch.num_classes)
+    ratio = prod(shapes[1]) / prod(shapes[0]) if rounding.head == "ratio" and stages else width
+    wider_head, _ = widen(arch.head, _times(ratio, divisor, rounding.head != "keep"), shapes, arch.num_classes)
     return replace(arch, stem=wider_stem, stages=tuple(stages), head=wider_head)
 
 
 def _times(width: float, divisor: int, scaled: bool = True) -> Callable[[int], int]:
-    return (lambda channels: round_to(channels * width, divisor)) if scaled else (lambda channels: channels)
+    return lambda channels: widened(channels, width, divisor) if scaled else channels
+
+
+@lru_cache(maxsize=256)
+def channel_counts(arch: Architecture, stem: bool) -> tuple[int, ...]:
+    """Return every setting that `width` multiplies in the stages, and in the stem where that is wanted."""
+    return tuple(
+        value
+        for section in (*((arch.stem,) if stem else ()), *arch.stages)
+        for block in blocks_in(section)
+        for name, value in block.settings
+        if block_kind(block.kind).settings[name].role == "channels" and isinstance(value, int)
+    )
 
 
 @lru_cache(maxsize=256)

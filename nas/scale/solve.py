@@ -1,29 +1,32 @@
-"""The size of a family that costs what is asked for: counted after rounding."""
+"""The size of a family that costs what is asked for: counted after rounding, in the proportions of its rule."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from math import isfinite
-from typing import Any, NamedTuple
+from itertools import islice
+from math import ceil, isfinite, log2
 
 from nas.cost import Cost, cost_of
 from nas.cost.metrics import FREE_METRICS, ONE, Workload, value_of
 from nas.errors import NasError, nearest
 from nas.network.architecture import Architecture
-from nas.scale.rules import AS_PUBLISHED, Multipliers, Rounding, Rule, scale_by
+from nas.scale.beside import beside, call_of, in_short
+from nas.scale.counting import Candidate, Counting, number_text
+from nas.scale.proportions import deviation, real_multipliers
+from nas.scale.rounding import AS_PUBLISHED, Rounding
+from nas.scale.rules import BASE, Multipliers, Rule, scale_by
 
 TOLERANCE = 0.05
-_FINE = 1e-6
-_FARTHEST = 32.0
-_FREE_OCTAVES = 0.5
-"""A dimension that is moved alone goes no further than to 0.7 or 1.4 times what the rule says."""
+_LOOSEST = 0.5
+"""A miss that is larger is no size that was asked for."""
+_HAIR = 1e-9
+_FAR = 8.0
 
 
 @dataclass(frozen=True)
 class Member:
-    """One network of a family."""
+    """One network of a family: its base scaled by `multipliers` and `rounding`."""
 
     rule: str
     phi: float
@@ -31,9 +34,21 @@ class Member:
     arch: Architecture
     cost: Cost
     moved: str = ""
-    """Which dimension is not as the rule says, so that a budget is met."""
+    """How it is made where `phi` alone does not give it, since a dimension was moved to meet a budget."""
     miss: float | None = None
     """By how much it misses the budget that it was solved for, as a share of it; None where it was not."""
+    rounding: Rounding = AS_PUBLISHED
+    real: Multipliers = BASE
+    """What the multipliers come to after rounding."""
+    off: str = ""
+    """Why it has not the proportions of its rule, where it has not: then no law and no comparison is of it."""
+    times: float | None = None
+    """The multiple of the base's cost that was asked for, where it was solved for."""
+
+    @property
+    def on_rule(self) -> bool:
+        """Whether it has the proportions of its rule."""
+        return not self.off
 
 
 @dataclass(frozen=True)
@@ -47,9 +62,17 @@ class Solution:
 
 
 def member(base: Architecture, rule: Rule, phi: float, rounding: Rounding = AS_PUBLISHED) -> Member:
-    """Return the base at `phi` with its cost; raises `NasError` as `nas.scale` does."""
-    arch = rule.apply(base, phi, rounding)
-    return Member(rule.name, phi, rule.at(phi), arch, cost_of(arch))
+    """Return the base at `phi` with its cost; raises `NasError` as `nas.scale` does.
+
+    It is off the rule where rounding took its proportions away, see `Deviation`; a table of published networks is
+    never off itself.
+    """
+    by = rule.at(phi)
+    arch = scale_by(base, by, rounding)
+    real = real_multipliers(base, by, rounding)
+    found = deviation(real, rule)
+    off = "" if found.small or rule.listed else found.text
+    return Member(rule.name, phi, by, arch, cost_of(arch), rounding=rounding, real=real, off=off)
 
 
 def counted(metric: str, workload: Workload = ONE) -> Callable[[Architecture], float]:
@@ -68,12 +91,14 @@ def solve(
     measure: Callable[[Architecture], float] | None = None,
     rounding: Rounding = AS_PUBLISHED,
     tolerance: float = TOLERANCE,
+    proportions: bool = True,
 ) -> Solution:
     """Find the network of a rule's family whose real cost is nearest to a budget.
 
     Every dimension grows with `phi`, and so does what is counted, in steps: halving an interval finds the step on
     either side of the target, and the nearer one is the answer. Of all `phi` that give that network it is a short one.
-    Where that misses by more than the tolerance, one dimension is moved alone; `Member.multipliers` say how far.
+    Repeats are rounded to the nearest where `rounding` says nothing else. Where no step is within the tolerance and in
+    the rule's proportions, other networks in its proportions are tried: `nas.scale.beside`.
 
     Args:
         base: the network at `phi` 0.
@@ -83,164 +108,130 @@ def solve(
         measure: gives the cost of a network; None counts `metric`.
         rounding: how multipliers become whole numbers.
         tolerance: how far the nearest may miss, as a share of the target.
+        proportions: whether a network must have the proportions of the rule, see `Deviation`; False takes the nearest
+            step as it is.
 
     Raises:
         NasError: a target that is no positive number, a rule that does not change the metric, or one whose steps are so
-            coarse that the nearest network misses by more than the tolerance; it then names the two nearest.
+            coarse that no network in its proportions is within the tolerance; it then names the nearest, and a
+            rounding or a tolerance that would do.
     """
     if isinstance(target, bool) or not isinstance(target, int | float) or not (isfinite(target) and target > 0):
         raise NasError(f"the budget must be a number > 0, but got {target!r}")
-    measure = measure or counted(metric)
-    family = _Search(base, rule, measure, rounding)
-    phi = family.short(family.nearest(target))
-    found = _Found(phi, rule.at(phi), family.value(phi))
-    if abs(found.value / target - 1) > tolerance and not rule.listed:
-        free = _freed(family, target)
-        misses = {one: abs(one.value / target - 1) for one in (found, *free)}
-        found = min(misses, key=lambda one: (misses[one] > tolerance, one.across, misses[one]))
-    if abs(found.value / target - 1) > tolerance:
-        finer = _finer(family, target, tolerance) if metric in FREE_METRICS else ""
-        raise NasError(_too_coarse(family, target, metric, tolerance) + finer)
-    arch = scale_by(base, found.multipliers, rounding)
-    miss = found.value / target - 1
-    one = Member(rule.name, found.phi, found.multipliers, arch, cost_of(arch), found.moved, miss)
+    family = Counting(base, rule, measure or counted(metric), solving(rounding, rule))
+    budget = _Budget(target, tolerance, proportions and not rule.listed)
+    every = budget.candidates(family)
+    found = budget.nearest(every)
+    if found is None:
+        raise NasError(_too_coarse(family, every, budget, metric))
+    found = in_short(family, found) if found.beside else found
+    arch, moved = family.network(found.multipliers), call_of(family, found.multipliers) if found.beside else ""
+    one = Member(
+        *(rule.name, found.phi, found.multipliers, arch, cost_of(arch), moved, found.value / target - 1),
+        rounding=family.rounding,
+        real=real_multipliers(base, found.multipliers, family.rounding),
+    )
     return Solution(one, target, found.value)
 
 
-class _Found(NamedTuple):
-    phi: float
-    multipliers: Multipliers
-    value: float
-    moved: str = ""
-    across: bool = False
-    """Whether what the rule makes larger than the base's became smaller, or the other way round."""
+def solving(rounding: Rounding, rule: Rule) -> Rounding:
+    """Return the rounding that a size is solved for with: a table of published networks stays what it is."""
+    return replace(rounding, repeats=rounding.repeats or ("up" if rule.listed else "nearest"))
 
 
-def _freed(family: _Search, target: float) -> list[_Found]:
-    """The sizes next to the target, each with one of its dimensions moved alone to where it is met.
+@dataclass(frozen=True)
+class _Budget:
+    """What is looked for."""
 
-    Blocks come in every stage at once and channels by the eight, so that a family may have no size near a target; one
-    dimension of it, most of all the resolution, moves in smaller steps.
-    """
-    found = []
-    for phi in map(family.short, family.around(target)):
-        kept = family.rule.at(phi)
-        for dimension in ("resolution", "width"):
-            if getattr(kept, dimension) == 1:  # the rule leaves it alone, or it is the base
-                continue
-            moved = replace(family.rule, multipliers=_mover(kept, dimension))
-            search = _Search(family.base, moved, family.measure, family.rounding)
-            by = search.short(search.nearest(target))
-            to = float(getattr(moved.at(by), dimension))
-            if abs(by) <= _FREE_OCTAVES:
-                text = f"{dimension} {to:.3g} times the base's in place of {getattr(kept, dimension):.3g}"
-                across = (to >= 1) != (getattr(kept, dimension) > 1)
-                found.append(_Found(phi, moved.at(by), search.value(by), text, across))
-    return found
+    target: float
+    tolerance: float
+    proportions: bool
 
+    def candidates(self, family: Counting) -> list[Candidate]:
+        """The steps of the family next to the target, and what stands beside them where they are too far."""
+        steps = [family.step(phi) for phi in family.around(self.target)]
+        if not self.proportions:
+            return steps
+        kept = [one for one in steps if one.off.small]
+        if self.nearest(kept) or not self.in_reach(steps):
+            return kept
+        return kept + beside(family, self.target, self.tolerance)
 
-def _mover(kept: Multipliers, dimension: str) -> Callable[[float], Multipliers]:
-    values: dict[str, Any] = {dimension: getattr(kept, dimension)}
-    return lambda octaves: replace(kept, **{dimension: values[dimension] * 2**octaves})
+    def in_reach(self, steps: list[Candidate]) -> bool:
+        """Whether the target is between two steps, or near enough to where the family ends or has a gap."""
+        return len(steps) > 1 or abs(log2(steps[0].value / self.target)) <= 1
 
+    def nearest(self, every: list[Candidate]) -> Candidate | None:
+        """The one to take: the nearest step of the family, else of those beside it the nearest to the rule."""
+        within = [one for one in every if abs(self.miss(one)) <= self.tolerance]
+        by_phi = [one for one in within if not one.beside]
+        if by_phi:
+            return min(by_phi, key=lambda one: abs(self.miss(one)))
+        return min(within, key=lambda one: (one.off.share, abs(self.miss(one))), default=None)
 
-class _Search:
-    """What has been counted so far."""
-
-    def __init__(
-        self, base: Architecture, rule: Rule, measure: Callable[[Architecture], float], rounding: Rounding
-    ) -> None:
-        self.base, self.rule, self.measure, self.rounding = base, rule, measure, rounding
-        self._found: dict[Architecture, float] = {}
-        self._networks: dict[float, Architecture] = {}
-        self.refused = ""
-        """Why the family ends where it was last tried beyond its end, or has a gap."""
-
-    def network(self, phi: float) -> Architecture:
-        if phi not in self._networks:
-            self._networks[phi] = self.rule.apply(self.base, phi, self.rounding)
-        return self._networks[phi]
-
-    def value(self, phi: float) -> float:
-        arch = self.network(phi)
-        if arch not in self._found:
-            self._found[arch] = self.measure(arch)
-        return self._found[arch]
-
-    def nearest(self, target: float) -> float:
-        return min(self.around(target), key=lambda phi: self.misses(phi, target))
-
-    def misses(self, phi: float, target: float) -> float:
-        return abs(self.value(phi) / target - 1)
-
-    def around(self, target: float) -> list[float]:
-        """The `phi` of the steps next below and next above the target, or of the one where there is no other."""
-        if self.rule.listed:
-            under = [phi for phi in self.rule.listed if self.value(phi) <= target]
-            over = [phi for phi in self.rule.listed if self.value(phi) > target]
-            return [*under[-1:], *over[:1]]
-        bracket = self._bracket(target)
-        if len(bracket) < 2:
-            return bracket
-        low, high = bracket
-        while high - low > _FINE and self.network(low) != self.network(high):
-            middle = (low + high) / 2
-            try:
-                value = self.value(middle)
-            except NasError as error:  # a gap: not every size between two that work is one
-                self.refused = f"phi {middle:g}: {error}"
-                break
-            if value <= target:
-                low = middle
-            else:
-                high = middle
-        return [low, high]
-
-    def _bracket(self, target: float) -> list[float]:
-        start = self.value(0.0)
-        step = 1.0 if start <= target else -1.0
-        phi, last = 0.0, 0.0
-        while abs(phi) < _FARTHEST:
-            last, phi = phi, phi + step
-            try:
-                value = self.value(phi)
-            except NasError as error:  # as small, or as large, as this family gets
-                self.refused = f"phi {phi:g}: {error}"
-                break
-            if (value > target) == (start <= target):
-                return sorted([last, phi])
-        return [last]
-
-    def short(self, phi: float) -> float:
-        """The shortest decimal number near `phi` that gives the same network."""
-        arch = self.network(phi)
-        shorter = (round(phi, digits) for digits in range(8))
-        return next((one for one in shorter if self.network(one) == arch), phi)
+    def miss(self, one: Candidate) -> float:
+        return one.value / self.target - 1
 
 
-def _too_coarse(search: _Search, target: float, metric: str, tolerance: float) -> str:
-    tried = search.around(target)
-    if len(tried) == 1 and search.value(0.0) == search.value(tried[0]) != target:
-        reason = f"rule {search.rule.name!r} does not bring {metric} there"
+def _too_coarse(family: Counting, every: list[Candidate], budget: _Budget, metric: str) -> str:
+    reached = [family.value(phi) for phi in family.around(budget.target)]
+    if len(reached) == 1 and family.value(0.0) == reached[0] != budget.target:
+        reason = f"rule {family.rule.name!r} does not bring {metric} there"
     else:
-        reason = f"the steps of rule {search.rule.name!r} are too coarse for this base"
-    if search.refused:
-        reason = f"{reason} ({search.refused})"
-    nearest_ones = " and ".join(
-        f"{search.value(phi):,.6g} ({search.value(phi) / target - 1:+.1%}, phi {search.short(phi):g})" for phi in tried
-    )
+        reason = f"the steps of rule {family.rule.name!r} are too coarse for this base"
+    if family.refused:
+        reason = f"{reason} ({family.refused})"
+    under = max((one for one in every if one.value <= budget.target), key=lambda one: one.value, default=None)
+    over = min((one for one in every if one.value > budget.target), key=lambda one: one.value, default=None)
+    texts = [_nearest_text(one, budget) for one in (under, over) if one]
+    kept = f" in the proportions of rule {family.rule.name!r}" if budget.proportions else ""
     return (
-        f"no network within {tolerance:.0%} of {target:,.6g} {metric}: {reason}; nearest: {nearest_ones}. "
-        "Another rounding (rounding.divisor, rounding.resolution), another rule or a larger tolerance gives more to "
-        "choose from"
+        f"no network within {100 * budget.tolerance:g}% of {budget.target:,.6g} {metric}{kept}: {reason}; nearest: "
+        f"{' and '.join(texts) or 'none'}. {_way_out(family, every, budget, metric)}"
     )
 
 
-def _finer(coarse: _Search, target: float, tolerance: float) -> str:
-    """Say which smaller divisor of channels would do, where one does."""
-    for divisor in (one for one in (4, 2, 1) if one < coarse.rounding.divisor):
-        search = _Search(coarse.base, coarse.rule, coarse.measure, replace(coarse.rounding, divisor=divisor))
-        with suppress(NasError):
-            if search.misses(search.nearest(target), target) <= tolerance:
-                return f"; rounding.divisor={divisor} is fine enough here"
-    return ""
+def _nearest_text(one: Candidate, budget: _Budget) -> str:
+    phi = f"near phi {one.phi:.3g}" if one.beside else f"phi {number_text(one.phi)}"
+    return f"{one.value:,.6g} ({budget.miss(one):+.1%}, {phi})"
+
+
+def _way_out(family: Counting, every: list[Candidate], budget: _Budget, metric: str) -> str:
+    """What would do: a rounding that has such a network, and the tolerance that takes the nearest."""
+    ways = []
+    # A family that ends at a large network before the target does not reach it with finer steps either.
+    ends = len(reached := family.around(budget.target)) == 1 and abs(reached[0]) > _FAR
+    if metric in FREE_METRICS and not family.rule.listed and not ends:
+        finer = (text for rounding, text in _other_roundings(family) if _reaches(family, rounding, budget))
+        ways += [f"{text} has one" for text in islice(finer, 1)]
+    least = min((abs(budget.miss(one)) for one in every), default=_LOOSEST)
+    if least < _LOOSEST:
+        ways.append(f"tolerance={ceil(least * 100 + _HAIR) / 100:g} takes the nearest")
+    return (
+        f"{' or '.join(ways) or 'Another rounding (rounding.divisor, rounding.resolution), rule or base may have one'}"
+    )
+
+
+def _reaches(family: Counting, rounding: Rounding, budget: _Budget) -> bool:
+    other = Counting(family.base, family.rule, family.measure, rounding)
+    try:
+        return budget.nearest(budget.candidates(other)) is not None
+    except NasError:
+        return False
+
+
+def _other_roundings(family: Counting) -> Iterator[tuple[Rounding, str]]:
+    """Finer channels, inputs of other multiples, then both; each with the settings that say so.
+
+    Every input of a multiple is one of the pixels that are tried anyway, so that another helps where a network does not
+    take all of them, or where the multiple is a coarse one now.
+    """
+    now = family.rounding
+    finer = [one for one in (4, 2, 1) if one < now.divisor]
+    steps = [one for one in (1, 2, 4, 8, 16, 32) if (one < now.resolution if now.resolution > 1 else family.refused)]
+    for divisor in finer:
+        yield replace(now, divisor=divisor), f"rounding.divisor={divisor}"
+    for step in steps:
+        yield replace(now, resolution=step), f"rounding.resolution={step}"
+    for step in steps if finer else ():
+        yield replace(now, divisor=1, resolution=step), f"rounding.divisor=1 rounding.resolution={step}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 from typing import Any
 
@@ -86,3 +87,19 @@ def test_a_refusal_names_the_divisor_that_would_do(base: Path, capsys: pytest.Ca
 def test_scale_takes_an_architecture() -> None:
     with pytest.raises(nas.errors.NasError, match=r"takes an Architecture, not 'runs/x.json'"):
         nas.scale("runs/x.json", width=2)  # type: ignore[arg-type]  # what a user may give
+
+
+def test_a_study_of_an_earlier_version_goes_on(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(base, **SIZES) == 0
+    settings, runs = folder(base) / "settings.json", folder(base) / "runs.jsonl"
+    values = json.loads(settings.read_text())
+    del values["rounding"]["repeats"]  # which there was not
+    settings.write_text(json.dumps(values))
+    lines = [json.loads(line) for line in runs.read_text().splitlines()]
+    lines[1] |= {"arch_id": "0" * 16, "key": f"{'0' * 16}-0-0"}  # a network that is made no more
+    runs.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    LawPool.tasks.clear()
+    capsys.readouterr()
+    assert go_on(base, "study") == 0
+    assert len(LawPool.tasks) == 1
+    assert "1 runs in runs.jsonl are of networks that are not among these sizes any more" in capsys.readouterr().out

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import nas
 from nas.errors import NasError
 from nas.network.rounding import round_to
+from nas.scale.rounding import repeated
 from nas.scale.rules import RULES
 
 ROWS = list(csv.DictReader((Path(__file__).parents[1] / "data" / "efficientnet_scaling.csv").open()))
@@ -102,6 +103,7 @@ def test_a_scaled_network_runs_in_torch_with_as_many_parameters_as_counted(name:
     assert nas.Architecture.from_json(scaled.to_json()) == scaled
 
 
+@pytest.mark.filterwarnings("ignore:nas.scale")
 @settings(max_examples=60, deadline=None)
 @given(
     seed=st.integers(0, 10**6),
@@ -125,6 +127,71 @@ def test_channels_are_multiples_of_eight_and_not_below_nine_tenths(width: float,
     found = round_to(channels * width, 8)
     assert found % 8 == 0
     assert found >= 0.9 * channels * width
+
+
+def _narrow(channels: int) -> nas.Architecture:
+    """A network whose channels are `channels` and twice as many."""
+    block = {"block": "mbconv", "expand_ratio": 3}
+    stages = [{**block, "out_channels": channels, "stride": 2, "depth": 2}, {**block, "out_channels": 2 * channels}]
+    stem = {"block": "conv", "out_channels": channels}
+    space = {"name": "narrow", "stem": stem, "stages": stages, "head": {"block": "classifier"}}
+    return nas.SearchSpace.from_dict(space).for_data((1, 16, 16), 10).decode({})
+
+
+def _channels(arch: nas.Architecture) -> list[int]:
+    blocks = [*arch.stem.blocks, *(block for stage in arch.stages for block in stage.blocks)]
+    return [
+        value for block in blocks for name, value in block.settings if name == "out_channels" and type(value) is int
+    ]
+
+
+@pytest.mark.filterwarnings("ignore:nas.scale")
+@given(channels=st.integers(1, 70), width=st.floats(0.02, 4), divisor=st.sampled_from([1, 4, 8, 16, 64]))
+def test_no_channels_grow_times_less_than_one_nor_shrink_times_more(channels: int, width: float, divisor: int) -> None:
+    base = _narrow(channels)
+    before, after = _channels(base), _channels(nas.scale(base, width=width, divisor=divisor))
+    for old, new in zip(before, after, strict=True):
+        assert new <= old if width <= 1 else new >= old
+        assert new == old or new % divisor == 0 or new == 1
+        assert new >= min(old, int(0.9 * old * width))
+        # Nothing else that is allowed is nearer: a multiple of the divisor, or what there was.
+        allowed = [one for one in (old, *range(divisor, 4 * old + 2 * divisor, divisor)) if one >= 0.9 * old * width]
+        allowed = [one for one in allowed if (one <= old if width <= 1 else one >= old)]
+        assert abs(new - old * width) <= min(abs(one - old * width) for one in allowed)
+
+
+def test_a_multiplier_that_is_rounded_away_is_said() -> None:
+    base = _narrow(10)
+    with pytest.warns(UserWarning, match="width=0.9 changes no channels here, at divisor=8") as found:
+        assert nas.scale(base, width=0.9) == base
+    assert [Path(one.filename).name for one in found] == [Path(__file__).name]
+    with pytest.warns(UserWarning, match="depth=0.9 changes no number of blocks"):
+        assert nas.scale(base, depth=0.9) == base
+    assert nas.cost_of(nas.scale(base, width=0.9, divisor=1)).macs < nas.cost_of(base).macs
+
+
+@given(counts=st.lists(st.integers(1, 9), min_size=1, max_size=6), depth=st.floats(0.1, 4), more=st.floats(1, 1.5))
+def test_blocks_are_shared_out_to_the_nearest(counts: list[int], depth: float, more: float) -> None:
+    found, larger = repeated(counts, depth, "nearest"), repeated(counts, depth * more, "nearest")
+    assert sum(found) == max(len(counts), int(depth * sum(counts) + 0.5))
+    assert all(one <= other for one, other in zip(found, larger, strict=True))
+    # Balinski & Young 1982, "Fair representation": by Webster's method no block is better given to another run, in
+    # that what each has is nearest to one multiple of what it had.
+    low = (
+        max((2 * have - 1) / (2 * had) for have, had in zip(found, counts, strict=True) if have > 1)
+        if max(found) > 1
+        else 0
+    )
+    assert low <= min((2 * have + 1) / (2 * had) for have, had in zip(found, counts, strict=True)) + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("counts", "depth", "expected"),
+    [([1, 1, 1, 4, 3], 1.2, [1, 1, 1, 5, 4]), ([2, 2, 2], 1.5, [3, 3, 3]), ([1, 1, 1], 4 / 3, [1, 1, 2])],
+)
+def test_the_nearest_numbers_of_blocks(counts: list[int], depth: float, expected: list[int]) -> None:
+    assert repeated(counts, depth, "nearest") == expected
+    assert repeated(counts, 1.0, "nearest") == counts
 
 
 @pytest.mark.parametrize(
@@ -216,6 +283,8 @@ def test_a_longer_series_is_a_larger_resolution() -> None:
         ({"width": True}, "width must be"),
         ({"resolution": 1.5}, "resolution must be a whole number"),
         ({"stem": "kep"}, "Did you mean 'keep'"),
+        ({"repeats": "down"}, "unknown rule 'down' for the repeats"),
+        ({"divisor": 0}, "divisor must be a whole number"),
         ({"head": "fixed"}, "unknown rule 'fixed' for the head"),
         ({"width": 1024}, "at most 2\\^20"),
         ({"dropout": 1.0}, "dropout"),

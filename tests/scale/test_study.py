@@ -207,7 +207,7 @@ def test_the_best_coefficients_are_found(
 ) -> None:
     class SurfacePool(LawPool):
         def _outcome(self, task: Task) -> Outcome:
-            error = _surface(*_sizes(task.architecture)) * 2.718281828 ** (0.005 * Random(task.seed).gauss(0, 1))
+            error = _surface(*_sizes(task.architecture)) * 2.718281828 ** (0.001 * Random(task.seed).gauss(0, 1))
             return Outcome(task.number, nas.Evaluation({"val_accuracy": 1 - error, "val_loss": 0.0}))
 
     monkeypatch.setattr(study, "WorkerPool", SurfacePool)

@@ -1,0 +1,68 @@
+"""What a report says of a few runs: intervals within what a loss can be, and nothing on the terminal beside it."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+import nas
+from nas.compare.statistics import unpaired
+from nas.scale.report import interval, mean_text
+from nas.search.workers import Outcome, Task
+from tests.scale.lawpool import LawPool, run
+
+
+@given(losses=st.lists(st.floats(0, 1), min_size=2, max_size=5))
+def test_an_interval_of_error_rates_is_within_0_and_1(losses: list[float]) -> None:
+    low, high = interval(losses, "error")
+    assert 0 <= low <= high <= 1
+    low, high = interval([5 * loss for loss in losses], "val_loss")
+    assert 0 <= low <= high
+
+
+def test_an_interval_is_students_where_that_is_inside() -> None:
+    losses = [0.1, 0.12, 0.09, 0.11]
+    expected = stats.ttest_1samp(losses, 0).confidence_interval(0.95)
+    assert interval(losses, "error") == pytest.approx((expected.low, expected.high))
+    # Two runs: the 97.5 % point of Student's t with one degree of freedom is 12.706.
+    assert interval([0.19, 0.21], "error") == pytest.approx((0.2 - 0.12706, 0.2 + 0.12706), abs=1e-5)
+    assert interval([0.1, 0.3], "error") == (0.0, 1.0)
+    assert interval([1.0, 3.0], "val_loss") == pytest.approx((0.0, 2 + 12.706), abs=1e-3)
+    assert mean_text([0.1, 0.3], "error") == "0.2000 (0.0000 to 1.0000)"
+
+
+@given(one=st.lists(st.floats(0, 1), min_size=2, max_size=6), other=st.lists(st.floats(0, 1), min_size=2, max_size=6))
+def test_the_interval_of_a_difference_is_that_of_scipys_welch_test(one: list[float], other: list[float]) -> None:
+    first, second = np.array(one), np.array(other)
+    found = unpaired(first, second)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # which scipy gives where the values of one are alike
+        expected = stats.ttest_ind(first, second, equal_var=False).confidence_interval(0.95)
+    if max(np.var(one), np.var(other)) > 1e-12:
+        assert (found.low, found.high) == pytest.approx((expected.low, expected.high), rel=1e-6, abs=1e-9)
+
+
+def test_a_report_of_two_runs_that_are_alike_or_far_apart(
+    base: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def outcome(pool: LawPool, task: Task) -> Outcome:
+        alike = task.architecture.input_shape[1] > 8
+        error = 0.2 if alike else 0.1 + 0.6 * (task.seed % 97) / 97
+        return Outcome(task.number, nas.Evaluation({"val_accuracy": 1 - error, "val_loss": error}))
+
+    monkeypatch.setattr(LawPool, "_outcome", outcome)
+    settings = {"rules": ["width", "resolution"], "times": [1, 4], "rounding": {"divisor": 1}, "seeds": 2}
+    assert run(base, mode="compare", **settings) == 0
+    text = capsys.readouterr().out
+    ends = [(float(low), float(high)) for low, high in re.findall(r"\((-?[\d.]+) to (-?[\d.]+)\) \|", text)]
+    assert len(ends) == 4
+    assert all(0 <= low <= high <= 1 for low, high in ends)
+    (gap,) = re.findall(r"\(([+-][\d.]+) to ([+-][\d.]+)\): ", text)
+    assert -1 <= float(gap[0]) <= float(gap[1]) <= 1
