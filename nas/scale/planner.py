@@ -11,7 +11,8 @@ from scipy.stats import t
 
 from nas.errors import NasError
 from nas.scale.forms import ASYMPTOTE, Array, Form
-from nas.scale.law import SPAN, Observation, fit_law, spans, why_insufficient
+from nas.scale.law import SPAN, fit_law, spans, why_insufficient
+from nas.scale.means import Observation
 
 _STEP = 1e-4
 _PRIOR = 1e-3

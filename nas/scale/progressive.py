@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from itertools import islice
 
 from nas.errors import NasError
-from nas.scale.law import Observation, fit_law
+from nas.scale.law import fit_law
+from nas.scale.means import Observation
 from nas.scale.planner import Plan, plan
 from nas.scale.report import LOSS_TEXT, law_text
 from nas.scale.runs import Job, Run

@@ -9,7 +9,8 @@ from scipy.stats import f
 from nas.errors import NasError
 from nas.scale.choose import lack_of_fit
 from nas.scale.forms import ASYMPTOTE, BROKEN, PARAMS_DATA, POWER, Array, Form
-from nas.scale.law import Observation, fit_law, why_insufficient
+from nas.scale.law import fit_law, why_insufficient
+from nas.scale.means import Observation
 
 SIZES = np.geomspace(1e6, 32e6, 5)
 

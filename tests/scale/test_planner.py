@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from nas.errors import NasError
-from nas.scale.law import Forecast, Observation, fit_law, why_insufficient
-from nas.scale.planner import _DRAWS, plan
+from nas.scale.law import Forecast, fit_law, why_insufficient
+from nas.scale.means import Observation
+from nas.scale.planner import plan
 
 GRID = np.geomspace(1, 32, 5)
 CHOICES = {float(size): float(size) for size in np.geomspace(1, 32, 9)}
