@@ -140,8 +140,8 @@ def main() -> None:
     options = parser.parse_args()
     started = time.perf_counter()
     print(
-        "| truth | refused | 90 % interval holds the law (95 %) | held or refused | interval too high | holds the mean of "
-        "runs | median error | median width |"
+        "| truth | refused | 90 % interval holds the law (95 %) | held or refused | interval too high | holds the mean "
+        "of runs | median error | median width |"
     )
     print("| --- | --: | --: | --: | --: | --: | --: | --: |")
     with ProcessPoolExecutor(options.workers) as pool:
@@ -149,7 +149,9 @@ def main() -> None:
             if options.only in condition.name:
                 many = range(options.laws)
                 found = list(
-                    pool.map(simulate, [place] * len(many), many, [options.seed] * len(many), chunksize=len(many) // 8 + 1)
+                    pool.map(
+                        simulate, [place] * len(many), many, [options.seed] * len(many), chunksize=len(many) // 8 + 1
+                    )
                 )
                 print(row(condition, found), flush=True)
     print(f"{options.laws} laws each, seed {options.seed}, {time.perf_counter() - started:.0f} s")

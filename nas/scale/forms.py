@@ -116,7 +116,8 @@ def _broken_starts(x: Array, y: Array) -> Array:
 
 
 def _straight(theta: Array, x: Array) -> Array:
-    return theta[:, :1] - theta[:, 1:2] * x[0]
+    found: Array = theta[:, :1] - theta[:, 1:2] * x[0]
+    return found
 
 
 def _straight_starts(x: Array, y: Array) -> Array:
@@ -133,16 +134,17 @@ def _line(x: Array, y: Array) -> Array:
 def bent(theta: Array, x: Array) -> Array:
     """m (1 - sum of b_i (1 - x_i^-a_i) / a_i) with theta = (log m, b_1, a_1, ...), in logarithms.
 
-    E + A x^-a is m (1 - b (1 - x^-a) / a) with m = E + A and b = a A / m; at a = 0 it is the straight line in log x, and
-    below that a loss that falls ever faster (the transformation of Box & Cox 1964). m is the loss at the unit and b how
-    steeply it falls there, so that both are settled by the data even where E and A are not.
+    E + A x^-a is m (1 - b (1 - x^-a) / a) with m = E + A and b = a A / m; at a = 0 it is the straight line in log x,
+    and below that a loss that falls ever faster (the transformation of Box & Cox 1964). m is the loss at the unit and b
+    how steeply it falls there, so that both are settled by the data even where E and A are not.
     """
     share = np.ones_like(theta[:, :1] * x[0])
     for i, axis in enumerate(x):
         slope, exponent = theta[:, 1 + 2 * i : 2 + 2 * i], theta[:, 2 + 2 * i : 3 + 2 * i]
         away = np.where(np.abs(exponent) < _NO_BEND, _NO_BEND, exponent)
         share = share + slope * np.expm1(np.clip(-away * axis, -_STEEPEST, _STEEPEST)) / away
-    return theta[:, :1] + np.log(np.maximum(share, _NOTHING))
+    found: Array = theta[:, :1] + np.log(np.maximum(share, _NOTHING))
+    return found
 
 
 def _bent_starts(x: Array, y: Array) -> Array:

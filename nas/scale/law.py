@@ -26,6 +26,8 @@ DOUBTED = 0.05
 """Probability of so bad a fit below which an interval is widened by the error on held-out sizes."""
 REFUSED = 0.01
 """The same below which a law is refused, where it misses the sizes by more than `_SCATTER`."""
+_LEVEL = 1e-9
+"""An exponent so small is none."""
 _SCATTER = 0.05
 """Rounding of channels and such scatters sizes around a law by a few percent; more is another law."""
 _LAST = 3
@@ -203,8 +205,8 @@ def fit_law(observations: Sequence[Observation], form: Form = ASYMPTOTE, *, draw
         seed: of the bootstrap.
 
     Raises:
-        NasError: a size or a loss that is not positive; too few sizes, too little span or too few runs, and it then says
-            "insufficient"; a loss that does not fall with the size, or sizes that no such law fits.
+        NasError: a size or a loss that is not positive; too few sizes, too little span or too few runs, and it then
+            says "insufficient"; a loss that does not fall with the size, or sizes that no such law fits.
     """
     law = fit_untested(observations, form, draws=draws, seed=seed)
     if reason := why_no_law(law):
@@ -215,7 +217,7 @@ def fit_law(observations: Sequence[Observation], form: Form = ASYMPTOTE, *, draw
 def why_no_law(law: Law) -> str:
     """Say why sizes do not follow the law that was fitted to them, or nothing."""
     means, bound = law._means, law._bound
-    if len(means.unit) == 1 and np.polyfit(means.x[0], means.y, 1, w=np.sqrt(means.counts))[0] >= 0:
+    if len(means.unit) == 1 and np.polyfit(means.x[0], means.y, 1, w=np.sqrt(means.counts))[0] >= -_LEVEL:
         return "the loss does not fall as the size grows"
     if law.lack_of_fit is not None and law.lack_of_fit < REFUSED and bound.scatter > _SCATTER:
         return (
@@ -269,17 +271,15 @@ def _fit(
     means: Means, log_loss: Callable[[Array, Array], Array], starts: Callable[[Array, Array], Array], weights: Array
 ) -> Fit:
     x, from_there = means.x, starts(means.x, means.y)
-    return fitted(
-        lambda theta: log_loss(theta, x), means.y, weights, from_there, means.freedom(from_there.shape[1])
-    )
+    return fitted(lambda theta: log_loss(theta, x), means.y, weights, from_there, means.freedom(from_there.shape[1]))
 
 
 def _free_fit(means: Means, form: Form) -> tuple[Fit, float]:
     """The fit without bounds, and how far sizes scatter beyond what their runs explain.
 
-    A size's mean is off by its own scatter and by the noise of its runs. The scatter follows from what an unweighted fit
-    leaves (the moment estimate of Hedges & Olkin 1985, "Statistical methods for meta-analysis", section 9.3), and the
-    weights, 1 on average, from both.
+    A size's mean is off by its own scatter and by the noise of its runs. The scatter follows from what an unweighted
+    fit leaves (the moment estimate of Hedges & Olkin 1985, "Statistical methods for meta-analysis", section 9.3), and
+    the weights, 1 on average, from both.
     """
     equal = _fit(means, form.free, form.free_starts, np.ones(len(means.y)))
     of_runs = means.noise**2 / means.counts

@@ -64,7 +64,8 @@ class Means:
 
     def relative(self, sizes: Sequence[tuple[float, ...]]) -> Array:
         """`(axes, n)` logarithms of any sizes relative to the unit."""
-        return np.log(np.array(sizes, dtype=float) / np.array(self.unit)).T
+        found: Array = np.log(np.array(sizes, dtype=float) / np.array(self.unit)).T
+        return found
 
     def freedom(self, constants: int) -> int:
         """Degrees of freedom of the scatter of sizes around a law of so many constants, at least 1."""

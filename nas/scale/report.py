@@ -162,8 +162,8 @@ def fit_text(law: Law) -> str:
     if not law.doubted:
         return ""
     return (
-        f"Mind: it fits badly. The sizes are further from it than their runs from each other (p = {law.lack_of_fit:.2g}, "
-        f"below {DOUBTED:g}); intervals are widened by its error on held-out sizes"
+        "Mind: it fits badly. The sizes are further from it than their runs from each other "
+        f"(p = {law.lack_of_fit:.2g}, below {DOUBTED:g}); intervals are widened by its error on held-out sizes"
     )
 
 
