@@ -1,4 +1,4 @@
-"""Robust least squares of many data sets at once: what a law and the bootstrap of its forecast need."""
+"""Weighted least squares of many data sets at once: what a law and the profile of its forecast need."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 
 from nas.scale.forms import Array
 
-_HUBER = 1.345
-"""Residuals beyond so many standard deviations count linearly: 95 % as efficient as squares under normal noise
-(Huber 1964, "Robust estimation of a location parameter")."""
-_STEPS = 80
+_STEPS = 60
+_GAIN = 1e-7
+"""A fit is done when a step changes it by less than this share."""
 _DAMPING = (1e-8, 1e8)
-_STEP = 1e-6
+_DIFFERENCE = 1e-6
 _FAR = 40.0
 """No constant goes further than e to this power: a direction in which nothing changes must end somewhere."""
+_TINY = 1e-30
 
 
 class Fitted(NamedTuple):
@@ -25,66 +25,62 @@ class Fitted(NamedTuple):
     theta: Array
     """`(K, constants)`."""
     objective: Array
-    """`(K,)`: sum of Huber's loss, in squares of the scale."""
+    """`(K,)`: weighted sum of squares."""
 
 
-def fit_many(
-    log_loss: Callable[[Array, Array], Array], x: Array, y: Array, starts: Array, scale: float, *, steps: int = _STEPS
-) -> Fitted:
-    """Fit every row of `y` from every start and keep the best (Levenberg & Marquardt, reweighted for Huber's loss).
+def fit_many(predict: Callable[[Array], Array], y: Array, weights: Array, starts: Array) -> Fitted:
+    """Fit every row of `y` from every start and keep the best (Levenberg & Marquardt).
 
     Args:
-        log_loss: `(K, constants)` and x -> `(K, n)`.
-        x: `(axes, n)`.
-        y: `(K, n)` logarithms of losses.
-        starts: `(S, constants)`.
-        scale: standard deviation of the noise, in logarithms.
-        steps: most steps of each.
+        predict: `(K, constants)` -> `(K, n)`.
+        y: `(K, n)`, what is to be predicted.
+        weights: `(n,)` or `(K, n)`, of the squares.
+        starts: `(S, constants)`, or `(K, S, constants)` where each data set has its own.
     """
-    sets, count = len(y), len(starts)
-    theta = np.tile(starts, (sets, 1))
+    sets = len(y)
+    starts = np.broadcast_to(starts, (sets, *starts.shape[-2:]))
+    count = starts.shape[1]
+    theta = starts.reshape(sets * count, -1).copy()
     target = np.repeat(y, count, axis=0)
-    objective = _huber((log_loss(theta, x) - target) / scale).sum(axis=1)
+    root = np.repeat(np.sqrt(np.broadcast_to(weights, y.shape)), count, axis=0)
+    objective = (((predict(theta) - target) * root) ** 2).sum(axis=1)
     damping = np.full(len(theta), 1e-2)
     active = np.ones(len(theta), dtype=bool)
-    for _ in range(steps):
+    for _ in range(_STEPS):
         rows = np.flatnonzero(active)
         if not len(rows):
             break
-        now, aim = theta[rows], target[rows]
-        values = log_loss(now, x)
-        residual = (values - aim) / scale
-        slope = _slopes(log_loss, now, x, values) / scale
-        weight = np.minimum(1.0, _HUBER / np.maximum(np.abs(residual), 1e-12))
-        weighted = slope * weight[:, :, None]
-        curve = np.einsum("kni,knj->kij", weighted, slope)
-        down = np.einsum("kni,kn->ki", weighted, residual)
-        size = np.einsum("kii->ki", curve)
-        ridge = damping[rows, None] * (size + 1e-9 * (1 + size.max(axis=1, keepdims=True)))
-        move = np.linalg.solve(curve + np.einsum("ki,ij->kij", ridge, np.eye(theta.shape[1])), down[:, :, None])[..., 0]
-        tried = np.clip(now - np.clip(move, -2.0, 2.0), -_FAR, _FAR)
-        reached = _huber((log_loss(tried, x) - aim) / scale).sum(axis=1)
+        tried = theta[rows] - _move(predict, theta[rows], target[rows], root[rows], damping[rows])
+        tried = np.clip(tried, -_FAR, _FAR)
+        reached = (((predict(tried) - target[rows]) * root[rows]) ** 2).sum(axis=1)
         better = reached < objective[rows]
-        gain = np.where(better, objective[rows] - reached, 0.0)
+        still = np.abs(objective[rows] - reached) <= _GAIN * reached + _TINY
         theta[rows[better]] = tried[better]
         damping[rows] = np.clip(np.where(better, damping[rows] * 0.3, damping[rows] * 5.0), *_DAMPING)
-        settled = (better & (gain <= 1e-9 * (1.0 + reached))) | (~better & (damping[rows] >= _DAMPING[1]))
         objective[rows] = np.where(better, reached, objective[rows])
-        active[rows[settled]] = False
+        active[rows[still | (~better & (damping[rows] >= _DAMPING[1]))]] = False
     best = objective.reshape(sets, count).argmin(axis=1) + np.arange(sets) * count
     return Fitted(theta[best], objective[best])
 
 
-def _huber(residual: Array) -> Array:
-    size = np.abs(residual)
-    return np.where(size <= _HUBER, 0.5 * size**2, _HUBER * (size - 0.5 * _HUBER))
-
-
-def _slopes(log_loss: Callable[[Array, Array], Array], theta: Array, x: Array, values: Array) -> Array:
-    """Forward differences, `(K, n, constants)`."""
+def slopes(predict: Callable[[Array], Array], theta: Array, values: Array) -> Array:
+    """Forward differences of what is predicted, `(K, n, constants)`; `values` are those at `theta`."""
     columns = []
     for i in range(theta.shape[1]):
         moved = theta.copy()
-        moved[:, i] += _STEP
-        columns.append((log_loss(moved, x) - values) / _STEP)
+        moved[:, i] += _DIFFERENCE
+        columns.append((predict(moved) - values) / _DIFFERENCE)
     return np.stack(columns, axis=-1)
+
+
+def _move(predict: Callable[[Array], Array], theta: Array, target: Array, root: Array, damping: Array) -> Array:
+    """The damped step of each data set, at most 2 in every constant."""
+    values = predict(theta)
+    residual = (values - target) * root
+    slope = slopes(predict, theta, values) * root[:, :, None]
+    curve = np.einsum("kni,knj->kij", slope, slope)
+    down = np.einsum("kni,kn->ki", slope, residual)
+    size = np.einsum("kii->ki", curve)
+    ridge = damping[:, None] * (size + 1e-9 * size.max(axis=1, keepdims=True)) + _TINY
+    step = np.linalg.solve(curve + np.einsum("ki,ij->kij", ridge, np.eye(theta.shape[1])), down[:, :, None])[..., 0]
+    return np.clip(step, -2.0, 2.0)

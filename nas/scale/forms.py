@@ -10,6 +10,12 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
+_NO_BEND = 1e-6
+"""An exponent below which a power counts as a logarithm."""
+_STEEPEST = 60.0
+_NOTHING = 1e-12
+"""Share of the loss at the unit below which none is left."""
+
 
 @dataclass(frozen=True)
 class Form:
@@ -26,6 +32,11 @@ class Form:
     plain: Callable[[Array, Array], Array]
     """`(K, constants)` unbounded numbers and `(axes,)` logarithms of the unit of size -> `(K, constants)` of the
     formula, for sizes as they are."""
+    free: Callable[[Array, Array], Array]
+    """As `log_loss`, of as many numbers, without the bounds: E below 0, exponents of either sign. Intervals are made by
+    it, since at a bound of the constants there is no room for an estimate to err on both sides."""
+    free_starts: Callable[[Array, Array], Array]
+    """As `starts`, for `free`."""
     axes: int = 1
     """How many sizes it has: one (compute, parameters or data), or two (parameters and data)."""
 
@@ -61,8 +72,8 @@ def _asymptote_starts(x: Array, y: Array) -> Array:
     return np.array(
         [
             [least + np.log(share), middle + np.log(1 - 0.8 * share), np.log(a)]
-            for share in (1e-3, 0.3, 0.6, 0.9)
-            for a in (0.1, 0.3, 0.7, 1.5)
+            for share in (1e-3, 0.4, 0.8)
+            for a in (0.1, 0.4, 1.2)
         ]
     )
 
@@ -98,10 +109,47 @@ def _broken_starts(x: Array, y: Array) -> Array:
     return np.array(
         [
             [*start[:3], np.log(0.3), low + share * (high - low), np.log(0.2)]
-            for start in _asymptote_starts(x, y)[::3]
+            for start in _asymptote_starts(x, y)[::2]
             for share in (0.3, 0.7)
         ]
     )
+
+
+def _straight(theta: Array, x: Array) -> Array:
+    found: Array = theta[:, :1] - theta[:, 1:2] * x[0]
+    return found
+
+
+def _straight_starts(x: Array, y: Array) -> Array:
+    return _line(x, y)[None]
+
+
+def _line(x: Array, y: Array) -> Array:
+    """What least squares through the logarithms says at the unit, and how steeply it falls along each axis."""
+    columns = np.concatenate([np.ones((1, len(y))), -x]).T
+    found: Array = np.linalg.lstsq(columns, y, rcond=None)[0]
+    return found
+
+
+def bent(theta: Array, x: Array) -> Array:
+    """m (1 - sum of b_i (1 - x_i^-a_i) / a_i) with theta = (log m, b_1, a_1, ...), in logarithms.
+
+    E + A x^-a is m (1 - b (1 - x^-a) / a) with m = E + A and b = a A / m; at a = 0 it is the straight line in log x,
+    and below that a loss that falls ever faster (the transformation of Box & Cox 1964). m is the loss at the unit and b
+    how steeply it falls there, so that both are settled by the data even where E and A are not.
+    """
+    share = np.ones_like(theta[:, :1] * x[0])
+    for i, axis in enumerate(x):
+        slope, exponent = theta[:, 1 + 2 * i : 2 + 2 * i], theta[:, 2 + 2 * i : 3 + 2 * i]
+        away = np.where(np.abs(exponent) < _NO_BEND, _NO_BEND, exponent)
+        share = share + slope * np.expm1(np.clip(-away * axis, -_STEEPEST, _STEEPEST)) / away
+    found: Array = theta[:, :1] + np.log(np.maximum(share, _NOTHING))
+    return found
+
+
+def _bent_starts(x: Array, y: Array) -> Array:
+    middle, *steep = _line(x, y)
+    return np.array([[middle, *(value for b in steep for value in (b, a))] for a in (-0.5, 0.1, 0.5, 1.5)])
 
 
 def _plain_power(theta: Array, unit: Array) -> Array:
@@ -122,8 +170,10 @@ def _plain_broken(theta: Array, unit: Array) -> Array:
     return np.concatenate([_plain_asymptote(theta[:, :3], unit), *of_break], axis=1)
 
 
-POWER = Form("power", "A C^-a", ("A", "a"), _power, _power_starts, _plain_power)
-ASYMPTOTE = Form("asymptote", "E + A C^-a", ("E", "A", "a"), _asymptote, _asymptote_starts, _plain_asymptote)
+POWER = Form("power", "A C^-a", ("A", "a"), _power, _power_starts, _plain_power, _straight, _straight_starts)
+ASYMPTOTE = Form(
+    "asymptote", "E + A C^-a", ("E", "A", "a"), _asymptote, _asymptote_starts, _plain_asymptote, bent, _bent_starts
+)
 """Hestness et al. 2017, "Deep learning scaling is predictable, empirically"; Henighan et al. 2020."""
 PARAMS_DATA = Form(
     "params_data",
@@ -132,6 +182,8 @@ PARAMS_DATA = Form(
     _params_data,
     _params_data_starts,
     _plain_params_data,
+    bent,
+    _bent_starts,
     2,
 )
 """Hoffmann et al. 2022, "Training compute-optimal large language models", equation 2."""
@@ -142,5 +194,7 @@ BROKEN = Form(
     _broken,
     _broken_starts,
     _plain_broken,
+    _broken,
+    _broken_starts,
 )
 """Caballero et al. 2023, "Broken neural scaling laws", equation 1 with one break."""

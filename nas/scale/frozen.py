@@ -12,11 +12,13 @@ from typing import Any
 
 from nas.errors import ConfigError, NasError
 from nas.runs import write_whole
-from nas.scale.law import Forecast, Law, Observation
+from nas.scale.law import Forecast, Law
+from nas.scale.means import Observation
 from nas.scale.sweep import Shown
 
 FORECAST = "forecast.json"
-_FORMAT = "nas.forecast/1"
+_FORMAT = "nas.forecast/2"
+"""The first had no test of fit."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class Frozen:
     forecast: Forecast
     digest: str
     """SHA-256 of what was written down: the forecast, the law, and every observation behind it."""
+    lack_of_fit: float | None = None
+    """As `Law.lack_of_fit`; None also where it was written before there was a test."""
 
     def verdict(self, losses: Sequence[float]) -> str:
         """Say how far off it was; `losses` are those of the runs that were done since."""
@@ -48,6 +52,7 @@ class Frozen:
             f"forecast {self.forecast.loss:.4g} ({self.forecast.low:.4g} to {self.forecast.high:.4g}), measured "
             f"{mean:.4g} over {len(losses)} runs: off by {mean / self.forecast.loss - 1:+.1%}, "
             f"{'inside' if held else 'OUTSIDE'} the {self.forecast.confidence:.0%} interval"
+            + ("" if self.lack_of_fit is None else f"; p of the law's fit {self.lack_of_fit:.2g}")
         )
 
 
@@ -92,6 +97,8 @@ def freeze(
         "law": law.form.formula,
         "constants": {name: asdict(one) for name, one in law.constants().items()},
         "noise": law.noise,
+        "scatter": law.scatter,
+        "lack_of_fit": law.lack_of_fit,
         "observations": [asdict(one) for one in observations],
     }
     write_whole(path, json.dumps({**content, "sha256": _digest(content)}, indent=1) + "\n")
@@ -111,6 +118,7 @@ def read_frozen(path: Path) -> Frozen:
             Subject(**{**content["subject"], "size": tuple(content["subject"]["size"])}),
             Forecast(**content["forecast"]),
             str(digest),
+            content.get("lack_of_fit"),
         )
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise ConfigError(f"{path} is no forecast: {error}") from None

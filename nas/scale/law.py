@@ -2,39 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from math import isfinite, sqrt
+from math import hypot, isfinite, sqrt
 
 import numpy as np
-from scipy.stats import norm, t
+from scipy.stats import f, norm, t
 
 from nas.errors import NasError
 from nas.scale.fitting import fit_many
 from nas.scale.forms import ASYMPTOTE, Array, Form
+from nas.scale.means import Means, Observation, means_of
+from nas.scale.profile import Fit, Functional, fitted, leaning, profile
 
 SPAN = 8.0
 """A law needs sizes whose largest is this many times the smallest: over less, many laws look alike."""
 _MISS = 0.05
 """Sizes that are solved for may miss by so much, so 8 times as asked for is enough."""
-DRAWS = 400
-_ROUNDS = 3
-_NORMAL_MEDIAN = 1.4826
-"""Standard deviations of normal noise that the median of its absolute values is."""
-_LEAST_NOISE = 1e-6
-"""Standard deviation, in logarithms, below which losses count as exact."""
-
-
-@dataclass(frozen=True)
-class Observation:
-    """What one trained network showed."""
-
-    size: tuple[float, ...]
-    """What the law is in, e.g. multiply-adds of the network, or parameters and training examples."""
-    loss: float
-    """Positive; an error rate, or a loss."""
-    run: str
-    """What trained it: observations of one run are not independent, as those of several epochs."""
+DRAWS = 20
+_INFLUENCE = 0.5
+"""How much of what one size moves a forecast by widens its interval, for each standard deviation of the normal."""
+DOUBTED = 0.05
+"""Probability of so bad a fit below which an interval is widened by the error on held-out sizes."""
+REFUSED = 0.01
+"""The same below which a law is refused, where it misses the sizes by more than `_SCATTER`."""
+_LEVEL = 1e-9
+"""An exponent so small is none."""
+_SCATTER = 0.05
+"""Rounding of channels and such scatters sizes around a law by a few percent; more is another law."""
+_LAST = 3
+"""Largest sizes whose line is as good a guess as a law that does not fit."""
+LEFT_OUT = 2
+"""Largest sizes, and smallest, that a law is tried without."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class Forecast:
 
 @dataclass(frozen=True, eq=False)
 class Law:
-    """A fitted law with what a bootstrap says of its constants. Made by `fit_law`."""
+    """A fitted law with what its intervals are made of. Made by `fit_law`."""
 
     form: Form
     unit: tuple[float, ...]
@@ -64,15 +63,28 @@ class Law:
     draws: Array = field(repr=False)
     """`(draws, constants)`: what else could have been."""
     noise: float
-    """Standard deviation between runs of one size, as a share of the loss."""
+    """Standard deviation between runs of one size, as a share of the loss; where no size has two, that of sizes."""
+    scatter: float
+    """Standard deviation of sizes around the law beyond what their runs explain, as a share of the loss."""
     freedom: int
-    """Degrees of freedom that the noise is estimated with."""
+    """Degrees of freedom of the intervals: sizes, or runs where they are fewer, less constants."""
+    lack_of_fit: float | None
+    """How likely sizes are as far from the law as these, were it true: small where no such law fits. None where no size
+    has two runs that differ."""
+    off: float
+    """Where the fit is doubted, by how much it misses held-out sizes, in logarithms for each unit of the logarithm of
+    the size beyond the largest that is kept."""
     smallest: tuple[float, ...]
     largest: tuple[float, ...]
+    _means: Means = field(repr=False)
+    _bound: Fit = field(repr=False)
+    """Of `form.log_loss`."""
+    _free: Fit = field(repr=False)
+    """Of `form.free`."""
 
     def loss(self, *size: float) -> float:
         """What the law says of a size."""
-        return _exp(float(self._log(self.theta[None], size)[0]))
+        return _exp(float(self.form.log_loss(self.theta[None], self._means.relative([size]))[0, 0]))
 
     def forecast(self, *size: float, confidence: float = 0.9, seeds: int | None = None) -> Forecast:
         """Say what to expect of a size, with its interval.
@@ -80,32 +92,64 @@ class Law:
         Args:
             size: what the law is in.
             confidence: of the interval.
-            seeds: the mean of so many runs, whose own noise widens the interval; None: the law's value, that of
-                infinitely many.
+            seeds: the mean of so many runs of one further network, whose own noise and scatter widen the interval;
+                None: the law's value.
         """
-        centre = float(self._log(self.theta[None], size)[0])
-        moved = self._log(self.draws, size) - centre
+        x = self._means.relative([size])
+        centre = float(self.form.log_loss(self.theta[None], x)[0, 0])
+        value, low, high = self._ends(self._free, lambda theta: self.form.free(theta, x)[:, 0], confidence)
+        more = self._beyond(size)
         if seeds is not None:
-            rng = np.random.default_rng(len(moved) + seeds)
-            moved = moved + rng.normal(0.0, self.noise / sqrt(seeds), len(moved))
-        low, high = _stretched(moved, confidence, self.freedom)
-        return Forecast(_exp(centre), _exp(centre + low), _exp(centre + high), confidence)
+            more = hypot(more, self._own(seeds, confidence))
+        straight = self._straight(x) if self.doubted and self.form.axes == 1 else value
+        low = min(value - hypot(value - low, more), straight)
+        high = max(value + hypot(high - value, more), straight)
+        # Where no E below 0 is believed but the data ask for one, the nearest end of the interval is the best guess.
+        return Forecast(_exp(min(max(centre, low), high)), _exp(low), _exp(high), confidence)
 
     def constants(self, confidence: float = 0.9) -> dict[str, Forecast]:
         """The constants in the unit that the observations have, each with its interval."""
-        values, draws = self._plain(self.theta[None])[0], self._plain(self.draws)
-        found = {}
-        for i, name in enumerate(self.form.constants):
-            low, high = _stretched(np.log(draws[:, i]) - np.log(values[i]), confidence, self.freedom)
-            found[name] = Forecast(values[i], values[i] * _exp(low), values[i] * _exp(high), confidence)
-        return found
+        return {name: self._constant(i, confidence) for i, name in enumerate(self.form.constants)}
 
-    def _log(self, theta: Array, size: tuple[float, ...]) -> Array:
-        x = np.log([[one / unit] for one, unit in zip(size, self.unit, strict=True)])
-        return self.form.log_loss(theta, x)[:, 0]
+    def interval(self, functional: Functional, confidence: float = 0.9) -> tuple[float, float, float]:
+        """What the free form says of a value that hangs on its constants, with its interval."""
+        return self._ends(self._free, functional, confidence)
 
-    def _plain(self, theta: Array) -> Array:
-        return self.form.plain(theta, np.log(self.unit))
+    def _constant(self, place: int, confidence: float) -> Forecast:
+        unit = np.log(self.unit)
+        value, low, high = self._ends(
+            self._bound, lambda theta: np.log(self.form.plain(theta, unit)[:, place]), confidence
+        )
+        return Forecast(_exp(value), _exp(low), _exp(high), confidence)
+
+    def _ends(self, fit: Fit, functional: Functional, confidence: float) -> tuple[float, float, float]:
+        """A value with the ends of its interval: Student's for the scatter, and what leaving sizes out moves it by."""
+        lean = leaning(fit, functional, _left_out(self._means, len(fit.theta)))
+        upper = (1 + confidence) / 2
+        moved = _INFLUENCE * float(norm.ppf(upper)) * lean.moved / max(lean.error, 1e-9)
+        reach = hypot(float(t.ppf(upper, self.freedom)) * fit.scatter, moved)
+        return (lean.value, *profile(fit, functional, lean, reach))
+
+    @property
+    def doubted(self) -> bool:
+        """Whether the test of fit says that sizes are further from the law than their runs explain."""
+        return self.lack_of_fit is not None and self.lack_of_fit < DOUBTED
+
+    def _straight(self, x: Array) -> float:
+        """What the line through the largest sizes says: the law since a bend that no law of this form may have."""
+        means = self._means
+        line = np.polyfit(means.x.sum(axis=0)[-_LAST:], means.y[-_LAST:], 1)
+        return float(np.polyval(line, x.sum()))
+
+    def _beyond(self, size: tuple[float, ...]) -> float:
+        """What a law that the test of fit doubts may miss a size by, from what it misses held-out ones by."""
+        return self.off * max(0.0, float(np.sum(np.log(size)) - np.sum(np.log(self._means.sizes[-1]))))
+
+    def _own(self, seeds: int, confidence: float) -> float:
+        """Half the interval of the mean of so many runs of a further network around the law."""
+        upper = (1 + confidence) / 2
+        of_size = float(t.ppf(upper, self.freedom)) * self.scatter
+        return hypot(of_size, float(t.ppf(upper, self._means.repeated or self.freedom)) * self.noise / sqrt(seeds))
 
 
 def _exp(value: float) -> float:
@@ -119,12 +163,11 @@ def stretch(tail: float, freedom: int) -> float:
     return float(t.ppf(tail, freedom) / norm.ppf(tail))
 
 
-def _stretched(moved: Array, confidence: float, freedom: int) -> tuple[float, float]:
-    """Quantiles of what a bootstrap moved, as much further out as Student's are for so few runs than normal ones."""
-    tail = (1 - confidence) / 2
-    further = stretch(tail, freedom)
-    low, high = np.quantile(moved, [tail, 1 - tail])
-    return min(0.0, float(low)) * further, max(0.0, float(high)) * further
+def _left_out(means: Means, constants: int) -> list[list[int]]:
+    """Sizes that a forecast is tried without: each alone, and the two smallest, which are off trend most often."""
+    count = len(means.y)
+    alone = [[i] for i in range(count)]
+    return [*alone, [0, 1]] if len(means.unit) == 1 and count - LEFT_OUT > constants else alone
 
 
 def spans(low: float, high: float) -> bool:
@@ -149,70 +192,137 @@ def why_insufficient(observations: Sequence[Observation], form: Form = ASYMPTOTE
 
 
 def fit_law(observations: Sequence[Observation], form: Form = ASYMPTOTE, *, draws: int = DRAWS, seed: int = 0) -> Law:
-    """Fit a law: several starts, Huber's loss in logarithms, and a bootstrap of whole runs.
+    """Fit a law to the means of the sizes, and test it.
 
-    The noise is pooled over all sizes: a draw gives every run the residuals of another one, widened by what the fit
-    took up. Intervals are stretched by Student's t for the degrees of freedom.
+    Intervals are profiles of the fit whose noise is the scatter of the sizes around it, with as many degrees of freedom
+    as there are sizes beyond the constants: runs of one size share what its rounded channels are off by, so many of
+    them are no more sizes (Knapp & Hartung 2003, "Improved tests for a random effects meta-regression").
 
     Args:
         observations: what was trained; several of one run belong together.
         form: what shape the law has.
-        draws: of the bootstrap.
+        draws: laws that could have been, by a parametric bootstrap, for who plans with them.
         seed: of the bootstrap.
 
     Raises:
-        NasError: a size or a loss that is not positive, or too few sizes, too little span, too few runs; it then says
-            "insufficient".
+        NasError: a size or a loss that is not positive; too few sizes, too little span or too few runs, and it then
+            says "insufficient"; a loss that does not fall with the size, or sizes that no such law fits.
+    """
+    law = fit_untested(observations, form, draws=draws, seed=seed)
+    if reason := why_no_law(law):
+        raise NasError(f"no law: {reason}")
+    return law
+
+
+def why_no_law(law: Law) -> str:
+    """Say why sizes do not follow the law that was fitted to them, or nothing."""
+    means, bound = law._means, law._bound
+    if len(means.unit) == 1 and np.polyfit(means.x[0], means.y, 1, w=np.sqrt(means.counts))[0] >= -_LEVEL:
+        return "the loss does not fall as the size grows"
+    if law.lack_of_fit is not None and law.lack_of_fit < REFUSED and bound.scatter > _SCATTER:
+        return (
+            f"{law.form.formula} does not fit: it misses the sizes by {bound.scatter:.1%}, and their runs differ too "
+            f"little to explain that (p = {law.lack_of_fit:.2g})"
+        )
+    return ""
+
+
+def fit_untested(
+    observations: Sequence[Observation], form: Form = ASYMPTOTE, *, draws: int = DRAWS, seed: int = 0
+) -> Law:
+    """Fit a law as `fit_law` does, to be shown beside another: it may fit badly.
+
+    Raises:
+        NasError: as `fit_law`, but for a law that does not fit.
     """
     for one in observations:
         if not all(isfinite(value) and value > 0 for value in (*one.size, one.loss)):
             raise NasError(f"a scaling law needs sizes and losses > 0, but got {one}")
     if reason := why_insufficient(observations, form):
         raise NasError(f"insufficient: {reason}")
-    unit = tuple(float(np.exp(np.mean(np.log(axis)))) for axis in zip(*(one.size for one in observations), strict=True))
-    x = np.log(np.array([one.size for one in observations]) / np.array(unit)).T
-    y = np.log([one.loss for one in observations])
-    runs = _runs(observations)
-    freedom = max(1, len(runs) - len(form.constants))
-    spread = sqrt(len(runs) / freedom)
-    theta, usual = _best(form, x, y, spread)
-    fitted = form.log_loss(theta[None], x)[0]
-    # What the fit took up of the noise is put back.
-    residual = (y - fitted - (y - fitted).mean()) * spread
-    noise = float(np.sqrt(np.mean(residual**2)))
-    drawn = fitted + _drawn(residual, runs, draws, np.random.default_rng(seed))
-    starts = np.concatenate([theta[None], form.starts(x, y)[::4]])
-    others = fit_many(form.log_loss, x, drawn, starts, usual).theta
-    sizes = np.array([one.size for one in observations])
-    return Law(form, unit, theta, others, noise, freedom, tuple(sizes.min(axis=0)), tuple(sizes.max(axis=0)))
+    means = means_of(observations)
+    free, scatter = _free_fit(means, form)
+    bound = fit_means(means, form, free.weights)
+    likely, ends = _lack_of_fit(bound, means), np.array(means.sizes)
+    return Law(
+        form,
+        means.unit,
+        bound.theta,
+        _drawn(bound, draws, seed),
+        means.noise or bound.scatter,
+        scatter if means.noise else 0.0,
+        bound.freedom,
+        likely,
+        _off(means, form) if likely is not None and likely < DOUBTED else 0.0,
+        tuple(ends.min(axis=0)),
+        tuple(ends.max(axis=0)),
+        means,
+        bound,
+        free,
+    )
 
 
-def _runs(observations: Sequence[Observation]) -> list[list[int]]:
-    runs: dict[str, list[int]] = {}
-    for i, one in enumerate(observations):
-        runs.setdefault(one.run, []).append(i)
-    return list(runs.values())
+def fit_means(means: Means, form: Form, weights: Array | None = None) -> Fit:
+    """Fit a law's constants to the means of some sizes, equal weights where none are given."""
+    return _fit(means, form.log_loss, form.starts, np.ones(len(means.y)) if weights is None else weights)
 
 
-def _best(form: Form, x: Array, y: Array, spread: float) -> tuple[Array, float]:
-    """The constants, and what is usual noise, by turns: Huber's loss has to know what a large residual is.
+def _fit(
+    means: Means, log_loss: Callable[[Array, Array], Array], starts: Callable[[Array, Array], Array], weights: Array
+) -> Fit:
+    x, from_there = means.x, starts(means.x, means.y)
+    return fitted(lambda theta: log_loss(theta, x), means.y, weights, from_there, means.freedom(from_there.shape[1]))
 
-    The median of the residuals says that whatever a few of them are, as the standard deviation does not.
+
+def _free_fit(means: Means, form: Form) -> tuple[Fit, float]:
+    """The fit without bounds, and how far sizes scatter beyond what their runs explain.
+
+    A size's mean is off by its own scatter and by the noise of its runs. The scatter follows from what an unweighted
+    fit leaves (the moment estimate of Hedges & Olkin 1985, "Statistical methods for meta-analysis", section 9.3), and
+    the weights, 1 on average, from both.
     """
-    usual = max(float(np.std(y)) / 4, _LEAST_NOISE)
-    starts = form.starts(x, y)
-    for _ in range(_ROUNDS):
-        theta = fit_many(form.log_loss, x, y[None], starts, usual).theta[0]
-        residual = y - form.log_loss(theta[None], x)[0]
-        usual = max(_NORMAL_MEDIAN * float(np.median(np.abs(residual))) * spread, _LEAST_NOISE)
-        starts = np.concatenate([theta[None], starts])
-    return theta, usual
+    equal = _fit(means, form.free, form.free_starts, np.ones(len(means.y)))
+    of_runs = means.noise**2 / means.counts
+    scatter = sqrt(max(0.0, equal.scatter**2 - float(of_runs.mean())))
+    if means.noise == 0 or np.ptp(means.counts) == 0:
+        return equal, scatter
+    precision = 1 / (scatter**2 + of_runs)
+    return _fit(means, form.free, form.free_starts, precision / float(precision.mean())), scatter
 
 
-def _drawn(residual: Array, runs: list[list[int]], draws: int, rng: np.random.Generator) -> Array:
-    """`(draws, n)`: each run has the residuals of another one."""
-    drawn = np.empty((draws, len(residual)))
-    for own in runs:
-        for draw, other in enumerate(rng.integers(len(runs), size=draws)):
-            drawn[draw, own] = np.resize(residual[runs[other]], len(own))
-    return drawn
+def _lack_of_fit(bound: Fit, means: Means) -> float | None:
+    """The F test of lack of fit (Draper & Smith 1998, "Applied regression analysis", section 2.1), in logarithms."""
+    spare = len(means.y) - len(bound.theta)
+    if spare < 1 or means.squares == 0:
+        return None
+    missed = float((means.counts * bound.residual**2).sum())
+    return float(f.sf((missed / spare) / means.noise**2, spare, means.repeated))
+
+
+def without_largest(means: Means, form: Form, count: int) -> Array | None:
+    """`(count,)`: what a law fitted to the others misses the largest sizes by, in logarithms; None for too few."""
+    kept = means.keep(len(means.y) - count)
+    few = len(kept.y) < form.sizes_needed or kept.runs <= len(form.constants)
+    if few or not all(spans(min(axis), max(axis)) for axis in zip(*kept.sizes, strict=True)):
+        return None
+    theta = fit_means(kept, form).theta
+    found: Array = means.y[-count:] - form.log_loss(theta[None], means.x)[0, -count:]
+    return found
+
+
+def _off(means: Means, form: Form) -> float:
+    """The error on held-out sizes for each unit of the logarithm of the size, the largest there is."""
+    volumes, most = means.x.sum(axis=0), 0.0
+    for count in range(1, LEFT_OUT + 1):
+        errors = without_largest(means, form, count)
+        if errors is not None:
+            beyond = volumes[-count:] - volumes[-count - 1]
+            most = max(most, float((np.abs(errors) / np.maximum(beyond, 1e-9)).max()))
+    return most
+
+
+def _drawn(bound: Fit, draws: int, seed: int) -> Array:
+    """`(draws, constants)` of laws fitted to what could have been measured, were this law true."""
+    said = bound.predict(bound.theta[None])
+    noise = bound.scatter / np.sqrt(bound.weights) * np.random.default_rng(seed).normal(size=(draws, len(bound.y)))
+    return fit_many(bound.predict, said + noise, bound.weights, bound.theta[None]).theta

@@ -10,7 +10,7 @@ from nas.errors import NasError
 from nas.scale.coefficients import coefficient_lines, draw_surface, search
 from nas.scale.family import write_family
 from nas.scale.frozen import Tried
-from nas.scale.isoflop import draw_isoflop, isoflop_lines, profiles
+from nas.scale.isoflop import draw_isoflop, isoflop_lines, law_of, profiles
 from nas.scale.networks import Networks
 from nas.scale.progressive import outlay_lines, progressive
 from nas.scale.published import published_lines
@@ -88,9 +88,10 @@ def _forecast(study: Study, found: Findings, ahead: Member) -> tuple[Tried | Non
 
 def _isoflop(study: Study, networks: Networks) -> list[str]:
     found = profiles(study, study.sized(networks.fitted))
-    lines = isoflop_lines(found, study.config.loss, study.config.seed)
+    law = law_of(found, study.config.seed)
+    lines = isoflop_lines(found, law, study.config.loss)
     _LINE("\n" + "\n".join(lines))
-    draw_isoflop(found, study.config.loss, study.folder / "isoflop.svg")
+    draw_isoflop(found, law, study.config.loss, study.folder / "isoflop.svg")
     return lines
 
 

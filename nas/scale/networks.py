@@ -12,7 +12,8 @@ from nas.network.architecture import Architecture
 from nas.scale.config import ScaleConfig
 from nas.scale.family import family, fitted, notes, table, write_family
 from nas.scale.latency import Latencies
-from nas.scale.law import Observation, why_insufficient
+from nas.scale.law import why_insufficient
+from nas.scale.means import Observation
 from nas.scale.rules import Rule
 from nas.scale.solve import Member, counted
 from nas.scale.sweep import regularised

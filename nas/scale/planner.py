@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import isfinite
 
 import numpy as np
@@ -11,16 +12,18 @@ from scipy.stats import t
 
 from nas.errors import NasError
 from nas.scale.forms import ASYMPTOTE, Array, Form
-from nas.scale.law import SPAN, Observation, fit_law, spans, why_insufficient
+from nas.scale.law import SPAN, fit_law, spans, why_insufficient
+from nas.scale.means import Observation
 
 _STEP = 1e-4
+_LEAST_NOISE = 1e-6
+"""Standard deviation, in logarithms, below which losses count as exact."""
 _PRIOR = 1e-3
 """Information, in runs, that every constant has before anything is trained: it keeps the first runs comparable."""
 _GUESSES = ((0.2, 0.3), (0.2, 0.7), (0.6, 0.3), (0.6, 0.7))
 """Share of the irreducible loss at the smallest size, and exponent, of the laws that a first plan is made for."""
-_NOISE = 0.02
-_DRAWS, _LAWS = 200, 40
-"""Of the bootstrap, and of those the laws that widths are averaged over."""
+_NOISE, _SCATTER = 0.02, 0.005
+"""Of runs, and of sizes beyond that, in a first plan."""
 
 
 @dataclass(frozen=True)
@@ -111,44 +114,54 @@ class _Design:
     ) -> None:
         self.sizes = sorted(costs)
         self.costs = [costs[size] for size in self.sizes]
-        self._seen = [one.size[0] for one in observations]
-        self._freedom = len({one.run for one in observations}) - len(form.constants)
+        seen = [one.size[0] for one in observations]
+        every = [*self.sizes, *sorted({*seen} - {*self.sizes})]
+        self._done = np.array([seen.count(size) for size in every], dtype=float)
         self._form, self._target = form, target
         self._stretch = 1.0
-        laws, unit, self._noise, bootstrapped = self._laws(observations)
+        laws, unit, (self._noise, self._scatter), width = self._laws(observations)
+        self._rows = _slopes(form, laws, np.log(np.array([every], dtype=float) / unit))
+        self._goal = _slopes(form, laws, np.log(np.array([[target]]) / unit))[:, 0]
+        self._prior = _PRIOR / self._noise**2 * np.eye(laws.shape[1])
+        if width is not None and isfinite(width):
+            # Slopes say how a width changes; how wide it is now the law knows better.
+            self._stretch = width / self.width(np.zeros(len(self.sizes)))
 
-        def slopes(sizes: Sequence[float]) -> Array:
-            return _slopes(form, laws, np.log(np.array([sizes], dtype=float) / unit))
-
-        self._rows, self._goal, known = slopes(self.sizes), slopes([target])[:, 0], slopes(self._seen)
-        self._known = np.einsum("kni,knj->kij", known, known) + _PRIOR * np.eye(laws.shape[1])
-        if bootstrapped is not None:
-            # Slopes say how a width changes; how wide it is now the bootstrap knows better.
-            self._stretch = bootstrapped / self.width(np.zeros(len(self.sizes)))
-
-    def _laws(self, observations: Sequence[Observation]) -> tuple[Array, float, float, float | None]:
-        """Constants of laws that may be true, the unit of their size, the noise, and how wide the interval is now."""
+    def _laws(self, observations: Sequence[Observation]) -> tuple[Array, float, tuple[float, float], float | None]:
+        """Constants of laws that may be true, the unit of their size, the noise of runs and sizes, the width now."""
         if observations and not why_insufficient(observations, self._form):
-            law = fit_law(observations, self._form, draws=_DRAWS)
+            law = fit_law(observations, self._form)
             width = law.forecast(self._target).width
-            return np.concatenate([law.theta[None], law.draws[:_LAWS]]), law.unit[0], law.noise, width
+            laws = np.concatenate([law.theta[None], law.draws])
+            return laws, law.unit[0], (max(law.noise, _LEAST_NOISE), law.scatter), width
         unit = self.sizes[0]
         starts = [[np.log(share), np.log(1 - share), np.log(a)] for share, a in _GUESSES]
-        return np.array(starts), unit, _NOISE, None
+        return np.array(starts), unit, (_NOISE, _SCATTER), None
 
     def width(self, counts: Array) -> float:
-        """The expected width of the interval, as a share of the loss."""
-        info = self._known + np.einsum("n,kni,knj->kij", counts, self._rows, self._rows)
+        """The expected width of the interval, as a share of the loss.
+
+        A size says as much as its scatter and the noise of its runs together let it, and there are as many degrees of
+        freedom as sizes beyond the constants: a further size is worth more than a further run of one.
+        """
+        runs = self._done.copy()
+        runs[: len(counts)] += counts
+        worth = runs / (self._scatter**2 * runs + self._noise**2)
+        info = self._prior + np.einsum("n,kni,knj->kij", worth, self._rows, self._rows)
         variance = np.einsum("ki,kij,kj->k", self._goal, np.linalg.inv(info), self._goal)
-        freedom = max(1.0, self._freedom + float(counts.sum()))
-        further = float(t.ppf(0.95, freedom))
-        return float(2 * further * self._stretch * self._noise * np.exp(np.mean(np.log(variance)) / 2))
+        freedom = max(1, int((runs > 0).sum()) - len(self._form.constants))
+        return float(2 * _student(freedom) * self._stretch * np.exp(np.mean(np.log(variance)) / 2))
 
     def gain(self, counts: Array, place: int) -> float:
         """By how much one more run narrows the interval, in logarithms of its width."""
         more = counts.copy()
         more[place] += 1
         return float(np.log(self.width(counts)) - np.log(self.width(more)))
+
+
+@cache
+def _student(freedom: int) -> float:
+    return float(t.ppf(0.95, freedom))
 
 
 def _slopes(form: Form, laws: Array, x: Array) -> Array:

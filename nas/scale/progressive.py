@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from itertools import islice
 
 from nas.errors import NasError
-from nas.scale.law import Observation, fit_law
+from nas.scale.law import fit_law
+from nas.scale.means import Observation
 from nas.scale.planner import Plan, plan
-from nas.scale.report import LOSS_TEXT, law_text
+from nas.scale.report import LOSS_TEXT, fit_text, law_text
 from nas.scale.runs import Job, Run
 from nas.scale.study import Study
 from nas.scale.sweep import Sized
@@ -158,6 +159,7 @@ def outlay_lines(study: Study, found: Outlay, target: float) -> list[str]:
     return [
         *lines,
         law_text(law),
+        *filter(None, [fit_text(law)]),
         f"{LOSS_TEXT[study.config.loss]} at {target:,.0f} MACs ({target / base:.3g} x base): {said.loss:.4g} "
         f"({said.low:.4g} to {said.high:.4g}, 90 %), {said.width:.1%} wide",
     ]

@@ -16,13 +16,14 @@ from nas.compare.statistics import unpaired
 from nas.cost import cost_of
 from nas.errors import NasError
 from nas.network.architecture import Architecture
-from nas.scale.choose import HeldOut, believed, held_out, lack_of_fit
+from nas.scale.choose import HeldOut, believed, held_out
 from nas.scale.config import ScaleConfig
 from nas.scale.counting import number_text
 from nas.scale.family import fitted
 from nas.scale.forms import ASYMPTOTE, POWER
 from nas.scale.frozen import Tried
-from nas.scale.law import Forecast, Law, Observation, fit_law
+from nas.scale.law import DOUBTED, Forecast, Law, fit_law, fit_untested
+from nas.scale.means import Observation
 from nas.scale.published import LABEL, PublishedSize, applies, published_family
 from nas.scale.sweep import Shown
 
@@ -36,8 +37,6 @@ _RUN_COLUMNS = (
 )
 _ANY = 1e6
 """So many times what was found, an end of an interval says nothing."""
-_UNLIKELY = 0.05
-"""Probability below which a law is said not to fit."""
 _CURVE = 60
 _TINY = 1e-9
 """Beyond it, or its inverse, an interval is drawn no further."""
@@ -77,7 +76,7 @@ def findings(rule: str, sizes: Sequence[Shown], *, axis: str = "macs", seed: int
     try:
         form = believed(observations)
         law = fit_law(observations, form, seed=seed)
-        without = fit_law(observations, POWER, seed=seed)
+        without = fit_untested(observations, POWER, seed=seed)
     except NasError as error:
         return Findings(rule, axis, tuple(sizes), None, None, (), str(error))
     return Findings(rule, axis, tuple(sizes), law, without, tuple(held_out(observations)), "")
@@ -155,11 +154,7 @@ def law_lines(one: Findings) -> list[str]:
         f"{one.rule}, C in {AXES[one.axis]}: {law_text(one.law)}",
         f"  without an asymptote: {law_text(one.without)}",
     ]
-    likely = lack_of_fit(one.law, one.observations)
-    if likely is not None and likely < _UNLIKELY:
-        lines.append(
-            f"  Mind: it does not fit. The sizes are further from it than their runs from each other (p = {likely:.2g})"
-        )
+    lines += [f"  {text}" for text in [fit_text(one.law)] if text]
     known = [tried for tried in one.tried if tried.error is not None]
     lines += [
         f"  the largest sizes from the smaller ones, by {tried.form.formula}: {tried.error:.1%} off" for tried in known
@@ -171,10 +166,25 @@ def law_lines(one: Findings) -> list[str]:
     return lines
 
 
+def fit_text(law: Law) -> str:
+    """What the test of fit says against a law, or nothing."""
+    if law.lack_of_fit is None:
+        return "whether it fits was not tested: that takes sizes with two runs that differ"
+    if not law.doubted:
+        return ""
+    return (
+        "Mind: it fits badly. The sizes are further from it than their runs from each other "
+        f"(p = {law.lack_of_fit:.2g}, below {DOUBTED:g}); intervals are widened by its error on held-out sizes"
+    )
+
+
 def law_text(law: Law) -> str:
     """The law with its constants, as one line."""
     constants = ", ".join(f"{name} {_interval_text(one)}" for name, one in law.constants().items())
-    return f"{law.form.formula} with {constants} (90 %); noise of a run {law.noise:.1%}"
+    fits = "" if law.lack_of_fit is None else f"; p of its fit {law.lack_of_fit:.2g}"
+    return (
+        f"{law.form.formula} with {constants} (90 %); noise of a run {law.noise:.1%}, of a size {law.scatter:.1%}{fits}"
+    )
 
 
 def _interval_text(one: Forecast) -> str:

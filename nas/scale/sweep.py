@@ -10,7 +10,7 @@ from statistics import fmean
 from nas.cost import Cost, cost_of
 from nas.network.architecture import Architecture
 from nas.network.registry import Block
-from nas.scale.law import Observation
+from nas.scale.means import Observation
 from nas.scale.recipes import BySize
 from nas.scale.runs import Job, Run
 from nas.scale.scaling import DROP_PATH, DROPOUT, scale

@@ -4,29 +4,30 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import f
+from scipy.stats import f, linregress, norm, t
 
 from nas.errors import NasError
-from nas.scale.choose import lack_of_fit
+from nas.scale.choose import believed, held_out
 from nas.scale.forms import ASYMPTOTE, BROKEN, PARAMS_DATA, POWER, Array, Form
-from nas.scale.law import Observation, fit_law, why_insufficient
+from nas.scale.law import fit_law, fit_untested, why_insufficient
+from nas.scale.means import Observation, means_of
 
 SIZES = np.geomspace(1e6, 32e6, 5)
 
 
-def observed(loss: Array, sizes: Array, *, noise: float = 0.0, seed: int = 0) -> list[Observation]:
-    """Three runs of each size."""
+def observed(loss: Array, sizes: Array, *, noise: float = 0.0, seed: int = 0, runs: int = 3) -> list[Observation]:
+    """Some runs of each size."""
     rng = np.random.default_rng(seed)
     return [
         Observation((float(size),), float(value * np.exp(noise * rng.normal())), f"{size:g} {run}")
         for size, value in zip(sizes, loss, strict=True)
-        for run in range(3)
+        for run in range(runs)
     ]
 
 
 @pytest.mark.parametrize(("irreducible", "scale", "exponent"), [(0.3, 1e3, 0.5), (0.05, 20, 0.3), (1.0, 1e5, 0.8)])
 def test_constants_without_noise_come_back(irreducible: float, scale: float, exponent: float) -> None:
-    law = fit_law(observed(irreducible + scale * SIZES**-exponent, SIZES), draws=20)
+    law = fit_law(observed(irreducible + scale * SIZES**-exponent, SIZES))
     found = {name: one.loss for name, one in law.constants().items()}
     assert found == pytest.approx({"E": irreducible, "A": scale, "a": exponent}, rel=1e-3)
     assert law.loss(128e6) == pytest.approx(irreducible + scale * 128e6**-exponent, rel=1e-4)
@@ -34,8 +35,8 @@ def test_constants_without_noise_come_back(irreducible: float, scale: float, exp
 
 def test_a_pure_power_law_comes_back_with_and_without_an_asymptote() -> None:
     losses = 50 * SIZES**-0.35
-    assert fit_law(observed(losses, SIZES), POWER, draws=20).constants()["a"].loss == pytest.approx(0.35, rel=1e-4)
-    assert fit_law(observed(losses, SIZES), ASYMPTOTE, draws=20).loss(1e9) == pytest.approx(50 * 1e9**-0.35, rel=0.01)
+    assert fit_law(observed(losses, SIZES), POWER).constants()["a"].loss == pytest.approx(0.35, rel=1e-4)
+    assert fit_law(observed(losses, SIZES), ASYMPTOTE).loss(1e9) == pytest.approx(50 * 1e9**-0.35, rel=0.01)
 
 
 def test_parameters_and_data_together() -> None:
@@ -48,7 +49,7 @@ def test_parameters_and_data_together() -> None:
         for n in np.geomspace(1e8, 1e10, 4)
         for d in np.geomspace(1e9, 1e11, 4)
     ]
-    law = fit_law(observations, PARAMS_DATA, draws=20)
+    law = fit_law(observations, PARAMS_DATA)
     assert law.loss(7e10, 1.4e12) == pytest.approx(loss(7e10, 1.4e12), rel=1e-3)
     assert law.constants()["E"].loss == pytest.approx(1.69, rel=0.01)
 
@@ -57,7 +58,7 @@ def test_a_broken_law_follows_its_break() -> None:
     sizes = np.geomspace(1, 1e4, 12)
     losses = 0.1 + sizes**-0.1 * (1 + (sizes / 100) ** 4) ** (-0.4 / 4)
     observations = observed(losses, sizes, noise=1e-4)
-    broken, plain = fit_law(observations, BROKEN, draws=20), fit_law(observations, draws=20)
+    broken, plain = fit_law(observations, BROKEN), fit_untested(observations)
     truth = 0.1 + 4e4**-0.1 * (1 + 400.0**4) ** (-0.4 / 4)
     assert abs(broken.loss(4e4) / truth - 1) < 0.02
     assert abs(plain.loss(4e4) / truth - 1) > 0.05
@@ -65,35 +66,69 @@ def test_a_broken_law_follows_its_break() -> None:
 
 def test_an_outlier_moves_little() -> None:
     observations = observed(0.3 + 1e3 * SIZES**-0.5, SIZES, noise=0.005)
-    clean = fit_law(observations, draws=20).loss(128e6)
+    clean = fit_law(observations).loss(128e6)
     spoilt = [*observations[:-1], Observation(observations[-1].size, 2 * observations[-1].loss, "diverged")]
-    assert fit_law(spoilt, draws=20).loss(128e6) == pytest.approx(clean, rel=0.05)
+    assert fit_law(spoilt).loss(128e6) == pytest.approx(clean, rel=0.05)
 
 
-def coverage(laws: int, *, draws: int) -> tuple[float, float]:
-    """Share of 90 % intervals that hold the value at 4 times the largest size, and the median error."""
+def coverage(laws: int, form: Form, *, irreducible: float, scatter: float = 0.0, runs: int = 3) -> float:
+    """Share of 90 % intervals that hold the value at 4 times the largest size."""
     sizes = np.geomspace(1, 32, 5)
-    truth = 0.3 + 128**-0.5
-    held, off = [], []
+    truth = irreducible + 128**-0.5
+    held = []
     for seed in range(laws):
-        found = fit_law(observed(0.3 + sizes**-0.5, sizes, noise=0.02, seed=seed), draws=draws).forecast(128.0)
+        off = np.exp(scatter * np.random.default_rng(seed + 10_000).normal(size=5))
+        observations = observed((irreducible + sizes**-0.5) * off, sizes, noise=0.02, seed=seed, runs=runs)
+        found = fit_untested(observations, form).forecast(128.0)
         held.append(found.low <= truth <= found.high)
-        off.append(abs(found.loss / truth - 1))
-    return float(np.mean(held)), float(np.median(off))
+    return float(np.mean(held))
 
 
 def test_intervals_hold_about_as_often_as_they_say() -> None:
-    # 50 laws: the binomial's 99.9 % range around 0.9 is 0.74 to 1.
-    held, off = coverage(50, draws=150)
-    assert held >= 0.74
-    assert off < 0.035
+    # 30 laws: the binomial's 0.5 % quantile for 0.9.
+    assert coverage(30, ASYMPTOTE, irreducible=0.3) >= 0.75
+
+
+def test_many_runs_of_sizes_that_scatter_are_no_more_sizes() -> None:
+    """Rounded channels put each size off by 2 %: thirty runs of each, all alike, would seem to settle that."""
+    held = coverage(60, POWER, irreducible=0.0, scatter=0.02, runs=30)
+    assert 0.78 <= held <= 0.99
 
 
 @pytest.mark.slow
-def test_intervals_hold_nine_times_in_ten() -> None:
-    held, off = coverage(500, draws=300)
-    assert 0.86 <= held <= 0.94
-    assert off < 0.025
+@pytest.mark.parametrize(("irreducible", "scatter", "runs"), [(0.3, 0.0, 3), (0.0, 0.0, 3), (0.3, 0.02, 5)])
+def test_intervals_hold_nine_times_in_ten(irreducible: float, scatter: float, runs: int) -> None:
+    assert 0.86 <= coverage(500, ASYMPTOTE, irreducible=irreducible, scatter=scatter, runs=runs) <= 0.95
+
+
+def test_the_interval_of_a_straight_line_is_students() -> None:
+    """A power law is a line in logarithms: scipy's regression of the means, and once more without each of the sizes."""
+    observations = observed(2 * SIZES**-0.3, SIZES, noise=0.02, seed=4)
+    found = fit_law(observations, POWER).forecast(128e6)
+    x, at = np.log(SIZES), np.log(128e6)
+    y = np.array([np.mean([np.log(one.loss) for one in observations if one.size[0] == size]) for size in SIZES])
+    line = linregress(x, y)
+    left = y - line.intercept - line.slope * x
+    error = np.sqrt((left @ left) / 3 * (1 / 5 + (at - x.mean()) ** 2 / ((x - x.mean()) ** 2).sum()))
+    value = line.intercept + line.slope * at
+    moved = []
+    for rows in ([0], [1], [2], [3], [4], [0, 1]):
+        other = linregress(np.delete(x, rows), np.delete(y, rows))
+        moved.append(abs(other.intercept + other.slope * at - value))
+    reach = np.hypot(t.ppf(0.95, 3) * error, 0.5 * norm.ppf(0.95) * max(moved))
+    assert np.log(found.loss) == pytest.approx(value, abs=1e-6)
+    assert np.log([found.low, found.high]) == pytest.approx([value - reach, value + reach], abs=0.01 * reach)
+
+
+def test_the_mean_of_runs_of_a_further_network_has_its_scatter_and_noise() -> None:
+    observations = observed(2 * SIZES**-0.3 * np.exp([0.04, -0.04, 0.05, -0.04, 0.02]), SIZES, noise=0.01, seed=4)
+    law = fit_law(observations, POWER)
+    alone, four = law.forecast(2e7), law.forecast(2e7, seeds=4)
+    half = [np.log(one.high / one.low) / 2 for one in (alone, four)]
+    own = np.hypot(t.ppf(0.95, 3) * law.scatter, t.ppf(0.95, 10) * law.noise / 2)
+    assert half[1] == pytest.approx(np.hypot(half[0], own), rel=0.02)
+    assert law.scatter == pytest.approx(0.05, rel=0.4)
+    assert law.noise == pytest.approx(0.01, rel=0.4)
 
 
 def test_the_noise_of_runs_widens_a_forecast_of_runs() -> None:
@@ -145,20 +180,13 @@ def test_a_loss_that_is_none_is_refused(loss: float) -> None:
         fit_law([*observed(SIZES**-0.5, SIZES), Observation((1e6,), loss, "x")])
 
 
-def test_a_law_that_does_not_fit_is_told_from_one_that_does() -> None:
+def test_of_laws_that_hold_few_are_doubted() -> None:
     sizes = np.geomspace(1, 32, 5)
-    found = []
-    for seed in range(200):
-        observations = observed(0.3 + sizes**-0.5, sizes, noise=0.02, seed=seed)
-        likely = lack_of_fit(fit_law(observations, draws=2), observations)
-        assert likely is not None
-        found.append(likely)
-    # Of laws that hold one in twenty is below 0.05: within three standard errors of 200.
-    assert 0.004 <= np.mean(np.array(found) < 0.05) <= 0.096
-    rising = observed(0.3 + 0.05 * np.log(sizes), sizes, noise=0.02, seed=0)
-    likely = lack_of_fit(fit_law(rising, draws=2), rising)
-    assert likely is not None
-    assert likely < 1e-3
+    likely = [
+        fit_untested(observed(sizes**-0.5, sizes, noise=0.02, seed=seed), POWER).lack_of_fit for seed in range(120)
+    ]
+    # One in twenty is below 0.05: within three standard errors of 120.
+    assert 0 < np.mean([one is not None and one < 0.05 for one in likely]) <= 0.11
 
 
 def test_the_test_of_fit_is_the_one_of_the_textbook() -> None:
@@ -167,9 +195,78 @@ def test_the_test_of_fit_is_the_one_of_the_textbook() -> None:
     observations = [
         Observation((size,), loss, f"{size} {i}") for size, two in losses.items() for i, loss in enumerate(two)
     ]
-    law = fit_law(observations, POWER, draws=2)
+    law = fit_untested(observations, POWER)
     logs = {size: np.log(two) for size, two in losses.items()}
     within = sum((two - two.mean()) @ (two - two.mean()) for two in logs.values())
     between = sum(2 * (two.mean() - np.log(law.loss(size))) ** 2 for size, two in logs.items())
-    expected = f.sf((between / 2) / (within / 4), 2, 4)
-    assert lack_of_fit(law, observations) == pytest.approx(expected)
+    assert law.lack_of_fit == pytest.approx(f.sf((between / 2) / (within / 4), 2, 4))
+
+
+FURTHER = np.geomspace(1, 32, 5)
+
+
+@pytest.mark.parametrize(
+    ("losses", "message"),
+    [
+        (0.3 * FURTHER**0.1, "no law: the loss does not fall"),
+        (0.3 + 0.05 * np.log(FURTHER), "no law: the loss does not fall"),
+        (np.full(5, 0.2), "no law: the loss does not fall"),
+        (0.3 + 0.1 * np.log(FURTHER / 14) ** 2, r"no law: E \+ A C\^-a does not fit: it misses the sizes by .* \(p = "),
+        (FURTHER**-0.1 * (1 + (FURTHER / 6) ** 4) ** -0.15, "no law: .* does not fit"),
+    ],
+)
+def test_losses_that_follow_no_law_are_refused(losses: Array, message: str) -> None:
+    for seed in range(3):
+        observations = observed(losses, FURTHER, noise=0.02 if np.ptp(losses) else 0.0, seed=seed)
+        with pytest.raises(NasError, match=message):
+            fit_law(observations)
+
+
+def test_a_law_that_is_doubted_is_widened_by_its_error_on_held_out_sizes() -> None:
+    """An exponent of 0.8 that becomes 0.2 inside the sizes: what a law makes of it is too high beyond them."""
+    losses, truth = (size**-0.8 * (1 + (size / 6) ** 4) ** 0.15 for size in (FURTHER, 128.0))
+    laws = [fit_law(observed(losses, FURTHER, noise=0.01, seed=seed)) for seed in range(5)]
+    assert all(law.doubted and law.off > 0 for law in laws)
+    found = [law.forecast(128.0) for law in laws]
+    assert all(one.low <= truth <= one.high for one in found)
+    # Within the sizes nothing is held out.
+    assert laws[0].forecast(5.0).width < found[0].width / 2
+
+
+def test_logarithms_fall_within_what_a_law_says() -> None:
+    truth = 1 - 0.1 * np.log(128.0)
+    found = [
+        fit_law(observed(1 - 0.1 * np.log(FURTHER), FURTHER, noise=0.01, seed=seed)).forecast(128.0)
+        for seed in range(8)
+    ]
+    assert sum(one.low <= truth <= one.high for one in found) >= 6
+
+
+def test_a_run_that_diverged_hardly_moves_the_mean_of_its_size() -> None:
+    observations = observed(SIZES**-0.3, SIZES, noise=0.01)
+    spoilt = [*observations[:-1], Observation(observations[-1].size, 5 * observations[-1].loss, "diverged")]
+    before, after = means_of(observations), means_of(spoilt)
+    assert after.y[:-1] == pytest.approx(before.y[:-1])
+    assert 0 < after.y[-1] - before.y[-1] < 0.04
+
+
+def test_all_forms_are_tried_on_the_same_held_out_sizes() -> None:
+    """Eight sizes: a broken law, of six constants, can be fitted without one of them but not without two."""
+    sizes = np.geomspace(1, 128, 8)
+    observations = observed(0.3 + sizes**-0.5, sizes, noise=0.02)
+    tried = {one.form.name: one.error for one in held_out(observations)}
+    rest = [one for one in observations if one.size[0] < 128]
+    largest = np.mean([np.log(one.loss) for one in observations if one.size[0] >= 128])
+    for form in (ASYMPTOTE, POWER, BROKEN):
+        assert tried[form.name] == pytest.approx(abs(largest - np.log(fit_untested(rest, form).loss(128.0))), abs=1e-4)
+    # Without the broken one, the others are tried on the two largest as well.
+    assert held_out(observations, (ASYMPTOTE,))[0].error != pytest.approx(tried["asymptote"])
+
+
+def test_a_broken_law_does_not_win_where_a_plain_one_fits() -> None:
+    sizes = np.geomspace(1, 128, 8)
+    for seed in range(4):
+        assert believed(observed(0.3 + sizes**-0.5, sizes, noise=0.02, seed=seed)) is ASYMPTOTE
+    sizes = np.geomspace(1, 1e4, 12)
+    broken = sizes**-0.1 * (1 + (sizes / 100) ** 4) ** (-0.4 / 4)
+    assert believed(observed(broken, sizes, noise=1e-3)) is BROKEN

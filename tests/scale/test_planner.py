@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from nas.errors import NasError
-from nas.scale.law import Forecast, Observation, fit_law, why_insufficient
-from nas.scale.planner import _DRAWS, plan
+from nas.scale.law import Forecast, fit_law, why_insufficient
+from nas.scale.means import Observation
+from nas.scale.planner import plan
 
 GRID = np.geomspace(1, 32, 5)
 CHOICES = {float(size): float(size) for size in np.geomspace(1, 32, 9)}
@@ -84,7 +85,7 @@ def planned(seed: int, budget: float) -> Forecast:
         now = wanted.runs[: max(1, len(wanted.runs) // 2)] if observations else wanted.runs[:8]
         observations += [run(size, rng, f"{len(observations) + i}") for i, size in enumerate(now)]
         left -= sum(MORE_CHOICES[size] for size in now)
-    return fit_law(observations, draws=_DRAWS).forecast(TARGET)
+    return fit_law(observations).forecast(TARGET)
 
 
 @pytest.mark.slow
@@ -92,7 +93,7 @@ def planned(seed: int, budget: float) -> Forecast:
 def test_as_narrow_as_a_grid_at_seven_tenths_of_its_cost() -> None:
     ratios, held = [], []
     for seed in range(200):
-        grid = fit_law(on_grid(seed), draws=_DRAWS).forecast(TARGET)
+        grid = fit_law(on_grid(seed)).forecast(TARGET)
         found = planned(seed, 0.7 * 3 * GRID.sum())
         ratios.append(np.log(found.width / grid.width))
         held.append(found.low <= TRUTH <= found.high)

@@ -11,7 +11,8 @@ import pytest
 
 import nas
 from nas.runs import hold
-from nas.scale.law import Observation, fit_law
+from nas.scale.law import fit_law
+from nas.scale.means import Observation
 from nas.search.workers import Outcome, Task
 from tests.scale.lawpool import LawPool, folder, run
 
