@@ -119,7 +119,7 @@ def _say_power(config: CompareConfig, *, timed: bool) -> None:
     if count and config.seeds < seeds_needed(count):
         print(
             f"Mind: seeds={config.seeds} is too few to show that any strategy is better: the {count} comparisons of "
-            f"this report take {seeds_needed(count)} at least. Fewer strategies or places (at=[{config.trials}]) take fewer",
+            f"this report take {seeds_needed(count)} at least. Fewer places need fewer: at=[{config.trials}]",
             flush=True,
         )
 

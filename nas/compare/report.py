@@ -173,7 +173,7 @@ def _notes(comparison: Comparison, judged: Judged) -> list[str]:
     else:
         lines += [
             "",
-            "Intervals are between order statistics: each holds its median in at least 95 % of reports, by itself and for "
+            "Intervals are between order statistics: by itself each holds its median in at least 95 % of reports, for "
             "any distribution.",
         ]
     if judged:

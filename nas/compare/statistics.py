@@ -9,12 +9,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import combinations, count
 from math import comb, inf, nan
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binom, binomtest, t, ttest_1samp, ttest_ind
+from scipy.stats import binom, t, ttest_ind
 
 from nas.statistics import holm
 
@@ -140,7 +141,8 @@ def paired(one: Array, other: Array) -> Paired:
     gaps = one - other
     ahead, behind = int((gaps > 0).sum()), int((gaps < 0).sum())
     agree = (ahead - behind) * gaps.mean() > 0
-    p = max(binomtest(ahead, ahead + behind).pvalue, _mean_p(gaps)) if agree else 1.0
+    sign_p = 2 * binom.cdf(min(ahead, behind), ahead + behind, 0.5)
+    p = min(1.0, max(sign_p, _mean_p(gaps))) if agree else 1.0
     median, low, high = median_interval(gaps)
     return Paired(
         low=low,
@@ -156,8 +158,8 @@ def paired(one: Array, other: Array) -> Paired:
 def _mean_p(values: Array) -> float:
     """Return the p-value of a mean that is not 0: the larger one of Student's and of Hall's.
 
-    Hall 1992, "On the removal of skewness by transformation": with the skewness g, sqrt(n) (x + g x^2 / 3 +
-    g^2 x^3 / 27 + g / 6n) of x = mean / standard deviation is t without most of what skewness does to it.
+    Hall 1992, "On the removal of skewness by transformation": where t is sqrt(n) x, with x = mean / standard deviation,
+    and g is the skewness, sqrt(n) (x + g x^2 / 3 + g^2 x^3 / 27 + g / 6n) is without most of what skewness does to t.
     """
     size = len(values)
     if size < 2:
@@ -168,8 +170,8 @@ def _mean_p(values: Array) -> float:
     ratio, skewness = middle / spread, float((((values - middle) / spread) ** 3).mean())
     turned = ratio + skewness * ratio**2 / 3 + skewness**2 * ratio**3 / 27 + skewness / (6 * size)
     # Where the correction leaves nothing in the direction of the mean, nothing is shown.
-    hall = 2 * float(t.sf(max(0.0, turned * np.sign(ratio)) * np.sqrt(size), size - 1))
-    return max(float(ttest_1samp(values, 0.0).pvalue), hall)
+    least = min(abs(ratio), max(0.0, turned * np.sign(ratio)))
+    return 2 * float(t.sf(least * np.sqrt(size - 1), size - 1))
 
 
 def unpaired(one: Array, other: Array, *, seed: int = 0) -> Unpaired:
@@ -244,8 +246,15 @@ def median_interval(values: Array) -> tuple[float, float, float]:
     middle = float(np.median(values))
     if size < FEWEST or np.isnan(middle):
         return middle, nan, nan
-    # Values beyond either end: the most that are as many, or fewer, with a chance of 2.5 % at most, less one.
-    outside = int(binom.ppf(LEVEL / 2, size, 0.5))
-    outside -= int(binom.cdf(outside, size, 0.5) > LEVEL / 2)
-    order = np.sort(values)
-    return middle, float(order[outside]), float(order[size - 1 - outside])
+    order, beyond = np.sort(values), _beyond(size)
+    return middle, float(order[beyond]), float(order[size - 1 - beyond])
+
+
+@cache
+def _beyond(size: int) -> int:
+    """Return how many of some values, 6 or more, may be beyond either end of the interval of their median.
+
+    The most k for which k or fewer of them are below the median with a chance of 2.5 % at most.
+    """
+    most = int(binom.ppf(LEVEL / 2, size, 0.5))
+    return most - int(binom.cdf(most, size, 0.5) > LEVEL / 2)
