@@ -56,6 +56,7 @@ OWNERS = {
     "scipy": [
         "nas.limits",
         "nas.latency",
+        "nas.proxies.costs",
         "nas.proxies.diagnosis",
         "nas.scale",
         "nas.search.samplers",

@@ -53,8 +53,8 @@ class RungCorrelation:
         if isnan(self.tau):
             return f"{self.lower} and {self.upper}: none, since all scores of one are equal ({self.trials} trials)"
         return (
-            f"{self.lower} and {self.upper}: {self.tau:.2f} ({self.low:.2f} to {self.high:.2f}; {self.promoted_tau:.2f} of "
-            f"the {self.trials} that had both, of {self.of} trials)"
+            f"{self.lower} and {self.upper}: {self.tau:.2f} ({self.low:.2f} to {self.high:.2f}) of {self.of} trials, "
+            f"{self.promoted_tau:.2f} of the {self.trials} that had both"
         )
 
 
