@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations, count
-from math import comb, inf, nan
+from math import comb, inf, nan, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binom, t, ttest_ind
+from scipy.stats import binom, t
 
 from nas.statistics import holm
 
@@ -194,10 +194,13 @@ def unpaired(one: Array, other: Array, *, seed: int = 0) -> Unpaired:
     p = 1.0
     if min(sizes) > 1:
         p = _permutation_p(one, other, divisions, seed)
-        if np.ptp(one) or np.ptp(other):
-            welch = ttest_ind(one, other, equal_var=False)
-            low, high = (float(end) for end in welch.confidence_interval(0.95))
-            p = max(p, float(welch.pvalue))
+        parts = [float(each.var(ddof=1)) / len(each) for each in (one, other)]
+        error = sqrt(sum(parts))
+        if error > _ROUNDING * abs(gap) and error > 0:
+            freedom = error**4 / sum(part**2 / (len(each) - 1) for part, each in zip(parts, (one, other), strict=True))
+            reach = float(t.ppf(1 - LEVEL / 2, freedom)) * error
+            low, high = gap - reach, gap + reach
+            p = max(p, 2 * float(t.sf(abs(gap) / error, freedom)))
     return Unpaired(low=low, high=high, p=p, least_p=min(1.0, least), mean=gap)
 
 

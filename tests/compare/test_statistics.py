@@ -248,6 +248,16 @@ def test_equal_samples_differ_rarely() -> None:
     assert wrong / 300 <= 0.05 + 0.038 < welch / 300
 
 
+def test_samples_that_do_not_vary_have_no_interval() -> None:
+    """What is exact still says how rare it is: one of 56 divisions of five and three has all of one kind together."""
+    found = unpaired(np.full(5, 0.1), np.full(3, 0.102))
+    assert np.isnan([found.low, found.high]).all()
+    assert found.mean == pytest.approx(-0.002)
+    assert found.p == pytest.approx(1 / 56)
+    alike = unpaired(np.array([0.1, 0.1, 0.1]), np.array([0.1, 0.1, 0.1, 0.1]))
+    assert (alike.p, alike.mean) == (1.0, 0.0)
+
+
 def test_every_division_is_looked_at_once() -> None:
     """The smallest p of four beside two is one in all 15 divisions."""
     values = np.array([0.0, 1.0, 2.0, 3.0, 50.0, 51.0])
