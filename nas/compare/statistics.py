@@ -194,9 +194,9 @@ def unpaired(one: Array, other: Array, *, seed: int = 0) -> Unpaired:
     p = 1.0
     if min(sizes) > 1:
         p = _permutation_p(one, other, divisions, seed)
-        parts = [float(each.var(ddof=1)) / len(each) for each in (one, other)]
+        parts = [float(each.var(ddof=1)) / len(each) if np.ptp(each) else 0.0 for each in (one, other)]
         error = sqrt(sum(parts))
-        if error > _ROUNDING * abs(gap) and error > 0:
+        if error > 0:
             freedom = error**4 / sum(part**2 / (len(each) - 1) for part, each in zip(parts, (one, other), strict=True))
             reach = float(t.ppf(1 - LEVEL / 2, freedom)) * error
             low, high = gap - reach, gap + reach
