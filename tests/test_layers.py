@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "nas"
 
 # From the bottom up; a module may import from its own layer and from those before it.
 LAYERS = [
-    ["nas.errors", "nas.resources", "nas.settings", "nas.console", "nas.runs"],
+    ["nas.errors", "nas.resources", "nas.settings", "nas.console", "nas.runs", "nas.statistics"],
     ["nas.network"],
     ["nas.cost", "nas.evaluation", "nas.export"],
     ["nas.space"],
@@ -57,6 +57,7 @@ OWNERS = {
     "scipy": [
         "nas.limits",
         "nas.latency",
+        "nas.proxies.costs",
         "nas.proxies.diagnosis",
         "nas.scale",
         "nas.search.samplers",

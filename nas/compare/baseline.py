@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from math import isnan
+
 import numpy as np
 
 from nas.compare.statistics import unpaired
 from nas.search.study import Study
-from nas.search.trial import State
+from nas.search.trial import State, Trial
 
 
 def baseline_lines(study: Study) -> list[str]:
     """Compare the search's own candidates with its random ones by the first objective; nothing without random ones."""
-    done = [trial for trial in study.trials if trial.state is State.COMPLETED]
+    # A random candidate that was evaluated before counts with that result: without it the others would be worse than
+    # random ones are. Those of the sampler count once.
+    done = [trial for trial in study.trials if _counts(trial)]
     sign = study.objectives[0].sign
     own = np.array([sign * study.judged(trial) for trial in done if not trial.baseline])
     random = np.array([sign * study.judged(trial) for trial in done if trial.baseline])
@@ -20,18 +24,28 @@ def baseline_lines(study: Study) -> list[str]:
     if min(len(random), len(own)) < 2:
         return ["Random baseline: too few candidates were evaluated to compare with"]
     found = unpaired(own, random)
-    verdict = {"better": "the search beat it", "worse": "it beat the search", "not shown": "no difference is shown"}
+    says = {"better": "the search beat it", "worse": "it beat the search", "not shown": "no difference is shown"}
+    interval = (
+        "all of each alike"
+        if isnan(found.low)
+        else f"95 % interval {min(sign * found.low, sign * found.high):+.4f} to "
+        f"{max(sign * found.low, sign * found.high):+.4f}, p {found.p:.2g}"
+    )
     lines = [
         f"Random baseline: {len(random)} of {len(done)} candidates. Mean {study.objective} of the search's own "
         f"{sign * own.mean():.4f}, of the random ones {sign * random.mean():.4f}: {sign * found.mean:+.4f}, "
-        f"95 % interval {min(sign * found.low, sign * found.high):+.4f} to "
-        f"{max(sign * found.low, sign * found.high):+.4f}: {verdict[found.verdict]}"
+        f"{interval}: {says.get(found.verdict, found.verdict)}"
     ]
     lines.append(
         f"Best of the {len(random)} random ones {sign * random.max():.4f}; best of as many of the search's own, on "
         f"average, {sign * _expected_best(own, len(random)):.4f}"
     )
     return lines
+
+
+def _counts(trial: Trial) -> bool:
+    answered = trial.baseline and trial.state is State.DUPLICATE and bool(trial.scores) and not trial.reason
+    return trial.state is State.COMPLETED or answered
 
 
 def _expected_best(values: np.ndarray[tuple[int], np.dtype[np.float64]], count: int) -> float:

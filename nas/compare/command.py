@@ -15,7 +15,8 @@ from typing import Any
 
 from nas.compare.curves import Curve
 from nas.compare.problem import Strategy, TableProblem
-from nas.compare.report import Comparison, draw_curves, reach_of, report_of, write_curves
+from nas.compare.report import Comparison, comparisons_of, draw_curves, reach_of, report_of, write_curves
+from nas.compare.statistics import seeds_needed
 from nas.compare.trained import TrainedProblem
 from nas.console import run
 from nas.cost.metrics import FREE_METRICS
@@ -36,7 +37,7 @@ class CompareConfig:
 
     space: str | None = None
     strategies: list[str] = field(default_factory=lambda: ["default", "random"])
-    seeds: int = 5
+    seeds: int = 8
     first_seed: int = 0
     trials: int = 40
     at: list[int] | None = None
@@ -112,6 +113,17 @@ def _compare(config: CompareConfig) -> None:
     print(f"\nCurves, chart and settings: {folder}")
 
 
+def _say_power(config: CompareConfig, *, timed: bool) -> None:
+    """Say before hours are spent where so few searches can show nothing, whatever they find."""
+    count = comparisons_of(len(config.strategies), len(config.places), timed=timed)
+    if count and config.seeds < seeds_needed(count):
+        print(
+            f"Mind: seeds={config.seeds} is too few to show that any strategy is better: the {count} comparisons of "
+            f"this report take {seeds_needed(count)} at least. Fewer places need fewer: at=[{config.trials}]",
+            flush=True,
+        )
+
+
 def _folder(config: CompareConfig) -> Path:
     root = Path(config.records.dir).expanduser()
     stem = config.name or f"compare-{Path(config.space or '').stem}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
@@ -140,6 +152,8 @@ def _on_table(config: CompareConfig) -> Comparison:
     print(f"{len(points):,} of {len(table):,} networks of the table hold the limits")
     if config.trials > len(points):
         raise ConfigError(f"trials={config.trials}, but only {len(points)} networks of the table hold the limits")
+    timed = table.timed or table.epochs is not None
+    _say_power(config, timed=timed)
     jobs = [(text, seed) for text in config.strategies for seed in _seeds(config)]
     found: dict[tuple[str, int], Curve] = {}
     context = mp.get_context("spawn")
@@ -163,7 +177,7 @@ def _on_table(config: CompareConfig) -> Comparison:
         measure=measure if sign > 0 else f"-{measure}",
         best=None if several else best,
         places=config.places,
-        timed=table.timed or table.epochs is not None,
+        timed=timed,
     )
 
 
@@ -195,6 +209,7 @@ def _trained(config: CompareConfig, folder: Path) -> Comparison:
         trials=config.trials,
         workers=config.processes,
     )
+    _say_power(config, timed=True)
     found: dict[tuple[str, int], Curve] = {}
     with problem:
         for seed in _seeds(config):

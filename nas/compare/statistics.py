@@ -1,95 +1,263 @@
-"""Whether one strategy is better than another: paired over seeds, with a bootstrap interval."""
+"""Whether one strategy is better than another: tests and intervals that hold for any distribution of the scores.
+
+Searches are few, and what they find is skewed, tied and bounded, so that intervals by Student or the bootstrap miss
+more often than they say. Verdicts come from exact tests, corrected for all comparisons that are made together.
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import nan
+from functools import cache
+from itertools import combinations, count
+from math import comb, inf, nan, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm, t
+from scipy.stats import binom, t
+
+from nas.statistics import holm
 
 Array = NDArray[np.float64]
 
-_DRAWS = 10_000
-_FEW = 8
-"""Below so many values, draws from them show too little of what others could be."""
-_ENOUGH = 30
-"""Values of the smaller of two samples from which the plain bootstrap is wide enough."""
+LEVEL = 0.05
+"""The chance that any verdict of a family of comparisons is wrong is at most this."""
+FEWEST = 6
+"""Values of which a 95 % interval of the median can be said; see `median_interval`."""
+_MOST_DIVISIONS = 20_000
+"""Up to so many ways to divide two samples all are looked at, else `_DRAWS` random ones."""
+_DRAWS = 9_999
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
-    """How much better one strategy is than another, over the same seeds."""
+class Verdict:
+    """What is said of a difference beside others."""
 
-    mean: float
+    text: str
+    """`better`, `worse`, `not shown`, or that there are too few values for either."""
+    p: float
+    """Corrected for the others."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference(ABC):
+    """How much better one is than another."""
+
     low: float
     high: float
-    """Ends of the 95 % interval of the mean."""
-    seeds: int
+    """Ends of the 95 % interval, which stands for itself; nan where there is none."""
+    p: float
+    """The chance of a difference as large as this where there is none, of this comparison alone."""
+    least_p: float
+    """The smallest p that so many values can give."""
+
+    @property
+    @abstractmethod
+    def better(self) -> bool:
+        """Its direction, shown or not."""
+
+    @abstractmethod
+    def too_few(self, comparisons: int) -> str:
+        """Say that there are too few values, and how many so many comparisons need."""
 
     @property
     def verdict(self) -> str:
-        """`better` or `worse` where the interval excludes zero, else `not shown`."""
-        if self.seeds > 1 and self.low > 0:
-            return "better"
-        return "worse" if self.seeds > 1 and self.high < 0 else "not shown"
+        """What is said of it where it is the only comparison."""
+        return judge([self])[0].text
 
 
-def paired(one: Array, other: Array, *, seed: int = 0) -> Difference:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paired(Difference):
+    """How much better one strategy is than another over the same seeds, as the median of the differences."""
+
+    median: float
+    ahead: int
+    """Seeds with which it is better."""
+    behind: int
+
+    @property
+    def better(self) -> bool:
+        return self.ahead > self.behind
+
+    def too_few(self, comparisons: int) -> str:
+        return f"too few seeds to tell: at least {seeds_needed(comparisons)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unpaired(Difference):
+    """How much better one sample is than another that has nothing to do with it, as the difference of the means."""
+
+    mean: float
+
+    @property
+    def better(self) -> bool:
+        return self.mean > 0
+
+    def too_few(self, comparisons: int) -> str:
+        needed = next(size for size in count(2) if 2 / comb(2 * size, size) <= LEVEL / comparisons)
+        return f"too few to tell: at least {needed} of each"
+
+
+def judge(found: Sequence[Difference]) -> list[Verdict]:
+    """Say of each of all comparisons of a report what they show together.
+
+    `better` or `worse` is said where the p-value is at most 5 % after Holm's correction for all of them; that there are
+    too few values where they could not give such a p-value, whatever they were.
+    """
+    corrected, least = holm([one.p for one in found]), holm([one.least_p for one in found])
+    verdicts = []
+    for one, p, reachable in zip(found, corrected, least, strict=True):
+        if reachable > LEVEL:
+            text = one.too_few(len(found))
+        elif p > LEVEL:
+            text = "not shown"
+        else:
+            text = "better" if one.better else "worse"
+        verdicts.append(Verdict(text, p))
+    return verdicts
+
+
+def seeds_needed(comparisons: int) -> int:
+    """Return the fewest seeds with which so many comparisons can show a difference: of n, all on one side have the
+    chance 2^(1 - n).
+    """
+    return next(seeds for seeds in count(1) if 2.0 ** (1 - seeds) <= LEVEL / comparisons)
+
+
+def paired(one: Array, other: Array) -> Paired:
     """Compare two strategies by what they found with the same seeds.
 
-    The interval is that of the bootstrap, with percentiles so far out that it is as wide as Student's for as many seeds
-    (Hesterberg 2015, "What teachers should know about the bootstrap", section 4: the plain one is too narrow); below
-    8 seeds it is Student's itself.
+    The p-value is the larger one of two tests that must agree in direction: the sign test, which is exact for any
+    distribution where neither is ahead more often, seeds without a difference left out; and that of the mean, which is
+    the larger p-value of Student's t and of Hall's transformation of it, so that one that is slightly ahead mostly and
+    far behind at times is not called better.
 
     Args:
         one: `(seeds,)`; larger is better.
         other: `(seeds,)`, in the same order.
-        seed: of the draws.
     """
     gaps = one - other
-    count = len(gaps)
-    if 1 < count < _FEW:
-        reach = float(t.ppf(0.975, count - 1) * gaps.std(ddof=1) / np.sqrt(count))
-        return Difference(float(gaps.mean()), float(gaps.mean()) - reach, float(gaps.mean()) + reach, count)
-    means = np.random.default_rng(seed).choice(gaps, (_DRAWS, count)).mean(axis=1)
-    tail = float(norm.cdf(t.ppf(0.025, count - 1) * np.sqrt(count / (count - 1)))) if count > 1 else 0.025
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return Difference(float(gaps.mean()), float(low), float(high), count)
+    ahead, behind = int((gaps > 0).sum()), int((gaps < 0).sum())
+    agree = (ahead - behind) * gaps.mean() > 0
+    sign_p = 2 * binom.cdf(min(ahead, behind), ahead + behind, 0.5)
+    p = min(1.0, max(sign_p, _mean_p(gaps))) if agree else 1.0
+    median, low, high = median_interval(gaps)
+    return Paired(
+        low=low,
+        high=high,
+        p=float(p),
+        least_p=min(1.0, 2.0 ** (1 - len(gaps))),
+        median=median,
+        ahead=ahead,
+        behind=behind,
+    )
 
 
-def unpaired(one: Array, other: Array, *, seed: int = 0) -> Difference:
-    """Compare the means of two samples that have nothing to do with each other, of two values or more each.
+def _mean_p(values: Array) -> float:
+    """Return the p-value of a mean that is not 0: the larger one of Student's and of Hall's.
 
-    The interval is Welch's where one of them is small (see `paired`), else that of the bootstrap. Both ends are nan
-    where the values of each are all alike, so that nothing says how much they vary.
+    Hall 1992, "On the removal of skewness by transformation": where t is sqrt(n) x, with x = mean / standard deviation,
+    and g is the skewness, sqrt(n) (x + g x^2 / 3 + g^2 x^3 / 27 + g / 6n) is without most of what skewness does to t.
     """
-    count = min(len(one), len(other))
-    if np.ptp(one) == np.ptp(other) == 0:
-        return Difference(float(one.mean() - other.mean()), nan, nan, count)
-    if count < _ENOUGH:
-        gap, reach = float(one.mean() - other.mean()), _welch(one, other)
-        return Difference(gap, gap - reach, gap + reach, count)
-    rng = np.random.default_rng(seed)
-    means = rng.choice(one, (_DRAWS, len(one))).mean(axis=1) - rng.choice(other, (_DRAWS, len(other))).mean(axis=1)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return Difference(float(one.mean() - other.mean()), float(low), float(high), count)
-
-
-def _welch(one: Array, other: Array) -> float:
-    """Half the width of Welch's 95 % interval; scipy's test warns on the terminal where the values of one are alike."""
-    parts = np.array([one.var(ddof=1) / len(one), other.var(ddof=1) / len(other)])
-    total = float(parts.sum())
-    if total == 0:  # values so near that their squares are no numbers any more
+    size = len(values)
+    if size < 2:
+        return 1.0
+    middle, spread = values.mean(), values.std()
+    if spread <= _ROUNDING * abs(middle):
         return 0.0
-    freedom = 1 / ((parts / total) ** 2 / [len(one) - 1, len(other) - 1]).sum()
-    return float(t.ppf(0.975, freedom) * np.sqrt(total))
+    ratio, skewness = middle / spread, float((((values - middle) / spread) ** 3).mean())
+    turned = ratio + skewness * ratio**2 / 3 + skewness**2 * ratio**3 / 27 + skewness / (6 * size)
+    # Where the correction leaves nothing in the direction of the mean, nothing is shown.
+    least = min(abs(ratio), max(0.0, turned * np.sign(ratio)))
+    return 2 * float(t.sf(least * np.sqrt(size - 1), size - 1))
 
 
-def median_interval(values: Array, *, seed: int = 0) -> tuple[float, float, float]:
-    """Return the median of some values and its 95 % bootstrap interval."""
-    rng = np.random.default_rng(seed)
-    medians = np.median(rng.choice(values, (_DRAWS, len(values))), axis=1)
-    low, high = np.percentile(medians, [2.5, 97.5])
-    return float(np.median(values)), float(low), float(high)
+def unpaired(one: Array, other: Array, *, seed: int = 0) -> Unpaired:
+    """Compare the means of two samples that have nothing to do with each other.
+
+    The interval is Welch's; both ends are nan where the values of each are all alike, so that nothing says how much
+    they vary, and where one has a single value. The p-value is the larger one of Welch's and of the permutation test of
+    his statistic, which is exact where both have the same distribution, of any shape (Janssen 1997, "Studentized
+    permutation tests for non-iid hypotheses").
+
+    Args:
+        one: `(values,)`; larger is better.
+        other: `(values,)`, as many or others.
+        seed: of the divisions that are drawn where there are too many to look at all.
+    """
+    gap, sizes = float(one.mean() - other.mean()), (len(one), len(other))
+    divisions = comb(sum(sizes), sizes[0])
+    least = (2 if sizes[0] == sizes[1] else 1) / min(divisions, _DRAWS + 1)
+    low = high = nan
+    p = 1.0
+    if min(sizes) > 1:
+        p = _permutation_p(one, other, divisions, seed)
+        parts = [float(each.var(ddof=1)) / len(each) if np.ptp(each) else 0.0 for each in (one, other)]
+        error = sqrt(sum(parts))
+        if error > 0:
+            freedom = error**4 / sum(part**2 / (len(each) - 1) for part, each in zip(parts, (one, other), strict=True))
+            reach = float(t.ppf(1 - LEVEL / 2, freedom)) * error
+            low, high = gap - reach, gap + reach
+            p = max(p, 2 * float(t.sf(abs(gap) / error, freedom)))
+    return Unpaired(low=low, high=high, p=p, least_p=min(1.0, least), mean=gap)
+
+
+def _permutation_p(one: Array, other: Array, divisions: int, seed: int) -> float:
+    """Return the share of the divisions of all values into two samples whose |t| is as large as that of these two."""
+    every = np.concatenate([one, other])
+    spread = every.std()
+    if spread == 0:
+        return 1.0
+    every = (every - every.mean()) / spread
+    first = np.arange(len(one))
+    if divisions <= _MOST_DIVISIONS:
+        places = np.array(list(combinations(range(len(every)), len(one))))
+    else:
+        drawn = np.random.default_rng(seed).random((_DRAWS, len(every))).argsort(axis=1)
+        places = np.concatenate([first[None], drawn[:, : len(one)]])
+    sizes = _welch(every, places)
+    return float((sizes >= _welch(every, first[None]) * (1 - _ROUNDING)).mean())
+
+
+def _welch(every: Array, places: NDArray[np.int64]) -> Array:
+    """Return |t| of Welch's test for divisions of values, `(divisions,)`; inf where neither part varies.
+
+    Args:
+        every: `(values,)`, with mean 0 and standard deviation 1.
+        places: `(divisions, size)`, of the values in the first part.
+    """
+    size, rest = places.shape[1], len(every) - places.shape[1]
+    sums, squares = every[places].sum(axis=1), (every[places] ** 2).sum(axis=1)
+    gaps = np.abs(sums / size + sums / rest)  # the sum of the others is -sums
+    within = (squares - sums**2 / size) / (size - 1) / size
+    within += (len(every) - squares - sums**2 / rest) / (rest - 1) / rest
+    moves = within > _ROUNDING
+    none = np.where(gaps > _ROUNDING, inf, 0.0)
+    return np.asarray(np.divide(gaps, np.sqrt(within, where=moves, out=np.ones_like(within)), out=none, where=moves))
+
+
+def median_interval(values: Array) -> tuple[float, float, float]:
+    """Return the median of some values and the ends of its 95 % interval; both are nan below 6 values.
+
+    The ends are the values of equal ranks from below and from above between which the median of any distribution is
+    with a chance of 95 % or more (David & Nagaraja 2003, "Order statistics", section 7.1). The smallest and the largest
+    of 5 values hold it with 1 - 2^-4 = 93.75 %, so of 5 there is no such interval.
+    """
+    size = len(values)
+    middle = float(np.median(values))
+    if size < FEWEST or np.isnan(middle):
+        return middle, nan, nan
+    order, beyond = np.sort(values), _beyond(size)
+    return middle, float(order[beyond]), float(order[size - 1 - beyond])
+
+
+@cache
+def _beyond(size: int) -> int:
+    """Return how many of some values, 6 or more, may be beyond either end of the interval of their median.
+
+    The most k for which k or fewer of them are below the median with a chance of 2.5 % at most.
+    """
+    most = int(binom.ppf(LEVEL / 2, size, 0.5))
+    return most - int(binom.cdf(most, size, 0.5) > LEVEL / 2)

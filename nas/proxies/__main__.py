@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nas.console import parser, run
+from nas.cost import ONE, value_of
+from nas.cost.metrics import FREE_METRICS
 from nas.errors import ConfigError
 from nas.evaluation import Budget
-from nas.proxies.diagnosis import BASELINE, diagnose, lines
+from nas.proxies.diagnosis import diagnose, lines
 from nas.proxies.evaluator import ProxyEvaluator
 from nas.proxies.names import PROXY_NAMES, check_names
 from nas.search.evaluating import Task
@@ -24,7 +26,7 @@ from nas.training.data.config import DataConfig
 
 _LOOK_SECONDS = 1.0
 _EXAMPLES = """  python -m nas.proxies runs/NAME
-      All proxies on the networks that a search has trained, beside parameters and multiply-adds.
+      All proxies on the networks that a search has trained, beside all costs.
   python -m nas.proxies runs/NAME --proxies naswot,zico --most 50
 """
 
@@ -34,8 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     reader = parser(
         "nas.proxies",
         "Measures zero-cost proxies on the networks that a search has trained, without training them, and says how "
-        "well each orders them (Kendall's tau with its 95 % interval). One that does not beat the number of "
-        "parameters is of no use for this space and data.",
+        "well each orders them (Kendall's tau with its 95 % interval). One that does not beat the costs that "
+        "are counted for nothing, and a model of them, is of no use for this space and data.",
         _EXAMPLES,
     )
     reader.add_argument("run", help="run folder of a search with evaluator=train")
@@ -62,7 +64,8 @@ def _diagnose(folder: Path, names: list[str], most: int, batch: int) -> None:
     if len(trials) < 2:
         raise ConfigError(f"{folder} has {len(trials)} trained networks that can be measured; two are the least")
     scores = {name: [found[trial.number][name] for trial in trials] for name in names}
-    costs = {metric: [float(getattr(trial.cost, metric)) for trial in trials] for metric in (BASELINE, "macs")}
+    counted = [trial.cost for trial in trials if trial.cost is not None]
+    costs = {metric: [value_of(cost, metric, ONE) for cost in counted] for metric in FREE_METRICS}
     values = [trial.scores[objective] for trial in trials]
     print(f"Rank correlation with {objective} of {len(trials)} networks of {folder}:\n")
     print("\n".join(lines(diagnose(values, costs | scores, minimize=direction == "minimize"))))

@@ -1,4 +1,4 @@
-"""Whether proxies order networks as training does, and better than their size alone would."""
+"""Whether proxies order networks as training does, and better than all that is counted for nothing would."""
 
 from __future__ import annotations
 
@@ -9,15 +9,22 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from nas.cost.metrics import FREE_METRICS
 from nas.errors import ConfigError
+from nas.proxies.costs import predicted
+from nas.statistics import holm
 
 Array = NDArray[np.float64]
 
 BASELINE = "params"
-"""The key of what proxies have to beat."""
+"""A cost that is always among those that proxies have to beat."""
+COSTS = "all costs"
+"""The name of the model of all of them."""
 LEAST_TRIALS = 10
 """With fewer trials nothing is said to beat anything: a bootstrap interval of so few is too narrow."""
-_DRAWS = 2000
+_DRAWS = 4000
+_LEVEL = 0.025
+"""The chance that any proxy is said to be better which is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +38,11 @@ class ProxyReport:
     high: float
     """Ends of the 95 % bootstrap interval of tau."""
     trials: int
-    beats_params: bool
-    """Whether the 95 % interval of its tau minus that of `params` is above zero, both taken over the same resampled
-    trials, and its own interval is too: beating a count that orders networks backwards takes no knowledge."""
+    beats_costs: bool
+    """Whether it orders networks better than every cost alone and than the model of all of them; see `diagnose`."""
+    p: float
+    """The chance of so large a lead over the best of the costs, by the bootstrap, corrected for the number of proxies;
+    1 for costs."""
     rho: float
     """Spearman's rank correlation with what training found; 0 as for tau."""
 
@@ -43,40 +52,62 @@ def diagnose(
 ) -> list[ProxyReport]:
     """Compare proxies with what training found, over the trials that completed.
 
-    The bootstrap resamples trials 2,000 times (Efron & Tibshirani 1993, chapter 13), the same ones for all proxies. For
-    n trials it holds a few arrays of n x n.
+    A proxy takes time where costs take none, so it has to order networks better than the best of them: than each cost
+    alone, and than a model of all of them that predicts each network from the others (`nas.proxies.costs`). It does
+    where the bootstrap leaves no doubt of that for any of these, and none that it orders them at all, which beating
+    what orders networks backwards would not show; after Holm's correction for the number of proxies. The bootstrap
+    resamples trials (Efron & Tibshirani 1993, chapter 13), the same ones for all. For n trials it holds a few arrays of
+    n x n.
 
     Args:
         values: the objective of each trial.
-        proxies: by name, for each trial in the same order; larger is better. `params` is one of them.
+        proxies: by name, for each trial in the same order; larger is better. Those named like a metric that is counted
+            (`nas.cost.metrics.FREE_METRICS`) are the costs; `params` is one of them.
         minimize: whether a smaller objective is better.
         seed: of the bootstrap.
 
     Returns:
-        A report a proxy, in the order of `proxies`.
+        A report a column, in the order of `proxies`, after one of the model.
 
     Raises:
         ConfigError: no `params`, fewer than two trials, another number of scores than of trials, or no finite number.
     """
     truth, columns = _checked(values, proxies)
     truth = -truth if minimize else truth
+    costs = {name: column for name, column in columns.items() if name in FREE_METRICS}
     rng = np.random.default_rng(seed)
     count = len(truth)
     once = np.ones((1, count))
-    draws = rng.multinomial(count, np.full(count, 1 / count), size=_DRAWS).astype(np.float64)
-    taus = {name: _taus(column, truth, np.concatenate([once, draws])) for name, column in columns.items()}
-    return [_report(name, columns[name], truth, taus[name], taus[BASELINE]) for name in columns]
+    draws = np.concatenate([once, rng.multinomial(count, np.full(count, 1 / count), size=_DRAWS).astype(np.float64)])
+    columns = {COSTS: predicted(costs, truth), **columns}
+    taus = {name: _taus(column, truth, draws) for name, column in columns.items()}
+    rivals = [taus[name] for name in (COSTS, *costs)]
+    names = [name for name in proxies if name not in costs]
+    p_values = dict(zip(names, holm([_lead_p(taus[name], rivals) for name in names]), strict=True))
+    return [_report(name, columns[name], truth, taus[name], p_values.get(name, 1.0)) for name in columns]
 
 
 def lines(reports: Sequence[ProxyReport]) -> list[str]:
-    """Say for each proxy how well it orders networks, and whether it is switched off: it does not beat `params`."""
+    """Say for each proxy how well it orders networks, and whether it is switched off: it does not beat the costs."""
     width = max((len(one.name) for one in reports), default=0)
-    verdicts = {True: "on: better than params", False: "off: not shown to be better than params"}
+    verdicts = {True: "on: better than all costs", False: "off: not shown to be better than all costs"}
     return [
         f"{one.name:<{width}}  tau {one.tau:+.2f} [{one.low:+.2f}, {one.high:+.2f}], rho {one.rho:+.2f}, "
-        f"{one.trials} trials; {'the baseline' if one.name == BASELINE else verdicts[one.beats_params]}"
+        f"{one.trials} trials; {_kind(one.name) or f'{verdicts[one.beats_costs]} (p {one.p:.2g})'}"
         for one in reports
     ]
+
+
+def _kind(name: str) -> str:
+    if name == COSTS:
+        return "a model of all costs, each network predicted from the others"
+    return "a cost" if name in FREE_METRICS else ""
+
+
+def _lead_p(taus: Array, rivals: Sequence[Array]) -> float:
+    """Return the largest of the shares of the resamples in which a proxy does not lead a rival, or orders nothing."""
+    fails = [(taus[1:] <= 0).mean(), *((taus[1:] <= rival[1:]).mean() for rival in rivals)]
+    return float((max(fails) * _DRAWS + 1) / (_DRAWS + 1))
 
 
 def _checked(values: Sequence[float], proxies: Mapping[str, Sequence[float]]) -> tuple[Array, dict[str, Array]]:
@@ -111,9 +142,8 @@ def _taus(one: Array, other: Array, draws: Array) -> Array:
     return taus
 
 
-def _report(name: str, column: Array, truth: Array, taus: Array, baseline: Array) -> ProxyReport:
+def _report(name: str, column: Array, truth: Array, taus: Array, p: float) -> ProxyReport:
     low, high = np.percentile(taus[1:], [2.5, 97.5])
-    gap = np.percentile(taus[1:] - baseline[1:], 2.5)
     constant = np.ptp(column) == 0 or np.ptp(truth) == 0
     return ProxyReport(
         name=name,
@@ -121,6 +151,7 @@ def _report(name: str, column: Array, truth: Array, taus: Array, baseline: Array
         low=float(low),
         high=float(high),
         trials=len(truth),
-        beats_params=bool(len(truth) >= LEAST_TRIALS and gap > 0 and low > 0),
+        beats_costs=len(truth) >= LEAST_TRIALS and p <= _LEVEL,
+        p=p,
         rho=0.0 if constant else float(stats.spearmanr(column, truth).statistic),
     )

@@ -168,6 +168,23 @@ def print_best(console: Console, study: Study, count: int = 5) -> None:
             trial.arch_id,
         )
     console.print(table)
+    for line in _selection_lines(study):
+        console.print(line, highlight=False)
+
+
+def _selection_lines(study: Study) -> list[str]:
+    """Say that the scores of the best are those of the luckiest among many; nothing where one was evaluated."""
+    tried = sum(trial.state in (State.COMPLETED, State.PRUNED) for trial in study.trials)
+    if tried < 2:
+        return []
+    several = len(study.objectives) > 1
+    scores = " and ".join(one.name for one in study.objectives if not one.is_cost)
+    evaluator = study.notes.get("config", {}).get("evaluator", {}).get("name", "train")
+    where = " on the validation split" if evaluator == "train" else ""
+    return [
+        f"{'They were' if several else 'The best was'} selected out of {tried} by this very {scores}{where}, which is "
+        f"therefore optimistic: luck is selected too. Evaluated anew, expect worse."
+    ]
 
 
 def time_summary(trials: Sequence[Trial], seconds: float, workers: int) -> str:

@@ -1,30 +1,48 @@
-"""Whether small budgets tell what large ones would: how alike they rank the same trials."""
+"""Whether small budgets tell what large ones would: how alike they rank the trials."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import isnan
+from math import isnan, nan
 
-from scipy.stats import kendalltau
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr
+from scipy.stats import kendalltau, norm, rankdata
 
 from nas.search.study import Study
+
+Array = NDArray[np.float64]
 
 _ENOUGH = 5
 """Trials from which a rank correlation says something."""
 _LOW = 0.4
+_GRID = 61
+"""Correlations that are looked at, more densely towards -1 and 1."""
+_MOST = 200
+"""Of more trials so many are taken for the expectation over all pairs, evenly over their ranks."""
 
 
 @dataclass(frozen=True, slots=True)
 class RungCorrelation:
-    """Kendall's tau between two rungs, over the trials that have had both."""
+    """Kendall's tau between two rungs, as it would be over all trials that have had the lower one."""
 
     lower: int
     upper: int
     """Rungs, counted from 1."""
     tau: float
+    """Corrected for the selection of the promoted trials; nan where all scores of one rung are equal."""
     trials: int
+    """Those that have had both."""
+    promoted_tau: float = nan
+    """Over those trials alone, which are alike."""
+    low: float = -1.0
+    high: float = 1.0
+    """Ends of the 95 % interval of `tau`."""
+    of: int = 0
+    """Trials that have had the lower rung."""
 
     @property
     def doubtful(self) -> bool:
@@ -32,31 +50,82 @@ class RungCorrelation:
         return isnan(self.tau) or (self.trials >= _ENOUGH and not self.tau >= _LOW)
 
     def __str__(self) -> str:
-        tau = "none, since all scores of one are equal" if isnan(self.tau) else f"{self.tau:.2f}"
-        return f"{self.lower} and {self.upper}: {tau} ({self.trials} trials)"
+        if isnan(self.tau):
+            return f"{self.lower} and {self.upper}: none, since all scores of one are equal ({self.trials} trials)"
+        return (
+            f"{self.lower} and {self.upper}: {self.tau:.2f} ({self.low:.2f} to {self.high:.2f}) of {self.of} trials, "
+            f"{self.promoted_tau:.2f} of the {self.trials} that had both"
+        )
 
 
 def rung_correlations(study: Study) -> list[RungCorrelation]:
-    """Return the rank correlation of the first objective between each rung and the next one.
-
-    Only trials that were promoted have both, which are alike: over all trials it would be higher.
-    """
-    rungs = sorted({step for trial in study.trials for step, _ in trial.steps if trial.first_rung is not None})
+    """Return the rank correlation of the first objective between each rung and the next one; see `correlation`."""
+    curves = [dict(trial.steps) for trial in study.trials if trial.first_rung is not None]
+    rungs = sorted({rung for curve in curves for rung in curve})
     found = []
     for lower, upper in pairwise(rungs):
-        curves = [dict(trial.steps) for trial in study.trials if trial.first_rung is not None]
+        every = np.array([curve[lower][0] for curve in curves if lower in curve], float)
         both = [(curve[lower][0], curve[upper][0]) for curve in curves if lower in curve and upper in curve]
         if len(both) > 1:
-            tau = float(kendalltau(*zip(*both, strict=True)).statistic)
-            found.append(RungCorrelation(lower, upper, tau, len(both)))
+            found.append(correlation(every, np.array(both, float), lower, upper))
     return found
+
+
+def correlation(every: Array, both: Array, lower: int = 1, upper: int = 2) -> RungCorrelation:
+    """Return Kendall's tau between two rungs over all trials, where only the better ones have had the upper one.
+
+    Who is promoted depends on the lower rung alone, so what the upper one would have shown of the others can be
+    extrapolated. With normal scores z of the lower rung's ranks over all trials, and a Gaussian copula with the
+    correlation r, the order of two trials agrees with the chance Phi(r |z_i - z_j| / sqrt(2 (1 - r^2))). The r is taken
+    for which the promoted trials are expected to have the tau that they have, then the tau of all trials that it gives:
+    a correction for restriction of range (Thorndike 1949, "Personnel selection", case 2) that needs ranks only. The
+    interval is that of Fieller et al. 1957, "Tests for rank correlation coefficients", brought over likewise.
+
+    Args:
+        every: `(trials,)`, the lower rung's score of all trials that have had it.
+        both: `(promoted, 2)`, the scores on both rungs; two trials or more.
+        lower: the rungs, counted from 1.
+        upper: the higher one.
+    """
+    seen, count = float(kendalltau(both[:, 0], both[:, 1]).statistic), len(both)
+    if isnan(seen):
+        return RungCorrelation(lower, upper, nan, count, nan, -1.0, 1.0, len(every))
+    order = np.sort(every)
+    scores = norm.ppf((rankdata(order) - 3 / 8) / (len(order) + 1 / 4))
+    promoted = _expected(scores[np.searchsorted(order, both[:, 0])])
+    all_of_them = _expected(scores)
+
+    def over_all(tau: float) -> float:
+        return float(np.interp(tau, promoted, all_of_them))
+
+    low, high = -1.0, 1.0
+    if count >= _ENOUGH:
+        reach = norm.ppf(0.975) * np.sqrt(0.437 / (count - 4))
+        middle = np.arctanh(np.clip(seen, -1 + 1e-9, 1 - 1e-9))
+        low, high = (over_all(float(np.tanh(middle + sign * reach))) for sign in (-1, 1))
+    return RungCorrelation(lower, upper, over_all(seen), count, seen, low, high, len(every))
+
+
+def _expected(scores: Array) -> Array:
+    """Return the tau that trials with some normal scores are expected to have, for each correlation of the grid."""
+    if len(scores) > _MOST:
+        scores = np.sort(scores)[np.linspace(0, len(scores) - 1, _MOST).round().astype(int)]
+    gaps = np.abs(scores[:, None] - scores)[np.triu_indices(len(scores), 1)]
+    gaps = gaps[gaps > 0]  # ties have no order
+    correlations = np.sin(np.linspace(-np.pi / 2, np.pi / 2, _GRID))[1:-1]
+    slopes = correlations / np.sqrt(2 * (1 - correlations**2))
+    inside = [2 * ndtr(slope * gaps).mean() - 1 for slope in slopes]
+    return np.array([-1.0, *inside, 1.0])
 
 
 def rung_lines(every: Sequence[RungCorrelation]) -> list[str]:
     """Say what the correlations are, and warn of those that are too low to trust."""
     if not every:
         return []
-    lines = ["Rank correlation (Kendall's tau) between rungs " + ", ".join(map(str, every))]
+    lines = [
+        "Rank correlation (Kendall's tau) between rungs, over all trials of the lower one, with its 95 % interval: "
+        + ", ".join(map(str, every))
+    ]
     lines += [
         f"Rung {one.lower} hardly tells what rung {one.upper} would: its survivors may be the wrong ones. A larger "
         "pruner.least_epochs or pruner.least_fraction gives it more to go by."

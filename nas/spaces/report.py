@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from nas.compare.statistics import LEVEL, Verdict, judge
 from nas.spaces.complexity import Matching, match, unmatched
 from nas.spaces.difference import Gap, gap
 from nas.spaces.distribution import Distribution, area_between, distribution_of, ks_distance
@@ -50,6 +51,11 @@ class Comparison:
         counted = [(one.errors, cells) for one, cells in zip(self.populations, self.matching.cells, strict=True)]
         return [gap(other, counted[0]) for other in counted[1:]]
 
+    @cached_property
+    def verdicts(self) -> list[Verdict]:
+        """What each of them shows, corrected for all of them."""
+        return judge(self.gaps)
+
 
 def table_of(comparison: Comparison) -> list[str]:
     """Return the lines of the report, in Markdown."""
@@ -66,7 +72,9 @@ def table_of(comparison: Comparison) -> list[str]:
         lines.append(f"| {' | '.join([*cells, _difference(comparison, which)])} |")
     lines += [
         "",
-        "The last column has its 95 % bootstrap interval; better or worse is said only where that excludes zero.",
+        f"The last column has its 95 % bootstrap interval, which stands for itself. Better or worse is said where p <= "
+        f"{LEVEL:g}: the larger p-value of Student's test and of a permutation test, corrected for "
+        f"{len(comparison.gaps)} {'comparison' if len(comparison.gaps) == 1 else 'comparisons'} (Holm).",
         "",
         *(_distance(comparison, which) for which in range(1, len(comparison.populations))),
     ]
@@ -86,8 +94,8 @@ def _heading(comparison: Comparison) -> str:
 def _difference(comparison: Comparison, which: int) -> str:
     if which == 0:
         return ""
-    found = comparison.gaps[which - 1]
-    return f"{found.mean:+.4f} ({found.low:+.4f} to {found.high:+.4f}): {found.verdict}"
+    found, verdict = comparison.gaps[which - 1], comparison.verdicts[which - 1]
+    return f"{found.mean:+.4f} ({found.low:+.4f} to {found.high:+.4f}), p {verdict.p:.2g}: {verdict.text}"
 
 
 def _distance(comparison: Comparison, which: int) -> str:

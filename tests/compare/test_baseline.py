@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,27 @@ def test_the_random_ones_are_those_of_a_random_search() -> None:
     drawn = [trial.cost.macs for trial in study.trials if trial.baseline and trial.cost]
     assert max(drawn) <= 6e7
     assert np.mean(drawn) == pytest.approx(held.mean(), abs=4 * held.std() / np.sqrt(len(drawn)))
+
+
+def test_a_random_candidate_that_was_evaluated_before_counts() -> None:
+    """Random search would have found it too: without it the others seem worse than random ones are."""
+    study = nas.run_search(nas.SearchSpace.from_dict(SMALL), score, trials=14, seed=3)
+    own = study.trials[:8]
+    drawn = [replace(trial, baseline=True) for trial in study.trials[8:]]
+    best = max(own, key=lambda trial: trial.scores["val_accuracy"])
+    again = replace(drawn[0], number=99, genotype=best.genotype).answered_by(best)
+    study.trials = [*own, *drawn, again]
+    values = [trial.scores["val_accuracy"] for trial in [*drawn, best]]
+    (first, second) = baseline_lines(study)
+    assert first.startswith("Random baseline: 7 of 15 candidates.")
+    assert f"of the random ones {np.mean(values):.4f}" in first
+    assert second.startswith(f"Best of the 7 random ones {max(values):.4f}")
+
+
+def test_random_candidates_too_few_to_tell() -> None:
+    study = nas.run_search(nas.SearchSpace.from_dict(SMALL), score, trials=5, seed=3)
+    study.trials = [replace(trial, baseline=number < 2) for number, trial in enumerate(study.trials)]
+    assert baseline_lines(study)[0].endswith("too few to tell: at least 4 of each")
 
 
 def test_nothing_is_said_without_random_candidates() -> None:

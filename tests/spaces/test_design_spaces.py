@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import ks_2samp, wasserstein_distance
+from scipy.stats import PermutationMethod, ks_2samp, ttest_ind, wasserstein_distance
 
 import nas
 from nas.errors import ConfigError, SpaceError
@@ -203,8 +203,54 @@ def test_verdicts(shift: float, verdict: str) -> None:
 
 
 def test_two_networks_show_nothing() -> None:
+    """Two and two can be exchanged in six ways, of which two are the most extreme."""
     cells = np.zeros(2, np.int64)
-    assert gap((np.array([0.1, 0.11]), cells), (np.array([0.2, 0.25]), cells)).verdict == "not shown"
+    found = gap((np.array([0.1, 0.11]), cells), (np.array([0.2, 0.25]), cells))
+    assert found.verdict == "too few networks to tell"
+    assert found.least_p == pytest.approx(1 / 3)
+
+
+def test_the_test_of_two_populations_is_scipys() -> None:
+    """In one bin it is the permutation test of Welch's t; scipy's of equal sizes is as two-sided."""
+    rng, cells = np.random.default_rng(0), np.zeros(20, np.int64)
+    one, other = rng.normal(0.45, 0.1, 20), rng.normal(0.5, 0.1, 20)
+    found = gap((one, cells), (other, cells))
+    expected = ttest_ind(one, other, equal_var=False, method=PermutationMethod(n_resamples=9999, rng=1)).pvalue
+    assert found.p == pytest.approx(expected, abs=0.015)
+
+
+def test_verdicts_are_corrected_for_all_spaces() -> None:
+    """Holm's: the only small p of four is four times as large."""
+    rng = np.random.default_rng(4)
+    shifts = {"first": 0.0, "a": 0.08, "b": 0.0, "c": 0.0, "d": 0.0}
+    made = [
+        Population(
+            name=name,
+            networks=tuple(
+                Network(str(number), 0.5 + shift + error, nas.Cost(macs=9))
+                for number, error in enumerate(rng.normal(0, 0.1, 24))
+            ),
+            share=1.0,
+        )
+        for name, shift in shifts.items()
+    ]
+    comparison = Comparison(made, 24, "loss", None)
+    assert 0.05 / 4 < comparison.gaps[0].p < 0.05
+    assert comparison.gaps[0].verdict == "worse"
+    assert comparison.verdicts[0].text == "not shown"
+    assert comparison.verdicts[0].p == pytest.approx(4 * comparison.gaps[0].p)
+    assert any("corrected for 4 comparisons" in line for line in table_of(comparison))
+
+
+def test_equal_populations_of_skewed_errors_differ_rarely() -> None:
+    """Few beside many, in two bins: a wrong verdict in 5 % of 200, and three standard errors."""
+    rng, wrong = np.random.default_rng(0), 0
+    cells = [np.repeat([0, 1], [3, 3]), np.repeat([0, 1], [30, 20])]
+    for seed in range(200):
+        errors = [rng.lognormal(sigma=1.5, size=len(each)) for each in cells]
+        found = gap((errors[0], cells[0]), (errors[1], cells[1]), seed=seed, draws=400)
+        wrong += found.verdict != "not shown"
+    assert wrong / 200 <= 0.05 + 0.046
 
 
 # Populations, on a table

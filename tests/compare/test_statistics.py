@@ -1,0 +1,268 @@
+"""Tests and intervals of comparisons: against scipy and closed formulas, and by repetition where nothing differs."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from math import comb
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import PermutationMethod, binom, binomtest, false_discovery_control, ttest_1samp, ttest_ind
+
+from nas.compare.curves import Curve
+from nas.compare.report import Comparison, reach_of, report_of
+from nas.compare.statistics import Array, Paired, _mean_p, judge, median_interval, paired, seeds_needed, unpaired
+from nas.statistics import holm
+
+
+def _comparison(scores: Array, places: list[int]) -> Comparison:
+    """Strategies a, b, ... with the scores `(strategies, seeds, places)`."""
+    names = [chr(ord("a") + number) for number in range(len(scores))]
+    curves = {
+        name: [Curve(name, seed, row, np.zeros(len(row)), 0.0, 0.0, len(row)) for seed, row in enumerate(rows)]
+        for name, rows in zip(names, scores, strict=True)
+    }
+    return Comparison(curves=curves, measure="score", best=None, places=places, timed=False)
+
+
+# Correction for many comparisons
+
+
+def test_holm_by_hand() -> None:
+    """0.01 x 4, 0.02 x 3, 0.03 x 2 (not below 0.06), 0.5; ties and more than one."""
+    assert holm([0.03, 0.01, 0.5, 0.02]) == pytest.approx([0.06, 0.04, 0.5, 0.06])
+    assert holm([0.6, 0.7]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_is_between_no_correction_and_bonferronis(values: list[float]) -> None:
+    found = holm(values)
+    # Benjamini & Hochberg's control of a weaker thing is never stricter.
+    weaker = false_discovery_control(values)
+    for value, corrected, other in zip(values, found, weaker, strict=True):
+        assert max(value, other - 1e-12) <= corrected <= min(1.0, len(values) * value)
+    assert [found[place] for place in np.argsort(values)] == sorted(found)
+
+
+# Medians
+
+
+@pytest.mark.parametrize("size", range(1, 41))
+def test_the_interval_of_a_median_is_the_narrowest_between_order_statistics(size: int) -> None:
+    """Of n values the i-th from below and from above hold the median with the chance 1 - 2 P(Bin(n, 1/2) < i)."""
+    middle, low, high = median_interval(np.arange(size, dtype=float)[::-1])
+    assert middle == (size - 1) / 2
+    chances = [1 - 2 * binom.cdf(rank, size, 0.5) for rank in range(size // 2)]
+    enough = [rank for rank, chance in enumerate(chances) if chance >= 0.95]
+    if size < 6:
+        assert not enough
+        assert np.isnan([low, high]).all()
+    else:
+        assert (low, high) == (max(enough), size - 1 - max(enough))
+
+
+@pytest.mark.parametrize("draw", ["normal", "exponential", "standard_cauchy", "poisson"])
+def test_intervals_of_medians_cover(draw: str) -> None:
+    """In 95 % of 400 repetitions, less three standard errors, for any distribution."""
+    median = {"normal": 0.0, "exponential": np.log(2), "standard_cauchy": 0.0, "poisson": 1.0}[draw]
+    rng = np.random.default_rng(1)
+    for size in (6, 7, 17):
+        held = 0
+        for _ in range(400):
+            _, low, high = median_interval(np.asarray(getattr(rng, draw)(size=size), float))
+            held += low <= median <= high
+        assert held / 400 >= 0.95 - 0.033
+
+
+# Pairs
+
+
+@given(st.lists(st.integers(-3, 3), min_size=1, max_size=25))
+def test_no_pair_is_judged_by_less_than_the_sign_test(gaps: list[int]) -> None:
+    values = np.array(gaps, float)
+    found = paired(values, np.zeros(len(gaps)))
+    ahead, behind = sum(gap > 0 for gap in gaps), sum(gap < 0 for gap in gaps)
+    assert (found.ahead, found.behind) == (ahead, behind)
+    assert found.p >= (binomtest(ahead, ahead + behind).pvalue if ahead + behind else 1) - 1e-12
+    if len(gaps) > 1 and np.ptp(values) > 0:
+        assert found.p >= ttest_1samp(values, 0).pvalue - 1e-12
+    turned = paired(np.zeros(len(gaps)), values)
+    assert (turned.p, turned.median, turned.ahead) == pytest.approx((found.p, -found.median, behind))
+
+
+def test_pairs_by_hand() -> None:
+    """Seven of eight ahead: 2 (1 + 8) / 2^8 = 0.0703; all of eight: 2 / 2^8. The interval of eight is all of them."""
+    most = paired(np.array([1.0, 1.1, 0.9, 1.2, 0.8, 1.0, 2.9, -0.1]), np.zeros(8))
+    assert most.p == pytest.approx(18 / 256)
+    assert (most.median, most.low, most.high) == pytest.approx((1.0, -0.1, 2.9))
+    every = paired(np.arange(2.0, 10.0), np.ones(8))
+    assert every.p == every.least_p == pytest.approx(2 / 256)
+    assert (every.verdict, paired(np.ones(8), np.arange(2.0, 10.0)).verdict) == ("better", "worse")
+
+
+def test_ahead_mostly_and_far_behind_at_times_is_not_better() -> None:
+    gaps = np.array([0.1] * 26 + [-5.0] * 4)
+    assert binomtest(26, 30).pvalue < 0.001
+    assert paired(gaps, np.zeros(30)).verdict == "not shown"
+    assert paired(np.where(gaps < 0, 0.0, gaps), np.zeros(30)).verdict == "better"
+
+
+def test_the_test_of_the_mean_is_robust_to_skewness() -> None:
+    """Skewed differences with mean 0: Student's has a p below 5 % in about 10 % of samples of 12."""
+    rng = np.random.default_rng(0)
+    samples = rng.exponential(size=(1000, 12)) - 1
+    assert (ttest_1samp(samples, 0, axis=1).pvalue <= 0.05).mean() > 0.08
+    assert np.mean([_mean_p(one) <= 0.05 for one in samples]) < 0.07
+    assert 0.02 < np.mean([_mean_p(one) <= 0.05 for one in rng.normal(size=(1000, 12))]) < 0.065
+
+
+@pytest.mark.parametrize(
+    ("gaps", "verdict"),
+    [
+        ([1.0, 2.0, 1.5, 1.2, 1.1, 1.9], "better"),
+        ([-1.0, -2.0, -1.5, -1.2, -1.1, -1.9], "worse"),
+        ([1.0, -1.0, 0.5, 1.0, 0.3, -0.2], "not shown"),
+        ([0.0] * 6, "not shown"),
+        ([1.0, 2.0, 1.5, 1.2, 1.1], "too few seeds to tell: at least 6"),
+        ([1.0], "too few seeds to tell: at least 6"),
+    ],
+)
+def test_verdicts(gaps: list[float], verdict: str) -> None:
+    assert paired(np.array(gaps), np.zeros(len(gaps))).verdict == verdict
+
+
+@pytest.mark.parametrize(("comparisons", "seeds"), [(1, 6), (2, 7), (3, 7), (5, 8), (9, 9), (15, 10)])
+def test_seeds_that_comparisons_need(comparisons: int, seeds: int) -> None:
+    """The fewest n whose smallest p, 2^(1 - n), is below 5 % of one comparison."""
+    assert seeds_needed(comparisons) == seeds
+    for number in (seeds - 1, seeds):
+        found: list[Paired] = [paired(np.linspace(1, 2, number), np.zeros(number)) for _ in range(comparisons)]
+        expected = "better" if number == seeds else f"too few seeds to tell: at least {seeds}"
+        assert {one.text for one in judge(found)} == {expected}
+
+
+# Reports
+
+
+def test_a_report_corrects_for_all_of_its_cells() -> None:
+    """One p of 2 / 2^7 is enough alone, and not beside eight others; the printed word and p are the corrected ones."""
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=(4, 10, 3))
+    scores[0, :, 2] = scores[1, :, 2] + np.array([1.0, 2, 3, 1, 2, 3, 1, 2, 1, 0])
+    one = paired(scores[0, :, 2], scores[1, :, 2])
+    assert one.verdict == "better"
+    cells = [line for line in report_of(_comparison(scores, [1, 2, 3])) if line.startswith("| b |")][-1].split("|")
+    assert f"9 : 0, p {9 * one.p:.2g}: better" in cells[4]
+    scores[0, -2:, 2] = scores[1, -2:, 2]
+    one = paired(scores[0, :, 2], scores[1, :, 2])
+    assert one.verdict == "better"
+    lines = report_of(_comparison(scores, [1, 2, 3]))
+    cells = [line for line in lines if line.startswith("| b |")][-1].split("|")
+    assert f"8 : 0, p {9 * one.p:.2g}: not shown" in cells[4]
+    assert any("the 9 comparisons of this report" in line for line in lines)
+
+
+def test_a_report_of_few_seeds_says_how_many_it_takes() -> None:
+    scores = np.random.default_rng(0).normal(size=(4, 5, 3)) + np.array([9.0, 0, 0, 0])[:, None, None]
+    lines = report_of(_comparison(scores, [1, 2, 3]))
+    assert sum(line.count("too few seeds to tell: at least 9") for line in lines) == 9
+    assert sum(line.count("(too few)") for line in lines) == 12
+    assert "Too few: an exact 95 % interval of a median takes 6 seeds." in lines
+
+
+@pytest.mark.parametrize("draw", ["normal", "ties", "skewed"])
+def test_reports_of_equal_strategies_say_so(draw: str) -> None:
+    """Three equal rivals at three places: a wrong word in 5 % of 150 reports at most, and three standard errors."""
+    rng, wrong = np.random.default_rng(5), 0
+    for number in range(150):
+        scores = rng.normal(size=(4, 9 + number % 22, 3))
+        scores = {"normal": scores, "ties": np.round(scores), "skewed": np.exp(2 * scores)}[draw]
+        lines = report_of(_comparison(scores, [1, 2, 3]))
+        wrong += any(f": {word} |" in line for line in lines for word in ("better", "worse"))
+    assert wrong / 150 <= 0.05 + 0.053
+
+
+def test_where_a_strategy_gets_there_has_an_interval() -> None:
+    """Of nine searches the second and the eighth to get there are the ends, which hold the median with 96 %."""
+    hits = np.array([3, 9, 4, 12, 6, 7, 5, 8, 20])
+    curves = np.array([[float(count >= hit) for count in range(1, 21)] for hit in hits])
+    slow = np.array([[float(count >= 19) for count in range(1, 21)] for _ in hits])
+    never = np.zeros((9, 20))
+    (line,) = reach_of(_comparison(np.stack([curves, slow, never]), [20]), "b", 20)
+    assert line == (
+        "Where b is after 20 evaluations (1): a is there after 7 (95 %: 4 to 12); b is there after 19 (95 %: 19 to 19)"
+        "; c is not there after 20 (95 %: later than 20)"
+    )
+
+
+# Samples
+
+
+@pytest.mark.parametrize("sizes", [(4, 4), (3, 5), (6, 7)])
+def test_the_test_of_two_samples_by_every_division(sizes: tuple[int, int]) -> None:
+    """With scipy's t and interval of Welch: the share of the divisions whose |t| is as large."""
+    rng = np.random.default_rng(sum(sizes))
+    one, other = rng.exponential(size=sizes[0]), 2 + rng.exponential(size=sizes[1])
+    found, welch = unpaired(one, other), ttest_ind(one, other, equal_var=False)
+    every = np.concatenate([one, other])
+    firsts = list(combinations(range(len(every)), sizes[0]))
+    seconds = [[place for place in range(len(every)) if place not in first] for first in firsts]
+    sizes_of_t = np.abs(ttest_ind(every[np.array(firsts)], every[np.array(seconds)], axis=1, equal_var=False).statistic)
+    share = (sizes_of_t >= abs(welch.statistic) - 1e-9).mean()
+    assert found.p == pytest.approx(max(share, welch.pvalue))
+    assert (found.low, found.high) == pytest.approx(tuple(welch.confidence_interval(0.95)))
+    assert found.mean == pytest.approx(one.mean() - other.mean())
+
+
+def test_the_test_of_large_samples_draws_divisions() -> None:
+    rng = np.random.default_rng(0)
+    one, other = rng.normal(size=40), rng.normal(0.4, size=20)
+    found = unpaired(one, other)
+    expected = ttest_ind(one, other, equal_var=False, method=PermutationMethod(n_resamples=9999, rng=1)).pvalue
+    assert found.p == pytest.approx(max(expected, ttest_ind(one, other, equal_var=False).pvalue), abs=0.01)
+    assert found == unpaired(one, other)
+
+
+def test_samples_too_small_to_show_anything() -> None:
+    """Three of each can be divided in 20 ways, two of which are the most extreme: p >= 0.1."""
+    one = unpaired(np.array([1.0, 1.1, 1.2]), np.array([9.0, 9.1, 9.2]))
+    assert one.p == pytest.approx(2 / comb(6, 3))
+    assert one.verdict == "too few to tell: at least 4 of each"
+    four = unpaired(np.array([1.0, 1.1, 1.2, 1.3]), np.array([9.0, 9.1, 9.2, 9.3]))
+    assert four.p == pytest.approx(2 / comb(8, 4))
+    assert four.verdict == "worse"
+    assert {each.text for each in judge([four, four])} == {"too few to tell: at least 5 of each"}
+    assert unpaired(np.array([1.0]), np.array([2.0, 3.0])).verdict.startswith("too few")
+
+
+def test_equal_samples_differ_rarely() -> None:
+    """Of skewed values, a few beside many: 5 % of the verdicts, and three standard errors; Welch's alone has more."""
+    rng, wrong, welch = np.random.default_rng(0), 0, 0
+    for _ in range(300):
+        one, other = rng.lognormal(sigma=1.5, size=24), rng.lognormal(sigma=1.5, size=3)
+        wrong += unpaired(one, other).verdict != "not shown"
+        welch += ttest_ind(one, other, equal_var=False).pvalue <= 0.05
+    assert wrong / 300 <= 0.05 + 0.038 < welch / 300
+
+
+def test_samples_that_do_not_vary_have_no_interval() -> None:
+    """What is exact still says how rare it is: one of 56 divisions of five and three has all of one kind together."""
+    found = unpaired(np.full(5, 0.1), np.full(3, 0.102))
+    assert np.isnan([found.low, found.high]).all()
+    assert found.mean == pytest.approx(-0.002)
+    assert found.p == pytest.approx(1 / 56)
+    alike = unpaired(np.array([0.1, 0.1, 0.1]), np.array([0.1, 0.1, 0.1, 0.1]))
+    assert alike.p == 1.0
+    assert alike.mean == pytest.approx(0.0)
+    assert np.isnan(alike.low)
+
+
+def test_every_division_is_looked_at_once() -> None:
+    """The smallest p of four beside two is one in all 15 divisions."""
+    values = np.array([0.0, 1.0, 2.0, 3.0, 50.0, 51.0])
+    found = unpaired(values[4:], values[:4])
+    assert found.least_p == pytest.approx(1 / len(list(combinations(range(6), 2))))
+    assert found.p >= found.least_p
