@@ -16,12 +16,14 @@ from nas.network.lower import lower
 from nas.network.ops import Shape
 from nas.network.settings import Scalar
 from nas.space import variation
-from nas.space.chain import Chain
+from nas.space.chain import Body, Chain
 from nas.space.files import find_space
 from nas.space.grammar import SpaceFile, parse
+from nas.space.matching import Genotype, Names
 from nas.space.parts import Parts
+from nas.space.picks import pick_from
 from nas.space.source import Source, from_python, read_file, with_values
-from nas.space.tree import Choice, Const, Genotype, Names, Option, Pick, count_text, pick_from
+from nas.space.tree import Choice, Const, Option, Pick, count_text
 
 
 class Suggester(Protocol):
@@ -135,8 +137,10 @@ class SearchSpace:
         else:  # stem.0. ... or head.1. ...
             name, index = words[0], int(words[1])
         part = next(part for part in parts.sections if part.name == name)
-        assert isinstance(part.node, Chain)
-        entry = part.node.entry_of(index, part.at(parts.names(part, genotype)), pick_from(genotype))
+        assert isinstance(part.node, Body)
+        chain = part.node.blocks
+        assert isinstance(chain, Chain)
+        entry = chain.entry_of(index, part.at(parts.names(part, genotype)), pick_from(genotype))
         return layout.places[f"{name}.{entry}" if entry else name]
 
     @cached_property
