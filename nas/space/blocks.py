@@ -129,11 +129,12 @@ class Copies(Composite):
     def with_parts(self, parts: Sequence[Node]) -> Copies:
         return Copies(self.count, parts[0], self.numbered, self.where) if self.count else self
 
-    def inner(self, scope: Scope) -> Scope:
-        """Return the scope of the blocks."""
+    def inner(self, scope: Scope, start: int = 0) -> Scope:
+        """Return the scope of the blocks, of those from number `start` on."""
         if not self.numbered:
             return scope
-        copies = [f"{copy}.blocks.{i}" if copy else f"blocks.{i}" for copy in scope.copies for i in range(self.count)]
+        numbers = range(start, self.count)
+        copies = [f"{copy}.blocks.{i}" if copy else f"blocks.{i}" for copy in scope.copies for i in numbers]
         return Scope(scope.shared, tuple(copies), scope.names, scope.given)
 
     def size(self, copies: int, names: Names) -> int:
@@ -165,6 +166,7 @@ class Copies(Composite):
         least, most = found.ends
         if not least <= end <= most:
             return
+        bind.count_blocks(self.count * len(values))
         wanted: list[tuple[str, dict[str, SettingValue]]] = []
         for blocks in values:
             taken = self._wanted(blocks[start:end])
@@ -198,6 +200,21 @@ class Copies(Composite):
 
 
 @dataclass(frozen=True, eq=False)
+class Depths(Choice):
+    """A choice of how many blocks there are; its options are `Copies` of one block."""
+
+    def _inner_decisions(self, scope: Scope) -> Iterator[tuple[str, Choice]]:
+        # The blocks of a small depth are among those of a larger one.
+        seen = 0
+        for option in self.options:
+            copies = option.node
+            assert isinstance(copies, Copies)
+            if copies.count > seen:
+                yield from copies.block.decisions(copies.inner(scope, seen))
+                seen = copies.count
+
+
+@dataclass(frozen=True, eq=False)
 class Repeat(Composite):
     """As many blocks as a formula says."""
 
@@ -213,18 +230,19 @@ class Repeat(Composite):
     def names_of(self, what: Literal["reads", "switches"]) -> frozenset[str]:
         return self.count.names | super().names_of(what)
 
-    def _copies(self, names: Names) -> Node:
+    def rest(self, names: Names) -> Node:
+        """Return the blocks in the number that the names decide for."""
         return self.make(self.count.value(names))
 
     def size(self, copies: int, names: Names) -> int:
-        return self._copies(names).size(copies, names)
+        return self.rest(names).size(copies, names)
 
     def resolve(self, scope: Scope, pick: Pick) -> list[Any]:
-        return self._copies(scope.names).resolve(scope, pick)
+        return self.rest(scope.names).resolve(scope, pick)
 
     def settled(self, scope: Scope, chosen: Mapping[str, Scalar]) -> Node:
-        return self._copies(scope.names).settled(scope, chosen)
+        return self.rest(scope.names).settled(scope, chosen)
 
     def match(self, scope: Scope, values: Sequence[Any], found: Found, bind: Binder) -> Iterator[Found]:
         for known in bound(self.count.names, found, bind):
-            yield from self._copies(known.names).match(scope, values, known, bind)
+            yield from self.rest(known.names).match(scope, values, known, bind)

@@ -11,7 +11,7 @@ from nas.errors import NasError, nearest
 from nas.network.registry import BlockKind, block_kind
 from nas.network.section import Section
 from nas.network.settings import Setting
-from nas.space.blocks import STRIDE, Copies, Kind, Merged, Repeat
+from nas.space.blocks import STRIDE, Copies, Depths, Kind, Merged, Repeat
 from nas.space.chain import Body, Chain, Each, Inside, Ways
 from nas.space.formula import is_formula
 from nas.space.joint import JointChoice
@@ -125,6 +125,7 @@ def _repeated(entry: Mapping[str, Source], source: Source, path: str, context: C
     leaves = Leaves(
         const=copies,
         derived=lambda read, values: Repeat(read, copies, max(values, default=0)),
+        choice=Depths,
         structural=True,
     )
     return read_value(entry["depth"], f"{path}.depth", "depth", _DEPTH.check, context, may=("stage",), leaves=leaves)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 from nas.network.settings import Scalar
 
@@ -65,8 +65,14 @@ class Found:
         return self.place, frozenset((path, type(value), value) for path, value in self.shared.items())
 
 
-Binder = Callable[[str, Found], Iterator[Found]]
-"""Yields what may hold of a name that was not met yet, one way to decide it after the other."""
+class Binder(Protocol):
+    """What knows the names while a network is matched, and ends what takes too long."""
+
+    def __call__(self, name: str, found: Found) -> Iterator[Found]:
+        """Yield what may hold of a name that was not met yet, one way to decide it after the other."""
+
+    def count_blocks(self, number: int) -> None:
+        """Take note of blocks that are matched; raises `SpaceError` where there have been too many."""
 
 
 def bound(names: frozenset[str], found: Found, bind: Binder) -> Iterator[Found]:

@@ -75,7 +75,8 @@ class Named:
             return frozenset()
         return self.node.switches | {self.name} if self._varies else self.node.switches
 
-    def _rest(self, names: Names) -> Node:
+    def rest(self, names: Names) -> Node:
+        """Return what is left to decide here."""
         settled: Settled = names[self.name]
         return settled.node
 
@@ -83,11 +84,11 @@ class Named:
         if not self.decides or not copies:
             return 1
         if self._varies:
-            return self._rest(names).size(copies, names)
+            return self.rest(names).size(copies, names)
         return self.node.size(copies, names) // self.node.size(0, names)
 
     def resolve(self, scope: Scope, pick: Pick) -> list[Any]:
-        return self._rest(scope.names).resolve(scope, pick) if scope.copies else []
+        return self.rest(scope.names).resolve(scope, pick) if scope.copies else []
 
     def settled(self, scope: Scope, chosen: Mapping[str, Scalar]) -> Node:
         return self

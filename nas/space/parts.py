@@ -20,6 +20,7 @@ from nas.space.tree import Choice, Node, Pick, Scope
 _MAX_MEMO = 65536
 _MAX_CASES = 100_000
 _MAX_BINDINGS = 100_000
+_MAX_BLOCKS = 200_000
 _ABSENT = object()
 
 
@@ -289,6 +290,20 @@ class Parts:
         found = next(in_turn(len(self.sections), step, Found()), None)
         return self.sections[furthest].name if found is None else self._with_idle_names(found)
 
+    def let_ways(self) -> Iterator[tuple[Genotype, Names]]:
+        """Yield every way to decide all names."""
+        lets = list(self._lets.items())
+
+        def ways(at: int, genotype: Genotype, names: Names) -> Iterator[tuple[Genotype, Names]]:
+            if at == len(lets):
+                yield genotype, names
+                return
+            name, part = lets[at]
+            for own, held in _every_way(part, names):
+                yield from ways(at + 1, {**genotype, **own}, {**names, name: held})
+
+        return ways(0, {}, {})
+
     def _with_idle_names(self, found: Found) -> Genotype:
         """Decide what the network does not show of the names, by the first options."""
         genotype = found.genotype()
@@ -313,9 +328,17 @@ class _Binding:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._left = _MAX_BINDINGS
+        self._blocks_left = _MAX_BLOCKS
+
+    def count_blocks(self, number: int) -> None:
+        self._blocks_left -= number
+        if self._blocks_left < 0:
+            raise SpaceError(
+                f"there are too many ways to share out the blocks of a network among the entries of the space "
+                f"({_MAX_BLOCKS:,} blocks tried)"
+            )
 
     def __call__(self, name: str, found: Found) -> Iterator[Found]:
-        """Yield the ways to decide a name."""
         part = self._parts.let(name)
         missing = [read for read in part.reads if read not in found.names]
         if missing:

@@ -17,6 +17,7 @@ from nas.network.ops import Shape
 from nas.network.settings import Scalar
 from nas.space import variation
 from nas.space.chain import Body, Chain
+from nas.space.equal import equal_genotype
 from nas.space.files import find_space
 from nas.space.grammar import SpaceFile, parse
 from nas.space.matching import Genotype, Names
@@ -276,26 +277,39 @@ class SearchSpace:
     def encode(self, arch: Architecture) -> Genotype:
         """Return the genotype of a network of this space: `decode(encode(arch)) == arch`.
 
-        Where several genotypes state one network, the one with the earliest options is returned.
+        Where several genotypes state one network, the one with the earliest options is returned. Of a network that the
+        space only states by another description (a stage with an identity for one without blocks), it is a genotype of
+        that: `decode(encode(arch)).arch_id == arch.arch_id`.
 
         Raises:
             SpaceError: the network is not in this space; says which part is not.
         """
-        problem = ""
+        problem, fits = "", {}
         for name, parts in self._layouts.items():
             found = self._encode_as(parts, arch)
             if not isinstance(found, str):
                 return ({NETWORK: name} if self._chooses else {}) | found
             problem = problem or found
+            if arch.input_shape == self._expected(parts, arch) and arch.num_classes == self.num_classes:
+                fits[name] = parts
+        equal = equal_genotype(self, fits, arch) if fits else None
+        if equal is not None:
+            name, genotype = equal
+            return ({NETWORK: name} if self._chooses else {}) | genotype
         raise SpaceError(f"not in space {self.name!r}: {problem}")
+
+    def _expected(self, parts: Parts, arch: Architecture) -> Shape:
+        """The input that a network has under one description, with the map size of `arch` where that is decided."""
+        if parts.layout.resolution is None:
+            return self.input_shape
+        return (self.input_shape[0], *(arch.input_shape[1] for _ in self.input_shape[1:]))
 
     def _encode_as(self, parts: Parts, arch: Architecture) -> Genotype | str:
         """Return the genotype under one description, or why there is none."""
         values: list[Any] = [arch.stem, *arch.stages, arch.head]
-        expected = self.input_shape
+        expected = self._expected(parts, arch)
         if parts.layout.resolution is not None:
             values.insert(0, arch.input_shape[1])
-            expected = (expected[0], *(arch.input_shape[1] for _ in expected[1:]))
         if arch.input_shape != expected or arch.num_classes != self.num_classes:
             return (
                 f"it takes input {expected} and {self.num_classes} classes, "

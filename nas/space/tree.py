@@ -203,21 +203,22 @@ class If(Composite):
     def names_of(self, what: Literal["reads", "switches"]) -> frozenset[str]:
         return self.test.names | super().names_of(what)
 
-    def _chosen(self, names: Names) -> Node:
+    def rest(self, names: Names) -> Node:
+        """Return the node that the names decide for."""
         return self.then if self.test.value(names) else self.otherwise
 
     def size(self, copies: int, names: Names) -> int:
-        return self._chosen(names).size(copies, names)
+        return self.rest(names).size(copies, names)
 
     def resolve(self, scope: Scope, pick: Pick) -> list[Any]:
-        return self._chosen(scope.names).resolve(scope, pick)
+        return self.rest(scope.names).resolve(scope, pick)
 
     def settled(self, scope: Scope, chosen: Mapping[str, Scalar]) -> Node:
-        return self._chosen(scope.names).settled(scope, chosen)
+        return self.rest(scope.names).settled(scope, chosen)
 
     def match(self, scope: Scope, values: Sequence[Any], found: Found, bind: Binder) -> Iterator[Found]:
         for known in bound(self.test.names, found, bind):
-            yield from self._chosen(known.names).match(scope, values, known, bind)
+            yield from self.rest(known.names).match(scope, values, known, bind)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -326,11 +327,13 @@ class Choice:
         if self.per == "block":
             for where in scope.each():
                 yield where.path(self.name), self
-                for option in self.options:
-                    yield from option.node.decisions(where)
+                yield from self._inner_decisions(where)
             return
         if scope.given if self.per == "network" else scope.copies:
             yield self._path(scope), self
+        yield from self._inner_decisions(scope)
+
+    def _inner_decisions(self, scope: Scope) -> Iterator[tuple[str, Choice]]:
         for option in self.options:
             yield from option.node.decisions(scope)
 

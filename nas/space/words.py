@@ -160,6 +160,8 @@ class Leaves:
 
     const: Callable[[Any], Node] = Const
     derived: Callable[[Formula, list[Any]], Node] = lambda read, values: Derived(read)
+    choice: type[Choice] = Choice
+    """What a choice of constants becomes."""
     structural: bool = False
     """Whether they settle which blocks or decisions there are."""
 
@@ -214,7 +216,7 @@ def read_value(
     distinct(choice.get("choose", source), [value for value, _ in values], path)
     options = tuple(Option(value, leaves.const(meant)) for value, meant in values)
     per = read_per(choice, path, context, may)
-    return Choice(name, options, per, int_range, met_often=per == "stage" and context.level == "block")
+    return leaves.choice(name, options, per, int_range, met_often=per == "stage" and context.level == "block")
 
 
 def read_if(source: Source, path: str, context: Context, part: Callable[[Source, str, str], Node]) -> Node:
