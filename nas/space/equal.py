@@ -65,7 +65,15 @@ class _Target:
         if self._left < 0:
             raise SpaceError("too many ways to spell a network")
 
-    def after(self, block: Block, place: int) -> int | None:
+    def after(self, copies: Copies, value: tuple[str, Any], place: int, *, first: bool) -> int | None:
+        """Return the place behind a block of a description; None where the network goes on otherwise."""
+        try:
+            block = copies.block_of(*value, first=first)
+        except SpaceError:  # settings that do not go together
+            return None
+        return self.after_block(block, place)
+
+    def after_block(self, block: Block, place: int) -> int | None:
         """Return the place behind a block; None where the network goes on otherwise."""
         self.count_try()
         try:
@@ -158,10 +166,6 @@ def _spell(node: Node, scope: Scope, place: int, target: _Target) -> Iterator[_W
             scope = scope.enter(path)
     if isinstance(node, Chain):
         return _in_order([(path, part, scope) for path, part in node.entries], place, target)
-    if isinstance(node, Named):
-        return _spell(node.rest(scope.names), scope, place, target)
-    if isinstance(node, If | Repeat):
-        return _spell(node.chosen(scope.names), scope, place, target)
     if isinstance(node, Copies):
         return _spell_copies(node, scope, place, target)
     if isinstance(node, Const):
@@ -178,7 +182,7 @@ def _spell_choice(choice: Choice, scope: Scope, place: int, target: _Target) -> 
 
 def _spell_blocks(blocks: tuple[Block, ...], place: int, target: _Target) -> Iterator[_Way]:
     for block in blocks:
-        after = target.after(block, place)
+        after = target.after_block(block, place)
         if after is None:
             return
         place = after
@@ -195,7 +199,7 @@ def _spell_copies(copies: Copies, scope: Scope, place: int, target: _Target) -> 
             return
         copy = Scope(inner.shared, (inner.copies[at],), inner.names)
         for value, asked in _answers(lambda pick: copies.block.resolve(copy, pick)[0], shared):
-            after = target.after(copies.block_of(*value, first=at == 0), place)
+            after = target.after(copies, value, place, first=at == 0)
             common = {path: option for path, option in asked.items() if not path.startswith(f"{copy.copies[0]}.")}
             state = (at, after, *common.items())
             if after is None or state in seen:

@@ -14,6 +14,7 @@ from nas.errors import NasError, ShapeError, SpaceError, nearest
 from nas.network.architecture import Architecture, check_input
 from nas.network.lower import lower
 from nas.network.ops import Shape
+from nas.network.rounding import resized
 from nas.network.settings import Scalar
 from nas.space import variation
 from nas.space.chain import Body, Chain
@@ -270,8 +271,7 @@ class SearchSpace:
             parts.refuse_inactive(genotype, self.decisions())
         shape = self.input_shape
         if parts.layout.resolution is not None:
-            size = values.pop(0)
-            shape = (shape[0], *(size for _ in shape[1:]))
+            shape = resized(shape, values.pop(0))
         return Architecture(shape, self.num_classes, values[0], tuple(values[1:-1]), values[-1])
 
     def encode(self, arch: Architecture) -> Genotype:
@@ -302,14 +302,14 @@ class SearchSpace:
         """The input that a network has under one description, with the map size of `arch` where that is decided."""
         if parts.layout.resolution is None:
             return self.input_shape
-        return (self.input_shape[0], *(arch.input_shape[1] for _ in self.input_shape[1:]))
+        return resized(self.input_shape, max(arch.input_shape[1:]))
 
     def _encode_as(self, parts: Parts, arch: Architecture) -> Genotype | str:
         """Return the genotype under one description, or why there is none."""
         values: list[Any] = [arch.stem, *arch.stages, arch.head]
         expected = self._expected(parts, arch)
         if parts.layout.resolution is not None:
-            values.insert(0, arch.input_shape[1])
+            values.insert(0, max(arch.input_shape[1:]))
         if arch.input_shape != expected or arch.num_classes != self.num_classes:
             return (
                 f"it takes input {expected} and {self.num_classes} classes, "
