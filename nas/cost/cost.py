@@ -14,7 +14,7 @@ from nas.cost.field import field_of
 from nas.cost.memory import FLOAT_BYTES, MIB, PeakMemory, SavedMemory, peak_memory, saved_memory
 from nas.errors import ShapeError
 from nas.network import ops
-from nas.network.architecture import Architecture
+from nas.network.architecture import Architecture, checked_architecture
 from nas.network.graph import ONE_OUTPUT, TAKES_ONE, Graph
 from nas.network.ops import Shape
 from nas.network.registry import Block, block_graph
@@ -222,6 +222,7 @@ def cost_of(arch: Architecture) -> Cost:
     Raises:
         ShapeError: the architecture is not a network, for example because its map shrinks to nothing.
     """
+    arch = checked_architecture(arch, "cost_of")
     return chain_cost(arch.input_shape, network_parts(arch))
 
 

@@ -19,12 +19,26 @@ from nas.runs import RecordSettings, check_accelerator, check_name, check_seed, 
 from nas.search.evaluators import EvaluatorSettings
 from nas.search.fidelity import Pruning
 from nas.search.objectives import Objective, objectives_from
-from nas.settings import settings_from
+from nas.settings import Range, check_ranges, settings_from
 from nas.space import SearchSpace, space_names
 from nas.training.data.config import DataConfig
 from nas.training.recipe import Recipe
 
 _MOST = 100_000_000
+_COUNT = Range(0, _MOST, whole=True, above=True)
+_MINUTES = Range(0, _MOST, above=True)
+_PROPOSERS = Range(1, 100_000, whole=True)
+SEARCH_RANGES = {
+    "trials": _COUNT,
+    "minutes": _MINUTES,
+    "max_rejections": _COUNT,
+    "trial_minutes": _MINUTES,
+    "soft_weight": Range(0, _MOST),
+    "baseline_fraction": Range(0, 1, below=True),
+}
+"""What the numbers of a search may be, also where it is one Python call."""
+MOST_WORKERS = 1024
+"""Processes on one machine."""
 
 # What may change when a study is resumed: how long and where it runs, not what it is.
 _RESUMABLE = (
@@ -58,16 +72,7 @@ class SearchSettings:
     """Run folder of an earlier search."""
 
     def __post_init__(self) -> None:
-        for name in ("trials", "minutes", "max_rejections", "trial_minutes"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value <= _MOST:
-                raise ConfigError(f"search.{name} must be > 0 and at most {_MOST:,}, but got {value}")
-        if not 0 <= self.soft_weight <= _MOST:
-            raise ConfigError(f"search.soft_weight must be >= 0, but got {self.soft_weight}")
-        if not 0 <= self.baseline_fraction < 1:
-            raise ConfigError(
-                f"search.baseline_fraction: `0 <= fraction < 1` must hold, but got {self.baseline_fraction}"
-            )
+        check_ranges(self, "search", SEARCH_RANGES)
 
     @property
     def objectives(self) -> tuple[Objective, ...]:
@@ -92,6 +97,9 @@ class SamplerSettings:
     """Of `evolution`."""
     tournament: int | None = None
     """Of `evolution`."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "sampler", {"population": _PROPOSERS, "tournament": _PROPOSERS})
 
     @property
     def options(self) -> dict[str, Any]:
@@ -126,6 +134,8 @@ class Config:
             names = ", ".join(space_names())
             raise ConfigError(f"which space? Give +space=NAME or +space=path/to/file.yaml. There are: {names}")
         check_workers(self.workers)
+        if self.workers != "auto":
+            check_ranges(self, "", {"workers": Range(1, MOST_WORKERS, whole=True)})
         known = (*self.evaluator.known_scores, *METRICS)
         for objective in self.search.objectives:
             if objective.name not in known:

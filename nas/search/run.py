@@ -11,6 +11,7 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import NoneType
 from typing import Any
 
 from optuna.samplers import BaseSampler
@@ -23,6 +24,7 @@ from nas.latency.deployment import deployment as deployment_here
 from nas.latency.measure import Meter
 from nas.latency.profile import DeviceProfile
 from nas.runs import check_seed
+from nas.search.config import MOST_WORKERS, SEARCH_RANGES
 from nas.search.contracts import Limits, Pool, Recorder
 from nas.search.driver import Driver
 from nas.search.fidelity import Pruning
@@ -33,6 +35,7 @@ from nas.search.samplers import proposer
 from nas.search.study import Study
 from nas.search.transfer import WARM_STARTS, priors
 from nas.search.workers import Hear, Outcome, Task, WorkerPool, evaluate
+from nas.settings import Range
 from nas.space import SearchSpace
 
 
@@ -141,9 +144,18 @@ def run_search(
     Raises:
         ConfigError: an argument does not hold. SpaceError: no network of the space takes its input.
     """
-    _check(trials=trials, minutes=minutes, max_rejections=max_rejections, trial_minutes=trial_minutes)
+    trials = _number("trials", trials)
+    minutes = _number_or_none("minutes", minutes)
+    max_rejections = _number("max_rejections", max_rejections)
+    trial_minutes = _number_or_none("trial_minutes", trial_minutes)
+    soft_weight = _number("soft_weight", soft_weight)
+    baseline_fraction = _number("baseline_fraction", baseline_fraction)
+    workers = _number("workers", workers)
+    seed = _number("seed", seed)
     check_seed("run_search: seed", seed)
-    _check_rest(trials, workers, resume, run_dir, baseline_fraction)
+    _check_kinds(space=space, sampler=sampler, budget=budget, pruner=pruner, workload=workload)
+    if resume and run_dir is None:
+        raise ConfigError("run_search: resume needs run_dir, the folder of the study")
     objectives = objectives_from(objective, direction)
     pruning = Pruning(name=pruner) if isinstance(pruner, str) else pruner
     budget = budget or Budget()
@@ -200,15 +212,30 @@ def run_search(
         return driver.run()
 
 
-def _check_rest(trials: object, workers: int, resume: bool, run_dir: object, baseline_fraction: float) -> None:
-    if not 0 <= baseline_fraction < 1:
-        raise ConfigError(f"search.baseline_fraction: `0 <= fraction < 1` must hold, but got {baseline_fraction}")
-    if workers < 0 or type(trials) is not int:
-        raise ConfigError(
-            f"run_search: whole numbers trials > 0 and workers >= 0 must hold, but got {trials}, {workers}"
-        )
-    if resume and run_dir is None:
-        raise ConfigError("run_search: resume needs run_dir, the folder of the study")
+_NUMBERS = SEARCH_RANGES | {"workers": Range(0, MOST_WORKERS, whole=True), "seed": Range(0, whole=True)}
+
+
+def _number(name: str, value: object) -> Any:
+    return _NUMBERS[name].checked(f"run_search: {name}", value)
+
+
+def _number_or_none(name: str, value: object) -> Any:
+    return None if value is None else _number(name, value)
+
+
+def _check_kinds(**arguments: object) -> None:
+    """Raise `ConfigError` for an argument that is something else than what is asked for."""
+    kinds: dict[str, tuple[tuple[type, ...], str]] = {
+        "space": ((SearchSpace,), 'a SearchSpace, as nas.load_space("mbconv") gives'),
+        "sampler": ((str, BaseSampler), "the name of a sampler, or an Optuna sampler"),
+        "budget": ((Budget, NoneType), "a nas.Budget, as nas.Budget(epochs=3), or None"),
+        "pruner": ((str, Pruning), "the name of a pruner, or a Pruning"),
+        "workload": ((Workload,), "a Workload"),
+    }
+    for name, value in arguments.items():
+        known, what = kinds[name]
+        if not isinstance(value, known):
+            raise ConfigError(f"run_search: {name} must be {what}, but got {value!r:.80}")
 
 
 def _pool(
@@ -293,9 +320,3 @@ def _open(study: Study, folder: RunFolder, resume: bool, decisive: Mapping[str, 
 
 def _finite(bound: float) -> float | None:
     return bound if math.isfinite(bound) else None
-
-
-def _check(**numbers: float | None) -> None:
-    for name, value in numbers.items():
-        if value is not None and not (math.isfinite(value) and value > 0):
-            raise ConfigError(f"search.{name} must be a finite number > 0, but got {value}")

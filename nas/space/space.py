@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
@@ -331,8 +332,12 @@ class _Described(Const):
         return self.ways
 
 
-def _generator(seed: int | random.Random) -> random.Random:
-    return seed if isinstance(seed, random.Random) else random.Random(seed)
+def _generator(seed: object) -> random.Random:
+    if isinstance(seed, random.Random):
+        return seed
+    if isinstance(seed, bool) or not isinstance(seed, Integral):
+        raise SpaceError(f"seed must be a whole number, or a random.Random to go on with, but got {seed!r:.80}")
+    return random.Random(int(seed))
 
 
 def load_space(name: str | Path, **let: Any) -> SearchSpace:
