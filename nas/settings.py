@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
-from math import inf, isfinite
+from math import inf
 from numbers import Integral, Real
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -40,12 +40,12 @@ class Range:
         less, more = "<" if self.above else "<=", "<" if self.below else "<="
         if self.low < number < self.high or (number == self.low and not self.above):
             return number
-        if number == self.high and not self.below:
+        if number == self.high < inf and not self.below:
             return number
         if self.high <= 1:
             rule = f": `{self.low:g} {less} {short} {more} {self.high:g}` must hold"
-        elif number > self.low and isfinite(number):
-            rule = f" must be {more} {self.high:,.12g}"
+        elif number > self.low:
+            rule = f" must be {more} {self.high:,.12g}" if self.high < inf else " must be finite"
         else:
             rule = f" must be {'>' if self.above else '>='} {self.low:g}"
         got = f"a number of {number.bit_length()} bits" if isinstance(number, int) and abs(number) > 2**64 else number

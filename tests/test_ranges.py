@@ -56,7 +56,10 @@ def test_no_number_is_without_bounds(kind: Any, name: str) -> None:
         (lambda: Recipe(epochs=10**400), "train.epochs must be <= 100,000, but got a number of 1329 bits"),
         (lambda: Recipe(lr="1"), "train.lr must be a number, but got '1'"),  # type: ignore[arg-type]
         (lambda: Recipe(epochs=True), "train.epochs must be a whole number, but got True"),
-        (lambda: DataConfig(val_fraction=0.9, test_fraction=0.9), r"`val_fraction \+ test_fraction < 1` must hold.*0.9 \+ 0.9"),
+        (
+            lambda: DataConfig(val_fraction=0.9, test_fraction=0.9),
+            r"`val_fraction \+ test_fraction < 1` must hold.*0.9 \+ 0.9",
+        ),
         (lambda: DataConfig(split_seed=2**32), "data.split_seed must be <= 4,294,967,294"),
         (lambda: Config(space="mbconv", workers=10**8), "workers must be <= 1,024, but got 100000000"),
         (lambda: ScaleConfig(space="reference/resnet18", workers=10**8), "workers must be <= 1,024"),
@@ -71,7 +74,8 @@ def test_a_number_outside_is_refused_with_the_rule(make: Any, message: str) -> N
 
 
 def test_the_ends_are_inside_and_numpy_is_understood() -> None:
-    recipe = Recipe(lr=100, batch_size=np.int64(65_536), epochs=1, momentum=np.float32(0.5))
+    numbers: dict[str, Any] = {"batch_size": np.int64(65_536), "momentum": np.float32(0.5)}
+    recipe = Recipe(lr=100, epochs=1, **numbers)
     assert (recipe.lr, recipe.batch_size, recipe.momentum) == (100.0, 65_536, 0.5)
     assert type(recipe.batch_size) is int
     assert type(recipe.momentum) is float
@@ -79,6 +83,8 @@ def test_the_ends_are_inside_and_numpy_is_understood() -> None:
     assert Range(0, 1, below=True).checked("x", 0) == 0
     with pytest.raises(ConfigError, match="`0 <= x < 1` must hold, but got 1"):
         Range(0, 1, below=True).checked("x", 1)
+    with pytest.raises(ConfigError, match="x must be finite, but got inf"):
+        Range(0).checked("x", math.inf)
 
 
 @pytest.mark.parametrize(
@@ -89,8 +95,8 @@ def test_the_ends_are_inside_and_numpy_is_understood() -> None:
         (lambda space: space.sample("0"), "but got '0'"),
         (lambda space: space.mutate(space.sample(0), None), "seed must be a whole number"),
         (lambda _: nas.build("mbconv"), r"build takes an Architecture, but got 'mbconv'; nas\.load_space"),  # type: ignore[arg-type]
-        (lambda space: nas.build(space), r"build takes an Architecture, but got SearchSpace.*space\.decode"),
-        (lambda space: nas.cost_of(space), r"cost_of takes an Architecture, but got SearchSpace"),
+        (nas.build, r"build takes an Architecture, but got SearchSpace.*space\.decode"),
+        (nas.cost_of, r"cost_of takes an Architecture, but got SearchSpace"),
         (lambda space: nas.cost_of(space.sample(0)), r"cost_of takes an Architecture, but got \{"),
         (lambda space: space.for_data((1, 28, 28), "10"), "num_classes must be a whole number .*but got '10'"),
         (lambda space: space.for_data((28, 28), 10.0), "num_classes must be a whole number .*but got 10.0"),
@@ -105,7 +111,8 @@ def test_what_is_given_for_something_else_is_refused(call: Any, message: str) ->
 
 def test_seeds_of_numpy_are_seeds() -> None:
     space = nas.load_space("mbconv")
-    assert space.sample(np.int64(7)) == space.sample(7)
+    seed: Any = np.int64(7)
+    assert space.sample(seed) == space.sample(7)
     with pytest.raises(SpaceError, match="but got True"):
         space.sample(True)
 

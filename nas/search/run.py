@@ -144,14 +144,11 @@ def run_search(
     Raises:
         ConfigError: an argument does not hold. SpaceError: no network of the space takes its input.
     """
-    trials = _number("trials", trials)
-    minutes = _number_or_none("minutes", minutes)
-    max_rejections = _number("max_rejections", max_rejections)
-    trial_minutes = _number_or_none("trial_minutes", trial_minutes)
-    soft_weight = _number("soft_weight", soft_weight)
-    baseline_fraction = _number("baseline_fraction", baseline_fraction)
-    workers = _number("workers", workers)
-    seed = _number("seed", seed)
+    trials, max_rejections, workers, seed = _numbers(
+        trials=trials, max_rejections=max_rejections, workers=workers, seed=seed
+    )
+    minutes, trial_minutes = _numbers(minutes=minutes, trial_minutes=trial_minutes)
+    soft_weight, baseline_fraction = _numbers(soft_weight=soft_weight, baseline_fraction=baseline_fraction)
     check_seed("run_search: seed", seed)
     _check_kinds(space=space, sampler=sampler, budget=budget, pruner=pruner, workload=workload)
     if resume and run_dir is None:
@@ -213,14 +210,15 @@ def run_search(
 
 
 _NUMBERS = SEARCH_RANGES | {"workers": Range(0, MOST_WORKERS, whole=True), "seed": Range(0, whole=True)}
+_MAY_BE_NONE = {"minutes", "trial_minutes"}
 
 
-def _number(name: str, value: object) -> Any:
-    return _NUMBERS[name].checked(f"run_search: {name}", value)
-
-
-def _number_or_none(name: str, value: object) -> Any:
-    return None if value is None else _number(name, value)
+def _numbers(**arguments: object) -> list[Any]:
+    """Return numbers in Python's own types, in the order given; raises `ConfigError` for what is none or outside."""
+    return [
+        None if value is None and name in _MAY_BE_NONE else _NUMBERS[name].checked(f"run_search: {name}", value)
+        for name, value in arguments.items()
+    ]
 
 
 def _check_kinds(**arguments: object) -> None:
