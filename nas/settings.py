@@ -3,13 +3,65 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from math import inf
+from numbers import Integral, Real
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from nas.errors import ConfigError, nearest
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """What a number may be: from `low` to `high`, without the ends that are `above` and `below`."""
+
+    low: float
+    high: float = inf
+    whole: bool = False
+    above: bool = False
+    """Whether it must be more than `low`."""
+    below: bool = False
+    """Whether it must be less than `high`."""
+
+    def checked(self, name: str, value: object) -> Any:
+        """Return a number of Python's own type, also from one of numpy.
+
+        Raises:
+            ConfigError: no number, none that is finite, or one outside; with the rule and the value.
+        """
+        kind = Integral if self.whole else Real
+        if isinstance(value, bool) or not isinstance(value, kind):
+            raise ConfigError(f"{name} must be {'a whole number' if self.whole else 'a number'}, but got {value!r:.80}")
+        number: Any = int(value) if isinstance(value, Integral) else float(value)
+        short = name.rsplit(".", 1)[-1]
+        less, more = "<" if self.above else "<=", "<" if self.below else "<="
+        if self.low < number < self.high or (number == self.low and not self.above):
+            return number
+        if number == self.high < inf and not self.below:
+            return number
+        if self.high <= 1:
+            rule = f": `{self.low:g} {less} {short} {more} {self.high:g}` must hold"
+        elif number > self.low:
+            rule = f" must be {more} {self.high:,.12g}" if self.high < inf else " must be finite"
+        else:
+            rule = f" must be {'>' if self.above else '>='} {self.low:g}"
+        got = f"a number of {number.bit_length()} bits" if isinstance(number, int) and abs(number) > 2**64 else number
+        raise ConfigError(f"{name}{rule}, but got {got}")
+
+
+def check_ranges(settings: object, where: str, ranges: Mapping[str, Range]) -> None:
+    """Check fields of a frozen dataclass and bring them to Python's own types; None is for the field's type to allow.
+
+    Raises:
+        ConfigError: see `Range.checked`.
+    """
+    for name, allowed in ranges.items():
+        value = getattr(settings, name)
+        if value is not None:
+            object.__setattr__(settings, name, allowed.checked(f"{where}.{name}" if where else name, value))
 
 
 def settings_from(kind: type[T], values: object, where: str = "") -> T:

@@ -15,7 +15,7 @@ from nas.cost.memory import FLOAT_BYTES, MIB, PeakMemory, SavedMemory, peak_memo
 from nas.cost.unstated import assumptions, completed
 from nas.errors import ShapeError
 from nas.network import ops
-from nas.network.architecture import Architecture
+from nas.network.architecture import Architecture, checked_architecture
 from nas.network.graph import ANY, ONE_OUTPUT, TAKES_ONE, UP_TO_6, Graph
 from nas.network.ops import Shape, Tokens
 from nas.network.registry import Block, block_graph
@@ -246,6 +246,7 @@ def cost_of(arch: Architecture) -> Cost:
     Raises:
         ShapeError: the architecture is not a network, for example because its map shrinks to nothing.
     """
+    arch = checked_architecture(arch, "cost_of")
     return chain_cost(arch.input_shape, network_parts(arch))
 
 

@@ -129,7 +129,7 @@ def _block(where: str, value: object, depth: int) -> Block:
 
 def _positive(name: str, value: object) -> int:
     if type(value) is not int or not 1 <= value <= 2**20:
-        raise NasError(f"architecture: {name} must be a whole number from 1 to 2^20, but got {str(value)[:40]}")
+        raise NasError(f"architecture: {name} must be a whole number from 1 to 2^20, but got {value!r:.40}")
     return value
 
 
@@ -137,6 +137,16 @@ def _shape(value: object) -> Shape:
     if not isinstance(value, list | tuple) or not 2 <= len(value) <= 1 + MAX_DIMS:
         raise NasError(f"architecture: input_shape must be [channels, size, ...], but got {value!r:.80}")
     return tuple(_positive("input_shape", size) for size in value)
+
+
+def checked_architecture(value: object, function: str) -> Architecture:
+    """Return an architecture given to a function; raises `NasError` for anything else, with how to make one."""
+    if not isinstance(value, Architecture):
+        how = "space.decode(space.sample(seed=0)), or space.decode(genotype), gives one"
+        if isinstance(value, str):
+            how = "nas.load_space(NAME).decode({}) gives that of a space without choices"
+        raise NasError(f"{function} takes an Architecture, but got {value!r:.80}; {how}")
+    return value
 
 
 def check_input(input_shape: object, num_classes: object) -> tuple[Shape, int]:

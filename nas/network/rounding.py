@@ -1,6 +1,8 @@
-"""Channel counts that hardware likes."""
+"""Channel counts that hardware likes, and input sizes that keep their aspect."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 def round_to(value: float, divisor: int = 8) -> int:
@@ -10,3 +12,9 @@ def round_to(value: float, divisor: int = 8) -> int:
     """
     rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * value else rounded
+
+
+def resized(shape: Sequence[int], resolution: int) -> tuple[int, ...]:
+    """Return `(channels, size, ...)` with `resolution` as the longest size and the others in proportion."""
+    channels, *sizes = shape
+    return (channels, *(max(1, round(size * resolution / max(sizes))) for size in sizes))

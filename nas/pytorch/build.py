@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import fx, nn
 
-from nas.network.architecture import Architecture
+from nas.network.architecture import Architecture, checked_architecture
 from nas.network.graph import Graph
 from nas.network.lower import lower
 from nas.pytorch.init import initialise
@@ -28,7 +28,7 @@ def build(arch: Architecture, *, zero_init_last: bool = False) -> fx.GraphModule
         outputs; in training to a tuple with the predictions of auxiliary classifiers behind the output. Parameters are
         named after the operations, e.g. `stages.2.blocks.1.expand.conv.weight`; `module.code` is its forward code.
     """
-    graph = lower(arch)
+    graph = lower(checked_architecture(arch, "build"))
     module = build_graph(graph)
     initialise(module, graph, zero_init_last=zero_init_last)
     return module

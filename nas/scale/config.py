@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import inf
 from typing import Any, Literal
 
 from nas.cost.metrics import LATENCY, METRICS
@@ -15,6 +14,7 @@ from nas.scale.recipes import BySize
 from nas.scale.rounding import Rounding
 from nas.scale.rules import Rule, rule
 from nas.scale.sweep import LAW_AXES, LOSSES
+from nas.settings import Range, check_ranges
 from nas.training.data.config import DataConfig
 from nas.training.recipe import Recipe
 
@@ -24,6 +24,7 @@ _DEFAULT_RULES = ["compound", "depth", "width", "resolution"]
 
 _MOST_TIMES = 1e6
 _MOST_SEEDS = 1000
+_MOST_WORKERS = 1024
 FREE = ("seeds", "workers", "plan", "training", "accelerator", "resume", "records", "forecast", "latency")
 """Settings that may change when a study is gone on with: the others decide what was trained."""
 
@@ -41,12 +42,8 @@ class CoefficientSearch:
     """What they cost, as a multiple of the base."""
 
     def __post_init__(self) -> None:
-        if not 3 <= self.steps <= 20:
-            raise ConfigError(f"search.steps must be from 3 to 20, but got {self.steps}")
-        if not 10 <= self.trials <= 1000:
-            raise ConfigError(f"search.trials must be from 10 to 1000, but got {self.trials}")
-        if not 1.5 <= self.factor <= 64:
-            raise ConfigError(f"search.factor must be from 1.5 to 64, but got {self.factor:g}")
+        ranges = {"steps": Range(3, 20, whole=True), "trials": Range(10, 1000, whole=True), "factor": Range(1.5, 64)}
+        check_ranges(self, "search", ranges)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,12 +58,8 @@ class PlanSettings:
     """Width of the 90 % interval of the forecast, as a share of the loss, at which it ends."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.hours <= 1e5:
-            raise ConfigError(f"plan.hours must be > 0, but got {self.hours:g}")
-        if self.work is not None and not 0 < self.work < inf:
-            raise ConfigError(f"plan.work must be > 0, but got {self.work:g}")
-        if not 0 <= self.until < 10:
-            raise ConfigError(f"plan.until must be from 0 to 10, but got {self.until:g}")
+        ranges = {"hours": Range(0, 1e5, above=True), "work": Range(0, 1e30, above=True), "until": Range(0, 10)}
+        check_ranges(self, "plan", ranges)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,12 +111,14 @@ class ScaleConfig:
             raise ConfigError(f"budget: unknown metric {self.budget!r}. {nearest(self.budget, METRICS)}")
         if self.latency not in (True, False, "auto"):
             raise ConfigError(f"latency must be auto, true or false, but got {self.latency!r}")
-        if not 0 < self.tolerance < 1:
-            raise ConfigError(f"tolerance: `0 < tolerance < 1` must hold, but got {self.tolerance}")
+        ranges = {"tolerance": Range(0, 1, above=True, below=True), "resolution": Range(1, 16_384, whole=True)}
+        check_ranges(self, "", ranges)
         self._check_sizes()
         self._check_training()
         check_accelerator(self.accelerator)
         check_workers(self.workers)
+        if self.workers != "auto":
+            check_ranges(self, "", {"workers": Range(1, _MOST_WORKERS, whole=True)})
         check_seed("seed", self.seed)
         check_name(self.name)
         self.scaled_by()
@@ -152,8 +147,7 @@ class ScaleConfig:
             raise ConfigError(f"law: unknown {self.law!r}. {nearest(self.law, LAW_AXES)}")
         if self.loss not in LOSSES:
             raise ConfigError(f"loss: unknown {self.loss!r}. {nearest(self.loss, LOSSES)}")
-        if not 1 <= self.seeds <= _MOST_SEEDS:
-            raise ConfigError(f"seeds must be from 1 to {_MOST_SEEDS}, but got {self.seeds}")
+        check_ranges(self, "", {"seeds": Range(1, _MOST_SEEDS, whole=True)})
         if any(not 0 < one <= _MOST_TIMES for one in self.lr_sweep):
             raise ConfigError(f"lr_sweep has multiples > 0 of the learning rate, but got {self.lr_sweep}")
         if self.forecast is not None and not 0 < self.forecast <= _MOST_TIMES:

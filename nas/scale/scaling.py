@@ -12,6 +12,7 @@ from nas.errors import NasError, ShapeError
 from nas.network.architecture import Architecture
 from nas.network.ops import Shape
 from nas.network.registry import Block, block_graph, block_kind
+from nas.network.rounding import resized
 from nas.network.section import Section
 from nas.scale.deepen import Repeat, deepen
 from nas.scale.inside import blocks_in
@@ -89,7 +90,7 @@ def scaled(
     if width != 1:
         arch = _wider(arch, width, rounding)
     if resolution is not None:
-        arch = replace(arch, input_shape=_resized(arch.input_shape, resolution))
+        arch = replace(arch, input_shape=resized(arch.input_shape, resolution))
     if dropout is not None or drop_path is not None:
         arch = _regularised(arch, dropout, drop_path)
     try:
@@ -198,12 +199,6 @@ def _check_channels(arch: Architecture) -> None:
             (old_in, new_in), (old, new) = map(prod, before), map(prod, shapes)
             if new_in == _PROBE * old_in and new != _PROBE * old:
                 raise NasError(f"width: {name}.{i}: block {block.kind!r} has channels that no setting gives")
-
-
-def _resized(shape: Shape, resolution: int) -> Shape:
-    """Sizes whose longest is `resolution`, the others in proportion."""
-    channels, *sizes = shape
-    return (channels, *(max(1, round(size * resolution / max(sizes))) for size in sizes))
 
 
 def _regularised(arch: Architecture, dropout: float | None, drop_path: float | None) -> Architecture:

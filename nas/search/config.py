@@ -21,12 +21,28 @@ from nas.search.evaluators import EvaluatorSettings
 from nas.search.fidelity import Pruning
 from nas.search.objectives import Objective, objectives_from
 from nas.search.process import check_worker_count
-from nas.settings import settings_from
+from nas.settings import Range, check_ranges, settings_from
 from nas.space import SearchSpace, space_names
 from nas.training.data.config import DataConfig
 from nas.training.recipe import Recipe
 
 _MOST = 100_000_000
+_COUNT = Range(0, _MOST, whole=True, above=True)
+_MINUTES = Range(0, _MOST, above=True)
+_PROPOSERS = Range(1, 100_000, whole=True)
+SEARCH_RANGES = {
+    "trials": _COUNT,
+    "minutes": _MINUTES,
+    "max_rejections": _COUNT,
+    "trial_minutes": _MINUTES,
+    "max_equal_failures": _COUNT,
+    "worker_memory_mib": Range(0, _MOST, above=True),
+    "soft_weight": Range(0, _MOST),
+    "baseline_fraction": Range(0, 1, below=True),
+}
+"""What the numbers of a search may be, also where it is one Python call."""
+MOST_WORKERS = 1024
+"""Processes on one machine."""
 
 # What may change when a study is resumed: how long and where it runs, not what it is.
 _RESUMABLE = (
@@ -65,17 +81,7 @@ class SearchSettings:
     """Run folder of an earlier search."""
 
     def __post_init__(self) -> None:
-        limits = ("trials", "minutes", "max_rejections", "trial_minutes", "max_equal_failures", "worker_memory_mib")
-        for name in limits:
-            value = getattr(self, name)
-            if value is not None and not 0 < value <= _MOST:
-                raise ConfigError(f"search.{name} must be > 0 and at most {_MOST:,}, but got {value}")
-        if not 0 <= self.soft_weight <= _MOST:
-            raise ConfigError(f"search.soft_weight must be >= 0, but got {self.soft_weight}")
-        if not 0 <= self.baseline_fraction < 1:
-            raise ConfigError(
-                f"search.baseline_fraction: `0 <= fraction < 1` must hold, but got {self.baseline_fraction}"
-            )
+        check_ranges(self, "search", SEARCH_RANGES)
 
     @property
     def objectives(self) -> tuple[Objective, ...]:
@@ -100,6 +106,9 @@ class SamplerSettings:
     """Of `evolution`."""
     tournament: int | None = None
     """Of `evolution`."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "sampler", {"population": _PROPOSERS, "tournament": _PROPOSERS})
 
     @property
     def options(self) -> dict[str, Any]:
@@ -134,8 +143,10 @@ class Config:
             names = ", ".join(space_names())
             raise ConfigError(f"which space? Give +space=NAME or +space=path/to/file.yaml. There are: {names}")
         check_workers(self.workers)
-        if isinstance(self.workers, int) and self.evaluator.name != "table":  # whose workers are only simulated
-            check_worker_count(self.workers)
+        if isinstance(self.workers, int):
+            check_ranges(self, "", {"workers": Range(1, MOST_WORKERS, whole=True)})
+            if self.evaluator.name != "table":  # whose workers are only simulated
+                check_worker_count(self.workers)
         known = (*self.evaluator.known_scores, *METRICS)
         wanted = self.search.objective
         for name in [wanted] if isinstance(wanted, str) else wanted:

@@ -11,6 +11,7 @@ from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import NoneType
 from typing import Any
 
 from optuna.samplers import BaseSampler
@@ -24,6 +25,7 @@ from nas.latency.deployment import deployment as deployment_here
 from nas.latency.measure import Meter
 from nas.latency.profile import DeviceProfile
 from nas.runs import check_seed
+from nas.search.config import MOST_WORKERS, SEARCH_RANGES
 from nas.search.contracts import MAX_EQUAL_FAILURES, Limits, Pool, Recorder
 from nas.search.driver import Driver
 from nas.search.evaluating import Hear, Outcome, Task, evaluate
@@ -38,6 +40,7 @@ from nas.search.transfer import WARM_STARTS, priors
 from nas.search.trial import with_current_id
 from nas.search.worker import check_not_starting
 from nas.search.workers import WorkerPool
+from nas.settings import Range
 from nas.space import SearchSpace
 
 
@@ -161,10 +164,19 @@ def run_search(
             evaluator cannot be sent to worker processes, or this is one of them that imports the user's script.
     """
     check_not_starting()
-    _check(trials=trials, minutes=minutes, max_rejections=max_rejections, trial_minutes=trial_minutes)
-    _check(max_equal_failures=max_equal_failures, worker_memory_mib=worker_memory_mib)
+    trials, max_rejections, workers, seed = _numbers(
+        trials=trials, max_rejections=max_rejections, workers=workers, seed=seed
+    )
+    minutes, trial_minutes = _numbers(minutes=minutes, trial_minutes=trial_minutes)
+    max_equal_failures, worker_memory_mib = _numbers(
+        max_equal_failures=max_equal_failures, worker_memory_mib=worker_memory_mib
+    )
+    soft_weight, baseline_fraction = _numbers(soft_weight=soft_weight, baseline_fraction=baseline_fraction)
     check_seed("run_search: seed", seed)
-    _check_rest(trials, workers, resume, run_dir, baseline_fraction)
+    check_worker_count(workers)
+    _check_kinds(space=space, sampler=sampler, budget=budget, pruner=pruner, workload=workload)
+    if resume and run_dir is None:
+        raise ConfigError("run_search: resume needs run_dir, the folder of the study")
     if resume and direction is None and run_dir is not None:
         direction = recorded_directions(read_study(Path(run_dir), "resume: "))
     objectives = objectives_from(objective, direction)
@@ -225,16 +237,31 @@ def run_search(
         return driver.run()
 
 
-def _check_rest(trials: object, workers: int, resume: bool, run_dir: object, baseline_fraction: float) -> None:
-    if not 0 <= baseline_fraction < 1:
-        raise ConfigError(f"search.baseline_fraction: `0 <= fraction < 1` must hold, but got {baseline_fraction}")
-    if workers < 0 or type(trials) is not int:
-        raise ConfigError(
-            f"run_search: whole numbers trials > 0 and workers >= 0 must hold, but got {trials}, {workers}"
-        )
-    check_worker_count(workers)
-    if resume and run_dir is None:
-        raise ConfigError("run_search: resume needs run_dir, the folder of the study")
+_NUMBERS = SEARCH_RANGES | {"workers": Range(0, MOST_WORKERS, whole=True), "seed": Range(0, whole=True)}
+_MAY_BE_NONE = {"minutes", "trial_minutes", "max_equal_failures", "worker_memory_mib"}
+
+
+def _numbers(**arguments: object) -> list[Any]:
+    """Return numbers in Python's own types, in the order given; raises `ConfigError` for what is none or outside."""
+    return [
+        None if value is None and name in _MAY_BE_NONE else _NUMBERS[name].checked(f"run_search: {name}", value)
+        for name, value in arguments.items()
+    ]
+
+
+def _check_kinds(**arguments: object) -> None:
+    """Raise `ConfigError` for an argument that is something else than what is asked for."""
+    kinds: dict[str, tuple[tuple[type, ...], str]] = {
+        "space": ((SearchSpace,), 'a SearchSpace, as nas.load_space("mbconv") gives'),
+        "sampler": ((str, BaseSampler), "the name of a sampler, or an Optuna sampler"),
+        "budget": ((Budget, NoneType), "a nas.Budget, as nas.Budget(epochs=3), or None"),
+        "pruner": ((str, Pruning), "the name of a pruner, or a Pruning"),
+        "workload": ((Workload,), "a Workload"),
+    }
+    for name, value in arguments.items():
+        known, what = kinds[name]
+        if not isinstance(value, known):
+            raise ConfigError(f"run_search: {name} must be {what}, but got {value!r:.80}")
 
 
 def _pool(
@@ -321,9 +348,3 @@ def _open(study: Study, folder: RunFolder, resume: bool, decisive: Mapping[str, 
 
 def _finite(bound: float) -> float | None:
     return bound if math.isfinite(bound) else None
-
-
-def _check(**numbers: float | None) -> None:
-    for name, value in numbers.items():
-        if value is not None and not (math.isfinite(value) and value > 0):
-            raise ConfigError(f"search.{name} must be a finite number > 0, but got {value}")

@@ -2,117 +2,106 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 from nas.errors import NasError, SpaceError
 from nas.network.registry import Block, block_kind
-from nas.network.settings import SettingValue
+from nas.network.settings import Scalar, SettingValue
 from nas.space.formula import Formula
-from nas.space.tree import Binder, Choice, Found, Names, Node, Pick, Record, Scope, bound, pick_from
+from nas.space.matching import Binder, Found, Names, bound, in_turn, same
+from nas.space.named import Named
+from nas.space.tree import Choice, Composite, Node, Pick, Record, Scope
 
 STRIDE = "stride"
 """The setting that belongs to the first of several copies: the others keep the map size."""
 
 
+@lru_cache(maxsize=1024)
+def _defaults(kind: str) -> dict[str, SettingValue]:
+    """What the settings of a block are where nothing is said of them."""
+    settings = block_kind(kind).settings
+    return {name: setting.check(setting.default) for name, setting in settings.items() if not setting.required}
+
+
 @dataclass(frozen=True, eq=False)
-class Kind:
+class Kind(Composite):
     """The kind of a block with the settings that stand under it; its value is `(kind, settings)`."""
 
     kind: str
     settings: Record
+    _own: frozenset[str] = field(init=False)
 
-    @property
-    def reads(self) -> frozenset[str]:
-        return self.settings.reads
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_own", frozenset(key for key, _ in self.settings.items))
 
-    @property
-    def switches(self) -> frozenset[str]:
-        return self.settings.switches
+    def parts(self) -> Sequence[tuple[str, Node]]:
+        return [("", self.settings)]
 
-    def size(self, copies: int, names: Names) -> int:
-        return self.settings.size(copies, names)
+    def with_parts(self, parts: Sequence[Node]) -> Kind:
+        (settings,) = parts
+        assert isinstance(settings, Record)
+        return Kind(self.kind, settings)
 
     def resolve(self, scope: Scope, pick: Pick) -> list[Any]:
         return [(self.kind, settings) for settings in self.settings.resolve(scope, pick)]
 
     def match(self, scope: Scope, values: Sequence[Any], found: Found, bind: Binder) -> Iterator[Found]:
-        if all(kind == self.kind for kind, _ in values):
-            yield from self.settings.match(scope, [settings for _, settings in values], found, bind)
-
-    def decisions(self, scope: Scope) -> Iterator[tuple[str, Choice]]:
-        return self.settings.decisions(scope)
+        """Match values whose settings are those that nothing around this explains."""
+        defaults = _defaults(self.kind)
+        for kind, settings in values:
+            if kind != self.kind:
+                return
+            for key, value in settings.items():
+                if key not in self._own and not (key in defaults and same(defaults[key], value)):
+                    return
+        yield from self.settings.match(scope, [settings for _, settings in values], found, bind)
 
 
 @dataclass(frozen=True, eq=False)
-class Merged:
+class Merged(Composite):
     """A kind with settings that all its options take; its value is `(kind, settings)`."""
 
     kind: Node
-    settings: Record
+    """A `Kind`, a choice of them, or another of these by name."""
+    common: Record
 
-    @property
-    def reads(self) -> frozenset[str]:
-        return self.kind.reads | self.settings.reads
+    def parts(self) -> Sequence[tuple[str, Node]]:
+        return [("", self.kind), ("", self.common)]
 
-    @property
-    def switches(self) -> frozenset[str]:
-        return self.kind.switches | self.settings.switches
-
-    def size(self, copies: int, names: Names) -> int:
-        return self.kind.size(copies, names) * self.settings.size(copies, names)
+    def with_parts(self, parts: Sequence[Node]) -> Merged:
+        kind, common = parts
+        assert isinstance(common, Record)
+        return Merged(kind, common)
 
     def resolve(self, scope: Scope, pick: Pick) -> list[Any]:
         kinds = self.kind.resolve(scope, pick)
-        common = self.settings.resolve(scope, pick)
+        common = self.common.resolve(scope, pick)
         return [(kind, {**settings, **own}) for (kind, own), settings in zip(kinds, common, strict=True)]
 
     def match(self, scope: Scope, values: Sequence[Any], found: Found, bind: Binder) -> Iterator[Found]:
-        for known in self.kind.match(scope, values, found, bind):
-            yield from self.settings.match(scope, [settings for _, settings in values], known, bind)
+        keys = [key for key, _ in self.common.items]
+        if any(key not in settings for _, settings in values for key in keys):
+            return iter(())
+        kinds = [(kind, {k: v for k, v in settings.items() if k not in keys}) for kind, settings in values]
+        common = [settings for _, settings in values]
 
-    def decisions(self, scope: Scope) -> Iterator[tuple[str, Choice]]:
-        yield from self.kind.decisions(scope)
-        yield from self.settings.decisions(scope)
+        def step(at: int, known: Found) -> Iterator[Found]:
+            node, wanted = ((self.kind, kinds), (self.common, common))[at]
+            return node.match(scope, wanted, known, bind)
 
-
-@dataclass(frozen=True, eq=False)
-class Named:
-    """The block, or the blocks, that a name under `let` stands for: the same wherever it is used."""
-
-    name: str
-    holds: Callable[[Any, Any], bool] = lambda known, value: bool(known == value)
-    """Whether a value of the network is what the name stands for."""
-
-    @property
-    def reads(self) -> frozenset[str]:
-        return frozenset((self.name,))
-
-    switches: frozenset[str] = frozenset()
-
-    def size(self, copies: int, names: Names) -> int:
-        return 1
-
-    def resolve(self, scope: Scope, pick: Pick) -> list[Any]:
-        return [scope.names[self.name]] * len(scope.copies)
-
-    def match(self, scope: Scope, values: Sequence[Any], found: Found, bind: Binder) -> Iterator[Found]:
-        if self.name in found.names:
-            if all(self.holds(found.names[self.name], value) for value in values):
-                yield found
-            return
-        for known in bind(self.name, found, values[0]):
-            yield from self.match(scope, values, known, bind)
-
-    def decisions(self, scope: Scope) -> Iterator[tuple[str, Choice]]:
-        return iter(())
+        return in_turn(2, step, found)
 
 
-def same_kind(known: Any, value: Any) -> bool:
-    """Whether the block `value` has the kind and the settings that are `known`; it may have more."""
-    return bool(known[0] == value[0] and all(value[1].get(key) == setting for key, setting in known[1].items()))
+def _gives_stride(node: Node) -> bool:
+    """Whether a description says something of the stride of whatever kind is chosen."""
+    if isinstance(node, Named):
+        return _gives_stride(node.node)
+    if not isinstance(node, Merged):
+        return False
+    return any(key == STRIDE for key, _ in node.common.items) or _gives_stride(node.kind)
 
 
 @lru_cache(maxsize=65536)
@@ -123,81 +112,110 @@ def _block(kind: str, settings: tuple[tuple[str, SettingValue], ...]) -> Block:
 
 
 @dataclass(frozen=True, eq=False)
-class Copies:
+class Copies(Composite):
     """`count` blocks from one description; its value is a tuple of blocks."""
 
     count: int
-    kind: Node
-    """A `Kind`, a choice of them, or one by name."""
-    settings: Record
-    """What every kind takes."""
-    named: bool
-    """Whether copies have names of their own (`blocks.0`), as in a stage with a depth."""
+    block: Node
+    """A `Merged`; anything where there are none."""
+    numbered: bool
+    """Whether copies have paths of their own (`blocks.0`), as in a stage with a depth."""
     where: str = ""
     """The place in the space file, for errors that only a network shows."""
-    reads: frozenset[str] = field(init=False)
-    switches: frozenset[str] = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "reads", self.kind.reads | self.settings.reads if self.count else frozenset())
-        switches = self.kind.switches | self.settings.switches if self.count else frozenset()
-        object.__setattr__(self, "switches", switches)
+    def parts(self) -> Sequence[tuple[str, Node]]:
+        return [("", self.block)] if self.count else []
 
-    def _inner(self, scope: Scope) -> Scope:
-        if not self.named:
+    def with_parts(self, parts: Sequence[Node]) -> Copies:
+        return Copies(self.count, parts[0], self.numbered, self.where) if self.count else self
+
+    def inner(self, scope: Scope, start: int = 0) -> Scope:
+        """Return the scope of the blocks, of those from number `start` on."""
+        if not self.numbered:
             return scope
-        copies = [f"{copy}.blocks.{i}" if copy else f"blocks.{i}" for copy in scope.copies for i in range(self.count)]
-        return Scope(scope.shared, tuple(copies), scope.names)
+        numbers = range(start, self.count)
+        copies = [f"{copy}.blocks.{i}" if copy else f"blocks.{i}" for copy in scope.copies for i in numbers]
+        return Scope(scope.shared, tuple(copies), scope.names, scope.given)
 
     def size(self, copies: int, names: Names) -> int:
-        every = self.count * copies
-        return self.kind.size(every, names) * self.settings.size(every, names) if every else 1
+        return self.block.size(self.count * copies, names) if self.count else 1
 
     def resolve(self, scope: Scope, pick: Pick) -> list[tuple[Block, ...]]:
         if not self.count:
             return [()] * len(scope.copies)
-        inner = self._inner(scope)
-        kinds = self.kind.resolve(inner, pick)
-        blocks: list[Block] = []
-        for i, ((kind, own), common) in enumerate(zip(kinds, self.settings.resolve(inner, pick), strict=True)):
-            settings = {**common, **own}
-            if i % self.count and STRIDE in block_kind(kind).settings:
-                settings[STRIDE] = 1
-            try:
-                blocks.append(_block(kind, tuple(settings.items())))
-            except NasError as error:  # a derived value that breaks the block's rule
-                raise SpaceError(f"{self.where}: {error}" if self.where else str(error)) from None
+        blocks = [
+            self.block_of(kind, settings, first=i % self.count == 0)
+            for i, (kind, settings) in enumerate(self.block.resolve(self.inner(scope), pick))
+        ]
         return [tuple(blocks[i : i + self.count]) for i in range(0, len(blocks), self.count)]
 
+    def block_of(self, kind: str, settings: Mapping[str, SettingValue], *, first: bool) -> Block:
+        """Return the block of a kind and the settings that were given; raises `SpaceError` with the place."""
+        if not first and STRIDE in block_kind(kind).settings:
+            settings = {**settings, STRIDE: 1}
+        try:
+            return _block(kind, tuple(settings.items()))
+        except NasError as error:  # a derived value that breaks the block's rule
+            raise SpaceError(f"{self.where}: {error}" if self.where else str(error)) from None
+
+    def settled(self, scope: Scope, chosen: Mapping[str, Scalar]) -> Node:
+        return self.with_parts([self.block.settled(self.inner(scope), chosen)]) if self.count else self
+
     def match(self, scope: Scope, values: Sequence[Any], found: Found, bind: Binder) -> Iterator[Found]:
-        if any(len(blocks) != self.count for blocks in values):
+        start, end = found.place, found.place + self.count
+        least, most = found.ends
+        if not least <= end <= most:
             return
-        if not self.count:
-            yield found
-            return
-        settings = []
+        bind.count_blocks(self.count * len(values))
+        wanted: list[tuple[str, dict[str, SettingValue]]] = []
         for blocks in values:
-            first, *others = ({"block": block.kind, **dict(block.settings)} for block in blocks)
-            if any(other.get(STRIDE, 1) != 1 for other in others):
+            taken = self._wanted(blocks[start:end])
+            if taken is None:
                 return
-            strides = {STRIDE: first[STRIDE]} if STRIDE in first else {}
-            settings += [first, *({**other, **strides} for other in others)]
-        inner = self._inner(scope)
-        for kind in self.kind.match(inner, [(s["block"], s) for s in settings], found, bind):
-            for known in self.settings.match(inner, settings, kind, bind):
-                # What the description leaves to the defaults of the block was not looked at above.
-                if self.resolve(replace(scope, names=known.names), pick_from(known.genotype)) == list(values):
-                    yield known
+            wanted += taken
+        after = found.at(end, found.ends)
+        if self.count:
+            yield from self.block.match(self.inner(scope), wanted, after, bind)
+        else:
+            yield after
+
+    def _wanted(self, blocks: Sequence[Block]) -> list[tuple[str, dict[str, SettingValue]]] | None:
+        """Return what the description has to say for these copies; None where it cannot."""
+        if len(blocks) < self.count:
+            return None
+        wanted = [(block.kind, dict(block.settings)) for block in blocks]
+        for kind, settings in wanted[1:]:
+            if settings.pop(STRIDE, 1) != 1:
+                return None
+            # What is said of the stride is of the first copy. Where nothing is, this one has no say either.
+            first_kind, first = wanted[0]
+            takes_it = STRIDE in first and STRIDE in block_kind(kind).settings
+            if takes_it and (kind == first_kind or _gives_stride(self.block)):
+                settings[STRIDE] = first[STRIDE]
+        return wanted
 
     def decisions(self, scope: Scope) -> Iterator[tuple[str, Choice]]:
         if self.count:
-            inner = self._inner(scope)
-            yield from self.kind.decisions(inner)
-            yield from self.settings.decisions(inner)
+            yield from self.block.decisions(self.inner(scope))
 
 
 @dataclass(frozen=True, eq=False)
-class Repeat:
+class Depths(Choice):
+    """A choice of how many blocks there are; its options are `Copies` of one block."""
+
+    def _inner_decisions(self, scope: Scope) -> Iterator[tuple[str, Choice]]:
+        # The blocks of a small depth are among those of a larger one.
+        seen = 0
+        for option in self.options:
+            copies = option.node
+            assert isinstance(copies, Copies)
+            if copies.count > seen:
+                yield from copies.block.decisions(copies.inner(scope, seen))
+                seen = copies.count
+
+
+@dataclass(frozen=True, eq=False)
+class Repeat(Composite):
     """As many blocks as a formula says."""
 
     count: Formula
@@ -206,26 +224,25 @@ class Repeat:
     most: int
     """The largest number that the formula can give."""
 
-    @property
-    def reads(self) -> frozenset[str]:
-        return self.count.names | self.make(self.most).reads
+    def parts(self) -> Sequence[tuple[str, Node]]:
+        return [("", self.make(self.most))]
 
-    @property
-    def switches(self) -> frozenset[str]:
-        return self.count.names | self.make(self.most).switches
+    def names_of(self, what: Literal["reads", "switches"]) -> frozenset[str]:
+        return self.count.names | super().names_of(what)
 
-    def _copies(self, names: Names) -> Node:
+    def rest(self, names: Names) -> Node:
+        """Return the blocks in the number that the names decide for."""
         return self.make(self.count.value(names))
 
     def size(self, copies: int, names: Names) -> int:
-        return self._copies(names).size(copies, names)
+        return self.rest(names).size(copies, names)
 
     def resolve(self, scope: Scope, pick: Pick) -> list[Any]:
-        return self._copies(scope.names).resolve(scope, pick)
+        return self.rest(scope.names).resolve(scope, pick)
+
+    def settled(self, scope: Scope, chosen: Mapping[str, Scalar]) -> Node:
+        return self.rest(scope.names).settled(scope, chosen)
 
     def match(self, scope: Scope, values: Sequence[Any], found: Found, bind: Binder) -> Iterator[Found]:
         for known in bound(self.count.names, found, bind):
-            yield from self._copies(known.names).match(scope, values, known, bind)
-
-    def decisions(self, scope: Scope) -> Iterator[tuple[str, Choice]]:
-        return self.make(self.most).decisions(scope)
+            yield from self.rest(known.names).match(scope, values, known, bind)

@@ -3,83 +3,80 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cache
-from math import prod
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
 from typing import Any
 
 from nas.network.registry import Block
 from nas.network.section import Section
-from nas.space.tree import Binder, Choice, Found, Genotype, Names, Node, Pick, Scope, names_of
+from nas.space.blocks import Copies, Repeat
+from nas.space.matching import Binder, Found, Names, in_turn
+from nas.space.named import Named
+from nas.space.tree import Choice, Composite, Node, Per, Pick, Scope
+
+_Lengths = tuple[int, int]
+
+
+def _lengths(node: Node) -> _Lengths:
+    """The least and the most blocks that an entry can have."""
+    if isinstance(node, Copies):
+        return node.count, node.count
+    if isinstance(node, Repeat):
+        return 0, node.most
+    if isinstance(node, Chain):
+        return node.lengths
+    if isinstance(node, Named):
+        return _lengths(node.node)
+    assert isinstance(node, Choice | Composite)
+    inner = [option.node for option in node.options] if isinstance(node, Choice) else [part for _, part in node.parts()]
+    several = [_lengths(part) for part in inner]
+    return min(least for least, _ in several), max(most for _, most in several)
 
 
 @dataclass(frozen=True, eq=False)
-class Chain:
-    """Entries one behind the other; its value is a `Section` for each copy."""
+class Chain(Composite):
+    """Entries one behind the other; its value is a tuple of blocks, as that of each entry is."""
 
     entries: tuple[tuple[str, Node], ...]
-    """Relative path of each entry and its node, whose value is a tuple of blocks."""
-    reads: frozenset[str] = field(init=False)
-    switches: frozenset[str] = field(init=False)
+    """Relative path of each entry and its node."""
 
-    def __post_init__(self) -> None:
-        nodes = [node for _, node in self.entries]
-        object.__setattr__(self, "reads", names_of(nodes, "reads"))
-        object.__setattr__(self, "switches", names_of(nodes, "switches"))
+    def parts(self) -> Sequence[tuple[str, Node]]:
+        return self.entries
 
-    def size(self, copies: int, names: Names) -> int:
-        return prod(node.size(copies, names) for _, node in self.entries)
+    def with_parts(self, parts: Sequence[Node]) -> Chain:
+        return Chain(tuple((path, node) for (path, _), node in zip(self.entries, parts, strict=True)))
 
-    def resolve(self, scope: Scope, pick: Pick) -> list[Section]:
+    @cached_property
+    def _after(self) -> list[_Lengths]:
+        """Behind each number of entries, the least and the most blocks of all the others."""
+        ends = [_lengths(node) for _, node in reversed(self.entries)]
+        return list(accumulate(ends, lambda a, b: (a[0] + b[0], a[1] + b[1]), initial=(0, 0)))[::-1]
+
+    @property
+    def lengths(self) -> _Lengths:
+        """The least and the most blocks of all entries."""
+        return self._after[0]
+
+    def resolve(self, scope: Scope, pick: Pick) -> list[tuple[Block, ...]]:
         blocks: list[list[Block]] = [[] for _ in scope.copies]
         for path, node in self.entries:
             for one, more in zip(blocks, node.resolve(scope.enter(path), pick), strict=True):
                 one.extend(more)
-        return [Section(tuple(one)) for one in blocks]
+        return [tuple(one) for one in blocks]
 
     def match(self, scope: Scope, values: Sequence[Any], found: Found, bind: Binder) -> Iterator[Found]:
-        left = [section.blocks for section in values]
-        if self.reads:
-            yield from self._match_from(0, left, scope, found, bind)
-            return
-        # Without names the entries do not depend on each other, so how many blocks each has is found without trying
-        # every way to share them out.
-        decided = self._share_out(left, scope, bind)
-        if decided is not None:
-            yield replace(found, genotype={**found.genotype, **decided})
+        least, most = found.ends
 
-    def _share_out(self, left: list[tuple[Block, ...]], scope: Scope, bind: Binder) -> Genotype | None:
-        lengths = {len(blocks) for blocks in left}
-
-        @cache
-        def rest(entry: int, start: int) -> Genotype | None:
-            if entry == len(self.entries):
-                return {} if lengths == {start} else None
+        def step(entry: int, known: Found) -> Iterator[Found]:
             path, node = self.entries[entry]
-            for end in range(start, min(lengths) + 1):
-                taken = [blocks[start:end] for blocks in left]
-                own = next(node.match(scope.enter(path), taken, Found({}, scope.names), bind), None)
-                others = rest(entry + 1, end) if own is not None else None
-                if own is not None and others is not None:
-                    return {**own.genotype, **others}
-            return None
+            low, high = self._after[entry + 1]
+            # An entry may only take so many blocks that the entries behind it can take the rest.
+            return node.match(scope.enter(path), values, known.at(known.place, (least - high, most - low)), bind)
 
-        return rest(0, 0)
-
-    def _match_from(
-        self, entry: int, left: list[tuple[Block, ...]], scope: Scope, found: Found, bind: Binder
-    ) -> Iterator[Found]:
-        """Match the blocks that are left of every copy with the entries from `entry` on."""
-        if entry == len(self.entries):
-            if not any(left):
-                yield found
-            return
-        path, node = self.entries[entry]
-        # Copies of a part share how many blocks an entry has, since its depth is one decision.
-        for count in range(min(map(len, left)) + 1):
-            taken = [blocks[:count] for blocks in left]
-            for known in node.match(scope.enter(path), taken, found, bind):
-                yield from self._match_from(entry + 1, [blocks[count:] for blocks in left], scope, known, bind)
+        for known in in_turn(len(self.entries), step, found):
+            if least <= known.place <= most:
+                yield known.at(known.place, found.ends)
 
     def entry_of(self, index: int, scope: Scope, pick: Pick) -> str:
         """Return the relative path of the entry that made block number `index` of the section."""
@@ -89,99 +86,75 @@ class Chain:
                 return path
         raise AssertionError("the section has that many blocks")
 
-    def decisions(self, scope: Scope) -> Iterator[tuple[str, Choice]]:
-        for path, node in self.entries:
-            yield from node.decisions(scope.enter(path))
-
 
 @dataclass(frozen=True, eq=False)
-class Blocks:
-    """A chain as an entry of another: its value is the tuple of its blocks."""
+class Body(Composite):
+    """Blocks that stand for themselves: the stem, a stage, the head, a branch. Its value is a `Section`."""
 
-    chain: Node
+    blocks: Node
     """A `Chain`, or a name that stands for one."""
 
-    @property
-    def reads(self) -> frozenset[str]:
-        return self.chain.reads
+    def parts(self) -> Sequence[tuple[str, Node]]:
+        return [("", self.blocks)]
 
-    @property
-    def switches(self) -> frozenset[str]:
-        return self.chain.switches
+    def with_parts(self, parts: Sequence[Node]) -> Body:
+        return Body(parts[0])
 
-    def size(self, copies: int, names: Names) -> int:
-        return self.chain.size(copies, names)
-
-    def resolve(self, scope: Scope, pick: Pick) -> list[tuple[Block, ...]]:
-        return [section.blocks for section in self.chain.resolve(scope, pick)]
+    def resolve(self, scope: Scope, pick: Pick) -> list[Section]:
+        return [Section(blocks) for blocks in self.blocks.resolve(scope, pick)]
 
     def match(self, scope: Scope, values: Sequence[Any], found: Found, bind: Binder) -> Iterator[Found]:
-        return self.chain.match(scope, [Section(tuple(blocks)) for blocks in values], found, bind)
-
-    def decisions(self, scope: Scope) -> Iterator[tuple[str, Choice]]:
-        return self.chain.decisions(scope)
+        lengths = {len(section.blocks) for section in values}
+        if len(lengths) > 1:  # copies share how many blocks an entry has, since its depth is one decision
+            return
+        (length,) = lengths
+        inside = found.at(0, (length, length))
+        for known in self.blocks.match(scope, [section.blocks for section in values], inside, bind):
+            yield known.at(found.place, found.ends)
+            if not self.reads:  # another way to decide this matters to nothing else
+                return
 
 
 @dataclass(frozen=True, eq=False)
-class Ways:
+class Ways(Composite):
     """Branches beside each other; its value is a tuple of sections for each copy."""
 
     branches: tuple[Node, ...]
-    """Each a `Chain`, or a name that stands for one."""
-    reads: frozenset[str] = field(init=False)
-    switches: frozenset[str] = field(init=False)
+    """Each a `Body`."""
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "reads", names_of(self.branches, "reads"))
-        object.__setattr__(self, "switches", names_of(self.branches, "switches"))
+    def parts(self) -> Sequence[tuple[str, Node]]:
+        return [(str(i), node) for i, node in enumerate(self.branches)]
 
-    def size(self, copies: int, names: Names) -> int:
-        return prod(node.size(copies, names) for node in self.branches)
-
-    def _parts(self, scope: Scope) -> list[tuple[Node, Scope]]:
-        return [(node, scope.enter(str(i))) for i, node in enumerate(self.branches)]
+    def with_parts(self, parts: Sequence[Node]) -> Ways:
+        return Ways(tuple(parts))
 
     def resolve(self, scope: Scope, pick: Pick) -> list[tuple[Section, ...]]:
-        columns = [node.resolve(inner, pick) for node, inner in self._parts(scope)]
+        columns = [node.resolve(scope.enter(path), pick) for path, node in self.parts()]
         return [tuple(column[i] for column in columns) for i in range(len(scope.copies))]
 
     def match(self, scope: Scope, values: Sequence[Any], found: Found, bind: Binder) -> Iterator[Found]:
         if any(len(sections) != len(self.branches) for sections in values):
             return iter(())
-        return self._match_from(0, scope, values, found, bind)
 
-    def _match_from(
-        self, start: int, scope: Scope, values: Sequence[Any], found: Found, bind: Binder
-    ) -> Iterator[Found]:
-        if start == len(self.branches):
-            yield found
-            return
-        node, inner = self._parts(scope)[start]
-        for known in node.match(inner, [sections[start] for sections in values], found, bind):
-            yield from self._match_from(start + 1, scope, values, known, bind)
+        def step(branch: int, known: Found) -> Iterator[Found]:
+            inner = scope.enter(str(branch))
+            return self.branches[branch].match(inner, [sections[branch] for sections in values], known, bind)
 
-    def decisions(self, scope: Scope) -> Iterator[tuple[str, Choice]]:
-        for node, inner in self._parts(scope):
-            yield from node.decisions(inner)
+        return in_turn(len(self.branches), step, found)
 
 
 @dataclass(frozen=True, eq=False)
-class Inside:
+class Inside(Composite):
     """A part with a path of its own, such as the branches of a block."""
 
     path: str
     node: Node
 
-    @property
-    def reads(self) -> frozenset[str]:
-        return self.node.reads
+    def parts(self) -> Sequence[tuple[str, Node]]:
+        return [(self.path, self.node)]
 
-    @property
-    def switches(self) -> frozenset[str]:
-        return self.node.switches
-
-    def size(self, copies: int, names: Names) -> int:
-        return self.node.size(copies, names)
+    def with_parts(self, parts: Sequence[Node]) -> Inside:
+        return Inside(self.path, parts[0])
 
     def resolve(self, scope: Scope, pick: Pick) -> list[Any]:
         return self.node.resolve(scope.enter(self.path), pick)
@@ -189,5 +162,37 @@ class Inside:
     def match(self, scope: Scope, values: Sequence[Any], found: Found, bind: Binder) -> Iterator[Found]:
         return self.node.match(scope.enter(self.path), values, found, bind)
 
+
+@dataclass(frozen=True, eq=False)
+class Each(Composite):
+    """What stands inside a block whose kind each copy chooses: every copy decides it for itself."""
+
+    node: Node
+
+    def parts(self) -> Sequence[tuple[str, Node]]:
+        return [("", self.node)]
+
+    def with_parts(self, parts: Sequence[Node]) -> Each:
+        return Each(parts[0])
+
+    @cached_property
+    def decides(self) -> frozenset[Per]:
+        return frozenset({"block"}) if self.node.decides else frozenset()
+
+    def size(self, copies: int, names: Names) -> int:
+        return int(self.node.size(1, names) ** copies)
+
+    def resolve(self, scope: Scope, pick: Pick) -> list[Any]:
+        return [value for copy in scope.each() for value in self.node.resolve(copy, pick)]
+
+    def match(self, scope: Scope, values: Sequence[Any], found: Found, bind: Binder) -> Iterator[Found]:
+        copies = list(scope.each())
+
+        def step(copy: int, known: Found) -> Iterator[Found]:
+            return self.node.match(copies[copy], values[copy : copy + 1], known, bind)
+
+        return in_turn(len(copies), step, found)
+
     def decisions(self, scope: Scope) -> Iterator[tuple[str, Choice]]:
-        return self.node.decisions(scope.enter(self.path))
+        for copy in scope.each():
+            yield from self.node.decisions(copy)

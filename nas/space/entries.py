@@ -11,12 +11,15 @@ from nas.errors import NasError, nearest
 from nas.network.registry import BlockKind, block_kind
 from nas.network.section import Section
 from nas.network.settings import Setting
-from nas.space.blocks import STRIDE, Copies, Kind, Merged, Named, Repeat, same_kind
-from nas.space.chain import Blocks, Chain, Inside, Ways
+from nas.space.blocks import STRIDE, Copies, Depths, Kind, Merged, Repeat
+from nas.space.chain import Body, Chain, Each, Inside, Ways
 from nas.space.formula import is_formula
+from nas.space.joint import JointChoice
+from nas.space.named import Named
 from nas.space.source import Source
-from nas.space.tree import Choice, Const, Node, Option, Record
+from nas.space.tree import Choice, Const, Node, Option, Per, Record
 from nas.space.words import (
+    EACH,
     Context,
     Leaves,
     Let,
@@ -24,9 +27,9 @@ from nas.space.words import (
     distinct,
     mapping,
     named_options,
-    per_block,
     read_formula,
     read_if,
+    read_per,
     read_value,
 )
 
@@ -37,6 +40,9 @@ _MAX_BRANCHES = 256
 _DEPTH = Setting("depth", int, low=0, below=_MAX_DEPTH + 1)
 _COUNT = Setting("count", int, low=1, below=_MAX_BRANCHES + 1)
 _NOT_SETTINGS = ("block", "depth", "optional")
+
+_Kinds = list[tuple[BlockKind, frozenset[str]]]
+"""The kinds that can be chosen, each with the settings that are given under it."""
 
 
 def read_chain(source: Source, path: str, context: Context, prefix: str = "") -> Chain:
@@ -65,11 +71,11 @@ def read_entry(source: Source, path: str, context: Context) -> Node:
     entries, a condition, or `= name` of blocks.
     """
     if is_formula(source.value):
-        return Blocks(_named(source, path, context, "blocks"))
+        return _named(source, path, context, "blocks")
     entry = mapping(source, path, None, "a block")
 
     def part(inner: Source, where: str, side: str) -> Node:
-        return Inside(side, Blocks(_body(inner, where, context)))
+        return Inside(side, _blocks(inner, where, context))
 
     if "if" in entry:
         return read_if(source, path, context, part)
@@ -77,7 +83,7 @@ def read_entry(source: Source, path: str, context: Context) -> Node:
         words = mapping(source, path, {"choose"}, "a choice of blocks")
         items = named_options(words["choose"], path, "a choice of blocks, by name,")
         options = tuple(Option(name, part(option, f"{path}.{name}", name)) for name, option in items.items())
-        return Choice("choose", options)
+        return Choice("choose", options, _of_parts(context))
     if "block" not in entry:
         raise source.error(f"needs 'block', the kind of block. It has {source.describe()}", path)
     node = _repeated(entry, source, path, context)
@@ -85,8 +91,13 @@ def read_entry(source: Source, path: str, context: Context) -> Node:
         return node
     if entry["optional"].value is not True:
         raise entry["optional"].error(f"optional is true or left out, but got {entry['optional'].describe()}", path)
-    nothing = Copies(0, Const(None), Record(()), named=False)
-    return Choice("present", (Option(True, node), Option(False, nothing)))
+    nothing = Copies(0, Const(None), numbered=False)
+    return Choice("present", (Option(True, node), Option(False, nothing)), _of_parts(context))
+
+
+def _of_parts(context: Context) -> Per:
+    """What a choice between parts is of, which no `per` can say."""
+    return "network" if context.level == "network" else "stage"
 
 
 def _named(source: Source, path: str, context: Context, what: str) -> Named:
@@ -98,40 +109,47 @@ def _named(source: Source, path: str, context: Context, what: str) -> Named:
     if let.what != what:
         needed = {"block": "a block", "blocks": "a list of blocks"}[what]
         raise source.error(f"{read!r} stands for a {let.what}, but here {needed} is needed", path)
-    return Named(read, same_kind) if what == "block" else Named(read)
+    return Named(read, f"{context.prefix}.let.{read}" if context.prefix else f"let.{read}", let.node)
 
 
 def _repeated(entry: Mapping[str, Source], source: Source, path: str, context: Context) -> Node:
-    kind, settings = read_block(entry, source, path, context)
+    block = read_block(entry, source, path, context)
     place = source.place()
 
     @cache
     def copies(count: int) -> Node:
-        return Copies(count, kind, settings, named=True, where=f"{place}: {path}")
+        return Copies(count, block, numbered=True, where=f"{place}: {path}")
 
     if "depth" not in entry:
-        return Copies(1, kind, settings, named=False, where=f"{place}: {path}")
+        return Copies(1, block, numbered=False, where=f"{place}: {path}")
     leaves = Leaves(
         const=copies,
         derived=lambda read, values: Repeat(read, copies, max(values, default=0)),
+        choice=Depths,
         structural=True,
     )
-    return read_value(entry["depth"], f"{path}.depth", "depth", _DEPTH.check, context, per_copy=False, leaves=leaves)
+    return read_value(entry["depth"], f"{path}.depth", "depth", _DEPTH.check, context, may=("stage",), leaves=leaves)
 
 
-def read_block(entry: Mapping[str, Source], source: Source, path: str, context: Context) -> tuple[Node, Record]:
+def read_block(entry: Mapping[str, Source], source: Source, path: str, context: Context) -> Merged:
     """Read the kind of a block and its settings, and see that every kind gets what it needs."""
-    kind, kinds = _kind(entry["block"], f"{path}.block", context)
     given = {key: value for key, value in entry.items() if key not in _NOT_SETTINGS}
+    block, kinds = _merged(entry["block"], given, path, context)
+    for kind, own in kinds:
+        for name, setting in kind.settings.items():
+            if setting.required and name not in own:
+                raise source.error(f"block {kind.name!r} needs {name!r}: {setting.rule()}", path)
+    return block
+
+
+def _merged(kind: Source, given: Mapping[str, Source], path: str, context: Context) -> tuple[Merged, _Kinds]:
+    """Read a kind, or a choice of kinds, with the settings beside it; no setting may be given twice."""
+    node, kinds = _kind(kind, f"{path}.block", context)
     settings = _settings(given, path, "", [block for block, _ in kinds], context)
-    common = {key for key, _ in settings.items}
     for block, own in kinds:
-        for name, setting in block.settings.items():
-            if setting.required and name not in common | own:
-                raise source.error(f"block {block.name!r} needs {name!r}: {setting.rule()}", path)
-        for name in sorted(own & common):
-            raise entry[name].error(f"{name!r} is given here and under block {block.name!r}", path)
-    return kind, settings
+        for name in sorted(own & set(given)):
+            raise given[name].error(f"{name!r} is given here and under block {block.name!r}", path)
+    return Merged(node, settings), [(block, own | set(given)) for block, own in kinds]
 
 
 def read_let_block(source: Source, path: str, context: Context) -> Let:
@@ -140,30 +158,25 @@ def read_let_block(source: Source, path: str, context: Context) -> Let:
     for word in ("depth", "optional"):
         if word in entry:
             raise entry[word].error(f"{word!r} belongs where the block is used", path)
-    kind, kinds = _kind(entry["block"], f"{path}.block", context)
     given = {key: value for key, value in entry.items() if key != "block"}
-    settings = _settings(given, path, "", [block for block, _ in kinds], context)
-    common = frozenset(key for key, _ in settings.items)
-    everywhere = frozenset.intersection(*(frozenset(own) for _, own in kinds)) | common
-    return Let(Merged(kind, settings), "block", tuple(block for block, _ in kinds), everywhere)
+    block, kinds = _merged(entry["block"], given, path, context)
+    return Let(block, "block", tuple(kinds))
 
 
-def _kind(source: Source, path: str, context: Context) -> tuple[Node, list[tuple[BlockKind, set[str]]]]:
-    """The kind of a block, a choice of kinds, each with settings of its own or without, or `= name`.
-
-    Returns the node, and the kinds that can be chosen with the settings that are given under each.
-    """
+def _kind(source: Source, path: str, context: Context) -> tuple[Node, _Kinds]:
+    """The kind of a block, a choice of kinds, each with settings of its own or without, or `= name`."""
     if is_formula(source.value):
         named = _named(source, path, context, "block")
-        let = context.lets[named.name]
-        return named, [(kind, set(let.own)) for kind in let.kinds]
+        return named, list(context.lets[named.name].kinds)
     if not isinstance(source.value, dict):
         block = _block(source, source.value, path)
-        return Kind(block.name, Record(())), [(block, set())]
+        return Kind(block.name, Record(())), [(block, frozenset())]
     choice = mapping(source, path, {"choose", "per"}, "a choice")
     if "choose" not in choice:
         raise source.error("needs 'choose'", path)
-    options, own_kind = choice["choose"], per_block(choice, path, True)
+    options, per = choice["choose"], read_per(choice, path, context, EACH)
+    if context.level != "copy":
+        context = context.at(per)
     if isinstance(options.value, dict) and options.value:
         items = list(named_options(options, path, "a choice of kinds, by name,").items())
     else:
@@ -176,7 +189,7 @@ def _kind(source: Source, path: str, context: Context) -> tuple[Node, list[tuple
         # An option is named after its kind, unless it says which kind it is.
         kind = own.pop("block", None)
         block = _block(kind or option, kind.value if kind else name, f"{path}.{name}" if kind else path)
-        if STRIDE in own and own_kind:
+        if STRIDE in own and per == "block":
             raise own[STRIDE].error(
                 "'stride' is of the first block of a stage, so it cannot stand under a kind chosen per block",
                 f"{path}.{name}.{STRIDE}",
@@ -184,8 +197,9 @@ def _kind(source: Source, path: str, context: Context) -> tuple[Node, list[tuple
         settings = _settings(own, f"{path}.{name}", f"block.{name}", [block], context)
         found.append((name, block, Kind(block.name, settings)))
     distinct(options, [name for name, _ in items], path)
-    node = Choice("block", tuple(Option(name, kind) for name, _, kind in found), own_kind)
-    return node, [(block, {key for key, _ in kind.settings.items}) for _, block, kind in found]
+    shares = per == "block" and any("stage" in kind.decides for _, _, kind in found)
+    node = (JointChoice if shares else Choice)("block", tuple(Option(name, kind) for name, _, kind in found), per)
+    return node, [(block, frozenset(key for key, _ in kind.settings.items)) for _, block, kind in found]
 
 
 def _kind_names(source: Source, path: str) -> list[Source]:
@@ -216,8 +230,10 @@ def _settings(items: Mapping[str, Source], path: str, prefix: str, kinds: list[B
             raise value.error(str(error), at) from None
         name = f"{prefix}.{key}" if prefix else key
         if settings[0].holds_blocks:
-            inner = _body if settings[0].kind is Section else _ways
-            nodes.append((key, Inside(name, inner(value, at, context))))
+            read = _body if settings[0].kind is Section else _ways
+            inside = context.at("copy") if context.level == "block" else context
+            inner = Inside(name, read(value, at, inside))
+            nodes.append((key, Each(inner) if context.level == "block" else inner))
             continue
 
         def check(given: object, settings: list[Setting] = settings) -> Any:
@@ -225,11 +241,16 @@ def _settings(items: Mapping[str, Source], path: str, prefix: str, kinds: list[B
                 found = setting.check(given)
             return found
 
-        nodes.append((key, read_value(value, at, name, check, context, per_copy=key != STRIDE)))
+        nodes.append((key, read_value(value, at, name, check, context, may=("stage",) if key == STRIDE else EACH)))
     return Record(tuple(nodes))
 
 
 def _body(source: Source, path: str, context: Context) -> Node:
+    """Blocks inside a block, on their own."""
+    return Body(_blocks(source, path, context))
+
+
+def _blocks(source: Source, path: str, context: Context) -> Node:
     """Blocks inside a block or under an option: one entry, a list of them, which may be empty, or `= name` of one."""
     if is_formula(source.value):
         return _named(source, path, context, "blocks")
@@ -253,7 +274,7 @@ def _ways(source: Source, path: str, context: Context) -> Node:
         each = _body(words["each"], f"{path}.each", context)
         leaves = Leaves(const=lambda count: Ways((each,) * count), derived=_no_formula(words["count"], path))
         return read_value(
-            words["count"], f"{path}.count", "count", _COUNT.check, context, per_copy=False, leaves=leaves
+            words["count"], f"{path}.count", "count", _COUNT.check, context, may=("stage",), leaves=leaves
         )
     branches = at_least_one(source, path)
     if len(branches) > _MAX_BRANCHES:
@@ -269,15 +290,33 @@ def _no_formula(source: Source, path: str) -> Any:
 
 
 def read_let(source: Source, path: str, name: str, context: Context) -> Let:
-    """Read what a name stands for: a value, a block, or a list of blocks."""
+    """Read what a name stands for: a value, a block, or blocks."""
+    given = context.at("network")
     if isinstance(source.value, dict) and "block" in source.value:
-        return read_let_block(source, path, context)
+        return read_let_block(source, path, given)
     if isinstance(source.value, list):
-        return Let(read_chain(source, path, context), "blocks")
+        return Let(read_chain(source, path, given), "blocks")
+    if _states_blocks(source, context):
+        return Let(_blocks(source, path, given), "blocks")
 
     def any_scalar(value: object) -> object:
         return value
 
     if is_formula(source.value):
         read_formula(source, path, context)
-    return Let(read_value(source, path, name, any_scalar, context, per_copy=False), "value")
+    return Let(read_value(source, path, name, any_scalar, context, may=()), "value")
+
+
+def _states_blocks(source: Source, context: Context) -> bool:
+    """Whether a choice, a condition or a name is of blocks, not of values."""
+    value = source.value
+    if is_formula(value):
+        let = context.lets.get(str(value).strip().removeprefix("=").strip())
+        return let is not None and let.what == "blocks"
+    if isinstance(value, list):
+        return True
+    if not isinstance(value, dict):
+        return False
+    if "if" in value:
+        return any(_states_blocks(value[side], context) for side in ("then", "else") if side in value)
+    return "block" in value or ("choose" in value and isinstance(value["choose"].value, dict))

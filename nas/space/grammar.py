@@ -9,7 +9,7 @@ from keyword import iskeyword
 from nas.cost import Constraint, constraints_from
 from nas.errors import NasError
 from nas.network.settings import Setting
-from nas.space.chain import Chain
+from nas.space.chain import Body, Chain
 from nas.space.entries import MAX_ENTRIES, read_chain, read_entry, read_let
 from nas.space.source import Source
 from nas.space.tree import Node
@@ -37,9 +37,9 @@ class Layout:
     """In the order in which they may use each other."""
     resolution: Node | None
     """Input size that the space decides on; None leaves it to the data."""
-    stem: Chain
-    stages: tuple[Chain, ...]
-    head: Chain
+    stem: Body
+    stages: tuple[Body, ...]
+    head: Body
     places: Mapping[str, Source]
     """Where each part is written, by its path without the prefix."""
     reads_size: bool
@@ -107,7 +107,7 @@ def _layout(source: Source, prefix: str, size: int) -> Layout:
     for key in ("stages", "head"):
         if key not in top:
             raise source.error(f"a space needs {key!r}", at)
-    context, reads_size = Context(), False
+    context, reads_size = Context(prefix), False
     for name, value in (mapping(top["let"], "let", None, "let") if "let" in top else {}).items():
         if not name.isidentifier() or not name.isascii() or iskeyword(name):
             raise value.error(
@@ -125,12 +125,12 @@ def _layout(source: Source, prefix: str, size: int) -> Layout:
         resolution=None
         if resolution is None or resolution.value == DATA
         else read_value(
-            resolution, "resolution", "resolution", _SIZE.check, context, per_copy=False, leaves=Leaves(structural=True)
+            resolution, "resolution", "resolution", _SIZE.check, context, may=("stage",), leaves=Leaves(structural=True)
         ),
-        stem=read_chain(top["stem"], "stem", context) if "stem" in top else Chain(()),
-        stages=tuple(_stage(stage, f"stages.{i}", context) for i, stage in enumerate(stages)),
+        stem=Body(read_chain(top["stem"], "stem", context) if "stem" in top else Chain(())),
+        stages=tuple(Body(_stage(stage, f"stages.{i}", context)) for i, stage in enumerate(stages)),
         # A network of several maps has nothing behind them.
-        head=Chain(()) if top["head"].value == [] else read_chain(top["head"], "head", context),
+        head=Body(Chain(()) if top["head"].value == [] else read_chain(top["head"], "head", context)),
         places=context.places,
         reads_size=reads_size,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate, repeat
 from math import prod
 from typing import Any
@@ -12,23 +12,15 @@ from typing import Any
 from nas.errors import SpaceError, nearest
 from nas.network.settings import Scalar
 from nas.space.grammar import Layout
-from nas.space.tree import (
-    Binder,
-    Choice,
-    Found,
-    Genotype,
-    Names,
-    Node,
-    Pick,
-    Scope,
-    pick_by_rank,
-    pick_from,
-    recording,
-)
+from nas.space.matching import Found, Genotype, Names, in_turn
+from nas.space.named import given_scope, settle
+from nas.space.picks import pick_by_rank, pick_from, recording
+from nas.space.tree import Choice, Node, Pick, Scope
 
 _MAX_MEMO = 65536
 _MAX_CASES = 100_000
 _MAX_BINDINGS = 100_000
+_MAX_BLOCKS = 200_000
 _ABSENT = object()
 
 
@@ -44,6 +36,8 @@ class Part:
     scope: Scope
     reads: tuple[str, ...]
     """Every name that it depends on, also through others, in an order in which they can be worked out."""
+    stands_for_blocks: bool
+    """Whether it is a name that stands for blocks: its value then is `Settled`."""
     own_paths: tuple[str, ...]
     key_paths: tuple[str, ...]
     """Decisions that settle its value: its own, and those of the names that it reads."""
@@ -52,7 +46,16 @@ class Part:
     by_decisions: dict[tuple[Any, ...], tuple[Any, int]] = field(default_factory=dict)
 
     def at(self, names: Names) -> Scope:
-        return Scope(self.scope.shared, self.scope.copies, names) if self.reads else self.scope
+        return replace(self.scope, names=names) if self.reads else self.scope
+
+    def resolve(self, names: Names, pick: Pick) -> Any:
+        """Make its decisions with `pick` and return its value."""
+        if self.stands_for_blocks:
+            return settle(self.node, self.at(names), pick)
+        return self.node.resolve(self.at(names), pick)[0]
+
+    def ways(self, names: Names) -> int:
+        return self.node.size(len(self.scope.copies), names)
 
     def key(self, genotype: Mapping[str, Scalar]) -> tuple[Any, ...]:
         """What a genotype says of everything that settles this part's value."""
@@ -68,7 +71,7 @@ class Part:
         """Number of ways to decide this part, under the names that switch decisions on and off."""
         key = self.switch_key(names) if self.node.switches else ()
         if key not in self.sizes:
-            self.sizes[key] = self.node.size(1, names)
+            self.sizes[key] = self.ways(names)
         return self.sizes[key]
 
 
@@ -94,7 +97,7 @@ class _Group:
         cases: list[tuple[Genotype, Names]] = [({}, {})]
         for part in switches:
             name = part.name.removeprefix("let.")
-            if sum(part.node.size(1, names) for _, names in cases) > _MAX_CASES:
+            if sum(part.ways(names) for _, names in cases) > _MAX_CASES:
                 raise SpaceError(
                     f"conditions and numbers of copies depend on {', '.join(one.name for one in switches)}, "
                     f"which together have more than {_MAX_CASES:,} combinations"
@@ -112,9 +115,9 @@ class _Group:
 
 
 def _every_way(part: Part, names: Names) -> Iterator[tuple[Genotype, Any]]:
-    for rank in range(part.node.size(1, names)):
+    for rank in range(part.ways(names)):
         own: Genotype = {}
-        yield own, part.node.resolve(part.at(names), recording(pick_by_rank(rank), own))[0]
+        yield own, part.resolve(names, recording(pick_by_rank(rank), own))
 
 
 class Parts:
@@ -126,13 +129,16 @@ class Parts:
         for name, let in layout.lets.items():
             # A value's decision has the name of the value; those of blocks stand below it.
             path = self._path("let" if let.what == "value" else f"let.{name}")
-            self._lets[name] = self._part(f"let.{name}", let.node, path)
+            blocks = let.what != "value"
+            scope = given_scope(let.node, path) if blocks else Scope(path, (path,))
+            self._lets[name] = self._part(f"let.{name}", let.node, scope, blocks)
         nodes: list[tuple[str, Node]] = [("stem", layout.stem)]
         nodes += [(f"stages.{i}", stage) for i, stage in enumerate(layout.stages)]
         nodes += [("head", layout.head)]
-        sections = [self._part(name, node, self._path(name)) for name, node in nodes]
+        paths = [(name, node, self._path(name)) for name, node in nodes]
         if layout.resolution is not None:
-            sections.insert(0, self._part("resolution", layout.resolution, layout.prefix))
+            paths.insert(0, ("resolution", layout.resolution, layout.prefix))
+        sections = [self._part(name, node, Scope(path, (path,))) for name, node, path in paths]
         self.sections: tuple[Part, ...] = tuple(sections)
         self.all: tuple[Part, ...] = (*self._lets.values(), *sections)
         self._groups = tuple(self._grouped())
@@ -141,13 +147,12 @@ class Parts:
     def _path(self, name: str) -> str:
         return f"{self.layout.prefix}.{name}" if self.layout.prefix else name
 
-    def _part(self, name: str, node: Node, path: str) -> Part:
-        scope = Scope(path, (path,))
+    def _part(self, name: str, node: Node, scope: Scope, stands_for_blocks: bool = False) -> Part:
         wanted = {inner for read in node.reads for inner in (*self._lets[read].reads, read)}
         reads = tuple(read for read in self._lets if read in wanted)
         own = tuple(dict.fromkeys(path for path, _ in node.decisions(scope)))
         others = [path for read in reads for path in self._lets[read].own_paths]
-        return Part(name, node, scope, reads, own, (*own, *others))
+        return Part(name, node, scope, reads, stands_for_blocks, own, (*own, *others))
 
     def names(self, part: Part, genotype: Mapping[str, Scalar]) -> Names:
         """Work out the names that a part reads."""
@@ -159,7 +164,7 @@ class Parts:
         """Put parts together whose number of ways hangs on the same names; groups are independent of each other."""
         groups: list[tuple[set[Part], set[Part]]] = []
         for part in self.all:
-            names = {read for name in part.node.switches for read in (*self._lets[name].reads, name)}
+            names = {read for name in part.node.switches for read in (*self._needed(name), name)}
             members, switches = {part}, {self._lets[name] for name in names}
             for group in [group for group in groups if group[0] & (members | switches)]:
                 groups.remove(group)
@@ -173,6 +178,12 @@ class Parts:
             first = tuple(part for part in self.all if part in switches)
             rest = tuple(part for part in self.all if part in members - switches)
             yield _Group.of(first, rest)
+
+    def _needed(self, name: str) -> frozenset[str]:
+        """The names without which that one's own decisions cannot be made."""
+        let = self._lets[name]
+        direct = let.node.switches if let.stands_for_blocks and not let.scope.copies else let.reads
+        return frozenset(direct).union(*(self._needed(read) for read in direct))
 
     def size(self) -> int:
         """Return the exact number of genotypes."""
@@ -204,7 +215,7 @@ class Parts:
         if known is None:
             known = {}
             names = self.names(part, genotype)
-            value = part.node.resolve(part.at(names), recording(pick_by_rank(rank), known))[0]
+            value = part.resolve(names, recording(pick_by_rank(rank), known))
             _remember(part.by_rank, key, known)
             # Whoever draws a genotype decodes it next.
             _remember(part.by_decisions, part.key({**genotype, **known}), (value, len(known)))
@@ -217,7 +228,7 @@ class Parts:
         genotype: Genotype = {}
         names: dict[str, Any] = {}
         for part in self.all:
-            value = part.node.resolve(part.at(names), recording(pick, genotype))[0]
+            value = part.resolve(names, recording(pick, genotype))
             if part.name.startswith("let."):
                 names[part.name.removeprefix("let.")] = value
         return genotype
@@ -232,7 +243,7 @@ class Parts:
         if known is None:
             taken: Genotype = {}
             names = self.names(part, genotype)
-            value = part.node.resolve(part.at(names), recording(pick_from(genotype), taken))[0]
+            value = part.resolve(names, recording(pick_from(genotype), taken))
             known = value, len(taken)
             _remember(part.by_decisions, key, known)
         return known
@@ -249,7 +260,7 @@ class Parts:
         """Raise `SpaceError` for the decision of a genotype that nothing took."""
         taken: Genotype = {}
         for part in self.all:
-            part.node.resolve(part.at(self.names(part, genotype)), recording(pick_from(genotype), taken))
+            part.resolve(self.names(part, genotype), recording(pick_from(genotype), taken))
         extra = next((path for path in genotype if path not in taken and path != "network"), None)
         if extra in known:
             raise SpaceError(f"genotype: decision {extra!r} is not active under the other decisions")
@@ -269,32 +280,46 @@ class Parts:
         """
         furthest = 0
         bind = _Binding(self)
-        try:
-            for known, index in self._match(0, values, Found({}, {}), bind):
-                if index == len(self.sections):
-                    return self._with_idle_names(known, bind)
-                furthest = max(furthest, index)
-        except RecursionError:
-            raise SpaceError("a network of so many parts cannot be encoded") from None
-        return self.sections[furthest].name
 
-    def _match(self, index: int, values: Sequence[Any], found: Found, bind: Binder) -> Iterator[tuple[Found, int]]:
-        yield found, index
-        if index < len(self.sections):
+        def step(index: int, found: Found) -> Iterator[Found]:
+            nonlocal furthest
+            furthest = max(furthest, index)
             part = self.sections[index]
-            for known in part.node.match(part.scope, [values[index]], found, bind):
-                yield from self._match(index + 1, values, known, bind)
+            return part.node.match(part.scope, [values[index]], found, bind)
 
-    def _with_idle_names(self, found: Found, bind: Binder) -> Genotype:
-        """Decide the names that the network does not show, by their first option."""
-        for name in self._lets:
-            if name not in found.names:
-                found = next(bind(name, found, None))
-        return dict(found.genotype)
+        found = next(in_turn(len(self.sections), step, Found()), None)
+        return self.sections[furthest].name if found is None else self._with_idle_names(found)
 
-    def let(self, name: str) -> tuple[Part, bool]:
-        """Return what a name stands for, and whether that is a value, not blocks."""
-        return self._lets[name], self.layout.lets[name].what == "value"
+    def let_ways(self) -> Iterator[tuple[Genotype, Names]]:
+        """Yield every way to decide all names."""
+        lets = list(self._lets.items())
+
+        def ways(at: int, genotype: Genotype, names: Names) -> Iterator[tuple[Genotype, Names]]:
+            if at == len(lets):
+                yield genotype, names
+                return
+            name, part = lets[at]
+            for own, held in _every_way(part, names):
+                yield from ways(at + 1, {**genotype, **own}, {**names, name: held})
+
+        return ways(0, {}, {})
+
+    def _with_idle_names(self, found: Found) -> Genotype:
+        """Decide what the network does not show of the names, by the first options."""
+        genotype = found.genotype()
+
+        def pick(choice: Choice, path: str, copies: int, names: Names) -> int:
+            return pick_from(genotype)(choice, path, copies, names) if path in genotype else 0
+
+        names = dict(found.names)
+        for name, part in self._lets.items():
+            if name not in names:
+                names[name] = part.resolve(names, recording(pick, genotype))
+        return genotype
+
+    def let(self, name: str) -> Part:
+        """Return what a name stands for."""
+        return self._lets[name]
 
 
 class _Binding:
@@ -303,19 +328,22 @@ class _Binding:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._left = _MAX_BINDINGS
+        self._blocks_left = _MAX_BLOCKS
 
-    def __call__(self, name: str, found: Found, value: Any) -> Iterator[Found]:
-        """Yield the ways to decide a name; of one that stands for blocks those that give `value`."""
-        part, is_value = self._parts.let(name)
+    def count_blocks(self, number: int) -> None:
+        self._blocks_left -= number
+        if self._blocks_left < 0:
+            raise SpaceError(
+                f"there are too many ways to share out the blocks of a network among the entries of the space "
+                f"({_MAX_BLOCKS:,} blocks tried)"
+            )
+
+    def __call__(self, name: str, found: Found) -> Iterator[Found]:
+        part = self._parts.let(name)
         missing = [read for read in part.reads if read not in found.names]
         if missing:
-            for known in self(missing[0], found, None):
-                yield from self(name, known, value)
-            return
-        if not is_value and value is not None:
-            for known in part.node.match(part.scope, [value], found, self):
-                held = part.node.resolve(part.at(known.names), pick_from(known.genotype))[0]
-                yield Found(known.genotype, {**known.names, name: held})
+            for known in self(missing[0], found):
+                yield from self(name, known)
             return
         for own, held in _every_way(part, found.names):
             self._left -= 1
@@ -323,4 +351,4 @@ class _Binding:
                 raise SpaceError(
                     f"the names under let have too many values to find those of a network ({_MAX_BINDINGS:,} tried)"
                 )
-            yield Found({**found.genotype, **own}, {**found.names, name: held})
+            yield replace(found, names={**found.names, name: held}, shared={**found.shared, **own})

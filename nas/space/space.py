@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
@@ -14,15 +15,19 @@ from nas.errors import NasError, ShapeError, SpaceError, nearest
 from nas.network.architecture import Architecture, check_input
 from nas.network.lower import lower
 from nas.network.ops import Shape
+from nas.network.rounding import resized
 from nas.network.settings import Scalar
 from nas.space import variation
-from nas.space.chain import Chain
+from nas.space.chain import Body, Chain
+from nas.space.equal import equal_genotype
 from nas.space.files import find_space
 from nas.space.grammar import SpaceFile, parse
+from nas.space.matching import Genotype, Names
 from nas.space.parts import Parts
+from nas.space.picks import pick_from
 from nas.space.source import Source, from_python, read_file, with_values
 from nas.space.task import Task, check_task
-from nas.space.tree import Choice, Const, Genotype, Names, Option, Pick, count_text, pick_from
+from nas.space.tree import Choice, Const, Option, Pick, count_text
 
 
 class Suggester(Protocol):
@@ -146,8 +151,10 @@ class SearchSpace:
         else:  # stem.0. ... or head.1. ...
             name, index = words[0], int(words[1])
         part = next(part for part in parts.sections if part.name == name)
-        assert isinstance(part.node, Chain)
-        entry = part.node.entry_of(index, part.at(parts.names(part, genotype)), pick_from(genotype))
+        assert isinstance(part.node, Body)
+        chain = part.node.blocks
+        assert isinstance(chain, Chain)
+        entry = chain.entry_of(index, part.at(parts.names(part, genotype)), pick_from(genotype))
         return layout.places[f"{name}.{entry}" if entry else name]
 
     @cached_property
@@ -276,33 +283,45 @@ class SearchSpace:
             parts.refuse_inactive(genotype, self.decisions())
         shape = self.input_shape
         if parts.layout.resolution is not None:
-            size = values.pop(0)
-            shape = (shape[0], *(size for _ in shape[1:]))
+            shape = resized(shape, values.pop(0))
         return Architecture(shape, self.num_classes, values[0], tuple(values[1:-1]), values[-1])
 
     def encode(self, arch: Architecture) -> Genotype:
         """Return the genotype of a network of this space: `decode(encode(arch)) == arch`.
 
-        Where several genotypes state one network, the one with the earliest options is returned.
+        Where several genotypes state one network, the one with the earliest options is returned. Of a network that the
+        space only states by another description (a stage with an identity for one without blocks), it is a genotype of
+        that: `decode(encode(arch)).arch_id == arch.arch_id`.
 
         Raises:
             SpaceError: the network is not in this space; says which part is not.
         """
-        problem = ""
+        problem, fits = "", {}
         for name, parts in self._layouts.items():
             found = self._encode_as(parts, arch)
             if not isinstance(found, str):
                 return ({NETWORK: name} if self._chooses else {}) | found
             problem = problem or found
+            if arch.input_shape == self._expected(parts, arch) and arch.num_classes == self.num_classes:
+                fits[name] = parts
+        equal = equal_genotype(self, fits, arch) if fits else None
+        if equal is not None:
+            name, genotype = equal
+            return ({NETWORK: name} if self._chooses else {}) | genotype
         raise SpaceError(f"not in space {self.name!r}: {problem}")
+
+    def _expected(self, parts: Parts, arch: Architecture) -> Shape:
+        """The input that a network has under one description, with the map size of `arch` where that is decided."""
+        if parts.layout.resolution is None:
+            return self.input_shape
+        return resized(self.input_shape, max(arch.input_shape[1:]))
 
     def _encode_as(self, parts: Parts, arch: Architecture) -> Genotype | str:
         """Return the genotype under one description, or why there is none."""
         values: list[Any] = [arch.stem, *arch.stages, arch.head]
-        expected = self.input_shape
+        expected = self._expected(parts, arch)
         if parts.layout.resolution is not None:
-            values.insert(0, arch.input_shape[1])
-            expected = (expected[0], *(arch.input_shape[1] for _ in expected[1:]))
+            values.insert(0, max(arch.input_shape[1:]))
         if arch.input_shape != expected or arch.num_classes != self.num_classes:
             return (
                 f"it takes input {expected} and {self.num_classes} classes, "
@@ -324,8 +343,12 @@ class _Described(Const):
         return self.ways
 
 
-def _generator(seed: int | random.Random) -> random.Random:
-    return seed if isinstance(seed, random.Random) else random.Random(seed)
+def _generator(seed: object) -> random.Random:
+    if isinstance(seed, random.Random):
+        return seed
+    if isinstance(seed, bool) or not isinstance(seed, Integral):
+        raise SpaceError(f"seed must be a whole number, or a random.Random to go on with, but got {seed!r:.80}")
+    return random.Random(int(seed))
 
 
 def load_space(name: str | Path, **let: Any) -> SearchSpace:

@@ -3,25 +3,27 @@
 Every node stands for the values of one or more *copies* at once (the blocks of a stage are copies of one
 description), because a choice that the copies share is one decision, and a choice that each makes for itself is
 many. One walk, `resolve`, serves decoding, sampling by rank and asking Optuna; they differ in who picks.
+
+What has a name under `let` is read once and used in many places. Its choices that say no `per` are of the network: they
+are decided where the name is given, which is a walk over no copies at all, since every other choice is of some copies;
+`settled` then gives what is left to decide where the name is used.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import cached_property
 from math import prod
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, Self
 
-from nas.errors import SpaceError
 from nas.network.settings import Scalar
 from nas.space.formula import Formula
+from nas.space.matching import Binder, Found, Names, bound, in_turn, same
 
-Genotype = dict[str, Scalar]
-"""`{decision path: value}` with the active decisions only; exactly the params of an Optuna trial."""
-
-Names = Mapping[str, Any]
-"""Values of the names that a space gives under `let`."""
+Per = Literal["network", "stage", "block"]
+"""What has one decision: the network, however often a name is used; all copies together; or each copy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,8 @@ class Scope:
     copies: tuple[str, ...]
     """Path before the decisions of each copy, e.g. `stages.2.blocks.0`."""
     names: Names = field(default_factory=dict)
+    given: str = ""
+    """Inside what a name stands for: path before the decisions of the network, e.g. `let.unit`."""
 
     def path(self, name: str) -> str:
         return f"{self.shared}.{name}" if self.shared else name
@@ -47,32 +51,11 @@ class Scope:
         if not part:
             return self
         copies = tuple([f"{copy}.{part}" if copy else part for copy in self.copies])
-        return Scope(self.path(part), copies, self.names)
+        return Scope(self.path(part), copies, self.names, f"{self.given}.{part}" if self.given else "")
 
 
 Pick = Callable[["Choice", str, int, Names], int]
 """Chooses: given a choice, its full path, the number of copies and the names, returns the index of an option."""
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What is known while an architecture is matched with a space."""
-
-    genotype: Mapping[str, Scalar]
-    names: Names
-    """Values of the names that were met so far."""
-
-    def decide(self, path: str, value: Scalar) -> Found | None:
-        """Return this with one more decision; None where it was decided otherwise before."""
-        if path in self.genotype:
-            return self if _same(self.genotype[path], value) else None
-        return replace(self, genotype={**self.genotype, path: value})
-
-
-Binder = Callable[[str, Found, Any], Iterator[Found]]
-"""Yields what may hold of a name that was not met yet, one way to decide it after the other; of a name that stands for
-blocks only the ways that give these blocks.
-"""
 
 
 def count_text(number: int) -> str:
@@ -91,11 +74,18 @@ class Node(Protocol):
     def switches(self) -> frozenset[str]:
         """Those of them on which it depends which decisions there are."""
 
+    @property
+    def decides(self) -> frozenset[Per]:
+        """Of what it has decisions."""
+
     def size(self, copies: int, names: Names) -> int:
         """Number of ways in which all the choices inside can be made."""
 
     def resolve(self, scope: Scope, pick: Pick) -> list[Any]:
         """Make the choices with `pick` and return the value of each copy."""
+
+    def settled(self, scope: Scope, chosen: Mapping[str, Scalar]) -> Node:
+        """Return what is left when the decisions of the network, all in `chosen`, are made."""
 
     def match(self, scope: Scope, values: Sequence[Any], found: Found, bind: Binder) -> Iterator[Found]:
         """Yield the ways to decide that give these values."""
@@ -104,108 +94,131 @@ class Node(Protocol):
         """Yield every decision that can become active, with its path."""
 
 
-_NO_NAMES: frozenset[str] = frozenset()
+_NOTHING: frozenset[Any] = frozenset()
 
 
-def names_of(nodes: Sequence[Node], what: Literal["reads", "switches"]) -> frozenset[str]:
+def _names_of(nodes: Sequence[Node], what: Literal["reads", "switches"]) -> frozenset[str]:
     """Return the names that any of some nodes reads or switches on."""
-    return _NO_NAMES.union(*(getattr(node, what) for node in nodes))
+    return _NOTHING.union(*(getattr(node, what) for node in nodes))
 
 
-@dataclass(frozen=True, eq=False)
-class Const:
-    """A value without choice."""
+class Plain:
+    """A node without choices."""
 
-    value: Any
-    reads = switches = _NO_NAMES
+    reads: frozenset[str] = _NOTHING
+    switches: frozenset[str] = _NOTHING
+    decides: frozenset[Per] = _NOTHING
 
     def size(self, copies: int, names: Names) -> int:
         return 1
+
+    def settled(self, scope: Scope, chosen: Mapping[str, Scalar]) -> Self:
+        return self
+
+    def decisions(self, scope: Scope) -> Iterator[tuple[str, Choice]]:
+        return iter(())
+
+
+class Composite:
+    """A node made of others. It says what they are, and what it is with others in their place."""
+
+    def parts(self) -> Sequence[tuple[str, Node]]:
+        """The inner nodes, each with its path inside this one; empty where it has none of its own."""
+        raise NotImplementedError
+
+    def with_parts(self, parts: Sequence[Node]) -> Node:
+        """Return this with other inner nodes, in the order of `parts`."""
+        raise NotImplementedError
+
+    @cached_property
+    def reads(self) -> frozenset[str]:
+        return self.names_of("reads")
+
+    @cached_property
+    def switches(self) -> frozenset[str]:
+        return self.names_of("switches")
+
+    def names_of(self, what: Literal["reads", "switches"]) -> frozenset[str]:
+        return _names_of([node for _, node in self.parts()], what)
+
+    @cached_property
+    def decides(self) -> frozenset[Per]:
+        return _NOTHING.union(*(node.decides for _, node in self.parts()))
+
+    def size(self, copies: int, names: Names) -> int:
+        return prod(node.size(copies, names) for _, node in self.parts())
+
+    def settled(self, scope: Scope, chosen: Mapping[str, Scalar]) -> Node:
+        return self.with_parts([node.settled(scope.enter(path), chosen) for path, node in self.parts()])
+
+    def decisions(self, scope: Scope) -> Iterator[tuple[str, Choice]]:
+        for path, node in self.parts():
+            yield from node.decisions(scope.enter(path))
+
+
+@dataclass(frozen=True, eq=False)
+class Const(Plain):
+    """A value without choice."""
+
+    value: Any
 
     def resolve(self, scope: Scope, pick: Pick) -> list[Any]:
         return [self.value] * len(scope.copies)
 
     def match(self, scope: Scope, values: Sequence[Any], found: Found, bind: Binder) -> Iterator[Found]:
-        if all(_same(value, self.value) for value in values):
+        if all(same(value, self.value) for value in values):
             yield found
-
-    def decisions(self, scope: Scope) -> Iterator[tuple[str, Choice]]:
-        return iter(())
-
-
-def _same(a: object, b: object) -> bool:
-    """Equal, and not merely as `True == 1` is."""
-    return a == b and isinstance(a, bool) == isinstance(b, bool)
 
 
 @dataclass(frozen=True, eq=False)
-class Derived:
+class Derived(Plain):
     """A value worked out from names."""
 
     formula: Formula
-    switches = _NO_NAMES
+    reads: frozenset[str] = field(init=False)
 
-    @property
-    def reads(self) -> frozenset[str]:
-        return self.formula.names
-
-    def size(self, copies: int, names: Names) -> int:
-        return 1
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reads", self.formula.names)
 
     def resolve(self, scope: Scope, pick: Pick) -> list[Any]:
-        return [self.formula.value(scope.names)] * len(scope.copies)
+        return [self.formula.value(scope.names)] * len(scope.copies) if scope.copies else []
 
     def match(self, scope: Scope, values: Sequence[Any], found: Found, bind: Binder) -> Iterator[Found]:
         for known in bound(self.reads, found, bind):
-            if all(_same(value, self.formula.value(known.names)) for value in values):
+            if all(same(value, self.formula.value(known.names)) for value in values):
                 yield known
-
-    def decisions(self, scope: Scope) -> Iterator[tuple[str, Choice]]:
-        return iter(())
-
-
-def bound(names: frozenset[str], found: Found, bind: Binder) -> Iterator[Found]:
-    """Yield the ways to decide all of `names`."""
-    missing = [name for name in sorted(names) if name not in found.names]
-    if not missing:
-        yield found
-        return
-    for known in bind(missing[0], found, None):
-        yield from bound(names, known, bind)
 
 
 @dataclass(frozen=True, eq=False)
-class If:
+class If(Composite):
     """One of two nodes, as a formula says."""
 
     test: Formula
     then: Node
     otherwise: Node
 
-    @property
-    def reads(self) -> frozenset[str]:
-        return self.test.names | self.then.reads | self.otherwise.reads
+    def parts(self) -> Sequence[tuple[str, Node]]:
+        return [("", self.then), ("", self.otherwise)]
 
-    @property
-    def switches(self) -> frozenset[str]:
-        return self.test.names | self.then.switches | self.otherwise.switches
+    def names_of(self, what: Literal["reads", "switches"]) -> frozenset[str]:
+        return self.test.names | super().names_of(what)
 
-    def _chosen(self, names: Names) -> Node:
+    def rest(self, names: Names) -> Node:
+        """Return the node that the names decide for."""
         return self.then if self.test.value(names) else self.otherwise
 
     def size(self, copies: int, names: Names) -> int:
-        return self._chosen(names).size(copies, names)
+        return self.rest(names).size(copies, names)
 
     def resolve(self, scope: Scope, pick: Pick) -> list[Any]:
-        return self._chosen(scope.names).resolve(scope, pick)
+        return self.rest(scope.names).resolve(scope, pick)
+
+    def settled(self, scope: Scope, chosen: Mapping[str, Scalar]) -> Node:
+        return self.rest(scope.names).settled(scope, chosen)
 
     def match(self, scope: Scope, values: Sequence[Any], found: Found, bind: Binder) -> Iterator[Found]:
         for known in bound(self.test.names, found, bind):
-            yield from self._chosen(known.names).match(scope, values, known, bind)
-
-    def decisions(self, scope: Scope) -> Iterator[tuple[str, Choice]]:
-        yield from self.then.decisions(scope)
-        yield from self.otherwise.decisions(scope)
+            yield from self.rest(known.names).match(scope, values, known, bind)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -229,24 +242,28 @@ class IntRange:
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """One decision, or with `per_copy` one a copy."""
+    """One decision for the network or for some copies, or one a copy."""
 
     name: str
     """Path relative to the scope, e.g. `kernel` or `block.mbconv.expand_ratio`."""
     options: tuple[Option, ...]
-    per_copy: bool = False
+    per: Per = "stage"
     int_range: IntRange | None = None
+    met_often: bool = False
+    """Whether a match meets its one decision several times: it is of a stage, under a kind that each copy chooses."""
     values: tuple[Scalar, ...] = field(init=False)
     """What stands in the genotype, for each option."""
     reads: frozenset[str] = field(init=False)
     switches: frozenset[str] = field(init=False)
+    decides: frozenset[Per] = field(init=False)
     _sizes: dict[Any, tuple[int, ...]] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         nodes = [option.node for option in self.options]
         object.__setattr__(self, "values", tuple(option.value for option in self.options))
-        object.__setattr__(self, "reads", names_of(nodes, "reads"))
-        object.__setattr__(self, "switches", names_of(nodes, "switches"))
+        object.__setattr__(self, "reads", _names_of(nodes, "reads"))
+        object.__setattr__(self, "switches", _names_of(nodes, "switches"))
+        object.__setattr__(self, "decides", frozenset({self.per}).union(*(node.decides for node in nodes)))
 
     def option_sizes(self, copies: int, names: Names) -> tuple[int, ...]:
         """Number of ways to go on after each option."""
@@ -257,13 +274,15 @@ class Choice:
         return known
 
     def size(self, copies: int, names: Names) -> int:
-        if self.per_copy:
+        if self.per == "block":
             return int(sum(self.option_sizes(1, names)) ** copies)
-        return sum(self.option_sizes(copies, names))
+        return sum(self.option_sizes(copies, names)) if copies or self.per == "network" else 1
 
     def resolve(self, scope: Scope, pick: Pick) -> list[Any]:
-        if not self.per_copy:
-            option = self.options[pick(self, scope.path(self.name), len(scope.copies), scope.names)]
+        if self.per != "block":
+            if not scope.copies and self.per == "stage":
+                return []
+            option = self.options[pick(self, self._path(scope), len(scope.copies), scope.names)]
             return option.node.resolve(scope, pick)
         values = []
         for copy in scope.copies:
@@ -276,50 +295,67 @@ class Choice:
                 values += node.resolve(Scope(copy, (copy,), scope.names), pick)
         return values
 
-    def match(self, scope: Scope, values: Sequence[Any], found: Found, bind: Binder) -> Iterator[Found]:
-        if not self.per_copy:
-            yield from self._match_shared(scope, values, found, bind)
-        elif not values:
-            yield found
-        else:
-            first, *others = scope.each()
-            rest = replace(scope, copies=tuple(one.shared for one in others))
-            for known in self._match_shared(first, values[:1], found, bind):
-                yield from self.match(rest, values[1:], known, bind)
+    def _path(self, scope: Scope) -> str:
+        return f"{scope.given}.{self.name}" if self.per == "network" else scope.path(self.name)
 
-    def _match_shared(self, scope: Scope, values: Sequence[Any], found: Found, bind: Binder) -> Iterator[Found]:
+    def settled(self, scope: Scope, chosen: Mapping[str, Scalar]) -> Node:
+        if self.per != "network":
+            return self
+        value = chosen[self._path(scope)]
+        return next(option.node for option in self.options if same(option.value, value)).settled(scope, chosen)
+
+    def match(self, scope: Scope, values: Sequence[Any], found: Found, bind: Binder) -> Iterator[Found]:
+        if self.per != "block":
+            return self._match_one(scope, values, found, bind)
+        copies = list(scope.each())
+
+        def step(copy: int, known: Found) -> Iterator[Found]:
+            return self._match_one(copies[copy], values[copy : copy + 1], known, bind)
+
+        return in_turn(len(copies), step, found)
+
+    def _match_one(self, scope: Scope, values: Sequence[Any], found: Found, bind: Binder) -> Iterator[Found]:
+        path = self._path(scope)
+        often = self.per == "network" or self.met_often
         for option in self.options:
-            known = found.decide(scope.path(self.name), option.value)
+            known = found.decide_shared(path, option.value) if often else found.decide(path, option.value)
             if known is not None:
                 yield from option.node.match(scope, values, known, bind)
 
     def decisions(self, scope: Scope) -> Iterator[tuple[str, Choice]]:
-        for where in scope.each() if self.per_copy else (scope,):
-            yield where.path(self.name), self
-            for option in self.options:
-                yield from option.node.decisions(where)
+        # A decision of the network stands where the name is given, not where it is used; the others the other way.
+        if self.per == "block":
+            for where in scope.each():
+                yield where.path(self.name), self
+                yield from self._inner_decisions(where)
+            return
+        if scope.given if self.per == "network" else scope.copies:
+            yield self._path(scope), self
+        yield from self._inner_decisions(scope)
+
+    def _inner_decisions(self, scope: Scope) -> Iterator[tuple[str, Choice]]:
+        for option in self.options:
+            yield from option.node.decisions(scope)
 
 
 @dataclass(frozen=True, eq=False)
-class Record:
+class Record(Composite):
     """Named parts; its value is a dict."""
 
     items: tuple[tuple[str, Node], ...]
-    reads: frozenset[str] = field(init=False)
-    switches: frozenset[str] = field(init=False)
     _fixed: dict[str, Any] = field(init=False)
     _varying: tuple[tuple[str, Node], ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        nodes = [node for _, node in self.items]
         fixed = {key: node.value for key, node in self.items if isinstance(node, Const)}
         object.__setattr__(self, "_fixed", fixed)
         object.__setattr__(self, "_varying", tuple(item for item in self.items if item[0] not in fixed))
-        object.__setattr__(self, "reads", names_of(nodes, "reads"))
-        object.__setattr__(self, "switches", names_of(nodes, "switches"))
 
-    def size(self, copies: int, names: Names) -> int:
-        return prod(node.size(copies, names) for _, node in self.items)
+    def parts(self) -> Sequence[tuple[str, Node]]:
+        return [("", node) for _, node in self.items]
+
+    def with_parts(self, parts: Sequence[Node]) -> Record:
+        return Record(tuple((key, node) for (key, _), node in zip(self.items, parts, strict=True)))
 
     def resolve(self, scope: Scope, pick: Pick) -> list[Any]:
         columns = [(key, node.resolve(scope, pick)) for key, node in self._varying]
@@ -330,66 +366,8 @@ class Record:
         return found
 
     def match(self, scope: Scope, values: Sequence[Any], found: Found, bind: Binder) -> Iterator[Found]:
-        return self._match_from(0, scope, values, found, bind)
+        def step(at: int, known: Found) -> Iterator[Found]:
+            key, node = self.items[at]
+            return node.match(scope, [value[key] for value in values], known, bind)
 
-    def _match_from(
-        self, start: int, scope: Scope, values: Sequence[Any], found: Found, bind: Binder
-    ) -> Iterator[Found]:
-        if start == len(self.items):
-            yield found
-            return
-        key, node = self.items[start]
-        for known in node.match(scope, [value[key] for value in values], found, bind):
-            yield from self._match_from(start + 1, scope, values, known, bind)
-
-    def decisions(self, scope: Scope) -> Iterator[tuple[str, Choice]]:
-        for _, node in self.items:
-            yield from node.decisions(scope)
-
-
-def pick_by_rank(rank: int) -> Pick:
-    """Return a picker under which `resolve` gives the genotype number `rank` of `size()`.
-
-    Each choice takes its part of the number as a digit in mixed radix: what is left chooses among the options and
-    inside them, in the order of the walk.
-    """
-    state = rank
-
-    def pick(choice: Choice, path: str, copies: int, names: Names) -> int:
-        nonlocal state
-        sizes = choice.option_sizes(copies, names)
-        rest, digit = divmod(state, sum(sizes))
-        for index, size in enumerate(sizes):
-            if digit < size:
-                state = rest * size + digit
-                return index
-            digit -= size
-        raise AssertionError("the rank is below the size")
-
-    return pick
-
-
-def recording(pick: Pick, genotype: Genotype) -> Pick:
-    """Return `pick`, writing what it picks to `genotype`."""
-
-    def record(choice: Choice, path: str, copies: int, names: Names) -> int:
-        index = pick(choice, path, copies, names)
-        genotype[path] = choice.values[index]
-        return index
-
-    return record
-
-
-def pick_from(genotype: Mapping[str, Scalar]) -> Pick:
-    """Return a picker that takes what a genotype says; it raises `SpaceError` where that is nothing possible."""
-
-    def pick(choice: Choice, path: str, copies: int, names: Names) -> int:
-        if path not in genotype:
-            raise SpaceError(f"genotype: decision {path!r} is missing; its options are {list(choice.values)}")
-        value = genotype[path]
-        for index, option in enumerate(choice.values):
-            if option == value and isinstance(option, bool) == isinstance(value, bool):
-                return index
-        raise SpaceError(f"genotype: {path} must be one of {list(choice.values)}, but got {value!r}")
-
-    return pick
+        return in_turn(len(self.items), step, found)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from nas.errors import ShapeError, SpaceError
 from nas.network.settings import Scalar
-from nas.space.tree import Choice, Genotype, Names, count_text
+from nas.space.matching import Genotype, Names
+from nas.space.tree import Choice, count_text
 
 if TYPE_CHECKING:
     from nas.space.space import SearchSpace

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Any
+from typing import Any, Literal
 
 from nas.errors import NasError, nearest
 from nas.network.registry import BlockKind
 from nas.network.settings import Scalar
 from nas.space.formula import Formula, formula, is_formula
+from nas.space.matching import Names
+from nas.space.picks import pick_by_rank
 from nas.space.source import Source
-from nas.space.tree import Choice, Const, Derived, If, IntRange, Names, Node, Option, Scope, pick_by_rank
+from nas.space.tree import Choice, Const, Derived, If, IntRange, Node, Option, Per, Scope
 
 MAX_OPTIONS = 4096
 _MAX_TRIED = 2000
@@ -30,19 +32,29 @@ class Let:
     node: Node
     what: str
     """`value`, `block` or `blocks`."""
-    kinds: tuple[BlockKind, ...] = ()
-    """Of a block: the kinds that it can be."""
-    own: frozenset[str] = frozenset()
-    """Of a block: the settings that it gives, whichever kind it is."""
+    kinds: tuple[tuple[BlockKind, frozenset[str]], ...] = ()
+    """Of a block: the kinds that it can be, each with the settings that it then gives."""
 
 
-@dataclass
+Level = Literal["network", "stage", "block", "copy"]
+"""What a choice is of that does not say: what has a name is of the network, other parts are of their stage, settings
+under a kind that each block chooses are of the block, and what stands inside such a block is of that one copy."""
+
+
+@dataclass(frozen=True)
 class Context:
     """What is known while a space is read."""
 
+    prefix: str = ""
+    """Path before all decisions."""
+    level: Level = "stage"
     lets: dict[str, Let] = field(default_factory=dict)
     places: dict[str, Source] = field(default_factory=dict)
     """Where each part is written, by its path."""
+
+    def at(self, level: Level) -> Context:
+        """Return this with another level; names and places are the same ones."""
+        return replace(self, level=level)
 
     def values(self, names: Iterable[str], most: int) -> Iterator[Names]:
         """Yield what these names can be at once, up to `most` ways."""
@@ -148,6 +160,8 @@ class Leaves:
 
     const: Callable[[Any], Node] = Const
     derived: Callable[[Formula, list[Any]], Node] = lambda read, values: Derived(read)
+    choice: type[Choice] = Choice
+    """What a choice of constants becomes."""
     structural: bool = False
     """Whether they settle which blocks or decisions there are."""
 
@@ -159,7 +173,7 @@ def read_value(
     check: Check,
     context: Context,
     *,
-    per_copy: bool,
+    may: tuple[Per, ...],
     leaves: Leaves = Leaves(),
 ) -> Node:
     """Read a scalar, a formula, a choice of scalars, or a condition between them.
@@ -170,7 +184,7 @@ def read_value(
         name: path of its decision, relative to the scope.
         check: the rule that every value must follow.
         context: names that formulas may use.
-        per_copy: whether each block may decide for itself.
+        may: what `per` may say.
         leaves: what a value becomes.
     """
     if is_formula(source.value):
@@ -182,7 +196,7 @@ def read_value(
         return leaves.const(checked(source, path, check))
 
     def part(inner: Source, where: str, side: str) -> Node:
-        return read_value(inner, where, f"{name}.{side}", check, context, per_copy=per_copy, leaves=leaves)
+        return read_value(inner, where, f"{name}.{side}", check, context, may=may, leaves=leaves)
 
     if "if" in source.value:
         return read_if(source, path, context, part)
@@ -201,7 +215,8 @@ def read_value(
     values = [(option.value, checked(option, path, check)) for option in sources]
     distinct(choice.get("choose", source), [value for value, _ in values], path)
     options = tuple(Option(value, leaves.const(meant)) for value, meant in values)
-    return Choice(name, options, per_block(choice, path, per_copy), int_range)
+    per = read_per(choice, path, context, may)
+    return leaves.choice(name, options, per, int_range, met_often=per == "stage" and context.level == "block")
 
 
 def read_if(source: Source, path: str, context: Context, part: Callable[[Source, str, str], Node]) -> Node:
@@ -283,13 +298,27 @@ def _powers(source: Source, path: str, low: int, high: int, factor: int) -> list
     return numbers
 
 
-def per_block(choice: Mapping[str, Source], path: str, allowed: bool) -> bool:
-    """`per: block` lets every copy choose for itself; `per: stage`, the default, makes one choice for all."""
+EACH: tuple[Per, ...] = ("stage", "block")
+"""What `per` may say of a setting of blocks."""
+
+
+def read_per(choice: Mapping[str, Source], path: str, context: Context, may: tuple[Per, ...]) -> Per:
+    """Read what has one decision: with `per: block` each copy, with `per: stage` all copies of an entry.
+
+    Without the word a choice is of what it stands in: of the stage; of the network, wherever it is used, in what has a
+    name; of the block that chose it under a kind chosen per block.
+    """
     if "per" not in choice:
-        return False
+        return "stage" if context.level == "copy" else context.level
     source = choice["per"]
-    if source.value not in ("block", "stage"):
+    if source.value not in EACH:
         raise source.error(f"per must be 'block' or 'stage', but got {source.describe()}", path)
-    if source.value == "block" and not allowed:
-        raise source.error("this is one decision for all blocks, so it cannot be chosen per block", path)
-    return bool(source.value == "block")
+    if source.value not in may:
+        reason = "one decision for all blocks" if may else "one decision for the network"
+        raise source.error(f"this is {reason}, so it cannot be chosen per {source.value}", path)
+    if source.value == "stage" and context.level == "copy":
+        raise source.error(
+            "inside a block whose kind is chosen per block a choice is of that block, so it cannot be per stage", path
+        )
+    per: Per = source.value
+    return per

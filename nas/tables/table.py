@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,8 @@ from nas.errors import ConfigError, NasError, nearest
 from nas.network.architecture import Architecture
 from nas.network.settings import Scalar
 from nas.space import Genotype, SearchSpace
+from nas.space.picks import pick_from
+from nas.tables.cells import NO_VALUE, number_of, open_table, option_of
 
 EPOCH = "{epoch}"
 """Stands for the number of the epoch in the name of a column."""
@@ -103,12 +106,10 @@ def read_table(space: SearchSpace, settings: TableSettings) -> Table:
     """
     path = Path(settings.file).expanduser()
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            header = list(reader.fieldnames or [])
-            columns = _columns(settings, header, path)
-            entries = [_row(space, settings, columns, row, f"{path}:{reader.line_num}") for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        with open_table(path) as rows:
+            columns = _columns(settings, rows.header, path)
+            entries = [_row(space, settings, columns, row, f"{path}:{rows.line}") for row in rows]
+    except (OSError, UnicodeError, csv.Error) as error:
         raise ConfigError(f"table {path} cannot be read: {error}") from None
     if not entries:
         raise ConfigError(f"table {path} has no rows")
@@ -175,7 +176,7 @@ def _row(
         genotype = _genotype(space, settings, row)
         space.decode(genotype)
     except NasError as error:
-        raise ConfigError(f"{where}: not a network of {space.name}: {error}") from None
+        raise ConfigError(f"{where}: not a network of {space.name}: {error}{_without_column(space, row)}") from None
     scores = {
         name: tuple(settings.scale * _number(row, column, where) for column in found)
         for name, found in columns.scores.items()
@@ -190,13 +191,20 @@ def _row(
     return genotype, Entry(scores, curves, seconds)
 
 
+def _without_column(space: SearchSpace, row: Mapping[str, str]) -> str:
+    """Say which decision has no column, where one has none that could be meant."""
+    for path in space.decisions():
+        close = difflib.get_close_matches(path, row, n=1, cutoff=0.8)
+        if path not in row and close:
+            return f"; there is no column {path!r}. Did you mean {close[0]!r}?"
+    return ""
+
+
 def _genotype(space: SearchSpace, settings: TableSettings, row: Mapping[str, str]) -> Genotype:
-    choices = space.decisions()
     if settings.genotype is None:
-        # What is left empty is not active.
-        given = {path: row[path] for path in choices if row.get(path)}
-        return {path: _option(choices[path].values, text, path) for path, text in given.items()}
-    digits = row[settings.genotype] or ""
+        return _of_columns(space, row)
+    choices = space.decisions()
+    digits = row[settings.genotype]
     if len(digits) != len(choices) or not digits.isdecimal():
         raise NasError(f"{settings.genotype} must be {len(choices)} digits, one a decision, but got {digits!r}")
     found: Genotype = {}
@@ -207,18 +215,31 @@ def _genotype(space: SearchSpace, settings: TableSettings, row: Mapping[str, str
     return found
 
 
-def _option(values: Sequence[Scalar], text: str, path: str) -> Scalar:
-    known = {str(value): value for value in values}
-    if text not in known:
-        raise NasError(f"{path}: unknown option {text!r}. {nearest(text, list(known))}")
-    return known[text]
+def _of_columns(space: SearchSpace, row: Mapping[str, str]) -> Genotype:
+    """The genotype of a row with a column a decision. A cell without a value is null where that is an option of an
+    active decision, and else of a decision that is not active."""
+    given: Genotype = {}
+    left_open = False
+    for path, choice in space.decisions().items():
+        text = row.get(path)
+        if text is None:
+            continue
+        value = option_of(choice.values, text, path)
+        if value is not NO_VALUE:
+            given[path] = value
+        elif None in choice.values:
+            given[path], left_open = None, True
+    if not left_open:
+        return given
+    active = space.resolve(pick_from(given))
+    # A null of what is not active was an empty cell; anything else there is for `decode` to refuse.
+    return active | {path: value for path, value in given.items() if value is not None}
 
 
 def _number(row: Mapping[str, str], column: str, where: str) -> float:
-    try:
-        value = float(row[column])
-    except (TypeError, ValueError):
-        raise ConfigError(f"{where}: {column} must be a number, but got {row[column]!r}") from None
+    value = number_of(row[column])
+    if value is None:
+        raise ConfigError(f"{where}: {column} must be a number, but got {row[column]!r}")
     if not math.isfinite(value):
         raise ConfigError(f"{where}: {column} must be a finite number, but got {row[column]!r}")
     return value

@@ -5,9 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nas.errors import ConfigError, nearest
+from nas.settings import Range, check_ranges
 
 OPTIMIZERS = ("adamw", "sgd")
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+
+_SHARE = Range(0, 1, below=True)
+# Far above what any network is trained with, so that a typing slip is found before it fills a memory or diverges.
+_RANGES = {
+    "epochs": Range(1, 100_000, whole=True),
+    "batch_size": Range(2, 65_536, whole=True),
+    "lr": Range(0, 100, above=True),
+    "weight_decay": Range(0, 100),
+    "momentum": _SHARE,
+    "warmup_fraction": _SHARE,
+    "label_smoothing": _SHARE,
+    "gradient_clip": Range(0, 1e9, above=True),
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,13 +57,4 @@ class Recipe:
                 raise ConfigError(
                     f"train.{name}: unknown {getattr(self, name)!r}. {nearest(getattr(self, name), known)}"
                 )
-        for name, low in (("epochs", 1), ("batch_size", 2), ("weight_decay", 0)):
-            if not getattr(self, name) >= low:
-                raise ConfigError(f"train.{name} must be >= {low}, but got {getattr(self, name)}")
-        if not 0 < self.lr < float("inf"):
-            raise ConfigError(f"train.lr must be > 0, but got {self.lr}")
-        for name in ("momentum", "warmup_fraction", "label_smoothing"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ConfigError(f"train.{name}: `0 <= {name} < 1` must hold, but got {getattr(self, name)}")
-        if self.gradient_clip is not None and not self.gradient_clip > 0:
-            raise ConfigError(f"train.gradient_clip must be > 0 or null, but got {self.gradient_clip}")
+        check_ranges(self, "train", _RANGES)

@@ -138,7 +138,7 @@ def test_counting_alone_trains_nothing(base: Path) -> None:
         ({"mode": "compare", "rules": ["width"]}, "two or more different rules"),
         ({"times": [0.0]}, "multiples > 0"),
         ({"times": [1e-9]}, "no network within 5%"),
-        ({"seeds": 0}, "seeds must be from 1"),
+        ({"seeds": 0}, "seeds must be >= 1"),
         ({"coefficients": {"alpa": 1.2}}, "no coefficient 'alpa'"),
         ({"coefficients": {"alpha": "x"}}, "alpha must be from 1 to 4"),
         ({"forecast": 32.0, "budget": "params"}, "forecast needs"),

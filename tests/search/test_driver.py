@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 import pytest
 from optuna.trial import TrialState
@@ -241,9 +242,27 @@ def test_networks_whose_map_vanishes_are_rejected_not_fatal() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"trials": 0}, "search.trials must be a finite number > 0, but got 0"),
-        ({"minutes": -1}, "search.minutes must be a finite number > 0"),
-        ({"max_rejections": 0}, "search.max_rejections must be a finite"),
+        ({"trials": 0}, "trials must be > 0, but got 0"),
+        ({"trials": "5"}, "trials must be a whole number, but got '5'"),
+        ({"trials": None}, "trials must be a whole number, but got None"),
+        ({"trials": 2.0}, "trials must be a whole number, but got 2.0"),
+        ({"trials": np.array([3])}, r"trials must be a whole number, but got array\(\[3\]\)"),
+        ({"trials": True}, "trials must be a whole number, but got True"),
+        ({"minutes": -1}, "minutes must be > 0"),
+        ({"minutes": "1"}, "minutes must be a number, but got '1'"),
+        ({"minutes": math.inf}, "minutes must be <= 100,000,000, but got inf"),
+        ({"max_rejections": 0}, "max_rejections must be > 0"),
+        ({"seed": None}, "seed must be a whole number, but got None"),
+        ({"seed": 1.5}, "seed must be a whole number, but got 1.5"),
+        ({"seed": -1}, "seed must be >= 0"),
+        ({"seed": 2**32}, "seed must be from 0"),
+        ({"workers": 10**8}, "workers must be <= 1,024, but got 100000000"),
+        ({"workers": "2"}, "workers must be a whole number"),
+        ({"soft_weight": math.nan}, "soft_weight must be >= 0, but got nan"),
+        ({"baseline_fraction": 1}, "`0 <= baseline_fraction < 1` must hold, but got 1"),
+        ({"budget": 3}, "budget must be a nas.Budget, .*but got 3"),
+        ({"sampler": None}, "sampler must be the name of a sampler, or an Optuna sampler, but got None"),
+        ({"space": "mbconv"}, "space must be a SearchSpace, .*but got 'mbconv'"),
         ({"direction": "up"}, "maximize or minimize, but got 'up'"),
         ({"sampler": "tpee"}, "sampler: unknown 'tpee'. Did you mean 'tpe'"),
         ({"constraints": {"parms": 1}}, "unknown metric 'parms'. Did you mean 'params'"),
@@ -253,7 +272,20 @@ def test_networks_whose_map_vanishes_are_rejected_not_fatal() -> None:
 )
 def test_bad_arguments(space: nas.SearchSpace, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        nas.run_search(space, score, **{"trials": 3, **arguments})
+        nas.run_search(arguments.pop("space", space), score, **{"trials": 3, **arguments})
+
+
+def test_numbers_of_numpy_are_numbers(space: nas.SearchSpace) -> None:
+    given: dict[str, Any] = {
+        "trials": np.int64(3),
+        "seed": np.uint8(1),
+        "minutes": np.float32(5),
+        "workers": np.int32(0),
+    }
+    given["soft_weight"] = np.float64(0.5)
+    study = nas.run_search(space, score, **given)
+    expected = nas.run_search(space, score, trials=3, seed=1, soft_weight=0.5)
+    assert [one.genotype for one in study.trials] == [one.genotype for one in expected.trials]
 
 
 def test_a_space_that_cannot_take_the_data_is_an_error_before_the_search() -> None:

@@ -220,7 +220,7 @@ def test_only_weights_decay() -> None:
         ({"lr": math.nan}, "train.lr must be > 0"),
         ({"weight_decay": -1.0}, "train.weight_decay must be >= 0"),
         ({"label_smoothing": 1.0}, "`0 <= label_smoothing < 1` must hold, but got 1.0"),
-        ({"gradient_clip": 0.0}, "train.gradient_clip must be > 0 or null"),
+        ({"gradient_clip": 0.0}, "train.gradient_clip must be > 0"),
     ],
 )
 def test_bad_recipes(settings: dict[str, Any], message: str) -> None:

@@ -5,12 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nas.errors import ConfigError, nearest
+from nas.settings import Range, check_ranges
 
 DATA_SETS = ("digits", "fashion_mnist", "image_folder", "synthetic")
 AUGMENTATIONS = ("none", "shift", "shift_flip")
 
 
 SYNTHETIC_RESOLUTION = 16
+_RANGES = {
+    "val_fraction": Range(0, 1, above=True, below=True),
+    "test_fraction": Range(0, 1, above=True, below=True),
+    "train_fraction": Range(0, 1, above=True),
+    # The validation split is drawn with the next seed.
+    "split_seed": Range(0, 2**32 - 2, whole=True),
+    "num_classes": Range(2, 2**20, whole=True),
+    "samples": Range(10, 10_000_000, whole=True),
+    "memory_mib": Range(0, 2**24, whole=True),
+    "resolution": Range(1, 16_384, whole=True),
+}
 _SHAPES = {"digits": ((1, 8, 8), 10), "fashion_mnist": ((1, 28, 28), 10)}
 
 
@@ -56,20 +68,14 @@ class DataConfig:
             raise ConfigError(f"data.name: unknown data set {self.name!r}. {nearest(self.name, DATA_SETS)}")
         if self.augment not in AUGMENTATIONS:
             raise ConfigError(f"data.augment: unknown {self.augment!r}. {nearest(self.augment, AUGMENTATIONS)}")
-        for name in ("val_fraction", "test_fraction"):
-            if not 0 < getattr(self, name) < 1:
-                raise ConfigError(f"data.{name}: `0 < {name} < 1` must hold, but got {getattr(self, name)}")
-        if not 0 < self.train_fraction <= 1:
+        check_ranges(self, "data", _RANGES)
+        if self.name != "fashion_mnist" and self.val_fraction + self.test_fraction >= 1:
             raise ConfigError(
-                f"data.train_fraction: `0 < train_fraction <= 1` must hold, but got {self.train_fraction}"
+                f"data: `val_fraction + test_fraction < 1` must hold, so that something is left to train on, but got "
+                f"{self.val_fraction:g} + {self.test_fraction:g}"
             )
         if self.channels not in (1, 3):
             raise ConfigError(f"data.channels must be 1 or 3, but got {self.channels}")
-        for name, low in (("split_seed", 0), ("num_classes", 2), ("samples", 10), ("memory_mib", 0)):
-            if getattr(self, name) < low:
-                raise ConfigError(f"data.{name} must be >= {low}, but got {getattr(self, name)}")
-        if self.resolution is not None and self.resolution < 1:
-            raise ConfigError(f"data.resolution must be >= 1, but got {self.resolution}")
         if self.resolution is not None and self.name in ("digits", "fashion_mnist"):
             raise ConfigError(
                 f"data.resolution is of image_folder and synthetic; {self.name} keeps its size, "

@@ -52,6 +52,7 @@ def read_image(path: Path, size: tuple[int, int], channels: int) -> Tensor:
         DataError: not an image that can be read; names the file.
     """
     height, width = size
+    _refuse_special(path)
     try:
         with Image.open(path) as image:
             picture = ImageOps.exif_transpose(image)
@@ -127,6 +128,12 @@ def _images(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
 
 
+def _refuse_special(path: Path) -> None:
+    """Raise `DataError` where an image is no file: a pipe would be waited for, a device be read without end."""
+    if not path.is_file():
+        raise DataError(f"data image_folder: {path} is not a file, but a folder, a pipe, a device or a broken link")
+
+
 def _size(image: Image.Image) -> tuple[int, int]:
     """Height and width as a person sees the image: cameras store a turn beside the pixels."""
     turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
@@ -137,6 +144,7 @@ def _common_size(folder: Path) -> tuple[int, int]:
     """Height and width that all images of a split share."""
     sizes: dict[tuple[int, int], Path] = {}
     for path in _images(folder):
+        _refuse_special(path)
         try:
             with Image.open(path) as image:
                 sizes.setdefault(_size(image), path)
