@@ -11,7 +11,6 @@ from typing import Any
 
 import optuna
 from optuna.samplers import BaseSampler
-from optuna.study import StudyDirection
 
 from nas.errors import ConfigError, DeviceError
 from nas.evaluation import Budget
@@ -23,7 +22,7 @@ from nas.search.gate import Alone, Gate
 from nas.search.log import RunFolder
 from nas.search.objectives import fault
 from nas.search.study import Study
-from nas.search.told import add_known, known_rungs, tell_end
+from nas.search.told import add_known, known_rungs, new_study, tell_end
 from nas.search.trial import State, Trial
 from nas.search.workers import Outcome, Task
 from nas.space import Genotype, SearchSpace
@@ -65,20 +64,13 @@ class Driver:
         # A sampler made anew for each proposal from a seed of its own has no state to lose: a resumed study
         # proposes what an uninterrupted one does.
         self._make_sampler = sampler if not isinstance(sampler, BaseSampler) else None
-        self._optuna = optuna.create_study(
-            directions=[
-                StudyDirection.MAXIMIZE if one.sign > 0 else StudyDirection.MINIMIZE for one in study.objectives
-            ],
-            sampler=sampler if isinstance(sampler, BaseSampler) else None,
-            pruner=pruning.pruner(),
-        )
+        self._optuna = new_study(study, sampler, pruning.pruner())
         self._running: dict[int, tuple[Trial, optuna.Trial]] = {}
         self._paused: dict[int, tuple[Trial, optuna.Trial]] = {}
         """Trials that may get more budget."""
         self._rung: dict[int, int] = {}
         """The rung at whose end a running trial will be."""
-        self._alone: Alone[tuple[Trial, optuna.Trial, int]] = Alone()
-        """Trials that ran out of memory, with their rungs."""
+        self._alone: Alone[tuple[Trial, optuna.Trial, int]] = Alone()  # what ran out of memory, and its rung
         self._waiting: dict[str, list[tuple[Trial, optuna.Trial]]] = {}
         """Duplicates of networks that are being evaluated, by `arch_id`."""
         self._by_network: dict[str, Trial] = {}
@@ -321,9 +313,7 @@ class Driver:
             if self._halving is not None:
                 self._halving.dropped(trial.number)
             failed = replace(trial, state=State.FAILED, reason=reason, scores={})  # not those of a lower rung
-            trial = failed
-            if outcome.out_of_memory:
-                trial = self.gate.out_of_memory(trial, reason, killed=outcome.killed)
+            trial = self.gate.out_of_memory(trial, reason, killed=outcome.killed) if outcome.out_of_memory else failed
         else:
             trial = replace(trial, scores=evaluation.scores)
             if self._halving is not None:

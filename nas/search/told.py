@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import optuna
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
+from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from nas.search.samplers.domain import distribution_of
 from nas.search.samplers.proposing import ProposingSampler
 from nas.search.study import Study
 from nas.search.trial import State, Trial
+
+
+def new_study(study: Study, sampler: Callable[[int], BaseSampler] | BaseSampler, pruner: BasePruner) -> optuna.Study:
+    """Return Optuna's side of a study; a sampler that is made anew for each proposal is set when it is."""
+    return optuna.create_study(
+        directions=[StudyDirection.MAXIMIZE if one.sign > 0 else StudyDirection.MINIMIZE for one in study.objectives],
+        sampler=sampler if isinstance(sampler, BaseSampler) else None,
+        pruner=pruner,
+    )
 
 
 def optuna_end(trial: Trial, study: Study) -> tuple[TrialState, tuple[float, ...] | None, dict[str, float]]:
