@@ -131,9 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         found = list(pool.map(regrets, *zip(*jobs, strict=True), [given.trials] * count, [given.earlier] * count))
     by_task = {task: np.array([r for (t, _), r in zip(jobs, found, strict=True) if t == task]) for task in TASKS}
     places = sorted({min(place, given.trials) for place in (*_PLACES, given.trials)})
-    print(
-        f"Median regret over {given.seeds} seeds; at the end also mean, maximum, and the median less that of none"
-    )
+    print(f"Median regret over {given.seeds} seeds; at the end also mean, maximum, and the median less that of none")
     print("| warm start from | " + " | ".join(f"after {place}" for place in places) + " | mean | maximum | than none |")
     print("| --- |" + " --: |" * (len(places) + 3))
     none = float(np.median(by_task["none"][:, -1]))
