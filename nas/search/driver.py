@@ -76,8 +76,7 @@ class Driver:
         """Trials of an earlier session that are to be run again."""
         self._failures = EqualFailures(limits.max_equal_failures)
         self._watch = Watch(pool)
-        self._alone: Alone[tuple[Trial, optuna.Trial, int]] = Alone()
-        """Trials that ran out of memory, with their rungs."""
+        self._alone: Alone[tuple[Trial, optuna.Trial, int]] = Alone()  # what ran out of memory, and its rung
         self._waiting: dict[str, list[tuple[Trial, optuna.Trial]]] = {}
         """Duplicates of networks that are being evaluated, by `arch_id`."""
         self._by_network: dict[str, Trial] = {}
@@ -331,9 +330,7 @@ class Driver:
             if self._halving is not None:
                 self._halving.dropped(trial.number)
             failed = replace(trial, state=State.FAILED, reason=reason, scores={})  # not those of a lower rung
-            trial = failed
-            if outcome.out_of_memory:
-                trial = self.gate.out_of_memory(trial, reason, killed=outcome.killed)
+            trial = self.gate.out_of_memory(trial, reason, killed=outcome.killed) if outcome.out_of_memory else failed
         else:
             self._failures.succeeded()
             trial = replace(trial, scores=evaluation.scores)
