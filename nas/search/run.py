@@ -162,9 +162,11 @@ def run_search(
     gate = Gate(space, limits, workload, predict=predict, meter=meter.measure if meter is not None else None)
     known = priors(Path(warm_start), space) if warm_start is not None else ()
     before = [(one.genotype, one.value) for one in known] if len(objectives) == 1 else []
-    make = sampler
-    if isinstance(make, str):
-        make = proposer(make, seed, space, gate.examine, prior=before, options=sampler_options)
+    make: Callable[[int], BaseSampler] | BaseSampler = (
+        proposer(sampler, seed, space, gate.examine, prior=before, options=sampler_options)
+        if isinstance(sampler, str)
+        else sampler
+    )
     with ExitStack() as stack:
         folder = RunFolder(Path(run_dir), resume=resume) if run_dir is not None else None
         if folder is not None:
