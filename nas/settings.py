@@ -36,7 +36,7 @@ class Range:
         if isinstance(value, bool) or not isinstance(value, kind):
             raise ConfigError(f"{name} must be {'a whole number' if self.whole else 'a number'}, but got {value!r:.80}")
         number: Any = int(value) if isinstance(value, Integral) else float(value)
-        short = name.rsplit(".", 1)[-1]
+        short = name.replace(" ", ".").rsplit(".", 1)[-1]
         less, more = "<" if self.above else "<=", "<" if self.below else "<="
         if self.low < number < self.high or (number == self.low and not self.above):
             return number

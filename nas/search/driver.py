@@ -25,7 +25,7 @@ from nas.search.objectives import fault
 from nas.search.recording import Recording
 from nas.search.stopping import EqualFailures, Watch, work_of
 from nas.search.study import Study
-from nas.search.told import add_known, enqueued, new_study, place_known, signed, tell_end
+from nas.search.told import add_known, enqueued, new_study, place_known, signed, tell_end, with_step
 from nas.search.trial import State, Trial, proposed
 from nas.space import Genotype, SearchSpace
 
@@ -57,8 +57,7 @@ class Driver:
         self.study, self.space, self.pool = study, space, pool
         self.gate, self.limits = gate, limits
         self.seed, self._record = seed, Recording(study, folder, recorders)
-        self._first = list(first)
-        """Genotypes that are proposed before the sampler is asked."""
+        self._first = list(first)  # proposed before the sampler is asked
         self._budgets = pruning.budgets(budget)
         self._halving = pruning.halving(self._budgets, limits.trials)
         self._checkpoints = checkpoints if self._halving is not None and pruning.fidelity == "epochs" else None
@@ -68,24 +67,20 @@ class Driver:
         self._make_sampler = sampler if not isinstance(sampler, BaseSampler) else None
         self._optuna = new_study(study, sampler, pruning.pruner())
         self._running: dict[int, tuple[Trial, optuna.Trial]] = {}
-        self._paused: dict[int, tuple[Trial, optuna.Trial]] = {}
-        """Trials that may get more budget."""
+        self._paused: dict[int, tuple[Trial, optuna.Trial]] = {}  # they may get more budget
         self._rung: dict[int, int] = {}
         """The rung at whose end a running trial will be."""
-        self._interrupted: list[tuple[Trial, optuna.Trial]] = []
-        """Trials of an earlier session that are to be run again."""
+        self._interrupted: list[tuple[Trial, optuna.Trial]] = []  # in an earlier session, to be run again
         self._failures = EqualFailures(limits.max_equal_failures)
         self._watch = Watch(pool)
         self._alone: Alone[tuple[Trial, optuna.Trial, int]] = Alone()  # what ran out of memory, and its rung
         self._waiting: dict[str, list[tuple[Trial, optuna.Trial]]] = {}
         """Duplicates of networks that are being evaluated, by `arch_id`."""
-        self._by_network: dict[str, Trial] = {}
-        """Evaluated networks, by `arch_id`."""
+        self._by_network: dict[str, Trial] = {}  # evaluated, by `arch_id`
         self._tried: set[frozenset[tuple[str, Any]]] = set()
         self._next_number = 0
         self._trained = 0
-        self._fruitless = 0
-        """Proposals since one was last evaluated to its end."""
+        self._fruitless = 0  # proposals since one was last evaluated to its end
         self._before = max((trial.elapsed for trial in study.trials), default=0.0)
         self._started = pool.now()
 
@@ -301,11 +296,9 @@ class Driver:
             return False
         if trial.steps and step <= trial.steps[-1][0]:
             return False
-        trial = replace(trial, steps=(*trial.steps, (step, values)))
-        if len(values) == 1:  # Optuna has no reports of several objectives
-            handle.report(values[0], step)
-            if handle.should_prune():
-                trial = replace(trial, state=State.PRUNED, reason=f"ended after step {step}: it did not promise enough")
+        trial = with_step(trial, handle, step, values)
+        if len(values) == 1 and handle.should_prune():
+            trial = replace(trial, state=State.PRUNED, reason=f"ended after step {step}: it did not promise enough")
         self._running[number] = trial, handle
         return trial.state is State.PRUNED
 
@@ -347,11 +340,8 @@ class Driver:
         assert self._halving is not None
         values = self.study.values(trial)
         assert values is not None
-        trial = replace(trial, steps=(*trial.steps, (rung + 1, values)))
-        complete = self._halving.ended(trial.number, signed(values, self.study))
-        if len(values) == 1:
-            handle.report(values[0], rung + 1)
-        if complete:
+        trial = with_step(trial, handle, rung + 1, values)
+        if self._halving.ended(trial.number, signed(values, self.study)):
             return replace(trial, state=State.COMPLETED)
         trial = replace(trial, state=State.PAUSED)
         self._paused[trial.number] = trial, handle

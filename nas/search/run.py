@@ -24,7 +24,6 @@ from nas.latency.deployment import Deployment
 from nas.latency.deployment import deployment as deployment_here
 from nas.latency.measure import Meter
 from nas.latency.profile import DeviceProfile
-from nas.runs import check_seed
 from nas.search.config import MOST_WORKERS, SEARCH_RANGES
 from nas.search.contracts import MAX_EQUAL_FAILURES, Limits, Pool, Recorder
 from nas.search.driver import Driver
@@ -172,11 +171,9 @@ def run_search(
         max_equal_failures=max_equal_failures, worker_memory_mib=worker_memory_mib
     )
     soft_weight, baseline_fraction = _numbers(soft_weight=soft_weight, baseline_fraction=baseline_fraction)
-    check_seed("run_search: seed", seed)
     check_worker_count(workers)
     _check_kinds(space=space, sampler=sampler, budget=budget, pruner=pruner, workload=workload)
-    if resume and run_dir is None:
-        raise ConfigError("run_search: resume needs run_dir, the folder of the study")
+    _check_resume(resume, run_dir)
     if resume and direction is None and run_dir is not None:
         direction = recorded_directions(read_study(Path(run_dir), "resume: "))
     objectives = objectives_from(objective, direction)
@@ -193,10 +190,10 @@ def run_search(
     gate = Gate(space, limits, workload, predict=predict, meter=meter.measure if meter is not None else None)
     known = priors(Path(warm_start), space, objectives[0]) if warm_start is not None else ()
     before = [(one.genotype, one.value) for one in known] if len(objectives) == 1 else []
-    make = (
-        sampler
-        if isinstance(sampler, BaseSampler)
-        else proposer(sampler, seed, space, gate.examine, prior=before, options=sampler_options)
+    make: Callable[[int], BaseSampler] | BaseSampler = (
+        proposer(sampler, seed, space, gate.examine, prior=before, options=sampler_options)
+        if isinstance(sampler, str)
+        else sampler
     )
     with ExitStack() as stack:
         folder = RunFolder(Path(run_dir), resume=resume) if run_dir is not None else None
@@ -237,7 +234,7 @@ def run_search(
         return driver.run()
 
 
-_NUMBERS = SEARCH_RANGES | {"workers": Range(0, MOST_WORKERS, whole=True), "seed": Range(0, whole=True)}
+_NUMBERS = SEARCH_RANGES | {"workers": Range(0, MOST_WORKERS, whole=True), "seed": Range(0, 2**32 - 1, whole=True)}
 _MAY_BE_NONE = {"minutes", "trial_minutes", "max_equal_failures", "worker_memory_mib"}
 
 
@@ -247,6 +244,11 @@ def _numbers(**arguments: object) -> list[Any]:
         None if value is None and name in _MAY_BE_NONE else _NUMBERS[name].checked(f"run_search: {name}", value)
         for name, value in arguments.items()
     ]
+
+
+def _check_resume(resume: bool, run_dir: object) -> None:
+    if resume and run_dir is None:
+        raise ConfigError("run_search: resume needs run_dir, the folder of the study")
 
 
 def _check_kinds(**arguments: object) -> None:

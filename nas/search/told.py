@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import optuna
 from optuna.pruners import BasePruner
@@ -43,6 +44,13 @@ def optuna_end(trial: Trial, study: Study) -> tuple[TrialState, tuple[float, ...
     if trial.state is State.PRUNED or (trial.state is State.DUPLICATE and trial.reason):
         return TrialState.PRUNED, None, constraints
     return TrialState.COMPLETE, values, constraints
+
+
+def with_step(trial: Trial, handle: optuna.Trial, step: int, values: tuple[float, ...]) -> Trial:
+    """Return a trial with its objectives at a step, of which Optuna hears where there is one: it has no others."""
+    if len(values) == 1:
+        handle.report(values[0], step)
+    return replace(trial, steps=(*trial.steps, (step, values)))
 
 
 def tell_end(told: optuna.Study, handle: optuna.Trial, trial: Trial, study: Study) -> bool:

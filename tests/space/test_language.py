@@ -412,7 +412,7 @@ def test_a_name_stands_for_the_size_of_the_data() -> None:
     alone = nas.SearchSpace.from_dict(values)
     assert sizes(alone) == [(3, 40, 40), (3, 60, 60)]
     fitted = alone.for_data((1, 20, 30), 5)
-    assert sizes(fitted) == [(1, 30, 30), (1, 45, 45)]
+    assert sizes(fitted) == [(1, 20, 30), (1, 30, 45)]
     assert fitted.to_dict()["let"]["size"] == "data"
     assert sizes(nas.SearchSpace.from_dict(fitted.to_dict()).for_data((1, 8), 5)) == [(1, 8), (1, 12)]
     for genotype in fitted.enumerate():
