@@ -144,7 +144,7 @@ def run_search(
     _check(trials=trials, minutes=minutes, max_rejections=max_rejections, trial_minutes=trial_minutes)
     check_seed("run_search: seed", seed)
     _check_rest(trials, workers, resume, run_dir, baseline_fraction)
-    if resume and direction is None and run_dir is not None:
+    if resume and direction is None and run_dir is not None and (Path(run_dir) / "study.json").is_file():
         direction = recorded_directions(read_study(Path(run_dir)))
     objectives = objectives_from(objective, direction)
     pruning = Pruning(name=pruner) if isinstance(pruner, str) else pruner
