@@ -117,9 +117,7 @@ class Law:
 
     def _constant(self, place: int, confidence: float) -> Forecast:
         unit = np.log(self.unit)
-        value, low, high = self._ends(
-            self._bound, lambda theta: np.log(self.form.plain(theta, unit)[:, place]), confidence
-        )
+        value, low, high = self._ends(self._bound, lambda theta: self.form.log_plain(theta, unit)[:, place], confidence)
         return Forecast(_exp(value), _exp(low), _exp(high), confidence)
 
     def _ends(self, fit: Fit, functional: Functional, confidence: float) -> tuple[float, float, float]:

@@ -34,7 +34,7 @@ _RUN_COLUMNS = (
 )
 _ANY = 1e6
 """So many times what was found, an end of an interval says nothing."""
-_CURVE = 60
+_CURVE = 16
 _TINY = 1e-9
 """Beyond it, or its inverse, an interval is drawn no further."""
 
