@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from math import isfinite, sqrt
+from math import inf, isfinite, sqrt
 from pathlib import Path
 from typing import Any
 
@@ -66,13 +66,13 @@ class Findings:
         return [one for size in self.sizes for one in size.observations(self.axis)]
 
 
-def findings(rule: str, sizes: Sequence[Shown], *, axis: str = "macs", seed: int = 0) -> Findings:
-    """Fit the laws of one rule's sizes in `axis`, where there are enough of them."""
+def findings(rule: str, sizes: Sequence[Shown], *, axis: str = "macs", most: float = inf, seed: int = 0) -> Findings:
+    """Fit the laws of one rule's sizes in `axis`, where there are enough of them; no loss can be above `most`."""
     observations = [one for size in sizes for one in size.observations(axis)]
     try:
         form = believed(observations)
-        law = fit_law(observations, form, seed=seed)
-        without = fit_untested(observations, POWER, seed=seed)
+        law = fit_law(observations, form, most=most, seed=seed)
+        without = fit_untested(observations, POWER, most=most, seed=seed)
     except NasError as error:
         return Findings(rule, axis, tuple(sizes), None, None, (), str(error))
     return Findings(rule, axis, tuple(sizes), law, without, tuple(held_out(observations)), "")

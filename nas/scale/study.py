@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import inf
 from pathlib import Path
 
 from nas.cost import Cost, cost_of
@@ -27,7 +28,7 @@ from nas.scale.runs import (
     write_recipes,
 )
 from nas.scale.solve import Member
-from nas.scale.sweep import LOSSES, Shown, Sized, picked, sized
+from nas.scale.sweep import LOSSES, MOST, Shown, Sized, picked, sized
 from nas.search.workers import WorkerPool
 
 Say = Callable[[str], None]
@@ -92,6 +93,11 @@ class Study:
         """What a law is of; half an image in place of none that was wrong, since a loss of 0 has no logarithm."""
         loss = LOSSES[self.config.loss](run.scores)
         return loss if loss > 0 else 0.5 / self.images["val_images"]
+
+    @property
+    def most(self) -> float:
+        """What no loss of this study can be above."""
+        return MOST.get(self.config.loss, inf)
 
     def minutes(self, jobs: Sequence[Job]) -> float:
         """What some jobs will take: by runs of this study, or an epoch of the smallest and of the largest network."""
@@ -159,7 +165,7 @@ def trained(study: Study, families: dict[str, list[Member]]) -> list[Findings]:
     found, start = [], 0
     for name, every in sizes.items():
         own = everything[start : start + len(every)]
-        found.append(findings(name, own, axis=study.config.law, seed=study.config.seed))
+        found.append(findings(name, own, axis=study.config.law, most=study.most, seed=study.config.seed))
         start += len(every)
     return found
 
