@@ -29,9 +29,9 @@ class Form:
     """`(K, constants)` unbounded numbers and `(axes, n)` logarithms of relative sizes -> `(K, n)` logarithms."""
     starts: Callable[[Array, Array], Array]
     """`(axes, n)` logarithms of relative sizes and `(n,)` of losses -> `(S, constants)` numbers to start from."""
-    plain: Callable[[Array, Array], Array]
-    """`(K, constants)` unbounded numbers and `(axes,)` logarithms of the unit of size -> `(K, constants)` of the
-    formula, for sizes as they are."""
+    log_plain: Callable[[Array, Array], Array]
+    """`(K, constants)` unbounded numbers and `(axes,)` logarithms of the unit of size -> `(K, constants)` logarithms of
+    the formula's constants, for sizes as they are."""
     free: Callable[[Array, Array], Array]
     """As `log_loss`, of as many numbers, without the bounds: E below 0, exponents of either sign. Intervals are made by
     it, since at a bound of the constants there is no room for an estimate to err on both sides."""
@@ -153,12 +153,11 @@ def _bent_starts(x: Array, y: Array) -> Array:
 
 
 def _plain_power(theta: Array, unit: Array) -> Array:
-    a = np.exp(theta[:, 1])
-    return np.stack([np.exp(theta[:, 0] + a * unit[0]), a], axis=1)
+    return np.stack([theta[:, 0] + np.exp(theta[:, 1]) * unit[0], theta[:, 1]], axis=1)
 
 
 def _plain_asymptote(theta: Array, unit: Array) -> Array:
-    return np.concatenate([np.exp(theta[:, :1]), _plain_power(theta[:, 1:], unit)], axis=1)
+    return np.concatenate([theta[:, :1], _plain_power(theta[:, 1:], unit)], axis=1)
 
 
 def _plain_params_data(theta: Array, unit: Array) -> Array:
@@ -166,7 +165,7 @@ def _plain_params_data(theta: Array, unit: Array) -> Array:
 
 
 def _plain_broken(theta: Array, unit: Array) -> Array:
-    of_break = [np.exp(theta[:, 3:4]), np.exp(theta[:, 4:5] + unit[0]), np.exp(theta[:, 5:6])]
+    of_break = [theta[:, 3:4], theta[:, 4:5] + unit[0], theta[:, 5:6]]
     return np.concatenate([_plain_asymptote(theta[:, :3], unit), *of_break], axis=1)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from math import hypot, isfinite, sqrt
+from math import hypot, inf, isfinite, sqrt
 
 import numpy as np
 from scipy.stats import f, norm, t
@@ -76,6 +76,8 @@ class Law:
     the size beyond the largest that is kept."""
     smallest: tuple[float, ...]
     largest: tuple[float, ...]
+    most: float
+    """What no loss can be above: 1 for an error rate."""
     _means: Means = field(repr=False)
     _bound: Fit = field(repr=False)
     """Of `form.log_loss`."""
@@ -105,7 +107,8 @@ class Law:
         low = min(value - hypot(value - low, more), straight)
         high = max(value + hypot(high - value, more), straight)
         # Where no E below 0 is believed but the data ask for one, the nearest end of the interval is the best guess.
-        return Forecast(_exp(min(max(centre, low), high)), _exp(low), _exp(high), confidence)
+        loss, low, high = (min(_exp(end), self.most) for end in (min(max(centre, low), high), low, high))
+        return Forecast(loss, low, high, confidence)
 
     def constants(self, confidence: float = 0.9) -> dict[str, Forecast]:
         """The constants in the unit that the observations have, each with its interval."""
@@ -117,9 +120,7 @@ class Law:
 
     def _constant(self, place: int, confidence: float) -> Forecast:
         unit = np.log(self.unit)
-        value, low, high = self._ends(
-            self._bound, lambda theta: np.log(self.form.plain(theta, unit)[:, place]), confidence
-        )
+        value, low, high = self._ends(self._bound, lambda theta: self.form.log_plain(theta, unit)[:, place], confidence)
         return Forecast(_exp(value), _exp(low), _exp(high), confidence)
 
     def _ends(self, fit: Fit, functional: Functional, confidence: float) -> tuple[float, float, float]:
@@ -191,7 +192,14 @@ def why_insufficient(observations: Sequence[Observation], form: Form = ASYMPTOTE
     return ""
 
 
-def fit_law(observations: Sequence[Observation], form: Form = ASYMPTOTE, *, draws: int = DRAWS, seed: int = 0) -> Law:
+def fit_law(
+    observations: Sequence[Observation],
+    form: Form = ASYMPTOTE,
+    *,
+    most: float = inf,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> Law:
     """Fit a law to the means of the sizes, and test it.
 
     Intervals are profiles of the fit whose noise is the scatter of the sizes around it, with as many degrees of freedom
@@ -201,6 +209,7 @@ def fit_law(observations: Sequence[Observation], form: Form = ASYMPTOTE, *, draw
     Args:
         observations: what was trained; several of one run belong together.
         form: what shape the law has.
+        most: what no loss can be above; forecasts end there.
         draws: laws that could have been, by a parametric bootstrap, for who plans with them.
         seed: of the bootstrap.
 
@@ -208,7 +217,7 @@ def fit_law(observations: Sequence[Observation], form: Form = ASYMPTOTE, *, draw
         NasError: a size or a loss that is not positive; too few sizes, too little span or too few runs, and it then
             says "insufficient"; a loss that does not fall with the size, or sizes that no such law fits.
     """
-    law = fit_untested(observations, form, draws=draws, seed=seed)
+    law = fit_untested(observations, form, most=most, draws=draws, seed=seed)
     if reason := why_no_law(law):
         raise NasError(f"no law: {reason}")
     return law
@@ -228,7 +237,12 @@ def why_no_law(law: Law) -> str:
 
 
 def fit_untested(
-    observations: Sequence[Observation], form: Form = ASYMPTOTE, *, draws: int = DRAWS, seed: int = 0
+    observations: Sequence[Observation],
+    form: Form = ASYMPTOTE,
+    *,
+    most: float = inf,
+    draws: int = DRAWS,
+    seed: int = 0,
 ) -> Law:
     """Fit a law as `fit_law` does, to be shown beside another: it may fit badly.
 
@@ -256,6 +270,7 @@ def fit_untested(
         _off(means, form) if likely is not None and likely < DOUBTED else 0.0,
         tuple(ends.min(axis=0)),
         tuple(ends.max(axis=0)),
+        most,
         means,
         bound,
         free,

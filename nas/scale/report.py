@@ -37,7 +37,7 @@ _RUN_COLUMNS = (
 )
 _ANY = 1e6
 """So many times what was found, an end of an interval says nothing."""
-_CURVE = 60
+_CURVE = 16
 _TINY = 1e-9
 """Beyond it, or its inverse, an interval is drawn no further."""
 
@@ -70,13 +70,13 @@ class Findings:
         return [one for size in _fitted(self.sizes) for one in size.observations(self.axis)]
 
 
-def findings(rule: str, sizes: Sequence[Shown], *, axis: str = "macs", seed: int = 0) -> Findings:
-    """Fit the laws of one rule's sizes in `axis`, where there are enough of them."""
+def findings(rule: str, sizes: Sequence[Shown], *, axis: str = "macs", most: float = inf, seed: int = 0) -> Findings:
+    """Fit the laws of one rule's sizes in `axis`, where there are enough of them; no loss can be above `most`."""
     observations = [one for size in _fitted(sizes) for one in size.observations(axis)]
     try:
         form = believed(observations)
-        law = fit_law(observations, form, seed=seed)
-        without = fit_untested(observations, POWER, seed=seed)
+        law = fit_law(observations, form, most=most, seed=seed)
+        without = fit_untested(observations, POWER, most=most, seed=seed)
     except NasError as error:
         return Findings(rule, axis, tuple(sizes), None, None, (), str(error))
     return Findings(rule, axis, tuple(sizes), law, without, tuple(held_out(observations)), "")

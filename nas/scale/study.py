@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import inf
 from pathlib import Path
 
 from nas.cost import Cost, cost_of
@@ -28,7 +29,7 @@ from nas.scale.runs import (
     write_recipes,
 )
 from nas.scale.solve import Member
-from nas.scale.sweep import LOSSES, Shown, Sized, picked, sized
+from nas.scale.sweep import LOSSES, MOST, Shown, Sized, picked, sized
 from nas.search.workers import WorkerPool
 
 Say = Callable[[str], None]
@@ -96,6 +97,11 @@ class Study:
         loss = LOSSES[self.config.loss](run.scores)
         return loss if loss > 0 else 0.5 / self.images["val_images"]
 
+    @property
+    def most(self) -> float:
+        """What no loss of this study can be above."""
+        return MOST.get(self.config.loss, inf)
+
     def minutes(self, jobs: Sequence[Job]) -> float:
         """What some jobs will take: by runs of this study, or an epoch of the smallest and of the largest network."""
         runs = [run for run in self.log.runs.values() if not run.reason]
@@ -108,7 +114,7 @@ class Study:
             self._do(undone(tried, timing), timing, lambda run, text: None)
             runs = list(timing.runs.values())
             failed = [run.reason for run in runs if run.reason]
-            if failed and self.config.mode == "plan":
+            if failed and self.config.mode == "plan" and self.config.plan.work is None:
                 raise NasError(f"how long an epoch takes is not known, since one failed: {failed[0]}")
         seconds = seconds_per_epoch(runs)
         work = sum(job.recipe.epochs * seconds(cost_of(job.arch).macs) for job in jobs)
@@ -162,7 +168,7 @@ def trained(study: Study, families: dict[str, list[Member]]) -> list[Findings]:
     found, start = [], 0
     for name, every in sizes.items():
         own = everything[start : start + len(every)]
-        found.append(findings(name, own, axis=study.config.law, seed=study.config.seed))
+        found.append(findings(name, own, axis=study.config.law, most=study.most, seed=study.config.seed))
         start += len(every)
     return found
 

@@ -247,7 +247,7 @@ def test_the_best_size_for_a_cost_of_training(
     assert grown
     assert float(grown[1]) == pytest.approx(0.5, abs=0.05)
     assert (folder(base) / "isoflop.svg").exists()
-    assert "Law in N parameters and D epochs: E + A N^-a + B D^-b with E" in text
+    assert "Law in N multiply-adds and D epochs: E + A N^-a + B D^-b with E" in text
 
 
 def test_a_budget_in_work_needs_no_clock(base: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 import nas
 from nas.runs import hold
-from nas.scale.law import fit_law
+from nas.scale.law import fit_untested
 from nas.scale.means import Observation
 from nas.search.workers import Outcome, Task
 from tests.scale.lawpool import LawPool, folder, run
@@ -77,8 +77,8 @@ def test_losses_that_follow_no_law_give_a_report(
 
 def test_an_interval_without_an_end_is_no_error() -> None:
     rng = Random(0)
-    for _ in range(100):
-        law = fit_law([Observation((2.0**i,), rng.uniform(0.1, 0.17), str(i)) for i in range(5)], draws=50)
+    for _ in range(25):
+        law = fit_untested([Observation((2.0**i,), rng.uniform(0.1, 0.17), str(i)) for i in range(5)])
         found = law.forecast(1e6)
         assert found.low <= found.loss <= found.high
         assert all(one.low <= one.loss <= one.high for one in law.constants().values())
