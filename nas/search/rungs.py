@@ -10,7 +10,7 @@ from math import isnan, nan
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
-from scipy.stats import kendalltau, norm, rankdata
+from scipy.stats import kendalltau, norm
 
 from nas.search.study import Study
 
@@ -22,7 +22,7 @@ _LOW = 0.4
 _GRID = 61
 """Correlations that are looked at, more densely towards -1 and 1."""
 _MOST = 200
-"""Of more trials so many are taken for the expectation over all pairs, evenly over their ranks."""
+"""Of more trials so many stand for all in the expectation over pairs, evenly over their ranks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +75,11 @@ def correlation(every: Array, both: Array, lower: int = 1, upper: int = 2) -> Ru
     """Return Kendall's tau between two rungs over all trials, where only the better ones have had the upper one.
 
     Who is promoted depends on the lower rung alone, so what the upper one would have shown of the others can be
-    extrapolated. With normal scores z of the lower rung's ranks over all trials, and a Gaussian copula with the
-    correlation r, the order of two trials agrees with the chance Phi(r |z_i - z_j| / sqrt(2 (1 - r^2))). The r is taken
-    for which the promoted trials are expected to have the tau that they have, then the tau of all trials that it gives:
-    a correction for restriction of range (Thorndike 1949, "Personnel selection", case 2) that needs ranks only. The
-    interval is that of Fieller et al. 1957, "Tests for rank correlation coefficients", brought over likewise.
+    extrapolated: where its score is a line in the lower one's with normal noise, or rises with such a one, the order of
+    two trials agrees with the chance Phi(k |x_i - x_j|). The k is taken for which the promoted trials are expected to
+    have the tau that they have, then the tau over all trials that it gives: a correction for restriction of range
+    (Thorndike 1949, "Personnel selection", case 2) that of the upper rung needs ranks only. The interval is that of
+    Fieller et al. 1957, "Tests for rank correlation coefficients", brought over likewise.
 
     Args:
         every: `(trials,)`, the lower rung's score of all trials that have had it.
@@ -90,10 +90,7 @@ def correlation(every: Array, both: Array, lower: int = 1, upper: int = 2) -> Ru
     seen, count = float(kendalltau(both[:, 0], both[:, 1]).statistic), len(both)
     if isnan(seen):
         return RungCorrelation(lower, upper, nan, count, nan, -1.0, 1.0, len(every))
-    order = np.sort(every)
-    scores = norm.ppf((rankdata(order) - 3 / 8) / (len(order) + 1 / 4))
-    promoted = _expected(scores[np.searchsorted(order, both[:, 0])])
-    all_of_them = _expected(scores)
+    promoted, all_of_them = _expected(both[:, 0] / every.std()), _expected(every / every.std())
 
     def over_all(tau: float) -> float:
         return float(np.interp(tau, promoted, all_of_them))
@@ -107,13 +104,13 @@ def correlation(every: Array, both: Array, lower: int = 1, upper: int = 2) -> Ru
 
 
 def _expected(scores: Array) -> Array:
-    """Return the tau that trials with some normal scores are expected to have, for each correlation of the grid."""
+    """Return the tau that trials with some scores are expected to have, for each k of a grid from -inf to inf."""
     if len(scores) > _MOST:
         scores = np.sort(scores)[np.linspace(0, len(scores) - 1, _MOST).round().astype(int)]
     gaps = np.abs(scores[:, None] - scores)[np.triu_indices(len(scores), 1)]
     gaps = gaps[gaps > 0]  # ties have no order
-    correlations = np.sin(np.linspace(-np.pi / 2, np.pi / 2, _GRID))[1:-1]
-    slopes = correlations / np.sqrt(2 * (1 - correlations**2))
+    # Of a normal pair with the correlation sin(a), k is tan(a) / sqrt(2) in standard deviations.
+    slopes = np.tan(np.linspace(-np.pi / 2, np.pi / 2, _GRID))[1:-1] / np.sqrt(2)
     inside = [2 * ndtr(slope * gaps).mean() - 1 for slope in slopes]
     return np.array([-1.0, *inside, 1.0])
 
