@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from nas.errors import NasError
+from nas.run_folder import writing
 from nas.scale.forms import PARAMS_DATA, Array
 from nas.scale.law import Law, Observation, fit_law, stretch
 from nas.scale.report import LOSS_TEXT, law_text, mean_text
@@ -187,4 +188,5 @@ def draw_isoflop(found: Sequence[Best], loss: str, path: Path) -> None:
     axes.set(xscale="log", yscale="log", xlabel="multiply-adds", ylabel=LOSS_TEXT[loss])
     axes.grid(alpha=0.3, which="both")
     axes.legend()
-    figure.savefig(path)
+    with writing(path) as file:
+        figure.savefig(file, format="svg")

@@ -13,7 +13,7 @@ from nas.latency.deployment import Deployment
 from nas.latency.measure import Latency, Meter
 from nas.latency.profile import known_profile
 from nas.network.architecture import Architecture
-from nas.runs import write_whole
+from nas.run_folder import write_whole
 
 LATENCIES = "latency.json"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -16,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from nas.cost import cost_of
-from nas.errors import ConfigError
 from nas.evaluation import Budget, Evaluation
+from nas.line_log import LineLog
 from nas.network.architecture import Architecture
-from nas.runs import whole_lines, write_whole
+from nas.run_folder import read_inside, write_whole
 from nas.search.contracts import Pool, derived_seed
 from nas.search.workers import Outcome, Task
 from nas.training.data.config import DataConfig
@@ -116,7 +115,7 @@ def write_recipes(jobs: Iterable[Job], folder: Path, study: int) -> None:
     """Write the recipe of each run where its worker finds it, by the seed of the run."""
     path = folder / RECIPES
     try:
-        known = dict(json.loads(path.read_text()))
+        known = dict(json.loads(read_inside(path)))
     except (OSError, ValueError, TypeError, RecursionError):  # none yet; or damaged: what is to be done is written anew
         known = {}
     known |= {str(job.seed(study)): asdict(job.recipe) for job in jobs}
@@ -125,30 +124,25 @@ def write_recipes(jobs: Iterable[Job], folder: Path, study: int) -> None:
 
 def read_recipe(folder: Path, seed: int) -> Recipe:
     """Return what `write_recipes` wrote for a seed."""
-    return Recipe(**json.loads((folder / RECIPES).read_text())[str(seed)])
+    return Recipe(**json.loads(read_inside(folder / RECIPES))[str(seed)])
 
 
 class RunLog:
     """The runs of a study on disk, a line each, written before the study goes on."""
 
     def __init__(self, folder: Path, name: str = RUNS) -> None:
-        """Read what is there, but for a line that a crash left unfinished; raises `ConfigError` where one is no run."""
-        self._path = folder / name
-        self.runs: dict[str, Run] = {}
-        for number, line in enumerate(whole_lines(self._path), start=1):
-            try:
-                run = Run.from_dict(json.loads(line))
-            except (ValueError, TypeError, RecursionError) as error:
-                raise ConfigError(f"{self._path}:{number}: not a training run: {error}") from None
-            self.runs[run.key] = run
+        """Read what is there, but for a line that a crash left unfinished; raises `ConfigError` as `LineLog.read`."""
+        self._log = LineLog(folder / name)
+        self.runs: dict[str, Run] = {run.key: run for run in self._log.read("a training run", Run.from_dict)}
 
     def add(self, run: Run) -> None:
         """Keep a run, on the disk before this returns."""
-        with self._path.open("a") as file:
-            file.write(json.dumps(asdict(run), separators=(",", ":")) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        self._log.append(asdict(run), durable=True)
         self.runs[run.key] = run
+
+    def close(self) -> None:
+        """Close the log."""
+        self._log.close()
 
 
 def seconds_per_epoch(runs: Iterable[Run]) -> Callable[[float], float]:

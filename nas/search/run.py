@@ -22,7 +22,8 @@ from nas.latency.deployment import Deployment
 from nas.latency.deployment import deployment as deployment_here
 from nas.latency.measure import Meter
 from nas.latency.profile import DeviceProfile
-from nas.runs import check_seed
+from nas.run_folder import WORKERS_LOG
+from nas.runs import check_name, check_seed
 from nas.search.contracts import Limits, Pool, Recorder
 from nas.search.driver import Driver
 from nas.search.fidelity import Pruning
@@ -90,7 +91,7 @@ def run_search(
     baseline_fraction: float = 0.0,
     warm_start: str | Path | None = None,
     trial_minutes: float | None = None,
-    run_dir: str | Path | None = None,
+    run_dir: str | Path | RunFolder | None = None,
     resume: bool = False,
     notes: Mapping[str, Any] | None = None,
     recorders: Sequence[Recorder] = (),
@@ -129,7 +130,8 @@ def run_search(
         warm_start: run folder of an earlier search. Its best networks that are in this space are evaluated first, and
             our own samplers learn from all of them.
         trial_minutes: ends an evaluation that takes longer (with workers only).
-        run_dir: folder that takes the record; every finished trial is on disk before the search goes on.
+        run_dir: folder that takes the record; every finished trial is on disk before the search goes on. Or one that is
+            open already, which stays open.
         resume: go on with the study in `run_dir`; everything that decides its trials must be as it was.
         notes: what else is to be kept in the study's record, as plain values.
         recorders: are told of every trial.
@@ -162,9 +164,7 @@ def run_search(
         else proposer(sampler, seed, space, gate.examine, prior=before, options=sampler_options)
     )
     with ExitStack() as stack:
-        folder = RunFolder(Path(run_dir), resume=resume) if run_dir is not None else None
-        if folder is not None:
-            stack.callback(folder.close)
+        folder = _folder(run_dir, resume, stack)
         study = Study(
             name=folder.path.name if folder else space.name,
             study_id=uuid.uuid4().hex,
@@ -229,11 +229,21 @@ def _pool(
         evaluator,
         workers,
         objective=objective,
-        log=folder.path / "workers.log" if folder else None,
+        log=folder.path / WORKERS_LOG if folder else None,
         trial_seconds=None if minutes is None else 60 * minutes,
     )
     stack.callback(pool.close)
     return pool
+
+
+def _folder(run_dir: str | Path | RunFolder | None, resume: bool, stack: ExitStack) -> RunFolder | None:
+    if run_dir is None or isinstance(run_dir, RunFolder):
+        return run_dir
+    if not resume:
+        check_name(Path(run_dir).absolute().name)
+    folder = RunFolder(Path(run_dir), resume=resume)
+    stack.callback(folder.close)
+    return folder
 
 
 def _checkpoints(folder: RunFolder | None, stack: ExitStack) -> Path:

@@ -22,6 +22,7 @@ from typing import Any
 from nas.errors import NasError, WorkerError
 from nas.evaluation import Budget, Evaluation, Evaluator, Listener, listening
 from nas.network.architecture import Architecture
+from nas.run_folder import open_inside
 
 _LOG = logging.getLogger(__name__)
 
@@ -132,7 +133,7 @@ def _work(connection: Connection, evaluator: Evaluator, objective: str, log: str
     """Body of a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver, which then ends the workers
     if log is not None:
-        file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        file = open_inside(Path(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(file, 1)
         os.dup2(file, 2)
     faulthandler.enable()
