@@ -320,10 +320,10 @@ def _report(job: _Job, study: Study, tracker: MlflowTracker | None, console: Con
             f"search.trials={job.config.search.trials}",
             highlight=False,
         )
-    if tracker is not None and tracker.error is not None:
+    if tracker is not None and tracker.trouble:
         console.print(
-            f"MLflow was not written: {type(tracker.error).__name__}: {tracker.error}\n"
-            f"The record in {job.folder} is whole; resume={job.folder} writes what is missing.",
+            f"{tracker.trouble}\nThe record in {job.folder} is whole; "
+            f"resume={shlex.quote(str(job.folder))} writes what is missing.",
             highlight=False,
         )
     elif tracker is not None:

@@ -29,8 +29,8 @@ class RunFolder:
             empty: a new one may hold nothing else either.
 
         Raises:
-            FolderTakenError: a folder in use, or a study where none should be. ConfigError: resume without a study, or a
-                folder that cannot be written or holds a link.
+            FolderTakenError: a folder in use, or a study where none should be. ConfigError: resume without a study, or
+                a folder that cannot be written or holds a link.
         """
         if resume:
             if not (path / _STUDY).is_file():
