@@ -84,7 +84,9 @@ def claim(path: Path, what: str, way_out: str, *, records: Collection[str] | Non
         path.parent.mkdir(parents=True, exist_ok=True)
         path.mkdir()
         made = True
-    except FileExistsError:
+    except FileExistsError as error:
+        if not os.path.lexists(path):
+            raise ConfigError(f"the folder {path} cannot be made: {error}") from None
         if not path.is_dir():
             raise FolderTakenError(taken) from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in it

@@ -50,7 +50,7 @@ def mlflow_name(name: str) -> str:
     kept = _REFUSED.sub("_", name)
     if not _is_path(kept):
         kept = kept.replace("/", "_").lstrip(".")
-    if kept == name and len(name) <= _MAX_NAME:
+    if name and kept == name and len(name) <= _MAX_NAME:
         return name
     return f"{kept[: _MAX_NAME - 7]}-{hashlib.sha256(name.encode(errors='surrogatepass')).hexdigest()[:6]}"
 
