@@ -29,6 +29,8 @@ RUNS, TIMING, RECIPES = "runs.jsonl", "timing.jsonl", "recipes.json"
 _NUMBER = int | float
 _SCORES = {"val_accuracy", "val_loss"}
 """What every run that did not fail has."""
+_LARGEST = 2.0**63
+"""Above any number of a run."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,9 @@ class Run:
         for name in ("params", "macs", "epochs", "replicate", "seed"):
             if type(getattr(run, name)) is not int:
                 raise TypeError(f"{name} is {getattr(run, name)!r}")
+        bounded = [run.params, run.macs, run.epochs, run.lr, run.seconds]
+        if not all(0 <= number < _LARGEST for number in bounded):
+            raise ValueError(f"params, macs, epochs, lr and seconds are {bounded}")
         scores = run.scores
         if not isinstance(scores, dict) or (scores and not scores.keys() >= _SCORES):
             raise TypeError(f"scores are {scores!r}")

@@ -62,7 +62,8 @@ def test_a_broken_line_inside_is_an_error_that_names_it(space: nas.SearchSpace, 
 )
 def test_a_line_of_other_types_is_an_error_that_names_it(folder: Path, change: dict[str, Any]) -> None:
     log = folder / "trials.jsonl"
-    first, *rest = log.read_text().splitlines(keepends=True)
+    # Without their checksums, as an older version wrote them.
+    first, *rest = re.sub(r',"check":"\w{16}"', "", log.read_text()).splitlines(keepends=True)
     log.write_text(json.dumps(json.loads(first) | change) + "\n" + "".join(rest))
     with pytest.raises(ConfigError, match=r"trials\.jsonl:1: not a trial"):
         read_trials(folder)
