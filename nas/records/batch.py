@@ -14,7 +14,7 @@ from mlflow.entities import Experiment, RunStatus, RunTag
 from mlflow.store.tracking.dbmodels.models import SqlRun
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy import text
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, selectinload
 
 from nas.records.store import chunks
 from nas.records.values import Values
@@ -101,11 +101,19 @@ class BatchStore(SqlAlchemyStore):
         with self._together() as session:
             ids = [self._create(experiment, record) for record in records]
             session.flush()
+            runs = self._load(session, ids)
             for run_id, record in zip(ids, records, strict=True):
                 for metrics, params in chunks(record.values):
                     self.log_batch(run_id, metrics, params, [])
                 self.update_run_info(run_id, RunStatus.from_string(record.status), record.ended, None)
+            del runs  # held until here: a session forgets what nobody holds, and would read it again
         return ids
+
+    def _load(self, session: Session, ids: Sequence[str]) -> list[SqlRun]:
+        """Read what MLflow asks of each run, which is next to nothing yet, for all of them at once."""
+        parts = (SqlRun.params, SqlRun.latest_metrics, SqlRun.tags)
+        query = session.query(SqlRun).options(*map(selectinload, parts)).filter(SqlRun.run_uuid.in_(ids))
+        return list(query.populate_existing().all())
 
     def _create(self, experiment: str, record: Record) -> str:
         tags = [RunTag(key, value) for key, value in {**record.tags, **record.values.tags}.items()]

@@ -89,7 +89,7 @@ class MlflowTracker:
         self._best: float | None = None
         self._study: Study | None = None
         self._over = False
-        self._news, self._last = threading.Event(), threading.Event()
+        self._news, self._last, self._loaded = threading.Event(), threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
         self._thread.start()
 
@@ -129,6 +129,10 @@ class MlflowTracker:
         self._over = True
         self.close()
 
+    def wait_until_loaded(self) -> None:
+        """Wait until MLflow is loaded and its database open, or cannot be."""
+        self._loaded.wait()
+
     def close(self) -> None:
         """Wait until everything is written."""
         self._last.set()
@@ -143,6 +147,7 @@ class MlflowTracker:
 
             self._client = open_client(self._database)
             self._batches = BatchStore(self.uri, self._artifacts)
+        self._loaded.set()
         last = False
         while not last:
             self._news.wait()
@@ -231,7 +236,7 @@ class MlflowTracker:
                 self._note_best(study, [trial], write=False)
                 continue
             try:
-                record = _record(study, trial, self._study_run)
+                record = record_of(study, trial, self._study_run)
             except Exception as error:  # something in it that nobody thought of
                 self._lack(trial, error)
                 continue
@@ -346,7 +351,7 @@ class MlflowTracker:
         log_values(self.client, self._study_run, curve)
 
 
-def _record(study: Study, trial: Trial, parent: str) -> Record:
+def record_of(study: Study, trial: Trial, parent: str) -> Record:
     """What is written of a trial."""
     from nas.records.batch import Record
 
