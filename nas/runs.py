@@ -1,17 +1,18 @@
-"""What commands that evaluate networks share: how many they evaluate at a time, and where results go."""
+"""What commands that evaluate networks share: how many they evaluate at a time, and the settings of earlier runs."""
 
 from __future__ import annotations
 
 import copy
-import fcntl
 import json
 import os
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from nas.errors import ConfigError
+from nas.names import name_problem
+from nas.run_folder import read_inside
 
 _SEEDS = 2**32
 
@@ -39,9 +40,10 @@ def check_accelerator(name: str) -> None:
 
 
 def check_name(name: str | None) -> None:
-    """Raise `ConfigError` where the name of a run is no name of a folder."""
-    if name is not None and ("/" in name or name in ("", ".", "..")):
-        raise ConfigError(f"name is the name of a folder in records.dir, without '/', but got {name!r}")
+    """Raise `ConfigError` where the name of a run, which is that of a folder in `records.dir`, breaks the rule."""
+    problem = name_problem(name) if name is not None else ""
+    if problem:
+        raise ConfigError(f"name: {problem}")
 
 
 def check_seed(name: str, value: int) -> None:
@@ -53,60 +55,6 @@ def check_seed(name: str, value: int) -> None:
 def cores_or(workers: int | str) -> int:
     """Return a number of workers; `auto` is one a core."""
     return workers if isinstance(workers, int) else len(os.sched_getaffinity(0))
-
-
-def new_folder(path: Path, way_out: str) -> Path:
-    """Make the folder of a run.
-
-    Raises:
-        ConfigError: it is there already, and `way_out` says what to do then; or it cannot be made.
-    """
-    try:
-        path.mkdir(parents=True)
-    except FileExistsError:
-        raise ConfigError(f"{path} is there already; {way_out}") from None
-    except OSError as error:
-        raise ConfigError(f"the folder {path} cannot be made: {error}") from None
-    return path
-
-
-def hold(folder: Path, what: str) -> IO[str]:
-    """Hold a folder for this process until what is returned is closed; another one that wants it is refused.
-
-    Raises:
-        ConfigError: it is in use, or cannot be written.
-    """
-    try:
-        lock = (folder / "lock").open("w")
-    except OSError as error:
-        raise ConfigError(f"{folder} cannot be written: {error}") from None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        lock.close()
-        raise ConfigError(f"{folder}: a {what} is running in this folder") from None
-    return lock
-
-
-def write_whole(path: Path, text: str) -> Path:
-    """Write a small file whole or not at all; returns its path."""
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-    return path
-
-
-def whole_lines(path: Path) -> list[bytes]:
-    """Return the lines of a log, and cut off a last one that a crash left unfinished."""
-    data = path.read_bytes() if path.exists() else b""
-    whole = data.rfind(b"\n") + 1
-    if whole < len(data):
-        with path.open("r+b") as file:
-            file.truncate(whole)
-    return data[:whole].splitlines()
 
 
 def earlier_settings(path: Path, settings: Mapping[str, Any], free: Collection[str], what: str) -> dict[str, Any]:
@@ -135,7 +83,7 @@ def earlier_settings(path: Path, settings: Mapping[str, Any], free: Collection[s
 def read_settings(path: Path, what: str) -> dict[str, Any]:
     """Return the settings that a run was begun with; raises `ConfigError` where there is no such run."""
     try:
-        return dict(json.loads(path.read_text()))
+        return dict(json.loads(read_inside(path)))
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise ConfigError(f"resume: no {what} in {path.parent}: {error}") from None
 

@@ -13,7 +13,10 @@ PACKAGE = Path(__file__).resolve().parent.parent / "nas"
 
 # From the bottom up; a module may import from its own layer and from those before it.
 LAYERS = [
-    ["nas.errors", "nas.resources", "nas.settings", "nas.console", "nas.runs", "nas.statistics"],
+    [
+        *("nas.errors", "nas.names", "nas.resources", "nas.settings", "nas.console"),
+        *("nas.run_folder", "nas.line_log", "nas.runs", "nas.statistics"),
+    ],
     ["nas.network"],
     ["nas.cost", "nas.evaluation", "nas.export"],
     ["nas.space"],

@@ -7,9 +7,9 @@ import multiprocessing as mp
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ from nas.compare.trained import TrainedProblem
 from nas.console import run
 from nas.cost.metrics import FREE_METRICS
 from nas.errors import ConfigError, NasError, nearest
-from nas.runs import RecordSettings, check_name, check_seed, check_workers, cores_or, new_folder
+from nas.run_folder import Held, claim, first_free, write_whole
+from nas.runs import RecordSettings, check_name, check_seed, check_workers, cores_or
 from nas.search.evaluators import EvaluatorSettings
 from nas.search.pareto import hypervolume
 from nas.search.workers import SINGLE_THREAD
@@ -95,20 +96,23 @@ def compare(values: Mapping[str, Any]) -> int:
 
 
 def _compare(config: CompareConfig) -> None:
-    folder = _folder(config)
-    try:
-        comparison = _on_table(config) if config.evaluator.name == "table" else _trained(config, folder)
-    except NasError:
-        with suppress(OSError):  # where it holds searches it stays
-            folder.rmdir()
-        raise
+    with _folder(config) as held:
+        try:
+            comparison = _on_table(config) if config.evaluator.name == "table" else _trained(config, held.path)
+        except NasError:
+            held.discard()  # where it holds searches it stays
+            raise
+        _report(config, comparison, held.path)
+
+
+def _report(config: CompareConfig, comparison: Comparison, folder: Path) -> None:
     write_curves(comparison, folder / "curves.csv")
     draw_curves(comparison, folder / "curves.svg")
     lines = report_of(comparison)
     if config.reach is not None:
         lines += ["", *reach_of(comparison, config.reach, config.trials)]
-    (folder / "report.md").write_text("\n".join(lines) + "\n")
-    (folder / "settings.json").write_text(json.dumps(asdict(config), indent=1) + "\n")
+    write_whole(folder / "report.md", "\n".join(lines) + "\n")
+    write_whole(folder / "settings.json", json.dumps(asdict(config), indent=1) + "\n")
     print("\n" + "\n".join(lines))
     print(f"\nCurves, chart and settings: {folder}")
 
@@ -124,10 +128,11 @@ def _say_power(config: CompareConfig, *, timed: bool) -> None:
         )
 
 
-def _folder(config: CompareConfig) -> Path:
-    root = Path(config.records.dir).expanduser()
-    stem = config.name or f"compare-{Path(config.space or '').stem}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    return new_folder(root / stem, "give another name")
+def _folder(config: CompareConfig) -> Held:
+    root, make = Path(config.records.dir).expanduser(), partial(claim, what="comparison", way_out="give another name")
+    if config.name is not None:
+        return make(root / config.name)
+    return first_free(root, f"compare-{Path(config.space or '').stem}-{datetime.now(UTC):%Y%m%d-%H%M%S}", make)
 
 
 def _as_tuple(value: str | list[str]) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from nas.compare.curves import Array, Curve, at, at_time
 from nas.compare.statistics import FEWEST, LEVEL, Paired, Verdict, judge, median_interval, paired
+from nas.run_folder import writing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,7 +224,7 @@ def _reached(comparison: Comparison, name: str, goal: float, longest: int) -> tu
 
 def write_curves(comparison: Comparison, path: Path) -> None:
     """Write every search, evaluation by evaluation, as a CSV file."""
-    with path.open("w", newline="") as file:
+    with writing(path) as file:
         writer = csv.writer(file)
         writer.writerow(["strategy", "seed", "evaluation", "seconds", comparison.measure, "regret"])
         for name, curves in comparison.curves.items():
@@ -253,4 +254,5 @@ def draw_curves(comparison: Comparison, path: Path) -> None:
         axes.set_yscale("symlog", linthresh=1e-4 * max(1e-12, abs(comparison.best)))
     axes.legend()
     axes.grid(alpha=0.3)
-    figure.savefig(path, format="svg")
+    with writing(path) as file:
+        figure.savefig(file, format="svg")

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from nas.errors import NasError, ShapeError, nearest
+from nas.names import name_problem
 from nas.network.builder import GraphBuilder, Value
 from nas.network.graph import ANY, Graph, Range
 from nas.network.ops import Shape
@@ -43,6 +44,8 @@ def block(function: BlockFunction) -> BlockFunction:
     `nas.network.settings`; it returns the output, or several where it can only be the last block of a network.
     """
     name = function.__name__
+    if name_problem(name) or "." in name:
+        raise NasError(f"the name of a block is a word: {name_problem(name) or f'{name!r} holds a dot'}")
     if name in _KINDS:
         raise NasError(f"a block named {name!r} is registered already")
     _KINDS[name] = BlockKind(name, function, settings_of(function))

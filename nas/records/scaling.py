@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nas.records.store import experiment_id, find_runs, flat, log_values, open_client
+from nas.records.store import database_uri, experiment_id, find_runs, flat, log_values, open_client
+from nas.records.values import milliseconds, mlflow_text, values_of
 from nas.records.view import STUDY_ITSELF, STUDY_TAG, TRIAL_TAG
 
 EXPERIMENT = "scaling"
@@ -43,7 +44,7 @@ class ScalingRecords:
             settings: of the study.
         """
         database = (root / "mlflow.db").resolve()
-        self.uri = f"sqlite:///{database}"
+        self.uri = database_uri(database)
         self._client, self._study = open_client(database), study_id
         self._experiment = experiment_id(self._client, EXPERIMENT, (root / "artifacts").resolve().as_uri())
         known = find_runs(self._client, self._experiment, f"tags.`{STUDY_TAG}` = '{study_id}'")
@@ -51,37 +52,56 @@ class ScalingRecords:
         if STUDY_ITSELF not in runs:
             tags = {STUDY_TAG: study_id, TRIAL_TAG: STUDY_ITSELF, "state": "study"}
             self._run = str(self._client.create_run(self._experiment, tags=tags, run_name=name).info.run_id)
-            log_values(self._client, self._run, params=flat(settings))
+            log_values(self._client, self._run, values_of(flat(settings), {}))
         else:
             self._run = str(runs[STUDY_ITSELF].info.run_id)
         self._known = {key: (str(run.info.run_id), str(run.info.status)) for key, run in runs.items()}
 
     def write(self, records: Iterable[TrainingRecord]) -> None:
-        """Write the training runs that are not written yet; one that failed and was done again is written again."""
+        """Write the training runs that are not written yet; one that failed and was done again is written again.
+
+        Raises:
+            Exception: the first of MLflow's, when all the others are written.
+        """
+        errors = []
         for one in records:
             known, status = self._known.get(one.key, ("", ""))
-            if status == _DONE or (status == _FAILED and one.failed):
-                continue
-            now = int(time.time() * 1000)
-            tags = {
-                "mlflow.parentRunId": self._run,
-                STUDY_TAG: self._study,
-                TRIAL_TAG: one.key,
-                "state": "failed" if one.failed else "completed",
-                **({"reason": one.reason[:5000]} if one.reason else {}),
-            }
-            run_id = known or str(
-                self._client.create_run(
-                    self._experiment, start_time=now - int(1000 * one.seconds), tags=tags, run_name=one.name
-                ).info.run_id
-            )
-            log_values(self._client, run_id, params=one.params, metrics=one.metrics, timestamp=now)
-            if status == _FAILED:
-                self._client.set_tag(run_id, "state", tags["state"])
-                self._client.delete_tag(run_id, "reason")
-            status = _FAILED if one.failed else _DONE
-            self._client.set_terminated(run_id, status=status, end_time=now)
-            self._known[one.key] = run_id, status
+            if status != _DONE and not (status == _FAILED and one.failed):
+                try:
+                    self._write(one, known, status)
+                except Exception as error:  # one run does not stop the records of another
+                    errors.append(error)
+        if errors:
+            raise errors[0]
+
+    def _write(self, one: TrainingRecord, known: str, status: str) -> None:
+        now = milliseconds(time.time())
+        tags = {
+            "mlflow.parentRunId": self._run,
+            STUDY_TAG: self._study,
+            TRIAL_TAG: one.key,
+            "state": "failed" if one.failed else "completed",
+            **({"reason": mlflow_text(one.reason)} if one.reason else {}),
+        }
+        run_id = known or str(
+            self._client.create_run(
+                self._experiment,
+                start_time=milliseconds(time.time() - one.seconds) or now,
+                tags=tags,
+                run_name=mlflow_text(one.name),
+            ).info.run_id
+        )
+        values = values_of(one.params, one.metrics, timestamp=now)
+        if known:  # what was written before it was cut off, or failed, stays
+            written = self._client.get_run(known).data.params
+            values = replace(values, params=[param for param in values.params if param.key not in written])
+        log_values(self._client, run_id, values)
+        if status == _FAILED:
+            self._client.set_tag(run_id, "state", tags["state"])
+            self._client.delete_tag(run_id, "reason")
+        status = _FAILED if one.failed else _DONE
+        self._client.set_terminated(run_id, status=status, end_time=now)
+        self._known[one.key] = run_id, status
 
     def freeze(self, digest: str, forecast: Mapping[str, Any]) -> None:
         """Write a forecast, before the network that it is about is trained."""
@@ -94,7 +114,7 @@ class ScalingRecords:
 
     def end(self, metrics: Mapping[str, float], files: Iterable[Path]) -> None:
         """Write what the study found, and its files."""
-        log_values(self._client, self._run, metrics=metrics, timestamp=int(time.time() * 1000))
+        log_values(self._client, self._run, values_of({}, metrics, timestamp=milliseconds(time.time())))
         for file in files:
             self._client.log_artifact(self._run, str(file))
         self._client.set_terminated(self._run)

@@ -3,19 +3,43 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import logging
-from collections.abc import Mapping
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from nas.records.values import Values
+from nas.run_folder import open_inside
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
+    from mlflow.entities import Metric, Param, Run
 
-_MAX_PARAM = 500
 MAX_BATCH = 900
 """Values that are written in one call: MLflow takes 1,000."""
+_MAX_PARAMS = 100
+_MAX_TAGS = 100
+
+
+def database_uri(database: Path) -> str:
+    """Return the address of a database for MLflow and SQLAlchemy, whatever is in its path.
+
+    Raises:
+        ValueError: the path has a `?`, which addresses cannot say before SQLAlchemy 2.1.
+    """
+    from sqlalchemy.engine import make_url
+
+    plain = str(database)
+    escaped = plain.replace("%", "%25").replace("?", "%3F")
+    # With the name of the driver, since for an address without it MLflow makes the folders of the escaped path.
+    for uri in (f"sqlite:///{plain}", f"sqlite+pysqlite:///{escaped}", f"sqlite+pysqlite:///{plain}"):
+        if make_url(uri).database == plain:
+            return uri
+    raise ValueError(f"records cannot be kept in a folder with '?' in its path: {plain!r}")
 
 
 def open_client(database: Path) -> MlflowClient:
@@ -23,21 +47,33 @@ def open_client(database: Path) -> MlflowClient:
 
     Its tables are made in a file that gets its name when they are whole: a database that was cut off in the middle, or
     that two searches make at once, cannot be used ever again.
+
+    Raises:
+        sqlite3.Error: it cannot be opened; MLflow would try for minutes.
     """
     from mlflow import MlflowClient
 
-    # MLflow sets its own level when it is loaded; what it says of its tables is of no use here.
+    # MLflow sets its own level when it is loaded; what it says of its tables is of no use here, and what goes wrong is
+    # raised beside being logged.
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger("mlflow.store").setLevel(logging.CRITICAL)
     database.parent.mkdir(parents=True, exist_ok=True)
-    with database.with_name(f".{database.name}.lock").open("w") as lock:
+    lock = open_inside(database.with_name(f".{database.name}.lock"), os.O_RDWR | os.O_CREAT)
+    try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not database.exists():
-            partial = database.with_name(f".{database.name}.partial")
-            partial.unlink(missing_ok=True)
-            MlflowClient(tracking_uri=f"sqlite:///{partial}").search_experiments(max_results=1)
+            for left in database.parent.glob(f".{database.name}*.partial"):  # by a process that was killed
+                left.unlink()
+            # MLflow keeps connections by address, so a name that was used before would lead to a file that is gone.
+            partial = database.with_name(f".{database.name}.{uuid4().hex[:8]}.partial")
+            MlflowClient(tracking_uri=database_uri(partial)).search_experiments(max_results=1)
             partial.replace(database)
-        return MlflowClient(tracking_uri=f"sqlite:///{database}")
+        with closing(sqlite3.connect(database)) as connection:
+            connection.execute("PRAGMA schema_version")
+        return MlflowClient(tracking_uri=database_uri(database))
+    finally:
+        os.close(lock)
 
 
 def experiment_id(client: MlflowClient, name: str, artifacts: str) -> str:
@@ -60,31 +96,25 @@ def find_runs(client: MlflowClient, experiment: str, condition: str) -> list[Run
             return runs
 
 
-def log_values(
-    client: MlflowClient,
-    run_id: str,
-    *,
-    params: Mapping[str, Any] | None = None,
-    metrics: Mapping[str, float] | None = None,
-    history: tuple[Mapping[str, float], ...] = (),
-    timestamp: int = 0,
-) -> None:
+def log_values(client: MlflowClient, run_id: str, values: Values) -> None:
     """Write many values in few calls: a call costs about as much as fifty values."""
-    from mlflow.entities import Metric, Param
+    from mlflow.entities import RunTag
 
-    rows = [Metric(key, value, timestamp, 0) for key, value in (metrics or {}).items()]
-    rows += [
-        Metric(f"epoch/{key}", value, timestamp, int(row["epoch"]))
-        for row in history
-        for key, value in row.items()
-        if key != "epoch"
-    ]
-    texts = [Param(key, param_text(value)) for key, value in (params or {}).items()]
-    # Of the values of a call MLflow takes 100 params.
-    for start in range(0, max(len(rows), 1), MAX_BATCH):
-        client.log_batch(run_id, metrics=rows[start : start + MAX_BATCH])
-    for start in range(0, len(texts), 100):
-        client.log_batch(run_id, params=texts[start : start + 100])
+    for metrics, params in chunks(values):
+        client.log_batch(run_id, metrics=metrics, params=params)
+    tags = [RunTag(key, value) for key, value in values.tags.items()]
+    for start in range(0, len(tags), _MAX_TAGS):
+        client.log_batch(run_id, tags=tags[start : start + _MAX_TAGS])
+
+
+def chunks(values: Values) -> Iterator[tuple[Sequence[Metric], Sequence[Param]]]:
+    """Yield metrics and params in as many pieces as MLflow takes in one call."""
+    calls = max(-(-len(values.metrics) // MAX_BATCH), -(-len(values.params) // _MAX_PARAMS))
+    for call in range(calls):
+        yield (
+            values.metrics[call * MAX_BATCH : (call + 1) * MAX_BATCH],
+            values.params[call * _MAX_PARAMS : (call + 1) * _MAX_PARAMS],
+        )
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -94,9 +124,3 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         path = f"{prefix}{key}"
         found |= flat(value, f"{path}.") if isinstance(value, Mapping) else {path: value}
     return found
-
-
-def param_text(value: Any) -> str:
-    """Return a parameter as MLflow keeps it."""
-    text = value if isinstance(value, str) else json.dumps(value)
-    return text[:_MAX_PARAM]

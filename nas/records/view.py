@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
+from nas.records.values import mlflow_name
 from nas.search.study import Study
 
 if TYPE_CHECKING:
@@ -50,10 +51,10 @@ def _state(study: Study) -> dict[str, object]:
         [*(one.name for one in study.objectives), "val_accuracy", "params", "macs", *limited, "val_loss"]
     )
     front = [f"tags.`{FRONT_TAG}`"] if len(study.objectives) > 1 else []
-    columns = [*(f"metrics.`{name}`" for name in scores), *front, "tags.`state`", "params.`arch_id`"]
+    columns = [*(f"metrics.`{mlflow_name(name)}`" for name in scores), *front, "tags.`state`", "params.`arch_id`"]
     return {
         "searchFilter": f"tags.`{STUDY_TAG}` = '{study.study_id}' AND tags.`{TRIAL_TAG}` != '{STUDY_ITSELF}'",
-        "orderByKey": f"metrics.`{study.objective}`",
+        "orderByKey": f"metrics.`{mlflow_name(study.objective)}`",
         "orderByAsc": study.direction == "minimize",
         "startTime": "ALL",
         "lifecycleFilter": "Active",

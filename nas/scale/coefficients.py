@@ -13,6 +13,7 @@ import optuna
 from nas.cost import cost_of
 from nas.errors import NasError
 from nas.network.architecture import Architecture
+from nas.run_folder import writing
 from nas.scale.report import LOSS_TEXT, mean_text
 from nas.scale.rounding import Rounding
 from nas.scale.rules import Multipliers, Rule, scale_by
@@ -182,4 +183,5 @@ def draw_surface(tried: Sequence[Tried], best: Optimum, loss: str, path: Path) -
     figure.colorbar(found, ax=axes, label=loss)
     axes.legend(loc="upper right")
     axes.set_axis_off()
-    figure.savefig(path)
+    with writing(path) as file:
+        figure.savefig(file, format="svg")

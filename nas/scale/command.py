@@ -17,14 +17,12 @@ from nas.console import patient, run
 from nas.errors import ConfigError
 from nas.network.architecture import Architecture
 from nas.network.identity import earlier_id
+from nas.run_folder import Held, claim, first_free, hold, write_whole
 from nas.runs import (
     RecordSettings,
     earlier_settings,
     gone_on_with,
-    hold,
-    new_folder,
     read_settings,
-    write_whole,
 )
 from nas.scale.base import read_base
 from nas.scale.config import FREE, ScaleConfig
@@ -69,9 +67,8 @@ def _scale(config: ScaleConfig) -> None:
     trains = config.training or config.mode == "plan"  # which times an epoch even where it only says what it would do
     base = read_base(config.space, config.base, config.resolution, _shape(config.data) if trains else None)
     networks = networks_of(config, base)
-    folder, study_id = _folder(config, base)
-    with hold(folder, "scaling study"):
-        _work(config, base, networks, folder, study_id)
+    with _folder(config) as held:
+        _work(config, base, networks, held.path, _begin(config, base, held.path))
 
 
 def _work(config: ScaleConfig, base: Architecture, networks: Networks, folder: Path, study_id: str) -> None:
@@ -101,15 +98,26 @@ def _shape(data: DataConfig) -> tuple[tuple[int, ...], int]:
         pool.close()
 
 
-def _folder(config: ScaleConfig, base: Architecture) -> tuple[Path, str]:
-    """Make the folder of the results, or make sure that an earlier study is gone on with as it was.
+def _folder(config: ScaleConfig) -> Held:
+    """Hold the folder of the results: that of an earlier study, or a new one."""
+    root, what = Path(config.records.dir).expanduser(), "scaling study"
+    if config.resume:
+        read_settings(root / str(config.name) / _SETTINGS, what)
+        return hold(root / str(config.name), what)
+    make = partial(claim, what=what, way_out="give another name, or resume=true to go on")
+    if config.name is not None:
+        return make(root / config.name)
+    return first_free(root, f"scale-{datetime.now(UTC):%Y%m%d-%H%M%S}", make)
+
+
+def _begin(config: ScaleConfig, base: Architecture, folder: Path) -> str:
+    """Write the settings of a new study, or make sure that an earlier one is gone on with as it was.
 
     Returns:
-        The folder, and what the study is known by.
+        What the study is known by.
     """
-    name = config.name or f"scale-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    folder, study_id = Path(config.records.dir).expanduser() / name, uuid4().hex
-    settings = json.loads(json.dumps({**asdict(config), "name": name}))
+    study_id = uuid4().hex
+    settings = json.loads(json.dumps({**asdict(config), "name": folder.name}))
     if config.resume:
         earlier = earlier_settings(folder / _SETTINGS, settings, FREE, "scaling study")
         study_id = str(earlier.get("study_id", study_id))
@@ -117,11 +125,9 @@ def _folder(config: ScaleConfig, base: Architecture) -> tuple[Path, str]:
             raise ConfigError(
                 f"resume: the base of {folder} was another network than {config.space or config.base} is now"
             )
-    else:
-        new_folder(folder, "give another name, or resume=true to go on")
     known = dict(zip(_IDS, (study_id, base.arch_id), strict=True))
     write_whole(folder / _SETTINGS, json.dumps({**known, **settings}, indent=1) + "\n")
-    return folder, study_id
+    return study_id
 
 
 def _train(config: ScaleConfig, base: Architecture, networks: Networks, folder: Path, study_id: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from nas.cost import Cost
 from nas.network.architecture import Architecture
+from nas.run_folder import write_whole, writing
 from nas.scale.counting import number_text
 from nas.scale.rounding import AS_PUBLISHED, Rounding
 from nas.scale.rules import Rule
@@ -72,8 +73,8 @@ def write_family(members: Sequence[Member], base: Cost, folder: Path, ms: Latenc
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}.json" for name in _names(members)]
     for one, path in zip(members, paths, strict=True):
-        path.write_text(one.arch.to_json(indent=1) + "\n")
-    with (folder / "family.csv").open("w", newline="") as file:
+        write_whole(path, one.arch.to_json(indent=1) + "\n")
+    with writing(folder / "family.csv") as file:
         writer = csv.writer(file)
         writer.writerow(_COLUMNS)
         for one, path in zip(members, paths, strict=True):

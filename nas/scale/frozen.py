@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.errors import ConfigError, NasError
-from nas.runs import write_whole
+from nas.run_folder import read_inside, write_whole
 from nas.scale.law import Forecast, Law
 from nas.scale.means import Observation
 from nas.scale.sweep import Shown
@@ -112,7 +112,7 @@ def read_frozen(path: Path) -> Frozen:
         ConfigError: it cannot be read, or was changed since.
     """
     try:
-        content = dict(json.loads(path.read_text()))
+        content = dict(json.loads(read_inside(path)))
         digest = content.pop("sha256")
         found = Frozen(
             Subject(**{**content["subject"], "size": tuple(content["subject"]["size"])}),

@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import fmean
 
 from nas.errors import NasError
+from nas.run_folder import writing
 from nas.scale.law import Law
 from nas.scale.means import Observation
 from nas.scale.optimum import Best, best_size, growth, joint_law, lowest_point
@@ -163,4 +164,5 @@ def draw_isoflop(found: Sequence[Profile], law: Law | str, loss: str, path: Path
     axes.set(xscale="log", yscale="log", xlabel="multiply-adds", ylabel=LOSS_TEXT[loss])
     axes.grid(alpha=0.3, which="both")
     axes.legend()
-    figure.savefig(path)
+    with writing(path) as file:
+        figure.savefig(file, format="svg")

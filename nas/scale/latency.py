@@ -14,7 +14,7 @@ from nas.latency.measure import Latency, Meter
 from nas.latency.profile import known_profile
 from nas.network.architecture import Architecture
 from nas.network.identity import earlier_id
-from nas.runs import write_whole
+from nas.run_folder import write_whole
 
 LATENCIES = "latency.json"
 

@@ -51,11 +51,15 @@ class Records:
             self._try(self._store.interrupted)
 
     def _try(self, work: Callable[[], None]) -> None:
-        if self.error is None:
+        """Do a piece of the writing; what goes wrong with it does not stop the others, unless nothing could be opened.
+
+        The first error is kept.
+        """
+        if self.error is None or self._store is not None:
             try:
                 work()
             except Exception as error:  # records are of less worth than the study, which is whole in its folder
-                self.error = error
+                self.error = self.error or error
 
 
 def _record(run: Run) -> TrainingRecord:

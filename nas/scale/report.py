@@ -16,6 +16,7 @@ from nas.compare.statistics import unpaired
 from nas.cost import cost_of
 from nas.errors import NasError
 from nas.network.architecture import Architecture
+from nas.run_folder import writing
 from nas.scale.choose import HeldOut, believed, held_out
 from nas.scale.config import ScaleConfig
 from nas.scale.counting import number_text
@@ -229,7 +230,7 @@ def write_runs(all_findings: Sequence[Findings], path: Path, tried: Tried | None
     """Write every run as a row, those of a forecast's network last; `loss` is what the law is of."""
     first = all_findings[0]
     ahead = [replace(first, rule=f"{first.rule}, forecast", sizes=(tried.shown,))] if tried else []
-    with path.open("w", newline="") as file:
+    with writing(path) as file:
         writer = csv.DictWriter(file, _RUN_COLUMNS, extrasaction="ignore")
         writer.writeheader()
         for one in [*all_findings, *ahead]:
@@ -282,7 +283,8 @@ def draw(all_findings: Sequence[Findings], loss: str, path: Path, tried: Tried |
         axes.xaxis.set_minor_formatter(NullFormatter())  # they would run into each other
         axes.grid(alpha=0.3, which="both")
     figure.axes[0].legend(fontsize="small")
-    figure.savefig(path)
+    with writing(path) as file:
+        figure.savefig(file, format="svg")
 
 
 def _measured(one: Findings) -> bool:

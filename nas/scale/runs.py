@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -16,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from nas.cost import cost_of
-from nas.errors import ConfigError
 from nas.evaluation import Budget, Evaluation
+from nas.line_log import LineLog
 from nas.network.architecture import Architecture
 from nas.network.identity import earlier_id
-from nas.runs import whole_lines, write_whole
+from nas.run_folder import read_inside, write_whole
 from nas.search.contracts import Pool, derived_seed
 from nas.search.evaluating import Outcome, Task
 from nas.search.stopping import EqualFailures, Watch
@@ -33,6 +32,8 @@ _LOOK_SECONDS = 1.0
 _NUMBER = int | float
 _SCORES = {"val_accuracy", "val_loss"}
 """What every run that did not fail has."""
+_LARGEST = 2.0**63
+"""Above any number of a run."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,9 @@ class Run:
         for name in ("params", "macs", "epochs", "replicate", "seed"):
             if type(getattr(run, name)) is not int:
                 raise TypeError(f"{name} is {getattr(run, name)!r}")
+        bounded = [run.params, run.macs, run.epochs, run.lr, run.seconds]
+        if not all(0 <= number < _LARGEST for number in bounded):
+            raise ValueError(f"params, macs, epochs, lr and seconds are {bounded}")
         scores = run.scores
         if not isinstance(scores, dict) or (scores and not scores.keys() >= _SCORES):
             raise TypeError(f"scores are {scores!r}")
@@ -121,7 +125,7 @@ def write_recipes(jobs: Iterable[Job], folder: Path, study: int) -> None:
     """Write the recipe of each run where its worker finds it, by the seed of the run."""
     path = folder / RECIPES
     try:
-        known = dict(json.loads(path.read_text()))
+        known = dict(json.loads(read_inside(path)))
     except (OSError, ValueError, TypeError, RecursionError):  # none yet; or damaged: what is to be done is written anew
         known = {}
     known |= {str(job.seed(study)): asdict(job.recipe) for job in jobs}
@@ -130,22 +134,16 @@ def write_recipes(jobs: Iterable[Job], folder: Path, study: int) -> None:
 
 def read_recipe(folder: Path, seed: int) -> Recipe:
     """Return what `write_recipes` wrote for a seed."""
-    return Recipe(**json.loads((folder / RECIPES).read_text())[str(seed)])
+    return Recipe(**json.loads(read_inside(folder / RECIPES))[str(seed)])
 
 
 class RunLog:
     """The runs of a study on disk, a line each, written before the study goes on."""
 
     def __init__(self, folder: Path, name: str = RUNS) -> None:
-        """Read what is there, but for a line that a crash left unfinished; raises `ConfigError` where one is no run."""
-        self._path = folder / name
-        self.runs: dict[str, Run] = {}
-        for number, line in enumerate(whole_lines(self._path), start=1):
-            try:
-                run = Run.from_dict(json.loads(line))
-            except (ValueError, TypeError, RecursionError) as error:
-                raise ConfigError(f"{self._path}:{number}: not a training run: {error}") from None
-            self.runs[run.key] = run
+        """Read what is there, but for a line that a crash left unfinished; raises `ConfigError` as `LineLog.read`."""
+        self._log = LineLog(folder / name)
+        self.runs: dict[str, Run] = {run.key: run for run in self._log.read("a training run", Run.from_dict)}
 
     def renew(self, networks: Iterable[Architecture]) -> None:
         """Give runs of these networks that were recorded under ids of an earlier scheme those of today."""
@@ -159,11 +157,12 @@ class RunLog:
 
     def add(self, run: Run) -> None:
         """Keep a run, on the disk before this returns."""
-        with self._path.open("a") as file:
-            file.write(json.dumps(asdict(run), separators=(",", ":")) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        self._log.append(asdict(run), durable=True)
         self.runs[run.key] = run
+
+    def close(self) -> None:
+        """Close the log."""
+        self._log.close()
 
 
 def seconds_per_epoch(runs: Iterable[Run]) -> Callable[[float], float]:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,13 @@ from nas.compare.baseline import baseline_lines
 from nas.console import INTERRUPTED, interruptible, steady
 from nas.errors import ConfigError, NasError
 from nas.evaluation import Budget
+from nas.names import name_problem
 from nas.proxies.evaluator import ProxyEvaluator
 from nas.records.tracker import MlflowTracker
+from nas.run_folder import WORKERS_LOG, first_free
 from nas.search.config import Config, resumed_values, worker_count
 from nas.search.contracts import Recorder
-from nas.search.log import read_study
+from nas.search.log import RunFolder, read_study
 from nas.search.objectives import against_its_name, recorded_directions
 from nas.search.outlook import look_ahead
 from nas.search.progress import Progress, print_best, time_summary
@@ -44,7 +47,6 @@ from nas.tables.table import read_table
 from nas.training.evaluator import TrainingEvaluator
 
 _PACKAGES = ("torch", "pytorch-lightning", "optuna", "mlflow", "numpy")
-_BEFORE_A_STUDY = {"workers.log", "lock"}
 
 
 def search(values: Mapping[str, Any], overrides: Sequence[str]) -> int:
@@ -76,6 +78,9 @@ def search(values: Mapping[str, Any], overrides: Sequence[str]) -> int:
         then = f"; go on with resume={job.folder}" if job is not None and begun else " before the first trial"
         print(f"nas.search: interrupted{then}", file=sys.stderr)
         return INTERRUPTED
+    finally:
+        if job is not None:
+            job.run.close()
 
 
 @dataclass(frozen=True)
@@ -85,8 +90,13 @@ class _Job:
     config: Config
     values: Mapping[str, Any]
     space: SearchSpace
-    folder: Path
+    run: RunFolder
+    """Held for this search until it is closed."""
     resume: bool
+
+    @property
+    def folder(self) -> Path:
+        return self.run.path
 
 
 def _read(values: Mapping[str, Any], overrides: Sequence[str]) -> _Job:
@@ -113,7 +123,7 @@ def _read(values: Mapping[str, Any], overrides: Sequence[str]) -> _Job:
         read_study(Path(config.search.warm_start).expanduser())
     sampler(config.sampler.name, space=space, **config.sampler.options)
     if folder is not None:
-        return _Job(config, values, space, folder, resume=True)
+        return _Job(config, values, space, RunFolder(folder, resume=True), resume=True)
     return _Job(config, values, space, _new_folder(config, space), resume=False)
 
 
@@ -127,21 +137,21 @@ def _absolute(values: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _new_folder(config: Config, space: SearchSpace) -> Path:
+def _new_folder(config: Config, space: SearchSpace) -> RunFolder:
+    """Claim a folder before anything else is begun, so that no other search can take it meanwhile."""
     root = Path(config.records.dir)
+    make = partial(RunFolder, empty=True)
     if config.name is not None:
-        return root / config.name
+        return make(root / config.name)
     source = Path(config.evaluator.file or "").stem if config.evaluator.name == "table" else config.data.name
-    stem = f"{space.name}-{source}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    names = [stem, *(f"{stem}-{i}" for i in range(2, 1000))]
-    return next(root / name for name in names if not (root / name).exists())
+    source = "table" if name_problem(source) else source
+    return first_free(root, f"{space.name}-{source}-{datetime.now(UTC):%Y%m%d-%H%M%S}", make)
 
 
 def _search(job: _Job, console: Console) -> int:
     started, session = time.monotonic(), time.time()
     workers, gpus = worker_count(job.config)
     with ExitStack() as stack:
-        _make_folder(job, stack)
         # The workers load torch and the data while this process loads MLflow and Optuna.
         pool = _pool(job, workers, gpus, stack)
         tracker = _tracker(job, stack)
@@ -208,7 +218,7 @@ def _pool(job: _Job, workers: int, gpus: Sequence[str], stack: ExitStack) -> Wor
         evaluator,
         workers,
         objective=objective,
-        log=job.folder / "workers.log",
+        log=job.folder / WORKERS_LOG,
         trial_seconds=_seconds(config.search.trial_minutes),
         devices=gpus,
         memory_mib=config.search.worker_memory_mib,
@@ -228,31 +238,6 @@ def _same_data(job: _Job, data: Mapping[str, Any]) -> None:
 
 def _seconds(minutes: float | None) -> float | None:
     return None if minutes is None else 60 * minutes
-
-
-def _make_folder(job: _Job, stack: ExitStack) -> None:
-    """Make the run folder; one in which no study was begun is removed again."""
-    if job.resume:
-        return
-    try:
-        job.folder.mkdir(parents=True)
-    except FileExistsError:
-        left = {path.name for path in job.folder.iterdir()} if job.folder.is_dir() else None
-        if left is not None and left <= _BEFORE_A_STUDY:  # a search that was killed while it loaded
-            return
-        raise ConfigError(
-            f"{job.folder} is there already; continue it with resume={job.folder}, or give another name"
-        ) from None
-    except OSError as error:
-        raise ConfigError(f"the run folder {job.folder} cannot be made: {error}") from None
-
-    def remove_if_unused() -> None:
-        if not (job.folder / "study.json").exists():
-            for file in job.folder.iterdir():
-                file.unlink()
-            job.folder.rmdir()
-
-    stack.callback(remove_if_unused)
 
 
 def _tracker(job: _Job, stack: ExitStack) -> MlflowTracker | None:
@@ -297,7 +282,7 @@ def _run(
         pruner=job.config.pruner,
         trial_minutes=settings.trial_minutes,
         max_equal_failures=settings.max_equal_failures,
-        run_dir=job.folder,
+        run_dir=job.run,
         resume=job.resume,
         notes={"config": job.values, "data": data, "versions": _versions()},
         recorders=recorders,
@@ -331,11 +316,10 @@ def _report(job: _Job, study: Study, tracker: MlflowTracker | None, console: Con
     best = study.best(1)
     if best:
         winner = study.knee() or best[0] if len(study.objectives) > 1 else best[0]
-        path = job.folder / "best_architecture.json"
-        path.write_text(study.space.decode(winner.genotype).to_json(indent=1) + "\n")
+        text = study.space.decode(winner.genotype).to_json(indent=1) + "\n"
+        path = job.run.write_text("best_architecture.json", text)
         if len(study.objectives) > 1:
-            front = job.folder / "pareto_front.json"
-            front.write_text(json.dumps(front_of(study), indent=1) + "\n")
+            front = job.run.write_text("pareto_front.json", json.dumps(front_of(study), indent=1) + "\n")
             console.print(
                 f"Pareto front: {front}, hypervolume {study.hypervolume()[-1]:.6g} above the worst of each objective "
                 "that was found",
@@ -351,10 +335,10 @@ def _report(job: _Job, study: Study, tracker: MlflowTracker | None, console: Con
             f"search.trials={job.config.search.trials}",
             highlight=False,
         )
-    if tracker is not None and tracker.error is not None:
+    if tracker is not None and tracker.trouble:
         console.print(
-            f"MLflow was not written: {type(tracker.error).__name__}: {tracker.error}\n"
-            f"The record in {job.folder} is whole; resume={job.folder} writes what is missing.",
+            f"{tracker.trouble}\nThe record in {job.folder} is whole; "
+            f"resume={shlex.quote(str(job.folder))} writes what is missing.",
             highlight=False,
         )
     elif tracker is not None:

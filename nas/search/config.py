@@ -156,10 +156,6 @@ class Config:
         if self.evaluator.name != "table":  # which says itself after how many epochs it has scores
             self.pruner.check(self.budget, len(objectives))
         check_accelerator(self.accelerator)
-        if set(self.records.dir) & set("?#%"):
-            raise ConfigError(
-                f"records.dir is part of the address of a database, without ?, # or %: {self.records.dir!r}"
-            )
         check_name(self.name)
         check_seed("seed", self.seed)
 

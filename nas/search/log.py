@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from nas.errors import ConfigError
-from nas.runs import hold, whole_lines, write_whole
-from nas.search.trial import Trial
+from nas.line_log import LineLog
+from nas.run_folder import claim, hold, read_inside, write_whole
+from nas.search.trial import State, Trial
 
 STUDY_FORMAT = "nas.study/1"
 _STUDY_KEYS = {"study_id", "space", "input_shape", "num_classes", "objective", "direction", "seed", "notes"}
@@ -19,23 +20,31 @@ _TRIALS, _STUDY = "trials.jsonl", "study.json"
 class RunFolder:
     """One study on disk. Only one process at a time may hold it open; others are refused."""
 
-    def __init__(self, path: Path, *, resume: bool = False) -> None:
-        """Open or make a run folder.
+    def __init__(self, path: Path, *, resume: bool = False, empty: bool = False) -> None:
+        """Open or make a run folder, and hold it until it is closed.
+
+        Args:
+            path: of the folder.
+            resume: go on with the study that is in it.
+            empty: a new one may hold nothing else either.
 
         Raises:
-            ConfigError: resume without a study, a study where none should be, or a folder in use.
+            FolderTakenError: a folder in use, or a study where none should be. ConfigError: resume without a study, or
+                a folder that cannot be written or holds a link.
         """
-        self.path = path
-        if resume and not (path / _STUDY).is_file():
-            raise ConfigError(f"resume: no study in {path} (it has no {_STUDY})")
-        if not resume and (path / _TRIALS).exists():
-            raise ConfigError(f"{path} holds a study already; continue it with resume={path}, or give another name")
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError(f"{path} cannot be written: {error}") from None
-        self._lock = hold(path, "search")
-        self._log: IO[bytes] | None = None
+        if resume:
+            if not (path / _STUDY).is_file():
+                raise ConfigError(f"resume: no study in {path} (it has no {_STUDY})")
+            self._held = hold(path, "search")
+        else:
+            way_out = f"continue it with resume={path}, or give another name"
+            self._held = claim(path, "search", way_out, records=None if empty else (_STUDY, _TRIALS))
+        self._log = LineLog(path / _TRIALS)
+
+    @property
+    def path(self) -> Path:
+        """Of the folder."""
+        return self._held.path
 
     def write_study(self, values: dict[str, Any]) -> None:
         """Write what the study is; done once, before its first trial."""
@@ -46,37 +55,31 @@ class RunFolder:
         return write_whole(self.path / name, text)
 
     def read_trials(self) -> list[Trial]:
-        """Return the recorded trials, and cut off a last line that a crash left unfinished.
-
-        Raises:
-            ConfigError: a line inside the log cannot be read.
-        """
-        whole_lines(self.path / _TRIALS)
-        return read_trials(self.path)
+        """Return the recorded trials, as `read_trials` does."""
+        return _last_of_each(self._log.read("a trial", _trial_reader()))
 
     def append(self, trial: Trial, *, durable: bool) -> None:
-        """Add a trial. `durable` returns only when it is on the disk; without, it survives the death of this
-        process but not that of the machine (a rejected candidate is cheap to propose again).
+        """Add a trial, or nothing where that fails (`LineLog.append`).
+
+        `durable` returns only when it is on the disk; without, it survives the death of this process but not that of
+        the machine (a rejected candidate is cheap to propose again).
         """
-        if self._log is None:
-            self._log = (self.path / _TRIALS).open("ab")
-        self._log.write(json.dumps(trial.to_dict(), separators=(",", ":")).encode() + b"\n")
-        self._log.flush()
-        if durable:
-            os.fsync(self._log.fileno())
+        self._log.append(trial.to_dict(), durable=durable)
 
     def close(self) -> None:
-        """Close the log and let others open the folder."""
-        if self._log is not None:
-            self._log.close()
-        self._lock.close()
+        """Close the log and let others open the folder; one in which no study was begun is removed again."""
+        self._log.close()
+        if (self.path / _STUDY).exists():
+            self._held.release()
+        else:
+            self._held.discard()
 
 
 def read_study(path: Path, purpose: str = "") -> dict[str, Any]:
     """Return what `write_study` wrote; raises `ConfigError`, which begins with the purpose, where there is none."""
     file = path / _STUDY
     try:
-        values = json.loads(file.read_text())
+        values = json.loads(read_inside(file))
     except FileNotFoundError:
         raise ConfigError(f"{purpose}no study in {path} (it has no {_STUDY})") from None
     except (OSError, ValueError, RecursionError) as error:
@@ -95,16 +98,52 @@ def read_trials(path: Path) -> list[Trial]:
     A trial that was paused has a line for each pause; the last one holds.
 
     Raises:
-        ConfigError: a line inside the log cannot be read.
+        ConfigError: a line inside the log cannot be read, or is not as it was written.
     """
-    file = path / _TRIALS
-    if not file.exists():
-        return []
-    data = file.read_bytes()
-    trials = []
-    for number, line in enumerate(data[: data.rfind(b"\n") + 1].splitlines(), start=1):
-        try:
-            trials.append(Trial.from_dict(json.loads(line)))
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            raise ConfigError(f"{file}:{number}: not a trial: {error}") from None
+    return _last_of_each(LineLog(path / _TRIALS).read("a trial", _trial_reader()))
+
+
+def _last_of_each(trials: list[Trial]) -> list[Trial]:
     return list({trial.number: trial for trial in trials}.values())
+
+
+def _trial_reader() -> Callable[[Any], Trial]:
+    """Return what reads the lines of one log in their order; it raises `ValueError` for what no search writes."""
+    states: dict[int, State] = {}
+
+    def read(values: Any) -> Trial:
+        trial = Trial.from_dict(values)
+        problem = _absurd(trial)
+        if states.get(trial.number, State.PAUSED) is not State.PAUSED:
+            problem = f"trial {trial.number} has ended on a line before"
+        elif trial.duplicate_of is not None and trial.duplicate_of not in states:
+            problem = f"it repeats trial {trial.duplicate_of}, which no line before is of"
+        if problem:
+            raise ValueError(problem)
+        states[trial.number] = trial.state
+        return trial
+
+    return read
+
+
+_SOME = 2.0**31
+"""Above any number of candidates or steps."""
+_TIME = 1e11
+"""Seconds: some 3,000 years."""
+
+
+def _absurd(trial: Trial) -> str:
+    """Name a number that no search writes; empty where there is none. Lines of old logs have no checksum."""
+    cost = trial.cost.to_dict() if trial.cost is not None else {}
+    bounds = {
+        "number": (trial.number, _SOME),
+        "guided": (trial.guided, _SOME),
+        "seed": (trial.seed, 2.0**32),
+        "first_rung": (trial.first_rung or 0, _SOME),
+        "finished": (trial.finished, _TIME),
+        "elapsed": (trial.elapsed, _TIME),
+        **{f"cost.{name}": (value, 2.0**63) for name, value in cost.items() if isinstance(value, int | float)},
+        **{f"steps.{place}": (step, _SOME) for place, (step, _) in enumerate(trial.steps)},
+    }
+    wrong = ((name, value) for name, (value, bound) in bounds.items() if not 0 <= value < bound)
+    return next((f"{name} is {value!r:.40}" for name, value in wrong), "")

@@ -24,6 +24,8 @@ from nas.latency.deployment import Deployment
 from nas.latency.deployment import deployment as deployment_here
 from nas.latency.measure import Meter
 from nas.latency.profile import DeviceProfile
+from nas.run_folder import WORKERS_LOG
+from nas.runs import check_name
 from nas.search.config import MOST_WORKERS, SEARCH_RANGES
 from nas.search.contracts import MAX_EQUAL_FAILURES, Limits, Pool, Recorder
 from nas.search.driver import Driver
@@ -106,7 +108,7 @@ def run_search(
     trial_minutes: float | None = None,
     max_equal_failures: int | None = MAX_EQUAL_FAILURES,
     worker_memory_mib: float | None = None,
-    run_dir: str | Path | None = None,
+    run_dir: str | Path | RunFolder | None = None,
     resume: bool = False,
     notes: Mapping[str, Any] | None = None,
     recorders: Sequence[Recorder] = (),
@@ -149,7 +151,8 @@ def run_search(
             others took, see `nas.search.stopping.Watch`.
         max_equal_failures: ends the search after so many evaluations in a row that fail alike; None: never.
         worker_memory_mib: the most private memory of a worker process, where what wants more runs out of memory.
-        run_dir: folder that takes the record; every finished trial is on disk before the search goes on.
+        run_dir: folder that takes the record; every finished trial is on disk before the search goes on. Or one that is
+            open already, which stays open.
         resume: go on with the study in `run_dir`; everything that decides its trials must be as it was.
         notes: what else is to be kept in the study's record, as plain values.
         recorders: are told of every trial.
@@ -175,7 +178,8 @@ def run_search(
     _check_kinds(space=space, sampler=sampler, budget=budget, pruner=pruner, workload=workload)
     _check_resume(resume, run_dir)
     if resume and direction is None and run_dir is not None:
-        direction = recorded_directions(read_study(Path(run_dir), "resume: "))
+        path = run_dir.path if isinstance(run_dir, RunFolder) else Path(run_dir)
+        direction = recorded_directions(read_study(path, "resume: "))
     objectives = objectives_from(objective, direction)
     pruning = Pruning(name=pruner) if isinstance(pruner, str) else pruner
     budget = budget or Budget()
@@ -196,9 +200,7 @@ def run_search(
         else sampler
     )
     with ExitStack() as stack:
-        folder = RunFolder(Path(run_dir), resume=resume) if run_dir is not None else None
-        if folder is not None:
-            stack.callback(folder.close)
+        folder = _folder(run_dir, resume, stack)
         study = Study(
             name=folder.path.name if folder else space.name,
             study_id=uuid.uuid4().hex,
@@ -285,12 +287,22 @@ def _pool(
         evaluator,
         workers,
         objective=objective,
-        log=folder.path / "workers.log" if folder else None,
+        log=folder.path / WORKERS_LOG if folder else None,
         trial_seconds=None if minutes is None else 60 * minutes,
         memory_mib=memory_mib,
     )
     stack.callback(pool.close)
     return pool
+
+
+def _folder(run_dir: str | Path | RunFolder | None, resume: bool, stack: ExitStack) -> RunFolder | None:
+    if run_dir is None or isinstance(run_dir, RunFolder):
+        return run_dir
+    if not resume:
+        check_name(Path(run_dir).absolute().name)
+    folder = RunFolder(Path(run_dir), resume=resume)
+    stack.callback(folder.close)
+    return folder
 
 
 def _checkpoints(folder: RunFolder | None, stack: ExitStack) -> Path:

@@ -12,11 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
+from pathlib import Path
 from typing import Any
 
 from nas.console import steady
 from nas.errors import NasError, WorkerError, reason_of
 from nas.evaluation import Evaluator
+from nas.run_folder import open_inside
 from nas.search.evaluating import Task, evaluate, failure
 
 _LOG = logging.getLogger(__name__)
@@ -97,7 +99,7 @@ class Surroundings:
         if self.log is None:
             os.dup2(stderr.fileno(), 2)
         else:
-            file = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+            file = open_inside(Path(self.log), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
             os.dup2(file, 1)
             os.dup2(file, 2)
             os.close(file)

@@ -13,8 +13,9 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
-from nas.errors import WorkerError
+from nas.errors import ConfigError, WorkerError
 from nas.evaluation import Evaluator
+from nas.run_folder import open_inside
 from nas.search.evaluating import Hear, Outcome, Task, evaluate
 from nas.search.keeper import Keeper
 from nas.search.process import SINGLE_THREAD, WorkerProcess, check_worker_count
@@ -265,7 +266,7 @@ class WorkerPool:
         if self._log is None or now - self._log_seen < _LOG_SECONDS:
             return
         self._log_seen = now
-        with suppress(OSError), self._log.open("r+b") as file:
+        with suppress(OSError, ConfigError), os.fdopen(open_inside(self._log, os.O_RDWR), "r+b") as file:
             size = file.seek(0, os.SEEK_END)
             if size > _LOG_BYTES:
                 file.seek(-_LOG_BYTES // 4, os.SEEK_END)

@@ -8,10 +8,11 @@ from keyword import iskeyword
 
 from nas.cost import Constraint, constraints_from
 from nas.errors import NasError
+from nas.names import name_problem
 from nas.network.settings import Setting
 from nas.space.chain import Body, Chain
 from nas.space.entries import MAX_ENTRIES, read_chain, read_entry, read_let
-from nas.space.source import Source
+from nas.space.source import MAX_TEXT, Source
 from nas.space.tree import Node
 from nas.space.words import Context, Leaves, Let, at_least_one, checked, mapping, named_options, read_value
 
@@ -22,7 +23,6 @@ _ASSUME = {"channels": 3, "resolution": 224, "num_classes": 1000, "dims": 2}
 DATA = "data"
 """What leaves the resolution to the data, and as the value of a name stands for their map size."""
 
-_MAX_TEXT = 500
 _SIZE = Setting("size", int, low=1)
 _DIMS = Setting("dims", int, low=1, below=4)
 
@@ -92,7 +92,7 @@ def parse(source: Source, name: str, size: int | None = None) -> SpaceFile:
     else:
         layouts = {"": _layout(source, "", size)}
     return SpaceFile(
-        name=_word(top.get("name"), "name", name),
+        name=_name(source, top.get("name"), name),
         description=_word(top.get("description"), "description", ""),
         assumed=assumed,
         limits=_limits(top.get("limits")),
@@ -136,13 +136,23 @@ def _layout(source: Source, prefix: str, size: int) -> Layout:
     )
 
 
+def _name(space: Source, given: Source | None, default: str) -> str:
+    """The name of a space, which becomes that of its run folders and records."""
+    name = _word(given, "name", default)
+    problem = name_problem(name)
+    if problem:
+        way_out = "" if given is not None else "; give the space a `name`"
+        raise (given or space).error(f"{problem}{way_out}", "name")
+    return name
+
+
 def _word(source: Source | None, path: str, default: str) -> str:
     if source is None:
         return default
     if not isinstance(source.value, str):
         raise source.error(f"must be text, but got {source.describe()}", path)
-    if len(source.value) > _MAX_TEXT:
-        raise source.error(f"may have {_MAX_TEXT} characters, but has {len(source.value)}", path)
+    if len(source.value) > MAX_TEXT:  # as Python values; in a file it is refused where it is read
+        raise source.error(f"may have {MAX_TEXT} characters, but has {len(source.value)}", path)
     return source.value
 
 

@@ -22,6 +22,16 @@ _MAX_DEPTH = 60
 _MAX_INCLUDES = 1000
 _MAX_INT = 10**1000
 
+MAX_TEXT = 500
+"""Characters of a text in a space file."""
+_MAX_SHOWN = 40
+"""Characters of a text that an error message quotes."""
+_MAX_KEYS_SHOWN = 8
+
+_WORDS = ("name", "description", "assume", "limits", "let", "resolution", "stem", "stages", "head", "choose", "include")
+"""Of which a space file has one at the least at the beginning of a line."""
+_OURS = re.compile(rf"^(['\"]?)({'|'.join(_WORDS)})\1\s*:", re.MULTILINE)
+
 
 class _Loader(yaml.SafeLoader):
     """YAML 1.1 as PyYAML reads it, but with `1e-3` as a number."""
@@ -62,12 +72,23 @@ class Source:
         return self.value
 
     def describe(self) -> str:
-        """Say what this is, for an error message."""
+        """Say what this is, for an error message; of a text its first line, and of a mapping some keys, cut short."""
         if isinstance(self.value, dict):
-            return f"a mapping with {', '.join(map(repr, self.value)) or 'no keys'}"
+            keys = [quoted(key) for key in list(self.value)[:_MAX_KEYS_SHOWN]]
+            more = ", ..." if len(self.value) > _MAX_KEYS_SHOWN else ""
+            return f"a mapping with {', '.join(keys) or 'no keys'}{more}"
         if isinstance(self.value, list):
             return f"a list of {len(self.value)}"
-        return repr(self.value)
+        return quoted(self.value)
+
+
+def quoted(value: object) -> str:
+    """Return a scalar for an error message: the first line of a text, cut short."""
+    if not isinstance(value, str):
+        return repr(value)
+    first = value[: _MAX_SHOWN + 1].splitlines()[0] if value else ""
+    shown = first[:_MAX_SHOWN]
+    return f"{shown!r}" if shown == value else f"{shown!r}..."
 
 
 def from_python(values: object, file: str = "<python>") -> Source:
@@ -170,7 +191,9 @@ class _Reader:
             node = yaml.compose(text, Loader=_Loader)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
-            raise self.error(f"bad YAML: {error.problem}", mark.line + 1 if mark else None) from None
+            # What is wrong may quote the file, which may be anything that a link leads to.
+            problem = f"bad YAML: {error.problem}" if _OURS.search(text) else "no search space, and no YAML"
+            raise self.error(problem, mark.line + 1 if mark else None) from None
         except yaml.reader.ReaderError as error:
             line = text.count("\n", 0, error.position) + 1
             raise self.error(f"bad YAML: {error.reason}", line) from None
@@ -180,7 +203,18 @@ class _Reader:
             raise self.error(f"nested deeper than {_MAX_DEPTH} levels") from None
         if node is None:
             raise self.error("the file is empty")
+        self.refuse_other(node)
         return node
+
+    def refuse_other(self, node: yaml.Node) -> None:
+        """Refuse a file that is none of ours without a word of what is in it."""
+        if isinstance(node, yaml.ScalarNode) and node.start_mark.line != node.end_mark.line:
+            raise self.error("no search space: the file holds a text of several lines")
+        if self.trail or not isinstance(node, yaml.MappingNode):
+            return
+        keys = {key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)}
+        if not keys & {*_WORDS, "<<"}:
+            raise self.error(f"no search space: it has none of the words {', '.join(_WORDS)}")
 
     def convert(self, node: yaml.Node, depth: int) -> Source:
         """Turn a YAML node into values; an alias is expanded each time, so what it expands to is counted."""
@@ -208,6 +242,8 @@ class _Reader:
         except (ValueError, LookupError, OverflowError, yaml.YAMLError):
             raise self.error(f"bad value {node.value[:40]!r} for {node.tag.rsplit(':', 1)[1]}", line) from None
         problem = _unusable(value)
+        if isinstance(value, str) and len(value) > MAX_TEXT:
+            problem = f"a text may have {MAX_TEXT} characters, but this one has {len(value)}"
         if problem:
             raise self.error(problem, line)
         return value

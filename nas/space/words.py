@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any, Literal
 
 from nas.errors import NasError, nearest
+from nas.names import name_problem
 from nas.network.registry import BlockKind
 from nas.network.settings import Scalar
 from nas.space.formula import Formula, formula, is_formula
@@ -92,6 +93,8 @@ def named_options(source: Source, path: str, what: str) -> dict[str, Source]:
     for name, value in items.items():
         if not name or "." in name:
             raise value.error(f"the name of an option is a word without dots, but got {name!r}", path)
+        if name_problem(name):
+            raise value.error(f"the name of an option: {name_problem(name)}", path)
     return items
 
 

@@ -14,7 +14,16 @@ from nas.console import run
 from nas.cost.metrics import FREE_METRICS
 from nas.errors import ConfigError, nearest
 from nas.evaluation import Budget
-from nas.runs import RecordSettings, check_name, check_seed, check_workers, cores_or, earlier_settings, new_folder
+from nas.run_folder import Held, claim, first_free, hold, write_whole
+from nas.runs import (
+    RecordSettings,
+    check_name,
+    check_seed,
+    check_workers,
+    cores_or,
+    earlier_settings,
+    read_settings,
+)
 from nas.search.contracts import Pool
 from nas.search.evaluators import EvaluatorSettings
 from nas.search.objectives import Objective, objectives_from
@@ -32,6 +41,7 @@ from nas.training.data.config import DataConfig
 from nas.training.evaluator import TrainingEvaluator
 from nas.training.recipe import Recipe
 
+_SETTINGS = "settings.json"
 _FREE = ("trials", "complexity", "bins", "workers", "name", "resume", "records")
 """Settings that may change when a comparison is gone on with: the others decide what was evaluated."""
 
@@ -98,7 +108,12 @@ def compare(values: Mapping[str, Any]) -> int:
 
 def _compare(config: SpacesConfig) -> None:
     spaces = [load_space(name) for name in config.spaces]
-    folder = _folder(config)
+    with _folder(config) as held:
+        _begin(config, held.path)
+        _work(config, spaces, held.path)
+
+
+def _work(config: SpacesConfig, spaces: list[SearchSpace], folder: Path) -> None:
     print(f"{folder}: name={folder.name} resume=true goes on with it", flush=True)
     populations = _on_table(config, spaces) if config.evaluator.name == "table" else _trained(config, spaces, folder)
     bins = config.bins if isinstance(config.bins, int) else None
@@ -106,23 +121,29 @@ def _compare(config: SpacesConfig) -> None:
     lines = table_of(comparison)
     write_populations(comparison, folder / "populations.csv")
     draw_edf(comparison, folder / "edf.svg")
-    (folder / "report.md").write_text("\n".join(lines) + "\n")
+    write_whole(folder / "report.md", "\n".join(lines) + "\n")
     print("\n" + "\n".join(lines))
     print(f"\nNetworks, distributions and report: {folder}")
 
 
-def _folder(config: SpacesConfig) -> Path:
-    """Make the folder of the results, or make sure that an earlier one is gone on with as it was."""
-    stem = config.name or f"spaces-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    folder = Path(config.records.dir).expanduser() / stem
-    settings = json.loads(json.dumps(asdict(config)))
-    path = folder / "settings.json"
+def _folder(config: SpacesConfig) -> Held:
+    """Hold the folder of the results: that of an earlier comparison, or a new one."""
+    root, what = Path(config.records.dir).expanduser(), "comparison"
     if config.resume:
-        earlier_settings(path, settings, _FREE, "comparison")
-    else:
-        new_folder(folder, "give another name, or resume=true to go on")
-    path.write_text(json.dumps(settings, indent=1) + "\n")
-    return folder
+        read_settings(root / str(config.name) / _SETTINGS, what)
+        return hold(root / str(config.name), what)
+    make = partial(claim, what=what, way_out="give another name, or resume=true to go on")
+    if config.name is not None:
+        return make(root / config.name)
+    return first_free(root, f"spaces-{datetime.now(UTC):%Y%m%d-%H%M%S}", make)
+
+
+def _begin(config: SpacesConfig, folder: Path) -> None:
+    """Write the settings of a new comparison, or make sure that an earlier one is gone on with as it was."""
+    settings = json.loads(json.dumps(asdict(config)))
+    if config.resume:
+        earlier_settings(folder / _SETTINGS, settings, _FREE, "comparison")
+    write_whole(folder / _SETTINGS, json.dumps(settings, indent=1) + "\n")
 
 
 def _populations(

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from nas.compare.statistics import LEVEL, Verdict, judge
+from nas.run_folder import writing
 from nas.spaces.complexity import Matching, match, unmatched
 from nas.spaces.difference import Gap, gap
 from nas.spaces.distribution import Distribution, area_between, distribution_of, ks_distance
@@ -124,7 +125,7 @@ def _notes(one: Population, trials: int) -> list[str]:
 
 def write_populations(comparison: Comparison, path: Path) -> None:
     """Write every network that was evaluated, with its weight, as a CSV file."""
-    with path.open("w", newline="") as file:
+    with writing(path) as file:
         writer = csv.writer(file)
         writer.writerow(["space", "arch_id", "error", "params", "macs", "weight"])
         for which, one in enumerate(comparison.populations):
@@ -159,4 +160,5 @@ def draw_edf(comparison: Comparison, path: Path) -> None:
     for axes in (above, below):
         axes.legend()
         axes.grid(alpha=0.3)
-    figure.savefig(path, format="svg")
+    with writing(path) as file:
+        figure.savefig(file, format="svg")

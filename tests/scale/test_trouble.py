@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 import nas
-from nas.runs import hold
+from nas.run_folder import hold
 from nas.scale.law import fit_untested
 from nas.scale.means import Observation
 from nas.search.workers import Outcome, Task
@@ -164,6 +165,10 @@ def test_damaged_recipes_are_written_anew(base: Path, content: bytes) -> None:
         ("key", [1]),
         ("macs", "x"),
         ("epochs", 1.5),
+        ("macs", -1),
+        ("params", 10**30),
+        ("seconds", -1.0),
+        ("lr", float("inf")),
         ("unknown", 1),
     ],
 )
@@ -172,7 +177,8 @@ def test_a_line_that_is_no_run_is_named(
 ) -> None:
     assert run(base, times=[1, 2], **WIDTH, seeds=1) == 0
     path = folder(base) / "runs.jsonl"
-    first, *others = path.read_text().splitlines()
+    # Without their checksums, as an older version wrote them.
+    first, *others = re.sub(r',"check":"\w{16}"', "", path.read_text()).splitlines()
     path.write_text("\n".join([json.dumps({**json.loads(first), name: value}), *others]) + "\n")
     assert run(base, times=[1, 2], **WIDTH, seeds=1, resume=True) == 2
     assert "runs.jsonl:1: not a training run" in capsys.readouterr().err

@@ -78,3 +78,51 @@ def test_python_values_are_checked_like_a_file() -> None:
     loop.append(loop)
     with pytest.raises(SpaceError, match="nested deeper"):
         from_python(loop)
+
+
+SECRETS = "root:x:0:0:secret:/root:/bin/bash\ndaemon:x:1:1:secret:/usr/sbin\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        SECRETS,
+        "password: secret\ntoken: secret2\n",
+        "- secret\n- secret2\n",
+        "[section]\nkey = secret\n",
+        "*secret\n",
+        "secret: [\n",
+        "secret\n",
+        "!secret x\n",
+        '{"password": "secret"}',
+    ],
+)
+def test_a_file_that_is_none_of_ours_is_not_quoted(tmp_path: Path, text: str) -> None:
+    """A space that is a link to any file, as in a folder from a stranger."""
+    (tmp_path / "private").write_text(text)
+    (tmp_path / "space.yaml").symlink_to(tmp_path / "private")
+    with pytest.raises(SpaceError) as caught:
+        nas.load_space(tmp_path / "space.yaml")
+    assert "secret" not in str(caught.value)
+    assert "space.yaml" in str(caught.value)
+
+
+@pytest.mark.parametrize("text", [SECRETS, SECRETS * 50])
+def test_a_file_that_is_included_is_not_quoted_either(tmp_path: Path, text: str) -> None:
+    (tmp_path / "private.yaml").write_text(text)
+    (tmp_path / "space.yaml").write_text("stages: {include: private.yaml}\nhead: {block: classifier}\n")
+    with pytest.raises(SpaceError) as caught:
+        nas.load_space(tmp_path / "space.yaml")
+    assert "secret" not in str(caught.value)
+
+
+def test_an_error_quotes_no_more_than_a_line(tmp_path: Path) -> None:
+    lines = "\n".join(f"  k{i}: secret" for i in range(30))
+    (tmp_path / "space.yaml").write_text(f"stages:\n{lines}\nhead: {{block: classifier}}\n")
+    with pytest.raises(SpaceError, match=r"a mapping with 'k0', .*'k7', \.\.\.") as caught:
+        nas.load_space(tmp_path / "space.yaml")
+    assert "secret" not in str(caught.value)
+    (tmp_path / "space.yaml").write_text("stages: |\n  first\n  second\nhead: {block: classifier}\n")
+    with pytest.raises(SpaceError, match=r"'first'\.\.\.") as caught:
+        nas.load_space(tmp_path / "space.yaml")
+    assert "second" not in str(caught.value)

@@ -1,0 +1,211 @@
+"""The folder of a run: claimed by one process at a time, and written so that no file outside it is ever touched.
+
+A run folder may come from a stranger. Its files are opened without following links, and one that holds a link, a pipe
+or a device is refused before anything in it is written.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
+from itertools import count
+from pathlib import Path
+from types import TracebackType
+from typing import TextIO, TypeVar
+
+from nas.errors import ConfigError
+
+T = TypeVar("T")
+
+LOCK, WORKERS_LOG = "lock", "workers.log"
+_BEFORE_A_RECORD = {LOCK, WORKERS_LOG}
+"""Files that are there before a run has a record."""
+
+
+class FolderTakenError(ConfigError):
+    """A folder that is in use, or holds something already."""
+
+
+class Held:
+    """A folder that belongs to this process until it is released; a context, which releases it."""
+
+    def __init__(self, path: Path, lock: int) -> None:
+        self.path, self._lock = path, lock
+        self.made = False
+        """Whether this process made the folder."""
+
+    def release(self) -> None:
+        """Let others have the folder; doing it again does nothing."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def discard(self) -> None:
+        """Release the folder; where this process made it and nothing was begun in it, it is removed first."""
+        with suppress(OSError):
+            if self._lock >= 0 and self.made and not _used(self.path, None):
+                # The lock last: whoever claims the folder from then on finds nothing of ours to be removed.
+                (self.path / WORKERS_LOG).unlink(missing_ok=True)
+                (self.path / LOCK).unlink()
+                self.path.rmdir()
+        self.release()
+
+    def __enter__(self) -> Held:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+
+def claim(path: Path, what: str, way_out: str, *, records: Collection[str] | None = None) -> Held:
+    """Make the folder of a new run and hold it, in one step that only one of several processes can take.
+
+    A folder in which an earlier one left nothing but its lock and its log is taken over.
+
+    Args:
+        path: of the folder.
+        what: the run is, for messages.
+        way_out: what the user can do where the folder is taken.
+        records: names of files that a run of this kind has; where the folder holds others it is taken too. None: it
+            may hold none at all.
+
+    Raises:
+        FolderTakenError: it holds something, or another process has it. ConfigError: it cannot be made.
+    """
+    taken = f"{path} is there already; {way_out}"
+    made = False
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir()
+        made = True
+    except FileExistsError as error:
+        if not os.path.lexists(path):
+            raise ConfigError(f"the folder {path} cannot be made: {error}") from None
+        if not path.is_dir():
+            raise FolderTakenError(taken) from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in it
+        raise ConfigError(f"the folder {str(path)!a} cannot be made: {error}") from None
+    if _used(path, records):  # seen before a lock is put into a folder that is none of ours
+        raise FolderTakenError(taken)
+    held = hold(path, what)
+    held.made = made
+    if _used(path, records):
+        held.release()
+        raise FolderTakenError(taken)
+    return held
+
+
+def _used(path: Path, records: Collection[str] | None) -> bool:
+    names = set(os.listdir(path)) - _BEFORE_A_RECORD
+    return bool(names if records is None else names & set(records))
+
+
+def first_free(root: Path, stem: str, make: Callable[[Path], T]) -> T:
+    """Make a folder under the first name that is free: `stem`, or `stem-2` and so on where that is taken."""
+    for number in count(1):
+        with suppress(FolderTakenError):
+            return make(root / (stem if number == 1 else f"{stem}-{number}"))
+    raise AssertionError("there is always a further name")
+
+
+def hold(path: Path, what: str) -> Held:
+    """Hold a folder that is there.
+
+    Raises:
+        FolderTakenError: another process has it. ConfigError: it cannot be written, or holds something else than plain
+            files and folders.
+    """
+    while True:
+        try:
+            lock = open_inside(path / LOCK, os.O_RDWR | os.O_CREAT)
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be written: {error}") from None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # A process that gave the folder up may have removed the file that was opened here.
+            if os.path.samestat(os.fstat(lock), os.lstat(path / LOCK)):
+                break
+        except FileNotFoundError:
+            pass
+        except OSError:
+            os.close(lock)
+            raise FolderTakenError(f"{path}: a {what} is running in this folder") from None
+        os.close(lock)
+    held = Held(path, lock)
+    try:
+        refuse_links(path)
+    except BaseException:
+        held.release()
+        raise
+    return held
+
+
+def refuse_links(folder: Path) -> None:
+    """Raise `ConfigError` where a folder holds a link, a pipe or a device, at any depth: no run puts one there."""
+    for where, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            mode = os.lstat(os.path.join(where, name)).st_mode
+            if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+                raise _no_plain_file(Path(where, name))
+
+
+def open_inside(path: Path, flags: int) -> int:
+    """Open a file of a run folder that is no link and no device; returns its descriptor.
+
+    Raises:
+        ConfigError: it is something else than a plain file. OSError: as `os.open`.
+    """
+    try:
+        # Without O_NONBLOCK opening a pipe waits for its other end.
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, 0o644)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):
+            raise _no_plain_file(path) from None
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise _no_plain_file(path)
+    return descriptor
+
+
+def _no_plain_file(path: Path) -> ConfigError:
+    return ConfigError(f"{str(path)!a} is a link or no plain file, and no run puts such a thing there; remove it first")
+
+
+def read_inside(path: Path) -> bytes:
+    """Return what is in a file of a run folder; raises as `open_inside`."""
+    with os.fdopen(open_inside(path, os.O_RDONLY), "rb") as file:
+        return file.read()
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[TextIO]:
+    """Write a text file whole or not at all: it gets its name when it is on the disk.
+
+    What stands under the name is replaced, never written through, so that it may be a link.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    partial.unlink(missing_ok=True)  # of a process that was killed
+    try:
+        descriptor = open_inside(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+            yield file
+            file.flush()
+            os.fsync(descriptor)
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def write_whole(path: Path, text: str) -> Path:
+    """Write a small file whole or not at all, as `writing` does; returns its path."""
+    with writing(path) as file:
+        file.write(text)
+    return path

@@ -1,0 +1,157 @@
+"""A run folder belongs to one process, and nothing outside it is touched."""
+
+from __future__ import annotations
+
+import multiprocessing as mp
+import os
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from nas.errors import ConfigError
+from nas.run_folder import FolderTakenError, Held, claim, first_free, hold, read_inside, write_whole, writing
+
+
+def test_a_folder_is_claimed_once(tmp_path: Path) -> None:
+    first = claim(tmp_path / "a", "search", "give another name")
+    with pytest.raises(FolderTakenError, match="a search is running in this folder"):
+        claim(tmp_path / "a", "search", "give another name")
+    first.release()
+    # Nothing was begun in it, so that another may have it.
+    claim(tmp_path / "a", "search", "give another name").release()
+    (tmp_path / "a" / "study.json").write_text("{}")
+    with pytest.raises(FolderTakenError, match="is there already; give another name"):
+        claim(tmp_path / "a", "search", "give another name")
+
+
+def test_of_many_that_claim_at_once_one_gets_it(tmp_path: Path) -> None:
+    """Whatever the order, and although losers and winners remove what they find unused."""
+    for number in range(20):
+        start, won = threading.Barrier(8), list[Held]()
+
+        def compete(path: Path, start: threading.Barrier, won: list[Held]) -> None:
+            start.wait()
+            with suppress(FolderTakenError):
+                won.append(claim(path, "search", ""))
+
+        threads = [threading.Thread(target=compete, args=(tmp_path / str(number), start, won)) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(won) == 1
+        assert (tmp_path / str(number) / "lock").exists()
+        won[0].discard()
+
+
+def _claim_and_say(path: Path, told: object, go_on: object) -> None:
+    try:
+        held = claim(path, "search", "give another name")
+    except FolderTakenError:
+        told.put("taken")  # type: ignore[attr-defined]
+        return
+    told.put("mine")  # type: ignore[attr-defined]
+    go_on.wait()  # type: ignore[attr-defined]
+    held.discard()
+
+
+def test_another_process_is_refused_and_removes_nothing(tmp_path: Path) -> None:
+    context = mp.get_context("spawn")
+    told, go_on = context.Queue(), context.Event()
+    processes = [context.Process(target=_claim_and_say, args=(tmp_path / "a", told, go_on)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    assert sorted(told.get(timeout=120) for _ in processes) == ["mine", "taken"]
+    assert (tmp_path / "a" / "lock").exists()
+    go_on.set()
+    for process in processes:
+        process.join()
+
+
+def test_what_was_begun_is_not_removed(tmp_path: Path) -> None:
+    held = claim(tmp_path / "a", "search", "")
+    (tmp_path / "a" / "study.json").write_text("{}")
+    held.discard()
+    assert (tmp_path / "a" / "study.json").exists()
+    (tmp_path / "mine").mkdir()
+    held = claim(tmp_path / "mine", "search", "")
+    held.discard()
+    assert (tmp_path / "mine").is_dir()  # was there before
+
+
+def test_a_lock_that_was_removed_meanwhile_is_not_taken_for_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder is given up between the opening of its lock and the locking."""
+    import fcntl
+
+    real, removed = fcntl.flock, list[bool]()
+
+    def flock(file: int, how: int) -> None:
+        if not removed:
+            removed.append(True)
+            (tmp_path / "lock").unlink()
+        real(file, how)
+
+    monkeypatch.setattr("nas.run_folder.fcntl.flock", flock)
+    held = hold(tmp_path, "search")
+    with pytest.raises(FolderTakenError):
+        hold(tmp_path, "search")
+    held.release()
+
+
+def test_names_that_are_free(tmp_path: Path) -> None:
+    held = [first_free(tmp_path, "x", lambda path: claim(path, "search", "")) for _ in range(3)]
+    assert [one.path.name for one in held] == ["x", "x-2", "x-3"]
+
+
+@pytest.mark.parametrize("where", ["lock", "study.json", "trials.jsonl", "checkpoints/0.ckpt", "workers.log"])
+@pytest.mark.parametrize("kind", ["link", "dangling", "pipe"])
+def test_a_folder_with_links_is_refused_and_what_they_lead_to_stays(tmp_path: Path, where: str, kind: str) -> None:
+    victim, folder = tmp_path / "victim", tmp_path / "run"
+    victim.write_text("precious")
+    (folder / where).parent.mkdir(parents=True)
+    if kind == "pipe":
+        os.mkfifo(folder / where)
+    else:
+        (folder / where).symlink_to(victim if kind == "link" else tmp_path / "nowhere")
+    with pytest.raises(ConfigError, match="is a link or no plain file"):
+        hold(folder, "search")
+    with pytest.raises(ConfigError, match="is a link or no plain file"):
+        read_inside(folder / where)
+    assert victim.read_text() == "precious"
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_file_is_replaced_and_never_written_through(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (tmp_path / "report.md").symlink_to(victim)
+    (tmp_path / ".report.md.partial").symlink_to(victim)
+    write_whole(tmp_path / "report.md", "new")
+    assert victim.read_text() == "precious"
+    assert (tmp_path / "report.md").read_text() == "new"
+    assert not (tmp_path / "report.md").is_symlink()
+
+
+def test_a_file_that_cannot_be_finished_leaves_the_old_one(tmp_path: Path) -> None:
+    write_whole(tmp_path / "a", "old")
+
+    def fail() -> None:
+        with writing(tmp_path / "a") as file:
+            file.write("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert (tmp_path / "a").read_text() == "old"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize("path", ["a\0b", "file/b"])
+def test_a_folder_that_cannot_be_made(tmp_path: Path, path: str) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="cannot be made"):
+        claim(tmp_path / path, "search", "")
