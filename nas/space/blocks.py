@@ -36,6 +36,7 @@ class Kind(Composite):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_own", frozenset(key for key, _ in self.settings.items))
+        super().__post_init__()
 
     def parts(self) -> Sequence[tuple[str, Node]]:
         return [("", self.settings)]

@@ -122,6 +122,10 @@ class Plain:
 class Composite:
     """A node made of others. It says what they are, and what it is with others in their place."""
 
+    def __post_init__(self) -> None:
+        # Worked out while the tree is made, from the inside, so that a deep one takes no deep recursion.
+        _ = self.reads, self.switches, self.decides
+
     def parts(self) -> Sequence[tuple[str, Node]]:
         """The inner nodes, each with its path inside this one; empty where it has none of its own."""
         raise NotImplementedError
@@ -350,6 +354,7 @@ class Record(Composite):
         fixed = {key: node.value for key, node in self.items if isinstance(node, Const)}
         object.__setattr__(self, "_fixed", fixed)
         object.__setattr__(self, "_varying", tuple(item for item in self.items if item[0] not in fixed))
+        super().__post_init__()
 
     def parts(self) -> Sequence[tuple[str, Node]]:
         return [("", node) for _, node in self.items]
