@@ -1,6 +1,6 @@
 """How often the interval of the best size for a cost of training holds it, on laws that are known.
 
-python -m benchmarks.scaling_isoflop [--laws 500] [--seed 0] [--workers 2]
+`python -m benchmarks.scaling_law` prints the table, with `--only isoflop` alone.
 
 Three budgets of training (1, 2 and 4), five sizes each, two runs of each with 2 % noise. Off centre: the best size of
 the middle budget is at a quarter of the range of the sizes, in logarithms. The parabola stands beside it as a check.
@@ -8,15 +8,13 @@ the middle budget is at a quarter of the range of the sizes, in logarithms. The 
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.scaling_law import share
+from benchmarks.coverage import share, simulated
 from nas.errors import NasError
 from nas.scale.means import Observation
 from nas.scale.optimum import best_size, growth, joint_law, lowest_point
@@ -33,7 +31,7 @@ class Condition:
     span: float
     place: float
     """Of the best size for the middle budget, as a share of the range of sizes in logarithms."""
-    exponents: tuple[float, float] = (0.5, 0.5)
+    exponents: tuple[float, float] = (0.5, 0.4)
 
     @property
     def best(self) -> float:
@@ -52,10 +50,9 @@ class Condition:
 
 
 CONDITIONS = tuple(
-    Condition(f"{span:g} x, {where}, a={a:g}, b={b:g}", span, place, (a, b))
+    Condition(f"isoflop over {span:g} x, {where}", span, place)
     for span in (8.0, 36.0)
     for where, place in (("centred", 0.5), ("off centre", 0.25))
-    for a, b in ((0.5, 0.5), (0.34, 0.28))
 )
 
 
@@ -119,27 +116,13 @@ def row(condition: Condition, found: Sequence[Outcome]) -> str:
     return f"| {condition.name} | {len(found) - len(tried)} | {held} | {grows} | {middle} | {off:.1%} | {other:.1%} |"
 
 
-def main() -> None:
-    """Print a row a condition."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--laws", type=int, default=500)
-    parser.add_argument("--only", default="", help="conditions whose name has this")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--workers", type=int, default=2)
-    options = parser.parse_args()
+def table(laws: int, only: str, seed: int, workers: int) -> None:
+    """Print a row a condition whose name has `only`."""
     started = time.perf_counter()
     budgets = " | ".join(f"holds the best size of budget {budget:g}" for budget in BUDGETS)
     print(f"| sizes | refused | {budgets} | holds the growth | high end / low end | median error | of the parabola |")
     print("| --- | --: | --: | --: | --: | --: | --: | --: | --: |")
-    with ProcessPoolExecutor(options.workers) as pool:
-        for place, condition in enumerate(CONDITIONS):
-            if options.only in condition.name:
-                many = range(options.laws)
-                seeds, places = [options.seed] * len(many), [place] * len(many)
-                found = list(pool.map(simulate, places, many, seeds, chunksize=len(many) // 8 + 1))
-                print(row(condition, found), flush=True)
-    print(f"{options.laws} laws each, seed {options.seed}, {time.perf_counter() - started:.0f} s")
-
-
-if __name__ == "__main__":
-    main()
+    for place, condition in enumerate(CONDITIONS):
+        if only in condition.name:
+            print(row(condition, simulated(simulate, place, laws, seed, workers)), flush=True)
+    print(f"{laws} studies each, seed {seed}, {time.perf_counter() - started:.0f} s")

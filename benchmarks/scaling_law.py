@@ -2,8 +2,8 @@
 
 python -m benchmarks.scaling_law [--laws 500] [--only plain] [--seed 0] [--workers 2]
 
-Each condition has 5 sizes over 32 times; the forecast is of 4 times the largest. `benchmarks.scaling_isoflop` is about
-best sizes.
+Each condition has 5 sizes over 32 times; the forecast is of 4 times the largest. A second table is of the best sizes
+for a cost of training (`benchmarks.scaling_isoflop`).
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import beta
 
+from benchmarks import scaling_isoflop
+from benchmarks.coverage import share, simulated
 from nas.errors import NasError
 from nas.scale.forms import Array
 from nas.scale.law import fit_law
@@ -111,13 +111,6 @@ def simulate(place: int, number: int, seed: int) -> Outcome:
     )
 
 
-def share(hits: int, count: int) -> str:
-    """A share with its 95 % interval (Clopper & Pearson 1934)."""
-    low = float(beta.ppf(0.025, hits, count - hits + 1)) if hits else 0.0
-    high = float(beta.ppf(0.975, hits + 1, count - hits)) if hits < count else 1.0
-    return f"{hits / count:.1%} ({low:.1%} to {high:.1%})"
-
-
 def row(condition: Condition, found: Sequence[Outcome]) -> str:
     """A condition's row of the table."""
     tried, count = [one for one in found if not one.refused], len(found)
@@ -134,7 +127,7 @@ def main() -> None:
     """Print a row a condition."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--laws", type=int, default=500)
-    parser.add_argument("--only", default="", help="conditions whose name has this")
+    parser.add_argument("--only", default="", help="conditions whose name has this; best sizes have isoflop in theirs")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
@@ -144,17 +137,11 @@ def main() -> None:
         "of runs | median error | median width |"
     )
     print("| --- | --: | --: | --: | --: | --: | --: | --: |")
-    with ProcessPoolExecutor(options.workers) as pool:
-        for place, condition in enumerate(CONDITIONS):
-            if options.only in condition.name:
-                many = range(options.laws)
-                found = list(
-                    pool.map(
-                        simulate, [place] * len(many), many, [options.seed] * len(many), chunksize=len(many) // 8 + 1
-                    )
-                )
-                print(row(condition, found), flush=True)
-    print(f"{options.laws} laws each, seed {options.seed}, {time.perf_counter() - started:.0f} s")
+    for place, condition in enumerate(CONDITIONS):
+        if options.only in condition.name:
+            print(row(condition, simulated(simulate, place, options.laws, options.seed, options.workers)), flush=True)
+    print(f"{options.laws} laws each, seed {options.seed}, {time.perf_counter() - started:.0f} s\n")
+    scaling_isoflop.table(options.laws, options.only, options.seed, options.workers)
 
 
 if __name__ == "__main__":

@@ -65,12 +65,10 @@ def fit_many(predict: Callable[[Array], Array], y: Array, weights: Array, starts
 
 def slopes(predict: Callable[[Array], Array], theta: Array, values: Array) -> Array:
     """Forward differences of what is predicted, `(K, n, constants)`; `values` are those at `theta`."""
-    columns = []
-    for i in range(theta.shape[1]):
-        moved = theta.copy()
-        moved[:, i] += _DIFFERENCE
-        columns.append((predict(moved) - values) / _DIFFERENCE)
-    return np.stack(columns, axis=-1)
+    count, constants = theta.shape
+    moved = theta[:, None] + _DIFFERENCE * np.eye(constants)
+    reached = predict(moved.reshape(count * constants, constants)).reshape(count, constants, -1)
+    return np.swapaxes((reached - values[:, None]) / _DIFFERENCE, 1, 2)
 
 
 def _move(predict: Callable[[Array], Array], theta: Array, target: Array, root: Array, damping: Array) -> Array:

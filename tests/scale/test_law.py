@@ -270,3 +270,22 @@ def test_a_broken_law_does_not_win_where_a_plain_one_fits() -> None:
     sizes = np.geomspace(1, 1e4, 12)
     broken = sizes**-0.1 * (1 + (sizes / 100) ** 4) ** (-0.4 / 4)
     assert believed(observed(broken, sizes, noise=1e-3)) is BROKEN
+
+
+def test_sizes_of_few_runs_weigh_less() -> None:
+    """Against numpy's weighted line, with the moment estimate of the sizes' own scatter by hand."""
+    counts = (2, 3, 9, 4, 12)
+    observations = [
+        one
+        for size, count in zip(SIZES, counts, strict=True)
+        for one in observed(2 * np.array([size]) ** -0.3, np.array([size]), noise=0.03, seed=count, runs=count)
+    ]
+    logs = [np.log([one.loss for one in observations if one.size[0] == size]) for size in SIZES]
+    x, y = np.log(SIZES), np.array([own.mean() for own in logs])
+    noise = sum(((own - own.mean()) ** 2).sum() for own in logs) / (sum(counts) - 5)
+    left = y - np.polyval(np.polyfit(x, y, 1), x)
+    scatter = max(0.0, left @ left / 3 - np.mean(noise / np.array(counts)))
+    line = np.polyfit(x, y, 1, w=1 / np.sqrt(scatter + noise / np.array(counts)))
+    law = fit_law(observations, POWER)
+    assert law.scatter == pytest.approx(np.sqrt(scatter), abs=1e-6)
+    assert np.log(law.loss(128e6)) == pytest.approx(np.polyval(line, np.log(128e6)), abs=1e-6)

@@ -283,6 +283,7 @@ def test_what_to_train_is_planned_and_trained_within_the_budget(
     said = re.search(r"64 x base\): \S+ \((\S+) to (\S+), 90 %\)", text)
     assert said, text
     assert float(said[1]) <= LawPool.law(64 * macs) <= float(said[2])
+    assert "; p of its fit " in text
     # More hours go on from there; saying what would be trained trains nothing.
     before = len(LawPool.tasks)
     assert run(base, **settings, plan={"hours": 90 * hour}, training=False, resume=True) == 0
