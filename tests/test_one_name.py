@@ -25,7 +25,7 @@ def _search(records: Path) -> int:
 
 
 def _scale(records: Path) -> int:
-    values = {"space": "reference/lenet5", "rule": "width", "phi": [1], "train": {"epochs": 1}, "name": "x"}
+    values = {"space": "reference/resnet18", "phi": [1], "training": False, "name": "x"}
     return scale_command({**values, "records": {"dir": str(records)}})
 
 

@@ -5,6 +5,7 @@ Loaded where MLflow is: it is a store of MLflow's.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -44,6 +45,18 @@ class _Gathering(Session):
     def write(self) -> None:
         """Commit everything."""
         super().commit()
+
+
+@contextmanager
+def _without_collecting() -> Iterator[None]:
+    """Let Python look for no garbage meanwhile: so many rows would have it look through the whole study many times."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 class BatchStore(SqlAlchemyStore):
@@ -98,22 +111,24 @@ class BatchStore(SqlAlchemyStore):
 
     def write(self, experiment: str, records: Sequence[Record]) -> list[str]:
         """Write runs in one transaction, all or none; returns their ids."""
-        with self._together() as session:
+        with _without_collecting(), self._together() as session:
             ids = [self._create(experiment, record) for record in records]
             session.flush()
+            # Held while they are filled: a session forgets what nobody holds, and would read it again.
             runs = self._load(session, ids)
+            assert len(runs) == len(ids)
             for run_id, record in zip(ids, records, strict=True):
                 for metrics, params in chunks(record.values):
                     self.log_batch(run_id, metrics, params, [])
                 self.update_run_info(run_id, RunStatus.from_string(record.status), record.ended, None)
-            del runs  # held until here: a session forgets what nobody holds, and would read it again
         return ids
 
     def _load(self, session: Session, ids: Sequence[str]) -> list[SqlRun]:
         """Read what MLflow asks of each run, which is next to nothing yet, for all of them at once."""
-        parts = (SqlRun.params, SqlRun.latest_metrics, SqlRun.tags)
-        query = session.query(SqlRun).options(*map(selectinload, parts)).filter(SqlRun.run_uuid.in_(ids))
-        return list(query.populate_existing().all())
+        run: Any = SqlRun  # MLflow's tables have no types
+        parts = (run.params, run.latest_metrics, run.tags)
+        query = session.query(run).options(*map(selectinload, parts)).filter(run.run_uuid.in_(ids))
+        return list(query.populate_existing())
 
     def _create(self, experiment: str, record: Record) -> str:
         tags = [RunTag(key, value) for key, value in {**record.tags, **record.values.tags}.items()]

@@ -12,7 +12,7 @@ from nas.names import name_problem
 from nas.network.settings import Setting
 from nas.space.chain import Body, Chain
 from nas.space.entries import MAX_ENTRIES, read_chain, read_entry, read_let
-from nas.space.source import MAX_TEXT, Source
+from nas.space.source import WORDS, Source
 from nas.space.tree import Node
 from nas.space.words import Context, Leaves, Let, at_least_one, checked, mapping, named_options, read_value
 
@@ -23,6 +23,7 @@ _ASSUME = {"channels": 3, "resolution": 224, "num_classes": 1000, "dims": 2}
 DATA = "data"
 """What leaves the resolution to the data, and as the value of a name stands for their map size."""
 
+_MAX_TEXT = 500
 _SIZE = Setting("size", int, low=1)
 _DIMS = Setting("dims", int, low=1, below=4)
 
@@ -81,6 +82,7 @@ def parse(source: Source, name: str, size: int | None = None) -> SpaceFile:
     Raises:
         SpaceError: anything that is not in the language, with file, line, path, rule and value.
     """
+    _refuse_other(source)
     top = mapping(source, "", None, "a space")
     chooses = "choose" in top
     top = mapping(source, "", _HEADER | ({"choose"} if chooses else _NETWORK), "a space")
@@ -98,6 +100,14 @@ def parse(source: Source, name: str, size: int | None = None) -> SpaceFile:
         limits=_limits(top.get("limits")),
         layouts=layouts,
     )
+
+
+def _refuse_other(source: Source) -> None:
+    """Refuse a file that is none of ours without a word of what is in it: a link may lead to any."""
+    if isinstance(source.value, str):
+        raise source.error("a space is a mapping, but got a text")
+    if isinstance(source.value, dict) and not source.value.keys() & set(WORDS):
+        raise source.error(f"no search space: it has none of the words {', '.join(WORDS)}")
 
 
 def _layout(source: Source, prefix: str, size: int) -> Layout:
@@ -151,8 +161,8 @@ def _word(source: Source | None, path: str, default: str) -> str:
         return default
     if not isinstance(source.value, str):
         raise source.error(f"must be text, but got {source.describe()}", path)
-    if len(source.value) > MAX_TEXT:  # as Python values; in a file it is refused where it is read
-        raise source.error(f"may have {MAX_TEXT} characters, but has {len(source.value)}", path)
+    if len(source.value) > _MAX_TEXT:
+        raise source.error(f"may have {_MAX_TEXT} characters, but has {len(source.value)}", path)
     return source.value
 
 

@@ -22,15 +22,13 @@ _MAX_DEPTH = 60
 _MAX_INCLUDES = 1000
 _MAX_INT = 10**1000
 
-MAX_TEXT = 500
-"""Characters of a text in a space file."""
 _MAX_SHOWN = 40
 """Characters of a text that an error message quotes."""
 _MAX_KEYS_SHOWN = 8
 
-_WORDS = ("name", "description", "assume", "limits", "let", "resolution", "stem", "stages", "head", "choose", "include")
+WORDS = ("name", "description", "assume", "limits", "let", "resolution", "stem", "stages", "head", "choose", "include")
 """Of which a space file has one at the least at the beginning of a line."""
-_OURS = re.compile(rf"^(['\"]?)({'|'.join(_WORDS)})\1\s*:", re.MULTILINE)
+_OURS = re.compile(rf"^(['\"]?)({'|'.join(WORDS)})\1\s*:", re.MULTILINE)
 
 
 class _Loader(yaml.SafeLoader):
@@ -203,18 +201,9 @@ class _Reader:
             raise self.error(f"nested deeper than {_MAX_DEPTH} levels") from None
         if node is None:
             raise self.error("the file is empty")
-        self.refuse_other(node)
+        if self.trail and isinstance(node, yaml.ScalarNode) and node.start_mark.line != node.end_mark.line:
+            raise self.error("a file that is included holds a mapping, a list or a value, but this one a text of lines")
         return node
-
-    def refuse_other(self, node: yaml.Node) -> None:
-        """Refuse a file that is none of ours without a word of what is in it."""
-        if isinstance(node, yaml.ScalarNode) and node.start_mark.line != node.end_mark.line:
-            raise self.error("no search space: the file holds a text of several lines")
-        if self.trail or not isinstance(node, yaml.MappingNode):
-            return
-        keys = {key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)}
-        if not keys & {*_WORDS, "<<"}:
-            raise self.error(f"no search space: it has none of the words {', '.join(_WORDS)}")
 
     def convert(self, node: yaml.Node, depth: int) -> Source:
         """Turn a YAML node into values; an alias is expanded each time, so what it expands to is counted."""
@@ -242,8 +231,6 @@ class _Reader:
         except (ValueError, LookupError, OverflowError, yaml.YAMLError):
             raise self.error(f"bad value {node.value[:40]!r} for {node.tag.rsplit(':', 1)[1]}", line) from None
         problem = _unusable(value)
-        if isinstance(value, str) and len(value) > MAX_TEXT:
-            problem = f"a text may have {MAX_TEXT} characters, but this one has {len(value)}"
         if problem:
             raise self.error(problem, line)
         return value

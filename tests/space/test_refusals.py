@@ -56,7 +56,7 @@ KEYS = [
     _case(
         "stages_a_mapping", "stages: {block: conv}\nhead: {block: classifier}\n", 1, "stages", "must be a list", "block"
     ),
-    _case("top_is_a_word", "mbconv\n", 1, "a space is a mapping", "'mbconv'"),
+    _case("top_is_a_word", "mbconv\n", 1, "a space is a mapping", "a text"),
     _case("assume_not_a_mapping", _top("assume: 3"), 1, "assume is a mapping", "3"),
     _case("assume_zero", _top("assume: {channels: 0}"), 1, "assume.channels", ">= 1", "0"),
     _case("assume_list", _top("assume: {channels: [3]}"), 1, "assume.channels", "must be"),

@@ -93,7 +93,6 @@ SECRETS = "root:x:0:0:secret:/root:/bin/bash\ndaemon:x:1:1:secret:/usr/sbin\n"
         "*secret\n",
         "secret: [\n",
         "secret\n",
-        "!secret x\n",
         '{"password": "secret"}',
     ],
 )

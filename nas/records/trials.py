@@ -1,0 +1,73 @@
+"""What MLflow is told of a trial: its name, tags, parameters, metrics and curves."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from nas.records.values import milliseconds, mlflow_text, values_of
+from nas.records.view import STUDY_TAG, TRIAL_TAG
+from nas.search.study import Study
+from nas.search.trial import State, Trial
+
+if TYPE_CHECKING:
+    from nas.records.batch import Record
+
+_RUN_STATUS = {
+    State.COMPLETED: "FINISHED",
+    State.PRUNED: "FINISHED",
+    State.DUPLICATE: "FINISHED",
+    State.FAILED: "FAILED",
+}
+
+
+def record_of(study: Study, trial: Trial, parent: str) -> Record:
+    """What is written of a trial."""
+    from nas.records.batch import Record
+
+    ended = milliseconds(trial.finished)
+    spent = trial.seconds.get("evaluation", 0.0)
+    params = {**trial.genotype, "arch_id": trial.arch_id, "seed": trial.seed}
+    return Record(
+        name=f"trial {trial.number:04d}",
+        tags=_trial_tags(study, trial, parent),
+        values=values_of(params, _metrics(trial), trial.history, ended),
+        status=_RUN_STATUS[trial.state],
+        started=milliseconds(trial.finished - spent) or ended,
+        ended=ended,
+    )
+
+
+def front_tag(study: Study, trial: Trial, knee: Trial | None) -> str:
+    rung = study.rung_text(trial)
+    return ("knee" if trial is knee else "yes") + (f", rung {rung}" if rung else "")
+
+
+def _trial_tags(study: Study, trial: Trial, parent: str) -> dict[str, str]:
+    tags = {
+        "mlflow.parentRunId": parent,
+        STUDY_TAG: study.study_id,
+        TRIAL_TAG: str(trial.number),
+        "state": trial.state.value,
+        "study": mlflow_text(study.name),
+    }
+    if trial.reason:
+        tags["reason"] = mlflow_text(trial.reason)
+    if trial.latency is not None:
+        tags["runtime"] = mlflow_text(str(trial.latency.deployment))
+        tags["device"] = mlflow_text(trial.latency.device.hardware)
+    if trial.duplicate_of is not None:
+        tags["duplicate_of"] = str(trial.duplicate_of)
+    return tags
+
+
+def _metrics(trial: Trial) -> dict[str, Any]:
+    metrics: dict[str, Any] = dict(trial.scores)
+    if trial.cost is not None:
+        metrics |= {name: v for name, v in trial.cost.to_dict().items() if isinstance(v, int | float)}
+    # What is limited, as the limits have it.
+    metrics |= {one.metric: one.value for one in trial.violations if math.isfinite(one.value)}
+    if trial.latency is not None:
+        figures = {"ms": trial.latency.ms, "median_ms": trial.latency.median_ms, "p95_ms": trial.latency.p95_ms}
+        metrics |= {f"latency_{name}": value for name, value in (figures | {"cv": trial.latency.cv}).items()}
+    return metrics | {f"seconds/{name}": value for name, value in trial.seconds.items()}
