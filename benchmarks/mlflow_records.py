@@ -17,7 +17,8 @@ from pathlib import Path
 import nas
 from nas.evaluation import Evaluation
 from nas.records.store import experiment_id, log_values, open_client
-from nas.records.tracker import MlflowTracker, record_of
+from nas.records.tracker import MlflowTracker
+from nas.records.trials import record_of
 from nas.search.study import Study
 
 

@@ -26,7 +26,7 @@ from nas.latency.measure import Meter
 from nas.latency.profile import DeviceProfile
 from nas.run_folder import WORKERS_LOG
 from nas.runs import check_name
-from nas.search.config import MOST_WORKERS, SEARCH_RANGES
+from nas.search.config import SEARCH_RANGES
 from nas.search.contracts import MAX_EQUAL_FAILURES, Limits, Pool, Recorder
 from nas.search.driver import Driver
 from nas.search.evaluating import Hear, Outcome, Task, evaluate
@@ -176,11 +176,7 @@ def run_search(
     soft_weight, baseline_fraction = _numbers(soft_weight=soft_weight, baseline_fraction=baseline_fraction)
     check_worker_count(workers)
     _check_kinds(space=space, sampler=sampler, budget=budget, pruner=pruner, workload=workload)
-    _check_resume(resume, run_dir)
-    if resume and direction is None and run_dir is not None:
-        path = run_dir.path if isinstance(run_dir, RunFolder) else Path(run_dir)
-        direction = recorded_directions(read_study(path, "resume: "))
-    objectives = objectives_from(objective, direction)
+    objectives = objectives_from(objective, _directions(direction, resume, run_dir))
     pruning = Pruning(name=pruner) if isinstance(pruner, str) else pruner
     budget = budget or Budget()
     pruning.check(budget, len(objectives))
@@ -194,11 +190,8 @@ def run_search(
     gate = Gate(space, limits, workload, predict=predict, meter=meter.measure if meter is not None else None)
     known = priors(Path(warm_start), space, objectives[0]) if warm_start is not None else ()
     before = [(one.genotype, one.value) for one in known] if len(objectives) == 1 else []
-    make: Callable[[int], BaseSampler] | BaseSampler = (
-        proposer(sampler, seed, space, gate.examine, prior=before, options=sampler_options)
-        if isinstance(sampler, str)
-        else sampler
-    )
+    named = partial(proposer, seed=seed, space=space, look=gate.examine, prior=before, options=sampler_options)
+    make: Callable[[int], BaseSampler] | BaseSampler = named(sampler) if isinstance(sampler, str) else sampler
     with ExitStack() as stack:
         folder = _folder(run_dir, resume, stack)
         study = Study(
@@ -212,10 +205,9 @@ def run_search(
             notes=dict(notes or {}),
         )
         if folder is not None:
-            settings = {"sampler": _name(sampler), "sampler_options": dict(sampler_options or {}), "seed": seed}
-            settings |= {"baseline_fraction": baseline_fraction, "budget": asdict(budget), "pruning": asdict(pruning)}
-            settings["warm_start"] = str(warm_start) if warm_start is not None else None
-            _open(study, folder, resume, settings | _decisive(study, limits, meter))
+            decisive = _decisive(study, limits, meter) | _how(sampler, sampler_options, seed, warm_start)
+            decisive |= {"baseline_fraction": baseline_fraction, "budget": asdict(budget), "pruning": asdict(pruning)}
+            _open(study, folder, resume, decisive)
         pool_of = partial(_pool, folder=folder, minutes=trial_minutes, memory_mib=worker_memory_mib, stack=stack)
         pool = pool or pool_of(evaluator, workers, study.objective)
         driver = Driver(
@@ -236,7 +228,7 @@ def run_search(
         return driver.run()
 
 
-_NUMBERS = SEARCH_RANGES | {"workers": Range(0, MOST_WORKERS, whole=True), "seed": Range(0, 2**32 - 1, whole=True)}
+_NUMBERS = SEARCH_RANGES | {"workers": Range(0, whole=True), "seed": Range(0, 2**32 - 1, whole=True)}
 _MAY_BE_NONE = {"minutes", "trial_minutes", "max_equal_failures", "worker_memory_mib"}
 
 
@@ -248,9 +240,16 @@ def _numbers(**arguments: object) -> list[Any]:
     ]
 
 
-def _check_resume(resume: bool, run_dir: object) -> None:
-    if resume and run_dir is None:
+def _directions(
+    direction: str | Sequence[str] | None, resume: bool, run_dir: str | Path | RunFolder | None
+) -> str | Sequence[str] | None:
+    """Return the directions that were given, or those that a resumed study was begun with."""
+    if not resume:
+        return direction
+    if run_dir is None:
         raise ConfigError("run_search: resume needs run_dir, the folder of the study")
+    path = run_dir.path if isinstance(run_dir, RunFolder) else Path(run_dir)
+    return direction if direction is not None else recorded_directions(read_study(path, "resume: "))
 
 
 def _check_kinds(**arguments: object) -> None:
@@ -314,8 +313,16 @@ def _checkpoints(folder: RunFolder | None, stack: ExitStack) -> Path:
     return path
 
 
-def _name(sampler: str | BaseSampler) -> str:
-    return sampler if isinstance(sampler, str) else type(sampler).__name__
+def _how(
+    sampler: str | BaseSampler, options: Mapping[str, Any] | None, seed: int, warm_start: str | Path | None
+) -> dict[str, Any]:
+    """What decides the proposals of a study."""
+    return {
+        "sampler": sampler if isinstance(sampler, str) else type(sampler).__name__,
+        "sampler_options": dict(options or {}),
+        "seed": seed,
+        "warm_start": str(warm_start) if warm_start is not None else None,
+    }
 
 
 def _meter(deployment: Deployment | None, profile: DeviceProfile | None, workload: Workload) -> Meter:

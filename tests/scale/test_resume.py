@@ -12,6 +12,7 @@ import pytest
 import nas
 from nas.runs import gone_on_with
 from nas.scale.command import scale_command
+from tests.logs import rewrite
 from tests.scale.lawpool import LawPool, folder, run
 
 SIZES: dict[str, Any] = {"rule": "width", "rounding": {"divisor": 1}, "times": [1, 2], "seeds": 1}
@@ -95,9 +96,8 @@ def test_a_study_of_an_earlier_version_goes_on(base: Path, capsys: pytest.Captur
     values = json.loads(settings.read_text())
     del values["rounding"]["repeats"]  # which there was not
     settings.write_text(json.dumps(values))
-    lines = [json.loads(line) for line in runs.read_text().splitlines()]
-    lines[1] |= {"arch_id": "0" * 16, "key": f"{'0' * 16}-0-0"}  # a network that is made no more
-    runs.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    gone = {"arch_id": "0" * 16, "key": f"{'0' * 16}-0-0"}  # a network that is made no more
+    rewrite(runs, lambda number, values: {**values, **gone} if number == 1 else values)
     LawPool.tasks.clear()
     capsys.readouterr()
     assert go_on(base, "study") == 0

@@ -115,7 +115,7 @@ def test_a_plan_in_which_everything_fails_ends(base: Path, capsys: pytest.Captur
     settings: dict[str, Any] = {"mode": "plan", "times": [1, 2, 4, 8, 16], "forecast": 64, **WIDTH}
     assert run(base, **settings, plan={"work": 1e12}, training=False) == 0
     LawPool.fail.update(macs_of(base, 1, 2, 4, 8, 16))
-    assert run(base, **settings, plan={"work": 1e12}, name="again") in (0, 2)
+    assert run(base, **settings, plan={"work": 1e12}, name="again") == 1  # its runs fail alike
     assert len(LawPool.tasks) < 60
 
 

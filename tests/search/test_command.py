@@ -60,7 +60,7 @@ def test_help_teaches_without_loading_anything(tmp_path: Path) -> None:
         (["+space=mbconv", "evaluator=table"], "which file"),
         (["+space=mbconv", "search.baseline_fraction=1"], "fraction < 1"),
         (["+space=mbconv", "search.warm_start=nowhere"], "no study in "),
-        (["+space=mbconv", "name=a/b"], "name is the name of a folder"),
+        (["+space=mbconv", "name=a/b"], "'a/b' holds '/'"),
         (["resume=nowhere"], "no study in nowhere"),
     ],
 )

@@ -48,6 +48,7 @@ def test_generous_limits_need_no_guide() -> None:
     assert _search(30, constraints={"params": 2e6}).guided() == (0, 0)
 
 
+@pytest.mark.slow
 def test_a_guided_search_repeats_and_goes_on_as_if_it_was_never_interrupted(tmp_path: Path) -> None:
     whole = _search(20, sampler="tpe", seed=4)
     assert whole.guided()[0] > 0

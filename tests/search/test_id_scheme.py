@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from nas.search.contracts import derived_seed
 from nas.search.log import read_trials
 from nas.search.trial import Trial, with_current_id
 from nas.training.recipe import Recipe
+from tests.logs import rewrite
 
 CONV = {"block": "conv", "out_channels": 8}
 POINT = {**CONV, "kernel": 1}
@@ -34,15 +34,14 @@ def _score(architecture: nas.Architecture, budget: Any, seed: int) -> float:
 
 def _of_scheme_1(folder: Path) -> dict[str, str]:
     """Rewrite the log as before ids had a scheme; returns the ids of then, by genotype."""
-    path, ids = folder / "trials.jsonl", {}
-    lines = []
-    for line in path.read_text().splitlines():
-        values = json.loads(line)
+    ids = {}
+
+    def of_then(number: int, values: dict[str, Any]) -> dict[str, Any]:
         del values["id_scheme"]
-        values["arch_id"] = earlier_id(SPACE.decode(values["genotype"]))
-        ids[str(values["genotype"])] = values["arch_id"]
-        lines.append(json.dumps(values) + "\n")
-    path.write_text("".join(lines))
+        ids[str(values["genotype"])] = network = earlier_id(SPACE.decode(values["genotype"]))
+        return {**values, "arch_id": network}
+
+    rewrite(folder / "trials.jsonl", of_then)
     return ids
 
 

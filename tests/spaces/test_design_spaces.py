@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from scipy.stats import PermutationMethod, ks_2samp, ttest_ind, wasserstein_distance
 
 import nas
-from nas.errors import ConfigError, SpaceError
+from nas.errors import ConfigError, EvaluationError, SpaceError
 from nas.search.objectives import Objective
 from nas.spaces.__main__ import overrides_from
 from nas.spaces.complexity import Array, match, unmatched, weights_of
@@ -335,6 +335,8 @@ def test_populations_that_there_are_none_of(files: dict[str, Path]) -> None:
     with pytest.raises(SpaceError, match=r"all: no network that holds the limits .* params .* is over 100"):
         outlook(space, {"params": 100}, name="all")
     with pytest.raises(SpaceError, match=r"strange: no network could be evaluated: .* is not in it"):
+        _population(files, "strange", trials=4)
+    with pytest.raises(EvaluationError, match=r"the last 5 evaluations failed alike, .* is not in it"):
         _population(files, "strange", trials=5)
 
 
