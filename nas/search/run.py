@@ -178,8 +178,7 @@ def run_search(
     _check_kinds(space=space, sampler=sampler, budget=budget, pruner=pruner, workload=workload)
     objectives = objectives_from(objective, _directions(direction, resume, run_dir))
     pruning = Pruning(name=pruner) if isinstance(pruner, str) else pruner
-    budget = budget or Budget()
-    pruning.check(budget, len(objectives))
+    pruning.check(budget := budget or Budget(), len(objectives))
     limits = space.limits_with(constraints, soft)
     when = Limits(trials=trials, minutes=minutes, max_rejections=max_rejections, baseline_fraction=baseline_fraction)
     when = replace(when, max_equal_failures=max_equal_failures, usual_time=trial_minutes is None)
