@@ -13,8 +13,6 @@ Array = NDArray[np.float64]
 _NO_BEND = 1e-6
 """An exponent below which a power counts as a logarithm."""
 _STEEPEST = 60.0
-_NOTHING = 1e-12
-"""Share of the loss at the unit below which none is left."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +31,9 @@ class Form:
     """`(K, constants)` unbounded numbers and `(axes,)` logarithms of the unit of size -> `(K, constants)` logarithms of
     the formula's constants, for sizes as they are."""
     free: Callable[[Array, Array], Array]
-    """As `log_loss`, of as many numbers, without the bounds: E below 0, exponents of either sign. Intervals are made by
-    it, since at a bound of the constants there is no room for an estimate to err on both sides."""
+    """`(K, constants)` numbers and sizes as for `log_loss` -> `(K, n)` losses, without bounds: E, and so a loss, may
+    be below 0, and exponents are of either sign. Intervals are made by it, since at a bound there is no room for an
+    estimate to err on both sides."""
     free_starts: Callable[[Array, Array], Array]
     """As `starts`, for `free`."""
     axes: int = 1
@@ -116,12 +115,16 @@ def _broken_starts(x: Array, y: Array) -> Array:
 
 
 def _straight(theta: Array, x: Array) -> Array:
-    found: Array = theta[:, :1] - theta[:, 1:2] * x[0]
-    return found
+    return _exp(theta[:, :1] - theta[:, 1:2] * x[0])
 
 
 def _straight_starts(x: Array, y: Array) -> Array:
     return _line(x, y)[None]
+
+
+def _exp(logs: Array) -> Array:
+    found: Array = np.exp(np.clip(logs, -_STEEPEST, _STEEPEST))
+    return found
 
 
 def _line(x: Array, y: Array) -> Array:
@@ -132,7 +135,7 @@ def _line(x: Array, y: Array) -> Array:
 
 
 def bent(theta: Array, x: Array) -> Array:
-    """m (1 - sum of b_i (1 - x_i^-a_i) / a_i) with theta = (log m, b_1, a_1, ...), in logarithms.
+    """m (1 - sum of b_i (1 - x_i^-a_i) / a_i) with theta = (log m, b_1, a_1, ...).
 
     E + A x^-a is m (1 - b (1 - x^-a) / a) with m = E + A and b = a A / m; at a = 0 it is the straight line in log x,
     and below that a loss that falls ever faster (the transformation of Box & Cox 1964). m is the loss at the unit and b
@@ -143,7 +146,7 @@ def bent(theta: Array, x: Array) -> Array:
         slope, exponent = theta[:, 1 + 2 * i : 2 + 2 * i], theta[:, 2 + 2 * i : 3 + 2 * i]
         away = np.where(np.abs(exponent) < _NO_BEND, _NO_BEND, exponent)
         share = share + slope * np.expm1(np.clip(-away * axis, -_STEEPEST, _STEEPEST)) / away
-    found: Array = theta[:, :1] + np.log(np.maximum(share, _NOTHING))
+    found: Array = _exp(theta[:, :1]) * share
     return found
 
 
@@ -193,7 +196,7 @@ BROKEN = Form(
     _broken,
     _broken_starts,
     _plain_broken,
-    _broken,
+    lambda theta, x: _exp(_broken(theta, x)),
     _broken_starts,
 )
 """Caballero et al. 2023, "Broken neural scaling laws", equation 1 with one break."""

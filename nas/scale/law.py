@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from math import hypot, inf, isfinite, sqrt
+from math import hypot, inf, isfinite, log, sqrt
 
 import numpy as np
 from scipy.stats import f, norm, t
@@ -26,6 +26,10 @@ DOUBTED = 0.05
 """Probability of so bad a fit below which an interval is widened by the error on held-out sizes."""
 REFUSED = 0.01
 """The same below which a law is refused, where it misses the sizes by more than `_SCATTER`."""
+_NOTHING = 1e-12
+"""Share of the mean loss below which none is left."""
+_FAINT = 60.0
+"""A loss that is so many powers of e below 1 counts as no less: where a fit goes below 0, it must come back."""
 _LEVEL = 1e-9
 """An exponent so small is none."""
 _SCATTER = 0.05
@@ -97,17 +101,16 @@ class Law:
             seeds: the mean of so many runs of one further network, whose own noise and scatter widen the interval;
                 None: the law's value.
         """
-        x = self._means.relative([size])
-        centre = float(self.form.log_loss(self.theta[None], x)[0, 0])
-        value, low, high = self._ends(self._free, lambda theta: self.form.free(theta, x)[:, 0], confidence)
-        more = self._beyond(size)
-        if seeds is not None:
-            more = hypot(more, self._own(seeds, confidence))
-        straight = self._straight(x) if self.doubted and self.form.axes == 1 else value
-        low = min(value - hypot(value - low, more), straight)
-        high = max(value + hypot(high - value, more), straight)
+        x, scale = self._means.relative([size]), float(np.exp(self._means.y.mean()))
+        found = self._ends(self._free, lambda theta: self.form.free(theta, x)[:, 0] / scale, confidence)
+        low, high = (_log(end) + log(scale) for end in found[1:])
         # Where no E below 0 is believed but the data ask for one, the nearest end of the interval is the best guess.
-        loss, low, high = (min(_exp(end), self.most) for end in (min(max(centre, low), high), low, high))
+        centre = min(max(float(self.form.log_loss(self.theta[None], x)[0, 0]), low), high)
+        own = 0.0 if seeds is None else self._own(seeds, confidence)
+        beyond, straight = self._beyond(size), self._straight(x) if self.doubted and self.form.axes == 1 else centre
+        low = min(centre - hypot(max(centre - low, beyond), own), straight)
+        high = max(centre + hypot(max(high - centre, beyond), own), straight)
+        loss, low, high = (min(_exp(end), self.most) for end in (centre, low, high))
         return Forecast(loss, low, high, confidence)
 
     def constants(self, confidence: float = 0.9) -> dict[str, Forecast]:
@@ -159,16 +162,26 @@ def _exp(value: float) -> float:
         return float(np.exp(value))
 
 
+def _log(value: float) -> float:
+    """The logarithm; of a loss that is 0 or below, as the free form may have it, that of next to nothing."""
+    return log(max(value, _NOTHING))
+
+
 def stretch(tail: float, freedom: int) -> float:
     """How much further out a quantile of Student's distribution is than of the normal one."""
     return float(t.ppf(tail, freedom) / norm.ppf(tail))
 
 
 def _left_out(means: Means, constants: int) -> list[list[int]]:
-    """Sizes that a forecast is tried without: each alone, and the two smallest, which are off trend most often."""
+    """Sizes that a forecast is tried without: each alone, and the two smallest, which are off trend most often.
+
+    None of a law in two sizes: its many cells show what is off in their scatter.
+    """
+    if len(means.unit) > 1:
+        return []
     count = len(means.y)
     alone = [[i] for i in range(count)]
-    return [*alone, [0, 1]] if len(means.unit) == 1 and count - LEFT_OUT > constants else alone
+    return [*alone, [0, 1]] if count - LEFT_OUT > constants else alone
 
 
 def spans(low: float, high: float) -> bool:
@@ -296,13 +309,21 @@ def _free_fit(means: Means, form: Form) -> tuple[Fit, float]:
     fit leaves (the moment estimate of Hedges & Olkin 1985, "Statistical methods for meta-analysis", section 9.3), and
     the weights, 1 on average, from both.
     """
-    equal = _fit(means, form.free, form.free_starts, np.ones(len(means.y)))
+    equal = _fit(means, _log_free(form), form.free_starts, np.ones(len(means.y)))
     of_runs = means.noise**2 / means.counts
     scatter = sqrt(max(0.0, equal.scatter**2 - float(of_runs.mean())))
     if means.noise == 0 or np.ptp(means.counts) == 0:
         return equal, scatter
     precision = 1 / (scatter**2 + of_runs)
-    return _fit(means, form.free, form.free_starts, precision / float(precision.mean())), scatter
+    return _fit(means, _log_free(form), form.free_starts, precision / float(precision.mean())), scatter
+
+
+def _log_free(form: Form) -> Callable[[Array, Array], Array]:
+    def log_loss(theta: Array, x: Array) -> Array:
+        found: Array = np.log(np.maximum(form.free(theta, x), np.exp(-_FAINT)))
+        return found
+
+    return log_loss
 
 
 def _lack_of_fit(bound: Fit, means: Means) -> float | None:
