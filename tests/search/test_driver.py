@@ -266,7 +266,7 @@ def test_a_space_that_cannot_take_the_data_is_an_error_before_the_search() -> No
 
 def test_the_run_folder_refuses_another_study(space: nas.SearchSpace, tmp_path: Path) -> None:
     nas.run_search(space, score, trials=2, run_dir=tmp_path, seed=1)
-    with pytest.raises(ConfigError, match="holds a study already; continue it with resume="):
+    with pytest.raises(ConfigError, match="is there already; continue it with resume="):
         nas.run_search(space, score, trials=2, run_dir=tmp_path, seed=1)
     for change in ({"seed": 2}, {"sampler": "random"}, {"constraints": {"params": 9}}, {"direction": "minimize"}):
         arguments: dict[str, Any] = {"trials": 2, "run_dir": tmp_path, "resume": True, "seed": 1, **change}
