@@ -103,7 +103,7 @@ def test_trials_that_fail_alike_end_a_search_with_1(folder: Path) -> None:
         "data=synthetic",
         "data.channels=1",
         "data.samples=100",
-        "train.epochs=1",
+        "train.epochs=2000",  # longer than it takes until somebody looks
         "search.trial_minutes=1e-5",
         "workers=1",
     ]

@@ -49,6 +49,7 @@ def test_generous_limits_need_no_guide() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_guided_search_repeats_and_goes_on_as_if_it_was_never_interrupted(tmp_path: Path) -> None:
     whole = _search(20, sampler="tpe", seed=4)
     assert whole.guided()[0] > 0
