@@ -181,8 +181,11 @@ class WorkerPool:
     def _look(self, index: int, worker: _Worker, ready: Set[object]) -> Outcome | None:
         """See to one worker: what it says, whether it lives, whether it takes too long."""
         if worker.process.connection in ready:
-            return self._receive(index, worker)
-        if not worker.process.alive:
+            outcome = self._receive(index, worker)
+            # One that reports all the time is late too.
+            if outcome is not None or worker is not self._workers[index]:
+                return outcome
+        elif not worker.process.alive:
             return self._replace(index)
         if self._trial_seconds is not None and time.monotonic() - worker.began >= self._trial_seconds:
             assert worker.task is not None

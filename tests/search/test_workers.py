@@ -51,6 +51,11 @@ def test_a_trial_that_takes_too_long_is_ended(space: nas.SearchSpace) -> None:
     assert {t.reason for t in late} == {"took longer than 1.2 s"}
 
 
+def test_a_trial_that_reports_all_the_time_is_ended_too(space: nas.SearchSpace) -> None:
+    study = nas.run_search(space, evaluators.Talkative(), trials=1, seed=0, workers=1, trial_minutes=0.01)
+    assert [(t.state, t.reason) for t in study.trials] == [(State.FAILED, "took longer than 0.6 s")]
+
+
 def test_workers_have_one_thread_and_stay(space: nas.SearchSpace) -> None:
     before = dict(os.environ)
     study = nas.run_search(space, evaluators.Environment(), trials=10, workers=2)
