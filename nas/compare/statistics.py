@@ -197,7 +197,9 @@ def unpaired(one: Array, other: Array, *, seed: int = 0) -> Unpaired:
         parts = [float(each.var(ddof=1)) / len(each) if np.ptp(each) else 0.0 for each in (one, other)]
         error = sqrt(sum(parts))
         if error > 0:
-            freedom = error**4 / sum(part**2 / (len(each) - 1) for part, each in zip(parts, (one, other), strict=True))
+            # By shares of the variance, since the square of a small one is no number any more.
+            shares = [part / sum(parts) for part in parts]
+            freedom = 1 / sum(share**2 / (size - 1) for share, size in zip(shares, sizes, strict=True))
             reach = float(t.ppf(1 - LEVEL / 2, freedom)) * error
             low, high = gap - reach, gap + reach
             p = max(p, 2 * float(t.sf(abs(gap) / error, freedom)))
