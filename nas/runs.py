@@ -7,12 +7,14 @@ import json
 import os
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from nas.errors import ConfigError
 from nas.names import name_problem
-from nas.run_folder import read_inside
+from nas.run_folder import Held, claim, first_free, hold, read_inside
 
 _SEEDS = 2**32
 
@@ -107,3 +109,26 @@ def gone_on_with(earlier: Mapping[str, Any], values: Mapping[str, Any], typed: I
         both = isinstance(into.get(last), dict) and isinstance(source.get(last), Mapping)
         into[last] = {**into[last], **source[last]} if both else source.get(last)
     return found
+
+
+def study_folder(root: Path, name: str | None, *, resume: bool, settings: str, stem: str, what: str) -> Held:
+    """Hold the folder of a study's results: that of an earlier one, or a new one.
+
+    Args:
+        root: holds a folder a study.
+        name: of the folder; None makes one from `stem` and the time.
+        resume: go on with the study of that name.
+        settings: the file in it that keeps its settings.
+        stem: what a name that is made begins with.
+        what: the study is, for messages.
+
+    Raises:
+        ConfigError: there is no such study, or its folder is taken or cannot be written.
+    """
+    if resume:
+        read_settings(root / str(name) / settings, what)
+        return hold(root / str(name), what)
+    make = partial(claim, what=what, way_out="give another name, or resume=true to go on")
+    if name is not None:
+        return make(root / name)
+    return first_free(root, f"{stem}-{datetime.now(UTC):%Y%m%d-%H%M%S}", make)

@@ -7,7 +7,6 @@ import shlex
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,12 +16,13 @@ from nas.console import patient, run
 from nas.errors import ConfigError
 from nas.network.architecture import Architecture
 from nas.network.identity import earlier_id
-from nas.run_folder import Held, claim, first_free, hold, write_whole
+from nas.run_folder import Held, write_whole
 from nas.runs import (
     RecordSettings,
     earlier_settings,
     gone_on_with,
     read_settings,
+    study_folder,
 )
 from nas.scale.base import read_base
 from nas.scale.config import FREE, ScaleConfig
@@ -100,14 +100,8 @@ def _shape(data: DataConfig) -> tuple[tuple[int, ...], int]:
 
 def _folder(config: ScaleConfig) -> Held:
     """Hold the folder of the results: that of an earlier study, or a new one."""
-    root, what = Path(config.records.dir).expanduser(), "scaling study"
-    if config.resume:
-        read_settings(root / str(config.name) / _SETTINGS, what)
-        return hold(root / str(config.name), what)
-    make = partial(claim, what=what, way_out="give another name, or resume=true to go on")
-    if config.name is not None:
-        return make(root / config.name)
-    return first_free(root, f"scale-{datetime.now(UTC):%Y%m%d-%H%M%S}", make)
+    root = Path(config.records.dir).expanduser()
+    return study_folder(root, config.name, resume=config.resume, settings=_SETTINGS, stem="scale", what="scaling study")
 
 
 def _begin(config: ScaleConfig, base: Architecture, folder: Path) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from nas.console import run
 from nas.cost.metrics import FREE_METRICS
 from nas.errors import ConfigError, nearest
 from nas.evaluation import Budget
-from nas.run_folder import Held, claim, first_free, hold, write_whole
+from nas.run_folder import Held, write_whole
 from nas.runs import (
     RecordSettings,
     check_name,
@@ -22,7 +21,7 @@ from nas.runs import (
     check_workers,
     cores_or,
     earlier_settings,
-    read_settings,
+    study_folder,
 )
 from nas.search.contracts import Pool
 from nas.search.evaluators import EvaluatorSettings
@@ -128,14 +127,8 @@ def _work(config: SpacesConfig, spaces: list[SearchSpace], folder: Path) -> None
 
 def _folder(config: SpacesConfig) -> Held:
     """Hold the folder of the results: that of an earlier comparison, or a new one."""
-    root, what = Path(config.records.dir).expanduser(), "comparison"
-    if config.resume:
-        read_settings(root / str(config.name) / _SETTINGS, what)
-        return hold(root / str(config.name), what)
-    make = partial(claim, what=what, way_out="give another name, or resume=true to go on")
-    if config.name is not None:
-        return make(root / config.name)
-    return first_free(root, f"spaces-{datetime.now(UTC):%Y%m%d-%H%M%S}", make)
+    root = Path(config.records.dir).expanduser()
+    return study_folder(root, config.name, resume=config.resume, settings=_SETTINGS, stem="spaces", what="comparison")
 
 
 def _begin(config: SpacesConfig, folder: Path) -> None:
