@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations, count
-from math import comb, inf, nan, sqrt
+from math import comb, inf, nan, prod, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,13 +90,15 @@ class Unpaired(Difference):
     """How much better one sample is than another that has nothing to do with it, as the difference of the means."""
 
     mean: float
+    strata: int
+    """Within which they were compared."""
 
     @property
     def better(self) -> bool:
         return self.mean > 0
 
     def too_few(self, comparisons: int) -> str:
-        needed = next(size for size in count(2) if 2 / comb(2 * size, size) <= LEVEL / comparisons)
+        needed = next(size for size in count(2) if 2 / comb(2 * size, size) ** self.strata <= LEVEL / comparisons)
         return f"too few to tell: at least {needed} of each"
 
 
@@ -175,67 +177,91 @@ def _mean_p(values: Array) -> float:
 
 
 def unpaired(one: Array, other: Array, *, seed: int = 0) -> Unpaired:
-    """Compare the means of two samples that have nothing to do with each other.
-
-    The interval is Welch's; both ends are nan where the values of each are all alike, so that nothing says how much
-    they vary, and where one has a single value. The p-value is the larger one of Welch's and of the permutation test of
-    his statistic, which is exact where both have the same distribution, of any shape (Janssen 1997, "Studentized
-    permutation tests for non-iid hypotheses").
+    """Compare the means of two samples that have nothing to do with each other; see `stratified`.
 
     Args:
         one: `(values,)`; larger is better.
         other: `(values,)`, as many or others.
         seed: of the divisions that are drawn where there are too many to look at all.
     """
-    gap, sizes = float(one.mean() - other.mean()), (len(one), len(other))
-    divisions = comb(sum(sizes), sizes[0])
-    least = (2 if sizes[0] == sizes[1] else 1) / min(divisions, _DRAWS + 1)
+    return stratified([(one, other)], seed=seed)
+
+
+def stratified(strata: Sequence[tuple[Array, Array]], *, seed: int = 0) -> Unpaired:
+    """Compare the means of two samples within each of some strata, by the mean of those differences.
+
+    The interval is Welch's; both ends are nan where the values of each sample are all alike, so that nothing says how
+    much they vary, and where one has a single value. The p-value is the larger one of Welch's and of the permutation
+    test of his statistic within the strata, which is exact where both samples of a stratum have the same distribution,
+    of any shape (Janssen 1997, "Studentized permutation tests for non-iid hypotheses").
+
+    Args:
+        strata: two samples of each, `(values,)`, as many or others; larger is better.
+        seed: of the divisions that are drawn where there are too many to look at all.
+    """
+    gap = float(np.mean([one.mean() - other.mean() for one, other in strata]))
+    divisions = prod(comb(len(one) + len(other), len(one)) for one, other in strata)
+    turned = all(len(one) == len(other) for one, other in strata)
+    least = (2 if turned else 1) / min(divisions, _DRAWS + 1)
+    samples = [sample for stratum in strata for sample in stratum]
     low = high = nan
     p = 1.0
-    if min(sizes) > 1:
-        p = _permutation_p(one, other, divisions, seed)
-        parts = [float(each.var(ddof=1)) / len(each) if np.ptp(each) else 0.0 for each in (one, other)]
+    if min(map(len, samples)) > 1:
+        p = _permutation_p(strata, divisions, seed)
+        parts = [float(each.var(ddof=1)) / len(each) if np.ptp(each) else 0.0 for each in samples]
         error = sqrt(sum(parts))
         if error > 0:
             # By shares of the variance, since the square of a small one is no number any more.
-            shares = [part / sum(parts) for part in parts]
-            freedom = 1 / sum(share**2 / (size - 1) for share, size in zip(shares, sizes, strict=True))
+            freedom = 1 / sum(
+                (part / sum(parts)) ** 2 / (len(each) - 1) for part, each in zip(parts, samples, strict=True)
+            )
+            error /= len(strata)
             reach = float(t.ppf(1 - LEVEL / 2, freedom)) * error
             low, high = gap - reach, gap + reach
             p = max(p, 2 * float(t.sf(abs(gap) / error, freedom)))
-    return Unpaired(low=low, high=high, p=p, least_p=min(1.0, least), mean=gap)
+    return Unpaired(low=low, high=high, p=p, least_p=min(1.0, least), mean=gap, strata=len(strata))
 
 
-def _permutation_p(one: Array, other: Array, divisions: int, seed: int) -> float:
-    """Return the share of the divisions of all values into two samples whose |t| is as large as that of these two."""
-    every = np.concatenate([one, other])
-    spread = every.std()
+def _permutation_p(strata: Sequence[tuple[Array, Array]], divisions: int, seed: int) -> float:
+    """Return the share of the divisions of each stratum's values into two samples whose |t| is as large as theirs."""
+    every = [np.concatenate(stratum) for stratum in strata]
+    every = [values - values.mean() for values in every]
+    spread = sqrt(sum(float(values @ values) for values in every) / sum(map(len, every)))
     if spread == 0:
         return 1.0
-    every = (every - every.mean()) / spread
-    first = np.arange(len(one))
+    sizes = [len(one) for one, _ in strata]
     if divisions <= _MOST_DIVISIONS:
-        places = np.array(list(combinations(range(len(every)), len(one))))
+        each = [
+            np.array(list(combinations(range(len(values)), size))) for values, size in zip(every, sizes, strict=True)
+        ]
+        ranks = np.indices([len(places) for places in each]).reshape(len(each), -1)
+        chosen = [places[rank] for places, rank in zip(each, ranks, strict=True)]
     else:
-        drawn = np.random.default_rng(seed).random((_DRAWS, len(every))).argsort(axis=1)
-        places = np.concatenate([first[None], drawn[:, : len(one)]])
-    sizes = _welch(every, places)
-    return float((sizes >= _welch(every, first[None]) * (1 - _ROUNDING)).mean())
+        rng = np.random.default_rng(seed)
+        drawn = [rng.random((_DRAWS, len(values))).argsort(axis=1) for values in every]
+        chosen = [
+            np.concatenate([np.arange(size)[None], order[:, :size]]) for order, size in zip(drawn, sizes, strict=True)
+        ]
+    every = [values / spread for values in every]
+    seen = _welch(every, [np.arange(size)[None] for size in sizes])
+    return float((_welch(every, chosen) >= seen * (1 - _ROUNDING)).mean())
 
 
-def _welch(every: Array, places: NDArray[np.int64]) -> Array:
-    """Return |t| of Welch's test for divisions of values, `(divisions,)`; inf where neither part varies.
+def _welch(strata: Sequence[Array], chosen: Sequence[NDArray[np.int64]]) -> Array:
+    """Return |t| of Welch's test for divisions of values, `(divisions,)`; inf where no part varies.
 
     Args:
-        every: `(values,)`, with mean 0 and standard deviation 1.
-        places: `(divisions, size)`, of the values in the first part.
+        strata: the values of each, `(values,)`, with mean 0, together with standard deviation 1.
+        chosen: `(divisions, size)` for each, of the values in the first part.
     """
-    size, rest = places.shape[1], len(every) - places.shape[1]
-    sums, squares = every[places].sum(axis=1), (every[places] ** 2).sum(axis=1)
-    gaps = np.abs(sums / size + sums / rest)  # the sum of the others is -sums
-    within = (squares - sums**2 / size) / (size - 1) / size
-    within += (len(every) - squares - sums**2 / rest) / (rest - 1) / rest
-    moves = within > _ROUNDING
+    gaps, within = np.zeros(len(chosen[0])), np.zeros(len(chosen[0]))
+    for every, places in zip(strata, chosen, strict=True):
+        size, rest = places.shape[1], len(every) - places.shape[1]
+        sums, squares = every[places].sum(axis=1), (every[places] ** 2).sum(axis=1)
+        gaps += sums / size + sums / rest  # the sum of the others is -sums
+        within += (squares - sums**2 / size) / (size - 1) / size
+        within += (every @ every - squares - sums**2 / rest) / (rest - 1) / rest
+    gaps, moves = np.abs(gaps), within > _ROUNDING
     none = np.where(gaps > _ROUNDING, inf, 0.0)
     return np.asarray(np.divide(gaps, np.sqrt(within, where=moves, out=np.ones_like(within)), out=none, where=moves))
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import t
 
-from nas.compare.statistics import unpaired
+from nas.compare.statistics import Array, Unpaired, judge, stratified, unpaired
 from nas.cost import cost_of
 from nas.errors import NasError
 from nas.network.architecture import Architecture
@@ -195,35 +195,58 @@ def _interval_text(one: Forecast) -> str:
 
 
 def comparison_lines(all_findings: Sequence[Findings], loss: str) -> list[str]:
-    """How much lower the first rule's loss is than the others' at equal counted cost."""
+    """How much lower the first rule's loss is than the others' at equal counted cost.
+
+    Each size has a difference with its interval; the verdict is over all sizes, since the few runs of one show nothing.
+    """
     first, *others = all_findings
-    lines = [
-        f"How much lower the loss of {first.rule} is (positive: it is better), as the difference of the means with its "
-        "95 % interval:",
-        "",
-        f"| x base | {' | '.join(one.rule for one in others)} |",
-        f"| --- {'| --: ' * len(others)}|",
+    pairs = {one.rule: [_same_times(size, one) for size in first.sizes] for one in others}
+    over = {rule: stratified(strata) for rule, found in pairs.items() if (strata := _strata(found))}
+    verdicts = dict(zip(over, judge(list(over.values())), strict=True))
+    totals = [
+        f"{_gap_text(over[rule], loss)}: {verdicts[rule].text}" if rule in over else "nothing to compare"
+        for rule in pairs
     ]
-    for size in first.sizes:
-        cells = [_comparison(size, one, loss) for one in others]
-        lines.append(f"| {size.sized.times:.2f} | {' | '.join(cells)} |")
-    return lines
+    return [
+        f"How much lower the loss of {first.rule} is (positive: it is better), as the difference of the means with its "
+        f"95 % interval; the verdicts, over all sizes, are corrected for all {len(over)} (Holm):",
+        "",
+        f"| x base | {' | '.join(pairs)} |",
+        f"| ---{' | --:' * len(pairs)} |",
+        *(
+            f"| {size.sized.times:.2f} | {' | '.join(_cell(found[place], loss) for found in pairs.values())} |"
+            for place, size in enumerate(first.sizes)
+        ),
+        f"| all | {' | '.join(totals)} |",
+    ]
 
 
-def _comparison(size: Shown, rival: Findings, loss: str) -> str:
-    """How a size compares with that of another rule for which as much was asked."""
+def _same_times(size: Shown, rival: Findings) -> tuple[Shown, Shown] | str:
+    """A size and the one of another rule for which as much was asked, or why they cannot be compared."""
     other = next((one for one in rival.sizes if one.sized.member.times == size.sized.member.times), None)
     if other is None:
         return "no such size"
     if other.sized.arch == size.sized.arch:
         return "the same network"
-    if min(len(size.losses), len(other.losses)) < 2:
-        return "too few runs"
-    gap, most = unpaired(np.array(other.losses), np.array(size.losses)), _MOST_LOSS[loss]
+    return "too few runs" if min(len(size.losses), len(other.losses)) < 2 else (size, other)
+
+
+def _strata(found: Sequence[tuple[Shown, Shown] | str]) -> list[tuple[Array, Array]]:
+    """The losses of each size's two rules, the rival's first: a loss that is lower by it is better."""
+    pairs = [pair for pair in found if not isinstance(pair, str)]
+    return [(np.array(other.losses), np.array(own.losses)) for own, other in pairs]
+
+
+def _cell(found: tuple[Shown, Shown] | str, loss: str) -> str:
+    return found if isinstance(found, str) else _gap_text(unpaired(*_strata([found])[0]), loss)
+
+
+def _gap_text(gap: Unpaired, loss: str) -> str:
+    most = _MOST_LOSS[loss]
     ends = (
         f"{max(-most, gap.low):+.4f} to {min(most, gap.high):+.4f}" if isfinite(gap.low) else "runs of each all alike"
     )
-    return f"{gap.mean:+.4f} ({ends}): {gap.verdict}"
+    return f"{gap.mean:+.4f} ({ends})"
 
 
 def write_runs(all_findings: Sequence[Findings], path: Path, tried: Tried | None = None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, product
 from math import comb
 
 import numpy as np
@@ -10,12 +10,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import brentq
-from scipy.stats import PermutationMethod, binom, binomtest, false_discovery_control, skew, ttest_1samp, ttest_ind
+from scipy.stats import (
+    PermutationMethod,
+    binom,
+    binomtest,
+    false_discovery_control,
+    sem,
+    skew,
+    ttest_1samp,
+    ttest_ind,
+)
 from scipy.stats import t as student
 
 from nas.compare.curves import Curve
 from nas.compare.report import Comparison, reach_of, report_of
-from nas.compare.statistics import Array, Paired, _mean_p, judge, median_interval, paired, seeds_needed, unpaired
+from nas.compare.statistics import (
+    Array,
+    Paired,
+    _mean_p,
+    judge,
+    median_interval,
+    paired,
+    seeds_needed,
+    stratified,
+    unpaired,
+)
 from nas.statistics import holm
 
 
@@ -225,6 +244,42 @@ def test_the_test_of_two_samples_by_every_division(sizes: tuple[int, int]) -> No
     assert found.mean == pytest.approx(one.mean() - other.mean())
 
 
+@pytest.mark.parametrize("sizes", [[(2, 2), (2, 3)], [(3, 3), (3, 3), (2, 2)]])
+def test_the_test_within_strata_by_every_division(sizes: list[tuple[int, int]]) -> None:
+    """By the definition: the difference of the means, averaged over the strata, by Welch's error of that mean."""
+    rng = np.random.default_rng(len(sizes))
+    strata = [
+        (rng.exponential(size=first), 10 * n + rng.exponential(size=second)) for n, (first, second) in enumerate(sizes)
+    ]
+
+    def statistic(divided: list[tuple[Array, Array]]) -> float:
+        gaps = [first.mean() - second.mean() for first, second in divided]
+        return float(abs(sum(gaps)) / np.sqrt(sum(sem(each) ** 2 for pair in divided for each in pair)))
+
+    ways = []
+    for first, second in strata:
+        every = np.concatenate([first, second])
+        chosen = combinations(range(len(every)), len(first))
+        ways.append([(every[list(places)], np.delete(every, places)) for places in chosen])
+    all_ways = np.array([statistic(list(divided)) for divided in product(*ways)])
+    found, seen = stratified(strata), statistic(strata)
+    # Satterthwaite: the degrees of freedom of a sum of variances, each with those of its own sample.
+    errors = [(sem(each) ** 2, len(each) - 1) for pair in strata for each in pair]
+    freedom = sum(error for error, _ in errors) ** 2 / sum(error**2 / free for error, free in errors)
+    share = (all_ways >= seen - 1e-9).mean()
+    assert found.p == pytest.approx(max(share, 2 * student.sf(seen, freedom)))
+    half = student.ppf(0.975, freedom) * np.sqrt(sum(error for error, _ in errors)) / len(sizes)
+    assert (found.low, found.high) == pytest.approx((found.mean - half, found.mean + half))
+    assert found.mean == pytest.approx(np.mean([first.mean() - second.mean() for first, second in strata]))
+    turned = stratified([(second, first) for first, second in strata])
+    assert (turned.p, turned.mean, turned.low) == pytest.approx((found.p, -found.mean, -found.high))
+    # Far apart, no division but the true one, and its mirror where all are of equal sizes, is as large.
+    apart = stratified([(first + 1e3, second) for first, second in strata])
+    mirrored = all(first == second for first, second in sizes)
+    assert apart.least_p == pytest.approx((1 + mirrored) / len(all_ways))
+    assert apart.p == pytest.approx(apart.least_p, rel=1e-9)
+
+
 def test_the_test_of_large_samples_draws_divisions() -> None:
     rng = np.random.default_rng(0)
     one, other = rng.normal(size=40), rng.normal(0.4, size=20)
@@ -244,6 +299,26 @@ def test_samples_too_small_to_show_anything() -> None:
     assert four.verdict == "worse"
     assert {each.text for each in judge([four, four])} == {"too few to tell: at least 5 of each"}
     assert unpaired(np.array([1.0]), np.array([2.0, 3.0])).verdict.startswith("too few")
+
+
+def test_few_runs_of_several_strata_show_what_those_of_one_cannot() -> None:
+    """Three of each in three strata can be divided in 20^3 ways: 3 comparisons may be made, and of one stratum none."""
+    low, high = np.array([0.1, 0.11, 0.12]), np.array([0.2, 0.21, 0.23])
+    three = stratified([(high, low)] * 3)
+    assert [each.text for each in judge([three] * 3)] == ["better"] * 3
+    assert [each.text for each in judge([stratified([(high, low)])])] == ["too few to tell: at least 4 of each"]
+    # 2 / 6^2 = 0.056 of two runs in two strata; 2 / 20^2 = 0.005 of three.
+    two = stratified([(high[:2], low[:2])] * 2)
+    assert two.verdict == "too few to tell: at least 3 of each"
+
+
+def test_equal_samples_of_strata_differ_rarely() -> None:
+    """Skewed values at other levels and scales in each: 5 % of the verdicts, and three standard errors."""
+    rng, wrong = np.random.default_rng(0), 0
+    for _ in range(300):
+        strata = [(level * rng.lognormal(size=3), level * rng.lognormal(size=3)) for level in (1, 2, 4)]
+        wrong += stratified(strata).verdict != "not shown"
+    assert wrong / 300 <= 0.05 + 0.038
 
 
 def test_equal_samples_differ_rarely() -> None:

@@ -64,5 +64,30 @@ def test_a_report_of_two_runs_that_are_alike_or_far_apart(
     ends = [(float(low), float(high)) for low, high in re.findall(r"\((-?[\d.]+) to (-?[\d.]+)\) \|", text)]
     assert len(ends) == 4
     assert all(0 <= low <= high <= 1 for low, high in ends)
-    (gap,) = re.findall(r"\(([+-][\d.]+) to ([+-][\d.]+)\): ", text)
-    assert -1 <= float(gap[0]) <= float(gap[1]) <= 1
+    gaps = re.findall(r"\(([+-][\d.]+) to ([+-][\d.]+)\)", text)
+    assert len(gaps) == 2
+    assert all(-1 <= float(low) <= float(high) <= 1 for low, high in gaps)
+    # At 1 time both have the base; two runs of each at 4 times are divided in 6 ways, of which no 5 % can come.
+    assert re.search(r"\| 1\.00 \| the same network \|\n.*\n\| all \| .*: too few to tell: at least 4 of each \|", text)
+
+
+def test_the_verdicts_of_a_comparison_are_over_all_sizes(
+    base: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Three runs of each of three sizes show what those of none can; equal rules are not said to differ."""
+
+    def outcome(pool: LawPool, task: Task) -> Outcome:
+        worse = 0.2 if task.architecture.input_shape[1] > 8 else 0.0
+        error = 0.3 + worse + 0.01 * (task.seed % 97) / 97
+        return Outcome(task.number, nas.Evaluation({"val_accuracy": 1 - error, "val_loss": error}))
+
+    monkeypatch.setattr(LawPool, "_outcome", outcome)
+    settings = {"rules": ["width", "resolution", "depth"], "times": [4, 16, 64], "rounding": {"divisor": 1}, "seeds": 3}
+    assert run(base, mode="compare", **settings) == 0
+    text = capsys.readouterr().out
+    assert "corrected for all 2 (Holm)" in text
+    ((resolution, depth),) = re.findall(r"\| all \| (.*) \| (.*) \|", text)
+    assert float(resolution.split()[0]) == pytest.approx(0.2, abs=0.01)
+    assert resolution.endswith("): better")
+    assert depth.endswith("): not shown")
+    assert text.count(": better") + text.count(": not shown") == 2
