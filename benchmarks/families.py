@@ -86,7 +86,7 @@ def dimensions(arch: Architecture, base: Architecture) -> tuple[float, float, fl
 
 
 def _channels(block: Block) -> int:
-    return int(dict(block.settings).get("out_channels") or 1)  # type: ignore[arg-type]
+    return int(dict(block.settings).get("out_channels") or 1)  # type: ignore[arg-type]  # a block that has channels has a number of them
 
 
 def deviation(has: Sequence[float], rule: Rule) -> tuple[float, float]:

@@ -17,6 +17,8 @@ from nas.names import name_problem
 from nas.run_folder import Held, claim, first_free, hold, read_inside
 
 _SEEDS = 2**32
+_MOST_WORKERS = 1024
+"""Processes on one machine."""
 
 _ACCELERATORS = ("auto", "cpu", "gpu")
 
@@ -30,9 +32,9 @@ class RecordSettings:
 
 
 def check_workers(value: int | str) -> None:
-    """Raise `ConfigError` where a setting of workers is neither `auto` nor a whole number from 1."""
-    if value != "auto" and (not isinstance(value, int) or value < 1):
-        raise ConfigError(f"workers must be auto or a whole number >= 1, but got {value!r}")
+    """Raise `ConfigError` where a setting of workers is neither `auto` nor a whole number from 1 to 1,024."""
+    if value != "auto" and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MOST_WORKERS):
+        raise ConfigError(f"workers must be auto or a whole number from 1 to {_MOST_WORKERS:,}, but got {value!r}")
 
 
 def check_accelerator(name: str) -> None:

@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 
 import nas
+from nas.compare.command import CompareConfig
 from nas.errors import ConfigError, DataError, NasError, SpaceError
 from nas.scale.config import CoefficientSearch, PlanSettings, ScaleConfig
 from nas.search.config import Config, InferenceSettings, SamplerSettings, SearchSettings
 from nas.settings import Range
+from nas.spaces.command import SpacesConfig
 from nas.training.data.config import DataConfig
 from nas.training.recipe import Recipe
 
@@ -61,8 +63,13 @@ def test_no_number_is_without_bounds(kind: Any, name: str) -> None:
             r"`val_fraction \+ test_fraction < 1` must hold.*0.9 \+ 0.9",
         ),
         (lambda: DataConfig(split_seed=2**32), "data.split_seed must be <= 4,294,967,294"),
-        (lambda: Config(space="mbconv", workers=10**8), "workers must be <= 1,024, but got 100000000"),
-        (lambda: ScaleConfig(space="reference/resnet18", workers=10**8), "workers must be <= 1,024"),
+        (lambda: Config(space="mbconv", workers=10**8), "workers must be .* from 1 to 1,024, but got 100000000"),
+        (lambda: ScaleConfig(space="reference/resnet18", workers=10**8), "workers must be .* from 1 to 1,024"),
+        (lambda: CompareConfig(space="mbconv", workers=10**8), "workers must be .* from 1 to 1,024"),
+        (lambda: CompareConfig(space="mbconv", seeds=10**8), "seeds must be <= 10,000, but got 100000000"),
+        (lambda: CompareConfig(space="mbconv", trials=0), "trials must be >= 1, but got 0"),
+        (lambda: SpacesConfig(spaces=["mbconv", "resnet"], workers=10**8), "workers must be .* from 1 to 1,024"),
+        (lambda: SpacesConfig(spaces=["mbconv", "resnet"], trials=10**8), "trials must be <= 10,000,000"),
         (lambda: ScaleConfig(space="reference/resnet18", resolution=10**9), "resolution must be <= 16,384"),
         (lambda: ScaleConfig(space="reference/resnet18", seeds=0), "seeds must be >= 1"),
         (lambda: ScaleConfig(space="reference/resnet18", tolerance=1.0), "`0 < tolerance < 1` must hold, but got 1.0"),

@@ -26,7 +26,7 @@ from nas.runs import RecordSettings, check_name, check_seed, check_workers, core
 from nas.search.evaluators import EvaluatorSettings
 from nas.search.pareto import hypervolume
 from nas.search.workers import SINGLE_THREAD
-from nas.settings import settings_from
+from nas.settings import Range, check_ranges, settings_from
 from nas.space import load_space, space_names
 from nas.training.data.config import DataConfig
 from nas.training.recipe import Recipe
@@ -61,9 +61,7 @@ class CompareConfig:
         names = [str(Strategy.read(text)) for text in self.strategies]
         if len(set(names)) < len(names):
             raise ConfigError(f"strategies must be different, but got {names}")
-        for name in ("seeds", "trials"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be >= 1, but got {getattr(self, name)}")
+        check_ranges(self, "", {"seeds": Range(1, 10_000, whole=True), "trials": Range(1, 10_000_000, whole=True)})
         check_seed("first_seed", self.first_seed)
         check_name(self.name)
         self.evaluator.check_compares(self.constraints)

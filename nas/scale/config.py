@@ -24,7 +24,6 @@ _DEFAULT_RULES = ["compound", "depth", "width", "resolution"]
 
 _MOST_TIMES = 1e6
 _MOST_SEEDS = 1000
-_MOST_WORKERS = 1024
 FREE = ("seeds", "workers", "plan", "training", "accelerator", "resume", "records", "forecast", "latency")
 """Settings that may change when a study is gone on with: the others decide what was trained."""
 
@@ -117,8 +116,6 @@ class ScaleConfig:
         self._check_training()
         check_accelerator(self.accelerator)
         check_workers(self.workers)
-        if self.workers != "auto":
-            check_ranges(self, "", {"workers": Range(1, _MOST_WORKERS, whole=True)})
         check_seed("seed", self.seed)
         check_name(self.name)
         self.scaled_by()

@@ -41,8 +41,6 @@ SEARCH_RANGES = {
     "baseline_fraction": Range(0, 1, below=True),
 }
 """What the numbers of a search may be, also where it is one Python call."""
-MOST_WORKERS = 1024
-"""Processes on one machine."""
 
 # What may change when a study is resumed: how long and where it runs, not what it is.
 _RESUMABLE = (
@@ -143,10 +141,8 @@ class Config:
             names = ", ".join(space_names())
             raise ConfigError(f"which space? Give +space=NAME or +space=path/to/file.yaml. There are: {names}")
         check_workers(self.workers)
-        if isinstance(self.workers, int):
-            check_ranges(self, "", {"workers": Range(1, MOST_WORKERS, whole=True)})
-            if self.evaluator.name != "table":  # whose workers are only simulated
-                check_worker_count(self.workers)
+        if isinstance(self.workers, int) and self.evaluator.name != "table":  # whose workers are only simulated
+            check_worker_count(self.workers)
         known = (*self.evaluator.known_scores, *METRICS)
         wanted = self.search.objective
         for name in [wanted] if isinstance(wanted, str) else wanted:

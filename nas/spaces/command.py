@@ -28,7 +28,7 @@ from nas.search.evaluators import EvaluatorSettings
 from nas.search.objectives import Objective, objectives_from
 from nas.search.simulated import SimulatedPool
 from nas.search.workers import WorkerPool
-from nas.settings import settings_from
+from nas.settings import Range, check_ranges, settings_from
 from nas.space import SearchSpace, load_space, space_names
 from nas.spaces.complexity import LEAST
 from nas.spaces.outlook import foresee, outlook
@@ -72,8 +72,7 @@ class SpacesConfig:
                 f"compare needs two or more different spaces, but got {self.spaces}. There are: "
                 f"{', '.join(name for name in space_names() if '/' not in name)}"
             )
-        if self.trials < LEAST:
-            raise ConfigError(f"trials must be >= {LEAST}, but got {self.trials}")
+        check_ranges(self, "", {"trials": Range(LEAST, 10_000_000, whole=True)})
         if self.complexity is not None and self.complexity not in FREE_METRICS:
             raise ConfigError(f"complexity: unknown {self.complexity!r}. {nearest(self.complexity, FREE_METRICS)}")
         check_workers(self.workers)
