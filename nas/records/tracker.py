@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nas.errors import ConfigError
 from nas.records.store import database_uri, experiment_id, find_runs, flat, log_values, open_client
 from nas.records.trials import front_tag, record_of
 from nas.records.values import milliseconds, mlflow_name, mlflow_text, values_of
@@ -108,6 +109,8 @@ class MlflowTracker:
     # What the driver calls; each only wakes the thread.
 
     def begin(self, study: Study) -> None:
+        if self._last.is_set():  # its thread has ended, and would write nothing, without a word
+            raise ConfigError("an MlflowTracker records one search: make another one for this search")
         self._study = study
         self._news.set()
 
@@ -328,7 +331,8 @@ class MlflowTracker:
         )
 
     def _end_status(self, study: Study) -> None:
-        status = "KILLED" if study.stop_reason == "interrupted" else "FINISHED"
+        ended = "FAILED" if study.failed_alike else "FINISHED"
+        status = "KILLED" if study.stop_reason == "interrupted" else ended
         self.client.set_terminated(self._study_run, status=status)
 
     def _front(self, study: Study) -> None:

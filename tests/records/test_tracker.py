@@ -12,6 +12,7 @@ import pytest
 from mlflow import MlflowClient
 
 import nas
+from nas.errors import ConfigError
 from nas.evaluation import Evaluation
 from nas.latency.deployment import Deployment, this_device
 from nas.latency.measure import Latency
@@ -149,6 +150,26 @@ def test_each_epoch_is_recorded(space: nas.SearchSpace, root: Path) -> None:
     run = next(run for run in children if run.data.tags["nas.trial"] == str(trial.number))
     curve = client.get_metric_history(run.info.run_id, "epoch/val_accuracy")
     assert [(m.step, m.value) for m in curve] == [(int(r["epoch"]), r["val_accuracy"]) for r in trial.history]
+
+
+def test_the_run_of_a_study_whose_trials_failed_alike_has_failed(space: nas.SearchSpace, root: Path) -> None:
+    """Until it is gone on with and ends otherwise."""
+
+    def broken(arch: nas.Architecture, budget: nas.Budget, seed: int) -> float:
+        raise NameError("name 'misspelt' is not defined")
+
+    tracker = MlflowTracker(root)
+    folder: dict[str, Any] = {"sampler": "random", "run_dir": root / "run"}
+    nas.run_search(space, broken, max_equal_failures=2, recorders=[tracker], **folder)
+    assert _runs(tracker)[0][0].info.status == "FAILED"
+    nas.run_search(space, _evaluate, trials=6, recorders=[MlflowTracker(root)], resume=True, **folder)
+    assert _runs(tracker)[0][0].info.status == "FINISHED"
+
+
+def test_a_tracker_records_one_search(space: nas.SearchSpace, root: Path) -> None:
+    _, tracker = _search(space, root)
+    with pytest.raises(ConfigError, match="records one search: make another one"):
+        nas.run_search(space, _evaluate, trials=1, recorders=[tracker])
 
 
 def test_a_resumed_study_makes_no_second_run(space: nas.SearchSpace, root: Path) -> None:
