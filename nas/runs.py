@@ -17,7 +17,7 @@ from nas.names import name_problem
 from nas.run_folder import Held, claim, first_free, hold, read_inside
 
 _SEEDS = 2**32
-MOST_WORKERS = 1024
+_MOST_WORKERS = 1024
 """Processes on one machine."""
 
 _ACCELERATORS = ("auto", "cpu", "gpu")
@@ -33,8 +33,8 @@ class RecordSettings:
 
 def check_workers(value: int | str) -> None:
     """Raise `ConfigError` where a setting of workers is neither `auto` nor a whole number from 1 to 1,024."""
-    if value != "auto" and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST_WORKERS):
-        raise ConfigError(f"workers must be auto or a whole number from 1 to {MOST_WORKERS:,}, but got {value!r}")
+    if value != "auto" and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MOST_WORKERS):
+        raise ConfigError(f"workers must be auto or a whole number from 1 to {_MOST_WORKERS:,}, but got {value!r}")
 
 
 def check_accelerator(name: str) -> None:

@@ -25,7 +25,7 @@ from nas.latency.deployment import deployment as deployment_here
 from nas.latency.measure import Meter
 from nas.latency.profile import DeviceProfile
 from nas.run_folder import WORKERS_LOG
-from nas.runs import MOST_WORKERS, check_name
+from nas.runs import check_name
 from nas.search.config import SEARCH_RANGES
 from nas.search.contracts import MAX_EQUAL_FAILURES, Limits, Pool, Recorder
 from nas.search.driver import Driver
@@ -227,7 +227,7 @@ def run_search(
         return driver.run()
 
 
-_NUMBERS = SEARCH_RANGES | {"workers": Range(0, MOST_WORKERS, whole=True), "seed": Range(0, 2**32 - 1, whole=True)}
+_NUMBERS = SEARCH_RANGES | {"workers": Range(0, whole=True), "seed": Range(0, 2**32 - 1, whole=True)}
 _MAY_BE_NONE = {"minutes", "trial_minutes", "max_equal_failures", "worker_memory_mib"}
 
 

@@ -6,8 +6,6 @@ import csv
 import itertools
 import json
 import random
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +24,7 @@ from nas.search.objectives import objectives_from
 from nas.search.study import Study
 from nas.search.trial import State, Trial
 from nas.tables.table import TableSettings
+from tests.commands import run
 
 SPACE: dict[str, Any] = {
     "name": "generated",
@@ -71,6 +70,7 @@ def _problem(files: tuple[Path, Path], **settings: Any) -> TableProblem:
     )
 
 
+@pytest.mark.slow  # 48 searches
 def test_the_default_beats_random_and_tpe(files: tuple[Path, Path]) -> None:
     """On a table that it was not made for, with noise; after twice as many evaluations TPE has come close."""
     problem = _problem(files, trials=25)
@@ -176,23 +176,23 @@ def test_strategies_that_do_not_exist(text: str, message: str) -> None:
 
 def test_the_command_on_a_table(files: tuple[Path, Path], tmp_path: Path) -> None:
     command = [
-        sys.executable, "-m", "nas.compare", f"+space={files[0]}", "evaluator=table", f"evaluator.file={files[1]}",
-        "evaluator.scores={val_accuracy: [first, second]}", "strategies=[default,random]", "seeds=3", "trials=30",
-        "at=[10,30]", "reach=random", f"records.dir={tmp_path}", "name=c", "constraints.params=20000",
+        "nas.compare", f"+space={files[0]}", "evaluator=table", f"evaluator.file={files[1]}",
+        "evaluator.scores={val_accuracy: [first, second]}", "strategies=[default,random]", "seeds=3", "trials=12",
+        "at=[5,12]", "reach=random", f"records.dir={tmp_path}", "name=c", "constraints.params=20000",
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run(*command)
     assert done.returncode == 0, done.stderr
     assert "| random |" in done.stdout
     assert "Mind: seeds=3 is too few to show that any strategy is better: the 2 comparisons" in done.stdout
     assert done.stdout.count("too few seeds to tell: at least 7") == 2
-    assert "Where random is after 30 evaluations" in done.stdout
+    assert "Where random is after 12 evaluations" in done.stdout
     with (tmp_path / "c" / "curves.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 2 * 3 * 30
+    assert len(rows) == 2 * 3 * 12
     assert all(float(row["regret"]) >= 0 for row in rows)
     assert (tmp_path / "c" / "curves.svg").read_text().startswith("<?xml")
     assert (tmp_path / "c" / "report.md").exists()
-    again = subprocess.run(command, capture_output=True, text=True, check=False)
+    again = run(*command)
     assert again.returncode == 2
     assert "is there already" in again.stderr
 
@@ -210,7 +210,7 @@ def test_more_evaluations_than_networks_that_hold_the_limits(files: tuple[Path, 
 
 
 def test_the_command_refuses_slips(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "nas.compare", "+space=mbconv", f"records.dir={tmp_path}"]
+    command = ["nas.compare", "+space=mbconv", f"records.dir={tmp_path}"]
     for extra, message in (
         (["strategies=[default,tpee]"], "Did you mean 'tpe'"),
         (["evaluator=table"], "which file"),
@@ -223,5 +223,5 @@ def test_the_command_refuses_slips(tmp_path: Path) -> None:
         (["strategies=[1]"], "strategies[0] must be text"),
         (["first_seed=-1"], "first_seed must be from 0"),
     ):
-        done = subprocess.run([*command, *extra], capture_output=True, text=True, check=False)
+        done = run(*command, *extra)
         assert (done.returncode, message in done.stderr) == (2, True), done.stderr

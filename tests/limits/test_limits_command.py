@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from nas.limits.command import limits
+from tests.commands import run
 
 
 def test_what_is_said(capsys: pytest.CaptureFixture[str]) -> None:
@@ -51,10 +50,10 @@ def test_what_does_not_hold(values: dict[str, object], message: str, capsys: pyt
 
 
 def test_the_command_line() -> None:
-    command = [sys.executable, "-m", "nas.limits", "+space=nasbench_macro", "constraints.params=[4e5,5e5]"]
-    done = subprocess.run([*command, "soft.macs=1e5"], capture_output=True, text=True, check=False)
+    command = ["nas.limits", "+space=nasbench_macro", "constraints.params=[4e5,5e5]"]
+    done = run(*command, "soft.macs=1e5")
     assert done.returncode == 0, done.stderr
     assert "400,000 <= params <= 500,000: excludes" in done.stdout
-    done = subprocess.run([*command, "constrains.macs=1"], capture_output=True, text=True, check=False)
+    done = run(*command, "constrains.macs=1")
     assert done.returncode == 2
     assert "Did you mean 'constraints'" in done.stderr

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.commands import run
 from tests.search.conftest import SMALL
 
 SEARCH = ["-m", "nas.search", "+space=small.yaml", "data=synthetic", "data.samples=300", "train.batch_size=16"]
@@ -46,5 +47,5 @@ def test_slips_are_explained(tmp_path: Path) -> None:
         (["nowhere"], "no study in nowhere"),
         (["nowhere", "--proxies", "nasvot"], "Did you mean 'naswot'"),
     ):
-        done = _run(tmp_path, "-m", "nas.proxies", *arguments)
+        done = run("nas.proxies", *arguments, cwd=tmp_path)
         assert (done.returncode, message in done.stderr) == (2, True), done.stderr

@@ -38,11 +38,11 @@ def test_limits_hold_and_the_counts_add_up(space: nas.SearchSpace) -> None:
         return score(arch, budget, seed)
 
     study = nas.run_search(
-        space, spy, trials=30, sampler="tpe", constraints={"params": (1500, 4000), "macs": 4e5}, seed=1
+        space, spy, trials=15, sampler="tpe", constraints={"params": (1500, 4000), "macs": 4e5}, seed=1
     )
-    assert len(seen) == 30
+    assert len(seen) == 15
     assert all(1500 <= nas.cost_of(a).params <= 4000 and nas.cost_of(a).macs <= 4e5 for a in seen)
-    assert study.counts()["completed"] == 30
+    assert study.counts()["completed"] == 15
     assert sum(study.counts().values()) == len(study.trials)
     assert study.counts()["rejected"] > 0
     for trial in study.trials:
@@ -84,6 +84,7 @@ def test_optuna_is_told_of_rejections_as_infeasible(space: nas.SearchSpace) -> N
             assert told.constraints["params"] <= 0
 
 
+@pytest.mark.slow  # ten searches
 def test_the_sampler_learns_from_rejections(space: nas.SearchSpace) -> None:
     """TPE is rejected less often than random choice, over 5 seeds together."""
     rejected = Counter[str]()
@@ -97,11 +98,11 @@ def test_the_sampler_learns_from_rejections(space: nas.SearchSpace) -> None:
 
 
 def test_an_impossible_limit_ends_the_search(space: nas.SearchSpace) -> None:
-    study = nas.run_search(space, score, trials=5, constraints={"params": 10, "macs": 1e4}, max_rejections=40)
-    assert study.counts() == {"completed": 0, "failed": 0, "rejected": 40, "duplicate": 0}
-    assert study.rejections()["params"] == 40
-    assert "40 proposals in a row" in study.stop_reason
-    assert "params 40" in study.stop_reason
+    study = nas.run_search(space, score, trials=5, constraints={"params": 10, "macs": 1e4}, max_rejections=12)
+    assert study.counts() == {"completed": 0, "failed": 0, "rejected": 12, "duplicate": 0}
+    assert study.rejections()["params"] == 12
+    assert "12 proposals in a row" in study.stop_reason
+    assert "params 12" in study.stop_reason
 
 
 def test_a_network_is_evaluated_once(space: nas.SearchSpace) -> None:

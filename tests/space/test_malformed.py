@@ -10,6 +10,7 @@ import pytest
 
 import nas
 from nas.errors import SpaceError
+from tests.commands import run
 from tests.space import fuzz
 
 HEAD = "head: {block: classifier}\n"
@@ -306,13 +307,7 @@ def test_the_command_names_the_block_whose_map_vanishes(tmp_path: Path) -> None:
 
 
 def _check_command(folder: Path, place: str) -> None:
-    result = subprocess.run(
-        [sys.executable, "-m", "nas.search", "+space=space.yaml"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    result = run("nas.search", "+space=space.yaml", cwd=folder)
     assert result.returncode == 2
     assert result.stderr.startswith(f"nas.search: {place}")
     assert result.stderr.count("\n") == 1

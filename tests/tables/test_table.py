@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from nas.errors import ConfigError, NasError
 from nas.search.simulated import SimulatedPool
 from nas.tables.evaluator import TableEvaluator
 from nas.tables.table import TableSettings, read_table
+from tests.commands import run
 
 SPACE = nas.SearchSpace.from_dict(
     {
@@ -138,15 +137,14 @@ def test_a_search_on_curves_goes_to_their_end(tmp_path: Path) -> None:
     space.write_text(json.dumps(SPACE.to_dict()))
     table.write_text(f"{PATHS},a@20,a@50\n" + "".join(f"{c},{k},{c},{10 * c + k}\n" for c in (2, 4) for k in (1, 3)))
     command = [
-        sys.executable, "-m", "nas.search", f"+space={space}", "evaluator=table", f"evaluator.file={table}",
+        "nas.search", f"+space={space}", "evaluator=table", f"evaluator.file={table}",
         "evaluator.scores={val_accuracy: 'a@{epoch}'}", "search.trials=4", "workers=1", "records.mlflow=false",
         f"records.dir={tmp_path}", "name=run",
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run(*command)
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in (tmp_path / "run" / "trials.jsonl").read_text().splitlines()]
     assert sorted(line["scores"]["val_accuracy"] for line in lines) == [21, 23, 41, 43]
     table.write_text(table.read_text().replace("43", "44"))
-    command = [sys.executable, "-m", "nas.search", f"resume={tmp_path / 'run'}"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run("nas.search", f"resume={tmp_path / 'run'}")
     assert (done.returncode, "the data are not those of" in done.stderr) == (2, True)
