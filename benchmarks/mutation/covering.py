@@ -43,7 +43,7 @@ class Covering:
 
 
 def measure(root: Path, folder: Path, workers: int) -> None:
-    """Run the quick suite once with coverage, and keep what it did in a folder.
+    """Run the quick tests of the packages once with coverage, and keep what they did in a folder.
 
     Raises:
         RuntimeError: a test fails, so that it would fail for every mutant.
@@ -52,6 +52,7 @@ def measure(root: Path, folder: Path, workers: int) -> None:
         *(sys.executable, "-m", "pytest", "-q", "-n", str(workers), "--timeout=900", "-p", "no:cacheprovider"),
         *(f"--cov={path.removesuffix('.py').replace('/', '.')}" for paths in PACKAGES.values() for path in paths),
         *("--cov-context=test", "--cov-report=", f"--junitxml={folder / 'tests.xml'}"),
+        *(f"tests/{package}" for package in PACKAGES),
     ]
     data = folder / "coverage"
     run = subprocess.run(command, cwd=root, env=environment(root, COVERAGE_FILE=str(data)), check=False)

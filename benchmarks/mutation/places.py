@@ -21,7 +21,18 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "search": ("nas/search",),
     "scale": tuple(
         f"nas/scale/{name}.py"
-        for name in ("choose", "fitting", "forms", "isoflop", "law", "planner", "progressive", "surface")
+        for name in (
+            "choose",
+            "fitting",
+            "forms",
+            "isoflop",
+            "law",
+            "means",
+            "planner",
+            "profile",
+            "progressive",
+            "surface",
+        )
     ),
 }
 """The core by package: folders, and of `scale` the files of its statistics."""
