@@ -52,6 +52,11 @@ class EvaluationError(NasError):
     """Evaluations that fail one like the other, so that going on is of no use."""
 
 
+def why_unreadable(error: Exception) -> str:
+    """Return why a file cannot be read, without the number and the path of an error of the system."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
 _LONGEST = 2000
 
 

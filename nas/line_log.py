@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from nas.errors import ConfigError
+from nas.errors import ConfigError, why_unreadable
 from nas.run_folder import open_inside, read_inside
 
 T = TypeVar("T")
@@ -96,7 +96,7 @@ class LineLog:
         except FileNotFoundError:
             return b""
         except OSError as error:
-            raise ConfigError(f"{self._path} cannot be read: {error}") from None
+            raise ConfigError(f"{self._path} cannot be read: {why_unreadable(error)}") from None
 
     def append(self, values: Mapping[str, Any], *, durable: bool) -> None:
         """Add a line, or nothing where that fails. A last line that a crash left unfinished is cut off.

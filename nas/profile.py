@@ -14,7 +14,7 @@ from nas import console
 from nas.cost import BlockProfile, Cost, cost_of, profile
 from nas.cost.memory import MIB
 from nas.drawing import check_drawing, draw
-from nas.errors import ConfigError
+from nas.errors import ConfigError, why_unreadable
 from nas.latency.deployment import RUNTIMES, deployment
 from nas.network.architecture import Architecture
 from nas.network.lower import lower
@@ -117,7 +117,7 @@ def _text_of(path: str) -> str:
     try:
         return Path(path).expanduser().read_text()
     except (OSError, RuntimeError, ValueError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from None
+        raise ConfigError(f"{path} cannot be read: {why_unreadable(error)}") from None
 
 
 def _as_json(arch: Architecture, *, layers: bool) -> dict[str, Any]:

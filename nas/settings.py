@@ -84,13 +84,24 @@ def settings_from(kind: type[T], values: object, where: str = "") -> T:
     for name, value in values.items():
         path = f"{where}.{name}" if where else str(name)
         if name not in names:
-            raise ConfigError(f"unknown setting {path!r}. {nearest(name, names)}")
+            inside = [] if where else _inside(hints, str(name))
+            hint = f"Did you mean {' or '.join(map(repr, inside))}?" if inside else nearest(name, names)
+            raise ConfigError(f"unknown setting {path!r}. {hint}")
         given[str(name)] = _value(hints[name], value, path)
     needed = [one.name for one in fields(kind) if one.default is MISSING and one.default_factory is MISSING]
     missing = [name for name in needed if name not in given]
     if missing:
         raise ConfigError(f"{where or 'config'}: {', '.join(missing)} is missing")
     return kind(**given)
+
+
+def _inside(hints: Mapping[str, Any], name: str) -> list[str]:
+    """Return the settings of the groups that have exactly this name."""
+    return [
+        f"{group}.{name}"
+        for group, kind in hints.items()
+        if is_dataclass(kind) and name in (one.name for one in fields(kind))
+    ]
 
 
 def _value(hint: Any, value: object, path: str) -> Any:

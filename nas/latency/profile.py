@@ -12,7 +12,7 @@ from tempfile import NamedTemporaryFile
 from typing import Any
 
 from nas.cost import Interval
-from nas.errors import ConfigError
+from nas.errors import ConfigError, why_unreadable
 from nas.latency.deployment import Deployment, Device, this_device
 from nas.latency.features import network_rows
 from nas.latency.predictor import Prediction, Predictor
@@ -108,7 +108,7 @@ class DeviceProfile:
         try:
             values = json.loads(path.read_text())
         except (OSError, ValueError, RecursionError) as error:
-            raise ConfigError(f"device profile {path} cannot be read: {error}") from None
+            raise ConfigError(f"device profile {path} cannot be read: {why_unreadable(error)}") from None
         if not isinstance(values, dict) or values.get("format") != PROFILE_FORMAT:
             raise ConfigError(f"{path} is no device profile; python -m nas.calibrate makes one")
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nas.errors import ConfigError
+from nas.errors import ConfigError, why_unreadable
 from nas.network.architecture import Architecture
 from nas.scale.scaling import scale
 from nas.space import load_space
@@ -62,4 +62,4 @@ def _of_file(path: Path) -> Architecture:
     try:
         return Architecture.from_json(path.read_text())
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"base: {path} cannot be read: {error}") from None
+        raise ConfigError(f"base: {path} cannot be read: {why_unreadable(error)}") from None

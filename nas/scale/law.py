@@ -232,7 +232,7 @@ def fit_law(
     """
     law = fit_untested(observations, form, most=most, draws=draws, seed=seed)
     if reason := why_no_law(law):
-        raise NasError(f"no law: {reason}")
+        raise NasError(reason)
     return law
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from nas.errors import ConfigError
+from nas.errors import ConfigError, why_unreadable
 from nas.line_log import LineLog
 from nas.run_folder import claim, hold, read_inside, write_whole
 from nas.search.trial import State, Trial
@@ -83,7 +83,7 @@ def read_study(path: Path, purpose: str = "") -> dict[str, Any]:
     except FileNotFoundError:
         raise ConfigError(f"{purpose}no study in {path} (it has no {_STUDY})") from None
     except (OSError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{file} cannot be read: {error}") from None
+        raise ConfigError(f"{file} cannot be read: {why_unreadable(error)}") from None
     if not isinstance(values, dict) or values.get("format") != STUDY_FORMAT or not values.keys() >= _STUDY_KEYS:
         raise ConfigError(f"{file} does not describe a study")
     notes = values["notes"]

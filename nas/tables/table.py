@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nas.errors import ConfigError, NasError, nearest
+from nas.errors import ConfigError, NasError, nearest, why_unreadable
 from nas.network.architecture import Architecture
 from nas.network.settings import Scalar
 from nas.space import Genotype, SearchSpace
@@ -110,7 +110,7 @@ def read_table(space: SearchSpace, settings: TableSettings) -> Table:
             columns = _columns(settings, rows.header, path)
             entries = [_row(space, settings, columns, row, f"{path}:{rows.line}") for row in rows]
     except (OSError, UnicodeError, csv.Error) as error:
-        raise ConfigError(f"table {path} cannot be read: {error}") from None
+        raise ConfigError(f"table {path} cannot be read: {why_unreadable(error)}") from None
     if not entries:
         raise ConfigError(f"table {path} has no rows")
     _once(entries, path)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nas.errors import DataError
+from nas.errors import DataError, why_unreadable
 from nas.training.data.config import DataConfig
 from nas.training.data.splits import ImageData, MemoryImages, image_data, split_indices
 
@@ -70,7 +70,7 @@ def _read_idx(path: Path, dims: int) -> NDArray[np.uint8]:
     try:
         data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"data fashion_mnist: {path} cannot be read: {error}") from None
+        raise DataError(f"data fashion_mnist: {path} cannot be read: {why_unreadable(error)}") from None
     header = 4 + 4 * dims
     if len(data) < header or data[:4] != bytes((0, 0, 8, dims)):
         raise DataError(f"data fashion_mnist: {path} is not an IDX file of bytes in {dims} dimensions")

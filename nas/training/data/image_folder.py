@@ -11,7 +11,7 @@ import torch
 from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 
-from nas.errors import DataError
+from nas.errors import DataError, why_unreadable
 from nas.training.data.config import DataConfig
 from nas.training.data.splits import ImageData, Images, MemoryImages, image_data, split_indices
 
@@ -63,7 +63,7 @@ def read_image(path: Path, size: tuple[int, int], channels: int) -> Tensor:
                 raise DataError("its grey levels have no known white; store it with 8 or 16 bits")
             picture = picture.convert("RGB" if channels == 3 else "L")
     except Exception as error:  # PIL's decoders raise all kinds of errors on broken files
-        raise DataError(f"data image_folder: {path} cannot be read: {error}") from None
+        raise DataError(f"data image_folder: {path} cannot be read: {why_unreadable(error)}") from None
     if picture.size != (width, height):
         scale = max(width / picture.width, height / picture.height)
         scaled = max(width, round(picture.width * scale)), max(height, round(picture.height * scale))
@@ -149,7 +149,7 @@ def _common_size(folder: Path) -> tuple[int, int]:
             with Image.open(path) as image:
                 sizes.setdefault(_size(image), path)
         except Exception as error:  # as in `read_image`
-            raise DataError(f"data image_folder: {path} cannot be read: {error}") from None
+            raise DataError(f"data image_folder: {path} cannot be read: {why_unreadable(error)}") from None
         if len(sizes) > 1:
             raise DataError(f"data image_folder: images have several sizes {list(sizes)}; give data.resolution=64")
     if not sizes:
