@@ -41,6 +41,7 @@ def test_values_become_fields() -> None:
     ("values", "message"),
     [
         ({"nane": "a"}, "unknown setting 'nane'. Did you mean 'name'"),
+        ({"name": "a", "rate": 1}, "unknown setting 'rate'. Did you mean 'inner.rate'"),
         ({"name": "a", "inner": {"rat": 1}}, "unknown setting 'inner.rat'. Did you mean 'rate'"),
         ({"name": 3}, "name must be text, but got 3"),
         ({"name": "a", "flag": 1}, "flag must be true or false, but got 1"),

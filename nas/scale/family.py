@@ -114,7 +114,7 @@ def table(members: Sequence[Member], base: Cost, ms: Latency = NOT_MEASURED) -> 
     Depth and width are those that rounding left; `notes` follow the table.
     """
     solved = any(one.miss is not None for one in members)
-    head = ("rule", "phi", "depth", "width", "input", "params", "MACs", "x base", "peak MiB")
+    head = ("rule", "phi", "depth", "width", "input", "params", "MACs", "x base MACs", "peak MiB")
     extra = [*(["ms"] if ms else []), *(["off by"] if solved else [])]
     rows = [(*head, *extra), *(_cells(one, base, ms, solved=solved) for one in members)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]

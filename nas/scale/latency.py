@@ -66,13 +66,20 @@ class Latencies:
 
     def of(self, networks: Iterable[Architecture]) -> Mapping[str, float]:
         """Return the milliseconds of those networks that this machine can run, by `arch_id`."""
-        found = {}
-        for arch in networks:
+        found: dict[str, float] = {}
+        every = {arch.arch_id: arch for arch in networks}
+        if missing := len(every.keys() - self._known.keys()):
+            self._say(f"  measuring the latency of {missing} networks, with nothing else at work")
+        for arch in every.values():
             try:
                 found[arch.arch_id] = self.ms(arch)
             except DeviceError:  # the others are worth their figures
                 continue
         return found
+
+    def disturbed(self) -> frozenset[str]:
+        """Return the networks whose measurement other work disturbed, by `arch_id`."""
+        return frozenset(network for network, one in self._known.items() if not one.quiet_visits)
 
     def known(self) -> Mapping[str, float]:
         """Return the milliseconds of all that was measured."""
@@ -80,13 +87,13 @@ class Latencies:
 
     def how(self) -> str:
         """Say how the figures came to be."""
-        busy = sum(not one.quiet_visits for one in self._known.values())
+        busy = len(self.disturbed())
         text = f"latency: {self._meter.deployment}, on {self._meter.device.hardware}"
         if not busy:
             return text
         return (
-            f"{text}; other work disturbed {busy} of {len(self._known)} measurements, which may be too high: delete "
-            f"{LATENCIES} and repeat on a quiet machine"
+            f"{text}; other work disturbed {busy} of {len(self._known)} measurements (* in tables), which may be far "
+            f"too high: when the machine is quiet, delete {self._path or LATENCIES} and go on with this study once more"
         )
 
     def _write(self) -> None:

@@ -42,7 +42,7 @@ def _sizes(study: Study, networks: Networks) -> list[str]:
     found = trained(study, networks.families)
     if networks.latencies is not None:  # now that the machine is quiet
         ms = networks.latencies.of(size.sized.arch for one in found for size in one.sizes)
-        found = [replace(one, ms=ms) for one in found]
+        found = [replace(one, ms=ms, disturbed=networks.latencies.disturbed()) for one in found]
         write_family(networks.members, study.cost, folder, networks.latencies.known())
     lines = ["", *size_table(found, config.loss)]
     if networks.latencies is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from math import inf, isfinite, sqrt
 from pathlib import Path
@@ -60,6 +60,8 @@ class Findings:
 
     ms: Mapping[str, float] = field(default_factory=dict)
     """Measured latencies by `arch_id`."""
+    disturbed: Collection[str] = ()
+    """Networks whose measurement other work disturbed."""
 
     def ms_of(self, size: Shown) -> float:
         """The measured latency of a size; nan where there is none."""
@@ -141,7 +143,7 @@ def size_table(all_findings: Sequence[Findings], loss: str) -> list[str]:
                 f"| {name} | {number_text(found.phi)} | {size.sized.times:.2f} | {cost.macs:,} | {cost.params:,} | "
                 f"{'x'.join(map(str, found.arch.input_shape))} | {mean_text(size.losses, loss)} | "
                 f"{len(size.losses)} | {failed} | {size.runs[0].lr:.3g} |"
-                + (f" {one.ms_of(size):.4g} |" if measured else "")
+                + (f" {one.ms_of(size):.4g}{'*' * (size.sized.arch.arch_id in one.disturbed)} |" if measured else "")
             )
     reasons = {size.reason: size for one in all_findings for size in one.sizes if size.reason}
     return lines + [f"Failed, {size.sized.member.cost.macs:,} MACs: {reason}" for reason, size in reasons.items()]
@@ -209,14 +211,12 @@ def comparison_lines(all_findings: Sequence[Findings], loss: str) -> list[str]:
     ]
     return [
         f"How much lower the loss of {first.rule} is (positive: it is better), as the difference of the means with its "
-        f"95 % interval; the verdicts, over all sizes, are corrected for all {len(over)} (Holm):",
+        f"95 % interval, at about so many times the base's cost; the verdicts, over all sizes, are corrected for all "
+        f"{len(over)} (Holm):",
         "",
-        f"| x base | {' | '.join(pairs)} |",
+        f"| about | {' | '.join(pairs)} |",
         f"| ---{' | --:' * len(pairs)} |",
-        *(
-            f"| {size.sized.times:.2f} | {' | '.join(_cell(found[place], loss) for found in pairs.values())} |"
-            for place, size in enumerate(first.sizes)
-        ),
+        *(_row(size, [found[place] for found in pairs.values()], loss) for place, size in enumerate(first.sizes)),
         f"| all | {' | '.join(totals)} |",
     ]
 
@@ -235,6 +235,10 @@ def _strata(found: Sequence[tuple[Shown, Shown] | str]) -> list[tuple[Array, Arr
     """The losses of each size's two rules, the rival's first: a loss that is lower by it is better."""
     pairs = [pair for pair in found if not isinstance(pair, str)]
     return [(np.array(other.losses), np.array(own.losses)) for own, other in pairs]
+
+
+def _row(size: Shown, found: Sequence[tuple[Shown, Shown] | str], loss: str) -> str:
+    return f"| {size.sized.member.times or size.sized.times:g} x | {' | '.join(_cell(one, loss) for one in found)} |"
 
 
 def _cell(found: tuple[Shown, Shown] | str, loss: str) -> str:

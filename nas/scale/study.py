@@ -110,6 +110,7 @@ class Study:
             tried = [
                 replace(job, recipe=replace(job.recipe, epochs=1), replicate=_TIMING) for job in (ends[0], ends[-1])
             ]
+            self.say("timing an epoch of the smallest and of the largest network")
             timing = RunLog(self.folder, TIMING)
             self._do(undone(tried, timing), timing, lambda run, text: None)
             runs = list(timing.runs.values())

@@ -115,7 +115,8 @@ def _flag(argument: str, left: Iterator[str]) -> list[str]:
         return [argument] if value is None else [argument, value]
     setting = "+space" if name == "--space" else name.lstrip("-").replace("-", "_")
     raise ConfigError(
-        f"unknown flag {name!r}. {nearest(name, _LONG_FLAGS)} Settings have no dashes, and those of a group its name: {setting}=VALUE, search.trials=50"
+        f"unknown flag {name!r}. {nearest(name, _LONG_FLAGS)} Settings have no dashes: {setting}=VALUE, or with "
+        "its group, such as search.trials=50"
     )
 
 

@@ -159,8 +159,9 @@ def test_rules_are_compared_without_one_that_does_not_reach(base: Path, capsys: 
     assert run(base, mode="compare", rules=["width", "resolution", "compound"], times=[1, 2, 4]) == 0
     text = capsys.readouterr().out
     assert "left out: resolution at 2 times the base" in text
-    assert re.search(r"\| 1.99 \| no such size \| no such size \|", text), text
-    assert re.search(r"\| 3.98 \| \S+ \(.*\): .* \| \S+ \(.*\): .* \|", text), text
+    assert re.search(r"\| 2 x \| no such size \| no such size \|", text), text
+    assert re.search(r"\| 4 x \| \S+ \(.*\) \| \S+ \(.*\) \|", text), text
+    assert re.search(r"\| all \| \S+ \(.*\): .* \| \S+ \(.*\): .* \|", text), text
     assert "left out: resolution at 2 times the base" in (folder(base) / "report.md").read_text()
     assert run(base, mode="compare", rules=["depth", "resolution"], times=[1.3], tolerance=1e-4, name="none") == 2
     text = capsys.readouterr().err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,12 @@ from scipy import stats
 
 import nas
 from nas.compare.statistics import unpaired
+from nas.latency.measure import Latency
+from nas.scale import latency
 from nas.scale.report import interval, mean_text
 from nas.search.workers import Outcome, Task
 from tests.scale.lawpool import LawPool, run
+from tests.scale.test_latency import FormulaMeter
 
 
 @given(losses=st.lists(st.floats(0, 1), min_size=2, max_size=5))
@@ -68,7 +72,7 @@ def test_a_report_of_two_runs_that_are_alike_or_far_apart(
     assert len(gaps) == 2
     assert all(-1 <= float(low) <= float(high) <= 1 for low, high in gaps)
     # At 1 time both have the base; two runs of each at 4 times are divided in 6 ways, of which no 5 % can come.
-    assert re.search(r"\| 1\.00 \| the same network \|\n.*\n\| all \| .*: too few to tell: at least 4 of each \|", text)
+    assert re.search(r"\| 1 x \| the same network \|\n.*\n\| all \| .*: too few to tell: at least 4 of each \|", text)
 
 
 def test_the_verdicts_of_a_comparison_are_over_all_sizes(
@@ -91,3 +95,19 @@ def test_the_verdicts_of_a_comparison_are_over_all_sizes(
     assert resolution.endswith("): better")
     assert depth.endswith("): not shown")
     assert text.count(": better") + text.count(": not shown") == 2
+
+
+def test_a_latency_that_other_work_disturbed_is_marked(
+    base: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Busy(FormulaMeter):
+        def measure(self, arch: nas.Architecture) -> Latency:
+            return replace(super().measure(arch), quiet_visits=0 if arch.input_shape[1] > 8 else 3)
+
+    monkeypatch.setattr(latency, "Meter", Busy)
+    settings = {"rule": "resolution", "times": [1, 4], "rounding": {"divisor": 1}, "seeds": 2, "latency": True}
+    assert run(base, mode="family", **settings) == 0
+    text = capsys.readouterr().out
+    assert "measuring the latency of 2 networks" in text
+    assert [bool(star) for star in re.findall(r"\| [\d.]+(\*?) \|\n", text)] == [False, True]
+    assert "other work disturbed 1 of 2 measurements (* in tables)" in text

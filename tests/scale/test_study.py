@@ -67,9 +67,10 @@ def test_a_forecast_that_was_changed_is_refused(base: Path, capsys: pytest.Captu
 def test_rules_are_compared_at_equal_cost(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(base, mode="compare", rules=["width", "resolution"], times=[1, 4], rounding={"divisor": 1}) == 0
     text = capsys.readouterr().out
-    assert "| 1.00 | the same network |" in text
+    assert "| 1 x | the same network |" in text
     # The law knows multiply-adds alone, so that neither rule is better; three runs of each could not show it anyway.
-    assert re.search(r"\| [34]\.\d\d \| \S+ \(\S+ to \S+\): too few to tell: at least 4 of each \|", text), text
+    assert re.search(r"\| 4 x \| \S+ \(\S+ to \S+\) \|", text), text
+    assert re.search(r"\| all \| \S+ \(\S+ to \S+\): too few to tell: at least 4 of each \|", text), text
     networks = {task.architecture.arch_id for task in LawPool.tasks}
     assert len(LawPool.tasks) == 3 * len(networks) == 9  # the base is trained once
 
