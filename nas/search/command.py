@@ -161,7 +161,7 @@ def _search(job: _Job, console: Console) -> int:
         space = job.space.for_data(tuple(data["input_shape"]), data["num_classes"], task=task)
         console.print(
             f"Search space {space.name}: {count_text(space.size())} genotypes. Data {data['name']}, "
-            f"{workers} worker(s), run folder {job.folder}",
+            f"{workers} worker{'s' * (workers != 1)}, run folder {job.folder}",
             highlight=False,
         )
         for note in filter(None, map(against_its_name, job.config.search.objectives)) if job.resume else ():

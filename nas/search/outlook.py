@@ -41,13 +41,14 @@ def look_ahead(config: Config, space: SearchSpace, say: Callable[[str], None], *
     predict = profile.interval if profile else None
     constraints = [limit for limit in every if not limit.soft and (predict or not limit.measured)]
     if constraints:
+        limits = ", ".join(map(str, constraints))
+        say(f"Looking for networks that hold {limits} ...")
         found = explain(space, constraints, samples=1000, seed=config.seed, workload=config.workload, predict=predict)
         if found.infeasible:
             raise SpaceError(
                 f"{infeasible(found)}. python -m nas.limits with the same settings says what would let more in"
             )
         which = "all" if found.accepted.exact else "random"
-        limits = ", ".join(map(str, constraints))
         unsure = f"; of {percent(found.unsure)} the latency has to be measured" if found.unsure.found else ""
         say(f"Limits: {percent(found.accepted)} of {which} genotypes hold {limits}{unsure}")
         if predict and found.accepted.found:
