@@ -193,8 +193,8 @@ def time_summary(trials: Sequence[Trial], seconds: float, workers: int) -> str:
     evaluation = sum(trial.seconds.get("evaluation", 0.0) for trial in trials)
     capacity = max(1e-9, seconds * max(1, workers))
     return (
-        f"Time of this session: {duration(seconds)} with {workers} worker{'s' * (workers != 1)}; of their time {steps / capacity:.1%} in "
-        "training steps, "
+        f"Time of this session: {duration(seconds)} with {workers} worker{'s' * (workers != 1)}; of their time "
+        f"{steps / capacity:.1%} in training steps, "
         f"{(evaluation - steps) / capacity:.1%} in the rest of training (validation, set-up), "
         f"{max(0.0, 1 - evaluation / capacity):.1%} idle (start-up, waiting)"
     )
