@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 import nas
 from nas.errors import SpaceError
+from tests.space.encoding import as_written
 
 Plain = dict[str, Any]
 Ask = Callable[[str, list[Any]], Any]
@@ -184,7 +185,8 @@ def test_every_genotype_gives_the_network_it_states(name: str) -> None:
     for genotype, expected in found:
         arch = space.decode(genotype)
         assert _same_network(arch, expected), genotype
-        assert space.decode(space.encode(arch)) == arch
+        with as_written():
+            assert space.decode(space.encode(arch)) == arch
 
 
 _KINDS = ["conv", "mbconv", "fused_mbconv", "residual_basic", "residual_bottleneck"]
@@ -248,7 +250,8 @@ def test_any_space_is_what_its_plain_reading_says(
         arch = archs[_key(genotype)]
         assert _same_network(arch, expected)
         # Two optional blocks that are alike state one network twice; then any of its genotypes will do.
-        assert space.encode(arch) == genotype or (not injective and archs[_key(space.encode(arch))] == arch)
+        with as_written():
+            assert space.encode(arch) == genotype or (not injective and archs[_key(space.encode(arch))] == arch)
 
 
 def test_the_earliest_of_several_genotypes_is_returned() -> None:

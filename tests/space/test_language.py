@@ -16,6 +16,8 @@ import nas
 from nas.errors import ConfigError, SpaceError
 from nas.space.formula import formula
 
+pytestmark = pytest.mark.usefixtures("as_written")
+
 HEAD = {"block": "classifier"}
 
 

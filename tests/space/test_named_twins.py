@@ -18,6 +18,8 @@ import nas
 from nas.errors import SpaceError
 from tests.space.plain_reading import Plain, all_ways, network
 
+pytestmark = pytest.mark.usefixtures("as_written")
+
 MOST = 400
 SMALL = {"assume": {"resolution": 16, "num_classes": 4}, "head": {"block": "classifier"}}
 STEM = {"block": "conv", "out_channels": 8}

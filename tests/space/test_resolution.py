@@ -6,6 +6,8 @@ import pytest
 
 import nas
 
+pytestmark = pytest.mark.usefixtures("as_written")
+
 SPACE = nas.SearchSpace.from_dict(
     {
         "resolution": {"choose": [32, 64, 96]},

@@ -12,6 +12,8 @@ import nas
 from nas.resources import resource_dir
 from tests.space.encoding import assert_encoded
 
+pytestmark = pytest.mark.usefixtures("as_written")
+
 
 @pytest.mark.parametrize("name", nas.space_names())
 def test_random_networks_round_trip(name: str) -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import nas
 from nas.errors import SpaceError
+from tests.space.encoding import as_written
 
 Plain = dict[str, Any]
 
@@ -170,7 +171,8 @@ def test_encode_is_the_inverse_of_decode(name: str) -> None:
     for rank in range(space.size()):
         genotype = space.unrank(rank)
         arch = space.decode(genotype)
-        assert space.encode(arch) == genotype
+        with as_written():
+            assert space.encode(arch) == genotype
         assert nas.Architecture.from_json(arch.to_json()) == arch
 
 
@@ -282,7 +284,8 @@ def test_any_space_counts_ranks_and_round_trips(stages: list[Plain], seed: int) 
         assert space.size() == len(enumerate_space(values))
     genotype = space.sample(seed)
     arch = space.decode(genotype)
-    assert space.encode(arch) == genotype
+    with as_written():
+        assert space.encode(arch) == genotype
     assert nas.Architecture.from_json(arch.to_json()) == arch
     assert nas.cost_of(arch).params > 0
     assert set(genotype) <= set(space.decisions())
