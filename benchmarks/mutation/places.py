@@ -95,13 +95,16 @@ Span = tuple[tuple[int, int], tuple[int, int]]
 
 
 def _idle_places(file: Path) -> list[Span]:
-    """Return where annotations and imports for type checkers begin and end."""
+    """Return where annotations and imports for type checkers begin and end, and what only decides on memory or speed:
+    the slots of dataclasses and the sizes of caches."""
     spans: list[Span] = []
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
             spans.append(_span(node))
         if isinstance(node, ast.FunctionDef) and node.returns is not None:
             spans.append(_span(node.returns))
+        if isinstance(node, ast.keyword) and node.arg in ("slots", "maxsize"):
+            spans.append(_span(node.value))
         if isinstance(node, ast.arg | ast.AnnAssign) and node.annotation is not None:
             spans.append(_span(node.annotation))
     return spans

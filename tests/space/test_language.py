@@ -124,6 +124,21 @@ def test_a_logarithmic_range() -> None:
     assert [g["stages.0.out_channels"] for g, _ in _all(space)] == [4, 8, 16, 32, 64]
 
 
+@pytest.mark.parametrize(
+    ("span", "values"),
+    [
+        ({"range": [1, 8], "factor": 2}, [1, 2, 4, 8]),
+        ({"range": [3, 3], "factor": 2}, [3]),
+        ({"range": [3, 3]}, [3]),
+        ({"range": [3, 9], "step": 3}, [3, 6, 9]),
+        ({"range": [3, 4]}, [3, 4]),
+    ],
+)
+def test_a_range_may_have_one_value_and_begin_at_1(span: dict[str, Any], values: list[int]) -> None:
+    space = _space(stages=[{"block": "conv", "out_channels": span}])
+    assert [dict(arch.stages[0].blocks[0].settings)["out_channels"] for _, arch in _all(space)] == values
+
+
 def test_a_choice_of_whole_lists_of_blocks() -> None:
     space = _space(
         stages=[

@@ -40,6 +40,8 @@ GOOD: dict[str, Any] = {"stages": [{"block": "conv", "out_channels": 8}], "head"
         {"stages": [{"block": "conv", "out_channels": "wide"}]},
         {"stages": [{"block": "convolution", "out_channels": 8}]},
         {"stages": [{"block": "conv", "out_channels": {"choose": []}}]},
+        {"stages": [{"block": "conv", "out_channels": {"range": [4, 8], "step": 0}}]},
+        {"stages": [{"block": "conv", "out_channels": {"range": [4, 8], "factor": 1}}]},
         {"stage": []},
         {"limits": {"parameters": 5}},
         {"assume": {"channels": 0}},
