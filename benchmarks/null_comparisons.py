@@ -76,7 +76,7 @@ def median_coverage(draw: Draw, median: float, count: int, rng: np.random.Genera
     """Return how many intervals of medians hold them: of all, and of the number of seeds where fewest do, with that."""
     shares = {}
     for seeds in range(_SEEDS[0], _SEEDS[1] + 1):
-        ends = np.array([median_interval(draw(rng, (seeds,)))[1:] for _ in range(max(1, count // 4))])
+        ends = np.array([median_interval(draw(rng, (seeds,)))[1:] for _ in range(count)])
         if not np.isnan(ends).any():
             shares[seeds] = float(((ends[:, 0] <= median) & (median <= ends[:, 1])).mean())
     worst = min(shares, key=lambda seeds: shares[seeds])
