@@ -14,10 +14,10 @@ from torch.nn import functional
 import nas
 from nas.errors import NasError, ShapeError
 from nas.network import ops
-from nas.network.architecture import Block, Section
 from nas.network.builder import GraphBuilder
 from nas.network.identity import earlier_id
-from nas.network.registry import block_kind
+from nas.network.registry import Block, block_kind
+from nas.network.section import Section
 from nas.network.simplify import SCHEME
 
 IDS = {"resnet18": "f0d8223cfa88ba1b", "shufflenet": "ca49187272b15b82", "vit_b_16": "c2583fcd1551d046"}
