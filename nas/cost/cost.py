@@ -110,9 +110,9 @@ def _op_counts(op: ops.Op, shape: Shape, runs: bool, writes: bool) -> tuple[int,
     """Count one operation; `runs` in inference, where it `writes` new memory."""
     shapes, buffers = op.param_shapes, op.buffer_bytes
     params = sum(map(prod, shapes))
-    counters = 8 if isinstance(op, ops.BatchNorm) else 0
-    weights = prod(shapes[0]) if shapes and isinstance(op, _QUANTISED) else 0
-    scales = shape[-1 if isinstance(op, ops.Linear) else 0] if weights else 0
+    counters = 8 if type(op) is ops.BatchNorm else 0
+    weights = prod(shapes[0]) if shapes and type(op) in _QUANTISED else 0
+    scales = shape[-1 if type(op) is ops.Linear else 0] if weights else 0
     attention = op.attention_macs(shape) if runs else 0
     return (
         params,
@@ -128,10 +128,11 @@ def _op_counts(op: ops.Op, shape: Shape, runs: bool, writes: bool) -> tuple[int,
 
 def _counts(graph: Graph, live: set[int]) -> tuple[int, ...]:
     """Count a graph; parameters in all of it, work only where inference goes."""
-    rows = [
-        _op_counts(node.op, node.shape, index in live, node.op.memory != "view" and not node.in_place)
-        for index, node in enumerate(graph.nodes[1:], start=1)
-    ]
+    rows = []
+    for index, node in enumerate(graph.nodes[1:], start=1):
+        # Those of users are equal as they say, whatever else they hold.
+        count = _op_counts if type(node.op) in ops.BUILT_IN else _op_counts.__wrapped__
+        rows.append(count(node.op, node.shape, index in live, node.op.memory != "view" and not node.in_place))
     return tuple(map(sum, zip(*rows, strict=True))) or (0,) * _COUNTED
 
 

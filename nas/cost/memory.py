@@ -22,7 +22,7 @@ def storages(graph: Graph, *, training: bool = False) -> list[int]:
     found: list[int] = []
     for index, node in enumerate(graph.nodes):
         shares = node.in_place or (
-            node.op.memory == "view" and node.inputs and not (training and isinstance(node.op, _RANDOM))
+            node.op.memory == "view" and node.inputs and not (training and type(node.op) in _RANDOM)
         )
         found.append(found[node.inputs[0]] if shares else index)
     return found
@@ -113,7 +113,7 @@ def saved_memory(graph: Graph) -> SavedMemory:
                 roots.add(storage[index])
             elif what == "inputs":
                 roots.update(storage[i] for i in node.inputs)
-            elif node.in_place and isinstance(node.op, ops.Activation):
+            elif node.in_place:
                 # What it needs is overwritten, so torch keeps a copy.
                 extra += _bytes(graph, index)
             else:

@@ -114,11 +114,6 @@ class Op:
         return 0
 
 
-def states(op: Op, name: str) -> bool:
-    """Whether the class of an operation says something of its own, in place of what holds of every operation."""
-    return getattr(type(op), name) is not getattr(Op, name)
-
-
 @dataclass(frozen=True, slots=True)
 class Input(Op):
     """The input of a graph."""
