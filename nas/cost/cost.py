@@ -11,6 +11,7 @@ from types import NoneType
 from typing import NamedTuple
 
 from nas.cost.field import field_of
+from nas.cost.layout import IN_ORDER, LAYOUTS, Layout, layouts
 from nas.cost.memory import FLOAT_BYTES, MIB, PeakMemory, SavedMemory, peak_memory, saved_memory
 from nas.cost.unstated import assumptions, completed
 from nas.errors import ShapeError
@@ -102,7 +103,7 @@ class _Part(NamedTuple):
     out_shapes: tuple[Shape, ...]
     auxiliary: bool
     out_type: int
-    """Which of its kinds and ranges the output has, as a number: see `_type_of`."""
+    """Which kind, range and layout the output has, as a number: see `_type_of`."""
 
 
 @lru_cache(maxsize=65536)
@@ -136,24 +137,24 @@ def _counts(graph: Graph, live: set[int]) -> tuple[int, ...]:
     return tuple(map(sum, zip(*rows, strict=True))) or (0,) * _COUNTED
 
 
-def _graph_part(graph: Graph) -> _Part:
+def _graph_part(graph: Graph, in_layout: Layout = IN_ORDER) -> _Part:
     graph = completed(graph)
-    live = graph.live()
+    live, lie = graph.live(), layouts(graph, in_layout)
     looks = tuple((one.size - 1, one.stride) for one in field_of(graph, live))
     return _Part(
         _counts(graph, set(live)),
         peak_memory(graph, live),
-        saved_memory(graph),
+        saved_memory(graph, lie),
         () if all(look == (0, 1) for look in looks) else looks,
         graph.out_shapes,
         bool(graph.auxiliary),
-        _type_of(graph),
+        _type_of(graph, lie[graph.outputs[0]]),
     )
 
 
-def _type_of(graph: Graph) -> int:
+def _type_of(graph: Graph, layout: Layout) -> int:
     """What is known of an output beside its shape, as one number, which keeps the key of the memo short."""
-    return graph.out_range + (_RANGES if isinstance(graph.out_shapes[0], Tokens) else 0)
+    return graph.out_range + _RANGES * (layout + LAYOUTS * isinstance(graph.out_shapes[0], Tokens))
 
 
 @lru_cache(maxsize=65536)
@@ -162,7 +163,8 @@ def _block_part(block: Block, in_shape: Shape, num_classes: int, in_type: int) -
 
     `in_type` is of the input; it tells tokens from a map of the same shape.
     """
-    return _graph_part(block_graph(block, in_shape, num_classes, True, in_type % _RANGES))
+    graph = block_graph(block, in_shape, num_classes, True, in_type % _RANGES)
+    return _graph_part(graph, in_type // _RANGES % LAYOUTS)
 
 
 def _chained_peak(parts: Sequence[_Part]) -> int:

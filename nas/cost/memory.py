@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from nas.cost.layout import IN_ORDER, Layout
 from nas.network import ops
 from nas.network.graph import Graph
 
@@ -100,15 +101,25 @@ class SavedMemory(NamedTuple):
     """Whether the output lies in the memory of the input."""
 
 
-def saved_memory(graph: Graph) -> SavedMemory:
-    """Count what autograd saves at batch 1 in fp32, without the parameters themselves."""
+def saved_memory(graph: Graph, lie: Sequence[Layout]) -> SavedMemory:
+    """Count what autograd saves at batch 1 in fp32, without the parameters themselves.
+
+    Args:
+        graph: the graph.
+        lie: how the outputs of its operations lie in memory, from `layouts`.
+    """
     storage = storages(graph, training=True)
     roots: set[int] = set()
     extra = 0
     for index in graph.live(training=True):
         node = graph.nodes[index]
-        extra += node.op.saved_extra(graph.nodes[node.inputs[0]].shape if node.inputs else node.shape, node.shape)
-        for what in node.op.saved:
+        if node.inputs and lie[node.inputs[0]] != IN_ORDER:
+            kept, more = node.op.saved_of_scattered(graph.nodes[node.inputs[0]].shape, node.shape)
+        else:
+            in_shape = graph.nodes[node.inputs[0]].shape if node.inputs else node.shape
+            kept, more = node.op.saved, node.op.saved_extra(in_shape, node.shape)
+        extra += more
+        for what in kept:
             if what == "output":
                 roots.add(storage[index])
             elif what == "inputs":
