@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from nas.cost.field import field_of
 from nas.cost.layout import IN_ORDER, LAYOUTS, Layout, layouts
-from nas.cost.memory import FLOAT_BYTES, MIB, PeakMemory, SavedMemory, peak_memory, saved_memory
+from nas.cost.memory import FLOAT_BYTES, MIB, PeakMemory, SavedMemory, peak_memory, saved_memory, storages
 from nas.cost.unstated import assumptions, completed
 from nas.errors import ShapeError
 from nas.network import ops
@@ -127,23 +127,24 @@ def _op_counts(op: ops.Op, shape: Shape, runs: bool, writes: bool) -> tuple[int,
     )
 
 
-def _counts(graph: Graph, live: set[int]) -> tuple[int, ...]:
+def _counts(graph: Graph, live: set[int], storage: Sequence[int]) -> tuple[int, ...]:
     """Count a graph; parameters in all of it, work only where inference goes."""
     rows = []
     for index, node in enumerate(graph.nodes[1:], start=1):
         # Those of users are equal as they say, whatever else they hold.
         count = _op_counts if type(node.op) in ops.BUILT_IN else _op_counts.__wrapped__
-        rows.append(count(node.op, node.shape, index in live, node.op.memory != "view" and not node.in_place))
+        rows.append(count(node.op, node.shape, index in live, storage[index] == index))
     return tuple(map(sum, zip(*rows, strict=True))) or (0,) * _COUNTED
 
 
 def _graph_part(graph: Graph, in_layout: Layout = IN_ORDER) -> _Part:
     graph = completed(graph)
     live, lie = graph.live(), layouts(graph, in_layout)
+    storage = storages(graph, lie)
     looks = tuple((one.size - 1, one.stride) for one in field_of(graph, live))
     return _Part(
-        _counts(graph, set(live)),
-        peak_memory(graph, live),
+        _counts(graph, set(live), storage),
+        peak_memory(graph, live, storage),
         saved_memory(graph, lie),
         () if all(look == (0, 1) for look in looks) else looks,
         graph.out_shapes,

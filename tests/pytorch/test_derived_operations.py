@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from math import prod
+from math import log, prod
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ import nas
 from nas.cost import graph_cost
 from nas.errors import NasError
 from nas.export.onnx_graph import to_onnx
+from nas.latency.features import graph_rows
 from nas.network import ops
 from nas.network.builder import GraphBuilder
 from nas.network.graph import Graph
@@ -166,6 +167,16 @@ def test_weights_and_work_are_those_of_its_code() -> None:
     assert cost.training_memory_bytes == saved_bytes(graph, (3, 8, 8))
     # The window goes with the output shape, which it inherits.
     assert cost.receptive_field == 3
+
+
+def test_the_predictor_of_latency_sees_its_work() -> None:
+    g = GraphBuilder((3, 8, 8))
+    x = g.add("own", Gated(3, 16, (3, 3), (1, 1), (1, 1), (1, 1), 1, True), g.input)
+    x = g.add("random", _derived(ops.Dropout(0.1), [(16, 8, 8)]), x)
+    first, second = graph_rows(g.finish(x))
+    assert first.kind == f"{__name__}.Gated"
+    assert first.numbers[0] == log(1 + 4 * 16 * 64 * 3 * 9)
+    assert second.kind.endswith("OwnDropout")
 
 
 def test_a_branch_that_ends_in_one_does_not_start_at_zero() -> None:

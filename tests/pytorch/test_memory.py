@@ -87,7 +87,7 @@ def _readers(shape: Shape) -> list[ops.Op]:
     pool = ops.MaxPool((2,) * dims, (1,) * dims, (0,) * dims)
     return [
         *(ops.GroupNorm(8, 2), ops.BatchNorm(8, dims), ops.LayerNorm(8, of_map=True), conv, pool),
-        *(ops.LocalResponseNorm(5, 1e-4, 0.75, 2.0), ops.GlobalMaxPool()),
+        *(ops.LocalResponseNorm(5, 1e-4, 0.75, 2.0), ops.GlobalMaxPool(), ops.Flatten(), ops.ToTokens()),
     ]
 
 
@@ -95,28 +95,34 @@ def _readers(shape: Shape) -> list[ops.Op]:
     ("source", "reader"),
     [pytest.param(one, op, id=f"{one[0]}-{one[2]}-{type(op).__name__}") for one in SOURCES for op in _readers(one[2])],
 )
-@pytest.mark.parametrize("between", [None, "gelu"])
+@pytest.mark.parametrize("between", [None, "gelu", "sigmoid"])
 def test_what_torch_copies_since_it_lies_apart_is_kept(
     source: tuple[str, Shape, Shape], reader: ops.Op, between: str | None
 ) -> None:
     g, x = _turned(*source)
-    graph = g.finish(g.add("reader", reader, g.activation(x, between)))
+    x = g.add("reader", reader, g.activation(x, between))
+    if reader in (ops.Flatten(), ops.ToTokens()):  # which keep nothing themselves
+        x = g.linear(x, 4)
+    graph = g.finish(x)
     assert graph_cost(graph).training_memory_bytes == saved_bytes(graph, graph.in_shape)
 
 
+HEAD = {"block": "classifier"}
 GROUP = {"block": "norm_act", "norm": "group"}
+LAYER = {"block": "norm_act", "norm": "layer", "activation": "gelu"}
 
 
 @pytest.mark.parametrize(
     ("blocks", "shape"),
     [
-        ([{"block": "zero"}, GROUP], (8, 6, 6)),
-        ([{"block": "norm_act", "norm": "layer", "activation": "gelu"}, {"block": "max_pool"}, GROUP], (8, 12)),
-        ([{"block": "norm_act", "norm": "layer", "activation": "gelu"}, {"block": "identity"}, GROUP], (8, 6, 6)),
+        ([{"block": "zero"}, GROUP, HEAD], (8, 6, 6)),
+        ([LAYER, {"block": "max_pool"}, GROUP, HEAD], (8, 12)),
+        ([LAYER, {"block": "identity"}, GROUP, HEAD], (8, 6, 6)),
+        ([LAYER, {"block": "conv", "out_channels": 4}, {**HEAD, "pool": None}], (8, 6, 6)),
     ],
 )
 def test_how_the_output_of_a_block_lies_is_seen_by_the_next(blocks: list[Any], shape: Shape) -> None:
-    sections = {"stem": [], "stages": [[one] for one in blocks], "head": [{"block": "classifier"}]}
+    sections = {"stem": [], "stages": [[one] for one in blocks[:-1]], "head": blocks[-1:]}
     arch = nas.Architecture.from_dict(
         {"format": "nas.architecture/1", "input_shape": list(shape), "num_classes": 5, **sections}
     )
