@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from nas import console
 from nas.cost import BlockProfile, Cost, cost_of, profile
 from nas.cost.memory import MIB
+from nas.cost.unstated import completed
 from nas.drawing import check_drawing, draw
 from nas.errors import ConfigError, why_unreadable
 from nas.latency.deployment import RUNTIMES, deployment
@@ -142,13 +143,14 @@ def _as_json(arch: Architecture, *, layers: bool) -> dict[str, Any]:
 
 
 def _layers(arch: Architecture) -> Iterator[dict[str, Any]]:
-    for node in lower(arch).nodes[1:]:
+    graph = lower(arch)
+    for node, counted in zip(graph.nodes[1:], completed(graph).nodes[1:], strict=True):
         yield {
             "name": node.name,
             "operation": type(node.op).__name__,
             "out_shape": node.shape,
-            "params": node.op.params,
-            "macs": node.op.macs(node.shape) + node.op.attention_macs(node.shape),
+            "params": counted.op.params,
+            "macs": counted.op.macs(node.shape) + counted.op.attention_macs(node.shape),
             "in_place": node.in_place,
         }
 

@@ -11,7 +11,8 @@ from types import NoneType
 from typing import NamedTuple
 
 from nas.cost.field import field_of
-from nas.cost.memory import FLOAT_BYTES, MIB, PeakMemory, SavedMemory, peak_memory, saved_memory
+from nas.cost.layout import IN_ORDER, LAYOUTS, Layout, layouts
+from nas.cost.memory import FLOAT_BYTES, MIB, PeakMemory, SavedMemory, peak_memory, saved_memory, storages
 from nas.cost.unstated import assumptions, completed
 from nas.errors import ShapeError
 from nas.network import ops
@@ -102,7 +103,7 @@ class _Part(NamedTuple):
     out_shapes: tuple[Shape, ...]
     auxiliary: bool
     out_type: int
-    """Which of its kinds and ranges the output has, as a number: see `_type_of`."""
+    """Which kind, range and layout the output has, as a number: see `_type_of`."""
 
 
 @lru_cache(maxsize=65536)
@@ -110,9 +111,9 @@ def _op_counts(op: ops.Op, shape: Shape, runs: bool, writes: bool) -> tuple[int,
     """Count one operation; `runs` in inference, where it `writes` new memory."""
     shapes, buffers = op.param_shapes, op.buffer_bytes
     params = sum(map(prod, shapes))
-    counters = 8 if isinstance(op, ops.BatchNorm) else 0
-    weights = prod(shapes[0]) if shapes and isinstance(op, _QUANTISED) else 0
-    scales = shape[-1 if isinstance(op, ops.Linear) else 0] if weights else 0
+    counters = 8 if type(op) is ops.BatchNorm else 0
+    weights = prod(shapes[0]) if shapes and type(op) in _QUANTISED else 0
+    scales = shape[-1 if type(op) is ops.Linear else 0] if weights else 0
     attention = op.attention_macs(shape) if runs else 0
     return (
         params,
@@ -126,33 +127,35 @@ def _op_counts(op: ops.Op, shape: Shape, runs: bool, writes: bool) -> tuple[int,
     )
 
 
-def _counts(graph: Graph, live: set[int]) -> tuple[int, ...]:
+def _counts(graph: Graph, live: set[int], storage: Sequence[int]) -> tuple[int, ...]:
     """Count a graph; parameters in all of it, work only where inference goes."""
-    rows = [
-        _op_counts(node.op, node.shape, index in live, node.op.memory != "view" and not node.in_place)
-        for index, node in enumerate(graph.nodes[1:], start=1)
-    ]
+    rows = []
+    for index, node in enumerate(graph.nodes[1:], start=1):
+        # Those of users are equal as they say, whatever else they hold.
+        count = _op_counts if type(node.op) in ops.BUILT_IN else _op_counts.__wrapped__
+        rows.append(count(node.op, node.shape, index in live, storage[index] == index))
     return tuple(map(sum, zip(*rows, strict=True))) or (0,) * _COUNTED
 
 
-def _graph_part(graph: Graph) -> _Part:
+def _graph_part(graph: Graph, in_layout: Layout = IN_ORDER) -> _Part:
     graph = completed(graph)
-    live = graph.live()
+    live, lie = graph.live(), layouts(graph, in_layout)
+    storage = storages(graph, lie)
     looks = tuple((one.size - 1, one.stride) for one in field_of(graph, live))
     return _Part(
-        _counts(graph, set(live)),
-        peak_memory(graph, live),
-        saved_memory(graph),
+        _counts(graph, set(live), storage),
+        peak_memory(graph, live, storage),
+        saved_memory(graph, lie),
         () if all(look == (0, 1) for look in looks) else looks,
         graph.out_shapes,
         bool(graph.auxiliary),
-        _type_of(graph),
+        _type_of(graph, lie[graph.outputs[0]]),
     )
 
 
-def _type_of(graph: Graph) -> int:
+def _type_of(graph: Graph, layout: Layout) -> int:
     """What is known of an output beside its shape, as one number, which keeps the key of the memo short."""
-    return graph.out_range + (_RANGES if isinstance(graph.out_shapes[0], Tokens) else 0)
+    return graph.out_range + _RANGES * (layout + LAYOUTS * isinstance(graph.out_shapes[0], Tokens))
 
 
 @lru_cache(maxsize=65536)
@@ -161,7 +164,8 @@ def _block_part(block: Block, in_shape: Shape, num_classes: int, in_type: int) -
 
     `in_type` is of the input; it tells tokens from a map of the same shape.
     """
-    return _graph_part(block_graph(block, in_shape, num_classes, True, in_type % _RANGES))
+    graph = block_graph(block, in_shape, num_classes, True, in_type % _RANGES)
+    return _graph_part(graph, in_type // _RANGES % LAYOUTS)
 
 
 def _chained_peak(parts: Sequence[_Part]) -> int:

@@ -56,7 +56,7 @@ def field_of(graph: Graph, live: Sequence[int]) -> Field:
 
 def _step(graph: Graph, node: Node, fields: dict[int, Field]) -> Field:
     first = fields[node.inputs[0]]
-    if len(node.inputs) > 1 and not isinstance(node.op, _FIRST_ONLY):
+    if len(node.inputs) > 1 and type(node.op) not in _FIRST_ONLY:
         others = [fields[i] for i in node.inputs[1:]]
         first = first if all(other == first for other in others) else _join([first, *others])
     windows = node.op.windows(graph.nodes[node.inputs[0]].shape)

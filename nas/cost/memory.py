@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from nas.cost.layout import Layout, copied, scattered
 from nas.network import ops
 from nas.network.graph import Graph
 
@@ -14,15 +15,18 @@ MIB = 2**20
 _RANDOM = (ops.Dropout, ops.DropPath)
 
 
-def storages(graph: Graph, *, training: bool = False) -> list[int]:
+def storages(graph: Graph, lie: Sequence[Layout], *, training: bool = False) -> list[int]:
     """Return for each node the node whose memory its output lies in: itself, or another for views and in-place work.
 
-    In training dropout is no view of its input, but writes new values.
+    In training dropout is no view of its input, but writes new values. `lie` is how the outputs lie, from `layouts`.
     """
     found: list[int] = []
     for index, node in enumerate(graph.nodes):
         shares = node.in_place or (
-            node.op.memory == "view" and node.inputs and not (training and isinstance(node.op, _RANDOM))
+            node.op.memory == "view"
+            and node.inputs
+            and not (training and type(node.op) in _RANDOM)
+            and not copied(graph, node, lie[node.inputs[0]])
         )
         found.append(found[node.inputs[0]] if shares else index)
     return found
@@ -46,7 +50,7 @@ class PeakMemory(NamedTuple):
     """Whether the output lies in the memory of the input."""
 
 
-def peak_memory(graph: Graph, live: Sequence[int]) -> PeakMemory:
+def peak_memory(graph: Graph, live: Sequence[int], storage: Sequence[int]) -> PeakMemory:
     """Follow what is alive in inference, fp32 at batch 1.
 
     Each tensor is freed after its last use. Beside the outputs only the places of maxima count, which torch writes in
@@ -55,8 +59,8 @@ def peak_memory(graph: Graph, live: Sequence[int]) -> PeakMemory:
     Args:
         graph: the graph.
         live: the nodes that run, from `Graph.live`.
+        storage: the nodes in whose memory they write, from `storages`.
     """
-    storage = storages(graph)
     last_use: dict[int, int] = {}
     for index in live:
         last_use[storage[index]] = index
@@ -100,20 +104,30 @@ class SavedMemory(NamedTuple):
     """Whether the output lies in the memory of the input."""
 
 
-def saved_memory(graph: Graph) -> SavedMemory:
-    """Count what autograd saves at batch 1 in fp32, without the parameters themselves."""
-    storage = storages(graph, training=True)
+def saved_memory(graph: Graph, lie: Sequence[Layout]) -> SavedMemory:
+    """Count what autograd saves at batch 1 in fp32, without the parameters themselves.
+
+    Args:
+        graph: the graph.
+        lie: how the outputs of its operations lie in memory, from `layouts`.
+    """
+    storage = storages(graph, lie, training=True)
     roots: set[int] = set()
     extra = 0
     for index in graph.live(training=True):
         node = graph.nodes[index]
-        extra += node.op.saved_extra(graph.nodes[node.inputs[0]].shape if node.inputs else node.shape, node.shape)
-        for what in node.op.saved:
+        in_shape = graph.nodes[node.inputs[0]].shape if node.inputs else node.shape
+        if node.inputs and scattered(in_shape, lie[node.inputs[0]]):
+            kept, more = node.op.saved_of_scattered(in_shape, node.shape)
+        else:
+            kept, more = node.op.saved, node.op.saved_extra(in_shape, node.shape)
+        extra += more
+        for what in kept:
             if what == "output":
                 roots.add(storage[index])
             elif what == "inputs":
                 roots.update(storage[i] for i in node.inputs)
-            elif node.in_place and isinstance(node.op, ops.Activation):
+            elif node.in_place:
                 # What it needs is overwritten, so torch keeps a copy.
                 extra += _bytes(graph, index)
             else:

@@ -1,20 +1,23 @@
 """What a user's operation does not say of itself: measured on its torch code where that is loaded, else assumed.
 
 An operation that comes with nas states all that it does, so what it leaves out costs nothing. Of another, what it
-leaves out is not known, and a count must not be too low for that. What its output depends on (`windows`) and how much
-it writes (`written`) are taken as stated.
+leaves out is not known, and a count must not be too low for that; what it inherits from an operation of nas is said of
+other code. What its output depends on (`windows`) is taken as stated or inherited; it writes a whole output to new
+memory, unless it says otherwise (`memory`, `written`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import prod
 from typing import NamedTuple
 
 from nas.network import ops
 from nas.network.graph import Graph, Node
-from nas.network.ops import Op, Shape, Window, states
+from nas.network.ops import Op, Shape, Window
 from nas.network.ops.base import Memory, Saved
+from nas.network.own import memory_of, states
 
 
 class Measured(NamedTuple):
@@ -57,7 +60,8 @@ def assumptions() -> int:
 class Completed(Op):
     """An operation with what it does not state.
 
-    Without a measurement its backward pass is taken to read all inputs and the output again.
+    Without a measurement its backward pass is taken to read all inputs and the output again, and the rest to be as in
+    the operation that it derives from.
     """
 
     op: Op
@@ -65,7 +69,7 @@ class Completed(Op):
 
     @property
     def memory(self) -> Memory:
-        return self.op.memory
+        return memory_of(self.op)
 
     @property
     def saved(self) -> tuple[Saved, ...]:
@@ -77,7 +81,7 @@ class Completed(Op):
         return self.op.out_shape(*shapes)
 
     def written(self, out_shape: Shape) -> int:
-        return self.op.written(out_shape)
+        return self.op.written(out_shape) if states(self.op, "written") else prod(out_shape)
 
     @property
     def param_shapes(self) -> tuple[Shape, ...]:
@@ -85,7 +89,7 @@ class Completed(Op):
             return self.op.param_shapes
         if states(self.op, "params"):
             return ((self.op.params,),)
-        return self.found.param_shapes if self.found else ()
+        return self.found.param_shapes if self.found else self.op.param_shapes
 
     @property
     def buffer_bytes(self) -> int:
@@ -94,10 +98,11 @@ class Completed(Op):
     def macs(self, out_shape: Shape) -> int:
         if self.found is None or states(self.op, "macs"):
             return self.op.macs(out_shape)
-        return max(0, self.found.macs - self.op.attention_macs(out_shape))
+        return max(0, self.found.macs - self.attention_macs(out_shape))
 
     def attention_macs(self, out_shape: Shape) -> int:
-        return self.op.attention_macs(out_shape)
+        stated = states(self.op, "attention_macs")
+        return self.op.attention_macs(out_shape) if stated or not (self.found or states(self.op, "macs")) else 0
 
     def windows(self, in_shape: Shape) -> tuple[Window, ...]:
         return self.op.windows(in_shape)
@@ -124,8 +129,10 @@ def completed(graph: Graph) -> Graph:
 
 
 def _completed(graph: Graph, node: Node) -> Node:
-    if type(node.op) in ops.BUILT_IN or all(states(node.op, name) for name in _COUNTED):
+    if type(node.op) in ops.BUILT_IN:
         return node
+    if all(states(node.op, name) for name in _COUNTED):
+        return replace(node, op=Completed(node.op, None))
     shapes = tuple(graph.nodes[i].shape for i in node.inputs)
     found = _Meter.measure(node.op, shapes) if _Meter.measure is not None else None
     _Meter.assumed += found is None

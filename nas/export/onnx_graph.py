@@ -9,10 +9,12 @@ from __future__ import annotations
 import onnx
 from onnx import TensorProto, helper
 
-from nas.export.onnx_operations import write
+from nas.errors import NasError
+from nas.export.onnx_operations import has_onnx, write
 from nas.export.onnx_writer import Weights, Writer
 from nas.network.graph import Graph
 from nas.network.ops import Shape
+from nas.network.own import name_of
 
 OPSET = 18
 _IR = 9
@@ -27,11 +29,19 @@ def to_onnx(graph: Graph, weights: Weights) -> bytes:
 
     Returns:
         The model: input `x` of `(batch, *in_shape)`, fp32, outputs `y` or `y0`, `y1`, ...
+
+    Raises:
+        NasError: nobody registered how to write an operation of a user.
     """
     writer = Writer(weights)
     values = {0: "x"}
     for index in graph.live()[1:]:
         node = graph.nodes[index]
+        if not has_onnx(node.op):
+            raise NasError(
+                f"{node.name}: ONNX has no {name_of(type(node.op))} yet; register a function that writes it with "
+                "nas.export.onnx_operations.write.register"
+            )
         writer.name, writer.out_shape = node.name, node.shape
         writer.inputs = [values[i] for i in node.inputs]
         writer.shapes = [graph.nodes[i].shape for i in node.inputs]

@@ -18,6 +18,12 @@ def write(op: ops.Op, w: Writer) -> str:
     raise AssertionError(f"no ONNX for {op!r}")
 
 
+def has_onnx(op: ops.Op) -> bool:
+    """Whether it is known how to write an operation; that of an operation which a user's derives from is another."""
+    written = next((kind for kind in type(op).__mro__ if kind in write.registry), ops.Op)
+    return written is not ops.Op and (type(op) in ops.BUILT_IN or written not in ops.BUILT_IN)
+
+
 @write.register
 def _(op: ops.Conv, w: Writer) -> str:
     reads = [w.x, w.parameter("weight")]

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 from nas.errors import ShapeError
 from nas.network import ops
-from nas.network.ops import Op, Shape, states
+from nas.network.ops import Op, Shape
+from nas.network.own import memory_of, states
 
 TAKES_ONE = "takes one map, but the block before it gives several"
 Range = int
@@ -89,15 +90,15 @@ def with_memory(nodes: Sequence[Node], outputs: Iterable[int]) -> tuple[Node, ..
             return False
         if type(node.op) not in ops.BUILT_IN and not (states(node.op, "memory") and states(node.op, "saved")):
             return False  # it may give a view, or read its output again
-        if isinstance(node.op, ops.Activation | ops.Zero):  # zeros are one number, seen everywhere
+        if type(node.op) in (ops.Activation, ops.Zero):  # zeros are one number, seen everywhere
             return False
-        return node.op.memory != "view" or free(node.inputs[0])
+        return memory_of(node.op) != "view" or free(node.inputs[0])
 
     def marked(node: Node) -> Node:
-        if isinstance(node.op, ops.Add) and len(node.inputs) > 1 and not free(node.inputs[0]) and free(node.inputs[1]):
+        if type(node.op) is ops.Add and len(node.inputs) > 1 and not free(node.inputs[0]) and free(node.inputs[1]):
             first, second, *others = node.inputs
             node = replace(node, inputs=(second, first, *others))
-        in_place = node.op.memory == "in_place" and free(node.inputs[0])
+        in_place = memory_of(node.op) == "in_place" and free(node.inputs[0])
         return node if node.in_place == in_place else replace(node, in_place=in_place)
 
     return tuple(marked(node) for node in nodes)

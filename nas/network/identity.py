@@ -6,12 +6,12 @@ import hashlib
 from collections import Counter
 from collections.abc import Set
 from dataclasses import replace
-from functools import lru_cache
 
 from nas.network import ops
 from nas.network.architecture import Architecture
 from nas.network.graph import Graph, Node, chain
-from nas.network.ops import Op, Shape
+from nas.network.ops import Shape
+from nas.network.own import label
 from nas.network.registry import block_graph
 from nas.network.simplify import SCHEME, simplify
 
@@ -22,11 +22,6 @@ _CHANNEL_BY_CHANNEL = (
     *(ops.GlobalMaxPool, ops.LayerNorm, ops.LayerScale, ops.MaxPool, ops.MeanToken, ops.Pad, ops.PositionEmbedding),
     *(ops.TakeToken, ops.ToTokens, ops.Upsample),
 )
-
-
-@lru_cache(maxsize=65536)
-def _label(op: Op) -> bytes:
-    return repr(op).encode()
 
 
 def graph_id(graph: Graph, *, scheme: int = SCHEME) -> str:
@@ -59,8 +54,8 @@ def graph_id(graph: Graph, *, scheme: int = SCHEME) -> str:
         if inputs_done:
             order[index] = len(order)
             numbers = " ".join(str(order[i]) for i in inputs)
-            join = b" any order" if index in alike and isinstance(graph.nodes[index].op, ops.Concat) else b""
-            lines.append(_label(graph.nodes[index].op) + join + b" <- " + numbers.encode())
+            join = b" any order" if index in alike and type(graph.nodes[index].op) is ops.Concat else b""
+            lines.append(label(graph.nodes[index].op).encode() + join + b" <- " + numbers.encode())
         else:
             stack.append((index, True))
             stack.extend((i, False) for i in reversed(inputs))
@@ -86,8 +81,8 @@ def _in_any_order(graph: Graph, live: list[int], *, joins: bool) -> Set[int]:
     The channels of a value may stand in any order where all that read it are convolutions over all channels or matrix
     products, whose weights can change places with them, or pass them on channel by channel to such.
     """
-    alike = {index for index in live if isinstance(graph.nodes[index].op, ops.Add)}
-    if not joins or not any(isinstance(graph.nodes[index].op, ops.Concat) for index in live):
+    alike = {index for index in live if type(graph.nodes[index].op) is ops.Add}
+    if not joins or not any(type(graph.nodes[index].op) is ops.Concat for index in live):
         return alike
     readers: dict[int, list[int]] = {index: [] for index in live}
     for index in live:
@@ -98,20 +93,20 @@ def _in_any_order(graph: Graph, live: list[int], *, joins: bool) -> Set[int]:
     for index in reversed(live):
         if index not in ends and all(_absorbs(graph.nodes[i], i in free) for i in readers[index]):
             free.add(index)
-    return alike | {index for index in free if isinstance(graph.nodes[index].op, ops.Concat)}
+    return alike | {index for index in free if type(graph.nodes[index].op) is ops.Concat}
 
 
 def _absorbs(reader: Node, free: bool) -> bool:
     """Whether an operation may read channels in any order; `free` says whether those of its output may be so."""
     op = reader.op
-    if isinstance(op, ops.Conv):
+    if type(op) is ops.Conv:
         depthwise = op.groups == op.in_channels == op.out_channels
         return op.groups == 1 or (depthwise and free)
-    if isinstance(op, ops.GroupNorm):
+    if type(op) is ops.GroupNorm:
         return op.groups in (1, op.channels) and free
-    if isinstance(op, ops.Linear | ops.ConvTranspose | ops.Zero):
+    if type(op) in (ops.Linear, ops.ConvTranspose, ops.Zero):
         return True
-    return isinstance(op, _CHANNEL_BY_CHANNEL) and free
+    return type(op) in _CHANNEL_BY_CHANNEL and free
 
 
 def _flat_sums(graph: Graph) -> Graph:
@@ -121,7 +116,7 @@ def _flat_sums(graph: Graph) -> Graph:
     terms: dict[int, tuple[int, ...]] = {}
     nodes = list(graph.nodes)
     for index, node in enumerate(graph.nodes):
-        if isinstance(node.op, ops.Add):
+        if type(node.op) is ops.Add:
             terms[index] = tuple(t for i in node.inputs for t in (terms.get(i, (i,)) if uses[i] == 1 else (i,)))
             nodes[index] = Node(node.name, node.op, terms[index], node.shape)
     # The inner sums are dead now: nobody reads them any more.
@@ -138,7 +133,7 @@ def _keys(graph: Graph, live: list[int], alike: Set[int]) -> dict[int, bytes]:
     Colour refinement: a node's key takes in the keys of what it is computed from and of what is computed from it, again
     until no more nodes are told apart. Two equal branches of which one is read elsewhere too then have other keys.
     """
-    keys = {index: _label(graph.nodes[index].op) for index in live}
+    keys = {index: label(graph.nodes[index].op).encode() for index in live}
     colours = 0
     while len(set(keys.values())) > colours:
         colours = len(set(keys.values()))

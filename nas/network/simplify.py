@@ -11,16 +11,19 @@ from nas.network.graph import ANY, NOT_NEGATIVE, UP_TO_6, Graph, Node, Range, wi
 from nas.network.ops import Op, Shape
 
 # Zero in gives zero out, whatever the weights.
-_KEEP_ZERO = (ops.MaxPool, ops.AvgPool, ops.AdaptiveAvgPool, ops.GlobalAvgPool, ops.GlobalMaxPool, ops.Blur, ops.Scale)
-_RANDOM = (ops.Dropout, ops.DropPath)
+_KEEP_ZERO = (
+    *(ops.AdaptiveAvgPool, ops.AvgPool, ops.Blur, ops.DropPath, ops.Dropout, ops.GlobalAvgPool, ops.GlobalMaxPool),
+    *(ops.MaxPool, ops.Scale, ops.Zero),
+)
 # With weights or chance, twice the same on the same input is not once.
 _ONCE_EACH = frozenset(
     {
-        *_RANDOM,
         ops.BatchNorm,
         ops.ClassToken,
         ops.Conv,
         ops.ConvTranspose,
+        ops.DropPath,
+        ops.Dropout,
         ops.GroupNorm,
         ops.Input,
         ops.LayerNorm,
@@ -29,9 +32,6 @@ _ONCE_EACH = frozenset(
         ops.PositionEmbedding,
     }
 )
-_LINEAR = (ops.Conv, ops.ConvTranspose, ops.Linear)
-
-
 # Values within 0 and what goes in, or of it, so that what they read is at least 0, or from 0 to 6, holds of them too.
 _SELECT = (
     *(ops.ChannelPad, ops.ChannelShuffle, ops.Concat, ops.Crop, ops.Flatten, ops.GlobalMaxPool, ops.MaxPool, ops.Pad),
@@ -47,9 +47,10 @@ _SAME_IN_PLACE = (
     ops.Upsample,
 )
 
-SCHEME = 2
-"""Counts up whenever networks get simpler than before, since their ids change then. 1 did without `_same_as_input`,
-`_canonical` and `_flat_concats`."""
+SCHEME = 3
+"""Counts up whenever ids change, as when networks get simpler than before. 1 did without `_same_as_input`, `_canonical`
+and `_flat_concats`; 2 took operations of users for those that they derive from, and told them apart by their short name
+alone."""
 
 
 def simplify(graph: Graph, in_range: Range = ANY, *, scheme: int = SCHEME) -> Graph:
@@ -57,7 +58,8 @@ def simplify(graph: Graph, in_range: Range = ANY, *, scheme: int = SCHEME) -> Gr
 
     Zeros fall out of sums and go through what keeps them zero, a sum of one thing is that thing, operations without
     weights are not repeated on the same input, what gives its input back is left out, joined maps are joined once, and
-    what no output depends on is left out.
+    what no output depends on is left out. All that holds of the operations that come with nas alone: what a user
+    derives from one of them has other code.
 
     Args:
         graph: what a block wrote.
@@ -75,7 +77,7 @@ def simplify(graph: Graph, in_range: Range = ANY, *, scheme: int = SCHEME) -> Gr
             node = _canonical(node, first)
             alias = node.inputs[0] if _same_as_input(node, first, ranges[node.inputs[0]]) else None
         if alias is None and type(node.op) not in _ONCE_EACH and type(node.op) in ops.BUILT_IN:
-            key = (node.op, tuple(sorted(node.inputs)) if isinstance(node.op, ops.Add) else node.inputs)
+            key = (node.op, tuple(sorted(node.inputs)) if type(node.op) is ops.Add else node.inputs)
             alias = known.setdefault(key, len(kept))
         if alias is None or alias == len(kept):
             alias = len(kept)
@@ -91,31 +93,32 @@ def simplify(graph: Graph, in_range: Range = ANY, *, scheme: int = SCHEME) -> Gr
 def _same_as_input(node: Node, in_shape: Shape, in_range: Range) -> bool:
     """Whether an operation gives back what it reads first, whatever that is."""
     op = node.op
-    if isinstance(op, ops.Activation):
+    if type(op) is ops.Activation:
         return (op.kind == "relu" and in_range >= NOT_NEGATIVE) or (op.kind == "relu6" and in_range == UP_TO_6)
-    if isinstance(op, ops.MaxPool | ops.AvgPool):
+    if type(op) is ops.MaxPool or type(op) is ops.AvgPool:
         return node.shape == in_shape and max(op.kernel) == 1 and not any(op.padding)
-    if isinstance(op, ops.Blur):
+    if type(op) is ops.Blur:
         return node.shape == in_shape and max(op.kernel) == 1
-    if isinstance(op, ops.ChannelShuffle):
+    if type(op) is ops.ChannelShuffle:
         return op.groups in (1, in_shape[0])
-    if isinstance(op, _RANDOM):
+    if type(op) is ops.Dropout or type(op) is ops.DropPath:
         return op.rate == 0
-    return isinstance(op, _SAME_IN_PLACE) and node.shape == in_shape
+    return type(op) in _SAME_IN_PLACE and node.shape == in_shape
 
 
 def _canonical(node: Node, in_shape: Shape) -> Node:
     """Write what has no effect on an operation in one way: holes in a window of one, padding where there is none."""
     op = node.op
-    if isinstance(op, ops.Conv) and any(k == 1 < d for k, d in zip(op.kernel, op.dilation, strict=True)):
+    if type(op) is ops.Conv and any(k == 1 < d for k, d in zip(op.kernel, op.dilation, strict=True)):
         holes = tuple(d if k > 1 else 1 for k, d in zip(op.kernel, op.dilation, strict=True))
         return replace(node, op=replace(op, dilation=holes))
-    if isinstance(op, ops.MaxPool | ops.AvgPool) and op.ceil:
+    if (type(op) is ops.MaxPool or type(op) is ops.AvgPool) and op.ceil:
         floor = replace(op, ceil=False)
         if _fits(floor, in_shape) and floor.out_shape(in_shape) == node.shape:
             node = replace(node, op=floor)
-    if isinstance(node.op, ops.AvgPool) and not node.op.count_padding and not any(node.op.padding):
-        return replace(node, op=replace(node.op, count_padding=True))
+    op = node.op
+    if type(op) is ops.AvgPool and not op.count_padding and not any(op.padding):
+        return replace(node, op=replace(op, count_padding=True))
     return node
 
 
@@ -127,15 +130,15 @@ def _fits(pool: ops.MaxPool | ops.AvgPool, in_shape: Shape) -> bool:
 
 def _range(op: Op, reads: Sequence[Range]) -> Range:
     """What is known of the values that an operation gives."""
-    if isinstance(op, ops.Activation):
+    if type(op) is ops.Activation:
         if op.kind == "relu":
             return NOT_NEGATIVE
         return UP_TO_6 if op.kind in ("relu6", "sigmoid", "hardsigmoid") else ANY
-    if isinstance(op, ops.Zero):
+    if type(op) is ops.Zero:
         return UP_TO_6
-    if isinstance(op, _SELECT):
+    if type(op) in _SELECT:
         return min(reads)
-    return min(NOT_NEGATIVE, *reads) if isinstance(op, _KEEP_SIGN) else ANY
+    return min(NOT_NEGATIVE, *reads) if type(op) in _KEEP_SIGN else ANY
 
 
 def _flat_concats(graph: Graph) -> Graph:
@@ -144,10 +147,8 @@ def _flat_concats(graph: Graph) -> Graph:
     uses.update((*graph.outputs, *graph.auxiliary))
     nodes = list(graph.nodes)
     for index, node in enumerate(nodes):
-        if isinstance(node.op, ops.Concat):
-            parts = [
-                nodes[i].inputs if isinstance(nodes[i].op, ops.Concat) and uses[i] == 1 else (i,) for i in node.inputs
-            ]
+        if type(node.op) is ops.Concat:
+            parts = [nodes[i].inputs if type(nodes[i].op) is ops.Concat and uses[i] == 1 else (i,) for i in node.inputs]
             nodes[index] = _reading(node, tuple(i for part in parts for i in part))
     return replace(graph, nodes=tuple(nodes))
 
@@ -155,14 +156,14 @@ def _flat_concats(graph: Graph) -> Graph:
 def _simpler(node: Node, inputs: tuple[int, ...], kept: Sequence[Node]) -> tuple[Node, int | None]:
     """Return the node on its new inputs, or with it the index of a node that is the same."""
     op = node.op
-    if isinstance(op, ops.Zero):  # whatever it was made of
+    if type(op) is ops.Zero:  # whatever it was made of
         return _reading(node, (0,)), None
-    if isinstance(op, ops.Add):
-        terms = tuple([i for i in inputs if not isinstance(kept[i].op, ops.Zero)]) or inputs[:1]
+    if type(op) is ops.Add:
+        terms = tuple([i for i in inputs if type(kept[i].op) is not ops.Zero]) or inputs[:1]
         return _reading(node, terms), terms[0] if len(terms) == 1 else None
-    if isinstance(op, ops.Concat) and len(inputs) == 1:
+    if type(op) is ops.Concat and len(inputs) == 1:
         return node, inputs[0]
-    if inputs and isinstance(kept[inputs[0]].op, ops.Zero) and _zero_stays(op):
+    if inputs and type(kept[inputs[0]].op) is ops.Zero and _zero_stays(op):
         if kept[inputs[0]].shape == node.shape:
             return node, inputs[0]
         return replace(node, op=ops.Zero(node.shape), inputs=kept[inputs[0]].inputs), None
@@ -170,11 +171,11 @@ def _simpler(node: Node, inputs: tuple[int, ...], kept: Sequence[Node]) -> tuple
 
 
 def _zero_stays(op: Op) -> bool:
-    if isinstance(op, ops.Activation):
+    if type(op) is ops.Activation:
         return op.zero_at_zero
-    if isinstance(op, _LINEAR):
+    if type(op) is ops.Conv or type(op) is ops.ConvTranspose or type(op) is ops.Linear:
         return not op.bias
-    return isinstance(op, (*_KEEP_ZERO, *_RANDOM, ops.Zero))
+    return type(op) in _KEEP_ZERO
 
 
 def _without_dead(graph: Graph) -> Graph:

@@ -13,7 +13,7 @@ from nas.network.graph import Graph
 from nas.network.lower import lower
 from nas.pytorch.init import initialise
 from nas.pytorch.layers import Auxiliary, with_auxiliary
-from nas.pytorch.modules import FUNCTIONS, call_of, module_of
+from nas.pytorch.modules import FUNCTIONS, call_of, is_module, module_of
 
 
 def build(arch: Architecture, *, zero_init_last: bool = False) -> fx.GraphModule:
@@ -73,7 +73,8 @@ def _write(graph: Graph, index: int, root: nn.Module, code: fx.Graph, values: di
 
     node = graph.nodes[index]
     inputs = tuple(values[i] for i in node.inputs)
-    module = module_of(node.op, len(graph.nodes[node.inputs[0]].shape) - 1, node.in_place)
+    dims = len(graph.nodes[node.inputs[0]].shape) - 1
+    module = module_of(node.op, dims, node.in_place) if is_module(node.op) else None
     if module is None:
         values[index] = call_of(node.op, *inputs, inplace=node.in_place, call=call)
     else:

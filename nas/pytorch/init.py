@@ -53,10 +53,10 @@ def last_norms(graph: Graph) -> list[str]:
     """Return the names of the normalisations that end a residual branch, which is the first input of its sum."""
     found = []
     for node in graph.nodes:
-        if isinstance(node.op, ops.Add) and len(node.inputs) > 1:
+        if type(node.op) is ops.Add and len(node.inputs) > 1:
             branch = graph.nodes[node.inputs[0]]
-            while isinstance(branch.op, ops.Dropout | ops.DropPath):
+            while type(branch.op) in (ops.Dropout, ops.DropPath):
                 branch = graph.nodes[branch.inputs[0]]
-            if isinstance(branch.op, ops.BatchNorm):
+            if type(branch.op) is ops.BatchNorm:
                 found.append(branch.name)
     return found

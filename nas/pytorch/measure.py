@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Sequence
 from copy import deepcopy
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -16,7 +17,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from nas.cost.unstated import Measured
 from nas.network.ops import Op, Shape
 from nas.network.ops.base import Saved
-from nas.pytorch.modules import FUNCTIONS, call_of, module_of
+from nas.network.own import state_of
+from nas.pytorch.modules import FUNCTIONS, call_of, is_module, module_of
 
 Run = Callable[[Sequence[Tensor]], Tensor]
 
@@ -31,11 +33,27 @@ def measure(op: Op, shapes: tuple[Shape, ...]) -> Measured | None:
     Returns:
         What it does for one example; None where no torch code is registered for it, or that does not run.
     """
-    return _seen(op, shapes) if _has_code(op) else None
+    if not _has_code(op):
+        return None
+    subject = _Subject(type(op), state_of(op), op)
+    try:
+        return _seen(subject, shapes)
+    except TypeError:  # it holds an array, or what else has no hash
+        return _seen.__wrapped__(subject, shapes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """An operation, equal to others that hold the same, whatever it says of that itself."""
+
+    kind: type[Op]
+    state: tuple[tuple[str, object], ...]
+    op: Op = field(compare=False)
 
 
 @lru_cache(maxsize=4096, typed=True)
-def _seen(op: Op, shapes: tuple[Shape, ...]) -> Measured | None:
+def _seen(subject: _Subject, shapes: tuple[Shape, ...]) -> Measured | None:
+    op = subject.op
     for batch in (1, 2):  # a normalisation may need two examples; their sum is no less than what one takes
         try:
             with torch.random.fork_rng(devices=[]):
@@ -50,7 +68,7 @@ def _has_code(op: Op) -> bool:
 
 
 def _measured(op: Op, shapes: tuple[Shape, ...], batch: int) -> Measured:
-    module = module_of(op, len(shapes[0]) - 1, False)
+    module = module_of(op, len(shapes[0]) - 1, False) if is_module(op) else None
 
     def run(part: nn.Module | None, inputs: Sequence[Tensor]) -> Tensor:
         found: Tensor = part(*inputs) if part is not None else call_of(op, *inputs, inplace=False, call=_call)

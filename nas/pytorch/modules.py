@@ -174,6 +174,12 @@ def _(op: ops.SelfAttention, spatial_dims: int, inplace: bool) -> nn.Module:
     return layers.SelfAttention(op.heads)
 
 
+def is_module(op: ops.Op) -> bool:
+    """Whether the code of an operation is a module: that of its class, or of the nearest above it that has code."""
+    coded = {*module_of.registry, *call_of.registry} - {ops.Op}
+    return next((kind in module_of.registry for kind in type(op).__mro__ if kind in coded), True)
+
+
 @singledispatch
 def call_of(op: ops.Op, x: Any, *others: Any, inplace: bool, call: Callable[..., Any]) -> Any:
     """Write an operation without parameters or state as calls of torch functions.

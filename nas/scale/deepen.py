@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from nas.cost.unstated import completed
 from nas.network.graph import Graph
 from nas.network.ops import Shape
 from nas.network.registry import Block, block_graph
@@ -67,7 +68,7 @@ def _plain(block: Block) -> Block:
 
 def _works(graph: Graph) -> bool:
     """Whether it multiplies: a pooling or a normalisation is no layer of its own."""
-    return any(node.op.macs(node.shape) + node.op.attention_macs(node.shape) for node in graph.nodes)
+    return any(node.op.macs(node.shape) + node.op.attention_macs(node.shape) for node in completed(graph).nodes)
 
 
 def _stays(block: Block, shape: Shape, num_classes: int) -> bool:

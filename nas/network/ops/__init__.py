@@ -18,7 +18,6 @@ from nas.network.ops.base import (
     kind_of,
     needs,
     needs_map,
-    states,
 )
 from nas.network.ops.convolution import Blur, Conv, ConvTranspose, Linear
 from nas.network.ops.layout import ChannelPad, ChannelShuffle, Concat, Crop, Flatten, Pad, Upsample
@@ -79,5 +78,4 @@ __all__ = [
     "kind_of",
     "needs",
     "needs_map",
-    "states",
 ]

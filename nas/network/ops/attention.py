@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import prod
 
 from nas.errors import ShapeError
-from nas.network.ops.base import Op, Shape, Tokens, Window, needs, needs_map
+from nas.network.ops.base import Op, Saved, Shape, Tokens, Window, needs, needs_map
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,10 @@ class SelfAttention(Op):
     def saved_extra(self, in_shape: Shape, out_shape: Shape) -> int:
         """The logarithm of each row's sum of exponentials."""
         return 4 * self.heads * out_shape[0]
+
+    def saved_of_scattered(self, in_shape: Shape, out_shape: Shape) -> tuple[tuple[Saved, ...], int]:
+        """Torch writes the scores out then: scaled queries and keys, and the weights of each head."""
+        return ("inputs",), 4 * (2 * prod(out_shape) + self.heads * out_shape[0] ** 2)
 
 
 @dataclass(frozen=True, slots=True)

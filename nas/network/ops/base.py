@@ -113,10 +113,9 @@ class Op:
         """Bytes that the backward pass needs beside inputs and output, at batch 1: indices, masks, statistics."""
         return 0
 
-
-def states(op: Op, name: str) -> bool:
-    """Whether the class of an operation says something of its own, in place of what holds of every operation."""
-    return getattr(type(op), name) is not getattr(Op, name)
+    def saved_of_scattered(self, in_shape: Shape, out_shape: Shape) -> tuple[tuple[Saved, ...], int]:
+        """What `saved` and `saved_extra` are where the first input does not lie in memory in order."""
+        return self.saved, self.saved_extra(in_shape, out_shape)
 
 
 @dataclass(frozen=True, slots=True)

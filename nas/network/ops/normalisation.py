@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import prod
 
 from nas.errors import ShapeError
-from nas.network.ops.base import Op, Shape, needs, needs_map
+from nas.network.ops.base import Op, Saved, Shape, needs, needs_map
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,10 @@ class GroupNorm(Op):
         """Mean and inverse deviation of each group."""
         return 2 * 4 * self.groups
 
+    def saved_of_scattered(self, in_shape: Shape, out_shape: Shape) -> tuple[tuple[Saved, ...], int]:
+        """A copy in order, in place of the input."""
+        return (), 4 * prod(in_shape) + self.saved_extra(in_shape, out_shape)
+
 
 def _of_map(op: str, of_map: bool, shape: Shape) -> None:
     needs(op, shape, "map" if of_map else "tokens", "features")
@@ -106,7 +110,7 @@ class LocalResponseNorm(Op):
     x / (k + alpha / size * sum of squares) ^ beta, without parameters.
     """
 
-    saved = ("inputs", "output")
+    saved = ("input",)
 
     size: int
     alpha: float
@@ -116,6 +120,13 @@ class LocalResponseNorm(Op):
     def out_shape(self, *shapes: Shape) -> Shape:
         needs_map("local_response_norm", shapes[0])
         return shapes[0]
+
+    def saved_extra(self, in_shape: Shape, out_shape: Shape) -> int:
+        """Of torch's chain of operations: the squares with zeros for `size - 1` more channels, which the mean reads;
+        what is raised to the power; and the power, which divides.
+        """
+        channels, *size = in_shape
+        return 4 * (3 * channels + self.size - 1) * prod(size)
 
 
 @dataclass(frozen=True, slots=True)
