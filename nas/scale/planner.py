@@ -11,8 +11,9 @@ import numpy as np
 from scipy.stats import t
 
 from nas.errors import NasError
+from nas.scale.fits import SPAN, spans
 from nas.scale.forms import ASYMPTOTE, Array, Form
-from nas.scale.law import SPAN, fit_law, spans, why_insufficient
+from nas.scale.law import fit_law, why_insufficient
 from nas.scale.means import Observation
 
 _STEP = 1e-4
