@@ -101,8 +101,9 @@ def _why_breaking(form: Form, means: Means) -> str:
         for place, error in enumerate(errors, start=len(means.y) - count):
             limit = max(SCATTER, float(t.ppf(1 - REFUSED / 2, fit.freedom)) * _error(form, means, fit, place))
             if abs(error) > limit:
+                size = means.sizes[place][0]
                 return (
-                    f"{form.formula} does not fit: what it says of size {means.sizes[place][0]:.4g} from smaller ones is "
+                    f"{form.formula} does not fit: size {size:.4g}, as the smaller ones foretell it, is "
                     f"{abs(error):.1%} off, and those scatter around it by {fit.scatter:.2%}"
                 )
     return ""

@@ -170,7 +170,7 @@ def fit_text(law: Law) -> str:
     """What the test of fit says against a law, or nothing."""
     if law.lack_of_fit is None:
         return (
-            "whether it fits was not tested, which takes sizes with two runs that differ; a law that misses its sizes by "
+            "whether it fits was not tested, which takes sizes with two runs that differ; a law that misses sizes by "
             f"more than {SCATTER:.0%} is refused"
         )
     if not law.doubted:
