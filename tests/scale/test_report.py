@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -91,3 +92,19 @@ def test_the_verdicts_of_a_comparison_are_over_all_sizes(
     assert resolution.endswith("): better")
     assert depth.endswith("): not shown")
     assert text.count(": better") + text.count(": not shown") == 2
+
+
+@pytest.mark.parametrize(("law", "shown"), [(lambda macs: 0.25, False), (lambda macs: 0.05 + 100 * macs**-0.5, True)])
+def test_a_report_says_where_no_fall_is_shown(
+    law: Callable[[float], float],
+    shown: bool,
+    base: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A loss that does not hang on the size at all, and one that does."""
+    monkeypatch.setattr(LawPool, "law", staticmethod(law))
+    assert run(base, rule="width", phi=[0, 1, 2, 3, 4], seeds=2) == 0
+    text = capsys.readouterr().out
+    said = "the loss does not fall" in text or "Mind: the runs do not show that the loss falls with the size" in text
+    assert said != shown
