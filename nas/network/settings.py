@@ -40,7 +40,7 @@ class Odd:
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """What a number is to `nas.scale`: channels grow with the width, groups and heads keep to divisors of channels."""
+    """What a number is to `nas.scale`: channels grow with the width, groups stay, heads divide channels."""
 
     name: Literal["channels", "groups", "heads"]
 

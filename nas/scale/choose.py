@@ -8,8 +8,9 @@ from math import hypot, sqrt
 
 import numpy as np
 
+from nas.scale.fits import LEFT_OUT, without_largest
 from nas.scale.forms import ASYMPTOTE, BROKEN, POWER, Array, Form
-from nas.scale.law import DOUBTED, LEFT_OUT, fit_untested, why_insufficient, without_largest
+from nas.scale.law import DOUBTED, fit_untested, why_insufficient
 from nas.scale.means import Observation, means_of
 
 FORMS = (ASYMPTOTE, POWER, BROKEN)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import inf
 
 from nas.errors import NasError
 from nas.network.architecture import Architecture
-from nas.scale.proportions import Deviation, deviation, real_multipliers
+from nas.scale.proportions import Deviation, against, deviation, real_multipliers
 from nas.scale.rounding import Rounding
 from nas.scale.rules import FARTHEST, Multipliers, Rule, scale_by
 
@@ -58,8 +59,10 @@ class Counting:
         return self.cost(self.rule.at(phi))
 
     def off(self, by: Multipliers) -> Deviation:
-        """How far from the rule multipliers are after rounding."""
-        return deviation(real_multipliers(self.base, by, self.rounding), self.rule)
+        """How far from the rule multipliers are after rounding; infinitely where they bring the opposite in cost."""
+        found = deviation(real_multipliers(self.base, by, self.rounding), self.rule)
+        reason = against(self.base, by, self.network(by))
+        return replace(found, share=inf, text=reason) if reason else found
 
     def around(self, target: float) -> list[float]:
         """The `phi` of the steps next below and next above the target, or of the one where there is no other."""

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
+LOSSES = frozenset("EAB")
+"""Constants of a formula that are in the unit of the loss."""
 _NO_BEND = 1e-6
 """An exponent below which a power counts as a logarithm."""
 _STEEPEST = 60.0
@@ -24,7 +26,8 @@ class Form:
     constants: tuple[str, ...]
     """Names of the constants, as the formula has them."""
     log_loss: Callable[[Array, Array], Array]
-    """`(K, constants)` unbounded numbers and `(axes, n)` logarithms of relative sizes -> `(K, n)` logarithms."""
+    """`(K, constants)` unbounded numbers and `(axes, n)` logarithms of relative sizes -> `(K, n)` logarithms of losses,
+    in whatever unit `starts` had."""
     starts: Callable[[Array, Array], Array]
     """`(axes, n)` logarithms of relative sizes and `(n,)` of losses -> `(S, constants)` numbers to start from."""
     log_plain: Callable[[Array, Array], Array]

@@ -12,7 +12,8 @@ from typing import Any
 
 from nas.errors import ConfigError, NasError
 from nas.run_folder import read_inside, write_whole
-from nas.scale.law import Forecast, Law
+from nas.scale.forms import POWER
+from nas.scale.law import Forecast, Law, fit_untested, why_not_shown
 from nas.scale.means import Observation
 from nas.scale.sweep import Shown
 
@@ -41,6 +42,8 @@ class Frozen:
     """SHA-256 of what was written down: the forecast, the law, and every observation behind it."""
     lack_of_fit: float | None = None
     """As `Law.lack_of_fit`; None also where it was written before there was a test."""
+    mind: str = ""
+    """Why the runs behind it do not show that the loss falls with the size, where they do not."""
 
     def verdict(self, losses: Sequence[float]) -> str:
         """Say how far off it was; `losses` are those of the runs that were done since."""
@@ -53,6 +56,7 @@ class Frozen:
             f"{mean:.4g} over {len(losses)} runs: off by {mean / self.forecast.loss - 1:+.1%}, "
             f"{'inside' if held else 'OUTSIDE'} the {self.forecast.confidence:.0%} interval"
             + ("" if self.lack_of_fit is None else f"; p of the law's fit {self.lack_of_fit:.2g}")
+            + (f"; mind: {self.mind}" if self.mind else "")
         )
 
 
@@ -99,6 +103,7 @@ def freeze(
         "noise": law.noise,
         "scatter": law.scatter,
         "lack_of_fit": law.lack_of_fit,
+        "mind": why_not_shown(fit_untested(observations, POWER)) if law.form.axes == 1 else "",
         "observations": [asdict(one) for one in observations],
     }
     write_whole(path, json.dumps({**content, "sha256": _digest(content)}, indent=1) + "\n")
@@ -119,6 +124,7 @@ def read_frozen(path: Path) -> Frozen:
             Forecast(**content["forecast"]),
             str(digest),
             content.get("lack_of_fit"),
+            str(content.get("mind", "")),
         )
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise ConfigError(f"{path} is no forecast: {error}") from None

@@ -2,42 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import hypot, inf, isfinite, log, sqrt
+from numbers import Integral, Real
 
 import numpy as np
-from scipy.stats import f, norm, t
+from scipy.stats import norm, t
 
 from nas.errors import NasError
+from nas.scale.fits import LEFT_OUT, SPAN, fit_means, free_fit, lack_of_fit, off_trend, spans
 from nas.scale.fitting import fit_many
-from nas.scale.forms import ASYMPTOTE, Array, Form
+from nas.scale.forms import ASYMPTOTE, LOSSES, Array, Form
 from nas.scale.means import Means, Observation, means_of
-from nas.scale.profile import Fit, Functional, fitted, leaning, profile
+from nas.scale.profile import Fit, Functional, leaning, profile
+from nas.scale.refusal import why_no_law
 
-SPAN = 8.0
-"""A law needs sizes whose largest is this many times the smallest: over less, many laws look alike."""
-_MISS = 0.05
-"""Sizes that are solved for may miss by so much, so 8 times as asked for is enough."""
 DRAWS = 20
 _INFLUENCE = 0.5
 """How much of what one size moves a forecast by widens its interval, for each standard deviation of the normal."""
 DOUBTED = 0.05
 """Probability of so bad a fit below which an interval is widened by the error on held-out sizes."""
-REFUSED = 0.01
-"""The same below which a law is refused, where it misses the sizes by more than `_SCATTER`."""
 _NOTHING = 1e-12
 """Share of the mean loss below which none is left."""
-_FAINT = 60.0
-"""A loss that is so many powers of e below 1 counts as no less: where a fit goes below 0, it must come back."""
-_LEVEL = 1e-9
-"""An exponent so small is none."""
-_SCATTER = 0.05
-"""Rounding of channels and such scatters sizes around a law by a few percent; more is another law."""
+ANY = 1e6
+"""So many times what was found, an end of an interval says nothing."""
 _LAST = 3
 """Largest sizes whose line is as good a guess as a law that does not fit."""
-LEFT_OUT = 2
-"""Largest sizes, and smallest, that a law is tried without."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +80,8 @@ class Law:
     """Of `form.free`."""
 
     def loss(self, *size: float) -> float:
-        """What the law says of a size."""
-        return _exp(float(self.form.log_loss(self.theta[None], self._means.relative([size]))[0, 0]))
+        """What the law says of a size; raises `NasError` for sizes that are no positive numbers, or too few or many."""
+        return _exp(float(self.form.log_loss(self.theta[None], self._at(size))[0, 0]) + self._means.level)
 
     def forecast(self, *size: float, confidence: float = 0.9, seeds: int | None = None) -> Forecast:
         """Say what to expect of a size, with its interval.
@@ -100,12 +91,20 @@ class Law:
             confidence: of the interval.
             seeds: the mean of so many runs of one further network, whose own noise and scatter widen the interval;
                 None: the law's value.
+
+        Raises:
+            NasError: sizes that are no positive numbers, or not as many as the law has; a confidence outside 0 to 1;
+                fewer than one run.
         """
-        x, scale = self._means.relative([size]), float(np.exp(self._means.y.mean()))
-        found = self._ends(self._free, lambda theta: self.form.free(theta, x)[:, 0] / scale, confidence)
-        low, high = (_log(end) + log(scale) for end in found[1:])
+        if seeds is not None and not (_is(Integral, seeds) and seeds >= 1):
+            raise NasError(
+                f"seeds, the runs whose mean is forecast, must be a whole number from 1 on, but got {seeds!r}"
+            )
+        x, level = self._at(size), self._means.level
+        found = self._ends(self._free, lambda theta: self.form.free(theta, x)[:, 0], confidence)
+        low, high = (_log(end) + level for end in found[1:])
         # Where no E below 0 is believed but the data ask for one, the nearest end of the interval is the best guess.
-        centre = min(max(float(self.form.log_loss(self.theta[None], x)[0, 0]), low), high)
+        centre = min(max(float(self.form.log_loss(self.theta[None], x)[0, 0]) + level, low), high)
         own = 0.0 if seeds is None else self._own(seeds, confidence)
         beyond, straight = self._beyond(size), self._straight(x) if self.doubted and self.form.axes == 1 else centre
         low = min(centre - hypot(max(centre - low, beyond), own), straight)
@@ -124,10 +123,24 @@ class Law:
     def _constant(self, place: int, confidence: float) -> Forecast:
         unit = np.log(self.unit)
         value, low, high = self._ends(self._bound, lambda theta: self.form.log_plain(theta, unit)[:, place], confidence)
-        return Forecast(_exp(value), _exp(low), _exp(high), confidence)
+        level = self._means.level if self.form.constants[place] in LOSSES else 0.0
+        return Forecast(_exp(value + level), _exp(low + level), _exp(high + level), confidence)
+
+    def _at(self, size: tuple[float, ...]) -> Array:
+        """`(axes, 1)` logarithms of a size relative to the unit."""
+        if len(size) != self.form.axes:
+            raise NasError(f"{self.form.formula} is in {self.form.axes} sizes, but got {len(size)}: {size!r:.80}")
+        for one in size:
+            if not (_is(Real, one) and isfinite(one) and one > 0):
+                raise NasError(f"a size must be a number > 0, but got {one!r:.80}")
+        return self._means.relative([size])
 
     def _ends(self, fit: Fit, functional: Functional, confidence: float) -> tuple[float, float, float]:
         """A value with the ends of its interval: Student's for the scatter, and what leaving sizes out moves it by."""
+        if not (_is(Real, confidence) and 0 < confidence < 1):
+            raise NasError(
+                f"the confidence of an interval must be a number between 0 and 1, but got {confidence!r:.80}"
+            )
         lean = leaning(fit, functional, _left_out(self._means, len(fit.theta)))
         upper = (1 + confidence) / 2
         moved = _INFLUENCE * float(norm.ppf(upper)) * lean.moved / max(lean.error, 1e-9)
@@ -156,6 +169,22 @@ class Law:
         return hypot(of_size, float(t.ppf(upper, self._means.repeated or self.freedom)) * self.noise / sqrt(seeds))
 
 
+def why_not_shown(without: Law) -> str:
+    """Say where runs do not show that the loss falls with the size, by the law without an asymptote; or nothing."""
+    exponent = without.constants()["a"]
+    if exponent.low > exponent.loss / ANY:
+        return ""
+    return (
+        f"the runs do not show that the loss falls with the size: the {exponent.confidence:.0%} interval of a in "
+        f"{without.form.formula} reaches 0"
+    )
+
+
+def _is(kind: type, value: object) -> bool:
+    """Whether a value is a number of a kind; True and False are none."""
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
 def _exp(value: float) -> float:
     """The exponential, inf where that is too large: an interval may have no end."""
     with np.errstate(over="ignore"):
@@ -182,11 +211,6 @@ def _left_out(means: Means, constants: int) -> list[list[int]]:
     count = len(means.y)
     alone = [[i] for i in range(count)]
     return [*alone, [0, 1]] if count - LEFT_OUT > constants else alone
-
-
-def spans(low: float, high: float) -> bool:
-    """Whether sizes are far enough apart for a law; sizes that miss what was asked a little count as what was asked."""
-    return high >= (1 - _MISS) * SPAN * low
 
 
 def why_insufficient(observations: Sequence[Observation], form: Form = ASYMPTOTE) -> str:
@@ -231,22 +255,9 @@ def fit_law(
             says "insufficient"; a loss that does not fall with the size, or sizes that no such law fits.
     """
     law = fit_untested(observations, form, most=most, draws=draws, seed=seed)
-    if reason := why_no_law(law):
+    if reason := why_no_law(form, law._means, law._bound, law._free, law.lack_of_fit):
         raise NasError(reason)
     return law
-
-
-def why_no_law(law: Law) -> str:
-    """Say why sizes do not follow the law that was fitted to them, or nothing."""
-    means, bound = law._means, law._bound
-    if len(means.unit) == 1 and np.polyfit(means.x[0], means.y, 1, w=np.sqrt(means.counts))[0] >= -_LEVEL:
-        return "the loss does not fall as the size grows"
-    if law.lack_of_fit is not None and law.lack_of_fit < REFUSED and bound.scatter > _SCATTER:
-        return (
-            f"{law.form.formula} does not fit: it misses the sizes by {bound.scatter:.1%}, and their runs differ too "
-            f"little to explain that (p = {law.lack_of_fit:.2g})"
-        )
-    return ""
 
 
 def fit_untested(
@@ -268,9 +279,9 @@ def fit_untested(
     if reason := why_insufficient(observations, form):
         raise NasError(f"insufficient: {reason}")
     means = means_of(observations)
-    free, scatter = _free_fit(means, form)
+    free, scatter = free_fit(means, form)
     bound = fit_means(means, form, free.weights)
-    likely, ends = _lack_of_fit(bound, means), np.array(means.sizes)
+    likely, ends = lack_of_fit(bound, means), np.array(means.sizes)
     return Law(
         form,
         means.unit,
@@ -280,7 +291,7 @@ def fit_untested(
         scatter if means.noise else 0.0,
         bound.freedom,
         likely,
-        _off(means, form) if likely is not None and likely < DOUBTED else 0.0,
+        off_trend(means, form) if likely is not None and likely < DOUBTED else 0.0,
         tuple(ends.min(axis=0)),
         tuple(ends.max(axis=0)),
         most,
@@ -288,73 +299,6 @@ def fit_untested(
         bound,
         free,
     )
-
-
-def fit_means(means: Means, form: Form, weights: Array | None = None) -> Fit:
-    """Fit a law's constants to the means of some sizes, equal weights where none are given."""
-    return _fit(means, form.log_loss, form.starts, np.ones(len(means.y)) if weights is None else weights)
-
-
-def _fit(
-    means: Means, log_loss: Callable[[Array, Array], Array], starts: Callable[[Array, Array], Array], weights: Array
-) -> Fit:
-    x, from_there = means.x, starts(means.x, means.y)
-    return fitted(lambda theta: log_loss(theta, x), means.y, weights, from_there, means.freedom(from_there.shape[1]))
-
-
-def _free_fit(means: Means, form: Form) -> tuple[Fit, float]:
-    """The fit without bounds, and how far sizes scatter beyond what their runs explain.
-
-    A size's mean is off by its own scatter and by the noise of its runs. The scatter follows from what an unweighted
-    fit leaves (the moment estimate of Hedges & Olkin 1985, "Statistical methods for meta-analysis", section 9.3), and
-    the weights, 1 on average, from both.
-    """
-    equal = _fit(means, _log_free(form), form.free_starts, np.ones(len(means.y)))
-    of_runs = means.noise**2 / means.counts
-    scatter = sqrt(max(0.0, equal.scatter**2 - float(of_runs.mean())))
-    if means.noise == 0 or np.ptp(means.counts) == 0:
-        return equal, scatter
-    precision = 1 / (scatter**2 + of_runs)
-    return _fit(means, _log_free(form), form.free_starts, precision / float(precision.mean())), scatter
-
-
-def _log_free(form: Form) -> Callable[[Array, Array], Array]:
-    def log_loss(theta: Array, x: Array) -> Array:
-        found: Array = np.log(np.maximum(form.free(theta, x), np.exp(-_FAINT)))
-        return found
-
-    return log_loss
-
-
-def _lack_of_fit(bound: Fit, means: Means) -> float | None:
-    """The F test of lack of fit (Draper & Smith 1998, "Applied regression analysis", section 2.1), in logarithms."""
-    spare = len(means.y) - len(bound.theta)
-    if spare < 1 or means.squares == 0:
-        return None
-    missed = float((means.counts * bound.residual**2).sum())
-    return float(f.sf((missed / spare) / means.noise**2, spare, means.repeated))
-
-
-def without_largest(means: Means, form: Form, count: int) -> Array | None:
-    """`(count,)`: what a law fitted to the others misses the largest sizes by, in logarithms; None for too few."""
-    kept = means.keep(len(means.y) - count)
-    few = len(kept.y) < form.sizes_needed or kept.runs <= len(form.constants)
-    if few or not all(spans(min(axis), max(axis)) for axis in zip(*kept.sizes, strict=True)):
-        return None
-    theta = fit_means(kept, form).theta
-    found: Array = means.y[-count:] - form.log_loss(theta[None], means.x)[0, -count:]
-    return found
-
-
-def _off(means: Means, form: Form) -> float:
-    """The error on held-out sizes for each unit of the logarithm of the size, the largest there is."""
-    volumes, most = means.x.sum(axis=0), 0.0
-    for count in range(1, LEFT_OUT + 1):
-        errors = without_largest(means, form, count)
-        if errors is not None:
-            beyond = volumes[-count:] - volumes[-count - 1]
-            most = max(most, float((np.abs(errors) / np.maximum(beyond, 1e-9)).max()))
-    return most
 
 
 def _drawn(bound: Fit, draws: int, seed: int) -> Array:

@@ -15,6 +15,8 @@ from nas.scale.forms import Array
 
 _FURTHEST = 4.0
 """Standard deviations from its size's median at which a run is held: one that diverged must not move its mean far."""
+EXACT = 1e-6
+"""Standard deviation, in logarithms, below which losses count as exact: what they differ by is rounding."""
 _MEDIAN_GAP = sqrt(2) * float(norm.ppf(0.75))
 """Median of the difference of two normal values, in standard deviations."""
 
@@ -59,8 +61,14 @@ class Means:
 
     @property
     def noise(self) -> float:
-        """Standard deviation between runs of one size, in logarithms; 0 where no size has two runs."""
-        return sqrt(self.squares / self.repeated) if self.repeated else 0.0
+        """Standard deviation between runs of one size, in logarithms; 0 where no size has two runs that differ."""
+        found = sqrt(self.squares / self.repeated) if self.repeated else 0.0
+        return found if found > EXACT else 0.0
+
+    @property
+    def level(self) -> float:
+        """What laws are fitted relative to: the mean of `y`."""
+        return float(self.y.mean())
 
     def relative(self, sizes: Sequence[tuple[float, ...]]) -> Array:
         """`(axes, n)` logarithms of any sizes relative to the unit."""

@@ -11,8 +11,9 @@ import numpy as np
 from scipy.stats import t
 
 from nas.errors import NasError
+from nas.scale.fits import SPAN, spans
 from nas.scale.forms import ASYMPTOTE, Array, Form
-from nas.scale.law import SPAN, fit_law, spans, why_insufficient
+from nas.scale.law import fit_law, fit_untested, why_insufficient
 from nas.scale.means import Observation
 
 _STEP = 1e-4
@@ -130,7 +131,9 @@ class _Design:
     def _laws(self, observations: Sequence[Observation]) -> tuple[Array, float, tuple[float, float], float | None]:
         """Constants of laws that may be true, the unit of their size, the noise of runs and sizes, the width now."""
         if observations and not why_insufficient(observations, self._form):
-            law = fit_law(observations, self._form)
+            alone = len({one.size for one in observations}) == len({one.run for one in observations})
+            # Where no size has two runs, more of them will tell whether the law or their noise is what is off.
+            law = (fit_untested if alone else fit_law)(observations, self._form)
             width = law.forecast(self._target).width
             laws = np.concatenate([law.theta[None], law.draws])
             return laws, law.unit[0], (max(law.noise, _LEAST_NOISE), law.scatter), width

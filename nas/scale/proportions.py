@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from math import exp, fsum, log
 
+from nas.cost import cost_of
 from nas.network.architecture import Architecture
-from nas.scale.rounding import Rounding, repeated, widened
+from nas.scale.rounding import Rounding, repeated
 from nas.scale.rules import FARTHEST, Multipliers, Rule
-from nas.scale.scaling import channel_counts, run_lengths
+from nas.scale.scaling import channel_counts, run_lengths, wider_channels
 
 SHARE = 0.1
 """How far depth, width and resolution of a member may be from what its rule asks, all at one `phi`."""
@@ -54,7 +55,7 @@ def real_multipliers(base: Architecture, by: Multipliers, rounding: Rounding) ->
 @lru_cache(maxsize=4096)
 def _width(base: Architecture, width: float, divisor: int, stem: bool) -> float:
     channels = channel_counts(base, stem)
-    ratios = [log(widened(one, width, divisor) / one) for one in channels]
+    ratios = [log(wider_channels(base, one, width, divisor) / one) for one in channels]
     return exp(fsum(ratios) / len(ratios)) if ratios else 1.0
 
 
@@ -74,6 +75,18 @@ def deviation(real: Multipliers, rule: Rule) -> Deviation:
             low, high = (low, high - third) if off(low + third) <= off(high - third) else (low + third, high)
         best = 0.0 if off(0.0) <= off((low + high) / 2) else (low + high) / 2
     return Deviation(exp(off(best)) - 1, _misplaced(real, rule.multipliers(best)), best, _text(real, rule, best))
+
+
+def against(base: Architecture, by: Multipliers, arch: Architecture) -> str:
+    """Say where a network costs more than the base though no multiplier is above 1, or less though none is below."""
+    sizes = [getattr(by, name) for name in DIMENSIONS]
+    before, now = cost_of(base), cost_of(arch)
+    for what, was, counted in (("params", before.params, now.params), ("MACs", before.macs, now.macs)):
+        if max(sizes) <= 1 and counted > was:
+            return f"{counted:,} {what} are more than the base's {was:,}, though no multiplier is above 1"
+        if min(sizes) >= 1 and counted < was:
+            return f"{counted:,} {what} are fewer than the base's {was:,}, though no multiplier is below 1"
+    return ""
 
 
 def _misplaced(real: Multipliers, asked: Multipliers) -> float:

@@ -23,9 +23,10 @@ from nas.scale.counting import number_text
 from nas.scale.family import fitted
 from nas.scale.forms import ASYMPTOTE, POWER
 from nas.scale.frozen import Tried
-from nas.scale.law import DOUBTED, Forecast, Law, fit_law, fit_untested
+from nas.scale.law import ANY, DOUBTED, Forecast, Law, fit_law, fit_untested, why_not_shown
 from nas.scale.means import Observation
 from nas.scale.published import LABEL, PublishedSize, applies, published_family
+from nas.scale.refusal import SCATTER
 from nas.scale.sweep import Shown
 
 LOSS_TEXT = {"error": "validation error (1 - val_accuracy)", "val_loss": "validation loss"}
@@ -36,8 +37,6 @@ _RUN_COLUMNS = (
     *("rule", "phi", "macs_ratio", "arch_id", "macs", "params", "latency_ms", "lr", "epochs", "replicate", "seed"),
     *("seconds", "val_accuracy", "val_loss", "loss", "reason"),
 )
-_ANY = 1e6
-"""So many times what was found, an end of an interval says nothing."""
 _CURVE = 16
 _TINY = 1e-9
 """Beyond it, or its inverse, an interval is drawn no further."""
@@ -157,7 +156,7 @@ def law_lines(one: Findings) -> list[str]:
         f"{one.rule}, C in {AXES[one.axis]}: {law_text(one.law)}",
         f"  without an asymptote: {law_text(one.without)}",
     ]
-    lines += [f"  {text}" for text in [fit_text(one.law)] if text]
+    lines += [f"  {text}" for text in [fit_text(one.law), growth_text(one.without)] if text]
     known = [tried for tried in one.tried if tried.error is not None]
     lines += [
         f"  the largest sizes from the smaller ones, by {tried.form.formula}: {tried.error:.1%} off" for tried in known
@@ -172,13 +171,21 @@ def law_lines(one: Findings) -> list[str]:
 def fit_text(law: Law) -> str:
     """What the test of fit says against a law, or nothing."""
     if law.lack_of_fit is None:
-        return "whether it fits was not tested: that takes sizes with two runs that differ"
+        return (
+            "whether it fits was not tested, which takes sizes with two runs that differ; a law that misses sizes by "
+            f"more than {SCATTER:.0%} is refused"
+        )
     if not law.doubted:
         return ""
     return (
         "Mind: it fits badly. The sizes are further from it than their runs from each other "
         f"(p = {law.lack_of_fit:.2g}, below {DOUBTED:g}); intervals are widened by its error on held-out sizes"
     )
+
+
+def growth_text(without: Law) -> str:
+    """What to mind where the runs do not show that the loss falls with the size, or nothing."""
+    return f"Mind: {text}" if (text := why_not_shown(without)) else ""
 
 
 def law_text(law: Law) -> str:
@@ -191,8 +198,8 @@ def law_text(law: Law) -> str:
 
 
 def _interval_text(one: Forecast) -> str:
-    low = f"{one.low:.3g}" if one.low > one.loss / _ANY else "0"
-    high = f"{one.high:.3g}" if one.high < one.loss * _ANY else "any"
+    low = f"{one.low:.3g}" if one.low > one.loss / ANY else "0"
+    high = f"{one.high:.3g}" if one.high < one.loss * ANY else "any"
     return f"{one.loss:.3g} ({low} to {high})"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
-from math import ceil, floor
+from math import ceil, floor, lcm
 from typing import Literal, get_args
 
 from nas.errors import NasError, nearest
@@ -19,6 +19,8 @@ _MOST_PIXELS = 4096
 _MOST_DIVISOR = 2**20
 # Repeats are rounded up; what a product like 1.1 * 10 has too much in its last bits is not a further block.
 _FUZZ = 1e-9
+_NEAR = 0.1
+"""How far from what is asked channels of a grouped convolution may be for the divisor's sake, as a share."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,11 @@ class Rounding:
                 raise NasError(f"unknown rule {word!r} for the {name}. {nearest(word, words)}")
 
     def pixels(self, size: int, by: float) -> int:
-        """Return a size of the input times `by`; times 1 it stays what it is."""
-        return size if by == 1 else self.resolution * max(1, round(size * by / self.resolution))
+        """Return a size of the input times `by`: no more pixels times 1 or less, and no fewer times 1 or more."""
+        if by == 1:
+            return size
+        found = self.resolution * max(1, round(size * by / self.resolution))
+        return min(found, size) if by <= 1 else max(found, size)
 
 
 AS_PUBLISHED = Rounding()
@@ -75,14 +80,17 @@ def repeated(counts: Sequence[int], depth: float, rule: RepeatRule = "up") -> li
     return found
 
 
-def widened(channels: int, width: float, divisor: int) -> int:
-    """Return `width` times as many channels, as a multiple of `divisor` or as many as there were.
+def widened(channels: int, width: float, divisor: int, groups: int = 1) -> int:
+    """Return `width` times as many channels, as a multiple of `divisor` and `groups` or as many as there were.
 
     They are rounded as MobileNetV2 and EfficientNet do (`round_to`): to the nearest multiple, never below 90 % of what
-    is asked. A base whose channels are no multiples keeps its own where that is nearer and not below 90 % either; it
+    is asked. Where no multiple of both is within `_NEAR` of that, it is a multiple of `groups` alone, which divides
+    `channels`. A base whose channels are no multiples keeps its own where that is nearer and not below 90 % either; it
     gets no more of them times 1 or less, and no fewer times 1 or more.
     """
     wanted = channels * width
-    found = round_to(wanted, divisor)
+    found = round_to(wanted, lcm(divisor, groups))
+    if groups > 1 and abs(found - wanted) > _NEAR * wanted:
+        found = round_to(wanted, groups)
     found = min(found, channels) if width <= 1 else max(found, channels)
     return channels if channels >= 0.9 * wanted and abs(channels - wanted) < abs(found - wanted) else found

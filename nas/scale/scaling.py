@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
-from math import prod
+from math import lcm, prod
 
 from nas.errors import NasError, ShapeError
 from nas.network.architecture import Architecture
@@ -17,7 +17,7 @@ from nas.network.section import Section
 from nas.scale.deepen import Repeat, deepen
 from nas.scale.inside import blocks_in
 from nas.scale.rounding import AS_PUBLISHED, HeadRule, RepeatRule, Rounding, StemRule, repeated, widened
-from nas.scale.widen import Shapes, widen
+from nas.scale.widen import Shapes, groups_in, widen
 
 MOST = 1024.0
 """No multiplier is larger: a bound keeps a typing slip from asking for terabytes."""
@@ -46,7 +46,7 @@ def scale(
         arch: any network; nothing in it is changed.
         depth: multiplier of the repeats in every stage; stem and head keep theirs.
         width: multiplier of the channels, which are rounded to `divisor`, never below 90 %. Times 1 or less no count
-            of channels grows, also where `divisor` is larger than it.
+            of channels grows, also where `divisor` is larger than it. Convolutions keep their groups.
         resolution: size of the input in pixels, or steps of a series; of the longest side where they differ.
         divisor: what channels are a multiple of; 1 rounds to whole numbers.
         stem: `scale` its channels as all others (EfficientNet), or `keep` them (EfficientNet-Lite).
@@ -58,8 +58,8 @@ def scale(
             stochastic depth", section 3). None keeps each block's own.
 
     Raises:
-        NasError: a number out of its range, a network with nothing that `depth` could repeat or with channels that no
-            setting gives, or one that the new input is too small for.
+        NasError: a number out of its range, a network with nothing that `depth` could repeat, with channels that no
+            setting gives or that cannot stay multiples of their groups, or one that the new input is too small for.
     """
     rounding = Rounding(divisor, stem=stem, head=head, repeats=repeats)
     found = scaled(arch, depth, width, resolution, rounding=rounding, dropout=dropout, drop_path=drop_path)
@@ -159,21 +159,34 @@ def _through(section: Section, shape: Shape, num_classes: int) -> Shape:
 
 def _wider(arch: Architecture, width: float, rounding: Rounding) -> Architecture:
     _check_channels(arch)
-    divisor = rounding.divisor
     shapes: Shapes = (arch.input_shape, arch.input_shape)
-    wider_stem, shapes = widen(arch.stem, _times(width, divisor, rounding.stem == "scale"), shapes, arch.num_classes)
+
+    def times(width: float, scaled: bool = True) -> Callable[[int], int]:
+        return lambda channels: wider_channels(arch, channels, width, rounding.divisor) if scaled else channels
+
+    wider_stem, shapes = widen(arch.stem, times(width, rounding.stem == "scale"), shapes, arch.num_classes)
     stages = []
     for stage in arch.stages:
-        wider_stage, shapes = widen(stage, _times(width, divisor), shapes, arch.num_classes)
+        wider_stage, shapes = widen(stage, times(width), shapes, arch.num_classes)
         stages.append(wider_stage)
     # Both at the old resolution, so that what is left of the quotient of their sizes is that of their channels.
     ratio = prod(shapes[1]) / prod(shapes[0]) if rounding.head == "ratio" and stages else width
-    wider_head, _ = widen(arch.head, _times(ratio, divisor, rounding.head != "keep"), shapes, arch.num_classes)
+    wider_head, _ = widen(arch.head, times(ratio, rounding.head != "keep"), shapes, arch.num_classes)
     return replace(arch, stem=wider_stem, stages=tuple(stages), head=wider_head)
 
 
-def _times(width: float, divisor: int, scaled: bool = True) -> Callable[[int], int]:
-    return lambda channels: widened(channels, width, divisor) if scaled else channels
+def wider_channels(arch: Architecture, channels: int, width: float, divisor: int) -> int:
+    """Return `width` times as many channels; what groups of the network's convolutions divide, they divide again."""
+    return widened(channels, width, divisor, lcm(*(one for one in _groups(arch) if channels % one == 0)))
+
+
+@lru_cache(maxsize=256)
+def _groups(arch: Architecture) -> frozenset[int]:
+    found, shape = set[int](), arch.input_shape
+    for _, section in arch.sections():
+        found |= groups_in(section, shape, arch.num_classes)
+        shape = _through(section, shape, arch.num_classes)
+    return frozenset(found)
 
 
 @lru_cache(maxsize=256)
@@ -195,7 +208,7 @@ def _check_channels(arch: Architecture) -> None:
     for name, section in arch.sections():
         for i, block in enumerate(section.blocks if name != "head" else ()):
             before = shapes
-            _, shapes = widen(Section((block,)), _times(_PROBE, 1), shapes, arch.num_classes)
+            _, shapes = widen(Section((block,)), lambda channels: _PROBE * channels, shapes, arch.num_classes)
             (old_in, new_in), (old, new) = map(prod, before), map(prod, shapes)
             if new_in == _PROBE * old_in and new != _PROBE * old:
                 raise NasError(f"width: {name}.{i}: block {block.kind!r} has channels that no setting gives")

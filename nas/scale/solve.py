@@ -13,7 +13,7 @@ from nas.errors import NasError, nearest
 from nas.network.architecture import Architecture
 from nas.scale.beside import beside, call_of, in_short
 from nas.scale.counting import Candidate, Counting, number_text
-from nas.scale.proportions import deviation, real_multipliers
+from nas.scale.proportions import against, deviation, real_multipliers
 from nas.scale.rounding import AS_PUBLISHED, Rounding
 from nas.scale.rules import BASE, Multipliers, Rule, scale_by
 
@@ -64,14 +64,14 @@ class Solution:
 def member(base: Architecture, rule: Rule, phi: float, rounding: Rounding = AS_PUBLISHED) -> Member:
     """Return the base at `phi` with its cost; raises `NasError` as `nas.scale` does.
 
-    It is off the rule where rounding took its proportions away, see `Deviation`; a table of published networks is
-    never off itself.
+    It is off the rule where rounding took its proportions away, see `Deviation`, or where it costs more than the base
+    at multipliers of which none is above 1, or the reverse; a table of published networks is never off itself.
     """
     by = rule.at(phi)
     arch = scale_by(base, by, rounding)
     real = real_multipliers(base, by, rounding)
     found = deviation(real, rule)
-    off = "" if found.small or rule.listed else found.text
+    off = "" if rule.listed else against(base, by, arch) or ("" if found.small else found.text)
     return Member(rule.name, phi, by, arch, cost_of(arch), rounding=rounding, real=real, off=off)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from math import isfinite
 
 import numpy as np
 
@@ -22,6 +23,8 @@ _FINE = 100
 _REACH = 0.5
 """Points so far from the optimum, in shares, weigh 1/e of those at it: a quadratic holds near by, not everywhere."""
 _ROUNDS = 4
+_FLAT = 1e-6
+"""A combination of the terms that points have no more of than this settles nothing."""
 _AT_EDGE = 0.1
 """Share of draws at an edge from which the optimum may as well lie there."""
 
@@ -99,19 +102,27 @@ def best_coefficients(points: Sequence[Point], *, factor: float = FACTOR, seed: 
         seed: of the bootstrap.
 
     Raises:
-        NasError: too few different shares for a quadratic, or a loss that is not positive.
+        NasError: too few different shares for a quadratic, or such as do not settle it, as those on a line; a loss or a
+            cost that is not positive.
     """
     shares = np.array([point.shares for point in points], dtype=float).reshape(-1, 3)
     losses = np.array([point.loss for point in points], dtype=float)
-    costs = np.log([point.cost for point in points])
     different = len(np.unique(shares.round(9), axis=0))
     if different <= _COEFFICIENTS:
         raise NasError(f"insufficient: {different} different shares, but a quadratic needs {_COEFFICIENTS + 1} or more")
     if not (np.isfinite(losses) & (losses > 0)).all():
         raise NasError("a response surface needs losses > 0")
-    y = np.log(losses)
+    if not all(isfinite(point.cost) and point.cost > 0 for point in points):
+        raise NasError("a response surface needs costs > 0")
+    y, costs = np.log(losses), np.log([point.cost for point in points])
     with_costs = bool(np.ptp(costs) > 1e-3)
     columns = _terms(shares, costs if with_costs else None)
+    rank, needed = int(np.linalg.matrix_rank(columns, tol=_FLAT * np.sqrt(len(y)))), columns.shape[1]
+    if rank < needed:
+        raise NasError(
+            f"insufficient: the points settle {rank} of {needed} constants of a quadratic{' and a cost' * with_costs}, "
+            "since their shares lie on few lines or hang on the cost; add others"
+        )
     best = np.full(3, 1 / 3)
     for _ in range(_ROUNDS):
         weights = np.exp(-(((shares - best) ** 2).sum(axis=1) / _REACH**2))

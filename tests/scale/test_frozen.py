@@ -63,3 +63,19 @@ def test_no_interval_of_an_error_rate_is_above_one() -> None:
     ]
     found = [fit_untested(observations, most=most).forecast(64.0) for most in (1.0, float("inf"))]
     assert found[0].high == 1 < found[1].high
+
+
+def test_a_forecast_of_runs_that_show_no_fall_says_so(tmp_path: Path) -> None:
+    sizes, rng = (1.0, 2.0, 4.0, 8.0, 16.0), np.random.default_rng(3)
+    for name, exponent in (("level", 0.004), ("falls", 0.5)):
+        observations = [
+            Observation((size,), float(size**-exponent * np.exp(0.03 * rng.normal())), f"{size} {run}")
+            for size in sizes
+            for run in range(3)
+        ]
+        law = fit_untested(observations)
+        (tmp_path / name).mkdir()
+        found = freeze(law, observations, Subject("abc", (32.0,), 3), tmp_path / name)
+        said = "do not show that the loss falls with the size"
+        assert (said in found.mind, said in found.verdict([0.5])) == (name == "level", name == "level")
+        assert json.loads((tmp_path / name / "forecast.json").read_text())["mind"] == found.mind

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
+from nas.errors import NasError
 from nas.scale.means import Observation
 from nas.scale.optimum import best_size, growth, joint_law, lowest_point
 
@@ -84,3 +86,28 @@ def test_intervals_of_the_best_size_hold_nine_times_in_ten(span: float, place: f
         found = best_size(joint_law(studied(loss, sizes, list(BUDGETS), noise=0.02, seed=seed)), 2.0)
         held.append(found.low <= best <= found.high)
     assert 0.86 <= np.mean(held) <= 0.96
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.02])
+@pytest.mark.parametrize(
+    ("loss", "names"),
+    [
+        (lambda n, d: 0.5, "ND"),
+        (lambda n, d: 0.1 + 0.5 * d**-0.5, "N"),
+        (lambda n, d: 0.1 + 0.5 * n**-0.5, "D"),
+        (lambda n, d: 0.1 + 0.05 * n**0.3 + 0.5 * d**-0.5, "N"),
+    ],
+)
+def test_no_best_size_where_size_or_training_does_nothing(
+    loss: Callable[[float, float], float], names: str, noise: float
+) -> None:
+    sizes = np.geomspace(1, 16, 6).tolist()
+    reasons = []
+    for seed in range(10):
+        try:
+            joint_law(studied(loss, sizes, [8.0, 16.0, 32.0], noise=noise, seed=seed))
+        except NasError as error:
+            reasons.append(str(error))
+    assert all(re.search(f"the loss (does not|is not shown to) fall as [{names}] grows", one) for one in reasons)
+    # By chance alone an F test of level 0.05 with the right sign lets one in forty through.
+    assert len(reasons) >= 8 if noise else len(reasons) == 10

@@ -119,3 +119,17 @@ def test_as_narrow_as_a_grid_at_seven_tenths_of_its_cost() -> None:
 def test_what_cannot_be_planned(costs: dict[float, float], target: float, budget: float, message: str) -> None:
     with pytest.raises(NasError, match=message):
         plan(costs, target, budget)
+
+
+def test_one_noisy_run_a_size_asks_for_more_of_them() -> None:
+    """Runs 20 % off a law: alone they have none, since their noise is not known, but further runs are planned."""
+    sizes = np.geomspace(1, 32, 6)
+    losses = (0.3 + sizes**-0.5) * np.array([1.2, 0.8, 1.2, 0.8, 1.2, 0.8])
+    observations = [Observation((float(s),), float(y), f"{s}") for s, y in zip(sizes, losses, strict=True)]
+    with pytest.raises(NasError, match="their noise is not known"):
+        fit_law(observations)
+    found = plan({float(size): float(size) for size in sizes}, 128.0, 200.0, observations)
+    assert sum(found.counts.values()) > 0
+    again = [Observation(one.size, one.loss, f"{one.run} again") for one in observations]
+    with pytest.raises(NasError, match="their noise is not known"):
+        plan({float(size): float(size) for size in sizes}, 128.0, 200.0, [*observations, *again])

@@ -185,3 +185,17 @@ def test_what_is_off_its_rule_is_trained_and_marked_but_no_law_is_of_it(
     kept = len(rows) - len(off)
     assert (f"{kept} sizes, but" in text) == (kept < 4)
     assert len(LawPool.tasks) == 2 * len(rows)
+
+
+def test_a_member_against_its_multipliers_is_off_the_rule() -> None:
+    """A kept stem beside fewer channels: the shortcut, which was the identity, becomes a convolution of its own."""
+    block = {"block": "shuffle_unit", "out_channels": 64, "groups": 1, "kernel": 3}
+    space = {"name": "kept", "stem": {"block": "conv", "out_channels": 64, "kernel": 1}, "stages": [block]}
+    base = nas.SearchSpace.from_dict({**space, "head": {"block": "classifier"}}).for_data((3, 8, 8), 10).decode({})
+    found = member(base, RULES["width"], -0.35, Rounding(stem="keep"))
+    assert found.cost.params > nas.cost_of(base).params
+    assert "more than the base's" in found.off
+    assert not found.on_rule
+    smaller = member(base, RULES["width"], -3, Rounding(stem="keep"))
+    assert smaller.cost.params < nas.cost_of(base).params
+    assert "more than the base's" not in smaller.off

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -111,3 +112,19 @@ def test_a_latency_that_other_work_disturbed_is_marked(
     assert "measuring the latency of 2 networks" in text
     assert [bool(star) for star in re.findall(r"\| [\d.]+(\*?) \|\n", text)] == [False, True]
     assert "other work disturbed 1 of 2 measurements (* in tables)" in text
+
+
+@pytest.mark.parametrize(("law", "shown"), [(lambda macs: 0.25, False), (lambda macs: 0.05 + 100 * macs**-0.5, True)])
+def test_a_report_says_where_no_fall_is_shown(
+    law: Callable[[float], float],
+    shown: bool,
+    base: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A loss that does not hang on the size at all, and one that does."""
+    monkeypatch.setattr(LawPool, "law", staticmethod(law))
+    assert run(base, rule="width", phi=[0, 1, 2, 3, 4], seeds=2) == 0
+    text = capsys.readouterr().out
+    said = "the loss does not fall" in text or "Mind: the runs do not show that the loss falls with the size" in text
+    assert said != shown

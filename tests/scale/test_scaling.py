@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -15,8 +16,9 @@ from hypothesis import strategies as st
 import nas
 from nas.errors import NasError
 from nas.network.rounding import round_to
-from nas.scale.rounding import repeated
+from nas.scale.rounding import Rounding, repeated
 from nas.scale.rules import RULES
+from nas.scale.scaling import channel_counts, scaled
 
 ROWS = list(csv.DictReader((Path(__file__).parents[1] / "data" / "efficientnet_scaling.csv").open()))
 SPACES = nas.space_names()
@@ -298,3 +300,95 @@ def test_what_cannot_be_is_refused(arguments: dict[str, Any], message: str) -> N
 def test_an_input_that_is_too_small_names_the_place() -> None:
     with pytest.raises(NasError, match=r"input 1x8x8.*(stages|stem)"):
         nas.scale(network("reference/lenet5"), resolution=8)
+
+
+# The authors' networks (github.com/megvii-model/ShuffleNet-Series, ShuffleNetV1, 3 groups): the widths of their stages
+# with the millions of multiply-adds and parameters that they publish; that of 1.5x keeps the stem of 1x.
+@pytest.mark.parametrize(
+    ("width", "stem", "macs", "params"), [(0.5, "scale", 38, 0.7), (1.5, "keep", 292, 3.4), (2.0, "scale", 524, 5.4)]
+)
+def test_shufflenets_of_other_widths_are_those_that_were_published(
+    width: float, stem: Any, macs: int, params: float
+) -> None:
+    found = nas.cost_of(nas.scale(network("reference/shufflenet"), width=width, stem=stem))
+    assert (round(found.macs / 1e6), int(found.params / 1e5) / 10) == (macs, params)
+
+
+@given(
+    groups=st.integers(2, 12), each=st.integers(2, 12), width=st.floats(0.1, 3), divisor=st.sampled_from([1, 4, 8, 16])
+)
+@settings(max_examples=60, deadline=None)
+@pytest.mark.filterwarnings("ignore:nas.scale")
+def test_grouped_convolutions_keep_their_groups(groups: int, each: int, width: float, divisor: int) -> None:
+    channels = groups * each
+    conv = {"block": "conv", "out_channels": channels, "norm": None, "bias": False}
+    space = {"name": "grouped", "stem": {"block": "conv", "out_channels": channels}, "head": {"block": "classifier"}}
+    stages = [{**conv, "depth": 3, "groups": groups}]
+    base = nas.SearchSpace.from_dict({**space, "stages": stages}).for_data((3, 8, 8), 10).decode({})
+    wider = nas.scale(base, width=width, divisor=divisor)
+    now = _channels(wider)[0]
+    for block in wider.stages[0].blocks:
+        assert dict(block.settings)["groups"] == groups
+        assert dict(block.settings)["out_channels"] == now
+    wanted = channels * width
+    assert now % groups == 0
+    assert now >= min(channels, 0.9 * wanted)
+    assert now <= channels if width <= 1 else now >= channels
+    # The work of a grouped convolution: k^2 c / g multiply-adds a position and channel (Krizhevsky et al. 2012).
+    own = sum(torch.nn.Conv2d(now, now, 3, groups=groups, bias=False).weight.numel() for _ in range(3))
+    parts = nas.cost_of(replace(wider, stem=wider.stages[0], stages=(), input_shape=(now, 8, 8)))
+    head = now * 10 + 10
+    assert parts.params - head == own
+    # As near as a multiple of the groups is to what is asked, or within a tenth of it for the divisor's sake.
+    assert abs(now - wanted) <= max(0.1 * wanted, groups, abs(channels - wanted) if divisor > 1 else 0)
+
+
+@pytest.mark.filterwarnings("ignore:nas.scale")
+@pytest.mark.parametrize("width", [0.2, 0.5, 0.9, 1.1, 1.3, 2.5])
+@pytest.mark.parametrize(("stem", "out"), [(24, 24), (24, 48), (20, 60)])
+def test_depthwise_convolutions_stay_depthwise(width: float, stem: int, out: int) -> None:
+    stages = [{"block": "conv", "out_channels": out, "groups": stem}]
+    space = {"name": "depthwise", "stem": {"block": "conv", "out_channels": stem}, "stages": stages}
+    base = nas.SearchSpace.from_dict({**space, "head": {"block": "classifier"}}).for_data((3, 8, 8), 10).decode({})
+    before, now = _channels(base), _channels(nas.scale(base, width=width))
+    assert dict(nas.scale(base, width=width).stages[0].blocks[0].settings)["groups"] == now[0]
+    assert now[1] % now[0] == 0
+    assert all(one <= old if width <= 1 else one >= old for old, one in zip(before, now, strict=True))
+
+
+def test_channels_that_cannot_stay_multiples_of_the_groups_are_refused() -> None:
+    """Branches of 10 and 14 channels make the 24 that 8 groups divide; 9 and 13 do not."""
+    branches = [[{"block": "conv", "out_channels": out}] for out in (10, 14)]
+    space = {
+        "name": "sum",
+        "stem": {"block": "conv", "out_channels": 8},
+        "stages": [{"blocks": [{"block": "parallel", "branches": branches, "join": "concat"}, _GROUPED]}],
+        "head": {"block": "classifier"},
+    }
+    base = nas.SearchSpace.from_dict(space).for_data((3, 8, 8), 10).decode({})
+    with pytest.raises(NasError, match="width: block 'conv' keeps its groups=8"):
+        nas.scale(base, width=0.9, divisor=1)
+    assert nas.cost_of(nas.scale(base, width=2, divisor=1)).params > nas.cost_of(base).params
+
+
+_GROUPED = {"block": "conv", "out_channels": 24, "groups": 8}
+
+
+@pytest.mark.filterwarnings("ignore:nas.scale")
+@pytest.mark.parametrize("name", SPACES)
+def test_no_multiplier_above_one_never_costs_more(name: str) -> None:
+    rng = Random(name)
+    base = network(name, rng.randrange(100))
+    cost = nas.cost_of(base)
+    for _ in range(3):
+        divisor = rng.choice([1, 4, 8, 16])
+        depth = 1.0 if name == "reference/lenet5" else rng.choice([1.0, rng.uniform(0.3, 1)])
+        width = 1.0 if name == "reference/inception_v3" else rng.uniform(0.3, 1)
+        less = scaled(base, depth, width, rounding=Rounding(divisor))
+        now = nas.cost_of(less)
+        assert now.params <= cost.params
+        assert now.macs <= cost.macs
+        assert max(channel_counts(less, stem=True), default=0) <= max(channel_counts(base, stem=True), default=0)
+        if depth == 1:
+            pairs = zip(channel_counts(less, stem=True), channel_counts(base, stem=True), strict=True)
+            assert all(one <= old for one, old in pairs)

@@ -95,3 +95,14 @@ def test_too_few_points_are_refused() -> None:
         best_coefficients(points(bowl, steps=2))
     with pytest.raises(NasError, match="losses > 0"):
         best_coefficients([Point(at, 0.0) for at in lattice(4)])
+
+
+def test_points_that_do_not_settle_a_surface_are_refused() -> None:
+    """On a line, d + w = 1, a quadratic in d and w has but three terms: 1, d and d^2."""
+    line = [Point((i / 20, 1 - i / 20, 0.0), 0.5 + (i / 20 - 0.4) ** 2) for i in range(21)]
+    with pytest.raises(NasError, match="the points settle 3 of 6 constants of a quadratic"):
+        best_coefficients(line)
+    with pytest.raises(NasError, match="settle 6 of 7 constants of a quadratic and a cost"):
+        best_coefficients([Point(shares, 0.5, np.exp(shares[0])) for shares in lattice()])
+    with pytest.raises(NasError, match="costs > 0"):
+        best_coefficients([Point(shares, 0.5, 0.0) for shares in lattice()])
