@@ -25,7 +25,7 @@ from nas.evaluation import Budget
 from nas.names import name_problem
 from nas.proxies.evaluator import ProxyEvaluator
 from nas.records.tracker import MlflowTracker
-from nas.run_folder import WORKERS_LOG, first_free
+from nas.run_folder import WORKERS_LOG, first_free, shown
 from nas.search.config import Config, resumed_values, worker_count
 from nas.search.contracts import Recorder
 from nas.search.log import RunFolder, read_study
@@ -96,7 +96,8 @@ class _Job:
 
     @property
     def folder(self) -> Path:
-        return self.run.path
+        """As it is shown."""
+        return shown(self.run.path)
 
 
 def _read(values: Mapping[str, Any], overrides: Sequence[str]) -> _Job:
@@ -218,7 +219,7 @@ def _pool(job: _Job, workers: int, gpus: Sequence[str], stack: ExitStack) -> Wor
         evaluator,
         workers,
         objective=objective,
-        log=job.folder / WORKERS_LOG,
+        log=job.run.path / WORKERS_LOG,
         trial_seconds=_seconds(config.search.trial_minutes),
         devices=gpus,
         memory_mib=config.search.worker_memory_mib,
@@ -244,7 +245,7 @@ def _tracker(job: _Job, stack: ExitStack) -> MlflowTracker | None:
     if not job.config.records.mlflow:
         return None
     # Beside the run folder, wherever a resumed search is started from.
-    tracker = MlflowTracker(job.folder.resolve().parent)
+    tracker = MlflowTracker(job.run.path.parent)
     stack.callback(tracker.close)
     return tracker
 
@@ -321,11 +322,11 @@ def _report(job: _Job, study: Study, tracker: MlflowTracker | None, console: Con
         if len(study.objectives) > 1:
             front = job.run.write_text("pareto_front.json", json.dumps(front_of(study), indent=1) + "\n")
             console.print(
-                f"Pareto front: {front}, hypervolume {study.hypervolume()[-1]:.6g} above the worst of each objective "
+                f"Pareto front: {shown(front)}, hypervolume {study.hypervolume()[-1]:.6g} above the worst of each objective "
                 "that was found",
                 highlight=False,
             )
-        console.print(f"{'Knee' if len(study.objectives) > 1 else 'Best'} architecture: {path}", highlight=False)
+        console.print(f"{'Knee' if len(study.objectives) > 1 else 'Best'} architecture: {shown(path)}", highlight=False)
         if winner.latency is not None:
             console.print(f"Its latency: {winner.latency}", highlight=False)
     console.print(f"Run folder: {job.folder}", highlight=False)

@@ -39,11 +39,11 @@ class RunFolder:
         else:
             way_out = f"continue it with resume={path}, or give another name"
             self._held = claim(path, "search", way_out, records=None if empty else (_STUDY, _TRIALS))
-        self._log = LineLog(path / _TRIALS)
+        self._log = LineLog(self.path / _TRIALS)
 
     @property
     def path(self) -> Path:
-        """Of the folder."""
+        """Of the folder; absolute."""
         return self._held.path
 
     def write_study(self, values: dict[str, Any]) -> None:
