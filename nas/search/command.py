@@ -19,7 +19,7 @@ from typing import Any
 from rich.console import Console
 
 from nas.compare.baseline import baseline_lines
-from nas.console import INTERRUPTED, interruptible, steady
+from nas.console import INTERRUPTED, Interrupt, interruptible, steady
 from nas.errors import ConfigError, NasError
 from nas.evaluation import Budget
 from nas.names import name_problem
@@ -61,7 +61,12 @@ def search(values: Mapping[str, Any], overrides: Sequence[str]) -> int:
         2: what the user gave does not hold, and a message says what. 130: interrupted.
     """
     steady()
-    interruptible()
+    with interruptible() as interrupt:
+        return _ended(values, overrides, interrupt)
+
+
+def _ended(values: Mapping[str, Any], overrides: Sequence[str], interrupt: Interrupt) -> int:
+    """Run one search, and say in one line what ended it before its time."""
     console = Console(soft_wrap=True, markup=False, emoji=False)
     job: _Job | None = None
     try:
@@ -73,7 +78,10 @@ def search(values: Mapping[str, Any], overrides: Sequence[str]) -> int:
     except OSError as error:  # a disk that is full, a folder that may not be written
         print(f"nas.search: {error}. Finished trials are in the run folder; resume=FOLDER goes on.", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except BaseException as error:
+        # A library that is interrupted while it is loaded may make another error of that.
+        if not isinstance(error, KeyboardInterrupt) and not interrupt.came:
+            raise
         begun = job is not None and (job.folder / "trials.jsonl").exists()
         then = f"; go on with resume={job.folder}" if job is not None and begun else " before the first trial"
         print(f"nas.search: interrupted{then}", file=sys.stderr)

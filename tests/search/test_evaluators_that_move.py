@@ -36,7 +36,7 @@ def test_an_evaluator_that_changes_the_folder_loses_nothing(
     budget = nas.Budget(epochs=9)
     study = nas.run_search(space, evaluate, trials=5, run_dir="runs/a", seed=0, budget=budget, pruner=pruner)
     assert len((tmp_path / "runs/a/trials.jsonl").read_text().splitlines()) >= 5
-    assert not [path for path in tmp_path.glob("other*/*")]
+    assert not list(tmp_path.glob("other*/*"))
     monkeypatch.chdir(tmp_path)
     again = nas.run_search(
         space, evaluate, trials=5, run_dir="runs/a", seed=0, budget=budget, pruner=pruner, resume=True
