@@ -12,8 +12,9 @@ from typing import IO
 
 import pytest
 
-from nas.console import INTERRUPTED, run
+from nas.console import run
 from nas.errors import ConfigError, EvaluationError
+from nas.starting import INTERRUPTED
 
 ROOT = Path(__file__).parents[1]
 

@@ -19,7 +19,7 @@ from typing import Any
 from rich.console import Console
 
 from nas.compare.baseline import baseline_lines
-from nas.console import INTERRUPTED, Interrupt, interruptible, steady
+from nas.console import Interrupt, interruptible, steady
 from nas.errors import ConfigError, NasError
 from nas.evaluation import Budget
 from nas.names import name_problem
@@ -42,6 +42,7 @@ from nas.search.workers import WorkerPool
 from nas.space import SearchSpace, load_space
 from nas.space.task import Task
 from nas.space.tree import count_text
+from nas.starting import INTERRUPTED
 from nas.tables.evaluator import TableEvaluator
 from nas.tables.table import read_table
 from nas.training.evaluator import TrainingEvaluator
