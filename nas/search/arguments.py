@@ -12,9 +12,7 @@ from nas.cost import Workload
 from nas.errors import ConfigError
 from nas.evaluation import Budget
 from nas.latency.deployment import Deployment
-from nas.latency.profile import DeviceProfile
 from nas.search.config import SEARCH_RANGES
-from nas.search.contracts import Pool, Recorder
 from nas.search.fidelity import Pruning
 from nas.search.log import RunFolder
 from nas.settings import Range
@@ -40,8 +38,7 @@ def _or_none(holds: Callable[[object], bool]) -> Callable[[object], bool]:
     return lambda value: value is None or holds(value)
 
 
-def _has(protocol: type) -> Callable[[object], bool]:
-    needed = [name for name in vars(protocol) if not name.startswith("_")]
+def _has(*needed: str) -> Callable[[object], bool]:
     return lambda value: all(hasattr(value, name) for name in needed)
 
 
@@ -49,16 +46,19 @@ def _named(value: object) -> bool:
     return isinstance(value, Mapping) and all(isinstance(name, str) for name in value)
 
 
+_METHODS = ("begin", "proposed", "paused", "ended", "end")
+
+
 def _recorders(value: object) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, str) and all(map(_has(Recorder), value))
+    return isinstance(value, Sequence) and not isinstance(value, str) and all(map(_has(*_METHODS), value))
 
 
 _PATH = _of(str, PathLike)
 _RULES: dict[str, tuple[Callable[[object], bool], str]] = {
     "space": (_of(SearchSpace), 'a SearchSpace, as nas.load_space("mbconv") gives'),
     "evaluator": (
-        _or_none(callable),
-        "a function, or another object that can be called, of (architecture, budget, seed)",
+        callable,
+        "a function or another object that can be called, of (architecture, budget, seed)",
     ),
     "sampler": (_of(str, BaseSampler), "the name of a sampler, or an Optuna sampler"),
     "sampler_options": (_or_none(_named), "a mapping from names to values, or None"),
@@ -66,13 +66,16 @@ _RULES: dict[str, tuple[Callable[[object], bool], str]] = {
     "pruner": (_of(str, Pruning), "the name of a pruner, or a Pruning"),
     "workload": (_of(Workload), "a Workload"),
     "deployment": (_or_none(_of(Deployment)), "a Deployment, as nas.latency.deployment.deployment gives, or None"),
-    "profile": (_or_none(_of(DeviceProfile)), "a DeviceProfile, or None"),
+    "profile": (_or_none(_has("interval", "why_not", "reference_ms")), "a DeviceProfile, or None"),
     "warm_start": (_or_none(_PATH), "the path of a run folder, or None"),
     "run_dir": (_or_none(lambda value: _PATH(value) or isinstance(value, RunFolder)), "the path of a folder, or None"),
     "resume": (_of(bool), "True or False"),
     "notes": (_or_none(_named), "a mapping from names to plain values, or None"),
     "recorders": (_recorders, "a list of recorders, each with the methods of nas.search.contracts.Recorder"),
-    "pool": (_or_none(_has(Pool)), "a pool with the methods of nas.search.contracts.Pool, or None"),
+    "pool": (
+        _has("free", "submit", "wait", "paused", "now", "listen", "running", "end"),
+        "a pool with the methods of nas.search.contracts.Pool",
+    ),
 }
 
 

@@ -164,22 +164,16 @@ def run_search(
             evaluator cannot be sent to worker processes, or this is one of them that imports the user's script.
     """
     check_not_starting()
-    trials, max_rejections, workers, seed = numbers(
-        trials=trials, max_rejections=max_rejections, workers=workers, seed=seed
-    )
+    trials, max_equal_failures = numbers(trials=trials, max_equal_failures=max_equal_failures)
+    seed, worker_memory_mib = numbers(seed=seed, worker_memory_mib=worker_memory_mib)
+    workers, max_rejections = numbers(workers=workers, max_rejections=max_rejections)
     minutes, trial_minutes = numbers(minutes=minutes, trial_minutes=trial_minutes)
-    max_equal_failures, worker_memory_mib = numbers(
-        max_equal_failures=max_equal_failures, worker_memory_mib=worker_memory_mib
-    )
     soft_weight, baseline_fraction = numbers(soft_weight=soft_weight, baseline_fraction=baseline_fraction)
     check_worker_count(workers)
-    check_kinds(
-        space=space, evaluator=evaluator, pool=pool, recorders=recorders, notes=notes, run_dir=run_dir, resume=resume
-    )
+    check_kinds(**({"evaluator": evaluator} if pool is None else {"pool": pool}), space=space, workload=workload)
+    check_kinds(run_dir=run_dir, resume=resume, notes=notes, recorders=recorders)
     check_kinds(sampler=sampler, sampler_options=sampler_options, warm_start=warm_start, budget=budget, pruner=pruner)
-    check_kinds(workload=workload, deployment=deployment, profile=profile)
-    if evaluator is None and pool is None:
-        raise ConfigError("run_search needs an evaluator")
+    check_kinds(deployment=deployment, profile=profile)
     objectives = objectives_from(objective, _directions(direction, resume, run_dir))
     pruning = Pruning(name=pruner) if isinstance(pruner, str) else pruner
     pruning.check(budget := budget or Budget(), len(objectives))
