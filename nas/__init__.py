@@ -6,6 +6,7 @@ The names below are the public API. They are loaded when first used, so that `im
 from __future__ import annotations
 
 import os
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,12 @@ if TYPE_CHECKING:
     from nas.space import SearchSpace as SearchSpace
     from nas.space import load_space as load_space
     from nas.space import space_names as space_names
+
+if sys.argv[:1] == ["-m"]:  # a command is being started, perhaps one of ours
+    from nas.starting import command, end_at_once
+
+    if command():
+        end_at_once(command())
 
 # No dependency reports usage to its makers unless the user asks for it.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")

@@ -17,12 +17,10 @@ from types import FrameType
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from nas.errors import EvaluationError, NasError
+from nas.starting import INTERRUPTED, SIGNALS
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
-
-INTERRUPTED = 130
-"""The exit code of a command that was interrupted."""
 
 
 def parser(name: str, description: str, examples: str) -> argparse.ArgumentParser:
@@ -43,15 +41,18 @@ def run(name: str, work: Callable[[], None]) -> int:
     was interrupted.
     """
     steady()
-    interruptible()
-    try:
-        work()
-    except NasError as error:
-        print(f"{name}: {error}", file=sys.stderr)
-        return 1 if isinstance(error, EvaluationError) else 2
-    except KeyboardInterrupt:
-        print(f"{name}: interrupted", file=sys.stderr)
-        return INTERRUPTED
+    with interruptible() as interrupt:
+        try:
+            work()
+        except NasError as error:
+            print(f"{name}: {error}", file=sys.stderr)
+            return 1 if isinstance(error, EvaluationError) else 2
+        except BaseException as error:
+            # A library that is interrupted while it is loaded may make another error of that.
+            if not isinstance(error, KeyboardInterrupt) and not interrupt.came:
+                raise
+            print(f"{name}: interrupted", file=sys.stderr)
+            return INTERRUPTED
     return 0
 
 
@@ -113,34 +114,39 @@ def _steady_copy(stream: io.TextIOWrapper) -> io.TextIOWrapper:
 
 # Signals
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _ONCE_SECONDS = 2.0
 
 
-class _Interrupt:
+class Interrupt:
     """Turns signals into `KeyboardInterrupt`; several at once are one."""
 
     def __init__(self) -> None:
         self._last = -_ONCE_SECONDS
+        self.came = False
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
         if now - self._last >= _ONCE_SECONDS:
-            self._last = now
+            self._last, self.came = now, True
             raise KeyboardInterrupt
 
 
-def interruptible() -> None:
+@contextmanager
+def interruptible() -> Iterator[Interrupt]:
     """Let the end of the terminal, and a request to end, interrupt a command as Ctrl-C does, once.
 
     A signal that is ignored, as under `nohup`, stays ignored.
     """
-    if threading.current_thread() is not threading.main_thread():
-        return
-    interrupt = _Interrupt()
-    for number in _SIGNALS:
-        if signal.getsignal(number) is not signal.SIG_IGN:
+    interrupt, here = Interrupt(), threading.current_thread() is threading.main_thread()
+    before = {number: signal.getsignal(number) for number in SIGNALS if here}
+    before = {number: old for number, old in before.items() if old not in (signal.SIG_IGN, None)}
+    try:
+        for number in before:
             signal.signal(number, interrupt)
+        yield interrupt
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
 
 
 class Patience:
@@ -199,7 +205,7 @@ def patient(what: str) -> Iterator[Patience]:
         what: is being done once a signal has come.
     """
     mine = Patience(what)
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    before = {number: signal.getsignal(number) for number in SIGNALS}
     if threading.current_thread() is not threading.main_thread():
         before = {}
     before = {number: old for number, old in before.items() if _raises(old)}
@@ -222,4 +228,4 @@ def at_once() -> AbstractContextManager[None]:
 
 
 def _raises(handler: object) -> bool:
-    return isinstance(handler, _Interrupt) or handler is signal.default_int_handler
+    return isinstance(handler, Interrupt) or handler is signal.default_int_handler

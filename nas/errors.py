@@ -52,6 +52,22 @@ class EvaluationError(NasError):
     """Evaluations that fail one like the other, so that going on is of no use."""
 
 
+def check_kind(
+    name: str, value: object, kinds: type | tuple[type, ...], what: str, kind_of: type[NasError] = NasError
+) -> None:
+    """Raise an error of a kind for a value that is something else than what is asked for.
+
+    Args:
+        name: of what was given, for the message.
+        value: as it was given.
+        kinds: that it may be.
+        what: it must be, in words.
+        kind_of: the error.
+    """
+    if not isinstance(value, kinds):
+        raise kind_of(f"{name} must be {what}, but got {value!r:.80}")
+
+
 def why_unreadable(error: Exception) -> str:
     """Return why a file cannot be read, without the number and the path of an error of the system."""
     return (error.strerror if isinstance(error, OSError) else None) or str(error)

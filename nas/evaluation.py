@@ -6,9 +6,19 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from types import NoneType
 from typing import Protocol
 
+from nas.errors import NasError, check_kind
 from nas.network.architecture import Architecture
+from nas.settings import Range, check_ranges
+
+_RANGES = {
+    "epochs": Range(1, whole=True),
+    "schedule_epochs": Range(1, whole=True),
+    "data_fraction": Range(0, 1, above=True),
+    "resolution_fraction": Range(0, 1, above=True),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +35,10 @@ class Budget:
     """Share of the architecture's input size that images have."""
     checkpoint: str | None = None
     """File to go on from, where it is there, and to keep the state of training in at the end."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "nas.Budget", _RANGES)
+        check_kind("nas.Budget.checkpoint", self.checkpoint, (str, NoneType), "the path of a file, or None")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +82,11 @@ def report(step: int, scores: Mapping[str, float]) -> bool:
         is listening.
 
     Raises:
-        ValueError: the step is negative or no whole number.
+        NasError: the step is negative or no whole number, or the scores are no mapping.
     """
     if type(step) is not int or step < 0:
-        raise ValueError(f"report: step must be a whole number >= 0, such as the epoch, but got {step!r}")
+        raise NasError(f"report: step must be a whole number >= 0, such as the epoch, but got {step!r}")
+    check_kind("report: scores", scores, Mapping, "a mapping from names to numbers")
     listener = _LISTENER.get()
     return listener is not None and listener(step, scores)
 

@@ -34,7 +34,8 @@ class Held:
     """A folder that belongs to this process until it is released; a context, which releases it."""
 
     def __init__(self, path: Path, lock: int) -> None:
-        self.path, self._lock = path, lock
+        self.path, self._lock = path.absolute(), lock
+        """Absolute, since an evaluator may change the current folder of the process."""
         self.made = False
         """Whether this process made the folder."""
 
@@ -106,6 +107,11 @@ def _used(path: Path, records: Collection[str] | None) -> bool:
     return bool(names if records is None else names & set(records))
 
 
+def shown(path: Path) -> Path:
+    """Return a path as it is to be shown: what is in the current folder without the folders above that."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
 def first_free(root: Path, stem: str, make: Callable[[Path], T]) -> T:
     """Make a folder under the first name that is free: `stem`, or `stem-2` and so on where that is taken."""
     for number in count(1):
@@ -150,9 +156,15 @@ def refuse_links(folder: Path) -> None:
     """Raise `ConfigError` where a folder holds a link, a pipe or a device, at any depth: no run puts one there."""
     for where, folders, files in os.walk(folder):
         for name in (*folders, *files):
-            mode = os.lstat(os.path.join(where, name)).st_mode
-            if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-                raise _no_plain_file(Path(where, name))
+            refuse_link(Path(where, name))
+
+
+def refuse_link(path: Path) -> None:
+    """Raise `ConfigError` where a path is a link, a pipe or a device; where nothing is, nothing happens."""
+    with suppress(FileNotFoundError):
+        mode = os.lstat(path).st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            raise _no_plain_file(path)
 
 
 def open_inside(path: Path, flags: int) -> int:

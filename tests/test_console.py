@@ -12,8 +12,9 @@ from typing import IO
 
 import pytest
 
-from nas.console import INTERRUPTED, run
+from nas.console import run
 from nas.errors import ConfigError, EvaluationError
+from nas.starting import INTERRUPTED
 
 ROOT = Path(__file__).parents[1]
 
@@ -213,3 +214,55 @@ def test_what_takes_long_ends_at_once() -> None:
     process.send_signal(signal.SIGTERM)
     assert process.communicate() == (b"interrupted\ngoes on\n", b"")
     assert process.returncode == 0
+
+
+_LOADED = {
+    **dict.fromkeys(("search", "compare", "spaces", "scale", "limits"), "hydra"),
+    **dict.fromkeys(("proxies", "calibrate"), "numpy"),
+    **dict.fromkeys(("advise", "profile", "space"), "yaml"),
+}
+"""By command, something that it loads first."""
+
+
+@pytest.mark.parametrize(
+    ("command", "number"),
+    [("space", signal.SIGTERM), ("space", signal.SIGHUP), *((name, signal.SIGINT) for name in _LOADED)],
+)
+def test_a_command_that_still_loads_is_interrupted_in_one_line(
+    tmp_path: Path, command: str, number: signal.Signals
+) -> None:
+    """In the middle of an import, which hides what is raised in it."""
+    lines = ["import os, time", "try:", f"    os.kill(os.getpid(), {number})", "    time.sleep(60)"]
+    (tmp_path / f"{_LOADED[command]}.py").write_text(
+        "\n".join([*lines, "except BaseException:", "    raise ImportError"])
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", f"nas.{command}"],
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", f"nas.{command}: interrupted\n")
+
+
+def test_what_a_library_makes_of_an_interrupt_is_one() -> None:
+    code = """
+def work():
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+    except BaseException:
+        raise ImportError("a part of it cannot be loaded")
+sys.exit(run("test", work))
+"""
+    process = _start(code)
+    assert process.communicate() == (b"", b"test: interrupted\n")
+    assert process.returncode == 130
+
+
+def test_handlers_of_signals_are_put_back() -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+    assert run("test", lambda: None) == 0
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "nas"
 # From the bottom up; a module may import from its own layer and from those before it.
 LAYERS = [
     [
-        *("nas.errors", "nas.names", "nas.resources", "nas.settings", "nas.console"),
+        *("nas.starting", "nas.errors", "nas.names", "nas.resources", "nas.settings", "nas.console"),
         *("nas.run_folder", "nas.line_log", "nas.runs", "nas.statistics"),
     ],
     ["nas.network"],

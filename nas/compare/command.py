@@ -21,7 +21,7 @@ from nas.compare.trained import TrainedProblem
 from nas.console import run
 from nas.cost.metrics import FREE_METRICS
 from nas.errors import ConfigError, NasError, nearest
-from nas.run_folder import Held, claim, first_free, write_whole
+from nas.run_folder import Held, claim, first_free, shown, write_whole
 from nas.runs import RecordSettings, check_name, check_seed, check_workers, cores_or
 from nas.search.evaluators import EvaluatorSettings
 from nas.search.pareto import hypervolume
@@ -112,7 +112,7 @@ def _report(config: CompareConfig, comparison: Comparison, folder: Path) -> None
     write_whole(folder / "report.md", "\n".join(lines) + "\n")
     write_whole(folder / "settings.json", json.dumps(asdict(config), indent=1) + "\n")
     print("\n" + "\n".join(lines))
-    print(f"\nCurves, chart and settings: {folder}")
+    print(f"\nCurves, chart and settings: {shown(folder)}")
 
 
 def _say_power(config: CompareConfig, *, timed: bool) -> None:

@@ -6,9 +6,10 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from types import NoneType
 from typing import Any
 
-from nas.errors import NasError
+from nas.errors import NasError, check_kind
 from nas.network.ops import MAX_DIMS, Shape
 from nas.network.registry import Block, block_kind
 from nas.network.section import Section
@@ -57,6 +58,7 @@ class Architecture:
 
     def to_json(self, indent: int | None = None) -> str:
         """Return JSON text; `from_json` gives an equal architecture back."""
+        check_kind("to_json: indent", indent, (int, NoneType), "a number of spaces, or None")
         return json.dumps(self.to_dict(), indent=indent)
 
     @classmethod
@@ -85,6 +87,7 @@ class Architecture:
     @classmethod
     def from_json(cls, text: str) -> Architecture:
         """Read what `to_json` wrote; raises `NasError` as `from_dict` does, also for text that is not JSON."""
+        check_kind("architecture", text, (str, bytes), "JSON text")
         try:
             values = json.loads(text)
         except (ValueError, RecursionError) as error:

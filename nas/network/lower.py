@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from nas.errors import ShapeError
-from nas.network.architecture import Architecture
+from nas.errors import ShapeError, check_kind
+from nas.network.architecture import Architecture, checked_architecture
 from nas.network.graph import ANY, Graph, chain
 from nas.network.registry import block_graph
 
@@ -18,6 +18,8 @@ def lower(arch: Architecture, *, simplified: bool = True) -> Graph:
     Raises:
         ShapeError: a block cannot take what the one before it gives; it names the operation.
     """
+    checked_architecture(arch, "lower")
+    check_kind("lower: simplified", simplified, bool, "True or False")
     parts: list[tuple[str, Graph]] = []
     shape, values = arch.input_shape, ANY
     for name, section in arch.sections():

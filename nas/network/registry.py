@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from types import FunctionType
 from typing import Any
 
-from nas.errors import NasError, ShapeError, nearest
+from nas.errors import NasError, ShapeError, check_kind, nearest
 from nas.names import name_problem
 from nas.network.builder import GraphBuilder, Value
 from nas.network.graph import ANY, Graph, Range
@@ -43,6 +44,7 @@ def block(function: BlockFunction) -> BlockFunction:
     The function takes a `GraphBuilder`, the input `Value` and keyword-only settings whose annotations come from
     `nas.network.settings`; it returns the output, or several where it can only be the last block of a network.
     """
+    check_kind("block: what is registered", function, FunctionType, "a function")
     name = function.__name__
     if name_problem(name) or "." in name:
         raise NasError(f"the name of a block is a word: {name_problem(name) or f'{name!r} holds a dot'}")

@@ -8,7 +8,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nas.records.store import database_uri, experiment_id, find_runs, flat, log_values, open_client
+from nas.records.store import (
+    ARTIFACTS,
+    DATABASE,
+    database_uri,
+    experiment_id,
+    find_runs,
+    flat,
+    log_values,
+    open_client,
+)
 from nas.records.values import milliseconds, mlflow_text, values_of
 from nas.records.view import STUDY_ITSELF, STUDY_TAG, TRIAL_TAG
 
@@ -43,10 +52,10 @@ class ScalingRecords:
             name: of the run.
             settings: of the study.
         """
-        database = (root / "mlflow.db").resolve()
+        database = root.resolve() / DATABASE
         self.uri = database_uri(database)
         self._client, self._study = open_client(database), study_id
-        self._experiment = experiment_id(self._client, EXPERIMENT, (root / "artifacts").resolve().as_uri())
+        self._experiment = experiment_id(self._client, EXPERIMENT, database.with_name(ARTIFACTS).as_uri())
         known = find_runs(self._client, self._experiment, f"tags.`{STUDY_TAG}` = '{study_id}'")
         runs = {run.data.tags[TRIAL_TAG]: run for run in known}
         if STUDY_ITSELF not in runs:

@@ -13,12 +13,16 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from nas.records.values import Values
-from nas.run_folder import open_inside
+from nas.run_folder import open_inside, refuse_link, refuse_links
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric, Param, Run
 
+DATABASE, ARTIFACTS = "mlflow.db", "artifacts"
+"""In the folder of records: what MLflow knows, and the folder of files that belong to runs."""
+_FILES = ("", "-journal", "-wal", "-shm")
+"""Of a database, by what its name ends with."""
 MAX_BATCH = 900
 """Values that are written in one call: MLflow takes 1,000."""
 _MAX_PARAMS = 100
@@ -49,7 +53,8 @@ def open_client(database: Path) -> MlflowClient:
     that two searches make at once, cannot be used ever again.
 
     Raises:
-        sqlite3.Error: it cannot be opened; MLflow would try for minutes.
+        ConfigError: it, or the folder of the artifacts beside it, is or holds a link. sqlite3.Error: it cannot be
+            opened; MLflow would try for minutes.
     """
     from mlflow import MlflowClient
 
@@ -62,6 +67,9 @@ def open_client(database: Path) -> MlflowClient:
     lock = open_inside(database.with_name(f".{database.name}.lock"), os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        for name in (*(f"{database.name}{ending}" for ending in _FILES), ARTIFACTS):
+            refuse_link(database.with_name(name))
+        refuse_links(database.with_name(ARTIFACTS))
         if not database.exists():
             for left in database.parent.glob(f".{database.name}*.partial"):  # by a process that was killed
                 left.unlink()

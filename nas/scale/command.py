@@ -16,7 +16,7 @@ from nas.console import patient, run
 from nas.errors import ConfigError
 from nas.network.architecture import Architecture
 from nas.network.identity import earlier_id
-from nas.run_folder import Held, write_whole
+from nas.run_folder import Held, shown, write_whole
 from nas.runs import (
     RecordSettings,
     earlier_settings,
@@ -78,7 +78,7 @@ def _work(config: ScaleConfig, base: Architecture, networks: Networks, folder: P
         _LINE("\n".join([*lines, *write_networks(config, base, networks, folder)]))
     if config.training or config.mode == "plan":
         _train(config, base, networks, folder, study_id)
-    print(f"\nArchitectures, table{' and report' if config.training else ''}: {folder}")
+    print(f"\nArchitectures, table{' and report' if config.training else ''}: {shown(folder)}")
 
 
 def _shape(data: DataConfig) -> tuple[tuple[int, ...], int]:
@@ -117,7 +117,7 @@ def _begin(config: ScaleConfig, base: Architecture, folder: Path) -> str:
         study_id = str(earlier.get("study_id", study_id))
         if earlier.get("base_arch_id", base.arch_id) not in (base.arch_id, earlier_id(base)):
             raise ConfigError(
-                f"resume: the base of {folder} was another network than {config.space or config.base} is now"
+                f"resume: the base of {shown(folder)} was another network than {config.space or config.base} is now"
             )
     known = dict(zip(_IDS, (study_id, base.arch_id), strict=True))
     write_whole(folder / _SETTINGS, json.dumps({**known, **settings}, indent=1) + "\n")

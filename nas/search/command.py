@@ -19,13 +19,13 @@ from typing import Any
 from rich.console import Console
 
 from nas.compare.baseline import baseline_lines
-from nas.console import INTERRUPTED, interruptible, steady
+from nas.console import Interrupt, interruptible, steady
 from nas.errors import ConfigError, NasError
 from nas.evaluation import Budget
 from nas.names import name_problem
 from nas.proxies.evaluator import ProxyEvaluator
 from nas.records.tracker import MlflowTracker
-from nas.run_folder import WORKERS_LOG, first_free
+from nas.run_folder import WORKERS_LOG, first_free, shown
 from nas.search.config import Config, resumed_values, worker_count
 from nas.search.contracts import Recorder
 from nas.search.log import RunFolder, read_study
@@ -42,6 +42,7 @@ from nas.search.workers import WorkerPool
 from nas.space import SearchSpace, load_space
 from nas.space.task import Task
 from nas.space.tree import count_text
+from nas.starting import INTERRUPTED
 from nas.tables.evaluator import TableEvaluator
 from nas.tables.table import read_table
 from nas.training.evaluator import TrainingEvaluator
@@ -61,7 +62,12 @@ def search(values: Mapping[str, Any], overrides: Sequence[str]) -> int:
         2: what the user gave does not hold, and a message says what. 130: interrupted.
     """
     steady()
-    interruptible()
+    with interruptible() as interrupt:
+        return _ended(values, overrides, interrupt)
+
+
+def _ended(values: Mapping[str, Any], overrides: Sequence[str], interrupt: Interrupt) -> int:
+    """Run one search, and say in one line what ended it before its time."""
     console = Console(soft_wrap=True, markup=False, emoji=False)
     job: _Job | None = None
     try:
@@ -73,7 +79,10 @@ def search(values: Mapping[str, Any], overrides: Sequence[str]) -> int:
     except OSError as error:  # a disk that is full, a folder that may not be written
         print(f"nas.search: {error}. Finished trials are in the run folder; resume=FOLDER goes on.", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except BaseException as error:
+        # A library that is interrupted while it is loaded may make another error of that.
+        if not isinstance(error, KeyboardInterrupt) and not interrupt.came:
+            raise
         begun = job is not None and (job.folder / "trials.jsonl").exists()
         then = f"; go on with resume={job.folder}" if job is not None and begun else " before the first trial"
         print(f"nas.search: interrupted{then}", file=sys.stderr)
@@ -96,7 +105,8 @@ class _Job:
 
     @property
     def folder(self) -> Path:
-        return self.run.path
+        """As it is shown."""
+        return shown(self.run.path)
 
 
 def _read(values: Mapping[str, Any], overrides: Sequence[str]) -> _Job:
@@ -218,7 +228,7 @@ def _pool(job: _Job, workers: int, gpus: Sequence[str], stack: ExitStack) -> Wor
         evaluator,
         workers,
         objective=objective,
-        log=job.folder / WORKERS_LOG,
+        log=job.run.path / WORKERS_LOG,
         trial_seconds=_seconds(config.search.trial_minutes),
         devices=gpus,
         memory_mib=config.search.worker_memory_mib,
@@ -244,7 +254,7 @@ def _tracker(job: _Job, stack: ExitStack) -> MlflowTracker | None:
     if not job.config.records.mlflow:
         return None
     # Beside the run folder, wherever a resumed search is started from.
-    tracker = MlflowTracker(job.folder.resolve().parent)
+    tracker = MlflowTracker(job.run.path.parent)
     stack.callback(tracker.close)
     return tracker
 
@@ -321,11 +331,11 @@ def _report(job: _Job, study: Study, tracker: MlflowTracker | None, console: Con
         if len(study.objectives) > 1:
             front = job.run.write_text("pareto_front.json", json.dumps(front_of(study), indent=1) + "\n")
             console.print(
-                f"Pareto front: {front}, hypervolume {study.hypervolume()[-1]:.6g} above the worst of each objective "
+                f"Pareto front: {shown(front)}, hypervolume {study.hypervolume()[-1]:.6g} above the worst of each objective "
                 "that was found",
                 highlight=False,
             )
-        console.print(f"{'Knee' if len(study.objectives) > 1 else 'Best'} architecture: {path}", highlight=False)
+        console.print(f"{'Knee' if len(study.objectives) > 1 else 'Best'} architecture: {shown(path)}", highlight=False)
         if winner.latency is not None:
             console.print(f"Its latency: {winner.latency}", highlight=False)
     console.print(f"Run folder: {job.folder}", highlight=False)

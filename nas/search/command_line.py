@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -140,6 +141,11 @@ def _setting(
         values = value.split(",") if sweep else [value]
         return f"++{path}=" + ",".join(one if one == _NULL else quoted(one) for one in values)
     counted = several(f"++{path}={value}")
+    if counted is None and (plain := _without_quotes(value)) != value:
+        way = f"type {shlex.quote(f'+{path}={plain}')}"
+        if several(f"++{path}={plain}") is None:
+            way = "one with such characters can be given in a file of settings only (--config-dir)"
+        raise ConfigError(f"{word!r}: a name in braces stands without quotes; {way}")
     if counted is None:  # the check of the setting says what it should be
         return f"++{path}={quoted(value)}"
     if counted and not sweep:
@@ -148,6 +154,15 @@ def _setting(
             "command once with each"
         )
     return f"++{path}={value}"
+
+
+_QUOTED_NAME = re.compile(r"""([{,]\s*)(["'])(.*?)\2(\s*:)""")
+"""Inside braces."""
+
+
+def _without_quotes(value: str) -> str:
+    """Return a mapping of Hydra's with its names as its grammar takes them: bare, with backslashes."""
+    return _QUOTED_NAME.sub(lambda match: match[1] + re.sub(r"([\\()\[\]{}:=, ])", r"\\\1", match[3]) + match[4], value)
 
 
 def _group(name: str, value: str, choices: Collection[str], sweep: bool) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 from nas.cost import METRICS
 from nas.proxies.names import PROXY_NAMES
@@ -23,13 +24,12 @@ _LARGE = _listed(
 )
 """Words for what is better large."""
 _SMALL = _listed(
-    "loss error err mse rmse nrmse mae mape smape mase msle rmsle nll bce crossentropy xent perplexity ppl bpc bpb bpd "
-    "bitsper wer cer eer ece fid lpips brier deviance divergence kld regret inaccuracy misclassification fpr fnr "
-    "falsepositive falsenegative falsealarm falsediscovery negloglikelihood negativeloglikelihood"
+    "loss error err mse rmse nrmse mae mape smape mase msle rmsle nll bce crossentropy xent perplexity ppl bpc bpb "
+    "bpd bitsper wer cer eer ece fid lpips brier deviance divergence kld regret inaccuracy misclassification fpr fnr "
+    "falsepositive falsenegative falsealarm falsediscovery negloglikelihood negativeloglikelihood ce kl kid ter crps "
+    "aic bic cost risk penalty failure mistake residual"
 )
-"""Words for what is better small, whatever comes after them."""
-_SMALL_AT_END = _SMALL | _listed("ce kl kid ter crps aic bic cost risk penalty failure mistake residual")
-"""Words for what is better small, where they are the last ones that mean something."""
+"""Words for what is better small."""
 _PHRASES = (
     *("negative_log_likelihood", "neg_log_likelihood", "log_likelihood", "cross_entropy", "bits_per", "r_squared"),
     *(f"{truth}_{sign}" for truth in ("true", "false") for sign in ("positive", "negative", "alarm", "discovery")),
@@ -38,54 +38,60 @@ _PHRASES = (
 """Several words that mean something else than each of them."""
 _EVEN = _listed(
     "val valid validation test train training dev eval evaluation holdout mean avg average median min max best last "
-    "final top macro micro weighted total overall all epoch epochs step ema cv fold run seed raw smoothed rate score "
-    "percent pct k n s"
+    "final top macro micro weighted balanced total sum number num count overall all epoch epochs step ema cv fold run "
+    "seed raw smoothed rate score percent percentage pct k l n s log relative normalized normalised class image pixel "
+    "token char character word phoneme sentence sample batch node edge task binary multiclass multilabel categorical "
+    "clean robust adversarial corrupted noisy day night standard cohen matthews expected cifar mnist fashion digits "
+    "imagenet svhn coco voc cityscapes ade kitti librispeech nasbench nats synthetic"
 )
-"""Words beside a score that leave its direction as it is."""
-_TURNING = _listed(
-    "neg negative minus inv inverse reciprocal complement non not no anti gap drop gain reduction improvement increase "
-    "decrease delta diff difference change ratio std sd var variance spread slope free tolerance margin threshold "
-    "budget weight correlation vs versus d2"
+"""Words beside a score that leave its direction as it is: statistics, splits, data sets, conditions."""
+_OF_LOSSES = _listed(
+    "squared square sq root absolute abs symmetric logarithmic cosh gamma poisson tweedie pinball quantile minkowski "
+    "kl js ctc hinge focal triplet contrastive cosine huber smooth zero one logistic exponential ranking pairwise "
+    "listwise calibration box bbox cls classification regression segmentation detection reconstruction distillation "
+    "auxiliary aux generator discriminator perceptual style content policy value objectness mask rpn sparse empirical "
+    "simple cumulative"
 )
-"""Words that may turn a direction round, or make another thing of a score."""
+"""Words before what is better small that say which loss or error it is, and do not make another thing of it."""
+_ALONE = _listed("hit hits")
+"""Words that name a measure only where no other does: an accuracy hit is a loss of it."""
 _CUT = {"at", "per", "of", "over"}
 """What comes after these only says where, or by what unit: `precision_at_10`, `loss_per_token`."""
-_ENDINGS = ("accuracy", "loss", "error")
 _PIECES = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
 
 def direction_of(name: str) -> str | None:
     """Return `maximize` or `minimize` for a score or a cost; None where its name does not say.
 
-    The last word that means something decides, as in English: `dice_loss` is a loss. What is like an accuracy or an
-    error is so with anything before and behind it (`val_top5_error_mean`), unless a word there may turn it round
-    (`error_reduction`, `accuracy_gap`, `neg_mse`). Costs of `nas.cost.METRICS` are minimized, proxies maximized.
+    The last word that means something decides, as in English: `dice_loss` is a loss. Every other word must be known to
+    leave the direction as it is (`val_top5_error_mean`): a word that is not known may turn it round, or make another
+    thing of the score (`error_reduction`, `accuracy_deficit`, `lost_accuracy`, `seconds_to_accuracy`). Costs of
+    `nas.cost.METRICS` are minimized, proxies maximized.
     """
     if name in _EXACT:
         return _EXACT[name]
     if re.match(r"\W*[\d.]*\s*-", name):  # -loss, 1-accuracy
         return None
-    words = _words(name)
-    if _TURNING.intersection(words):
-        return None
+    words, whose = _words(name)
     telling = [word for word in words if word not in _EVEN and not word.isdigit()]
     if not telling:
-        return MAXIMIZE if "score" in words else None
-    direction = _by_word(telling[-1], _SMALL_AT_END)
-    if direction is not None:
-        return direction
-    # What comes last means nothing here: a clear word before it decides, unless there are some for either.
-    before = {_by_word(word, _SMALL) for word in telling if word.endswith(_ENDINGS) or word in _SMALL} - {None}
-    return before.pop() if len(before) == 1 else None
+        return MAXIMIZE if "score" in words and not whose else None
+    *before, last = telling
+    direction = _by_word(last)
+    if direction == MINIMIZE:
+        return MINIMIZE if all(_by_word(word) or word in _OF_LOSSES for word in before) else None
+    if before and _ALONE.intersection(telling):
+        return None
+    return MAXIMIZE if direction and all(_by_word(word) == MAXIMIZE for word in before) else None
 
 
-def _words(name: str) -> list[str]:
-    """Return the words of a name, up to one that begins a condition or a unit."""
+def _words(name: str) -> tuple[list[str], bool]:
+    """Return the words of a name, up to one that begins a condition or a unit, and whether that was `of`."""
     found: list[str] = []
     for chunk in re.findall(r"[^\W_]+|@", name):
         whole = chunk.lower()
         plain = whole.rstrip("0123456789")
-        known = _LARGE | _SMALL_AT_END | _EVEN | _TURNING
+        known = _LARGE | _SMALL | _EVEN | _OF_LOSSES
         if whole == "@":
             found.append("at")
         elif whole in known or plain in known:
@@ -96,17 +102,20 @@ def _words(name: str) -> list[str]:
     for phrase in _PHRASES:
         text = text.replace(f"_{phrase}_", f"_{phrase.replace('_', '')}_")
     found = text.strip("_").split("_")
-    cut = next((place for place, word in enumerate(found) if place and word in _CUT), len(found))
-    return found[:cut]
+    pairs = enumerate(pairwise(found), start=1)
+    cut = next((place for place, (before, word) in pairs if word in _CUT or before == "bitsper"), len(found))
+    return found[:cut], found[cut : cut + 1] == ["of"]
 
 
-def _by_word(word: str, small: frozenset[str]) -> str | None:
-    singular = word.removesuffix("s")
-    for one in (word, singular):
-        if one in small:
+def _by_word(word: str) -> str | None:
+    """Return the direction of what a word names; None where it names no measure."""
+    for one in (word, word.removesuffix("s")):
+        if one in _SMALL:
             return MINIMIZE
         if one in _LARGE:
             return MAXIMIZE
-    if word.endswith(("loss", "error")):
-        return MINIMIZE
-    return MAXIMIZE if word.endswith("accuracy") else None
+    for ending in ("loss", "error", "accuracy"):  # `logloss`, `valaccuracy`
+        before = word.removesuffix(ending)
+        if before != word and before in _EVEN | (_OF_LOSSES if ending != "accuracy" else set()):
+            return _by_word(ending)
+    return None

@@ -78,8 +78,7 @@ class Driver:
         """Duplicates of networks that are being evaluated, by `arch_id`."""
         self._by_network: dict[str, Trial] = {}  # evaluated, by `arch_id`
         self._tried: set[frozenset[tuple[str, Any]]] = set()
-        self._next_number = 0
-        self._trained = 0
+        self._next_number = self._trained = 0
         self._fruitless = 0  # proposals since one was last evaluated to its end
         self._before = max((trial.elapsed for trial in study.trials), default=0.0)
         self._started = pool.now()
@@ -174,7 +173,8 @@ class Driver:
 
     def _collect(self, seconds: float) -> None:
         for outcome in (*self.pool.wait(seconds), *(self._watch.late() if self.limits.usual_time else ())):
-            self._finish(outcome)
+            if outcome.number in self._running:  # nobody waits for any other
+                self._finish(outcome)
 
     def _reached(self) -> str:
         """Which limit is reached, in words."""

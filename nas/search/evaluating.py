@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,9 +52,13 @@ def evaluate(evaluator: Evaluator, task: Task, objective: str, listener: Listene
     Raises:
         KeyboardInterrupt: the user ends the search.
     """
-    started = time.perf_counter()
+    started, here = time.perf_counter(), os.getpid()
+
+    def hear(step: int, scores: Mapping[str, float]) -> bool:
+        return os.getpid() == here and listener(step, _numbers(scores))
+
     try:
-        with listening(lambda step, scores: listener(int(step), _numbers(scores))):
+        with only_here(), listening(hear):
             found = evaluator(task.architecture, task.budget, task.seed)
         evaluation = _as_evaluation(found, objective, time.perf_counter() - started)
     except KeyboardInterrupt:
@@ -62,6 +68,24 @@ def evaluate(evaluator: Evaluator, task: Task, objective: str, listener: Listene
             raise KeyboardInterrupt from error  # Lightning leaves the program where it is interrupted
         return failure(task, error)
     return Outcome(task.number, evaluation)
+
+
+@contextmanager
+def only_here() -> Iterator[None]:
+    """Run code of the user's; a process that it forks, and that comes out of it by a return or an error, ends here.
+
+    It would go on as if it were this process, with the same connections and files.
+    """
+    here, code = os.getpid(), 1
+    try:
+        yield
+        code = 0
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        raise
+    finally:
+        if os.getpid() != here:
+            os._exit(code & 0xFF)
 
 
 def failure(task: Task, error: BaseException) -> Outcome:

@@ -14,10 +14,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 
-from nas.console import interruptible, steady
+from nas.console import steady
 from nas.errors import NasError
 from nas.resources import resource_dir
 from nas.search.command_line import TEXT, groups_in, hydra_arguments
+from nas.starting import INTERRUPTED
 
 
 def hydra_main(settings: str, work: Callable[[dict[str, Any], list[str]], int], *, text: Collection[str] = ()) -> None:
@@ -38,7 +39,6 @@ def hydra_main(settings: str, work: Callable[[dict[str, Any], list[str]], int], 
             sys.exit(code)
 
     steady()
-    interruptible()
     try:
         sys.argv[1:] = hydra_arguments(
             sys.argv[1:], groups=_groups(sys.argv[1:]), text={*TEXT, *text}, several=_several
@@ -46,7 +46,11 @@ def hydra_main(settings: str, work: Callable[[dict[str, Any], list[str]], int], 
     except NasError as error:
         print(f"nas.{settings}: {error}", file=sys.stderr)
         sys.exit(2)
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        print(f"nas.{settings}: interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED)
 
 
 def _groups(arguments: Sequence[str]) -> dict[str, list[str]]:

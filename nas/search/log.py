@@ -39,16 +39,20 @@ class RunFolder:
         else:
             way_out = f"continue it with resume={path}, or give another name"
             self._held = claim(path, "search", way_out, records=None if empty else (_STUDY, _TRIALS))
-        self._log = LineLog(path / _TRIALS)
+        self._log = LineLog(self.path / _TRIALS)
 
     @property
     def path(self) -> Path:
-        """Of the folder."""
+        """Of the folder; absolute."""
         return self._held.path
 
     def write_study(self, values: dict[str, Any]) -> None:
         """Write what the study is; done once, before its first trial."""
-        self.write_text(_STUDY, json.dumps(values, indent=2))
+        try:
+            text = json.dumps(values, indent=2)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ConfigError(f"notes of a study must be plain values, as JSON has them: {error}") from None
+        self.write_text(_STUDY, text)
 
     def write_text(self, name: str, text: str) -> Path:
         """Write a small file whole or not at all."""

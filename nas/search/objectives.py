@@ -59,8 +59,10 @@ def objectives_from(names: Names, directions: Names | None = None) -> tuple[Obje
         ConfigError: no score in the first place, a name that comes twice, another direction, or none where the name
             does not say which.
     """
-    names = [names] if isinstance(names, str) else list(names)
-    given = [directions] if isinstance(directions, str) else None if directions is None else list(directions)
+    names = _words("search.objective", names, "the name of a score, or a list of names")
+    given = None
+    if directions is not None:
+        given = _words("search.direction", directions, "maximize or minimize, or a list of these")
     if given is not None and len(given) != len(names):
         raise ConfigError(f"search.direction: one for each of the objectives {names}, but got {given}")
     if not names or len(set(names)) < len(names) or names[0] in METRICS:
@@ -78,6 +80,13 @@ def objectives_from(names: Names, directions: Names | None = None) -> tuple[Obje
     return tuple(
         Objective(name, direction or _ask(name, names, found)) for name, direction in zip(names, found, strict=True)
     )
+
+
+def _words(setting: str, value: object, what: str) -> list[str]:
+    words = [value] if isinstance(value, str) else value
+    if not isinstance(words, Sequence) or not all(isinstance(word, str) for word in words):
+        raise ConfigError(f"{setting} must be {what}, but got {value!r:.80}")
+    return list(words)
 
 
 def _ask(name: str, names: Sequence[str], found: Sequence[str | None]) -> str:

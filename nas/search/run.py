@@ -11,7 +11,6 @@ from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import NoneType
 from typing import Any
 
 from optuna.samplers import BaseSampler
@@ -26,7 +25,7 @@ from nas.latency.measure import Meter
 from nas.latency.profile import DeviceProfile
 from nas.run_folder import WORKERS_LOG
 from nas.runs import check_name
-from nas.search.config import SEARCH_RANGES
+from nas.search.arguments import check_kinds, numbers
 from nas.search.contracts import MAX_EQUAL_FAILURES, Limits, Pool, Recorder
 from nas.search.driver import Driver
 from nas.search.evaluating import Hear, Outcome, Task, evaluate
@@ -41,7 +40,6 @@ from nas.search.transfer import WARM_STARTS, priors
 from nas.search.trial import with_current_id
 from nas.search.worker import check_not_starting
 from nas.search.workers import WorkerPool
-from nas.settings import Range
 from nas.space import SearchSpace
 
 
@@ -166,16 +164,16 @@ def run_search(
             evaluator cannot be sent to worker processes, or this is one of them that imports the user's script.
     """
     check_not_starting()
-    trials, max_rejections, workers, seed = _numbers(
-        trials=trials, max_rejections=max_rejections, workers=workers, seed=seed
-    )
-    minutes, trial_minutes = _numbers(minutes=minutes, trial_minutes=trial_minutes)
-    max_equal_failures, worker_memory_mib = _numbers(
-        max_equal_failures=max_equal_failures, worker_memory_mib=worker_memory_mib
-    )
-    soft_weight, baseline_fraction = _numbers(soft_weight=soft_weight, baseline_fraction=baseline_fraction)
+    trials, max_equal_failures = numbers(trials=trials, max_equal_failures=max_equal_failures)
+    seed, worker_memory_mib = numbers(seed=seed, worker_memory_mib=worker_memory_mib)
+    workers, max_rejections = numbers(workers=workers, max_rejections=max_rejections)
+    minutes, trial_minutes = numbers(minutes=minutes, trial_minutes=trial_minutes)
+    soft_weight, baseline_fraction = numbers(soft_weight=soft_weight, baseline_fraction=baseline_fraction)
     check_worker_count(workers)
-    _check_kinds(space=space, sampler=sampler, budget=budget, pruner=pruner, workload=workload)
+    check_kinds(**({"evaluator": evaluator} if pool is None else {"pool": pool}), space=space, workload=workload)
+    check_kinds(run_dir=run_dir, resume=resume, notes=notes, recorders=recorders)
+    check_kinds(sampler=sampler, sampler_options=sampler_options, warm_start=warm_start, budget=budget, pruner=pruner)
+    check_kinds(deployment=deployment, profile=profile)
     objectives = objectives_from(objective, _directions(direction, resume, run_dir))
     pruning = Pruning(name=pruner) if isinstance(pruner, str) else pruner
     pruning.check(budget := budget or Budget(), len(objectives))
@@ -227,18 +225,6 @@ def run_search(
         return driver.run()
 
 
-_NUMBERS = SEARCH_RANGES | {"workers": Range(0, whole=True), "seed": Range(0, 2**32 - 1, whole=True)}
-_MAY_BE_NONE = {"minutes", "trial_minutes", "max_equal_failures", "worker_memory_mib"}
-
-
-def _numbers(**arguments: object) -> list[Any]:
-    """Return numbers in Python's own types, in the order given; raises `ConfigError` for what is none or outside."""
-    return [
-        None if value is None and name in _MAY_BE_NONE else _NUMBERS[name].checked(f"run_search: {name}", value)
-        for name, value in arguments.items()
-    ]
-
-
 def _directions(
     direction: str | Sequence[str] | None, resume: bool, run_dir: str | Path | RunFolder | None
 ) -> str | Sequence[str] | None:
@@ -249,21 +235,6 @@ def _directions(
         raise ConfigError("run_search: resume needs run_dir, the folder of the study")
     path = run_dir.path if isinstance(run_dir, RunFolder) else Path(run_dir)
     return direction if direction is not None else recorded_directions(read_study(path, "resume: "))
-
-
-def _check_kinds(**arguments: object) -> None:
-    """Raise `ConfigError` for an argument that is something else than what is asked for."""
-    kinds: dict[str, tuple[tuple[type, ...], str]] = {
-        "space": ((SearchSpace,), 'a SearchSpace, as nas.load_space("mbconv") gives'),
-        "sampler": ((str, BaseSampler), "the name of a sampler, or an Optuna sampler"),
-        "budget": ((Budget, NoneType), "a nas.Budget, as nas.Budget(epochs=3), or None"),
-        "pruner": ((str, Pruning), "the name of a pruner, or a Pruning"),
-        "workload": ((Workload,), "a Workload"),
-    }
-    for name, value in arguments.items():
-        known, what = kinds[name]
-        if not isinstance(value, known):
-            raise ConfigError(f"run_search: {name} must be {what}, but got {value!r:.80}")
 
 
 def _pool(
@@ -277,8 +248,7 @@ def _pool(
     stack: ExitStack,
 ) -> Pool:
     """What evaluates; it ends with the search."""
-    if evaluator is None:
-        raise ConfigError("run_search needs an evaluator")
+    assert evaluator is not None
     if workers == 0:
         return _ThisProcess(evaluator, objective)
     pool = WorkerPool(

@@ -19,7 +19,7 @@ from nas.console import steady
 from nas.errors import NasError, WorkerError, reason_of
 from nas.evaluation import Evaluator
 from nas.run_folder import open_inside
-from nas.search.evaluating import Task, evaluate, failure
+from nas.search.evaluating import Task, evaluate, failure, only_here
 
 _LOG = logging.getLogger(__name__)
 
@@ -125,10 +125,11 @@ def work(connection: Connection, stderr: Connection, sent: Sent, objective: str,
     """Body of a worker process."""
     surroundings.enter(stderr)
     try:
-        evaluator = sent.open()
-        os.environ.pop(STARTING, None)
-        prepare = getattr(evaluator, "prepare", None)
-        ready = Ready(prepare() if prepare else {})
+        with only_here():
+            evaluator = sent.open()
+            os.environ.pop(STARTING, None)
+            prepare = getattr(evaluator, "prepare", None)
+            ready = Ready(prepare() if prepare else {})
     except (Exception, SystemExit) as error:  # reported by the driver as the reason why no worker starts
         ours = isinstance(error, NasError) and type(error).__module__ == NasError.__module__
         if not ours:  # of which only the words can be sent

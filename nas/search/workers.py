@@ -92,7 +92,7 @@ class WorkerPool:
         check_not_starting()
         check_worker_count(count)
         self._sent, self._objective = Sent(evaluator), objective
-        self._log, self._log_seen = log, time.monotonic()
+        self._log, self._log_seen = log.absolute() if log else None, time.monotonic()
         self._trial_seconds = trial_seconds
         self._failed_starts = 0
         self._hear: Hear = lambda number, step, scores: False
@@ -104,7 +104,7 @@ class WorkerPool:
         for i in range(count):
             device = devices[i % len(devices)] if devices else None
             try:
-                self._workers.append(self._start(Surroundings(str(log) if log else None, device, memory)))
+                self._workers.append(self._start(Surroundings(str(self._log) if self._log else None, device, memory)))
             except BaseException:
                 self.close()
                 raise
@@ -205,6 +205,8 @@ class WorkerPool:
             self._description = message.description
             if worker.task is not None:
                 worker.began = time.monotonic()
+            return None
+        if worker.task is None or message.number != worker.task.number:  # nobody waits for it
             return None
         if isinstance(message, Report):
             with suppress(OSError):  # where it died meanwhile, the next look at it tells

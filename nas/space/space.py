@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
 from nas.cost import Constraint, constraints_from, tightest
-from nas.errors import NasError, ShapeError, SpaceError, nearest
-from nas.network.architecture import Architecture, check_input
+from nas.errors import NasError, ShapeError, SpaceError, check_kind, nearest
+from nas.network.architecture import Architecture, check_input, checked_architecture
 from nas.network.lower import lower
 from nas.network.ops import Shape
 from nas.network.rounding import resized
@@ -60,6 +60,7 @@ class SearchSpace:
     @classmethod
     def from_source(cls, source: Source, name: str) -> SearchSpace:
         """Read a space from values with places; raises `SpaceError`."""
+        check_kind("from_source: source", source, Source, "what nas.space.source.read_file gives", SpaceError)
         file = parse(source, name)
         assumed = file.assumed
         shape = (assumed["channels"], *(assumed["resolution"],) * assumed["dims"])
@@ -172,6 +173,7 @@ class SearchSpace:
         return Choice(NETWORK, tuple(options))
 
     def _parts_of(self, genotype: Mapping[str, Scalar]) -> Parts:
+        check_kind("genotype", genotype, Mapping, "a mapping from decisions to values", SpaceError)
         if not self._chooses:
             return self._layouts[""]
         index = pick_from(genotype)(self._network, NETWORK, 1, {})
@@ -254,6 +256,8 @@ class SearchSpace:
 
     def suggest(self, trial: Suggester) -> Genotype:
         """Let an Optuna trial decide; its params then are the genotype."""
+        if not hasattr(trial, "suggest_categorical"):
+            raise SpaceError(f"suggest: trial must be an Optuna trial, but got {trial!r:.80}")
 
         def pick(choice: Choice, path: str, copies: int, names: Names) -> int:
             if choice.int_range is None:
@@ -266,6 +270,8 @@ class SearchSpace:
 
     def resolve(self, pick: Pick) -> Genotype:
         """Make every decision with `pick`, a function of the choice, its path, its number of copies and the names."""
+        if not callable(pick):
+            raise SpaceError(f"resolve: pick must be a function, but got {pick!r:.80}")
         if not self._chooses:
             return self._layouts[""].suggest(pick)
         name = str(self._network.values[pick(self._network, NETWORK, 1, {})])
@@ -297,6 +303,7 @@ class SearchSpace:
             SpaceError: the network is not in this space; says which part is not.
         """
         problem, fits = "", {}
+        arch = checked_architecture(arch, "encode")
         for name, parts in self._layouts.items():
             found = self._encode_as(parts, arch)
             if not isinstance(found, str):

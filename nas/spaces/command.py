@@ -13,7 +13,7 @@ from nas.console import run
 from nas.cost.metrics import FREE_METRICS
 from nas.errors import ConfigError, nearest
 from nas.evaluation import Budget
-from nas.run_folder import Held, write_whole
+from nas.run_folder import Held, shown, write_whole
 from nas.runs import (
     RecordSettings,
     check_name,
@@ -112,7 +112,7 @@ def _compare(config: SpacesConfig) -> None:
 
 
 def _work(config: SpacesConfig, spaces: list[SearchSpace], folder: Path) -> None:
-    print(f"{folder}: name={folder.name} resume=true goes on with it", flush=True)
+    print(f"{shown(folder)}: name={folder.name} resume=true goes on with it", flush=True)
     populations = _on_table(config, spaces) if config.evaluator.name == "table" else _trained(config, spaces, folder)
     bins = config.bins if isinstance(config.bins, int) else None
     comparison = Comparison(populations, config.trials, config.error, config.complexity, bins)
@@ -121,7 +121,7 @@ def _work(config: SpacesConfig, spaces: list[SearchSpace], folder: Path) -> None
     draw_edf(comparison, folder / "edf.svg")
     write_whole(folder / "report.md", "\n".join(lines) + "\n")
     print("\n" + "\n".join(lines))
-    print(f"\nNetworks, distributions and report: {folder}")
+    print(f"\nNetworks, distributions and report: {shown(folder)}")
 
 
 def _folder(config: SpacesConfig) -> Held:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import codecs
 import csv
+import math
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
@@ -25,13 +27,17 @@ NO_VALUE: Final = NoValue.NO_VALUE
 _EMPTY = {"", "na", "n/a", "#n/a", "<na>", "nan", "nat", "none", "null"}
 _TRUE, _FALSE = {"true", "wahr", "vrai", "1", "1.0"}, {"false", "falsch", "faux", "0", "0.0"}
 _DELIMITERS = ",;\t"
+_STATED = re.compile(r'"?sep=([^\w\s"]|\t)"?\s*')
+"""A first line by which spreadsheets are told what parts the cells."""
 
 
 class Rows:
     """The rows of a table, each a mapping from column to text without spaces around it."""
 
-    def __init__(self, path: Path, reader: Any, *, comma_in_numbers: bool) -> None:
-        self._path, self._reader, self._comma = path, reader, comma_in_numbers
+    def __init__(self, path: Path, reader: Any, *, comma_in_numbers: bool, above: int) -> None:
+        self._path, self._reader, self._above = path, reader, above
+        self.comma_in_numbers = comma_in_numbers
+        """Whether numbers may have a decimal comma, since none parts the cells."""
         self.header = [name.strip() for name in next(reader, [])]
         while self.header and not self.header[-1]:  # commas at the end of the line
             self.header.pop()
@@ -42,7 +48,7 @@ class Rows:
     @property
     def line(self) -> int:
         """The line of the file that was read last, from 1."""
-        return int(self._reader.line_num)
+        return self._above + int(self._reader.line_num)
 
     def __iter__(self) -> Iterator[dict[str, str]]:
         for cells in self._reader:
@@ -52,20 +58,18 @@ class Rows:
             if any(texts[len(self.header) :]):
                 raise ConfigError(f"{self._path}:{self.line}: {len(texts)} cells for {len(self.header)} columns")
             texts += [""] * (len(self.header) - len(texts))
-            if self._comma:
-                texts = [_with_point(text) for text in texts]
             yield dict(zip(self.header, texts, strict=False))
 
 
-def _with_point(text: str) -> str:
-    """`0,5` as `0.5`, in files whose cells are not parted by commas."""
+def with_point(text: str) -> str:
+    """Return `0,5` as `0.5`: how numbers are written where cells are not parted by commas."""
     changed = text.replace(",", ".")
     return changed if text.count(",") == 1 and _is_number(changed) else text
 
 
 @contextmanager
 def open_table(path: Path) -> Iterator[Rows]:
-    """Open a CSV file: parted by commas, semicolons or tabs, in UTF-8 or UTF-16.
+    """Open a CSV file: parted by commas, semicolons, tabs or what its first line says (`sep=;`), in UTF-8 or UTF-16.
 
     Raises:
         ConfigError: no file, or a pipe or device, which is never read; a row longer than the header, a column twice.
@@ -78,10 +82,12 @@ def open_table(path: Path) -> Iterator[Rows]:
     wide = begin in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
     with path.open(newline="", encoding="utf-16" if wide else "utf-8-sig") as file:
         first = file.readline()
-        file.seek(0)
-        delimiter = max(_DELIMITERS, key=first.count)
+        stated = _STATED.fullmatch(first)
+        if stated is None:
+            file.seek(0)
+        delimiter = stated[1] if stated else max(_DELIMITERS, key=first.count)
         reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True)
-        yield Rows(path, reader, comma_in_numbers=delimiter != ",")
+        yield Rows(path, reader, comma_in_numbers=delimiter != ",", above=1 if stated else 0)
 
 
 def option_of(values: Sequence[Scalar], text: str, path: str) -> Scalar | NoValue:
@@ -106,6 +112,46 @@ def option_of(values: Sequence[Scalar], text: str, path: str) -> Scalar | NoValu
         if isinstance(value, bool) and text.lower() in (_TRUE if value else _FALSE):
             return value
     raise NasError(f"{path}: unknown option {text!r}. {nearest(text, map(str, values))}")
+
+
+class Numbers:
+    """Reads the numbers of columns. Those of one measure must be written in one way: what they mean depends on it."""
+
+    def __init__(self, *, comma: bool) -> None:
+        """Say whether numbers may have a decimal comma."""
+        self.comma = comma
+        self._first: dict[tuple[str, str], tuple[str, str, str]] = {}
+        """By measure and matter, how its first number was written: in short, the text, and where."""
+
+    def read(self, measure: str, column: str, text: str, where: str) -> float:
+        """Return the number in a cell.
+
+        Args:
+            measure: what the column is of; several columns may be repetitions.
+            column: its name.
+            text: the cell.
+            where: file and line.
+
+        Raises:
+            ConfigError: no number, none that is finite, or one that is written otherwise than an earlier one.
+        """
+        value = number_of(with_point(text) if self.comma else text)
+        if value is None:
+            raise ConfigError(f"{where}: {column} must be a number, but got {text!r}")
+        if not math.isfinite(value):
+            raise ConfigError(f"{where}: {column} must be a finite number, but got {text!r}")
+        cell = {"text": text, "where": where, "column": column}
+        self._as_before(measure, "with and without % are different units", str(text.endswith("%")), **cell)
+        marks = [mark for mark in ",." if mark in text]
+        if self.comma and marks:
+            rule = "one of them is no decimal mark; write all with the same"
+            self._as_before(measure, rule, marks[0], **cell)
+        return value
+
+    def _as_before(self, measure: str, rule: str, way: str, *, text: str, where: str, column: str) -> None:
+        before, earlier, place = self._first.setdefault((measure, rule), (way, text, where))
+        if before != way:
+            raise ConfigError(f"{where}: {column} is {text!r}, but {place} has {earlier!r}: {rule}")
 
 
 def number_of(text: str) -> float | None:

@@ -15,7 +15,7 @@ from nas.network.architecture import Architecture
 from nas.network.settings import Scalar
 from nas.space import Genotype, SearchSpace
 from nas.space.picks import pick_from
-from nas.tables.cells import NO_VALUE, number_of, open_table, option_of
+from nas.tables.cells import NO_VALUE, Numbers, open_table, option_of, with_point
 
 EPOCH = "{epoch}"
 """Stands for the number of the epoch in the name of a column."""
@@ -63,8 +63,12 @@ class Table:
         told = repr([(sorted(genotype.items()), entry) for genotype, entry in entries])
         self.fingerprint = hashlib.sha256(told.encode()).hexdigest()[:16]
         """Equal where all that is known is equal."""
-        self.genotypes = [genotype for genotype, _ in entries]
-        self._entries = {space.decode(genotype): entry for genotype, entry in entries}
+        first: dict[Architecture, tuple[Genotype, Entry]] = {}
+        for genotype, entry in entries:
+            first.setdefault(space.decode(genotype), (genotype, entry))
+        self.genotypes = [genotype for genotype, _ in first.values()]
+        """One of each network."""
+        self._entries = {architecture: entry for architecture, (_, entry) in first.items()}
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -108,24 +112,36 @@ def read_table(space: SearchSpace, settings: TableSettings) -> Table:
     try:
         with open_table(path) as rows:
             columns = _columns(settings, rows.header, path)
-            entries = [_row(space, settings, columns, row, f"{path}:{rows.line}") for row in rows]
+            numbers = Numbers(comma=rows.comma_in_numbers)
+            entries, lines = [], []
+            for row in rows:
+                entries.append(_row(space, settings, columns, row, numbers=numbers, where=f"{path}:{rows.line}"))
+                lines.append(rows.line)
     except (OSError, UnicodeError, csv.Error) as error:
         raise ConfigError(f"table {path} cannot be read: {why_unreadable(error)}") from None
     if not entries:
         raise ConfigError(f"table {path} has no rows")
-    _once(entries, path)
+    _once(space, entries, lines, path)
     return Table(space, entries, path.name, timed=settings.seconds is not None)
 
 
-def _once(entries: Sequence[tuple[Genotype, Entry]], path: Path) -> None:
-    """Raise `ConfigError` where a genotype has two rows."""
-    seen: dict[frozenset[tuple[str, Scalar]], int] = {}
-    for place, (genotype, _) in enumerate(entries, start=1):
-        first = seen.setdefault(frozenset(genotype.items()), place)
-        if first != place:
+def _once(space: SearchSpace, entries: Sequence[tuple[Genotype, Entry]], lines: Sequence[int], path: Path) -> None:
+    """Raise `ConfigError` where a genotype has two rows, or one network two rows with different scores."""
+    genotypes: dict[frozenset[tuple[str, Scalar]], int] = {}
+    networks: dict[Architecture, tuple[int, Entry]] = {}
+    for line, (genotype, entry) in zip(lines, entries, strict=True):
+        first = genotypes.setdefault(frozenset(genotype.items()), line)
+        if first != line:
             raise ConfigError(
-                f"table {path}: rows {first} and {place} are the same genotype; repetitions of a measurement are "
+                f"table {path}: lines {first} and {line} are the same genotype; repetitions of a measurement are "
                 "columns: evaluator.scores={val_accuracy: [FIRST, SECOND]}"
+            )
+        first, other = networks.setdefault(space.decode(genotype), (line, entry))
+        if (other.scores, other.curves) != (entry.scores, entry.curves):
+            raise ConfigError(
+                f"table {path}: lines {first} and {line} are one network, since what they differ in changes nothing in "
+                f"{space.name}, but have different scores; repetitions of a measurement are columns: "
+                "evaluator.scores={val_accuracy: [FIRST, SECOND]}"
             )
 
 
@@ -170,22 +186,33 @@ def _columns(settings: TableSettings, header: Sequence[str], path: Path) -> _Col
 
 
 def _row(
-    space: SearchSpace, settings: TableSettings, columns: _Columns, row: Mapping[str, str], where: str
+    space: SearchSpace,
+    settings: TableSettings,
+    columns: _Columns,
+    row: Mapping[str, str],
+    *,
+    numbers: Numbers,
+    where: str,
 ) -> tuple[Genotype, Entry]:
     try:
-        genotype = _genotype(space, settings, row)
+        plain = {column: with_point(text) for column, text in row.items()} if numbers.comma else row
+        genotype = _genotype(space, settings, plain)
         space.decode(genotype)
     except NasError as error:
         raise ConfigError(f"{where}: not a network of {space.name}: {error}{_without_column(space, row)}") from None
     scores = {
-        name: tuple(settings.scale * _number(row, column, where) for column in found)
+        name: tuple(settings.scale * numbers.read(name, column, row[column], where) for column in found)
         for name, found in columns.scores.items()
     }
     curves = {
-        name: {epoch: settings.scale * _number(row, column, where) for epoch, column in found.items()}
+        name: {
+            epoch: settings.scale * numbers.read(name, column, row[column], where) for epoch, column in found.items()
+        }
         for name, found in columns.curves.items()
     }
-    seconds = 1.0 if settings.seconds is None else _number(row, settings.seconds, where)
+    seconds, column = 1.0, settings.seconds
+    if column is not None:
+        seconds = numbers.read("the time", column, row[column], where)
     if seconds < 0:
         raise ConfigError(f"{where}: {settings.seconds} must be >= 0, but got {seconds}")
     return genotype, Entry(scores, curves, seconds)
@@ -234,12 +261,3 @@ def _of_columns(space: SearchSpace, row: Mapping[str, str]) -> Genotype:
     active = space.resolve(pick_from(given))
     # A null of what is not active was an empty cell; anything else there is for `decode` to refuse.
     return active | {path: value for path, value in given.items() if value is not None}
-
-
-def _number(row: Mapping[str, str], column: str, where: str) -> float:
-    value = number_of(row[column])
-    if value is None:
-        raise ConfigError(f"{where}: {column} must be a number, but got {row[column]!r}")
-    if not math.isfinite(value):
-        raise ConfigError(f"{where}: {column} must be a finite number, but got {row[column]!r}")
-    return value

@@ -16,6 +16,7 @@ from nas.errors import ConfigError
 from nas.evaluation import Evaluation
 from nas.latency.deployment import Deployment, this_device
 from nas.latency.measure import Latency
+from nas.records.store import open_client
 from nas.records.tracker import MlflowTracker
 from nas.search.study import Study
 from nas.search.trial import State
@@ -334,3 +335,19 @@ def test_pruned_trials_are_recorded_when_they_end(space: nas.SearchSpace, root: 
         assert run.data.metrics["val_accuracy"] == trial.scores["val_accuracy"]
     parents, _ = _runs(tracker)
     assert parents[0].data.metrics["rank_correlation_rung_1_2"] == 1.0
+
+
+@pytest.mark.parametrize("name", ["mlflow.db", "mlflow.db-journal", "artifacts", "artifacts/run"])
+def test_nothing_is_written_through_a_link(space: nas.SearchSpace, tmp_path: Path, name: str) -> None:
+    """A folder of records may come from a stranger; the search itself needs none."""
+    victim, root = tmp_path / "victim", tmp_path / "runs"
+    (root / name).parent.mkdir(parents=True)
+    open_client(victim / "mlflow.db")
+    before = (victim / "mlflow.db").read_bytes()
+    (root / name).symlink_to(victim / "mlflow.db" if "db" in name else victim)
+    tracker = MlflowTracker(root)
+    study = nas.run_search(space, _evaluate, trials=3, run_dir=root / "run", recorders=[tracker])
+    assert len(study.trials) >= 3
+    assert f"{root / name}' is a link" in tracker.trouble
+    assert (victim / "mlflow.db").read_bytes() == before
+    assert {path.name for path in victim.iterdir()} == {"mlflow.db", ".mlflow.db.lock"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,25 @@ def test_words_of_the_shell_completion_are_hydras_own() -> None:
 def test_what_is_refused(typed: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         _arguments(typed)
+
+
+@pytest.mark.parametrize("name", ["acc@5", "acc (top 5)", "a:b", "top1,mean", "x=y", "back\\slash", "50%/2"])
+def test_what_is_to_be_typed_for_a_name_in_quotes(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """What the message says is taken by Hydra, and is that name."""
+    with pytest.raises(SystemExit):
+        _values(monkeypatch, f'+evaluator.scores={{"{name}": "my column"}}')
+    monkeypatch.undo()
+    with pytest.raises(ConfigError, match="a name in braces stands without quotes; type ") as error:
+        hydra_arguments(
+            [f'+evaluator.scores={{"{name}": "my column"}}'], groups=GROUPS, text=(), several=hydra_main._several
+        )
+    (typed,) = shlex.split(str(error.value).split("; type ")[1])
+    assert _values(monkeypatch, typed)["evaluator"]["scores"] == {name: "my column"}
+
+
+def test_a_name_that_the_command_line_cannot_say() -> None:
+    with pytest.raises(ConfigError, match="in a file of settings only"):
+        hydra_arguments(["+evaluator.scores={'aché': a}"], groups=GROUPS, text=(), several=hydra_main._several)
 
 
 def test_several_values_need_a_sweep_or_brackets() -> None:

@@ -40,7 +40,13 @@ SHORT = _names(
 )
 UNSAID = _names(
     "fit value latency energy top1 error_reduction accuracy_gap accuracy_drop neg_mse 1-accuracy -loss one_minus_acc "
-    "loss_std entropy accuracy_vs_error error_accuracy_tradeoff Güte feature_map_size 5-shot-accuracy"
+    "loss_std entropy accuracy_vs_error error_accuracy_tradeoff Güte feature_map_size 5-shot-accuracy "
+    # What a word that is not known makes of a measure.
+    "time_to_accuracy seconds_to_accuracy epochs_to_accuracy steps_to_success energy_per_accuracy map_time fid_time "
+    "accuracy_degradation accuracy_deficit accuracy_decline accuracy_deterioration accuracy_fall accuracy_hit "
+    "wrong_accuracy lost_accuracy lostaccuracy negated_accuracy missing_accuracy unaccuracy loss_accuracy "
+    "error_detection_rate error_correction error_robustness error_coverage loss_resistance errors_fixed calibration "
+    "score_of_loss cost_accuracy"
 )
 
 
@@ -76,6 +82,14 @@ def test_scikit_learn_turns_errors_round_by_neg() -> None:
     assert {direction_of(name.removeprefix("neg_")) for name in get_scorer_names() if name.startswith("neg_mean")} == {
         "minimize",
     }
+
+
+WORDS = st.text(string.ascii_lowercase, min_size=4, max_size=9).map(lambda word: f"x{word}")
+
+
+@given(WORDS, st.sampled_from([*HIGHER, *LOWER]), st.booleans())
+def test_no_word_that_is_not_known_stands_beside_a_measure(word: str, measure: str, first: bool) -> None:
+    assert direction_of(f"{word}_{measure}" if first else f"{measure}_{word}") is None
 
 
 @given(st.text(st.sampled_from(string.ascii_letters + "_-@. 019é"), max_size=20))

@@ -158,3 +158,32 @@ class HangsOnce:
         if before == 4:
             time.sleep(1000)
         return -abs(nas.cost_of(arch).params - 3000.0)
+
+
+@dataclass
+class Forking:
+    """Forks, and its child comes out of it first, in some way; the exit code of the child goes to a file."""
+
+    how: str
+    file: str
+
+    def prepare(self) -> dict[str, str]:
+        child = os.fork() if self.how == "prepares" else 1
+        if child != 1:
+            os.waitpid(child, 0) if child else None
+        return {"name": "parent" if child else "child"}
+
+    def __call__(self, arch: nas.Architecture, budget: nas.Budget, seed: int) -> float:
+        child = os.fork()
+        if child:
+            _, status = os.waitpid(child, 0)
+            with open(self.file, "a") as file:
+                file.write(f"{os.waitstatus_to_exitcode(status)}\n")
+            return 1.0
+        if self.how == "raises":
+            raise ValueError("in the child")
+        if self.how == "leaves":
+            raise SystemExit(3)
+        if self.how == "reports":
+            nas.report(1, {"val_accuracy": 0.5})
+        return 0.0

@@ -72,7 +72,9 @@ WRITTEN = {
     "excel german": _text(";", _german, "\r\n").encode("utf-8-sig"),
     "json": _text(show=lambda value: json.dumps(value).strip('"')).encode(),
     "spaces and commas": _text().replace(",", " , ").replace("\n", ",,\n\n").encode(),
-    "percent": _text().replace("0.625", "62.5%").encode(),
+    "excel stated": b"sep=;\r\n" + _text(";", _excel, "\r\n").encode("utf-8-sig").removeprefix(b"\xef\xbb\xbf"),
+    "excel stated, quoted": _text("|", _excel, "\r\n").join(['"sep=|"\r\n', ""]).encode("utf-8-sig"),
+    "percent": _text().replace("0.625", "62.5%").replace(",0.5\n", ",50%\n").encode(),
 }
 
 
@@ -131,6 +133,59 @@ def test_what_means_no_network_or_no_number_is_refused(change: tuple[str, str], 
     path.write_text(_text().replace(*change, 1))
     with pytest.raises(ConfigError, match=message):
         _read(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("4,True,relu,0,91%\n8,False,,0.5,92\n", r"csv:3: acc is '92', but .*csv:2 has '91%': with and without %"),
+        ("4,True,relu,0,91\n\n8,False,,0.5,92%\n", r"csv:4: acc is '92%', but .*csv:2 has '91': with and without %"),
+        ("4;True;relu;0;1,234\n8;False;;0.5;1.234\n", r"csv:3: acc is '1\.234', but .*csv:2 has '1,234': .*decimal"),
+        ("sep=;\n4;True;relu;0;1.234\n8;False;;0,5;1,234\n", r"csv:4: acc is '1,234', but .*csv:3 has '1\.234'"),
+    ],
+)
+def test_the_numbers_of_a_column_are_written_in_one_way(text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    header = ";".join([*PATHS, "acc"]) if ";" in text else ",".join([*PATHS, "acc"])
+    stated = "sep=;\n" if text.startswith("sep=") else ""
+    path.write_text(f"{stated}{header}\n{text.removeprefix(stated)}")
+    with pytest.raises(ConfigError, match=message):
+        _read(path)
+
+
+def test_a_decimal_comma_stays_one(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text(f"{';'.join(PATHS)};acc\n4;True;relu;0;1,234\n8;False;;0.5;2\n")
+    assert list(_read(path).values()) == [1.234, 2.0]
+
+
+def test_repetitions_have_one_unit(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text(f"{','.join(PATHS)},acc,again\n4,True,relu,0,91%,92\n")
+    with pytest.raises(ConfigError, match=r"again is '92', but .*'91%'"):
+        read_table(SPACE, TableSettings(file=str(path), scores={"val_accuracy": ["acc", "again"]}))
+
+
+IDLE = nas.SearchSpace.from_dict(
+    {
+        "name": "idle",
+        "assume": {"channels": 1, "resolution": 8, "num_classes": 4},
+        "let": {"w": {"choose": [4, 8]}, "v": {"choose": [1, 2]}},
+        "stages": [{"block": "conv", "depth": "= 1 if w == 4 else v", "out_channels": "= w"}],
+        "head": {"block": "classifier"},
+    }
+)
+"""With w = 4 it does not matter what v is."""
+
+
+def test_rows_of_one_network_agree_or_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("let.w,let.v,acc\n4,1,0.5\n8,1,0.7\n8,2,0.8\n4,2,0.5\n")
+    table = read_table(IDLE, TableSettings(file=str(path), scores={"val_accuracy": "acc"}))
+    assert len(table) == len(table.genotypes) == 3
+    path.write_text("let.w,let.v,acc\n4,1,0.5\n8,1,0.7\n8,2,0.8\n\n4,2,0.6\n")
+    with pytest.raises(ConfigError, match=r"lines 2 and 6 are one network.*different scores"):
+        _read(path, IDLE)
 
 
 @pytest.mark.timeout(20)

@@ -106,7 +106,7 @@ def test_the_clock_of_workers_that_are_simulated(tmp_path: Path) -> None:
         (ROWS, {"scores": {"val_accuracy": "acc@{epoch}"}}, "no column is named"),
         (ROWS, {"scores": {"val_accuracy": 5}}, "must be the name of a column, or of several in a list, but got 5"),
         (ROWS, {"scores": {"val_accuracy": []}}, "must be the name of a column"),
-        (ROWS.replace("4,3,", "4,1,"), BOTH, "rows 3 and 4 are the same genotype"),
+        (ROWS.replace("4,3,", "4,1,"), BOTH, "lines 4 and 5 are the same genotype"),
         (ROWS.replace("70,70,8", "70,70,-8"), BOTH, "csv:5: time must be >= 0"),
         ("acc,code\n5\n", {"scores": {"val_accuracy": "acc"}, "genotype": "code"}, "must be 2 digits"),
     ],

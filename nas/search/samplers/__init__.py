@@ -5,12 +5,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from types import NoneType
 from typing import Any
 
 import optuna
 from optuna.samplers import BaseSampler, GPSampler, NSGAIIISampler, NSGAIISampler, RandomSampler, TPESampler
 
-from nas.errors import ConfigError, nearest
+from nas.errors import ConfigError, check_kind, nearest
 from nas.search.samplers.domain import Look, Params
 from nas.search.samplers.evolution import RegularizedEvolutionSampler
 from nas.search.samplers.grid import GridSampler
@@ -90,6 +91,10 @@ def sampler(
     names = sampler_names()
     if name not in names:
         raise ConfigError(f"sampler: unknown {name!r}. {nearest(name, names)}")
+    check_kind("sampler: space", space, (SearchSpace, NoneType), "a SearchSpace, or None", ConfigError)
+    check_kind("sampler: prior", prior, (list, tuple), "a list of genotypes, each with a number", ConfigError)
+    if look is not None and not callable(look):
+        raise ConfigError(f"sampler: look must be a function, or None, but got {look!r:.80}")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     name = DEFAULT if name == "default" else name
     make = partial(_OURS[name], space=space, look=look, prior=prior) if name in _OURS else _OPTUNA[name]

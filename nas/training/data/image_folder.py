@@ -82,7 +82,7 @@ def load_image_folder(config: DataConfig) -> ImageData:
     """
     if not config.root:
         raise DataError(f"data image_folder: give data.root=FOLDER. {_HOW}")
-    root = Path(config.root).expanduser()
+    root = Path(config.root).expanduser().absolute()
     classes = _classes(root / "train")
     size = (config.resolution, config.resolution) if config.resolution else _common_size(root / "train")
 

@@ -1,0 +1,87 @@
+"""The arguments of `run_search`, checked before anything is begun."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
+from typing import Any
+
+from optuna.samplers import BaseSampler
+
+from nas.cost import Workload
+from nas.errors import ConfigError
+from nas.evaluation import Budget
+from nas.latency.deployment import Deployment
+from nas.search.config import SEARCH_RANGES
+from nas.search.fidelity import Pruning
+from nas.search.log import RunFolder
+from nas.settings import Range
+from nas.space import SearchSpace
+
+_NUMBERS = SEARCH_RANGES | {"workers": Range(0, whole=True), "seed": Range(0, 2**32 - 1, whole=True)}
+_MAY_BE_NONE = {"minutes", "trial_minutes", "max_equal_failures", "worker_memory_mib"}
+
+
+def numbers(**arguments: object) -> list[Any]:
+    """Return numbers in Python's own types, in the order given; raises `ConfigError` for what is none or outside."""
+    return [
+        None if value is None and name in _MAY_BE_NONE else _NUMBERS[name].checked(f"run_search: {name}", value)
+        for name, value in arguments.items()
+    ]
+
+
+def _of(*kinds: type) -> Callable[[object], bool]:
+    return lambda value: isinstance(value, kinds)
+
+
+def _or_none(holds: Callable[[object], bool]) -> Callable[[object], bool]:
+    return lambda value: value is None or holds(value)
+
+
+def _has(*needed: str) -> Callable[[object], bool]:
+    return lambda value: all(hasattr(value, name) for name in needed)
+
+
+def _named(value: object) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(name, str) for name in value)
+
+
+_METHODS = ("begin", "proposed", "paused", "ended", "end")
+
+
+def _recorders(value: object) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str) and all(map(_has(*_METHODS), value))
+
+
+_PATH = _of(str, PathLike)
+_RULES: dict[str, tuple[Callable[[object], bool], str]] = {
+    "space": (_of(SearchSpace), 'a SearchSpace, as nas.load_space("mbconv") gives'),
+    "evaluator": (
+        callable,
+        "a function or another object that can be called, of (architecture, budget, seed)",
+    ),
+    "sampler": (_of(str, BaseSampler), "the name of a sampler, or an Optuna sampler"),
+    "sampler_options": (_or_none(_named), "a mapping from names to values, or None"),
+    "budget": (_or_none(_of(Budget)), "a nas.Budget, as nas.Budget(epochs=3), or None"),
+    "pruner": (_of(str, Pruning), "the name of a pruner, or a Pruning"),
+    "workload": (_of(Workload), "a Workload"),
+    "deployment": (_or_none(_of(Deployment)), "a Deployment, as nas.latency.deployment.deployment gives, or None"),
+    "profile": (_or_none(_has("interval", "why_not", "reference_ms")), "a DeviceProfile, or None"),
+    "warm_start": (_or_none(_PATH), "the path of a run folder, or None"),
+    "run_dir": (_or_none(lambda value: _PATH(value) or isinstance(value, RunFolder)), "the path of a folder, or None"),
+    "resume": (_of(bool), "True or False"),
+    "notes": (_or_none(_named), "a mapping from names to plain values, or None"),
+    "recorders": (_recorders, "a list of recorders, each with the methods of nas.search.contracts.Recorder"),
+    "pool": (
+        _has("free", "submit", "wait", "paused", "now", "listen", "running", "end"),
+        "a pool with the methods of nas.search.contracts.Pool",
+    ),
+}
+
+
+def check_kinds(**arguments: object) -> None:
+    """Raise `ConfigError` for an argument that is something else than what is asked for."""
+    for name, value in arguments.items():
+        holds, what = _RULES[name]
+        if not holds(value):
+            raise ConfigError(f"run_search: {name} must be {what}, but got {value!r:.80}")
