@@ -331,8 +331,8 @@ def _report(job: _Job, study: Study, tracker: MlflowTracker | None, console: Con
         if len(study.objectives) > 1:
             front = job.run.write_text("pareto_front.json", json.dumps(front_of(study), indent=1) + "\n")
             console.print(
-                f"Pareto front: {shown(front)}, hypervolume {study.hypervolume()[-1]:.6g} above the worst of each objective "
-                "that was found",
+                f"Pareto front: {shown(front)}, hypervolume {study.hypervolume()[-1]:.6g} above the worst of each "
+                "objective that was found",
                 highlight=False,
             )
         console.print(f"{'Knee' if len(study.objectives) > 1 else 'Best'} architecture: {shown(path)}", highlight=False)
