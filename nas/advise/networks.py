@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import log2
 
 from nas.advise import rules
@@ -59,7 +60,7 @@ def candidates(wanted: Wanted) -> tuple[list[Network], list[str]]:
         if _left_out(one, wanted):
             continue
         try:
-            network = _network(one, wanted)
+            network = _network(one, wanted.shape, wanted.classes)
         except NasError as error:
             refused.append(f"{one.name} cannot take the input: {error}")
             continue
@@ -85,10 +86,12 @@ def _made_for_larger(one: Published, wanted: Wanted) -> bool:
     return one.resolution > max(rules.USUAL_SIDE, rules.LARGER_INPUT * min(wanted.shape[1:]))
 
 
-def _network(one: Published, wanted: Wanted) -> Network:
+@lru_cache(maxsize=1024)
+def _network(one: Published, given: Shape | None, number: int | None) -> Network:
+    """Count a network for the user's input and classes, or those of its paper."""
     space = load_space(f"reference/{one.space}", **dict(one.let))
     own = (space.input_shape[0], *(one.resolution for _ in space.input_shape[1:]))
-    shape, classes = wanted.shape or own, wanted.classes or space.num_classes
+    shape, classes = given or own, number or space.num_classes
     work = cost_of(space.for_data(own, space.num_classes).decode({})).macs
     return Network(one, shape, classes, cost_of(space.for_data(shape, classes).decode({})), work)
 

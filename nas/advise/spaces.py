@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from math import ceil, floor, log10
 
@@ -101,11 +102,17 @@ def _look(wanted: Wanted, families: Sequence[str], shape: Shape, classes: int) -
         if sum(one.share(wanted.limits) >= _SOME for one in looked) == _MOST:
             break
         try:
-            space = load_space(name).for_data(shape, classes)
-            looked.append(_Looked(space, spread(space, _SAMPLES, 0)))
+            looked.append(_looked_at(name, shape, classes))
         except NasError as error:
             refused.append(f"space {name}: {error}")
     return looked, refused
+
+
+@lru_cache(maxsize=64)
+def _looked_at(name: str, shape: Shape, classes: int) -> _Looked:
+    """Look at a space of nas for an input; once, since who compares wishes asks for the same again and again."""
+    space = load_space(name).for_data(shape, classes)
+    return _Looked(space, spread(space, _SAMPLES, 0))
 
 
 def _names(wanted: Wanted, families: Sequence[str]) -> Iterable[str]:
