@@ -38,15 +38,20 @@ def _genotypes(study: Study) -> list[dict[str, Any]]:
     return [dict(trial.genotype) for trial in study.trials]
 
 
-def test_another_process_proposes_the_same() -> None:
+@pytest.mark.parametrize(
+    "names",
+    [[name for name in NAMES if isinstance(name, str)], pytest.param(["gp"], marks=pytest.mark.slow)],
+    ids=["quick ones", "gp"],
+)
+def test_another_process_proposes_the_same(names: list[str]) -> None:
     """So nothing hangs on the salt of `hash`, the order of sets, or what the process did before."""
     code = (
         "import json\n"
         "from tests.search.samplers.test_samplers import _genotypes, _search\n"
-        f"print(json.dumps({{name: _genotypes(_search(name, trials=15)) for name in {NAMES[::-1]!r}}}))"
+        f"print(json.dumps({{name: _genotypes(_search(name, trials=15)) for name in {names[::-1]!r}}}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout) == {name: _genotypes(_search(name, trials=15)) for name in NAMES}
+    assert json.loads(done.stdout) == {name: _genotypes(_search(name, trials=15)) for name in names}
 
 
 @pytest.mark.parametrize("name", NAMES)
