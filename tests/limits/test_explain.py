@@ -87,15 +87,15 @@ def test_estimates_cover_the_true_share(
     limits: dict[str, object], space: nas.SearchSpace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The interval holds the share of the whole space in at least 99 of 100 samples, by its definition; of 100 samples,
-    fewer than 95 would be a chance of less than one in a hundred."""
+    fewer than 95 would be a chance of less than one in a hundred; of 40, fewer than 38 as well."""
     true = explain(space, constraints_from(limits)).accepted.value
     monkeypatch.setattr(module, "_ENUMERATED", 0)
     monkeypatch.setattr(module, "_GUIDED", 0)
     covered = 0
-    for seed in range(100):
+    for seed in range(40):
         low, high = explain(space, constraints_from(limits), samples=300, seed=seed).accepted.interval()
         covered += low <= true <= high
-    assert covered >= 95
+    assert covered >= 38
 
 
 def test_the_decision_that_matters_is_found() -> None:

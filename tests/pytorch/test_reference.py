@@ -24,6 +24,8 @@ from nas.network.graph import Node
 # Measured with torch 2.13 on the meta device, on torchvision's and timm's models, or built from the paper.
 ROWS = list(csv.DictReader((Path(__file__).parent.parent / "data" / "reference_networks.csv").open()))
 NAMES = [row["arch"] for row in ROWS]
+_LARGER = re.compile(r"efficientnet_b[3-7]|(101|152|169|201)$|_w(0\.35|0\.75|1\.3)$|_g[48]$")
+"""Networks that are others made deeper or wider."""
 
 
 def _shapes(text: str) -> list[tuple[int, ...]]:
@@ -89,7 +91,9 @@ class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch gives 
             self.held -= size
 
 
-@pytest.mark.parametrize("row", ROWS, ids=NAMES)
+@pytest.mark.parametrize(
+    "row", [pytest.param(row, marks=pytest.mark.slow if _LARGER.search(row["arch"]) else ()) for row in ROWS], ids=NAMES
+)
 def test_the_module_does_what_the_graph_says(row: dict[str, str]) -> None:
     arch = _arch(row)
     cost = nas.cost_of(arch)

@@ -37,7 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @example("Größe")
 @example("lr=0.1")
 @example("it's [a], {b} # \\${oc.env:HOME}\\")
-@settings(max_examples=60)
+@settings(max_examples=30)
 def test_quoted_text_comes_back_from_hydra_as_it_was(folder: Path, text: str) -> None:
     with initialize_config_dir(str(folder), version_base="1.3"):
         config = compose("plain", overrides=[f"++data.root={quoted(text)}"])

@@ -157,7 +157,7 @@ def test_a_failed_trial_never_ends_a_study(space: nas.SearchSpace) -> None:
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_same_seed_same_trials(space: nas.SearchSpace, name: str) -> None:
     runs = [
-        _facts(nas.run_search(space, score, trials=25, constraints={"params": 4000}, sampler=name, seed=seed))
+        _facts(nas.run_search(space, score, trials=15, constraints={"params": 4000}, sampler=name, seed=seed))
         for seed in (3, 3, 4)
     ]
     assert runs[0] == runs[1]
@@ -177,10 +177,10 @@ def test_a_resumed_search_is_as_if_it_was_never_interrupted(space: nas.SearchSpa
             resume=resume,
         )
 
-    search(9, resume=False)
-    search(14, resume=True)
-    resumed = search(25, resume=True)
-    whole = nas.run_search(space, score, trials=25, constraints={"params": 4000}, sampler=name, run_dir=tmp_path / "b")
+    search(7, resume=False)
+    search(11, resume=True)
+    resumed = search(16, resume=True)
+    whole = nas.run_search(space, score, trials=16, constraints={"params": 4000}, sampler=name, run_dir=tmp_path / "b")
     assert _facts(resumed) == _facts(whole)
     lines = (tmp_path / "a" / "trials.jsonl").read_text().splitlines()
     assert [json.loads(line)["number"] for line in lines] == [t.number for t in whole.trials]

@@ -94,11 +94,11 @@ def _reaching(edges: list[str]) -> list[str]:
 
 def test_nasbench201_is_the_published_network() -> None:
     """As it is written the space has the published network's parameters and multiply-adds; what is built leaves out
-    convolutions whose result nobody reads, or that read zeros. Every 31st of 15,625 genotypes: of each edge all."""
+    convolutions whose result nobody reads, or that read zeros. Every 61st of 15,625 genotypes: of each edge all."""
     space = nas.load_space("nasbench201")
     assert space.size() == 15_625
     skeleton, smaller = _skeleton(), 0
-    for genotype in itertools.islice(space.enumerate(), 0, None, 31):
+    for genotype in itertools.islice(space.enumerate(), 0, None, 61):
         arch = space.decode(genotype)
         edges = [str(genotype[path]) for path in EDGES]
         published = tuple(a + b for a, b in zip(skeleton, _cells(edges), strict=True))
