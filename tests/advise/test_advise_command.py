@@ -106,6 +106,7 @@ def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(line.strip().startswith("python -m nas.advise") for line in examples if line)
 
 
+@pytest.mark.slow  # ten questions
 def test_the_examples_of_the_help_run(capsys: pytest.CaptureFixture[str]) -> None:
     for line in command._EXAMPLES.splitlines():
         words = re.split(" {2,}", line.strip())[0].split()[3:]

@@ -118,7 +118,9 @@ def _check_commands(advice: Advice) -> None:
             assert config.data.channels == advice.input_shape[0]
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if place % 3 else ()) for place, name in enumerate(SCENARIOS)]
+)
 def test_the_answer(name: str) -> None:
     asked, first, among, spaces = SCENARIOS[name]
     wanted = Wanted(**asked)

@@ -70,7 +70,9 @@ NETWORKS = [
 ]
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if place % 2 else ()) for place, name in enumerate(NETWORKS)]
+)
 def test_reference_network(name: str) -> None:
     torch.manual_seed(0)
     size = {"vit_tiny_16": 64, "inception_v3": 96}.get(name, 64)

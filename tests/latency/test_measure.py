@@ -26,7 +26,9 @@ def _architecture(name: str = "reference/lenet5") -> nas.Architecture:
     return space.decode(space.sample(seed=0))
 
 
-@pytest.mark.parametrize("runtime", HERE)
+@pytest.mark.parametrize(
+    "runtime", [pytest.param(name, marks=() if name == "onnxruntime" else pytest.mark.slow) for name in HERE]
+)
 def test_networks_are_measured(runtime: str) -> None:
     for package in PACKAGES[runtime]:
         pytest.importorskip(package)

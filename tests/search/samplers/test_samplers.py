@@ -81,7 +81,10 @@ def test_nothing_is_proposed_twice(name: str) -> None:
     assert study.counts() | {"completed": 60, "duplicate": 0} == study.counts()
 
 
-@pytest.mark.parametrize("name", ["predictor", "evolution", "local", "uniform", "grid"])
+@pytest.mark.parametrize(
+    "name",
+    ["predictor", "uniform", *(pytest.param(name, marks=pytest.mark.slow) for name in ("evolution", "local", "grid"))],
+)
 def test_a_search_ends_when_all_that_holds_the_limits_was_tried(name: str) -> None:
     space = nas.SearchSpace.from_dict(SMALL)
     held = [arch for arch in map(space.decode, space.enumerate()) if nas.cost_of(arch).params <= 1200]
