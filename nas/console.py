@@ -48,8 +48,7 @@ def run(name: str, work: Callable[[], None]) -> int:
             print(f"{name}: {error}", file=sys.stderr)
             return 1 if isinstance(error, EvaluationError) else 2
         except BaseException as error:
-            # A library that is interrupted while it is loaded may make another error of that.
-            if not isinstance(error, KeyboardInterrupt) and not interrupt.came:
+            if not interrupt.caused(error):
                 raise
             print(f"{name}: interrupted", file=sys.stderr)
             return INTERRUPTED
@@ -122,13 +121,17 @@ class Interrupt:
 
     def __init__(self) -> None:
         self._last = -_ONCE_SECONDS
-        self.came = False
+        self._came = False
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
         if now - self._last >= _ONCE_SECONDS:
-            self._last, self.came = now, True
+            self._last, self._came = now, True
             raise KeyboardInterrupt
+
+    def caused(self, error: BaseException) -> bool:
+        """Whether an error is an interrupt, or what a library that was interrupted while it was loaded made of one."""
+        return isinstance(error, KeyboardInterrupt) or self._came
 
 
 @contextmanager

@@ -136,7 +136,7 @@ def _macs(run: Callable[[Sequence[Tensor], nn.Module | None], Tensor], inputs: S
             with FlopCounterMode(display=False) as counter, torch.no_grad():
                 run([one.detach().to(device) for one in inputs], moved)
             return int(counter.get_total_flops()) // 2
-        except (NotImplementedError, RuntimeError):
+        except (NotImplementedError, RuntimeError):  # code that cannot run on the meta device
             if device == "cpu":
                 raise
     raise AssertionError("the last device returns or raises")

@@ -8,16 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nas.records.store import (
-    ARTIFACTS,
-    DATABASE,
-    database_uri,
-    experiment_id,
-    find_runs,
-    flat,
-    log_values,
-    open_client,
-)
+from nas.records.store import database_uri, experiment_id, find_runs, flat, log_values, open_client, places
 from nas.records.values import milliseconds, mlflow_text, values_of
 from nas.records.view import STUDY_ITSELF, STUDY_TAG, TRIAL_TAG
 
@@ -52,10 +43,10 @@ class ScalingRecords:
             name: of the run.
             settings: of the study.
         """
-        database = root.resolve() / DATABASE
+        database, artifacts = places(root)
         self.uri = database_uri(database)
         self._client, self._study = open_client(database), study_id
-        self._experiment = experiment_id(self._client, EXPERIMENT, database.with_name(ARTIFACTS).as_uri())
+        self._experiment = experiment_id(self._client, EXPERIMENT, artifacts)
         known = find_runs(self._client, self._experiment, f"tags.`{STUDY_TAG}` = '{study_id}'")
         runs = {run.data.tags[TRIAL_TAG]: run for run in known}
         if STUDY_ITSELF not in runs:

@@ -29,6 +29,12 @@ _MAX_PARAMS = 100
 _MAX_TAGS = 100
 
 
+def places(root: Path) -> tuple[Path, str]:
+    """Return the database in a folder of records, and the address of the folder of its artifacts; both absolute."""
+    folder = root.resolve()
+    return folder / DATABASE, (folder / ARTIFACTS).as_uri()
+
+
 def database_uri(database: Path) -> str:
     """Return the address of a database for MLflow and SQLAlchemy, whatever is in its path.
 

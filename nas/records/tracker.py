@@ -12,16 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas.errors import ConfigError
-from nas.records.store import (
-    ARTIFACTS,
-    DATABASE,
-    database_uri,
-    experiment_id,
-    find_runs,
-    flat,
-    log_values,
-    open_client,
-)
+from nas.records.store import database_uri, experiment_id, find_runs, flat, log_values, open_client, places
 from nas.records.trials import front_tag, record_of
 from nas.records.values import milliseconds, mlflow_name, mlflow_text, values_of
 from nas.records.view import FRONT_TAG, STUDY_ITSELF, STUDY_TAG, TRIAL_TAG, study_page
@@ -70,7 +61,7 @@ class MlflowTracker:
         Args:
             root: folder of `mlflow.db` and of the artifacts.
         """
-        self._database = root.resolve() / DATABASE
+        self._database, self._artifacts = places(root)
         self.seconds = 0.0
         """Time spent writing, after MLflow was loaded."""
         self.error: Exception | None = None
@@ -79,7 +70,6 @@ class MlflowTracker:
         """Trials that could not be written, by number, and why."""
         self.page = ""
         """Path of the page that shows the study, behind the address of the server."""
-        self._artifacts = (root.resolve() / ARTIFACTS).as_uri()
         self._client: MlflowClient | None = None
         self._batches: BatchStore | None = None
         self._study_run = ""

@@ -80,8 +80,7 @@ def _ended(values: Mapping[str, Any], overrides: Sequence[str], interrupt: Inter
         print(f"nas.search: {error}. Finished trials are in the run folder; resume=FOLDER goes on.", file=sys.stderr)
         return 2
     except BaseException as error:
-        # A library that is interrupted while it is loaded may make another error of that.
-        if not isinstance(error, KeyboardInterrupt) and not interrupt.came:
+        if not interrupt.caused(error):
             raise
         begun = job is not None and (job.folder / "trials.jsonl").exists()
         then = f"; go on with resume={job.folder}" if job is not None and begun else " before the first trial"
