@@ -95,8 +95,11 @@ def fit_smallest(means: Means, form: Form, count: int) -> Fit | None:
 def without_largest(means: Means, form: Form, count: int) -> Array | None:
     """`(count,)`: what a law fitted to the others misses the largest sizes by, in logarithms; None for too few."""
     fit = fit_smallest(means, form, count)
-    if fit is None:
-        return None
+    return None if fit is None else missed_by(means, form, count, fit)
+
+
+def missed_by(means: Means, form: Form, count: int, fit: Fit) -> Array:
+    """`(count,)`: what a fit of `fit_smallest` misses the `count` largest sizes by, in logarithms."""
     level = means.keep(len(means.y) - count).level
     found: Array = means.y[-count:] - level - form.log_loss(fit.theta[None], means.x)[0, -count:]
     return found

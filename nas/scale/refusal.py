@@ -7,7 +7,7 @@ from math import hypot
 import numpy as np
 from scipy.stats import f, t
 
-from nas.scale.fits import LEFT_OUT, fit_along, fit_smallest, without_largest
+from nas.scale.fits import LEFT_OUT, fit_along, fit_smallest, missed_by
 from nas.scale.forms import Array, Form
 from nas.scale.means import EXACT, Means
 from nas.scale.profile import Fit, leaning
@@ -95,10 +95,10 @@ def _why_turning(form: Form, means: Means, bound: Fit) -> str:
 def _why_breaking(form: Form, means: Means) -> str:
     """The largest sizes must be where the smaller ones say, within what those scatter by and a forecast may miss."""
     for count in range(1, LEFT_OUT + 1):
-        fit, errors = fit_smallest(means, form, count), without_largest(means, form, count)
-        if fit is None or errors is None:
+        fit = fit_smallest(means, form, count)
+        if fit is None:
             continue
-        for place, error in enumerate(errors, start=len(means.y) - count):
+        for place, error in enumerate(missed_by(means, form, count, fit), start=len(means.y) - count):
             limit = max(SCATTER, float(t.ppf(1 - REFUSED / 2, fit.freedom)) * _error(form, means, fit, place))
             if abs(error) > limit:
                 size = means.sizes[place][0]
