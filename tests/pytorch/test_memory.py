@@ -127,3 +127,15 @@ def test_how_the_output_of_a_block_lies_is_seen_by_the_next(blocks: list[Any], s
         {"format": "nas.architecture/1", "input_shape": list(shape), "num_classes": 5, **sections}
     )
     assert nas.cost_of(arch).training_memory_bytes == saved_bytes(nas.lower(arch), shape)
+
+
+@pytest.mark.parametrize("dims", [1, 2, 3])
+@pytest.mark.parametrize(("channels", "stride"), [((16, 1), 1), ((16, 2), 2), ((4, 8), 2)])
+def test_a_transposed_convolution_that_narrows_holds_what_torch_holds(
+    dims: int, channels: tuple[int, int], stride: int
+) -> None:
+    shape = (channels[0], *(4, 3, 2)[:dims])
+    g = GraphBuilder(shape)
+    x = g.add("up", ops.ConvTranspose(*channels, (2,) * dims, (stride,) * dims, (0,) * dims, True), g.input)
+    graph = g.finish(g.conv(x, 4, 1))
+    assert graph_cost(graph).training_memory_bytes == saved_bytes(graph, shape)
