@@ -171,6 +171,14 @@ def test_more_wanted_is_never_a_worse_network() -> None:
         assert [one.work for one in firsts] == sorted(one.work for one in firsts)
 
 
+def test_what_is_no_better_for_more_work_is_called_no_trade() -> None:
+    """SqueezeNet 1.1 has 58.2 % for 349 M multiply-adds (torchvision), MobileNetV3-Small 67.4 % for 56 M."""
+    wanted = Wanted(device="mobile", priority="speed")
+    reasons = {one.network.published.space: one.reason for one in starts(wanted, candidates(wanted)[0])}
+    assert reasons["squeezenet1_1"].startswith("To compare with, the best of the SqueezeNet family: 9.2 points less")
+    assert reasons["efficientnet_b0"].startswith("The best trade of the EfficientNet family: 9.7 points more")
+
+
 def test_limits_follow_from_the_network_to_start_from() -> None:
     advice = advise(Wanted(device="mobile", priority="speed"))
     # MobileNetV3-Small: 56,510,400 multiply-adds and 9.746 MiB, both rounded up to two digits.
