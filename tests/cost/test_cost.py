@@ -13,6 +13,7 @@ from nas.network.builder import GraphBuilder
 from nas.network.lower import lower
 from nas.network.registry import Block, block_graph
 from nas.network.section import Section
+from tests.frozen import changeable
 
 
 def _block(kind: str, shape: tuple[int, ...], **settings: Any) -> Cost:
@@ -114,3 +115,7 @@ def test_what_gives_several_maps_ends_a_network() -> None:
             what(arch)
         messages.append(str(caught.value))
     assert messages[0] == messages[1]
+
+
+def test_a_cost_never_changes_once_it_is_counted() -> None:
+    assert changeable("nas.cost") == set()

@@ -14,6 +14,7 @@ import nas
 from nas.errors import NasError, ShapeError
 from nas.network.builder import GraphBuilder, Value
 from nas.network.registry import block, block_graph, block_kind
+from tests.frozen import changeable
 
 
 def _plain() -> dict[str, Any]:
@@ -135,3 +136,7 @@ def test_settings_are_read_from_the_signature() -> None:
     assert (setting.kind, setting.low, setting.default) == (float, 1, 6.0)
     assert setting.check(4) == 4.0
     assert "num_classes" not in block_kind("classifier").settings
+
+
+def test_a_network_never_changes_once_it_is_made() -> None:
+    assert changeable("nas.network") == set()

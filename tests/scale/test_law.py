@@ -11,6 +11,7 @@ from nas.scale.choose import believed, held_out
 from nas.scale.forms import ASYMPTOTE, BROKEN, PARAMS_DATA, POWER, Array, Form
 from nas.scale.law import fit_law, fit_untested, why_insufficient, why_not_shown
 from nas.scale.means import Observation, means_of
+from tests.frozen import changeable
 
 SIZES = np.geomspace(1e6, 32e6, 5)
 
@@ -397,3 +398,8 @@ def test_a_law_that_may_be_level_says_so() -> None:
         assert p > 0.2 if level else p < 0.01
         text = why_not_shown(fit_untested(observations, POWER))
         assert ("reaches 0" in text) == level
+
+
+def test_what_was_fitted_never_changes() -> None:
+    """A study holds the files and processes of its trainings."""
+    assert changeable("nas.scale") == {"Study"}

@@ -17,6 +17,7 @@ import nas
 from nas.errors import ConfigError, SpaceError
 from nas.search.study import Study
 from nas.search.trial import State, Trial
+from tests.frozen import changeable
 from tests.logs import rewrite
 from tests.search.conftest import SAMPLERS, SMALL
 
@@ -338,3 +339,7 @@ def test_a_log_of_another_space_is_an_error(space: nas.SearchSpace, tmp_path: Pa
     rewrite(tmp_path / "trials.jsonl", other)
     with pytest.raises(ConfigError, match="trial 0 does not fit the space"):
         nas.run_search(space, lambda *_: 1.0, trials=4, run_dir=tmp_path, resume=True)
+
+
+def test_only_what_keeps_account_of_a_search_changes() -> None:
+    assert changeable("nas.search") == {"Study", "_Rung", "_Worker"}

@@ -51,3 +51,25 @@ GOOD: dict[str, Any] = {"stages": [{"block": "conv", "out_channels": 8}], "head"
 def test_mistakes_do_not(change: dict[str, Any]) -> None:
     assert VALIDATOR.is_valid(GOOD)
     assert not VALIDATOR.is_valid({**GOOD, **change})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"stages": [{"block": "conv", "out_channels": {"choose": [8]}}]},
+        {"stages": [{"block": "conv", "out_channels": {"range": [7, 8]}}]},
+        {"stages": [{"block": "conv", "out_channels": {"range": [7, 8], "step": 1}}]},
+        {"stages": [{"block": "conv", "out_channels": {"range": [4, 8], "factor": 2}}]},
+        {"stages": [{"block": {"choose": ["conv"]}, "out_channels": 8}]},
+        {"stages": [{"choose": {"only": {"block": "conv", "out_channels": 8}}}]},
+        {"stages": [{"block": "conv", "out_channels": 8, "depth": 0}, {"block": "conv", "out_channels": 8}]},
+        {"stages": [{"block": "parallel", "branches": [{"block": "conv", "out_channels": 8}]}]},
+        {"stages": [{"block": "parallel", "branches": {"count": 1, "each": {"block": "conv", "out_channels": 8}}}]},
+        {"assume": {"channels": 1, "resolution": 1, "num_classes": 1, "dims": 1}},
+        {"limits": {"params": [None, 1e6]}},
+    ],
+    ids=str,
+)
+def test_the_least_that_is_read_does(change: dict[str, Any]) -> None:
+    nas.SearchSpace.from_dict({**GOOD, **change})
+    VALIDATOR.validate({**GOOD, **change})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 import nas
 from nas.errors import SpaceError
@@ -125,3 +126,32 @@ def test_an_error_quotes_no_more_than_a_line(tmp_path: Path) -> None:
     with pytest.raises(SpaceError, match=r"'first'\.\.\.") as caught:
         nas.load_space(tmp_path / "space.yaml")
     assert "second" not in str(caught.value)
+
+
+def _nested(lists: int) -> str:
+    return "[" * lists + "8" + "]" * lists
+
+
+def test_a_space_may_be_nested_60_levels_deep(tmp_path: Path) -> None:
+    _write(tmp_path, fits=f"stages: {_nested(59)}\n", too_deep=f"stages: {_nested(60)}\n")
+    assert read_file(tmp_path / "fits.yaml").plain() == yaml.safe_load(f"stages: {_nested(59)}")
+    with pytest.raises(SpaceError, match=r"too_deep\.yaml:1: nested deeper than 60 levels"):
+        read_file(tmp_path / "too_deep.yaml")
+    assert from_python(yaml.safe_load(_nested(60))).plain() == yaml.safe_load(_nested(60))
+    with pytest.raises(SpaceError, match="nested deeper than 60 levels"):
+        from_python(yaml.safe_load(_nested(61)))
+
+
+def test_a_space_may_have_200_000_values() -> None:
+    assert len(from_python([8] * 199_999).value) == 199_999  # the list is one, too
+    with pytest.raises(SpaceError, match="more than 200000 values"):
+        from_python([8] * 200_000)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"), [("\nstages: \x07\n", 2), ("\n\nname: a\nstages: \x07\n", 4), ("a: \x07", 1)]
+)
+def test_a_character_that_no_file_may_have_is_found_by_line(tmp_path: Path, text: str, line: int) -> None:
+    _write(tmp_path, space=text)
+    with pytest.raises(SpaceError, match=rf"space\.yaml:{line}: bad YAML"):
+        read_file(tmp_path / "space.yaml")

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import nas
 from nas.errors import SpaceError
+from tests.frozen import changeable
 from tests.space.encoding import as_written
 
 Plain = dict[str, Any]
@@ -292,3 +293,8 @@ def test_any_space_counts_ranks_and_round_trips(stages: list[Plain], seed: int) 
     again = nas.SearchSpace.from_dict(space.to_dict())
     assert again.size() == space.size()
     assert again.decode(genotype) == arch
+
+
+def test_a_description_never_changes_once_it_is_read() -> None:
+    """Spaces share their parts. What can be changed is made and filled while a file is read or described."""
+    assert changeable("nas.space") == {"Part", "_Branch", "_Shared"}
