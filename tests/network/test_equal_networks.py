@@ -244,3 +244,19 @@ def test_operations_of_own_blocks_that_do_nothing() -> None:
 def test_ids_change_only_where_networks_got_simpler_or_joins_lost_their_order(space: str, expected: str) -> None:
     arch = nas.load_space(space).decode({})
     assert (arch.arch_id == earlier_id(arch)) == (expected == "same")
+
+
+@pytest.mark.parametrize(
+    ("arch", "expected"),
+    [
+        (_arch(_join([CONV, RELU], [CONV, MAX_OF_ONE])), "dd78ad17a7a49dfa"),
+        (_arch(_join([_join(CONV, POINT)], CONV)), "86049256e3a1d587"),
+        (_arch({**POINT, "dilation": 2}), "ffdf333dcdc36c1b"),
+        (_arch(_join(CONV, POINT, join="add")), "2537da018be6af9f"),
+    ],
+    ids=["nothing in a branch", "nested joins", "dilation of one", "sum"],
+)
+def test_earlier_ids_are_those_of_then(arch: nas.Architecture, expected: str) -> None:
+    """Printed by commit 6f18cdb, before ids had a scheme."""
+    assert earlier_id(arch) == expected
+    assert (arch.arch_id == expected) == (expected == "2537da018be6af9f")

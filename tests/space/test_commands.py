@@ -12,6 +12,7 @@ import pytest
 
 import nas
 from nas import profile
+from nas.cost import Constraint
 from nas.network.registry import block_names
 from nas.space import __main__ as space_command
 from nas.space.describe import decision_tree, extreme, spread
@@ -196,3 +197,39 @@ def test_a_profile_of_a_file_and_of_a_genotype(capsys: pytest.CaptureFixture[str
     ]:
         assert profile.main(arguments) == 2
         assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ({"choose": [1, 2, 3, 5]}, "1, 2, 3, 5"),
+        ({"choose": list(range(1, 24, 2))}, ", ".join(map(str, range(1, 24, 2)))),
+        ({"choose": [1, 2, *range(5, 27, 2)]}, f"1, 2, {', '.join(map(str, range(5, 24, 2)))}, ... (13)"),
+        ({"range": [1, 4]}, "1, 2, 3, 4"),
+        ({"range": [1, 5]}, "1 to 5"),
+        ({"range": [8, 40], "step": 8}, "8 to 40 in steps of 8"),
+    ],
+)
+def test_long_lists_of_options_are_cut_short(value: object, shown: str) -> None:
+    stage = {"block": "conv", "out_channels": value}
+    space = nas.SearchSpace.from_dict({"stages": [stage], "head": {"block": "classifier"}})
+    assert decision_tree(space) == ["stages", "  0", f"    out_channels: {shown}"]
+
+
+def test_the_spread_of_costs_runs_from_the_smallest_to_the_largest() -> None:
+    """Kernels 1 to 41 of one channel on a map of one and one convolution: parameters are kernel^2 and the classifier's
+    2 + 2; the percentiles of 21 values are every 20th of them."""
+    stage = {"block": "conv", "out_channels": 1, "kernel": {"range": [1, 41], "step": 2}, "norm": None, "bias": False}
+    space = nas.SearchSpace.from_dict(
+        {
+            "assume": {"channels": 1, "resolution": 64, "num_classes": 2},
+            "stages": [stage],
+            "head": {"block": "classifier"},
+        }
+    )
+    found = spread(space, 100, 0)
+    assert (found.every, found.genotypes, found.failed) == (True, 21, 0)
+    assert found.quantiles("params") == tuple(4 + kernel**2 for kernel in (1, 3, 11, 21, 31, 39, 41))
+    assert found.holding([Constraint("params", high=4 + 9)]) == 2
+    assert not spread(space, 20, 0).every
+    assert spread(space, 21, 0).every
