@@ -83,3 +83,19 @@ def test_every_genotype_of_a_large_space_is_found_with_identities_between_its_bl
         equal = nas.Architecture.from_dict(values)
         assert equal != arch
         assert space.decode(space.encode(equal)) == arch
+
+
+@pytest.mark.parametrize("size", [8, 12, 20])
+def test_the_same_blocks_for_another_input_are_not_the_network(size: int) -> None:
+    space = _space({**CONV, "depth": {"range": [0, 1]}})
+    other = _space({"block": "identity"}, assume={"resolution": size, "num_classes": 4}).decode({})
+    with pytest.raises(SpaceError, match="not in space"):
+        space.encode(other)
+
+
+def test_without_a_word_on_it_a_space_is_for_imagenets_input() -> None:
+    """Colour images of 224x224 in 1,000 classes."""
+    space = nas.SearchSpace.from_dict({"stages": [CONV], "head": HEAD})
+    assert (space.input_shape, space.num_classes) == ((3, 224, 224), 1000)
+    series = nas.SearchSpace.from_dict({"assume": {"dims": 1}, "stages": [CONV], "head": HEAD})
+    assert series.input_shape == (3, 224)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -328,3 +329,20 @@ def test_a_network_that_cannot_be_is_reported_where_it_is_written(text: str, pla
     message = _refusal_for_data(text, here)
     assert message.startswith(place)
     assert rule in message
+
+
+def _too_large(**pool: Any) -> nas.SearchSpace:
+    """A window of 9 for a map of 8."""
+    stages = [{"block": "conv", "out_channels": 8}, {"block": "max_pool", "kernel": 9, "padding": 0, **pool}]
+    return nas.SearchSpace.from_dict({"stages": stages, "head": {"block": "classifier"}})
+
+
+@pytest.mark.parametrize(("kernels", "tried"), [([9], 1), ([9, 11], 2), (list(range(9, 209, 2)), 64)])
+def test_a_space_without_a_network_is_refused_with_how_many_were_tried(kernels: list[int], tried: int) -> None:
+    with pytest.raises(SpaceError, match=rf"with kernel \d+x.* so it is in all {tried} networks tried"):
+        _too_large(kernel={"choose": kernels}).for_data((3, 8, 8), 4)
+
+
+@pytest.mark.parametrize("kernels", [[9, 3], [3, 9]])
+def test_a_space_with_one_network_that_fits_is_taken(kernels: list[int]) -> None:
+    assert _too_large(kernel={"choose": kernels}).for_data((3, 8, 8), 4).input_shape == (3, 8, 8)
