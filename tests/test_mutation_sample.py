@@ -59,6 +59,7 @@ def test_tests_of_the_own_package_come_first_then_quick_ones() -> None:
 def test_a_change_is_told_by_its_lines() -> None:
     assert changed_lines("a\n  b = 1\nc\n", "a\n  b = 2\nc\n") == "- b = 1\n+ b = 2"
     assert changed_lines("@d\nf\n", "f\n") == "- @d"
+    assert changed_lines("a\n\n@d\nf\n", "a\nf\n") == "- @d"
 
 
 def test_equivalent_mutants_do_not_count() -> None:

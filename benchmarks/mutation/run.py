@@ -54,13 +54,14 @@ def run_mutant(mutant: Mutant, copy: Path, tests: Sequence[str], timeout: float)
 
 
 def changed_lines(before: str, after: str) -> str:
-    """Return the lines that differ, without the spaces around them: `- old` and `+ new`."""
+    """Return the lines that differ, without empty ones and the spaces around them: `- old` and `+ new`."""
     old, new = before.splitlines(), after.splitlines()
     while old and new and old[0] == new[0]:
         del old[0], new[0]
     while old and new and old[-1] == new[-1]:
         del old[-1], new[-1]
-    return "\n".join([*(f"- {line.strip()}" for line in old), *(f"+ {line.strip()}" for line in new)])
+    lines = [*(("-", line.strip()) for line in old), *(("+", line.strip()) for line in new)]
+    return "\n".join(f"{sign} {line}" for sign, line in lines if line)
 
 
 def _fails(copy: Path, tests: Sequence[str], timeout: float) -> bool:
