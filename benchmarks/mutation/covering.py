@@ -29,10 +29,10 @@ class Covering:
     def tests(self, mutant: Mutant, budget: float) -> list[str]:
         """Return the tests of a mutant: the nearest package first, then the quickest, as many as the seconds allow.
 
-        A change of what runs when a module is imported has all tests of its package.
+        Of a line that runs when a module is imported nothing says which tests need it; it has them all.
         """
         near = f"tests/{mutant.package}/"
-        names = self.lines.get((mutant.file, mutant.line)) or [name for name in self.seconds if name.startswith(near)]
+        names = self.lines.get((mutant.file, mutant.line)) or self.seconds
         chosen: list[str] = []
         left = budget
         for name in sorted(names, key=lambda name: (not name.startswith(near), self.seconds.get(name, 0.0), name)):
