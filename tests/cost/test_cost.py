@@ -119,3 +119,13 @@ def test_what_gives_several_maps_ends_a_network() -> None:
 
 def test_a_cost_never_changes_once_it_is_counted() -> None:
     assert changeable("nas.cost") == set()
+
+
+def test_a_cost_comes_back_from_its_plain_values() -> None:
+    cost = nas.cost_of(nas.load_space("reference/resnet18").decode({}))
+    values = cost.to_dict()
+    assert Cost.from_dict(values) == cost
+    assert Cost.from_dict({**values, "of_another_version": 1}) == cost
+    for wrong in (True, "5"):
+        with pytest.raises(ValueError, match=f"params is {wrong!r}"):
+            Cost.from_dict({**values, "params": wrong})

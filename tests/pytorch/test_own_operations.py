@@ -164,6 +164,26 @@ def test_nothing_overwrites_what_may_be_a_view_or_read_again() -> None:
     build_graph(_graph(Silent(), "relu")).train()(given).sum().backward()
 
 
+def test_what_writes_new_memory_and_reads_it_no_more_is_overwritten() -> None:
+    """It has to say both; else nothing says that it gives no view, or does not read what it gave."""
+
+    @dataclass(frozen=True, slots=True)
+    class New(Silent):
+        memory = "new"
+
+    @dataclass(frozen=True, slots=True)
+    class Read(Silent):
+        saved = ("input",)
+
+    @dataclass(frozen=True, slots=True)
+    class NewAndRead(Silent):
+        memory = "new"
+        saved = ("input",)
+
+    over = {op: _graph(op, "relu").nodes[-1].in_place for op in (Silent(), New(), Read(), NewAndRead())}
+    assert over == {Silent(): False, New(): False, Read(): False, NewAndRead(): True}
+
+
 def test_two_with_weights_on_one_input_are_two() -> None:
     g = GraphBuilder(SHAPE)
     graph = g.finish(g.add("sum", ops.Add(), *(g.add(name, Mixed(4), g.input) for name in ("a", "b"))))
