@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import nas
-from nas.search.evaluating import Outcome
+from nas.search.evaluating import Outcome, only_here
 from nas.search.run import _ThisProcess
 from nas.search.workers import WorkerPool
 from tests.search.trouble import Forking
@@ -81,3 +81,16 @@ def test_an_answer_that_nobody_waits_for_is_left_out(space: nas.SearchSpace) -> 
     pool = _Talks(lambda arch, budget, seed: 1.0, "val_accuracy")
     study = nas.run_search(space, pool=pool, trials=4, seed=0)
     assert [trial.scores for trial in study.trials if trial.trained] == [{"val_accuracy": 1.0}] * 4
+
+
+@pytest.mark.parametrize(
+    ("left", "code"),
+    [(None, 0), (SystemExit(), 0), (SystemExit(3), 3), (SystemExit(255), 255), (SystemExit("bad"), 1), (ValueError(), 1)],
+    ids=repr,
+)
+def test_a_forked_child_ends_with_its_own_exit_code(left: BaseException | None, code: int) -> None:
+    with only_here():
+        child = os.fork()
+        if child == 0 and left is not None:
+            raise left
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == code

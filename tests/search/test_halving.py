@@ -316,7 +316,12 @@ def test_the_correction_leaves_what_was_not_selected() -> None:
     rng = np.random.default_rng(2)
     lower, both = _promoted(rng, 60, 0.5)
     every = correlation(both[:, 0], both)
-    assert every.tau == pytest.approx(kendalltau(*both.T).statistic, abs=1e-9)
+    tau = kendalltau(*both.T).statistic
+    assert every.tau == pytest.approx(tau, abs=1e-9)
+    # Fieller et al. 1957: artanh(tau) has the variance 0.437 / (n - 4).
+    ends = [np.tanh(np.arctanh(tau) + sign * 1.959964 * np.sqrt(0.437 / 16)) for sign in (-1, 1)]
+    assert [every.low, every.high] == pytest.approx(ends, abs=1e-6)
+    assert (correlation(both[:4, 0], both[:4]).low, correlation(both[:4, 0], both[:4]).high) == (-1.0, 1.0)
     found = correlation(lower, both)
     # Neither the unit of the lower rung matters nor more than the order of the upper one.
     other = correlation(5 - 3 * lower, np.column_stack([5 - 3 * both[:, 0], -np.exp(both[:, 1])]))

@@ -97,3 +97,14 @@ def test_the_expected_gain_of_hypervolume_is_the_mean_of_draws(objectives: int) 
         gains = [hypervolume(np.vstack([values, draw]), reference) - before for draw in draws]
         error = np.std(gains) / np.sqrt(len(gains))
         assert gain == pytest.approx(np.mean(gains), abs=4 * error + 1e-9)
+
+
+def test_a_front_of_thousands_is_thinned() -> None:
+    """Of 3,001 points on the quarter of a circle fewer than 1,000 give what a point beyond it adds."""
+    angles = np.linspace(0, np.pi / 2, 3001)
+    points, reference = np.column_stack([np.cos(angles), np.sin(angles)]), np.zeros(2)
+    means = np.array([[0.8, 0.8], [0.5, 0.5]])
+    gain = expected_hypervolume_gain(means, np.zeros_like(means), points, reference)
+    added = hypervolume(np.vstack([points, means[:1]]), reference) - hypervolume(points, reference)
+    assert gain == pytest.approx([added, 0.0], abs=1e-3)
+    assert added > 0.01
