@@ -85,7 +85,14 @@ def test_an_answer_that_nobody_waits_for_is_left_out(space: nas.SearchSpace) -> 
 
 @pytest.mark.parametrize(
     ("left", "code"),
-    [(None, 0), (SystemExit(), 0), (SystemExit(3), 3), (SystemExit(255), 255), (SystemExit("bad"), 1), (ValueError(), 1)],
+    [
+        (None, 0),
+        (SystemExit(), 0),
+        (SystemExit(3), 3),
+        (SystemExit(255), 255),
+        (SystemExit("bad"), 1),
+        (ValueError(), 1),
+    ],
     ids=repr,
 )
 def test_a_forked_child_ends_with_its_own_exit_code(left: BaseException | None, code: int) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import io
+import time
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from rich.console import Console
 
 import nas
-from nas.search.progress import print_best
+from nas.latency.deployment import Deployment, Device
+from nas.latency.measure import Latency
+from nas.search.progress import Progress, duration, print_best, time_summary
 from nas.search.study import Study
-from nas.search.trial import State
+from nas.search.trial import State, Trial
 from tests.search.conftest import SMALL
 
 
@@ -22,11 +26,19 @@ def _study(trials: int, objective: str | list[str] = "val_accuracy") -> Study:
     )
 
 
-def _shown(study: Study) -> str:
-    console = Console(file=io.StringIO(), soft_wrap=True, markup=False, emoji=False)
-    print_best(console, study)
+def _console() -> Console:
+    return Console(file=io.StringIO(), soft_wrap=True, markup=False, emoji=False)
+
+
+def _text(console: Console) -> str:
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
+
+
+def _shown(study: Study) -> str:
+    console = _console()
+    print_best(console, study)
+    return _text(console)
 
 
 @pytest.mark.parametrize(
@@ -49,3 +61,111 @@ def test_pruned_candidates_were_tried_too_and_proxies_have_no_validation() -> No
     study.notes["config"] = {"evaluator": {"name": "proxy"}}
     assert "selected out of 5 by this very val_accuracy, which" in _shown(study)
     assert "selected" not in _shown(_study(1))
+
+
+def _trial(number: int, **facts: Any) -> Trial:
+    """A completed trial of 1,234 parameters and 56,789 multiply-adds."""
+    cost = replace(nas.cost_of(nas.SearchSpace.from_dict(SMALL).decode(GENOTYPE)), params=1234, macs=56789)
+    given = {"state": State.COMPLETED, "scores": {"val_accuracy": 0.5}, "seconds": {"evaluation": 2.04}, **facts}
+    return Trial(number=number, genotype=GENOTYPE, cost=cost, **given)
+
+
+GENOTYPE = nas.SearchSpace.from_dict(SMALL).sample(0)
+DEVICE = Device("a processor", 1, "a system", {})
+LATENCY = Latency(1.25, 1.3, 2.0, 0.1, 9, 3, 3, Deployment("torch"), DEVICE, "2026-01-01")
+
+
+@pytest.mark.parametrize(
+    ("facts", "line"),
+    [
+        ({}, "  trial    7  val_accuracy 0.5000  params       1,234  macs        56,789     2.0 s"),
+        (
+            {"latency": LATENCY},
+            "  trial    7  val_accuracy 0.5000  params       1,234  macs        56,789     1.250 ms     2.0 s",
+        ),
+        (
+            {"state": State.DUPLICATE, "duplicate_of": 3},
+            "  trial    7  val_accuracy 0.5000  params       1,234  macs        56,789  same network as trial 3",
+        ),
+        (
+            {"state": State.PRUNED, "reason": "ended after step 2"},
+            "  trial    7  val_accuracy 0.5000  params       1,234  macs        56,789     2.0 s  ended after step 2",
+        ),
+        ({"state": State.FAILED, "scores": {}, "reason": "ValueError: no"}, "  trial    7  failed: ValueError: no"),
+        (
+            {"state": State.FAILED, "scores": {}, "reason": "it failed", "duplicate_of": 3},
+            "  trial    7  failed  same network as trial 3: it failed",
+        ),
+    ],
+    ids=["completed", "measured", "duplicate", "pruned", "failed", "duplicate of a failed one"],
+)
+def test_a_line_a_trial(facts: dict[str, Any], line: str) -> None:
+    console = _console()
+    Progress(console, 10, None).ended(_study(1), _trial(7, **facts))
+    assert _text(console) == f"{line}\n"
+
+
+def test_a_paused_trial_says_on_which_rung_it_waits() -> None:
+    console = _console()
+    Progress(console, 10, None).paused(_study(1), _trial(7, steps=((1, (0.5,)), (2, (0.6,)))))
+    assert _text(console).endswith("  paused on rung 2\n")
+
+
+def test_in_a_log_rejected_candidates_are_told_now_and_then() -> None:
+    """After 50, and then whenever they have doubled."""
+    study, console = _study(1), _console()
+    progress = Progress(console, 10, None)
+    for number in range(1, 301):
+        study.trials.append(_trial(number, state=State.REJECTED, reason=f"number {number} is too large"))
+        progress.ended(study, study.trials[-1])
+    assert _text(console).splitlines() == [
+        f"  {count} candidates rejected so far, the last one: number {count} is too large" for count in (50, 100, 200)
+    ]
+
+
+def test_the_live_line_counts_and_guesses_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 10 trials 3 took 60 s in this session (one more was there before it): the 6 that are left take 120 s."""
+    clock = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    study = _study(1)
+    for minutes, left in ((None, "2:00"), (1.5, "0:30"), (60, "2:00")):
+        del study.trials[1:]
+        clock[0] = 1000.0
+        console = Console(file=io.StringIO(), force_terminal=True, width=200, color_system=None)
+        progress = Progress(console, 10, minutes)
+        progress.begin(study)
+        assert "1/10 done | 0 running | best" in _text(console)
+        for number in (1, 2, 3):
+            study.trials.append(_trial(number, scores={"val_accuracy": number / 10}))
+        study.trials.append(_trial(4, state=State.REJECTED, reason="too large"))
+        clock[0] += 60
+        progress.proposed(study, running=2)
+        progress.end(study)
+        best = study.best(1)[0].scores["val_accuracy"]
+        assert f"4/10 done | 2 running | 1 rejected | best {best:.4f} | 1:00 gone | about {left} left" in _text(console)
+
+
+def test_what_cannot_be_shown_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError("the terminal is gone")
+
+    Progress(Console(file=Broken(), force_terminal=False), 10, None).ended(_study(1), _trial(7))
+    assert "the progress cannot be shown" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0:00"), (59.4, "0:59"), (59.6, "1:00"), (3599, "59:59"), (3600, "1:00:00"), (-5, "0:00")]
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_where_the_time_went() -> None:
+    """Two workers for 100 s: 120 s in evaluations, 90 of them in training steps."""
+    trials = [_trial(n, seconds={"evaluation": 40.0, "train_steps": 30.0}) for n in range(3)]
+    assert time_summary(trials, 100, 2) == (
+        "Time of this session: 1:40 with 2 workers; of their time 45.0% in training steps, 15.0% in the rest of "
+        "training (validation, set-up), 40.0% idle (start-up, waiting)"
+    )
+    assert "with 1 worker;" in time_summary(trials, 100, 1)

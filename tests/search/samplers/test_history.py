@@ -1,0 +1,90 @@
+"""What a sampler knows of the trials of a study: results, those of a part of the budget, and what is open."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+from optuna.distributions import FloatDistribution
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from nas.search.samplers.proposing import History
+
+X = FloatDistribution(0, 1)
+
+
+class _Everything:
+    """A domain that has all decisions of all trials."""
+
+    def learn(self, trial: FrozenTrial) -> None:
+        """There is nothing to learn."""
+
+    def own(self, params: dict[str, Any]) -> dict[str, Any]:
+        return params
+
+
+def _read(direction: str, *trials: tuple[TrialState, float | None, dict[int, float]]) -> History:
+    study = optuna.create_study(direction=direction)
+    for number, (state, value, steps) in enumerate(trials):
+        study.add_trial(
+            create_trial(
+                state=state,
+                value=value,
+                params={"x": number / 100},
+                distributions={"x": X},
+                intermediate_values=steps,
+            )
+        )
+    domain: Any = _Everything()
+    history = History(domain)
+    study.ask({"x": X})
+    history.read(study, study.get_trials()[-1])
+    return history
+
+
+@pytest.mark.parametrize(("direction", "sign"), [("maximize", 1), ("minimize", -1)])
+def test_what_had_a_part_of_the_budget_is_brought_to_the_scale_of_the_whole(direction: str, sign: int) -> None:
+    """Step 2 is twice step 1, step 3 a tenth more than step 2: by lines through the trials that had both."""
+    whole = [
+        (TrialState.COMPLETE, sign * (2 * x + 0.1), {1: sign * x, 2: sign * 2 * x, 3: sign * (2 * x + 0.1)})
+        for x in np.linspace(0.1, 0.4, 12)
+    ]
+    history = _read(
+        direction,
+        *whole,
+        (TrialState.PRUNED, sign * 0.2, {1: sign * 0.2}),
+        (TrialState.PRUNED, sign * 0.5, {1: sign * 0.25, 2: sign * 0.5}),
+        (TrialState.FAIL, None, {1: sign * 0.3}),
+        (TrialState.RUNNING, None, {1: sign * 0.15}),
+        (TrialState.RUNNING, None, {}),
+    )
+    values = {one.number: one.values for one in history.results}
+    assert values[12] == pytest.approx((0.5,))
+    assert values[13] == pytest.approx((0.6,))
+    assert values[15] == pytest.approx((0.4,))
+    assert sorted(values) == [*range(14), 15]
+    assert history.pending == [{"x": 0.16}]
+    assert history.now == 17
+
+
+def test_a_few_pairs_only_shift() -> None:
+    """With too few for a slope it is 1: 0.2 and 0.4 went up by 0.15 on average."""
+    history = _read(
+        "maximize",
+        (TrialState.COMPLETE, 0.3, {1: 0.2, 2: 0.3}),
+        (TrialState.COMPLETE, 0.6, {1: 0.4, 2: 0.6}),
+        (TrialState.PRUNED, 0.1, {1: 0.1}),
+    )
+    assert history.results[2].values == pytest.approx((0.25,))
+
+
+def test_without_pairs_the_value_stands() -> None:
+    history = _read("maximize", (TrialState.COMPLETE, 0.3, {2: 0.3}), (TrialState.PRUNED, 0.1, {1: 0.1}))
+    assert [one.values for one in history.results] == [(0.3,), (0.1,)]
+
+
+def test_values_that_are_no_numbers_are_no_results() -> None:
+    history = _read("maximize", (TrialState.COMPLETE, float("inf"), {}), (TrialState.COMPLETE, 0.5, {}))
+    assert [one.number for one in history.results] == [1]
