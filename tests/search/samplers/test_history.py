@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import optuna
@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from nas.search.samplers.proposing import History
 
 X = FloatDistribution(0, 1)
+Direction = Literal["maximize", "minimize"]
 
 
 class _Everything:
@@ -25,7 +26,7 @@ class _Everything:
         return params
 
 
-def _read(direction: str, *trials: tuple[TrialState, float | None, dict[int, float]]) -> History:
+def _read(direction: Direction, *trials: tuple[TrialState, float | None, dict[int, float]]) -> History:
     study = optuna.create_study(direction=direction)
     for number, (state, value, steps) in enumerate(trials):
         study.add_trial(
@@ -45,7 +46,7 @@ def _read(direction: str, *trials: tuple[TrialState, float | None, dict[int, flo
 
 
 @pytest.mark.parametrize(("direction", "sign"), [("maximize", 1), ("minimize", -1)])
-def test_what_had_a_part_of_the_budget_is_brought_to_the_scale_of_the_whole(direction: str, sign: int) -> None:
+def test_what_had_a_part_of_the_budget_is_brought_to_the_scale_of_the_whole(direction: Direction, sign: int) -> None:
     """Step 2 is twice step 1, step 3 a tenth more than step 2: by lines through the trials that had both."""
     whole = [
         (TrialState.COMPLETE, sign * (2 * x + 0.1), {1: sign * x, 2: sign * 2 * x, 3: sign * (2 * x + 0.1)})
