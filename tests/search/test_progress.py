@@ -169,3 +169,4 @@ def test_where_the_time_went() -> None:
         "training (validation, set-up), 40.0% idle (start-up, waiting)"
     )
     assert "with 1 worker;" in time_summary(trials, 100, 1)
+    assert "0.0% in training steps" in time_summary([], 0, 0)  # ended at once

@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 import yaml
 
+from nas.cost.metrics import Workload
 from nas.errors import ConfigError
 from nas.resources import resource_dir
 from nas.search.config import Config
 from nas.search.fidelity import Pruning
 from nas.search.samplers.evolution import RegularizedEvolutionSampler
+from nas.training.recipe import Recipe
 
 CONF = resource_dir("conf")
 
@@ -68,3 +70,10 @@ def test_the_least_that_a_setting_of_a_pruner_may_be(setting: str, least: float)
         Pruning(**values)
     with pytest.raises(ConfigError, match=r"least_fraction.*but got 1"):
         Pruning(least_fraction=1.0)
+
+
+@pytest.mark.parametrize(("optimizer", "copies"), [("adamw", 4), ("sgd", 3)])
+def test_training_holds_weights_gradients_and_what_the_optimiser_keeps(optimizer: Any, copies: int) -> None:
+    """Adam keeps two moments of each weight, SGD one momentum."""
+    config = Config(space="mbconv", train=Recipe(optimizer=optimizer, batch_size=48))
+    assert config.workload == Workload(batch=1, training_batch=48, training_copies=copies)

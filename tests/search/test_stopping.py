@@ -12,11 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nas
+from nas.cost import Cost
 from nas.errors import EvaluationError
 from nas.search import stopping
 from nas.search.evaluating import Outcome
 from nas.search.log import read_trials
-from nas.search.stopping import EqualFailures, Watch, check_ended, kind_of
+from nas.search.stopping import EqualFailures, Watch, check_ended, kind_of, work_of
 from nas.search.study import Study
 from nas.search.trial import State, Trial
 from tests.search import evaluators, trouble
@@ -338,3 +339,16 @@ def test_what_was_begun_is_ended_where_the_search_itself_fails(space: nas.Search
     with pytest.raises(ZeroDivisionError):
         nas.run_search(space, evaluators.params, trials=2, sampler="random", recorders=[recorder, broken])
     assert recorder.whole
+
+
+@pytest.mark.parametrize(
+    ("budget", "work"),
+    [
+        (nas.Budget(), 100),
+        (nas.Budget(epochs=3), 300),
+        (nas.Budget(epochs=3, data_fraction=0.5), 150),
+        (nas.Budget(epochs=4, resolution_fraction=0.5), 100),  # a quarter of the positions
+    ],
+)
+def test_the_work_of_an_evaluation_is_multiply_adds_times_epochs(budget: nas.Budget, work: float) -> None:
+    assert work_of(Cost(params=1, macs=100), budget) == work

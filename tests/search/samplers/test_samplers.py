@@ -6,6 +6,7 @@ import json
 import pickle
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -249,3 +250,20 @@ def test_a_grid_goes_on_where_others_have_proposed() -> None:
 def test_samplers_refuse_options_that_they_do_not_have() -> None:
     with pytest.raises(ConfigError, match="predictor has no options"):
         sampler("default", popultion=3)
+
+
+def test_any_first_part_of_a_grid_is_spread_evenly() -> None:
+    """Steps of the golden section leave no gap over 2.62 times the mean one (Sos 1958, the three-gap theorem)."""
+    space = nas.SearchSpace.from_dict(
+        {
+            "stages": [{"block": "conv", "out_channels": {"range": [1, 600]}, "norm": None}],
+            "head": {"block": "classifier"},
+            "assume": {"resolution": 8},
+        }
+    )
+    study = nas.run_search(space, lambda arch, budget, seed: 0.5, trials=60, sampler="grid", seed=0)
+    places = [int(str(trial.genotype["stages.0.out_channels"])) for trial in study.trials]
+    for count in (3, 5, 8, 12, 20, 33, 60):
+        first = sorted(places[:count])
+        gaps = [after - before for before, after in pairwise([*first, first[0] + 600])]
+        assert max(gaps) <= 2.62 * 600 / count + 2
