@@ -91,6 +91,20 @@ def test_one_in_eta_goes_on_and_one_at_least_to_the_end(synchronous: bool, brack
         assert reached[max(range(len(scores)), key=lambda number: scores[number])] == 2
 
 
+@pytest.mark.parametrize("synchronous", [False, True])
+def test_the_last_ones_are_waited_for(synchronous: bool) -> None:
+    """Of two trials neither is one in three: one goes on when both are there, and not before."""
+    halving = Halving([1, 3], 3, total=2, synchronous=synchronous)
+    halving.begin(0)
+    halving.ended(0, (5.0,))
+    assert halving.next() is None  # another may begin
+    halving.begin(1)
+    assert halving.next() is None  # and runs
+    halving.ended(1, (6.0,))
+    assert halving.next() == (1, 1)
+    assert halving.next() is None
+
+
 def test_brackets_cost_about_the_same() -> None:
     halving = Halving([1, 3, 9], 3, total=1000, brackets=3)
     begun = [halving.begin(number) for number in range(130)]
