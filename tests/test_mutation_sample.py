@@ -45,7 +45,7 @@ def test_mutants_are_found_where_code_runs(tmp_path: Path) -> None:
 
 def test_tests_of_the_own_package_come_first_then_quick_ones() -> None:
     tests = {"tests/cost/t.py::slow": 5.0, "tests/cost/t.py::quick": 1.0, "tests/scale/t.py::quick": 0.1, "x": 9.0}
-    covering = Covering({("nas/cost/a.py", 3): set(tests)}, tests)
+    covering = Covering({("nas/cost/a.py", 3): set(tests), ("nas/cost/a.py", 4): set()}, tests, ["x"])
     mutant = _mutant("cost", 3)
     assert covering.tests(mutant, 6.2) == [
         "tests/cost/t.py::quick",
@@ -60,6 +60,8 @@ def test_tests_of_the_own_package_come_first_then_quick_ones() -> None:
         "tests/scale/t.py::quick",
         "x",
     ]
+    # Run by none of them here, so by the commands that one of them starts.
+    assert covering.tests(_mutant("cost", 5), 99) == ["x"]
 
 
 def test_a_change_is_told_by_its_lines() -> None:

@@ -25,14 +25,17 @@ class Covering:
     """Names of the tests that run a line, by file (from the root of the repository) and number."""
     seconds: Mapping[str, float]
     """Of each test."""
+    commands: Collection[str] = ()
+    """Names of the tests that run commands in processes of their own, where no line is counted."""
 
     def tests(self, mutant: Mutant, budget: float) -> list[str]:
         """Return the tests of a mutant: the nearest package first, then the quickest, as many as the seconds allow.
 
-        Of a line that runs when a module is imported nothing says which tests need it; it has them all.
+        Of a line that runs when a module is imported nothing says which tests need it; it has them all. A line that no
+        test runs in its own process has those that run commands.
         """
         near = f"tests/{mutant.package}/"
-        names = self.lines.get((mutant.file, mutant.line)) or self.seconds
+        names = self.lines.get((mutant.file, mutant.line), self.commands) or self.seconds
         chosen: list[str] = []
         left = budget
         for name in sorted(names, key=lambda name: (not name.startswith(near), self.seconds.get(name, 0.0), name)):
@@ -82,7 +85,9 @@ def read(root: Path, folder: Path) -> Covering:
         for line, contexts in data.contexts_by_lineno(path).items():
             ran = {context.partition("|")[0] for context in contexts}
             lines[str(Path(path).relative_to(root)), line] |= ran & seconds.keys()
-    return Covering(lines, seconds)
+    text = {file: (root / file).read_text() for file in {name.partition("::")[0] for name in seconds}}
+    commands = [name for name in seconds if "tests.commands" in text[name.partition("::")[0]]]
+    return Covering(dict(lines), seconds, commands)
 
 
 def environment(root: Path, **more: str) -> dict[str, str]:
