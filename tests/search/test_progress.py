@@ -170,3 +170,22 @@ def test_where_the_time_went() -> None:
     )
     assert "with 1 worker;" in time_summary(trials, 100, 1)
     assert "0.0% in training steps" in time_summary([], 0, 0)  # ended at once
+
+
+def test_the_best_stand_in_a_table_best_first() -> None:
+    study = _study(1)
+    study.trials[:] = [_trial(n, arch_id=f"id{n}", scores={"val_accuracy": n / 10}) for n in (1, 5, 3, 2, 4, 6)]
+    rows = [line.split() for line in _shown(study).splitlines() if line.strip()]
+    assert rows[0] == ["Best", "of", "6", "networks"]
+    assert rows[1] == ["trial", "val_accuracy", "params", "macs", "size", "MiB", "arch_id"]
+    size = f"{study.trials[0].cost.size_mib:.2f}" if study.trials[0].cost else ""
+    assert rows[3:8] == [[str(n), f"0.{n}000", "1,234", "56,789", size, f"id{n}"] for n in (6, 5, 4, 3, 2)]
+
+
+def test_measured_latencies_have_a_column() -> None:
+    study = _study(1)
+    study.trials[:] = [_trial(0, arch_id="a", latency=LATENCY), _trial(1, arch_id="b")]
+    rows = [line.split() for line in _shown(study).splitlines() if line.strip()]
+    assert rows[1][-4:] == ["size", "MiB", "ms", "arch_id"]
+    assert [row[-2:] for row in rows[3:5]] == [["1.250", "a"], [rows[4][-2], "b"]]
+    assert len(rows[4]) == len(rows[3]) - 1
