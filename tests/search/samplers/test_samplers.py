@@ -267,3 +267,21 @@ def test_any_first_part_of_a_grid_is_spread_evenly() -> None:
         first = sorted(places[:count])
         gaps = [after - before for before, after in pairwise([*first, first[0] + 600])]
         assert max(gaps) <= 2.62 * 600 / count + 2
+
+
+def test_evolution_without_a_space_moves_numbers_a_little() -> None:
+    """Each child is another number, and most are near the best ones, in the middle of a wide range."""
+    study = optuna.create_study(sampler=sampler("evolution", seed=0), direction="maximize")
+    study.optimize(lambda trial: -abs(trial.suggest_float("x", -100, 100) - 7), n_trials=80)
+    numbers = [trial.params["x"] for trial in study.trials]
+    assert len(set(numbers)) == 80
+    assert sum(abs(x - 7) < 40 for x in numbers[-40:]) >= 24
+    assert abs(study.best_params["x"] - 7) < 2
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_evolution_without_a_space_keeps_whole_numbers_whole(log: bool) -> None:
+    study = optuna.create_study(sampler=sampler("evolution", seed=0), direction="minimize")
+    study.optimize(lambda trial: abs(trial.suggest_int("n", 1, 1000, log=log) - 30), n_trials=80)
+    assert all(isinstance(trial.params["n"], int) and 1 <= trial.params["n"] <= 1000 for trial in study.trials)
+    assert abs(study.best_params["n"] - 30) <= 5
