@@ -106,6 +106,22 @@ def test_the_same_score_counts_in_the_direction_of_now(tmp_path: Path) -> None:
     assert [trial.scores["error"] for trial in study.trials] == errors[:5]
 
 
+@pytest.mark.parametrize("objective", [["val_accuracy", "val_loss"], ["val_loss", "val_accuracy"]])
+def test_of_several_objectives_the_first_teaches_in_its_own_direction(tmp_path: Path, objective: list[str]) -> None:
+    """The smallest network has the highest accuracy here, and the lowest loss."""
+
+    def measured(arch: nas.Architecture, budget: nas.Budget, seed: int) -> nas.Evaluation:
+        params = nas.cost_of(arch).params
+        return nas.Evaluation(scores={"val_accuracy": 1 / params, "val_loss": float(params)})
+
+    space, folder = nas.SearchSpace.from_dict(SMALL), tmp_path / "earlier"
+    nas.run_search(space, measured, trials=12, sampler="random", seed=0, objective=objective, run_dir=folder)
+    params = [nas.cost_of(space.decode(one.genotype)).params for one in priors(folder, space)]
+    assert params == sorted(params)
+    study = nas.run_search(space, measured, trials=3, seed=0, objective=objective, warm_start=folder)
+    assert [nas.cost_of(space.decode(one.genotype)).params for one in study.trials] == params[:3]
+
+
 class _Task:
     """Values of 6,561 settings: effects of eight decisions with three options, and of pairs of neighbouring ones."""
 
