@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import pytest
+from scipy.stats import gmean, t
 
 from nas.errors import NasError
 from nas.scale.law import Forecast, fit_law, why_insufficient
@@ -42,6 +49,40 @@ def test_a_first_plan_has_the_sizes_that_a_law_needs() -> None:
     assert max(runs) >= 8 * min(runs)
     rng = np.random.default_rng(0)
     assert not why_insufficient([run(size, rng, str(i)) for i, size in enumerate(runs)])
+
+
+def first_width(runs: Sequence[float]) -> float:
+    """The width of a first plan by the delta method: with the derivatives of E + A n^-a worked out by hand, over the
+    four laws and with the noise that are assumed."""
+    variances = []
+    for share, exponent in itertools.product((0.2, 0.6), (0.3, 0.7)):
+
+        def slopes(size: float, share: float = share, exponent: float = exponent) -> Any:
+            power = (1 - share) * size**-exponent
+            by_constant = [share, power, -exponent * math.log(size) * power]  # of ln E, ln A, ln a
+            return np.array(by_constant) / (share + power)
+
+        known = 1e-3 / 0.02**2 * np.eye(3)
+        for size, count in Counter(runs).items():
+            known += count / (0.005**2 * count + 0.02**2) * np.outer(slopes(size), slopes(size))
+        variances.append(slopes(TARGET) @ np.linalg.inv(known) @ slopes(TARGET))
+    return float(2 * t.ppf(0.95, max(1, len(set(runs)) - 3)) * gmean(variances) ** 0.5)
+
+
+@pytest.mark.parametrize("budget", [60, 150])
+def test_the_width_of_a_first_plan_is_that_of_the_delta_method(budget: float) -> None:
+    found = plan(CHOICES, TARGET, budget)
+    assert found.width == pytest.approx(first_width(found.runs), rel=1e-4)
+
+
+@pytest.mark.parametrize("budget", [28, 45, 76])
+def test_no_exchange_of_one_run_makes_a_first_plan_narrower(budget: float) -> None:
+    """By trying all: each run beyond the four that a law needs left out, or another in its place, within the budget."""
+    runs = plan(CHOICES, TARGET, budget).runs
+    for place in range(4, len(runs)):
+        for other in [(), *((size,) for size in CHOICES)]:
+            tried = (*runs[:place], *other, *runs[place + 1 :])
+            assert sum(tried) > budget or first_width(tried) >= first_width(runs) * (1 - 1e-6)
 
 
 def test_more_budget_is_narrower() -> None:
