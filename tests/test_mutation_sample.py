@@ -35,7 +35,9 @@ def test_mutants_are_found_where_code_runs(tmp_path: Path) -> None:
         "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    A = 1\n"
         "@lru_cache(maxsize=8)\ndef f(x: int | None, y: bool = True) -> int | None:\n    return x if y else 2\n"
     )
-    lines = Counter((mutant.line, mutant.operator) for mutant in mutants(tmp_path, "cost"))
+    found = mutants(tmp_path, "cost")
+    assert len({mutant.name for mutant in found}) == len(found)
+    lines = Counter((mutant.line, mutant.operator) for mutant in found)
     assert (5, "core/ReplaceTrueWithFalse") in lines
     # Not the annotations, not what is for type checkers only; of the cache that it is there, but not its size.
     assert {line for line, _ in lines} == {4, 5, 6}

@@ -55,8 +55,9 @@ class Mutant:
 
     @property
     def name(self) -> str:
-        """What tells a mutant from all others of the same commit."""
-        return f"{self.file}:{self.line}:{self.column}:{self.operator.removeprefix('core/')}"
+        """What tells a mutant from all others of the same commit: a number is changed both up and down."""
+        operator = self.operator.removeprefix("core/")
+        return f"{self.file}:{self.line}:{self.column}:{operator}:{self.occurrence}"
 
 
 def files_of(root: Path, package: str) -> list[Path]:
