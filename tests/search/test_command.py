@@ -226,7 +226,9 @@ def test_ctrl_c_says_how_to_go_on(folder: Path) -> None:
     assert "python -m nas.search resume=runs/stopped" in rest
 
 
-def test_a_search_on_a_table_with_two_objectives(tmp_path: Path) -> None:
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """A folder with `small.yaml`, and in `table.csv` an accuracy that rises with the parameters."""
     space = nas.SearchSpace.from_dict(SMALL)
     (tmp_path / "small.yaml").write_text(json.dumps(SMALL))
     paths = list(space.decisions())
@@ -235,29 +237,56 @@ def test_a_search_on_a_table_with_two_objectives(tmp_path: Path) -> None:
         cells = [str(genotype.get(path, "")) for path in paths]
         lines.append(",".join([*cells, f"{1 - 1 / nas.cost_of(space.decode(genotype)).params:.6f}", "3"]))
     (tmp_path / "table.csv").write_text("\n".join(lines) + "\n")
-    result = run(
+    return tmp_path
+
+
+def _search_table(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return run(
         "nas.search",
         "+space=small.yaml",
         "evaluator=table",
         "evaluator.file=table.csv",
         "evaluator.scores={val_accuracy: accuracy}",
         "evaluator.seconds=minutes",
-        "search.objective=[val_accuracy,macs]",
-        "search.trials=20",
-        "search.baseline_fraction=0.2",
         "records.mlflow=false",
         "name=t",
-        cwd=tmp_path,
+        *arguments,
+        cwd=folder,
+    )
+
+
+def _of_trials(folder: Path, name: str) -> list[float]:
+    lines = (folder / "runs" / "t" / "trials.jsonl").read_text().splitlines()
+    return [float({**trial["scores"], **trial["cost"]}[name]) for trial in map(json.loads, lines)]
+
+
+def test_a_search_leaves_the_best_architecture(table: Path) -> None:
+    result = _search_table(table, "search.trials=12")
+    assert result.returncode == 0, result.stderr
+    best = nas.Architecture.from_json((table / "runs" / "t" / "best_architecture.json").read_text())
+    assert nas.cost_of(best).params == max(_of_trials(table, "params"))
+    assert "Best architecture: runs/t/best_architecture.json\n" in result.stdout
+
+
+def test_a_search_on_a_table_with_two_objectives(table: Path) -> None:
+    result = _search_table(
+        table, "search.objective=[val_accuracy,macs]", "search.trials=20", "search.baseline_fraction=0.2"
     )
     assert result.returncode == 0, result.stderr
     assert "Pareto front of 20 networks (* its knee)" in result.stdout
     assert "Random baseline:" in result.stdout
-    front = json.loads((tmp_path / "runs" / "t" / "pareto_front.json").read_text())
+    front = json.loads((table / "runs" / "t" / "pareto_front.json").read_text())
     assert sum(one["knee"] for one in front) == 1
     values = [(one["objectives"]["val_accuracy"], -one["objectives"]["macs"]) for one in front]
     assert not any(a != b and a[0] >= b[0] and a[1] >= b[1] for a in values for b in values)
-    best = nas.Architecture.from_json((tmp_path / "runs" / "t" / "best_architecture.json").read_text())
-    assert any(nas.Architecture.from_dict(one["architecture"]) == best for one in front)
-    again = run("nas.search", "resume=runs/t", "search.trials=22", cwd=tmp_path)
+    best = nas.Architecture.from_json((table / "runs" / "t" / "best_architecture.json").read_text())
+    assert [nas.Architecture.from_dict(one["architecture"]) for one in front if one["knee"]] == [best]
+    # The area between the front and the worst of each: strips from the least accurate to the most accurate.
+    worst, most = min(_of_trials(table, "val_accuracy")), max(_of_trials(table, "macs"))
+    area = 0.0
+    for accuracy, minus_macs in sorted(values):
+        area, worst = area + (accuracy - worst) * (most + minus_macs), accuracy
+    assert f"hypervolume {area:.6g} above" in result.stdout
+    again = run("nas.search", "resume=runs/t", "search.trials=22", cwd=table)
     assert again.returncode == 0, again.stderr
     assert "Pareto front of 22 networks" in again.stdout
