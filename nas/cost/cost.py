@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
 from functools import lru_cache
@@ -73,7 +73,7 @@ class Cost:
         return {**asdict(self), "stride": list(self.stride)}
 
     @classmethod
-    def from_dict(cls, values: dict[str, object]) -> Cost:
+    def from_dict(cls, values: Mapping[str, object]) -> Cost:
         """Read what `to_dict` wrote, also an earlier version of it."""
         known = {field.name for field in fields(cls)}
         given = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items() if name in known}
