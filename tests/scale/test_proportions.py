@@ -42,6 +42,7 @@ def small(values: Mapping[str, Any] = DIGITS) -> nas.Architecture:
     return nas.SearchSpace.from_dict(values).decode({})
 
 
+@pytest.mark.slow
 def test_winners_of_small_searches_keep_their_rules_proportions() -> None:
     # Measured from the architectures by the benchmark's own words; the whole of it is `benchmarks.families`.
     found = [one for name, base in islice(winners(), 3) for one in sizes(name, base)]

@@ -66,6 +66,7 @@ def test_which_budgets_a_published_base_reaches() -> None:
             assert all(abs(solve(arch, RULES[name], times * macs).member.miss or 0) <= 0.05 for times in (2, 4, 8, 16))
 
 
+@pytest.mark.slow
 @settings(max_examples=6, deadline=None)
 @given(seed=st.integers(0, 10**6), times=st.floats(1.1, 6), name=st.sampled_from(["compound", "width", "resolution"]))
 def test_no_size_of_the_family_is_nearer(seed: int, times: float, name: str) -> None:

@@ -60,6 +60,7 @@ def test_a_guided_search_repeats_and_goes_on_as_if_it_was_never_interrupted(tmp_
     ]
 
 
+@pytest.mark.slow
 def test_what_nothing_holds_ends_soon_and_says_what_came_nearest() -> None:
     study = _search(5, constraints={"params": 1000})
     assert study.best() == []

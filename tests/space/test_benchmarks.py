@@ -92,6 +92,7 @@ def _reaching(edges: list[str]) -> list[str]:
     return kept
 
 
+@pytest.mark.slow
 def test_nasbench201_is_the_published_network() -> None:
     """As it is written the space has the published network's parameters and multiply-adds; what is built leaves out
     convolutions whose result nobody reads, or that read zeros. Every 61st of 15,625 genotypes: of each edge all."""

@@ -29,6 +29,7 @@ def test_what_a_space_holds(capsys: pytest.CaptureFixture[str]) -> None:
     assert "python -m nas.search +space=nasbench_macro" in printed
 
 
+@pytest.mark.slow
 def test_the_extremes_of_a_large_space_are_found_by_local_search() -> None:
     """Of independent decisions the smallest network has the smallest of each."""
     space = nas.load_space("five_stage")

@@ -178,6 +178,7 @@ def test_lists_have_an_end() -> None:
     assert space.encode(space.decode({})) == {}
 
 
+@pytest.mark.slow
 def test_a_size_of_thousands_of_digits(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

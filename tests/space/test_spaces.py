@@ -29,6 +29,7 @@ def test_random_networks_round_trip(name: str) -> None:
         assert nas.cost_of(again) == nas.cost_of(arch)
 
 
+@pytest.mark.slow
 def test_2000_networks_of_mbconv_round_trip() -> None:
     space, rng = nas.load_space("mbconv"), random.Random(2)
     for _ in range(2000):

@@ -241,6 +241,7 @@ def test_trials_beside_and_decisions_beside_those_of_the_space(name: str) -> Non
     assert len({frozenset(plan.items()) for plan in plans}) == len(plans)
 
 
+@pytest.mark.slow
 def test_a_grid_goes_on_where_others_have_proposed() -> None:
     study = _search("grid", trials=2000, baseline_fraction=0.3)
     tried = {frozenset(trial.genotype.items()) for trial in study.trials}
