@@ -16,5 +16,5 @@ def changeable(package: str) -> set[str]:
         for module in modules
         for name, kind in vars(module).items()
         if isinstance(kind, type) and dataclasses.is_dataclass(kind) and kind.__module__ == module.__name__
-        if not kind.__dataclass_params__.frozen  # type: ignore[attr-defined]
+        if not kind.__dataclass_params__.frozen  # type: ignore[attr-defined]  # not in the types of Python
     }

@@ -171,10 +171,9 @@ def _beside(first: Network, networks: Sequence[Network]) -> list[Start]:
 
 def _why_other(one: Network, first: Network) -> str:
     points, times = one.top1 - first.top1, one.work / first.work
-    family = f"{one.published.family} family"
-    dominated = points <= 0 and times >= 1
+    kind = "To compare with, the best" if points <= 0 and times >= 1 else "The best trade"
     return (
-        f"{f'To compare with, the best of the {family}' if dominated else f'The best trade of the {family}'}: "
+        f"{kind} of the {one.published.family} family: "
         f"{abs(points):.1f} points {'more' if points > 0 else 'less'} than {first.name} at {times:.2g} times the work."
     )
 

@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 import nas
+from nas.cost import Cost
 from nas.latency.deployment import Deployment, Device
 from nas.latency.measure import Latency
 from nas.search.progress import Progress, duration, print_best, time_summary
@@ -65,12 +66,12 @@ def test_pruned_candidates_were_tried_too_and_proxies_have_no_validation() -> No
 
 def _trial(number: int, **facts: Any) -> Trial:
     """A completed trial of 1,234 parameters and 56,789 multiply-adds."""
-    cost = replace(nas.cost_of(nas.SearchSpace.from_dict(SMALL).decode(GENOTYPE)), params=1234, macs=56789)
     given = {"state": State.COMPLETED, "scores": {"val_accuracy": 0.5}, "seconds": {"evaluation": 2.04}, **facts}
-    return Trial(number=number, genotype=GENOTYPE, cost=cost, **given)
+    return Trial(number=number, genotype=GENOTYPE, cost=COST, **given)
 
 
 GENOTYPE = nas.SearchSpace.from_dict(SMALL).sample(0)
+COST = Cost(params=1234, macs=56789)
 DEVICE = Device("a processor", 1, "a system", {})
 LATENCY = Latency(1.25, 1.3, 2.0, 0.1, 9, 3, 3, Deployment("torch"), DEVICE, "2026-01-01")
 
