@@ -34,7 +34,8 @@ def storages(graph: Graph, lie: Sequence[Layout], *, training: bool = False) -> 
 
 def _bytes(graph: Graph, index: int) -> int:
     node = graph.nodes[index]
-    return FLOAT_BYTES * node.op.written(node.shape)
+    in_shape = graph.nodes[node.inputs[0]].shape if node.inputs else node.shape
+    return FLOAT_BYTES * node.op.held(in_shape, node.shape)
 
 
 class PeakMemory(NamedTuple):

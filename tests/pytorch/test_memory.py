@@ -17,6 +17,7 @@ from nas.network.ops import Shape
 from nas.network.registry import block_names
 from nas.pytorch import build_graph
 from tests.pytorch.test_blocks import random_blocks
+from tests.pytorch.test_reference import Meter
 
 
 def saved_bytes(graph: Graph, shape: tuple[int, ...]) -> int:
@@ -139,3 +140,8 @@ def test_a_transposed_convolution_that_narrows_holds_what_torch_holds(
     x = g.add("up", ops.ConvTranspose(*channels, (2,) * dims, (stride,) * dims, (0,) * dims, True), g.input)
     graph = g.finish(g.conv(x, 4, 1))
     assert graph_cost(graph).training_memory_bytes == saved_bytes(graph, shape)
+    given = torch.randn(1, *shape)
+    module = build_graph(graph).eval()
+    with torch.no_grad(), Meter([given, *module.parameters(), *module.buffers()]) as meter:
+        module(given)
+    assert graph_cost(graph).peak_memory_bytes == meter.peak

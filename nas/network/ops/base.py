@@ -109,6 +109,10 @@ class Op:
         """Bytes that torch writes beside the output and drops again in inference, at batch 1."""
         return 0
 
+    def held(self, in_shape: Shape, out_shape: Shape) -> int:
+        """Numbers that the memory holds in which the output lies; `in_shape` is that of the first input."""
+        return self.written(out_shape)
+
     def saved_extra(self, in_shape: Shape, out_shape: Shape) -> int:
         """Bytes that the backward pass needs beside inputs and output, at batch 1: indices, masks, statistics."""
         return 0

@@ -98,9 +98,9 @@ class ConvTranspose(Op):
         )
         return positions * self.in_channels * self.out_channels * prod(self.kernel)
 
-    def saved_extra(self, in_shape: Shape, out_shape: Shape) -> int:
+    def held(self, in_shape: Shape, out_shape: Shape) -> int:
         """In three dimensions torch writes into memory that it made as large as the input, and holds all of it."""
-        return 4 * max(0, prod(in_shape) - prod(out_shape)) if len(self.kernel) == 3 else 0
+        return max(prod(in_shape), prod(out_shape)) if len(self.kernel) == 3 else prod(out_shape)
 
     def windows(self, in_shape: Shape) -> tuple[Window, ...]:
         """One output position lies under ceil(kernel / stride) positions of the input at most."""
