@@ -52,8 +52,8 @@ class Frozen:
         mean = sum(losses) / len(losses)
         held = self.forecast.low <= mean <= self.forecast.high
         return (
-            f"forecast {self.forecast.loss:.4g} ({self.forecast.low:.4g} to {self.forecast.high:.4g}), measured "
-            f"{mean:.4g} over {len(losses)} runs: off by {mean / self.forecast.loss - 1:+.1%}, "
+            f"forecast {self.forecast.text}, measured {mean:.4g} over {len(losses)} runs: "
+            f"off by {mean / self.forecast.loss - 1:+.1%}, "
             f"{'inside' if held else 'OUTSIDE'} the {self.forecast.confidence:.0%} interval"
             + ("" if self.lack_of_fit is None else f"; p of the law's fit {self.lack_of_fit:.2g}")
             + (f"; mind: {self.mind}" if self.mind else "")

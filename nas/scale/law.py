@@ -27,6 +27,8 @@ _NOTHING = 1e-12
 """Share of the mean loss below which none is left."""
 ANY = 1e6
 """So many times what was found, an end of an interval says nothing."""
+_TRACE = 1e-9
+"""A loss that is said to be 0."""
 _LAST = 3
 """Largest sizes whose line is as good a guess as a law that does not fit."""
 
@@ -44,6 +46,13 @@ class Forecast:
     def width(self) -> float:
         """How wide the interval is, as a share of the loss."""
         return (self.high - self.low) / self.loss
+
+    @property
+    def text(self) -> str:
+        """What is expected and the interval: 0 and `any` where runs leave a side of it open."""
+        low = f"{self.low:.4g}" if self.low > max(self.loss / ANY, _TRACE) else "0"
+        high = f"{self.high:.4g}" if self.high < self.loss * ANY else "any"
+        return f"{self.loss if self.loss > _TRACE else 0:.4g} ({low} to {high})"
 
 
 @dataclass(frozen=True, eq=False)

@@ -160,6 +160,6 @@ def outlay_lines(study: Study, found: Outlay, target: float) -> list[str]:
         *lines,
         law_text(law),
         *filter(None, [fit_text(law)]),
-        f"{LOSS_TEXT[study.config.loss]} at {target:,.0f} MACs ({target / base:.3g} x base): {said.loss:.4g} "
-        f"({said.low:.4g} to {said.high:.4g}, 90 %), {said.width:.1%} wide",
+        f"{LOSS_TEXT[study.config.loss]} at {target:,.0f} MACs ({target / base:.3g} x base): {said.text} "
+        f"(90 %), {said.width:.1%} wide",
     ]

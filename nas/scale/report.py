@@ -23,7 +23,7 @@ from nas.scale.counting import number_text
 from nas.scale.family import fitted
 from nas.scale.forms import ASYMPTOTE, POWER
 from nas.scale.frozen import Tried
-from nas.scale.law import ANY, DOUBTED, Forecast, Law, fit_law, fit_untested, why_not_shown
+from nas.scale.law import DOUBTED, Law, fit_law, fit_untested, why_not_shown
 from nas.scale.means import Observation
 from nas.scale.published import LABEL, PublishedSize, applies, published_family
 from nas.scale.refusal import SCATTER
@@ -190,17 +190,11 @@ def growth_text(without: Law) -> str:
 
 def law_text(law: Law) -> str:
     """The law with its constants, as one line."""
-    constants = ", ".join(f"{name} {_interval_text(one)}" for name, one in law.constants().items())
+    constants = ", ".join(f"{name} {one.text}" for name, one in law.constants().items())
     fits = "" if law.lack_of_fit is None else f"; p of its fit {law.lack_of_fit:.2g}"
     return (
         f"{law.form.formula} with {constants} (90 %); noise of a run {law.noise:.1%}, of a size {law.scatter:.1%}{fits}"
     )
-
-
-def _interval_text(one: Forecast) -> str:
-    low = f"{one.low:.3g}" if one.low > one.loss / ANY else "0"
-    high = f"{one.high:.3g}" if one.high < one.loss * ANY else "any"
-    return f"{one.loss:.3g} ({low} to {high})"
 
 
 def comparison_lines(all_findings: Sequence[Findings], loss: str) -> list[str]:

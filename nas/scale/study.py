@@ -197,7 +197,6 @@ def forecast(study: Study, found: Findings, ahead: Member, say: Say) -> Tried:
         study.records.frozen(frozen.digest, study.folder / FORECAST)
     say(
         f"Frozen before it is trained (sha256 {frozen.digest[:16]}): {config.loss} of {one.member.cost.macs:,} MACs, "
-        f"{one.times:.2f} x base, mean of {config.seeds} runs: {frozen.forecast.loss:.4g} "
-        f"({frozen.forecast.low:.4g} to {frozen.forecast.high:.4g})"
+        f"{one.times:.2f} x base, mean of {config.seeds} runs: {frozen.forecast.text}"
     )
     return Tried(frozen, study.show([one])[0])

@@ -9,7 +9,7 @@ from scipy.stats import f, linregress, norm, t
 from nas.errors import NasError
 from nas.scale.choose import believed, held_out
 from nas.scale.forms import ASYMPTOTE, BROKEN, PARAMS_DATA, POWER, Array, Form
-from nas.scale.law import fit_law, fit_untested, why_insufficient, why_not_shown
+from nas.scale.law import Forecast, fit_law, fit_untested, why_insufficient, why_not_shown
 from nas.scale.means import Observation, means_of
 from tests.frozen import changeable
 
@@ -403,3 +403,16 @@ def test_a_law_that_may_be_level_says_so() -> None:
 def test_what_was_fitted_never_changes() -> None:
     """A study holds the files and processes of its trainings."""
     assert changeable("nas.scale") == {"Study"}
+
+
+@pytest.mark.parametrize(
+    ("forecast", "text"),
+    [
+        (Forecast(0.01925, 0.0123, 0.07407), "0.01925 (0.0123 to 0.07407)"),
+        (Forecast(0.01925, 2.865e-14, 0.07407), "0.01925 (0 to 0.07407)"),
+        (Forecast(1.58e-11, 0.0, 3.2), "0 (0 to any)"),
+        (Forecast(0.25, 0.1, 1e6), "0.25 (0.1 to any)"),
+    ],
+)
+def test_an_interval_is_written_as_a_reader_takes_it(forecast: Forecast, text: str) -> None:
+    assert forecast.text == text

@@ -281,7 +281,7 @@ def test_what_to_train_is_planned_and_trained_within_the_budget(
     spent = sum(12 * nas.cost_of(task.architecture).macs / 1e6 / 3600 for task in LawPool.tasks)
     assert 45 * hour < spent <= 60 * hour * 1.001
     assert "Plan: " in text
-    said = re.search(r"64 x base\): \S+ \((\S+) to (\S+), 90 %\)", text)
+    said = re.search(r"64 x base\): \S+ \((\S+) to (\S+)\) \(90 %\)", text)
     assert said, text
     assert float(said[1]) <= LawPool.law(64 * macs) <= float(said[2])
     assert "; p of its fit " in text
