@@ -174,6 +174,7 @@ def test_strategies_that_do_not_exist(text: str, message: str) -> None:
         Strategy.read(text)
 
 
+@pytest.mark.slow  # two commands of six seconds
 def test_the_command_on_a_table(files: tuple[Path, Path], tmp_path: Path) -> None:
     command = [
         "nas.compare", f"+space={files[0]}", "evaluator=table", f"evaluator.file={files[1]}",

@@ -254,7 +254,8 @@ def test_the_test_within_strata_by_every_division(sizes: list[tuple[int, int]]) 
 
     def statistic(divided: list[tuple[Array, Array]]) -> float:
         gaps = [first.mean() - second.mean() for first, second in divided]
-        return float(abs(sum(gaps)) / np.sqrt(sum(sem(each) ** 2 for pair in divided for each in pair)))
+        errors = [each.var(ddof=1) / len(each) for pair in divided for each in pair]
+        return float(abs(sum(gaps)) / np.sqrt(sum(errors)))
 
     ways = []
     for first, second in strata:
