@@ -47,49 +47,51 @@ class DepthwiseConv2d(nn.Conv2d):
         small = reach[0] > x.shape[-2] or reach[1] > x.shape[-1]
         if not (small and self.training and x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")):
             return super().forward(x)
-        at = self.stride, self.padding, self.dilation
-        y: Tensor = _DepthwiseOfSmallMap.apply(x, self.weight, at)  # type: ignore[no-untyped-call]  # torch has no types
+        geometry = self.stride, self.padding, self.dilation
+        y: Tensor = _SmallDepthwise.apply(x, self.weight, geometry)  # type: ignore[no-untyped-call]  # torch has no types
         return y if self.bias is None else y + self.bias.view(-1, 1, 1)
 
 
-class _DepthwiseOfSmallMap(torch.autograd.Function):
+class _SmallDepthwise(torch.autograd.Function):
     """A depthwise convolution whose backward pass sees it as a matrix a channel, from map to map."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, at: Any) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, geometry: Any) -> Tensor:
         ctx.save_for_backward(x, weight)
-        ctx.at = at
-        stride, padding, dilation = at
+        ctx.geometry = geometry
+        stride, padding, dilation = geometry
         return F.conv2d(x, weight, None, stride, padding, dilation, x.shape[1])
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (x, weight), (gradient,) = ctx.saved_tensors, gradients
         channels, kernel = x.shape[1], tuple(weight.shape[2:])
-        taps = _taps(tuple(x.shape[2:]), tuple(gradient.shape[2:]), kernel, *ctx.at).to(x.dtype)
-        into = gradient.transpose(0, 1).flatten(2)  # channel, example, position in the output
+        taps = _taps(tuple(x.shape[2:]), tuple(gradient.shape[2:]), kernel, *ctx.geometry).to(x.dtype)
+        of_y = gradient.transpose(0, 1).flatten(2)  # channel, example, position in the output
         of_x = of_weight = None
         if ctx.needs_input_grad[0]:
             matrices = (weight.flatten(1) @ taps.flatten(1)).view(channels, *taps.shape[1:])
-            of_x = (into @ matrices.mT).transpose(0, 1).reshape(x.shape)
+            of_x = (of_y @ matrices.mT).transpose(0, 1).reshape(x.shape)
             of_x = of_x.contiguous(memory_format=torch.channels_last)  # as training has its maps
         if ctx.needs_input_grad[1]:
-            products = x.transpose(0, 1).flatten(2).mT @ into
+            products = x.transpose(0, 1).flatten(2).mT @ of_y
             of_weight = (products.flatten(1) @ taps.flatten(1).T).view(weight.shape)
         return of_x, of_weight, None
 
 
 @lru_cache(maxsize=64)
-def _taps(before: tuple[int, ...], after: tuple[int, ...], kernel: tuple[int, ...], *at: tuple[int, ...]) -> Tensor:
+def _taps(
+    before: tuple[int, ...], after: tuple[int, ...], kernel: tuple[int, ...], *geometry: tuple[int, ...]
+) -> Tensor:
     """Return which weight leads from a position of the map to one of the output: (weights, positions, positions after).
 
-    One where it is this weight, else zero. `at` is stride, padding and dilation.
+    One where it is this weight, else zero. `geometry` is stride, padding and dilation.
     """
     taps = torch.ones(1, 1, 1)
-    for size, wide, weights, stride, padding, dilation in zip(before, after, kernel, *at, strict=True):
-        offset = torch.arange(size)[:, None] - torch.arange(wide) * stride + padding
-        one = (offset == torch.arange(weights)[:, None, None] * dilation).float()
-        taps = torch.einsum("kio,ljp->klijop", taps, one).flatten(4, 5).flatten(2, 3).flatten(0, 1)
+    for size, size_after, weights, stride, padding, dilation in zip(before, after, kernel, *geometry, strict=True):
+        offset = torch.arange(size)[:, None] - torch.arange(size_after) * stride + padding
+        along_axis = (offset == torch.arange(weights)[:, None, None] * dilation).float()
+        taps = torch.einsum("kio,ljp->klijop", taps, along_axis).flatten(4, 5).flatten(2, 3).flatten(0, 1)
     return taps
 
 

@@ -61,8 +61,8 @@ def module_of(op: ops.Op, spatial_dims: int, inplace: bool) -> nn.Module | None:
 @module_of.register
 def _(op: ops.Conv, spatial_dims: int, inplace: bool) -> nn.Module:
     depthwise = len(op.kernel) == 2 and op.groups == op.in_channels == op.out_channels > 1
-    made: Callable[..., nn.Module] = layers.DepthwiseConv2d if depthwise else _CONV[len(op.kernel)]
-    return made(
+    convolution: Callable[..., nn.Module] = layers.DepthwiseConv2d if depthwise else _CONV[len(op.kernel)]
+    return convolution(
         op.in_channels,
         op.out_channels,
         op.kernel,

@@ -128,11 +128,11 @@ class Composite:
 
     def parts(self) -> Sequence[tuple[str, Node]]:
         """The inner nodes, each with its path inside this one; empty where it has none of its own."""
-        raise NotImplementedError
+        raise NotImplementedError  # each kind of node says its own
 
     def with_parts(self, parts: Sequence[Node]) -> Node:
         """Return this with other inner nodes, in the order of `parts`."""
-        raise NotImplementedError
+        raise NotImplementedError  # as above
 
     @cached_property
     def reads(self) -> frozenset[str]:

@@ -62,9 +62,9 @@ def _backward(layer: nn.Module, x: Tensor) -> str:
 
 
 def test_it_is_done_by_matrices_only_where_torch_is_slow() -> None:
-    assert _backward(*_of(4, 5)) == "_DepthwiseOfSmallMapBackward"
+    assert _backward(*_of(4, 5)) == "_SmallDepthwiseBackward"
     assert _backward(*_of(5, 5)) == "ConvolutionBackward0"
-    assert _backward(*_of(4, 3, dilation=2)) == "_DepthwiseOfSmallMapBackward"
+    assert _backward(*_of(4, 3, dilation=2)) == "_SmallDepthwiseBackward"
     layer, x = _of(4, 5)
     assert _backward(layer.eval(), x) == "ConvolutionBackward0"
     with torch.autocast("cpu", torch.bfloat16):
@@ -84,7 +84,12 @@ def test_gradients_have_gradients_and_keep_the_layout() -> None:
 def test_it_saves_for_backward_what_torch_does() -> None:
     def saved(layer: nn.Module, x: Tensor) -> int:
         kept: list[int] = []
-        with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.numel()) or t, lambda t: t):  # type: ignore[func-returns-value]
+
+        def keep(tensor: Tensor) -> Tensor:
+            kept.append(tensor.numel())
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             layer(x)
         return sum(kept)
 
