@@ -105,12 +105,12 @@ def missed_by(means: Means, form: Form, count: int, fit: Fit) -> Array:
     return found
 
 
-def off_trend(means: Means, form: Form) -> float:
-    """The error on held-out sizes for each unit of the logarithm of the size, the largest there is."""
-    volumes, most = means.x.sum(axis=0), 0.0
+def off_trend(means: Means, form: Form) -> tuple[float, float]:
+    """How far below and above a fit without them held-out sizes lie, for each unit of the logarithm of the size."""
+    volumes, below, above = means.x.sum(axis=0), 0.0, 0.0
     for count in range(1, LEFT_OUT + 1):
         errors = without_largest(means, form, count)
         if errors is not None:
-            beyond = volumes[-count:] - volumes[-count - 1]
-            most = max(most, float((np.abs(errors) / np.maximum(beyond, 1e-9)).max()))
-    return most
+            rates = errors / np.maximum(volumes[-count:] - volumes[-count - 1], 1e-9)
+            below, above = max(below, -float(rates.min())), max(above, float(rates.max()))
+    return below, above

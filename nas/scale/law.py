@@ -11,7 +11,7 @@ import numpy as np
 from scipy.stats import norm, t
 
 from nas.errors import NasError
-from nas.scale.fits import LEFT_OUT, SPAN, fit_means, free_fit, lack_of_fit, off_trend, spans
+from nas.scale.fits import SPAN, fit_means, free_fit, lack_of_fit, off_trend, spans
 from nas.scale.fitting import fit_many
 from nas.scale.forms import ASYMPTOTE, LOSSES, Array, Form
 from nas.scale.means import Means, Observation, means_of
@@ -19,8 +19,8 @@ from nas.scale.profile import Fit, Functional, leaning, profile
 from nas.scale.refusal import why_no_law
 
 DRAWS = 20
-_INFLUENCE = 0.5
-"""How much of what one size moves a forecast by widens its interval, for each standard deviation of the normal."""
+_INFLUENCE = 0.8
+"""How much of what leaving out small sizes moves a forecast by widens it, for each standard deviation of the normal."""
 DOUBTED = 0.05
 """Probability of so bad a fit below which an interval is widened by the error on held-out sizes."""
 _NOTHING = 1e-12
@@ -75,9 +75,9 @@ class Law:
     lack_of_fit: float | None
     """How likely sizes are as far from the law as these, were it true: small where no such law fits. None where no size
     has two runs that differ."""
-    off: float
-    """Where the fit is doubted, by how much it misses held-out sizes, in logarithms for each unit of the logarithm of
-    the size beyond the largest that is kept."""
+    off: tuple[float, float]
+    """Where the fit is doubted, by how much held-out sizes lie below it and above it, in logarithms for each unit of
+    the logarithm of the size beyond the largest that is kept."""
     smallest: tuple[float, ...]
     largest: tuple[float, ...]
     most: float
@@ -115,9 +115,10 @@ class Law:
         # Where no E below 0 is believed but the data ask for one, the nearest end of the interval is the best guess.
         centre = min(max(float(self.form.log_loss(self.theta[None], x)[0, 0]) + level, low), high)
         own = 0.0 if seeds is None else self._own(seeds, confidence)
-        beyond, straight = self._beyond(size), self._straight(x) if self.doubted and self.form.axes == 1 else centre
-        low = min(centre - hypot(max(centre - low, beyond), own), straight)
-        high = max(centre + hypot(max(high - centre, beyond), own), straight)
+        below, above = self._beyond(size)
+        straight = self._straight(x) if self.doubted and self.form.axes == 1 else centre
+        low = min(centre - hypot(max(centre - low, below), own), straight)
+        high = max(centre + hypot(max(high - centre, above), own), straight)
         loss, low, high = (min(_exp(end), self.most) for end in (centre, low, high))
         return Forecast(loss, low, high, confidence)
 
@@ -145,21 +146,31 @@ class Law:
         return self._means.relative([size])
 
     def _ends(self, fit: Fit, functional: Functional, confidence: float) -> tuple[float, float, float]:
-        """A value with the ends of its interval: Student's for the scatter, and what leaving sizes out moves it by."""
+        """A value with the ends of its interval: Student's for the scatter, and where leaving sizes out moves it."""
         if not (_is(Real, confidence) and 0 < confidence < 1):
             raise NasError(
                 f"the confidence of an interval must be a number between 0 and 1, but got {confidence!r:.80}"
             )
-        lean = leaning(fit, functional, _left_out(self._means, len(fit.theta)))
+        lean = leaning(fit, functional, self._left_out)
         upper = (1 + confidence) / 2
-        moved = _INFLUENCE * float(norm.ppf(upper)) * lean.moved / max(lean.error, 1e-9)
-        reach = hypot(float(t.ppf(upper, self.freedom)) * fit.scatter, moved)
-        return (lean.value, *profile(fit, functional, lean, reach))
+        of_scatter = float(t.ppf(upper, self.freedom)) * fit.scatter
+        unit = _INFLUENCE * float(norm.ppf(upper)) / max(lean.error, 1e-9)
+        low, high = (hypot(of_scatter, unit * moved) for moved in lean.moved)
+        return (lean.value, *profile(fit, functional, lean, (low, high)))
 
     @property
     def doubted(self) -> bool:
         """Whether the test of fit says that sizes are further from the law than their runs explain."""
         return self.lack_of_fit is not None and self.lack_of_fit < DOUBTED
+
+    @property
+    def _left_out(self) -> list[list[int]]:
+        """Sizes that a value is tried without: those that are off trend most often, the smallest and the two smallest.
+
+        None where the scatter around the law shows what is off: where the fit is doubted, and among the many cells of a
+        law in two sizes.
+        """
+        return [] if self.doubted or self.form.axes > 1 else [[0], [0, 1]]
 
     def _straight(self, x: Array) -> float:
         """What the line through the largest sizes says: the law since a bend that no law of this form may have."""
@@ -167,9 +178,10 @@ class Law:
         line = np.polyfit(means.x.sum(axis=0)[-_LAST:], means.y[-_LAST:], 1)
         return float(np.polyval(line, x.sum()))
 
-    def _beyond(self, size: tuple[float, ...]) -> float:
-        """What a law that the test of fit doubts may miss a size by, from what it misses held-out ones by."""
-        return self.off * max(0.0, float(np.sum(np.log(size)) - np.sum(np.log(self._means.sizes[-1]))))
+    def _beyond(self, size: tuple[float, ...]) -> tuple[float, float]:
+        """How far below and above a law that the test of fit doubts a size may be, as held-out ones are."""
+        further = max(0.0, float(np.sum(np.log(size)) - np.sum(np.log(self._means.sizes[-1]))))
+        return self.off[0] * further, self.off[1] * further
 
     def _own(self, seeds: int, confidence: float) -> float:
         """Half the interval of the mean of so many runs of a further network around the law."""
@@ -208,18 +220,6 @@ def _log(value: float) -> float:
 def stretch(tail: float, freedom: int) -> float:
     """How much further out a quantile of Student's distribution is than of the normal one."""
     return float(t.ppf(tail, freedom) / norm.ppf(tail))
-
-
-def _left_out(means: Means, constants: int) -> list[list[int]]:
-    """Sizes that a forecast is tried without: each alone, and the two smallest, which are off trend most often.
-
-    None of a law in two sizes: its many cells show what is off in their scatter.
-    """
-    if len(means.unit) > 1:
-        return []
-    count = len(means.y)
-    alone = [[i] for i in range(count)]
-    return [*alone, [0, 1]] if count - LEFT_OUT > constants else alone
 
 
 def why_insufficient(observations: Sequence[Observation], form: Form = ASYMPTOTE) -> str:
@@ -300,7 +300,7 @@ def fit_untested(
         scatter if means.noise else 0.0,
         bound.freedom,
         likely,
-        off_trend(means, form) if likely is not None and likely < DOUBTED else 0.0,
+        off_trend(means, form) if likely is not None and likely < DOUBTED else (0.0, 0.0),
         tuple(ends.min(axis=0)),
         tuple(ends.max(axis=0)),
         most,

@@ -70,8 +70,8 @@ class Leaning:
     """`(constants,)`: how the constants move where it does."""
     error: float
     """Its standard error in units of the scatter."""
-    moved: float
-    """How far it moves, at most, where a set of data is left out."""
+    moved: tuple[float, float]
+    """How far down, and how far up, it moves at most where a set of data is left out."""
 
 
 def leaning(fit: Fit, functional: Functional, left_out: Sequence[Sequence[int]]) -> Leaning:
@@ -86,25 +86,26 @@ def leaning(fit: Fit, functional: Functional, left_out: Sequence[Sequence[int]])
     inverse = np.linalg.pinv(design, rcond=1e-9)
     weights = goal @ inverse
     hat, residual = design @ inverse, fit.residual * root
-    moved = 0.0
+    down = up = 0.0
     for rows in left_out:
         own = np.eye(len(rows)) - hat[np.ix_(rows, rows)]
         if np.linalg.eigvalsh(own)[0] > _FREE:
-            moved = max(moved, abs(float(weights[list(rows)] @ np.linalg.solve(own, residual[list(rows)]))))
+            moved = float(weights[list(rows)] @ np.linalg.solve(own, residual[list(rows)]))
+            down, up = max(down, moved), max(up, -moved)
     error = float(np.linalg.norm(weights))
     direction = inverse @ weights / max(error**2, _LEAST_SCATTER**2)
-    return Leaning(float(value[0]), weights * root, direction, error, moved)
+    return Leaning(float(value[0]), weights * root, direction, error, (down, up))
 
 
-def profile(fit: Fit, functional: Functional, lean: Leaning, reach: float) -> tuple[float, float]:
+def profile(fit: Fit, functional: Functional, lean: Leaning, reach: tuple[float, float]) -> tuple[float, float]:
     """Return the ends between which a value may lie.
 
-    An end is where the best fit that is held at it leaves `reach` squared more squares than the best of all (Bates &
-    Watts 1988, "Nonlinear regression analysis", section 6.1). Holding a fit is one more datum, at the value; wherever
-    that brings it, it is the best fit with the value that it has, so each is a point of the profile. An end that is
-    nowhere near is infinite.
+    An end is where the best fit that is held at it leaves so many more squares than the best of all as its `reach`, the
+    lower one's and the upper one's, is squared (Bates & Watts 1988, "Nonlinear regression analysis", section 6.1).
+    Holding a fit is one more datum, at the value; wherever that brings it, it is the best fit with the value that it
+    has, so each is a point of the profile. An end that is nowhere near is infinite.
     """
-    half = reach * lean.error
+    half = max(reach) * lean.error
     steps = np.sort(np.concatenate([np.minimum(np.array(_STEPS) * half, 4.0), _FIXED]))
     held = lean.value + np.concatenate([-steps[::-1], steps])
     firm = (_FIRM / max(lean.error, 1e-3)) ** 2
@@ -120,8 +121,8 @@ def profile(fit: Fit, functional: Functional, lean: Leaning, reach: float) -> tu
     squares = (((fit.predict(found.theta) - fit.y) ** 2) * fit.weights).sum(axis=1)
     more = np.sqrt(np.maximum(squares - min(fit.squares, float(squares.min())), 0.0))
     half_count = len(steps)
-    low = _crossing(lean.value, at[:half_count][::-1], more[:half_count][::-1], reach)
-    high = _crossing(lean.value, at[half_count:], more[half_count:], reach)
+    low = _crossing(lean.value, at[:half_count][::-1], more[:half_count][::-1], reach[0])
+    high = _crossing(lean.value, at[half_count:], more[half_count:], reach[1])
     return (-inf if low is None else low), (inf if high is None else high)
 
 
