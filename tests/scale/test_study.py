@@ -290,5 +290,6 @@ def test_what_to_train_is_planned_and_trained_within_the_budget(
     assert run(base, **settings, plan={"hours": 90 * hour}, training=False, resume=True) == 0
     assert len(LawPool.tasks) == before
     assert "train=false" in capsys.readouterr().out
-    assert run(base, **settings, plan={"hours": 1000 * hour, "until": 0.2}, resume=True) == 0
+    assert run(base, **settings, plan={"hours": 1000 * hour, "until": 0.2}, training=True, resume=True) == 0
+    assert len(LawPool.tasks) > before
     assert "narrower than 20%" in capsys.readouterr().out
