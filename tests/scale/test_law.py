@@ -8,6 +8,7 @@ from scipy.stats import f, linregress, norm, t
 
 from nas.errors import NasError
 from nas.scale.choose import believed, held_out
+from nas.scale.fits import off_trend
 from nas.scale.forms import ASYMPTOTE, BROKEN, PARAMS_DATA, POWER, Array, Form
 from nas.scale.law import Forecast, fit_law, fit_untested, why_insufficient, why_not_shown
 from nas.scale.means import Observation, means_of
@@ -247,6 +248,21 @@ def test_a_law_that_is_doubted_is_widened_by_its_error_on_held_out_sizes() -> No
     assert all(one.low <= truth <= one.high for one in found)
     # Within the sizes nothing is held out.
     assert laws[0].forecast(5.0).width < found[0].width / 2
+
+
+def test_held_out_sizes_lie_below_and_above_a_law_apart() -> None:
+    """scipy's lines through all but the largest one and two sizes, each error over the logarithm of the step."""
+    sizes = np.geomspace(1, 1000, 6)
+    means = means_of(
+        observed(2 * sizes**-0.3 * np.exp([0.0, 0.0, 0.01, -0.02, 0.05, -0.04]), sizes, noise=0.002, seed=4)
+    )
+    x, y = np.log(sizes), means.y
+    rates = []
+    for kept in (5, 4):
+        line = linregress(x[:kept], y[:kept])
+        rates += list((y[kept:] - line.intercept - line.slope * x[kept:]) / (x[kept:] - x[kept - 1]))
+    assert min(rates) < 0 < max(rates)
+    assert off_trend(means, POWER) == pytest.approx((-min(rates), max(rates)), rel=1e-3)
 
 
 def test_logarithms_fall_within_what_a_law_says() -> None:
