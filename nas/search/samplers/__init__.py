@@ -28,7 +28,7 @@ def _multivariate_tpe(seed: int) -> BaseSampler:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         # Groups: decisions that always come together are sampled together, so that conditional spaces are too.
-        return TPESampler(seed=seed, multivariate=True, group=True, warn_independent_sampling=False)
+        return TPESampler(seed=seed, multivariate=True, group=True)
 
 
 def _nsga3(seed: int) -> BaseSampler:

@@ -6,6 +6,7 @@ import json
 import pickle
 import subprocess
 import sys
+import warnings
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,13 @@ def test_another_process_proposes_the_same(names: list[str]) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == {name: _genotypes(_search(name, trials=15)) for name in names}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_search_gives_no_warnings(name: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(_search(name, trials=12).trials) >= 12
 
 
 @pytest.mark.parametrize("name", NAMES)
