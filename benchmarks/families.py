@@ -25,11 +25,11 @@ from nas.cost import cost_of
 from nas.errors import NasError
 from nas.network.architecture import Architecture
 from nas.network.registry import Block
-from nas.scale.family import notes
-from nas.scale.proportions import MISPLACED, SHARE
-from nas.scale.rounding import Rounding
-from nas.scale.rules import RULES, Rule
-from nas.scale.solve import Member, solve
+from nas.scaling.family import notes
+from nas.scaling.proportions import MISPLACED, SHARE
+from nas.scaling.rounding import Rounding
+from nas.scaling.rules import RULES, Rule
+from nas.scaling.solve import Member, solve
 
 SPACES = ("mbconv", "resnet", "mobilenet_v3", "five_stage")
 SIZES = (8, 16, 32, 64)

@@ -16,8 +16,8 @@ import numpy as np
 
 from benchmarks.coverage import share, simulated
 from nas.errors import NasError
-from nas.scale.means import Observation
-from nas.scale.optimum import best_size, growth, joint_law, lowest_point
+from nas.scaling.laws.means import Observation
+from nas.scaling.laws.optimum import best_size, growth, joint_law, lowest_point
 
 BUDGETS = (1.0, 2.0, 4.0)
 NOISE, SIZES, RUNS = 0.02, 5, 2

@@ -18,9 +18,9 @@ import numpy as np
 from benchmarks import scaling_isoflop
 from benchmarks.coverage import share, simulated
 from nas.errors import NasError
-from nas.scale.forms import Array
-from nas.scale.law import fit_law
-from nas.scale.means import Observation
+from nas.scaling.laws.forms import Array
+from nas.scaling.laws.law import fit_law
+from nas.scaling.laws.means import Observation
 
 Truth = Callable[[Array], Array]
 SIZES = np.geomspace(1, 32, 5)

@@ -46,20 +46,20 @@ def test_mutants_are_found_where_code_runs(tmp_path: Path) -> None:
 
 
 def test_tests_of_the_own_package_come_first_then_quick_ones() -> None:
-    tests = {"tests/cost/t.py::slow": 5.0, "tests/cost/t.py::quick": 1.0, "tests/scale/t.py::quick": 0.1, "x": 9.0}
+    tests = {"tests/cost/t.py::slow": 5.0, "tests/cost/t.py::quick": 1.0, "tests/scaling/t.py::quick": 0.1, "x": 9.0}
     covering = Covering({("nas/cost/a.py", 3): set(tests), ("nas/cost/a.py", 4): set()}, tests, ["x"])
     mutant = _mutant("cost", 3)
     assert covering.tests(mutant, 6.2) == [
         "tests/cost/t.py::quick",
         "tests/cost/t.py::slow",
-        "tests/scale/t.py::quick",
+        "tests/scaling/t.py::quick",
     ]
     assert covering.tests(mutant, 0.5) == ["tests/cost/t.py::quick"]  # one at least
     # Run when the module is imported: any test may need it.
     assert covering.tests(_mutant("cost", 4), 99) == [
         "tests/cost/t.py::quick",
         "tests/cost/t.py::slow",
-        "tests/scale/t.py::quick",
+        "tests/scaling/t.py::quick",
         "x",
     ]
     # Run by none of them here, so by the commands that one of them starts.

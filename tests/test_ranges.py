@@ -14,7 +14,7 @@ import pytest
 import nas
 from nas.compare.command import CompareConfig
 from nas.errors import ConfigError, DataError, NasError, SpaceError
-from nas.scale.config import CoefficientSearch, PlanSettings, ScaleConfig
+from nas.scaling.study.config import CoefficientSearch, PlanSettings, ScaleConfig
 from nas.search.config import Config, InferenceSettings, SamplerSettings, SearchSettings
 from nas.settings import Range
 from nas.spaces.command import SpacesConfig

@@ -20,18 +20,18 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "cost": ("nas/cost",),
     "search": ("nas/search",),
     "scale": tuple(
-        f"nas/scale/{name}.py"
+        f"nas/scaling/{name}.py"
         for name in (
-            "choose",
-            "fitting",
-            "forms",
-            "isoflop",
-            "law",
-            "means",
-            "planner",
-            "profile",
-            "progressive",
-            "surface",
+            "laws/choose",
+            "laws/fitting",
+            "laws/forms",
+            "study/isoflop",
+            "laws/law",
+            "laws/means",
+            "laws/planner",
+            "laws/profile",
+            "study/progressive",
+            "laws/surface",
         )
     ),
 }

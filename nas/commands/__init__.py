@@ -1,0 +1,1 @@
+"""One file a command: it composes what the packages below offer."""

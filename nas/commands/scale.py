@@ -1,0 +1,162 @@
+"""`python -m nas.scale`: families of networks from one base, counted, trained and compared."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from nas.console import patient, run
+from nas.errors import ConfigError
+from nas.network.architecture import Architecture
+from nas.network.identity import earlier_id
+from nas.run_folder import Held, shown, write_whole
+from nas.runs import (
+    RecordSettings,
+    earlier_settings,
+    gone_on_with,
+    read_settings,
+    study_folder,
+)
+from nas.scaling.study.base import read_base
+from nas.scaling.study.config import FREE, ScaleConfig
+from nas.scaling.study.networks import Networks, base_line, networks_of, write_networks
+from nas.settings import settings_from
+from nas.training.data.config import DataConfig
+
+if TYPE_CHECKING:
+    from nas.scaling.study.records import Records
+
+_SETTINGS, _REPORT = "settings.json", "report.md"
+_IDS = ("study_id", "base_arch_id")
+"""What a study is known by, in the same file as its settings."""
+_LINE = partial(print, flush=True)
+
+
+def scale_command(values: Mapping[str, Any], typed: Iterable[str] | None = None) -> int:
+    """Do what some settings say.
+
+    Args:
+        values: settings as plain values.
+        typed: paths of those that the user gave, which are all that a study that is gone on with takes of them; None:
+            all of `values`.
+
+    Returns:
+        The exit code.
+    """
+    return run("nas.scale", lambda: _scale(_config(values, values if typed is None else typed)))
+
+
+def _config(values: Mapping[str, Any], typed: Iterable[str]) -> ScaleConfig:
+    name = values.get("name")
+    if values.get("resume") is True and isinstance(name, str):
+        records = {**asdict(RecordSettings()), **values.get("records", {})}
+        path = Path(str(records["dir"])).expanduser() / name / _SETTINGS
+        earlier = read_settings(path, "scaling study")
+        values = gone_on_with({key: earlier[key] for key in earlier if key not in _IDS}, values, typed)
+    return settings_from(ScaleConfig, values)
+
+
+def _scale(config: ScaleConfig) -> None:
+    trains = config.training or config.mode == "plan"  # which times an epoch even where it only says what it would do
+    base = read_base(config.space, config.base, config.resolution, _shape(config.data) if trains else None)
+    networks = networks_of(config, base)
+    with _folder(config) as held:
+        _work(config, base, networks, held.path, _begin(config, base, held.path))
+
+
+def _work(config: ScaleConfig, base: Architecture, networks: Networks, folder: Path, study_id: str) -> None:
+    if networks.families:
+        lines = [base_line(base, networks.latencies)]
+        lines += [f"{rule.name}: {rule.formula}" for rule in config.scaled_by()]
+        _LINE("\n".join([*lines, *write_networks(config, base, networks, folder)]))
+    if config.training or config.mode == "plan":
+        _train(config, base, networks, folder, study_id)
+    print(f"\nArchitectures, table{' and report' if config.training else ''}: {shown(folder)}")
+
+
+def _shape(data: DataConfig) -> tuple[tuple[int, ...], int]:
+    """What the data are, asked of a worker where that is not known without reading them."""
+    known = data.known_shape()
+    if known is not None:
+        return known
+    from nas.search.workers import WorkerPool
+    from nas.training.evaluator import TrainingEvaluator
+    from nas.training.recipe import Recipe
+
+    pool = WorkerPool(TrainingEvaluator(data, Recipe()), 1)
+    try:
+        found = pool.describe()
+        return tuple(found["input_shape"]), int(found["num_classes"])
+    finally:
+        pool.close()
+
+
+def _folder(config: ScaleConfig) -> Held:
+    """Hold the folder of the results: that of an earlier study, or a new one."""
+    root = Path(config.records.dir).expanduser()
+    return study_folder(root, config.name, resume=config.resume, settings=_SETTINGS, stem="scale", what="scaling study")
+
+
+def _begin(config: ScaleConfig, base: Architecture, folder: Path) -> str:
+    """Write the settings of a new study, or make sure that an earlier one is gone on with as it was.
+
+    Returns:
+        What the study is known by.
+    """
+    study_id = uuid4().hex
+    settings = json.loads(json.dumps({**asdict(config), "name": folder.name}))
+    if config.resume:
+        earlier = earlier_settings(folder / _SETTINGS, settings, FREE, "scaling study")
+        study_id = str(earlier.get("study_id", study_id))
+        if earlier.get("base_arch_id", base.arch_id) not in (base.arch_id, earlier_id(base)):
+            raise ConfigError(
+                f"resume: the base of {shown(folder)} was another network than {config.space or config.base} is now"
+            )
+    known = dict(zip(_IDS, (study_id, base.arch_id), strict=True))
+    write_whole(folder / _SETTINGS, json.dumps({**known, **settings}, indent=1) + "\n")
+    return study_id
+
+
+def _train(config: ScaleConfig, base: Architecture, networks: Networks, folder: Path, study_id: str) -> None:
+    # Loaded here, so that a family that is only counted does not wait for what training needs.
+    from nas.scaling.study.modes import work_of
+    from nas.scaling.study.records import Records
+    from nas.scaling.study.report import head_lines
+    from nas.scaling.study.study import Study
+
+    where = f" records.dir={shlex.quote(config.records.dir)}" if config.records.dir != RecordSettings().dir else ""
+    if config.training:
+        _LINE(f"\nTraining. To go on with it: python -m nas.scale name={folder.name} resume=true{where}")
+    records = None
+    if config.records.mlflow and config.training:
+        records = Records(folder.parent, study_id, folder.name, asdict(config))
+    try:
+        with Study(config, base, folder, lambda text: _LINE(f"  {text}"), records) as study:
+            lines = work_of(config.mode)(study, networks)
+    except BaseException:
+        if records is not None:
+            with patient("The study is ending and writes its records"):
+                records.interrupted()
+        raise
+    write_whole(
+        folder / _REPORT,
+        "\n".join([*head_lines(config, base, folder), *map("{}\n".format, networks.notes), *lines]).strip() + "\n",
+    )
+    if records is not None:
+        files = [path for path in sorted(folder.iterdir()) if path.suffix in (".md", ".svg", ".csv")]
+        records.end(study.metrics, files)
+        _LINE(_browse(records))
+
+
+def _browse(records: Records) -> str:
+    if records.error is not None:
+        return f"MLflow was not written: {type(records.error).__name__}: {records.error}; the folder has all of it"
+    command = f"{shlex.quote(sys.executable)} -m mlflow ui --backend-store-uri {shlex.quote(records.uri)} --port 5000"
+    return f"Browse: MLFLOW_DISABLE_TELEMETRY=true {command}\n  then open http://127.0.0.1:5000, experiment scaling"

@@ -1,0 +1,1 @@
+"""Scaling laws: loss as a function of size, fitted to what was measured. Numbers alone: nothing here knows networks."""
