@@ -27,9 +27,9 @@ from nas.cost import constraints_from, cost_of
 from nas.limits.feasible import examine
 from nas.search.pareto import growing_hypervolume, hypervolume
 from nas.search.samplers import sampler
-from nas.search.workers import SINGLE_THREAD
 from nas.space import load_space
 from nas.tables.table import Table, TableSettings, read_table
+from nas.workers.processes import SINGLE_THREAD
 
 _SCORES = {"val_accuracy": ("acc_run1", "acc_run2", "acc_run3")}
 

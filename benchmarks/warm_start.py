@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 import nas
 from nas.compare.statistics import judge, paired
-from nas.search.workers import SINGLE_THREAD
+from nas.workers.processes import SINGLE_THREAD
 
 Array = NDArray[np.float64]
 TASKS = ("none", "same", "related", "opposite", "shuffled", "unrelated")

@@ -16,11 +16,11 @@ from typing import Any
 import nas
 from nas.evaluation import Budget
 from nas.search.log import read_study, read_trials
-from nas.search.workers import Task, WorkerPool
 from nas.settings import settings_from
 from nas.training.data.config import DataConfig
 from nas.training.evaluator import TrainingEvaluator
 from nas.training.recipe import Recipe
+from nas.workers.processes import Task, WorkerPool
 
 _FRESH = 10_000
 """First of the new seeds; those of a search are derived from hashes."""

@@ -15,12 +15,12 @@ PACKAGE = Path(__file__).resolve().parent.parent / "nas"
 LAYERS = [
     [
         *("nas.starting", "nas.errors", "nas.names", "nas.resources", "nas.settings", "nas.console"),
-        *("nas.run_folder", "nas.line_log", "nas.runs", "nas.statistics"),
+        *("nas.run_folder", "nas.seeds", "nas.line_log", "nas.runs", "nas.statistics"),
     ],
     ["nas.scaling.laws"],
     ["nas.network"],
     ["nas.cost", "nas.evaluation", "nas.export"],
-    ["nas.space"],
+    ["nas.space", "nas.workers"],
     ["nas.limits", "nas.scaling"],
     ["nas.drawing"],
     ["nas.pytorch"],

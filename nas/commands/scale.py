@@ -86,9 +86,9 @@ def _shape(data: DataConfig) -> tuple[tuple[int, ...], int]:
     known = data.known_shape()
     if known is not None:
         return known
-    from nas.search.workers import WorkerPool
     from nas.training.evaluator import TrainingEvaluator
     from nas.training.recipe import Recipe
+    from nas.workers.processes import WorkerPool
 
     pool = WorkerPool(TrainingEvaluator(data, Recipe()), 1)
     try:

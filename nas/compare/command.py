@@ -25,11 +25,11 @@ from nas.run_folder import Held, claim, first_free, shown, write_whole
 from nas.runs import RecordSettings, check_name, check_seed, check_workers, cores_or
 from nas.search.evaluators import EvaluatorSettings
 from nas.search.pareto import hypervolume
-from nas.search.workers import SINGLE_THREAD
 from nas.settings import Range, check_ranges, settings_from
 from nas.space import load_space, space_names
 from nas.training.data.config import DataConfig
 from nas.training.recipe import Recipe
+from nas.workers.processes import SINGLE_THREAD
 
 
 @dataclass(frozen=True, kw_only=True)

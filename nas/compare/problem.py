@@ -19,11 +19,11 @@ from nas.search.fidelity import PRUNERS, Pruning
 from nas.search.objectives import Objective, objectives_from
 from nas.search.run import run_search
 from nas.search.samplers import sampler_names
-from nas.search.simulated import SimulatedPool
 from nas.search.trial import Trial
 from nas.space import load_space
 from nas.tables.evaluator import TableEvaluator
 from nas.tables.table import Table, TableSettings, read_table
+from nas.workers.simulated import SimulatedPool
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,11 +16,11 @@ from nas.search.objectives import objectives_from
 from nas.search.run import run_search
 from nas.search.stopping import check_ended
 from nas.search.trial import Trial
-from nas.search.workers import WorkerPool
 from nas.space import SearchSpace
 from nas.training.data.config import DataConfig
 from nas.training.evaluator import TrainingEvaluator
 from nas.training.recipe import Recipe
+from nas.workers.processes import WorkerPool
 
 
 class TrainedProblem:

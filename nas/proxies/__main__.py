@@ -15,14 +15,14 @@ from nas.evaluation import Budget
 from nas.proxies.diagnosis import diagnose, lines
 from nas.proxies.evaluator import ProxyEvaluator
 from nas.proxies.names import PROXY_NAMES, check_names
-from nas.search.evaluating import Task
 from nas.search.log import read_study, read_trials
 from nas.search.stopping import EqualFailures, Watch, work_of
 from nas.search.trial import State, Trial
-from nas.search.workers import WorkerPool
 from nas.settings import settings_from
 from nas.space import SearchSpace
 from nas.training.data.config import DataConfig
+from nas.workers.evaluating import Task
+from nas.workers.processes import WorkerPool
 
 _LOOK_SECONDS = 1.0
 _EXAMPLES = """  python -m nas.proxies runs/NAME

@@ -74,7 +74,7 @@ _RULES: dict[str, tuple[Callable[[object], bool], str]] = {
     "recorders": (_recorders, "a list of recorders, each with the methods of nas.search.contracts.Recorder"),
     "pool": (
         _has("free", "submit", "wait", "paused", "now", "listen", "running", "end"),
-        "a pool with the methods of nas.search.contracts.Pool",
+        "a pool with the methods of nas.workers.pool.Pool",
     ),
 }
 

@@ -35,10 +35,8 @@ from nas.search.progress import Progress, print_best, time_summary
 from nas.search.run import run_search
 from nas.search.rungs import rung_correlations, rung_lines
 from nas.search.samplers import sampler
-from nas.search.simulated import SimulatedPool
 from nas.search.study import Study, front_of
 from nas.search.transfer import WARM_STARTS, priors
-from nas.search.workers import WorkerPool
 from nas.space import SearchSpace, load_space
 from nas.space.task import Task
 from nas.space.tree import count_text
@@ -46,6 +44,8 @@ from nas.starting import INTERRUPTED
 from nas.tables.evaluator import TableEvaluator
 from nas.tables.table import read_table
 from nas.training.evaluator import TrainingEvaluator
+from nas.workers.processes import WorkerPool
+from nas.workers.simulated import SimulatedPool
 
 _PACKAGES = ("torch", "pytorch-lightning", "optuna", "mlflow", "numpy")
 

@@ -20,11 +20,11 @@ from nas.search.contracts import MAX_EQUAL_FAILURES
 from nas.search.evaluators import EvaluatorSettings
 from nas.search.fidelity import Pruning
 from nas.search.objectives import Objective, objectives_from
-from nas.search.process import check_worker_count
 from nas.settings import Range, check_ranges, settings_from
 from nas.space import SearchSpace, space_names
 from nas.training.data.config import DataConfig
 from nas.training.recipe import Recipe
+from nas.workers.process import check_worker_count
 
 _MOST = 100_000_000
 _COUNT = Range(0, _MOST, whole=True, above=True)

@@ -1,14 +1,10 @@
-"""What a search works with: what evaluates, what is told of trials, and when it ends."""
+"""What a search works with: what is told of trials, and when it ends."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from nas.search.evaluating import Hear, Outcome, Task
 from nas.search.study import Study
 from nas.search.trial import Trial
 
@@ -33,37 +29,6 @@ class Recorder(Protocol):
 
     def end(self, study: Study) -> None:
         """The search is over; `study.stop_reason` says why."""
-
-
-class Pool(Protocol):
-    """What evaluates: worker processes, or the driver's own process."""
-
-    @property
-    def free(self) -> int: ...
-
-    def submit(self, task: Task) -> None: ...
-
-    def wait(self, timeout: float | None) -> list[Outcome]: ...
-
-    def paused(self) -> AbstractContextManager[None]:
-        """Do nothing else meanwhile on this machine."""
-        ...
-
-    def now(self) -> float:
-        """Seconds on the clock of the pool, from any point."""
-        ...
-
-    def listen(self, hear: Hear) -> None:
-        """Tell `hear` how evaluations go; it says whether one is to end."""
-        ...
-
-    def running(self) -> Mapping[int, float]:
-        """Return the seconds that evaluations take already, by number, as far as they can be ended on the way."""
-        ...
-
-    def end(self, number: int) -> None:
-        """End an evaluation, of which nothing is heard then."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,9 +67,3 @@ class Limits:
         return (
             f"{fruitless} proposals in a row were over a limit or known already (rejected so far, by limit: {causes})"
         )
-
-
-def derived_seed(seed: int, number: int, purpose: str) -> int:
-    """Return a seed for one purpose of one trial. A resumed study derives the same ones."""
-    digest = hashlib.sha256(f"{seed} {number} {purpose}".encode()).digest()
-    return int.from_bytes(digest[:4], "little")

@@ -16,8 +16,7 @@ from nas.console import Patience, patient
 from nas.errors import ConfigError, DeviceError, reason_of
 from nas.evaluation import Budget
 from nas.limits.feasible import Candidate
-from nas.search.contracts import Limits, Pool, Recorder, derived_seed
-from nas.search.evaluating import Outcome, Task
+from nas.search.contracts import Limits, Recorder
 from nas.search.fidelity import Pruning
 from nas.search.gate import Alone, Gate
 from nas.search.log import RunFolder
@@ -27,7 +26,10 @@ from nas.search.stopping import EqualFailures, Watch, work_of
 from nas.search.study import Study
 from nas.search.told import add_known, enqueued, new_study, place_known, signed, tell_end, with_step
 from nas.search.trial import State, Trial, proposed
+from nas.seeds import derived_seed
 from nas.space import Genotype, SearchSpace
+from nas.workers.evaluating import Outcome, Task
+from nas.workers.pool import Pool
 
 # How often the recorders hear of time passing.
 _TICK_SECONDS = 1.0
@@ -68,14 +70,12 @@ class Driver:
         self._optuna = new_study(study, sampler, pruning.pruner())
         self._running: dict[int, tuple[Trial, optuna.Trial]] = {}
         self._paused: dict[int, tuple[Trial, optuna.Trial]] = {}  # they may get more budget
-        self._rung: dict[int, int] = {}
-        """The rung at whose end a running trial will be."""
+        self._rung: dict[int, int] = {}  # at whose end a running trial will be
         self._interrupted: list[tuple[Trial, optuna.Trial]] = []  # in an earlier session, to be run again
         self._failures = EqualFailures(limits.max_equal_failures)
         self._watch = Watch(pool)
         self._alone: Alone[tuple[Trial, optuna.Trial, int]] = Alone()  # what ran out of memory, and its rung
-        self._waiting: dict[str, list[tuple[Trial, optuna.Trial]]] = {}
-        """Duplicates of networks that are being evaluated, by `arch_id`."""
+        self._waiting: dict[str, list[tuple[Trial, optuna.Trial]]] = {}  # duplicates of what runs, by `arch_id`
         self._by_network: dict[str, Trial] = {}  # evaluated, by `arch_id`
         self._tried: set[frozenset[tuple[str, Any]]] = set()
         self._next_number = self._trained = 0

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +14,6 @@ from typing import Any
 
 from optuna.samplers import BaseSampler
 
-from nas.console import at_once
 from nas.cost import ONE, Constraint, Workload
 from nas.errors import ConfigError
 from nas.evaluation import Budget, Evaluator
@@ -26,58 +24,22 @@ from nas.latency.profile import DeviceProfile
 from nas.run_folder import WORKERS_LOG
 from nas.runs import check_name
 from nas.search.arguments import check_kinds, numbers
-from nas.search.contracts import MAX_EQUAL_FAILURES, Limits, Pool, Recorder
+from nas.search.contracts import MAX_EQUAL_FAILURES, Limits, Recorder
 from nas.search.driver import Driver
-from nas.search.evaluating import Hear, Outcome, Task, evaluate
 from nas.search.fidelity import Pruning
 from nas.search.gate import Gate
 from nas.search.log import STUDY_FORMAT, RunFolder, read_study
 from nas.search.objectives import objectives_from, recorded_directions
-from nas.search.process import check_worker_count
 from nas.search.samplers import proposer
 from nas.search.study import Study
 from nas.search.transfer import WARM_STARTS, priors
 from nas.search.trial import with_current_id
-from nas.search.worker import check_not_starting
-from nas.search.workers import WorkerPool
 from nas.space import SearchSpace
-
-
-class _ThisProcess:
-    """Evaluates in the driver's own process: for evaluators that are quick, or that cannot be pickled."""
-
-    def __init__(self, evaluator: Evaluator, objective: str) -> None:
-        self._evaluator, self._objective = evaluator, objective
-        self._task: Task | None = None
-        self._hear: Hear = lambda number, step, scores: False
-
-    @property
-    def free(self) -> int:
-        return 1 if self._task is None else 0
-
-    def submit(self, task: Task) -> None:
-        self._task = task
-
-    def wait(self, timeout: float | None) -> list[Outcome]:
-        assert self._task is not None
-        task, self._task = self._task, None
-        with at_once():
-            return [evaluate(self._evaluator, task, self._objective, partial(self._hear, task.number))]
-
-    def running(self) -> Mapping[int, float]:
-        return {}  # nothing can be ended here while it runs
-
-    def end(self, number: int) -> None:
-        self._task = None
-
-    def listen(self, hear: Hear) -> None:
-        self._hear = hear
-
-    def now(self) -> float:
-        return time.monotonic()
-
-    def paused(self) -> AbstractContextManager[None]:
-        return nullcontext()
+from nas.workers.in_process import InThisProcess
+from nas.workers.pool import Pool
+from nas.workers.process import check_worker_count
+from nas.workers.processes import WorkerPool
+from nas.workers.worker import check_not_starting
 
 
 def run_search(
@@ -250,7 +212,7 @@ def _pool(
     """What evaluates; it ends with the search."""
     assert evaluator is not None
     if workers == 0:
-        return _ThisProcess(evaluator, objective)
+        return InThisProcess(evaluator, objective)
     pool = WorkerPool(
         evaluator,
         workers,

@@ -7,9 +7,10 @@ import re
 from nas.cost import Cost
 from nas.errors import EvaluationError, plain
 from nas.evaluation import Budget
-from nas.search.contracts import MAX_EQUAL_FAILURES, Pool
-from nas.search.evaluating import Outcome
+from nas.search.contracts import MAX_EQUAL_FAILURES
 from nas.search.study import Study
+from nas.workers.evaluating import Outcome
+from nas.workers.pool import Pool
 
 # An evaluation hangs where it takes so many times what the longest of the others took, but not before so many seconds,
 # and not before so many others have ended.

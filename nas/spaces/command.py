@@ -23,11 +23,8 @@ from nas.runs import (
     earlier_settings,
     study_folder,
 )
-from nas.search.contracts import Pool
 from nas.search.evaluators import EvaluatorSettings
 from nas.search.objectives import Objective, objectives_from
-from nas.search.simulated import SimulatedPool
-from nas.search.workers import WorkerPool
 from nas.settings import Range, check_ranges, settings_from
 from nas.space import SearchSpace, load_space, space_names
 from nas.spaces.complexity import LEAST
@@ -39,6 +36,9 @@ from nas.tables.table import read_table
 from nas.training.data.config import DataConfig
 from nas.training.evaluator import TrainingEvaluator
 from nas.training.recipe import Recipe
+from nas.workers.pool import Pool
+from nas.workers.processes import WorkerPool
+from nas.workers.simulated import SimulatedPool
 
 _SETTINGS = "settings.json"
 _FREE = ("trials", "complexity", "bins", "workers", "name", "resume", "records")

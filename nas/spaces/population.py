@@ -12,7 +12,6 @@ import numpy as np
 from nas.cost import ONE, Cost, value_of
 from nas.errors import SpaceError
 from nas.evaluation import Budget
-from nas.search.contracts import Pool
 from nas.search.objectives import Objective
 from nas.search.run import run_search
 from nas.search.stopping import check_ended
@@ -20,6 +19,7 @@ from nas.search.study import Study
 from nas.search.trial import State, Trial
 from nas.space import SearchSpace
 from nas.spaces.complexity import Array
+from nas.workers.pool import Pool
 
 _MAX_REJECTIONS = 200
 """Draws in a row that give nothing new, after which a space counts as exhausted."""

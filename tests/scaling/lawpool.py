@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import nas
 from nas.commands.scale import scale_command
 from nas.scaling.study.runs import read_recipe
-from nas.search.workers import Outcome, Task
+from nas.workers.processes import Outcome, Task
 
 SMALL = {
     "name": "small",

@@ -19,7 +19,7 @@ from nas.compare.statistics import unpaired
 from nas.latency.measure import Latency
 from nas.scaling.study import latency
 from nas.scaling.study.report import interval, mean_text
-from nas.search.workers import Outcome, Task
+from nas.workers.processes import Outcome, Task
 from tests.scaling.lawpool import LawPool, run
 from tests.scaling.test_latency import FormulaMeter
 

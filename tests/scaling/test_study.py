@@ -18,7 +18,7 @@ from nas.scaling.laws.surface import coefficients, lattice
 from nas.scaling.study import study
 from nas.scaling.study.config import ScaleConfig
 from nas.scaling.study.frozen import read_frozen
-from nas.search.workers import Outcome, Task
+from nas.workers.processes import Outcome, Task
 from tests.scaling.lawpool import LawPool, folder, run
 
 

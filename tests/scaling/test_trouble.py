@@ -14,7 +14,7 @@ import nas
 from nas.run_folder import hold
 from nas.scaling.laws.law import fit_untested
 from nas.scaling.laws.means import Observation
-from nas.search.workers import Outcome, Task
+from nas.workers.processes import Outcome, Task
 from tests.scaling.lawpool import LawPool, folder, run
 
 WIDTH: dict[str, Any] = {"rule": "width", "rounding": {"divisor": 1}}

@@ -342,4 +342,4 @@ def test_a_log_of_another_space_is_an_error(space: nas.SearchSpace, tmp_path: Pa
 
 
 def test_only_what_keeps_account_of_a_search_changes() -> None:
-    assert changeable("nas.search") == {"Study", "_Rung", "_Worker"}
+    assert changeable("nas.search") == {"Study", "_Rung"}

@@ -9,9 +9,9 @@ import nas
 from nas.network.identity import earlier_id
 from nas.network.simplify import SCHEME
 from nas.scaling.study.runs import Job, Run, RunLog
-from nas.search.contracts import derived_seed
 from nas.search.log import read_trials
 from nas.search.trial import Trial, with_current_id
+from nas.seeds import derived_seed
 from nas.training.recipe import Recipe
 from tests.logs import rewrite
 

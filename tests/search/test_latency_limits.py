@@ -21,7 +21,7 @@ from nas.search import outlook
 from nas.search import run as module
 from nas.search.config import Config
 from nas.search.trial import State
-from nas.search.workers import WorkerPool
+from nas.workers.processes import WorkerPool
 from tests.search import evaluators
 
 HERE = Deployment("torch")

@@ -15,11 +15,11 @@ import nas
 from nas.cost import Cost
 from nas.errors import EvaluationError
 from nas.search import stopping
-from nas.search.evaluating import Outcome
 from nas.search.log import read_trials
 from nas.search.stopping import EqualFailures, Watch, check_ended, kind_of, work_of
 from nas.search.study import Study
 from nas.search.trial import State, Trial
+from nas.workers.evaluating import Outcome
 from tests.search import evaluators, trouble
 
 # Equal failures

@@ -291,7 +291,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def _population(files: dict[str, Path], name: str, **given: Any) -> Population:
-    from nas.search.simulated import SimulatedPool
+    from nas.workers.simulated import SimulatedPool
 
     rows = nas.load_space(files["all"]).for_data((3, 16, 16), 4)
     table = read_table(rows, TableSettings(file=str(files["table"]), scores={"val_accuracy": "val_accuracy"}))

@@ -10,9 +10,9 @@ import pytest
 
 import nas
 from nas.errors import ConfigError, NasError
-from nas.search.simulated import SimulatedPool
 from nas.tables.evaluator import TableEvaluator
 from nas.tables.table import TableSettings, read_table
+from nas.workers.simulated import SimulatedPool
 from tests.commands import run
 
 SPACE = nas.SearchSpace.from_dict(

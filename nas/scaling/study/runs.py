@@ -20,12 +20,13 @@ from nas.line_log import LineLog
 from nas.network.architecture import Architecture
 from nas.network.identity import earlier_id
 from nas.run_folder import read_inside, write_whole
-from nas.search.contracts import Pool, derived_seed
-from nas.search.evaluating import Outcome, Task
 from nas.search.stopping import EqualFailures, Watch
+from nas.seeds import derived_seed
 from nas.training.data.config import DataConfig
 from nas.training.evaluator import TrainingEvaluator
 from nas.training.recipe import Recipe
+from nas.workers.evaluating import Outcome, Task
+from nas.workers.pool import Pool
 
 RUNS, TIMING, RECIPES = "runs.jsonl", "timing.jsonl", "recipes.json"
 _LOOK_SECONDS = 1.0

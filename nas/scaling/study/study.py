@@ -30,7 +30,7 @@ from nas.scaling.study.runs import (
     write_recipes,
 )
 from nas.scaling.study.sweep import LOSSES, MOST, Shown, Sized, picked, sized
-from nas.search.workers import WorkerPool
+from nas.workers.processes import WorkerPool
 
 Say = Callable[[str], None]
 _TIMING = -2

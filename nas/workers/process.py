@@ -15,8 +15,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from nas.errors import ConfigError, plain
-from nas.search.keeper import Keeper, kill_group
-from nas.search.worker import HERE, MAIN_GUARD, STARTING, Sent, Surroundings, work
+from nas.workers.keeper import Keeper, kill_group
+from nas.workers.worker import HERE, MAIN_GUARD, STARTING, Sent, Surroundings, work
 
 # One thread a process, and threads that sleep while they wait: about twice the throughput of threads on small
 # networks. Set before torch is loaded.

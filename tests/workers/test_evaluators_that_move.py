@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 import nas
-from nas.search.evaluating import Outcome, only_here
-from nas.search.run import _ThisProcess
-from nas.search.workers import WorkerPool
+from nas.workers.evaluating import Outcome, only_here
+from nas.workers.in_process import InThisProcess
+from nas.workers.processes import WorkerPool
 from tests.search.trouble import Forking
 
 
@@ -69,7 +69,7 @@ def test_a_child_that_is_forked_in_preparation_is_no_worker() -> None:
         pool.close()
 
 
-class _Talks(_ThisProcess):
+class _Talks(InThisProcess):
     """Gives answers about trials that nobody has asked for."""
 
     def wait(self, timeout: float | None) -> list[Outcome]:

@@ -16,10 +16,10 @@ from typing import Any
 from nas.errors import ConfigError, WorkerError
 from nas.evaluation import Evaluator
 from nas.run_folder import open_inside
-from nas.search.evaluating import Hear, Outcome, Task, evaluate
-from nas.search.keeper import Keeper
-from nas.search.process import SINGLE_THREAD, WorkerProcess, check_worker_count
-from nas.search.worker import Ready, Report, Sent, Surroundings, check_not_starting
+from nas.workers.evaluating import Hear, Outcome, Task, evaluate
+from nas.workers.keeper import Keeper
+from nas.workers.process import SINGLE_THREAD, WorkerProcess, check_worker_count
+from nas.workers.worker import Ready, Report, Sent, Surroundings, check_not_starting
 
 __all__ = ["SINGLE_THREAD", "Hear", "Outcome", "Task", "WorkerPool", "evaluate"]
 

@@ -16,7 +16,8 @@ import nas
 from nas.errors import DataError, WorkerError
 from nas.search.config import Config, worker_count
 from nas.search.trial import State, Trial
-from nas.search.workers import Outcome, Task, WorkerPool
+from nas.workers.processes import Outcome, Task, WorkerPool
+from tests.frozen import changeable
 from tests.search import evaluators
 
 
@@ -146,3 +147,7 @@ def test_numbers_of_numpy_are_numbers(space: nas.SearchSpace, tmp_path: Path) ->
 def test_an_evaluator_that_leaves_fails_its_trial(space: nas.SearchSpace) -> None:
     study = nas.run_search(space, lambda arch, budget, seed: sys.exit(3), trials=2, sampler="random")
     assert study.counts()["failed"] == 2
+
+
+def test_only_what_keeps_account_of_workers_changes() -> None:
+    assert changeable("nas.workers") == {"_Worker"}

@@ -15,10 +15,10 @@ import pytest
 
 import nas
 from nas.errors import ConfigError, WorkerError, plain
-from nas.search import workers
-from nas.search.evaluating import Task
 from nas.search.trial import State
-from nas.search.workers import WorkerPool
+from nas.workers import processes as workers
+from nas.workers.evaluating import Task
+from nas.workers.processes import WorkerPool
 from tests.search import trouble
 
 ROOT = Path(__file__).parents[2]

@@ -19,7 +19,7 @@ from nas.console import steady
 from nas.errors import NasError, WorkerError, reason_of
 from nas.evaluation import Evaluator
 from nas.run_folder import open_inside
-from nas.search.evaluating import Task, evaluate, failure, only_here
+from nas.workers.evaluating import Task, evaluate, failure, only_here
 
 _LOG = logging.getLogger(__name__)
 

@@ -15,10 +15,10 @@ import torch
 import nas
 from nas.cost import ONE, Workload, value_of
 from nas.evaluation import Evaluation
-from nas.search import workers
 from nas.search.gate import Gate
 from nas.search.trial import State
-from nas.search.workers import Outcome, Task, WorkerPool, evaluate
+from nas.workers import processes as workers
+from nas.workers.processes import Outcome, Task, WorkerPool, evaluate
 from tests.search import evaluators
 
 MIB = "training_memory_mib"

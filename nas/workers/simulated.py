@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from nas.evaluation import Evaluator
-from nas.search.evaluating import Hear, Outcome, Task, evaluate
+from nas.workers.evaluating import Hear, Outcome, Task, evaluate
 
 
 class SimulatedPool:
