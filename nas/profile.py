@@ -14,8 +14,8 @@ from nas import console
 from nas.cost import BlockProfile, Cost, cost_of, profile
 from nas.cost.memory import MIB
 from nas.cost.unstated import completed
-from nas.drawing import check_drawing, draw
 from nas.errors import ConfigError, why_unreadable
+from nas.export.drawing import check_drawing, draw
 from nas.latency.deployment import RUNTIMES, deployment
 from nas.network.architecture import Architecture
 from nas.network.lower import lower

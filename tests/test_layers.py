@@ -22,7 +22,7 @@ LAYERS = [
     ["nas.cost", "nas.evaluation", "nas.export"],
     ["nas.space", "nas.workers"],
     ["nas.limits", "nas.scaling"],
-    ["nas.drawing"],
+    ["nas.export.drawing"],
     ["nas.pytorch"],
     ["nas.latency"],
     ["nas.training"],
@@ -76,7 +76,7 @@ OWNERS = {
     "onnx": ["nas.export"],
     "onnxruntime": ["nas.latency.runtimes"],
     "openvino": ["nas.latency.runtimes"],
-    "PIL": ["nas.training.data", "nas.drawing"],
+    "PIL": ["nas.training.data", "nas.export.drawing"],
 }
 
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import yaml
 
 from nas import console
-from nas.drawing import check_drawing, draw
 from nas.errors import SpaceError
+from nas.export.drawing import check_drawing, draw
 from nas.space.describe import (
     Extreme,
     Spread,

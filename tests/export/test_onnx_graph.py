@@ -20,7 +20,7 @@ pytest.importorskip("onnx")
 
 
 def _run(graph: Graph, module: torch.nn.Module, x: torch.Tensor) -> list[Any]:
-    from nas.export.onnx_graph import to_onnx
+    from nas.export.onnx.graph import to_onnx
 
     model = to_onnx(graph, {name: value.numpy() for name, value in module.state_dict().items()})
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])

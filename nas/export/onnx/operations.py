@@ -8,7 +8,7 @@ from math import prod
 
 import numpy as np
 
-from nas.export.onnx_writer import Writer
+from nas.export.onnx.writer import Writer
 from nas.network import ops
 
 

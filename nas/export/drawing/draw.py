@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from nas.cost import profile
-from nas.drawing.layout import CHAR, LINE, Arrow, Box, Label, Picture, describe, groups, picture, shape_text
 from nas.errors import ConfigError
+from nas.export.drawing.layout import CHAR, LINE, Arrow, Box, Label, Picture, describe, groups, picture, shape_text
 from nas.network.architecture import Architecture
 
 _INK, _PALE = "#222222", "#666666"

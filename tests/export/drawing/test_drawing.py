@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 import nas
-from nas.drawing import draw, to_dot, to_svg
-from nas.drawing.layout import picture, short
 from nas.errors import ConfigError
+from nas.export.drawing import draw, to_dot, to_svg
+from nas.export.drawing.layout import picture, short
 
 NAMES = [
     "reference/resnet18",

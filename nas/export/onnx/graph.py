@@ -10,8 +10,8 @@ import onnx
 from onnx import TensorProto, helper
 
 from nas.errors import NasError
-from nas.export.onnx_operations import has_onnx, write
-from nas.export.onnx_writer import Weights, Writer
+from nas.export.onnx.operations import has_onnx, write
+from nas.export.onnx.writer import Weights, Writer
 from nas.network.graph import Graph
 from nas.network.ops import Shape
 from nas.network.own import name_of
@@ -40,7 +40,7 @@ def to_onnx(graph: Graph, weights: Weights) -> bytes:
         if not has_onnx(node.op):
             raise NasError(
                 f"{node.name}: ONNX has no {name_of(type(node.op))} yet; register a function that writes it with "
-                "nas.export.onnx_operations.write.register"
+                "nas.export.onnx.operations.write.register"
             )
         writer.name, writer.out_shape = node.name, node.shape
         writer.inputs = [values[i] for i in node.inputs]
