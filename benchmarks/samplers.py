@@ -24,11 +24,11 @@ from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESample
 from nas.compare.curves import Array, Curve
 from nas.compare.report import Comparison, reach_of, report_of
 from nas.cost import constraints_from, cost_of
+from nas.evaluators.table.table import Table, TableSettings, read_table
 from nas.limits.feasible import examine
 from nas.search.pareto import growing_hypervolume, hypervolume
 from nas.search.samplers import sampler
 from nas.space import load_space
-from nas.tables.table import Table, TableSettings, read_table
 from nas.workers.processes import SINGLE_THREAD
 
 _SCORES = {"val_accuracy": ("acc_run1", "acc_run2", "acc_run3")}

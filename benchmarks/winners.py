@@ -15,10 +15,10 @@ from typing import Any
 
 import nas
 from nas.evaluation import Budget
+from nas.evaluators.training import TrainingEvaluator
 from nas.search.log import read_study, read_trials
 from nas.settings import settings_from
 from nas.training.data.config import DataConfig
-from nas.training.evaluator import TrainingEvaluator
 from nas.training.recipe import Recipe
 from nas.workers.processes import Task, WorkerPool
 

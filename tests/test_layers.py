@@ -26,8 +26,7 @@ LAYERS = [
     ["nas.pytorch"],
     ["nas.latency"],
     ["nas.training"],
-    ["nas.proxies"],
-    ["nas.tables"],
+    ["nas.evaluators"],
     ["nas.search"],
     ["nas.records"],
     [
@@ -42,16 +41,15 @@ LAYERS = [
         "nas.calibrate",
         "nas.advise",
         "nas.compare",
-        "nas.proxies.__main__",
         "nas.spaces",
     ],
     ["nas.scaling.study"],
-    ["nas.commands", "nas.scale"],
+    ["nas.commands", "nas.proxies", "nas.scale"],
 ]
 
 # Who may import a heavy package at all.
 OWNERS = {
-    "torch": ["nas.pytorch", "nas.latency.runtimes", "nas.training", "nas.proxies"],
+    "torch": ["nas.pytorch", "nas.latency.runtimes", "nas.training", "nas.evaluators.proxies"],
     "pytorch_lightning": ["nas.training"],
     "optuna": ["nas.search", "nas.scaling.study.coefficients"],
     "mlflow": ["nas.records"],
@@ -62,8 +60,8 @@ OWNERS = {
     "scipy": [
         "nas.limits",
         "nas.latency",
-        "nas.proxies.costs",
-        "nas.proxies.diagnosis",
+        "nas.evaluators.proxies.costs",
+        "nas.evaluators.proxies.diagnosis",
         "nas.scaling.laws",
         "nas.scaling.study",
         "nas.search.samplers",

@@ -86,7 +86,7 @@ def _shape(data: DataConfig) -> tuple[tuple[int, ...], int]:
     known = data.known_shape()
     if known is not None:
         return known
-    from nas.training.evaluator import TrainingEvaluator
+    from nas.evaluators.training import TrainingEvaluator
     from nas.training.recipe import Recipe
     from nas.workers.processes import WorkerPool
 

@@ -14,6 +14,8 @@ from nas.compare.curves import Array, Curve, curve_of
 from nas.cost import ONE, Cost, check, cost_of, value_of
 from nas.errors import ConfigError, nearest
 from nas.evaluation import Budget
+from nas.evaluators.table.evaluator import TableEvaluator
+from nas.evaluators.table.table import Table, TableSettings, read_table
 from nas.network.architecture import Architecture
 from nas.search.fidelity import PRUNERS, Pruning
 from nas.search.objectives import Objective, objectives_from
@@ -21,8 +23,6 @@ from nas.search.run import run_search
 from nas.search.samplers import sampler_names
 from nas.search.trial import Trial
 from nas.space import load_space
-from nas.tables.evaluator import TableEvaluator
-from nas.tables.table import Table, TableSettings, read_table
 from nas.workers.simulated import SimulatedPool
 
 

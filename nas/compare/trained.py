@@ -11,6 +11,7 @@ from nas.compare.curves import Curve, curve_of
 from nas.compare.problem import Strategy
 from nas.errors import ConfigError
 from nas.evaluation import Budget
+from nas.evaluators.training import TrainingEvaluator
 from nas.search.fidelity import Pruning
 from nas.search.objectives import objectives_from
 from nas.search.run import run_search
@@ -18,7 +19,6 @@ from nas.search.stopping import check_ended
 from nas.search.trial import Trial
 from nas.space import SearchSpace
 from nas.training.data.config import DataConfig
-from nas.training.evaluator import TrainingEvaluator
 from nas.training.recipe import Recipe
 from nas.workers.processes import WorkerPool
 

@@ -22,8 +22,11 @@ from nas.compare.baseline import baseline_lines
 from nas.console import Interrupt, interruptible, steady
 from nas.errors import ConfigError, NasError
 from nas.evaluation import Budget
+from nas.evaluators.proxies.evaluator import ProxyEvaluator
+from nas.evaluators.table.evaluator import TableEvaluator
+from nas.evaluators.table.table import read_table
+from nas.evaluators.training import TrainingEvaluator
 from nas.names import name_problem
-from nas.proxies.evaluator import ProxyEvaluator
 from nas.records.tracker import MlflowTracker
 from nas.run_folder import WORKERS_LOG, first_free, shown
 from nas.search.config import Config, resumed_values, worker_count
@@ -41,9 +44,6 @@ from nas.space import SearchSpace, load_space
 from nas.space.task import Task
 from nas.space.tree import count_text
 from nas.starting import INTERRUPTED
-from nas.tables.evaluator import TableEvaluator
-from nas.tables.table import read_table
-from nas.training.evaluator import TrainingEvaluator
 from nas.workers.processes import WorkerPool
 from nas.workers.simulated import SimulatedPool
 

@@ -13,11 +13,11 @@ from typing import Any
 from nas.cost import METRICS, Workload
 from nas.errors import ConfigError, nearest
 from nas.evaluation import Budget
+from nas.evaluators.settings import EvaluatorSettings
 from nas.latency.deployment import Deployment, DeploymentSettings
 from nas.latency.profile import DeviceProfile, profile_path
 from nas.runs import RecordSettings, check_accelerator, check_name, check_seed, check_workers, cores_or
 from nas.search.contracts import MAX_EQUAL_FAILURES
-from nas.search.evaluators import EvaluatorSettings
 from nas.search.fidelity import Pruning
 from nas.search.objectives import Objective, objectives_from
 from nas.settings import Range, check_ranges, settings_from

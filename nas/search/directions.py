@@ -6,7 +6,7 @@ import re
 from itertools import pairwise
 
 from nas.cost import METRICS
-from nas.proxies.names import PROXY_NAMES
+from nas.evaluators.proxies.names import PROXY_NAMES
 
 MAXIMIZE, MINIMIZE = "maximize", "minimize"
 

@@ -13,6 +13,10 @@ from nas.console import run
 from nas.cost.metrics import FREE_METRICS
 from nas.errors import ConfigError, nearest
 from nas.evaluation import Budget
+from nas.evaluators.settings import EvaluatorSettings
+from nas.evaluators.table.evaluator import TableEvaluator
+from nas.evaluators.table.table import read_table
+from nas.evaluators.training import TrainingEvaluator
 from nas.run_folder import Held, shown, write_whole
 from nas.runs import (
     RecordSettings,
@@ -23,7 +27,6 @@ from nas.runs import (
     earlier_settings,
     study_folder,
 )
-from nas.search.evaluators import EvaluatorSettings
 from nas.search.objectives import Objective, objectives_from
 from nas.settings import Range, check_ranges, settings_from
 from nas.space import SearchSpace, load_space, space_names
@@ -31,10 +34,7 @@ from nas.spaces.complexity import LEAST
 from nas.spaces.outlook import foresee, outlook
 from nas.spaces.population import Population, evaluated
 from nas.spaces.report import Comparison, draw_edf, table_of, write_populations
-from nas.tables.evaluator import TableEvaluator
-from nas.tables.table import read_table
 from nas.training.data.config import DataConfig
-from nas.training.evaluator import TrainingEvaluator
 from nas.training.recipe import Recipe
 from nas.workers.pool import Pool
 from nas.workers.processes import WorkerPool

@@ -20,9 +20,8 @@ from nas.network.architecture import Architecture
 from nas.pytorch import build
 from nas.training.data.load import load_data
 from nas.training.data.splits import ImageData
-from nas.training.evaluator import SCORES
 from nas.training.follow import FollowEpochs
-from nas.training.recipe import Recipe
+from nas.training.recipe import SCORES, Recipe
 from nas.training.relay import Relay
 from nas.training.statistics import FreshStatistics
 from nas.training.task import Classification, ImageModule

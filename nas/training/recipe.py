@@ -24,6 +24,10 @@ _RANGES = {
 }
 
 
+SCORES = ("val_accuracy", "val_loss")
+"""What training gives, of the last epoch."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recipe:
     """Settings of one training run."""

@@ -20,10 +20,10 @@ from nas.compare.problem import Strategy, TableProblem
 from nas.compare.report import Comparison, report_of
 from nas.compare.statistics import paired
 from nas.errors import ConfigError
+from nas.evaluators.table.table import TableSettings
 from nas.search.objectives import objectives_from
 from nas.search.study import Study
 from nas.search.trial import State, Trial
-from nas.tables.table import TableSettings
 from tests.commands import run
 
 SPACE: dict[str, Any] = {

@@ -15,7 +15,7 @@ from sklearn.metrics import get_scorer_names
 import nas
 from nas.cost import METRICS
 from nas.errors import ConfigError
-from nas.proxies.names import PROXY_NAMES
+from nas.evaluators.proxies.names import PROXY_NAMES
 from nas.search.directions import direction_of
 from nas.search.objectives import objectives_from
 from tests.search.conftest import SMALL

@@ -8,12 +8,12 @@ import pytest
 
 import nas
 from nas.errors import ShapeError, SpaceError
+from nas.evaluators.training import TrainingEvaluator
 from nas.limits.feasible import examine
 from nas.network import registry
 from nas.network.registry import Block, block_names
 from nas.space.task import _CLASSIFIERS, check_task
 from nas.training.data.config import DataConfig
-from nas.training.evaluator import TrainingEvaluator
 from nas.training.recipe import Recipe
 
 IMAGE = (3, 16, 16)

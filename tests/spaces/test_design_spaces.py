@@ -17,6 +17,8 @@ from scipy.stats import PermutationMethod, ks_2samp, ttest_ind, wasserstein_dist
 
 import nas
 from nas.errors import ConfigError, EvaluationError, SpaceError
+from nas.evaluators.table.evaluator import TableEvaluator
+from nas.evaluators.table.table import TableSettings, read_table
 from nas.search.objectives import Objective
 from nas.spaces.__main__ import overrides_from
 from nas.spaces.complexity import Array, match, unmatched, weights_of
@@ -25,8 +27,6 @@ from nas.spaces.distribution import area_between, distribution_of, ks_distance
 from nas.spaces.outlook import outlook
 from nas.spaces.population import Network, Population, evaluated
 from nas.spaces.report import Comparison, table_of
-from nas.tables.evaluator import TableEvaluator
-from nas.tables.table import TableSettings, read_table
 from tests.commands import run
 
 _NUMBERS = st.lists(st.tuples(st.floats(0, 1, width=32), st.floats(0.0625, 8, width=32)), min_size=1, max_size=30).map(

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 import nas
 from nas.errors import ConfigError, DataError, TrainingError
+from nas.evaluators.training import TrainingEvaluator
 from nas.pytorch import build
 from nas.search.trial import State
 from nas.training import fit as fit_module
@@ -25,7 +26,6 @@ from nas.training.data.batches import Batches
 from nas.training.data.config import DataConfig
 from nas.training.data.load import load_data
 from nas.training.data.splits import ImageData, MemoryImages
-from nas.training.evaluator import TrainingEvaluator
 from nas.training.fit import fit
 from nas.training.recipe import Recipe
 from nas.training.statistics import FreshStatistics
@@ -230,7 +230,7 @@ def test_bad_recipes(settings: dict[str, Any], message: str) -> None:
 
 def test_settings_load_without_torch() -> None:
     code = (
-        "import nas.training.evaluator, nas.training.recipe, nas.training.data.config, sys\n"
+        "import nas.evaluators.training, nas.training.recipe, nas.training.data.config, sys\n"
         "print('torch' in sys.modules or 'numpy' in sys.modules)"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -10,12 +10,12 @@ import torch
 
 import nas
 from nas.evaluation import listening
+from nas.evaluators.training import TrainingEvaluator
 from nas.search.fidelity import Pruning
 from nas.search.trial import State
 from nas.training.data.batches import Batches
 from nas.training.data.load import load_data
 from nas.training.data.splits import some_of
-from nas.training.evaluator import TrainingEvaluator
 from nas.training.fit import fit
 from tests.training.test_fit import ARCH, DATA, RECIPE, SPACE
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from nas.cost import cost_of
 from nas.evaluation import Budget, Evaluation
+from nas.evaluators.training import TrainingEvaluator
 from nas.line_log import LineLog
 from nas.network.architecture import Architecture
 from nas.network.identity import earlier_id
@@ -23,7 +24,6 @@ from nas.run_folder import read_inside, write_whole
 from nas.search.stopping import EqualFailures, Watch
 from nas.seeds import derived_seed
 from nas.training.data.config import DataConfig
-from nas.training.evaluator import TrainingEvaluator
 from nas.training.recipe import Recipe
 from nas.workers.evaluating import Outcome, Task
 from nas.workers.pool import Pool

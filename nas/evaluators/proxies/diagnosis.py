@@ -11,7 +11,7 @@ from scipy import stats
 
 from nas.cost.metrics import FREE_METRICS
 from nas.errors import ConfigError
-from nas.proxies.costs import predicted
+from nas.evaluators.proxies.costs import predicted
 from nas.statistics import holm
 
 Array = NDArray[np.float64]
@@ -53,7 +53,7 @@ def diagnose(
     """Compare proxies with what training found, over the trials that completed.
 
     A proxy takes time where costs take none, so it has to order networks better than the best of them: than each cost
-    alone, and than a model of all of them that predicts each network from the others (`nas.proxies.costs`). It does
+    alone, and than a model of all of them that predicts each network from the others (`proxies.costs`). It does
     where the bootstrap leaves no doubt of that for any of these, and none that it orders them at all, which beating
     what orders networks backwards would not show; after Holm's correction for the number of proxies. The bootstrap
     resamples trials (Efron & Tibshirani 1993, chapter 13), the same ones for all. For n trials it holds a few arrays of

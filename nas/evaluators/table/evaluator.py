@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from nas.evaluation import Budget, Evaluation, report
+from nas.evaluators.table.table import Table
 from nas.network.architecture import Architecture
-from nas.tables.table import Table
 
 
 class TableEvaluator:

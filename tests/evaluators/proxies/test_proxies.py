@@ -21,12 +21,12 @@ from torch import Tensor, nn
 
 import nas
 from nas.errors import ConfigError, DataError, NasError, TrainingError
-from nas.proxies.costs import left_out, predicted
-from nas.proxies.diagnosis import ProxyReport, diagnose, lines
-from nas.proxies.evaluator import ProxyEvaluator
-from nas.proxies.measures import PROXIES, gradnorm, naswot, synflow, zen, zico
-from nas.proxies.names import PROXY_NAMES
-from nas.proxies.score import score
+from nas.evaluators.proxies.costs import left_out, predicted
+from nas.evaluators.proxies.diagnosis import ProxyReport, diagnose, lines
+from nas.evaluators.proxies.evaluator import ProxyEvaluator
+from nas.evaluators.proxies.measures import PROXIES, gradnorm, naswot, synflow, zen, zico
+from nas.evaluators.proxies.names import PROXY_NAMES
+from nas.evaluators.proxies.score import score
 from nas.pytorch.layers import InPlaceInInference
 from nas.training.data.config import DataConfig
 from nas.training.data.load import load_data
@@ -378,7 +378,9 @@ def test_bad_settings(settings: dict[str, object], message: str) -> None:
 
 
 def test_evaluator_and_diagnosis_load_without_torch() -> None:
-    code = "import nas.proxies.evaluator, nas.proxies.diagnosis, sys\nprint('torch' in sys.modules)"
+    code = (
+        "import nas.evaluators.proxies.evaluator, nas.evaluators.proxies.diagnosis, sys\nprint('torch' in sys.modules)"
+    )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "False"
 

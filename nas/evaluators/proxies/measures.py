@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from nas.errors import NasError, TrainingError
-from nas.proxies.copies import (
+from nas.evaluators.proxies.copies import (
     BATCH_NORMS,
     OTHER_NORMS,
     POOLS,

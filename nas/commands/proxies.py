@@ -1,9 +1,8 @@
-"""`python -m nas.proxies`: whether cheap estimates order the networks of a search as training did."""
+"""Whether cheap estimates order the networks of a search as training did."""
 
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,9 +11,9 @@ from nas.cost import ONE, value_of
 from nas.cost.metrics import FREE_METRICS
 from nas.errors import ConfigError
 from nas.evaluation import Budget
-from nas.proxies.diagnosis import diagnose, lines
-from nas.proxies.evaluator import ProxyEvaluator
-from nas.proxies.names import PROXY_NAMES, check_names
+from nas.evaluators.proxies.diagnosis import diagnose, lines
+from nas.evaluators.proxies.evaluator import ProxyEvaluator
+from nas.evaluators.proxies.names import PROXY_NAMES, check_names
 from nas.search.log import read_study, read_trials
 from nas.search.stopping import EqualFailures, Watch, work_of
 from nas.search.trial import State, Trial
@@ -101,7 +100,3 @@ def _measure(trials: Sequence[Trial], space: SearchSpace, evaluator: ProxyEvalua
     finally:
         pool.close()
     return found
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nas.errors import ConfigError, NasError, nearest, why_unreadable
+from nas.evaluators.table.cells import NO_VALUE, Numbers, open_table, option_of, with_point
 from nas.network.architecture import Architecture
 from nas.network.settings import Scalar
 from nas.space import Genotype, SearchSpace
 from nas.space.picks import pick_from
-from nas.tables.cells import NO_VALUE, Numbers, open_table, option_of, with_point
 
 EPOCH = "{epoch}"
 """Stands for the number of the epoch in the name of a column."""

@@ -12,9 +12,6 @@ from nas.space.task import Task
 from nas.training.data.config import DataConfig
 from nas.training.recipe import Recipe
 
-SCORES = ("val_accuracy", "val_loss")
-"""What it gives, of the last epoch."""
-
 
 @dataclass(frozen=True)
 class TrainingEvaluator:
@@ -44,7 +41,7 @@ class TrainingEvaluator:
         return load_data(self.data).record()
 
     def __call__(self, architecture: Architecture, budget: Budget, seed: int) -> Evaluation:
-        """Train as the budget says and return `SCORES`.
+        """Train as the budget says and return `nas.training.recipe.SCORES`.
 
         Raises:
             TrainingError: the loss is not a number.

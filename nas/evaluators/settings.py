@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from nas.cost import LATENCY
 from nas.errors import ConfigError, nearest
-from nas.proxies.names import PROXY_NAMES, check_names
-from nas.tables.table import TableSettings
-from nas.training.evaluator import SCORES
+from nas.evaluators.proxies.names import PROXY_NAMES, check_names
+from nas.evaluators.table.table import TableSettings
+from nas.training.recipe import SCORES
 
 EVALUATORS = ("train", "table", "proxy")
 
@@ -21,7 +21,7 @@ class EvaluatorSettings:
     name: str = "train"
     """One of `EVALUATORS`."""
     file: str | None = None
-    """Of a table, see `nas.tables.table.TableSettings`."""
+    """Of a table, see `nas.evaluators.table.table.TableSettings`."""
     scores: Mapping[str, str | list[str]] = field(default_factory=dict)
     """None: the column `val_accuracy`."""
     genotype: str | None = None

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from nas.errors import ConfigError, DataError
 from nas.evaluation import Evaluation
+from nas.evaluators.proxies.measures import PROXIES, zico
 from nas.network.architecture import Architecture
-from nas.proxies.measures import PROXIES, zico
 from nas.pytorch import build
 from nas.training.data.batches import Batches
 from nas.training.data.splits import ImageData

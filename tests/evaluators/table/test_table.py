@@ -10,8 +10,8 @@ import pytest
 
 import nas
 from nas.errors import ConfigError, NasError
-from nas.tables.evaluator import TableEvaluator
-from nas.tables.table import TableSettings, read_table
+from nas.evaluators.table.evaluator import TableEvaluator
+from nas.evaluators.table.table import TableSettings, read_table
 from nas.workers.simulated import SimulatedPool
 from tests.commands import run
 

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 from nas.errors import ConfigError, nearest
 from nas.evaluation import Budget, Evaluation
+from nas.evaluators.proxies.names import check_names
 from nas.network.architecture import Architecture
-from nas.proxies.names import check_names
 from nas.space.task import Task
 from nas.training.data.config import DataConfig
 
@@ -71,7 +71,7 @@ class ProxyEvaluator:
             TrainingError: a proxy is not a number.
             DataError: the data set cannot be loaded, is too small, or does not fit the architecture.
         """
-        from nas.proxies.score import score
+        from nas.evaluators.proxies.score import score
         from nas.training.data.load import load_data
 
         return score(

@@ -1,0 +1,1 @@
+"""What scores candidates: training, a table, cheap estimates without training."""
