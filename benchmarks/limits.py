@@ -13,8 +13,8 @@ from collections.abc import Mapping
 import nas
 from nas.cost import Cost, check, constraints_from, cost_of
 from nas.errors import ShapeError
-from nas.limits.explain import Share
-from nas.limits.feasible import feasible
+from nas.space.explain import Share
+from nas.space.feasible import feasible
 
 LIMITS: list[Mapping[str, object]] = [
     {"params": 4.5e5},

@@ -14,9 +14,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from nas.compare.curves import Array, Curve
-from nas.compare.report import Comparison, report_of
-from nas.compare.statistics import median_interval, unpaired
+from nas.compare.strategies.curves import Array, Curve
+from nas.compare.strategies.report import Comparison, report_of
+from nas.statistics import median_interval, unpaired
 
 _RIVALS, _PLACES = 3, 3
 _SEEDS = (3, 30)

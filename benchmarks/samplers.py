@@ -21,14 +21,14 @@ import numpy as np
 import optuna
 from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
 
-from nas.compare.curves import Array, Curve
-from nas.compare.report import Comparison, reach_of, report_of
+from nas.compare.strategies.curves import Array, Curve
+from nas.compare.strategies.report import Comparison, reach_of, report_of
 from nas.cost import constraints_from, cost_of
 from nas.evaluators.table.table import Table, TableSettings, read_table
-from nas.limits.feasible import examine
 from nas.search.pareto import growing_hypervolume, hypervolume
 from nas.search.samplers import sampler
 from nas.space import load_space
+from nas.space.feasible import examine
 from nas.workers.processes import SINGLE_THREAD
 
 _SCORES = {"val_accuracy": ("acc_run1", "acc_run2", "acc_run3")}

@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import nas
-from nas.compare.statistics import judge, paired
+from nas.statistics import judge, paired
 from nas.workers.processes import SINGLE_THREAD
 
 Array = NDArray[np.float64]

@@ -6,7 +6,7 @@ import re
 import sys
 from typing import Any
 
-from nas.search.hydra_main import hydra_main
+from nas.commands.hydra_main import hydra_main
 
 
 def _scale(values: dict[str, Any], overrides: list[str]) -> int:

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 # A server that has them loaded forks a process for each command; it does nothing else, so that no thread of the tests
 # holds a lock when it forks.
 _SERVER = multiprocessing.get_context("forkserver")
-_SERVER.set_forkserver_preload(["nas.search.command", "nas.search.hydra_main", "nas.compare.command"])
+_SERVER.set_forkserver_preload(["nas.commands.search", "nas.commands.hydra_main", "nas.commands.compare"])
 
 
 def run(module: str, *arguments: object, cwd: Path | None = None) -> CompletedProcess[str]:

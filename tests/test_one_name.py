@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from nas.commands.compare import compare as compare_strategies
 from nas.commands.scale import scale_command
-from nas.compare.command import compare as compare_strategies
+from nas.commands.spaces import compare as compare_spaces
 from nas.errors import ConfigError
 from nas.run_folder import claim
-from nas.spaces.command import compare as compare_spaces
 
 SEARCH = ["-m", "nas.search", "+space=mbconv", "name=x", "workers=1", "search.trials=1"]
 

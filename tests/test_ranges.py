@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 import nas
-from nas.compare.command import CompareConfig
+from nas.commands.compare import CompareConfig
+from nas.commands.spaces import SpacesConfig
 from nas.errors import ConfigError, DataError, NasError, SpaceError
 from nas.scaling.study.config import CoefficientSearch, PlanSettings, ScaleConfig
 from nas.search.config import Config, InferenceSettings, SamplerSettings, SearchSettings
 from nas.settings import Range
-from nas.spaces.command import SpacesConfig
 from nas.training.data.config import DataConfig
 from nas.training.recipe import Recipe
 

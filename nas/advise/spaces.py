@@ -15,10 +15,10 @@ from nas.advise.published import SPACES
 from nas.advise.wanted import Wanted
 from nas.cost import Constraint, check
 from nas.errors import NasError
-from nas.limits.feasible import feasible
 from nas.network.ops import Shape
 from nas.space import SearchSpace, load_space
 from nas.space.describe import Spread, spread
+from nas.space.feasible import feasible
 
 _SAMPLES = 150
 _GUIDED = 3000

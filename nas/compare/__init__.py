@@ -1,1 +1,1 @@
-"""Comparing search strategies: the same problem, many seeds, and whether a difference is more than chance."""
+"""Whether a difference is more than chance: between search strategies, and between spaces."""

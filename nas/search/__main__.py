@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from nas.search.hydra_main import hydra_main
+from nas.commands.hydra_main import hydra_main
 
 
 def _search(values: dict[str, Any], overrides: list[str]) -> int:
-    from nas.search.command import search
+    from nas.commands.search import search
 
     return search(values, overrides)
 

@@ -15,7 +15,6 @@ from optuna.samplers import BaseSampler
 from nas.console import Patience, patient
 from nas.errors import ConfigError, DeviceError, reason_of
 from nas.evaluation import Budget
-from nas.limits.feasible import Candidate
 from nas.search.contracts import Limits, Recorder
 from nas.search.fidelity import Pruning
 from nas.search.gate import Alone, Gate
@@ -28,6 +27,7 @@ from nas.search.told import add_known, enqueued, new_study, place_known, signed,
 from nas.search.trial import State, Trial, proposed
 from nas.seeds import derived_seed
 from nas.space import Genotype, SearchSpace
+from nas.space.feasible import Candidate
 from nas.workers.evaluating import Outcome, Task
 from nas.workers.pool import Pool
 

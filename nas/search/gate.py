@@ -12,10 +12,10 @@ from typing import Generic, TypeVar
 
 from nas.cost import Constraint, Cost, Workload, measure, value_of
 from nas.latency.measure import Latency
-from nas.limits.feasible import Candidate, Predict, examine, feasible, with_latency
 from nas.network.architecture import Architecture
 from nas.search.trial import State, Trial
 from nas.space import Genotype, SearchSpace
+from nas.space.feasible import Candidate, Predict, examine, feasible, with_latency
 
 _MEMORY = "training_memory_mib"
 # Of what a network needed that ran out of memory: nothing that needs more is tried, once there is evidence.

@@ -9,12 +9,12 @@ from nas.cost import Constraint
 from nas.errors import SpaceError
 from nas.latency.deployment import Deployment
 from nas.latency.measure import Meter
-from nas.limits.explain import explain
-from nas.limits.feasible import feasible
-from nas.limits.text import infeasible, percent
 from nas.network.architecture import Architecture
 from nas.search.config import Config, other_input
 from nas.space import SearchSpace
+from nas.space.explain import explain
+from nas.space.explain_text import infeasible, percent
+from nas.space.feasible import feasible
 
 _LOOKED = 1500
 

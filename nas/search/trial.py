@@ -12,9 +12,9 @@ from typing import Any
 from nas.cost import Cost, Violation
 from nas.errors import NasError
 from nas.latency.measure import Latency
-from nas.limits.feasible import Candidate
 from nas.network.simplify import SCHEME
 from nas.space import Genotype, SearchSpace
+from nas.space.feasible import Candidate
 
 
 class State(StrEnum):

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from nas.advise import __main__ as command
 from nas.advise.advice import advise
 from nas.advise.commands import number
 from nas.advise.wanted import Wanted
+from nas.commands import advise as command
 
 
 def test_what_is_said(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,13 +9,13 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from nas import profile
 from nas.advise.advice import Advice, advise
 from nas.advise.networks import candidates, starts
 from nas.advise.wanted import PRIORITIES, Wanted
+from nas.commands import profile
+from nas.commands import space as space_command
 from nas.resources import resource_dir
 from nas.search.config import Config
-from nas.space import __main__ as space_command
 from nas.space import load_space
 from nas.training.data.config import DATA_SETS
 

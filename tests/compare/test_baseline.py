@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import nas
-from nas.compare.baseline import _expected_best, baseline_lines
+from nas.compare.strategies.baseline import _expected_best, baseline_lines
 from nas.search.trial import State
 from tests.search.conftest import SMALL
 

@@ -14,16 +14,16 @@ import numpy as np
 import pytest
 
 import nas
-from nas.compare.command import compare
-from nas.compare.curves import Curve, at, at_time, curve_of
-from nas.compare.problem import Strategy, TableProblem
-from nas.compare.report import Comparison, report_of
-from nas.compare.statistics import paired
+from nas.commands.compare import compare
+from nas.compare.strategies.curves import Curve, at, at_time, curve_of
+from nas.compare.strategies.problem import Strategy, TableProblem
+from nas.compare.strategies.report import Comparison, report_of
 from nas.errors import ConfigError
 from nas.evaluators.table.table import TableSettings
 from nas.search.objectives import objectives_from
 from nas.search.study import Study
 from nas.search.trial import State, Trial
+from nas.statistics import paired
 from tests.commands import run
 
 SPACE: dict[str, Any] = {

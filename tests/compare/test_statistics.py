@@ -22,12 +22,13 @@ from scipy.stats import (
 )
 from scipy.stats import t as student
 
-from nas.compare.curves import Curve
-from nas.compare.report import Comparison, reach_of, report_of
-from nas.compare.statistics import (
+from nas.compare.strategies.curves import Curve
+from nas.compare.strategies.report import Comparison, reach_of, report_of
+from nas.statistics import (
     Array,
     Paired,
     _mean_p,
+    holm,
     judge,
     median_interval,
     paired,
@@ -35,7 +36,6 @@ from nas.compare.statistics import (
     stratified,
     unpaired,
 )
-from nas.statistics import holm
 
 
 def _comparison(scores: Array, places: list[int]) -> Comparison:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import nas
-from nas import calibrate as command
+from nas.commands import calibrate as command
 from nas.errors import ConfigError
 from nas.latency import calibrate as module
 from nas.latency.calibrate import accuracy, calibrate

@@ -7,7 +7,7 @@ import pytest
 import nas
 from nas.cost import constraints_from, cost_of
 from nas.errors import ShapeError
-from nas.limits.feasible import feasible
+from nas.space.feasible import feasible
 
 COEFFICIENTS = ("let.alpha", "let.beta", "let.gamma")
 

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import nas
-from nas.compare.statistics import unpaired
 from nas.latency.measure import Latency
 from nas.scaling.study import latency
 from nas.scaling.study.report import interval, mean_text
+from nas.statistics import unpaired
 from nas.workers.processes import Outcome, Task
 from tests.scaling.lawpool import LawPool, run
 from tests.scaling.test_latency import FormulaMeter

@@ -13,10 +13,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
+from nas.commands import hydra_main
+from nas.commands.command_line import groups_in, hydra_arguments, quoted
 from nas.errors import ConfigError
 from nas.resources import resource_dir
-from nas.search import hydra_main
-from nas.search.command_line import groups_in, hydra_arguments, quoted
 
 GROUPS = {"sampler": ["default", "tpe"], "experiment": ["first"]}
 

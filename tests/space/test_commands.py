@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 import nas
-from nas import profile
+from nas.commands import profile
+from nas.commands import space as space_command
 from nas.cost import Constraint
 from nas.network.registry import block_names
-from nas.space import __main__ as space_command
 from nas.space.describe import decision_tree, extreme, spread
 
 

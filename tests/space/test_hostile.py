@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 import nas
+from nas.commands import space as command
 from nas.errors import NasError, SpaceError
-from nas.space import __main__ as command
 from nas.space import describe
 
 HEAD = {"block": "classifier"}

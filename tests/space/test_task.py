@@ -9,9 +9,9 @@ import pytest
 import nas
 from nas.errors import ShapeError, SpaceError
 from nas.evaluators.training import TrainingEvaluator
-from nas.limits.feasible import examine
 from nas.network import registry
 from nas.network.registry import Block, block_names
+from nas.space.feasible import examine
 from nas.space.task import _CLASSIFIERS, check_task
 from nas.training.data.config import DataConfig
 from nas.training.recipe import Recipe

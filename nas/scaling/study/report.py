@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from scipy.stats import t
 
-from nas.compare.statistics import Array, Unpaired, judge, stratified, unpaired
 from nas.cost import cost_of
 from nas.errors import NasError
 from nas.network.architecture import Architecture
@@ -28,6 +27,7 @@ from nas.scaling.study.config import ScaleConfig
 from nas.scaling.study.frozen import Tried
 from nas.scaling.study.published import LABEL, PublishedSize, applies, published_family
 from nas.scaling.study.sweep import Shown
+from nas.statistics import Array, Unpaired, judge, stratified, unpaired
 
 LOSS_TEXT = {"error": "validation error (1 - val_accuracy)", "val_loss": "validation loss"}
 _MOST_LOSS = {"error": 1.0, "val_loss": inf}

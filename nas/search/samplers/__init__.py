@@ -81,7 +81,7 @@ def sampler(
         seed: the same seed gives the same proposals.
         space: the space to be searched. Our own samplers then mutate as it allows, know what every candidate costs and
             propose none over its limits; without it they learn from the trials which decisions there are.
-        look: examines candidates (`nas.limits.feasible.examine`), against other limits than those of the space.
+        look: examines candidates (`nas.space.feasible.examine`), against other limits than those of the space.
         prior: for `predictor`: what is known of some genotypes from elsewhere (larger is better).
         options: of the sampler: `population` and `tournament` of `evolution`.
 

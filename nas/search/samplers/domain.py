@@ -13,8 +13,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nas.cost import Cost
 from nas.errors import NasError
-from nas.limits.feasible import Candidate, climb, examine
 from nas.space import Genotype, SearchSpace, variation
+from nas.space.feasible import Candidate, climb, examine
 from nas.space.tree import Choice
 
 Params = Mapping[str, Any]

@@ -9,9 +9,9 @@ from scipy.stats import binomtest
 
 import nas
 from nas.cost import Cost, Interval, constraints_from
-from nas.limits import explain as module
-from nas.limits.explain import Share, explain
-from nas.limits.text import lines
+from nas.space import explain as module
+from nas.space.explain import Share, explain
+from nas.space.explain_text import lines
 
 LIMITS = {"params": [5e5, 1.2e6], "macs": 5e7}
 

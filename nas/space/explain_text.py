@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from nas.limits.explain import Explanation, LimitEffect, Share
+from nas.space.explain import Explanation, LimitEffect, Share
 
 
 def infeasible(found: Explanation) -> str:

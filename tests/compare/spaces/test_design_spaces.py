@@ -16,17 +16,17 @@ from hypothesis import strategies as st
 from scipy.stats import PermutationMethod, ks_2samp, ttest_ind, wasserstein_distance
 
 import nas
+from nas.commands.spaces_words import overrides_from
+from nas.compare.spaces.complexity import Array, match, unmatched, weights_of
+from nas.compare.spaces.difference import gap, redrawn
+from nas.compare.spaces.distribution import area_between, distribution_of, ks_distance
+from nas.compare.spaces.outlook import outlook
+from nas.compare.spaces.population import Network, Population, evaluated
+from nas.compare.spaces.report import Comparison, table_of
 from nas.errors import ConfigError, EvaluationError, SpaceError
 from nas.evaluators.table.evaluator import TableEvaluator
 from nas.evaluators.table.table import TableSettings, read_table
 from nas.search.objectives import Objective
-from nas.spaces.__main__ import overrides_from
-from nas.spaces.complexity import Array, match, unmatched, weights_of
-from nas.spaces.difference import gap, redrawn
-from nas.spaces.distribution import area_between, distribution_of, ks_distance
-from nas.spaces.outlook import outlook
-from nas.spaces.population import Network, Population, evaluated
-from nas.spaces.report import Comparison, table_of
 from tests.commands import run
 
 _NUMBERS = st.lists(st.tuples(st.floats(0, 1, width=32), st.floats(0.0625, 8, width=32)), min_size=1, max_size=30).map(

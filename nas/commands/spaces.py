@@ -9,6 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from nas.compare.spaces.complexity import LEAST
+from nas.compare.spaces.outlook import foresee, outlook
+from nas.compare.spaces.population import Population, evaluated
+from nas.compare.spaces.report import Comparison, draw_edf, table_of, write_populations
 from nas.console import run
 from nas.cost.metrics import FREE_METRICS
 from nas.errors import ConfigError, nearest
@@ -30,10 +34,6 @@ from nas.runs import (
 from nas.search.objectives import Objective, objectives_from
 from nas.settings import Range, check_ranges, settings_from
 from nas.space import SearchSpace, load_space, space_names
-from nas.spaces.complexity import LEAST
-from nas.spaces.outlook import foresee, outlook
-from nas.spaces.population import Population, evaluated
-from nas.spaces.report import Comparison, draw_edf, table_of, write_populations
 from nas.training.data.config import DataConfig
 from nas.training.recipe import Recipe
 from nas.workers.pool import Pool

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from nas.search.hydra_main import hydra_main
+from nas.commands.hydra_main import hydra_main
 
 
 def _limits(values: dict[str, Any], _: list[str]) -> int:
-    from nas.limits.command import limits
+    from nas.commands.limits import limits
 
     return limits(values)
 

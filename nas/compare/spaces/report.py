@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from nas.compare.statistics import LEVEL, Verdict, judge
+from nas.compare.spaces.complexity import Matching, match, unmatched
+from nas.compare.spaces.difference import Gap, gap
+from nas.compare.spaces.distribution import Distribution, area_between, distribution_of, ks_distance
+from nas.compare.spaces.population import Population
 from nas.run_folder import writing
-from nas.spaces.complexity import Matching, match, unmatched
-from nas.spaces.difference import Gap, gap
-from nas.spaces.distribution import Distribution, area_between, distribution_of, ks_distance
-from nas.spaces.population import Population
+from nas.statistics import LEVEL, Verdict, judge
 
 _RARE = 0.01
 """Where fewer random genotypes hold the limits, some networks come from climbing towards them."""

@@ -1,16 +1,12 @@
-"""`python -m nas.spaces compare A B [more] [setting=value ...]`."""
+"""The words of `python -m nas.spaces` that come before its settings."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from itertools import takewhile
-from typing import Any
 
-from nas.console import run
+from nas.commands.command_line import quoted
 from nas.errors import ConfigError, nearest
-from nas.search.command_line import quoted
-from nas.search.hydra_main import hydra_main
 
 COMMANDS = ("compare",)
 _USAGE = "python -m nas.spaces compare SPACE SPACE [setting=value ...]; --help says more"
@@ -39,22 +35,3 @@ def overrides_from(arguments: Sequence[str]) -> list[str]:
 
 def _is_word(argument: str) -> bool:
     return not argument.startswith("-") and "=" not in argument
-
-
-def _compare(values: dict[str, Any], _: list[str]) -> int:
-    from nas.spaces.command import compare
-
-    return compare(values)
-
-
-def _main() -> None:
-    taken: list[str] = []
-    code = run("nas.spaces", lambda: taken.extend(overrides_from(sys.argv[1:])))
-    if code:
-        sys.exit(code)
-    sys.argv[1:] = taken
-    hydra_main("spaces", _compare)
-
-
-if __name__ == "__main__":
-    _main()

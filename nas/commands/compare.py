@@ -13,11 +13,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nas.compare.curves import Curve
-from nas.compare.problem import Strategy, TableProblem
-from nas.compare.report import Comparison, comparisons_of, draw_curves, reach_of, report_of, write_curves
-from nas.compare.statistics import seeds_needed
-from nas.compare.trained import TrainedProblem
+from nas.compare.strategies.curves import Curve
+from nas.compare.strategies.problem import Strategy, TableProblem
+from nas.compare.strategies.report import Comparison, comparisons_of, draw_curves, reach_of, report_of, write_curves
+from nas.compare.strategies.trained import TrainedProblem
 from nas.console import run
 from nas.cost.metrics import FREE_METRICS
 from nas.errors import ConfigError, NasError, nearest
@@ -27,6 +26,7 @@ from nas.runs import RecordSettings, check_name, check_seed, check_workers, core
 from nas.search.pareto import hypervolume
 from nas.settings import Range, check_ranges, settings_from
 from nas.space import load_space, space_names
+from nas.statistics import seeds_needed
 from nas.training.data.config import DataConfig
 from nas.training.recipe import Recipe
 from nas.workers.processes import SINGLE_THREAD

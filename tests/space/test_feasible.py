@@ -8,7 +8,7 @@ import pytest
 
 import nas
 from nas.cost import ONE, Constraint, constraints_from
-from nas.limits.feasible import examine, feasible
+from nas.space.feasible import examine, feasible
 
 
 def test_a_hundred_where_one_in_ten_thousand_is_feasible() -> None:

@@ -14,10 +14,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 
+from nas.commands.command_line import TEXT, groups_in, hydra_arguments
 from nas.console import steady
 from nas.errors import NasError
 from nas.resources import resource_dir
-from nas.search.command_line import TEXT, groups_in, hydra_arguments
 from nas.starting import INTERRUPTED
 
 

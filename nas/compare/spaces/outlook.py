@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from nas.compare.spaces.complexity import match
 from nas.cost import ONE, Cost, value_of
 from nas.errors import SpaceError
-from nas.limits.feasible import examine, feasible
 from nas.space import SearchSpace
-from nas.spaces.complexity import match
+from nas.space.feasible import examine, feasible
 
 
 @dataclass(frozen=True)

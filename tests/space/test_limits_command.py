@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nas.limits.command import limits
+from nas.commands.limits import limits
 from tests.commands import run
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from nas.compare.curves import Curve, curve_of
-from nas.compare.problem import Strategy
+from nas.compare.strategies.curves import Curve, curve_of
+from nas.compare.strategies.problem import Strategy
 from nas.errors import ConfigError
 from nas.evaluation import Budget
 from nas.evaluators.training import TrainingEvaluator

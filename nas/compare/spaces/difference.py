@@ -8,9 +8,9 @@ from math import comb, prod
 import numpy as np
 from scipy.stats import norm, t
 
-from nas.compare.statistics import Difference
-from nas.spaces.complexity import LEAST, Array, Ints, weights_of
-from nas.spaces.distribution import distribution_of
+from nas.compare.spaces.complexity import LEAST, Array, Ints, weights_of
+from nas.compare.spaces.distribution import distribution_of
+from nas.statistics import Difference
 
 _DRAWS = 4000
 _INTERVAL = (2.5, 97.5)
@@ -45,7 +45,7 @@ def gap(one: tuple[Array, Ints], other: tuple[Array, Ints], *, seed: int = 0, dr
     exact where the errors at equal complexity have the same distribution, of any shape; as `nas.compare` does.
 
     Args:
-        one: errors and bins of its networks, `(networks,)` each; see `nas.spaces.complexity.Matching`.
+        one: errors and bins of its networks, `(networks,)` each; see `nas.compare.spaces.complexity.Matching`.
         other: what it is compared with, with the same bins.
         seed: of the draws.
         draws: number of populations drawn anew, and of permutations.

@@ -8,11 +8,11 @@ from typing import Any
 
 from nas.console import run
 from nas.errors import ConfigError, SpaceError
-from nas.limits.explain import explain
-from nas.limits.text import infeasible, lines
 from nas.search.config import Config, calibration, other_input
 from nas.space import SearchSpace, load_space
 from nas.space.describe import extreme, input_text
+from nas.space.explain import explain
+from nas.space.explain_text import infeasible, lines
 from nas.space.tree import count_text
 
 

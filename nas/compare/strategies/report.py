@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from nas.compare.curves import Array, Curve, at, at_time
-from nas.compare.statistics import FEWEST, LEVEL, Paired, Verdict, judge, median_interval, paired
+from nas.compare.strategies.curves import Array, Curve, at, at_time
 from nas.run_folder import writing
+from nas.statistics import FEWEST, LEVEL, Paired, Verdict, judge, median_interval, paired
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from nas.cost import ONE, Constraint, Interval, Workload, section_counts
-from nas.limits.feasible import Candidate, Predict, examine, feasible, with_latency
 from nas.network.architecture import Architecture
 from nas.space import Genotype, SearchSpace
+from nas.space.feasible import Candidate, Predict, examine, feasible, with_latency
 
 _ENUMERATED = 20_000
 _GUIDED = 5000

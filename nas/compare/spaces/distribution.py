@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nas.spaces.complexity import Array
+from nas.compare.spaces.complexity import Array
 
 _ROUNDING = 1e-9
 """Sums of weights are as exact as this."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from nas.compare.spaces.complexity import Array
 from nas.cost import ONE, Cost, value_of
 from nas.errors import SpaceError
 from nas.evaluation import Budget
@@ -18,7 +19,6 @@ from nas.search.stopping import check_ended
 from nas.search.study import Study
 from nas.search.trial import State, Trial
 from nas.space import SearchSpace
-from nas.spaces.complexity import Array
 from nas.workers.pool import Pool
 
 _MAX_REJECTIONS = 200
@@ -77,7 +77,7 @@ def evaluated(
     Args:
         space: made for the data at hand.
         name: what the population is called.
-        share: that of the random genotypes that hold the limits; see `nas.spaces.outlook`.
+        share: that of the random genotypes that hold the limits; see `nas.compare.spaces.outlook`.
         trials: networks to evaluate; a space that has fewer gives what it has.
         pool: evaluates.
         objective: the score; the error is one less it where it is maximized, and itself where it is minimized.

@@ -6,9 +6,9 @@ from math import isnan
 
 import numpy as np
 
-from nas.compare.statistics import unpaired
 from nas.search.study import Study
 from nas.search.trial import State, Trial
+from nas.statistics import unpaired
 
 
 def baseline_lines(study: Study) -> list[str]:

@@ -18,7 +18,7 @@ from typing import Any
 
 from rich.console import Console
 
-from nas.compare.baseline import baseline_lines
+from nas.compare.strategies.baseline import baseline_lines
 from nas.console import Interrupt, interruptible, steady
 from nas.errors import ConfigError, NasError
 from nas.evaluation import Budget

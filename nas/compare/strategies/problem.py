@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from nas.compare.curves import Array, Curve, curve_of
+from nas.compare.strategies.curves import Array, Curve, curve_of
 from nas.cost import ONE, Cost, check, cost_of, value_of
 from nas.errors import ConfigError, nearest
 from nas.evaluation import Budget

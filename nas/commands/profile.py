@@ -1,0 +1,205 @@
+"""What a network costs, block by block."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from math import inf
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nas import console
+from nas.commands.space import add_space_options, space_from
+from nas.cost import BlockProfile, Cost, cost_of, profile
+from nas.cost.memory import MIB
+from nas.cost.unstated import completed
+from nas.errors import ConfigError, why_unreadable
+from nas.export.drawing import check_drawing, draw
+from nas.latency.deployment import RUNTIMES, deployment
+from nas.network.architecture import Architecture
+from nas.network.lower import lower
+from nas.space.describe import random_network
+
+if TYPE_CHECKING:
+    from nas.latency.measure import Latency
+
+_EXAMPLES = """\
+  python -m nas.profile reference/resnet50
+  python -m nas.profile mbconv --seed 3                  a random network of a space
+  python -m nas.profile runs/NAME/best_architecture.json
+  python -m nas.profile reference/mobilenet_v2 --let width=0.5 --data 3x160x160
+  python -m nas.profile reference/resnet18 --layers      every operation
+  python -m nas.profile reference/resnet18 --json > costs.json
+  python -m nas.profile reference/mobilenet_v2 --latency --runtime onnxruntime --threads 2
+"""
+_COLUMNS = ("out", "params", "MACs", "activations", "peak MiB", "field", "stride")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    parser = console.parser(
+        "nas.profile", "Print the cost of a network, block by block and in total, at batch 1.", _EXAMPLES
+    )
+    parser.add_argument("network", help="a space (name or .yaml), or an architecture (.json)")
+    add_space_options(parser)
+    parser.add_argument("--genotype", help="the decisions, as JSON or a .json file; without it a random network")
+    parser.add_argument("--seed", type=int, help="of the random network (0)")
+    parser.add_argument("--layers", action="store_true", help="show every operation, not only the blocks")
+    parser.add_argument("--json", action="store_true", help="print JSON in place of a table")
+    parser.add_argument("--latency", action="store_true", help="measure its latency on this machine too")
+    parser.add_argument("--runtime", default="auto", help=f"for --latency: auto, {', '.join(RUNTIMES)}")
+    parser.add_argument("--batch", type=int, default=1, help="for --latency: examples at a time (1)")
+    parser.add_argument("--threads", type=int, default=1, help="for --latency: of the CPU (1)")
+    parser.add_argument(
+        "--records", default="runs", metavar="DIR", help="for --latency: may hold a device profile (runs)"
+    )
+    parser.add_argument("--draw", metavar="FILE", help="draw the network too: .svg, .png or .dot")
+    options = parser.parse_args(arguments)
+    return console.run("nas.profile", lambda: _work(options))
+
+
+def _work(options: argparse.Namespace) -> None:
+    if options.draw:
+        check_drawing(options.draw)
+    usual = {"runtime": "auto", "batch": 1, "threads": 1}
+    for name, value in usual.items():
+        if not options.latency and getattr(options, name) != value:
+            raise ConfigError(f"--{name} is for --latency, which is not given")
+    if options.latency:
+        deployment(options.runtime, options.batch, options.threads)
+    arch = _read(options)
+    if options.draw:
+        draw(arch, options.draw, title=options.network)
+    if options.json:
+        measured = {"latency": _latency(arch, options).to_dict()} if options.latency else {}
+        print(json.dumps(_as_json(arch, layers=options.layers) | measured, indent=1))
+    else:
+        _print(arch, options.network, layers=options.layers)
+        if options.latency:
+            print(f"latency           {_latency(arch, options)}")
+
+
+def _latency(arch: Architecture, options: argparse.Namespace) -> Latency:
+    from nas.latency.measure import Meter
+    from nas.latency.profile import known_profile
+
+    where = deployment(options.runtime, options.batch, options.threads)
+    profile = known_profile(Path(options.records), where)
+    return Meter(where, usual_ms=profile.reference_ms if profile else inf).measure(arch)
+
+
+def _read(options: argparse.Namespace) -> Architecture:
+    # A genotype in a file is not an architecture.
+    if options.network.endswith(".json"):
+        for name in ("let", "data", "classes", "genotype", "seed"):
+            if getattr(options, name) not in (None, []):
+                raise ConfigError(
+                    f"--{name} is for a space, but {options.network} is one network with all that decided"
+                )
+        return Architecture.from_json(_text_of(options.network))
+    space = space_from(options.network, options.let, options.data, options.classes)
+    if options.genotype is None:
+        return random_network(space, options.seed or 0)
+    given = options.genotype
+    try:
+        genotype = json.loads(_text_of(given) if given.endswith(".json") else given)
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError(f"--genotype is not JSON: {error}") from None
+    if not isinstance(genotype, dict):
+        raise ConfigError(f"--genotype is a mapping from decisions to values, but got {genotype!r}")
+    return space.decode(genotype)
+
+
+def _text_of(path: str) -> str:
+    try:
+        return Path(path).expanduser().read_text()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be read: {why_unreadable(error)}") from None
+
+
+def _as_json(arch: Architecture, *, layers: bool) -> dict[str, Any]:
+    return {
+        "arch_id": arch.arch_id,
+        "input_shape": arch.input_shape,
+        "num_classes": arch.num_classes,
+        "total": cost_of(arch).to_dict(),
+        "blocks": [
+            {
+                "name": one.name,
+                **one.block.to_dict(),
+                "out_shapes": one.out_shapes,
+                "cost": one.cost.to_dict(),
+                "receptive_field": one.so_far.receptive_field,
+                "stride": one.so_far.stride,
+            }
+            for one in profile(arch)
+        ],
+        **({"layers": list(_layers(arch))} if layers else {}),
+    }
+
+
+def _layers(arch: Architecture) -> Iterator[dict[str, Any]]:
+    graph = lower(arch)
+    for node, counted in zip(graph.nodes[1:], completed(graph).nodes[1:], strict=True):
+        yield {
+            "name": node.name,
+            "operation": type(node.op).__name__,
+            "out_shape": node.shape,
+            "params": counted.op.params,
+            "macs": counted.op.macs(node.shape) + counted.op.attention_macs(node.shape),
+            "in_place": node.in_place,
+        }
+
+
+def _print(arch: Architecture, name: str, *, layers: bool) -> None:
+    rows = [_row(one) for one in profile(arch)]
+    widths = [max(len(row[i]) for row in [("", "", *_COLUMNS), *rows]) for i in range(len(_COLUMNS) + 2)]
+    shape = "x".join(map(str, arch.input_shape))
+    print(f"{name}: arch_id {arch.arch_id}, input {shape}, {arch.num_classes} classes\n")
+    for row in [("", "block", *_COLUMNS), *rows]:
+        left = f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}"
+        print(left + "".join(f"  {text:>{width}}" for text, width in zip(row[2:], widths[2:], strict=True)))
+    if layers:
+        _print_layers(arch)
+    print()
+    _print_total(cost_of(arch))
+
+
+def _row(one: BlockProfile) -> tuple[str, ...]:
+    cost, field = one.cost, one.so_far.receptive_field
+    return (
+        one.name,
+        one.block.kind,
+        ",".join("x".join(map(str, shape)) for shape in one.out_shapes),
+        f"{cost.params:,}",
+        f"{cost.macs:,}",
+        f"{cost.activations:,}",
+        f"{cost.peak_memory_mib:.2f}",
+        "all" if field is None else str(field),
+        "x".join(f"{n:g}" for n in one.so_far.stride) or "-",
+    )
+
+
+def _print_layers(arch: Architecture) -> None:
+    print("\noperations")
+    for one in _layers(arch):
+        place = " (in place)" if one["in_place"] else ""
+        shape = "x".join(map(str, one["out_shape"]))
+        print(f"  {one['name']:<50} {one['operation']:<16} {shape:>14} {one['params']:>12,} {one['macs']:>16,}{place}")
+
+
+def _print_total(cost: Cost) -> None:
+    print(f"params            {cost.params:,} in {cost.param_tensors} tensors")
+    print(f"MACs              {cost.macs:,}, of which attention {cost.attention_macs:,}   (FLOPs are twice as many)")
+    print(f"activations       {cost.activations:,} numbers written in inference")
+    print(
+        f"stored size       {cost.size_mib:.2f} MiB in fp32, {cost.size_fp16_bytes / MIB:.2f} in fp16, "
+        f"{cost.size_int8_bytes / MIB:.2f} with weights in int8"
+    )
+    print(f"peak memory       {cost.peak_memory_mib:.2f} MiB of activations in inference")
+    print(f"training memory   {cost.training_memory_bytes / MIB:.2f} MiB kept for the backward pass of one example")
+    field = "all of the input" if cost.receptive_field is None else f"{cost.receptive_field} positions"
+    print(f"receptive field   {field}, stride {'x'.join(f'{n:g}' for n in cost.stride) or '-'}")
