@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.mutation.__main__ import report
 from benchmarks.mutation.covering import Covering
-from benchmarks.mutation.places import Mutant, mutants, sample
+from benchmarks.mutation.places import PACKAGES, Mutant, files_of, mutants, sample
 from benchmarks.mutation.run import Result, changed_lines
 
 
@@ -85,3 +85,11 @@ def test_equivalent_mutants_do_not_count() -> None:
     assert "| cost | 50 | 20 | 1 | 18 | 94.7% (74.0% to 99.9%) |" in table
     assert "alive" in table
     assert "same" not in table
+
+
+def test_every_package_has_its_files_and_a_folder_of_tests() -> None:
+    root = Path(__file__).parent.parent
+    for package, paths in PACKAGES.items():
+        assert (root / "tests" / package).is_dir(), package
+        assert all((root / path).exists() for path in paths), paths
+        assert files_of(root, package)

@@ -18,8 +18,15 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "space": ("nas/space",),
     "network": ("nas/network",),
     "cost": ("nas/cost",),
-    "search": ("nas/search",),
-    "scale": tuple(
+    "search": (
+        "nas/search",
+        "nas/commands/command_line.py",
+        "nas/commands/hydra_main.py",
+        "nas/commands/search.py",
+        "nas/evaluators/settings.py",
+    ),
+    "workers": ("nas/workers",),
+    "scaling": tuple(
         f"nas/scaling/{name}.py"
         for name in (
             "laws/choose",
@@ -35,7 +42,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
         )
     ),
 }
-"""The core by package: folders, and of `scale` the files of its statistics."""
+"""The core by package: folders and files; of `scaling` those of its statistics. `tests/` has a folder for each."""
 
 
 @dataclass(frozen=True, slots=True)

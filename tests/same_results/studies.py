@@ -9,16 +9,14 @@ import csv
 import hashlib
 import json
 import math
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import nas
+from tests import commands
 
 HERE = Path(__file__).parent
 SPACE = "small.yaml"
@@ -101,14 +99,7 @@ def written_table(folder: Path) -> Path:
 
 def command(folder: Path, name: str, *words: str) -> str:
     """What `python -m nas.NAME` prints; raises where it fails."""
-    ran = subprocess.run(
-        [sys.executable, "-m", f"nas.{name}", *words],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(HERE.parent.parent), "COLUMNS": "200"},
-        text=True,
-        capture_output=True,
-        check=False,
-    )
+    ran = commands.run(f"nas.{name}", *words, cwd=folder)
     if ran.returncode:
         raise RuntimeError(f"nas.{name} {' '.join(words)}: {ran.returncode}\n{ran.stdout}\n{ran.stderr}")
     return ran.stdout
