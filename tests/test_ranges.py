@@ -124,7 +124,6 @@ def test_seeds_of_numpy_are_seeds() -> None:
         space.sample(True)
 
 
-@pytest.mark.timeout(30)
 def test_an_image_that_is_a_pipe_or_a_device_is_not_waited_for(tmp_path: Path) -> None:
     from nas.training.data.image_folder import load_image_folder
 

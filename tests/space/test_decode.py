@@ -263,14 +263,13 @@ def test_the_earliest_of_several_genotypes_is_returned() -> None:
     assert space.encode(space.decode(second)) == first
 
 
-@pytest.mark.timeout(10)
 def test_optional_blocks_in_a_list_do_not_take_exponential_time() -> None:
-    """There are comb(26, 13) = 10,400,600 ways to share 13 blocks out among 26 entries."""
-    assert comb(26, 13) == 10_400_600
+    """There are comb(60, 30) ways to share 30 blocks out among 60 entries: no machine would end."""
+    assert comb(60, 30) > 1e17
     optional = {"block": "conv", "out_channels": 8, "depth": {"range": [0, 1]}}
     stage = {"block": "conv", "out_channels": 8}
-    space = nas.SearchSpace.from_dict(_space(stage, stem=[optional] * 26))
-    other = nas.SearchSpace.from_dict(_space(stage, stem=[{**optional, "depth": 13}, {**stage, "out_channels": 9}]))
+    space = nas.SearchSpace.from_dict(_space(stage, stem=[optional] * 60))
+    other = nas.SearchSpace.from_dict(_space(stage, stem=[{**optional, "depth": 30}, {**stage, "out_channels": 9}]))
     with pytest.raises(SpaceError, match="stem of the network is not one it can choose"):
         space.encode(other.decode({}))
 

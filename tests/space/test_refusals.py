@@ -183,7 +183,6 @@ def _refusal(name: str = "bad.yaml") -> str:
     return str(caught.value)
 
 
-@pytest.mark.timeout(60)  # the bombs, expanded, would never end
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 def test_malformed_space(case: Case, here: Path) -> None:
     _write(here / "bad.yaml", case.text)
@@ -248,7 +247,6 @@ def test_include_through_a_loop_of_links(here: Path) -> None:
     assert _refusal().startswith("bad.yaml:5: ")
 
 
-@pytest.mark.timeout(60)
 def test_many_small_includes_are_bounded(here: Path) -> None:
     """Ten includes in each of six files: a million reads when followed without a bound."""
     for i in range(6):
