@@ -11,33 +11,28 @@ from typing import Protocol
 
 from nas.errors import NasError, check_kind
 from nas.network.architecture import Architecture
-from nas.settings import Range, check_ranges
-
-_RANGES = {
-    "epochs": Range(1, whole=True),
-    "schedule_epochs": Range(1, whole=True),
-    "data_fraction": Range(0, 1, above=True),
-    "resolution_fraction": Range(0, 1, above=True),
-}
+from nas.settings import Range, check_settings, setting
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
     """How much may be spent on one evaluation."""
 
-    epochs: int | None = None
-    """Epochs of training; None is what the recipe says."""
-    schedule_epochs: int | None = None
-    """Epochs that the learning rate's schedule is made for, where training may go on later; None: `epochs`."""
-    data_fraction: float = 1.0
-    """Share of the training split that is used."""
-    resolution_fraction: float = 1.0
-    """Share of the architecture's input size that images have."""
+    epochs: int | None = setting(None, "of training; None is what the recipe says", Range(1, whole=True))
+    schedule_epochs: int | None = setting(
+        None,
+        "that the learning rate's schedule is made for, where training may go on later; None: `epochs`",
+        Range(1, whole=True),
+    )
+    data_fraction: float = setting(1.0, "share of the training split that is used", Range(0, 1, above=True))
+    resolution_fraction: float = setting(
+        1.0, "share of the architecture's input size that images have", Range(0, 1, above=True)
+    )
     checkpoint: str | None = None
     """File to go on from, where it is there, and to keep the state of training in at the end."""
 
     def __post_init__(self) -> None:
-        check_ranges(self, "nas.Budget", _RANGES)
+        check_settings(self, "nas.Budget")
         check_kind("nas.Budget.checkpoint", self.checkpoint, (str, NoneType), "the path of a file, or None")
 
 

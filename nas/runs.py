@@ -15,8 +15,8 @@ from typing import Any
 from nas.errors import ConfigError
 from nas.names import name_problem
 from nas.run_folder import Held, claim, first_free, hold, read_inside
+from nas.settings import setting
 
-_SEEDS = 2**32
 _MOST_WORKERS = 1024
 """Processes on one machine."""
 
@@ -27,8 +27,8 @@ _ACCELERATORS = ("auto", "cpu", "gpu")
 class RecordSettings:
     """Where records go."""
 
-    dir: str = "runs"
-    mlflow: bool = True
+    dir: str = setting("runs", "holds a folder a run, and mlflow.db")
+    mlflow: bool = setting(True, "record in MLflow too", may_change=True)
 
 
 def check_workers(value: int | str) -> None:
@@ -48,12 +48,6 @@ def check_name(name: str | None) -> None:
     problem = name_problem(name) if name is not None else ""
     if problem:
         raise ConfigError(f"name: {problem}")
-
-
-def check_seed(name: str, value: int) -> None:
-    """Raise `ConfigError` where a seed is none that every library takes."""
-    if not 0 <= value < _SEEDS:
-        raise ConfigError(f"{name} must be from 0 to {_SEEDS - 1:,}, but got {value}")
 
 
 def cores_or(workers: int | str) -> int:

@@ -1,9 +1,15 @@
-"""From a config's plain values to frozen dataclasses, with every name and type checked."""
+"""From a config's plain values to frozen dataclasses, with every name, type and range checked.
+
+A setting is declared once, as a field: its type, its default, what it means, and what it may be. The files in `conf/`,
+the help texts and docs/settings.md are written from these declarations (`nas.commands.settings_text`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+import copy
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from functools import cache, partial
 from math import inf
 from numbers import Integral, Real
 from types import NoneType, UnionType
@@ -52,16 +58,114 @@ class Range:
         raise ConfigError(f"{name}{rule}, but got {got}")
 
 
-def check_ranges(settings: object, where: str, ranges: Mapping[str, Range]) -> None:
-    """Check fields of a frozen dataclass and bring them to Python's own types; None is for the field's type to allow.
+SEED = Range(0, 2**32 - 1, whole=True)
+"""A seed that every library takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """What is said of a setting beside its type and its default."""
+
+    doc: str
+    """What it means, as a phrase."""
+    allowed: Range | tuple[str, ...] | None = None
+    """What it may be: a range of a number, or a choice of words; None leaves it to the type and to further checks."""
+    may_change: bool = False
+    """Whether it may differ when a run is gone on with: it decides how long and where that runs, not what it is."""
+    keys: Mapping[str, str] | None = None
+    """What a mapping may hold, each with what it means."""
+    by_name: Mapping[str, type] | None = None
+    """Of a group whose `name` says which class its settings are of: these classes."""
+    example: str = ""
+    """A value of a setting that the files in `conf/` do not hold, since it is given with a plus or as words."""
+
+
+def setting(
+    default: Any,
+    doc: str,
+    allowed: Range | Collection[str] | None = None,
+    *,
+    may_change: bool = False,
+    keys: Mapping[str, str] | None = None,
+    by_name: Mapping[str, type] | None = None,
+    example: str = "",
+) -> Any:
+    """Declare a field of a dataclass of settings.
+
+    Args:
+        default: its value where nothing is said. A class is called for it; lists and mappings are copied.
+        doc: what it means, as a phrase that follows `name: value  #` in a file of `conf/`.
+        allowed: see `Declaration`.
+        may_change: see `Declaration`.
+        keys: see `Declaration`.
+        by_name: see `Declaration`.
+        example: see `Declaration`.
+    """
+    allowed = allowed if allowed is None or isinstance(allowed, Range) else tuple(allowed)
+    metadata = {"declared": Declaration(doc, allowed, may_change, keys, by_name, example)}
+    if isinstance(default, type):
+        return field(default_factory=default, metadata=metadata)
+    if isinstance(default, list | dict):
+        return field(default_factory=partial(copy.deepcopy, default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def declarations(kind: type) -> Iterator[tuple[Field[Any], Declaration]]:
+    """Yield the fields of a dataclass of settings, each with what is said of it."""
+    for one in fields(kind):
+        declared = one.metadata.get("declared")
+        if isinstance(declared, Declaration):
+            yield one, declared
+
+
+def changeable(kind: type, where: str = "", *, inside: bool = True) -> Iterator[str]:
+    """Yield the paths of settings that may change when a run is gone on with.
+
+    Args:
+        kind: a dataclass of settings.
+        where: what a path begins with.
+        inside: also those in groups that may not change as a whole.
+    """
+    for one, declared in declarations(kind):
+        path, inner = f"{where}{one.name}", _hints(kind)[one.name]
+        if declared.may_change:
+            yield path
+        elif inside and isinstance(inner, type) and is_dataclass(inner):
+            yield from changeable(inner, f"{path}.")
+
+
+@cache
+def _hints(kind: Any) -> Mapping[str, Any]:
+    return get_type_hints(kind)
+
+
+def check_settings(settings: object, where: str) -> None:
+    """Check the fields of a frozen dataclass by their declarations, and bring numbers to Python's own types.
+
+    Args:
+        settings: a dataclass whose fields are made by `setting`; the end of its `__post_init__` calls this.
+        where: path of it in the config, for messages; empty at the top.
 
     Raises:
-        ConfigError: see `Range.checked`.
+        ConfigError: a value that a setting may not have; with the path, the rule and the value.
     """
-    for name, allowed in ranges.items():
-        value = getattr(settings, name)
-        if value is not None:
-            object.__setattr__(settings, name, allowed.checked(f"{where}.{name}" if where else name, value))
+    kind: Any = type(settings)
+    for one, declared in declarations(kind):
+        value, path = getattr(settings, one.name), f"{where}.{one.name}" if where else one.name
+        kinds = _kinds(_hints(kind)[one.name])
+        if value is None and NoneType in kinds:
+            continue
+        if isinstance(declared.allowed, Range):
+            if not (isinstance(value, str) and str in kinds):  # such as auto
+                object.__setattr__(settings, one.name, declared.allowed.checked(path, value))
+        elif declared.allowed is not None and value not in declared.allowed:
+            raise ConfigError(f"{path}: unknown {value!r}. {nearest(value, declared.allowed)}")
+
+
+def _kinds(hint: Any) -> tuple[Any, ...]:
+    """Return what a value of a type may be: the parts of a union, without what they are made of."""
+    hints = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    return tuple(get_origin(kind) or kind for kind in hints)
 
 
 def settings_from(kind: type[T], values: object, where: str = "") -> T:
@@ -78,8 +182,9 @@ def settings_from(kind: type[T], values: object, where: str = "") -> T:
     if not isinstance(values, Mapping):
         raise ConfigError(f"{where or 'config'} must be a mapping, but got {values!r}")
     assert is_dataclass(kind)
-    hints = get_type_hints(kind)
-    names = [field.name for field in fields(kind)]
+    hints = _hints(kind)
+    names = [one.name for one in fields(kind)]
+    kinds = {one.name: declared.by_name for one, declared in declarations(kind) if declared.by_name}
     given = {}
     for name, value in values.items():
         path = f"{where}.{name}" if where else str(name)
@@ -87,12 +192,21 @@ def settings_from(kind: type[T], values: object, where: str = "") -> T:
             inside = [] if where else _inside(hints, str(name))
             hint = f"Did you mean {' or '.join(map(repr, inside))}?" if inside else nearest(name, names)
             raise ConfigError(f"unknown setting {path!r}. {hint}")
-        given[str(name)] = _value(hints[name], value, path)
+        chosen = kinds.get(str(name))
+        given[str(name)] = _value(hints[name] if chosen is None else _named(chosen, value, path), value, path)
     needed = [one.name for one in fields(kind) if one.default is MISSING and one.default_factory is MISSING]
     missing = [name for name in needed if name not in given]
     if missing:
         raise ConfigError(f"{where or 'config'}: {', '.join(missing)} is missing")
     return kind(**given)
+
+
+def _named(kinds: Mapping[str, type], values: object, path: str) -> type:
+    """Return the class that the `name` in a group of settings means; the first one where none is given."""
+    name = values.get("name", next(iter(kinds))) if isinstance(values, Mapping) else next(iter(kinds))
+    if name not in kinds:
+        raise ConfigError(f"{path}.name: unknown {name!r}. {nearest(name, kinds)}")
+    return kinds[name]
 
 
 def _inside(hints: Mapping[str, Any], name: str) -> list[str]:
@@ -111,9 +225,9 @@ def _value(hint: Any, value: object, path: str) -> Any:
         if value not in get_args(hint):
             raise ConfigError(f"{path}: unknown {value!r}. {nearest(value, get_args(hint))}")
         return value
-    hints = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
-    kinds = [get_origin(kind) or kind for kind in hints]
+    kinds = _kinds(hint)
     if isinstance(value, list) and list in kinds:
+        hints = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
         of = get_args(hints[kinds.index(list)])
         return [_value(of[0], one, f"{path}[{place}]") for place, one in enumerate(value)] if of else value
     for kind in kinds:

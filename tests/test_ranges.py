@@ -16,7 +16,8 @@ from nas.commands.compare import CompareConfig
 from nas.commands.spaces import SpacesConfig
 from nas.errors import ConfigError, DataError, NasError, SpaceError
 from nas.scaling.study.config import CoefficientSearch, PlanSettings, ScaleConfig
-from nas.search.config import Config, InferenceSettings, SamplerSettings, SearchSettings
+from nas.search.config import Config, InferenceSettings
+from nas.search.settings import SamplerSettings, SearchSettings
 from nas.settings import Range
 from nas.training.data.config import DataConfig
 from nas.training.recipe import Recipe
@@ -125,7 +126,7 @@ def test_seeds_of_numpy_are_seeds() -> None:
 
 
 def test_an_image_that_is_a_pipe_or_a_device_is_not_waited_for(tmp_path: Path) -> None:
-    from nas.training.data.image_folder import load_image_folder
+    from nas.training.data.image_files import load_image_folder
 
     for name in ("a", "b"):
         (tmp_path / "train" / name).mkdir(parents=True)

@@ -12,7 +12,8 @@ from nas.advise.text import lines
 from nas.advise.wanted import DEVICES, PRIORITIES, TASKS, Wanted
 from nas.commands.space import read_shape
 from nas.errors import ConfigError
-from nas.training.data.config import DATA_SETS, DataConfig
+from nas.training.data.config import DataConfig
+from nas.training.data.registry import DATA_SETS
 
 _DESCRIPTION = """\
 Say which published networks to start from, which spaces to search and which limits to set, each with its reason,
@@ -30,8 +31,6 @@ _EXAMPLES = """\
   python -m nas.advise --task segmentation --data 3x512x512 --classes 4
   python -m nas.advise --device edge --size-mib 2 --json                for programs
 """
-# As scikit-learn and the authors give them.
-_IMAGES = {"digits": 1_797, "fashion_mnist": 70_000}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -65,7 +64,7 @@ def _work(options: argparse.Namespace) -> None:
 
 def _wanted(options: argparse.Namespace) -> Wanted:
     named = options.data in DATA_SETS
-    known = DataConfig(name=options.data).known_shape() if named and options.data in _IMAGES else None
+    known = DataConfig(name=options.data).known_shape() if named and DATA_SETS[options.data].images else None
     if named and known is None:
         raise ConfigError(f"--data {options.data}: its shape is yours to give, such as --data 3x64x64")
     if known is not None and options.classes is not None:
@@ -79,7 +78,7 @@ def _wanted(options: argparse.Namespace) -> Wanted:
         size_mib=options.size_mib,
         params=options.params,
         macs=options.macs,
-        images=_IMAGES[options.data] if known and options.images is None else options.images,
+        images=DATA_SETS[options.data].images if known and options.images is None else options.images,
         shape=shape,
         classes=classes,
         data_set=options.data if known else None,

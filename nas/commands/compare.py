@@ -7,7 +7,7 @@ import multiprocessing as mp
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -18,13 +18,17 @@ from nas.compare.strategies.problem import Strategy, TableProblem
 from nas.compare.strategies.report import Comparison, comparisons_of, draw_curves, reach_of, report_of, write_curves
 from nas.compare.strategies.trained import TrainedProblem
 from nas.console import run
-from nas.cost.metrics import FREE_METRICS
+from nas.cost.metrics import COUNTED_DOCS, FREE_METRICS
 from nas.errors import ConfigError, NasError, nearest
+from nas.evaluators.registry import EVALUATORS
 from nas.evaluators.settings import EvaluatorSettings
+from nas.evaluators.table.settings import TableSettings
+from nas.evaluators.training import TrainingEvaluator, TrainingSettings
 from nas.run_folder import Held, claim, first_free, shown, write_whole
-from nas.runs import RecordSettings, check_name, check_seed, check_workers, cores_or
+from nas.runs import RecordSettings, check_name, check_workers, cores_or
 from nas.search.pareto import hypervolume
-from nas.settings import Range, check_ranges, settings_from
+from nas.search.settings import SearchSettings, Settings
+from nas.settings import SEED, Range, check_settings, setting, settings_from
 from nas.space import load_space, space_names
 from nas.statistics import seeds_needed
 from nas.training.data.config import DataConfig
@@ -36,22 +40,35 @@ from nas.workers.processes import SINGLE_THREAD
 class CompareConfig:
     """All settings of one comparison. `conf/compare.yaml` says what each means."""
 
-    space: str | None = None
-    strategies: list[str] = field(default_factory=lambda: ["default", "random"])
-    seeds: int = 8
-    first_seed: int = 0
-    trials: int = 40
-    at: list[int] | None = None
-    reach: str | None = None
-    objective: str | list[str] = "val_accuracy"
-    direction: str | list[str] | None = None
-    constraints: Mapping[str, Any] = field(default_factory=dict)
-    workers: int | str = "auto"
-    name: str | None = None
-    evaluator: EvaluatorSettings = field(default_factory=EvaluatorSettings)
-    data: DataConfig = field(default_factory=DataConfig)
-    train: Recipe = field(default_factory=Recipe)
-    records: RecordSettings = field(default_factory=RecordSettings)
+    space: str | None = setting(None, "given as +space=NAME", example="mbconv")
+    strategies: list[str] = setting(
+        ["default", "random"],
+        "samplers, or SAMPLER+PRUNER such as default+asha; the others are compared with the first",
+    )
+    seeds: int = setting(
+        8,
+        "searches of each strategy; fewer cannot show a difference (two strategies, five places)",
+        Range(1, 10_000, whole=True),
+    )
+    first_seed: int = setting(0, "of the searches, which count up from it", SEED)
+    trials: int = setting(40, "evaluated networks of each search", Range(1, 10_000_000, whole=True))
+    at: list[int] | None = setting(
+        None, "compare after so many evaluations, a list; null: a quarter, a half, and all of them"
+    )
+    reach: str | None = setting(None, "a strategy: after how many evaluations are the others where it is at its end?")
+    objective: str | list[str] = setting(
+        "val_accuracy", "or a list, as of nas.search: on a table, hypervolume as a share of the true front's"
+    )
+    direction: str | list[str] | None = setting(
+        None, "maximize or minimize, or a list; null: what the names say, if they do"
+    )
+    constraints: Mapping[str, Any] = setting({}, "hard limits, as for nas.search", keys=COUNTED_DOCS)
+    workers: int | str = setting("auto", "searches (on a table) or evaluations (with training) at a time")
+    name: str | None = setting(None, "of the folder in records.dir")
+    evaluator: EvaluatorSettings = setting(TrainingSettings, "what scores candidates", by_name=EVALUATORS)
+    data: DataConfig = setting(DataConfig, "which data set, and how it is split and augmented")
+    train: Recipe = setting(Recipe, "how candidates are trained")
+    records: RecordSettings = setting(RecordSettings(mlflow=False), "where records go")
 
     def __post_init__(self) -> None:
         if self.space is None:
@@ -61,8 +78,7 @@ class CompareConfig:
         names = [str(Strategy.read(text)) for text in self.strategies]
         if len(set(names)) < len(names):
             raise ConfigError(f"strategies must be different, but got {names}")
-        check_ranges(self, "", {"seeds": Range(1, 10_000, whole=True), "trials": Range(1, 10_000_000, whole=True)})
-        check_seed("first_seed", self.first_seed)
+        check_settings(self, "")
         check_name(self.name)
         self.evaluator.check_compares(self.constraints)
         known = (*self.evaluator.known_scores, *FREE_METRICS)
@@ -83,6 +99,12 @@ class CompareConfig:
         return sorted({max(1, self.trials // 4), max(1, self.trials // 2), self.trials})
 
     @property
+    def of_each(self) -> Settings:
+        """What decides each search beside its strategy and its seed."""
+        search = SearchSettings(trials=self.trials, objective=self.objective, direction=self.direction)
+        return Settings(search=search, constraints=self.constraints)
+
+    @property
     def processes(self) -> int:
         """How many searches, or evaluations, run at a time."""
         return cores_or(self.workers)
@@ -96,11 +118,16 @@ def compare(values: Mapping[str, Any]) -> int:
 def _compare(config: CompareConfig) -> None:
     with _folder(config) as held:
         try:
-            comparison = _on_table(config) if config.evaluator.name == "table" else _trained(config, held.path)
+            comparison = _compared(config, held.path)
         except NasError:
             held.discard()  # where it holds searches it stays
             raise
         _report(config, comparison, held.path)
+
+
+def _compared(config: CompareConfig, folder: Path) -> Comparison:
+    table = config.evaluator
+    return _on_table(config, table) if isinstance(table, TableSettings) else _trained(config, folder)
 
 
 def _report(config: CompareConfig, comparison: Comparison, folder: Path) -> None:
@@ -137,25 +164,21 @@ def _as_tuple(value: str | list[str]) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
 
 
-def _on_table(config: CompareConfig) -> Comparison:
+def _on_table(config: CompareConfig, table: TableSettings) -> Comparison:
     problem = TableProblem(
         space=config.space or "",
-        table=config.evaluator.table,
-        noise=config.evaluator.noise,
-        objective=_as_tuple(config.objective),
-        direction=None if config.direction is None else _as_tuple(config.direction),
-        constraints=config.constraints,
-        trials=config.trials,
+        table=table,
+        settings=config.of_each,
     )
     points = problem.points()
     several = len(problem.objectives) > 1
     reference = points.min(axis=0).tolist() if several else None
     best = hypervolume(points, points.min(axis=0)) if several else float(points[:, 0].max())
-    table = problem.load()
-    print(f"{len(points):,} of {len(table):,} networks of the table hold the limits")
+    known = problem.load()
+    print(f"{len(points):,} of {len(known):,} networks of the table hold the limits")
     if config.trials > len(points):
         raise ConfigError(f"trials={config.trials}, but only {len(points)} networks of the table hold the limits")
-    timed = table.timed or table.epochs is not None
+    timed = known.timed or known.epochs is not None
     _say_power(config, timed=timed)
     jobs = [(text, seed) for text in config.strategies for seed in _seeds(config)]
     found: dict[tuple[str, int], Curve] = {}
@@ -203,14 +226,7 @@ def _sorted(config: CompareConfig, found: Mapping[tuple[str, int], Curve]) -> di
 def _trained(config: CompareConfig, folder: Path) -> Comparison:
     """Compare by training, on a real space: strategies take turns, so that a machine that slows down slows all."""
     problem = TrainedProblem(
-        space=load_space(config.space or ""),
-        data=config.data,
-        recipe=config.train,
-        objective=config.objective,
-        direction=config.direction,
-        constraints=config.constraints,
-        trials=config.trials,
-        workers=config.processes,
+        load_space(config.space or ""), TrainingEvaluator(config.data, config.train), config.of_each, config.processes
     )
     _say_power(config, timed=True)
     found: dict[tuple[str, int], Curve] = {}

@@ -22,10 +22,6 @@ from nas.compare.strategies.baseline import baseline_lines
 from nas.console import Interrupt, interruptible, steady
 from nas.errors import ConfigError, NasError
 from nas.evaluation import Budget
-from nas.evaluators.proxies.evaluator import ProxyEvaluator
-from nas.evaluators.table.evaluator import TableEvaluator
-from nas.evaluators.table.table import read_table
-from nas.evaluators.training import TrainingEvaluator
 from nas.names import name_problem
 from nas.records.tracker import MlflowTracker
 from nas.run_folder import WORKERS_LOG, first_free, shown
@@ -41,7 +37,6 @@ from nas.search.samplers import sampler
 from nas.search.study import Study, front_of
 from nas.search.transfer import WARM_STARTS, priors
 from nas.space import SearchSpace, load_space
-from nas.space.task import Task
 from nas.space.tree import count_text
 from nas.starting import INTERRUPTED
 from nas.workers.processes import WorkerPool
@@ -152,7 +147,7 @@ def _new_folder(config: Config, space: SearchSpace) -> RunFolder:
     make = partial(RunFolder, empty=True)
     if config.name is not None:
         return make(root / config.name)
-    source = Path(config.evaluator.file or "").stem if config.evaluator.name == "table" else config.data.name
+    source = config.evaluator.source(config.data)
     source = "table" if name_problem(source) else source
     return first_free(root, f"{space.name}-{source}-{datetime.now(UTC):%Y%m%d-%H%M%S}", make)
 
@@ -166,8 +161,7 @@ def _search(job: _Job, console: Console) -> int:
         tracker = _tracker(job, stack)
         with console.status("Loading torch and the data ..."):
             data = pool.describe()
-        task: Task = "any" if job.config.evaluator.name == "table" else "classification"
-        space = job.space.for_data(tuple(data["input_shape"]), data["num_classes"], task=task)
+        space = job.space.for_data(tuple(data["input_shape"]), data["num_classes"], task=job.config.evaluator.task)
         console.print(
             f"Search space {space.name}: {count_text(space.size())} genotypes. Data {data['name']}, "
             f"{workers} worker{'s' * (workers != 1)}, run folder {job.folder}",
@@ -184,18 +178,18 @@ def _search(job: _Job, console: Console) -> int:
         study = _run(job, space, pool, data, recorders + ([tracker] if tracker else []))
     _report(job, study, tracker, console)
     trials = [trial for trial in study.trials if trial.finished >= session]
-    if job.config.evaluator.name != "table":  # whose time is only told
+    if not job.config.evaluator.simulated:
         console.print(time_summary(trials, time.monotonic() - started, workers), highlight=False)
     if study.stop_reason == "interrupted":
         return INTERRUPTED
     return 0 if study.best(1) and not study.failed_alike else 1
 
 
-def _sources(config: Config, space: SearchSpace, data: Mapping[str, Any]) -> Iterator[str]:
+def _sources(config: Config, space: SearchSpace, described: Mapping[str, Any]) -> Iterator[str]:
     """Say what a table, or an earlier search, brings."""
-    if config.evaluator.name == "table":
+    if "networks" in described:
         yield (
-            f"A table of {data['networks']:,} networks; costs are counted for images of "
+            f"A table of {described['networks']:,} networks; costs are counted for images of "
             f"{'x'.join(map(str, space.input_shape))} and {space.num_classes} classes, as the space assumes"
         )
     if config.search.warm_start is not None:
@@ -206,29 +200,19 @@ def _sources(config: Config, space: SearchSpace, data: Mapping[str, Any]) -> Ite
         )
 
 
-def _as_assumed(space: SearchSpace) -> SearchSpace:
-    """The space for the data that it assumes; a table has scores of whatever its networks give."""
-    return space.for_data(space.input_shape, space.num_classes, task="any")
-
-
 def _pool(job: _Job, workers: int, gpus: Sequence[str], stack: ExitStack) -> WorkerPool | SimulatedPool:
     """What evaluates; it ends with the search."""
     config = job.config
     objective = config.search.objectives[0].name
-    if config.evaluator.name == "table":
-        table = read_table(_as_assumed(job.space), config.evaluator.table)
-        return SimulatedPool(TableEvaluator(table, noise=config.evaluator.noise), workers, objective=objective)
-    evaluator = (
-        ProxyEvaluator(config.data, tuple(config.evaluator.proxies), accelerator=config.accelerator)
-        if config.evaluator.name == "proxy"
-        else TrainingEvaluator(config.data, config.train, config.accelerator)
-    )
+    evaluator = config.evaluator.make(job.space, config.data, config.train, config.accelerator)
+    if config.evaluator.simulated:
+        return SimulatedPool(evaluator, workers, objective=objective)
     pool = WorkerPool(
         evaluator,
         workers,
         objective=objective,
         log=job.run.path / WORKERS_LOG,
-        trial_seconds=_seconds(config.search.trial_minutes),
+        trial_seconds=config.search.trial_seconds,
         devices=gpus,
         memory_mib=config.search.worker_memory_mib,
     )
@@ -243,10 +227,6 @@ def _same_data(job: _Job, data: Mapping[str, Any]) -> None:
     before, now = read_study(job.folder)["notes"]["data"].get("split_fingerprint"), data.get("split_fingerprint")
     if before != now:
         raise ConfigError(f"resume: the data are not those of {job.folder}: their fingerprint was {before}, is {now}")
-
-
-def _seconds(minutes: float | None) -> float | None:
-    return None if minutes is None else 60 * minutes
 
 
 def _tracker(job: _Job, stack: ExitStack) -> MlflowTracker | None:
@@ -265,32 +245,17 @@ def _run(
     data: Mapping[str, Any],
     recorders: Sequence[Recorder],
 ) -> Study:
-    settings = job.config.search
-    measured = job.config.measures(space)
+    config = job.config
+    measured = config.measures(space)
     return run_search(
         space,
         pool=pool,
-        trials=settings.trials,
-        sampler=job.config.sampler.name,
-        sampler_options=job.config.sampler.options,
-        constraints=job.config.constraints,
-        soft=job.config.soft,
-        soft_weight=settings.soft_weight,
-        workload=job.config.workload,
-        deployment=job.config.deployment if measured else None,
-        profile=job.config.profile()[0] if measured else None,
-        seed=job.config.seed,
-        minutes=settings.minutes,
-        objective=settings.objective,
-        direction=settings.direction,
-        max_rejections=settings.max_rejections,
-        baseline_fraction=settings.baseline_fraction,
-        warm_start=Path(settings.warm_start).expanduser() if settings.warm_start else None,
+        settings=config,
+        workload=config.workload,
+        deployment=config.deployment if measured else None,
+        profile=config.profile()[0] if measured else None,
         # A table says after how many epochs it has scores.
-        budget=Budget(epochs=data["epochs"]) if job.config.evaluator.name == "table" else job.config.budget,
-        pruner=job.config.pruner,
-        trial_minutes=settings.trial_minutes,
-        max_equal_failures=settings.max_equal_failures,
+        budget=Budget(epochs=data["epochs"]) if config.evaluator.states_epochs else config.budget,
         run_dir=job.run,
         resume=job.resume,
         notes={"config": job.values, "data": data, "versions": _versions()},

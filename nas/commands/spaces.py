@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,25 +14,27 @@ from nas.compare.spaces.outlook import foresee, outlook
 from nas.compare.spaces.population import Population, evaluated
 from nas.compare.spaces.report import Comparison, draw_edf, table_of, write_populations
 from nas.console import run
-from nas.cost.metrics import FREE_METRICS
+from nas.cost.metrics import COUNTED_DOCS, FREE_METRICS
 from nas.errors import ConfigError, nearest
 from nas.evaluation import Budget
+from nas.evaluators.registry import EVALUATORS
 from nas.evaluators.settings import EvaluatorSettings
 from nas.evaluators.table.evaluator import TableEvaluator
+from nas.evaluators.table.settings import TableSettings
 from nas.evaluators.table.table import read_table
-from nas.evaluators.training import TrainingEvaluator
+from nas.evaluators.training import TrainingEvaluator, TrainingSettings
 from nas.run_folder import Held, shown, write_whole
 from nas.runs import (
     RecordSettings,
     check_name,
-    check_seed,
     check_workers,
     cores_or,
     earlier_settings,
     study_folder,
 )
 from nas.search.objectives import Objective, objectives_from
-from nas.settings import Range, check_ranges, settings_from
+from nas.search.settings import SearchSettings, Settings
+from nas.settings import SEED, Range, changeable, check_settings, setting, settings_from
 from nas.space import SearchSpace, load_space, space_names
 from nas.training.data.config import DataConfig
 from nas.training.recipe import Recipe
@@ -41,30 +43,39 @@ from nas.workers.processes import WorkerPool
 from nas.workers.simulated import SimulatedPool
 
 _SETTINGS = "settings.json"
-_FREE = ("trials", "complexity", "bins", "workers", "name", "resume", "records")
-"""Settings that may change when a comparison is gone on with: the others decide what was evaluated."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SpacesConfig:
     """All settings of one comparison. `conf/spaces.yaml` says what each means."""
 
-    spaces: list[str] = field(default_factory=list)
-    trials: int = 40
-    seed: int = 0
-    complexity: str | None = "macs"
-    bins: int | str = "auto"
-    objective: str = "val_accuracy"
-    direction: str | None = None
-    constraints: Mapping[str, Any] = field(default_factory=dict)
-    table_space: str | None = None
-    workers: int | str = "auto"
-    name: str | None = None
-    resume: bool = False
-    evaluator: EvaluatorSettings = field(default_factory=EvaluatorSettings)
-    data: DataConfig = field(default_factory=DataConfig)
-    train: Recipe = field(default_factory=Recipe)
-    records: RecordSettings = field(default_factory=RecordSettings)
+    spaces: list[str] = setting([], "given as words: compare mbconv resnet", example="[mbconv, resnet]")
+    trials: int = setting(
+        40,
+        "networks that are drawn from each space and evaluated",
+        Range(LEAST, 10_000_000, whole=True),
+        may_change=True,
+    )
+    seed: int = setting(0, "of the draws, the first weights and the order of the examples", SEED)
+    complexity: str | None = setting(
+        "macs", "compare at equal params, macs, ...; null: whatever the complexity is", FREE_METRICS, may_change=True
+    )
+    bins: int | str = setting(
+        "auto",
+        "of the complexity, on a logarithmic scale; auto: the root of the number of networks",
+        may_change=True,
+    )
+    objective: str = setting("val_accuracy", "the error is one less this, or a loss itself")
+    direction: str | None = setting(None, "maximize or minimize; null: what the name says, if it does")
+    constraints: Mapping[str, Any] = setting({}, "hard limits, as for nas.search", keys=COUNTED_DOCS)
+    table_space: str | None = setting(None, "the space whose genotypes are the rows of a table; null: the first")
+    workers: int | str = setting("auto", "evaluations at a time", may_change=True)
+    name: str | None = setting(None, "of the folder in records.dir", may_change=True)
+    resume: bool = setting(False, "go on with the comparison in name", may_change=True)
+    evaluator: EvaluatorSettings = setting(TrainingSettings, "what scores candidates", by_name=EVALUATORS)
+    data: DataConfig = setting(DataConfig, "which data set, and how it is split and augmented")
+    train: Recipe = setting(Recipe, "how candidates are trained")
+    records: RecordSettings = setting(RecordSettings(mlflow=False), "where records go", may_change=True)
 
     def __post_init__(self) -> None:
         if len(self.spaces) < 2 or len(set(self.spaces)) < len(self.spaces):
@@ -72,11 +83,8 @@ class SpacesConfig:
                 f"compare needs two or more different spaces, but got {self.spaces}. There are: "
                 f"{', '.join(name for name in space_names() if '/' not in name)}"
             )
-        check_ranges(self, "", {"trials": Range(LEAST, 10_000_000, whole=True)})
-        if self.complexity is not None and self.complexity not in FREE_METRICS:
-            raise ConfigError(f"complexity: unknown {self.complexity!r}. {nearest(self.complexity, FREE_METRICS)}")
+        check_settings(self, "")
         check_workers(self.workers)
-        check_seed("seed", self.seed)
         check_name(self.name)
         self.evaluator.check_compares(self.constraints)
         if self.bins != "auto" and (not isinstance(self.bins, int) or self.bins < 1):
@@ -92,6 +100,12 @@ class SpacesConfig:
     def score(self) -> Objective:
         """What the networks are evaluated for."""
         return objectives_from(self.objective, self.direction)[0]
+
+    @property
+    def of_each(self) -> Settings:
+        """What decides how the networks of a space are drawn."""
+        search = SearchSettings(trials=self.trials, objective=self.objective, direction=self.direction)
+        return Settings(seed=self.seed, search=search, constraints=self.constraints)
 
     @property
     def error(self) -> str:
@@ -113,7 +127,7 @@ def _compare(config: SpacesConfig) -> None:
 
 def _work(config: SpacesConfig, spaces: list[SearchSpace], folder: Path) -> None:
     print(f"{shown(folder)}: name={folder.name} resume=true goes on with it", flush=True)
-    populations = _on_table(config, spaces) if config.evaluator.name == "table" else _trained(config, spaces, folder)
+    populations = _populated(config, spaces, folder)
     bins = config.bins if isinstance(config.bins, int) else None
     comparison = Comparison(populations, config.trials, config.error, config.complexity, bins)
     lines = table_of(comparison)
@@ -134,12 +148,13 @@ def _begin(config: SpacesConfig, folder: Path) -> None:
     """Write the settings of a new comparison, or make sure that an earlier one is gone on with as it was."""
     settings = json.loads(json.dumps(asdict(config)))
     if config.resume:
-        earlier_settings(folder / _SETTINGS, settings, _FREE, "comparison")
+        free = list(changeable(SpacesConfig, inside=False))
+        earlier_settings(folder / _SETTINGS, settings, free, "comparison")
     write_whole(folder / _SETTINGS, json.dumps(settings, indent=1) + "\n")
 
 
 def _populations(
-    config: SpacesConfig, spaces: list[SearchSpace], pool: Pool, epochs: int | None, folder: Path | None
+    config: SpacesConfig, spaces: list[SearchSpace], pool: Pool, budget: Budget | None, folder: Path | None
 ) -> list[Population]:
     """Evaluate networks of every space, once it is known that they can be compared."""
     seen = [
@@ -153,12 +168,9 @@ def _populations(
             space,
             name=name,
             share=seen[number - 1].share,
-            trials=config.trials,
             pool=pool,
-            objective=config.score,
-            constraints=config.constraints,
-            budget=Budget(epochs=epochs) if epochs else None,
-            seed=config.seed,
+            settings=config.of_each,
+            budget=budget,
             run_dir=None if folder is None else folder / f"{number}-{Path(name).stem}",
             say=partial(print, flush=True),
         )
@@ -166,14 +178,20 @@ def _populations(
     ]
 
 
-def _on_table(config: SpacesConfig, spaces: list[SearchSpace]) -> list[Population]:
+def _populated(config: SpacesConfig, spaces: list[SearchSpace], folder: Path) -> list[Population]:
+    if isinstance(config.evaluator, TableSettings):
+        return _on_table(config, config.evaluator, spaces)
+    return _trained(config, spaces, folder)
+
+
+def _on_table(config: SpacesConfig, settings: TableSettings, spaces: list[SearchSpace]) -> list[Population]:
     """Look networks up; the rows of the table are genotypes of one space, that others share networks with."""
     rows = load_space(config.table_space or config.spaces[0])
     rows = rows.for_data(rows.input_shape, rows.num_classes, task="any")
-    table = read_table(rows, config.evaluator.table)
-    pool = SimulatedPool(TableEvaluator(table, noise=config.evaluator.noise), objective=config.score.name)
+    table = read_table(rows, settings)
+    pool = SimulatedPool(TableEvaluator(table, noise=settings.noise), objective=config.score.name)
     spaces = [space.for_data(rows.input_shape, rows.num_classes, task="any") for space in spaces]
-    return _populations(config, spaces, pool, table.epochs, None)
+    return _populations(config, spaces, pool, Budget(epochs=table.epochs) if table.epochs else None, None)
 
 
 def _trained(config: SpacesConfig, spaces: list[SearchSpace], folder: Path) -> list[Population]:
@@ -183,6 +201,6 @@ def _trained(config: SpacesConfig, spaces: list[SearchSpace], folder: Path) -> l
         data = pool.describe()
         shape, classes = tuple(data["input_shape"]), data["num_classes"]
         spaces = [space.for_data(shape, classes, task="classification") for space in spaces]
-        return _populations(config, spaces, pool, config.train.epochs, folder)
+        return _populations(config, spaces, pool, Budget(epochs=config.train.epochs), folder)
     finally:
         pool.close()

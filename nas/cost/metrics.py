@@ -43,27 +43,57 @@ def training_memory_bytes(cost: Cost, workload: Workload) -> int:
     )
 
 
-_FREE: Mapping[str, Callable[[Cost, Workload], float]] = {
-    "params": lambda cost, _: cost.params,
-    "macs": lambda cost, _: cost.macs,
-    "activations": lambda cost, _: cost.activations,
-    "size_mib": lambda cost, _: cost.size_mib,
-    "size_fp16_mib": lambda cost, _: cost.size_fp16_bytes / MIB,
-    "size_int8_mib": lambda cost, _: cost.size_int8_bytes / MIB,
-    "peak_memory_mib": lambda cost, _: cost.peak_memory_mib,
-    "inference_memory_mib": lambda cost, workload: inference_memory_bytes(cost, workload.batch) / MIB,
-    "training_memory_mib": lambda cost, workload: training_memory_bytes(cost, workload) / MIB,
-    "receptive_field": lambda cost, _: _SEES_ALL if cost.receptive_field is None else cost.receptive_field,
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A cost that is counted on the graph."""
+
+    doc: str
+    """What it is, as a phrase."""
+    of: Callable[[Cost, Workload], float]
+
+
+_COUNTED: Mapping[str, Metric] = {
+    "params": Metric("parameters that are trained", lambda cost, _: cost.params),
+    "macs": Metric("multiply-adds at batch 1", lambda cost, _: cost.macs),
+    "activations": Metric("numbers written in inference at batch 1", lambda cost, _: cost.activations),
+    "size_mib": Metric("stored size, fp32", lambda cost, _: cost.size_mib),
+    "size_fp16_mib": Metric("stored size, 16 bits", lambda cost, _: cost.size_fp16_bytes / MIB),
+    "size_int8_mib": Metric(
+        "stored size, weights of convolution and linear layers in 8 bits", lambda cost, _: cost.size_int8_bytes / MIB
+    ),
+    "peak_memory_mib": Metric("activations alive at one time, batch 1", lambda cost, _: cost.peak_memory_mib),
+    "inference_memory_mib": Metric(
+        "stored size, input and activations, at inference.batch",
+        lambda cost, workload: inference_memory_bytes(cost, workload.batch) / MIB,
+    ),
+    "training_memory_mib": Metric(
+        "parameters with optimiser, and what backward needs, at train.batch_size",
+        lambda cost, workload: training_memory_bytes(cost, workload) / MIB,
+    ),
+    "receptive_field": Metric(
+        "positions of the input along its longest side",
+        lambda cost, _: _SEES_ALL if cost.receptive_field is None else cost.receptive_field,
+    ),
 }
 LATENCY = "latency_ms"
 
-FREE_METRICS: tuple[str, ...] = tuple(_FREE)
+FREE_METRICS: tuple[str, ...] = tuple(_COUNTED)
 """Metrics that are counted on the graph."""
 
 METRICS: tuple[str, ...] = (*FREE_METRICS, LATENCY)
 """The names that a limit can bound: counted ones, and `latency_ms`, which a device has to show."""
 
 
+COUNTED_DOCS: Mapping[str, str] = {name: metric.doc for name, metric in _COUNTED.items()}
+"""What each of `FREE_METRICS` is, as a phrase."""
+
+METRIC_DOCS: Mapping[str, str] = {
+    **COUNTED_DOCS,
+    LATENCY: "measured on this machine, as inference.* says, before a candidate is trained",
+}
+"""What each of `METRICS` is, as a phrase."""
+
+
 def value_of(cost: Cost, metric: str, workload: Workload) -> float:
     """Return a counted metric of a network."""
-    return float(_FREE[metric](cost, workload))
+    return float(_COUNTED[metric].of(cost, workload))

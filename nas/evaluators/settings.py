@@ -1,65 +1,62 @@
-"""What evaluates candidates, by name."""
+"""What every evaluator states of itself before it is made: its scores, its budget and its clock."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import ClassVar
 
 from nas.cost import LATENCY
-from nas.errors import ConfigError, nearest
-from nas.evaluators.proxies.names import PROXY_NAMES, check_names
-from nas.evaluators.table.table import TableSettings
-from nas.training.recipe import SCORES
-
-EVALUATORS = ("train", "table", "proxy")
+from nas.errors import ConfigError
+from nas.evaluation import Evaluator
+from nas.settings import check_settings, setting
+from nas.space import SearchSpace
+from nas.space.task import Task
+from nas.training.data.config import DataConfig
+from nas.training.recipe import Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluatorSettings:
-    """What evaluates, and where it looks scores up."""
+class EvaluatorSettings(ABC):
+    """Settings of an evaluator. Each kind has a class of its own, listed in `nas.evaluators.registry`."""
 
-    name: str = "train"
-    """One of `EVALUATORS`."""
-    file: str | None = None
-    """Of a table, see `nas.evaluators.table.table.TableSettings`."""
-    scores: Mapping[str, str | list[str]] = field(default_factory=dict)
-    """None: the column `val_accuracy`."""
-    genotype: str | None = None
-    seconds: str | None = None
-    scale: float = 1.0
-    noise: bool = True
-    """Of a table: draw one of the repetitions; else their mean is given."""
-    proxies: list[str] = field(default_factory=lambda: list(PROXY_NAMES))
-    """Of `proxy`: what to measure."""
+    task: ClassVar[Task] = "classification"
+    """What it needs networks to give; a search makes sure of it before its first trial."""
+    simulated: ClassVar[bool] = False
+    """Whether it only states how long an evaluation takes, so that a search runs on a clock of its own."""
+    states_epochs: ClassVar[bool] = False
+    """Whether it says itself, in the description of its data, after how many epochs it has scores."""
+    compares: ClassVar[bool] = True
+    """Whether strategies and spaces can be compared by it."""
+
+    name: str = setting("", "of the evaluator, as the files in conf/evaluator")
 
     def __post_init__(self) -> None:
-        if self.name not in EVALUATORS:
-            raise ConfigError(f"evaluator.name: unknown {self.name!r}. {nearest(self.name, EVALUATORS)}")
-        check_names(self.proxies)
-        if not 0 < abs(self.scale) < float("inf"):
-            raise ConfigError(f"evaluator.scale must be a number other than 0, but got {self.scale}")
-        if self.name == "table" and self.file is None:
-            raise ConfigError("evaluator table: which file? evaluator.file=PATH.csv")
+        check_settings(self, "evaluator")
+
+    @property
+    @abstractmethod
+    def known_scores(self) -> tuple[str, ...]:
+        """The scores that it gives."""
+
+    @abstractmethod
+    def make(self, space: SearchSpace, data: DataConfig, recipe: Recipe, accelerator: str) -> Evaluator:
+        """Return the evaluator, for networks of a space.
+
+        Raises:
+            NasError: it does not serve the space, or what it reads cannot be read.
+        """
+
+    def source(self, data: DataConfig) -> str:
+        """Return what the scores come from, for the name of a run."""
+        return data.name
 
     def check_compares(self, constraints: Mapping[str, object]) -> None:
         """Raise `ConfigError` where it, or a limit, is not for comparisons: they train, or look up in a table."""
-        if self.name == "proxy":
-            raise ConfigError("evaluator=proxy is for nas.search and nas.proxies; comparisons train, or take a table")
+        if not self.compares:
+            raise ConfigError(
+                f"evaluator={self.name} is for nas.search and nas.proxies; comparisons train, or take a table"
+            )
         if LATENCY in constraints and constraints[LATENCY] is not None:
             raise ConfigError(f"constraints.{LATENCY} is for nas.search; comparisons take limits that can be counted")
-
-    @property
-    def _columns(self) -> Mapping[str, str | list[str]]:
-        return self.scores or {"val_accuracy": "val_accuracy"}
-
-    @property
-    def table(self) -> TableSettings:
-        """Which columns of a file say what."""
-        return TableSettings(
-            file=self.file or "", scores=self._columns, genotype=self.genotype, seconds=self.seconds, scale=self.scale
-        )
-
-    @property
-    def known_scores(self) -> tuple[str, ...]:
-        """The scores that it gives."""
-        return {"table": tuple(self._columns), "proxy": tuple(self.proxies)}.get(self.name, SCORES)

@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from nas.evaluation import Budget, Evaluation
+from nas.evaluation import Budget, Evaluation, Evaluator
+from nas.evaluators.settings import EvaluatorSettings
 from nas.network.architecture import Architecture
+from nas.settings import setting
+from nas.space import SearchSpace
 from nas.space.task import Task
 from nas.training.data.config import DataConfig
-from nas.training.recipe import Recipe
+from nas.training.recipe import SCORES, Recipe
 
 
 @dataclass(frozen=True)
@@ -59,3 +62,19 @@ class TrainingEvaluator:
             accelerator=self.accelerator,
             devices=self.devices,
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings(EvaluatorSettings):
+    """Training has its settings in `train` and `data`."""
+
+    name: str = setting("train", "of the evaluator, as the files in conf/evaluator")
+
+    @property
+    def known_scores(self) -> tuple[str, ...]:
+        """Those of the validation split."""
+        return SCORES
+
+    def make(self, space: SearchSpace, data: DataConfig, recipe: Recipe, accelerator: str) -> Evaluator:
+        """Return the evaluator that trains as the recipe says."""
+        return TrainingEvaluator(data, recipe, accelerator)

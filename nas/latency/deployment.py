@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.errors import ConfigError, nearest
+from nas.settings import Range, check_settings, setting
 
 PACKAGES: Mapping[str, tuple[str, ...]] = {
     "cuda": ("torch",),
@@ -72,18 +73,14 @@ _MOST = 100_000_000
 class DeploymentSettings:
     """What the user says of how networks are run; `deployment` is what that means on this machine."""
 
-    batch: int = 1
-    threads: int = 1
-    runtime: str = "auto"
+    batch: int = setting(1, "examples at a time", Range(1, _MOST, whole=True))
+    threads: int = setting(1, "of the CPU", Range(1, _MOST, whole=True))
+    runtime: str = setting(
+        "auto", f"auto, {', '.join(RUNTIMES)}; auto is the first of these that is there", ("auto", *RUNTIMES)
+    )
 
     def __post_init__(self) -> None:
-        for name in ("batch", "threads"):
-            if not 1 <= getattr(self, name) <= _MOST:
-                raise ConfigError(f"inference.{name} must be from 1 to {_MOST:,}, but got {getattr(self, name)}")
-        if self.runtime not in ("auto", *RUNTIMES):
-            raise ConfigError(
-                f"inference.runtime: unknown {self.runtime!r}. {nearest(self.runtime, ['auto', *RUNTIMES])}"
-            )
+        check_settings(self, "inference")
 
     @property
     def deployment(self) -> Deployment:

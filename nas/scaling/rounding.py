@@ -10,6 +10,7 @@ from typing import Literal, get_args
 
 from nas.errors import NasError, nearest
 from nas.network.rounding import round_to
+from nas.settings import setting
 
 StemRule = Literal["scale", "keep"]
 HeadRule = Literal["ratio", "scale", "keep"]
@@ -27,13 +28,19 @@ _NEAR = 0.1
 class Rounding:
     """How multipliers become whole numbers; see `nas.scale`."""
 
-    divisor: int = 8
-    resolution: int = 1
-    """What the resolution is a multiple of; U-Nets and transformers take no other."""
-    stem: StemRule = "scale"
-    head: HeadRule = "ratio"
-    repeats: RepeatRule | None = None
-    """None rounds `up`, as EfficientNet does, and to the `nearest` where a size is solved for."""
+    divisor: int = setting(
+        8, "channels are multiples of it, or as many as the base's, never below 90 % of what is asked"
+    )
+    resolution: int = setting(
+        1, "the input is a multiple of it: 16 or 32 for what takes no other, such as a U-Net or a transformer"
+    )
+    stem: StemRule = setting("scale", "scale, or keep its channels")
+    head: HeadRule = setting("ratio", "keep the ratio of its channels to the last stage's, scale them, or keep them")
+    repeats: RepeatRule | None = setting(
+        None,
+        "up: round those of each stage up, as EfficientNet does; nearest: those of all stages together to the nearest; "
+        "null: up for phi, nearest for times",
+    )
 
     def __post_init__(self) -> None:
         if type(self.divisor) is not int or not 1 <= self.divisor <= _MOST_DIVISOR:

@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral
 from os import PathLike
-from typing import Any
-
-from optuna.samplers import BaseSampler
 
 from nas.cost import Workload
 from nas.errors import ConfigError
 from nas.evaluation import Budget
 from nas.latency.deployment import Deployment
-from nas.search.config import SEARCH_RANGES
 from nas.search.fidelity import Pruning
 from nas.search.log import RunFolder
-from nas.settings import Range
+from nas.search.settings import SamplerSettings, Settings
 from nas.space import SearchSpace
-
-_NUMBERS = SEARCH_RANGES | {"workers": Range(0, whole=True), "seed": Range(0, 2**32 - 1, whole=True)}
-_MAY_BE_NONE = {"minutes", "trial_minutes", "max_equal_failures", "worker_memory_mib"}
-
-
-def numbers(**arguments: object) -> list[Any]:
-    """Return numbers in Python's own types, in the order given; raises `ConfigError` for what is none or outside."""
-    return [
-        None if value is None and name in _MAY_BE_NONE else _NUMBERS[name].checked(f"run_search: {name}", value)
-        for name, value in arguments.items()
-    ]
 
 
 def _of(*kinds: type) -> Callable[[object], bool]:
@@ -53,6 +39,10 @@ def _recorders(value: object) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str) and all(map(_has(*_METHODS), value))
 
 
+def _whole(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
 _PATH = _of(str, PathLike)
 _RULES: dict[str, tuple[Callable[[object], bool], str]] = {
     "space": (_of(SearchSpace), 'a SearchSpace, as nas.load_space("mbconv") gives'),
@@ -60,7 +50,9 @@ _RULES: dict[str, tuple[Callable[[object], bool], str]] = {
         callable,
         "a function or another object that can be called, of (architecture, budget, seed)",
     ),
-    "sampler": (_of(str, BaseSampler), "the name of a sampler, or an Optuna sampler"),
+    "settings": (_of(Settings), "a nas.search.settings.Settings"),
+    "workers": (_whole, "a whole number, of processes"),
+    "sampler": (_of(str, SamplerSettings), "the name of a sampler, or an Optuna sampler"),
     "sampler_options": (_or_none(_named), "a mapping from names to values, or None"),
     "budget": (_or_none(_of(Budget)), "a nas.Budget, as nas.Budget(epochs=3), or None"),
     "pruner": (_of(str, Pruning), "the name of a pruner, or a Pruning"),
@@ -85,3 +77,8 @@ def check_kinds(**arguments: object) -> None:
         holds, what = _RULES[name]
         if not holds(value):
             raise ConfigError(f"run_search: {name} must be {what}, but got {value!r:.80}")
+
+
+def kinds_in(changes: Mapping[str, object]) -> dict[str, object]:
+    """Return the settings given by name whose kind `check_kinds` knows."""
+    return {name: value for name, value in changes.items() if name in _RULES}

@@ -6,142 +6,64 @@ import os
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nas.cost import METRICS, Workload
 from nas.errors import ConfigError, nearest
 from nas.evaluation import Budget
+from nas.evaluators.registry import EVALUATORS
 from nas.evaluators.settings import EvaluatorSettings
+from nas.evaluators.training import TrainingSettings
 from nas.latency.deployment import Deployment, DeploymentSettings
 from nas.latency.profile import DeviceProfile, profile_path
-from nas.runs import RecordSettings, check_accelerator, check_name, check_seed, check_workers, cores_or
-from nas.search.contracts import MAX_EQUAL_FAILURES
-from nas.search.fidelity import Pruning
-from nas.search.objectives import Objective, objectives_from
-from nas.settings import Range, check_ranges, settings_from
+from nas.runs import RecordSettings, check_accelerator, check_name, check_workers, cores_or
+from nas.search.settings import Settings
+from nas.settings import changeable, setting, settings_from
 from nas.space import SearchSpace, space_names
 from nas.training.data.config import DataConfig
 from nas.training.recipe import Recipe
 from nas.workers.process import check_worker_count
-
-_MOST = 100_000_000
-_COUNT = Range(0, _MOST, whole=True, above=True)
-_MINUTES = Range(0, _MOST, above=True)
-_PROPOSERS = Range(1, 100_000, whole=True)
-SEARCH_RANGES = {
-    "trials": _COUNT,
-    "minutes": _MINUTES,
-    "max_rejections": _COUNT,
-    "trial_minutes": _MINUTES,
-    "max_equal_failures": _COUNT,
-    "worker_memory_mib": Range(0, _MOST, above=True),
-    "soft_weight": Range(0, _MOST),
-    "baseline_fraction": Range(0, 1, below=True),
-}
-"""What the numbers of a search may be, also where it is one Python call."""
-
-# What may change when a study is resumed: how long and where it runs, not what it is.
-_RESUMABLE = (
-    "resume",
-    "workers",
-    "accelerator",
-    "data.root",
-    "search.trials",
-    "search.minutes",
-    "search.max_rejections",
-    "search.trial_minutes",
-    "search.max_equal_failures",
-    "search.worker_memory_mib",
-    "records.mlflow",
-)
-
-
-@dataclass(frozen=True, kw_only=True)
-class SearchSettings:
-    """When the search ends, and what it looks for."""
-
-    trials: int = 12
-    minutes: float | None = None
-    objective: str | list[str] = "val_accuracy"
-    """A score, or several scores and costs."""
-    direction: str | list[str] | None = None
-    """None is what the names of the objectives say."""
-    max_rejections: int = 1000
-    trial_minutes: float | None = None
-    """None: ten times what the longest of the other evaluations took."""
-    max_equal_failures: int | None = MAX_EQUAL_FAILURES
-    worker_memory_mib: float | None = None
-    soft_weight: float = 0.1
-    baseline_fraction: float = 0.0
-    warm_start: str | None = None
-    """Run folder of an earlier search."""
-
-    def __post_init__(self) -> None:
-        check_ranges(self, "search", SEARCH_RANGES)
-
-    @property
-    def objectives(self) -> tuple[Objective, ...]:
-        """What is searched for."""
-        return objectives_from(self.objective, self.direction)
 
 
 @dataclass(frozen=True, kw_only=True)
 class InferenceSettings(DeploymentSettings):
     """How the network is to be used, where limits depend on it."""
 
-    profile: str | None = "auto"
-    """A device profile; auto is the one in `records.dir` for this deployment, where it is there and holds."""
+    profile: str | None = setting(
+        "auto", "of python -m nas.calibrate: auto is runs/devices/..., where it is there; null: measure all"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
-class SamplerSettings:
-    """What proposes candidates."""
+class Config(Settings):
+    """All settings of one search by the command."""
 
-    name: str = "default"
-    population: int | None = None
-    """Of `evolution`."""
-    tournament: int | None = None
-    """Of `evolution`."""
-
-    def __post_init__(self) -> None:
-        check_ranges(self, "sampler", {"population": _PROPOSERS, "tournament": _PROPOSERS})
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """What was set beside the name."""
-        given = {"population": self.population, "tournament": self.tournament}
-        return {name: value for name, value in given.items() if value is not None}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Config:
-    """All settings of one search. `conf/search.yaml` says what each means."""
-
-    space: str | None = None
-    seed: int = 0
-    workers: int | str = "auto"
-    accelerator: str = "auto"
-    name: str | None = None
-    resume: str | None = None
-    search: SearchSettings = field(default_factory=SearchSettings)
-    constraints: Mapping[str, Any] = field(default_factory=dict)
-    soft: Mapping[str, Any] = field(default_factory=dict)
-    inference: InferenceSettings = field(default_factory=InferenceSettings)
-    sampler: SamplerSettings = field(default_factory=SamplerSettings)
-    pruner: Pruning = field(default_factory=Pruning)
-    evaluator: EvaluatorSettings = field(default_factory=EvaluatorSettings)
-    data: DataConfig = field(default_factory=DataConfig)
-    train: Recipe = field(default_factory=Recipe)
-    records: RecordSettings = field(default_factory=RecordSettings)
+    space: str | None = setting(None, "given as +space=NAME or +space=path/to/file.yaml", example="mbconv")
+    workers: int | str = setting("auto", "evaluation processes: auto is one a core, or one a GPU", may_change=True)
+    accelerator: str = setting("auto", "auto, cpu or gpu", may_change=True)
+    name: str | None = setting(None, "of the run folder; null makes one from space, data and time")
+    resume: str | None = setting(
+        None,
+        "a run folder to go on with; then only search.* limits, workers, data.root and records may change",
+        may_change=True,
+    )
+    inference: InferenceSettings = setting(
+        InferenceSettings, "how the network is to be used, for latency_ms and inference_memory_mib"
+    )
+    evaluator: EvaluatorSettings = setting(TrainingSettings, "what scores candidates", by_name=EVALUATORS)
+    data: DataConfig = setting(DataConfig, "which data set, and how it is split and augmented")
+    train: Recipe = setting(Recipe, "how candidates are trained")
+    records: RecordSettings = setting(RecordSettings, "where records go")
 
     def __post_init__(self) -> None:
         if self.space is None:
             names = ", ".join(space_names())
             raise ConfigError(f"which space? Give +space=NAME or +space=path/to/file.yaml. There are: {names}")
+        super().__post_init__()
         check_workers(self.workers)
-        if isinstance(self.workers, int) and self.evaluator.name != "table":  # whose workers are only simulated
+        if isinstance(self.workers, int) and not self.evaluator.simulated:
             check_worker_count(self.workers)
         known = (*self.evaluator.known_scores, *METRICS)
         wanted = self.search.objective
@@ -149,11 +71,10 @@ class Config:
             if name not in known:
                 raise ConfigError(f"search.objective: unknown {name!r}. {nearest(name, known)}")
         objectives = self.search.objectives
-        if self.evaluator.name != "table":  # which says itself after how many epochs it has scores
+        if not self.evaluator.states_epochs:
             self.pruner.check(self.budget, len(objectives))
         check_accelerator(self.accelerator)
         check_name(self.name)
-        check_seed("seed", self.seed)
 
     @property
     def budget(self) -> Budget:
@@ -229,12 +150,13 @@ def resumed_values(saved: Mapping[str, Any], now: Mapping[str, Any], overrides: 
     Raises:
         ConfigError: an override of something that a study must keep.
     """
+    free = list(changeable(Config))
     values: dict[str, Any] = {key: _copy(value) for key, value in saved.items()}
     for override in overrides:
         path = override.split("=", 1)[0].lstrip("+~")
-        if path not in _RESUMABLE or override.startswith("~"):
+        if path not in free or override.startswith("~"):
             raise ConfigError(
-                f"resume goes on with the study as it was, so {path!r} cannot be given; {', '.join(_RESUMABLE)} can"
+                f"resume goes on with the study as it was, so {path!r} cannot be given; {', '.join(free)} can"
             )
         *parents, last = path.split(".")
         target, source = values, dict(now)

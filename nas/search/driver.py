@@ -15,13 +15,13 @@ from optuna.samplers import BaseSampler
 from nas.console import Patience, patient
 from nas.errors import ConfigError, DeviceError, reason_of
 from nas.evaluation import Budget
-from nas.search.contracts import Limits, Recorder
-from nas.search.fidelity import Pruning
+from nas.search.contracts import Recorder
 from nas.search.gate import Alone, Gate
 from nas.search.log import RunFolder
 from nas.search.objectives import fault
 from nas.search.recording import Recording
-from nas.search.stopping import EqualFailures, Watch, work_of
+from nas.search.settings import Settings
+from nas.search.stopping import EqualFailures, Watch, limit_reached, work_of
 from nas.search.study import Study
 from nas.search.told import add_known, enqueued, new_study, place_known, signed, tell_end, with_step
 from nas.search.trial import State, Trial, proposed
@@ -44,24 +44,22 @@ class Driver:
         study: Study,
         space: SearchSpace,
         pool: Pool,
+        settings: Settings,
         *,
         sampler: Callable[[int], BaseSampler] | BaseSampler,
         gate: Gate,
-        limits: Limits,
-        seed: int,
         budget: Budget,
-        pruning: Pruning,
         first: Sequence[Genotype],
         checkpoints: Path,
         folder: RunFolder | None,
         recorders: Sequence[Recorder],
     ) -> None:
         self.study, self.space, self.pool = study, space, pool
-        self.gate, self.limits = gate, limits
-        self.seed, self._record = seed, Recording(study, folder, recorders)
+        self.gate, self.settings, pruning = gate, settings.search, settings.pruner
+        self.seed, self._record = settings.seed, Recording(study, folder, recorders)
         self._first = list(first)  # proposed before the sampler is asked
         self._budgets = pruning.budgets(budget)
-        self._halving = pruning.halving(self._budgets, limits.trials)
+        self._halving = pruning.halving(self._budgets, self.settings.trials)
         self._checkpoints = checkpoints if self._halving is not None and pruning.fidelity == "epochs" else None
         pool.listen(self._hear)
         # A sampler made anew for each proposal from a seed of its own has no state to lose: a resumed study
@@ -72,7 +70,7 @@ class Driver:
         self._paused: dict[int, tuple[Trial, optuna.Trial]] = {}  # they may get more budget
         self._rung: dict[int, int] = {}  # at whose end a running trial will be
         self._interrupted: list[tuple[Trial, optuna.Trial]] = []  # in an earlier session, to be run again
-        self._failures = EqualFailures(limits.max_equal_failures)
+        self._failures = EqualFailures(self.settings.max_equal_failures)
         self._watch = Watch(pool)
         self._alone: Alone[tuple[Trial, optuna.Trial, int]] = Alone()  # what ran out of memory, and its rung
         self._waiting: dict[str, list[tuple[Trial, optuna.Trial]]] = {}  # duplicates of what runs, by `arch_id`
@@ -128,7 +126,7 @@ class Driver:
                 self._submit(*again)
             if self._alone.holds(self._running):
                 return
-            if self._interrupted and self._begun < self.limits.trials:
+            if self._interrupted and self._begun < self.settings.trials:
                 trial, handle = self._interrupted.pop(0)
                 self._submit(trial, handle, trial.first_rung or 0)
                 continue
@@ -141,7 +139,7 @@ class Driver:
             if self.study.stop_reason and self._halving is not None and not self._halving.closed:
                 self._halving.close()
                 continue
-            if self.study.stop_reason or self._begun >= self.limits.trials:
+            if self.study.stop_reason or self._begun >= self.settings.trials:
                 return
             self._propose()
             if self.gate.measures and self.pool.free and self._running:  # measuring takes time: others may be done
@@ -154,8 +152,8 @@ class Driver:
 
     @property
     def _out_of_time(self) -> bool:
-        minutes = self.limits.minutes
-        if minutes is None or self.elapsed < 60 * minutes or self._trained >= self.limits.trials:
+        minutes = self.settings.minutes
+        if minutes is None or self.elapsed < 60 * minutes or self._trained >= self.settings.trials:
             return False
         if not self.study.failed_alike:
             self.study.stop_reason, self.study.can_go_on = f"{minutes:g} minutes are over", True
@@ -172,13 +170,14 @@ class Driver:
         self.study.stop_reason = self.study.stop_reason or self._reached()
 
     def _collect(self, seconds: float) -> None:
-        for outcome in (*self.pool.wait(seconds), *(self._watch.late() if self.limits.usual_time else ())):
+        for outcome in (*self.pool.wait(seconds), *(self._watch.late() if self.settings.trial_minutes is None else ())):
             if outcome.number in self._running:  # nobody waits for any other
                 self._finish(outcome)
 
     def _reached(self) -> str:
         """Which limit is reached, in words."""
-        return self.limits.reached(self.study, trained=self._trained, tried=len(self._tried), fruitless=self._fruitless)
+        counts = {"trained": self._trained, "tried": len(self._tried), "fruitless": self._fruitless}
+        return limit_reached(self.settings, self.study, **counts)
 
     def _interrupt(self) -> None:
         """End what runs; a resumed search runs it again."""
@@ -207,7 +206,7 @@ class Driver:
                 found = self.gate.examine(genotype)
                 self._consider(number, found, enqueued(self._optuna, self.space, found.genotype))
                 return
-        if derived_seed(self.seed, number, "baseline") < self.limits.baseline_fraction * 2**32:
+        if derived_seed(self.seed, number, "baseline") < self.settings.baseline_fraction * 2**32:
             found, _ = self.gate.random(derived_seed(self.seed, number, "proposal"))
             self._consider(number, found, enqueued(self._optuna, self.space, found.genotype), baseline=True)
             return

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 import optuna
 from optuna.pruners import BasePruner, MedianPruner, NopPruner, PatientPruner
 
-from nas.errors import ConfigError, nearest
+from nas.errors import ConfigError
 from nas.evaluation import Budget
 from nas.search.curves import CurvePruner
 from nas.search.halving import Halving, rungs_of
+from nas.settings import Range, check_settings, setting
 
 HALVING = ("asha", "hyperband", "successive_halving")
 """Pruners that give the better candidates more budget."""
@@ -19,52 +20,36 @@ STOPPING = ("median", "patient", "curve")
 """Pruners that end a candidate between two epochs."""
 PRUNERS = ("none", *HALVING, *STOPPING)
 FIDELITIES = ("epochs", "data", "resolution")
+_MOST = 100_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pruning:
     """Settings of a pruner."""
 
-    name: str = "none"
-    """One of `PRUNERS`."""
-    eta: int = 3
-    """Halving: one in so many is promoted, and gets so many times the budget."""
-    fidelity: str = "epochs"
-    """Halving: what a small budget has less of, one of `FIDELITIES`."""
-    least_epochs: int = 1
-    """Halving over epochs: those of the first rung."""
-    least_fraction: float = 0.1
-    """Halving over data or resolution: the share on the first rung. Resolution falls with the square root of the
-    budget, since training takes time by the area."""
-    brackets: int = 3
-    """Hyperband: kinds of candidates; those of the first begin on the first rung, of the second on the second."""
-    startup_trials: int = 5
-    """Median and curve: complete trials before any is ended."""
-    warmup_epochs: int = 1
-    """Median and curve: epochs before a trial is ended."""
-    patience: int = 3
-    """Patient: epochs without improvement after which a trial is ended."""
+    name: str = setting("none", ", ".join(PRUNERS), PRUNERS)
+    eta: int = setting(
+        3, "halving: one in so many is promoted, and gets so many times the budget", Range(2, _MOST, whole=True)
+    )
+    fidelity: str = setting("epochs", f"halving: what small budgets have less of: {', '.join(FIDELITIES)}", FIDELITIES)
+    least_epochs: int = setting(1, "halving over epochs: those of the first rung", Range(1, _MOST, whole=True))
+    # Resolution falls with the square root of the budget, since training takes time by the area.
+    least_fraction: float = setting(
+        0.1, "halving over data or resolution: the share on the first rung", Range(0.001, 1, below=True)
+    )
+    brackets: int = setting(
+        3, "hyperband: kinds of candidates; those of the second begin on the second rung", Range(1, _MOST, whole=True)
+    )
+    startup_trials: int = setting(
+        5, "median and curve: complete trials before any is ended", Range(1, _MOST, whole=True)
+    )
+    warmup_epochs: int = setting(1, "median and curve: epochs before a trial is ended", Range(0, _MOST, whole=True))
+    patience: int = setting(
+        3, "patient: epochs without improvement after which a trial is ended", Range(1, _MOST, whole=True)
+    )
 
     def __post_init__(self) -> None:
-        for name, known in (("name", PRUNERS), ("fidelity", FIDELITIES)):
-            if getattr(self, name) not in known:
-                raise ConfigError(
-                    f"pruner.{name}: unknown {getattr(self, name)!r}. {nearest(getattr(self, name), known)}"
-                )
-        for name, low in (
-            ("eta", 2),
-            ("least_epochs", 1),
-            ("brackets", 1),
-            ("startup_trials", 1),
-            ("warmup_epochs", 0),
-            ("patience", 1),
-        ):
-            if not getattr(self, name) >= low:
-                raise ConfigError(f"pruner.{name} must be >= {low}, but got {getattr(self, name)}")
-        if not 0.001 <= self.least_fraction < 1:
-            raise ConfigError(
-                f"pruner.least_fraction: `0.001 <= fraction < 1` must hold, but got {self.least_fraction}"
-            )
+        check_settings(self, "pruner")
 
     @property
     def halves(self) -> bool:

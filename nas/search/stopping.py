@@ -7,7 +7,7 @@ import re
 from nas.cost import Cost
 from nas.errors import EvaluationError, plain
 from nas.evaluation import Budget
-from nas.search.contracts import MAX_EQUAL_FAILURES
+from nas.search.settings import MAX_EQUAL_FAILURES, SearchSettings
 from nas.search.study import Study
 from nas.workers.evaluating import Outcome
 from nas.workers.pool import Pool
@@ -29,6 +29,26 @@ _DIFFERS = tuple(
         (r"#(?:\s*[,x:\u00d7-]\s*#?)+", "#"),  # shapes, times, lists
     )
 )
+
+
+def limit_reached(settings: SearchSettings, study: Study, *, trained: int, tried: int, fruitless: int) -> str:
+    """Return which limit a search has reached, in words; empty while there is none.
+
+    Args:
+        settings: say when it ends.
+        study: with its trials.
+        trained: trials that were evaluated.
+        tried: genotypes that were proposed.
+        fruitless: proposals since one was last evaluated.
+    """
+    if trained >= settings.trials:
+        return f"{trained} trials done"
+    if tried >= study.space.size():
+        return f"every genotype of the space ({study.space.size()}) has been tried"
+    if fruitless < settings.max_rejections:
+        return ""
+    causes = ", ".join(f"{name} {count}" for name, count in study.rejections().items()) or "none"
+    return f"{fruitless} proposals in a row were over a limit or known already (rejected so far, by limit: {causes})"
 
 
 def kind_of(reason: str) -> str:

@@ -17,7 +17,7 @@ from nas.commands import space as space_command
 from nas.resources import resource_dir
 from nas.search.config import Config
 from nas.space import load_space
-from nas.training.data.config import DATA_SETS
+from nas.training.data.registry import DATA_SETS
 
 # Question, the network to start from, networks that have to be among those named, spaces that have to be there.
 SCENARIOS: dict[str, tuple[dict[str, Any], str, set[str], set[str]]] = {
@@ -160,7 +160,7 @@ def test_a_task_that_cannot_be_trained_gets_what_works(task: str, capsys: pytest
 
 def test_what_nas_trains_is_known_to_the_advice() -> None:
     """With a data set for another task, `nas.advise.rules.TRAINED` has to grow."""
-    assert DATA_SETS == ("digits", "fashion_mnist", "image_folder", "synthetic")
+    assert tuple(DATA_SETS) == ("digits", "fashion_mnist", "image_folder", "synthetic")
 
 
 def test_more_wanted_is_never_a_worse_network() -> None:

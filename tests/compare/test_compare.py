@@ -19,8 +19,9 @@ from nas.compare.strategies.curves import Curve, at, at_time, curve_of
 from nas.compare.strategies.problem import Strategy, TableProblem
 from nas.compare.strategies.report import Comparison, report_of
 from nas.errors import ConfigError
-from nas.evaluators.table.table import TableSettings
+from nas.evaluators.table.settings import TableSettings
 from nas.search.objectives import objectives_from
+from nas.search.settings import PYTHON_SETTINGS, with_keywords
 from nas.search.study import Study
 from nas.search.trial import State, Trial
 from nas.statistics import paired
@@ -63,11 +64,10 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return space_file, table_file
 
 
-def _problem(files: tuple[Path, Path], **settings: Any) -> TableProblem:
-    scores = {"val_accuracy": ["first", "second"]}
-    return TableProblem(
-        space=str(files[0]), table=TableSettings(file=str(files[1]), scores=scores), **{"trials": 60, **settings}
-    )
+def _problem(files: tuple[Path, Path], *, noise: bool = True, **changes: Any) -> TableProblem:
+    table = TableSettings(file=str(files[1]), scores={"val_accuracy": ["first", "second"]}, noise=noise)
+    settings = with_keywords(PYTHON_SETTINGS, {"trials": 60, **changes})
+    return TableProblem(space=str(files[0]), table=table, settings=settings)
 
 
 @pytest.mark.slow  # 48 searches
@@ -222,7 +222,7 @@ def test_the_command_refuses_slips(tmp_path: Path) -> None:
         (["name=../out"], "it holds no '/'"),
         (["objective=val_acuracy"], "Did you mean 'val_accuracy'"),
         (["strategies=[1]"], "strategies[0] must be text"),
-        (["first_seed=-1"], "first_seed must be from 0"),
+        (["first_seed=-1"], "first_seed must be >= 0"),
     ):
         done = run(*command, *extra)
         assert (done.returncode, message in done.stderr) == (2, True), done.stderr

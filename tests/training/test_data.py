@@ -18,9 +18,10 @@ from PIL import ExifTags, Image
 from sklearn.datasets import load_digits
 
 from nas.errors import ConfigError, DataError
-from nas.training.data.config import DATA_SETS, DataConfig
-from nas.training.data.image_folder import read_image
+from nas.training.data.config import DataConfig
+from nas.training.data.image_files import read_image
 from nas.training.data.load import load_data
+from nas.training.data.registry import DATA_SETS
 from nas.training.data.splits import ImageData, split_indices
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from nas.errors import SpaceError
 from nas.evaluation import Budget
 from nas.search.objectives import Objective
 from nas.search.run import run_search
+from nas.search.settings import Settings
 from nas.search.stopping import check_ended
 from nas.search.study import Study
 from nas.search.trial import State, Trial
@@ -63,12 +63,9 @@ def evaluated(
     *,
     name: str,
     share: float,
-    trials: int,
     pool: Pool,
-    objective: Objective,
-    constraints: Mapping[str, Any],
+    settings: Settings,
     budget: Budget | None,
-    seed: int,
     run_dir: Path | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> Population:
@@ -78,12 +75,10 @@ def evaluated(
         space: made for the data at hand.
         name: what the population is called.
         share: that of the random genotypes that hold the limits; see `nas.compare.spaces.outlook`.
-        trials: networks to evaluate; a space that has fewer gives what it has.
         pool: evaluates.
-        objective: the score; the error is one less it where it is maximized, and itself where it is minimized.
-        constraints: hard limits, as of `run_search`.
+        settings: of the draws: how many networks to evaluate (a space that has fewer gives what it has), hard limits,
+            the seed, and the score. The error is one less it where it is maximized, and itself where it is minimized.
         budget: of each evaluation.
-        seed: of the draws and the evaluations.
         run_dir: takes the record; where it has one already it is gone on with.
         say: is told how it goes on.
 
@@ -93,17 +88,13 @@ def evaluated(
     study = run_search(
         space,
         pool=pool,
-        trials=trials,
+        settings=settings,
         sampler="uniform",
         budget=budget,
-        objective=objective.name,
-        direction=objective.direction,
-        constraints=constraints,
-        seed=seed,
         max_rejections=_MAX_REJECTIONS,
         run_dir=run_dir,
         resume=run_dir is not None and (run_dir / "study.json").exists(),
-        recorders=[_Teller(name, trials, say)],
+        recorders=[_Teller(name, settings.search.trials, say)],
     )
     check_ended(study)
     return population_of(study, name=name, share=share)

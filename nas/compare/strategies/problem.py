@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 
@@ -15,12 +14,14 @@ from nas.cost import ONE, Cost, check, cost_of, value_of
 from nas.errors import ConfigError, nearest
 from nas.evaluation import Budget
 from nas.evaluators.table.evaluator import TableEvaluator
-from nas.evaluators.table.table import Table, TableSettings, read_table
+from nas.evaluators.table.settings import TableSettings
+from nas.evaluators.table.table import Table, read_table
 from nas.network.architecture import Architecture
-from nas.search.fidelity import PRUNERS, Pruning
-from nas.search.objectives import Objective, objectives_from
+from nas.search.fidelity import PRUNERS
+from nas.search.objectives import Objective
 from nas.search.run import run_search
 from nas.search.samplers import sampler_names
+from nas.search.settings import PYTHON_SETTINGS, Settings
 from nas.search.trial import Trial
 from nas.space import load_space
 from nas.workers.simulated import SimulatedPool
@@ -57,18 +58,15 @@ class TableProblem:
 
     space: str
     table: TableSettings
-    noise: bool = True
-    objective: tuple[str, ...] = ("val_accuracy",)
-    direction: tuple[str, ...] | None = None
-    constraints: Mapping[str, Any] = field(default_factory=dict)
-    trials: int = 200
+    settings: Settings = PYTHON_SETTINGS
+    """Of each search, beside its strategy and its seed."""
     workers: int = 1
     """Evaluations at a time, on the simulated clock."""
 
     @property
     def objectives(self) -> tuple[Objective, ...]:
         """What is searched for."""
-        return objectives_from(self.objective, self.direction)
+        return self.settings.search.objectives
 
     def load(self) -> Table:
         """Read the table; a process reads it once."""
@@ -93,7 +91,7 @@ class TableProblem:
             ConfigError: none holds them.
         """
         table = self.load()
-        limits = table.space.limits_with(self.constraints)
+        limits = table.space.limits_with(self.settings.constraints)
         found = []
         for genotype in table.genotypes:
             architecture = table.space.decode(genotype)
@@ -101,24 +99,23 @@ class TableProblem:
             if not any(one.rejects for one in check(cost, limits)):
                 found.append(self._worth(architecture, cost))
         if not found:
-            raise ConfigError(f"no network of the table holds the limits {dict(self.constraints)}")
+            raise ConfigError(f"no network of the table holds the limits {dict(self.settings.constraints)}")
         return np.array(found)
 
     def search(self, strategy: Strategy, seed: int, reference: Sequence[float] | None) -> Curve:
         """Let a strategy search once."""
         table = self.load()
-        pool = SimulatedPool(TableEvaluator(table, noise=self.noise), self.workers, objective=self.objectives[0].name)
+        pool = SimulatedPool(
+            TableEvaluator(table, noise=self.table.noise), self.workers, objective=self.objectives[0].name
+        )
         curves = table.epochs
         study = run_search(
             table.space,
             pool=pool,
-            trials=self.trials,
+            settings=self.settings,
             sampler=strategy.sampler,
-            pruner=Pruning(name=strategy.pruner),
+            pruner=strategy.pruner,
             budget=Budget(epochs=curves) if curves else None,
-            objective=self.objective,
-            direction=self.direction,
-            constraints=self.constraints,
             seed=seed,
             max_rejections=1_000_000,
         )

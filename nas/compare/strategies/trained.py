@@ -2,47 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from nas.compare.strategies.curves import Curve, curve_of
 from nas.compare.strategies.problem import Strategy
 from nas.errors import ConfigError
 from nas.evaluation import Budget
 from nas.evaluators.training import TrainingEvaluator
-from nas.search.fidelity import Pruning
-from nas.search.objectives import objectives_from
 from nas.search.run import run_search
+from nas.search.settings import Settings
 from nas.search.stopping import check_ended
 from nas.search.trial import Trial
 from nas.space import SearchSpace
-from nas.training.data.config import DataConfig
-from nas.training.recipe import Recipe
 from nas.workers.processes import WorkerPool
 
 
 class TrainedProblem:
     """A space and data to train on; a context, in which its worker processes live."""
 
-    def __init__(
-        self,
-        *,
-        space: SearchSpace,
-        data: DataConfig,
-        recipe: Recipe,
-        objective: str | list[str],
-        direction: str | list[str] | None,
-        constraints: Mapping[str, Any],
-        trials: int,
-        workers: int,
-    ) -> None:
-        self._objectives = objectives_from(objective, direction)
+    def __init__(self, space: SearchSpace, evaluator: TrainingEvaluator, settings: Settings, processes: int) -> None:
+        """Take what each search has beside its strategy and its seed.
+
+        Raises:
+            ConfigError: there is more than one objective.
+        """
+        self._objectives = settings.search.objectives
         if len(self._objectives) > 1:
             raise ConfigError("nas.compare with training compares one objective; on a table it compares several too")
-        self._space, self._data, self._recipe = space, data, recipe
-        self._constraints, self._trials, self._workers = dict(constraints), trials, workers
+        self._space, self._evaluator, self._settings, self._processes = space, evaluator, settings, processes
 
     @property
     def measure(self) -> str:
@@ -51,9 +39,7 @@ class TrainedProblem:
         return one.name if one.sign > 0 else f"-{one.name}"
 
     def __enter__(self) -> TrainedProblem:
-        self._pool = WorkerPool(
-            TrainingEvaluator(self._data, self._recipe), self._workers, objective=self._objectives[0].name
-        )
+        self._pool = WorkerPool(self._evaluator, self._processes, objective=self._objectives[0].name)
         data = self._pool.describe()
         self._space = self._space.for_data(tuple(data["input_shape"]), data["num_classes"], task="classification")
         return self
@@ -68,13 +54,10 @@ class TrainedProblem:
         study = run_search(
             self._space,
             pool=self._pool,
-            trials=self._trials,
+            settings=self._settings,
             sampler=strategy.sampler,
-            pruner=Pruning(name=strategy.pruner),
-            budget=Budget(epochs=self._recipe.epochs),
-            objective=[one.name for one in self._objectives],
-            direction=[one.direction for one in self._objectives],
-            constraints=self._constraints,
+            pruner=strategy.pruner,
+            budget=Budget(epochs=self._evaluator.recipe.epochs),
             seed=seed,
             run_dir=folder,
         )

@@ -7,11 +7,12 @@ import difflib
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from nas.errors import ConfigError, NasError, nearest, why_unreadable
 from nas.evaluators.table.cells import NO_VALUE, Numbers, open_table, option_of, with_point
+from nas.evaluators.table.settings import TableSettings
 from nas.network.architecture import Architecture
 from nas.network.settings import Scalar
 from nas.space import Genotype, SearchSpace
@@ -19,23 +20,6 @@ from nas.space.picks import pick_from
 
 EPOCH = "{epoch}"
 """Stands for the number of the epoch in the name of a column."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TableSettings:
-    """Which columns of a file say what."""
-
-    file: str
-    """A CSV file with a header, a network a row."""
-    scores: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
-    """By score, its column; or several columns, repetitions of one measurement. `{epoch}` in the name of a column
-    stands for every number of epochs that there is a column of."""
-    genotype: str | None = None
-    """A column with one digit a decision, that of its option; None: each decision has a column, named by its path."""
-    seconds: str | None = None
-    """A column with the time of a whole evaluation; None: all take one second."""
-    scale: float = 1.0
-    """What scores are multiplied by, e.g. 0.01 for percentages."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +92,7 @@ def read_table(space: SearchSpace, settings: TableSettings) -> Table:
         ConfigError: a file or column that is not there, a row that is no network of the space, a value that is no
             number; names file and line.
     """
-    path = Path(settings.file).expanduser()
+    path = Path(settings.file or "").expanduser()
     try:
         with open_table(path) as rows:
             columns = _columns(settings, rows.header, path)
@@ -153,11 +137,9 @@ class _Columns:
 
 def _columns(settings: TableSettings, header: Sequence[str], path: Path) -> _Columns:
     """Find the columns of a file."""
-    if not settings.scores:
-        raise ConfigError(f"table {path}: which column is the score? evaluator.scores={{val_accuracy: COLUMN}}")
     scores: dict[str, tuple[str, ...]] = {}
     curves: dict[str, dict[int, str]] = {}
-    for name, given in settings.scores.items():
+    for name, given in settings.columns.items():
         wanted = [given] if isinstance(given, str) else list(given) if isinstance(given, list | tuple) else []
         if not wanted or not all(isinstance(one, str) for one in wanted):
             raise ConfigError(

@@ -3,100 +3,126 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from nas.cost.metrics import LATENCY, METRICS
-from nas.errors import ConfigError, nearest
+from nas.errors import ConfigError
 from nas.latency.deployment import DeploymentSettings
-from nas.runs import RecordSettings, check_accelerator, check_name, check_seed, check_workers
+from nas.runs import RecordSettings, check_accelerator, check_name, check_workers
 from nas.scaling.rounding import Rounding
-from nas.scaling.rules import Rule, rule
+from nas.scaling.rules import RULES, Rule, rule
 from nas.scaling.study.recipes import BySize
 from nas.scaling.study.sweep import LAW_AXES, LOSSES
-from nas.settings import Range, check_ranges
+from nas.settings import SEED, Range, changeable, check_settings, setting
 from nas.training.data.config import DataConfig
 from nas.training.recipe import Recipe
 
 MODES = ("family", "compare", "coefficients", "isoflop", "plan")
 _DEFAULT_PHI = [0.0, 1.0, 2.0, 3.0]
-_DEFAULT_RULES = ["compound", "depth", "width", "resolution"]
 
 _MOST_TIMES = 1e6
-_MOST_SEEDS = 1000
-FREE = ("seeds", "workers", "plan", "training", "accelerator", "resume", "records", "forecast", "latency")
-"""Settings that may change when a study is gone on with: the others decide what was trained."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CoefficientSearch:
     """How the coefficients of compound scaling are searched for."""
 
-    by: Literal["grid", "optuna"] = "grid"
-    steps: int = 5
-    """Of the lattice: 21 networks for 5."""
-    trials: int = 30
-    """Networks that Optuna proposes."""
-    factor: float = 2.0
-    """What they cost, as a multiple of the base."""
+    by: Literal["grid", "optuna"] = setting(
+        "grid", "grid: a lattice of ways to share out the cost; optuna: TPE proposes them"
+    )
+    steps: int = setting(5, "of the lattice: 21 networks for 5", Range(3, 20, whole=True))
+    trials: int = setting(30, "networks that Optuna proposes", Range(10, 1000, whole=True))
+    factor: float = setting(2.0, "what they cost, as a multiple of the base", Range(1.5, 64))
 
     def __post_init__(self) -> None:
-        ranges = {"steps": Range(3, 20, whole=True), "trials": Range(10, 1000, whole=True), "factor": Range(1.5, 64)}
-        check_ranges(self, "search", ranges)
+        check_settings(self, "search")
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlanSettings:
     """What the planner may spend, and how narrow is narrow enough."""
 
-    hours: float = 1.0
-    """Of this machine."""
-    work: float | None = None
-    """A budget in multiply-adds times training images in place of hours, the same on every machine."""
-    until: float = 0.0
-    """Width of the 90 % interval of the forecast, as a share of the loss, at which it ends."""
+    hours: float = setting(1.0, "of this machine", Range(0, 1e5, above=True))
+    work: float | None = setting(
+        None,
+        "or multiply-adds x images x epochs, in place of hours: the same on every machine",
+        Range(0, 1e30, above=True),
+    )
+    until: float = setting(
+        0.0, "ends when the 90 % interval of the forecast is this share of the loss wide", Range(0, 10)
+    )
 
     def __post_init__(self) -> None:
-        ranges = {"hours": Range(0, 1e5, above=True), "work": Range(0, 1e30, above=True), "until": Range(0, 10)}
-        check_ranges(self, "plan", ranges)
+        check_settings(self, "plan")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScaleConfig:
     """All settings of one scaling study. `conf/scale.yaml` says what each means."""
 
-    space: str | None = None
-    base: str | None = None
-    resolution: int | None = None
-    mode: str = "family"
-    rule: str = "compound"
-    rules: list[str] = field(default_factory=lambda: list(_DEFAULT_RULES))
-    coefficients: Mapping[str, Any] = field(default_factory=dict)
-    phi: list[float] = field(default_factory=list)
-    times: list[float] = field(default_factory=list)
-    budget: str = "macs"
-    tolerance: float = 0.05
-    rounding: Rounding = field(default_factory=Rounding)
-    training: bool = True
-    loss: str = "error"
-    law: str = "macs"
-    by_size: BySize = field(default_factory=BySize)
-    lr_sweep: list[float] = field(default_factory=list)
-    forecast: float | None = None
-    budgets: list[float] = field(default_factory=lambda: [1.0, 2.0, 4.0])
-    search: CoefficientSearch = field(default_factory=CoefficientSearch)
-    plan: PlanSettings = field(default_factory=PlanSettings)
-    seeds: int = 3
-    seed: int = 0
-    latency: bool | str = "auto"
-    inference: DeploymentSettings = field(default_factory=DeploymentSettings)
-    workers: int | str = "auto"
-    accelerator: str = "auto"
-    name: str | None = None
-    resume: bool = False
-    data: DataConfig = field(default_factory=DataConfig)
-    train: Recipe = field(default_factory=Recipe)
-    records: RecordSettings = field(default_factory=RecordSettings)
+    space: str | None = setting(
+        None, "given as +space=NAME: a space without choices", example="reference/efficientnet_b0"
+    )
+    base: str | None = setting(None, "or an architecture.json, or the run folder of a search, whose winner is the base")
+    resolution: int | None = setting(None, "input size of the base; null keeps its own", Range(1, 16_384, whole=True))
+    mode: str = setting(
+        "family",
+        "family: the sizes of one rule; compare: several rules at equal counted cost; coefficients: the best alpha, "
+        "beta, gamma of compound scaling; isoflop: the best size for a cost of training; plan: train what narrows a "
+        "forecast most for its time",
+        MODES,
+    )
+    rules: list[str] = setting(
+        ["compound", "depth", "width", "resolution"], "of mode=compare; the others are compared with the first"
+    )
+    rule: str = setting("compound", ", ".join(RULES))
+    coefficients: Mapping[str, Any] = setting(
+        {}, "of the rule: alpha, beta, gamma of compound, alpha of dWr; null keeps the published ones"
+    )
+    phi: list[float] = setting([], "sizes as the rule says them; with neither phi nor times 0, 1, 2, 3")
+    times: list[float] = setting([], "sizes as multiples of what the base costs, solved for after rounding")
+    budget: str = setting(
+        "macs",
+        "what times is of: macs, params, activations, peak_memory_mib, ..., or latency_ms, measured",
+        METRICS,
+    )
+    tolerance: float = setting(
+        0.05,
+        "how far a size that is solved for may miss; one that cannot be had is named and left out",
+        Range(0, 1, above=True, below=True),
+    )
+    rounding: Rounding = setting(Rounding, "how scaled sizes become whole ones")
+    training: bool = setting(True, "train=false only counts", may_change=True)
+    loss: str = setting("error", "what laws are of: error (1 - val_accuracy), val_loss", LOSSES)
+    law: str = setting("macs", "what laws are in: macs or params", LAW_AXES)
+    seeds: int = setting(3, "training runs of each size", Range(1, 1000, whole=True), may_change=True)
+    by_size: BySize = setting(BySize, "what changes with the size, s times the multiply-adds of the base")
+    lr_sweep: list[float] = setting(
+        [], "multiples of the learning rate, tried at each size by a run of their own; [0.5,1,2]"
+    )
+    forecast: float | None = setting(
+        None,
+        "a multiple of the base's cost: written down from the law, then trained and compared",
+        may_change=True,
+    )
+    budgets: list[float] = setting(
+        [1.0, 2.0, 4.0], "of mode=isoflop: costs of training, as multiples of the base's with train.epochs"
+    )
+    search: CoefficientSearch = setting(CoefficientSearch, "of mode=coefficients")
+    plan: PlanSettings = setting(PlanSettings, "of mode=plan", may_change=True)
+    latency: bool | str = setting(
+        "auto", "measure the networks on this machine; auto does where they are trained", may_change=True
+    )
+    inference: DeploymentSettings = setting(DeploymentSettings, "how they are then run")
+    seed: int = setting(0, "of weights and batches", SEED)
+    workers: int | str = setting("auto", "training runs at a time; auto is one a core", may_change=True)
+    accelerator: str = setting("auto", "auto, cpu or gpu", may_change=True)
+    name: str | None = setting(None, "of the folder in records.dir")
+    resume: bool = setting(False, "go on with name=NAME", may_change=True)
+    data: DataConfig = setting(DataConfig, "which data set, and how it is split and augmented")
+    train: Recipe = setting(Recipe, "how networks are trained")
+    records: RecordSettings = setting(RecordSettings, "where records go", may_change=True)
 
     def __post_init__(self) -> None:
         if (self.space is None) == (self.base is None):
@@ -104,19 +130,13 @@ class ScaleConfig:
                 "which base? Give +space=reference/NAME, a space without choices, or base=FILE: an architecture.json, "
                 "or the run folder of a search, whose winner it is"
             )
-        if self.mode not in MODES:
-            raise ConfigError(f"unknown mode {self.mode!r}. {nearest(self.mode, MODES)}")
-        if self.budget not in METRICS:
-            raise ConfigError(f"budget: unknown metric {self.budget!r}. {nearest(self.budget, METRICS)}")
         if self.latency not in (True, False, "auto"):
             raise ConfigError(f"latency must be auto, true or false, but got {self.latency!r}")
-        ranges = {"tolerance": Range(0, 1, above=True, below=True), "resolution": Range(1, 16_384, whole=True)}
-        check_ranges(self, "", ranges)
+        check_settings(self, "")
         self._check_sizes()
         self._check_training()
         check_accelerator(self.accelerator)
         check_workers(self.workers)
-        check_seed("seed", self.seed)
         check_name(self.name)
         self.scaled_by()
 
@@ -140,11 +160,6 @@ class ScaleConfig:
             raise ConfigError(f"mode=compare needs two or more different rules, but got {self.rules}")
 
     def _check_training(self) -> None:
-        if self.law not in LAW_AXES:
-            raise ConfigError(f"law: unknown {self.law!r}. {nearest(self.law, LAW_AXES)}")
-        if self.loss not in LOSSES:
-            raise ConfigError(f"loss: unknown {self.loss!r}. {nearest(self.loss, LOSSES)}")
-        check_ranges(self, "", {"seeds": Range(1, _MOST_SEEDS, whole=True)})
         if any(not 0 < one <= _MOST_TIMES for one in self.lr_sweep):
             raise ConfigError(f"lr_sweep has multiples > 0 of the learning rate, but got {self.lr_sweep}")
         if self.forecast is not None and not 0 < self.forecast <= _MOST_TIMES:
@@ -191,3 +206,7 @@ class ScaleConfig:
         if self.mode == "plan":
             return [], [1.0, 2.0, 4.0, 8.0, 16.0]
         return ([], [1.0, 2.0, 4.0, 8.0]) if self.mode == "compare" else (list(_DEFAULT_PHI), [])
+
+
+FREE = tuple(changeable(ScaleConfig, inside=False))
+"""Settings that may change when a study is gone on with: the others decide what was trained."""

@@ -5,34 +5,29 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import log2
 
-from nas.errors import ConfigError
+from nas.settings import Range, check_settings, setting
 from nas.training.recipe import Recipe
 
 _MOST_DROPOUT = 0.5
+_POWER, _RATE = Range(-2, 2), Range(0, _MOST_DROPOUT)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BySize:
     """What changes with the size of a network, s times the multiply-adds of the base. 0 changes nothing."""
 
-    lr: float = 0.0
-    """The learning rate is the recipe's times s to this power."""
-    weight_decay: float = 0.0
-    """So is the weight decay."""
-    epochs: float = 0.0
-    """So are the epochs, rounded."""
-    dropout: float = 0.0
-    """Added to the head's rate at each doubling, up to 0.5; EfficientNet adds 0.3 over 6.6 doublings."""
-    drop_path: float = 0.0
-    """Added to the rate of the last block at each doubling, up to 0.5; those before rise evenly."""
+    lr: float = setting(0.0, "the learning rate is the recipe's times s to this power", _POWER)
+    weight_decay: float = setting(0.0, "so is the weight decay", _POWER)
+    epochs: float = setting(0.0, "so are the epochs, rounded", _POWER)
+    dropout: float = setting(
+        0.0, "added to the head's rate at each doubling, up to 0.5; EfficientNet adds 0.3 over 6.6 doublings", _RATE
+    )
+    drop_path: float = setting(
+        0.0, "added to the rate of the last block at each doubling, up to 0.5; those before rise evenly", _RATE
+    )
 
     def __post_init__(self) -> None:
-        for name in ("lr", "weight_decay", "epochs"):
-            if not -2 <= getattr(self, name) <= 2:
-                raise ConfigError(f"by_size.{name} is a power, from -2 to 2, but got {getattr(self, name)}")
-        for name in ("dropout", "drop_path"):
-            if not 0 <= getattr(self, name) <= _MOST_DROPOUT:
-                raise ConfigError(f"by_size.{name} must be from 0 to {_MOST_DROPOUT}, but got {getattr(self, name)}")
+        check_settings(self, "by_size")
 
     def recipe(self, recipe: Recipe, size: float) -> Recipe:
         """Return the recipe for a network of `size` times the base's multiply-adds."""

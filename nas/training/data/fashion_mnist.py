@@ -1,4 +1,7 @@
-"""Fashion-MNIST from its four IDX files (Xiao et al. 2017); MNIST's files have the same form."""
+"""Fashion-MNIST from its four IDX files (Xiao et al. 2017); MNIST's files have the same form.
+
+Never loads numpy or torch before they are read.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,17 @@ import gzip
 import zlib
 from math import prod
 from pathlib import Path
-
-import numpy as np
-import torch
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from nas.errors import DataError, why_unreadable
-from nas.training.data.config import DataConfig
-from nas.training.data.splits import ImageData, MemoryImages, image_data, split_indices
+from nas.training.data.data_set import DataSet
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from nas.training.data.config import DataConfig
+    from nas.training.data.splits import ImageData, MemoryImages
 
 CLASSES = (
     "t-shirt/top",
@@ -42,6 +48,8 @@ def load_fashion_mnist(config: DataConfig) -> ImageData:
     Raises:
         DataError: files missing or malformed; says how to get them.
     """
+    from nas.training.data.splits import image_data, split_indices
+
     root = Path(config.root).expanduser() if config.root else _DEBIAN
     train = _read_pair(root, "train")
     test = _read_pair(root, "t10k")
@@ -50,7 +58,17 @@ def load_fashion_mnist(config: DataConfig) -> ImageData:
     return image_data(config, CLASSES, shape, train=train.take(rest), val=train.take(val), test=test)
 
 
+FASHION_MNIST = DataSet(
+    load=load_fashion_mnist, shape=lambda config: ((1, 28, 28), 10), images=70_000, has_test_split=True
+)
+
+
 def _read_pair(root: Path, prefix: str) -> MemoryImages:
+    import numpy as np
+    import torch
+
+    from nas.training.data.splits import MemoryImages
+
     pixels = _read_idx(_find(root, f"{prefix}-images-idx3-ubyte"), dims=3)
     labels = _read_idx(_find(root, f"{prefix}-labels-idx1-ubyte"), dims=1)
     if len(pixels) != len(labels) or (len(labels) and labels.max() >= len(CLASSES)):
@@ -67,6 +85,8 @@ def _find(root: Path, name: str) -> Path:
 
 def _read_idx(path: Path, dims: int) -> NDArray[np.uint8]:
     """Read an IDX file of unsigned bytes: magic 0 0 8 dims, big-endian sizes, then the bytes."""
+    import numpy as np
+
     try:
         data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (OSError, EOFError, zlib.error) as error:

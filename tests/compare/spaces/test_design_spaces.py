@@ -25,14 +25,14 @@ from nas.compare.spaces.population import Network, Population, evaluated
 from nas.compare.spaces.report import Comparison, table_of
 from nas.errors import ConfigError, EvaluationError, SpaceError
 from nas.evaluators.table.evaluator import TableEvaluator
-from nas.evaluators.table.table import TableSettings, read_table
-from nas.search.objectives import Objective
+from nas.evaluators.table.settings import TableSettings
+from nas.evaluators.table.table import read_table
+from nas.search.settings import PYTHON_SETTINGS, with_keywords
 from tests.commands import run
 
 _NUMBERS = st.lists(st.tuples(st.floats(0, 1, width=32), st.floats(0.0625, 8, width=32)), min_size=1, max_size=30).map(
     np.array
 )
-
 
 # Distributions
 
@@ -295,15 +295,13 @@ def _population(files: dict[str, Path], name: str, **given: Any) -> Population:
 
     rows = nas.load_space(files["all"]).for_data((3, 16, 16), 4)
     table = read_table(rows, TableSettings(file=str(files["table"]), scores={"val_accuracy": "val_accuracy"}))
-    options = {"trials": 60, "constraints": {}, "seed": 0, **given}
     return evaluated(
         nas.load_space(files[name]).for_data((3, 16, 16), 4),
         name=name,
         share=1.0,
         pool=SimulatedPool(TableEvaluator(table)),
-        objective=Objective("val_accuracy", "maximize"),
+        settings=with_keywords(PYTHON_SETTINGS, {"trials": 60, **given}),
         budget=None,
-        **options,
     )
 
 

@@ -13,7 +13,8 @@ import pytest
 
 import nas
 from nas.errors import ConfigError
-from nas.evaluators.table.table import TableSettings, read_table
+from nas.evaluators.table.settings import TableSettings
+from nas.evaluators.table.table import read_table
 
 PATHS = ["stages.0.out_channels", "stages.0.bias", "stages.0.activation", "head.0.dropout"]
 SPACE = nas.SearchSpace.from_dict(

@@ -11,7 +11,8 @@ import pytest
 import nas
 from nas.errors import ConfigError, NasError
 from nas.evaluators.table.evaluator import TableEvaluator
-from nas.evaluators.table.table import TableSettings, read_table
+from nas.evaluators.table.settings import TableSettings
+from nas.evaluators.table.table import read_table
 from nas.workers.simulated import SimulatedPool
 from tests.commands import run
 
@@ -95,7 +96,7 @@ def test_the_clock_of_workers_that_are_simulated(tmp_path: Path) -> None:
     ("text", "settings", "message"),
     [
         (ROWS, {"scores": {"val_accuracy": "akk"}}, "no column 'akk'. Known: acc"),
-        (ROWS, {"scores": {}}, "which column is the score"),
+        (ROWS, {"scores": {}}, "no column 'val_accuracy'"),
         (ROWS, {"scores": {"val_accuracy": "acc"}, "genotype": "time"}, "csv:2: .*must be 2 digits"),
         (ROWS, {"scores": {"val_accuracy": "acc"}, "genotype": "again"}, "csv:2: .*has options 0 to 1, but got 2"),
         (ROWS.replace("70,70", "x,70"), BOTH, "csv:5: acc must be a number"),

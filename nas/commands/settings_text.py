@@ -1,0 +1,237 @@
+"""Writes what is said of settings from their declarations: `conf/`, the help texts in it, and docs/settings.md.
+
+`python -m nas.commands.settings_text` in a checkout writes them anew.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+import textwrap
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, Field, fields, is_dataclass
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import yaml
+
+from nas.commands.compare import CompareConfig
+from nas.commands.spaces import SpacesConfig
+from nas.evaluators.registry import EVALUATORS
+from nas.resources import resource_dir
+from nas.scaling.study.config import ScaleConfig
+from nas.search.config import Config
+from nas.search.fidelity import Pruning
+from nas.search.settings import SamplerSettings
+from nas.settings import Declaration, declarations
+from nas.training.data.config import DataConfig
+from nas.training.recipe import Recipe
+
+COMMANDS: Mapping[str, type] = {
+    "search": Config,
+    "compare": CompareConfig,
+    "spaces": SpacesConfig,
+    "scale": ScaleConfig,
+}
+"""What has settings, each in a file of `conf/`."""
+GROUPS: Mapping[str, tuple[type, ...]] = {
+    "data": (DataConfig,),
+    "train": (Recipe,),
+    "sampler": (SamplerSettings,),
+    "pruner": (Pruning,),
+    "evaluator": tuple(EVALUATORS.values()),
+}
+"""Settings that come in files to choose from, in a folder of `conf/` each: their classes."""
+
+_WIDTH = 120
+_COLUMN = 27
+"""Where comments begin in a file of `conf/`."""
+_HELP_COLUMN = 36
+_TITLE = "Settings, with what they are where nothing is said"
+
+
+def _defaults(kind: type) -> Any:
+    """Return the settings of a dataclass where nothing is said, without its checks: a space may have to be given."""
+    settings: Any = object.__new__(kind)
+    for one in fields(kind):
+        made = one.default_factory() if one.default_factory is not MISSING else one.default
+        object.__setattr__(settings, one.name, made)
+    return settings
+
+
+def _text(value: Any) -> str:
+    """Return a value as YAML writes it in one line."""
+    return str(yaml.safe_dump(value, default_flow_style=True, width=10_000)).removesuffix("\n...\n").strip()
+
+
+def _commented(start: str, doc: str, column: int, mark: str = "# ") -> Iterator[str]:
+    """Yield `start`, and beside it a text in as many lines as it takes."""
+    start = f"{start:{column}}" if len(start) < column - 1 else f"{start}  "
+    for line in textwrap.wrap(doc, _WIDTH - max(column, len(start)) - len(mark)):
+        yield f"{start}{mark}{line}"
+        start = " " * max(column, len(start))
+
+
+def _group(kind: type, name: str) -> type | None:
+    hint = get_type_hints(kind)[name]
+    return hint if isinstance(hint, type) and is_dataclass(hint) else None
+
+
+def _chosen(kind: type, name: str) -> bool:
+    """Whether a group of settings comes in files to choose from."""
+    hint = _group(kind, name)
+    return name in GROUPS and hint is not None and issubclass(GROUPS[name][0], hint)
+
+
+def _yaml_lines(settings: Any, indent: int = 0) -> Iterator[str]:
+    """Yield the lines of a file of `conf/`: single settings first, then groups that have no files of their own."""
+    kind, groups = type(settings), list[tuple[Field[Any], Declaration]]()
+    for one, declared in declarations(kind):
+        if _group(kind, one.name) is not None or declared.keys:
+            groups.append((one, declared))
+        elif declared.example:
+            yield from _commented(f"# {one.name}: {declared.example}", declared.doc, _COLUMN)
+        else:
+            yield from _commented(
+                f"{' ' * indent}{one.name}: {_text(getattr(settings, one.name))}", declared.doc, _COLUMN
+            )
+    for one, declared in groups:
+        if _chosen(kind, one.name):
+            continue
+        yield ""
+        yield from _commented(f"{one.name}:", declared.doc, _COLUMN)
+        if not declared.keys:
+            yield from _yaml_lines(getattr(settings, one.name), indent + 2)
+        for key, doc in (declared.keys or {}).items():
+            yield from _commented(f"  {key}: null", doc, _COLUMN)
+
+
+def _help_lines(settings: Any, where: str = "") -> Iterator[str]:
+    """Yield the settings of a help text, each with what it means."""
+    kind = type(settings)
+    for one, declared in declarations(kind):
+        inner, path = _group(kind, one.name), f"{where}{one.name}"
+        if inner is None and not declared.keys and not (one.name == "name" and where.strip(".") in GROUPS):
+            shown = (
+                f"+{path}={declared.example}" if declared.example else f"{path}={_text(getattr(settings, one.name))}"
+            )
+            yield from _commented(f"  {shown}", declared.doc, _HELP_COLUMN, "")
+    for one, declared in declarations(kind):
+        path = f"{where}{one.name}"
+        if _group(kind, one.name) is not None:
+            yield ""
+            files = f"={', '.join(file.stem for file in _files(one.name))}" if _chosen(kind, one.name) else ""
+            yield from textwrap.wrap(f"{path}{files}: {declared.doc}", _WIDTH)
+            kinds = (declared.by_name or {}).values()
+            for inner in map(_defaults, kinds) if kinds else (getattr(settings, one.name),):
+                yield from _help_lines(inner, f"{path}.")
+        elif declared.keys:
+            yield ""
+            yield f"{path}: {declared.doc}"
+            for key, doc in declared.keys.items() if path != "soft" else ():
+                yield from _commented(f"  {path}.{key}=null", doc, _HELP_COLUMN, "")
+
+
+def _files(group: str) -> list[Path]:
+    return sorted((resource_dir("conf") / group).glob("*.yaml"))
+
+
+def command_file(name: str, text: str) -> str:
+    """Return the file of a command in `conf/` with its settings written anew; the rest of `text` stays."""
+    lines = text.splitlines()
+    begin, hydra = lines.index("  - _self_") + 1, lines.index("hydra:")
+    settings = "\n".join(_yaml_lines(_defaults(COMMANDS[name]))).strip("\n").splitlines()
+    rest = lines[hydra:]
+    first = next(i for i, line in enumerate(rest) if line.strip() in ("Common settings", _TITLE))
+    last = next(i for i, line in enumerate(rest) if i > first and line.strip() == "")
+    last = next((i for i, line in enumerate(rest) if i > first and line.startswith("      All settings")), last)
+    shown = [f"{' ' * 6}{line}".rstrip() for line in (_TITLE, *_help_lines(_defaults(COMMANDS[name])), "")]
+    return "\n".join([*lines[:begin], "", *settings, "", *rest[:first], *shown, *rest[last:]]) + "\n"
+
+
+def group_file(name: str, text: str) -> str:
+    """Return a file of a group in `conf/` with its comments written anew; its head and its values stay."""
+    head = [line for line in text.splitlines() if line.startswith("#")]
+    docs = {one.name: declared.doc for kind in GROUPS[name] for one, declared in declarations(kind)}
+    lines = [
+        line
+        for key, value in yaml.safe_load(text).items()
+        for line in _commented(f"{key}: {_text(value)}", docs[key], _COLUMN)
+    ]
+    return "\n".join([*head, *lines]) + "\n"
+
+
+def reference() -> str:
+    """Return docs/settings.md: every setting of every command, with its type, default and meaning."""
+    lines = [
+        "# Settings",
+        "",
+        "Written by `python -m nas.commands.settings_text` from the declarations in the code.",
+        "",
+    ]
+    shared = [f"[{name}](#{name})" for name in GROUPS]
+    lines += [f"Groups that several commands have: {', '.join(shared)}.", ""]
+    for name, kind in COMMANDS.items():
+        lines += [f"## python -m nas.{name}{' compare' * (name == 'spaces')}", "", *_TABLE, *_rows(_defaults(kind)), ""]
+    for name, kinds in GROUPS.items():
+        files = ", ".join(f"`{name}={path.stem}`" for path in _files(name))
+        rows = dict.fromkeys(row for kind in kinds for row in _rows(_defaults(kind), f"{name}."))
+        lines += [f"## {name}", "", f"{files}.", "", *_TABLE, *rows, ""]
+    return "\n".join(lines)
+
+
+_TABLE = ("| setting | type | default | what it means |", "| --- | --- | --- | --- |")
+
+
+def _rows(settings: Any, where: str = "") -> Iterator[str]:
+    kind = type(settings)
+    for one, declared in declarations(kind):
+        inner, path = _group(kind, one.name), f"{where}{one.name}"
+        doc = declared.doc.replace("|", "\\|")
+        if _chosen(kind, one.name):
+            yield f"| [`{path}`](#{one.name}) | group | | {doc} |"
+        elif inner is not None:
+            yield f"| `{path}` | group | | {doc} |"
+            yield from _rows(getattr(settings, one.name), f"{path}.")
+        else:
+            kept = "; may change when a run is gone on with" if declared.may_change else ""
+            words, value = _type_text(get_type_hints(kind)[one.name]), _text(getattr(settings, one.name))
+            yield f"| `{path}` | {words} | `{value}` | {doc}{kept} |"
+            for key, what in (declared.keys or {}).items() if one.name != "soft" else ():
+                yield f"| `{path}.{key}` | number, pair | `null` | {what} |"
+
+
+_TYPES: Mapping[Any, str] = {
+    int: "whole number",
+    float: "number",
+    bool: "true or false",
+    str: "text",
+    NoneType: "null",
+    collections.abc.Mapping: "mapping",
+}
+
+
+def _type_text(hint: Any) -> str:
+    """Return a type in words; those of a list are in brackets."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return " or ".join(map(_type_text, inner))
+    if origin is Literal:
+        return ", ".join(inner)
+    if origin in (list, collections.abc.Sequence):
+        return f"[{_type_text(inner[0])}, ...]"
+    return _TYPES[origin or hint]
+
+
+def written() -> dict[Path, str]:
+    """Return every file that is made from the declarations, with what is to be in it, by its path."""
+    conf = resource_dir("conf")
+    files = {conf / f"{name}.yaml": command_file(name, (conf / f"{name}.yaml").read_text()) for name in COMMANDS}
+    for group in GROUPS:
+        files |= {path: group_file(group, path.read_text()) for path in _files(group)}
+    return files | {conf.parent / "docs" / "settings.md": reference()}
+
+
+if __name__ == "__main__":
+    for file, text in written().items():
+        file.write_text(text)

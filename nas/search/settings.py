@@ -1,0 +1,177 @@
+"""What decides a search, declared once: for the command, whose `Config` has more, and for `run_search`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from os import PathLike, fspath
+from typing import Any, TypeVar
+
+from nas.cost.metrics import METRIC_DOCS
+from nas.errors import ConfigError, nearest
+from nas.search.fidelity import Pruning
+from nas.search.objectives import Objective, objectives_from
+from nas.settings import SEED, Range, check_settings, declarations, setting, settings_from
+
+MAX_EQUAL_FAILURES = 5
+_MOST = 100_000_000
+_COUNT = Range(0, _MOST, whole=True, above=True)
+_MINUTES = Range(0, _MOST, above=True)
+_POPULATION = Range(1, 100_000, whole=True)
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchSettings:
+    """When the search ends, and what it looks for."""
+
+    trials: int = setting(
+        12, "accepted networks to evaluate; rejected ones and duplicates do not count", _COUNT, may_change=True
+    )
+    minutes: float | None = setting(
+        None, "the search ends after this time; what runs then is run again by resume=...", _MINUTES, may_change=True
+    )
+    objective: str | list[str] = setting(
+        "val_accuracy", "or val_loss; or a list that begins with one: [val_accuracy, macs, latency_ms]"
+    )
+    direction: str | list[str] | None = setting(
+        None, "maximize or minimize, or a list; null: what the names say, if they do"
+    )
+    max_rejections: int = setting(
+        1000, "proposals in a row without a new network that end the search", _COUNT, may_change=True
+    )
+    trial_minutes: float | None = setting(
+        None,
+        "an evaluation that takes longer fails; null: 10 times what the longest of 3 or more others took, in "
+        "proportion more for a network with more multiply-adds, and at least a minute",
+        _MINUTES,
+        may_change=True,
+    )
+    max_equal_failures: int | None = setting(
+        MAX_EQUAL_FAILURES,
+        "evaluations in a row that fail alike end the search with exit code 1; null: never",
+        _COUNT,
+        may_change=True,
+    )
+    worker_memory_mib: float | None = setting(
+        None,
+        "the most private memory of a worker process; an evaluation that wants more runs out of it",
+        Range(0, _MOST, above=True),
+        may_change=True,
+    )
+    soft_weight: float = setting(0.1, "what twice a soft limit costs, in units of the objective", Range(0, _MOST))
+    baseline_fraction: float = setting(
+        0.0, "share of random candidates, which the others are compared with at the end", Range(0, 1, below=True)
+    )
+    warm_start: str | None = setting(
+        None, "run folder of an earlier search of this or an overlapping space, to learn from"
+    )
+
+    def __post_init__(self) -> None:
+        check_settings(self, "search")
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """What is searched for."""
+        return objectives_from(self.objective, self.direction)
+
+    @property
+    def trial_seconds(self) -> float | None:
+        """The time after which an evaluation fails; None: by what the others took."""
+        return None if self.trial_minutes is None else 60 * self.trial_minutes
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplerSettings:
+    """What proposes candidates."""
+
+    name: str = setting("default", "of a sampler, as the files in conf/sampler")
+    population: int | None = setting(None, "of evolution: how many of the youngest candidates it keeps", _POPULATION)
+    tournament: int | None = setting(
+        None, "of evolution: how many of them are drawn, the best being mutated", _POPULATION
+    )
+
+    def __post_init__(self) -> None:
+        check_settings(self, "sampler")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What was set beside the name."""
+        given = {"population": self.population, "tournament": self.tournament}
+        return {name: value for name, value in given.items() if value is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What decides a search beside its space and what evaluates."""
+
+    seed: int = setting(
+        0,
+        "of proposals, weights and batches, which repeats a search exactly with workers=1; data.split_seed is apart",
+        SEED,
+    )
+    search: SearchSettings = setting(SearchSettings, "when the search ends, and what it looks for")
+    constraints: Mapping[str, Any] = setting(
+        {}, "hard limits: upper bound, or [lower, upper] with null for an open side", keys=METRIC_DOCS
+    )
+    soft: Mapping[str, Any] = setting(
+        {}, "limits in the same words that cost score in place of rejecting", keys=METRIC_DOCS
+    )
+    sampler: SamplerSettings = setting(SamplerSettings, "what proposes candidates; default is predictor")
+    pruner: Pruning = setting(Pruning, "what gives the better candidates more budget, or ends poor ones")
+
+    def __post_init__(self) -> None:
+        check_settings(self, "")
+
+
+PYTHON_SETTINGS = Settings(search=SearchSettings(trials=100))
+"""What `run_search` goes by where nothing is said."""
+
+
+def _keywords() -> dict[str, str]:
+    """Return the keywords of `run_search` that are settings, each with what it means."""
+    found = {one.name: said.doc for kind in (SearchSettings, Settings) for one, said in declarations(kind)}
+    del found["search"]
+    return found | {"sampler_options": "settings of a sampler that was given by its name"}
+
+
+def with_keywords(settings: Settings, changes: Mapping[str, Any]) -> Settings:
+    """Return settings with some changed by the keywords of `run_search`.
+
+    Args:
+        settings: what the others are.
+        changes: fields of `SearchSettings` and of `Settings` by their names; `sampler` and `pruner` are names or
+            settings, and `sampler_options` a mapping.
+
+    Raises:
+        ConfigError: an unknown keyword (the nearest are named), or a value that its setting may not have.
+    """
+    names = {one.name for one in fields(SearchSettings)}
+    for name in changes:
+        if name not in (known := _keywords()):
+            raise ConfigError(f"run_search: unknown argument {name!r}. {nearest(name, known)}")
+    inner = {name: _plain(name, value) for name, value in changes.items() if name in names}
+    outer = {name: value for name, value in changes.items() if name not in names}
+    options = outer.pop("sampler_options", None) or {}
+    if isinstance(name := outer.get("sampler", settings.sampler.name), str):
+        outer["sampler"] = settings_from(SamplerSettings, {"name": name, **options}, "sampler")
+    if isinstance(pruner := outer.get("pruner"), str):
+        outer["pruner"] = Pruning(name=pruner)
+    for limits in {"constraints", "soft"} & outer.keys():
+        outer[limits] = outer[limits] or {}
+    return replace(settings, **outer, search=replace(settings.search, **inner))
+
+
+def _plain(name: str, value: Any) -> Any:
+    return fspath(value) if name == "warm_start" and isinstance(value, PathLike) else value
+
+
+def takes_settings(function: F) -> F:
+    """Show the settings that a function takes as keywords in its signature, for `help` and for editors."""
+    shown = inspect.signature(function)
+    own = [one for one in shown.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
+    more = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in _keywords()]
+    vars(function)["__signature__"] = shown.replace(parameters=[*own, *more])
+    return function

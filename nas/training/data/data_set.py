@@ -1,0 +1,27 @@
+"""What a data set states of itself before it is read. Never loads torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nas.training.data.config import DataConfig
+    from nas.training.data.splits import ImageData
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSet:
+    """A data set. Each has a file of its own, listed in `nas.training.data.registry`."""
+
+    load: Callable[[DataConfig], ImageData]
+    """Reads and splits it; raises `DataError`, which says how to get what is missing."""
+    shape: Callable[[DataConfig], tuple[tuple[int, ...], int] | None] = lambda config: None
+    """Shape of an image, `(channels, height, width)`, and number of classes, where they are known before it is read."""
+    images: int | None = None
+    """How many there are in all, as their authors say, where that is known."""
+    resizes: bool = False
+    """Whether `data.resolution` sets the size of its images."""
+    has_test_split: bool = False
+    """Whether its test split is made already, so that `data.test_fraction` has no meaning."""

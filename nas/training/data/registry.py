@@ -1,0 +1,18 @@
+"""Data sets by name. One more is a file here, a row below, and a file in `conf/data/`. Never loads torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from nas.training.data.data_set import DataSet
+from nas.training.data.digits import DIGITS
+from nas.training.data.fashion_mnist import FASHION_MNIST
+from nas.training.data.image_folder import IMAGE_FOLDER
+from nas.training.data.synthetic import SYNTHETIC
+
+DATA_SETS: Mapping[str, DataSet] = {
+    "digits": DIGITS,
+    "fashion_mnist": FASHION_MNIST,
+    "image_folder": IMAGE_FOLDER,
+    "synthetic": SYNTHETIC,
+}

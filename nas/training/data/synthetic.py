@@ -1,0 +1,39 @@
+"""Synthetic images, for trying things out. Never loads torch before they are made."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nas.training.data.data_set import DataSet
+
+if TYPE_CHECKING:
+    from nas.training.data.config import DataConfig
+    from nas.training.data.splits import ImageData
+
+_RESOLUTION = 16
+"""Where `data.resolution` says nothing."""
+
+
+def _shape(config: DataConfig) -> tuple[tuple[int, ...], int]:
+    size = config.resolution or _RESOLUTION
+    return (config.channels, size, size), config.num_classes
+
+
+def load_synthetic(config: DataConfig) -> ImageData:
+    """Noise around one random pattern a class, made from `split_seed`."""
+    import numpy as np
+    import torch
+
+    from nas.training.data.splits import MemoryImages, split_memory
+
+    shape, count = _shape(config)
+    rng = np.random.default_rng(config.split_seed)
+    patterns = rng.uniform(0, 255, (count, *shape))
+    labels = np.arange(config.samples) % count
+    noise = rng.normal(0, 64, (config.samples, *shape))
+    pixels = np.clip(patterns[labels] + noise, 0, 255).astype(np.uint8)
+    images = MemoryImages(torch.from_numpy(pixels), torch.from_numpy(labels.astype(np.int64)))
+    return split_memory(tuple(str(i) for i in range(count)), images, config)
+
+
+SYNTHETIC = DataSet(load=load_synthetic, shape=_shape, resizes=True)
