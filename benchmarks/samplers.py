@@ -25,7 +25,7 @@ from nas.compare.strategies.curves import Array, Curve
 from nas.compare.strategies.report import Comparison, reach_of, report_of
 from nas.cost import constraints_from, cost_of
 from nas.evaluators.table.table import Table, TableSettings, read_table
-from nas.search.pareto import growing_hypervolume, hypervolume
+from nas.pareto import growing_hypervolume, hypervolume
 from nas.search.samplers import sampler
 from nas.space import load_space
 from nas.space.feasible import examine

@@ -21,9 +21,9 @@ from nas.console import run
 from nas.cost.metrics import FREE_METRICS
 from nas.errors import ConfigError, NasError, nearest
 from nas.evaluators.settings import EvaluatorSettings
+from nas.pareto import hypervolume
 from nas.run_folder import Held, claim, first_free, shown, write_whole
 from nas.runs import RecordSettings, check_name, check_seed, check_workers, cores_or
-from nas.search.pareto import hypervolume
 from nas.settings import Range, check_ranges, settings_from
 from nas.space import load_space, space_names
 from nas.statistics import seeds_needed

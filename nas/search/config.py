@@ -17,9 +17,9 @@ from nas.evaluators.settings import EvaluatorSettings
 from nas.latency.deployment import Deployment, DeploymentSettings
 from nas.latency.profile import DeviceProfile, profile_path
 from nas.runs import RecordSettings, check_accelerator, check_name, check_seed, check_workers, cores_or
-from nas.search.contracts import MAX_EQUAL_FAILURES
-from nas.search.fidelity import Pruning
+from nas.search.budgets.pruning import Pruning
 from nas.search.objectives import Objective, objectives_from
+from nas.search.stopping import MAX_EQUAL_FAILURES
 from nas.settings import Range, check_ranges, settings_from
 from nas.space import SearchSpace, space_names
 from nas.training.data.config import DataConfig

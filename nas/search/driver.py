@@ -15,15 +15,14 @@ from optuna.samplers import BaseSampler
 from nas.console import Patience, patient
 from nas.errors import ConfigError, DeviceError, reason_of
 from nas.evaluation import Budget
-from nas.search.contracts import Limits, Recorder
-from nas.search.fidelity import Pruning
+from nas.search.budgets.pruning import Pruning
 from nas.search.gate import Alone, Gate
 from nas.search.log import RunFolder
 from nas.search.objectives import fault
-from nas.search.recording import Recording
-from nas.search.stopping import EqualFailures, Watch, work_of
+from nas.search.optuna_study import add_known, enqueued, new_study, place_known, signed, tell_end, with_step
+from nas.search.recording import Recorder, Recording
+from nas.search.stopping import EqualFailures, Limits, Watch, work_of
 from nas.search.study import Study
-from nas.search.told import add_known, enqueued, new_study, place_known, signed, tell_end, with_step
 from nas.search.trial import State, Trial, proposed
 from nas.seeds import derived_seed
 from nas.space import Genotype, SearchSpace

@@ -24,16 +24,17 @@ from nas.latency.profile import DeviceProfile
 from nas.run_folder import WORKERS_LOG
 from nas.runs import check_name
 from nas.search.arguments import check_kinds, numbers
-from nas.search.contracts import MAX_EQUAL_FAILURES, Limits, Recorder
+from nas.search.budgets.pruning import Pruning
 from nas.search.driver import Driver
-from nas.search.fidelity import Pruning
 from nas.search.gate import Gate
 from nas.search.log import STUDY_FORMAT, RunFolder, read_study
 from nas.search.objectives import objectives_from, recorded_directions
+from nas.search.recording import Recorder
 from nas.search.samplers import proposer
+from nas.search.stopping import MAX_EQUAL_FAILURES, Limits
 from nas.search.study import Study
-from nas.search.transfer import WARM_STARTS, priors
 from nas.search.trial import with_current_id
+from nas.search.warm_start import WARM_STARTS, priors
 from nas.space import SearchSpace
 from nas.workers.in_process import InThisProcess
 from nas.workers.pool import Pool
@@ -102,7 +103,7 @@ def run_search(
             trial that kills its process ends only itself.
         budget: given to the evaluator.
         pruner: a name or settings: whether the better candidates get more of the budget than others, or candidates end
-            when they do not promise enough, see `nas.search.fidelity.Pruning`.
+            when they do not promise enough, see `nas.search.budgets.pruning.Pruning`.
         max_rejections: ends the search after so many proposals in a row that are rejected or duplicates.
         baseline_fraction: share of the candidates that are random, so that the search can be compared with them.
         warm_start: run folder of an earlier search. Its best networks that are in this space are evaluated first, and

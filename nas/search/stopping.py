@@ -3,20 +3,62 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from nas.cost import Cost
 from nas.errors import EvaluationError, plain
 from nas.evaluation import Budget
-from nas.search.contracts import MAX_EQUAL_FAILURES
 from nas.search.study import Study
 from nas.workers.evaluating import Outcome
 from nas.workers.pool import Pool
+
+MAX_EQUAL_FAILURES = 5
+"""Evaluations in a row that fail alike, after which a search ends."""
 
 # An evaluation hangs where it takes so many times what the longest of the others took, but not before so many seconds,
 # and not before so many others have ended.
 _TIMES = 10
 _LEAST_SECONDS = 60.0
 _ENOUGH = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """When a search ends."""
+
+    trials: int
+    """Accepted candidates that are evaluated; rejected ones and duplicates do not count."""
+    minutes: float | None = None
+    """The search ends after this time, with the evaluations that run then; a resumed search runs those again."""
+    max_rejections: int = 1000
+    """Proposals in a row that are not evaluated: rejected, or duplicates."""
+    baseline_fraction: float = 0.0
+    """Share of the proposals that are random, to compare the others with."""
+    max_equal_failures: int | None = MAX_EQUAL_FAILURES
+    """Evaluations in a row that fail alike; None: any number of them."""
+    usual_time: bool = True
+    """Whether an evaluation ends as failed that takes far longer than others, see `Watch`."""
+
+    def reached(self, study: Study, *, trained: int, tried: int, fruitless: int) -> str:
+        """Return which limit a search has reached, in words; empty while there is none.
+
+        Args:
+            study: with its trials.
+            trained: trials that were evaluated.
+            tried: genotypes that were proposed.
+            fruitless: proposals since one was last evaluated.
+        """
+        if trained >= self.trials:
+            return f"{trained} trials done"
+        if tried >= study.space.size():
+            return f"every genotype of the space ({study.space.size()}) has been tried"
+        if fruitless < self.max_rejections:
+            return ""
+        causes = ", ".join(f"{name} {count}" for name, count in study.rejections().items()) or "none"
+        return (
+            f"{fruitless} proposals in a row were over a limit or known already (rejected so far, by limit: {causes})"
+        )
+
 
 _DIFFERS = tuple(
     (re.compile(pattern, re.IGNORECASE), mark)

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.cost import ONE, Workload
+from nas.pareto import front, growing_hypervolume, knee
 from nas.search.objectives import Objective
-from nas.search.pareto import front, growing_hypervolume, knee
 from nas.search.trial import State, Trial
 from nas.space import SearchSpace
 

@@ -18,12 +18,12 @@ from nas.errors import reason_of
 from nas.evaluation import Budget, Evaluation, report
 from nas.network.architecture import Architecture
 from nas.pytorch import build
+from nas.training.batch_norm import FreshStatistics
 from nas.training.data.load import load_data
 from nas.training.data.splits import ImageData
-from nas.training.follow import FollowEpochs
+from nas.training.epoch_reports import FollowEpochs
 from nas.training.recipe import SCORES, Recipe
 from nas.training.relay import Relay
-from nas.training.statistics import FreshStatistics
 from nas.training.task import Classification, ImageModule
 
 __all__ = ["fit", "load_data"]

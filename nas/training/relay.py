@@ -9,7 +9,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection, Pipe
 from types import TracebackType
 
-from nas.training.follow import Tell
+from nas.training.epoch_reports import Tell
 
 
 class _Remote:

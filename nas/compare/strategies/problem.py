@@ -17,7 +17,7 @@ from nas.evaluation import Budget
 from nas.evaluators.table.evaluator import TableEvaluator
 from nas.evaluators.table.table import Table, TableSettings, read_table
 from nas.network.architecture import Architecture
-from nas.search.fidelity import PRUNERS, Pruning
+from nas.search.budgets.pruning import PRUNERS, Pruning
 from nas.search.objectives import Objective, objectives_from
 from nas.search.run import run_search
 from nas.search.samplers import sampler_names

@@ -12,7 +12,7 @@ from nas.compare.strategies.problem import Strategy
 from nas.errors import ConfigError
 from nas.evaluation import Budget
 from nas.evaluators.training import TrainingEvaluator
-from nas.search.fidelity import Pruning
+from nas.search.budgets.pruning import Pruning
 from nas.search.objectives import objectives_from
 from nas.search.run import run_search
 from nas.search.stopping import check_ended

@@ -17,7 +17,7 @@ import pytest
 import nas
 from nas.errors import ConfigError
 from nas.search.samplers import sampler
-from nas.search.samplers.proposing import ProposingSampler
+from nas.search.samplers.genotype_sampler import ProposingSampler
 from nas.search.study import Study
 from nas.search.trial import State
 from tests.search.conftest import SAMPLERS, SMALL

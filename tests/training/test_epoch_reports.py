@@ -11,7 +11,7 @@ import torch
 import nas
 from nas.evaluation import listening
 from nas.evaluators.training import TrainingEvaluator
-from nas.search.fidelity import Pruning
+from nas.search.budgets.pruning import Pruning
 from nas.search.trial import State
 from nas.training.data.batches import Batches
 from nas.training.data.load import load_data

@@ -15,11 +15,11 @@ from scipy.stats import kendalltau
 import nas
 from nas.errors import ConfigError
 from nas.evaluation import Evaluation, report
-from nas.search.fidelity import HALVING, Pruning
-from nas.search.halving import Halving, rungs_of
-from nas.search.rungs import Array, RungCorrelation, correlation, rung_correlations, rung_lines
+from nas.search.budgets.halving import Halving, rungs_of
+from nas.search.budgets.pruning import HALVING, Pruning
+from nas.search.budgets.rungs import Array, RungCorrelation, correlation, rung_correlations, rung_lines
+from nas.search.optuna_study import optuna_end
 from nas.search.study import Study
-from nas.search.told import optuna_end
 from nas.search.trial import State
 from tests.search.conftest import SMALL
 
