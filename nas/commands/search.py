@@ -187,7 +187,7 @@ def _search(job: _Job, console: Console) -> int:
     trials = [trial for trial in study.trials if trial.finished >= session]
     if job.config.evaluator.name != "table":  # whose time is only told
         console.print(time_summary(trials, time.monotonic() - started, workers), highlight=False)
-    if study.stop_reason == "interrupted":
+    if study.interrupted:
         return INTERRUPTED
     return 0 if study.best(1) and not study.failed_alike else 1
 

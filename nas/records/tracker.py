@@ -331,7 +331,7 @@ class MlflowTracker:
 
     def _end_status(self, study: Study) -> None:
         ended = "FAILED" if study.failed_alike else "FINISHED"
-        status = "KILLED" if study.stop_reason == "interrupted" else ended
+        status = "KILLED" if study.interrupted else ended
         self.client.set_terminated(self._study_run, status=status)
 
     def _front(self, study: Study) -> None:
