@@ -26,7 +26,7 @@ from nas.compare.strategies.report import Comparison, reach_of, report_of
 from nas.cost import constraints_from, cost_of
 from nas.evaluators.table.settings import TableSettings
 from nas.evaluators.table.table import Table, read_table
-from nas.search.pareto import growing_hypervolume, hypervolume
+from nas.pareto import growing_hypervolume, hypervolume
 from nas.search.samplers import sampler
 from nas.space import load_space
 from nas.space.feasible import examine

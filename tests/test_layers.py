@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "nas"
 LAYERS = [
     [
         *("nas.starting", "nas.errors", "nas.names", "nas.resources", "nas.settings", "nas.console"),
-        *("nas.run_folder", "nas.seeds", "nas.line_log", "nas.runs", "nas.statistics"),
+        *("nas.run_folder", "nas.seeds", "nas.line_log", "nas.runs", "nas.statistics", "nas.pareto"),
     ],
     ["nas.scaling.laws"],
     ["nas.network"],
@@ -46,7 +46,7 @@ OWNERS = {
     "hydra": ["nas.commands.hydra_main"],
     "omegaconf": ["nas.commands.hydra_main"],
     "sklearn": ["nas.training.data"],
-    "rich": ["nas.commands.search", "nas.search"],
+    "rich": ["nas.commands.search", "nas.search.reporting"],
     "scipy": [
         "nas.space.explain",
         "nas.latency",
@@ -55,9 +55,8 @@ OWNERS = {
         "nas.scaling.laws",
         "nas.scaling.study",
         "nas.search.samplers",
-        "nas.search.curves",
         "nas.statistics",
-        "nas.search.rungs",
+        "nas.search.budgets",
         "nas.compare.spaces.difference",
     ],
     "matplotlib": ["nas.compare.strategies.report", "nas.compare.spaces.report", "nas.scaling.study"],

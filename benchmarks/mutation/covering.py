@@ -56,7 +56,8 @@ def measure(root: Path, folder: Path, workers: int) -> None:
         *(sys.executable, "-m", "pytest", "-q", "-n", str(workers), "--timeout=900", "-p", "no:cacheprovider"),
         *(f"--cov={path.removesuffix('.py').replace('/', '.')}" for paths in PACKAGES.values() for path in paths),
         *("--cov-context=test", "--cov-report=", f"--junitxml={folder / 'tests.xml'}"),
-        *(f"tests/{folder}" for folder in (*PACKAGES, "pytorch")),  # whose values judge the networks
+        *(f"tests/{folder}" for folder in PACKAGES),
+        *("tests/pytorch", "tests/test_pareto.py"),  # whose values judge the networks, and the fronts of searches
     ]
     data = folder / "coverage"
     run = subprocess.run(command, cwd=root, env=environment(root, COVERAGE_FILE=str(data)), check=False)

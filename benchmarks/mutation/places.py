@@ -20,6 +20,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "cost": ("nas/cost",),
     "search": (
         "nas/search",
+        "nas/pareto.py",
         "nas/commands/command_line.py",
         "nas/commands/hydra_main.py",
         "nas/commands/search.py",

@@ -25,17 +25,18 @@ from nas.evaluation import Budget
 from nas.names import name_problem
 from nas.records.tracker import MlflowTracker
 from nas.run_folder import WORKERS_LOG, first_free, shown
+from nas.search.budgets.rungs import rung_correlations, rung_lines
 from nas.search.config import Config, resumed_values, worker_count
-from nas.search.contracts import Recorder
 from nas.search.log import RunFolder, read_study
 from nas.search.objectives import against_its_name, recorded_directions
-from nas.search.outlook import look_ahead
-from nas.search.progress import Progress, print_best, time_summary
+from nas.search.recording import Recorder
+from nas.search.reporting.feasibility import look_ahead
+from nas.search.reporting.progress import Progress
+from nas.search.reporting.summary import print_best, time_summary
 from nas.search.run import run_search
-from nas.search.rungs import rung_correlations, rung_lines
 from nas.search.samplers import sampler
 from nas.search.study import Study, front_of
-from nas.search.transfer import WARM_STARTS, priors
+from nas.search.warm_start import WARM_STARTS, priors
 from nas.space import SearchSpace, load_space
 from nas.space.tree import count_text
 from nas.starting import INTERRUPTED
@@ -180,7 +181,7 @@ def _search(job: _Job, console: Console) -> int:
     trials = [trial for trial in study.trials if trial.finished >= session]
     if not job.config.evaluator.simulated:
         console.print(time_summary(trials, time.monotonic() - started, workers), highlight=False)
-    if study.stop_reason == "interrupted":
+    if study.interrupted:
         return INTERRUPTED
     return 0 if study.best(1) and not study.failed_alike else 1
 

@@ -20,8 +20,8 @@ from nas.commands.spaces import SpacesConfig
 from nas.evaluators.registry import EVALUATORS
 from nas.resources import resource_dir
 from nas.scaling.study.config import ScaleConfig
+from nas.search.budgets.pruning import Pruning
 from nas.search.config import Config
-from nas.search.fidelity import Pruning
 from nas.search.settings import SamplerSettings
 from nas.settings import Declaration, declarations
 from nas.training.data.config import DataConfig

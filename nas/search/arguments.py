@@ -10,7 +10,7 @@ from nas.cost import Workload
 from nas.errors import ConfigError
 from nas.evaluation import Budget
 from nas.latency.deployment import Deployment
-from nas.search.fidelity import Pruning
+from nas.search.budgets.pruning import Pruning
 from nas.search.log import RunFolder
 from nas.search.settings import SamplerSettings, Settings
 from nas.space import SearchSpace
@@ -63,7 +63,7 @@ _RULES: dict[str, tuple[Callable[[object], bool], str]] = {
     "run_dir": (_or_none(lambda value: _PATH(value) or isinstance(value, RunFolder)), "the path of a folder, or None"),
     "resume": (_of(bool), "True or False"),
     "notes": (_or_none(_named), "a mapping from names to plain values, or None"),
-    "recorders": (_recorders, "a list of recorders, each with the methods of nas.search.contracts.Recorder"),
+    "recorders": (_recorders, "a list of recorders, each with the methods of nas.search.recording.Recorder"),
     "pool": (
         _has("free", "submit", "wait", "paused", "now", "listen", "running", "end"),
         "a pool with the methods of nas.workers.pool.Pool",

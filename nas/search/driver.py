@@ -15,15 +15,15 @@ from optuna.samplers import BaseSampler
 from nas.console import Patience, patient
 from nas.errors import ConfigError, DeviceError, reason_of
 from nas.evaluation import Budget
-from nas.search.contracts import Recorder
 from nas.search.gate import Alone, Gate
 from nas.search.log import RunFolder
 from nas.search.objectives import fault
-from nas.search.recording import Recording
+from nas.search.optuna_study import add_known, enqueued, new_study, place_known, signed, tell_end, with_step
+from nas.search.recording import Recorder, Recording
 from nas.search.settings import Settings
+from nas.search.stop_reason import Stop, StopReason
 from nas.search.stopping import EqualFailures, Watch, limit_reached, work_of
 from nas.search.study import Study
-from nas.search.told import add_known, enqueued, new_study, place_known, signed, tell_end, with_step
 from nas.search.trial import State, Trial, proposed
 from nas.seeds import derived_seed
 from nas.space import Genotype, SearchSpace
@@ -98,10 +98,10 @@ class Driver:
                 self._search(patience)
             except KeyboardInterrupt:
                 patience.taken()
-                self.study.stop_reason, self.study.can_go_on = "interrupted", True
+                self.study.stop, self.study.can_go_on = StopReason.INTERRUPTED.stop(), True
                 self._interrupt()
             except BaseException as error:  # whatever it is, what was begun is ended
-                self.study.stop_reason, self.study.can_go_on = f"ended by {reason_of(error)}", True
+                self.study.stop, self.study.can_go_on = StopReason.ERROR.stop(error=reason_of(error)), True
                 self._record.end()
                 raise
             self._record.end()
@@ -135,11 +135,11 @@ class Driver:
                 number, rung = promoted
                 self._submit(*self._paused.pop(number), rung)
                 continue
-            self.study.stop_reason = self.study.stop_reason or self._reached()
-            if self.study.stop_reason and self._halving is not None and not self._halving.closed:
+            self.study.stop = self.study.stop or self._reached()
+            if self.study.stop and self._halving is not None and not self._halving.closed:
                 self._halving.close()
                 continue
-            if self.study.stop_reason or self._begun >= self.settings.trials:
+            if self.study.stop or self._begun >= self.settings.trials:
                 return
             self._propose()
             if self.gate.measures and self.pool.free and self._running:  # measuring takes time: others may be done
@@ -156,7 +156,7 @@ class Driver:
         if minutes is None or self.elapsed < 60 * minutes or self._trained >= self.settings.trials:
             return False
         if not self.study.failed_alike:
-            self.study.stop_reason, self.study.can_go_on = f"{minutes:g} minutes are over", True
+            self.study.stop, self.study.can_go_on = StopReason.TIME_OVER.stop(minutes=minutes), True
         return True
 
     def _give_up_paused(self) -> None:
@@ -167,15 +167,15 @@ class Driver:
             rung = f"rung {trial.steps[-1][0]} of {len(self._budgets)}"
             self._end(replace(trial, state=State.PRUNED, reason=f"ended on {rung}: others were promoted"), handle)
         self._paused.clear()
-        self.study.stop_reason = self.study.stop_reason or self._reached()
+        self.study.stop = self.study.stop or self._reached()
 
     def _collect(self, seconds: float) -> None:
         for outcome in (*self.pool.wait(seconds), *(self._watch.late() if self.settings.trial_minutes is None else ())):
             if outcome.number in self._running:  # nobody waits for any other
                 self._finish(outcome)
 
-    def _reached(self) -> str:
-        """Which limit is reached, in words."""
+    def _reached(self) -> Stop | None:
+        """Return why the search is to end now; None where it is to go on."""
         counts = {"trained": self._trained, "tried": len(self._tried), "fruitless": self._fruitless}
         return limit_reached(self.settings, self.study, **counts)
 
@@ -220,9 +220,7 @@ class Driver:
         # So few random candidates hold the limits that this one is brought to where they hold.
         found, looked = self.gate.guided(candidate, derived_seed(self.seed, number, "guided"))
         if not found.accepted:
-            self.study.stop_reason = (
-                f"no candidate holds the limits: {looked:,} looked at by guided sampling, the nearest: {found.problem}"
-            )
+            self.study.stop = StopReason.INFEASIBLE.stop(examined=looked, problem=found.problem)
             return
         self._consider(self._new_number(), found, enqueued(self._optuna, self.space, found.genotype), guided=looked)
 
@@ -364,7 +362,7 @@ class Driver:
         if trial.state is State.FAILED:
             self._failures.end(self.study, trial.reason)
         if not tell_end(self._optuna, handle, trial, self.study):
-            self.study.stop_reason = "the sampler has nothing more to propose that was not tried"
+            self.study.stop = StopReason.SAMPLER_EXHAUSTED.stop()
         self._record.ended(trial)
 
     def _remember(self, trial: Trial) -> None:

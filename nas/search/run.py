@@ -23,16 +23,16 @@ from nas.latency.profile import DeviceProfile
 from nas.run_folder import WORKERS_LOG
 from nas.runs import check_name
 from nas.search.arguments import check_kinds, kinds_in
-from nas.search.contracts import Recorder
 from nas.search.driver import Driver
 from nas.search.gate import Gate
 from nas.search.log import STUDY_FORMAT, RunFolder, read_study
 from nas.search.objectives import objectives_from, recorded_directions
+from nas.search.recording import Recorder
 from nas.search.samplers import proposer
 from nas.search.settings import PYTHON_SETTINGS, Settings, takes_settings, with_keywords
 from nas.search.study import Study
-from nas.search.transfer import WARM_STARTS, priors
 from nas.search.trial import with_current_id
+from nas.search.warm_start import WARM_STARTS, priors
 from nas.space import SearchSpace
 from nas.workers.in_process import InThisProcess
 from nas.workers.pool import Pool
@@ -83,7 +83,7 @@ def run_search(
             `trials` (100 where nothing is said), `minutes` or `objective`; `seed`: the same one gives the same trials,
             with 0 workers or 1; `constraints` and `soft`: `{metric: upper bound}` or `{metric: (lower, upper)}` of
             `nas.cost.METRICS`; `sampler`: a name (`nas.search.samplers.sampler_names`) with `sampler_options`, or an
-            Optuna sampler; `pruner`: a name, or a `nas.search.fidelity.Pruning`.
+            Optuna sampler; `pruner`: a name, or a `nas.search.budgets.pruning.Pruning`.
 
     Returns:
         The study. A trial that fails is recorded with its reason and does not end it.

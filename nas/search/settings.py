@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from nas.cost.metrics import METRIC_DOCS
 from nas.errors import ConfigError, nearest
-from nas.search.fidelity import Pruning
+from nas.search.budgets.pruning import Pruning
 from nas.search.objectives import Objective, objectives_from
 from nas.settings import SEED, Range, check_settings, declarations, setting, settings_from
 

@@ -8,6 +8,7 @@ from nas.cost import Cost
 from nas.errors import EvaluationError, plain
 from nas.evaluation import Budget
 from nas.search.settings import MAX_EQUAL_FAILURES, SearchSettings
+from nas.search.stop_reason import Stop, StopReason
 from nas.search.study import Study
 from nas.workers.evaluating import Outcome
 from nas.workers.pool import Pool
@@ -17,6 +18,7 @@ from nas.workers.pool import Pool
 _TIMES = 10
 _LEAST_SECONDS = 60.0
 _ENOUGH = 3
+
 
 _DIFFERS = tuple(
     (re.compile(pattern, re.IGNORECASE), mark)
@@ -31,8 +33,8 @@ _DIFFERS = tuple(
 )
 
 
-def limit_reached(settings: SearchSettings, study: Study, *, trained: int, tried: int, fruitless: int) -> str:
-    """Return which limit a search has reached, in words; empty while there is none.
+def limit_reached(settings: SearchSettings, study: Study, *, trained: int, tried: int, fruitless: int) -> Stop | None:
+    """Return why a search is to end now; None where it is to go on.
 
     Args:
         settings: say when it ends.
@@ -42,13 +44,13 @@ def limit_reached(settings: SearchSettings, study: Study, *, trained: int, tried
         fruitless: proposals since one was last evaluated.
     """
     if trained >= settings.trials:
-        return f"{trained} trials done"
+        return StopReason.TRIALS_DONE.stop(trained=trained)
     if tried >= study.space.size():
-        return f"every genotype of the space ({study.space.size()}) has been tried"
+        return StopReason.SPACE_EXHAUSTED.stop(size=study.space.size())
     if fruitless < settings.max_rejections:
-        return ""
+        return None
     causes = ", ".join(f"{name} {count}" for name, count in study.rejections().items()) or "none"
-    return f"{fruitless} proposals in a row were over a limit or known already (rejected so far, by limit: {causes})"
+    return StopReason.PROPOSALS_REJECTED.stop(fruitless=fruitless, causes=causes)
 
 
 def kind_of(reason: str) -> str:
@@ -91,7 +93,7 @@ class EqualFailures:
     def end(self, study: Study, reason: str) -> None:
         """Hear that an evaluation of a study failed; end the study where that is enough."""
         if why := self.failed(reason):
-            study.stop_reason = f"{why} (search.max_equal_failures says how many may)"
+            study.stop = StopReason.FAILED_ALIKE.stop(why=why)
             study.failed_alike = study.can_go_on = True
 
     def hear(self, outcome: Outcome, network: str | None = None) -> None:
@@ -162,7 +164,7 @@ def check_ended(study: Study) -> None:
     Raises:
         KeyboardInterrupt: the user has interrupted it. EvaluationError: its evaluations failed one like the other.
     """
-    if study.stop_reason == "interrupted":
+    if study.interrupted:
         raise KeyboardInterrupt
     if study.failed_alike:
         raise EvaluationError(study.stop_reason)

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.cost import ONE, Workload
+from nas.pareto import front, growing_hypervolume, knee
 from nas.search.objectives import Objective
-from nas.search.pareto import front, growing_hypervolume, knee
+from nas.search.stop_reason import Stop, StopReason
 from nas.search.trial import State, Trial
 from nas.space import SearchSpace
 
@@ -37,12 +38,22 @@ class Study:
     notes: dict[str, Any] = field(default_factory=dict, repr=False)
     """What else is kept in its record, as plain values: configuration, data, versions."""
     trials: list[Trial] = field(default_factory=list, repr=False)
-    stop_reason: str = ""
-    """Why the search ended; empty while it runs."""
+    stop: Stop | None = None
+    """Why the search ended; None while it runs."""
     can_go_on: bool = False
     """Whether it ended before all that was asked for was done, so that resuming it makes sense."""
     failed_alike: bool = False
     """Whether it ended because its evaluations failed one like the other."""
+
+    @property
+    def stop_reason(self) -> str:
+        """The text of `stop`; empty while the search runs."""
+        return self.stop.text if self.stop is not None else ""
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the user interrupted the search, or a signal did."""
+        return self.stop is not None and self.stop.reason is StopReason.INTERRUPTED
 
     @property
     def objective(self) -> str:

@@ -18,12 +18,11 @@ from nas.errors import reason_of
 from nas.evaluation import Budget, Evaluation, report
 from nas.network.architecture import Architecture
 from nas.pytorch import build
+from nas.training.batch_norm import FreshStatistics
 from nas.training.data.load import load_data
 from nas.training.data.splits import ImageData
-from nas.training.follow import FollowEpochs
+from nas.training.epoch_reports import EpochReporter, reachable
 from nas.training.recipe import SCORES, Recipe
-from nas.training.relay import Relay
-from nas.training.statistics import FreshStatistics
 from nas.training.task import Classification, ImageModule
 
 __all__ = ["fit", "load_data"]
@@ -32,7 +31,7 @@ logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
 _LOG = logging.getLogger(__name__)
 
 _CHECKPOINT_KEYS = {"state_dict", "optimizer_states", "lr_schedulers", "loops", "callbacks", "epoch", "global_step"}
-"""What of a checkpoint is needed to go on."""
+"""Entries of a checkpoint that training needs to continue."""
 
 
 def fit(
@@ -49,15 +48,19 @@ def fit(
     """Build and train a network from a seed, and score it on the validation split after every epoch.
 
     Args:
-        architecture: of the network.
-        data: what it learns.
-        recipe: how.
-        budget: how long, on how much of the data, at which resolution, and whether it goes on from a checkpoint.
-            What goes on comes out as if it had never stopped.
+        architecture: the network to build.
+        data: the data set, whose test split is not read.
+        recipe: settings of training.
+        budget: epochs, share of the data and of the resolution, and the checkpoint to continue from. A run that
+            continues gives the numbers of one that never stopped.
         seed: of weights, order and augmentation.
         augment: none, shift, shift_flip.
         accelerator: as Lightning takes it.
         devices: processes that train together, each with a part of every epoch's batches.
+
+    Returns:
+        The scores `nas.training.recipe.SCORES` of the last epoch, the metrics of each epoch, and the seconds of the
+        training steps and of everything.
 
     Raises:
         TrainingError: the loss is not a number.
@@ -67,43 +70,43 @@ def fit(
     started = time.perf_counter()
     budget = budget or Budget()
     epochs = budget.epochs or recipe.epochs
-    architecture = _at(architecture, budget.resolution_fraction)
+    architecture = _at_resolution(architecture, budget.resolution_fraction)
     data.check_fits(architecture)
     pl.seed_everything(seed, verbose=False)
     network = build(architecture, zero_init_last=recipe.zero_init_last)
     # Torch's stubs leave memory_format out of GraphModule.to.
     network = cast("Any", network).to(memory_format=torch.channels_last)
-    rows: list[dict[str, float]] = []
+    history: list[dict[str, float]] = []
 
-    def tell(row: Mapping[str, float]) -> bool:
-        rows.append(dict(row))
-        return report(int(row["epoch"]), {name: row[name] for name in SCORES})
+    def listener(metrics: Mapping[str, float]) -> bool:
+        history.append(dict(metrics))
+        return report(int(metrics["epoch"]), {name: metrics[name] for name in SCORES})
 
     task = Classification(network, recipe)
     module = ImageModule(
         data, recipe, architecture.input_shape, augment=augment, seed=seed, fraction=budget.data_fraction
     )
-    with Relay(tell, processes=devices) as told, warnings.catch_warnings():
+    with reachable(listener, processes=devices) as reached, warnings.catch_warnings():
         # Lightning advises DataLoader workers; batches are made in this process on purpose.
         warnings.filterwarnings("ignore", module="pytorch_lightning")
-        follow = FollowEpochs(told, until=epochs, seed=seed)
-        trainer = _trainer(recipe, budget.schedule_epochs or epochs, follow, accelerator, devices)
-        trainer.fit(task, datamodule=module, ckpt_path=_whole(budget.checkpoint), weights_only=True)
+        reporter = EpochReporter(reached, last_epoch=epochs, seed=seed)
+        trainer = _trainer(recipe, budget.schedule_epochs or epochs, reporter, accelerator, devices)
+        trainer.fit(task, datamodule=module, ckpt_path=_usable(budget.checkpoint), weights_only=True)
     if devices == 1:
-        rows = follow.rows
+        history = reporter.history  # with the epochs before the checkpoint
         if budget.checkpoint is not None:
             partial = f"{budget.checkpoint}.partial"
             trainer.save_checkpoint(partial)
             os.replace(partial, budget.checkpoint)
     return Evaluation(
-        scores={name: rows[-1][name] for name in SCORES},
-        history=tuple(rows),
+        scores={name: history[-1][name] for name in SCORES},
+        history=tuple(history),
         seconds={"train_steps": task.step_seconds, "evaluation": time.perf_counter() - started},
     )
 
 
-def _whole(checkpoint: str | None) -> str | None:
-    """Return the checkpoint to go on from, or None: one that is torn makes training begin anew."""
+def _usable(checkpoint: str | None) -> str | None:
+    """Return the checkpoint to continue from; None where there is none, or a file that was cut off."""
     if checkpoint is None or not Path(checkpoint).exists():
         return None
     try:
@@ -117,7 +120,7 @@ def _whole(checkpoint: str | None) -> str | None:
     return None if lacking else checkpoint
 
 
-def _trainer(recipe: Recipe, epochs: int, follow: FollowEpochs, accelerator: str, devices: int) -> pl.Trainer:
+def _trainer(recipe: Recipe, epochs: int, reporter: EpochReporter, accelerator: str, devices: int) -> pl.Trainer:
     return pl.Trainer(
         max_epochs=epochs,
         accelerator=accelerator,
@@ -126,7 +129,7 @@ def _trainer(recipe: Recipe, epochs: int, follow: FollowEpochs, accelerator: str
         precision=cast("Any", recipe.precision),  # one of PRECISIONS, all of which Lightning knows
         gradient_clip_val=recipe.gradient_clip,
         num_sanity_val_steps=0,
-        callbacks=[FreshStatistics(), follow],
+        callbacks=[FreshStatistics(), reporter],
         # The record is our own, and a search has no use for the rest.
         logger=False,
         enable_checkpointing=False,
@@ -135,8 +138,8 @@ def _trainer(recipe: Recipe, epochs: int, follow: FollowEpochs, accelerator: str
     )
 
 
-def _at(architecture: Architecture, fraction: float) -> Architecture:
-    """Return an architecture for images of a share of its input size."""
+def _at_resolution(architecture: Architecture, fraction: float) -> Architecture:
+    """Return an architecture with its input size times a fraction, rounded; a fraction of 1 changes nothing."""
     if fraction >= 1:
         return architecture
     channels, *sizes = architecture.input_shape

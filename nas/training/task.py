@@ -27,9 +27,16 @@ Batch = tuple[Tensor, Tensor]
 
 
 class Classification(pl.LightningModule):
-    """Trains `network` by a recipe, and sums up what each epoch comes to."""
+    """Trains a classifier by a recipe, and counts loss and accuracy of each epoch."""
 
     def __init__(self, network: nn.Module, recipe: Recipe) -> None:
+        """Make a module.
+
+        Args:
+            network: `(batch, channels, height, width) -> (batch, num_classes)`; while it trains it may return a tuple
+                of logits, those of auxiliary classifiers behind its own.
+            recipe: optimiser, schedule and label smoothing.
+        """
         super().__init__()
         self.network, self.recipe = network, recipe
         self.step_seconds = 0.0
@@ -42,17 +49,24 @@ class Classification(pl.LightningModule):
         return self._predict(inputs)[0]
 
     def _predict(self, inputs: Tensor) -> tuple[Tensor, ...]:
-        """Return the logits, and in training those of auxiliary classifiers behind them."""
+        """Return the logits `(batch, num_classes)`, and in training those of auxiliary classifiers behind them."""
         output = self.network(inputs)
         return output if isinstance(output, tuple) else (output,)
 
     def on_train_epoch_start(self) -> None:
+        """Begin the sums of the epoch."""
         self._train = _Tally()
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Start the clock of the step."""
         self._step_started = time.perf_counter()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the cross-entropy of a batch, with auxiliary classifiers at 0.3 of their own.
+
+        Raises:
+            TrainingError: the loss is not a number; on an accelerator only one step in 50 is checked.
+        """
         inputs, labels = batch
         logits, *auxiliary = self._predict(inputs)
         loss = F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
@@ -65,38 +79,44 @@ class Classification(pl.LightningModule):
         return loss
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """Stop the clock of the step."""
         self.step_seconds += time.perf_counter() - self._step_started
 
     def on_validation_epoch_start(self) -> None:
+        """Begin the sums of the validation."""
         self._val = _Tally()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Add a batch to the sums of the validation."""
         inputs, labels = batch
         logits = self(inputs)
         self._val.add(logits, labels, F.cross_entropy(logits, labels))
 
-    def epoch_row(self) -> dict[str, float]:
+    def epoch_metrics(self) -> dict[str, float]:
         """Return the metrics of the epoch that has just ended, over all processes that train together.
+
+        They are `epoch`, from 1, and `train_loss`, `train_accuracy`, `val_loss`, `val_accuracy`.
 
         Raises:
             TrainingError: the loss is not a number.
         """
         train, val = self._train.summed(self.trainer), self._val.summed(self.trainer)
-        row = {
+        metrics = {
             "epoch": float(self.current_epoch + 1),
             "train_loss": train[0],
             "train_accuracy": train[1],
             "val_loss": val[0],
             "val_accuracy": val[1],
         }
-        self._check(row["train_loss"] + row["val_loss"], f"the end of epoch {self.current_epoch + 1}")
-        return row
+        self._check(metrics["train_loss"] + metrics["val_loss"], f"the end of epoch {self.current_epoch + 1}")
+        return metrics
 
     def _check(self, loss: float, where: str) -> None:
         if not math.isfinite(loss):
             raise TrainingError(f"the loss is {loss} at {where}; a lower train.lr or a longer warm-up may help")
 
     def configure_optimizers(self) -> Any:
+        """Return the optimiser of the recipe, and its learning rate by the step (`lr_factor`)."""
         recipe = self.recipe
         groups = _decay_groups(self.network, recipe.weight_decay)
         optimizer: torch.optim.Optimizer
@@ -112,9 +132,15 @@ class Classification(pl.LightningModule):
 
 
 def lr_factor(step: int, total: int, warmup_fraction: float) -> float:
-    """Share of the highest learning rate at a step: linear warm-up, then half a cosine down to 0.
+    """Return the share of the highest learning rate at a step: linear warm-up, then half a cosine down to 0.
 
-    Loshchilov & Hutter 2017, "SGDR", equation 5, without restarts; the warm-up as in Goyal et al. 2017.
+    Loshchilov & Hutter 2017, "SGDR", equation 5, without restarts; the warm-up as in Goyal et al. 2017, "Accurate,
+    large minibatch SGD".
+
+    Args:
+        step: from 0.
+        total: steps of the whole run.
+        warmup_fraction: share of them in which the rate rises.
     """
     warmup = round(total * warmup_fraction)
     if step < warmup:
@@ -124,7 +150,7 @@ def lr_factor(step: int, total: int, warmup_fraction: float) -> float:
 
 
 def _decay_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Weights (two dimensions or more) decay; biases and normalisation do not."""
+    """Return groups of parameters: weights (two dimensions or more) decay; biases and normalisation do not."""
     parameters = list(network.parameters())
     return [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
@@ -141,12 +167,13 @@ class _Tally:
         self._hits: Tensor | float = 0.0
 
     def add(self, logits: Tensor, labels: Tensor, loss: Tensor) -> None:
+        """Add a batch: logits `(batch, num_classes)`, labels `(batch,)`, and its mean loss."""
         self.count += len(labels)
         self._loss = self._loss + loss * len(labels)
         self._hits = self._hits + (logits.argmax(1) == labels).sum()
 
     def summed(self, trainer: pl.Trainer) -> tuple[float, float]:
-        """Return mean loss and accuracy over all processes."""
+        """Return mean loss and accuracy over all processes; 0 of both where nothing was added."""
         sums = torch.tensor([float(self._loss), float(self._hits), float(self.count)], dtype=torch.float64)
         sums = trainer.strategy.reduce(sums.to(_float64(trainer)), reduce_op="sum").cpu()
         loss, hits, count = sums.tolist()
@@ -172,6 +199,16 @@ class ImageModule(pl.LightningDataModule):
         seed: int = 0,
         fraction: float = 1.0,
     ) -> None:
+        """Make a data module.
+
+        Args:
+            data: the splits.
+            recipe: its batch size is that of training; four times that in validation and test.
+            input_shape: `(channels, height, width)` of the images that it gives.
+            augment: none, shift, shift_flip; of training only.
+            seed: of order and augmentation.
+            fraction: share of the training split that is used.
+        """
         super().__init__()
         self.data, self.recipe, self.shape, self.augment, self.seed = data, recipe, input_shape, augment, seed
         self.train = some_of(data.train, fraction)
@@ -182,11 +219,12 @@ class ImageModule(pl.LightningDataModule):
 
     @property
     def _shard(self) -> dict[str, Any]:
-        """The part of the batches that this process has."""
+        """The part of the batches that this process has, as arguments of `Batches`."""
         trainer = self.trainer
         return {"rank": trainer.global_rank, "ranks": trainer.world_size} if trainer is not None else {}
 
     def train_dataloader(self) -> Batches:
+        """Return the training batches of this process, shuffled anew and augmented in each epoch."""
         return Batches(
             self.train,
             self.data,
@@ -204,7 +242,9 @@ class ImageModule(pl.LightningDataModule):
         return Batches(self.train, self.data, self.recipe.batch_size, self.shape, shuffle=True, seed=self.seed)
 
     def val_dataloader(self) -> Batches:
+        """Return the validation batches of this process."""
         return Batches(self.data.val, self.data, 4 * self.recipe.batch_size, self.shape, **self._shard)
 
     def test_dataloader(self) -> Batches:
+        """Return the test batches of this process."""
         return Batches(self.data.test, self.data, 4 * self.recipe.batch_size, self.shape)

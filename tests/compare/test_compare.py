@@ -86,7 +86,7 @@ def test_hypervolume_against_the_true_front(files: tuple[Path, Path]) -> None:
     problem = _problem(files, objective=("val_accuracy", "macs"), constraints={"params": 20_000}, noise=False)
     points = problem.points()
     curve = problem.search(Strategy("default"), 0, points.min(axis=0).tolist())
-    from nas.search.pareto import front, hypervolume
+    from nas.pareto import front, hypervolume
 
     whole = hypervolume(points[front(points)], points.min(axis=0))
     assert 0.9 * whole < curve.quality[-1] <= whole

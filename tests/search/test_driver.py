@@ -15,6 +15,7 @@ from optuna.trial import TrialState
 
 import nas
 from nas.errors import ConfigError, SpaceError
+from nas.search.stop_reason import StopReason
 from nas.search.study import Study
 from nas.search.trial import State, Trial
 from tests.frozen import changeable
@@ -102,6 +103,8 @@ def test_an_impossible_limit_ends_the_search(space: nas.SearchSpace) -> None:
     study = nas.run_search(space, score, trials=5, constraints={"params": 10, "macs": 1e4}, max_rejections=12)
     assert study.counts() == {"completed": 0, "failed": 0, "rejected": 12, "duplicate": 0}
     assert study.rejections()["params"] == 12
+    assert study.stop is not None
+    assert study.stop.reason is StopReason.PROPOSALS_REJECTED
     assert "12 proposals in a row" in study.stop_reason
     assert "params 12" in study.stop_reason
 
@@ -128,7 +131,7 @@ def test_a_network_is_evaluated_once(space: nas.SearchSpace) -> None:
 def test_a_space_that_is_used_up_ends_the_search() -> None:
     study = nas.run_search(nas.load_space("reference/resnet18"), score, trials=5)
     assert study.counts()["completed"] == 1
-    assert "every genotype" in study.stop_reason
+    assert study.stop == StopReason.SPACE_EXHAUSTED.stop(size=1)
 
 
 def _grumble(arch: nas.Architecture, budget: nas.Budget, seed: int) -> Any:
@@ -198,7 +201,7 @@ def test_ctrl_c_keeps_what_is_done(space: nas.SearchSpace, tmp_path: Path) -> No
         return 1.0
 
     study = nas.run_search(space, impatient, trials=10, run_dir=tmp_path / "a")
-    assert (study.stop_reason, study.counts()["completed"]) == ("interrupted", 3)
+    assert (study.interrupted, study.counts()["completed"]) == (True, 3)
     again = nas.run_search(space, impatient, trials=10, run_dir=tmp_path / "a", resume=True)
     assert again.counts()["completed"] == 10
     assert len({t.number for t in again.trials}) == len(again.trials)
@@ -206,7 +209,7 @@ def test_ctrl_c_keeps_what_is_done(space: nas.SearchSpace, tmp_path: Path) -> No
 
 def test_time_limit(space: nas.SearchSpace) -> None:
     study = nas.run_search(space, score, trials=10_000, sampler="random", minutes=0.002)
-    assert "minutes are over" in study.stop_reason
+    assert study.stop == StopReason.TIME_OVER.stop(minutes=0.002)
     assert study.trials
 
 
@@ -323,10 +326,7 @@ def test_a_sampler_that_has_proposed_everything_ends_the_search() -> None:
     space = nas.SearchSpace.from_dict({**SMALL, "stages": SMALL["stages"][1:]})
     assert space.size() == 27
     study = nas.run_search(space, lambda *_: 1.0, trials=10_000, sampler=optuna.samplers.BruteForceSampler(seed=0))
-    assert study.stop_reason in (
-        "the sampler has nothing more to propose that was not tried",
-        f"every genotype of the space ({space.size()}) has been tried",
-    )
+    assert study.stop in (StopReason.SAMPLER_EXHAUSTED.stop(), StopReason.SPACE_EXHAUSTED.stop(size=27))
 
 
 def test_a_log_of_another_space_is_an_error(space: nas.SearchSpace, tmp_path: Path) -> None:

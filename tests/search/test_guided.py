@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import nas
+from nas.search.stop_reason import StopReason
 from nas.search.study import Study
 from nas.search.trial import State
 
@@ -27,7 +28,7 @@ def _search(trials: int, **settings: Any) -> Study:
 
 def test_tight_limits_are_met_by_guided_sampling() -> None:
     study = _search(30)
-    assert study.stop_reason == "30 trials done"
+    assert study.stop == StopReason.TRIALS_DONE.stop(trained=30)
     trained = [trial for trial in study.trials if trial.trained]
     for trial in trained:
         assert trial.cost is not None
@@ -64,7 +65,8 @@ def test_a_guided_search_repeats_and_goes_on_as_if_it_was_never_interrupted(tmp_
 def test_what_nothing_holds_ends_soon_and_says_what_came_nearest() -> None:
     study = _search(5, constraints={"params": 1000})
     assert study.best() == []
-    assert "no candidate" in study.stop_reason
+    assert study.stop is not None
+    assert study.stop.reason is StopReason.INFEASIBLE
     assert "is over 1,000" in study.stop_reason
     assert len(study.trials) < 200
 

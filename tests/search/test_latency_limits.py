@@ -17,9 +17,9 @@ from nas.cost import Interval
 from nas.errors import ConfigError, DeviceError, SpaceError
 from nas.latency.deployment import Deployment, this_device
 from nas.latency.measure import Latency
-from nas.search import outlook
 from nas.search import run as module
 from nas.search.config import Config
+from nas.search.reporting import feasibility as outlook
 from nas.search.trial import State
 from nas.workers.processes import WorkerPool
 from tests.search import evaluators

@@ -13,8 +13,8 @@ import yaml
 from nas.cost.metrics import Workload
 from nas.errors import ConfigError
 from nas.resources import resource_dir
+from nas.search.budgets.pruning import Pruning
 from nas.search.config import Config
-from nas.search.fidelity import Pruning
 from nas.search.samplers.evolution import RegularizedEvolutionSampler
 from nas.training.recipe import Recipe
 

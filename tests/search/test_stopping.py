@@ -16,6 +16,7 @@ from nas.cost import Cost
 from nas.errors import EvaluationError
 from nas.search import stopping
 from nas.search.log import read_trials
+from nas.search.stop_reason import StopReason
 from nas.search.stopping import EqualFailures, Watch, check_ended, kind_of, work_of
 from nas.search.study import Study
 from nas.search.trial import State, Trial
@@ -226,7 +227,7 @@ def test_what_runs_when_the_time_is_over_is_run_again(space: nas.SearchSpace, tm
     whole = nas.run_search(space, trouble.HangsOnce(tmp_path / "whole"), **arguments)
     run: dict[str, Any] = {**arguments, "run_dir": tmp_path / "run"}
     cut = nas.run_search(space, trouble.HangsOnce(tmp_path / "calls"), **run, minutes=3 / 60)
-    assert cut.stop_reason == "0.05 minutes are over"
+    assert cut.stop == StopReason.TIME_OVER.stop(minutes=0.05)
     assert cut.can_go_on
     assert cut.counts()["interrupted"] == 1
     last = read_trials(tmp_path / "run")[-1]
@@ -289,7 +290,7 @@ def test_a_search_that_is_interrupted_anywhere_goes_on_as_if_nothing_had_been(
     for call in range(1, calls + 1, 2):
         run = {**arguments, "run_dir": tmp_path / str(call)}
         cut = nas.run_search(space, _interrupts_at(call), **run)
-        assert cut.stop_reason == "interrupted"
+        assert cut.interrupted
         again = nas.run_search(space, _interrupts_at(0), **run, resume=True)
         assert sorted(_facts(again), key=lambda one: one[0]) == sorted(_facts(whole), key=lambda one: one[0])
 
@@ -321,7 +322,7 @@ def test_a_second_ctrl_c_does_not_cut_the_end(space: nas.SearchSpace) -> None:
     recorder = _Recorder(signal.SIGINT, signal.SIGINT)
     before = signal.getsignal(signal.SIGINT)
     study = nas.run_search(space, _interrupts_at(3), trials=5, sampler="random", recorders=[recorder])
-    assert study.stop_reason == "interrupted"
+    assert study.interrupted
     assert recorder.whole
     assert signal.getsignal(signal.SIGINT) is before
 

@@ -22,13 +22,13 @@ from nas.evaluators.training import TrainingEvaluator
 from nas.pytorch import build
 from nas.search.trial import State
 from nas.training import fit as fit_module
+from nas.training.batch_norm import FreshStatistics
 from nas.training.data.batches import Batches
 from nas.training.data.config import DataConfig
 from nas.training.data.load import load_data
 from nas.training.data.splits import ImageData, MemoryImages
 from nas.training.fit import fit
 from nas.training.recipe import Recipe
-from nas.training.statistics import FreshStatistics
 from nas.training.task import Classification, ImageModule, _decay_groups, lr_factor
 
 SPACE = nas.SearchSpace.from_dict(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.search.pareto import growing_hypervolume
+from nas.pareto import growing_hypervolume
 from nas.search.study import Study
 from nas.search.trial import State, Trial
 

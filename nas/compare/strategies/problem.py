@@ -17,7 +17,7 @@ from nas.evaluators.table.evaluator import TableEvaluator
 from nas.evaluators.table.settings import TableSettings
 from nas.evaluators.table.table import Table, read_table
 from nas.network.architecture import Architecture
-from nas.search.fidelity import PRUNERS
+from nas.search.budgets.pruning import PRUNERS
 from nas.search.objectives import Objective
 from nas.search.run import run_search
 from nas.search.samplers import sampler_names

@@ -14,10 +14,10 @@ from optuna.samplers import BaseSampler, GPSampler, NSGAIIISampler, NSGAIISample
 from nas.errors import ConfigError, check_kind, nearest
 from nas.search.samplers.domain import Look, Params
 from nas.search.samplers.evolution import RegularizedEvolutionSampler
+from nas.search.samplers.genotype_sampler import ProposingSampler
 from nas.search.samplers.grid import GridSampler
 from nas.search.samplers.local import LocalSearchSampler
 from nas.search.samplers.predictor import PredictorSampler
-from nas.search.samplers.proposing import ProposingSampler
 from nas.search.samplers.uniform import UniformSampler
 from nas.space import SearchSpace
 

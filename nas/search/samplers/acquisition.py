@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import norm
 
-from nas.search.pareto import strips
+from nas.pareto import strips
 from nas.search.samplers.encoding import Array
 
 _MOST_STRIPS = 1000

@@ -6,9 +6,9 @@ import random
 from typing import Unpack
 
 from nas.errors import ConfigError
-from nas.search.pareto import front
+from nas.pareto import front
 from nas.search.samplers.domain import Domain, Draft
-from nas.search.samplers.proposing import History, Options, ProposingSampler, draw_new
+from nas.search.samplers.genotype_sampler import History, Options, ProposingSampler, draw_new
 
 _TRIES = 50
 

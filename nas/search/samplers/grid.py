@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nas.errors import ConfigError
 from nas.search.samplers.domain import Domain, Draft, SpaceDomain
-from nas.search.samplers.proposing import History, Options, ProposingSampler
+from nas.search.samplers.genotype_sampler import History, Options, ProposingSampler
 
 _GOLDEN = 6180339887498949, 10**16
 """The golden section, as a fraction: sizes of spaces have no limit."""

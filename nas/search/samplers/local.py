@@ -6,9 +6,9 @@ import random
 
 import numpy as np
 
-from nas.search.pareto import front
+from nas.pareto import front
 from nas.search.samplers.domain import Domain, Draft
-from nas.search.samplers.proposing import History, ProposingSampler, draw_new
+from nas.search.samplers.genotype_sampler import History, ProposingSampler, draw_new
 
 _START = 10
 _TRIES = 60

@@ -11,12 +11,12 @@ from scipy.stats import norm
 from threadpoolctl import ThreadpoolController
 
 from nas.cost import FREE_METRICS, ONE, value_of
-from nas.search.pareto import better_ones, front
+from nas.pareto import better_ones, front
 from nas.search.samplers.acquisition import expected_excess, expected_hypervolume_gain
 from nas.search.samplers.domain import Domain, Draft
-from nas.search.samplers.earlier import Earlier
 from nas.search.samplers.encoding import Array, Encoding
-from nas.search.samplers.proposing import History, Options, ProposingSampler, draw_new
+from nas.search.samplers.genotype_sampler import History, Options, ProposingSampler, draw_new
+from nas.search.samplers.prior_model import Earlier
 from nas.search.samplers.surrogate import Facts, Surrogate, upper_half
 
 _BLAS = ThreadpoolController()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from nas.search.samplers.domain import Domain, Draft
-from nas.search.samplers.proposing import History, ProposingSampler, draw_new
+from nas.search.samplers.genotype_sampler import History, ProposingSampler, draw_new
 
 
 class UniformSampler(ProposingSampler):

@@ -10,7 +10,7 @@ import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from nas.search.samplers.proposing import History
+from nas.search.samplers.genotype_sampler import History
 
 X = FloatDistribution(0, 1)
 Direction = Literal["maximize", "minimize"]

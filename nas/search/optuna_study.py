@@ -11,9 +11,9 @@ from optuna.samplers import BaseSampler
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
-from nas.search.halving import Halving
+from nas.search.budgets.halving import Halving
 from nas.search.samplers.domain import distribution_of
-from nas.search.samplers.proposing import ProposingSampler
+from nas.search.samplers.genotype_sampler import ProposingSampler
 from nas.search.study import Study
 from nas.search.trial import State, Trial
 from nas.space import Genotype, SearchSpace

@@ -15,8 +15,8 @@ import nas
 from nas.errors import ConfigError
 from nas.search.samplers import sampler
 from nas.search.samplers.domain import ObservedDomain, SpaceDomain
-from nas.search.samplers.earlier import Earlier
-from nas.search.transfer import WARM_STARTS, priors
+from nas.search.samplers.prior_model import Earlier
+from nas.search.warm_start import WARM_STARTS, priors
 from tests.search.conftest import SMALL
 
 WIDER: dict[str, Any] = SMALL | {"stem": {"block": "conv", "out_channels": {"choose": [4, 8, 16, 32]}, "stride": 2}}

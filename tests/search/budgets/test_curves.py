@@ -11,7 +11,7 @@ import scipy.stats
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState, create_trial
 
-from nas.search.curves import CurvePruner, chance_above
+from nas.search.budgets.curves import CurvePruner, chance_above
 
 NOW = [0.50, 0.60, 0.70, 0.40, 0.55]
 END = [0.60, 0.71, 0.79, 0.50, 0.66]

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec
 
-from rich import box
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from nas.search.study import Study
@@ -134,67 +132,3 @@ class Progress:
 
 def _trained(study: Study) -> int:
     return sum(trial.trained for trial in study.trials)
-
-
-def print_best(console: Console, study: Study, count: int = 5) -> None:
-    """Print the best trials as a table; with several objectives all of the Pareto front, and its knee."""
-    several = len(study.objectives) > 1
-    best = study.best(len(study.trials) if several else count)
-    if not best:
-        return
-    knee, rungs = (study.knee(), study.rungs > 1) if several else (None, False)
-    title = f"Best of {study.counts()['completed']} networks"
-    if several:
-        highest = ", each on the highest rung that it has ended" if rungs else ""
-        title = f"Pareto front of {len(study.scored)} networks{highest} (* its knee)"
-    table = Table(title=title, title_justify="left", box=box.SIMPLE, pad_edge=False)
-    measured, soft = any(trial.latency for trial in best), any(trial.soft_excess for trial in best)
-    judged, ms = ["judged"] if soft else [], ["ms"] if measured else []
-    scores = [one.name for one in study.objectives if not one.is_cost]
-    rung = ["rung"] if rungs else []
-    for name in ("trial", *rung, *scores, *judged, "params", "macs", "size MiB", *ms, "arch_id"):
-        table.add_column(name, justify="left" if name == "arch_id" else "right")
-    for trial in best:
-        assert trial.cost is not None
-        table.add_row(
-            f"{'* ' if trial is knee else ''}{trial.number}",
-            *([study.rung_text(trial)] if rungs else []),
-            *(f"{trial.scores[name]:.4f}" for name in scores),
-            *([f"{study.judged(trial):.4f}"] if soft else []),
-            f"{trial.cost.params:,}",
-            f"{trial.cost.macs:,}",
-            f"{trial.cost.size_mib:.2f}",
-            *([f"{trial.latency.ms:.3f}" if trial.latency else ""] if measured else []),
-            trial.arch_id,
-        )
-    console.print(table)
-    for line in _selection_lines(study):
-        console.print(line, highlight=False)
-
-
-def _selection_lines(study: Study) -> list[str]:
-    """Say that the scores of the best are those of the luckiest among many; nothing where one was evaluated."""
-    tried = sum(trial.state in (State.COMPLETED, State.PRUNED) for trial in study.trials)
-    if tried < 2:
-        return []
-    several = len(study.objectives) > 1
-    scores = " and ".join(one.name for one in study.objectives if not one.is_cost)
-    evaluator = study.notes.get("config", {}).get("evaluator", {}).get("name", "train")
-    where = " on the validation split" if evaluator == "train" else ""
-    return [
-        f"{'They were' if several else 'The best was'} selected out of {tried} by this very {scores}{where}, which is "
-        f"therefore optimistic: luck is selected too. Evaluated anew, expect worse."
-    ]
-
-
-def time_summary(trials: Sequence[Trial], seconds: float, workers: int) -> str:
-    """Say how much of the workers' time went into training steps."""
-    steps = sum(trial.seconds.get("train_steps", 0.0) for trial in trials)
-    evaluation = sum(trial.seconds.get("evaluation", 0.0) for trial in trials)
-    capacity = max(1e-9, seconds * max(1, workers))
-    return (
-        f"Time of this session: {duration(seconds)} with {workers} worker{'s' * (workers != 1)}; of their time "
-        f"{steps / capacity:.1%} in training steps, "
-        f"{(evaluation - steps) / capacity:.1%} in the rest of training (validation, set-up), "
-        f"{max(0.0, 1 - evaluation / capacity):.1%} idle (start-up, waiting)"
-    )

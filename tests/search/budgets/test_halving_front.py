@@ -7,19 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from optuna.study._multi_objective import _fast_non_domination_rank
 from rich.console import Console
 
 import nas
-from nas.search.fidelity import HALVING
-from nas.search.halving import Halving
+from nas.search.budgets.halving import Halving
+from nas.search.budgets.pruning import HALVING
 from nas.search.objectives import objectives_from
-from nas.search.pareto import sorted_fronts, spread_order
-from nas.search.progress import print_best
+from nas.search.reporting.summary import print_best
 from nas.search.study import Study, front_of
 from nas.search.trial import State, Trial
 
@@ -30,26 +25,6 @@ SPACE: dict[str, Any] = {
     "head": {"block": "classifier"},
 }
 """27 networks, of which each larger one costs more."""
-
-
-@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6), st.integers(0, 3)), min_size=1, max_size=30))
-@settings(max_examples=60, deadline=None)
-def test_fronts_are_those_of_optuna(points: list[tuple[int, ...]]) -> None:
-    """Its fast non-dominated sort, which minimizes."""
-    values = np.array(points, float)
-    ranks = _fast_non_domination_rank(-values)
-    found = sorted_fronts(values)
-    assert sorted(place for places in found for place in places) == list(range(len(points)))
-    for rank, places in enumerate(found):
-        assert set(ranks[places]) == {rank}
-
-
-def test_the_order_of_a_front_spreads_over_it() -> None:
-    """By hand on a line: the end that is best in the first objective, the other end, the middle, the quarters."""
-    line = np.array([(float(place), -(10.0**place)) for place in range(9)])  # units do not matter
-    assert spread_order(line)[:3] == [8, 0, 4]
-    assert set(spread_order(line)[3:5]) == {2, 6}
-    assert spread_order(line, taken=[4])[:3] == [4, 0, 8]
 
 
 def test_one_in_three_of_a_front_is_promoted_from_all_over_it() -> None:

@@ -1,4 +1,4 @@
-"""Fronts, hypervolumes and gains against brute force."""
+"""Fronts and hypervolumes against brute force and Optuna."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.integrate import quad
-from scipy.stats import norm
+from optuna.study._multi_objective import _fast_non_domination_rank
 
-from nas.search.pareto import front, hypervolume, knee, strips
-from nas.search.samplers.acquisition import expected_excess, expected_hypervolume_gain
+from nas.pareto import front, hypervolume, knee, sorted_fronts, spread_order, strips
 
 
 @st.composite
@@ -72,40 +70,21 @@ def test_the_knee_of_a_bend() -> None:
     assert knee(values[:1]) == 0
 
 
-@pytest.mark.parametrize(("mean", "sd", "threshold"), [(0.0, 1.0, 0.5), (2.0, 0.3, 1.0), (-1.0, 2.0, 3.0)])
-def test_expected_excess_is_the_integral(mean: float, sd: float, threshold: float) -> None:
-    integral, _ = quad(lambda x: (x - threshold) * norm.pdf(x, mean, sd), threshold, np.inf)
-    assert expected_excess(np.array(mean), np.array(sd), threshold) == pytest.approx(integral, rel=1e-6)
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6), st.integers(0, 3)), min_size=1, max_size=30))
+@settings(max_examples=60, deadline=None)
+def test_fronts_are_those_of_optuna(points: list[tuple[int, ...]]) -> None:
+    """Its fast non-dominated sort, which minimizes."""
+    values = np.array(points, float)
+    ranks = _fast_non_domination_rank(-values)
+    found = sorted_fronts(values)
+    assert sorted(place for places in found for place in places) == list(range(len(points)))
+    for rank, places in enumerate(found):
+        assert set(ranks[places]) == {rank}
 
 
-def test_the_excess_of_what_is_known() -> None:
-    found = expected_excess(np.array([1.0, 3.0, 3.0]), np.zeros(3), np.array([2.0, 2.0, np.inf]))
-    np.testing.assert_array_equal(found, [0.0, 1.0, 0.0])
-
-
-@pytest.mark.parametrize("objectives", [2, 3, 4])
-def test_the_expected_gain_of_hypervolume_is_the_mean_of_draws(objectives: int) -> None:
-    rng = np.random.default_rng(objectives)
-    values = rng.random((6, objectives))
-    reference = np.zeros(objectives)
-    means, sds = rng.random((3, objectives)), 0.3 * rng.random((3, objectives))
-    sds[0, 0] = 0.0  # known
-    before = hypervolume(values, reference)
-    found = expected_hypervolume_gain(means, sds, values[front(values)], reference)
-    for mean, sd, gain in zip(means, sds, found, strict=True):
-        draws = mean + sd * rng.normal(size=(1500, objectives))
-        gains = [hypervolume(np.vstack([values, draw]), reference) - before for draw in draws]
-        error = np.std(gains) / np.sqrt(len(gains))
-        assert gain == pytest.approx(np.mean(gains), abs=4 * error + 1e-9)
-
-
-def test_a_front_of_thousands_is_thinned() -> None:
-    """Of 3,001 points on the quarter of a circle fewer than 1,000 give what a point beyond it adds."""
-    angles = np.linspace(0, np.pi / 2, 3001)
-    points, reference = np.column_stack([np.cos(angles), np.sin(angles)]), np.zeros(2)
-    means = np.array([[0.8, 0.8], [0.5, 0.5]])
-    gain = expected_hypervolume_gain(means, np.zeros_like(means), points, reference)
-    # The square below (0.8, 0.8) less what the circle covers of it: its area up to x = 0.8, where y = 0.8 or less.
-    covered = 0.6 * 0.8 + (np.arcsin(0.8) + 0.8 * 0.6) / 2 - (np.arcsin(0.6) + 0.6 * 0.8) / 2
-    assert gain == pytest.approx([0.64 - covered, 0.0], abs=2e-3)
-    assert gain[0] > 0.01
+def test_the_order_of_a_front_spreads_over_it() -> None:
+    """By hand on a line: the end that is best in the first objective, the other end, the middle, the quarters."""
+    line = np.array([(float(place), -(10.0**place)) for place in range(9)])  # units do not matter
+    assert spread_order(line)[:3] == [8, 0, 4]
+    assert set(spread_order(line)[3:5]) == {2, 6}
+    assert spread_order(line, taken=[4])[:3] == [4, 0, 8]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from nas.search.pareto import sorted_fronts, spread_order
+from nas.pareto import sorted_fronts, spread_order
 
 Values = tuple[float, ...]
 """Objectives of a trial; larger is better."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextvars import ContextVar
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,12 @@ import torch
 import nas
 from nas.evaluation import listening
 from nas.evaluators.training import TrainingEvaluator
-from nas.search.fidelity import Pruning
+from nas.search.budgets.pruning import Pruning
 from nas.search.trial import State
 from nas.training.data.batches import Batches
 from nas.training.data.load import load_data
 from nas.training.data.splits import some_of
+from nas.training.epoch_reports import reachable
 from nas.training.fit import fit
 from tests.training.test_fit import ARCH, DATA, RECIPE, SPACE
 
@@ -140,3 +142,31 @@ def test_two_processes_end_together_when_a_trial_is_pruned() -> None:
     study = nas.run_search(SPACE, evaluator, trials=1, seed=0, budget=nas.Budget(epochs=2), pruner="median")
     assert [trial.state for trial in study.trials] == [State.COMPLETED]
     assert len(study.trials[0].steps) == 2
+
+
+def test_checkpoints_of_earlier_versions_are_continued(tmp_path: Path) -> None:
+    """The history is under the name that the callback had when the first checkpoints were written."""
+    data, path = load_data(DATA), tmp_path / "state.ckpt"
+    budget = nas.Budget(epochs=1, schedule_epochs=2, checkpoint=str(path))
+    fit(ARCH, data, RECIPE, budget, seed=3)
+    callbacks = torch.load(path, weights_only=True)["callbacks"]
+    assert list(callbacks) == ["FollowEpochs"]
+    assert [row["epoch"] for row in callbacks["FollowEpochs"]["rows"]] == [1.0]
+
+
+def test_a_listener_is_reached_from_another_process() -> None:
+    """It is called here, in the context of whoever trains, and its answer goes back."""
+    context: ContextVar[str] = ContextVar("context", default="none")
+    context.set("training")
+    heard: list[tuple[str, float]] = []
+
+    def listener(metrics: Mapping[str, float]) -> bool:
+        heard.append((context.get(), metrics["epoch"]))
+        return metrics["epoch"] == 2
+
+    with reachable(listener, processes=1) as reached:
+        assert reached is listener
+    with reachable(listener, processes=2) as reached:
+        assert reached is not listener
+        assert [reached({"epoch": float(epoch)}) for epoch in (1, 2, 3)] == [False, True, False]
+    assert heard == [("training", 1.0), ("training", 2.0), ("training", 3.0)]

@@ -10,8 +10,8 @@ from optuna.pruners import BasePruner, MedianPruner, NopPruner, PatientPruner
 
 from nas.errors import ConfigError
 from nas.evaluation import Budget
-from nas.search.curves import CurvePruner
-from nas.search.halving import Halving, rungs_of
+from nas.search.budgets.curves import CurvePruner
+from nas.search.budgets.halving import Halving, rungs_of
 from nas.settings import Range, check_settings, setting
 
 HALVING = ("asha", "hyperband", "successive_halving")

@@ -1,4 +1,4 @@
-"""Batch-norm statistics that belong to the weights that are validated."""
+"""Recomputes the statistics of batch normalisation before each validation."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch import nn
 from nas.training.task import Classification, ImageModule
 
 _BATCHES = 10
-"""Training batches that statistics come from: about as many as running averages with a momentum of 0.1 look back on."""
+"""Training batches that the statistics come from: about the window of running averages with a momentum of 0.1."""
 
 
 class FreshStatistics(pl.Callback):
-    """Works the statistics of batch normalisation out anew before each validation.
+    """Computes the statistics of batch normalisation afresh before each validation.
 
     Running averages lag behind weights that change fast, and in the first epochs on few images still hold much of where
     they began: validation is then at chance although the network has learned, so that small budgets say nothing. The
@@ -24,11 +24,14 @@ class FreshStatistics(pl.Callback):
     """
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Set the statistics of all batch-norm layers to their means over 10 training batches."""
         assert isinstance(pl_module, Classification)
         layers = [layer for layer in pl_module.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
         if not layers:
             return
-        before = [(layer.momentum, {name: one.clone() for name, one in layer.named_buffers()}) for layer in layers]
+        before = [
+            (layer.momentum, {name: buffer.clone() for name, buffer in layer.named_buffers()}) for layer in layers
+        ]
         for layer in layers:
             layer.reset_running_stats()
             layer.momentum = None  # the plain mean over batches

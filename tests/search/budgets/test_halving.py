@@ -15,11 +15,12 @@ from scipy.stats import kendalltau
 import nas
 from nas.errors import ConfigError
 from nas.evaluation import Evaluation, report
-from nas.search.fidelity import HALVING, Pruning
-from nas.search.halving import Halving, rungs_of
-from nas.search.rungs import Array, RungCorrelation, correlation, rung_correlations, rung_lines
+from nas.search.budgets.halving import Halving, rungs_of
+from nas.search.budgets.pruning import HALVING, Pruning
+from nas.search.budgets.rungs import Array, RungCorrelation, correlation, rung_correlations, rung_lines
+from nas.search.optuna_study import optuna_end
+from nas.search.stop_reason import StopReason
 from nas.search.study import Study
-from nas.search.told import optuna_end
 from nas.search.trial import State
 from tests.search.conftest import SMALL
 
@@ -175,7 +176,7 @@ def test_halving_finds_the_best_with_few_epochs(pruner: str, sampler: str) -> No
     counts = study.counts()
     assert counts["completed"] + counts.get("pruned", 0) == 27
     assert "paused" not in counts
-    assert study.stop_reason == "27 trials done"
+    assert study.stop == StopReason.TRIALS_DONE.stop(trained=27)
     best = study.best(1)[0]
     assert len(best.history) == 9
     trained = [trial for trial in study.trials if trial.trained]
@@ -213,7 +214,7 @@ def test_an_interrupted_search_goes_on_as_if_it_was_never(pruner: str, sampler: 
         "seed": 0,
     }
     first = nas.run_search(space, until, run_dir=tmp_path / "run", **same)
-    assert first.stop_reason == "interrupted"
+    assert first.interrupted
     again = nas.run_search(space, _curve, run_dir=tmp_path / "run", resume=True, **same)
     facts = [
         {t.number: (t.state, dict(t.genotype), dict(t.scores), t.steps) for t in study.trials}

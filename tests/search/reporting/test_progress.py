@@ -14,7 +14,8 @@ import nas
 from nas.cost import Cost
 from nas.latency.deployment import Deployment, Device
 from nas.latency.measure import Latency
-from nas.search.progress import Progress, duration, print_best, time_summary
+from nas.search.reporting.progress import Progress, duration
+from nas.search.reporting.summary import print_best, time_summary
 from nas.search.study import Study
 from nas.search.trial import State, Trial
 from tests.search.conftest import SMALL

@@ -1,0 +1,1 @@
+"""What gives better candidates more budget, and ends those that do not promise enough."""

@@ -1,0 +1,109 @@
+"""What a training run reports of each epoch, also from processes of its own, and how a listener ends it."""
+
+from __future__ import annotations
+
+import contextvars
+import hashlib
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection, Pipe
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from nas.training.task import Classification
+
+EpochListener = Callable[[Mapping[str, float]], bool]
+"""Takes the metrics of an epoch by name; returns whether training is to end."""
+
+_JOIN_SECONDS = 10
+
+
+class EpochReporter(pl.Callback):
+    """Keeps and reports the metrics of each epoch; ends training when the listener says so or the budget is spent.
+
+    Where several processes train together only that of rank 0 reports, and all of them do what its listener says, so
+    that none waits for another that has ended. The metrics are part of a checkpoint.
+    """
+
+    def __init__(self, listener: EpochListener, *, last_epoch: int, seed: int) -> None:
+        """Make a callback for one run.
+
+        Args:
+            listener: called after each epoch, in the process of rank 0 only.
+            last_epoch: epochs after which training ends, whatever the listener says.
+            seed: of what is random inside an epoch, such as dropout: an epoch is the same whether training began
+                before it in this process or in another.
+        """
+        self.history: list[dict[str, float]] = []
+        """The metrics of each epoch, see `Classification.epoch_metrics`."""
+        self._listener, self._last_epoch, self._seed = listener, last_epoch, seed
+
+    @property
+    def state_key(self) -> str:
+        """The key of its state in a checkpoint: the name that the class had when the first ones were written."""
+        return "FollowEpochs"
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Seed what is random inside the epoch."""
+        digest = hashlib.sha256(f"{self._seed} {trainer.current_epoch} {trainer.global_rank}".encode()).digest()
+        torch.manual_seed(int.from_bytes(digest[:7], "little"))
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Report the epoch, whose validation is over by then."""
+        assert isinstance(pl_module, Classification)
+        metrics = pl_module.epoch_metrics()
+        self.history.append(metrics)
+        ends = len(self.history) >= self._last_epoch
+        if trainer.is_global_zero:
+            ends = self._listener(metrics) or ends
+        if trainer.strategy.broadcast(ends):
+            trainer.should_stop = True
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps of it."""
+        return {"rows": self.history}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over what `state_dict` returned."""
+        self.history = list(state_dict["rows"])
+
+
+class _RemoteListener:
+    """Asks a listener in another process through a pipe; it is pickled with the callback."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def __call__(self, metrics: Mapping[str, float]) -> bool:
+        self._connection.send(dict(metrics))
+        return bool(self._connection.recv())
+
+
+@contextmanager
+def reachable(listener: EpochListener, *, processes: int) -> Iterator[EpochListener]:
+    """Yield a listener that the processes of a training run can call.
+
+    With one process, which is this one, it is the listener itself. Where Lightning starts several, it sends the metrics
+    to this process, where a thread calls the listener in the present context and sends the answer back.
+    """
+    if processes <= 1:
+        yield listener
+        return
+    here, there = Pipe()
+
+    def serve() -> None:
+        with suppress(EOFError, OSError):
+            while True:
+                here.send(listener(here.recv()))
+
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(serve,), daemon=True)
+    thread.start()
+    try:
+        yield _RemoteListener(there)
+    finally:
+        there.close()
+        thread.join(timeout=_JOIN_SECONDS)
+        here.close()
