@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 
+from nas.seeds import derived_seed
 from nas.training.task import Classification
 
 Tell = Callable[[Mapping[str, float]], bool]
@@ -35,8 +35,7 @@ class FollowEpochs(pl.Callback):
         self._tell, self._until, self._seed = tell, until, seed
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        digest = hashlib.sha256(f"{self._seed} {trainer.current_epoch} {trainer.global_rank}".encode()).digest()
-        torch.manual_seed(int.from_bytes(digest[:7], "little"))
+        torch.manual_seed(derived_seed(self._seed, trainer.current_epoch, trainer.global_rank, num_bytes=7))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # After the epoch's validation.
