@@ -1,4 +1,4 @@
-"""What is known of spaces under limits before any network is evaluated."""
+"""Which share of a space's random genotypes limits accept, and how many networks of each space will be comparable."""
 
 from __future__ import annotations
 
@@ -17,48 +17,55 @@ from nas.space.feasible import examine, feasible
 
 
 @dataclass(frozen=True)
-class Outlook:
-    """Random genotypes of a space."""
+class Acceptance:
+    """Random genotypes of a space under limits."""
 
     costs: tuple[Cost, ...]
-    """Of random genotypes that hold the limits."""
-    looked: int
-    """Random genotypes that were looked at for them."""
+    """Of those that hold the limits."""
+    draws: int
+    """Number of random genotypes, with those that do not."""
 
     @property
     def share(self) -> float:
         """Share of the random genotypes that hold the limits."""
-        return len(self.costs) / self.looked
+        return len(self.costs) / self.draws
 
 
-def outlook(
-    space: SearchSpace, constraints: Mapping[str, Any], *, name: str, seed: int = 0, looks: int = 1000
-) -> Outlook:
-    """Look at random genotypes.
+def acceptance_of(
+    space: SearchSpace, constraints: Mapping[str, Any], *, name: str, seed: int = 0, draws: int = 1000
+) -> Acceptance:
+    """Draw random genotypes and check them against the limits.
+
+    Args:
+        space: made for the data at hand.
+        constraints: hard limits, as of `run_search`.
+        name: what messages call the space.
+        seed: of the draws.
+        draws: number of genotypes.
 
     Raises:
         SpaceError: no network that holds the limits is found, by climbing towards them either.
     """
     limits, rng = space.limits_with(constraints), random.Random(seed)
-    found = [examine(space, space.sample(rng), limits) for _ in range(looks)]
-    costs = tuple(one.cost for one in found if one.accepted and one.cost is not None)
+    candidates = [examine(space, space.sample(rng), limits) for _ in range(draws)]
+    costs = tuple(candidate.cost for candidate in candidates if candidate.accepted and candidate.cost is not None)
     if not costs:
-        reached, climbed = feasible(space, limits, rng)
-        if not reached.accepted:
+        nearest, climbed = feasible(space, limits, rng)
+        if not nearest.accepted:
             raise SpaceError(
-                f"{name}: no network that holds the limits is found among {looks + climbed:,}; the nearest: "
-                f"{reached.problem}"
+                f"{name}: no network that holds the limits is found among {draws + climbed:,}; the nearest: "
+                f"{nearest.problem}"
             )
-    return Outlook(costs, looks)
+    return Acceptance(costs, draws)
 
 
-def foresee(seen: Sequence[Outlook], names: Sequence[str], metric: str) -> str:
+def comparable_text(acceptances: Sequence[Acceptance], names: Sequence[str], metric: str) -> str:
     """Say which share of the networks of each space will count where they are compared at equal complexity.
 
     Raises:
         SpaceError: the spaces have no complexity in common, so that time would be spent on them for nothing.
     """
-    values = [np.array([value_of(cost, metric, ONE) for cost in one.costs]) for one in seen]
+    values = [np.array([value_of(cost, metric, ONE) for cost in each.costs]) for each in acceptances]
     matching = match(values, names, metric)
-    shares = [f"{matching.used(which) / len(values[which]):.0%} of {name}" for which, name in enumerate(names)]
+    shares = [f"{matching.used(number) / len(values[number]):.0%} of {name}" for number, name in enumerate(names)]
     return f"About {', '.join(shares)} are of equal {metric}, {matching.low:,.0f} to {matching.high:,.0f}"

@@ -217,11 +217,6 @@ def _log(value: float) -> float:
     return log(max(value, _NOTHING))
 
 
-def stretch(tail: float, freedom: int) -> float:
-    """How much further out a quantile of Student's distribution is than of the normal one."""
-    return float(t.ppf(tail, freedom) / norm.ppf(tail))
-
-
 def why_insufficient(observations: Sequence[Observation], form: Form = ASYMPTOTE) -> str:
     """Say why a law cannot be fitted to so little, or nothing."""
     axes = list(zip(*(one.size for one in observations), strict=True))

@@ -5,12 +5,11 @@ from __future__ import annotations
 import csv
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from math import inf, isfinite, sqrt
+from math import inf, isfinite, isnan
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import t
 
 from nas.cost import cost_of
 from nas.errors import NasError
@@ -27,7 +26,7 @@ from nas.scaling.study.config import ScaleConfig
 from nas.scaling.study.frozen import Tried
 from nas.scaling.study.published import LABEL, PublishedSize, applies, published_family
 from nas.scaling.study.sweep import Shown
-from nas.statistics import Array, Unpaired, judge, stratified, unpaired
+from nas.statistics import Array, Unpaired, judge, mean_interval, stratified, unpaired
 
 LOSS_TEXT = {"error": "validation error (1 - val_accuracy)", "val_loss": "validation loss"}
 _MOST_LOSS = {"error": 1.0, "val_loss": inf}
@@ -91,11 +90,8 @@ def _fitted(sizes: Sequence[Shown]) -> list[Shown]:
 
 def interval(values: Sequence[float], loss: str) -> tuple[float, float]:
     """The 95 % interval of a mean loss, Student's, within what the loss can be; both ends nan for a single value."""
-    if len(values) < 2:
-        return float("nan"), float("nan")
-    reach = float(t.ppf(0.975, len(values) - 1)) * float(np.std(values, ddof=1)) / sqrt(len(values))
-    mean, most = float(np.mean(values)), _MOST_LOSS[loss]
-    return max(0.0, mean - reach), min(most, mean + reach)
+    low, high = mean_interval(values)
+    return (low, high) if isnan(low) else (max(0.0, low), min(_MOST_LOSS[loss], high))
 
 
 def mean_text(losses: Sequence[float], loss: str) -> str:
