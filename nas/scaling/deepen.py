@@ -9,7 +9,7 @@ from nas.network.graph import Graph
 from nas.network.ops import Shape
 from nas.network.registry import Block, block_graph
 from nas.network.section import Section
-from nas.scaling.inside import with_inside
+from nas.scaling.nested import with_inside
 
 STRIDE = "stride"
 Repeat = Callable[[int], int]

@@ -10,7 +10,7 @@ from pathlib import Path
 from nas.cost import Cost
 from nas.network.architecture import Architecture
 from nas.run_folder import write_whole, writing
-from nas.scaling.counting import number_text
+from nas.scaling.counted_family import number_text
 from nas.scaling.rounding import AS_PUBLISHED, Rounding
 from nas.scaling.rules import Rule
 from nas.scaling.solve import Member, member, solve

@@ -10,7 +10,7 @@ from nas.cost import cost_of
 from nas.network.architecture import Architecture
 from nas.scaling.rounding import Rounding, repeated
 from nas.scaling.rules import FARTHEST, Multipliers, Rule
-from nas.scaling.scaling import channel_counts, run_lengths, wider_channels
+from nas.scaling.scale import channel_counts, run_lengths, wider_channels
 
 SHARE = 0.1
 """How far depth, width and resolution of a member may be from what its rule asks, all at one `phi`."""

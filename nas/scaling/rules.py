@@ -9,7 +9,7 @@ from math import isfinite
 from nas.errors import NasError, nearest
 from nas.network.architecture import Architecture
 from nas.scaling.rounding import AS_PUBLISHED, Rounding
-from nas.scaling.scaling import scaled
+from nas.scaling.scale import scaled
 
 FARTHEST = 32.0
 """Sizes are looked for from -32 to 32 `phi`."""

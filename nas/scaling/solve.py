@@ -11,8 +11,8 @@ from nas.cost import Cost, cost_of
 from nas.cost.metrics import FREE_METRICS, ONE, Workload, value_of
 from nas.errors import NasError, nearest
 from nas.network.architecture import Architecture
-from nas.scaling.beside import beside, call_of, in_short
-from nas.scaling.counting import Candidate, Counting, number_text
+from nas.scaling.counted_family import Candidate, Counting, number_text
+from nas.scaling.integer_search import beside, call_of, in_short
 from nas.scaling.proportions import against, deviation, real_multipliers
 from nas.scaling.rounding import AS_PUBLISHED, Rounding
 from nas.scaling.rules import BASE, Multipliers, Rule, scale_by
@@ -98,7 +98,7 @@ def solve(
     Every dimension grows with `phi`, and so does what is counted, in steps: halving an interval finds the step on
     either side of the target, and the nearer one is the answer. Of all `phi` that give that network it is a short one.
     Repeats are rounded to the nearest where `rounding` says nothing else. Where no step is within the tolerance and in
-    the rule's proportions, other networks in its proportions are tried: `nas.scaling.beside`.
+    the rule's proportions, other networks in its proportions are tried: `nas.scaling.integer_search`.
 
     Args:
         base: the network at `phi` 0.

@@ -10,7 +10,7 @@ from nas.network.ops import Shape
 from nas.network.registry import Block, block_graph, block_kind
 from nas.network.section import Section
 from nas.network.settings import SettingValue
-from nas.scaling.inside import blocks_in, with_inside
+from nas.scaling.nested import blocks_in, with_inside
 
 Channels = Callable[[int], int]
 """Gives the new number of channels for an old one."""

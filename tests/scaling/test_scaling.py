@@ -18,7 +18,7 @@ from nas.errors import NasError
 from nas.network.rounding import round_to
 from nas.scaling.rounding import Rounding, repeated
 from nas.scaling.rules import RULES
-from nas.scaling.scaling import channel_counts, scaled
+from nas.scaling.scale import channel_counts, scaled
 
 ROWS = list(csv.DictReader((Path(__file__).parents[1] / "data" / "efficientnet_scaling.csv").open()))
 SPACES = nas.space_names()

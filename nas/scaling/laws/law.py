@@ -11,11 +11,11 @@ import numpy as np
 from scipy.stats import norm, t
 
 from nas.errors import NasError
-from nas.scaling.laws.fits import SPAN, fit_means, free_fit, lack_of_fit, off_trend, spans
-from nas.scaling.laws.fitting import fit_many
+from nas.scaling.laws.form_fits import SPAN, fit_means, free_fit, lack_of_fit, off_trend, spans
 from nas.scaling.laws.forms import ASYMPTOTE, LOSSES, Array, Form
-from nas.scaling.laws.means import Means, Observation, means_of
-from nas.scaling.laws.profile import Fit, Functional, leaning, profile
+from nas.scaling.laws.least_squares import fit_many
+from nas.scaling.laws.observations import Means, Observation, means_of
+from nas.scaling.laws.profile_interval import Fit, Functional, leaning, profile
 from nas.scaling.laws.refusal import why_no_law
 
 DRAWS = 20

@@ -11,12 +11,12 @@ from nas.errors import ConfigError, NasError
 from nas.network.architecture import Architecture
 from nas.scaling.family import family, fitted, notes, table, write_family
 from nas.scaling.laws.law import why_insufficient
-from nas.scaling.laws.means import Observation
+from nas.scaling.laws.observations import Observation
 from nas.scaling.rules import Rule
 from nas.scaling.solve import Member, counted
 from nas.scaling.study.config import ScaleConfig
-from nas.scaling.study.latency import Latencies
-from nas.scaling.study.sweep import regularised
+from nas.scaling.study.measured_latency import Latencies
+from nas.scaling.study.sizes import regularised
 
 
 @dataclass(frozen=True)

@@ -15,17 +15,17 @@ from nas.cost import cost_of
 from nas.errors import NasError
 from nas.network.architecture import Architecture
 from nas.run_folder import writing
-from nas.scaling.counting import number_text
+from nas.scaling.counted_family import number_text
 from nas.scaling.family import fitted
-from nas.scaling.laws.choose import HeldOut, believed, held_out
 from nas.scaling.laws.forms import ASYMPTOTE, POWER
 from nas.scaling.laws.law import DOUBTED, Law, fit_law, fit_untested, why_not_shown
-from nas.scaling.laws.means import Observation
+from nas.scaling.laws.observations import Observation
 from nas.scaling.laws.refusal import SCATTER
+from nas.scaling.laws.selection import HeldOut, believed, held_out
 from nas.scaling.study.config import ScaleConfig
-from nas.scaling.study.frozen import Tried
-from nas.scaling.study.published import LABEL, PublishedSize, applies, published_family
-from nas.scaling.study.sweep import Shown
+from nas.scaling.study.preregistration import Tried
+from nas.scaling.study.published_efficientnet import LABEL, PublishedSize, applies, published_family
+from nas.scaling.study.sizes import Shown
 from nas.statistics import Array, Unpaired, judge, mean_interval, stratified, unpaired
 
 LOSS_TEXT = {"error": "validation error (1 - val_accuracy)", "val_loss": "validation loss"}

@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from math import ceil, exp, floor, log
 
 from nas.errors import NasError
-from nas.scaling.counting import Candidate, Counting, number_text, shortest
+from nas.scaling.counted_family import Candidate, Counting, number_text, shortest
 from nas.scaling.proportions import SHARE
 from nas.scaling.rounding import AS_PUBLISHED
 from nas.scaling.rules import FARTHEST, Multipliers, Rule
-from nas.scaling.scaling import MOST, run_lengths
+from nas.scaling.scale import MOST, run_lengths
 
 _GRID = 40
 """Steps of `phi` over the sizes that are tried."""

@@ -15,7 +15,7 @@ from nas.network.registry import Block, block_graph, block_kind
 from nas.network.rounding import resized
 from nas.network.section import Section
 from nas.scaling.deepen import Repeat, deepen
-from nas.scaling.inside import blocks_in
+from nas.scaling.nested import blocks_in
 from nas.scaling.rounding import AS_PUBLISHED, HeadRule, RepeatRule, Rounding, StemRule, repeated, widened
 from nas.scaling.widen import Shapes, groups_in, widen
 
