@@ -87,7 +87,7 @@ def _forecast(study: Study, found: Findings, ahead: Member) -> tuple[Tried | Non
 
 
 def _isoflop(study: Study, networks: Networks) -> list[str]:
-    found = profiles(study, study.sized(networks.fitted))
+    found = profiles(study, study.sized(networks.distinct_members))
     law = law_of(found, study.config.seed)
     lines = isoflop_lines(found, law, study.config.loss)
     _LINE("\n" + "\n".join(lines))
@@ -98,7 +98,7 @@ def _isoflop(study: Study, networks: Networks) -> list[str]:
 def _plan(study: Study, networks: Networks) -> list[str]:
     assert study.config.forecast is not None
     target = study.config.forecast * study.cost.macs
-    sizes = study.sized(networks.fitted)
+    sizes = study.sized(networks.distinct_members)
     lines = outlay_lines(study, progressive(study, sizes, target, _LINE), target)
     shown = [one for one in map(study.known, sizes) if one.runs]
     if shown:

@@ -16,7 +16,7 @@ from nas.errors import NasError
 from nas.network.architecture import Architecture
 from nas.run_folder import writing
 from nas.scaling.counted_family import number_text
-from nas.scaling.family import fitted
+from nas.scaling.family import distinct_members
 from nas.scaling.laws.forms import ASYMPTOTE, POWER
 from nas.scaling.laws.law import DOUBTED, Law, fit_law, fit_untested, why_not_shown
 from nas.scaling.laws.observations import Observation
@@ -68,12 +68,12 @@ class Findings:
     @property
     def observations(self) -> list[Observation]:
         """What the law is of: the sizes in the rule's proportions, each network once."""
-        return [one for size in _fitted(self.sizes) for one in size.observations(self.axis)]
+        return [one for size in _distinct_sizes(self.sizes) for one in size.observations(self.axis)]
 
 
 def findings(rule: str, sizes: Sequence[Shown], *, axis: str = "macs", most: float = inf, seed: int = 0) -> Findings:
     """Fit the laws of one rule's sizes in `axis`, where there are enough of them; no loss can be above `most`."""
-    observations = [one for size in _fitted(sizes) for one in size.observations(axis)]
+    observations = [one for size in _distinct_sizes(sizes) for one in size.observations(axis)]
     try:
         form = believed(observations)
         law = fit_law(observations, form, most=most, seed=seed)
@@ -83,8 +83,8 @@ def findings(rule: str, sizes: Sequence[Shown], *, axis: str = "macs", most: flo
     return Findings(rule, axis, tuple(sizes), law, without, tuple(held_out(observations)), "")
 
 
-def _fitted(sizes: Sequence[Shown]) -> list[Shown]:
-    kept = {one.arch.arch_id for one in fitted([size.sized.member for size in sizes])}
+def _distinct_sizes(sizes: Sequence[Shown]) -> list[Shown]:
+    kept = {one.arch.arch_id for one in distinct_members([size.sized.member for size in sizes])}
     return list({size.sized.arch.arch_id: size for size in sizes if size.sized.arch.arch_id in kept}.values())
 
 
