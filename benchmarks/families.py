@@ -25,8 +25,8 @@ from nas.cost import cost_of
 from nas.errors import NasError
 from nas.network.architecture import Architecture
 from nas.network.registry import Block
-from nas.scaling.family import notes
-from nas.scaling.proportions import MISPLACED, SHARE
+from nas.scaling.family import note_lines
+from nas.scaling.proportions import MAX_DEVIATION, MAX_MISPLACED
 from nas.scaling.rounding import Rounding
 from nas.scaling.rules import RULES, Rule
 from nas.scaling.solve import Member, solve
@@ -128,12 +128,14 @@ def faults(found: Sequence[Size]) -> list[str]:
     lines = [
         f"{one.winner}: {one.rule} at {one.times:g}: off by {one.off:.1%}, {one.misplaced:.0%} misplaced"
         for one in found
-        if one.member and one.member.on_rule and (one.off > SHARE + 1e-3 or one.misplaced > MISPLACED + 0.02)
+        if one.member
+        and one.member.on_rule
+        and (one.off > MAX_DEVIATION + 1e-3 or one.misplaced > MAX_MISPLACED + 0.02)
     ]
     reached = [one for one in found if one.member]
     for one, other in combinations(reached, 2):
         same = one.winner == other.winner and one.rule != other.rule and _id(one) == _id(other)
-        if same and not any(line.startswith("One network") for line in notes([_of(one), _of(other)])):
+        if same and not any(line.startswith("One network") for line in note_lines([_of(one), _of(other)])):
             lines.append(f"{one.winner}: {one.rule} at {one.times:g} is {other.rule} at {other.times:g}")
     return lines
 
@@ -158,7 +160,7 @@ def lines_of(found: Sequence[Size]) -> list[str]:
             far = max((one.off for one in kept), default=0.0)
             misplaced = max((one.misplaced for one in kept), default=0.0)
             misses = [abs(_of(one).miss or 0.0) for one in kept] or [0.0]
-            by_phi = sum(not _of(one).moved for one in kept)
+            by_phi = sum(not _of(one).made_by for one in kept)
             lines.append(
                 f"| {rule} | {times:g} | {len(kept)} | {len(own) - len(kept)} | {by_phi} | {far:.1%} | {misplaced:.0%} "
                 f"| {np.median(misses):.1%} |"

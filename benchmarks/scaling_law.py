@@ -20,7 +20,7 @@ from benchmarks.coverage import share, simulated
 from nas.errors import NasError
 from nas.scaling.laws.forms import Array
 from nas.scaling.laws.law import fit_law
-from nas.scaling.laws.means import Observation
+from nas.scaling.laws.observations import Observation
 
 Truth = Callable[[Array], Array]
 SIZES = np.geomspace(1, 32, 5)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from nas.network import block as block
     from nas.network import lower as lower
     from nas.pytorch import build as build
-    from nas.scaling.scaling import scale as scale
+    from nas.scaling.scale import scale as scale
     from nas.search.run import run_search as run_search
     from nas.search.samplers import sampler as sampler
     from nas.space import SearchSpace as SearchSpace
@@ -53,7 +53,7 @@ _HOME: dict[str, str] = {
     "report": "nas.evaluation",
     "run_search": "nas.search.run",
     "sampler": "nas.search.samplers",
-    "scale": "nas.scaling.scaling",
+    "scale": "nas.scaling.scale",
     "space_names": "nas.space",
 }
 

@@ -30,16 +30,16 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "scaling": tuple(
         f"nas/scaling/{name}.py"
         for name in (
-            "laws/choose",
-            "laws/fitting",
+            "laws/selection",
+            "laws/least_squares",
             "laws/forms",
             "study/isoflop",
             "laws/law",
-            "laws/means",
+            "laws/observations",
             "laws/planner",
-            "laws/profile",
-            "study/progressive",
-            "laws/surface",
+            "laws/profile_interval",
+            "study/sequential",
+            "laws/response_surface",
         )
     ),
 }

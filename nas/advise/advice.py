@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from nas.advise import rules
-from nas.advise.commands import Command, commands, python_code
+from nas.advise import rules_of_thumb as rules
+from nas.advise.command_lines import Command, commands, python_code
 from nas.advise.networks import Network, Start, candidates, smallest, starts, within
 from nas.advise.notes import notes
-from nas.advise.spaces import Choice, Limit, Region, impossible_networks, region
-from nas.advise.wanted import Wanted
+from nas.advise.request import Wanted
+from nas.advise.space_choice import Choice, Limit, Region, impossible_networks, region
 from nas.cost import Constraint
 from nas.network.ops import Shape
 

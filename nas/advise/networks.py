@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from math import log2
 
-from nas.advise import rules
+from nas.advise import rules_of_thumb as rules
 from nas.advise.published import IMAGENET, OTHER_TASKS, SMALL_IMAGES, Published
-from nas.advise.wanted import Wanted
+from nas.advise.request import Wanted
 from nas.cost import Constraint, Cost, check, cost_of, value_of
 from nas.cost.metrics import ONE
 from nas.errors import NasError

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from nas.advise import rules
+from nas.advise import rules_of_thumb as rules
 from nas.advise.networks import Start, made_for_larger
-from nas.advise.spaces import Region
-from nas.advise.wanted import Wanted
+from nas.advise.request import Wanted
+from nas.advise.space_choice import Region
 
 
 def notes(wanted: Wanted, found: Sequence[Start], where: Region) -> tuple[str, ...]:

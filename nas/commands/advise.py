@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from nas import console
 from nas.advise.advice import advise
+from nas.advise.request import DEVICES, PRIORITIES, TASKS, Wanted
 from nas.advise.text import lines
-from nas.advise.wanted import DEVICES, PRIORITIES, TASKS, Wanted
 from nas.commands.space import read_shape
 from nas.errors import ConfigError
 from nas.training.data.config import DataConfig

@@ -31,7 +31,7 @@ from nas.settings import settings_from
 from nas.training.data.config import DataConfig
 
 if TYPE_CHECKING:
-    from nas.scaling.study.records import Records
+    from nas.scaling.study.tracking import Records
 
 _SETTINGS, _REPORT = "settings.json", "report.md"
 _IDS = ("study_id", "base_arch_id")
@@ -127,9 +127,9 @@ def _begin(config: ScaleConfig, base: Architecture, folder: Path) -> str:
 def _train(config: ScaleConfig, base: Architecture, networks: Networks, folder: Path, study_id: str) -> None:
     # Loaded here, so that a family that is only counted does not wait for what training needs.
     from nas.scaling.study.modes import work_of
-    from nas.scaling.study.records import Records
     from nas.scaling.study.report import head_lines
-    from nas.scaling.study.study import Study
+    from nas.scaling.study.scaling_study import Study
+    from nas.scaling.study.tracking import Records
 
     where = f" records.dir={shlex.quote(config.records.dir)}" if config.records.dir != RecordSettings().dir else ""
     if config.training:

@@ -9,10 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nas.compare.spaces.complexity import LEAST
-from nas.compare.spaces.outlook import foresee, outlook
-from nas.compare.spaces.population import Population, evaluated
-from nas.compare.spaces.report import Comparison, draw_edf, table_of, write_populations
+from nas.compare.spaces.acceptance import acceptance_of, comparable_text
+from nas.compare.spaces.complexity import MIN_NETWORKS
+from nas.compare.spaces.population import Population, evaluate_population
+from nas.compare.spaces.report import SpaceComparison, draw_edf, table_of, write_populations
 from nas.console import run
 from nas.cost.metrics import COUNTED_DOCS, FREE_METRICS
 from nas.errors import ConfigError, nearest
@@ -53,7 +53,7 @@ class SpacesConfig:
     trials: int = setting(
         40,
         "networks that are drawn from each space and evaluated",
-        Range(LEAST, 10_000_000, whole=True),
+        Range(MIN_NETWORKS, 10_000_000, whole=True),
         may_change=True,
     )
     seed: int = setting(0, "of the draws, the first weights and the order of the examples", SEED)
@@ -129,7 +129,7 @@ def _work(config: SpacesConfig, spaces: list[SearchSpace], folder: Path) -> None
     print(f"{shown(folder)}: name={folder.name} resume=true goes on with it", flush=True)
     populations = _populated(config, spaces, folder)
     bins = config.bins if isinstance(config.bins, int) else None
-    comparison = Comparison(populations, config.trials, config.error, config.complexity, bins)
+    comparison = SpaceComparison(populations, config.trials, config.error, config.complexity, bins)
     lines = table_of(comparison)
     write_populations(comparison, folder / "populations.csv")
     draw_edf(comparison, folder / "edf.svg")
@@ -157,17 +157,17 @@ def _populations(
     config: SpacesConfig, spaces: list[SearchSpace], pool: Pool, budget: Budget | None, folder: Path | None
 ) -> list[Population]:
     """Evaluate networks of every space, once it is known that they can be compared."""
-    seen = [
-        outlook(space, config.constraints, name=name, seed=config.seed)
+    acceptances = [
+        acceptance_of(space, config.constraints, name=name, seed=config.seed)
         for name, space in zip(config.spaces, spaces, strict=True)
     ]
-    if config.complexity is not None and all(one.costs for one in seen):
-        print(foresee(seen, config.spaces, config.complexity), flush=True)
+    if config.complexity is not None and all(one.costs for one in acceptances):
+        print(comparable_text(acceptances, config.spaces, config.complexity), flush=True)
     return [
-        evaluated(
+        evaluate_population(
             space,
             name=name,
-            share=seen[number - 1].share,
+            share=acceptances[number - 1].share,
             pool=pool,
             settings=config.of_each,
             budget=budget,

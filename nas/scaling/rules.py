@@ -1,4 +1,4 @@
-"""Scaling rules by name: how depth, width and resolution share what a larger network may cost."""
+"""Scaling rules by name: how depth, width and resolution grow together with `phi`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from math import isfinite
 
 from nas.errors import NasError, nearest
 from nas.network.architecture import Architecture
-from nas.scaling.rounding import AS_PUBLISHED, Rounding
-from nas.scaling.scaling import scaled
+from nas.scaling.rounding import EFFICIENTNET_ROUNDING, Rounding
+from nas.scaling.scale import scaled
 
-FARTHEST = 32.0
-"""Sizes are looked for from -32 to 32 `phi`."""
+MAX_PHI = 32.0
+"""Sizes are searched from -32 to 32 `phi`."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Multipliers:
     width: float = 1.0
     resolution: float = 1.0
     dropout: float | None = None
-    """Rate of the head, where a rule gives one."""
+    """Dropout rate of the head; None keeps the base's."""
 
 
 BASE = Multipliers()
@@ -36,26 +36,29 @@ class Rule:
 
     name: str
     formula: str
-    """What it does with `phi`, and who says so."""
+    """The multipliers as functions of `phi`, with the source, for reports."""
     multipliers: Callable[[float], Multipliers]
+    """Gives the multipliers at a `phi`, unchecked."""
     listed: tuple[float, ...] = ()
-    """The values that `phi` may have, where it is not any number."""
+    """The only values that `phi` may have; empty where it may be any number."""
 
     def at(self, phi: float) -> Multipliers:
-        """Return the multipliers; raises `NasError` for a `phi` that is no number or not in the rule's list."""
+        """Return the multipliers at `phi`; raises `NasError` for a `phi` that is no number or not a listed one."""
         if isinstance(phi, bool) or not isinstance(phi, int | float) or not isfinite(phi) or abs(phi) > 64:
             raise NasError(f"phi must be a number from -64 to 64, but got {phi!r}")
         if self.listed and phi not in self.listed:
-            raise NasError(f"rule {self.name!r} has phi {', '.join(f'{one:g}' for one in self.listed)}, not {phi:g}")
+            raise NasError(
+                f"rule {self.name!r} has phi {', '.join(f'{listed:g}' for listed in self.listed)}, not {phi:g}"
+            )
         return self.multipliers(phi)
 
-    def apply(self, base: Architecture, phi: float, rounding: Rounding = AS_PUBLISHED) -> Architecture:
+    def apply(self, base: Architecture, phi: float, rounding: Rounding = EFFICIENTNET_ROUNDING) -> Architecture:
         """Return the base at `phi`; raises `NasError` as `nas.scale` does."""
         return scale_by(base, self.at(phi), rounding)
 
 
-def scale_by(base: Architecture, by: Multipliers, rounding: Rounding = AS_PUBLISHED) -> Architecture:
-    """Return the base times some multipliers; the resolution is rounded to a multiple of what the rounding says."""
+def scale_by(base: Architecture, by: Multipliers, rounding: Rounding = EFFICIENTNET_ROUNDING) -> Architecture:
+    """Return the base scaled by some multipliers, its resolution rounded to a multiple of `rounding.resolution`."""
     size = max(base.input_shape[1:])
     pixels = rounding.pixels(size, by.resolution)
     resolution = None if pixels == size else pixels
@@ -102,7 +105,7 @@ def compound(alpha: float = 1.2, beta: float = 1.1, gamma: float = 1.15) -> Rule
 
 
 def fast(alpha: float = 0.8) -> Rule:
-    """Return fast compound scaling "dWr": a share `alpha` of the cost to the width, the rest to depth and resolution.
+    """Return fast compound scaling, "dWr": a share `alpha` of the cost to the width, the rest to depth and resolution.
 
     Dollar et al. 2021, "Fast and accurate model scaling", section 4.3: at s times the multiply-adds, depth is
     s^((1 - alpha) / 2), width s^(alpha / 2) and resolution s^((1 - alpha) / 4).
@@ -142,11 +145,13 @@ RULES: dict[str, Rule] = {
         ),
     )
 }
-"""The rules with their published coefficients."""
+"""The rules by name, with their published coefficients."""
 
 
 def rule(name: str, **coefficients: float) -> Rule:
-    """Return a rule by name, with coefficients of its own: `compound` has alpha, beta and gamma, `dWr` alpha.
+    """Return a rule by name, with other coefficients where they are given.
+
+    `compound` has alpha, beta and gamma, `dWr` has alpha, the others have none.
 
     Raises:
         NasError: an unknown rule or coefficient, or one outside its range.
@@ -159,10 +164,10 @@ def rule(name: str, **coefficients: float) -> Rule:
         raise NasError(f"unknown scaling rule {name!r}. {nearest(name, RULES)}")
     if not coefficients:
         return RULES[name]
-    make, known = makers.get(name, (None, ()))
+    make, coefficient_names = makers.get(name, (None, ()))
     for coefficient in coefficients:
-        if make is None or coefficient not in known:
-            has = f"it has {', '.join(known)}" if known else "it has none"
+        if make is None or coefficient not in coefficient_names:
+            has = f"it has {', '.join(coefficient_names)}" if coefficient_names else "it has none"
             raise NasError(f"rule {name!r} has no coefficient {coefficient!r}: {has}")
     assert make is not None
     return make(**coefficients)

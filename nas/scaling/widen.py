@@ -1,4 +1,4 @@
-"""More channels, or fewer, in a section, and what has to divide them."""
+"""More channels, or fewer, in a section, with groups and heads that divide them."""
 
 from __future__ import annotations
 
@@ -10,30 +10,36 @@ from nas.network.ops import Shape
 from nas.network.registry import Block, block_graph, block_kind
 from nas.network.section import Section
 from nas.network.settings import SettingValue
-from nas.scaling.inside import blocks_in, with_inside
+from nas.scaling.nested import all_blocks, map_nested
 
 Channels = Callable[[int], int]
 """Gives the new number of channels for an old one."""
 Shapes = tuple[Shape, Shape]
-"""The shape of a value in the old and in the new network, both at the old resolution."""
+"""Shapes of the same value in the old and in the new network, both at the old resolution."""
 
 
 def widen(section: Section, channels: Channels, shapes: Shapes, num_classes: int) -> tuple[Section, Shapes]:
     """Return the section with `channels` applied to every setting that counts channels, and its output's shapes.
 
     Groups stay as many as before (Zhang et al. 2018, "ShuffleNet", table 1; Xie et al. 2017, "ResNeXt": fewer of them
-    would cost more), or one a channel where there was one a channel. Heads become the divisor of the features nearest
-    to as many times more as those, so that a head keeps its width.
+    would cost more), or one a channel where there was one a channel. Heads grow as the features do, to the nearest
+    divisor of those, so that a head keeps its width.
+
+    Args:
+        section: stem, stage or head, or a section nested in a block.
+        channels: gives the new number of channels for an old one.
+        shapes: of the section's input.
+        num_classes: number of classes of the network.
 
     Raises:
         ShapeError: new channels that the groups of a block do not divide.
     """
     blocks = []
-    known: dict[tuple[Block, Shapes], Block] = {}  # stages repeat their blocks
+    memo: dict[tuple[Block, Shapes], Block] = {}  # stages repeat their blocks
     for block in section.blocks:
-        if (block, shapes) not in known:
-            known[block, shapes] = _wider(block, channels, shapes, num_classes)
-        wider = known[block, shapes]
+        if (block, shapes) not in memo:
+            memo[block, shapes] = _wider(block, channels, shapes, num_classes)
+        wider = memo[block, shapes]
         blocks.append(wider)
         old, new = shapes
         try:
@@ -48,60 +54,60 @@ def _wider(block: Block, channels: Channels, shapes: Shapes, num_classes: int) -
     def inner(section: Section) -> Section:
         try:
             return widen(section, channels, shapes, num_classes)[0]
-        except ShapeError:  # a block that hands something else to its branches than what it takes
-            return Section(tuple(_wider(one, channels, shapes, num_classes) for one in section.blocks))
+        except ShapeError:  # a block whose branches read something else than its input
+            return Section(tuple(_wider(nested, channels, shapes, num_classes) for nested in section.blocks))
 
-    known = block_kind(block.kind).settings
-    settings: dict[str, SettingValue] = dict(with_inside(block, inner).settings)
+    kinds = block_kind(block.kind).settings
+    settings: dict[str, SettingValue] = dict(map_nested(block, inner).settings)
     before = dict(settings)
     for name, value in settings.items():
-        if known[name].role == "channels" and isinstance(value, int):
+        if kinds[name].role == "channels" and isinstance(value, int):
             settings[name] = channels(value)
     old, new = shapes
     for name, value in before.items():
-        if known[name].role == "groups" and value == old[0] > 1:
+        if kinds[name].role == "groups" and value == old[0] > 1:
             settings[name] = new[0]
-            was, now = before.get("out_channels"), settings.get("out_channels")
-            if isinstance(was, int) and isinstance(now, int):
-                settings["out_channels"] = new[0] * _each(was, now, old[0], new[0])
-        elif known[name].role == "heads" and isinstance(value, int):
+            old_out, new_out = before.get("out_channels"), settings.get("out_channels")
+            if isinstance(old_out, int) and isinstance(new_out, int):
+                settings["out_channels"] = new[0] * _channels_each(old_out, new_out, old[0], new[0])
+        elif kinds[name].role == "heads" and isinstance(value, int):
             settings[name] = _divisor(new[-1], value * new[-1] / old[-1])
     return Block.of(block.kind, settings)
 
 
-def _each(was: int, now: int, old_in: int, new_in: int) -> int:
-    """How many channels a depthwise convolution makes of each: what comes nearest to `now` in all.
+def _channels_each(old_out: int, new_out: int, old_in: int, new_in: int) -> int:
+    """Return how many channels a depthwise convolution makes of each of `new_in`: nearest to `new_out` in all.
 
     They are no more than before where its input did not grow, and no fewer where it did not shrink.
     """
-    found = max(1, round(now / new_in))
-    if now <= was and new_in <= old_in:
-        return max(1, min(found, was // new_in))
-    return max(found, -(-was // new_in))
+    nearest = max(1, round(new_out / new_in))
+    if new_out <= old_out and new_in <= old_in:
+        return max(1, min(nearest, old_out // new_in))
+    return max(nearest, -(-old_out // new_in))
 
 
 def groups_in(section: Section, shape: Shape, num_classes: int) -> set[int]:
-    """Return the numbers of groups of a section's blocks, without those that have a group a channel."""
-    found = set[int]()
+    """Return the numbers of groups of a section's convolutions, without those that have a group a channel."""
+    groups = set[int]()
     for block in section.blocks:
         for name, value in block.settings:
             if block_kind(block.kind).settings[name].role == "groups" and isinstance(value, int):
-                found |= {value} - {1, shape[0], dict(block.settings).get("out_channels")}
+                groups |= {value} - {1, shape[0], dict(block.settings).get("out_channels")}
             for inner in value if isinstance(value, tuple) else (value,):
                 if isinstance(inner, Section):
-                    found |= groups_in(inner, shape, num_classes)
-        with suppress(ShapeError):  # inside a block that hands something else to its branches than what it takes
+                    groups |= groups_in(inner, shape, num_classes)
+        with suppress(ShapeError):  # inside a block whose branches read something else than its input
             shape = block_graph(block, shape, num_classes).out_shape
-    return found
+    return groups
 
 
 def _with_groups(block: Block, error: ShapeError) -> ShapeError:
-    """The error with the groups that new channels may be no multiple of, where the block has any."""
+    """Return the error with the groups of the block, where it has any that the new channels may be no multiple of."""
     groups = [
         f"{name}={value}"
-        for one in blocks_in(Section((block,)))
-        for name, value in one.settings
-        if block_kind(one.kind).settings[name].role == "groups" and isinstance(value, int) and value > 1
+        for nested in all_blocks(Section((block,)))
+        for name, value in nested.settings
+        if block_kind(nested.kind).settings[name].role == "groups" and isinstance(value, int) and value > 1
     ]
     if not groups:
         return error
@@ -110,6 +116,6 @@ def _with_groups(block: Block, error: ShapeError) -> ShapeError:
 
 
 def _divisor(number: int, wanted: float) -> int:
-    """The divisor of `number` nearest to `wanted`, the smaller of two that are as near."""
+    """Return the divisor of `number` that is nearest to `wanted`, the smaller of two that are as near."""
     small = [i for i in range(1, int(number**0.5) + 1) if number % i == 0]
     return min({*small, *(number // i for i in small)}, key=lambda divisor: (abs(divisor - wanted), divisor))

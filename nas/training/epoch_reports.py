@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextvars
-import hashlib
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -13,6 +12,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
+from nas.seeds import derived_seed
 from nas.training.task import Classification
 
 EpochListener = Callable[[Mapping[str, float]], bool]
@@ -48,8 +48,7 @@ class EpochReporter(pl.Callback):
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Seed what is random inside the epoch."""
-        digest = hashlib.sha256(f"{self._seed} {trainer.current_epoch} {trainer.global_rank}".encode()).digest()
-        torch.manual_seed(int.from_bytes(digest[:7], "little"))
+        torch.manual_seed(derived_seed(self._seed, trainer.current_epoch, trainer.global_rank, num_bytes=7))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Report the epoch, whose validation is over by then."""

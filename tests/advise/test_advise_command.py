@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from nas.advise.advice import advise
-from nas.advise.commands import number
-from nas.advise.wanted import Wanted
+from nas.advise.command_lines import number
+from nas.advise.request import Wanted
 from nas.commands import advise as command
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from nas.advise.networks import candidates
 from nas.advise.published import IMAGENET, OTHER_TASKS, SMALL_IMAGES, SPACES, Published
-from nas.advise.wanted import Wanted
+from nas.advise.request import Wanted
 from nas.space import load_space, space_names
 
 # Column paper_top1 of the reference numbers that the project was given, where it has one figure for the network.

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from nas.advise.advice import Advice, advise
 from nas.advise.networks import candidates, starts
-from nas.advise.wanted import PRIORITIES, Wanted
+from nas.advise.request import PRIORITIES, Wanted
 from nas.commands import profile
 from nas.commands import space as space_command
 from nas.resources import resource_dir
@@ -159,7 +159,7 @@ def test_a_task_that_cannot_be_trained_gets_what_works(task: str, capsys: pytest
 
 
 def test_what_nas_trains_is_known_to_the_advice() -> None:
-    """With a data set for another task, `nas.advise.rules.TRAINED` has to grow."""
+    """With a data set for another task, `nas.advise.rules_of_thumb.TRAINED` has to grow."""
     assert tuple(DATA_SETS) == ("digits", "fashion_mnist", "image_folder", "synthetic")
 
 

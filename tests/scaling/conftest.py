@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import nas
-from nas.scaling.study import study
+from nas.scaling.study import scaling_study as study
 from tests.scaling.lawpool import SMALL, LawPool
 
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import nas
 from nas.commands.scale import scale_command
-from nas.scaling.study.runs import read_recipe
+from nas.scaling.study.training_runs import read_recipe
 from nas.workers.processes import Outcome, Task
 
 SMALL = {

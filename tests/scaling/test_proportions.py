@@ -15,11 +15,11 @@ import pytest
 import nas
 from benchmarks.families import faults, sizes, winners
 from nas.errors import NasError
-from nas.scaling.family import family, fitted, notes, table, write_family
-from nas.scaling.proportions import MISPLACED, SHARE, deviation
+from nas.scaling.family import distinct_members, family, note_lines, table_lines, write_family
+from nas.scaling.proportions import MAX_DEVIATION, MAX_MISPLACED, deviation
 from nas.scaling.rounding import Rounding
 from nas.scaling.rules import RULES, Multipliers
-from nas.scaling.solve import counted, member, solve
+from nas.scaling.solve import member_at, metric_counter, solve
 from tests.scaling.lawpool import LawPool, folder, run
 
 DIGITS: Mapping[str, Any] = {
@@ -54,17 +54,17 @@ def test_what_one_dimension_does_is_not_called_compound() -> None:
     rule = RULES["compound"]
     assert deviation(Multipliers(1.2, 1.1, 1.15), rule).share == pytest.approx(0, abs=1e-6)
     # What the jump of ceil just above 0 gave at 2 times this base: a block more in every stage, and narrower.
-    assert not deviation(Multipliers(2.0, 0.906, 1.0), rule).small
+    assert not deviation(Multipliers(2.0, 0.906, 1.0), rule).on_rule
     # Near to a small phi in each dimension, but all of it in one.
     alone = deviation(Multipliers(1.0, 1.0, 1.125), rule)
-    assert alone.share < SHARE
+    assert alone.share < MAX_DEVIATION
     assert alone.misplaced == pytest.approx(1 - 0.43, abs=0.01)
-    assert alone.misplaced > MISPLACED
+    assert alone.misplaced > MAX_MISPLACED
     # Equation 3 of Tan & Le 2019 at 1.2^2, 1.1^2, 1.15^2, with width 5 % off: half of it at the best phi or less.
     assert 0 < deviation(Multipliers(1.44, 1.21 * 1.05, 1.3225), rule).share <= 0.05
     for name in ("depth", "width", "resolution"):
         assert deviation(Multipliers(**{name: 1.7}), RULES[name]).share == pytest.approx(0, abs=1e-6)
-        assert deviation(Multipliers(), RULES[name]).small
+        assert deviation(Multipliers(), RULES[name]).on_rule
 
 
 def test_a_member_is_what_its_multipliers_and_rounding_make() -> None:
@@ -79,17 +79,17 @@ def test_a_member_is_what_its_multipliers_and_rounding_make() -> None:
 
 def test_what_is_printed_makes_the_same_network_again(tmp_path: Path) -> None:
     base = small()
-    members = family(base, RULES["compound"], times=[1, 4, 8, 16, 32], measure=counted("macs"), tolerance=0.05)
-    members += family(base, RULES["depth"], phis=[0.3, 1.0000001], measure=counted("macs"))
-    assert any(one.moved for one in members)
-    assert any(not one.moved for one in members)
+    members = family(base, RULES["compound"], times=[1, 4, 8, 16, 32], measure=metric_counter("macs"), tolerance=0.05)
+    members += family(base, RULES["depth"], phis=[0.3, 1.0000001], measure=metric_counter("macs"))
+    assert any(one.made_by for one in members)
+    assert any(not one.made_by for one in members)
     write_family(members, nas.cost_of(base), tmp_path)
     with (tmp_path / "family.csv").open() as file:
         rows = list(csv.DictReader(file))
     for one, row in zip(members, rows, strict=True):
         if row["made_by"]:
             assert _called(row["made_by"], base) == one.arch
-            assert any(row["made_by"] in line for line in table(members, nas.cost_of(base)))
+            assert any(row["made_by"] in line for line in table_lines(members, nas.cost_of(base)))
         else:
             again = RULES[row["rule"]].apply(
                 base, float(row["phi"]), Rounding(repeats="nearest" if row["repeats"] == "nearest" else "up")
@@ -97,9 +97,11 @@ def test_what_is_printed_makes_the_same_network_again(tmp_path: Path) -> None:
             assert again == one.arch
         by = Multipliers(*(float(row[name]) for name in ("depth", "width", "resolution")))
         assert by == one.multipliers
-    said = [re.fullmatch(r"compound again: rounding.repeats=nearest phi=\[(.*)\]", line) for line in notes(members)]
+    said = [
+        re.fullmatch(r"compound again: rounding.repeats=nearest phi=\[(.*)\]", line) for line in note_lines(members)
+    ]
     (phis,) = (found[1].split(",") for found in said if found)
-    wanted = [one.arch for one in members if one.rule == "compound" and not one.moved]
+    wanted = [one.arch for one in members if one.rule == "compound" and not one.made_by]
     assert [RULES["compound"].apply(base, float(phi), Rounding(repeats="nearest")) for phi in phis] == wanted
     assert (tmp_path / "depth_1.0000001.json").exists()
     assert members[-1].arch != RULES["depth"].apply(base, 1.0)  # which six digits would have been
@@ -117,10 +119,10 @@ def _called(text: str, base: nas.Architecture) -> nas.Architecture:
 def test_networks_that_are_one_are_said_to_be() -> None:
     base = small()
     nearest = Rounding(repeats="nearest")
-    members = [member(base, RULES[name], phi, nearest) for name in ("compound", "depth") for phi in (0, 0.01, 1)]
-    (line,) = (line for line in notes(members) if line.startswith("One network"))
+    members = [member_at(base, RULES[name], phi, nearest) for name in ("compound", "depth") for phi in (0, 0.01, 1)]
+    (line,) = (line for line in note_lines(members) if line.startswith("One network"))
     assert line == "One network: compound, phi 0 and compound, phi 0.01 and depth, phi 0 and depth, phi 0.01"
-    assert [one.phi for one in fitted(members[:3])] == [0, 1]
+    assert [one.phi for one in distinct_members(members[:3])] == [0, 1]
 
 
 def test_a_refusal_names_what_would_do() -> None:
@@ -193,10 +195,10 @@ def test_a_member_against_its_multipliers_is_off_the_rule() -> None:
     block = {"block": "shuffle_unit", "out_channels": 64, "groups": 1, "kernel": 3}
     space = {"name": "kept", "stem": {"block": "conv", "out_channels": 64, "kernel": 1}, "stages": [block]}
     base = nas.SearchSpace.from_dict({**space, "head": {"block": "classifier"}}).for_data((3, 8, 8), 10).decode({})
-    found = member(base, RULES["width"], -0.35, Rounding(stem="keep"))
+    found = member_at(base, RULES["width"], -0.35, Rounding(stem="keep"))
     assert found.cost.params > nas.cost_of(base).params
-    assert "more than the base's" in found.off
+    assert "more than the base's" in found.off_rule
     assert not found.on_rule
-    smaller = member(base, RULES["width"], -3, Rounding(stem="keep"))
+    smaller = member_at(base, RULES["width"], -3, Rounding(stem="keep"))
     assert smaller.cost.params < nas.cost_of(base).params
-    assert "more than the base's" not in smaller.off
+    assert "more than the base's" not in smaller.off_rule

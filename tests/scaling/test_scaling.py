@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 import nas
 from nas.errors import NasError
 from nas.network.rounding import round_to
-from nas.scaling.rounding import Rounding, repeated
+from nas.scaling.rounding import Rounding, round_repeats
 from nas.scaling.rules import RULES
-from nas.scaling.scaling import channel_counts, scaled
+from nas.scaling.scale import channel_counts, scaled
 
 ROWS = list(csv.DictReader((Path(__file__).parents[1] / "data" / "efficientnet_scaling.csv").open()))
 SPACES = nas.space_names()
@@ -174,7 +174,7 @@ def test_a_multiplier_that_is_rounded_away_is_said() -> None:
 
 @given(counts=st.lists(st.integers(1, 9), min_size=1, max_size=6), depth=st.floats(0.1, 4), more=st.floats(1, 1.5))
 def test_blocks_are_shared_out_to_the_nearest(counts: list[int], depth: float, more: float) -> None:
-    found, larger = repeated(counts, depth, "nearest"), repeated(counts, depth * more, "nearest")
+    found, larger = round_repeats(counts, depth, "nearest"), round_repeats(counts, depth * more, "nearest")
     assert sum(found) == max(len(counts), int(depth * sum(counts) + 0.5))
     assert all(one <= other for one, other in zip(found, larger, strict=True))
     # Balinski & Young 1982, "Fair representation": by Webster's method no block is better given to another run, in
@@ -192,8 +192,8 @@ def test_blocks_are_shared_out_to_the_nearest(counts: list[int], depth: float, m
     [([1, 1, 1, 4, 3], 1.2, [1, 1, 1, 5, 4]), ([2, 2, 2], 1.5, [3, 3, 3]), ([1, 1, 1], 4 / 3, [1, 1, 2])],
 )
 def test_the_nearest_numbers_of_blocks(counts: list[int], depth: float, expected: list[int]) -> None:
-    assert repeated(counts, depth, "nearest") == expected
-    assert repeated(counts, 1.0, "nearest") == counts
+    assert round_repeats(counts, depth, "nearest") == expected
+    assert round_repeats(counts, 1.0, "nearest") == counts
 
 
 @pytest.mark.parametrize(

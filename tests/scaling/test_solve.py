@@ -13,7 +13,7 @@ import nas
 from nas.errors import NasError
 from nas.scaling.rounding import Rounding
 from nas.scaling.rules import RULES, Multipliers, compound, fast, rule
-from nas.scaling.solve import counted, member, solve
+from nas.scaling.solve import member_at, metric_counter, solve
 
 
 def network(name: str, seed: int = 0) -> nas.Architecture:
@@ -73,16 +73,16 @@ def test_no_size_of_the_family_is_nearer(seed: int, times: float, name: str) -> 
     arch = network("mbconv", seed)
     target = times * nas.cost_of(arch).macs
     found = solve(arch, RULES[name], target, tolerance=0.99, proportions=False)
-    every = [member(arch, RULES[name], phi, Rounding(repeats="nearest")).cost.macs for phi in np.linspace(0, 6, 301)]
+    every = [member_at(arch, RULES[name], phi, Rounding(repeats="nearest")).cost.macs for phi in np.linspace(0, 6, 301)]
     assert abs(found.value - target) <= min(abs(macs - target) for macs in every)
 
 
 @pytest.mark.parametrize("metric", ["params", "activations", "peak_memory_mib"])
 def test_other_budgets(metric: str) -> None:
     arch = network("reference/mobilenet_v2")
-    target = 3 * counted(metric)(arch)
+    target = 3 * metric_counter(metric)(arch)
     found = solve(arch, RULES["compound"], target, metric=metric)
-    assert counted(metric)(found.member.arch) == found.value == pytest.approx(target, rel=0.05)
+    assert metric_counter(metric)(found.member.arch) == found.value == pytest.approx(target, rel=0.05)
 
 
 def test_smaller_than_the_base() -> None:
@@ -101,10 +101,10 @@ def test_where_steps_are_too_large_a_network_beside_them_is_taken() -> None:
     arch = network("mbconv")
     rule, target = RULES["compound"], 2 * nas.cost_of(arch).macs
     found = solve(arch, rule, target, tolerance=0.02).member
-    assert found.moved.startswith("nas.scale(base, ")
+    assert found.made_by.startswith("nas.scale(base, ")
     assert abs(found.miss or 0) <= 0.02
     # No phi gives it, and none is as near.
-    every = [member(arch, rule, phi, found.rounding) for phi in np.linspace(0, 2, 401)]
+    every = [member_at(arch, rule, phi, found.rounding) for phi in np.linspace(0, 2, 401)]
     assert all(one.arch != found.arch and abs(one.cost.macs / target - 1) > 0.02 for one in every)
     asked = rule.at(found.phi)
     for name in ("depth", "width", "resolution"):

@@ -8,7 +8,7 @@ from typing import Any
 import nas
 from nas.network.identity import earlier_id
 from nas.network.simplify import SCHEME
-from nas.scaling.study.runs import Job, Run, RunLog
+from nas.scaling.study.training_runs import Job, Run, RunLog
 from nas.search.log import read_trials
 from nas.search.trial import Trial, with_current_id
 from nas.seeds import derived_seed

@@ -22,7 +22,7 @@ class Distribution:
     """`(networks,)`: the weights of the errors up to each, added up; the last is 1."""
 
     def at(self, error: Array | float) -> Array:
-        """Return the share of networks whose error is below `error`, for each of any shape: F(e) = sum w_i 1[e_i < e].
+        """Return the share of networks whose error is below `error`, in its shape: F(e) = sum w_i 1[e_i < e].
 
         Radosavovic et al. 2019, "On network design spaces for visual recognition": the empirical distribution
         function, normalised by weights.
@@ -41,12 +41,12 @@ class Distribution:
 
     def quantile(self, share: float) -> float:
         """Return the smallest error that at least this share of the networks does not exceed; 0.5 gives the median."""
-        place = np.searchsorted(self.shares, share - _ROUNDING, side="left")
-        return float(self.errors[min(int(place), len(self.errors) - 1)])
+        index = np.searchsorted(self.shares, share - _ROUNDING, side="left")
+        return float(self.errors[min(int(index), len(self.errors) - 1)])
 
 
 def distribution_of(errors: Array, weights: Array | None = None) -> Distribution:
-    """Return the distribution of some errors.
+    """Return the distribution of the errors of some networks.
 
     Args:
         errors: `(networks,)`, finite.
@@ -62,23 +62,23 @@ def distribution_of(errors: Array, weights: Array | None = None) -> Distribution
     return Distribution(errors[order], shares / shares[-1])
 
 
-def area_between(one: Distribution, other: Distribution) -> float:
-    """Return the area between two distribution functions, in units of the error.
+def area_between(first: Distribution, second: Distribution) -> float:
+    """Return the area between two distribution functions, in units of the error: the Wasserstein distance of order 1.
 
     It is the least by which errors have to be moved on average to make one distribution the other. Where the functions
     do not cross it is the difference of the means.
     """
-    places, apart = _apart(one, other)
-    return float(np.abs(apart) @ np.diff(places))
+    errors, differences = _edf_differences(first, second)
+    return float(np.abs(differences) @ np.diff(errors))
 
 
-def ks_distance(one: Distribution, other: Distribution) -> float:
+def ks_distance(first: Distribution, second: Distribution) -> float:
     """Return the largest difference of two distribution functions, the Kolmogorov-Smirnov distance, from 0 to 1."""
-    _, apart = _apart(one, other)
-    return float(np.abs(apart).max(initial=0.0))
+    _, differences = _edf_differences(first, second)
+    return float(np.abs(differences).max(initial=0.0))
 
 
-def _apart(one: Distribution, other: Distribution) -> tuple[Array, Array]:
-    """Return all errors, `(places,)`, and the difference of the functions between each and the next."""
-    places = np.unique(np.concatenate([one.errors, other.errors]))
-    return places, one.at(places[1:]) - other.at(places[1:])
+def _edf_differences(first: Distribution, second: Distribution) -> tuple[Array, Array]:
+    """Return all errors, `(errors,)`, and the difference of the functions from each to the next, `(errors - 1,)`."""
+    errors = np.unique(np.concatenate([first.errors, second.errors]))
+    return errors, first.at(errors[1:]) - second.at(errors[1:])

@@ -23,15 +23,16 @@ from nas.workers.pool import Pool
 
 _MAX_REJECTIONS = 200
 """Draws in a row that give nothing new, after which a space counts as exhausted."""
-_TELL_EVERY = 10
+_REPORT_EVERY = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Network:
-    """One network of a population."""
+class EvaluatedNetwork:
+    """A network of a population, with its error."""
 
     arch_id: str
     error: float
+    """One less the score where that is maximized, the score itself where it is minimized."""
     cost: Cost
 
 
@@ -40,7 +41,7 @@ class Population:
     """Different networks of a space, drawn uniformly over its genotypes that hold the limits."""
 
     name: str
-    networks: tuple[Network, ...]
+    networks: tuple[EvaluatedNetwork, ...]
     share: float
     """Share of the random genotypes that hold the limits."""
     failed: int = 0
@@ -50,7 +51,7 @@ class Population:
 
     @property
     def errors(self) -> Array:
-        """`(networks,)`."""
+        """The error of each network, `(networks,)`."""
         return np.array([network.error for network in self.networks])
 
     def values(self, metric: str) -> Array:
@@ -58,7 +59,7 @@ class Population:
         return np.array([value_of(network.cost, metric, ONE) for network in self.networks])
 
 
-def evaluated(
+def evaluate_population(
     space: SearchSpace,
     *,
     name: str,
@@ -69,21 +70,22 @@ def evaluated(
     run_dir: Path | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> Population:
-    """Draw networks and evaluate them.
+    """Draw networks uniformly and evaluate them.
 
     Args:
         space: made for the data at hand.
-        name: what the population is called.
-        share: that of the random genotypes that hold the limits; see `nas.compare.spaces.outlook`.
-        pool: evaluates.
+        name: what messages call the population.
+        share: share of the random genotypes that hold the limits; see `nas.compare.spaces.acceptance`.
+        pool: where they are evaluated.
         settings: of the draws: how many networks to evaluate (a space that has fewer gives what it has), hard limits,
             the seed, and the score. The error is one less it where it is maximized, and itself where it is minimized.
         budget: of each evaluation.
-        run_dir: takes the record; where it has one already it is gone on with.
-        say: is told how it goes on.
+        run_dir: the folder of the record; a search that is there already is resumed.
+        say: takes a line of progress every ten networks.
 
     Raises:
-        SpaceError: none could be evaluated.
+        SpaceError: no network could be evaluated.
+        EvaluationError: evaluations in a row failed alike.
     """
     study = run_search(
         space,
@@ -94,53 +96,54 @@ def evaluated(
         max_rejections=_MAX_REJECTIONS,
         run_dir=run_dir,
         resume=run_dir is not None and (run_dir / "study.json").exists(),
-        recorders=[_Teller(name, settings.search.trials, say)],
+        recorders=[_Progress(name, settings.search.trials, say)],
     )
     check_ended(study)
     return population_of(study, name=name, share=share)
 
 
 def population_of(study: Study, *, name: str, share: float) -> Population:
-    """Return what a search evaluated; networks that came up again count once.
+    """Return the networks that a search evaluated; those that were drawn again count once.
 
     Raises:
-        SpaceError: nothing was evaluated.
+        SpaceError: no network was evaluated.
     """
     done = [trial for trial in study.trials if trial.state is State.COMPLETED]
-    lost = [trial for trial in study.trials if trial.state is State.FAILED or trial.out_of_memory]
-    reason = lost[0].reason if lost else ""
+    failed = [trial for trial in study.trials if trial.state is State.FAILED or trial.out_of_memory]
+    reason = failed[0].reason if failed else ""
     if not done:
         raise SpaceError(f"{name}: no network could be evaluated: {reason or study.stop_reason}")
     networks = tuple(_network(trial, study.objectives[0]) for trial in done)
-    return Population(name=name, networks=networks, share=share, failed=len(lost), reason=reason)
+    return Population(name=name, networks=networks, share=share, failed=len(failed), reason=reason)
 
 
-def _network(trial: Trial, objective: Objective) -> Network:
+def _network(trial: Trial, objective: Objective) -> EvaluatedNetwork:
     assert trial.arch_id is not None
     assert trial.cost is not None
     score = trial.scores[objective.name]
-    return Network(trial.arch_id, 1 - score if objective.sign > 0 else score, trial.cost)
+    return EvaluatedNetwork(trial.arch_id, 1 - score if objective.sign > 0 else score, trial.cost)
 
 
-class _Teller:
-    """Says now and then how many networks are evaluated."""
+class _Progress:
+    """A recorder that prints how many networks are evaluated, every `_REPORT_EVERY`."""
 
     def __init__(self, name: str, trials: int, say: Callable[[str], None]) -> None:
         self._name, self._trials, self._say = name, trials, say
 
     def begin(self, study: Study) -> None:
-        """Nothing to say yet."""
+        """Print nothing."""
 
     def proposed(self, study: Study, running: int) -> None:
-        """Nothing to say of a proposal."""
+        """Print nothing."""
 
     def paused(self, study: Study, trial: Trial) -> None:
-        """No trial is paused here."""
+        """Print nothing: without a pruner no trial is paused."""
 
     def ended(self, study: Study, trial: Trial) -> None:
-        count = sum(one.trained for one in study.trials)
-        if trial.trained and (count % _TELL_EVERY == 0 or count == self._trials):
+        """Print the number of networks that are evaluated, where it is a multiple of ten or all of them."""
+        count = sum(other.trained for other in study.trials)
+        if trial.trained and (count % _REPORT_EVERY == 0 or count == self._trials):
             self._say(f"  {self._name}: {count} of {self._trials} networks")
 
     def end(self, study: Study) -> None:
-        """The table says the rest."""
+        """Print nothing: the table has the results."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from nas.compare.strategies.curves import Array, Curve, at, at_time
 from nas.run_folder import writing
-from nas.statistics import FEWEST, LEVEL, Paired, Verdict, judge, median_interval, paired
+from nas.statistics import LEVEL, MIN_VALUES, Paired, Verdict, judge, median_interval, paired
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,8 +169,8 @@ def _difference_text(cell: tuple[Paired, Verdict] | None) -> str:
 def _notes(comparison: Comparison, judged: Judged) -> list[str]:
     """Say what the intervals and verdicts are."""
     lines = []
-    if len(next(iter(comparison.curves.values()))) < FEWEST:
-        lines += ["", f"Too few: an exact 95 % interval of a median takes {FEWEST} seeds."]
+    if len(next(iter(comparison.curves.values()))) < MIN_VALUES:
+        lines += ["", f"Too few: an exact 95 % interval of a median takes {MIN_VALUES} seeds."]
     else:
         lines += [
             "",
@@ -198,7 +198,7 @@ def reach_of(comparison: Comparison, target: str, evaluations: int) -> list[str]
     for name, curves in comparison.curves.items():
         longest = max(1, *(len(curve.quality) for curve in curves))
         middle, soonest, latest = _reached(comparison, name, goal, longest)
-        if len(curves) < FEWEST:
+        if len(curves) < MIN_VALUES:
             ends = ""
         elif soonest is None:
             ends = f" (95 %: later than {longest})"

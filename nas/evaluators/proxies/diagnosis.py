@@ -12,7 +12,7 @@ from scipy import stats
 from nas.cost.metrics import FREE_METRICS
 from nas.errors import ConfigError
 from nas.evaluators.proxies.costs import predicted
-from nas.statistics import holm
+from nas.statistics import bootstrap_counts, holm
 
 Array = NDArray[np.float64]
 
@@ -78,7 +78,7 @@ def diagnose(
     rng = np.random.default_rng(seed)
     count = len(truth)
     once = np.ones((1, count))
-    draws = np.concatenate([once, rng.multinomial(count, np.full(count, 1 / count), size=_DRAWS).astype(np.float64)])
+    draws = np.concatenate([once, bootstrap_counts(rng, count, _DRAWS).astype(np.float64)])
     columns = {COSTS: predicted(costs, truth), **columns}
     taus = {name: _taus(column, truth, draws) for name, column in columns.items()}
     rivals = [taus[name] for name in (COSTS, *costs)]

@@ -11,11 +11,11 @@ import numpy as np
 from scipy.stats import norm, t
 
 from nas.errors import NasError
-from nas.scaling.laws.fits import SPAN, fit_means, free_fit, lack_of_fit, off_trend, spans
-from nas.scaling.laws.fitting import fit_many
+from nas.scaling.laws.form_fits import SPAN, fit_means, free_fit, lack_of_fit, off_trend, spans
 from nas.scaling.laws.forms import ASYMPTOTE, LOSSES, Array, Form
-from nas.scaling.laws.means import Means, Observation, means_of
-from nas.scaling.laws.profile import Fit, Functional, leaning, profile
+from nas.scaling.laws.least_squares import fit_many
+from nas.scaling.laws.observations import Means, Observation, means_of
+from nas.scaling.laws.profile_interval import Fit, Functional, leaning, profile
 from nas.scaling.laws.refusal import why_no_law
 
 DRAWS = 20
@@ -215,11 +215,6 @@ def _exp(value: float) -> float:
 def _log(value: float) -> float:
     """The logarithm; of a loss that is 0 or below, as the free form may have it, that of next to nothing."""
     return log(max(value, _NOTHING))
-
-
-def stretch(tail: float, freedom: int) -> float:
-    """How much further out a quantile of Student's distribution is than of the normal one."""
-    return float(t.ppf(tail, freedom) / norm.ppf(tail))
 
 
 def why_insufficient(observations: Sequence[Observation], form: Form = ASYMPTOTE) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from nas.scaling.laws.forms import PARAMS_DATA, Array
 from nas.scaling.laws.law import Law, fit_law
-from nas.scaling.laws.means import Observation
+from nas.scaling.laws.observations import Observation
 
 _NONE = 1e-12
 """A slope below it says that more brings nothing."""

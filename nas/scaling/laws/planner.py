@@ -11,10 +11,10 @@ import numpy as np
 from scipy.stats import t
 
 from nas.errors import NasError
-from nas.scaling.laws.fits import SPAN, spans
+from nas.scaling.laws.form_fits import SPAN, spans
 from nas.scaling.laws.forms import ASYMPTOTE, Array, Form
 from nas.scaling.laws.law import fit_law, fit_untested, why_insufficient
-from nas.scaling.laws.means import Observation
+from nas.scaling.laws.observations import Observation
 
 _STEP = 1e-4
 _LEAST_NOISE = 1e-6

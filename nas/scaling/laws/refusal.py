@@ -7,10 +7,10 @@ from math import hypot
 import numpy as np
 from scipy.stats import f, t
 
-from nas.scaling.laws.fits import LEFT_OUT, fit_along, fit_smallest, missed_by
+from nas.scaling.laws.form_fits import LEFT_OUT, fit_along, fit_smallest, missed_by
 from nas.scaling.laws.forms import Array, Form
-from nas.scaling.laws.means import EXACT, Means
-from nas.scaling.laws.profile import Fit, leaning
+from nas.scaling.laws.observations import EXACT, Means
+from nas.scaling.laws.profile_interval import Fit, leaning
 
 REFUSED = 0.01
 """Probability of so bad a fit below which a law is refused, where it misses the sizes by more than `SCATTER`."""

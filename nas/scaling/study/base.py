@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nas.errors import ConfigError, why_unreadable
 from nas.network.architecture import Architecture
-from nas.scaling.scaling import scale
+from nas.scaling.scale import scale
 from nas.space import load_space
 from nas.space.task import check_task
 

@@ -14,13 +14,13 @@ from nas.cost import cost_of
 from nas.errors import NasError
 from nas.network.architecture import Architecture
 from nas.run_folder import writing
-from nas.scaling.laws.surface import Optimum, Point, best_coefficients, coefficients, lattice
+from nas.scaling.laws.response_surface import Optimum, Point, best_coefficients, coefficients, lattice
 from nas.scaling.rounding import Rounding
 from nas.scaling.rules import Multipliers, Rule, scale_by
 from nas.scaling.solve import Member, solve
 from nas.scaling.study.report import LOSS_TEXT, mean_text
-from nas.scaling.study.study import Study
-from nas.scaling.study.sweep import Shown, regularised
+from nas.scaling.study.scaling_study import Study
+from nas.scaling.study.sizes import Shown, regularised
 
 Shares = tuple[float, float, float]
 

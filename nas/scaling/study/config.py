@@ -13,7 +13,7 @@ from nas.runs import RecordSettings, check_accelerator, check_name, check_worker
 from nas.scaling.rounding import Rounding
 from nas.scaling.rules import RULES, Rule, rule
 from nas.scaling.study.recipes import BySize
-from nas.scaling.study.sweep import LAW_AXES, LOSSES
+from nas.scaling.study.sizes import LAW_AXES, LOSSES
 from nas.settings import SEED, Range, changeable, check_settings, setting
 from nas.training.data.config import DataConfig
 from nas.training.recipe import Recipe

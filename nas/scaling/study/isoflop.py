@@ -11,11 +11,11 @@ from statistics import fmean
 from nas.errors import NasError
 from nas.run_folder import writing
 from nas.scaling.laws.law import Law
-from nas.scaling.laws.means import Observation
+from nas.scaling.laws.observations import Observation
 from nas.scaling.laws.optimum import Best, best_size, growth, joint_law, lowest_point
 from nas.scaling.study.report import LOSS_TEXT, fit_text, law_text, mean_text
-from nas.scaling.study.study import Study
-from nas.scaling.study.sweep import Shown, Sized
+from nas.scaling.study.scaling_study import Study
+from nas.scaling.study.sizes import Shown, Sized
 
 _SIZES = 4
 """Different sizes that a parabola with an estimate of its error needs."""

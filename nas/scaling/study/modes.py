@@ -10,11 +10,10 @@ from nas.errors import NasError
 from nas.scaling.family import write_family
 from nas.scaling.solve import Member
 from nas.scaling.study.coefficients import coefficient_lines, draw_surface, search
-from nas.scaling.study.frozen import Tried
 from nas.scaling.study.isoflop import draw_isoflop, isoflop_lines, law_of, profiles
 from nas.scaling.study.networks import Networks
-from nas.scaling.study.progressive import outlay_lines, progressive
-from nas.scaling.study.published import published_lines
+from nas.scaling.study.preregistration import Tried
+from nas.scaling.study.published_efficientnet import published_lines
 from nas.scaling.study.report import (
     Findings,
     comparison_lines,
@@ -25,8 +24,9 @@ from nas.scaling.study.report import (
     size_table,
     write_runs,
 )
-from nas.scaling.study.runs import RUNS
-from nas.scaling.study.study import Study, forecast, trained
+from nas.scaling.study.scaling_study import Study, forecast, trained
+from nas.scaling.study.sequential import outlay_lines, progressive
+from nas.scaling.study.training_runs import RUNS
 
 _LINE = partial(print, flush=True)
 
@@ -87,7 +87,7 @@ def _forecast(study: Study, found: Findings, ahead: Member) -> tuple[Tried | Non
 
 
 def _isoflop(study: Study, networks: Networks) -> list[str]:
-    found = profiles(study, study.sized(networks.fitted))
+    found = profiles(study, study.sized(networks.distinct_members))
     law = law_of(found, study.config.seed)
     lines = isoflop_lines(found, law, study.config.loss)
     _LINE("\n" + "\n".join(lines))
@@ -98,7 +98,7 @@ def _isoflop(study: Study, networks: Networks) -> list[str]:
 def _plan(study: Study, networks: Networks) -> list[str]:
     assert study.config.forecast is not None
     target = study.config.forecast * study.cost.macs
-    sizes = study.sized(networks.fitted)
+    sizes = study.sized(networks.distinct_members)
     lines = outlay_lines(study, progressive(study, sizes, target, _LINE), target)
     shown = [one for one in map(study.known, sizes) if one.runs]
     if shown:

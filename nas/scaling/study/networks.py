@@ -9,14 +9,14 @@ from pathlib import Path
 from nas.cost import LATENCY, cost_of
 from nas.errors import ConfigError, NasError
 from nas.network.architecture import Architecture
-from nas.scaling.family import family, fitted, notes, table, write_family
+from nas.scaling.family import distinct_members, family, note_lines, table_lines, write_family
 from nas.scaling.laws.law import why_insufficient
-from nas.scaling.laws.means import Observation
+from nas.scaling.laws.observations import Observation
 from nas.scaling.rules import Rule
-from nas.scaling.solve import Member, counted
+from nas.scaling.solve import Member, metric_counter
 from nas.scaling.study.config import ScaleConfig
-from nas.scaling.study.latency import Latencies
-from nas.scaling.study.sweep import regularised
+from nas.scaling.study.measured_latency import Latencies
+from nas.scaling.study.sizes import regularised
 
 
 @dataclass(frozen=True)
@@ -38,15 +38,15 @@ class Networks:
         return every if self.ahead is None else [*every, self.ahead]
 
     @property
-    def fitted(self) -> list[Member]:
+    def distinct_members(self) -> list[Member]:
         """Of a study of one rule what a law can be of: the different networks in its proportions."""
         (members,) = self.families.values()
-        return fitted(members)
+        return distinct_members(members)
 
     @property
     def notes(self) -> list[str]:
         """What a report has to say of them beside their table."""
-        return [*self.missing, *notes(self.members)]
+        return [*self.missing, *note_lines(self.members)]
 
 
 def networks_of(config: ScaleConfig, base: Architecture) -> Networks:
@@ -68,7 +68,7 @@ def networks_of(config: ScaleConfig, base: Architecture) -> Networks:
     if len(families) < (2 if config.mode == "compare" else 1):
         raise ConfigError("; ".join(missing))
     found = Networks(families, None, latencies, tuple(missing))
-    if config.mode in ("isoflop", "plan") and not found.fitted:
+    if config.mode in ("isoflop", "plan") and not found.distinct_members:
         raise ConfigError(f"mode={config.mode}: no size is in the proportions of its rule: {found.notes[-1]}")
     return found if config.forecast is None or config.mode == "plan" else _with_forecast(config, base, found)
 
@@ -82,7 +82,7 @@ def _family(
         base,
         rule,
         metric=config.budget,
-        measure=latencies.ms if config.budget == LATENCY and latencies is not None else counted(config.budget),
+        measure=latencies.ms if config.budget == LATENCY and latencies is not None else metric_counter(config.budget),
         rounding=config.rounding,
         tolerance=config.tolerance,
     )
@@ -99,7 +99,7 @@ def _family(
 def _with_forecast(config: ScaleConfig, base: Architecture, networks: Networks) -> Networks:
     assert config.forecast is not None
     rule = config.scaled_by()[0]
-    own = fitted(networks.families.get(rule.name, []))
+    own = distinct_members(networks.families.get(rule.name, []))
     macs = {float(one.cost.macs) for one in own}
     reason = why_insufficient([Observation((size,), 1.0, f"{size} {i}") for size in macs for i in range(config.seeds)])
     if reason:
@@ -128,13 +128,13 @@ def write_networks(config: ScaleConfig, base: Architecture, networks: Networks, 
     latencies = networks.latencies
     if latencies is None:
         write_family(networks.members, cost_of(base), folder)
-        return [*table(networks.members, cost_of(base)), *networks.missing]
+        return [*table_lines(networks.members, cost_of(base)), *networks.missing]
     latencies.keep(folder)
     if not config.reports:  # else they are measured after training, which by then has left the machine quiet
         latencies.of(one.arch for one in networks.members)
     ms = latencies.known()
     write_family(networks.members, cost_of(base), folder, ms)
-    return [*table(networks.members, cost_of(base), ms), *networks.missing, *([latencies.how()] if ms else [])]
+    return [*table_lines(networks.members, cost_of(base), ms), *networks.missing, *([latencies.how()] if ms else [])]
 
 
 def base_line(base: Architecture, latencies: Latencies | None) -> str:

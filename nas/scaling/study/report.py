@@ -5,29 +5,28 @@ from __future__ import annotations
 import csv
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from math import inf, isfinite, sqrt
+from math import inf, isfinite, isnan
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import t
 
 from nas.cost import cost_of
 from nas.errors import NasError
 from nas.network.architecture import Architecture
 from nas.run_folder import writing
-from nas.scaling.counting import number_text
-from nas.scaling.family import fitted
-from nas.scaling.laws.choose import HeldOut, believed, held_out
+from nas.scaling.counted_family import number_text
+from nas.scaling.family import distinct_members
 from nas.scaling.laws.forms import ASYMPTOTE, POWER
 from nas.scaling.laws.law import DOUBTED, Law, fit_law, fit_untested, why_not_shown
-from nas.scaling.laws.means import Observation
+from nas.scaling.laws.observations import Observation
 from nas.scaling.laws.refusal import SCATTER
+from nas.scaling.laws.selection import HeldOut, believed, held_out
 from nas.scaling.study.config import ScaleConfig
-from nas.scaling.study.frozen import Tried
-from nas.scaling.study.published import LABEL, PublishedSize, applies, published_family
-from nas.scaling.study.sweep import Shown
-from nas.statistics import Array, Unpaired, judge, stratified, unpaired
+from nas.scaling.study.preregistration import Tried
+from nas.scaling.study.published_efficientnet import LABEL, PublishedSize, applies, published_family
+from nas.scaling.study.sizes import Shown
+from nas.statistics import Array, Unpaired, judge, mean_interval, stratified, unpaired
 
 LOSS_TEXT = {"error": "validation error (1 - val_accuracy)", "val_loss": "validation loss"}
 _MOST_LOSS = {"error": 1.0, "val_loss": inf}
@@ -69,12 +68,12 @@ class Findings:
     @property
     def observations(self) -> list[Observation]:
         """What the law is of: the sizes in the rule's proportions, each network once."""
-        return [one for size in _fitted(self.sizes) for one in size.observations(self.axis)]
+        return [one for size in _distinct_sizes(self.sizes) for one in size.observations(self.axis)]
 
 
 def findings(rule: str, sizes: Sequence[Shown], *, axis: str = "macs", most: float = inf, seed: int = 0) -> Findings:
     """Fit the laws of one rule's sizes in `axis`, where there are enough of them; no loss can be above `most`."""
-    observations = [one for size in _fitted(sizes) for one in size.observations(axis)]
+    observations = [one for size in _distinct_sizes(sizes) for one in size.observations(axis)]
     try:
         form = believed(observations)
         law = fit_law(observations, form, most=most, seed=seed)
@@ -84,18 +83,15 @@ def findings(rule: str, sizes: Sequence[Shown], *, axis: str = "macs", most: flo
     return Findings(rule, axis, tuple(sizes), law, without, tuple(held_out(observations)), "")
 
 
-def _fitted(sizes: Sequence[Shown]) -> list[Shown]:
-    kept = {one.arch.arch_id for one in fitted([size.sized.member for size in sizes])}
+def _distinct_sizes(sizes: Sequence[Shown]) -> list[Shown]:
+    kept = {one.arch.arch_id for one in distinct_members([size.sized.member for size in sizes])}
     return list({size.sized.arch.arch_id: size for size in sizes if size.sized.arch.arch_id in kept}.values())
 
 
 def interval(values: Sequence[float], loss: str) -> tuple[float, float]:
     """The 95 % interval of a mean loss, Student's, within what the loss can be; both ends nan for a single value."""
-    if len(values) < 2:
-        return float("nan"), float("nan")
-    reach = float(t.ppf(0.975, len(values) - 1)) * float(np.std(values, ddof=1)) / sqrt(len(values))
-    mean, most = float(np.mean(values)), _MOST_LOSS[loss]
-    return max(0.0, mean - reach), min(most, mean + reach)
+    low, high = mean_interval(values)
+    return (low, high) if isnan(low) else (max(0.0, low), min(_MOST_LOSS[loss], high))
 
 
 def mean_text(losses: Sequence[float], loss: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 import threading
 from abc import abstractmethod
@@ -20,6 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nas.search.samplers.domain import Domain, Draft, Look, ObservedDomain, Params, SpaceDomain, draw_from
 from nas.search.samplers.encoding import Array
+from nas.seeds import derived_seed
 from nas.space import SearchSpace
 
 _DRY = 3
@@ -204,8 +204,7 @@ class ProposingSampler(BaseSampler):
         """Return what to try; decisions that it leaves out, or all of them with None, are drawn."""
 
     def _rng(self, trial: FrozenTrial, purpose: str) -> random.Random:
-        digest = hashlib.sha256(f"{self._seed} {trial.number} {purpose}".encode()).digest()
-        return random.Random(int.from_bytes(digest[:8], "little"))
+        return random.Random(derived_seed(self._seed, trial.number, purpose, num_bytes=8))
 
     def _plan(self, study: Study, trial: FrozenTrial) -> Params:
         with self._lock:

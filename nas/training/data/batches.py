@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 
 import torch
@@ -10,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nas.network.ops import Shape
+from nas.seeds import derived_seed
 from nas.training.data.splits import ImageData, Images
 
 
@@ -68,7 +68,7 @@ class Batches:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         count = len(self.images.labels)
-        self.generator.manual_seed(_walk_seed(self.seed, self._walk()))
+        self.generator.manual_seed(derived_seed(self.seed, self._walk(), num_bytes=7))
         order = torch.randperm(count, generator=self.generator) if self.shuffle else torch.arange(count)
         for indices in torch.split(self._mine(order), self.batch_size)[: len(self)]:
             pixels = self.images.read(indices)
@@ -94,8 +94,3 @@ class Batches:
         reach = max(1, size // 8)
         offsets = torch.randint(-reach, reach + 1, (batch, 1), generator=self.generator)
         return (torch.arange(size) + offsets).clamp_(0, size - 1)
-
-
-def _walk_seed(seed: int, walk: int) -> int:
-    """Return a seed for one walk, far from those of other walks and seeds."""
-    return int.from_bytes(hashlib.sha256(f"{seed} {walk}".encode()).digest()[:7], "little")

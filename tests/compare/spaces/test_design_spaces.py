@@ -17,12 +17,12 @@ from scipy.stats import PermutationMethod, ks_2samp, ttest_ind, wasserstein_dist
 
 import nas
 from nas.commands.spaces_words import overrides_from
+from nas.compare.spaces.acceptance import acceptance_of
 from nas.compare.spaces.complexity import Array, match, unmatched, weights_of
-from nas.compare.spaces.difference import gap, redrawn
+from nas.compare.spaces.difference import bootstrap_weights, compare_errors
 from nas.compare.spaces.distribution import area_between, distribution_of, ks_distance
-from nas.compare.spaces.outlook import outlook
-from nas.compare.spaces.population import Network, Population, evaluated
-from nas.compare.spaces.report import Comparison, table_of
+from nas.compare.spaces.population import EvaluatedNetwork, Population, evaluate_population
+from nas.compare.spaces.report import SpaceComparison, table_of
 from nas.errors import ConfigError, EvaluationError, SpaceError
 from nas.evaluators.table.evaluator import TableEvaluator
 from nas.evaluators.table.settings import TableSettings
@@ -84,7 +84,7 @@ def test_distances(one: Array, other: Array) -> None:
 def test_populations_of_the_same_complexities_keep_equal_weights() -> None:
     values = np.geomspace(1e3, 1e6, 40)
     found = match([values, values[::-1].copy()], "ab", "macs", 4)
-    assert found.bins == 4
+    assert found.num_bins == 4
     assert found.weights(0) == pytest.approx(np.full(40, 1 / 40))
     assert found.weights(1) == pytest.approx(np.full(40, 1 / 40))
 
@@ -94,11 +94,11 @@ def test_weights_by_hand() -> None:
     a = np.array([1.0, 10.0, 20.0, 30.0, 200.0, 300.0, 1000.0])
     b = np.array([10.0, 90.0, 500.0, 2000.0, 1000.0])
     found = match([a, b], "ab", "macs", 2)
-    assert (found.low, found.high, found.bins) == (10, 1000, 2)
+    assert (found.low, found.high, found.num_bins) == (10, 1000, 2)
     assert found.weights(0) == pytest.approx(np.array([0, *[1 / 6] * 6]))
     assert found.weights(1) == pytest.approx(np.array([1 / 4, 1 / 4, 1 / 4, 0, 1 / 4]))
     fewer = match([a, np.array([10.0, 90.0, 1000.0])], "ab", "macs", 2)
-    assert (fewer.bins, fewer.used(0), fewer.used(1)) == (1, 3, 2)
+    assert (fewer.num_bins, fewer.used(0), fewer.used(1)) == (1, 3, 2)
     assert fewer.weights(0) == pytest.approx(np.array([0, *[1 / 3] * 3, 0, 0, 0]))
 
 
@@ -112,11 +112,11 @@ def test_all_populations_get_the_same_uniform_complexity(values: list[Array]) ->
         assert min(((one >= low) & (one <= high)).sum() for one in values) < 2
         return
     for which, one in enumerate(values):
-        weights, cells = found.weights(which), found.cells[which]
+        weights, cells = found.weights(which), found.bin_numbers[which]
         assert weights.sum() == pytest.approx(1)
         assert (weights[(one < found.low) | (one > found.high)] == 0).all()
-        for cell in range(found.bins):
-            assert weights[cells == cell].sum() == pytest.approx(1 / found.bins)
+        for cell in range(found.num_bins):
+            assert weights[cells == cell].sum() == pytest.approx(1 / found.num_bins)
             assert (cells == cell).sum() >= 2
 
 
@@ -125,13 +125,13 @@ def test_errors_that_only_depend_on_complexity_do_not_differ() -> None:
     rng = np.random.default_rng(0)
     small, large = 10 ** rng.triangular(4, 4, 7, 400), 10 ** rng.triangular(4, 7, 7, 400)
     exact = match([small, large], "ab", "macs", 12)
-    steps = [0.9 - 0.05 * cells.astype(np.float64) for cells in exact.cells]
+    steps = [0.9 - 0.05 * cells.astype(np.float64) for cells in exact.bin_numbers]
     assert distribution_of(steps[0]).mean - distribution_of(steps[1]).mean > 0.1
-    same = gap((steps[0], exact.cells[0]), (steps[1], exact.cells[1]))
+    same = compare_errors((steps[0], exact.bin_numbers[0]), (steps[1], exact.bin_numbers[1]))
     assert (same.mean, same.low, same.high) == pytest.approx((0, 0, 0), abs=1e-12)
     smooth = [0.9 - 0.1 * np.log10(values / 1e4) for values in (small, large)]
     raw = smooth[0].mean() - smooth[1].mean()
-    weighted = gap((smooth[0], exact.cells[0]), (smooth[1], exact.cells[1])).mean
+    weighted = compare_errors((smooth[0], exact.bin_numbers[0]), (smooth[1], exact.bin_numbers[1])).mean
     assert raw > 0.09
     assert abs(weighted) < 0.05 * raw
 
@@ -157,14 +157,14 @@ def test_the_interval_is_that_of_a_stratified_mean() -> None:
     rng = np.random.default_rng(0)
     cells = [np.repeat([0, 1, 2], [5, 200, 40]), np.repeat([0, 1, 2], [90, 8, 100])]
     errors = [rng.normal(cell, 0.5 + cell) for cell in cells]
-    found = gap((errors[0], cells[0]), (errors[1], cells[1]), draws=20_000)
+    found = compare_errors((errors[0], cells[0]), (errors[1], cells[1]), draws=20_000)
     parts = [errors[which][cells[which] == cell] for which in (0, 1) for cell in range(3)]
     spread = math.sqrt(sum(part.var(ddof=1) / len(part) for part in parts)) / 3
     assert found.mean == pytest.approx(
         sum(part.mean() for part in parts[:3]) / 3 - sum(p.mean() for p in parts[3:]) / 3
     )
     assert found.high - found.low == pytest.approx(2 * 1.97 * spread, rel=0.03)
-    weights = redrawn(cells[0], rng, 4000)
+    weights = bootstrap_weights(cells[0], rng, 4000)
     assert weights.sum(axis=1) == pytest.approx(np.ones(4000))
     assert weights.mean(axis=0) == pytest.approx(weights_of(cells[0]), rel=0.15)
 
@@ -177,7 +177,7 @@ def test_intervals_cover(sizes: tuple[int, int]) -> None:
     for seed in range(times):
         cells = [np.repeat([0, 1], [size // 2 + size % 2, size // 2]) for size in (2 * sizes[0], 2 * sizes[1])]
         errors = [rng.normal(0.3 * cell + shift, 0.2) for cell, shift in zip(cells, (0.1, 0.0), strict=True)]
-        found = gap((errors[0], cells[0]), (errors[1], cells[1]), seed=seed, draws=600)
+        found = compare_errors((errors[0], cells[0]), (errors[1], cells[1]), seed=seed, draws=600)
         held += found.low <= 0.1 <= found.high
         place = min(int(np.searchsorted(found.errors, 0.2)), len(found.errors) - 1)
         within += bool(found.band[0, place] <= _true_gap(found.errors[place]) <= found.band[1, place])
@@ -195,25 +195,25 @@ def _true_gap(error: float) -> float:
 @pytest.mark.parametrize(("shift", "verdict"), [(-0.2, "better"), (0.2, "worse"), (0.0, "not shown")])
 def test_verdicts(shift: float, verdict: str) -> None:
     rng, cells = np.random.default_rng(2), np.zeros(40, np.int64)
-    found = gap((rng.normal(0.5 + shift, 0.1, 40), cells), (rng.normal(0.5, 0.1, 40), cells))
+    found = compare_errors((rng.normal(0.5 + shift, 0.1, 40), cells), (rng.normal(0.5, 0.1, 40), cells))
     assert found.verdict == verdict
-    assert (found.band[0] <= found.apart + 1e-9).all()
-    assert (found.apart <= found.band[1] + 1e-9).all()
+    assert (found.band[0] <= found.edf + 1e-9).all()
+    assert (found.edf <= found.band[1] + 1e-9).all()
 
 
 def test_two_networks_show_nothing() -> None:
     """Two and two can be exchanged in six ways, of which two are the most extreme."""
     cells = np.zeros(2, np.int64)
-    found = gap((np.array([0.1, 0.11]), cells), (np.array([0.2, 0.25]), cells))
+    found = compare_errors((np.array([0.1, 0.11]), cells), (np.array([0.2, 0.25]), cells))
     assert found.verdict == "too few networks to tell"
-    assert found.least_p == pytest.approx(1 / 3)
+    assert found.min_p == pytest.approx(1 / 3)
 
 
 def test_the_test_of_two_populations_is_scipys() -> None:
     """In one bin it is the permutation test of Welch's t; scipy's of equal sizes is as two-sided."""
     rng, cells = np.random.default_rng(0), np.zeros(20, np.int64)
     one, other = rng.normal(0.45, 0.1, 20), rng.normal(0.5, 0.1, 20)
-    found = gap((one, cells), (other, cells))
+    found = compare_errors((one, cells), (other, cells))
     expected = ttest_ind(one, other, equal_var=False, method=PermutationMethod(n_resamples=9999, rng=1)).pvalue
     assert found.p == pytest.approx(expected, abs=0.015)
 
@@ -226,18 +226,18 @@ def test_verdicts_are_corrected_for_all_spaces() -> None:
         Population(
             name=name,
             networks=tuple(
-                Network(str(number), 0.5 + shift + error, nas.Cost(macs=9))
+                EvaluatedNetwork(str(number), 0.5 + shift + error, nas.Cost(macs=9))
                 for number, error in enumerate(rng.normal(0, 0.1, 24))
             ),
             share=1.0,
         )
         for name, shift in shifts.items()
     ]
-    comparison = Comparison(made, 24, "loss", None)
-    assert 0.05 / 4 < comparison.gaps[0].p < 0.05
-    assert comparison.gaps[0].verdict == "worse"
+    comparison = SpaceComparison(made, 24, "loss", None)
+    assert 0.05 / 4 < comparison.differences[0].p < 0.05
+    assert comparison.differences[0].verdict == "worse"
     assert comparison.verdicts[0].text == "not shown"
-    assert comparison.verdicts[0].p == pytest.approx(4 * comparison.gaps[0].p)
+    assert comparison.verdicts[0].p == pytest.approx(4 * comparison.differences[0].p)
     assert any("corrected for 4 comparisons" in line for line in table_of(comparison))
 
 
@@ -247,7 +247,7 @@ def test_equal_populations_of_skewed_errors_differ_rarely() -> None:
     cells = [np.repeat([0, 1], [3, 3]), np.repeat([0, 1], [30, 20])]
     for seed in range(200):
         errors = [rng.lognormal(sigma=1.5, size=len(each)) for each in cells]
-        found = gap((errors[0], cells[0]), (errors[1], cells[1]), seed=seed, draws=400)
+        found = compare_errors((errors[0], cells[0]), (errors[1], cells[1]), seed=seed, draws=400)
         wrong += found.verdict != "not shown"
     assert wrong / 200 <= 0.05 + 0.046
 
@@ -295,7 +295,7 @@ def _population(files: dict[str, Path], name: str, **given: Any) -> Population:
 
     rows = nas.load_space(files["all"]).for_data((3, 16, 16), 4)
     table = read_table(rows, TableSettings(file=str(files["table"]), scores={"val_accuracy": "val_accuracy"}))
-    return evaluated(
+    return evaluate_population(
         nas.load_space(files[name]).for_data((3, 16, 16), 4),
         name=name,
         share=1.0,
@@ -316,21 +316,21 @@ def test_a_population_is_drawn_uniformly_within_the_limits(files: dict[str, Path
     costs = [nas.cost_of(space.decode(genotype)).params for genotype in space.enumerate()]
     every = np.array([cost for cost in costs if cost <= 12_000])
     assert found.values("params").mean() == pytest.approx(every.mean(), abs=4 * every.std() / math.sqrt(300))
-    seen = outlook(space, {"params": 12_000}, name="all")
+    seen = acceptance_of(space, {"params": 12_000}, name="all")
     assert seen.share == pytest.approx(len(every) / len(costs), abs=0.06)
 
 
 def test_a_small_space_gives_all_that_it_has(files: dict[str, Path]) -> None:
     found = _population(files, "fives", trials=100)
     assert len(found.networks) == 64
-    every = Comparison([_population(files, "all"), found], 100, "1 - val_accuracy", "macs")
+    every = SpaceComparison([_population(files, "all"), found], 100, "1 - val_accuracy", "macs")
     assert any("no more than 64 networks were found, not 100" in line for line in table_of(every))
 
 
 def test_populations_that_there_are_none_of(files: dict[str, Path]) -> None:
     space = nas.load_space(files["all"]).for_data((3, 16, 16), 4)
     with pytest.raises(SpaceError, match=r"all: no network that holds the limits .* params .* is over 100"):
-        outlook(space, {"params": 100}, name="all")
+        acceptance_of(space, {"params": 100}, name="all")
     with pytest.raises(SpaceError, match=r"strange: no network could be evaluated: .* is not in it"):
         _population(files, "strange", trials=4)
     with pytest.raises(EvaluationError, match=r"the last 5 evaluations failed alike, .* is not in it"):
@@ -338,10 +338,10 @@ def test_populations_that_there_are_none_of(files: dict[str, Path]) -> None:
 
 
 def test_what_weakens_a_comparison_is_said() -> None:
-    networks = tuple(Network(str(number), number / 10, nas.Cost(macs=10 + number)) for number in range(8))
+    networks = tuple(EvaluatedNetwork(str(number), number / 10, nas.Cost(macs=10 + number)) for number in range(8))
     weak = Population(name="weak", networks=networks, share=0.001, failed=2, reason="lost")
     good = Population(name="good", networks=networks, share=0.5)
-    lines = table_of(Comparison([good, weak], 8, "loss", None))
+    lines = table_of(SpaceComparison([good, weak], 8, "loss", None))
     assert "whatever its complexity" in lines[0]
     assert [line for line in lines if line.startswith("- weak:")] == [
         "- weak: 2 networks gave no score and are left out; the first: lost",

@@ -9,8 +9,8 @@ import numpy as np
 from scipy.stats import f
 
 from nas.scaling.laws.forms import Array, Form
-from nas.scaling.laws.means import Means
-from nas.scaling.laws.profile import Fit, fitted
+from nas.scaling.laws.observations import Means
+from nas.scaling.laws.profile_interval import Fit, fitted
 
 SPAN = 8.0
 """A law needs sizes whose largest is this many times the smallest: over less, many laws look alike."""

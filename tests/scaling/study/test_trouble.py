@@ -13,7 +13,7 @@ import pytest
 import nas
 from nas.run_folder import hold
 from nas.scaling.laws.law import fit_untested
-from nas.scaling.laws.means import Observation
+from nas.scaling.laws.observations import Observation
 from nas.workers.processes import Outcome, Task
 from tests.scaling.lawpool import LawPool, folder, run
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from nas.advise.networks import Network, Start
-from nas.advise.spaces import Limit, Region
-from nas.advise.wanted import Wanted
+from nas.advise.request import Wanted
+from nas.advise.space_choice import Limit, Region
 from nas.network.ops import Shape
 
 _TRIALS = 50

@@ -10,11 +10,11 @@ from statistics import fmean
 from nas.cost import Cost, cost_of
 from nas.network.architecture import Architecture
 from nas.network.registry import Block
-from nas.scaling.laws.means import Observation
-from nas.scaling.scaling import DROP_PATH, DROPOUT, scale
+from nas.scaling.laws.observations import Observation
+from nas.scaling.scale import DROP_PATH, DROPOUT, scale
 from nas.scaling.solve import Member
 from nas.scaling.study.recipes import BySize
-from nas.scaling.study.runs import Job, Run
+from nas.scaling.study.training_runs import Job, Run
 from nas.training.recipe import Recipe
 
 LAW_AXES = ("macs", "params")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nas.scaling.laws.forms import Array
-from nas.scaling.laws.profile import Fit, fitted, leaning, profile
+from nas.scaling.laws.profile_interval import Fit, fitted, leaning, profile
 
 X = np.array([0.0, 1.0, 2.0, 3.0, 4.0])
 AT = 6.0

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.records.scaling import ScalingRecords, TrainingRecord
-from nas.scaling.study.runs import Run
+from nas.scaling.study.training_runs import Run
 
 
 class Records:

@@ -8,10 +8,10 @@ from math import hypot, sqrt
 
 import numpy as np
 
-from nas.scaling.laws.fits import LEFT_OUT, without_largest
+from nas.scaling.laws.form_fits import LEFT_OUT, without_largest
 from nas.scaling.laws.forms import ASYMPTOTE, BROKEN, POWER, Array, Form
 from nas.scaling.laws.law import DOUBTED, fit_untested, why_insufficient
-from nas.scaling.laws.means import Observation, means_of
+from nas.scaling.laws.observations import Observation, means_of
 
 FORMS = (ASYMPTOTE, POWER, BROKEN)
 """The first is believed unless another wins; a law without an asymptote is shown beside it."""

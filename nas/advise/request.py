@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nas.advise.rules import FEW_IMAGES, MANY_IMAGES, PHONE_MS, PRICES, SMALLEST_SIDE, TRAINED, VERY_MANY_IMAGES
+from nas.advise.rules_of_thumb import (
+    FEW_IMAGES,
+    MANY_IMAGES,
+    PHONE_MS,
+    PRICES,
+    SMALLEST_SIDE,
+    TRAINED,
+    VERY_MANY_IMAGES,
+)
 from nas.cost import LATENCY, Constraint, constraints_from
 from nas.errors import ConfigError, nearest
 from nas.network.ops import Shape

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 import nas
-from nas.scaling.laws.surface import coefficients, lattice
-from nas.scaling.study import study
+from nas.scaling.laws.response_surface import coefficients, lattice
+from nas.scaling.study import scaling_study as study
 from nas.scaling.study.config import ScaleConfig
-from nas.scaling.study.frozen import read_frozen
+from nas.scaling.study.preregistration import read_frozen
 from nas.workers.processes import Outcome, Task
 from tests.scaling.lawpool import LawPool, folder, run
 

@@ -14,7 +14,7 @@ from scipy.stats import gmean, t
 
 from nas.errors import NasError
 from nas.scaling.laws.law import Forecast, fit_law, why_insufficient
-from nas.scaling.laws.means import Observation
+from nas.scaling.laws.observations import Observation
 from nas.scaling.laws.planner import plan
 
 GRID = np.geomspace(1, 32, 5)

@@ -1,4 +1,4 @@
-"""A larger or smaller network of the same kind: depth, width and resolution."""
+"""`nas.scale`: a larger or smaller network of the same kind, by depth, width and resolution."""
 
 from __future__ import annotations
 
@@ -15,11 +15,19 @@ from nas.network.registry import Block, block_graph, block_kind
 from nas.network.rounding import resized
 from nas.network.section import Section
 from nas.scaling.deepen import Repeat, deepen
-from nas.scaling.inside import blocks_in
-from nas.scaling.rounding import AS_PUBLISHED, HeadRule, RepeatRule, Rounding, StemRule, repeated, widened
+from nas.scaling.nested import all_blocks
+from nas.scaling.rounding import (
+    EFFICIENTNET_ROUNDING,
+    HeadRule,
+    RepeatRule,
+    Rounding,
+    StemRule,
+    round_channels,
+    round_repeats,
+)
 from nas.scaling.widen import Shapes, groups_in, widen
 
-MOST = 1024.0
+MAX_MULTIPLIER = 1024.0
 """No multiplier is larger: a bound keeps a typing slip from asking for terabytes."""
 DROPOUT, DROP_PATH = "dropout", "drop_path"
 _PROBE = 16
@@ -40,7 +48,7 @@ def scale(
 ) -> Architecture:
     """Return the network with more or fewer blocks, channels and inputs (Tan & Le 2019, "EfficientNet", section 3).
 
-    Warns (`UserWarning`) of a depth or width other than 1 that is rounded away.
+    Warns (`UserWarning`) where a depth or width other than 1 changes nothing after rounding.
 
     Args:
         arch: any network; nothing in it is changed.
@@ -48,7 +56,7 @@ def scale(
         width: multiplier of the channels, which are rounded to `divisor`, never below 90 %. Times 1 or less no count
             of channels grows, also where `divisor` is larger than it. Convolutions keep their groups.
         resolution: size of the input in pixels, or steps of a series; of the longest side where they differ.
-        divisor: what channels are a multiple of; 1 rounds to whole numbers.
+        divisor: channels are a multiple of it; 1 rounds to whole numbers.
         stem: `scale` its channels as all others (EfficientNet), or `keep` them (EfficientNet-Lite).
         head: keep the `ratio` of its channels to those of the last stage (torchvision), `scale` them as all others, or
             `keep` them.
@@ -62,12 +70,12 @@ def scale(
             setting gives or that cannot stay multiples of their groups, or one that the new input is too small for.
     """
     rounding = Rounding(divisor, stem=stem, head=head, repeats=repeats)
-    found = scaled(arch, depth, width, resolution, rounding=rounding, dropout=dropout, drop_path=drop_path)
+    network = scaled(arch, depth, width, resolution, rounding=rounding, dropout=dropout, drop_path=drop_path)
     if depth != 1 and scaled(arch, depth, rounding=rounding) == arch:
         warnings.warn(f"nas.scale: depth={depth:g} changes no number of blocks here", stacklevel=2)
     if width != 1 and scaled(arch, width=width, rounding=rounding) == arch:
         warnings.warn(f"nas.scale: width={width:g} changes no channels here, at divisor={divisor}", stacklevel=2)
-    return found
+    return network
 
 
 def scaled(
@@ -76,11 +84,15 @@ def scaled(
     width: float = 1.0,
     resolution: int | None = None,
     *,
-    rounding: Rounding = AS_PUBLISHED,
+    rounding: Rounding = EFFICIENTNET_ROUNDING,
     dropout: float | None = None,
     drop_path: float | None = None,
 ) -> Architecture:
-    """Do what `scale` says, without a warning; `resolution` is taken as it is."""
+    """Scale a network as `scale` does, without its warnings; `rounding.resolution` is not applied to `resolution`.
+
+    Raises:
+        NasError: as `scale`.
+    """
     if not isinstance(arch, Architecture):
         raise NasError(f"nas.scale takes an Architecture, not {arch!r:.80}; Architecture.from_json reads a file's text")
     _check_sizes(depth, width, resolution)
@@ -103,8 +115,8 @@ def scaled(
 
 def _check_sizes(depth: float, width: float, resolution: int | None) -> None:
     for name, value in (("depth", depth), ("width", width)):
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= MOST:
-            raise NasError(f"{name} must be a multiplier > 0 and at most {MOST:g}, but got {value!r}")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= MAX_MULTIPLIER:
+            raise NasError(f"{name} must be a multiplier > 0 and at most {MAX_MULTIPLIER:g}, but got {value!r}")
     if resolution is not None and (type(resolution) is not int or not 1 <= resolution <= 2**20):
         raise NasError(f"resolution must be a whole number from 1 to 2^20, but got {resolution!r}")
 
@@ -123,35 +135,38 @@ def _deeper(arch: Architecture, depth: float, rule: RepeatRule) -> Architecture:
     counts = run_lengths(arch)
     if not counts:
         raise NasError("depth: no block of this network can be repeated, since none keeps the shape of its input")
-    wanted = repeated(counts, depth, rule)
-    if wanted == list(counts):
+    repeats = round_repeats(counts, depth, rule)
+    if repeats == list(counts):
         return arch
-    lengths = iter(wanted)
-    return _repeated(arch, lambda _: next(lengths))
+    lengths = iter(repeats)
+    return _with_repeats(arch, lambda _: next(lengths))
 
 
 @lru_cache(maxsize=256)
 def run_lengths(arch: Architecture) -> tuple[int, ...]:
-    """Return how many blocks each run has that `depth` lengthens, in their order; stem and head have none."""
-    found: list[int] = []
+    """Return the numbers of blocks of the runs that `depth` lengthens, in the order of the network.
 
-    def counted(length: int) -> int:
-        found.append(length)
+    They are all in the stages; see `deepen` for what a run is.
+    """
+    lengths: list[int] = []
+
+    def recorded(length: int) -> int:
+        lengths.append(length)
         return length
 
-    _repeated(arch, counted)
-    return tuple(found)
+    _with_repeats(arch, recorded)
+    return tuple(lengths)
 
 
-def _repeated(arch: Architecture, repeat: Repeat) -> Architecture:
-    stages, shape = [], _through(arch.stem, arch.input_shape, arch.num_classes)
+def _with_repeats(arch: Architecture, repeat: Repeat) -> Architecture:
+    stages, shape = [], _out_shape(arch.stem, arch.input_shape, arch.num_classes)
     for stage in arch.stages:
         stages.append(deepen(stage, repeat, shape, arch.num_classes))
-        shape = _through(stage, shape, arch.num_classes)
+        shape = _out_shape(stage, shape, arch.num_classes)
     return replace(arch, stages=tuple(stages))
 
 
-def _through(section: Section, shape: Shape, num_classes: int) -> Shape:
+def _out_shape(section: Section, shape: Shape, num_classes: int) -> Shape:
     for block in section.blocks:
         shape = block_graph(block, shape, num_classes).out_shape
     return shape
@@ -176,26 +191,28 @@ def _wider(arch: Architecture, width: float, rounding: Rounding) -> Architecture
 
 
 def wider_channels(arch: Architecture, channels: int, width: float, divisor: int) -> int:
-    """Return `width` times as many channels; what groups of the network's convolutions divide, they divide again."""
-    return widened(channels, width, divisor, lcm(*(one for one in _groups(arch) if channels % one == 0)))
+    """Return `width` times as many channels; groups of the network's convolutions that divide them still do."""
+    return round_channels(
+        channels, width, divisor, lcm(*(groups for groups in _groups(arch) if channels % groups == 0))
+    )
 
 
 @lru_cache(maxsize=256)
 def _groups(arch: Architecture) -> frozenset[int]:
-    found, shape = set[int](), arch.input_shape
+    groups, shape = set[int](), arch.input_shape
     for _, section in arch.sections():
-        found |= groups_in(section, shape, arch.num_classes)
-        shape = _through(section, shape, arch.num_classes)
-    return frozenset(found)
+        groups |= groups_in(section, shape, arch.num_classes)
+        shape = _out_shape(section, shape, arch.num_classes)
+    return frozenset(groups)
 
 
 @lru_cache(maxsize=256)
 def channel_counts(arch: Architecture, stem: bool) -> tuple[int, ...]:
-    """Return every setting that `width` multiplies in the stages, and in the stem where that is wanted."""
+    """Return the values of all settings that `width` multiplies: in the stages, and with `stem` in the stem."""
     return tuple(
         value
         for section in (*((arch.stem,) if stem else ()), *arch.stages)
-        for block in blocks_in(section)
+        for block in all_blocks(section)
         for name, value in block.settings
         if block_kind(block.kind).settings[name].role == "channels" and isinstance(value, int)
     )
@@ -203,7 +220,7 @@ def channel_counts(arch: Architecture, stem: bool) -> tuple[int, ...]:
 
 @lru_cache(maxsize=256)
 def _check_channels(arch: Architecture) -> None:
-    """Raise where channels are the block's own and no setting's: times a whole number, all must be exact multiples."""
+    """Raise `NasError` where a block has channels that no setting gives: `_PROBE` times the width leaves them."""
     shapes: Shapes = (arch.input_shape, arch.input_shape)
     for name, section in arch.sections():
         for i, block in enumerate(section.blocks if name != "head" else ()):
@@ -216,7 +233,7 @@ def _check_channels(arch: Architecture) -> None:
 
 def _regularised(arch: Architecture, dropout: float | None, drop_path: float | None) -> Architecture:
     if dropout is not None:
-        head = Section(tuple(_with(block, DROPOUT, dropout) for block in arch.head.blocks))
+        head = Section(tuple(_with_setting(block, DROPOUT, dropout) for block in arch.head.blocks))
         if not any(DROPOUT in dict(block.settings) for block in head.blocks):
             raise NasError("dropout: no block of this network's head has one")
         arch = replace(arch, head=head)
@@ -227,13 +244,13 @@ def _regularised(arch: Architecture, dropout: float | None, drop_path: float | N
         last = max(1, len(dropping) - 1)
         rates = (drop_path * i / last for i in range(len(dropping)))
         stages = [
-            Section(tuple(_with(b, DROP_PATH, next(rates)) if b in dropping else b for b in stage.blocks))
+            Section(tuple(_with_setting(b, DROP_PATH, next(rates)) if b in dropping else b for b in stage.blocks))
             for stage in arch.stages
         ]
         arch = replace(arch, stages=tuple(stages))
     return arch
 
 
-def _with(block: Block, name: str, value: float) -> Block:
+def _with_setting(block: Block, name: str, value: float) -> Block:
     settings = dict(block.settings)
     return Block.of(block.kind, {**settings, name: value}) if name in settings else block

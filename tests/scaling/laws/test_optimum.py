@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nas.errors import NasError
-from nas.scaling.laws.means import Observation
+from nas.scaling.laws.observations import Observation
 from nas.scaling.laws.optimum import best_size, growth, joint_law, lowest_point
 
 BUDGETS = (1.0, 2.0, 4.0)

@@ -11,8 +11,8 @@ import pytest
 
 from nas.errors import ConfigError
 from nas.scaling.laws.law import fit_law, fit_untested
-from nas.scaling.laws.means import Observation
-from nas.scaling.study.frozen import Subject, freeze, read_frozen
+from nas.scaling.laws.observations import Observation
+from nas.scaling.study.preregistration import Subject, freeze, read_frozen
 
 _OLD = {
     "format": "nas.forecast/1",

@@ -7,11 +7,11 @@ import pytest
 from scipy.stats import f, linregress, norm, t
 
 from nas.errors import NasError
-from nas.scaling.laws.choose import believed, held_out
-from nas.scaling.laws.fits import off_trend
+from nas.scaling.laws.form_fits import off_trend
 from nas.scaling.laws.forms import ASYMPTOTE, BROKEN, PARAMS_DATA, POWER, Array, Form
 from nas.scaling.laws.law import Forecast, fit_law, fit_untested, why_insufficient, why_not_shown
-from nas.scaling.laws.means import Observation, means_of
+from nas.scaling.laws.observations import Observation, means_of
+from nas.scaling.laws.selection import believed, held_out
 from tests.frozen import changeable
 
 SIZES = np.geomspace(1e6, 32e6, 5)

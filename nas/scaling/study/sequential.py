@@ -8,12 +8,12 @@ from itertools import islice
 
 from nas.errors import NasError
 from nas.scaling.laws.law import fit_law
-from nas.scaling.laws.means import Observation
+from nas.scaling.laws.observations import Observation
 from nas.scaling.laws.planner import Plan, plan
 from nas.scaling.study.report import LOSS_TEXT, fit_text, law_text
-from nas.scaling.study.runs import Job, Run
-from nas.scaling.study.study import Study
-from nas.scaling.study.sweep import Sized
+from nas.scaling.study.scaling_study import Study
+from nas.scaling.study.sizes import Sized
+from nas.scaling.study.training_runs import Job, Run
 
 _HOUR = 3600.0
 _MOST_REPLICATES = 1000

@@ -1,4 +1,4 @@
-"""Blocks that hold blocks."""
+"""Blocks in the settings of other blocks, as in branches and cells: changing and listing them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from nas.network.section import Section
 from nas.network.settings import SettingValue
 
 
-def with_inside(block: Block, change: Callable[[Section], Section]) -> Block:
-    """Return the block with `change` applied to the blocks one behind the other that stand inside it."""
+def map_nested(block: Block, change: Callable[[Section], Section]) -> Block:
+    """Return the block with `change` applied to every section among its settings."""
 
     def changed(value: SettingValue) -> SettingValue:
         if isinstance(value, Section):
@@ -22,11 +22,11 @@ def with_inside(block: Block, change: Callable[[Section], Section]) -> Block:
     return Block.of(block.kind, {name: changed(value) for name, value in block.settings})
 
 
-def blocks_in(section: Section) -> Iterator[Block]:
-    """Yield the blocks of a section, each before those that stand inside it."""
+def all_blocks(section: Section) -> Iterator[Block]:
+    """Yield the blocks of a section and those nested in them, each before those nested in it."""
     for block in section.blocks:
         yield block
         for _, value in block.settings:
             for inner in value if isinstance(value, tuple) else (value,):
                 if isinstance(inner, Section):
-                    yield from blocks_in(inner)
+                    yield from all_blocks(inner)

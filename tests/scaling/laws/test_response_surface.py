@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nas.errors import NasError
-from nas.scaling.laws.surface import Point, best_coefficients, coefficients, lattice
+from nas.scaling.laws.response_surface import Point, best_coefficients, coefficients, lattice
 
 Shares = tuple[float, float, float]
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from nas.errors import NasError
 from nas.scaling.laws.forms import Array
-from nas.scaling.laws.law import stretch
+from nas.statistics import bootstrap_indices, student_factor
 
 FACTOR = 2.0
 """What one step of phi costs: alpha beta^2 gamma^2 (Tan & Le 2019, section 3.3)."""
@@ -134,7 +134,8 @@ def best_coefficients(points: Sequence[Point], *, factor: float = FACTOR, seed: 
     noise = float(np.sqrt((residual**2).sum() / freedom))
     rng = np.random.default_rng(seed)
     spread = np.sqrt(len(y) / freedom)
-    drawn = columns @ theta + rng.choice(residual - residual.mean(), (_DRAWS, len(y))) * spread
+    centred = residual - residual.mean()
+    drawn = columns @ theta + centred[bootstrap_indices(rng, len(y), _DRAWS)] * spread
     optima = _least((drawn @ solve.T)[:, :_COEFFICIENTS])
     alpha, beta, gamma = _intervals(best, optima, factor, freedom)
     at_edge = (optima < 1 / _FINE).mean(axis=0) > _AT_EDGE
@@ -144,7 +145,7 @@ def best_coefficients(points: Sequence[Point], *, factor: float = FACTOR, seed: 
 
 
 def _intervals(best: Array, optima: Array, factor: float, freedom: int) -> list[Coefficient]:
-    further = stretch(0.05, freedom)
+    further = student_factor(0.05, freedom)
     low, high = (best + further * (np.quantile(optima, tail, axis=0) - best) for tail in (0.05, 0.95))
     ends = (coefficients(share, factor) for share in (best, np.clip(low, 0, best), np.clip(high, best, 1)))
     return [Coefficient(*values) for values in zip(*ends, strict=True)]

@@ -14,8 +14,8 @@ from nas.errors import ConfigError, NasError
 from nas.run_folder import read_inside, write_whole
 from nas.scaling.laws.forms import POWER
 from nas.scaling.laws.law import Forecast, Law, fit_untested, why_not_shown
-from nas.scaling.laws.means import Observation
-from nas.scaling.study.sweep import Shown
+from nas.scaling.laws.observations import Observation
+from nas.scaling.study.sizes import Shown
 
 FORECAST = "forecast.json"
 _FORMAT = "nas.forecast/2"

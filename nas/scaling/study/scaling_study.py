@@ -14,10 +14,11 @@ from nas.network.identity import earlier_id
 from nas.runs import cores_or
 from nas.scaling.solve import Member
 from nas.scaling.study.config import ScaleConfig
-from nas.scaling.study.frozen import FORECAST, Subject, Tried, freeze
-from nas.scaling.study.records import Records
+from nas.scaling.study.preregistration import FORECAST, Subject, Tried, freeze
 from nas.scaling.study.report import Findings, findings
-from nas.scaling.study.runs import (
+from nas.scaling.study.sizes import LOSSES, MOST, Shown, Sized, picked, sized
+from nas.scaling.study.tracking import Records
+from nas.scaling.study.training_runs import (
     TIMING,
     Job,
     RecipesEvaluator,
@@ -29,7 +30,6 @@ from nas.scaling.study.runs import (
     undone,
     write_recipes,
 )
-from nas.scaling.study.sweep import LOSSES, MOST, Shown, Sized, picked, sized
 from nas.workers.processes import WorkerPool
 
 Say = Callable[[str], None]

@@ -13,7 +13,7 @@ import nas
 from nas.commands.scale import scale_command
 from nas.latency.deployment import Deployment, this_device
 from nas.latency.measure import Latency
-from nas.scaling.study import latency
+from nas.scaling.study import measured_latency as latency
 
 
 class FormulaMeter:

@@ -9,10 +9,10 @@ from functools import lru_cache
 from itertools import islice
 from math import ceil, floor, log10
 
-from nas.advise import rules
+from nas.advise import rules_of_thumb as rules
 from nas.advise.networks import Network, Start
 from nas.advise.published import SPACES
-from nas.advise.wanted import Wanted
+from nas.advise.request import Wanted
 from nas.cost import Constraint, check
 from nas.errors import NasError
 from nas.network.ops import Shape

@@ -14,39 +14,34 @@ from scipy.stats import (
     PermutationMethod,
     binom,
     binomtest,
+    bootstrap,
+    chisquare,
     false_discovery_control,
     sem,
     skew,
     ttest_1samp,
     ttest_ind,
 )
+from scipy.stats import norm as normal
 from scipy.stats import t as student
 
-from nas.compare.strategies.curves import Curve
-from nas.compare.strategies.report import Comparison, reach_of, report_of
 from nas.statistics import (
     Array,
     Paired,
     _mean_p,
+    bootstrap_counts,
+    bootstrap_indices,
     holm,
     judge,
+    mean_interval,
     median_interval,
     paired,
+    permutations,
     seeds_needed,
     stratified,
+    student_factor,
     unpaired,
 )
-
-
-def _comparison(scores: Array, places: list[int]) -> Comparison:
-    """Strategies a, b, ... with the scores `(strategies, seeds, places)`."""
-    names = [chr(ord("a") + number) for number in range(len(scores))]
-    curves = {
-        name: [Curve(name, seed, row, np.zeros(len(row)), 0.0, 0.0, len(row)) for seed, row in enumerate(rows)]
-        for name, rows in zip(names, scores, strict=True)
-    }
-    return Comparison(curves=curves, measure="score", best=None, places=places, timed=False)
-
 
 # Correction for many comparisons
 
@@ -120,7 +115,7 @@ def test_pairs_by_hand() -> None:
     assert most.p == pytest.approx(18 / 256)
     assert (most.median, most.low, most.high) == pytest.approx((1.0, -0.1, 2.9))
     every = paired(np.arange(2.0, 10.0), np.ones(8))
-    assert every.p == every.least_p == pytest.approx(2 / 256)
+    assert every.p == every.min_p == pytest.approx(2 / 256)
     assert (every.verdict, paired(np.ones(8), np.arange(2.0, 10.0)).verdict) == ("better", "worse")
 
 
@@ -169,60 +164,6 @@ def test_seeds_that_comparisons_need(comparisons: int, seeds: int) -> None:
         found: list[Paired] = [paired(np.linspace(1, 2, number), np.zeros(number)) for _ in range(comparisons)]
         expected = "better" if number == seeds else f"too few seeds to tell: at least {seeds}"
         assert {one.text for one in judge(found)} == {expected}
-
-
-# Reports
-
-
-def test_a_report_corrects_for_all_of_its_cells() -> None:
-    """One p of 2 / 2^7 is enough alone, and not beside eight others; the printed word and p are the corrected ones."""
-    rng = np.random.default_rng(0)
-    scores = rng.normal(size=(4, 10, 3))
-    scores[0, :, 2] = scores[1, :, 2] + np.array([1.0, 2, 3, 1, 2, 3, 1, 2, 1, 0])
-    one = paired(scores[0, :, 2], scores[1, :, 2])
-    assert one.verdict == "better"
-    cells = [line for line in report_of(_comparison(scores, [1, 2, 3])) if line.startswith("| b |")][-1].split("|")
-    assert f"9 : 0, p {9 * one.p:.2g}: better" in cells[4]
-    scores[0, -2:, 2] = scores[1, -2:, 2]
-    one = paired(scores[0, :, 2], scores[1, :, 2])
-    assert one.verdict == "better"
-    lines = report_of(_comparison(scores, [1, 2, 3]))
-    cells = [line for line in lines if line.startswith("| b |")][-1].split("|")
-    assert f"8 : 0, p {9 * one.p:.2g}: not shown" in cells[4]
-    assert any("the 9 comparisons of this report" in line for line in lines)
-
-
-def test_a_report_of_few_seeds_says_how_many_it_takes() -> None:
-    scores = np.random.default_rng(0).normal(size=(4, 5, 3)) + np.array([9.0, 0, 0, 0])[:, None, None]
-    lines = report_of(_comparison(scores, [1, 2, 3]))
-    assert sum(line.count("too few seeds to tell: at least 9") for line in lines) == 9
-    assert sum(line.count("(too few)") for line in lines) == 12
-    assert "Too few: an exact 95 % interval of a median takes 6 seeds." in lines
-
-
-@pytest.mark.parametrize("draw", ["normal", "ties", "skewed"])
-def test_reports_of_equal_strategies_say_so(draw: str) -> None:
-    """Three equal rivals at three places: a wrong word in 5 % of 150 reports at most, and three standard errors."""
-    rng, wrong = np.random.default_rng(5), 0
-    for number in range(150):
-        scores = rng.normal(size=(4, 9 + number % 22, 3))
-        scores = {"normal": scores, "ties": np.round(scores), "skewed": np.exp(2 * scores)}[draw]
-        lines = report_of(_comparison(scores, [1, 2, 3]))
-        wrong += any(f": {word} |" in line for line in lines for word in ("better", "worse"))
-    assert wrong / 150 <= 0.05 + 0.053
-
-
-def test_where_a_strategy_gets_there_has_an_interval() -> None:
-    """Of nine searches the second and the eighth to get there are the ends, which hold the median with 96 %."""
-    hits = np.array([3, 9, 4, 12, 6, 7, 5, 8, 20])
-    curves = np.array([[float(count >= hit) for count in range(1, 21)] for hit in hits])
-    slow = np.array([[float(count >= 19) for count in range(1, 21)] for _ in hits])
-    never = np.zeros((9, 20))
-    (line,) = reach_of(_comparison(np.stack([curves, slow, never]), [20]), "b", 20)
-    assert line == (
-        "Where b is after 20 evaluations (1): a is there after 7 (95 %: 4 to 12); b is there after 19 (95 %: 19 to 19)"
-        "; c is not there after 20 (95 %: later than 20)"
-    )
 
 
 # Samples
@@ -277,8 +218,8 @@ def test_the_test_within_strata_by_every_division(sizes: list[tuple[int, int]]) 
     # Far apart, no division but the true one, and its mirror where all are of equal sizes, is as large.
     apart = stratified([(first + 1e3, second) for first, second in strata])
     mirrored = all(first == second for first, second in sizes)
-    assert apart.least_p == pytest.approx((1 + mirrored) / len(all_ways))
-    assert apart.p == pytest.approx(apart.least_p, rel=1e-9)
+    assert apart.min_p == pytest.approx((1 + mirrored) / len(all_ways))
+    assert apart.p == pytest.approx(apart.min_p, rel=1e-9)
 
 
 def test_the_test_of_large_samples_draws_divisions() -> None:
@@ -348,5 +289,58 @@ def test_every_division_is_looked_at_once() -> None:
     """The smallest p of four beside two is one in all 15 divisions."""
     values = np.array([0.0, 1.0, 2.0, 3.0, 50.0, 51.0])
     found = unpaired(values[4:], values[:4])
-    assert found.least_p == pytest.approx(1 / len(list(combinations(range(6), 2))))
-    assert found.p >= found.least_p
+    assert found.min_p == pytest.approx(1 / len(list(combinations(range(6), 2))))
+    assert found.p >= found.min_p
+
+
+# Resampling and Student's intervals
+
+
+def test_the_interval_of_a_mean_is_scipys() -> None:
+    values = np.random.default_rng(0).exponential(size=7)
+    expected = ttest_1samp(values, 0).confidence_interval(0.95)
+    assert mean_interval(values.tolist()) == pytest.approx((expected.low, expected.high))
+    assert np.isnan(mean_interval([1.0])).all()
+
+
+@pytest.mark.parametrize("quantile", [0.05, 0.975])
+def test_students_factor_is_that_of_an_interval(quantile: float) -> None:
+    """scipy's interval of a mean by Student over that of a normal distribution."""
+    tail = abs(2 * quantile - 1)
+    wide, narrow = student.interval(tail, 6)[1], normal.interval(tail)[1]
+    assert student_factor(quantile, 6) == pytest.approx(wide / narrow)
+    assert student_factor(quantile, 10**6) == pytest.approx(1.0, abs=1e-5)
+
+
+@given(st.integers(1, 9), st.integers(1, 5), st.integers(1, 12))
+def test_resampling_draws_so_many_of_each(size: int, draws: int, drawn: int) -> None:
+    rng = np.random.default_rng(size)
+    counts = bootstrap_counts(rng, size, draws, drawn=drawn)
+    assert counts.shape == (draws, size)
+    assert (counts.sum(axis=1) == drawn).all()
+    assert (bootstrap_counts(rng, size, draws).sum(axis=1) == size).all()
+    indices = bootstrap_indices(rng, size, draws)
+    assert indices.shape == (draws, size)
+    assert set(indices.ravel().tolist()) <= set(range(size))
+    orders = permutations(rng, size, draws)
+    assert (np.sort(orders, axis=1) == np.arange(size)).all()
+
+
+def test_resampling_is_uniform() -> None:
+    """Every value as often as any other, every order of three as often as any other: chi-squared tests."""
+    rng = np.random.default_rng(0)
+    for sums in (
+        bootstrap_counts(rng, 6, 3000, drawn=4).sum(axis=0),
+        np.bincount(bootstrap_indices(rng, 6, 3000).ravel()),
+        np.unique(permutations(rng, 3, 6000) @ np.array([9, 3, 1]), return_counts=True)[1],
+    ):
+        assert len(sums) == 6
+        assert chisquare(sums).pvalue > 0.01
+
+
+def test_a_bootstrap_is_scipys() -> None:
+    """The standard error of a mean, from counts and from indices."""
+    values, rng = np.random.default_rng(0).exponential(size=20), np.random.default_rng(1)
+    expected = bootstrap((values,), np.mean, n_resamples=20_000, rng=2).standard_error
+    assert (bootstrap_counts(rng, 20, 20_000) @ values / 20).std() == pytest.approx(expected, rel=0.03)
+    assert values[bootstrap_indices(rng, 20, 20_000)].mean(axis=1).std() == pytest.approx(expected, rel=0.03)

@@ -8,8 +8,8 @@ from math import inf, sqrt
 
 import numpy as np
 
-from nas.scaling.laws.fitting import fit_many, slopes
 from nas.scaling.laws.forms import Array
+from nas.scaling.laws.least_squares import fit_many, slopes
 
 _LEAST_SCATTER = 1e-6
 """Standard deviation, in logarithms, below which losses count as exact."""

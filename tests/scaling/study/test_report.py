@@ -16,12 +16,12 @@ from scipy import stats
 
 import nas
 from nas.latency.measure import Latency
-from nas.scaling.study import latency
+from nas.scaling.study import measured_latency as latency
 from nas.scaling.study.report import interval, mean_text
 from nas.statistics import unpaired
 from nas.workers.processes import Outcome, Task
 from tests.scaling.lawpool import LawPool, run
-from tests.scaling.test_latency import FormulaMeter
+from tests.scaling.study.test_measured_latency import FormulaMeter
 
 
 @given(losses=st.lists(st.floats(0, 1), min_size=2, max_size=5))

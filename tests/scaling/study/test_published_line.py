@@ -3,7 +3,7 @@
 import dataclasses
 
 import nas
-from nas.scaling.study.published import applies, published_family, published_lines
+from nas.scaling.study.published_efficientnet import applies, published_family, published_lines
 
 # Tan & Le 2019, "EfficientNet", table 2: top-1 accuracy, parameters and multiply-adds as the paper rounds them.
 TABLE_2 = {

@@ -1,0 +1,71 @@
+"""Reports of comparisons: corrected for all their cells, few seeds, equal strategies, and where a goal is reached."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from nas.compare.strategies.curves import Curve
+from nas.compare.strategies.report import Comparison, reach_of, report_of
+from nas.statistics import Array, paired
+
+
+def _comparison(scores: Array, places: list[int]) -> Comparison:
+    """Strategies a, b, ... with the scores `(strategies, seeds, places)`."""
+    names = [chr(ord("a") + number) for number in range(len(scores))]
+    curves = {
+        name: [Curve(name, seed, row, np.zeros(len(row)), 0.0, 0.0, len(row)) for seed, row in enumerate(rows)]
+        for name, rows in zip(names, scores, strict=True)
+    }
+    return Comparison(curves=curves, measure="score", best=None, places=places, timed=False)
+
+
+def test_a_report_corrects_for_all_of_its_cells() -> None:
+    """One p of 2 / 2^7 is enough alone, and not beside eight others; the printed word and p are the corrected ones."""
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=(4, 10, 3))
+    scores[0, :, 2] = scores[1, :, 2] + np.array([1.0, 2, 3, 1, 2, 3, 1, 2, 1, 0])
+    one = paired(scores[0, :, 2], scores[1, :, 2])
+    assert one.verdict == "better"
+    cells = [line for line in report_of(_comparison(scores, [1, 2, 3])) if line.startswith("| b |")][-1].split("|")
+    assert f"9 : 0, p {9 * one.p:.2g}: better" in cells[4]
+    scores[0, -2:, 2] = scores[1, -2:, 2]
+    one = paired(scores[0, :, 2], scores[1, :, 2])
+    assert one.verdict == "better"
+    lines = report_of(_comparison(scores, [1, 2, 3]))
+    cells = [line for line in lines if line.startswith("| b |")][-1].split("|")
+    assert f"8 : 0, p {9 * one.p:.2g}: not shown" in cells[4]
+    assert any("the 9 comparisons of this report" in line for line in lines)
+
+
+def test_a_report_of_few_seeds_says_how_many_it_takes() -> None:
+    scores = np.random.default_rng(0).normal(size=(4, 5, 3)) + np.array([9.0, 0, 0, 0])[:, None, None]
+    lines = report_of(_comparison(scores, [1, 2, 3]))
+    assert sum(line.count("too few seeds to tell: at least 9") for line in lines) == 9
+    assert sum(line.count("(too few)") for line in lines) == 12
+    assert "Too few: an exact 95 % interval of a median takes 6 seeds." in lines
+
+
+@pytest.mark.parametrize("draw", ["normal", "ties", "skewed"])
+def test_reports_of_equal_strategies_say_so(draw: str) -> None:
+    """Three equal rivals at three places: a wrong word in 5 % of 150 reports at most, and three standard errors."""
+    rng, wrong = np.random.default_rng(5), 0
+    for number in range(150):
+        scores = rng.normal(size=(4, 9 + number % 22, 3))
+        scores = {"normal": scores, "ties": np.round(scores), "skewed": np.exp(2 * scores)}[draw]
+        lines = report_of(_comparison(scores, [1, 2, 3]))
+        wrong += any(f": {word} |" in line for line in lines for word in ("better", "worse"))
+    assert wrong / 150 <= 0.05 + 0.053
+
+
+def test_where_a_strategy_gets_there_has_an_interval() -> None:
+    """Of nine searches the second and the eighth to get there are the ends, which hold the median with 96 %."""
+    hits = np.array([3, 9, 4, 12, 6, 7, 5, 8, 20])
+    curves = np.array([[float(count >= hit) for count in range(1, 21)] for hit in hits])
+    slow = np.array([[float(count >= 19) for count in range(1, 21)] for _ in hits])
+    never = np.zeros((9, 20))
+    (line,) = reach_of(_comparison(np.stack([curves, slow, never]), [20]), "b", 20)
+    assert line == (
+        "Where b is after 20 evaluations (1): a is there after 7 (95 %: 4 to 12); b is there after 19 (95 %: 19 to 19)"
+        "; c is not there after 20 (95 %: later than 20)"
+    )
