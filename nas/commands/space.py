@@ -22,10 +22,10 @@ from nas.space.describe import (
     random_network,
     spread,
 )
-from nas.space.files import space_names
-from nas.space.schema import space_schema
+from nas.space.language.files import space_names
+from nas.space.language.schema import space_schema
 from nas.space.space import SearchSpace, load_space
-from nas.space.tree import count_text
+from nas.space.tree.nodes import count_text
 
 _METRICS = ("params", "macs", "activations", "peak_memory_bytes")
 _EXAMPLES = """\

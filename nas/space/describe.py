@@ -13,9 +13,9 @@ from nas.cost import Constraint, Cost, check, cost_of
 from nas.errors import NasError, ShapeError, SpaceError
 from nas.network.architecture import Architecture
 from nas.network.registry import block_kind, block_names
-from nas.space.matching import Genotype
 from nas.space.space import SearchSpace
-from nas.space.tree import Choice
+from nas.space.tree.matching import Genotype
+from nas.space.tree.nodes import Choice
 
 _MAX_ENUMERATED = 20_000
 _STARTS = 4

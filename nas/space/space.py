@@ -18,16 +18,16 @@ from nas.network.ops import Shape
 from nas.network.rounding import resized
 from nas.network.settings import Scalar
 from nas.space import variation
-from nas.space.chain import Body, Chain
-from nas.space.equal import equal_genotype
-from nas.space.files import find_space
-from nas.space.grammar import SpaceFile, parse
-from nas.space.matching import Genotype, Names
-from nas.space.parts import Parts
-from nas.space.picks import pick_from
-from nas.space.source import Source, from_python, read_file, with_values
+from nas.space.language.files import find_space
+from nas.space.language.grammar import SpaceFile, parse
+from nas.space.language.source import Source, from_python, read_file, with_values
 from nas.space.task import Task, check_task
-from nas.space.tree import Choice, Const, Option, Pick, count_text
+from nas.space.tree.equal import equal_genotype
+from nas.space.tree.genotypes import Parts
+from nas.space.tree.matching import Genotype, Names
+from nas.space.tree.nodes import Choice, Const, Option, Pick, count_text
+from nas.space.tree.pickers import pick_from
+from nas.space.tree.sections import Body, Chain
 
 
 class Suggester(Protocol):
@@ -60,7 +60,7 @@ class SearchSpace:
     @classmethod
     def from_source(cls, source: Source, name: str) -> SearchSpace:
         """Read a space from values with places; raises `SpaceError`."""
-        check_kind("from_source: source", source, Source, "what nas.space.source.read_file gives", SpaceError)
+        check_kind("from_source: source", source, Source, "what nas.space.language.source.read_file gives", SpaceError)
         file = parse(source, name)
         assumed = file.assumed
         shape = (assumed["channels"], *(assumed["resolution"],) * assumed["dims"])

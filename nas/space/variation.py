@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from nas.errors import ShapeError, SpaceError
 from nas.network.settings import Scalar
-from nas.space.matching import Genotype, Names
-from nas.space.tree import Choice, count_text
+from nas.space.tree.matching import Genotype, Names
+from nas.space.tree.nodes import Choice, count_text
 
 if TYPE_CHECKING:
     from nas.space.space import SearchSpace

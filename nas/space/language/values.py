@@ -11,11 +11,11 @@ from nas.errors import NasError, nearest
 from nas.names import name_problem
 from nas.network.registry import BlockKind
 from nas.network.settings import Scalar
-from nas.space.formula import Formula, formula, is_formula
-from nas.space.matching import Names
-from nas.space.picks import pick_by_rank
-from nas.space.source import Source
-from nas.space.tree import Choice, Const, Derived, If, IntRange, Node, Option, Per, Scope
+from nas.space.language.source import Source
+from nas.space.tree.formula import Formula, formula, is_formula
+from nas.space.tree.matching import Names
+from nas.space.tree.nodes import Choice, Const, Derived, If, IntRange, Node, Option, Per, Scope
+from nas.space.tree.pickers import pick_by_rank
 
 MAX_OPTIONS = 4096
 _MAX_TRIED = 2000

@@ -8,7 +8,7 @@ from typing import Any
 from nas.cost import METRICS
 from nas.network.registry import block_kind, block_names
 from nas.network.settings import Setting
-from nas.space.words import MAX_OPTIONS
+from nas.space.language.values import MAX_OPTIONS
 
 _FORMULA = {"type": "string", "pattern": "^\\s*=", "description": "a formula over names, e.g. '= 2 * width'"}
 

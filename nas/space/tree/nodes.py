@@ -19,8 +19,8 @@ from math import prod
 from typing import Any, Literal, Protocol, Self
 
 from nas.network.settings import Scalar
-from nas.space.formula import Formula
-from nas.space.matching import Binder, Found, Names, bound, in_turn, same
+from nas.space.tree.formula import Formula
+from nas.space.tree.matching import Binder, Found, Names, bound, in_turn, same
 
 Per = Literal["network", "stage", "block"]
 """What has one decision: the network, however often a name is used; all copies together; or each copy."""

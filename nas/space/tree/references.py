@@ -8,9 +8,9 @@ from functools import cached_property
 from typing import Any
 
 from nas.network.settings import Scalar
-from nas.space.matching import Binder, Found, Names
-from nas.space.picks import recording
-from nas.space.tree import Choice, Composite, Const, Node, Per, Pick, Scope
+from nas.space.tree.matching import Binder, Found, Names
+from nas.space.tree.nodes import Choice, Composite, Const, Node, Per, Pick, Scope
+from nas.space.tree.pickers import recording
 
 _OF_NETWORK: frozenset[Per] = frozenset({"network"})
 

@@ -10,10 +10,10 @@ from typing import Any
 
 from nas.network.registry import Block
 from nas.network.section import Section
-from nas.space.blocks import Copies, Repeat
-from nas.space.matching import Binder, Found, Names, in_turn
-from nas.space.named import Named
-from nas.space.tree import Choice, Composite, Node, Per, Pick, Scope
+from nas.space.tree.blocks import Copies, Repeat
+from nas.space.tree.matching import Binder, Found, Names, in_turn
+from nas.space.tree.nodes import Choice, Composite, Node, Per, Pick, Scope
+from nas.space.tree.references import Named
 
 _Lengths = tuple[int, int]
 

@@ -10,10 +10,10 @@ from typing import Any, Literal
 from nas.errors import NasError, SpaceError
 from nas.network.registry import Block, block_kind
 from nas.network.settings import Scalar, SettingValue
-from nas.space.formula import Formula
-from nas.space.matching import Binder, Found, Names, bound, in_turn, same
-from nas.space.named import Named
-from nas.space.tree import Choice, Composite, Node, Pick, Record, Scope
+from nas.space.tree.formula import Formula
+from nas.space.tree.matching import Binder, Found, Names, bound, in_turn, same
+from nas.space.tree.nodes import Choice, Composite, Node, Pick, Record, Scope
+from nas.space.tree.references import Named
 
 STRIDE = "stride"
 """The setting that belongs to the first of several copies: the others keep the map size."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from nas.space.matching import Binder, Found, Names, in_turn
-from nas.space.tree import Choice, Option, Pick, Scope
+from nas.space.tree.matching import Binder, Found, Names, in_turn
+from nas.space.tree.nodes import Choice, Option, Pick, Scope
 
 
 @dataclass(frozen=True, eq=False)

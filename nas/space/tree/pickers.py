@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from nas.errors import SpaceError
 from nas.network.settings import Scalar
-from nas.space.matching import Genotype, Names
-from nas.space.tree import Choice, Pick
+from nas.space.tree.matching import Genotype, Names
+from nas.space.tree.nodes import Choice, Pick
 
 
 def pick_by_rank(rank: int) -> Pick:

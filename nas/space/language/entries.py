@@ -11,14 +11,8 @@ from nas.errors import NasError, nearest
 from nas.network.registry import BlockKind, block_kind
 from nas.network.section import Section
 from nas.network.settings import Setting
-from nas.space.blocks import STRIDE, Copies, Depths, Kind, Merged, Repeat
-from nas.space.chain import Body, Chain, Each, Inside, Ways
-from nas.space.formula import is_formula
-from nas.space.joint import JointChoice
-from nas.space.named import Named
-from nas.space.source import Source
-from nas.space.tree import Choice, Const, Node, Option, Per, Record
-from nas.space.words import (
+from nas.space.language.source import Source
+from nas.space.language.values import (
     EACH,
     Context,
     Leaves,
@@ -32,6 +26,12 @@ from nas.space.words import (
     read_per,
     read_value,
 )
+from nas.space.tree.blocks import STRIDE, Copies, Depths, Kind, Merged, Repeat
+from nas.space.tree.formula import is_formula
+from nas.space.tree.joint import JointChoice
+from nas.space.tree.nodes import Choice, Const, Node, Option, Per, Record
+from nas.space.tree.references import Named
+from nas.space.tree.sections import Body, Chain, Each, Inside, Ways
 
 MAX_ENTRIES = 256
 _MAX_DEPTH = 512

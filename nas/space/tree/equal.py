@@ -16,13 +16,13 @@ from nas.network.architecture import Architecture
 from nas.network.identity import graph_id
 from nas.network.ops import Shape
 from nas.network.registry import Block, block_graph
-from nas.space.blocks import Copies, Repeat
-from nas.space.chain import Body, Chain, Inside
-from nas.space.matching import Genotype, Names
-from nas.space.named import Named
-from nas.space.parts import Parts
-from nas.space.picks import pick_from
-from nas.space.tree import Choice, Const, If, Node, Pick, Scope
+from nas.space.tree.blocks import Copies, Repeat
+from nas.space.tree.genotypes import Parts
+from nas.space.tree.matching import Genotype, Names
+from nas.space.tree.nodes import Choice, Const, If, Node, Pick, Scope
+from nas.space.tree.pickers import pick_from
+from nas.space.tree.references import Named
+from nas.space.tree.sections import Body, Chain, Inside
 
 if TYPE_CHECKING:
     from nas.space.space import SearchSpace

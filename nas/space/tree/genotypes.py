@@ -11,11 +11,11 @@ from typing import Any
 
 from nas.errors import SpaceError, nearest
 from nas.network.settings import Scalar
-from nas.space.grammar import Layout
-from nas.space.matching import Found, Genotype, Names, in_turn
-from nas.space.named import given_scope, settle
-from nas.space.picks import pick_by_rank, pick_from, recording
-from nas.space.tree import Choice, Node, Pick, Scope
+from nas.space.language.grammar import Layout
+from nas.space.tree.matching import Found, Genotype, Names, in_turn
+from nas.space.tree.nodes import Choice, Node, Pick, Scope
+from nas.space.tree.pickers import pick_by_rank, pick_from, recording
+from nas.space.tree.references import given_scope, settle
 
 _MAX_MEMO = 65536
 _MAX_CASES = 100_000

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from nas.errors import SpaceError, nearest
-from nas.space.files import find_space
+from nas.space.language.files import find_space
 
 # Far above any sensible space; they keep a "YAML bomb" of nested aliases from filling the memory.
 _MAX_BYTES = 2**18

@@ -10,11 +10,11 @@ from nas.cost import Constraint, constraints_from
 from nas.errors import NasError
 from nas.names import name_problem
 from nas.network.settings import Setting
-from nas.space.chain import Body, Chain
-from nas.space.entries import MAX_ENTRIES, read_chain, read_entry, read_let
-from nas.space.source import WORDS, Source
-from nas.space.tree import Node
-from nas.space.words import Context, Leaves, Let, at_least_one, checked, mapping, named_options, read_value
+from nas.space.language.entries import MAX_ENTRIES, read_chain, read_entry, read_let
+from nas.space.language.source import WORDS, Source
+from nas.space.language.values import Context, Leaves, Let, at_least_one, checked, mapping, named_options, read_value
+from nas.space.tree.nodes import Node
+from nas.space.tree.sections import Body, Chain
 
 _HEADER = {"name", "description", "assume", "limits"}
 _NETWORK = {"let", "resolution", "stem", "stages", "head"}
