@@ -42,7 +42,7 @@ from nas.search.study import Study, front_of
 from nas.search.transfer import WARM_STARTS, priors
 from nas.space import SearchSpace, load_space
 from nas.space.task import Task
-from nas.space.tree.nodes import count_text
+from nas.space.tree.genotype import count_text
 from nas.starting import INTERRUPTED
 from nas.workers.processes import WorkerPool
 from nas.workers.simulated import SimulatedPool

@@ -1,4 +1,4 @@
-"""What is decided while the genotype of a network is looked for, and trying ways one after the other."""
+"""Finding the decisions behind a network: a partial match, and a search with backtracking that extends it."""
 
 from __future__ import annotations
 
@@ -6,53 +6,45 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from nas.equality import same_value, value_key
 from nas.network.settings import Scalar
+from nas.space.tree.genotype import Genotype, Names
 
-Genotype = dict[str, Scalar]
-"""`{decision path: value}` with the active decisions only; exactly the params of an Optuna trial."""
-
-Names = Mapping[str, Any]
-"""What the names stand for that a space gives under `let`."""
-
-_Decided = tuple[Any, str, Scalar] | None
-"""A decision behind those before it, which several ways to go on can have in common without a copy."""
-
-
-def same(a: object, b: object) -> bool:
-    """Equal, and not merely as `True == 1` is."""
-    return a == b and isinstance(a, bool) == isinstance(b, bool)
+_Decisions = tuple[Any, str, Scalar] | None
+"""The last decision with its path and the ones before it: a linked list, whose beginning partial matches share."""
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """The decisions that were found so far while a network is matched with a space."""
+class PartialMatch:
+    """The decisions made so far while a network is matched with a space."""
 
     names: Names = field(default_factory=dict)
-    """Values of the names that were met."""
+    """Values of the names that are decided."""
     shared: Mapping[str, Scalar] = field(default_factory=dict)
-    """Decisions that several places have in common: those under `let`, above all."""
-    own: _Decided = None
-    """Decisions of single places."""
-    place: int = 0
-    """How many blocks of the section at hand are matched."""
-    ends: tuple[int, int] = (0, 0)
-    """The least and the most blocks of that section that may be matched after the entry at hand."""
+    """Decisions that a match can meet several times: those under `let`, above all."""
+    own: _Decisions = None
+    """Decisions that a match meets once."""
+    position: int = 0
+    """Number of blocks of the current section that are matched."""
+    end_range: tuple[int, int] = (0, 0)
+    """Fewest and most blocks of that section that may be matched after the current entry."""
 
-    def decide(self, path: str, value: Scalar) -> Found:
-        """Return this with the decision of a place that is met once."""
-        return Found(self.names, self.shared, (self.own, path, value), self.place, self.ends)
+    def decide(self, path: str, value: Scalar) -> PartialMatch:
+        """Return this with a decision that is met once."""
+        return PartialMatch(self.names, self.shared, (self.own, path, value), self.position, self.end_range)
 
-    def decide_shared(self, path: str, value: Scalar) -> Found | None:
-        """Return this with a decision that may be met again; None where it was decided otherwise before."""
+    def decide_shared(self, path: str, value: Scalar) -> PartialMatch | None:
+        """Return this with a decision that can be met again; None where it has another value already."""
         if path in self.shared:
-            return self if same(self.shared[path], value) else None
+            return self if same_value(self.shared[path], value) else None
         return replace(self, shared={**self.shared, path: value})
 
-    def at(self, place: int, ends: tuple[int, int]) -> Found:
-        return Found(self.names, self.shared, self.own, place, ends)
+    def at(self, position: int, end_range: tuple[int, int]) -> PartialMatch:
+        """Return this at another position of a section, or with other ends of the current entry."""
+        return PartialMatch(self.names, self.shared, self.own, position, end_range)
 
     def genotype(self) -> Genotype:
-        """Return all decisions."""
+        """Return all decisions: the shared ones, then the others in the order in which they were made."""
         own: list[tuple[str, Scalar]] = []
         link = self.own
         while link is not None:
@@ -60,54 +52,62 @@ class Found:
             own.append((path, value))
         return {**self.shared, **dict(reversed(own))}
 
-    def state(self) -> tuple[Any, ...]:
-        """What matters to whatever is matched later."""
-        return self.place, frozenset((path, type(value), value) for path, value in self.shared.items())
+    def key(self) -> tuple[Any, ...]:
+        """Return all that later steps of a match depend on, as a key."""
+        return self.position, frozenset((path, *value_key(value)) for path, value in self.shared.items())
 
 
 class Binder(Protocol):
-    """What knows the names while a network is matched, and ends what takes too long."""
+    """Decides names while a network is matched, and bounds the work of a match."""
 
-    def __call__(self, name: str, found: Found) -> Iterator[Found]:
-        """Yield what may hold of a name that was not met yet, one way to decide it after the other."""
+    def __call__(self, name: str, partial: PartialMatch) -> Iterator[PartialMatch]:
+        """Yield the match with each value that a name can have; it has none yet."""
 
     def count_blocks(self, number: int) -> None:
-        """Take note of blocks that are matched; raises `SpaceError` where there have been too many."""
+        """Count blocks that are compared; raises `SpaceError` where there have been too many."""
 
 
-def bound(names: frozenset[str], found: Found, bind: Binder) -> Iterator[Found]:
-    """Yield the ways to decide all of `names`."""
-    missing = [name for name in sorted(names) if name not in found.names]
+def bind_all(names: frozenset[str], partial: PartialMatch, bind: Binder) -> Iterator[PartialMatch]:
+    """Yield the match with each combination of values that `names` can have."""
+    missing = [name for name in sorted(names) if name not in partial.names]
     if not missing:
-        yield found
+        yield partial
         return
-    for known in bind(missing[0], found):
-        yield from bound(names, known, bind)
+    for extended in bind(missing[0], partial):
+        yield from bind_all(names, extended, bind)
 
 
-def in_turn(count: int, step: Callable[[int, Found], Iterator[Found]], found: Found) -> Iterator[Found]:
-    """Yield the ways to go through `count` steps that know of each other only what is shared.
+def backtrack(
+    count: int, step: Callable[[int, PartialMatch], Iterator[PartialMatch]], start: PartialMatch
+) -> Iterator[PartialMatch]:
+    """Yield the matches after a number of steps, by a depth-first search.
 
-    From a state that a step has led to before nothing is tried again, so the work does not grow with the number of
-    combinations; and it takes no recursion, however many steps there are.
+    Steps depend on each other through `PartialMatch.key` alone. From a key that a step has led to before nothing is
+    tried again, so the work does not grow with the number of combinations; and the search takes no recursion, however
+    many steps there are.
+
+    Args:
+        count: number of steps.
+        step: yields the ways to extend a match by step number `i`.
+        start: the match before the first step.
     """
     if not count:
-        yield found
+        yield start
         return
-    tried: list[set[tuple[Any, ...]]] = [set() for _ in range(count)]
-    ways, reached = [step(0, found)], list[Found]()
-    while ways:
-        at = len(ways) - 1
-        if len(reached) > at:
-            tried[at].add(reached.pop().state())
-        known = next(ways[-1], None)
-        while known is not None and tried[at] and known.state() in tried[at]:
-            known = next(ways[-1], None)
-        if known is None:
-            ways.pop()
+    exhausted: list[set[tuple[Any, ...]]] = [set() for _ in range(count)]
+    branches, reached = [step(0, start)], list[PartialMatch]()
+    while branches:
+        depth = len(branches) - 1
+        if len(reached) > depth:
+            exhausted[depth].add(reached.pop().key())
+        extended = next(branches[-1], None)
+        while extended is not None and exhausted[depth] and extended.key() in exhausted[depth]:
+            extended = next(branches[-1], None)
+        if extended is None:
+            branches.pop()
             continue
-        reached.append(known)
-        if len(ways) == count:
-            yield known
+        reached.append(extended)
+        if len(branches) == count:
+            yield extended
         else:
-            ways.append(step(len(ways), known))
+            branches.append(step(len(branches), extended))
