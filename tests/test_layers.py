@@ -14,12 +14,14 @@ PACKAGE = Path(__file__).resolve().parent.parent / "nas"
 # From the bottom up; a module may import from its own layer and from those before it.
 LAYERS = [
     [
-        *("nas.starting", "nas.errors", "nas.names", "nas.resources", "nas.settings", "nas.console"),
+        *("nas.starting", "nas.errors", "nas.equality", "nas.names", "nas.resources", "nas.settings", "nas.console"),
         *("nas.run_folder", "nas.seeds", "nas.line_log", "nas.runs", "nas.statistics", "nas.pareto"),
     ],
     ["nas.scaling.laws"],
     ["nas.network"],
     ["nas.cost", "nas.evaluation", "nas.export"],
+    ["nas.space.tree"],
+    ["nas.space.language"],
     ["nas.space", "nas.workers"],
     ["nas.scaling", "nas.export.drawing", "nas.pytorch"],
     ["nas.latency"],

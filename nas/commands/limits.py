@@ -13,7 +13,7 @@ from nas.space import SearchSpace, load_space
 from nas.space.describe import extreme, input_text
 from nas.space.explain import explain
 from nas.space.explain_text import infeasible, lines
-from nas.space.tree import count_text
+from nas.space.tree.genotype import count_text
 
 
 def limits(values: Mapping[str, Any]) -> int:

@@ -38,7 +38,7 @@ from nas.search.samplers import sampler
 from nas.search.study import Study, front_of
 from nas.search.warm_start import WARM_STARTS, priors
 from nas.space import SearchSpace, load_space
-from nas.space.tree import count_text
+from nas.space.tree.genotype import count_text
 from nas.starting import INTERRUPTED
 from nas.workers.processes import WorkerPool
 from nas.workers.simulated import SimulatedPool

@@ -22,10 +22,10 @@ from nas.space.describe import (
     random_network,
     spread,
 )
-from nas.space.files import space_names
-from nas.space.schema import space_schema
+from nas.space.language.files import space_names
+from nas.space.language.schema import space_schema
 from nas.space.space import SearchSpace, load_space
-from nas.space.tree import count_text
+from nas.space.tree.genotype import count_text
 
 _METRICS = ("params", "macs", "activations", "peak_memory_bytes")
 _EXAMPLES = """\
@@ -136,8 +136,8 @@ def _describe(options: argparse.Namespace) -> None:
 
 def _print_spread(found: Spread) -> None:
     failed = f"; {found.failed:,} of them {'is' if found.failed == 1 else 'are'} no network" if found.failed else ""
-    which = f"all {found.genotypes:,}" if found.every else f"{found.genotypes:,} random"
-    title = "the network" if found.every and found.genotypes == 1 else f"{which} genotypes"
+    which = f"all {found.genotypes:,}" if found.exact else f"{found.genotypes:,} random"
+    title = "the network" if found.exact and found.genotypes == 1 else f"{which} genotypes"
     print(f"\nCosts of {title}{failed}")
     if not found.costs:
         return

@@ -19,7 +19,7 @@ from nas.records.view import FRONT_TAG, STUDY_ITSELF, STUDY_TAG, TRIAL_TAG, stud
 from nas.search.budgets.rungs import rung_correlations
 from nas.search.study import Study, front_of
 from nas.search.trial import State, Trial
-from nas.space.tree import count_text
+from nas.space.tree.genotype import count_text
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -1,7 +1,11 @@
-"""Search spaces: the language, its files, and the genotypes of a space. Never loads torch."""
+"""Search spaces: sets of networks from which genotypes are drawn, decoded, varied and examined. Never loads torch.
 
-from nas.space.files import space_names
-from nas.space.matching import Genotype
+`nas.space.tree` is the tree of choices that a space is; `nas.space.language` reads it from YAML. The modules here use
+both: `SearchSpace`, variation of genotypes, sampling within limits, and the explanation of limits.
+"""
+
+from nas.space.language.files import space_names
 from nas.space.space import SearchSpace, load_space
+from nas.space.tree.genotype import Genotype
 
 __all__ = ["Genotype", "SearchSpace", "load_space", "space_names"]

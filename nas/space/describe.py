@@ -1,4 +1,4 @@
-"""What a space holds, for people: its decisions, the spread of its costs, its smallest and largest network."""
+"""What people read of a space: its decisions, the spread of its costs, its smallest and largest network."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from nas.cost import Constraint, Cost, check, cost_of
 from nas.errors import NasError, ShapeError, SpaceError
 from nas.network.architecture import Architecture
 from nas.network.registry import block_kind, block_names
-from nas.space.matching import Genotype
 from nas.space.space import SearchSpace
-from nas.space.tree import Choice
+from nas.space.tree.genotype import Genotype
+from nas.space.tree.nodes import Choice
 
 _MAX_ENUMERATED = 20_000
 _STARTS = 4
@@ -31,24 +31,24 @@ class _Branch:
     inner: dict[str, _Branch] = field(default_factory=dict)
 
     def lines(self) -> list[str]:
-        """The words that follow as an indented tree; equal ones that are only numbered stand together."""
+        """Return the words that follow as an indented tree; equal ones that are only numbered stand together."""
         lines: list[str] = []
-        known = {
+        described = {
             word: (branch.choice and _options(branch.choice), branch.lines()) for word, branch in self.inner.items()
         }
-        for words in _equal_runs(known):
-            options, below = known[words[0]]
+        for words in _equal_runs(described):
+            options, below = described[words[0]]
             name = words[0] if len(words) == 1 else f"{words[0]} to {words[-1]}"
             lines.append(f"{name}: {options}" if options else name)
             lines += [f"  {line}" for line in below]
         return lines
 
 
-def _equal_runs(known: Mapping[str, object]) -> Iterator[list[str]]:
-    """Yield the words in order, with those together that are numbers in sequence and mean the same."""
+def _equal_runs(described: Mapping[str, object]) -> Iterator[list[str]]:
+    """Yield the words in order, with those together that are numbers in sequence and have the same description."""
     run: list[str] = []
-    for word in known:
-        if run and not (word.isdigit() and run[-1].isdigit() and known[word] == known[run[-1]]):
+    for word in described:
+        if run and not (word.isdigit() and run[-1].isdigit() and described[word] == described[run[-1]]):
             yield run
             run = []
         run.append(word)
@@ -68,7 +68,7 @@ def decision_tree(space: SearchSpace) -> list[str]:
 
 
 def input_text(space: SearchSpace) -> str:
-    """Say what the networks of a space take."""
+    """Describe the input of a space's networks, and the number of classes."""
     channels, *sizes = space.input_shape
     if space.chooses_resolution:
         text = f"{channels} channels at a resolution that the space chooses"
@@ -80,7 +80,7 @@ def input_text(space: SearchSpace) -> str:
 
 
 def random_network(space: SearchSpace, seed: int) -> Architecture:
-    """Draw a network; genotypes that state none are passed over.
+    """Draw a network; genotypes that give none are passed over.
 
     Raises:
         ShapeError: none of those drawn is a network; it says why the last one is not.
@@ -141,16 +141,17 @@ class Spread:
     costs: tuple[Cost, ...]
     failed: int
     """Genotypes that are no network, for example because the map shrinks to nothing."""
-    every: bool
-    """Whether all genotypes were looked at."""
+    exact: bool
+    """Whether these are all genotypes of the space."""
 
     @property
     def genotypes(self) -> int:
+        """The number of genotypes that were counted."""
         return len(self.costs) + self.failed
 
     def holding(self, limits: Sequence[Constraint]) -> int:
         """Return how many of the genotypes are networks that hold the limits."""
-        return sum(not any(one.rejects for one in check(cost, limits)) for cost in self.costs)
+        return sum(not any(violation.rejects for violation in check(cost, limits)) for cost in self.costs)
 
     def quantiles(self, metric: str) -> tuple[float, ...]:
         """Return the smallest, the 5th, 25th, 50th, 75th, 95th percentile and the largest."""
@@ -160,15 +161,15 @@ class Spread:
 
 
 def spread(space: SearchSpace, samples: int, seed: int) -> Spread:
-    """Count the cost of random networks; of all where there are no more."""
-    every = space.size() <= samples
+    """Count the costs of `samples` random genotypes; of all where the space has no more."""
+    exact = space.size() <= samples
     rng, costs, failed = random.Random(seed), [], 0
-    for genotype in space.enumerate() if every else (space.sample(rng) for _ in range(samples)):
+    for genotype in space.enumerate() if exact else (space.sample(rng) for _ in range(samples)):
         try:
             costs.append(cost_of(space.decode(genotype)))
         except NasError:
             failed += 1
-    return Spread(tuple(costs), failed, every)
+    return Spread(tuple(costs), failed, exact)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +179,7 @@ class Extreme:
     genotype: Genotype
     cost: Cost
     exact: bool
-    """Whether all networks were looked at; otherwise it is the best that a local search found."""
+    """Whether all networks were counted; otherwise it is the best that a local search found."""
 
 
 def extreme(space: SearchSpace, *, largest: bool, seed: int = 0) -> Extreme:
@@ -201,20 +202,20 @@ def extreme(space: SearchSpace, *, largest: bool, seed: int = 0) -> Extreme:
 
     exact = space.size() <= _MAX_ENUMERATED
     if exact:
-        found = _best(space.enumerate(), score)
+        best = _best(space.enumerate(), score)
     else:
-        rng, found = random.Random(seed), None
+        rng, best = random.Random(seed), None
         until = time.monotonic() + _MAX_SECONDS
         for start in range(_STARTS):
             if start and time.monotonic() > until:
                 break
             drawn = (space.sample(rng) for _ in range(50))
             climbed = _climb(space, _best(drawn, score, until), score, until)
-            if climbed is not None and (found is None or climbed[0] < found[0]):
-                found = climbed
-    if found is None:
+            if climbed is not None and (best is None or climbed[0] < best[0]):
+                best = climbed
+    if best is None:
         raise SpaceError(f"space {space.name!r}: none of the genotypes tried is a network")
-    return Extreme(found[2], found[1], exact)
+    return Extreme(best[2], best[1], exact)
 
 
 _Scored = tuple[int, Cost, Genotype]

@@ -1,24 +1,26 @@
-"""What limits leave of a space: the share that holds them, which limit costs how much, what would let more through."""
+"""What limits leave of a space: the share that holds them, the effect of each limit, a bound that accepts more."""
 
 from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
 from nas.cost import ONE, Constraint, Interval, Workload, section_counts
+from nas.equality import value_key
 from nas.network.architecture import Architecture
-from nas.space import Genotype, SearchSpace
 from nas.space.feasible import Candidate, Predict, examine, feasible, with_latency
+from nas.space.space import SearchSpace
+from nas.space.tree.genotype import Genotype
 
 _ENUMERATED = 20_000
 _GUIDED = 5000
-"""Candidates of guided sampling to look at where no random one holds the limits."""
-_WANTED = 0.1
-"""Share of candidates that a relaxation is to let through."""
-_SHARES_OF = 200
+"""Candidates that guided sampling examines where no random one holds the limits."""
+_ACCEPTED_RELAXED = 0.1
+"""Share of candidates that a relaxed bound accepts."""
+_AVERAGED = 200
 """Networks over which the shares of sections are averaged."""
 
 
@@ -26,36 +28,37 @@ _SHARES_OF = 200
 class Share:
     """A share of the genotypes of a space."""
 
-    found: int
-    """Genotypes of those looked at."""
-    of: int
-    """Genotypes looked at."""
+    count: int
+    """Genotypes of those examined that are in the share."""
+    total: int
+    """Genotypes examined."""
     exact: bool
     """Whether these are all of the space."""
 
     @property
     def value(self) -> float:
-        return self.found / self.of
+        """The share, from 0 to 1."""
+        return self.count / self.total
 
     def interval(self, confidence: float = 0.99) -> tuple[float, float]:
-        """Return the bounds of the share by Clopper & Pearson 1934, which hold at least so often for any share."""
+        """Return the bounds by Clopper & Pearson 1934, which hold any share with at least that confidence."""
         if self.exact:
             return self.value, self.value
         from scipy.stats import beta
 
         tail = (1 - confidence) / 2
-        low = float(beta.ppf(tail, self.found, self.of - self.found + 1)) if self.found else 0.0
-        high = float(beta.ppf(1 - tail, self.found + 1, self.of - self.found)) if self.found < self.of else 1.0
+        low = float(beta.ppf(tail, self.count, self.total - self.count + 1)) if self.count else 0.0
+        high = float(beta.ppf(1 - tail, self.count + 1, self.total - self.count)) if self.count < self.total else 1.0
         return low, high
 
 
 @dataclass(frozen=True, slots=True)
 class LimitEffect:
-    """What one limit does."""
+    """The effect of one limit."""
 
     limit: Constraint
     excluded: Share
-    """Genotypes over it."""
+    """Genotypes that break it."""
     alone: Share
     """Those that no other limit excludes."""
     relaxed: float | None
@@ -94,7 +97,7 @@ class Explanation:
 
     @property
     def infeasible(self) -> bool:
-        """Whether nothing was found that holds the limits; certain where all of the space was looked at."""
+        """Whether no candidate was found that holds the limits; certain where all of the space was examined."""
         return not self.nearest.accepted
 
 
@@ -107,9 +110,15 @@ def explain(
     workload: Workload = ONE,
     predict: Predict | None = None,
 ) -> Explanation:
-    """Look at all genotypes of a small space, or at a uniform sample of a large one.
+    """Examine all genotypes of a small space, or a uniform sample of a large one.
 
-    Soft limits are left alone, and those on latency where nothing predicts it.
+    Args:
+        space: what the limits are for.
+        constraints: limits; soft ones are ignored, and those on latency without `predict`.
+        samples: genotypes to draw from a large space.
+        seed: of the sample.
+        workload: how the networks are to run.
+        predict: of latency.
 
     Raises:
         SpaceError: too many combinations of switches to draw from the space.
@@ -117,63 +126,71 @@ def explain(
     hard = [limit for limit in constraints if not limit.soft and not limit.measured]
     if predict is not None:
         hard += [limit for limit in constraints if not limit.soft and limit.measured]
-    every = space.size() <= _ENUMERATED
+    exact = space.size() <= _ENUMERATED
     rng = random.Random(seed)
-    drawn: Iterable[Genotype] = space.enumerate() if every else (space.sample(rng) for _ in range(samples))
-    looked = [examine(space, genotype, hard, workload) for genotype in drawn]
+    genotypes: Iterable[Genotype] = space.enumerate() if exact else (space.sample(rng) for _ in range(samples))
+    candidates = [examine(space, genotype, hard, workload) for genotype in genotypes]
     if predict is not None:
-        looked = [with_latency(one, hard, _middle(predict(one.architecture))) if one.cost else one for one in looked]
-    networks = [one for one in looked if one.cost is not None]
+        candidates = [
+            with_latency(candidate, hard, _best_guess(predict(candidate.architecture))) if candidate.cost else candidate
+            for candidate in candidates
+        ]
+    networks = [candidate for candidate in candidates if candidate.cost is not None]
 
-    def share(found: int) -> Share:
-        return Share(found, len(looked), every)
+    def share(count: int) -> Share:
+        return Share(count, len(candidates), exact)
 
-    accepted = [one for one in networks if one.accepted and not one.unsure]
-    unsure = [one for one in networks if one.accepted and one.unsure]
-    nearest = min(looked, key=lambda one: (one.distance, one.unsure))
-    if not accepted and not unsure and not every:
-        nearest = min(
-            nearest, feasible(space, hard, rng, workload, predict, most=_GUIDED)[0], key=lambda one: one.distance
-        )
+    unsure = sum(candidate.accepted and candidate.unsure for candidate in networks)
+    accepted = sum(candidate.accepted for candidate in networks) - unsure
+    nearest = min(candidates, key=lambda candidate: (candidate.distance, candidate.unsure))
+    if not accepted and not unsure and not exact:
+        guided, _ = feasible(space, hard, rng, workload, predict, most=_GUIDED)
+        nearest = min(nearest, guided, key=lambda candidate: candidate.distance)
     return Explanation(
-        accepted=share(len(accepted)),
-        unsure=share(len(unsure)),
-        no_network=share(len(looked) - len(networks)),
-        effects=tuple(_effect(i, limit, networks, len(looked), every) for i, limit in enumerate(hard)),
+        accepted=share(accepted),
+        unsure=share(unsure),
+        no_network=share(len(candidates) - len(networks)),
+        effects=tuple(_effect(i, limit, networks, share) for i, limit in enumerate(hard)),
         nearest=nearest,
         weights=_weights(space, networks, hard),
-        sections=_sections([one.architecture for one in networks[:_SHARES_OF]]),
+        sections=_sections([candidate.architecture for candidate in networks[:_AVERAGED]]),
     )
 
 
-def _middle(latency: Interval) -> Interval:
-    """A prediction as the best guess that it is: shares are of what is predicted to hold, not of what may hold."""
+def _best_guess(latency: Interval) -> Interval:
+    """Return the middle of a prediction alone: shares are of what is predicted to hold, not of what may hold."""
     return latency if latency.high == math.inf else Interval(latency.value, latency.value, latency.value)
 
 
-def _effect(place: int, limit: Constraint, networks: Sequence[Candidate], total: int, every: bool) -> LimitEffect:
+def _effect(index: int, limit: Constraint, networks: Sequence[Candidate], share: Callable[[int], Share]) -> LimitEffect:
+    """Return the effect of limit number `index`; `share` makes a share of a number of candidates."""
     if limit.measured:
-        networks = [one for one in networks if not one.unsure]
-    over = [one for one in networks if one.violations[place].excess > 0]
-    others = [one for one in networks if all(v.excess <= 0 for i, v in enumerate(one.violations) if i != place)]
-    alone = sum(one.violations[place].excess > 0 for one in others)
-    held = len(others) - alone
-    wanted = math.ceil(_WANTED * total)
+        networks = [candidate for candidate in networks if not candidate.unsure]
+    excesses = [candidate.violations[index].excess for candidate in networks]
+    others = [
+        candidate
+        for candidate in networks
+        if all(violation.excess <= 0 for i, violation in enumerate(candidate.violations) if i != index)
+    ]
+    alone = sum(candidate.violations[index].excess > 0 for candidate in others)
+    accepted = len(others) - alone
+    needed = math.ceil(_ACCEPTED_RELAXED * share(0).total)
     relaxed, low = None, False
-    if held < wanted <= len(others):
+    if accepted < needed <= len(others):
         # The candidates that come next when this limit gives way, by how much it has to.
-        needed = sorted(others, key=lambda one: one.violations[place].excess)[wanted - 1].violations[place]
-        relaxed, low = needed.value, needed.value < needed.bound
-    return LimitEffect(limit, Share(len(over), total, every), Share(alone, total, every), relaxed, low)
+        by_excess = sorted(others, key=lambda candidate: candidate.violations[index].excess)
+        last = by_excess[needed - 1].violations[index]
+        relaxed, low = last.value, last.value < last.bound
+    return LimitEffect(limit, share(sum(excess > 0 for excess in excesses)), share(alone), relaxed, low)
 
 
 def _weights(
     space: SearchSpace, networks: Sequence[Candidate], limits: Sequence[Constraint], most: int = 3
 ) -> tuple[Weight, ...]:
-    """One-way analysis of variance of each limited metric over each decision."""
-    found: list[Weight] = []
-    for place, limit in enumerate(limits):
-        values = [math.log1p(one.violations[place].value) for one in networks]
+    """Return the heaviest decisions for each limited metric, by a one-way analysis of variance over each decision."""
+    heaviest: list[Weight] = []
+    for index, limit in enumerate(limits):
+        values = [math.log1p(candidate.violations[index].value) for candidate in networks]
         if len(values) < 2:
             continue
         mean = fmean(values)
@@ -183,20 +200,19 @@ def _weights(
         weights = []
         for path in space.decisions():
             groups: dict[object, list[float]] = {}
-            for one, value in zip(networks, values, strict=True):
-                option = one.genotype.get(path, _ABSENT)
-                groups.setdefault((type(option), option), []).append(value)
+            for candidate, value in zip(networks, values, strict=True):
+                groups.setdefault(value_key(candidate.genotype.get(path, _ABSENT)), []).append(value)
             between = sum(len(group) * (fmean(group) - mean) ** 2 for group in groups.values())
             weights.append(Weight(path, limit.metric, between / total))
-        found += sorted(weights, key=lambda weight: -weight.explained)[:most]
-    return tuple(found)
+        heaviest += sorted(weights, key=lambda weight: -weight.explained)[:most]
+    return tuple(heaviest)
 
 
 _ABSENT = object()
 
 
 def _sections(networks: Sequence[Architecture]) -> tuple[tuple[str, float, float], ...]:
-    """The mean share of each section in parameters and multiply-adds."""
+    """Return the mean share of each section in parameters and multiply-adds."""
     params: dict[str, list[float]] = {}
     macs: dict[str, list[float]] = {}
     for arch in networks:

@@ -10,20 +10,21 @@ from dataclasses import dataclass, replace
 from nas.cost import LATENCY, ONE, Constraint, Cost, Interval, Violation, Workload, check, cost_of, measure
 from nas.errors import NasError
 from nas.network.architecture import Architecture
-from nas.space import Genotype, SearchSpace
+from nas.space.space import SearchSpace
 from nas.space.task import check_task
+from nas.space.tree.genotype import Genotype
 
 _START_OF = 20
-"""A climb starts from the best of so many random genotypes."""
+"""Number of random genotypes of which the best begins a climb."""
 _CHANGES = (1, 1, 1, 2, 2, 3)
-"""How many decisions a mutation changes, one of these."""
+"""Numbers of decisions of which a mutation draws how many it changes."""
 _MAX_STALL = 200
 """Mutations in a row without progress after which it starts anew."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A genotype with what is known of it before anything is built."""
+    """A genotype with its network, the cost and the violations of limits, before anything is built."""
 
     genotype: Genotype
     architecture: Architecture
@@ -37,19 +38,20 @@ class Candidate:
 
     @property
     def accepted(self) -> bool:
-        return self.cost is not None and not any(one.rejects for one in self.violations)
+        """Whether it is a network that no limit rejects."""
+        return self.cost is not None and not any(violation.rejects for violation in self.violations)
 
     @property
     def problem(self) -> str:
         """Why it is not accepted; empty where it is."""
-        return self.reason or "; ".join(str(one) for one in self.violations if one.rejects)
+        return self.reason or "; ".join(str(violation) for violation in self.violations if violation.rejects)
 
     @property
     def distance(self) -> float:
         """How far it is over hard limits, all together, as shares of them; inf where it is no network."""
         if self.cost is None:
             return math.inf
-        return sum(one.excess for one in self.violations if one.rejects)
+        return sum(violation.excess for violation in self.violations if violation.rejects)
 
 
 Predict = Callable[[Architecture], Interval]
@@ -63,9 +65,12 @@ def examine(
     workload: Workload = ONE,
     predict: Predict | None = None,
 ) -> Candidate:
-    """Decode and count a genotype and check it against the limits: what can be counted first, then predicted latency.
+    """Decode a genotype, count its cost and check it against the limits: counted metrics first, then predicted latency.
 
-    It is over a limit on latency where all of the interval is; without `predict` those limits are left alone.
+    It breaks a limit on latency where all of the predicted interval does; without `predict` those limits are ignored.
+
+    Raises:
+        SpaceError: no genotype of the space.
     """
     architecture = space.decode(genotype)
     try:
@@ -73,16 +78,18 @@ def examine(
         check_task(architecture, space.task)
     except NasError as error:
         return Candidate(genotype, architecture, None, (), str(error))
-    found = Candidate(genotype, architecture, cost, check(cost, constraints, workload))
-    return with_latency(found, constraints, predict(architecture)) if predict and found.accepted else found
+    candidate = Candidate(genotype, architecture, cost, check(cost, constraints, workload))
+    if predict is None or not candidate.accepted:
+        return candidate
+    return with_latency(candidate, constraints, predict(architecture))
 
 
 def with_latency(candidate: Candidate, constraints: Sequence[Constraint], latency: float | Interval) -> Candidate:
     """Return the candidate checked against the limits on latency too."""
-    found = [measure(latency, limit) for limit in constraints if limit.measured]
-    others = [one for one in candidate.violations if one.metric != LATENCY]
+    measured = [measure(latency, limit) for limit in constraints if limit.measured]
+    others = [violation for violation in candidate.violations if violation.metric != LATENCY]
     unsure = isinstance(latency, Interval) and latency.high == math.inf
-    return replace(candidate, violations=(*others, *found), unsure=unsure)
+    return replace(candidate, violations=(*others, *measured), unsure=unsure)
 
 
 def feasible(
@@ -100,16 +107,16 @@ def feasible(
     Each call begins anew, so that candidates of several calls are as different as the limits leave them.
 
     Args:
-        space: where to look.
-        constraints: limits; soft ones are left alone, and those on latency where it is not predicted.
-        rng: where chance comes from.
-        workload: what the networks are to run as.
+        space: of the candidates.
+        constraints: limits; soft ones are ignored, and those on latency without `predict`.
+        rng: the source of all chance.
+        workload: how the networks are to run.
         predict: of latency.
-        start: where to begin; by default, and where that leads nowhere, the best of some random candidates.
-        most: candidates to look at before it gives up.
+        start: the first candidate; by default, and where that leads nowhere, the best of some random ones.
+        most: candidates to examine before it gives up.
 
     Returns:
-        The candidate, or where none was found the one that came nearest, and how many were looked at.
+        The candidate, or the one nearest to the limits where none holds them, and how many were examined.
     """
     return climb(
         space,
@@ -122,31 +129,31 @@ def feasible(
 
 def climb(
     space: SearchSpace,
-    look: Callable[[Genotype], Candidate],
+    examine_genotype: Callable[[Genotype], Candidate],
     rng: random.Random,
     *,
     start: Candidate | None = None,
     most: int = 20_000,
 ) -> tuple[Candidate, int]:
-    """Do what `feasible` does with limits that `look` knows: it examines a genotype."""
-    looked = 0
+    """Find a candidate as `feasible` does, where `examine_genotype` checks the limits."""
+    examined = 0
     nearest: Candidate | None = None
-    while nearest is None or looked < most:
+    while nearest is None or examined < most:
         best, stall = start, 0
         if best is None or nearest is not None:
-            drawn = [look(space.sample(rng)) for _ in range(_START_OF)]
-            looked += len(drawn)
-            best = min(drawn, key=lambda one: one.distance)
-        while not best.accepted and stall < _MAX_STALL and looked < most and space.size() > 1:
+            drawn = [examine_genotype(space.sample(rng)) for _ in range(_START_OF)]
+            examined += len(drawn)
+            best = min(drawn, key=lambda candidate: candidate.distance)
+        while not best.accepted and stall < _MAX_STALL and examined < most and space.size() > 1:
             genotype = space.mutate(best.genotype, rng, decisions=rng.choice(_CHANGES))
-            other = look(genotype)
-            looked += 1
+            other = examine_genotype(genotype)
+            examined += 1
             stall = 0 if other.distance < best.distance else stall + 1
             if other.distance <= best.distance:
                 best = other
         if best.accepted:
-            return best, looked
+            return best, examined
         if nearest is None or best.distance < nearest.distance:
             nearest = best
-        looked += 1  # so that a space of one network ends too
-    return nearest, looked
+        examined += 1  # so that the search in a space of one network ends too
+    return nearest, examined

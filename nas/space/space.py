@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from numbers import Integral
 from pathlib import Path
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, get_args
 
 from nas.cost import Constraint, constraints_from, tightest
 from nas.errors import NasError, ShapeError, SpaceError, check_kind, nearest
@@ -18,36 +19,27 @@ from nas.network.ops import Shape
 from nas.network.rounding import resized
 from nas.network.settings import Scalar
 from nas.space import variation
-from nas.space.chain import Body, Chain
-from nas.space.equal import equal_genotype
-from nas.space.files import find_space
-from nas.space.grammar import SpaceFile, parse
-from nas.space.matching import Genotype, Names
-from nas.space.parts import Parts
-from nas.space.picks import pick_from
-from nas.space.source import Source, from_python, read_file, with_values
+from nas.space.language.files import find_space
+from nas.space.language.grammar import SpaceFile, parse
+from nas.space.language.source import Source, from_python, read_file, with_values
 from nas.space.task import Task, check_task
-from nas.space.tree import Choice, Const, Option, Pick, count_text
-
-
-class Suggester(Protocol):
-    """What `suggest` asks: an `optuna.Trial`, or anything with its two methods."""
-
-    def suggest_categorical(self, name: str, choices: Any, /) -> Any: ...
-
-    def suggest_int(self, name: str, low: int, high: int, /, *, step: int) -> int: ...
-
+from nas.space.tree.equal import equal_genotype
+from nas.space.tree.genotype import Genotype, Names, count_text
+from nas.space.tree.genotypes import Genotypes
+from nas.space.tree.nodes import Choice, Const, Option, Pick
+from nas.space.tree.pickers import Suggester, pick_by_trial, pick_from
+from nas.space.tree.sections import Chain, SectionNode
 
 Over = Literal["genotypes", "networks", "decisions"]
 """What a sample is uniform over."""
 
 NETWORK = "network"
-"""The decision of a space that chooses between whole descriptions."""
+"""The decision of a space that chooses between whole layouts."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SearchSpace:
-    """A set of networks, each stated by a genotype. Made by `load_space` or `SearchSpace.from_dict`."""
+    """A set of networks, each of which has a genotype. Made by `load_space` or `SearchSpace.from_dict`."""
 
     file: SpaceFile
     source: Source
@@ -60,7 +52,7 @@ class SearchSpace:
     @classmethod
     def from_source(cls, source: Source, name: str) -> SearchSpace:
         """Read a space from values with places; raises `SpaceError`."""
-        check_kind("from_source: source", source, Source, "what nas.space.source.read_file gives", SpaceError)
+        check_kind("from_source: source", source, Source, "what nas.space.language.source.read_file gives", SpaceError)
         file = parse(source, name)
         assumed = file.assumed
         shape = (assumed["channels"], *(assumed["resolution"],) * assumed["dims"])
@@ -68,7 +60,7 @@ class SearchSpace:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], name: str = "space") -> SearchSpace:
-        """Read a space from Python values that say what a space file says; raises `SpaceError`."""
+        """Read a space from Python values that state it as a space file does; raises `SpaceError`."""
         return cls.from_source(from_python(values), name)
 
     def __repr__(self) -> str:
@@ -76,6 +68,7 @@ class SearchSpace:
 
     @property
     def name(self) -> str:
+        """Its name, which becomes that of run folders and records."""
         return self.file.name
 
     @property
@@ -95,7 +88,7 @@ class SearchSpace:
 
     @property
     def chooses_resolution(self) -> bool:
-        """Whether a map size is decided, everywhere, and not taken from the data."""
+        """Whether every layout decides its map size, so that none is taken from the data."""
         return all(layout.resolution is not None for layout in self.file.layouts.values())
 
     def to_dict(self) -> dict[str, Any]:
@@ -137,47 +130,54 @@ class SearchSpace:
                 return
             except ShapeError as error:
                 if attempt == tries - 1 or self.size() == 1:
-                    raise self._at(error.where, genotype).error(
+                    raise self._source_of(error.where, genotype).error(
                         f"{error.problem} (input {'x'.join(map(str, self.input_shape))}; "
                         f"so it is in all {min(tries, self.size())} networks tried)",
                         error.where,
                     ) from None
 
-    def _at(self, where: str, genotype: Genotype) -> Source:
-        """Return the place in the file that made the operation of that name."""
-        parts = self._parts_of(genotype)
-        layout, words = parts.layout, where.split(".")
+    def _source_of(self, where: str, genotype: Genotype) -> Source:
+        """Return what the file says of an operation of a network, given by its hierarchical name."""
+        name, genotypes = self._layout_of(genotype)
+        words = where.split(".")
         if words[0] == "stages":  # stages.2.blocks.1. ...
-            name, index = ".".join(words[:2]), int(words[3])
+            section, index = ".".join(words[:2]), int(words[3])
         else:  # stem.0. ... or head.1. ...
-            name, index = words[0], int(words[1])
-        part = next(part for part in parts.sections if part.name == name)
-        assert isinstance(part.node, Body)
+            section, index = words[0], int(words[1])
+        part = next(part for part in genotypes.sections if part.name == section)
+        assert isinstance(part.node, SectionNode)
         chain = part.node.blocks
         assert isinstance(chain, Chain)
-        entry = chain.entry_of(index, part.at(parts.names(part, genotype)), pick_from(genotype))
-        return layout.places[f"{name}.{entry}" if entry else name]
+        entry = chain.entry_of(index, part.scope_with(genotypes.names(part, genotype)), pick_from(genotype))
+        return self.file.sources[name][f"{section}.{entry}" if entry else section]
 
     @cached_property
-    def _layouts(self) -> dict[str, Parts]:
-        return {name: Parts(layout) for name, layout in self.file.layouts.items()}
+    def _genotypes(self) -> dict[str, Genotypes]:
+        """The genotypes of each layout, by its name, without the decision between layouts."""
+        return {name: Genotypes(layout) for name, layout in self.file.layouts.items()}
 
     @property
-    def _chooses(self) -> bool:
+    def _chooses_layout(self) -> bool:
         return "" not in self.file.layouts
 
     @cached_property
-    def _network(self) -> Choice:
-        """The choice between descriptions, for a space that has one."""
-        options = [Option(name, _Described(name, parts.size())) for name, parts in self._layouts.items()]
+    def _layout_choice(self) -> Choice:
+        """The choice between layouts, for a space that has one."""
+        options = [Option(name, _LayoutNode(name, own.size())) for name, own in self._genotypes.items()]
         return Choice(NETWORK, tuple(options))
 
-    def _parts_of(self, genotype: Mapping[str, Scalar]) -> Parts:
+    def _layout_of(self, genotype: Mapping[str, Scalar]) -> tuple[str, Genotypes]:
+        """Return the layout that a genotype chooses; raises `SpaceError` where it chooses none."""
         check_kind("genotype", genotype, Mapping, "a mapping from decisions to values", SpaceError)
-        if not self._chooses:
-            return self._layouts[""]
-        index = pick_from(genotype)(self._network, NETWORK, 1, {})
-        return self._layouts[str(self._network.values[index])]
+        if not self._chooses_layout:
+            return "", self._genotypes[""]
+        index = pick_from(genotype)(self._layout_choice, NETWORK, 1, {})
+        name = str(self._layout_choice.values[index])
+        return name, self._genotypes[name]
+
+    def _with_layout(self, name: str, genotype: Genotype) -> Genotype:
+        """Return a genotype of a layout as one of the space."""
+        return {NETWORK: name, **genotype} if self._chooses_layout else genotype
 
     def decisions(self) -> dict[str, Choice]:
         """Return every decision that can become active, by its path."""
@@ -185,23 +185,23 @@ class SearchSpace:
 
     @cached_property
     def _decisions(self) -> dict[str, Choice]:
-        found = {NETWORK: self._network} if self._chooses else {}
-        for parts in self._layouts.values():
-            found |= parts.decisions()
-        return found
+        decisions = {NETWORK: self._layout_choice} if self._chooses_layout else {}
+        for genotypes in self._genotypes.values():
+            decisions |= genotypes.decisions()
+        return decisions
 
     def size(self) -> int:
-        """Return the exact number of genotypes, those included that state no network since shapes do not fit."""
-        return sum(parts.size() for parts in self._layouts.values())
+        """Return the exact number of genotypes, those included that give no network since shapes do not fit."""
+        return sum(genotypes.size() for genotypes in self._genotypes.values())
 
     def unrank(self, rank: int) -> Genotype:
-        """Return genotype number `rank`, 0 <= rank < size(); a bijection, so it also enumerates a space."""
+        """Return genotype number `rank`, 0 <= rank < size(), a bijection; raises `SpaceError` for another rank."""
         if type(rank) is not int or not 0 <= rank < self.size():
             raise SpaceError(f"`0 <= rank < size()` must hold, size {count_text(self.size())}, but got {rank!r:.80}")
-        for name, parts in self._layouts.items():
-            if rank < parts.size():
-                return ({NETWORK: name} if self._chooses else {}) | parts.unrank(rank)
-            rank -= parts.size()
+        for name, genotypes in self._genotypes.items():
+            if rank < genotypes.size():
+                return self._with_layout(name, genotypes.unrank(rank))
+            rank -= genotypes.size()
         raise AssertionError("the rank is below the size")
 
     def sample(self, seed: int | random.Random, *, over: Over = "genotypes") -> Genotype:
@@ -237,20 +237,32 @@ class SearchSpace:
         return variation.networks(self)
 
     def mutate(self, genotype: Mapping[str, Scalar], seed: int | random.Random, *, decisions: int = 1) -> Genotype:
-        """Return the genotype with so many decisions changed; what depends on them is repaired."""
+        """Return the genotype with that number of decisions changed; what depends on them is repaired.
+
+        Raises:
+            SpaceError: no genotype of the space, an invalid number, or a space of one network.
+        """
         self.decode(genotype)
         return variation.mutate(self, genotype, _generator(seed), decisions)
 
     def crossover(
         self, first: Mapping[str, Scalar], second: Mapping[str, Scalar], seed: int | random.Random
     ) -> Genotype:
-        """Return a genotype that takes each decision from one of two parents; what does not fit is repaired."""
+        """Return a genotype that takes each decision from one of two parents; what does not fit is repaired.
+
+        Raises:
+            SpaceError: a parent is no genotype of the space.
+        """
         self.decode(first)
         self.decode(second)
         return variation.crossover(self, first, second, _generator(seed))
 
     def neighbours(self, genotype: Mapping[str, Scalar], seed: int | random.Random = 0) -> Iterator[Genotype]:
-        """Yield a genotype for each other option of each decision; decisions that only then appear are drawn."""
+        """Yield a genotype for each other option of each decision; decisions that only then appear are drawn.
+
+        Raises:
+            SpaceError: no genotype of the space.
+        """
         self.decode(genotype)
         return variation.neighbours(self, genotype, _generator(seed))
 
@@ -258,96 +270,98 @@ class SearchSpace:
         """Let an Optuna trial decide; its params then are the genotype."""
         if not hasattr(trial, "suggest_categorical"):
             raise SpaceError(f"suggest: trial must be an Optuna trial, but got {trial!r:.80}")
-
-        def pick(choice: Choice, path: str, copies: int, names: Names) -> int:
-            if choice.int_range is None:
-                return choice.values.index(trial.suggest_categorical(path, choice.values))
-            span = choice.int_range
-            value = trial.suggest_int(path, span.low, span.high, step=span.step)
-            return (value - span.low) // span.step
-
-        return self.resolve(pick)
+        return self.resolve(pick_by_trial(trial))
 
     def resolve(self, pick: Pick) -> Genotype:
-        """Make every decision with `pick`, a function of the choice, its path, its number of copies and the names."""
+        """Make every decision with `pick`, which gets the choice, its path, its number of copies and the names."""
         if not callable(pick):
             raise SpaceError(f"resolve: pick must be a function, but got {pick!r:.80}")
-        if not self._chooses:
-            return self._layouts[""].suggest(pick)
-        name = str(self._network.values[pick(self._network, NETWORK, 1, {})])
-        return {NETWORK: name} | self._layouts[name].suggest(pick)
+        if not self._chooses_layout:
+            return self._genotypes[""].decide(pick)
+        name = str(self._layout_choice.values[pick(self._layout_choice, NETWORK, 1, {})])
+        return self._with_layout(name, self._genotypes[name].decide(pick))
 
     def decode(self, genotype: Mapping[str, Scalar]) -> Architecture:
-        """Return the network that a genotype states.
+        """Return the network of a genotype.
 
         Raises:
             SpaceError: a decision is missing, unknown, or not one of its options.
         """
-        parts = self._parts_of(genotype)
-        values, taken = parts.decode(genotype)
-        if taken + self._chooses != len(genotype):
-            parts.refuse_inactive(genotype, self.decisions())
+        _, genotypes = self._layout_of(genotype)
+        values, taken = genotypes.decode(genotype)
+        if taken + self._chooses_layout != len(genotype):
+            genotypes.refuse_inactive(genotype, self.decisions())
         shape = self.input_shape
-        if parts.layout.resolution is not None:
+        if genotypes.layout.resolution is not None:
             shape = resized(shape, values.pop(0))
         return Architecture(shape, self.num_classes, values[0], tuple(values[1:-1]), values[-1])
 
     def encode(self, arch: Architecture) -> Genotype:
         """Return the genotype of a network of this space: `decode(encode(arch)) == arch`.
 
-        Where several genotypes state one network, the one with the earliest options is returned. Of a network that the
+        Where several genotypes give one network, the one with the earliest options is returned. Of a network that the
         space only states by another description (a stage with an identity for one without blocks), it is a genotype of
         that: `decode(encode(arch)).arch_id == arch.arch_id`.
 
         Raises:
             SpaceError: the network is not in this space; says which part is not.
         """
-        problem, fits = "", {}
+        problem, fitting = "", {}
         arch = checked_architecture(arch, "encode")
-        for name, parts in self._layouts.items():
-            found = self._encode_as(parts, arch)
-            if not isinstance(found, str):
-                return ({NETWORK: name} if self._chooses else {}) | found
-            problem = problem or found
-            if arch.input_shape == self._expected(parts, arch) and arch.num_classes == self.num_classes:
-                fits[name] = parts
-        equal = equal_genotype(self, fits, arch) if fits else None
-        if equal is not None:
-            name, genotype = equal
-            return ({NETWORK: name} if self._chooses else {}) | genotype
-        raise SpaceError(f"not in space {self.name!r}: {problem}")
+        for name, genotypes in self._genotypes.items():
+            genotype = self._encode_as(genotypes, arch)
+            if not isinstance(genotype, str):
+                return self._with_layout(name, genotype)
+            problem = problem or genotype
+            if arch.input_shape == self._expected_input(genotypes, arch) and arch.num_classes == self.num_classes:
+                fitting[name] = genotypes
+        equal = self._encode_equal(fitting, arch) if fitting else None
+        if equal is None:
+            raise SpaceError(f"not in space {self.name!r}: {problem}")
+        return equal
 
-    def _expected(self, parts: Parts, arch: Architecture) -> Shape:
-        """The input that a network has under one description, with the map size of `arch` where that is decided."""
-        if parts.layout.resolution is None:
+    def _encode_equal(self, layouts: Mapping[str, Genotypes], arch: Architecture) -> Genotype | None:
+        """Return the genotype of a network with the `arch_id` of another; None where none is found."""
+        equal = equal_genotype(layouts, arch)
+        if equal is not None:
+            return self._with_layout(*equal)
+        with suppress(NasError):  # `arch` is no network
+            return variation.identified(self, arch.arch_id)
+        return None
+
+    def _expected_input(self, genotypes: Genotypes, arch: Architecture) -> Shape:
+        """Return the input of a layout's networks, with the map size of `arch` where that is decided."""
+        if genotypes.layout.resolution is None:
             return self.input_shape
         return resized(self.input_shape, max(arch.input_shape[1:]))
 
-    def _encode_as(self, parts: Parts, arch: Architecture) -> Genotype | str:
-        """Return the genotype under one description, or why there is none."""
+    def _encode_as(self, genotypes: Genotypes, arch: Architecture) -> Genotype | str:
+        """Return the genotype under one layout, or why there is none."""
         values: list[Any] = [arch.stem, *arch.stages, arch.head]
-        expected = self._expected(parts, arch)
-        if parts.layout.resolution is not None:
+        expected = self._expected_input(genotypes, arch)
+        if genotypes.layout.resolution is not None:
             values.insert(0, max(arch.input_shape[1:]))
         if arch.input_shape != expected or arch.num_classes != self.num_classes:
             return (
                 f"it takes input {expected} and {self.num_classes} classes, "
                 f"the network has {arch.input_shape} and {arch.num_classes}"
             )
-        if len(values) != len(parts.sections):
-            return f"it has {len(parts.layout.stages)} stages"
-        found = parts.encode(values)
-        return f"{found} of the network is not one it can choose" if isinstance(found, str) else found
+        if len(values) != len(genotypes.sections):
+            return f"it has {len(genotypes.layout.stages)} stages"
+        encoded = genotypes.encode(values)
+        return f"{encoded} of the network is not one it can choose" if isinstance(encoded, str) else encoded
 
 
 @dataclass(frozen=True, eq=False)
-class _Described(Const):
-    """One of the descriptions that a space chooses between."""
+class _LayoutNode(Const):
+    """One of the layouts that a space chooses between."""
 
-    ways: int
+    genotypes: int
+    """Their number."""
 
     def size(self, copies: int, names: Names) -> int:
-        return self.ways
+        """Return the number of genotypes of the layout."""
+        return self.genotypes
 
 
 def _generator(seed: object) -> random.Random:
@@ -359,7 +373,7 @@ def _generator(seed: object) -> random.Random:
 
 
 def load_space(name: str | Path, **let: Any) -> SearchSpace:
-    """Load a space that comes with nas by name ("mbconv", "reference/resnet50"), or your own by path.
+    """Load a space that comes with nas by name ("mbconv", "reference/resnet50"), or one of your own by path.
 
     Args:
         name: name or path.

@@ -1,4 +1,4 @@
-"""Whether what a network gives is what the data ask for."""
+"""What a network is for, and the check that its outputs fit that."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from nas.network.ops import kind_of
 from nas.network.ops.base import by
 
 Task = Literal["classification", "open", "any"]
-"""What a network is for. `classification`: it gives one number a class. `open`: not said; it may also end in maps or
-tokens, as for segmentation, detection or as a part of something larger, but features are one number a class. `any`:
-it is only looked at, and may end in whatever it does."""
+"""What a network is for. `classification`: it gives one number for each class. `open`: not stated; it may also end in
+maps or tokens, as for segmentation, detection or as a part of something larger, but features are one number for each
+class. `any`: it is only examined, so its outputs are not checked."""
 
 _CLASSIFIERS = frozenset({"classifier", "conv_classifier", "token_classifier"})
 """Blocks that give one number a class whatever they read."""
@@ -26,8 +26,8 @@ def check_task(arch: Architecture, task: Task) -> None:
     where, kind = (blocks[-1][0], blocks[-1][1].kind) if blocks else ("head", "")
     if task == "any" or kind in _CLASSIFIERS:
         return
-    shapes, wanted = output_shapes(arch), ((arch.num_classes,),)
-    if shapes == wanted or (task == "open" and any(kind_of(shape) != "features" for shape in shapes)):
+    shapes, one_per_class = output_shapes(arch), ((arch.num_classes,),)
+    if shapes == one_per_class or (task == "open" and any(kind_of(shape) != "features" for shape in shapes)):
         return
     gives = " and ".join(f"{kind_of(shape)} {by(shape)}" for shape in shapes)
     number = "" if len(shapes) == 1 else f"{len(shapes)} outputs, "

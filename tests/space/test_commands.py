@@ -229,8 +229,8 @@ def test_the_spread_of_costs_runs_from_the_smallest_to_the_largest() -> None:
         }
     )
     found = spread(space, 100, 0)
-    assert (found.every, found.genotypes, found.failed) == (True, 21, 0)
+    assert (found.exact, found.genotypes, found.failed) == (True, 21, 0)
     assert found.quantiles("params") == tuple(4 + kernel**2 for kernel in (1, 3, 11, 21, 31, 39, 41))
     assert found.holding([Constraint("params", high=4 + 9)]) == 2
-    assert not spread(space, 20, 0).every
-    assert spread(space, 21, 0).every
+    assert not spread(space, 20, 0).exact
+    assert spread(space, 21, 0).exact

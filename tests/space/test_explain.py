@@ -40,9 +40,9 @@ def test_small_spaces_are_looked_at_in_full(space: nas.SearchSpace, costs: list[
     assert found.accepted == Share(accepted, 6561, exact=True)
     assert found.accepted.interval() == (accepted / 6561, accepted / 6561)
     params, macs = found.effects
-    assert params.excluded.found == sum(not _params(cost) for cost in costs)
-    assert params.alone.found == sum(not _params(cost) and _macs(cost) for cost in costs)
-    assert macs.alone.found == sum(_params(cost) and not _macs(cost) for cost in costs)
+    assert params.excluded.count == sum(not _params(cost) for cost in costs)
+    assert params.alone.count == sum(not _params(cost) and _macs(cost) for cost in costs)
+    assert macs.alone.count == sum(_params(cost) and not _macs(cost) for cost in costs)
     assert not found.infeasible
     assert found.nearest.cost is not None
     assert _params(found.nearest.cost)
@@ -70,7 +70,7 @@ def test_no_relaxation_of_what_is_not_in_the_way(space: nas.SearchSpace) -> None
 def test_what_nothing_holds(space: nas.SearchSpace, costs: list[Cost]) -> None:
     found = explain(space, constraints_from({"params": 1000}))
     assert found.infeasible
-    assert found.accepted.found == 0
+    assert found.accepted.count == 0
     assert found.nearest.cost is not None
     assert found.nearest.cost.params == min(cost.params for cost in costs)
 

@@ -16,7 +16,7 @@ from nas.evaluators.table.settings import TableSettings
 from nas.network.architecture import Architecture
 from nas.network.settings import Scalar
 from nas.space import Genotype, SearchSpace
-from nas.space.picks import pick_from
+from nas.space.tree.pickers import pick_from
 
 EPOCH = "{epoch}"
 """Stands for the number of the epoch in the name of a column."""

@@ -49,9 +49,9 @@ def look_ahead(config: Config, space: SearchSpace, say: Callable[[str], None], *
                 f"{infeasible(found)}. python -m nas.limits with the same settings says what would let more in"
             )
         which = "all" if found.accepted.exact else "random"
-        unsure = f"; of {percent(found.unsure)} the latency has to be measured" if found.unsure.found else ""
+        unsure = f"; of {percent(found.unsure)} the latency has to be measured" if found.unsure.count else ""
         say(f"Limits: {percent(found.accepted)} of {which} genotypes hold {limits}{unsure}")
-        if predict and found.accepted.found:
+        if predict and found.accepted.count:
             return
     _try_smallest(space, [limit for limit in every if limit.measured and not limit.soft], config.deployment)
 

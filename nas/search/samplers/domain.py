@@ -15,7 +15,7 @@ from nas.cost import Cost
 from nas.errors import NasError
 from nas.space import Genotype, SearchSpace, variation
 from nas.space.feasible import Candidate, climb, examine
-from nas.space.tree import Choice
+from nas.space.tree.nodes import Choice
 
 Params = Mapping[str, Any]
 Look = Callable[[Genotype], Candidate]

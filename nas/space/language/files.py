@@ -9,7 +9,7 @@ from nas.resources import resource_dir
 
 
 def space_names() -> list[str]:
-    """Names of the spaces that come with nas, e.g. `mbconv` and `reference/resnet50`."""
+    """Return the names of the spaces that come with nas, e.g. `mbconv` and `reference/resnet50`."""
     root = resource_dir("search_spaces")
     return sorted(path.relative_to(root).with_suffix("").as_posix() for path in root.rglob("*.yaml"))
 
@@ -23,10 +23,10 @@ def find_space(name: str) -> Path:
     if name.endswith((".yaml", ".yml")):
         try:
             path = Path(name).expanduser()
-            found = path.is_file()
+            is_file = path.is_file()
         except (OSError, ValueError, RuntimeError) as error:  # a name too long, a NUL in it, a home that is none
             raise SpaceError(f"{name[:80]}: cannot be looked up: {str(error)[:80]}") from None
-        if not found:
+        if not is_file:
             raise SpaceError(f"{path}: no such space file")
         return path
     names = space_names()

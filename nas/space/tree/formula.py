@@ -13,7 +13,7 @@ from nas.errors import NasError, nearest
 from nas.network.rounding import round_to
 
 MARK = "="
-"""A text that begins with this is a formula."""
+"""The first character of a formula."""
 
 _MAX_TEXT = 300
 _LARGEST = 1e15
@@ -66,18 +66,18 @@ class Formula:
     _run: _Run
 
     def value(self, names: Mapping[str, Any]) -> Any:
-        """Work it out; raises `NasError` with the formula and the values where that is impossible."""
+        """Return the value under these names; raises `NasError` with the formula and the values where it has none."""
         try:
-            found = self._run(names)
+            value = self._run(names)
         except (ArithmeticError, TypeError, ValueError) as error:
             given = ", ".join(f"{name}={names[name]!r}" for name in sorted(self.names))
             raise NasError(f"formula {self.text!r} with {given or 'no names'}: {error}") from None
         # 2.0 * 16 is a whole number to whoever writes a number of channels.
-        return int(found) if isinstance(found, float) and found.is_integer() else found
+        return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def is_formula(value: object) -> bool:
-    """Whether a value of a space file is a formula."""
+    """Return whether a value of a space file is a formula."""
     return isinstance(value, str) and value.lstrip().startswith(MARK)
 
 
@@ -107,7 +107,7 @@ def _bounded(value: Any) -> Any:
 
 
 def _compile(node: ast.expr, names: set[str]) -> _Run:
-    """Turn one expression into a function of the named values."""
+    """Compile an expression to a function of the named values, and add the names that it reads to `names`."""
     reader = _READERS.get(type(node))
     run = reader(node, names) if reader is not None else None
     if run is None:
@@ -144,8 +144,8 @@ def _unary(node: ast.UnaryOp, names: set[str]) -> _Run | None:
 
 
 def _logic(node: ast.BoolOp, names: set[str]) -> _Run:
-    parts, every = [_compile(part, names) for part in node.values], isinstance(node.op, ast.And)
-    return lambda values: (all if every else any)(part(values) for part in parts)
+    parts, combine = [_compile(part, names) for part in node.values], all if isinstance(node.op, ast.And) else any
+    return lambda values: combine(part(values) for part in parts)
 
 
 def _if_else(node: ast.IfExp, names: set[str]) -> _Run:
@@ -154,7 +154,7 @@ def _if_else(node: ast.IfExp, names: set[str]) -> _Run:
 
 
 def _number(value: Any) -> Any:
-    """Only numbers are computed with: `"ab" * 10 ** 9` would be large."""
+    """Return a number as it is; raises `TypeError` for anything else, since `"ab" * 10 ** 9` would be large."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{value!r} is not a number")
     return value

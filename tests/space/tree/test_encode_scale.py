@@ -9,7 +9,7 @@ import pytest
 
 import nas
 from nas.errors import SpaceError
-from nas.space import matching, parts
+from nas.space.tree import binding, matching
 
 KERNEL = {"choose": [3, 5], "per": "block"}
 CONV = {"block": "conv", "out_channels": 8, "kernel": KERNEL}
@@ -37,14 +37,14 @@ SPACES = {
 def _steps(space: nas.SearchSpace, arch: nas.Architecture, monkeypatch: pytest.MonkeyPatch) -> int:
     """Number of decisions that are tried."""
     steps = 0
-    decide = matching.Found.decide
+    decide = matching.PartialMatch.decide
 
-    def counted(found: matching.Found, path: str, value: Any) -> matching.Found:
+    def counted(partial: matching.PartialMatch, path: str, value: Any) -> matching.PartialMatch:
         nonlocal steps
         steps += 1
-        return decide(found, path, value)
+        return decide(partial, path, value)
 
-    monkeypatch.setattr(matching.Found, "decide", counted)
+    monkeypatch.setattr(matching.PartialMatch, "decide", counted)
     try:
         space.encode(arch)
     except SpaceError:
@@ -88,7 +88,7 @@ def test_ten_thousand_decisions_are_found() -> None:
 
 
 def test_blocks_are_shared_out_in_a_bounded_number_of_tries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parts, "_MAX_BLOCKS", 2000)
+    monkeypatch.setattr(binding, "_MAX_BLOCKS", 2000)
     space = SPACES["entries"](64)
     arch = space.decode(space.resolve(lambda choice, path, copies, names: len(choice.options) // 2))
     with pytest.raises(SpaceError, match="too many ways to share out the blocks"):

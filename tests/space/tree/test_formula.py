@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from nas.errors import NasError
-from nas.space.formula import formula, is_formula
+from nas.space.tree.formula import formula, is_formula
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 import nas
 from nas.errors import SpaceError
-from nas.space.source import Source, from_python, read_file
+from nas.space.language.source import Source, from_python, read_file
 
 
 def _read(folder: Path, text: str | bytes) -> Source:

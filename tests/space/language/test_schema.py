@@ -11,7 +11,7 @@ import yaml
 import nas
 from nas.network.registry import block_names
 from nas.resources import resource_dir
-from nas.space.schema import space_schema
+from nas.space.language.schema import space_schema
 
 VALIDATOR = jsonschema.Draft202012Validator(space_schema())
 

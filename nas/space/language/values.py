@@ -7,15 +7,17 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, Literal
 
+from nas.equality import value_key
 from nas.errors import NasError, nearest
 from nas.names import name_problem
-from nas.network.registry import BlockKind
 from nas.network.settings import Scalar
-from nas.space.formula import Formula, formula, is_formula
-from nas.space.matching import Names
-from nas.space.picks import pick_by_rank
-from nas.space.source import Source
-from nas.space.tree import Choice, Const, Derived, If, IntRange, Node, Option, Per, Scope
+from nas.space.language.source import Source
+from nas.space.tree.derived import Derived, If
+from nas.space.tree.formula import Formula, formula, is_formula
+from nas.space.tree.genotype import Names
+from nas.space.tree.nodes import Choice, Const, IntRange, Node, Option, Per, Scope
+from nas.space.tree.pickers import pick_by_rank
+from nas.space.tree.references import Let
 
 MAX_OPTIONS = 4096
 _MAX_TRIED = 2000
@@ -24,18 +26,7 @@ _CHOICE_WORDS = {"choose", "range", "step", "factor", "per"}
 _IF_WORDS = {"if", "then", "else"}
 
 Check = Callable[[object], Any]
-
-
-@dataclass(frozen=True)
-class Let:
-    """A name of a space and what it stands for."""
-
-    node: Node
-    what: str
-    """`value`, `block` or `blocks`."""
-    kinds: tuple[tuple[BlockKind, frozenset[str]], ...] = ()
-    """Of a block: the kinds that it can be, each with the settings that it then gives."""
-
+"""Returns a value in its type; raises `NasError` where it breaks its rule."""
 
 Level = Literal["network", "stage", "block", "copy"]
 """What a choice is of that does not say: what has a name is of the network, other parts are of their stage, settings
@@ -44,50 +35,65 @@ under a kind that each block chooses are of the block, and what stands inside su
 
 @dataclass(frozen=True)
 class Context:
-    """What is known while a space is read."""
+    """What is read already of a space, and where in it the reader is."""
 
     prefix: str = ""
     """Path before all decisions."""
     level: Level = "stage"
     lets: dict[str, Let] = field(default_factory=dict)
-    places: dict[str, Source] = field(default_factory=dict)
+    """What the names stand for that are read already."""
+    sources: dict[str, Source] = field(default_factory=dict)
     """Where each part is written, by its path."""
 
     def at(self, level: Level) -> Context:
-        """Return this with another level; names and places are the same ones."""
+        """Return this with another level; names and sources are the same ones."""
         return replace(self, level=level)
 
-    def values(self, names: Iterable[str], most: int) -> Iterator[Names]:
+    def assignments(self, names: Iterable[str], most: int) -> Iterator[Names]:
         """Yield what these names can be at once, up to `most` ways."""
-        return islice(self._ways(sorted(names), {}, most), most)
+        return islice(self._assignments(sorted(names), {}, most), most)
 
-    def _ways(self, names: list[str], known: Names, most: int) -> Iterator[Names]:
-        missing = [name for name in names if name not in known]
+    def _assignments(self, names: list[str], assigned: Names, most: int) -> Iterator[Names]:
+        missing = [name for name in names if name not in assigned]
         if not missing:
-            yield known
+            yield assigned
             return
         let = self.lets[missing[0]]
-        for around in self._ways(sorted(let.node.reads), known, most):
-            size = let.node.size(1, around)
+        for outer in self._assignments(sorted(let.node.reads), assigned, most):
+            size = let.node.size(1, outer)
             for rank in range(min(size, most)):
-                scope = Scope("let", ("let",), around)
+                scope = Scope("let", ("let",), outer)
                 value = let.node.resolve(scope, pick_by_rank(rank))[0]
-                yield from self._ways(names, {**around, missing[0]: value}, most)
+                yield from self._assignments(names, {**outer, missing[0]: value}, most)
 
 
-def mapping(source: Source, path: str, known: Iterable[str] | None, what: str) -> dict[str, Source]:
-    """Return the items of a mapping; raises `SpaceError` for anything else and for a key that is not `known`."""
+def read_mapping(source: Source, path: str, keys: Iterable[str] | None, what: str) -> dict[str, Source]:
+    """Return the items of a mapping.
+
+    Args:
+        source: what is written.
+        path: its place in the space, for messages.
+        keys: those that it may have; None for any.
+        what: it is, for messages.
+
+    Raises:
+        SpaceError: no mapping, or a key that it may not have.
+    """
     if not isinstance(source.value, dict):
         raise source.error(f"{what} is a mapping, but got {source.describe()}", path)
     for key, value in source.value.items():
-        if known is not None and key not in known:
-            raise value.error(f"unknown key {key!r}. {nearest(key, known)}", path)
+        if keys is not None and key not in keys:
+            raise value.error(f"unknown key {key!r}. {nearest(key, keys)}", path)
     return source.value
 
 
-def named_options(source: Source, path: str, what: str) -> dict[str, Source]:
-    """Return options that have names, which become words of decision paths."""
-    items = mapping(source, path, None, what)
+def read_options(source: Source, path: str, what: str) -> dict[str, Source]:
+    """Return options that have names, which become words of decision paths.
+
+    Raises:
+        SpaceError: no mapping, no option, or a name that is no word.
+    """
+    items = read_mapping(source, path, None, what)
     if not items:
         raise source.error("a choice needs at least one option", path)
     for name, value in items.items():
@@ -98,8 +104,8 @@ def named_options(source: Source, path: str, what: str) -> dict[str, Source]:
     return items
 
 
-def at_least_one(source: Source, path: str, most: int = MAX_OPTIONS) -> list[Source]:
-    """Return the entries of a list that is not empty."""
+def read_list(source: Source, path: str, most: int = MAX_OPTIONS) -> list[Source]:
+    """Return the entries of a list; raises `SpaceError` for anything else, an empty one, and more than `most`."""
     if not isinstance(source.value, list) or not source.value:
         raise source.error(f"must be a list with at least one entry, but got {source.describe()}", path)
     if len(source.value) > most:
@@ -107,7 +113,7 @@ def at_least_one(source: Source, path: str, most: int = MAX_OPTIONS) -> list[Sou
     return source.value
 
 
-def checked(source: Source, path: str, check: Check) -> Any:
+def read_scalar(source: Source, path: str, check: Check) -> Any:
     """Return a single value in its type; raises `SpaceError` where it is none or breaks its rule."""
     if isinstance(source.value, dict | list):
         raise source.error(f"must be one value, but got {source.describe()}", path)
@@ -118,31 +124,38 @@ def checked(source: Source, path: str, check: Check) -> Any:
 
 
 def read_formula(source: Source, path: str, context: Context) -> Formula:
-    """Read a formula over names that stand for values."""
+    """Read a formula over names that stand for values.
+
+    Raises:
+        SpaceError: no formula, an unknown name, or one that stands for blocks.
+    """
     try:
-        found = formula(str(source.value))
+        read = formula(str(source.value))
     except NasError as error:
         raise source.error(str(error), path) from None
-    for name in sorted(found.names):
+    for name in sorted(read.names):
         let = context.lets.get(name)
         if let is None:
-            raise source.error(f"unknown name {name!r} in {found.text!r}. {nearest(name, context.lets)}", path)
+            raise source.error(f"unknown name {name!r} in {read.text!r}. {nearest(name, context.lets)}", path)
         if let.what != "value":
             raise source.error(f"{name!r} stands for blocks, and is no value to compute with", path)
-    return found
+    return read
 
 
-def possible(
+def possible_values(
     source: Source, path: str, read: Formula, context: Context, check: Check, *, structural: bool
 ) -> list[Any]:
     """Return what a formula can give, each checked against the rule that it must follow.
 
-    What settles the structure of a space is looked at in full, and refused where that is too much; of the value of a
-    setting the first few thousand ways are, and the block checks the rest when a network is decoded.
+    All values are worked out of what settles the structure of a space, which is refused where that is too much; of the
+    value of a setting the first few thousand are, and the block checks the rest when a network is decoded.
+
+    Raises:
+        SpaceError: a value that breaks the rule, or too many combinations of names.
     """
-    found = []
+    values = []
     most = _MAX_STRUCTURAL if structural else _MAX_TRIED
-    for count, names in enumerate(context.values(read.names, most + 1)):
+    for count, names in enumerate(context.assignments(read.names, most + 1)):
         if count == most and structural:
             raise source.error(
                 f"{read.text!r} settles which blocks or decisions there are, so its names "
@@ -150,21 +163,23 @@ def possible(
                 path,
             )
         try:
-            found.append(check(read.value(names)))
+            values.append(check(read.value(names)))
         except NasError as error:
             given = ", ".join(f"{name}={names[name]!r}" for name in sorted(read.names))
             raise source.error(f"{error} (from {read.text!r} with {given or 'no names'})", path) from None
-    return found
+    return values
 
 
 @dataclass(frozen=True)
-class Leaves:
-    """What single values become: constants and derived values, or whatever depends on them."""
+class ValueNodes:
+    """The nodes that single values become: constants and derived values, or whatever depends on such a value."""
 
     const: Callable[[Any], Node] = Const
+    """Gives the node of a value."""
     derived: Callable[[Formula, list[Any]], Node] = lambda read, values: Derived(read)
+    """Gives the node of a formula and its possible values."""
     choice: type[Choice] = Choice
-    """What a choice of constants becomes."""
+    """The class of a choice of constants."""
     structural: bool = False
     """Whether they settle which blocks or decisions there are."""
 
@@ -177,7 +192,7 @@ def read_value(
     context: Context,
     *,
     may: tuple[Per, ...],
-    leaves: Leaves = Leaves(),
+    nodes: ValueNodes = ValueNodes(),
 ) -> Node:
     """Read a scalar, a formula, a choice of scalars, or a condition between them.
 
@@ -188,22 +203,25 @@ def read_value(
         check: the rule that every value must follow.
         context: names that formulas may use.
         may: what `per` may say.
-        leaves: what a value becomes.
+        nodes: what a value becomes.
+
+    Raises:
+        SpaceError: anything that is not in the language, with file, line, path, rule and value.
     """
     if is_formula(source.value):
         read = read_formula(source, path, context)
-        return leaves.derived(read, possible(source, path, read, context, check, structural=leaves.structural))
+        return nodes.derived(read, possible_values(source, path, read, context, check, structural=nodes.structural))
     if isinstance(source.value, list):
         raise source.error(f"must be one value, but got {source.describe()}; write {{choose: [...]}} to choose", path)
     if not isinstance(source.value, dict):
-        return leaves.const(checked(source, path, check))
+        return nodes.const(read_scalar(source, path, check))
 
     def part(inner: Source, where: str, side: str) -> Node:
-        return read_value(inner, where, f"{name}.{side}", check, context, may=may, leaves=leaves)
+        return read_value(inner, where, f"{name}.{side}", check, context, may=may, nodes=nodes)
 
     if "if" in source.value:
         return read_if(source, path, context, part)
-    choice = mapping(source, path, _CHOICE_WORDS, "a choice")
+    choice = read_mapping(source, path, _CHOICE_WORDS, "a choice")
     if ("choose" in choice) == ("range" in choice):
         raise source.error("a choice has either 'choose' or 'range'", path)
     for word in ("step", "factor"):
@@ -214,36 +232,46 @@ def read_value(
         int_range, numbers = _range(choice, path)
         sources = [Source(value, choice["range"].file, choice["range"].line) for value in numbers]
     else:
-        sources = _options(choice["choose"], path)
-    values = [(option.value, checked(option, path, check)) for option in sources]
-    distinct(choice.get("choose", source), [value for value, _ in values], path)
-    options = tuple(Option(value, leaves.const(meant)) for value, meant in values)
+        sources = _scalar_options(choice["choose"], path)
+    values = [(option.value, read_scalar(option, path, check)) for option in sources]
+    check_distinct(choice.get("choose", source), [value for value, _ in values], path)
+    options = tuple(Option(value, nodes.const(checked)) for value, checked in values)
     per = read_per(choice, path, context, may)
-    return leaves.choice(name, options, per, int_range, met_often=per == "stage" and context.level == "block")
+    return nodes.choice(name, options, per, int_range, met_again=per == "stage" and context.level == "block")
 
 
 def read_if(source: Source, path: str, context: Context, part: Callable[[Source, str, str], Node]) -> Node:
-    """Read `{if: "= formula", then: ..., else: ...}`; `part` reads what stands under `then` and `else`, each of which
-    has decisions of its own."""
-    words = mapping(source, path, _IF_WORDS, "a condition")
+    """Read `{if: "= formula", then: ..., else: ...}`.
+
+    Args:
+        source: what is written.
+        path: its place in the space, for messages.
+        context: names that the formula may use.
+        part: reads what stands under `then` and `else`, each of which has decisions of its own, from a source, its
+            place and the word.
+
+    Raises:
+        SpaceError: a missing word, or a formula that gives something else than true or false.
+    """
+    words = read_mapping(source, path, _IF_WORDS, "a condition")
     for word in ("then", "else"):
         if word not in words:
             raise source.error(f"a condition needs {word!r}", path)
     if not is_formula(words["if"].value):
         raise words["if"].error(f"if takes a formula such as '= width > 32', but got {words['if'].describe()}", path)
     test = read_formula(words["if"], path, context)
-    possible(words["if"], path, test, context, _truth, structural=True)
+    possible_values(words["if"], path, test, context, _check_truth, structural=True)
     return If(test, part(words["then"], path, "then"), part(words["else"], path, "else"))
 
 
-def _truth(value: object) -> object:
+def _check_truth(value: object) -> object:
     if not isinstance(value, bool):
         raise NasError(f"a condition is true or false, but got {value!r}")
     return value
 
 
-def _options(source: Source, path: str) -> list[Source]:
-    options = at_least_one(source, path)
+def _scalar_options(source: Source, path: str) -> list[Source]:
+    options = read_list(source, path)
     for option in options:
         if isinstance(option.value, dict | list):
             raise option.error(f"an option is one value, but got {option.describe()}", path)
@@ -252,18 +280,18 @@ def _options(source: Source, path: str) -> list[Source]:
     return options
 
 
-def distinct(source: Source, values: list[Scalar], path: str) -> None:
+def check_distinct(source: Source, values: list[Scalar], path: str) -> None:
     """Raise `SpaceError` where an option is there twice."""
-    seen: set[tuple[type, Scalar]] = set()
+    seen: set[tuple[bool, object]] = set()
     for value in values:
-        key = (bool, value) if isinstance(value, bool) else (float, value)
+        key = value_key(value)
         if key in seen:
             raise source.error(f"option {value!r} is there twice", path)
         seen.add(key)
 
 
 def _range(choice: Mapping[str, Source], path: str) -> tuple[IntRange | None, list[int]]:
-    """`range: [low, high]` with a `step`, or with a `factor` between neighbours (a logarithmic range)."""
+    """Read `range: [low, high]` with a `step`, or with a `factor` between neighbours (a logarithmic range)."""
     source = choice["range"]
     if "step" in choice and "factor" in choice:
         raise choice["factor"].error("a range has either 'step' or 'factor'", path)
@@ -301,7 +329,7 @@ def _powers(source: Source, path: str, low: int, high: int, factor: int) -> list
     return numbers
 
 
-EACH: tuple[Per, ...] = ("stage", "block")
+PER_WORDS: tuple[Per, ...] = ("stage", "block")
 """What `per` may say of a setting of blocks."""
 
 
@@ -310,11 +338,14 @@ def read_per(choice: Mapping[str, Source], path: str, context: Context, may: tup
 
     Without the word a choice is of what it stands in: of the stage; of the network, wherever it is used, in what has a
     name; of the block that chose it under a kind chosen per block.
+
+    Raises:
+        SpaceError: another word, or one that is not in `may`.
     """
     if "per" not in choice:
         return "stage" if context.level == "copy" else context.level
     source = choice["per"]
-    if source.value not in EACH:
+    if source.value not in PER_WORDS:
         raise source.error(f"per must be 'block' or 'stage', but got {source.describe()}", path)
     if source.value not in may:
         reason = "one decision for all blocks" if may else "one decision for the network"

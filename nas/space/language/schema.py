@@ -8,7 +8,7 @@ from typing import Any
 from nas.cost import METRICS
 from nas.network.registry import block_kind, block_names
 from nas.network.settings import Setting
-from nas.space.words import MAX_OPTIONS
+from nas.space.language.values import MAX_OPTIONS
 
 _FORMULA = {"type": "string", "pattern": "^\\s*=", "description": "a formula over names, e.g. '= 2 * width'"}
 
@@ -113,19 +113,18 @@ def _space() -> dict[str, Any]:
 
 def _scalar(setting: Setting) -> dict[str, Any]:
     if setting.options:
-        found: dict[str, Any] = {"enum": [*setting.options, *([None] if setting.optional else [])]}
-        return found
+        return {"enum": [*setting.options, *([None] if setting.optional else [])]}
     kind = {int: "integer", float: "number", bool: "boolean"}[setting.kind]
-    found = {"type": [kind, "null"] if setting.optional else kind}
+    schema: dict[str, Any] = {"type": [kind, "null"] if setting.optional else kind}
     if setting.low > -math.inf:
-        found["minimum"] = setting.low
+        schema["minimum"] = setting.low
     if setting.below < math.inf:
-        found["exclusiveMaximum"] = setting.below
-    return found
+        schema["exclusiveMaximum"] = setting.below
+    return schema
 
 
 def _value(setting: Setting) -> dict[str, Any]:
-    """A scalar, a formula, a choice or a condition between them."""
+    """Return the schema of a scalar, a formula, a choice or a condition between them."""
     scalar = _scalar(setting)
     per = {"enum": ["stage", "block"]}
     choice = {
@@ -165,7 +164,7 @@ def _settings(name: str) -> dict[str, Any]:
 
 
 def _entry(name: str) -> dict[str, Any]:
-    """An entry of one kind."""
+    """Return the schema of an entry of one kind."""
     settings = {key: {"$ref": f"#/$defs/setting_{name}/properties/{key}"} for key in block_kind(name).settings}
     return {
         "type": "object",

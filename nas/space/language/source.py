@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from nas.errors import SpaceError, nearest
-from nas.space.files import find_space
+from nas.space.language.files import find_space
 
 # Far above any sensible space; they keep a "YAML bomb" of nested aliases from filling the memory.
 _MAX_BYTES = 2**18
@@ -27,8 +27,8 @@ _MAX_SHOWN = 40
 _MAX_KEYS_SHOWN = 8
 
 WORDS = ("name", "description", "assume", "limits", "let", "resolution", "stem", "stages", "head", "choose", "include")
-"""Of which a space file has one at the least at the beginning of a line."""
-_OURS = re.compile(rf"^(['\"]?)({'|'.join(WORDS)})\1\s*:", re.MULTILINE)
+"""Words of which every space file has at least one at the beginning of a line."""
+_SPACE_WORD = re.compile(rf"^(['\"]?)({'|'.join(WORDS)})\1\s*:", re.MULTILINE)
 
 
 class _Loader(yaml.SafeLoader):
@@ -54,11 +54,11 @@ class Source:
     """Counted from 1; None where the space was given as Python values."""
 
     def error(self, message: str, path: str = "") -> SpaceError:
-        """Return an error that names the place."""
-        return SpaceError(f"{self.place()}: {path}: {message}" if path else f"{self.place()}: {message}")
+        """Return an error that begins with file and line; `path` is the place in the tree of the space."""
+        return SpaceError(f"{self.location()}: {path}: {message}" if path else f"{self.location()}: {message}")
 
-    def place(self) -> str:
-        """Say where this stands: `file:line`."""
+    def location(self) -> str:
+        """Return where this stands: `file:line`."""
         return self.file if self.line is None else f"{self.file}:{self.line}"
 
     def plain(self) -> Any:
@@ -70,7 +70,7 @@ class Source:
         return self.value
 
     def describe(self) -> str:
-        """Say what this is, for an error message; of a text its first line, and of a mapping some keys, cut short."""
+        """Describe this for an error message: of a text its first line, of a mapping some keys, cut short."""
         if isinstance(self.value, dict):
             keys = [quoted(key) for key in list(self.value)[:_MAX_KEYS_SHOWN]]
             more = ", ..." if len(self.value) > _MAX_KEYS_SHOWN else ""
@@ -90,7 +90,11 @@ def quoted(value: object) -> str:
 
 
 def from_python(values: object, file: str = "<python>") -> Source:
-    """Wrap plain Python values (dicts, lists, scalars) that say what a space file says."""
+    """Wrap plain Python values (dicts, lists, scalars) that state a space as a file does.
+
+    Raises:
+        SpaceError: a value that no space holds, or too many or too deeply nested ones.
+    """
     return _wrap(values, file, 0, count())
 
 
@@ -116,7 +120,7 @@ def _wrap(values: object, file: str, depth: int, counter: Iterator[int]) -> Sour
 
 
 def _unusable(value: object) -> str:
-    """Say why a scalar is none that a space can hold; empty where it is one."""
+    """Return why a space cannot hold a scalar; empty where it can."""
     if isinstance(value, int) and abs(value) > _MAX_INT:
         return f"a number of {value.bit_length()} bits is too large"
     if isinstance(value, float) and not isfinite(value):
@@ -127,18 +131,22 @@ def _unusable(value: object) -> str:
 
 
 def with_values(space: Source, given: Source) -> Source:
-    """Return a space whose names under `let` have other values: `with: {width: 0.75}`."""
+    """Return a space whose names under `let` have other values: `with: {width: 0.75}`.
+
+    Raises:
+        SpaceError: no mapping, or a name that the space does not have.
+    """
     values = given.value
     if not isinstance(values, dict):
         raise given.error(f"with takes names and values, but got {given.describe()}")
     let = space.value.get("let") if isinstance(space.value, dict) else None
-    known = let.value if let is not None and isinstance(let.value, dict) else {}
+    names = let.value if let is not None and isinstance(let.value, dict) else {}
     for name, value in values.items():
-        if name not in known:
-            raise value.error(f"with: the file has no name {name!r} under let. {nearest(name, known)}")
+        if name not in names:
+            raise value.error(f"with: the file has no name {name!r} under let. {nearest(name, names)}")
     if let is None:
         return space
-    changed = Source({**known, **values}, let.file, let.line)
+    changed = Source({**names, **values}, let.file, let.line)
     return Source({**space.value, "let": changed}, space.file, space.line)
 
 
@@ -167,14 +175,17 @@ class _Reader:
         self.path, self.trail, self.shared, self.depth = path, trail, shared, depth
 
     def error(self, message: str, line: int | None = None) -> SpaceError:
+        """Return an error that begins with the file, and the line where there is one."""
         return Source(None, str(self.path), line).error(message)
 
     def read(self) -> Source:
+        """Read the file; raises `SpaceError`."""
         if self.path not in self.shared.parsed:
             self.shared.parsed[self.path] = self.parse()
         return self.convert(self.shared.parsed[self.path], self.depth)
 
     def parse(self) -> yaml.Node:
+        """Parse the file as YAML; raises `SpaceError` where it cannot be read, is too large or no YAML."""
         try:
             with self.path.open("rb") as file:
                 data = file.read(_MAX_BYTES + 1)
@@ -190,7 +201,7 @@ class _Reader:
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             # What is wrong may quote the file, which may be anything that a link leads to.
-            problem = f"bad YAML: {error.problem}" if _OURS.search(text) else "no search space, and no YAML"
+            problem = f"bad YAML: {error.problem}" if _SPACE_WORD.search(text) else "no search space, and no YAML"
             raise self.error(problem, mark.line + 1 if mark else None) from None
         except yaml.reader.ReaderError as error:
             line = text.count("\n", 0, error.position) + 1
@@ -206,7 +217,7 @@ class _Reader:
         return node
 
     def convert(self, node: yaml.Node, depth: int) -> Source:
-        """Turn a YAML node into values; an alias is expanded each time, so what it expands to is counted."""
+        """Convert a YAML node to values; an alias is expanded each time, so what it expands to is counted."""
         line = node.start_mark.line + 1
         if next(self.shared.values) >= _MAX_VALUES:
             raise self.error(f"more than {_MAX_VALUES} values after expanding aliases", line)
@@ -221,10 +232,12 @@ class _Reader:
         return Source(self.scalar(node, line), str(self.path), line)
 
     def check_tag(self, node: yaml.Node, line: int, allowed: set[str]) -> None:
+        """Raise `SpaceError` for a tag that is not allowed: nothing that a file names is made."""
         if node.tag not in allowed:
             raise self.error(f"tag {node.tag!r} is not allowed: a space holds words and numbers only", line)
 
     def scalar(self, node: yaml.Node, line: int) -> object:
+        """Convert a YAML scalar; raises `SpaceError` for a value that no space holds."""
         self.check_tag(node, line, _SCALARS)
         try:
             value: object = yaml.constructor.SafeConstructor().construct_object(node)
@@ -236,6 +249,7 @@ class _Reader:
         return value
 
     def mapping(self, node: yaml.MappingNode, line: int, depth: int) -> Source:
+        """Convert a YAML mapping; resolves `<<` and `include`."""
         items: dict[str, Source] = {}
         merged: dict[str, Source] = {}
         for key_node, value_node in node.value:
@@ -274,14 +288,14 @@ class _Reader:
                 raise name.error(f"include: {error}") from None
         trail = (*self.trail, self.path)
         try:
-            found, resolved = path.is_file(), path.resolve()
-            around = [file.resolve() for file in trail]
+            is_file, resolved = path.is_file(), path.resolve()
+            including = [file.resolve() for file in trail]
         except (OSError, ValueError, RuntimeError) as error:  # a name too long, a NUL in it, links in a circle
             raise name.error(f"include: {error}") from None
-        if resolved in around:
+        if resolved in including:
             chain = " -> ".join(file.name for file in (*trail, path))
             raise name.error(f"cyclic include: {chain}")
-        if not found:
+        if not is_file:
             raise name.error(f"include: no such file: {path} (paths begin at the folder of the file that includes)")
         if len(trail) > _MAX_DEPTH:
             raise name.error(f"includes nested deeper than {_MAX_DEPTH} levels")

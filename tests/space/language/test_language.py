@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import nas
 from nas.errors import ConfigError, SpaceError
-from nas.space.formula import formula
+from nas.space.tree.formula import formula
 
 pytestmark = pytest.mark.usefixtures("as_written")
 

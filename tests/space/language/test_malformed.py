@@ -263,7 +263,7 @@ def test_a_vast_space_is_as_quick_as_a_small_one(tmp_path: Path) -> None:
 def test_mutated_files_are_read_or_refused() -> None:
     """A minute of what `python -m tests.space.fuzz` does for ten; in a process of its own, since it forbids much."""
     command = [sys.executable, "-m", "tests.space.fuzz", "--minutes", "1"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2], check=False)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[3], check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     ended = dict(line.split(": ") for line in done.stdout.splitlines())
     assert {"read", "refused"} <= set(ended)

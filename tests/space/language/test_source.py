@@ -9,7 +9,7 @@ import yaml
 
 import nas
 from nas.errors import SpaceError
-from nas.space.source import from_python, read_file
+from nas.space.language.source import from_python, read_file
 
 
 def _write(folder: Path, **files: str) -> None:
