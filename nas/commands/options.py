@@ -6,8 +6,13 @@ They stand apart from what the commands do, and load next to nothing, so that he
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 
 from nas import console
+from nas.resources import space_names
+
+SHELLS = ("bash", "zsh")
+"""Shells that complete the words of `nas`."""
 
 
 def advise_parser() -> argparse.ArgumentParser:
@@ -175,3 +180,40 @@ def _add_space_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--let", action="append", default=[], metavar="NAME=VALUE", help="another value for a name")
     parser.add_argument("--data", metavar="CxHxW", help="shape of the input; CxL for series (what the space assumes)")
     parser.add_argument("--classes", type=int, help="number of classes (what the space assumes)")
+
+
+def completion_parser() -> argparse.ArgumentParser:
+    """Return the parser of `nas completion`."""
+    console.steady()
+    parser = argparse.ArgumentParser(
+        prog="nas completion",
+        description="Print the script that lets a shell complete commands, settings, options and names of spaces.",
+        epilog=_COMPLETION_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("shell", choices=SHELLS, help="the shell that reads the script")
+    return parser
+
+
+_COMPLETION_EXAMPLES = """
+examples
+  eval "$(nas completion bash)"     in ~/.bashrc
+  eval "$(nas completion zsh)"      in ~/.zshrc, after compinit
+"""
+
+
+def known_values(action: argparse.Action) -> Sequence[str]:
+    """Return the names that an option or argument of these parsers takes; empty where it takes something else."""
+    if action.choices is not None:
+        return list(action.choices)
+    if action.dest in ("space", "network"):
+        return space_names()
+    if action.dest == "runtime":
+        from nas.latency.deployment import RUNTIMES
+
+        return ["auto", *RUNTIMES]
+    if action.dest in ("task", "device", "priority"):
+        from nas.advise import wanted
+
+        return {"task": wanted.TASKS, "device": wanted.DEVICES, "priority": wanted.PRIORITIES}[action.dest]
+    return []

@@ -12,6 +12,7 @@ from nas import console
 from nas.commands.options import space_parser
 from nas.errors import SpaceError
 from nas.export.drawing import check_drawing, draw
+from nas.resources import space_names
 from nas.space.describe import (
     Extreme,
     Spread,
@@ -23,7 +24,6 @@ from nas.space.describe import (
     random_network,
     spread,
 )
-from nas.space.files import space_names
 from nas.space.schema import space_schema
 from nas.space.space import SearchSpace, load_space
 from nas.space.tree import count_text

@@ -1,6 +1,6 @@
 """Search spaces: the language, its files, and the genotypes of a space. Never loads torch."""
 
-from nas.space.files import space_names
+from nas.resources import space_names
 from nas.space.matching import Genotype
 from nas.space.space import SearchSpace, load_space
 
