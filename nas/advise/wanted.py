@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nas.advise.rules import FEW_IMAGES, MANY_IMAGES, PHONE_MS, PRICES, SMALLEST_SIDE, TRAINED, VERY_MANY_IMAGES
+from nas.advise.rules import (
+    DEVICES,
+    FEW_IMAGES,
+    MANY_IMAGES,
+    PHONE_MS,
+    PRIORITIES,
+    SMALLEST_SIDE,
+    TASKS,
+    TRAINED,
+    VERY_MANY_IMAGES,
+)
 from nas.cost import LATENCY, Constraint, constraints_from
 from nas.errors import ConfigError, nearest
 from nas.network.ops import Shape
 
-TASKS = ("classification", "series", "segmentation", "detection")
-DEVICES = tuple(PRICES)
 _MOST_CLASSES = 100_000
-PRIORITIES = ("speed", "balanced", "quality", "highest")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,7 +12,7 @@ from nas.commands.options import completion_parser
 # Works in bash 3.2 too, which macOS has. Where nothing is offered, readline completes names of files.
 _BASH = r"""
 _nas_completion() {
-    local line=${COMP_LINE:0:COMP_POINT} breaks=${COMP_WORDBREAKS//[^=:]/} word cut candidate
+    local line=${COMP_LINE:0:COMP_POINT} breaks=${COMP_WORDBREAKS//[^=:]/} cut="" word candidate
     word=${line##*[[:space:]]}
     # Readline replaces only what follows the last of the characters that break words.
     [[ -n $breaks ]] && cut=${word%"${word##*[$breaks]}"}

@@ -17,7 +17,7 @@ SHELLS = ("bash", "zsh")
 
 def advise_parser() -> argparse.ArgumentParser:
     """Return the parser of `nas.advise`."""
-    from nas.advise.wanted import DEVICES, PRIORITIES, TASKS
+    from nas.advise.rules import DEVICES, PRIORITIES, TASKS
 
     parser = console.parser("nas.advise", _ADVISE, _ADVISE_EXAMPLES)
     parser.add_argument("--task", default="classification", metavar="TASK", help=f"{', '.join(TASKS)}")
@@ -213,7 +213,7 @@ def known_values(action: argparse.Action) -> Sequence[str]:
 
         return ["auto", *RUNTIMES]
     if action.dest in ("task", "device", "priority"):
-        from nas.advise import wanted
+        from nas.advise import rules
 
-        return {"task": wanted.TASKS, "device": wanted.DEVICES, "priority": wanted.PRIORITIES}[action.dest]
+        return {"task": rules.TASKS, "device": rules.DEVICES, "priority": rules.PRIORITIES}[action.dest]
     return []
