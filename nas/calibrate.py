@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-if __name__ == "__main__":
-    from nas.commands.calibrate import main
+from nas.commands.registry import run_command
 
-    sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(run_command("calibrate"))

@@ -1,17 +1,10 @@
-"""`python -m nas.limits +space=NAME constraints.params=5e5 ...`: the settings of a search, explained before it."""
+"""`python -m nas.limits`."""
 
 from __future__ import annotations
 
-from typing import Any
+import sys
 
-from nas.commands.hydra_main import hydra_main
-
-
-def _limits(values: dict[str, Any], _: list[str]) -> int:
-    from nas.commands.limits import limits
-
-    return limits(values)
-
+from nas.commands.registry import run_command
 
 if __name__ == "__main__":
-    hydra_main("limits", _limits)
+    sys.exit(run_command("limits"))

@@ -11,3 +11,9 @@ def resource_dir(name: str) -> Path:
     """Return the folder `conf` or `search_spaces`."""
     inside = _PACKAGE / name
     return inside if inside.is_dir() else _PACKAGE.parent / name
+
+
+def space_names() -> list[str]:
+    """Names of the spaces that come with nas, e.g. `mbconv` and `reference/resnet50`."""
+    root = resource_dir("search_spaces")
+    return sorted(path.relative_to(root).with_suffix("").as_posix() for path in root.rglob("*.yaml"))

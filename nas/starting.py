@@ -15,7 +15,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def command() -> str:
-    """Return the command of ours that this process is being started as, such as `nas.search`; empty where it is none.
+    """Return the command of ours that this process is being started as, `nas.search` or `nas`; empty where it is none.
 
     `python -m NAME` has `-m` in the place of the script until the module is found, after its package is loaded.
     """
@@ -23,7 +23,7 @@ def command() -> str:
         return ""
     word = sys.orig_argv[-len(sys.argv)]
     name = word.partition("m")[2] if word.startswith("-") else word  # `-mNAME`, also behind other letters
-    return name if name.startswith("nas.") else ""
+    return name if name == "nas" or name.startswith("nas.") else ""
 
 
 class Ending:

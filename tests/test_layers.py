@@ -34,7 +34,15 @@ LAYERS = [
     ["nas.commands"],
     # What `python -m` starts: a few lines each, which nothing imports.
     [
-        *("nas.advise.__main__", "nas.calibrate", "nas.compare.__main__", "nas.limits", "nas.profile", "nas.proxies"),
+        *(
+            "nas.__main__",
+            "nas.advise.__main__",
+            "nas.calibrate",
+            "nas.compare.__main__",
+            "nas.limits",
+            "nas.profile",
+            "nas.proxies",
+        ),
         *("nas.scale", "nas.search.__main__", "nas.space.__main__", "nas.spaces"),
     ],
 ]
@@ -135,7 +143,7 @@ def test_heavy_packages_are_imported_by_their_owners_only(module: str) -> None:
         ("import nas.scaling.laws.planner", "torch optuna mlflow hydra yaml nas.network nas.space"),
         ("import nas.commands.advise", "torch optuna mlflow hydra PIL rich numpy scipy"),
         ("import nas.commands.search", "torch pytorch_lightning mlflow sklearn"),
-        ("import nas.search.__main__", "torch optuna mlflow numpy rich"),
+        ("import nas.search.__main__, nas.__main__", "torch optuna mlflow hydra yaml numpy rich nas.network"),
     ],
 )
 def test_what_loads_what(statement: str, absent: str) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nas.advise.rules_of_thumb import (
+    DEVICES,
     FEW_IMAGES,
     MANY_IMAGES,
     PHONE_MS,
-    PRICES,
+    PRIORITIES,
     SMALLEST_SIDE,
+    TASKS,
     TRAINED,
     VERY_MANY_IMAGES,
 )
@@ -17,10 +19,7 @@ from nas.cost import LATENCY, Constraint, constraints_from
 from nas.errors import ConfigError, nearest
 from nas.network.ops import Shape
 
-TASKS = ("classification", "series", "segmentation", "detection")
-DEVICES = tuple(PRICES)
 _MOST_CLASSES = 100_000
-PRIORITIES = ("speed", "balanced", "quality", "highest")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+TASKS = ("classification", "series", "segmentation", "detection")
+PRIORITIES = ("speed", "balanced", "quality", "highest")
 TRAINED = ("classification",)
 """Tasks that `nas.training` has a loss and data sets for."""
 
@@ -18,6 +20,7 @@ PRICES: Mapping[str, Mapping[str, float]] = {
 }
 """How many points of top-1 accuracy a doubling of the multiply-adds has to bring. Of our own making: from B0 to B7 (Tan
 & Le 2019, table 2) a doubling brings 2.4 points at first and 0.3 at the end; each price cuts that row elsewhere."""
+DEVICES = tuple(PRICES)
 
 FEW_IMAGES, FEW_PRICE, FEW_SCRATCH_PRICE = 10_000, 3.0, 6.0
 """Below so many images a doubling has to bring more, most of all without pretrained weights: large networks learn a

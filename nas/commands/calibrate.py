@@ -6,48 +6,22 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from nas.commands.options import calibrate_parser
 from nas.commands.space import space_from
-from nas.console import parser, run
+from nas.console import run
 from nas.errors import ConfigError
 from nas.latency.calibrate import calibrate
-from nas.latency.deployment import RUNTIMES, deployment
+from nas.latency.deployment import deployment
 from nas.latency.profile import Accuracy, DeviceProfile, check_writable, profile_path
 from nas.space import SearchSpace, load_space
 
 _SPACES = ("mbconv", "mobilenet_v3", "resnet")
-_HELP = """\
-  python -m nas.calibrate                                        networks of mbconv, mobilenet_v3 and resnet
-  python -m nas.calibrate --space my_space.yaml --data 3x64x64   those of your own search: the best predictions for it
-  python -m nas.calibrate --runtime torch --threads 2 --batch 8
-  python -m nas.search +space=mbconv constraints.latency_ms=1    uses the profile of the same runtime, batch, threads
-
-Leave the machine alone meanwhile: other work makes networks look slow. A profile holds for this hardware and for these
-versions of the runtime; a search refuses any other, and measures every candidate instead."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    options = _parser().parse_args(arguments)
+    options = calibrate_parser().parse_args(arguments)
     return run("nas.calibrate", lambda: _work(options))
-
-
-def _parser() -> argparse.ArgumentParser:
-    made = parser(
-        "nas.calibrate",
-        "Measure random networks on this device and learn to predict the latency of others. Searches with a limit on "
-        "latency then measure only what is not surely over it.",
-        _HELP,
-    )
-    made.add_argument("--space", action="append", metavar="NAME", help="a space or .yaml file; may be given repeatedly")
-    made.add_argument("--data", metavar="CxHxW", help="shape of an example, as the spaces' own by default")
-    made.add_argument("--classes", type=int, help="number of classes")
-    made.add_argument("--runtime", default="auto", help=f"auto (the first installed of) {', '.join(RUNTIMES)}")
-    made.add_argument("--batch", type=int, default=1, help="examples at a time (1)")
-    made.add_argument("--threads", type=int, default=1, help="of the CPU (1)")
-    made.add_argument("--minutes", type=float, default=4.75, help="how long it may take (4.75)")
-    made.add_argument("--seed", type=int, default=0, help="of the networks drawn (0)")
-    made.add_argument("--records", default="runs", metavar="DIR", help="the profile goes to DIR/devices (runs)")
-    return made
 
 
 def _work(options: argparse.Namespace) -> None:

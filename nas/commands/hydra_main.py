@@ -21,13 +21,20 @@ from nas.resources import resource_dir
 from nas.starting import INTERRUPTED
 
 
-def hydra_main(settings: str, work: Callable[[dict[str, Any], list[str]], int], *, text: Collection[str] = ()) -> None:
+def hydra_main(
+    settings: str,
+    work: Callable[[dict[str, Any], list[str]], int],
+    *,
+    text: Collection[str] = (),
+    words: Callable[[Sequence[str]], list[str]] = list,
+) -> None:
     """Read the command line, do a command's work and exit with its code.
 
     Args:
         settings: the file in `conf/` that has all settings of the command.
         work: takes the settings as plain values, and those that the user typed; returns the exit code.
         text: settings of this command that hold a path or a name, beside those of `TEXT`.
+        words: makes settings of the words of the command line; raises `ConfigError`.
     """
 
     @hydra.main(version_base="1.3", config_path=str(resource_dir("conf")), config_name=settings)
@@ -40,9 +47,8 @@ def hydra_main(settings: str, work: Callable[[dict[str, Any], list[str]], int], 
 
     steady()
     try:
-        sys.argv[1:] = hydra_arguments(
-            sys.argv[1:], groups=_groups(sys.argv[1:]), text={*TEXT, *text}, several=_several
-        )
+        typed = words(sys.argv[1:])
+        sys.argv[1:] = hydra_arguments(typed, groups=_groups(typed), text={*TEXT, *text}, several=_several)
     except NasError as error:
         print(f"nas.{settings}: {error}", file=sys.stderr)
         sys.exit(2)

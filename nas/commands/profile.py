@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas import console
-from nas.commands.space import add_space_options, space_from
+from nas.commands.options import profile_parser
+from nas.commands.space import space_from
 from nas.cost import BlockProfile, Cost, cost_of, profile
 from nas.cost.memory import MIB
 from nas.cost.unstated import completed
 from nas.errors import ConfigError, why_unreadable
 from nas.export.drawing import check_drawing, draw
-from nas.latency.deployment import RUNTIMES, deployment
+from nas.latency.deployment import deployment
 from nas.network.architecture import Architecture
 from nas.network.lower import lower
 from nas.space.describe import random_network
@@ -24,38 +25,12 @@ from nas.space.describe import random_network
 if TYPE_CHECKING:
     from nas.latency.measure import Latency
 
-_EXAMPLES = """\
-  python -m nas.profile reference/resnet50
-  python -m nas.profile mbconv --seed 3                  a random network of a space
-  python -m nas.profile runs/NAME/best_architecture.json
-  python -m nas.profile reference/mobilenet_v2 --let width=0.5 --data 3x160x160
-  python -m nas.profile reference/resnet18 --layers      every operation
-  python -m nas.profile reference/resnet18 --json > costs.json
-  python -m nas.profile reference/mobilenet_v2 --latency --runtime onnxruntime --threads 2
-"""
 _COLUMNS = ("out", "params", "MACs", "activations", "peak MiB", "field", "stride")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    parser = console.parser(
-        "nas.profile", "Print the cost of a network, block by block and in total, at batch 1.", _EXAMPLES
-    )
-    parser.add_argument("network", help="a space (name or .yaml), or an architecture (.json)")
-    add_space_options(parser)
-    parser.add_argument("--genotype", help="the decisions, as JSON or a .json file; without it a random network")
-    parser.add_argument("--seed", type=int, help="of the random network (0)")
-    parser.add_argument("--layers", action="store_true", help="show every operation, not only the blocks")
-    parser.add_argument("--json", action="store_true", help="print JSON in place of a table")
-    parser.add_argument("--latency", action="store_true", help="measure its latency on this machine too")
-    parser.add_argument("--runtime", default="auto", help=f"for --latency: auto, {', '.join(RUNTIMES)}")
-    parser.add_argument("--batch", type=int, default=1, help="for --latency: examples at a time (1)")
-    parser.add_argument("--threads", type=int, default=1, help="for --latency: of the CPU (1)")
-    parser.add_argument(
-        "--records", default="runs", metavar="DIR", help="for --latency: may hold a device profile (runs)"
-    )
-    parser.add_argument("--draw", metavar="FILE", help="draw the network too: .svg, .png or .dot")
-    options = parser.parse_args(arguments)
+    options = profile_parser().parse_args(arguments)
     return console.run("nas.profile", lambda: _work(options))
 
 

@@ -6,14 +6,15 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from nas.console import parser, run
+from nas.commands.options import proxies_parser
+from nas.console import run
 from nas.cost import ONE, value_of
 from nas.cost.metrics import FREE_METRICS
 from nas.errors import ConfigError
 from nas.evaluation import Budget
 from nas.evaluators.proxies.diagnosis import diagnose, lines
 from nas.evaluators.proxies.evaluator import ProxyEvaluator
-from nas.evaluators.proxies.names import PROXY_NAMES, check_names
+from nas.evaluators.proxies.names import check_names
 from nas.search.log import read_study, read_trials
 from nas.search.stopping import EqualFailures, Watch, work_of
 from nas.search.trial import State, Trial
@@ -24,26 +25,11 @@ from nas.workers.evaluating import Task
 from nas.workers.processes import WorkerPool
 
 _LOOK_SECONDS = 1.0
-_EXAMPLES = """  python -m nas.proxies runs/NAME
-      All proxies on the networks that a search has trained, beside all costs.
-  python -m nas.proxies runs/NAME --proxies naswot,zico --most 50
-"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read the command line and diagnose; returns the exit code."""
-    reader = parser(
-        "nas.proxies",
-        "Measures zero-cost proxies on the networks that a search has trained, without training them, and says how "
-        "well each orders them (Kendall's tau with its 95 % interval). One that does not beat the costs that "
-        "are counted for nothing, and a model of them, is of no use for this space and data.",
-        _EXAMPLES,
-    )
-    reader.add_argument("run", help="run folder of a search with evaluator=train")
-    reader.add_argument("--proxies", default=",".join(PROXY_NAMES), help="names, separated by commas")
-    reader.add_argument("--most", type=int, default=200, help="networks to measure, the first ones")
-    reader.add_argument("--batch", type=int, default=64, help="images a batch")
-    given = reader.parse_args(arguments)
+    given = proxies_parser().parse_args(arguments)
     return run("nas.proxies", lambda: _diagnose(Path(given.run), given.proxies.split(","), given.most, given.batch))
 
 

@@ -9,8 +9,10 @@ from collections.abc import Sequence
 import yaml
 
 from nas import console
+from nas.commands.options import space_parser
 from nas.errors import SpaceError
 from nas.export.drawing import check_drawing, draw
+from nas.resources import space_names
 from nas.space.describe import (
     Extreme,
     Spread,
@@ -22,36 +24,16 @@ from nas.space.describe import (
     random_network,
     spread,
 )
-from nas.space.language.files import space_names
 from nas.space.language.schema import space_schema
 from nas.space.space import SearchSpace, load_space
 from nas.space.tree.genotype import count_text
 
 _METRICS = ("params", "macs", "activations", "peak_memory_bytes")
-_EXAMPLES = """\
-  python -m nas.space                               the names of all spaces
-  python -m nas.space mbconv                        decisions, size, costs, smallest and largest network
-  python -m nas.space my_space.yaml --data 1x28x28 --classes 10
-  python -m nas.space mbconv --draw network.svg     draw one network; also .png and .dot (Graphviz)
-  python -m nas.space reference/mobilenet_v2 --let width=0.5
-  python -m nas.space --blocks                      what blocks there are
-  python -m nas.space --block mbconv                one of them, with its settings
-  python -m nas.space --schema > space.schema.json  JSON Schema of space files, for editors
-"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    parser = console.parser("nas.space", "Print what a search space holds.", _EXAMPLES)
-    parser.add_argument("space", nargs="?", help="name of a space, or path of a .yaml file")
-    add_space_options(parser)
-    parser.add_argument("--samples", type=int, default=1000, help="random networks whose costs are shown (1000)")
-    parser.add_argument("--seed", type=int, default=0, help="of the sample and of the network drawn (0)")
-    parser.add_argument("--draw", metavar="FILE", help="draw a random network: .svg, .png or .dot")
-    parser.add_argument("--blocks", action="store_true", help="print the names of all blocks")
-    parser.add_argument("--block", metavar="NAME", help="print what a block does, and its settings")
-    parser.add_argument("--schema", action="store_true", help="print the JSON Schema of space files")
-    options = parser.parse_args(arguments)
+    options = space_parser().parse_args(arguments)
     return console.run("nas.space", lambda: _work(options))
 
 
@@ -66,13 +48,6 @@ def _work(options: argparse.Namespace) -> None:
         print("\n".join(space_names()))
     else:
         _describe(options)
-
-
-def add_space_options(parser: argparse.ArgumentParser) -> None:
-    """Add what every command takes that reads a space: `space_from` understands it."""
-    parser.add_argument("--let", action="append", default=[], metavar="NAME=VALUE", help="another value for a name")
-    parser.add_argument("--data", metavar="CxHxW", help="shape of the input; CxL for series (what the space assumes)")
-    parser.add_argument("--classes", type=int, help="number of classes (what the space assumes)")
 
 
 def read_let(texts: Sequence[str]) -> dict[str, object]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from nas.commands.compare import compare
-from nas.commands.hydra_main import hydra_main
+import sys
+
+from nas.commands.registry import run_command
 
 if __name__ == "__main__":
-    hydra_main("compare", lambda values, overrides: compare(values))
+    sys.exit(run_command("compare"))

@@ -1,20 +1,10 @@
-"""`python -m nas.search +space=NAME [setting=value ...]`.
-
-Heavy packages are imported when a search starts, so that `--help` answers at once.
-"""
+"""`python -m nas.search`."""
 
 from __future__ import annotations
 
-from typing import Any
+import sys
 
-from nas.commands.hydra_main import hydra_main
-
-
-def _search(values: dict[str, Any], overrides: list[str]) -> int:
-    from nas.commands.search import search
-
-    return search(values, overrides)
-
+from nas.commands.registry import run_command
 
 if __name__ == "__main__":
-    hydra_main("search", _search, text=("resume",))
+    sys.exit(run_command("search"))

@@ -4,7 +4,7 @@
 both: `SearchSpace`, variation of genotypes, sampling within limits, and the explanation of limits.
 """
 
-from nas.space.language.files import space_names
+from nas.resources import space_names
 from nas.space.space import SearchSpace, load_space
 from nas.space.tree.genotype import Genotype
 

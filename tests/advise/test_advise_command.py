@@ -15,6 +15,7 @@ from nas.advise.advice import advise
 from nas.advise.command_lines import number
 from nas.advise.request import Wanted
 from nas.commands import advise as command
+from nas.commands.options import advise_parser
 
 
 def test_what_is_said(capsys: pytest.CaptureFixture[str]) -> None:
@@ -108,7 +109,7 @@ def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.slow  # ten questions
 def test_the_examples_of_the_help_run(capsys: pytest.CaptureFixture[str]) -> None:
-    for line in command._EXAMPLES.splitlines():
+    for line in (advise_parser().epilog or "").partition("examples\n")[2].splitlines():
         words = re.split(" {2,}", line.strip())[0].split()[3:]
         assert command.main(words) == 0, line
         assert capsys.readouterr().out

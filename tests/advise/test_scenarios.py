@@ -11,7 +11,8 @@ from omegaconf import OmegaConf
 
 from nas.advise.advice import Advice, advise
 from nas.advise.networks import candidates, starts
-from nas.advise.request import PRIORITIES, Wanted
+from nas.advise.request import Wanted
+from nas.advise.rules_of_thumb import PRIORITIES
 from nas.commands import profile
 from nas.commands import space as space_command
 from nas.resources import resource_dir

@@ -5,13 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from nas.errors import SpaceError, nearest
-from nas.resources import resource_dir
-
-
-def space_names() -> list[str]:
-    """Return the names of the spaces that come with nas, e.g. `mbconv` and `reference/resnet50`."""
-    root = resource_dir("search_spaces")
-    return sorted(path.relative_to(root).with_suffix("").as_posix() for path in root.rglob("*.yaml"))
+from nas.resources import resource_dir, space_names
 
 
 def find_space(name: str) -> Path:

@@ -1,0 +1,146 @@
+"""The commands: what `nas NAME` and `python -m nas.NAME` do, a row each.
+
+Nothing that a command does is loaded before it is to be done: the list, help and tab completion answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from nas.commands import options
+from nas.console import steady
+
+HELP = frozenset({"--help", "-h"})
+"""The flags that every command takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class OptionsCommand:
+    """A command with options: `nas.commands.NAME` has a function `main(arguments)`, which returns the exit code."""
+
+    line: str
+    """What it does, in a line."""
+    parser: Callable[[], argparse.ArgumentParser]
+    """Reads its options."""
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsCommand:
+    """A command with settings, which Hydra reads: `conf/NAME.yaml` has them all."""
+
+    line: str
+    """What it does, in a line."""
+    work: Callable[[dict[str, Any], list[str]], int]
+    """Takes the settings, and those that the user typed; returns the exit code."""
+    text: tuple[str, ...] = ()
+    """Settings that hold a path or a name, beside those of all commands (`nas.commands.command_line.TEXT`)."""
+    added: tuple[str, ...] = ("space",)
+    """Settings and config groups that the file does not have: they are given with a `+`."""
+    words: Callable[[Sequence[str]], list[str]] = list
+    """Makes settings of what was typed; raises `ConfigError`."""
+    first: tuple[str, ...] = ()
+    """What its first word may be; names of spaces follow that, then settings. Empty: settings only."""
+
+
+def _search(values: dict[str, Any], typed: list[str]) -> int:
+    from nas.commands.search import search
+
+    return search(values, typed)
+
+
+def _limits(values: dict[str, Any], _: list[str]) -> int:
+    from nas.commands.limits import limits
+
+    return limits(values)
+
+
+def _compare(values: dict[str, Any], _: list[str]) -> int:
+    from nas.commands.compare import compare
+
+    return compare(values)
+
+
+def _spaces(values: dict[str, Any], _: list[str]) -> int:
+    from nas.commands.spaces import compare
+
+    return compare(values)
+
+
+def _scale(values: dict[str, Any], typed: list[str]) -> int:
+    from nas.commands.scale import scale_command
+
+    return scale_command(values, [re.sub(r"^[+~]*([\w.]+).*$", r"\1", word, flags=re.S) for word in typed])
+
+
+def _with_training(words: Sequence[str]) -> list[str]:
+    """`train` is the group of recipes, and whether to train at all is what people look for under the same name."""
+    return [re.sub(r"^train=(true|false)$", r"training=\1", word, flags=re.I) for word in words]
+
+
+def _compared_spaces(words: Sequence[str]) -> list[str]:
+    from nas.commands.spaces_words import overrides_from
+
+    return overrides_from(words)
+
+
+Command = OptionsCommand | SettingsCommand
+
+COMMANDS: Mapping[str, Command] = {
+    "advise": OptionsCommand("Say which networks, spaces and limits to start from", options.advise_parser),
+    "space": OptionsCommand("Show what a search space holds", options.space_parser),
+    "limits": SettingsCommand("Explain what limits leave of a space", _limits, added=("space", "experiment")),
+    "search": SettingsCommand(
+        "Search a space for the best network under hard limits",
+        _search,
+        text=("resume",),
+        added=("space", "experiment"),
+    ),
+    "profile": OptionsCommand("Print the costs of a network, block by block", options.profile_parser),
+    "calibrate": OptionsCommand("Learn to predict latency on this device", options.calibrate_parser),
+    "compare": SettingsCommand("Compare search strategies over seeds", _compare),
+    "spaces": SettingsCommand(
+        "Compare search spaces by random networks of each",
+        _spaces,
+        added=(),
+        words=_compared_spaces,
+        first=("compare",),
+    ),
+    "proxies": OptionsCommand("Say how well cheap proxies rank the networks of a search", options.proxies_parser),
+    "scale": SettingsCommand(
+        "Make larger and smaller networks from one, train and forecast them", _scale, words=_with_training
+    ),
+    "completion": OptionsCommand("Print the script that completes `nas` in a shell", options.completion_parser),
+}
+
+
+def run_command(name: str) -> int:
+    """Do what `sys.argv[1:]` asks of a command, and return the exit code."""
+    command = COMMANDS[name]
+    if isinstance(command, SettingsCommand):
+        return _run_with_settings(name, command)
+    if HELP & set(sys.argv[1:]):
+        command.parser().parse_args()  # ends here, but where it is a value, as in `-- --help`
+    code = import_module(f"nas.commands.{name}").main()
+    assert isinstance(code, int)
+    return code
+
+
+def _run_with_settings(name: str, command: SettingsCommand) -> int:
+    if HELP & set(sys.argv[1:]) and HELP.issuperset(command.words(sys.argv[1:])):
+        from nas.commands.conf_files import help_text
+
+        text = help_text(name)
+        if text is not None:
+            steady()
+            print(text)
+            return 0
+    from nas.commands.hydra_main import hydra_main
+
+    hydra_main(name, command.work, text=command.text, words=command.words)
+    return 0
