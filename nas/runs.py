@@ -27,7 +27,7 @@ _ACCELERATORS = ("auto", "cpu", "gpu")
 class RecordSettings:
     """Where records go."""
 
-    dir: str = setting("runs", "holds a folder a run, and mlflow.db")
+    dir: str = setting("runs", "holds a folder a run, and mlflow.db", typed="text")
     mlflow: bool = setting(True, "record in MLflow too", may_change=True)
 
 

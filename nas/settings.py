@@ -76,6 +76,9 @@ class Declaration:
     """What a mapping may hold, each with what it means."""
     by_name: Mapping[str, type] | None = None
     """Of a group whose `name` says which class its settings are of: these classes."""
+    typed: Literal["", "text", "path"] = ""
+    """`text` where whatever a user types is taken as it stands, such as a name; `path` where it is a path, too, which
+    is made absolute in the record of a run. Anything else is read by Hydra's grammar."""
     example: str = ""
     """A value of a setting that the files in `conf/` do not hold, since it is given with a plus or as words."""
 
@@ -88,6 +91,7 @@ def setting(
     may_change: bool = False,
     keys: Mapping[str, str] | None = None,
     by_name: Mapping[str, type] | None = None,
+    typed: Literal["", "text", "path"] = "",
     example: str = "",
 ) -> Any:
     """Declare a field of a dataclass of settings.
@@ -99,10 +103,11 @@ def setting(
         may_change: see `Declaration`.
         keys: see `Declaration`.
         by_name: see `Declaration`.
+        typed: see `Declaration`.
         example: see `Declaration`.
     """
     allowed = allowed if allowed is None or isinstance(allowed, Range) else tuple(allowed)
-    metadata = {"declared": Declaration(doc, allowed, may_change, keys, by_name, example)}
+    metadata = {"declared": Declaration(doc, allowed, may_change, keys, by_name, typed, example)}
     if isinstance(default, type):
         return field(default_factory=default, metadata=metadata)
     if isinstance(default, list | dict):
@@ -132,6 +137,18 @@ def changeable(kind: type, where: str = "", *, inside: bool = True) -> Iterator[
             yield path
         elif inside and isinstance(inner, type) and is_dataclass(inner):
             yield from changeable(inner, f"{path}.")
+
+
+def paths(kind: type, where: str = "") -> Iterator[tuple[str, Declaration]]:
+    """Yield every single setting by its path, those of groups too, with what is said of it."""
+    for one, declared in declarations(kind):
+        path, hint = f"{where}{one.name}", _hints(kind)[one.name]
+        inner: list[type] = [hint] if is_dataclass(hint) and isinstance(hint, type) else []
+        inner = [*declared.by_name.values()] if declared.by_name else inner
+        for group in inner:
+            yield from paths(group, f"{path}.")
+        if not inner:
+            yield path, declared
 
 
 @cache

@@ -40,23 +40,6 @@ FLAGS_WITH_VALUE = (
 )
 """Flags of Hydra that a value follows."""
 _LONG_FLAGS = [flag for flag in (*FLAGS, *FLAGS_WITH_VALUE) if flag.startswith("--")]
-TEXT = frozenset(
-    {
-        "base",
-        "data.root",
-        "evaluator.file",
-        "evaluator.genotype",
-        "evaluator.seconds",
-        "inference.profile",
-        "name",
-        "records.dir",
-        "search.warm_start",
-        "space",
-        "table_space",
-    }
-)
-"""Settings of all commands that hold a path or a name: whatever stands behind their `=` is text, as it was typed."""
-
 _SETTING = re.compile(r"(?P<plus>\+{0,2})(?P<path>[A-Za-z_]\w*(?:[./][\w.-]+)*)=(?P<value>.*)", re.DOTALL)
 _NULL = "null"
 """What is never text: it takes a setting back to what it is without a value."""

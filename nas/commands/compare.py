@@ -40,7 +40,7 @@ from nas.workers.processes import SINGLE_THREAD
 class CompareConfig:
     """All settings of one comparison. `conf/compare.yaml` says what each means."""
 
-    space: str | None = setting(None, "given as +space=NAME", example="mbconv")
+    space: str | None = setting(None, "given as +space=NAME", example="mbconv", typed="text")
     strategies: list[str] = setting(
         ["default", "random"],
         "samplers, or SAMPLER+PRUNER such as default+asha; the others are compared with the first",
@@ -64,7 +64,7 @@ class CompareConfig:
     )
     constraints: Mapping[str, Any] = setting({}, "hard limits, as for nas.search", keys=COUNTED_DOCS)
     workers: int | str = setting("auto", "searches (on a table) or evaluations (with training) at a time")
-    name: str | None = setting(None, "of the folder in records.dir")
+    name: str | None = setting(None, "of the folder in records.dir", typed="text")
     evaluator: EvaluatorSettings = setting(TrainingSettings, "what scores candidates", by_name=EVALUATORS)
     data: DataConfig = setting(DataConfig, "which data set, and how it is split and augmented")
     train: Recipe = setting(Recipe, "how candidates are trained")

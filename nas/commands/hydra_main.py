@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +14,19 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 
-from nas.commands.command_line import TEXT, groups_in, hydra_arguments
+from nas.commands.command_line import groups_in, hydra_arguments
 from nas.console import steady
 from nas.errors import NasError
 from nas.resources import resource_dir
+from nas.settings import paths
 from nas.starting import INTERRUPTED
 
 
 def hydra_main(
     settings: str,
     work: Callable[[dict[str, Any], list[str]], int],
+    config: Callable[[], type],
     *,
-    text: Collection[str] = (),
     words: Callable[[Sequence[str]], list[str]] = list,
 ) -> None:
     """Read the command line, do a command's work and exit with its code.
@@ -33,7 +34,7 @@ def hydra_main(
     Args:
         settings: the file in `conf/` that has all settings of the command.
         work: takes the settings as plain values, and those that the user typed; returns the exit code.
-        text: settings of this command that hold a path or a name, beside those of `TEXT`.
+        config: loads the class of the settings.
         words: makes settings of the words of the command line; raises `ConfigError`.
     """
 
@@ -48,7 +49,8 @@ def hydra_main(
     steady()
     try:
         typed = words(sys.argv[1:])
-        sys.argv[1:] = hydra_arguments(typed, groups=_groups(typed), text={*TEXT, *text}, several=_several)
+        text = {path for path, declared in paths(config()) if declared.typed}
+        sys.argv[1:] = hydra_arguments(typed, groups=_groups(typed), text=text, several=_several)
     except NasError as error:
         print(f"nas.{settings}: {error}", file=sys.stderr)
         sys.exit(2)

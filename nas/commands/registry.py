@@ -38,14 +38,38 @@ class SettingsCommand:
     """What it does, in a line."""
     work: Callable[[dict[str, Any], list[str]], int]
     """Takes the settings, and those that the user typed; returns the exit code."""
-    text: tuple[str, ...] = ()
-    """Settings that hold a path or a name, beside those of all commands (`nas.commands.command_line.TEXT`)."""
+    config: Callable[[], type]
+    """Loads the class of its settings."""
     added: tuple[str, ...] = ("space",)
     """Settings and config groups that the file does not have: they are given with a `+`."""
     words: Callable[[Sequence[str]], list[str]] = list
     """Makes settings of what was typed; raises `ConfigError`."""
     first: tuple[str, ...] = ()
     """What its first word may be; names of spaces follow that, then settings. Empty: settings only."""
+
+
+def _search_config() -> type:
+    from nas.search.config import Config
+
+    return Config
+
+
+def _compare_config() -> type:
+    from nas.commands.compare import CompareConfig
+
+    return CompareConfig
+
+
+def _spaces_config() -> type:
+    from nas.commands.spaces import SpacesConfig
+
+    return SpacesConfig
+
+
+def _scale_config() -> type:
+    from nas.scaling.study.config import ScaleConfig
+
+    return ScaleConfig
 
 
 def _search(values: dict[str, Any], typed: list[str]) -> int:
@@ -94,26 +118,32 @@ Command = OptionsCommand | SettingsCommand
 COMMANDS: Mapping[str, Command] = {
     "advise": OptionsCommand("Say which networks, spaces and limits to start from", options.advise_parser),
     "space": OptionsCommand("Show what a search space holds", options.space_parser),
-    "limits": SettingsCommand("Explain what limits leave of a space", _limits, added=("space", "experiment")),
+    "limits": SettingsCommand(
+        "Explain what limits leave of a space", _limits, _search_config, added=("space", "experiment")
+    ),
     "search": SettingsCommand(
         "Search a space for the best network under hard limits",
         _search,
-        text=("resume",),
+        _search_config,
         added=("space", "experiment"),
     ),
     "profile": OptionsCommand("Print the costs of a network, block by block", options.profile_parser),
     "calibrate": OptionsCommand("Learn to predict latency on this device", options.calibrate_parser),
-    "compare": SettingsCommand("Compare search strategies over seeds", _compare),
+    "compare": SettingsCommand("Compare search strategies over seeds", _compare, _compare_config),
     "spaces": SettingsCommand(
         "Compare search spaces by random networks of each",
         _spaces,
+        _spaces_config,
         added=(),
         words=_compared_spaces,
         first=("compare",),
     ),
     "proxies": OptionsCommand("Say how well cheap proxies rank the networks of a search", options.proxies_parser),
     "scale": SettingsCommand(
-        "Make larger and smaller networks from one, train and forecast them", _scale, words=_with_training
+        "Make larger and smaller networks from one, train and forecast them",
+        _scale,
+        _scale_config,
+        words=_with_training,
     ),
     "completion": OptionsCommand("Print the script that completes `nas` in a shell", options.completion_parser),
 }
@@ -142,5 +172,5 @@ def _run_with_settings(name: str, command: SettingsCommand) -> int:
             return 0
     from nas.commands.hydra_main import hydra_main
 
-    hydra_main(name, command.work, text=command.text, words=command.words)
+    hydra_main(name, command.work, command.config, words=command.words)
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.metadata
 import json
 import platform
@@ -37,6 +38,7 @@ from nas.search.run import run_search
 from nas.search.samplers import sampler
 from nas.search.study import Study, front_of
 from nas.search.warm_start import WARM_STARTS, priors
+from nas.settings import paths
 from nas.space import SearchSpace, load_space
 from nas.space.tree.genotype import count_text
 from nas.starting import INTERRUPTED
@@ -134,11 +136,12 @@ def _read(values: Mapping[str, Any], overrides: Sequence[str]) -> _Job:
 
 def _absolute(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings with absolute paths of what is read, so that the search can be resumed from anywhere."""
-    found = dict(values)
-    for group, name in (("data", "root"), ("evaluator", "file"), ("search", "warm_start")):
-        path = found.get(group, {}).get(name)
-        if path is not None:
-            found[group] = {**found[group], name: str(Path(path).expanduser().absolute())}
+    found = copy.deepcopy(dict(values))
+    for path in (path for path, declared in paths(Config) if declared.typed == "path"):
+        group, name = path.split(".")
+        value = found.get(group, {}).get(name)
+        if value is not None:
+            found[group][name] = str(Path(value).expanduser().absolute())
     return found
 
 

@@ -15,23 +15,20 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
-from nas.commands.compare import CompareConfig
-from nas.commands.spaces import SpacesConfig
+from nas.commands import registry
+from nas.commands.registry import SettingsCommand
 from nas.evaluators.registry import EVALUATORS
 from nas.resources import resource_dir
-from nas.scaling.study.config import ScaleConfig
 from nas.search.budgets.pruning import Pruning
-from nas.search.config import Config
 from nas.search.settings import SamplerSettings
 from nas.settings import Declaration, declarations
 from nas.training.data.config import DataConfig
 from nas.training.recipe import Recipe
 
 COMMANDS: Mapping[str, type] = {
-    "search": Config,
-    "compare": CompareConfig,
-    "spaces": SpacesConfig,
-    "scale": ScaleConfig,
+    name: command.config()
+    for name, command in registry.COMMANDS.items()
+    if isinstance(command, SettingsCommand) and name != "limits"  # whose settings are those of a search
 }
 """What has settings, each in a file of `conf/`."""
 GROUPS: Mapping[str, tuple[type, ...]] = {

@@ -68,9 +68,11 @@ class SpacesConfig:
     objective: str = setting("val_accuracy", "the error is one less this, or a loss itself")
     direction: str | None = setting(None, "maximize or minimize; null: what the name says, if it does")
     constraints: Mapping[str, Any] = setting({}, "hard limits, as for nas.search", keys=COUNTED_DOCS)
-    table_space: str | None = setting(None, "the space whose genotypes are the rows of a table; null: the first")
+    table_space: str | None = setting(
+        None, "the space whose genotypes are the rows of a table; null: the first", typed="text"
+    )
     workers: int | str = setting("auto", "evaluations at a time", may_change=True)
-    name: str | None = setting(None, "of the folder in records.dir", may_change=True)
+    name: str | None = setting(None, "of the folder in records.dir", may_change=True, typed="text")
     resume: bool = setting(False, "go on with the comparison in name", may_change=True)
     evaluator: EvaluatorSettings = setting(TrainingSettings, "what scores candidates", by_name=EVALUATORS)
     data: DataConfig = setting(DataConfig, "which data set, and how it is split and augmented")

@@ -32,7 +32,9 @@ class InferenceSettings(DeploymentSettings):
     """How the network is to be used, where limits depend on it."""
 
     profile: str | None = setting(
-        "auto", "of python -m nas.calibrate: auto is runs/devices/..., where it is there; null: measure all"
+        "auto",
+        "of python -m nas.calibrate: auto is runs/devices/..., where it is there; null: measure all",
+        typed="text",
     )
 
 
@@ -40,14 +42,17 @@ class InferenceSettings(DeploymentSettings):
 class Config(Settings):
     """All settings of one search by the command."""
 
-    space: str | None = setting(None, "given as +space=NAME or +space=path/to/file.yaml", example="mbconv")
+    space: str | None = setting(
+        None, "given as +space=NAME or +space=path/to/file.yaml", example="mbconv", typed="text"
+    )
     workers: int | str = setting("auto", "evaluation processes: auto is one a core, or one a GPU", may_change=True)
     accelerator: str = setting("auto", "auto, cpu or gpu", may_change=True)
-    name: str | None = setting(None, "of the run folder; null makes one from space, data and time")
+    name: str | None = setting(None, "of the run folder; null makes one from space, data and time", typed="text")
     resume: str | None = setting(
         None,
         "a run folder to go on with; then only search.* limits, workers, data.root and records may change",
         may_change=True,
+        typed="text",
     )
     inference: InferenceSettings = setting(
         InferenceSettings, "how the network is to be used, for latency_ms and inference_memory_mib"

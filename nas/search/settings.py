@@ -66,7 +66,7 @@ class SearchSettings:
         0.0, "share of random candidates, which the others are compared with at the end", Range(0, 1, below=True)
     )
     warm_start: str | None = setting(
-        None, "run folder of an earlier search of this or an overlapping space, to learn from"
+        None, "run folder of an earlier search of this or an overlapping space, to learn from", typed="path"
     )
 
     def __post_init__(self) -> None:

@@ -17,6 +17,7 @@ from nas.commands import hydra_main
 from nas.commands.command_line import groups_in, hydra_arguments, quoted
 from nas.errors import ConfigError
 from nas.resources import resource_dir
+from nas.search.config import Config
 
 GROUPS = {"sampler": ["default", "tpe"], "experiment": ["first"]}
 
@@ -54,7 +55,7 @@ def _values(monkeypatch: pytest.MonkeyPatch, *typed: str) -> dict[str, Any]:
         return 0
 
     monkeypatch.setattr(sys, "argv", ["nas.search", *typed])
-    hydra_main.hydra_main("search", work)
+    hydra_main.hydra_main("search", work, lambda: Config)
     return taken[0]
 
 
@@ -160,6 +161,6 @@ def test_a_refusal_is_one_line_and_exit_code_2(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["nas.search", "sampler=tpi"])
     with pytest.raises(SystemExit) as end:
-        hydra_main.hydra_main("search", lambda values, typed: 0)
+        hydra_main.hydra_main("search", lambda values, typed: 0, lambda: Config)
     assert end.value.code == 2
     assert capsys.readouterr().err == "nas.search: unknown sampler 'tpi'. Did you mean 'tpe'?\n"

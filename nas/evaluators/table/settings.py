@@ -26,17 +26,18 @@ class TableSettings(EvaluatorSettings):
     states_epochs: ClassVar[bool] = True
 
     name: str = setting("table", "of the evaluator, as the files in conf/evaluator")
-    file: str | None = setting(None, "of a table: a CSV file with a header, a network a row")
+    file: str | None = setting(None, "of a table: a CSV file with a header, a network a row", typed="path")
     scores: Mapping[str, str | Sequence[str]] = setting(
         {},
         "of a table: {SCORE: COLUMN}, by default {val_accuracy: val_accuracy}; [COLUMNS] of repetitions, or "
         '"acc_{epoch}" for a column a number of epochs',
     )
     genotype: str | None = setting(
-        None,
-        "of a table: a column with a digit a decision; null: a column a decision, named by its path",
+        None, "of a table: a column with a digit a decision; null: a column a decision, named by its path", typed="text"
     )
-    seconds: str | None = setting(None, "of a table: a column with the time of a whole evaluation; null: one second")
+    seconds: str | None = setting(
+        None, "of a table: a column with the time of a whole evaluation; null: one second", typed="text"
+    )
     scale: float = setting(1.0, "of a table: what all scores are multiplied by, e.g. 0.01 for percentages")
     noise: bool = setting(True, "of a table: draw one of the repetitions; false gives their mean")
 

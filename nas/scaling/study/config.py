@@ -62,9 +62,11 @@ class ScaleConfig:
     """All settings of one scaling study. `conf/scale.yaml` says what each means."""
 
     space: str | None = setting(
-        None, "given as +space=NAME: a space without choices", example="reference/efficientnet_b0"
+        None, "given as +space=NAME: a space without choices", example="reference/efficientnet_b0", typed="text"
     )
-    base: str | None = setting(None, "or an architecture.json, or the run folder of a search, whose winner is the base")
+    base: str | None = setting(
+        None, "or an architecture.json, or the run folder of a search, whose winner is the base", typed="text"
+    )
     resolution: int | None = setting(None, "input size of the base; null keeps its own", Range(1, 16_384, whole=True))
     mode: str = setting(
         "family",
@@ -118,7 +120,7 @@ class ScaleConfig:
     seed: int = setting(0, "of weights and batches", SEED)
     workers: int | str = setting("auto", "training runs at a time; auto is one a core", may_change=True)
     accelerator: str = setting("auto", "auto, cpu or gpu", may_change=True)
-    name: str | None = setting(None, "of the folder in records.dir")
+    name: str | None = setting(None, "of the folder in records.dir", typed="text")
     resume: bool = setting(False, "go on with name=NAME", may_change=True)
     data: DataConfig = setting(DataConfig, "which data set, and how it is split and augmented")
     train: Recipe = setting(Recipe, "how networks are trained")

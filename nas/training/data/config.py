@@ -16,7 +16,9 @@ class DataConfig:
     """Settings of a data set. What a data set does not use is ignored by it."""
 
     name: str = setting("digits", ", ".join(DATA_SETS))
-    root: str | None = setting(None, "folder with the files, of fashion_mnist and image_folder", may_change=True)
+    root: str | None = setting(
+        None, "folder with the files, of fashion_mnist and image_folder", may_change=True, typed="path"
+    )
     split_seed: int = setting(
         0,
         "of the split; apart from the search's seed, so that studies share their test split",
