@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.stats import kendalltau
 
-from nas.search.budgets.rungs import Array, RungCorrelation, correlation
+from nas.search.reporting.rungs import Array, RungCorrelation, correlation
 
 _ETA = 3
 

@@ -27,7 +27,9 @@ LAYERS = [
     ["nas.latency"],
     ["nas.training"],
     ["nas.evaluators"],
+    ["nas.search.budgets", "nas.search.samplers"],
     ["nas.search"],
+    ["nas.search.reporting"],
     ["nas.records"],
     ["nas.advise", "nas.compare"],
     ["nas.scaling.study"],
@@ -58,6 +60,7 @@ OWNERS = {
     "sklearn": ["nas.training.data"],
     "rich": ["nas.commands.search", "nas.search.reporting"],
     "scipy": [
+        "nas.search.reporting.rungs",
         "nas.space.explain",
         "nas.latency",
         "nas.evaluators.proxies.costs",

@@ -26,13 +26,13 @@ from nas.evaluation import Budget
 from nas.names import name_problem
 from nas.records.tracker import MlflowTracker
 from nas.run_folder import WORKERS_LOG, first_free, shown
-from nas.search.budgets.rungs import rung_correlations, rung_lines
 from nas.search.config import Config, resumed_values, worker_count
 from nas.search.log import RunFolder, read_study
 from nas.search.objectives import against_its_name, recorded_directions
 from nas.search.recording import Recorder
 from nas.search.reporting.feasibility import look_ahead
 from nas.search.reporting.progress import Progress
+from nas.search.reporting.rungs import rung_correlations, rung_lines
 from nas.search.reporting.summary import print_best, time_summary
 from nas.search.run import run_search
 from nas.search.samplers import sampler

@@ -16,7 +16,7 @@ from nas.records.store import database_uri, experiment_id, find_runs, flat, log_
 from nas.records.trials import front_tag, record_of
 from nas.records.values import milliseconds, mlflow_name, mlflow_text, values_of
 from nas.records.view import FRONT_TAG, STUDY_ITSELF, STUDY_TAG, TRIAL_TAG, study_page
-from nas.search.budgets.rungs import rung_correlations
+from nas.search.reporting.rungs import rung_correlations
 from nas.search.study import Study, front_of
 from nas.search.trial import State, Trial
 from nas.space.tree.genotype import count_text

@@ -17,8 +17,8 @@ from nas.errors import ConfigError
 from nas.evaluation import Evaluation, report
 from nas.search.budgets.halving import Halving, rungs_of
 from nas.search.budgets.pruning import HALVING, Pruning
-from nas.search.budgets.rungs import Array, RungCorrelation, correlation, rung_correlations, rung_lines
 from nas.search.optuna_study import optuna_end
+from nas.search.reporting.rungs import Array, RungCorrelation, correlation, rung_correlations, rung_lines
 from nas.search.stop_reason import StopReason
 from nas.search.study import Study
 from nas.search.trial import State
