@@ -50,9 +50,14 @@ def check_name(name: str | None) -> None:
         raise ConfigError(f"name: {problem}")
 
 
+def cores() -> int:
+    """Return how many cores this process may use; all of the machine's where the system does not say, as on macOS."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def cores_or(workers: int | str) -> int:
     """Return a number of workers; `auto` is one a core."""
-    return workers if isinstance(workers, int) else len(os.sched_getaffinity(0))
+    return workers if isinstance(workers, int) else cores()
 
 
 def earlier_settings(path: Path, settings: Mapping[str, Any], free: Collection[str], what: str) -> dict[str, Any]:

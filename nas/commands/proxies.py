@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from nas.evaluation import Budget
 from nas.evaluators.proxies.diagnosis import diagnose, lines
 from nas.evaluators.proxies.evaluator import ProxyEvaluator
 from nas.evaluators.proxies.names import check_names
+from nas.runs import cores
 from nas.search.log import read_study, read_trials
 from nas.search.stopping import EqualFailures, Watch, work_of
 from nas.search.trial import State, Trial
@@ -64,7 +64,7 @@ def _measure(trials: Sequence[Trial], space: SearchSpace, evaluator: ProxyEvalua
     """Measure the networks in worker processes; those that a proxy does not apply to are left out and told."""
     found: dict[int, dict[str, float]] = {}
     waiting, running = list(trials), 0
-    pool = WorkerPool(evaluator, len(os.sched_getaffinity(0)), objective=evaluator.names[0])
+    pool = WorkerPool(evaluator, cores(), objective=evaluator.names[0])
     watch, failures = Watch(pool), EqualFailures()
     try:
         pool.describe()

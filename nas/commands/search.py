@@ -42,6 +42,7 @@ from nas.settings import paths
 from nas.space import SearchSpace, load_space
 from nas.space.tree.genotype import count_text
 from nas.starting import INTERRUPTED
+from nas.workers.pool import Pool
 from nas.workers.processes import WorkerPool
 from nas.workers.simulated import SimulatedPool
 
@@ -204,7 +205,7 @@ def _sources(config: Config, space: SearchSpace, described: Mapping[str, Any]) -
         )
 
 
-def _pool(job: _Job, workers: int, gpus: Sequence[str], stack: ExitStack) -> WorkerPool | SimulatedPool:
+def _pool(job: _Job, workers: int, gpus: Sequence[str], stack: ExitStack) -> Pool:
     """What evaluates; it ends with the search."""
     config = job.config
     objective = config.search.objectives[0].name
@@ -245,7 +246,7 @@ def _tracker(job: _Job, stack: ExitStack) -> MlflowTracker | None:
 def _run(
     job: _Job,
     space: SearchSpace,
-    pool: WorkerPool | SimulatedPool,
+    pool: Pool,
     data: Mapping[str, Any],
     recorders: Sequence[Recorder],
 ) -> Study:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.errors import ConfigError, nearest
+from nas.runs import cores
 from nas.settings import Range, check_settings, setting
 
 PACKAGES: Mapping[str, tuple[str, ...]] = {
@@ -92,11 +93,6 @@ def _installed(runtime: str) -> bool:
     if any(find_spec(package) is None for package in PACKAGES[runtime]):
         return False
     return runtime != "cuda" or (_gpu() is not None and not _version("torch").endswith("+cpu"))
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.latency.deployment import Deployment, cores
+from nas.latency.deployment import Deployment
 from nas.network.architecture import Architecture
+from nas.runs import cores
 from nas.space import load_space
 
 if TYPE_CHECKING:

@@ -70,6 +70,12 @@ def evaluate(evaluator: Evaluator, task: Task, objective: str, listener: Listene
     return Outcome(task.number, evaluation)
 
 
+def description(evaluator: Evaluator) -> Mapping[str, Any]:
+    """Return what an evaluator says of its data, by its method `prepare`; nothing where it has none."""
+    prepare = getattr(evaluator, "prepare", None)
+    return prepare() if prepare else {}
+
+
 @contextmanager
 def only_here() -> Iterator[None]:
     """Run code of the user's; a process that it forks, and that comes out of it by a return or an error, ends here.

@@ -6,10 +6,11 @@ import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from typing import Any
 
 from nas.console import at_once
 from nas.evaluation import Evaluator
-from nas.workers.evaluating import Hear, Outcome, Task, evaluate
+from nas.workers.evaluating import Hear, Outcome, Task, description, evaluate
 
 
 class InThisProcess:
@@ -22,28 +23,43 @@ class InThisProcess:
 
     @property
     def free(self) -> int:
+        """1 where no task waits."""
         return 1 if self._task is None else 0
 
+    def describe(self) -> Mapping[str, Any]:
+        """Return what the evaluator says of its data."""
+        return description(self._evaluator)
+
     def submit(self, task: Task) -> None:
+        """Keep a task until `wait`."""
         self._task = task
 
     def wait(self, timeout: float | None) -> list[Outcome]:
+        """Evaluate the task; there is no other time than that which it takes."""
         assert self._task is not None
         task, self._task = self._task, None
         with at_once():
             return [evaluate(self._evaluator, task, self._objective, partial(self._hear, task.number))]
 
     def running(self) -> Mapping[int, float]:
-        return {}  # nothing can be ended here while it runs
+        """Nothing can be ended here while it runs."""
+        return {}
 
     def end(self, number: int) -> None:
+        """Leave the task out that waits."""
         self._task = None
 
     def listen(self, hear: Hear) -> None:
+        """Tell `hear` how evaluations go."""
         self._hear = hear
 
     def now(self) -> float:
+        """Seconds of the system's clock."""
         return time.monotonic()
 
     def paused(self) -> AbstractContextManager[None]:
+        """Nothing runs."""
         return nullcontext()
+
+    def close(self) -> None:
+        """Nothing is held."""

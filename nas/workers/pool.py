@@ -4,20 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Any, Protocol
 
 from nas.workers.evaluating import Hear, Outcome, Task
 
 
 class Pool(Protocol):
-    """What evaluates: worker processes, or the driver's own process."""
+    """What evaluates: worker processes, the driver's own process, or workers on a simulated clock."""
 
     @property
-    def free(self) -> int: ...
+    def free(self) -> int:
+        """Number of tasks that can begin at once."""
+        ...
 
-    def submit(self, task: Task) -> None: ...
+    def describe(self) -> Mapping[str, Any]:
+        """Return what the evaluator says of its data; waits until that is known, and raises what it raised."""
+        ...
 
-    def wait(self, timeout: float | None) -> list[Outcome]: ...
+    def submit(self, task: Task) -> None:
+        """Have a task evaluated; only where something is `free`."""
+        ...
+
+    def wait(self, timeout: float | None) -> list[Outcome]:
+        """Return evaluations that ended, after at most so many seconds; None waits for one."""
+        ...
 
     def paused(self) -> AbstractContextManager[None]:
         """Do nothing else meanwhile on this machine."""
@@ -37,4 +47,8 @@ class Pool(Protocol):
 
     def end(self, number: int) -> None:
         """End an evaluation, of which nothing is heard then."""
+        ...
+
+    def close(self) -> None:
+        """End what runs, and give back what the pool holds."""
         ...

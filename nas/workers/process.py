@@ -15,6 +15,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from nas.errors import ConfigError, plain
+from nas.runs import cores
 from nas.workers.keeper import Keeper, kill_group
 from nas.workers.worker import HERE, MAIN_GUARD, STARTING, Sent, Surroundings, work
 
@@ -30,10 +31,9 @@ _WORDS_LINES = 5
 
 def check_worker_count(count: int) -> None:
     """Raise `ConfigError` for more processes than a machine of this size can be meant to run."""
-    cores = len(os.sched_getaffinity(0))
-    most = max(32, 4 * cores)
+    most = max(32, 4 * cores())
     if count > most:
-        raise ConfigError(f"workers: at most {most} processes on this machine with {cores} cores, but got {count:,}")
+        raise ConfigError(f"workers: at most {most} processes on this machine with {cores()} cores, but got {count:,}")
 
 
 class WorkerProcess:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from nas.evaluation import Evaluator
-from nas.workers.evaluating import Hear, Outcome, Task, evaluate
+from nas.workers.evaluating import Hear, Outcome, Task, description, evaluate
 
 
 class SimulatedPool:
@@ -29,8 +29,7 @@ class SimulatedPool:
 
     def describe(self) -> Mapping[str, Any]:
         """Return what the evaluator says of its data."""
-        prepare = getattr(self._evaluator, "prepare", None)
-        return prepare() if prepare else {}
+        return description(self._evaluator)
 
     def now(self) -> float:
         """Simulated seconds since the start."""
@@ -63,3 +62,6 @@ class SimulatedPool:
     def paused(self) -> AbstractContextManager[None]:
         """Nothing runs."""
         return nullcontext()
+
+    def close(self) -> None:
+        """Nothing is held."""

@@ -19,7 +19,7 @@ from nas.console import steady
 from nas.errors import NasError, WorkerError, reason_of
 from nas.evaluation import Evaluator
 from nas.run_folder import open_inside
-from nas.workers.evaluating import Task, evaluate, failure, only_here
+from nas.workers.evaluating import Task, description, evaluate, failure, only_here
 
 _LOG = logging.getLogger(__name__)
 
@@ -128,8 +128,7 @@ def work(connection: Connection, stderr: Connection, sent: Sent, objective: str,
         with only_here():
             evaluator = sent.open()
             os.environ.pop(STARTING, None)
-            prepare = getattr(evaluator, "prepare", None)
-            ready = Ready(prepare() if prepare else {})
+            ready = Ready(description(evaluator))
     except (Exception, SystemExit) as error:  # reported by the driver as the reason why no worker starts
         ours = isinstance(error, NasError) and type(error).__module__ == NasError.__module__
         if not ours:  # of which only the words can be sent

@@ -14,9 +14,10 @@ import pytest
 import nas
 from nas.errors import ConfigError, DeviceError, WorkerError
 from nas.latency import measure as module
-from nas.latency.deployment import PACKAGES, RUNTIMES, Deployment, cores, deployment, this_device
+from nas.latency.deployment import PACKAGES, RUNTIMES, Deployment, deployment, this_device
 from nas.latency.measure import Latency, Meter
 from nas.latency.visit import Visit
+from nas.runs import cores
 
 HERE = [name for name in RUNTIMES if name != "cuda"]
 

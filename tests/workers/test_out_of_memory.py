@@ -227,6 +227,12 @@ class _Crowded:
     def end(self, number: int) -> None:
         raise AssertionError(number)
 
+    def describe(self) -> dict[str, Any]:
+        return {}
+
+    def close(self) -> None:
+        pass
+
 
 def test_nothing_that_is_known_to_fit_is_rejected(space: nas.SearchSpace) -> None:
     """Just over a network that fitted another one did not: the first may come again."""

@@ -1,0 +1,103 @@
+"""What every pool does alike, whatever evaluations run in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pytest
+
+import nas
+from nas.evaluation import Budget, Evaluation, report
+from nas.network.architecture import Architecture
+from nas.workers.evaluating import Outcome, Task
+from nas.workers.in_process import InThisProcess
+from nas.workers.pool import Pool
+from nas.workers.processes import WorkerPool
+from nas.workers.simulated import SimulatedPool
+
+
+class Counting:
+    """Scores an evaluation by its seed, in three steps, and takes as many simulated seconds."""
+
+    def prepare(self) -> Mapping[str, Any]:
+        return {"name": "counted"}
+
+    def __call__(self, architecture: Architecture, budget: Budget, seed: int) -> Evaluation:
+        if seed == 13:
+            raise ValueError("unlucky")
+        steps = 0
+        for step in (1, 2, 3):
+            steps = step
+            if report(step, {"val_accuracy": seed / 100}):
+                break
+        return Evaluation({"val_accuracy": seed / 100, "steps": steps}, seconds={"evaluation": float(seed)})
+
+
+POOLS: dict[str, Callable[[], Pool]] = {
+    "in this process": lambda: InThisProcess(Counting(), "val_accuracy"),
+    "simulated": lambda: SimulatedPool(Counting(), 2),
+    "processes": lambda: WorkerPool(Counting(), 2, objective="val_accuracy"),
+}
+SPACE = nas.load_space("reference/squeezenet1_1")
+ARCHITECTURE = SPACE.decode({})
+
+
+@pytest.fixture(params=POOLS, ids=str)
+def pool(request: pytest.FixtureRequest) -> Iterator[Pool]:
+    made = POOLS[request.param]()
+    yield made
+    made.close()
+
+
+def _all(pool: Pool, seeds: list[int]) -> dict[int, Outcome]:
+    """Evaluate tasks whose numbers are their seeds, as many at a time as the pool takes."""
+    left, ended = list(seeds), dict[int, Outcome]()
+    while len(ended) < len(seeds):
+        while left and pool.free:
+            seed = left.pop(0)
+            pool.submit(Task(seed, ARCHITECTURE, Budget(), seed))
+        ended |= {outcome.number: outcome for outcome in pool.wait(0.1)}
+    return ended
+
+
+def test_it_says_what_the_evaluator_says_of_its_data(pool: Pool) -> None:
+    assert pool.describe() == {"name": "counted"}
+
+
+def test_every_task_ends_once_with_its_own_scores(pool: Pool) -> None:
+    started = pool.now()
+    ended = _all(pool, [3, 5, 8])
+    assert {number: one.evaluation.scores for number, one in ended.items() if one.evaluation} == {
+        seed: {"val_accuracy": seed / 100, "steps": 3.0} for seed in (3, 5, 8)
+    }
+    assert pool.now() >= started
+    assert pool.free >= 1
+    assert not pool.running()
+
+
+def test_a_failure_ends_its_own_task_only(pool: Pool) -> None:
+    ended = _all(pool, [13, 4])
+    assert ended[13].evaluation is None
+    assert ended[13].reason == "ValueError: unlucky"
+    assert ended[4].evaluation is not None
+
+
+def test_a_listener_hears_each_step_and_may_end_it(pool: Pool) -> None:
+    heard: list[tuple[int, int, float]] = []
+
+    def hear(number: int, step: int, scores: Mapping[str, float]) -> bool:
+        heard.append((number, step, scores["val_accuracy"]))
+        return step == 2
+
+    pool.listen(hear)
+    (outcome,) = _all(pool, [7]).values()
+    assert heard == [(7, 1, 0.07), (7, 2, 0.07)]
+    assert outcome.evaluation is not None
+    assert outcome.evaluation.scores["steps"] == 2
+
+
+def test_nothing_is_heard_of_what_was_ended(pool: Pool) -> None:
+    pool.submit(Task(1, ARCHITECTURE, Budget(), 1))
+    pool.end(1)
+    assert set(_all(pool, [2])) == {2}
