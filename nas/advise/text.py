@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from nas.advise.advice import Advice
 from nas.advise.networks import Network
@@ -15,29 +15,33 @@ _WIDTH = 112
 def lines(advice: Advice) -> Iterator[str]:
     """Yield the advice line by line."""
     yield _asked(advice)
-    if advice.impossible:
-        yield "\nNot possible"
-        for said in advice.impossible:
-            yield from _sentence(said, "  - ")
+    yield from _listed("\nNot possible", advice.impossible)
+    yield from _starts(advice)
+    for title, entries in (
+        ("\nSearch, the first one first", [f"{choice.space.name}: {choice.reason}" for choice in advice.spaces]),
+        ("\nLimits", [f"{limit}: {limit.reason}" for limit in advice.limits]),
+    ):
+        yield from _listed(title, entries, "  ")
+    yield from _what_to_run(advice)
+    yield from _listed("\nGood to know", advice.notes)
+
+
+def _listed(title: str, entries: Sequence[str], indent: str = "  - ") -> Iterator[str]:
+    """Yield a title and what is listed below it; nothing where there is nothing."""
+    if entries:
+        yield title
+        for entry in entries:
+            yield from _sentence(entry, indent)
+
+
+def _starts(advice: Advice) -> Iterator[str]:
+    """Yield the networks to start from, each with its costs and its reason."""
     if advice.starts:
         yield "\nStart from"
         width = max(len(start.network.name) for start in advice.starts)
         for start in advice.starts:
             yield f"  {start.network.name:{width}}  {_costs(start.network)}"
             yield from _sentence(f"{start.reason} ({start.network.published.source})", "      ")
-    if advice.spaces:
-        yield "\nSearch, the first one first"
-        for choice in advice.spaces:
-            yield from _sentence(f"{choice.space.name}: {choice.reason}", "  ")
-    if advice.limits:
-        yield "\nLimits"
-        for limit in advice.limits:
-            yield from _sentence(f"{limit}: {limit.reason}", "  ")
-    yield from _what_to_run(advice)
-    if advice.notes:
-        yield "\nGood to know"
-        for note in advice.notes:
-            yield from _sentence(note, "  - ")
 
 
 def _what_to_run(advice: Advice) -> Iterator[str]:
