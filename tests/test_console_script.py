@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 OWN = {"completion"}
 """Commands that are there as `nas X` only."""
 WITH_SETTINGS = [name for name, command in COMMANDS.items() if isinstance(command, SettingsCommand)]
-WITH_OPTIONS = [name for name, command in COMMANDS.items() if isinstance(command, OptionsCommand)]
+WITH_OPTIONS = {name: command for name, command in COMMANDS.items() if isinstance(command, OptionsCommand)}
 
 
 @pytest.fixture(autouse=True)
@@ -85,7 +85,7 @@ def test_a_command_with_options_takes_those_of_its_parser(
     with pytest.raises(SystemExit) as ended:
         run_command(name)
     assert ended.value.code == 2
-    assert capsys.readouterr().err.startswith(COMMANDS[name].parser().format_usage())  # type: ignore[union-attr]
+    assert capsys.readouterr().err.startswith(WITH_OPTIONS[name].parser().format_usage())
 
 
 @pytest.mark.parametrize("name", WITH_SETTINGS)

@@ -12,6 +12,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 import nas
+from nas.commands.registry import COMMANDS
 from nas.resources import resource_dir
 from nas.search.config import Config
 
@@ -75,6 +76,24 @@ def test_every_config_file_is_valid(group: str) -> None:
 def test_the_version_is_the_packages() -> None:
     assert f'version = "{nas.__version__}"' in (ROOT / "pyproject.toml").read_text()
     assert all(hasattr(nas, name) for name in nas.__all__)
+
+
+def test_the_table_of_commands_is_that_of_nas() -> None:
+    rows = re.findall(r"^\| `nas (\w+)` \| (.*) \|$", README, re.MULTILINE)
+    assert rows == [(name, command.line) for name, command in COMMANDS.items()]
+
+
+def test_the_guide_to_contributing_names_files_and_layers_that_there_are() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    assert len(text.splitlines()) <= 150
+    named = re.findall(r"`((?:nas|conf|tests|docs|benchmarks|search_spaces|examples)/[\w./]*)`", text)
+    missing = {path for path in named if not re.search(r"NAME|/X\b", path) and not (ROOT / path).exists()}
+    assert len(set(named)) > 30
+    assert not missing
+    layers = set(re.findall(r"`nas/([\w/]+)/`", text))
+    assert {path.name for path in (ROOT / "nas").iterdir() if (path / "__init__.py").exists()} <= {
+        *(layer.partition("/")[0] for layer in layers)
+    }
 
 
 def test_the_space_of_the_language_page_loads() -> None:
