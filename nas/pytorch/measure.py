@@ -142,7 +142,7 @@ def _macs(run: Callable[[Sequence[Tensor], nn.Module | None], Tensor], inputs: S
     raise AssertionError("the last device returns or raises")
 
 
-class _Peak(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch gives it no types
+class _Peak(TorchDispatchMode):
     """Follows how many bytes new tensors take at one time."""
 
     def __init__(self, given: Sequence[Tensor]) -> None:

@@ -56,7 +56,7 @@ def test_reference_network(row: dict[str, str]) -> None:
     assert list(cost.stride) == (strides * 2 if cost.receptive_field is None else strides)
 
 
-class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch gives it no types
+class Meter(TorchDispatchMode):
     """Sums what operations write to new memory and follows what is held, from outside."""
 
     def __init__(self, known: list[Tensor]) -> None:
