@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -14,7 +14,7 @@ from typing import Any
 
 from nas.errors import ConfigError
 from nas.names import name_problem
-from nas.run_folder import Held, claim, first_free, hold, read_inside
+from nas.run_folder import Held, claim, first_free, hold, read_inside, shown
 from nas.settings import setting
 
 _MOST_WORKERS = 1024
@@ -60,29 +60,6 @@ def cores_or(workers: int | str) -> int:
     return workers if isinstance(workers, int) else cores()
 
 
-def earlier_settings(path: Path, settings: Mapping[str, Any], free: Collection[str], what: str) -> dict[str, Any]:
-    """Return the settings that a run was begun with, and make sure that it is gone on with as it was.
-
-    Args:
-        path: of the file that keeps them, in the folder of the run.
-        settings: those of now, as JSON gives them back.
-        free: names of those that may change.
-        what: the run is, for messages.
-
-    Raises:
-        ConfigError: there is no such run, or a setting changed that may not.
-    """
-    earlier = read_settings(path, what)
-    for key in settings:
-        changed = _changed(key, earlier.get(key), settings[key]) if key not in free else None
-        if changed:
-            name, was, now = changed
-            raise ConfigError(
-                f"resume: {name} was {was!r} in {path.parent}, but is now {now!r}; {', '.join(free)} may change"
-            )
-    return earlier
-
-
 def read_settings(path: Path, what: str) -> dict[str, Any]:
     """Return the settings that a run was begun with; raises `ConfigError` where there is no such run."""
     try:
@@ -91,25 +68,44 @@ def read_settings(path: Path, what: str) -> dict[str, Any]:
         raise ConfigError(f"resume: no {what} in {path.parent}: {error}") from None
 
 
-def _changed(name: str, was: Any, now: Any) -> tuple[str, Any, Any] | None:
-    """The first setting that differs, by its path, with what it was and is; None where all are alike."""
-    if isinstance(was, dict) and isinstance(now, dict):
-        inner = (_changed(f"{name}.{key}", was.get(key), now.get(key)) for key in {**was, **now})
-        return next((one for one in inner if one), None)
-    return None if was == now else (name, was, now)
+def resumed(
+    earlier: Mapping[str, Any], values: Mapping[str, Any], typed: Iterable[str], free: Collection[str], folder: Path
+) -> dict[str, Any]:
+    """Return the settings of a run that is gone on with: those that it was begun with, and what the user typed now.
 
+    Args:
+        earlier: settings that the run was begun with.
+        values: settings of this command line, defaults included.
+        typed: paths of those that the user gave, such as `train.epochs`; a group may be given as a whole.
+        free: paths of settings and groups that may change; others decide what the run is.
+        folder: of the run, for messages.
 
-def gone_on_with(earlier: Mapping[str, Any], values: Mapping[str, Any], typed: Iterable[str]) -> dict[str, Any]:
-    """Return the settings of an earlier run with those that the user typed now, by paths such as `train.epochs`."""
-    found: dict[str, Any] = copy.deepcopy(dict(earlier))
+    Raises:
+        ConfigError: a setting was typed with another value that may not change.
+    """
+    settings: dict[str, Any] = copy.deepcopy(dict(earlier))
     for path in typed:
         *outer, last = path.split(".")
-        into, source = found, values
+        into, source = settings, values
         for name in outer:
-            into, source = into.setdefault(name, {}), source[name]
+            into, source = into.setdefault(name, {}), source.get(name, {})
         both = isinstance(into.get(last), dict) and isinstance(source.get(last), Mapping)
         into[last] = {**into[last], **source[last]} if both else source.get(last)
-    return found
+    for path, was, now in _changes("", earlier, settings):
+        if not any(path == name or path.startswith(f"{name}.") for name in free):
+            raise ConfigError(
+                f"resume: {path} was {was!r} in {shown(folder)}, but is now {now!r}; {', '.join(free)} may change"
+            )
+    return settings
+
+
+def _changes(path: str, was: Any, now: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Yield the settings that differ, by their paths, with what they were and are."""
+    if isinstance(was, Mapping) and isinstance(now, Mapping):
+        for key in {**was, **now}:
+            yield from _changes(f"{path}.{key}".lstrip("."), was.get(key), now.get(key))
+    elif was != now:
+        yield path, was, now
 
 
 def study_folder(root: Path, name: str | None, *, resume: bool, settings: str, stem: str, what: str) -> Held:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from nas.errors import ConfigError, nearest
@@ -50,6 +50,11 @@ def groups_in(conf: Path) -> dict[str, list[str]]:
     folders = [folder for folder in sorted(conf.iterdir()) if folder.is_dir()]
     groups = {folder.name: sorted(file.stem for file in folder.glob("*.yaml")) for folder in folders}
     return {name: choices for name, choices in groups.items() if choices}
+
+
+def typed_paths(overrides: Iterable[str]) -> list[str]:
+    """Return the paths of settings as they were typed: `train.epochs` of `++train.epochs=3`."""
+    return [re.sub(r"^[+~]*([\w.]+).*$", r"\1", override, flags=re.DOTALL) for override in overrides]
 
 
 def hydra_arguments(

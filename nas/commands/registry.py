@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import Any
 
 from nas.commands import options
+from nas.commands.command_line import typed_paths
 from nas.console import steady
 
 HELP = frozenset({"--help", "-h"})
@@ -90,16 +91,16 @@ def _compare(values: dict[str, Any], _: list[str]) -> int:
     return compare(values)
 
 
-def _spaces(values: dict[str, Any], _: list[str]) -> int:
+def _spaces(values: dict[str, Any], typed: list[str]) -> int:
     from nas.commands.spaces import compare
 
-    return compare(values)
+    return compare(values, typed_paths(typed))
 
 
 def _scale(values: dict[str, Any], typed: list[str]) -> int:
     from nas.commands.scale import scale_command
 
-    return scale_command(values, [re.sub(r"^[+~]*([\w.]+).*$", r"\1", word, flags=re.S) for word in typed])
+    return scale_command(values, typed_paths(typed))
 
 
 def _with_training(words: Sequence[str]) -> list[str]:

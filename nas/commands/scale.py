@@ -19,9 +19,8 @@ from nas.network.identity import earlier_id
 from nas.run_folder import Held, shown, write_whole
 from nas.runs import (
     RecordSettings,
-    earlier_settings,
-    gone_on_with,
     read_settings,
+    resumed,
     study_folder,
 )
 from nas.scaling.study.base import read_base
@@ -59,7 +58,8 @@ def _config(values: Mapping[str, Any], typed: Iterable[str]) -> ScaleConfig:
         records = {**asdict(RecordSettings()), **values.get("records", {})}
         path = Path(str(records["dir"])).expanduser() / name / _SETTINGS
         earlier = read_settings(path, "scaling study")
-        values = gone_on_with({key: earlier[key] for key in earlier if key not in _IDS}, values, typed)
+        begun = {key: earlier[key] for key in earlier if key not in _IDS}
+        values = resumed(begun, values, typed, FREE, path.parent)
     return settings_from(ScaleConfig, values)
 
 
@@ -113,7 +113,7 @@ def _begin(config: ScaleConfig, base: Architecture, folder: Path) -> str:
     study_id = uuid4().hex
     settings = json.loads(json.dumps({**asdict(config), "name": folder.name}))
     if config.resume:
-        earlier = earlier_settings(folder / _SETTINGS, settings, FREE, "scaling study")
+        earlier = read_settings(folder / _SETTINGS, "scaling study")
         study_id = str(earlier.get("study_id", study_id))
         if earlier.get("base_arch_id", base.arch_id) not in (base.arch_id, earlier_id(base)):
             raise ConfigError(

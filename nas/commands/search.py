@@ -19,6 +19,7 @@ from typing import Any
 
 from rich.console import Console
 
+from nas.commands.command_line import typed_paths
 from nas.compare.strategies.baseline import baseline_lines
 from nas.console import Interrupt, interruptible, steady
 from nas.errors import ConfigError, NasError
@@ -26,7 +27,8 @@ from nas.evaluation import Budget
 from nas.names import name_problem
 from nas.records.tracker import MlflowTracker
 from nas.run_folder import WORKERS_LOG, first_free, shown
-from nas.search.config import Config, resumed_values, worker_count
+from nas.runs import resumed
+from nas.search.config import Config, worker_count
 from nas.search.log import RunFolder, read_study
 from nas.search.objectives import against_its_name, recorded_directions
 from nas.search.recording import Recorder
@@ -38,7 +40,7 @@ from nas.search.run import run_search
 from nas.search.samplers import sampler
 from nas.search.study import Study, front_of
 from nas.search.warm_start import WARM_STARTS, priors
-from nas.settings import paths
+from nas.settings import changeable, paths
 from nas.space import SearchSpace, load_space
 from nas.space.tree.genotype import count_text
 from nas.starting import INTERRUPTED
@@ -114,7 +116,7 @@ def _read(values: Mapping[str, Any], overrides: Sequence[str]) -> _Job:
         saved = read_study(folder)
         if "config" not in saved["notes"]:
             raise ConfigError(f"resume: {folder} was made by nas.run_search; go on with its argument resume=True")
-        values = resumed_values(saved["notes"]["config"], values, overrides)
+        values = resumed(saved["notes"]["config"], values, typed_paths(overrides), [*changeable(Config)], folder)
         if isinstance(values.get("search"), dict):
             # It goes on with the directions that it began with, also where none were given.
             values["search"]["direction"] = recorded_directions(saved)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -29,7 +29,8 @@ from nas.runs import (
     check_name,
     check_workers,
     cores_or,
-    earlier_settings,
+    read_settings,
+    resumed,
     study_folder,
 )
 from nas.search.objectives import Objective, objectives_from
@@ -115,9 +116,23 @@ class SpacesConfig:
         return f"1 - {self.score.name}" if self.score.sign > 0 else self.score.name
 
 
-def compare(values: Mapping[str, Any]) -> int:
-    """Compare spaces by some settings; returns the exit code."""
-    return run("nas.spaces", lambda: _compare(settings_from(SpacesConfig, values)))
+def compare(values: Mapping[str, Any], typed: Iterable[str] = ()) -> int:
+    """Compare spaces by some settings; returns the exit code.
+
+    Args:
+        values: settings as plain values.
+        typed: paths of those that the user gave, which are all that a comparison that is gone on with takes of them.
+    """
+    return run("nas.spaces", lambda: _compare(_config(values, typed)))
+
+
+def _config(values: Mapping[str, Any], typed: Iterable[str]) -> SpacesConfig:
+    name = values.get("name")
+    if values.get("resume") is True and isinstance(name, str):
+        folder = Path(str(values.get("records", {}).get("dir", RecordSettings().dir))).expanduser() / name
+        earlier = read_settings(folder / _SETTINGS, "comparison")
+        values = resumed(earlier, values, typed, [*changeable(SpacesConfig, inside=False)], folder)
+    return settings_from(SpacesConfig, values)
 
 
 def _compare(config: SpacesConfig) -> None:
@@ -147,12 +162,8 @@ def _folder(config: SpacesConfig) -> Held:
 
 
 def _begin(config: SpacesConfig, folder: Path) -> None:
-    """Write the settings of a new comparison, or make sure that an earlier one is gone on with as it was."""
-    settings = json.loads(json.dumps(asdict(config)))
-    if config.resume:
-        free = list(changeable(SpacesConfig, inside=False))
-        earlier_settings(folder / _SETTINGS, settings, free, "comparison")
-    write_whole(folder / _SETTINGS, json.dumps(settings, indent=1) + "\n")
+    """Write the settings, also of a comparison that is gone on with."""
+    write_whole(folder / _SETTINGS, json.dumps(asdict(config), indent=1) + "\n")
 
 
 def _populations(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from nas.latency.deployment import Deployment, DeploymentSettings
 from nas.latency.profile import DeviceProfile, profile_path
 from nas.runs import RecordSettings, check_accelerator, check_name, check_workers, cores_or
 from nas.search.settings import Settings
-from nas.settings import changeable, setting, settings_from
+from nas.settings import setting, settings_from
 from nas.space import SearchSpace, space_names
 from nas.training.data.config import DataConfig
 from nas.training.recipe import Recipe
@@ -142,37 +142,6 @@ def other_input(config: Config, space: SearchSpace, profile: DeviceProfile) -> s
         return ""
     made = ", ".join(f"{name} ({'x'.join(map(str, shape))})" for name, shape in profile.spaces.items())
     return f"  It was made with networks of {made}; {calibration(config, space)} makes one for this search"
-
-
-def resumed_values(saved: Mapping[str, Any], now: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """Return the settings of an earlier search with the limits that this command line changes.
-
-    Args:
-        saved: settings as the earlier search recorded them.
-        now: settings of this command line.
-        overrides: what the user typed, e.g. `["resume=runs/x", "search.trials=30"]`.
-
-    Raises:
-        ConfigError: an override of something that a study must keep.
-    """
-    free = list(changeable(Config))
-    values: dict[str, Any] = {key: _copy(value) for key, value in saved.items()}
-    for override in overrides:
-        path = override.split("=", 1)[0].lstrip("+~")
-        if path not in free or override.startswith("~"):
-            raise ConfigError(
-                f"resume goes on with the study as it was, so {path!r} cannot be given; {', '.join(free)} can"
-            )
-        *parents, last = path.split(".")
-        target, source = values, dict(now)
-        for parent in parents:
-            target, source = target[parent], source[parent]
-        target[last] = source[last]
-    return values
-
-
-def _copy(value: Any) -> Any:
-    return {key: _copy(item) for key, item in value.items()} if isinstance(value, Mapping) else value
 
 
 def gpu_devices() -> list[str]:

@@ -11,7 +11,8 @@ import pytest
 
 import nas
 from nas.commands.scale import scale_command
-from nas.runs import gone_on_with
+from nas.errors import ConfigError
+from nas.runs import resumed
 from tests.logs import rewrite
 from tests.scaling.lawpool import LawPool, folder, run
 
@@ -55,9 +56,13 @@ def test_what_was_trained_may_not_change(base: Path, capsys: pytest.CaptureFixtu
 def test_only_what_was_typed_is_taken() -> None:
     earlier = {"a": {"x": 1, "y": 2}, "b": 3, "c": {"z": 4}}
     now = {"a": {"x": 9, "y": 9}, "b": 9, "c": {"z": 9, "w": 5}}
-    assert gone_on_with(earlier, now, []) == earlier
-    assert gone_on_with(earlier, now, ["a.x", "c"]) == {"a": {"x": 9, "y": 2}, "b": 3, "c": {"z": 9, "w": 5}}
+    free, here = ["a.x", "c"], Path("there")
+    assert resumed(earlier, now, [], free, here) == earlier
+    assert resumed(earlier, now, free, free, here) == {"a": {"x": 9, "y": 2}, "b": 3, "c": {"z": 9, "w": 5}}
     assert earlier == {"a": {"x": 1, "y": 2}, "b": 3, "c": {"z": 4}}
+    with pytest.raises(ConfigError, match=r"resume: a\.y was 2 in there, but is now 9; a\.x, c may change"):
+        resumed(earlier, now, ["a"], free, here)
+    assert resumed(earlier, {"b": 3}, ["b"], (), here) == earlier  # typed again, but as it was
 
 
 def test_a_plan_has_table_and_chart(base: Path) -> None:
