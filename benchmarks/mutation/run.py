@@ -21,6 +21,8 @@ from cosmic_ray.plugins import get_operator
 from benchmarks.mutation.covering import environment
 from benchmarks.mutation.places import Mutant
 
+_LONGEST_TEST = 60
+"""Seconds: ten times what the longest of the quick tests takes. A loop that never ends is found so."""
 _MOST_MEMORY = 24 * 2**30
 """Bytes of addresses: a change can make a loop that takes all there is."""
 
@@ -70,6 +72,7 @@ def _fails(copy: Path, tests: Sequence[str], timeout: float) -> bool:
         names.write("\n".join(tests))
         names.flush()
         command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", f"@{names.name}"]
+        command.append(f"--timeout={_LONGEST_TEST}")
         process = subprocess.Popen(
             command,
             cwd=copy,
