@@ -10,4 +10,4 @@ def value_key(value: object) -> tuple[bool, object]:
 
 def same_value(first: object, second: object) -> bool:
     """Return whether two values are equal and both or neither are truth values."""
-    return value_key(first) == value_key(second)
+    return first == second and isinstance(first, bool) is isinstance(second, bool)

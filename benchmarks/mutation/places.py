@@ -15,7 +15,7 @@ from cosmic_ray.commands.init import init
 from cosmic_ray.work_db import WorkDB, use_db
 
 PACKAGES: Mapping[str, tuple[str, ...]] = {
-    "space": ("nas/space",),
+    "space": ("nas/space", "nas/equality.py"),
     "network": ("nas/network",),
     "cost": ("nas/cost",),
     "search": (

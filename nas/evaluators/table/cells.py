@@ -12,6 +12,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Final
 
+from nas.equality import same_value
 from nas.errors import ConfigError, NasError, nearest
 from nas.network.settings import Scalar
 
@@ -106,7 +107,7 @@ def option_of(values: Sequence[Scalar], text: str, path: str) -> Scalar | NoValu
         return NO_VALUE
     number = number_of(text)
     for value in values:
-        if isinstance(value, int | float) and not isinstance(value, bool) and value == number:
+        if number is not None and same_value(value, number):
             return value
     for value in values:
         if isinstance(value, bool) and text.lower() in (_TRUE if value else _FALSE):

@@ -30,7 +30,7 @@ _NETWORK = {"let", "resolution", "stem", "stages", "head"}
 _ASSUME = {"channels": 3, "resolution": 224, "num_classes": 1000, "dims": 2}
 
 DATA = "data"
-"""What leaves the resolution to the data, and as the value of a name stands for their map size."""
+"""As a resolution: the data decide it. As the value of a name: the map size of the data."""
 
 _MAX_TEXT = 500
 _SIZE = Setting("size", int, low=1)
@@ -96,7 +96,7 @@ def parse(source: Source, name: str, size: int | None = None) -> SpaceFile:
 
 
 def _refuse_other(source: Source) -> None:
-    """Refuse what is no search space without quoting any of it: a link may lead to any file."""
+    """Raise `SpaceError` for what is no search space, and quote none of it: a link may lead to any file."""
     if isinstance(source.value, str):
         raise source.error("a space is a mapping, but got a text")
     if isinstance(source.value, dict) and not source.value.keys() & set(WORDS):

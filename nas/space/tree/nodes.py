@@ -17,7 +17,7 @@ from functools import cached_property
 from math import prod
 from typing import Any, Literal, Protocol, Self
 
-from nas.equality import same_value
+from nas.equality import same_value, value_key
 from nas.network.settings import Scalar
 from nas.space.tree.genotype import Names
 from nas.space.tree.matching import Binder, PartialMatch, backtrack
@@ -217,18 +217,21 @@ class Choice:
     reads: frozenset[str] = field(init=False)
     switches: frozenset[str] = field(init=False)
     decides: frozenset[Per] = field(init=False)
+    _keys: tuple[tuple[bool, object], ...] = field(init=False)
     _sizes: dict[Any, tuple[int, ...]] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         nodes = [option.node for option in self.options]
         object.__setattr__(self, "values", tuple(option.value for option in self.options))
+        object.__setattr__(self, "_keys", tuple(map(value_key, self.values)))
         object.__setattr__(self, "reads", _names_of(nodes, "reads"))
         object.__setattr__(self, "switches", _names_of(nodes, "switches"))
         object.__setattr__(self, "decides", frozenset({self.per}).union(*(node.decides for node in nodes)))
 
     def index_of(self, value: object) -> int | None:
         """Return the index of the option with a value, which tells `True` from `1`; None where there is none."""
-        return next((index for index, own in enumerate(self.values) if same_value(own, value)), None)
+        key = value_key(value)
+        return self._keys.index(key) if key in self._keys else None
 
     def option_sizes(self, copies: int, names: Names) -> tuple[int, ...]:
         """Return the number of ways to go on after each option."""

@@ -84,6 +84,7 @@ def pick_by_trial(trial: Suggester) -> Pick:
 
     def pick(choice: Choice, path: str, copies: int, names: Names) -> int:
         if choice.int_range is None:
+            # Not `index_of`: Optuna takes `True` for 1 where it stores a trial, and a genotype is what it stores.
             return choice.values.index(trial.suggest_categorical(path, choice.values))
         span = choice.int_range
         value = trial.suggest_int(path, span.low, span.high, step=span.step)
