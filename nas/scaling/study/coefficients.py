@@ -14,7 +14,7 @@ from nas.cost import cost_of
 from nas.errors import NasError
 from nas.network.architecture import Architecture
 from nas.run_folder import writing
-from nas.scaling.laws.response_surface import Optimum, Point, best_coefficients, coefficients, lattice
+from nas.scaling.laws.response_surface import BestCoefficients, Point, best_coefficients, coefficients, lattice
 from nas.scaling.rounding import Rounding
 from nas.scaling.rules import Multipliers, Rule, scale_by
 from nas.scaling.solve import Member, solve
@@ -74,7 +74,7 @@ def counted_shares(base: Architecture, by: Multipliers, rounding: Rounding) -> S
     return depth, width, resolution
 
 
-def search(study: Study, say: Callable[[str], None]) -> tuple[list[Tried], Optimum]:
+def search(study: Study, say: Callable[[str], None]) -> tuple[list[Tried], BestCoefficients]:
     """Train networks that share out `factor` times the cost of the base differently, and find the best shares.
 
     Raises:
@@ -131,7 +131,7 @@ def _tried(study: Study, wanted: Sequence[Shares], say: Callable[[str], None]) -
     return found
 
 
-def coefficient_lines(tried: Sequence[Tried], best: Optimum, loss: str) -> list[str]:
+def coefficient_lines(tried: Sequence[Tried], best: BestCoefficients, loss: str) -> list[str]:
     """What a search for the coefficients found."""
     lines = [
         f"Mean {LOSS_TEXT[loss]} of networks that share out the same cost differently, in counted work after rounding:",
@@ -156,7 +156,7 @@ def coefficient_lines(tried: Sequence[Tried], best: Optimum, loss: str) -> list[
     return [*lines, f"To scale by them: rule=compound {settings}"]
 
 
-def draw_surface(tried: Sequence[Tried], best: Optimum, loss: str, path: Path) -> None:
+def draw_surface(tried: Sequence[Tried], best: BestCoefficients, loss: str, path: Path) -> None:
     """Draw the fitted surface on the triangle of shares, and on it the trained networks, in one scale of colours."""
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure

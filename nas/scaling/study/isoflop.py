@@ -12,7 +12,7 @@ from nas.errors import NasError
 from nas.run_folder import writing
 from nas.scaling.laws.law import Law
 from nas.scaling.laws.observations import Observation
-from nas.scaling.laws.optimum import Best, best_size, growth, joint_law, lowest_point
+from nas.scaling.laws.optimum import Estimate, best_size, growth_exponent, joint_law, parabola_minimum
 from nas.scaling.study.report import LOSS_TEXT, fit_text, law_text, mean_text
 from nas.scaling.study.scaling_study import Study
 from nas.scaling.study.sizes import Shown, Sized
@@ -43,7 +43,7 @@ class Profile:
         if len(good) < max(_SIZES, len(self.sizes)):
             return None
         macs = [float(one.sized.member.cost.macs) for one in good]
-        return lowest_point(macs, [exp(fmean(map(log, one.losses))) for one in good])
+        return parabola_minimum(macs, [exp(fmean(map(log, one.losses))) for one in good])
 
     @property
     def range(self) -> tuple[float, float]:
@@ -93,7 +93,7 @@ def law_of(found: Sequence[Profile], seed: int) -> Law | str:
         return str(error)
 
 
-def best_of(law: Law | str, one: Profile) -> Best | None:
+def best_of(law: Law | str, one: Profile) -> Estimate | None:
     """The best size at one cost of training by the law, where there is one."""
     return None if isinstance(law, str) else best_size(law, one.work)
 
@@ -118,7 +118,7 @@ def isoflop_lines(found: Sequence[Profile], law: Law | str, loss: str) -> list[s
         lines += _best_lines(one, best_of(law, one))
     if isinstance(law, str):
         return [*lines, f"Law in N multiply-adds and D epochs: {law}"]
-    power = growth(law)
+    power = growth_exponent(law)
     lines.append(
         f"The best size grows as the cost of training to the power {power.value:.2f} ({power.low:.2f} to "
         f"{power.high:.2f}), 90 % interval"
@@ -126,7 +126,7 @@ def isoflop_lines(found: Sequence[Profile], law: Law | str, loss: str) -> list[s
     return [*lines, f"Law in N multiply-adds and D epochs: {law_text(law)}", *filter(None, [fit_text(law)])]
 
 
-def _best_lines(one: Profile, best: Best | None) -> list[str]:
+def _best_lines(one: Profile, best: Estimate | None) -> list[str]:
     """The best size at one cost, and what the parabola says of it."""
     at, (smallest, largest) = one.parabola, one.range
     if best is None:

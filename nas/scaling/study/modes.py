@@ -103,7 +103,7 @@ def _plan(study: Study, networks: Networks) -> list[str]:
     shown = [one for one in map(study.known, sizes) if one.runs]
     if shown:
         (rule,) = networks.families
-        found = [findings(rule, shown, most=study.most, seed=study.config.seed)]
+        found = [findings(rule, shown, max_loss=study.max_loss, seed=study.config.seed)]
         lines += ["", *size_table(found, study.config.loss)]
         write_runs(found, study.folder / "runs.csv")
         draw(found, study.config.loss, study.folder / "scaling.svg")

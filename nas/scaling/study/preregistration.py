@@ -13,7 +13,7 @@ from typing import Any
 from nas.errors import ConfigError, NasError
 from nas.run_folder import read_inside, write_whole
 from nas.scaling.laws.forms import POWER
-from nas.scaling.laws.law import Forecast, Law, fit_untested, why_not_shown
+from nas.scaling.laws.law import Forecast, Law, fit_untested, why_not_shown_to_fall
 from nas.scaling.laws.observations import Observation
 from nas.scaling.study.sizes import Shown
 
@@ -103,7 +103,7 @@ def freeze(
         "noise": law.noise,
         "scatter": law.scatter,
         "lack_of_fit": law.lack_of_fit,
-        "mind": why_not_shown(fit_untested(observations, POWER)) if law.form.axes == 1 else "",
+        "mind": why_not_shown_to_fall(fit_untested(observations, POWER)) if law.form.axes == 1 else "",
         "observations": [asdict(one) for one in observations],
     }
     write_whole(path, json.dumps({**content, "sha256": _digest(content)}, indent=1) + "\n")

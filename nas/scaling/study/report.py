@@ -18,10 +18,10 @@ from nas.run_folder import writing
 from nas.scaling.counted_family import number_text
 from nas.scaling.family import distinct_members
 from nas.scaling.laws.forms import ASYMPTOTE, POWER
-from nas.scaling.laws.law import DOUBTED, Law, fit_law, fit_untested, why_not_shown
+from nas.scaling.laws.law import POOR_FIT, Law, fit_law, fit_untested, why_not_shown_to_fall
 from nas.scaling.laws.observations import Observation
-from nas.scaling.laws.refusal import SCATTER
-from nas.scaling.laws.selection import HeldOut, believed, held_out
+from nas.scaling.laws.refusal import MAX_SCATTER
+from nas.scaling.laws.selection import FormError, compare_forms, select_form
 from nas.scaling.study.config import ScaleConfig
 from nas.scaling.study.preregistration import Tried
 from nas.scaling.study.published_efficientnet import LABEL, PublishedSize, applies, published_family
@@ -52,7 +52,7 @@ class Findings:
     law: Law | None
     without: Law | None
     """The law without an asymptote."""
-    tried: tuple[HeldOut, ...]
+    tried: tuple[FormError, ...]
     reason: str
     """Why there is no law."""
 
@@ -71,16 +71,18 @@ class Findings:
         return [one for size in _distinct_sizes(self.sizes) for one in size.observations(self.axis)]
 
 
-def findings(rule: str, sizes: Sequence[Shown], *, axis: str = "macs", most: float = inf, seed: int = 0) -> Findings:
-    """Fit the laws of one rule's sizes in `axis`, where there are enough of them; no loss can be above `most`."""
+def findings(
+    rule: str, sizes: Sequence[Shown], *, axis: str = "macs", max_loss: float = inf, seed: int = 0
+) -> Findings:
+    """Fit the laws of a rule's sizes in `axis`, where there are enough of them; no loss can be above `max_loss`."""
     observations = [one for size in _distinct_sizes(sizes) for one in size.observations(axis)]
     try:
-        form = believed(observations)
-        law = fit_law(observations, form, most=most, seed=seed)
-        without = fit_untested(observations, POWER, most=most, seed=seed)
+        form = select_form(observations)
+        law = fit_law(observations, form, max_loss=max_loss, seed=seed)
+        without = fit_untested(observations, POWER, max_loss=max_loss, seed=seed)
     except NasError as error:
         return Findings(rule, axis, tuple(sizes), None, None, (), str(error))
-    return Findings(rule, axis, tuple(sizes), law, without, tuple(held_out(observations)), "")
+    return Findings(rule, axis, tuple(sizes), law, without, tuple(compare_forms(observations)), "")
 
 
 def _distinct_sizes(sizes: Sequence[Shown]) -> list[Shown]:
@@ -169,19 +171,19 @@ def fit_text(law: Law) -> str:
     if law.lack_of_fit is None:
         return (
             "whether it fits was not tested, which takes sizes with two runs that differ; a law that misses sizes by "
-            f"more than {SCATTER:.0%} is refused"
+            f"more than {MAX_SCATTER:.0%} is refused"
         )
-    if not law.doubted:
+    if not law.poor_fit:
         return ""
     return (
         "Mind: it fits badly. The sizes are further from it than their runs from each other "
-        f"(p = {law.lack_of_fit:.2g}, below {DOUBTED:g}); intervals are widened by its error on held-out sizes"
+        f"(p = {law.lack_of_fit:.2g}, below {POOR_FIT:g}); intervals are widened by its error on held-out sizes"
     )
 
 
 def growth_text(without: Law) -> str:
     """What to mind where the runs do not show that the loss falls with the size, or nothing."""
-    return f"Mind: {text}" if (text := why_not_shown(without)) else ""
+    return f"Mind: {text}" if (text := why_not_shown_to_fall(without)) else ""
 
 
 def law_text(law: Law) -> str:

@@ -16,7 +16,7 @@ from nas.scaling.solve import Member
 from nas.scaling.study.config import ScaleConfig
 from nas.scaling.study.preregistration import FORECAST, Subject, Tried, freeze
 from nas.scaling.study.report import Findings, findings
-from nas.scaling.study.sizes import LOSSES, MOST, Shown, Sized, picked, sized
+from nas.scaling.study.sizes import LOSSES, MAX_LOSS, Shown, Sized, picked, sized
 from nas.scaling.study.tracking import Records
 from nas.scaling.study.training_runs import (
     TIMING,
@@ -98,9 +98,9 @@ class Study:
         return loss if loss > 0 else 0.5 / self.images["val_images"]
 
     @property
-    def most(self) -> float:
+    def max_loss(self) -> float:
         """What no loss of this study can be above."""
-        return MOST.get(self.config.loss, inf)
+        return MAX_LOSS.get(self.config.loss, inf)
 
     def minutes(self, jobs: Sequence[Job]) -> float:
         """What some jobs will take: by runs of this study, or an epoch of the smallest and of the largest network."""
@@ -169,7 +169,7 @@ def trained(study: Study, families: dict[str, list[Member]]) -> list[Findings]:
     found, start = [], 0
     for name, every in sizes.items():
         own = everything[start : start + len(every)]
-        found.append(findings(name, own, axis=study.config.law, most=study.most, seed=study.config.seed))
+        found.append(findings(name, own, axis=study.config.law, max_loss=study.max_loss, seed=study.config.seed))
         start += len(every)
     return found
 

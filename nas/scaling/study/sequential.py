@@ -152,7 +152,7 @@ def outlay_lines(study: Study, found: Outlay, target: float) -> list[str]:
     if not found.observations:
         return lines
     try:
-        law = fit_law(found.observations, most=study.most, seed=study.config.seed)
+        law = fit_law(found.observations, max_loss=study.max_loss, seed=study.config.seed)
     except NasError as error:
         return [*lines, f"No forecast: {error}"]
     said = law.forecast(target)

@@ -27,7 +27,7 @@ LOSSES: Mapping[str, Callable[[Mapping[str, float]], float]] = {
     "val_loss": lambda scores: scores["val_loss"],
 }
 """What a law is of, from the scores of a run."""
-MOST: Mapping[str, float] = {"error": 1.0}
+MAX_LOSS: Mapping[str, float] = {"error": 1.0}
 """What such a loss cannot be above."""
 
 

@@ -61,7 +61,7 @@ def test_no_interval_of_an_error_rate_is_above_one() -> None:
         for i, loss in enumerate(losses)
         for run in (0, 1)
     ]
-    found = [fit_untested(observations, most=most).forecast(64.0) for most in (1.0, float("inf"))]
+    found = [fit_untested(observations, max_loss=most).forecast(64.0) for most in (1.0, float("inf"))]
     assert found[0].high == 1 < found[1].high
 
 
