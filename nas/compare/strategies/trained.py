@@ -1,4 +1,4 @@
-"""Strategies compared by training networks."""
+"""The problem of a data set: strategies search a space by training networks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from nas.workers.processes import WorkerPool
 
 
 class TrainedProblem:
-    """A space and data to train on; a context, in which its worker processes live."""
+    """A space and a data set to train on. It is a context; leaving it ends its worker processes."""
 
     def __init__(
         self,
@@ -38,6 +38,21 @@ class TrainedProblem:
         trials: int,
         workers: int,
     ) -> None:
+        """Set up the problem; worker processes start when the context is entered.
+
+        Args:
+            space: that is searched.
+            data: that networks are trained on.
+            recipe: of the training.
+            objective: that is searched for.
+            direction: of the objective; None follows from its name.
+            constraints: hard limits, as of `run_search`.
+            trials: number of evaluations of a search.
+            workers: number of evaluations at a time.
+
+        Raises:
+            ConfigError: several objectives.
+        """
         self._objectives = objectives_from(objective, direction)
         if len(self._objectives) > 1:
             raise ConfigError("nas.compare with training compares one objective; on a table it compares several too")
@@ -46,9 +61,9 @@ class TrainedProblem:
 
     @property
     def measure(self) -> str:
-        """What quality is."""
-        one = self._objectives[0]
-        return one.name if one.sign > 0 else f"-{one.name}"
+        """The name of the quality: the objective, with a minus where it is minimized."""
+        objective = self._objectives[0]
+        return objective.name if objective.sign > 0 else f"-{objective.name}"
 
     def __enter__(self) -> TrainedProblem:
         self._pool = WorkerPool(
@@ -64,7 +79,11 @@ class TrainedProblem:
         self._pool.close()
 
     def search(self, strategy: Strategy, seed: int, folder: Path) -> Curve:
-        """Let a strategy search once, with its record in a folder."""
+        """Run a search, with its record in a folder, and return its curve.
+
+        Raises:
+            EvaluationError: evaluations in a row failed alike.
+        """
         study = run_search(
             self._space,
             pool=self._pool,
@@ -72,8 +91,8 @@ class TrainedProblem:
             sampler=strategy.sampler,
             pruner=Pruning(name=strategy.pruner),
             budget=Budget(epochs=self._recipe.epochs),
-            objective=[one.name for one in self._objectives],
-            direction=[one.direction for one in self._objectives],
+            objective=[objective.name for objective in self._objectives],
+            direction=[objective.direction for objective in self._objectives],
             constraints=self._constraints,
             seed=seed,
             run_dir=folder,
@@ -81,9 +100,9 @@ class TrainedProblem:
 
         check_ended(study)
 
-        def true(trial: Trial) -> tuple[float, ...]:
+        def noiseless(trial: Trial) -> tuple[float, ...]:
             values = study.values(trial)
             assert values is not None
-            return tuple(one.sign * value for one, value in zip(self._objectives, values, strict=True))
+            return tuple(objective.sign * value for objective, value in zip(self._objectives, values, strict=True))
 
-        return curve_of(study, str(strategy), seed, true, None)
+        return curve_of(study, str(strategy), seed, noiseless, None)

@@ -1,4 +1,4 @@
-"""How a network is trained at its size: rules that say what changes with it."""
+"""Training recipes by size: rules for the settings that change with it."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ _MOST_DROPOUT = 0.5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BySize:
-    """What changes with the size of a network, s times the multiply-adds of the base. 0 changes nothing."""
+    """Settings that change with the size s of a network, s times the base's multiply-adds. 0 changes nothing."""
 
     lr: float = 0.0
     """The learning rate is the recipe's times s to this power."""
     weight_decay: float = 0.0
-    """So is the weight decay."""
+    """The weight decay is the recipe's times s to this power."""
     epochs: float = 0.0
-    """So are the epochs, rounded."""
+    """The epochs are the recipe's times s to this power, rounded."""
     dropout: float = 0.0
-    """Added to the head's rate at each doubling, up to 0.5; EfficientNet adds 0.3 over 6.6 doublings."""
+    """Added to the head's rate at each doubling of s, up to 0.5; EfficientNet adds 0.3 over 6.6 doublings."""
     drop_path: float = 0.0
-    """Added to the rate of the last block at each doubling, up to 0.5; those before rise evenly."""
+    """Added to the rate of the last block at each doubling of s, up to 0.5; the rates before it rise evenly."""
 
     def __post_init__(self) -> None:
         for name in ("lr", "weight_decay", "epochs"):
@@ -44,6 +44,6 @@ class BySize:
         )
 
     def rate(self, name: str, base: float, size: float) -> float | None:
-        """Return the rate of `dropout` or `drop_path` at a size; None where nothing changes."""
+        """Return the rate of `dropout` or `drop_path` at a size; None where it does not change with the size."""
         more = float(getattr(self, name)) * log2(size)
         return None if more == 0 else min(max(base, _MOST_DROPOUT), max(0.0, base + more))
