@@ -12,7 +12,7 @@ from nas.statistics import unpaired
 
 
 def baseline_lines(study: Study) -> list[str]:
-    """Return the comparison of the sampler's candidates with random ones by the first objective; empty without those."""
+    """Return the comparison of the sampler's candidates with random ones by the first objective; empty without any."""
     # A random candidate that was evaluated before counts with that result: without it the others would be worse than
     # random candidates are. Those of the sampler count once.
     done = [trial for trial in study.trials if _counts(trial)]

@@ -43,11 +43,11 @@ def curve_of(
     """Return the curve of a study.
 
     Args:
-        study: it has ended.
-        strategy: its name.
-        seed: its seed.
-        true: what its trials are worth.
-        reference: of the hypervolume, for several objectives; larger is better in each.
+        study: of a search that has ended.
+        strategy: name of the strategy.
+        seed: of the search.
+        noiseless: gives the objectives of a trial without noise.
+        reference: point of the hypervolume, for several objectives; larger is better in each.
     """
     done = [trial for trial in study.trials if trial.state is State.COMPLETED]
     signs = np.array([objective.sign for objective in study.objectives], float)

@@ -1,4 +1,4 @@
-"""Comparisons: their statistics against closed formulas, their curves by hand, the command."""
+"""Comparisons of strategies: searches on a table, curves by hand, reports at equal time, the command."""
 
 from __future__ import annotations
 
