@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from nas.compare.strategies.curves import Array, Curve
-from nas.compare.strategies.report import Comparison, report_of
+from nas.compare.strategies.report import StrategyComparison, report_of
 from nas.statistics import median_interval, unpaired
 
 _RIVALS, _PLACES = 3, 3
@@ -48,7 +48,7 @@ def _report(scores: Array) -> list[str]:
         ]
         for name, rows in enumerate(scores)
     }
-    return report_of(Comparison(curves=curves, measure="score", best=None, places=[1, 2, 3], timed=False))
+    return report_of(StrategyComparison(curves=curves, measure="score", best=None, evaluations=[1, 2, 3], timed=False))
 
 
 def _says(lines: Sequence[str]) -> int:

@@ -22,7 +22,7 @@ import optuna
 from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
 
 from nas.compare.strategies.curves import Array, Curve
-from nas.compare.strategies.report import Comparison, reach_of, report_of
+from nas.compare.strategies.report import StrategyComparison, evaluations_to_reach, report_of
 from nas.cost import constraints_from, cost_of
 from nas.evaluators.table.settings import TableSettings
 from nas.evaluators.table.table import Table, read_table
@@ -150,12 +150,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     best = None if problem.two else float(points[:, 0].max())
     measure = "share of the true hypervolume" if problem.two else "val_accuracy"
     places = sorted({min(place, given.trials) for place in (25, 50, 100, 200)})
-    comparison = Comparison(curves=curves, measure=measure, best=best, places=places)
+    comparison = StrategyComparison(curves=curves, measure=measure, best=best, evaluations=places)
     limit = "" if problem.bound is None else f", params <= {problem.bound:,.0f} ({len(points):,} networks)"
     print(f"{problem}{limit}\n")
     print("\n".join(report_of(comparison)))
     if "tpe" in names:
-        print("\n".join(reach_of(comparison, "tpe", given.trials)))
+        print("\n".join(evaluations_to_reach(comparison, "tpe", given.trials)))
     for name in names:
         rows = [(curve, over) for curve, over in found if curve.strategy == name]
         asked = sum(curve.proposals for curve, _ in rows)

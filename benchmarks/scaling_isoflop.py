@@ -17,7 +17,7 @@ import numpy as np
 from benchmarks.coverage import share, simulated
 from nas.errors import NasError
 from nas.scaling.laws.observations import Observation
-from nas.scaling.laws.optimum import best_size, growth, joint_law, lowest_point
+from nas.scaling.laws.optimum import best_size, growth_exponent, joint_law, parabola_minimum
 
 BUDGETS = (1.0, 2.0, 4.0)
 NOISE, SIZES, RUNS = 0.02, 5, 2
@@ -95,8 +95,8 @@ def simulate(place: int, number: int, seed: int) -> Outcome:
         return Outcome(refused=True)
     found = {budget: best_size(law, budget) for budget in BUDGETS}
     a, b = condition.exponents
-    power, middle, truth = growth(law), found[2.0], condition.truth(2.0)
-    least = lowest_point(sizes, [float(np.exp(np.mean(np.log(every)))) for every in losses[2.0].values()])
+    power, middle, truth = growth_exponent(law), found[2.0], condition.truth(2.0)
+    least = parabola_minimum(sizes, [float(np.exp(np.mean(np.log(every)))) for every in losses[2.0].values()])
     return Outcome(
         held=tuple(one.low <= condition.truth(budget) <= one.high for budget, one in found.items()),
         grows=power.low <= b / (a + b) <= power.high,

@@ -1,4 +1,4 @@
-"""The advice: from what is wanted to networks, spaces, limits and commands, each with its reason."""
+"""The advice on a request: networks, spaces, limits and commands, each with its reason."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 from nas.advise import rules_of_thumb as rules
 from nas.advise.command_lines import Command, commands, python_code
-from nas.advise.networks import Network, Start, candidates, smallest, starts, within
+from nas.advise.networks import CountedNetwork, Start, candidates, choose_starts, smallest, within_limits
 from nas.advise.notes import notes
-from nas.advise.request import Wanted
-from nas.advise.space_choice import Choice, Limit, Region, impossible_networks, region
+from nas.advise.request import Request
+from nas.advise.space_choice import Choice, Limit, Region, choose_region, impossible_networks
 from nas.cost import Constraint
 from nas.network.ops import Shape
 
@@ -24,9 +24,9 @@ _USUAL: dict[str, tuple[Shape, int]] = {
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What to start from, where to search, and how."""
+    """Networks to start from, spaces to search, limits to set, and the commands for it."""
 
-    wanted: Wanted
+    request: Request
     input_shape: Shape
     num_classes: int
     starts: tuple[Start, ...]
@@ -34,38 +34,39 @@ class Advice:
     limits: tuple[Limit, ...]
     commands: tuple[Command, ...]
     python: str
-    """Code for what no command does; empty where the commands do."""
+    """Python code for tasks that no command trains; empty where the commands do."""
     impossible: tuple[str, ...]
-    """Limits that nothing holds, with what the smallest network needs."""
+    """A line for each limit that nothing holds, with the need of the smallest network."""
     notes: tuple[str, ...]
-    """What is not known, and rules of thumb."""
+    """Caveats and rules of thumb, a sentence or more each."""
 
     @property
     def hopeless(self) -> bool:
-        """Whether nothing at all holds what is asked."""
+        """Whether no network and no space holds the limits of the request."""
         return not self.starts and not self.spaces
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
+        """Return the advice as plain values for JSON."""
         return {
-            "task": self.wanted.task,
-            "priority": self.wanted.aim,
+            "task": self.request.task,
+            "priority": self.request.effective_priority,
             "input_shape": list(self.input_shape),
             "num_classes": self.num_classes,
-            "starts": [_start(one) for one in self.starts],
+            "starts": [_start(each) for each in self.starts],
             "spaces": [
-                {"space": one.space.name, "share_within_limits": one.share, "reason": one.reason} for one in self.spaces
+                {"space": each.space.name, "share_within_limits": each.share, "reason": each.reason}
+                for each in self.spaces
             ],
             "limits": [
                 {
-                    "metric": one.constraint.metric,
-                    "bound": one.constraint.high,
-                    "asked": one.asked,
-                    "reason": one.reason,
+                    "metric": each.constraint.metric,
+                    "bound": each.constraint.high,
+                    "asked": each.requested,
+                    "reason": each.reason,
                 }
-                for one in self.limits
+                for each in self.limits
             ],
-            "commands": [{"what": one.what, "command": one.line} for one in self.commands],
+            "commands": [{"what": each.what, "command": each.line} for each in self.commands],
             "python": self.python,
             "impossible": list(self.impossible),
             "notes": list(self.notes),
@@ -73,62 +74,64 @@ class Advice:
 
 
 def _start(start: Start) -> dict[str, Any]:
-    one = start.network
+    network = start.network
     return {
-        "network": f"reference/{one.published.space}",
-        "let": dict(one.published.let),
-        "input_shape": list(one.input_shape),
-        "imagenet_top1": one.published.top1,
-        "source": one.published.source,
-        "cost": one.cost.to_dict(),
+        "network": f"reference/{network.published.space}",
+        "let": dict(network.published.let),
+        "input_shape": list(network.input_shape),
+        "imagenet_top1": network.published.top1,
+        "source": network.published.source,
+        "cost": network.cost.to_dict(),
         "reason": start.reason,
     }
 
 
-def advise(wanted: Wanted) -> Advice:
-    """Return the advice for what is wanted.
+def advise(request: Request) -> Advice:
+    """Return the advice on a request.
 
     Raises:
         NasError: an input that no network takes.
     """
-    every, refused = candidates(wanted)
-    found = _starts(wanted, every)
-    shape, classes = _input(wanted, found[0].network if found else None)
-    where = (
-        Region((), (), ()) if wanted.task in ("segmentation", "detection") else region(wanted, found, shape, classes)
-    )
-    impossible = (*(() if found else _impossible(wanted, every)), *where.impossible * (not where.choices))
+    networks, refused = candidates(request)
+    starts = _starts(request, networks)
+    shape, classes = _input(request, starts[0].network if starts else None)
+    region = Region((), (), ())
+    if request.task not in ("segmentation", "detection"):  # for which there are no spaces
+        region = choose_region(request, starts, shape, classes)
+    impossible = (*(() if starts else _impossible(request, networks)), *region.impossible * (not region.choices))
     return Advice(
-        wanted,
+        request,
         shape,
         classes,
-        tuple(found),
-        where.choices,
-        where.limits,
-        commands(wanted, found, where, shape, classes),
-        python_code(wanted, found, where, shape, classes),
+        tuple(starts),
+        region.choices,
+        region.limits,
+        commands(request, starts, region, shape, classes),
+        python_code(request, starts, region, shape, classes),
         impossible,
-        (*notes(wanted, found, where), *refused),
+        (*notes(request, starts, region), *refused),
     )
 
 
-def _starts(wanted: Wanted, every: list[Network]) -> list[Start]:
-    held = within(every, wanted.limits)
-    if wanted.on_battery and wanted.macs is None:
-        held = within(held, [Constraint("macs", high=rules.MOBILE_MACS)]) or held
-    return starts(wanted, held) if held else []
+def _starts(request: Request, networks: list[CountedNetwork]) -> list[Start]:
+    allowed = within_limits(networks, request.counted_limits)
+    if request.on_battery and request.macs is None:
+        allowed = within_limits(allowed, [Constraint("macs", high=rules.MOBILE_MACS)]) or allowed
+    return choose_starts(request, allowed) if allowed else []
 
 
-def _input(wanted: Wanted, first: Network | None) -> tuple[Shape, int]:
-    """The input and the classes that costs are shown for."""
+def _input(request: Request, first: CountedNetwork | None) -> tuple[Shape, int]:
+    """Return the input shape and the number of classes that costs are counted for."""
     if first is not None:
         return first.input_shape, first.num_classes
-    shape, classes = _USUAL[wanted.task]
-    return wanted.shape or shape, wanted.classes or classes
+    shape, classes = _USUAL[request.task]
+    return request.shape or shape, request.classes or classes
 
 
-def _impossible(wanted: Wanted, every: list[Network]) -> list[str]:
-    if not every:
-        size = "x".join(map(str, wanted.shape or ()))
-        return [f"data: no published network for {wanted.task} takes an input of {size}"]
-    return impossible_networks(wanted, every, {one.metric: smallest(every, one.metric) for one in wanted.limits})
+def _impossible(request: Request, networks: list[CountedNetwork]) -> list[str]:
+    if not networks:
+        size = "x".join(map(str, request.shape or ()))
+        return [f"data: no published network for {request.task} takes an input of {size}"]
+    return impossible_networks(
+        request, networks, {limit.metric: smallest(networks, limit.metric) for limit in request.counted_limits}
+    )

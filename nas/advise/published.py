@@ -1,4 +1,4 @@
-"""What is published of the networks in `search_spaces/reference/`: accuracy, and where it stands. Costs are counted."""
+"""Published accuracies of the networks in `search_spaces/reference/`, with their sources; costs are counted."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A published network."""
+    """A published network of `search_spaces/reference/`."""
 
     space: str
     """Its name in `search_spaces/reference/`."""
     family: str
     resolution: int
-    """Of the input, at which it was published."""
+    """Pixels of a side of the input at which it was published."""
     top1: float | None
     """Per cent right at the first guess on ImageNet's validation set, one model, one crop; None: not for ImageNet."""
     source: str
-    """Where that stands, or where the network does."""
+    """The source of the accuracy, or of the network."""
     let: tuple[tuple[str, float], ...] = ()
-    """Other values for names of the space."""
+    """Values for names of the space that are not its own."""
 
     @property
     def name(self) -> str:
+        """The network as commands take it: its space, with `--let` for names of that."""
         return f"reference/{self.space}" + "".join(f" --let {name}={value:g}" for name, value in self.let)
 
 

@@ -18,22 +18,23 @@ PRICES: Mapping[str, Mapping[str, float]] = {
     "gpu": _SERVER,
     "cloud": _SERVER,
 }
-"""How many points of top-1 accuracy a doubling of the multiply-adds has to bring. Of our own making: from B0 to B7 (Tan
-& Le 2019, table 2) a doubling brings 2.4 points at first and 0.3 at the end; each price cuts that row elsewhere."""
+"""Points of top-1 accuracy that a doubling of the multiply-adds has to bring, by device and priority. Our own: from B0
+to B7 (Tan & Le 2019, table 2) a doubling brings 2.4 points at first and 0.3 at the end; each price cuts that row
+elsewhere."""
 DEVICES = tuple(PRICES)
 
 FEW_IMAGES, FEW_PRICE, FEW_SCRATCH_PRICE = 10_000, 3.0, 6.0
-"""Below so many images a doubling has to bring more, most of all without pretrained weights: large networks learn a
-small set by heart. Of our own making."""
+"""Below so many images a doubling has to bring more, most of all without pretrained weights: large networks overfit a
+small set. Our own."""
 
 FEW_PARAMS = 26_000_000
-"""With few images nothing larger than ResNet-50, the usual choice for transfer. Of our own making."""
+"""With few images no network is larger than ResNet-50, the usual choice for transfer. Our own."""
 
 COMPARABLE_WORK = 10
-"""A network of another family is worth showing up to so many times the work."""
+"""A network of another family is shown up to so many times the multiply-adds of the first. Our own."""
 
 MANY_IMAGES, MANY_SHARE = 100_000, 0.75
-"""Above so many images larger networks pay, so a doubling has to bring less. Of our own making."""
+"""Above so many images larger networks pay, so that a doubling has to bring less. Our own."""
 
 VERY_MANY_IMAGES = 1_000_000
 """From so many images a vision transformer trained from nothing keeps up: ImageNet has 1.28 million (Touvron et al.
@@ -56,7 +57,15 @@ QUANTILES: Mapping[str, float | None] = {"speed": 0.25, "balanced": 0.5, "qualit
 
 
 def price(device: str | None, aim: str, *, few: bool, many: bool, pretrained: bool) -> float:
-    """Return the points of accuracy that a doubling of the work has to bring."""
+    """Return the points of accuracy that a doubling of the multiply-adds has to bring.
+
+    Args:
+        device: a key of `PRICES`; None counts as `cloud`.
+        aim: the priority, a key of the device's prices.
+        few: whether there are few images.
+        many: whether there are many.
+        pretrained: whether pretrained weights may be used.
+    """
     own = PRICES[device or "cloud"][aim]
     if few:
         return max(own, FEW_PRICE if pretrained else FEW_SCRATCH_PRICE)

@@ -1,4 +1,4 @@
-"""Which search spaces to search, and the limits to set there."""
+"""The choice of search spaces, and of the limits to set in them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from itertools import islice
 from math import ceil, floor, log10
 
 from nas.advise import rules_of_thumb as rules
-from nas.advise.networks import Network, Start
+from nas.advise.networks import CountedNetwork, Start
 from nas.advise.published import SPACES
-from nas.advise.request import Wanted
+from nas.advise.request import Request
 from nas.cost import Constraint, check
 from nas.errors import NasError
 from nas.network.ops import Shape
@@ -21,19 +21,20 @@ from nas.space.describe import Spread, spread
 from nas.space.feasible import feasible
 
 _SAMPLES = 150
-_GUIDED = 3000
-_MOST = 3
-_SOME = 0.01
-_LOOKED = 5
+_GUIDED_DRAWS = 3000
+_MAX_SPACES = 3
+_MIN_SHARE = 0.01
+_MAX_SAMPLED = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A limit to set, and why."""
+    """A limit to set, with the reason."""
 
     constraint: Constraint
     reason: str
-    asked: bool
+    requested: bool
+    """Whether the user asked for it."""
 
     def __str__(self) -> str:
         return _bound(self.constraint)
@@ -41,97 +42,102 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A space to search, and why."""
+    """A space to search, with the reason."""
 
     space: SearchSpace
     share: float
-    """Of random genotypes that hold the limits, estimated from a hundred and fifty."""
+    """Share of random genotypes that hold the limits, estimated from 150."""
     params: tuple[float, float]
-    """Parameters of random networks, the 5th and the 95th percentile."""
+    """The 5th and the 95th percentile of the parameters of random networks."""
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """Where to search: spaces, limits, and what nothing can hold."""
+    """Spaces to search, and limits to set in them."""
 
     choices: tuple[Choice, ...]
     limits: tuple[Limit, ...]
     impossible: tuple[str, ...]
+    """A line for each space in which no network holds the limits, or which does not take the input."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Looked:
+class _SampledSpace:
     """A space for the user's input, and the costs of some random genotypes."""
 
     space: SearchSpace
-    spread: Spread
+    sample: Spread
 
     def share(self, limits: Sequence[Constraint]) -> float:
-        return self.spread.holding(limits) / self.spread.genotypes
+        return self.sample.holding(limits) / self.sample.genotypes
 
 
-def region(wanted: Wanted, found: Sequence[Start], shape: Shape, classes: int) -> Region:
+def choose_region(request: Request, starts: Sequence[Start], shape: Shape, classes: int) -> Region:
     """Choose spaces and limits around the networks to start from; there may be none."""
-    families = [one.network.published.family for one in found]
-    looked, impossible = _look(wanted, families, shape, classes)
-    if not any(family in SPACES for family in families):
-        looked.sort(key=lambda one: one.share(wanted.limits) < _SOME)  # those first in which something is left
-    limits = [Limit(one, _why_asked(one), asked=True) for one in wanted.asked]
-    if looked:
-        limits += _proposed(wanted, found, looked[0])
+    families = [start.network.published.family for start in starts]
+    spaces, impossible = _sample_spaces(request, families, shape, classes)
+    if not any(family in SPACES for family in families):  # then those come first in which limits leave something
+        spaces.sort(key=lambda space: space.share(request.counted_limits) < _MIN_SHARE)
+    limits = [Limit(limit, _why_asked(limit), requested=True) for limit in request.requested_limits]
+    if spaces:
+        limits += _proposed_limits(request, starts, spaces[0])
     constraints = [limit.constraint for limit in limits if not limit.constraint.measured]
     choices: list[Choice] = []
-    for one in looked:
-        share = one.share(constraints)
-        nearest = None if share else feasible(one.space, constraints, random.Random(0), most=_GUIDED)[0]
+    for space in spaces:
+        share = space.share(constraints)
+        nearest = None if share else feasible(space.space, constraints, random.Random(0), most=_GUIDED_DRAWS)[0]
         if nearest is not None and not nearest.accepted:
             problem = f"nothing found that holds the limits; the nearest: {nearest.problem}"
-            impossible.append(f"space {one.space.name}: {problem}")
-        elif len(choices) < _MOST:
-            quantiles = one.spread.quantiles("params")
+            impossible.append(f"space {space.space.name}: {problem}")
+        elif len(choices) < _MAX_SPACES:
+            quantiles = space.sample.quantiles("params")
             params = quantiles[1], quantiles[5]
-            choices.append(Choice(one.space, share, params, _why_space(one.space.name, found, share, params)))
+            choices.append(Choice(space.space, share, params, _why_space(space.space.name, starts, share, params)))
     return Region(tuple(choices), tuple(limits), tuple(impossible))
 
 
-def _look(wanted: Wanted, families: Sequence[str], shape: Shape, classes: int) -> tuple[list[_Looked], list[str]]:
-    looked: list[_Looked] = []
+def _sample_spaces(
+    request: Request, families: Sequence[str], shape: Shape, classes: int
+) -> tuple[list[_SampledSpace], list[str]]:
+    spaces: list[_SampledSpace] = []
     refused = []
-    for name in islice(_names(wanted, families), _LOOKED):
-        if sum(one.share(wanted.limits) >= _SOME for one in looked) == _MOST:
+    for name in islice(_space_names(request, families), _MAX_SAMPLED):
+        if sum(space.share(request.counted_limits) >= _MIN_SHARE for space in spaces) == _MAX_SPACES:
             break
         try:
-            looked.append(_looked_at(name, shape, classes))
+            spaces.append(_sampled(name, shape, classes))
         except NasError as error:
             refused.append(f"space {name}: {error}")
-    return looked, refused
+    return spaces, refused
 
 
 @lru_cache(maxsize=64)
-def _looked_at(name: str, shape: Shape, classes: int) -> _Looked:
-    """Look at a space of nas for an input; once, since who compares wishes asks for the same again and again."""
+def _sampled(name: str, shape: Shape, classes: int) -> _SampledSpace:
+    """Sample a space of nas for an input; cached, since a program that compares requests samples the same spaces."""
     space = load_space(name).for_data(shape, classes)
-    return _Looked(space, spread(space, _SAMPLES, 0))
+    return _SampledSpace(space, spread(space, _SAMPLES, 0))
 
 
-def _names(wanted: Wanted, families: Sequence[str]) -> Iterable[str]:
-    """The spaces around the families to start from, and others that reach far down."""
-    if wanted.task == "series":
+def _space_names(request: Request, families: Sequence[str]) -> Iterable[str]:
+    """Return the spaces around the families of the networks to start from, and others with small networks."""
+    if request.task == "series":
         return ["conv1d"]
     names = [SPACES[family] for family in families if family in SPACES]
-    if wanted.size_mib is not None or wanted.params is not None:
+    if request.size_mib is not None or request.params is not None:
         names += ["mbconv", "densenet", "squeezenet"]
-    names += ["mbconv", "resnet", "densenet"] + ["vit"] * wanted.transformers + ["five_stage"]
+    names += ["mbconv", "resnet", "densenet"] + ["vit"] * request.enough_for_transformers + ["five_stage"]
     return dict.fromkeys(names)
 
 
-def _why_space(name: str, found: Sequence[Start], share: float, params: tuple[float, float]) -> str:
-    around = next((one.network.name for one in found if SPACES.get(one.network.published.family) == name), None)
-    held = f"{share:.0%} of random ones hold the limits" if share else "only guided sampling finds some in the limits"
+def _why_space(name: str, starts: Sequence[Start], share: float, params: tuple[float, float]) -> str:
+    around = next((start.network.name for start in starts if SPACES.get(start.network.published.family) == name), None)
+    acceptance = (
+        f"{share:.0%} of random ones hold the limits" if share else "only guided sampling finds some in the limits"
+    )
     return (
         f"{f'The family of {around}' if around else 'Reaches far down'}: networks of mostly {params[0] / 1e6:.2g} to "
-        f"{params[1] / 1e6:.2g} M parameters; {held}."
+        f"{params[1] / 1e6:.2g} M parameters; {acceptance}."
     )
 
 
@@ -141,62 +147,72 @@ def _why_asked(limit: Constraint) -> str:
     return "Asked for; checked before anything is built."
 
 
-def _proposed(wanted: Wanted, found: Sequence[Start], looked: _Looked) -> list[Limit]:
-    """The limits that nobody asked for."""
-    sized = wanted.size_mib is not None or wanted.params is not None
-    timed = wanted.on_battery or wanted.latency_ms is not None
-    if wanted.macs is not None or (sized and not timed and not wanted.small):
+def _proposed_limits(request: Request, starts: Sequence[Start], space: _SampledSpace) -> list[Limit]:
+    """Return limits on metrics for which the request has none."""
+    sized = request.size_mib is not None or request.params is not None
+    timed = request.on_battery or request.latency_ms is not None
+    if request.macs is not None or (sized and not timed and not request.small_images):
         return []
-    if wanted.small or wanted.task == "series":
-        return _quantile(wanted, looked)
-    if wanted.aim == "highest" or not found:
+    if request.small_images or request.task == "series":
+        return _quantile_limit(request, space)
+    if request.effective_priority == "highest" or not starts:
         why = "What is called the mobile setting (rule of thumb; Zoph et al. 2018)."
-        return [Limit(Constraint("macs", high=rules.MOBILE_MACS), why, asked=False)] if wanted.on_battery else []
-    first = found[0].network
+        return [Limit(Constraint("macs", high=rules.MOBILE_MACS), why, requested=False)] if request.on_battery else []
+    first = starts[0].network
     why = f"What {first.name} takes at this input: the search is to find better networks that cost no more."
-    limits = [_upper("macs", first.cost.macs, why)]
-    if wanted.on_battery and not sized:
-        limits.append(_upper("size_mib", first.cost.size_mib, f"What {first.name} takes in the memory of the device."))
+    limits = [_upper_limit("macs", first.cost.macs, why)]
+    if request.on_battery and not sized:
+        limits.append(
+            _upper_limit("size_mib", first.cost.size_mib, f"What {first.name} takes in the memory of the device.")
+        )
     return limits
 
 
-def _quantile(wanted: Wanted, looked: _Looked) -> list[Limit]:
-    share = rules.QUANTILES[wanted.aim]
-    held = [cost for cost in looked.spread.costs if not any(one.rejects for one in check(cost, wanted.limits))]
-    macs = sorted(cost.macs for cost in held or looked.spread.costs)
+def _quantile_limit(request: Request, space: _SampledSpace) -> list[Limit]:
+    share = rules.QUANTILES[request.effective_priority]
+    costs, priority = space.sample.costs, request.effective_priority
+    allowed = [cost for cost in costs if not any(each.rejects for each in check(cost, request.counted_limits))]
+    macs = sorted(cost.macs for cost in allowed or costs)
     if share is None or not macs:
         return []
-    why = f"Lets {share:.0%} of random networks of {looked.space.name} through (rule of thumb, priority {wanted.aim})."
-    return [_upper("macs", macs[floor(share * (len(macs) - 1))], why)]
+    why = f"Lets {share:.0%} of random networks of {space.space.name} through (rule of thumb, priority {priority})."
+    return [_upper_limit("macs", macs[floor(share * (len(macs) - 1))], why)]
 
 
-def _upper(metric: str, value: float, reason: str) -> Limit:
-    """A bound of two digits that lets the value through."""
+def _upper_limit(metric: str, value: float, reason: str) -> Limit:
+    """Return an upper bound of two digits that lets a value through."""
     step = 10.0 ** (floor(log10(value)) - 1)
-    return Limit(Constraint(metric, high=float(f"{ceil(value / step) * step:.2g}")), reason, asked=False)
+    return Limit(Constraint(metric, high=float(f"{ceil(value / step) * step:.2g}")), reason, requested=False)
 
 
 def impossible_networks(
-    wanted: Wanted, networks: Sequence[Network], least: dict[str, tuple[Network, float]]
+    request: Request, networks: Sequence[CountedNetwork], least: dict[str, tuple[CountedNetwork, float]]
 ) -> list[str]:
-    """Say which of the limits asked for no published network holds, and what the smallest needs."""
-    said = []
-    for limit in wanted.limits:
+    """Return the requested limits that no published network holds, as lines.
+
+    Args:
+        request: of the user.
+        networks: published ones for the task.
+        least: by metric, the network with the smallest value, and that value.
+    """
+    reasons = []
+    for limit in request.counted_limits:
         network, value = least[limit.metric]
         if value > limit.high:
-            said.append(
-                f"{_bound(limit)}: no published network holds it; the smallest, {network.name}, needs {_enough(value)}"
+            needs = _rounded_up(value)
+            reasons.append(
+                f"{_bound(limit)}: no published network holds it; the smallest, {network.name}, needs {needs}"
             )
-    if networks and wanted.limits and not said:
-        every = " and ".join(map(_bound, wanted.limits))
-        said.append(f"no published network holds {every} together, though each by itself")
-    return said
+    if networks and request.counted_limits and not reasons:
+        limits = " and ".join(map(_bound, request.counted_limits))
+        reasons.append(f"no published network holds {limits} together, though each by itself")
+    return reasons
 
 
 def _bound(limit: Constraint) -> str:
     return f"{limit.metric} <= {limit.high:,.12g}"
 
 
-def _enough(value: float) -> str:
-    """Write a value so that, taken as a bound, it lets the value through."""
+def _rounded_up(value: float) -> str:
+    """Return a value rounded up, so that as a bound it lets the value through."""
     return f"{ceil(value):,}" if value >= 1000 else f"{ceil(value * 100) / 100:g}"

@@ -1,4 +1,4 @@
-"""Advice for people."""
+"""An advice as text for the terminal."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from nas.advise.advice import Advice
-from nas.advise.networks import Network
+from nas.advise.networks import CountedNetwork
 from nas.cost.memory import MIB
 
 _WIDTH = 112
 
 
 def lines(advice: Advice) -> Iterator[str]:
-    """Yield the advice line by line."""
+    """Yield the lines of an advice."""
     yield _asked(advice)
     yield from _listed("\nNot possible", advice.impossible)
     yield from _starts(advice)
@@ -56,15 +56,15 @@ def _what_to_run(advice: Advice) -> Iterator[str]:
 
 
 def _asked(advice: Advice) -> str:
-    wanted = advice.wanted
-    device = f" on {wanted.device}" if wanted.device else ""
+    request = advice.request
+    device = f" on {request.device}" if request.device else ""
     size = "x".join(map(str, advice.input_shape))
-    counted = f"costs at {size}" if wanted.shape else "costs at the input at which each network was published"
-    classes = "" if wanted.task == "detection" else f", {advice.num_classes:,} classes"
-    return f"{wanted.task.capitalize()}{device}, priority {wanted.aim}; {counted}{classes}"
+    counted = f"costs at {size}" if request.shape else "costs at the input at which each network was published"
+    classes = "" if request.task == "detection" else f", {advice.num_classes:,} classes"
+    return f"{request.task.capitalize()}{device}, priority {request.effective_priority}; {counted}{classes}"
 
 
-def _costs(network: Network) -> str:
+def _costs(network: CountedNetwork) -> str:
     top1, cost = network.published.top1, network.cost
     accuracy = f"top-1 {top1:.1f} %   " if top1 is not None else ""
     size = "x".join(map(str, network.input_shape))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from nas import console
 from nas.advise.advice import advise
-from nas.advise.request import Wanted
+from nas.advise.request import Request
 from nas.advise.text import lines
 from nas.commands.options import advise_parser
 from nas.commands.space import read_shape
@@ -24,13 +24,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _work(options: argparse.Namespace) -> None:
-    advice = advise(_wanted(options))
+    advice = advise(_request(options))
     print(json.dumps(advice.to_dict(), indent=1) if options.json else "\n".join(lines(advice)))
     if advice.hopeless:
         raise ConfigError(f"nothing holds what is asked: {advice.impossible[0]}")
 
 
-def _wanted(options: argparse.Namespace) -> Wanted:
+def _request(options: argparse.Namespace) -> Request:
     named = options.data in DATA_SETS
     known = DataConfig(name=options.data).known_shape() if named and DATA_SETS[options.data].images else None
     if named and known is None:
@@ -38,7 +38,7 @@ def _wanted(options: argparse.Namespace) -> Wanted:
     if known is not None and options.classes is not None:
         raise ConfigError(f"--classes: {options.data} has {known[1]} classes, but got {options.classes}")
     shape, classes = known or (None if options.data is None else read_shape(options.data), options.classes)
-    return Wanted(
+    return Request(
         task=options.task,
         device=options.device,
         priority=options.priority,

@@ -15,7 +15,14 @@ from typing import Any
 
 from nas.compare.strategies.curves import Curve
 from nas.compare.strategies.problem import Strategy, TableProblem
-from nas.compare.strategies.report import Comparison, comparisons_of, draw_curves, reach_of, report_of, write_curves
+from nas.compare.strategies.report import (
+    StrategyComparison,
+    comparisons_of,
+    draw_curves,
+    evaluations_to_reach,
+    report_of,
+    write_curves,
+)
 from nas.compare.strategies.trained import TrainedProblem
 from nas.console import run
 from nas.cost.metrics import COUNTED_DOCS, FREE_METRICS
@@ -125,17 +132,17 @@ def _compare(config: CompareConfig) -> None:
         _report(config, comparison, held.path)
 
 
-def _compared(config: CompareConfig, folder: Path) -> Comparison:
+def _compared(config: CompareConfig, folder: Path) -> StrategyComparison:
     table = config.evaluator
     return _on_table(config, table) if isinstance(table, TableSettings) else _trained(config, folder)
 
 
-def _report(config: CompareConfig, comparison: Comparison, folder: Path) -> None:
+def _report(config: CompareConfig, comparison: StrategyComparison, folder: Path) -> None:
     write_curves(comparison, folder / "curves.csv")
     draw_curves(comparison, folder / "curves.svg")
     lines = report_of(comparison)
     if config.reach is not None:
-        lines += ["", *reach_of(comparison, config.reach, config.trials)]
+        lines += ["", *evaluations_to_reach(comparison, config.reach, config.trials)]
     write_whole(folder / "report.md", "\n".join(lines) + "\n")
     write_whole(folder / "settings.json", json.dumps(asdict(config), indent=1) + "\n")
     print("\n" + "\n".join(lines))
@@ -164,7 +171,7 @@ def _as_tuple(value: str | list[str]) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
 
 
-def _on_table(config: CompareConfig, table: TableSettings) -> Comparison:
+def _on_table(config: CompareConfig, table: TableSettings) -> StrategyComparison:
     problem = TableProblem(
         space=config.space or "",
         table=table,
@@ -198,11 +205,11 @@ def _on_table(config: CompareConfig, table: TableSettings) -> Comparison:
         curves = {name: [_scaled(curve, best) for curve in every] for name, every in curves.items()}
     measure = "share of the true hypervolume" if several else problem.objectives[0].name
     sign = 1 if several else problem.objectives[0].sign
-    return Comparison(
+    return StrategyComparison(
         curves=curves,
         measure=measure if sign > 0 else f"-{measure}",
         best=None if several else best,
-        places=config.places,
+        evaluations=config.places,
         timed=timed,
     )
 
@@ -223,7 +230,7 @@ def _sorted(config: CompareConfig, found: Mapping[tuple[str, int], Curve]) -> di
     return {str(Strategy.read(text)): [found[text, seed] for seed in _seeds(config)] for text in config.strategies}
 
 
-def _trained(config: CompareConfig, folder: Path) -> Comparison:
+def _trained(config: CompareConfig, folder: Path) -> StrategyComparison:
     """Compare by training, on a real space: strategies take turns, so that a machine that slows down slows all."""
     problem = TrainedProblem(
         load_space(config.space or ""), TrainingEvaluator(config.data, config.train), config.of_each, config.processes
@@ -237,7 +244,9 @@ def _trained(config: CompareConfig, folder: Path) -> Comparison:
                 curve = found[text, seed]
                 last = f"{curve.quality[-1]:.4f}" if len(curve.quality) else "nothing"
                 print(
-                    f"  {text}, seed {seed}: {problem.measure} {last}, {curve.took:.0f} s, {curve.epochs:g} epochs",
+                    f"  {text}, seed {seed}: {problem.measure} {last}, {curve.duration:.0f} s, {curve.epochs:g} epochs",
                     flush=True,
                 )
-    return Comparison(curves=_sorted(config, found), measure=problem.measure, best=None, places=config.places)
+    return StrategyComparison(
+        curves=_sorted(config, found), measure=problem.measure, best=None, evaluations=config.places
+    )

@@ -30,7 +30,7 @@ from nas.settings import settings_from
 from nas.training.data.config import DataConfig
 
 if TYPE_CHECKING:
-    from nas.scaling.study.tracking import Records
+    from nas.scaling.study.tracking import StudyRecords
 
 _SETTINGS, _REPORT = "settings.json", "report.md"
 _IDS = ("study_id", "base_arch_id")
@@ -126,20 +126,20 @@ def _begin(config: ScaleConfig, base: Architecture, folder: Path) -> str:
 
 def _train(config: ScaleConfig, base: Architecture, networks: Networks, folder: Path, study_id: str) -> None:
     # Loaded here, so that a family that is only counted does not wait for what training needs.
-    from nas.scaling.study.modes import work_of
+    from nas.scaling.study.modes import mode_runner
     from nas.scaling.study.report import head_lines
-    from nas.scaling.study.scaling_study import Study
-    from nas.scaling.study.tracking import Records
+    from nas.scaling.study.scaling_study import ScalingStudy
+    from nas.scaling.study.tracking import StudyRecords
 
     where = f" records.dir={shlex.quote(config.records.dir)}" if config.records.dir != RecordSettings().dir else ""
     if config.training:
         _LINE(f"\nTraining. To go on with it: python -m nas.scale name={folder.name} resume=true{where}")
     records = None
     if config.records.mlflow and config.training:
-        records = Records(folder.parent, study_id, folder.name, asdict(config))
+        records = StudyRecords(folder.parent, study_id, folder.name, asdict(config))
     try:
-        with Study(config, base, folder, lambda text: _LINE(f"  {text}"), records) as study:
-            lines = work_of(config.mode)(study, networks)
+        with ScalingStudy(config, base, folder, lambda text: _LINE(f"  {text}"), records) as study:
+            lines = mode_runner(config.mode)(study, networks)
     except BaseException:
         if records is not None:
             with patient("The study is ending and writes its records"):
@@ -155,7 +155,7 @@ def _train(config: ScaleConfig, base: Architecture, networks: Networks, folder: 
         _LINE(_browse(records))
 
 
-def _browse(records: Records) -> str:
+def _browse(records: StudyRecords) -> str:
     if records.error is not None:
         return f"MLflow was not written: {type(records.error).__name__}: {records.error}; the folder has all of it"
     command = f"{shlex.quote(sys.executable)} -m mlflow ui --backend-store-uri {shlex.quote(records.uri)} --port 5000"

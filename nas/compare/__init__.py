@@ -1,1 +1,1 @@
-"""Whether a difference is more than chance: between search strategies, and between spaces."""
+"""Comparisons of search strategies (`strategies`) and of search spaces (`spaces`), with exact tests."""

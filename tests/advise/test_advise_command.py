@@ -13,7 +13,7 @@ import pytest
 
 from nas.advise.advice import advise
 from nas.advise.command_lines import number
-from nas.advise.request import Wanted
+from nas.advise.request import Request
 from nas.commands import advise as command
 from nas.commands.options import advise_parser
 
@@ -66,9 +66,9 @@ def test_what_cannot_be_is_said(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_spaces_reach_further_down_than_published_networks() -> None:
     # SqueezeNet 1.1 has 1,235,496 parameters, MobileNetV3-Small 56.5 M multiply-adds; MobileNet 0.25 has fewer of both.
-    advice = advise(Wanted(shape=(3, 224, 224), classes=1000, params=480_000.0, macs=41_100_000.0))
+    advice = advise(Request(shape=(3, 224, 224), classes=1000, params=480_000.0, macs=41_100_000.0))
     assert [start.network.name for start in advice.starts] == ["reference/mobilenet_v1 --let width=0.25"]
-    advice = advise(Wanted(task="series", params=300_000.0, macs=1e6))
+    advice = advise(Request(task="series", params=300_000.0, macs=1e6))
     assert advice.impossible[0].startswith("macs <= 1,000,000: no published network holds it; the smallest, ")
     assert not advice.starts
     assert [one.space.name for one in advice.spaces] == ["conv1d"]
@@ -116,13 +116,13 @@ def test_the_examples_of_the_help_run(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_latency_is_a_setting_of_the_search() -> None:
-    advice = advise(Wanted(device="mobile", latency_ms=20.0))
+    advice = advise(Request(device="mobile", latency_ms=20.0))
     assert [one.line.count("constraints.latency_ms=20 ") for one in advice.commands][-1] == 1
     assert any("measured where the search runs" in note for note in advice.notes)
 
 
 def test_the_python_for_series_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    code = advise(Wanted(task="series", shape=(2, 64), classes=5, macs=1e6)).python
+    code = advise(Request(task="series", shape=(2, 64), classes=5, macs=1e6)).python
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {"train_and_score": lambda network: float(sum(p.numel() for p in network.parameters()))}
     exec(compile(code.replace("trials=50", "trials=2"), "advice", "exec"), names)
@@ -132,7 +132,7 @@ def test_the_python_for_series_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_the_python_for_segmentation_runs() -> None:
     import torch
 
-    code = advise(Wanted(task="segmentation", shape=(1, 32, 32), classes=3)).python
+    code = advise(Request(task="segmentation", shape=(1, 32, 32), classes=3)).python
     names: dict[str, Any] = {}
     exec(compile(code, "advice", "exec"), names)
     assert names["network"].eval()(torch.zeros(1, 1, 32, 32)).shape == (1, 3, 32, 32)

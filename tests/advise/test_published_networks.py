@@ -10,7 +10,7 @@ import pytest
 
 from nas.advise.networks import candidates
 from nas.advise.published import IMAGENET, OTHER_TASKS, SMALL_IMAGES, SPACES, Published
-from nas.advise.request import Wanted
+from nas.advise.request import Request
 from nas.space import load_space, space_names
 
 # Column paper_top1 of the reference numbers that the project was given, where it has one figure for the network.
@@ -82,7 +82,7 @@ def _row(one: Published) -> dict[str, str] | None:
 @pytest.mark.parametrize("task", ["classification", *OTHER_TASKS])
 def test_costs_are_the_reference_numbers(task: str) -> None:
     """Counted at the published input, every network has the parameters and multiply-adds of the reference table."""
-    found, refused = candidates(Wanted(task=task, images=2_000_000))
+    found, refused = candidates(Request(task=task, images=2_000_000))
     assert not refused
     assert len(found) == len(OTHER_TASKS.get(task, IMAGENET))
     for one in found:
@@ -92,4 +92,4 @@ def test_costs_are_the_reference_numbers(task: str) -> None:
         row = _row(one.published)
         assert row is not None, one.name
         macs = int(row["macs_conv_linear"]) + int(row["macs_attention_matmul"])
-        assert (one.cost.params, one.cost.macs, one.work) == (int(row["params"]), macs, macs), one.name
+        assert (one.cost.params, one.cost.macs, one.published_macs) == (int(row["params"]), macs, macs), one.name

@@ -10,8 +10,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from nas.advise.advice import Advice, advise
-from nas.advise.networks import candidates, starts
-from nas.advise.request import Wanted
+from nas.advise.networks import candidates, choose_starts
+from nas.advise.request import Request
 from nas.advise.rules_of_thumb import PRIORITIES
 from nas.commands import profile
 from nas.commands import space as space_command
@@ -124,7 +124,7 @@ def _check_commands(advice: Advice) -> None:
 )
 def test_the_answer(name: str) -> None:
     asked, first, among, spaces = SCENARIOS[name]
-    wanted = Wanted(**asked)
+    wanted = Request(**asked)
     advice = advise(wanted)
     assert not advice.impossible
     named = [start.network.published.space for start in advice.starts]
@@ -144,7 +144,7 @@ def test_the_answer(name: str) -> None:
 @pytest.mark.parametrize("task", OTHER_TASKS)
 def test_a_task_that_cannot_be_trained_gets_what_works(task: str, capsys: pytest.CaptureFixture[str]) -> None:
     first, among, spaces = OTHER_TASKS[task]
-    advice = advise(Wanted(task=task, params=1e8))
+    advice = advise(Request(task=task, params=1e8))
     assert advice.starts[0].network.published.space == first
     assert among == {start.network.published.space for start in advice.starts[1:]}
     assert {choice.space.name for choice in advice.spaces} == spaces
@@ -166,34 +166,34 @@ def test_what_nas_trains_is_known_to_the_advice() -> None:
 
 def test_more_wanted_is_never_a_worse_network() -> None:
     for device in ("mobile", "gpu"):
-        asked = [Wanted(device=device, priority=one) for one in PRIORITIES]
-        firsts = [starts(wanted, candidates(wanted)[0])[0].network for wanted in asked]
+        asked = [Request(device=device, priority=one) for one in PRIORITIES]
+        firsts = [choose_starts(wanted, candidates(wanted)[0])[0].network for wanted in asked]
         assert [one.top1 for one in firsts] == sorted(one.top1 for one in firsts)
-        assert [one.work for one in firsts] == sorted(one.work for one in firsts)
+        assert [one.published_macs for one in firsts] == sorted(one.published_macs for one in firsts)
 
 
 def test_what_is_no_better_for_more_work_is_called_no_trade() -> None:
     """SqueezeNet 1.1 has 58.2 % for 349 M multiply-adds (torchvision), MobileNetV3-Small 67.4 % for 56 M."""
-    wanted = Wanted(device="mobile", priority="speed")
-    reasons = {one.network.published.space: one.reason for one in starts(wanted, candidates(wanted)[0])}
+    wanted = Request(device="mobile", priority="speed")
+    reasons = {one.network.published.space: one.reason for one in choose_starts(wanted, candidates(wanted)[0])}
     assert reasons["squeezenet1_1"].startswith("To compare with, the best of the SqueezeNet family: 9.2 points less")
     assert reasons["efficientnet_b0"].startswith("The best trade of the EfficientNet family: 9.7 points more")
 
 
 def test_limits_follow_from_the_network_to_start_from() -> None:
-    advice = advise(Wanted(device="mobile", priority="speed"))
+    advice = advise(Request(device="mobile", priority="speed"))
     # MobileNetV3-Small: 56,510,400 multiply-adds and 9.746 MiB, both rounded up to two digits.
     assert {one.constraint.metric: one.constraint.high for one in advice.limits} == {"macs": 5.7e7, "size_mib": 9.8}
-    assert not any(one.asked for one in advice.limits)
-    advice = advise(Wanted(device="mobile", priority="speed", macs=4e7))
+    assert not any(one.requested for one in advice.limits)
+    advice = advise(Request(device="mobile", priority="speed", macs=4e7))
     first = advice.limits[0]
-    assert (first.constraint.metric, first.constraint.high, first.asked) == ("macs", 4e7, True)
+    assert (first.constraint.metric, first.constraint.high, first.requested) == ("macs", 4e7, True)
 
 
 def test_an_accuracy_does_not_count_for_a_much_smaller_input() -> None:
-    advice = advise(Wanted(device="gpu", priority="highest", shape=(3, 224, 224), classes=10))
+    advice = advise(Request(device="gpu", priority="highest", shape=(3, 224, 224), classes=10))
     # At 224x224 ConvNeXt-T has 82.1; EfficientNet-B3 to B7 have their accuracies at 300 to 600.
     assert advice.starts[0].network.published.space == "convnext_tiny"
     assert any("efficientnet_b7" in note and "300" not in advice.starts[0].reason for note in advice.notes)
-    advice = advise(Wanted(device="gpu", priority="highest", shape=(3, 600, 600), classes=10))
+    advice = advise(Request(device="gpu", priority="highest", shape=(3, 600, 600), classes=10))
     assert advice.starts[0].network.published.space == "efficientnet_b7"

@@ -76,7 +76,7 @@ def test_runs_of_a_scaling_study_are_found_under_their_new_keys(tmp_path: Path) 
     RunLog(tmp_path).add(run)
     log = RunLog(tmp_path)
     assert job.key not in log.runs
-    log.renew([arch])
+    log.update_ids([arch])
     assert log.runs[job.key].scores == run.scores
     assert {one.arch_id for one in log.runs.values()} == {arch.arch_id}
 

@@ -1,1 +1,1 @@
-"""Search strategies against each other: the same problem, many seeds, and whether a difference is more than chance."""
+"""Comparing search strategies: the same problem, many seeds, and whether a difference is more than chance."""

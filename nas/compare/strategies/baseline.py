@@ -1,4 +1,4 @@
-"""Whether a search beat the random candidates that it spent on comparing itself."""
+"""The comparison of a search with the random candidates of its own baseline, `search.baseline_fraction`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from nas.statistics import unpaired
 
 
 def baseline_lines(study: Study) -> list[str]:
-    """Compare the search's own candidates with its random ones by the first objective; nothing without random ones."""
+    """Return the comparison of the sampler's candidates with random ones by the first objective; empty without any."""
     # A random candidate that was evaluated before counts with that result: without it the others would be worse than
-    # random ones are. Those of the sampler count once.
+    # random candidates are. Those of the sampler count once.
     done = [trial for trial in study.trials if _counts(trial)]
     sign = study.objectives[0].sign
     own = np.array([sign * study.judged(trial) for trial in done if not trial.baseline])
@@ -23,18 +23,18 @@ def baseline_lines(study: Study) -> list[str]:
         return []
     if min(len(random), len(own)) < 2:
         return ["Random baseline: too few candidates were evaluated to compare with"]
-    found = unpaired(own, random)
-    says = {"better": "the search beat it", "worse": "it beat the search", "not shown": "no difference is shown"}
+    difference = unpaired(own, random)
+    words = {"better": "the search beat it", "worse": "it beat the search", "not shown": "no difference is shown"}
     interval = (
         "all of each alike"
-        if isnan(found.low)
-        else f"95 % interval {min(sign * found.low, sign * found.high):+.4f} to "
-        f"{max(sign * found.low, sign * found.high):+.4f}, p {found.p:.2g}"
+        if isnan(difference.low)
+        else f"95 % interval {min(sign * difference.low, sign * difference.high):+.4f} to "
+        f"{max(sign * difference.low, sign * difference.high):+.4f}, p {difference.p:.2g}"
     )
     lines = [
         f"Random baseline: {len(random)} of {len(done)} candidates. Mean {study.objective} of the search's own "
-        f"{sign * own.mean():.4f}, of the random ones {sign * random.mean():.4f}: {sign * found.mean:+.4f}, "
-        f"{interval}: {says.get(found.verdict, found.verdict)}"
+        f"{sign * own.mean():.4f}, of the random ones {sign * random.mean():.4f}: {sign * difference.mean:+.4f}, "
+        f"{interval}: {words.get(difference.verdict, difference.verdict)}"
     ]
     lines.append(
         f"Best of the {len(random)} random ones {sign * random.max():.4f}; best of as many of the search's own, on "
@@ -49,7 +49,7 @@ def _counts(trial: Trial) -> bool:
 
 
 def _expected_best(values: np.ndarray[tuple[int], np.dtype[np.float64]], count: int) -> float:
-    """Return the expected maximum of `count` of some values, drawn with replacement."""
+    """Return the expected maximum of `count` values drawn from `values` with replacement."""
     order = np.sort(values)
     chance = (np.arange(1, len(order) + 1) / len(order)) ** count
     return float(np.diff(chance, prepend=0.0) @ order)

@@ -1,4 +1,4 @@
-"""What a search had found after so many evaluations, and after so much time."""
+"""The quality that a search has reached, by the number of evaluations and by time."""
 
 from __future__ import annotations
 
@@ -14,50 +14,52 @@ from nas.search.trial import State, Trial
 
 Array = NDArray[np.float64]
 
-True_ = Callable[[Trial], tuple[float, ...]]
-"""Returns the objectives of a trial without noise; larger is better."""
+NoiselessObjectives = Callable[[Trial], tuple[float, ...]]
+"""Gives the objectives of a trial without noise; larger is better."""
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One search."""
+    """The course of a search."""
 
     strategy: str
     seed: int
     quality: Array
-    """`(evaluations,)`: what it had found after each, larger is better: with one objective the noiseless value of the
-    network that looked best, with several the noiseless hypervolume of the trials that were on the front."""
+    """`(evaluations,)`, larger is better: with one objective the noiseless value of the network that was the best by
+    its noisy score, with several the noiseless hypervolume of the trials that were on the noisy front."""
     seconds: Array
-    """`(evaluations,)`: time of the search at each."""
-    took: float
+    """`(evaluations,)`: seconds from the start of the search to the end of each."""
+    duration: float
     """Seconds of the whole search."""
     epochs: float
-    """All epochs that it trained."""
+    """Number of epochs of all trials together."""
     proposals: int
-    """With those over a limit and duplicates."""
+    """Number of candidates, with those over a limit and duplicates."""
 
 
-def curve_of(study: Study, strategy: str, seed: int, true: True_, reference: Sequence[float] | None) -> Curve:
+def curve_of(
+    study: Study, strategy: str, seed: int, noiseless: NoiselessObjectives, reference: Sequence[float] | None
+) -> Curve:
     """Return the curve of a study.
 
     Args:
-        study: it has ended.
-        strategy: its name.
-        seed: its seed.
-        true: what its trials are worth.
-        reference: of the hypervolume, for several objectives; larger is better in each.
+        study: of a search that has ended.
+        strategy: name of the strategy.
+        seed: of the search.
+        noiseless: gives the objectives of a trial without noise.
+        reference: point of the hypervolume, for several objectives; larger is better in each.
     """
     done = [trial for trial in study.trials if trial.state is State.COMPLETED]
-    signs = np.array([one.sign for one in study.objectives], float)
-    seen = np.array([study.values(trial) for trial in done], float).reshape(len(done), len(signs)) * signs
-    worth = np.array([true(trial) for trial in done], float).reshape(len(done), len(signs))
+    signs = np.array([objective.sign for objective in study.objectives], float)
+    observed = np.array([study.values(trial) for trial in done], float).reshape(len(done), len(signs)) * signs
+    noiseless_values = np.array([noiseless(trial) for trial in done], float).reshape(len(done), len(signs))
     if len(signs) == 1:
-        # The first of equal ones stays.
-        best = [int(np.argmax(seen[: count + 1, 0])) for count in range(len(done))]
-        quality = worth[best, 0] if done else np.zeros(0)
+        # The first of several equal ones stays the best.
+        best = [int(np.argmax(observed[: count + 1, 0])) for count in range(len(done))]
+        quality = noiseless_values[best, 0] if done else np.zeros(0)
     else:
         assert reference is not None
-        quality = np.array(growing_hypervolume(seen, np.array(reference, float), worth))
+        quality = np.array(growing_hypervolume(observed, np.array(reference, float), noiseless_values))
     trained = [trial for trial in study.trials if trial.trained]
     return Curve(
         strategy,
@@ -70,12 +72,12 @@ def curve_of(study: Study, strategy: str, seed: int, true: True_, reference: Seq
     )
 
 
-def at(curve: Curve, evaluations: int) -> float:
-    """Return the quality after so many evaluations; of a search that had fewer, after its last."""
+def quality_after(curve: Curve, evaluations: int) -> float:
+    """Return the quality after a number of evaluations; of a search that had fewer, after its last."""
     return float(curve.quality[min(evaluations, len(curve.quality)) - 1]) if len(curve.quality) else float("nan")
 
 
-def at_time(curve: Curve, seconds: float) -> float:
-    """Return the quality after so much time; nan before the first evaluation."""
+def quality_at(curve: Curve, seconds: float) -> float:
+    """Return the quality after some seconds; nan before the end of the first evaluation."""
     count = int(np.searchsorted(curve.seconds, seconds, side="right"))
     return float(curve.quality[count - 1]) if count else float("nan")

@@ -1,4 +1,4 @@
-"""What strategies are compared on, and one search of one strategy."""
+"""The problem of a table: strategies search it, and the noiseless scores of what they found are known."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from nas.workers.simulated import SimulatedPool
 
 @dataclass(frozen=True, slots=True)
 class Strategy:
-    """A sampler, and a pruner."""
+    """A sampler with a pruner; as text `SAMPLER` or `SAMPLER+PRUNER`."""
 
     sampler: str
     pruner: str = "none"
@@ -43,9 +43,9 @@ class Strategy:
         """
         sampler, _, pruner = text.partition("+")
         pruner = pruner or "none"
-        for what, name, known in (("sampler", sampler, sampler_names()), ("pruner", pruner, PRUNERS)):
-            if name not in known:
-                raise ConfigError(f"strategies: unknown {what} {name!r} in {text!r}. {nearest(name, list(known))}")
+        for what, name, names in (("sampler", sampler, sampler_names()), ("pruner", pruner, PRUNERS)):
+            if name not in names:
+                raise ConfigError(f"strategies: unknown {what} {name!r} in {text!r}. {nearest(name, list(names))}")
         return cls(sampler, pruner)
 
     def __str__(self) -> str:
@@ -54,56 +54,65 @@ class Strategy:
 
 @dataclass(frozen=True, kw_only=True)
 class TableProblem:
-    """A table, and what is searched for in it."""
+    """A table of evaluated networks, the objectives that are searched for in it, and the size of a search."""
 
     space: str
+    """Name or file of the space whose genotypes the table has."""
     table: TableSettings
     settings: Settings = PYTHON_SETTINGS
     """Of each search, beside its strategy and its seed."""
     workers: int = 1
-    """Evaluations at a time, on the simulated clock."""
+    """Number of evaluations at a time, on the simulated clock."""
 
     @property
     def objectives(self) -> tuple[Objective, ...]:
-        """What is searched for."""
+        """The objectives with their directions."""
         return self.settings.search.objectives
 
     def load(self) -> Table:
         """Read the table; a process reads it once."""
         return _table(self.space, json.dumps(asdict(self.table)))
 
-    def true(self, trial: Trial) -> tuple[float, ...]:
+    def noiseless(self, trial: Trial) -> tuple[float, ...]:
         """Return the objectives of a trial without noise; larger is better."""
         assert trial.cost is not None
-        return self._worth(self.load().space.decode(trial.genotype), trial.cost)
+        return self._noiseless(self.load().space.decode(trial.genotype), trial.cost)
 
-    def _worth(self, architecture: Architecture, cost: Cost) -> tuple[float, ...]:
+    def _noiseless(self, architecture: Architecture, cost: Cost) -> tuple[float, ...]:
         table = self.load()
         return tuple(
-            one.sign * (value_of(cost, one.name, ONE) if one.is_cost else table.true(architecture, one.name))
-            for one in self.objectives
+            each.sign * (value_of(cost, each.name, ONE) if each.is_cost else table.true(architecture, each.name))
+            for each in self.objectives
         )
 
     def points(self) -> Array:
-        """Return the objectives of all networks of the table that hold the limits, without noise; larger is better.
+        """Return the noiseless objectives of the networks of the table that hold the limits, `(networks, objectives)`.
+
+        Larger is better in each.
 
         Raises:
             ConfigError: none holds them.
         """
         table = self.load()
         limits = table.space.limits_with(self.settings.constraints)
-        found = []
+        points = []
         for genotype in table.genotypes:
             architecture = table.space.decode(genotype)
             cost = cost_of(architecture)
-            if not any(one.rejects for one in check(cost, limits)):
-                found.append(self._worth(architecture, cost))
-        if not found:
+            if not any(violation.rejects for violation in check(cost, limits)):
+                points.append(self._noiseless(architecture, cost))
+        if not points:
             raise ConfigError(f"no network of the table holds the limits {dict(self.settings.constraints)}")
-        return np.array(found)
+        return np.array(points)
 
     def search(self, strategy: Strategy, seed: int, reference: Sequence[float] | None) -> Curve:
-        """Let a strategy search once."""
+        """Run a search and return its curve.
+
+        Args:
+            strategy: searches.
+            seed: of the search.
+            reference: point of the hypervolume, for several objectives.
+        """
         table = self.load()
         pool = SimulatedPool(
             TableEvaluator(table, noise=self.table.noise), self.workers, objective=self.objectives[0].name
@@ -119,7 +128,7 @@ class TableProblem:
             seed=seed,
             max_rejections=1_000_000,
         )
-        return curve_of(study, str(strategy), seed, self.true, reference)
+        return curve_of(study, str(strategy), seed, self.noiseless, reference)
 
 
 @lru_cache(maxsize=2)

@@ -1,4 +1,4 @@
-"""Strategies compared by training networks."""
+"""The problem of a data set: strategies search a space by training networks."""
 
 from __future__ import annotations
 
@@ -19,13 +19,19 @@ from nas.workers.processes import WorkerPool
 
 
 class TrainedProblem:
-    """A space and data to train on; a context, in which its worker processes live."""
+    """A space and a data set to train on. It is a context; leaving it ends its worker processes."""
 
     def __init__(self, space: SearchSpace, evaluator: TrainingEvaluator, settings: Settings, processes: int) -> None:
-        """Take what each search has beside its strategy and its seed.
+        """Set up the problem; worker processes start when the context is entered.
+
+        Args:
+            space: that is searched.
+            evaluator: that trains.
+            settings: of each search, beside its strategy and its seed.
+            processes: number of evaluations at a time.
 
         Raises:
-            ConfigError: there is more than one objective.
+            ConfigError: several objectives.
         """
         self._objectives = settings.search.objectives
         if len(self._objectives) > 1:
@@ -34,9 +40,9 @@ class TrainedProblem:
 
     @property
     def measure(self) -> str:
-        """What quality is."""
-        one = self._objectives[0]
-        return one.name if one.sign > 0 else f"-{one.name}"
+        """The name of the quality: the objective, with a minus where it is minimized."""
+        objective = self._objectives[0]
+        return objective.name if objective.sign > 0 else f"-{objective.name}"
 
     def __enter__(self) -> TrainedProblem:
         self._pool = WorkerPool(self._evaluator, self._processes, objective=self._objectives[0].name)
@@ -50,7 +56,11 @@ class TrainedProblem:
         self._pool.close()
 
     def search(self, strategy: Strategy, seed: int, folder: Path) -> Curve:
-        """Let a strategy search once, with its record in a folder."""
+        """Run a search, with its record in a folder, and return its curve.
+
+        Raises:
+            EvaluationError: evaluations in a row failed alike.
+        """
         study = run_search(
             self._space,
             pool=self._pool,
@@ -64,9 +74,9 @@ class TrainedProblem:
 
         check_ended(study)
 
-        def true(trial: Trial) -> tuple[float, ...]:
+        def noiseless(trial: Trial) -> tuple[float, ...]:
             values = study.values(trial)
             assert values is not None
-            return tuple(one.sign * value for one, value in zip(self._objectives, values, strict=True))
+            return tuple(objective.sign * value for objective, value in zip(self._objectives, values, strict=True))
 
-        return curve_of(study, str(strategy), seed, true, None)
+        return curve_of(study, str(strategy), seed, noiseless, None)

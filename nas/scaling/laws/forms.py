@@ -1,4 +1,4 @@
-"""The shapes that a scaling law can have: loss as a function of size, and where a fit of it starts."""
+"""The forms of scaling laws: loss as a function of size, and the starting points of its fit."""
 
 from __future__ import annotations
 
@@ -11,49 +11,49 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 LOSSES = frozenset("EAB")
-"""Constants of a formula that are in the unit of the loss."""
-_NO_BEND = 1e-6
-"""An exponent below which a power counts as a logarithm."""
-_STEEPEST = 60.0
+"""The constants of a formula that are in the unit of the loss."""
+_MIN_EXPONENT = 1e-6
+"""A smaller exponent counts as 0, so that the power is a logarithm."""
+_MAX_LOG = 60.0
 
 
 @dataclass(frozen=True)
 class Form:
-    """A law as a function of unbounded numbers, so that any of them is a law with positive constants."""
+    """A law as a function of unbounded parameters, of which all give positive constants."""
 
     name: str
     formula: str
     constants: tuple[str, ...]
     """Names of the constants, as the formula has them."""
     log_loss: Callable[[Array, Array], Array]
-    """`(K, constants)` unbounded numbers and `(axes, n)` logarithms of relative sizes -> `(K, n)` logarithms of losses,
-    in whatever unit `starts` had."""
+    """`(K, constants)` parameters and `(axes, n)` logarithms of relative sizes -> `(K, n)` logarithms of losses, in the
+    unit of the losses that `starts` was given."""
     starts: Callable[[Array, Array], Array]
-    """`(axes, n)` logarithms of relative sizes and `(n,)` of losses -> `(S, constants)` numbers to start from."""
-    log_plain: Callable[[Array, Array], Array]
-    """`(K, constants)` unbounded numbers and `(axes,)` logarithms of the unit of size -> `(K, constants)` logarithms of
-    the formula's constants, for sizes as they are."""
-    free: Callable[[Array, Array], Array]
-    """`(K, constants)` numbers and sizes as for `log_loss` -> `(K, n)` losses, without bounds: E, and so a loss, may
-    be below 0, and exponents are of either sign. Intervals are made by it, since at a bound there is no room for an
-    estimate to err on both sides."""
-    free_starts: Callable[[Array, Array], Array]
-    """As `starts`, for `free`."""
+    """`(axes, n)` logarithms of relative sizes and `(n,)` of losses -> `(S, constants)` parameters to start from."""
+    log_constants: Callable[[Array, Array], Array]
+    """`(K, constants)` parameters and `(axes,)` logarithms of the unit of size -> `(K, constants)` logarithms of the
+    formula's constants, for sizes in their own unit."""
+    unbounded: Callable[[Array, Array], Array]
+    """`(K, constants)` parameters and sizes as for `log_loss` -> `(K, n)` losses, whose constants have no bounds: E,
+    and so a loss, may be below 0, and exponents are of either sign. Intervals are made by it, since at a bound there is
+    no room for an estimate to err on both sides."""
+    unbounded_starts: Callable[[Array, Array], Array]
+    """As `starts`, for `unbounded`."""
     axes: int = 1
-    """How many sizes it has: one (compute, parameters or data), or two (parameters and data)."""
+    """Number of sizes that the loss depends on: 1 (compute, parameters or data), or 2 (parameters and data)."""
 
     @property
     def sizes_needed(self) -> int:
-        """Different sizes that a fit of it needs, one more than it has constants and at least four."""
+        """Number of different sizes that a fit needs: more than the form has constants, and at least four."""
         return max(4, len(self.constants) + 1)
 
 
 def _sum(*logs: Array) -> Array:
-    """The logarithm of a sum, from those of its terms."""
-    found = logs[0]
-    for more in logs[1:]:
-        found = np.logaddexp(found, more)
-    return found
+    """Return the logarithm of a sum, from those of its terms."""
+    total = logs[0]
+    for log in logs[1:]:
+        total = np.logaddexp(total, log)
+    return total
 
 
 def _power(theta: Array, x: Array) -> Array:
@@ -99,7 +99,7 @@ def _params_data_starts(x: Array, y: Array) -> Array:
 
 
 def _broken(theta: Array, x: Array) -> Array:
-    # One break, at d, over a width of f: the exponent is a before and a + c behind it.
+    # A single break, at d, over a width of f: the exponent is a before and a + c behind it.
     slope, more = np.exp(theta[:, 2:3]), np.exp(theta[:, 3:4])
     sharp = np.exp(theta[:, 5:6])
     bend = more * sharp * np.logaddexp(0.0, (x[0] - theta[:, 4:5]) / sharp)
@@ -126,58 +126,71 @@ def _straight_starts(x: Array, y: Array) -> Array:
 
 
 def _exp(logs: Array) -> Array:
-    found: Array = np.exp(np.clip(logs, -_STEEPEST, _STEEPEST))
-    return found
+    values: Array = np.exp(np.clip(logs, -_MAX_LOG, _MAX_LOG))
+    return values
 
 
 def _line(x: Array, y: Array) -> Array:
-    """What least squares through the logarithms says at the unit, and how steeply it falls along each axis."""
+    """Return the least-squares line through the logarithms: its value at the unit, and its fall along each axis."""
     columns = np.concatenate([np.ones((1, len(y))), -x]).T
-    found: Array = np.linalg.lstsq(columns, y, rcond=None)[0]
-    return found
+    solution: Array = np.linalg.lstsq(columns, y, rcond=None)[0]
+    return solution
 
 
-def bent(theta: Array, x: Array) -> Array:
-    """m (1 - sum of b_i (1 - x_i^-a_i) / a_i) with theta = (log m, b_1, a_1, ...).
+def box_cox(theta: Array, x: Array) -> Array:
+    """Return m (1 - sum of b_i (1 - x_i^-a_i) / a_i), `(K, n)`, with theta = (log m, b_1, a_1, ...).
 
     E + A x^-a is m (1 - b (1 - x^-a) / a) with m = E + A and b = a A / m; at a = 0 it is the straight line in log x,
-    and below that a loss that falls ever faster (the transformation of Box & Cox 1964). m is the loss at the unit and b
-    how steeply it falls there, so that both are settled by the data even where E and A are not.
+    and below that a loss that falls ever faster (the transformation of Box & Cox 1964, "An analysis of
+    transformations"). m is the loss at the unit and b its relative slope there, so that both are settled by the data
+    even where E and A are not.
+
+    Args:
+        theta: `(K, 1 + 2 axes)`.
+        x: `(axes, n)` logarithms of relative sizes.
     """
     share = np.ones_like(theta[:, :1] * x[0])
     for i, axis in enumerate(x):
         slope, exponent = theta[:, 1 + 2 * i : 2 + 2 * i], theta[:, 2 + 2 * i : 3 + 2 * i]
-        away = np.where(np.abs(exponent) < _NO_BEND, _NO_BEND, exponent)
-        share = share + slope * np.expm1(np.clip(-away * axis, -_STEEPEST, _STEEPEST)) / away
-    found: Array = _exp(theta[:, :1]) * share
-    return found
+        nonzero = np.where(np.abs(exponent) < _MIN_EXPONENT, _MIN_EXPONENT, exponent)
+        share = share + slope * np.expm1(np.clip(-nonzero * axis, -_MAX_LOG, _MAX_LOG)) / nonzero
+    losses: Array = _exp(theta[:, :1]) * share
+    return losses
 
 
-def _bent_starts(x: Array, y: Array) -> Array:
+def _box_cox_starts(x: Array, y: Array) -> Array:
     middle, *steep = _line(x, y)
     return np.array([[middle, *(value for b in steep for value in (b, a))] for a in (-0.5, 0.1, 0.5, 1.5)])
 
 
-def _plain_power(theta: Array, unit: Array) -> Array:
+def _power_constants(theta: Array, unit: Array) -> Array:
     return np.stack([theta[:, 0] + np.exp(theta[:, 1]) * unit[0], theta[:, 1]], axis=1)
 
 
-def _plain_asymptote(theta: Array, unit: Array) -> Array:
-    return np.concatenate([theta[:, :1], _plain_power(theta[:, 1:], unit)], axis=1)
+def _asymptote_constants(theta: Array, unit: Array) -> Array:
+    return np.concatenate([theta[:, :1], _power_constants(theta[:, 1:], unit)], axis=1)
 
 
-def _plain_params_data(theta: Array, unit: Array) -> Array:
-    return np.concatenate([_plain_asymptote(theta[:, :3], unit), _plain_power(theta[:, 3:], unit[1:])], axis=1)
+def _params_data_constants(theta: Array, unit: Array) -> Array:
+    return np.concatenate([_asymptote_constants(theta[:, :3], unit), _power_constants(theta[:, 3:], unit[1:])], axis=1)
 
 
-def _plain_broken(theta: Array, unit: Array) -> Array:
+def _broken_constants(theta: Array, unit: Array) -> Array:
     of_break = [theta[:, 3:4], theta[:, 4:5] + unit[0], theta[:, 5:6]]
-    return np.concatenate([_plain_asymptote(theta[:, :3], unit), *of_break], axis=1)
+    return np.concatenate([_asymptote_constants(theta[:, :3], unit), *of_break], axis=1)
 
 
-POWER = Form("power", "A C^-a", ("A", "a"), _power, _power_starts, _plain_power, _straight, _straight_starts)
+POWER = Form("power", "A C^-a", ("A", "a"), _power, _power_starts, _power_constants, _straight, _straight_starts)
+"""A power law without an asymptote."""
 ASYMPTOTE = Form(
-    "asymptote", "E + A C^-a", ("E", "A", "a"), _asymptote, _asymptote_starts, _plain_asymptote, bent, _bent_starts
+    "asymptote",
+    "E + A C^-a",
+    ("E", "A", "a"),
+    _asymptote,
+    _asymptote_starts,
+    _asymptote_constants,
+    box_cox,
+    _box_cox_starts,
 )
 """Hestness et al. 2017, "Deep learning scaling is predictable, empirically"; Henighan et al. 2020."""
 PARAMS_DATA = Form(
@@ -186,9 +199,9 @@ PARAMS_DATA = Form(
     ("E", "A", "a", "B", "b"),
     _params_data,
     _params_data_starts,
-    _plain_params_data,
-    bent,
-    _bent_starts,
+    _params_data_constants,
+    box_cox,
+    _box_cox_starts,
     2,
 )
 """Hoffmann et al. 2022, "Training compute-optimal large language models", equation 2."""
@@ -198,8 +211,8 @@ BROKEN = Form(
     ("E", "A", "a", "c", "d", "f"),
     _broken,
     _broken_starts,
-    _plain_broken,
+    _broken_constants,
     lambda theta, x: _exp(_broken(theta, x)),
     _broken_starts,
 )
-"""Caballero et al. 2023, "Broken neural scaling laws", equation 1 with one break."""
+"""Caballero et al. 2023, "Broken neural scaling laws", equation 1 with a single break."""

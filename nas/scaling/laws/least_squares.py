@@ -1,4 +1,4 @@
-"""Weighted least squares of many data sets at once: what a law and the profile of its forecast need."""
+"""Weighted nonlinear least squares of many data sets at once, for laws and the profiles of their forecasts."""
 
 from __future__ import annotations
 
@@ -10,30 +10,32 @@ import numpy as np
 from nas.scaling.laws.forms import Array
 
 _STEPS = 60
-_GAIN = 1e-7
-"""A fit is done when a step changes it by less than this share."""
+_MIN_GAIN = 1e-7
+"""A fit has converged when a step changes its objective by less than this share."""
 _DAMPING = (1e-8, 1e8)
 _DIFFERENCE = 1e-6
-_FAR = 40.0
-"""No constant goes further than e to this power: a direction in which nothing changes must end somewhere."""
+_MAX_CONSTANT = 40.0
+"""No parameter, which is a logarithm, is larger: a direction in which nothing changes must end somewhere."""
 _TINY = 1e-30
 
 
-class Fitted(NamedTuple):
-    """The best constants of each data set."""
+class BestFits(NamedTuple):
+    """The best parameters of each data set."""
 
     theta: Array
-    """`(K, constants)`."""
+    """`(K, constants)` parameters."""
     objective: Array
     """`(K,)`: weighted sum of squares."""
 
 
-def fit_many(predict: Callable[[Array], Array], y: Array, weights: Array, starts: Array) -> Fitted:
-    """Fit every row of `y` from every start and keep the best (Levenberg & Marquardt).
+def fit_many(predict: Callable[[Array], Array], y: Array, weights: Array, starts: Array) -> BestFits:
+    """Fit every row of `y` from every start and keep the best.
+
+    By the method of Levenberg 1944 and Marquardt 1963, with as many iterations as the slowest needs, at most 60.
 
     Args:
-        predict: `(K, constants)` -> `(K, n)`.
-        y: `(K, n)`, what is to be predicted.
+        predict: `(K, constants)` parameters -> `(K, n)` predictions.
+        y: `(K, n)` targets.
         weights: `(n,)` or `(K, n)`, of the squares.
         starts: `(S, constants)`, or `(K, S, constants)` where each data set has its own.
     """
@@ -50,29 +52,35 @@ def fit_many(predict: Callable[[Array], Array], y: Array, weights: Array, starts
         rows = np.flatnonzero(active)
         if not len(rows):
             break
-        tried = theta[rows] - _move(predict, theta[rows], target[rows], root[rows], damping[rows])
-        tried = np.clip(tried, -_FAR, _FAR)
-        reached = (((predict(tried) - target[rows]) * root[rows]) ** 2).sum(axis=1)
+        moved = theta[rows] - _move(predict, theta[rows], target[rows], root[rows], damping[rows])
+        moved = np.clip(moved, -_MAX_CONSTANT, _MAX_CONSTANT)
+        reached = (((predict(moved) - target[rows]) * root[rows]) ** 2).sum(axis=1)
         better = reached < objective[rows]
-        still = np.abs(objective[rows] - reached) <= _GAIN * reached + _TINY
-        theta[rows[better]] = tried[better]
+        converged = np.abs(objective[rows] - reached) <= _MIN_GAIN * reached + _TINY
+        theta[rows[better]] = moved[better]
         damping[rows] = np.clip(np.where(better, damping[rows] * 0.3, damping[rows] * 5.0), *_DAMPING)
         objective[rows] = np.where(better, reached, objective[rows])
-        active[rows[still | (~better & (damping[rows] >= _DAMPING[1]))]] = False
+        active[rows[converged | (~better & (damping[rows] >= _DAMPING[1]))]] = False
     best = objective.reshape(sets, count).argmin(axis=1) + np.arange(sets) * count
-    return Fitted(theta[best], objective[best])
+    return BestFits(theta[best], objective[best])
 
 
 def slopes(predict: Callable[[Array], Array], theta: Array, values: Array) -> Array:
-    """Forward differences of what is predicted, `(K, n, constants)`; `values` are those at `theta`."""
+    """Return the forward differences of predictions, `(K, n, constants)`.
+
+    Args:
+        predict: `(K, constants)` parameters -> `(K, n)` predictions.
+        theta: `(K, constants)`, where they are taken.
+        values: `(K, n)`, the predictions there.
+    """
     count, constants = theta.shape
     moved = theta[:, None] + _DIFFERENCE * np.eye(constants)
-    reached = predict(moved.reshape(count * constants, constants)).reshape(count, constants, -1)
-    return np.swapaxes((reached - values[:, None]) / _DIFFERENCE, 1, 2)
+    predicted = predict(moved.reshape(count * constants, constants)).reshape(count, constants, -1)
+    return np.swapaxes((predicted - values[:, None]) / _DIFFERENCE, 1, 2)
 
 
 def _move(predict: Callable[[Array], Array], theta: Array, target: Array, root: Array, damping: Array) -> Array:
-    """The damped step of each data set, at most 2 in every constant."""
+    """Return the damped step of each data set, `(K, constants)`, at most 2 in every parameter."""
     values = predict(theta)
     residual = (values - target) * root
     slope = slopes(predict, theta, values) * root[:, :, None]

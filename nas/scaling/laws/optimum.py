@@ -1,4 +1,4 @@
-"""The best size for a cost of training, from a law in size and training: where it is, and how it grows."""
+"""The best size for a cost of training, and how it grows with the cost, by a law in size and length of training."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from nas.scaling.laws.forms import PARAMS_DATA, Array
 from nas.scaling.laws.law import Law, fit_law
 from nas.scaling.laws.observations import Observation
 
-_NONE = 1e-12
-"""A slope below it says that more brings nothing."""
-_FLAT = 1e-3
-_FARTHEST = 30.0
+_MIN_SLOPE = 1e-12
+"""A smaller slope counts as this: more of the axis brings nothing."""
+_MIN_EXPONENT = 1e-3
+_MAX_LOG = 30.0
 
 
 @dataclass(frozen=True)
-class Best:
-    """A best size, or the power with which it grows, with its 90 % interval."""
+class Estimate:
+    """The best size for a cost, or the exponent with which it grows, with its 90 % interval."""
 
     value: float
     low: float
@@ -36,43 +36,47 @@ def joint_law(observations: Sequence[Observation], *, seed: int = 0) -> Law:
     return fit_law(observations, PARAMS_DATA, seed=seed)
 
 
-def best_size(law: Law, work: float) -> Best:
-    """Return the N with the least loss of all with N D = `work`.
+def best_size(law: Law, work: float) -> Estimate:
+    """Return the size N with the least loss of all with N D = `work`.
 
     There a A N^-a = b B D^-b (Hoffmann et al. 2022, equation 4). The interval is the profile of the law without bounds.
+
+    Args:
+        law: in N and D, of `joint_law`.
+        work: cost of training, N times D.
     """
-    whole = log(work) - float(np.log(law.unit).sum())
+    log_work = log(work) - float(np.log(law.unit).sum())
 
-    def least(theta: Array) -> Array:
-        of_size, of_data = np.maximum(theta[:, 1], _NONE), np.maximum(theta[:, 3], _NONE)
-        bend = np.maximum(theta[:, 2] + theta[:, 4], _FLAT)
-        place: Array = (theta[:, 4] * whole + np.log(of_size / of_data)) / bend
-        return np.clip(place, -_FARTHEST, _FARTHEST)
+    def log_size(theta: Array) -> Array:
+        size_slope, data_slope = np.maximum(theta[:, 1], _MIN_SLOPE), np.maximum(theta[:, 3], _MIN_SLOPE)
+        exponents = np.maximum(theta[:, 2] + theta[:, 4], _MIN_EXPONENT)
+        optimum: Array = (theta[:, 4] * log_work + np.log(size_slope / data_slope)) / exponents
+        return np.clip(optimum, -_MAX_LOG, _MAX_LOG)
 
-    value, low, high = (law.unit[0] * _exp(end) for end in law.interval(least))
-    return Best(value, low, high)
+    value, low, high = (law.unit[0] * _exp(end) for end in law.interval(log_size))
+    return Estimate(value, low, high)
 
 
-def growth(law: Law) -> Best:
-    """Return the power of the cost of training with which the best size grows: b / (a + b)."""
+def growth_exponent(law: Law) -> Estimate:
+    """Return the exponent with which the best size grows with the cost of training: b / (a + b)."""
 
     def power(theta: Array) -> Array:
-        bend: Array = theta[:, 4] / np.maximum(theta[:, 2] + theta[:, 4], _FLAT)
-        return bend
+        exponent: Array = theta[:, 4] / np.maximum(theta[:, 2] + theta[:, 4], _MIN_EXPONENT)
+        return exponent
 
-    return Best(*law.interval(power))
+    return Estimate(*law.interval(power))
 
 
-def lowest_point(sizes: Sequence[float], losses: Sequence[float]) -> float | None:
-    """Return the lowest point of a parabola through the logarithms of sizes and losses; None where it has none.
+def parabola_minimum(sizes: Sequence[float], losses: Sequence[float]) -> float | None:
+    """Return the size at the minimum of a parabola through the logarithms of sizes and losses; None where it has none.
 
-    Hoffmann et al. 2022, section 3.2 (approach 2). A check of the law alone: far from its lowest point a profile is no
-    parabola, and the wider the sizes, the further off it is.
+    Hoffmann et al. 2022, section 3.2 (approach 2). It only checks the law: far from its minimum a profile is no
+    parabola, and the wider the sizes, the further off its minimum is.
     """
     x, y = np.log(np.array(sizes)), np.log(np.array(losses))
     curve, slope, _ = np.polyfit(x - x.mean(), y, 2)
-    place = x.mean() - slope / (2 * curve) if curve > 0 else float("nan")
-    return exp(place) if isfinite(place) and x.min() <= place <= x.max() else None
+    minimum = x.mean() - slope / (2 * curve) if curve > 0 else float("nan")
+    return exp(minimum) if isfinite(minimum) and x.min() <= minimum <= x.max() else None
 
 
 def _exp(value: float) -> float:

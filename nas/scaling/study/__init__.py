@@ -1,1 +1,1 @@
-"""Scaling studies: networks of several sizes are trained, laws fitted, forecasts frozen and tried."""
+"""Scaling studies: networks of several sizes are trained, laws fitted, and forecasts registered and checked."""

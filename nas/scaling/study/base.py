@@ -1,4 +1,4 @@
-"""Where the base of a scaling study comes from."""
+"""Reading the base network of a scaling study from a space, a file or the run folder of a search."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nas.space import load_space
 from nas.space.task import check_task
 
 WINNER = "best_architecture.json"
-"""What a search leaves in its run folder."""
+"""The file of a search's best network, in its run folder."""
 
 
 def read_base(
@@ -20,16 +20,16 @@ def read_base(
     resolution: int | None = None,
     data: tuple[tuple[int, ...], int] | None = None,
 ) -> Architecture:
-    """Return the base network: that of a space without choices, of a file, or the winner of a search.
+    """Return the base network: that of a space without choices, of a file, or the best of a search.
 
     Args:
-        space: name or file of a space.
+        space: name or file of a space; None reads `base`.
         base: an architecture file, or the run folder of a search.
-        resolution: size of its input, where it is another than the file's, or the data's.
+        resolution: size of its input, in pixels; None keeps that of the file or of the data.
         data: shape of an example and number of classes, where it is to be trained.
 
     Raises:
-        NasError: it cannot be read, leaves a choice open, is for other data, or gives no classes.
+        NasError: it cannot be read, leaves a choice open, is for other data, or is no classifier.
     """
     arch = _of_space(space, data) if space is not None else _of_file(Path(str(base)).expanduser())
     if data is not None and (arch.input_shape[0], arch.num_classes) != (data[0][0], data[1]):

@@ -1,4 +1,4 @@
-"""The search for alpha, beta and gamma: networks that share out the same cost differently, trained and compared."""
+"""The search for alpha, beta and gamma: networks that share out the same cost differently are trained and compared."""
 
 from __future__ import annotations
 
@@ -14,40 +14,41 @@ from nas.cost import cost_of
 from nas.errors import NasError
 from nas.network.architecture import Architecture
 from nas.run_folder import writing
-from nas.scaling.laws.response_surface import Optimum, Point, best_coefficients, coefficients, lattice
+from nas.scaling.laws.response_surface import BestCoefficients, Point, best_coefficients, coefficients, lattice
 from nas.scaling.rounding import Rounding
 from nas.scaling.rules import Multipliers, Rule, scale_by
 from nas.scaling.solve import Member, solve
 from nas.scaling.study.report import LOSS_TEXT, mean_text
-from nas.scaling.study.scaling_study import Study
-from nas.scaling.study.sizes import Shown, regularised
+from nas.scaling.study.scaling_study import ScalingStudy
+from nas.scaling.study.sizes import SizeResult, regularised
 
 Shares = tuple[float, float, float]
+"""Shares of depth, width and resolution in the growth of the cost; their sum is 1."""
 
-_LOOSE = 0.25
-"""How far a network may miss its cost here: the surface has a term for that."""
-_DRAWN = 40
+_TOLERANCE = 0.25
+"""How far a network may miss the target cost, as a share: the surface has a term for that."""
+_DRAWN_STEPS = 40
 """Steps of the lattice on which the surface is drawn."""
 
 
 @dataclass(frozen=True)
-class Tried:
-    """One way to share out the cost, and what it showed."""
+class SharesResult:
+    """The training runs of a network with some shares of the cost."""
 
     shares: Shares
-    """Of depth, width and resolution in the counted work, after rounding."""
+    """Counted after rounding."""
     cost: float
-    """What it costs as a multiple of what it should."""
-    shown: Shown
+    """The network's multiply-adds as a multiple of the target."""
+    size_result: SizeResult
 
     @property
     def points(self) -> list[Point]:
-        """A point a run."""
-        return [Point(self.shares, loss, self.cost) for loss in self.shown.losses]
+        """The runs that did not fail, as points of the response surface."""
+        return [Point(self.shares, loss, self.cost) for loss in self.size_result.losses]
 
 
 def rule_of(shares: Sequence[float], factor: float) -> Rule:
-    """Return compound scaling whose step of phi costs `factor`, shared out as said."""
+    """Return compound scaling with a factor of the cost in a step of phi and its shares of the dimensions."""
     alpha, beta, gamma = coefficients(shares, factor)
     name = "-".join(f"{share:.3g}" for share in shares)
     return Rule(
@@ -58,14 +59,15 @@ def rule_of(shares: Sequence[float], factor: float) -> Rule:
 
 
 def counted_shares(base: Architecture, by: Multipliers, rounding: Rounding) -> Shares:
-    """Return which share of the growth in multiply-adds each dimension has alone, after rounding.
+    """Return the share of each dimension in the growth of the multiply-adds, each applied alone, after rounding.
 
     Raises:
-        NasError: none of them makes it larger.
+        NasError: none of them makes the network larger.
     """
-    one, macs = Multipliers(), cost_of(base).macs
+    base_multipliers, macs = Multipliers(), cost_of(base).macs
     alone = [
-        scale_by(base, replace(one, **{name: getattr(by, name)}), rounding) for name in ("depth", "width", "resolution")
+        scale_by(base, replace(base_multipliers, **{name: getattr(by, name)}), rounding)
+        for name in ("depth", "width", "resolution")
     ]
     growth = [log(max(cost_of(arch).macs, macs) / macs) for arch in alone]
     if sum(growth) == 0:
@@ -74,89 +76,90 @@ def counted_shares(base: Architecture, by: Multipliers, rounding: Rounding) -> S
     return depth, width, resolution
 
 
-def search(study: Study, say: Callable[[str], None]) -> tuple[list[Tried], Optimum]:
-    """Train networks that share out `factor` times the cost of the base differently, and find the best shares.
+def search_coefficients(study: ScalingStudy, say: Callable[[str], None]) -> tuple[list[SharesResult], BestCoefficients]:
+    """Train networks that share out `factor` times the cost of the base differently, and find the best coefficients.
 
     Raises:
         NasError: too few of them can be made of this base.
     """
     settings = study.config.search
-    tried = _tried(study, lattice(settings.steps), say) if settings.by == "grid" else _by_optuna(study, say)
-    points = [point for one in tried for point in one.points]
-    return tried, best_coefficients(points, factor=settings.factor, seed=study.config.seed)
+    results = _train_shares(study, lattice(settings.steps), say) if settings.by == "grid" else _by_optuna(study, say)
+    points = [point for result in results for point in result.points]
+    return results, best_coefficients(points, factor=settings.factor, seed=study.config.seed)
 
 
-def _by_optuna(study: Study, say: Callable[[str], None]) -> list[Tried]:
-    """Shares that Optuna's multivariate TPE proposes, after the corners, the middles of the edges, and the middle."""
+def _by_optuna(study: ScalingStudy, say: Callable[[str], None]) -> list[SharesResult]:
+    """Train shares that Optuna's multivariate TPE proposes, after corners, edge centres and centre of the simplex."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    first = [*lattice(1), *(at for at in lattice(2) if max(at) < 1), (1 / 3, 1 / 3, 1 / 3)]
-    sampler = optuna.samplers.TPESampler(multivariate=True, seed=study.config.seed, n_startup_trials=len(first))
-    proposals, tried = optuna.create_study(sampler=sampler), list[Tried]()
-    for depth, width, resolution in first:
+    initial = [*lattice(1), *(shares for shares in lattice(2) if max(shares) < 1), (1 / 3, 1 / 3, 1 / 3)]
+    sampler = optuna.samplers.TPESampler(multivariate=True, seed=study.config.seed, n_startup_trials=len(initial))
+    proposals, results = optuna.create_study(sampler=sampler), list[SharesResult]()
+    for depth, width, resolution in initial:
         rest = width + resolution
         proposals.enqueue_trial({"depth": depth, "width_of_rest": width / rest if rest else 0.5})
     for _ in range(study.config.search.trials):
         trial = proposals.ask()
         depth, of_rest = trial.suggest_float("depth", 0, 1), trial.suggest_float("width_of_rest", 0, 1)
-        now = _tried(study, [(depth, (1 - depth) * of_rest, (1 - depth) * (1 - of_rest))], say)
-        if now:
-            proposals.tell(trial, now[0].shown.mean)
+        new = _train_shares(study, [(depth, (1 - depth) * of_rest, (1 - depth) * (1 - of_rest))], say)
+        if new:
+            proposals.tell(trial, new[0].size_result.mean)
         else:
             proposals.tell(trial, state=optuna.trial.TrialState.FAIL)
-        tried += now
-    return tried
+        results += new
+    return results
 
 
-def _tried(study: Study, wanted: Sequence[Shares], say: Callable[[str], None]) -> list[Tried]:
-    """Train one network for each way to share out; those that this base has no network for are left out."""
-    config, members, shares = study.config, list[Member](), list[Shares]()
+def _train_shares(study: ScalingStudy, wanted: Sequence[Shares], say: Callable[[str], None]) -> list[SharesResult]:
+    """Train a network for each of some shares; those of which this base has no network are left out, with a message."""
+    config, members, counted = study.config, list[Member](), list[Shares]()
     target = config.search.factor * study.cost.macs
-    for one in wanted:
+    for shares in wanted:
         try:
-            rule = rule_of(one, config.search.factor)
+            rule = rule_of(shares, config.search.factor)
             # Their shares are counted after rounding, so that they need not be those that were wanted.
             solved = solve(
-                study.base, rule, target, rounding=config.rounding, tolerance=_LOOSE, proportions=False
+                study.base, rule, target, rounding=config.rounding, tolerance=_TOLERANCE, proportions=False
             ).member
-            shares.append(counted_shares(study.base, solved.multipliers, solved.rounding))
+            counted.append(counted_shares(study.base, solved.multipliers, solved.rounding))
             members.append(regularised(solved, study.cost, config.by_size))
         except NasError as error:
-            say(f"left out: shares {one[0]:.2f}, {one[1]:.2f}, {one[2]:.2f}: {error}")
-    found = []
-    for own, shown in zip(shares, study.show(study.sized(members)), strict=True):
-        if shown.losses:
-            found.append(Tried(own, shown.sized.member.cost.macs / target, shown))
+            say(f"left out: shares {shares[0]:.2f}, {shares[1]:.2f}, {shares[2]:.2f}: {error}")
+    results = []
+    for shares, result in zip(counted, study.results_of(study.setups(members)), strict=True):
+        if result.losses:
+            results.append(SharesResult(shares, result.setup.member.cost.macs / target, result))
         else:
-            say(f"left out: shares {own[0]:.2f}, {own[1]:.2f}, {own[2]:.2f}: every run failed: {shown.reason}")
-    return found
+            depth, width, resolution = shares
+            say(f"left out: shares {depth:.2f}, {width:.2f}, {resolution:.2f}: every run failed: {result.reason}")
+    return results
 
 
-def coefficient_lines(tried: Sequence[Tried], best: Optimum, loss: str) -> list[str]:
-    """What a search for the coefficients found."""
+def coefficient_lines(results: Sequence[SharesResult], best: BestCoefficients, loss: str) -> list[str]:
+    """Return the report of a search for the coefficients, as lines of Markdown."""
     lines = [
         f"Mean {LOSS_TEXT[loss]} of networks that share out the same cost differently, in counted work after rounding:",
         "",
         "| depth | width | resolution | MACs | of the target | input | mean (95 % interval) | runs |",
         "| --: | --: | --: | --: | --: | --- | --: | --: |",
     ]
-    for one in sorted(tried, key=lambda one: one.shown.mean):
-        arch, cost = one.shown.sized.arch, one.shown.sized.member.cost
-        depth, width, resolution = one.shares
+    for result in sorted(results, key=lambda result: result.size_result.mean):
+        arch, cost = result.size_result.setup.arch, result.size_result.setup.member.cost
+        depth, width, resolution = result.shares
         lines.append(
-            f"| {depth:.2f} | {width:.2f} | {resolution:.2f} | {cost.macs:,} | {one.cost:.2f} | "
-            f"{'x'.join(map(str, arch.input_shape))} | {mean_text(one.shown.losses, loss)} | "
-            f"{len(one.shown.losses)} |"
+            f"| {depth:.2f} | {width:.2f} | {resolution:.2f} | {cost.macs:,} | {result.cost:.2f} | "
+            f"{'x'.join(map(str, arch.input_shape))} | {mean_text(result.size_result.losses, loss)} | "
+            f"{len(result.size_result.losses)} |"
         )
-    found = {"alpha": best.alpha, "beta": best.beta, "gamma": best.gamma}
-    texts = [f"{name} {one.value:.3f} ({one.low:.3f} to {one.high:.3f})" for name, one in found.items()]
+    estimates = {"alpha": best.alpha, "beta": best.beta, "gamma": best.gamma}
+    texts = [f"{name} {each.value:.3f} ({each.low:.3f} to {each.high:.3f})" for name, each in estimates.items()]
     lines += ["", f"Best, with 90 % intervals: {', '.join(texts)}; noise of a run {best.noise:.1%}"]
     if best.warning:
         lines.append(f"Mind: {best.warning}")
-    settings = " ".join(f"coefficients.{name}={one.value:.4g}" for name, one in found.items())
+    settings = " ".join(f"coefficients.{name}={result.value:.4g}" for name, result in estimates.items())
     return [*lines, f"To scale by them: rule=compound {settings}"]
 
 
-def draw_surface(tried: Sequence[Tried], best: Optimum, loss: str, path: Path) -> None:
+def draw_surface(results: Sequence[SharesResult], best: BestCoefficients, loss: str, path: Path) -> None:
     """Draw the fitted surface on the triangle of shares, and on it the trained networks, in one scale of colours."""
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
@@ -165,22 +168,21 @@ def draw_surface(tried: Sequence[Tried], best: Optimum, loss: str, path: Path) -
     FigureCanvasSVG(figure)
     axes = figure.add_subplot()
     corners = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, 3**0.5 / 2]])
-    at = np.array([one.shares for one in tried]) @ corners
-    means = np.array([one.shown.mean for one in tried])
-    shares = np.array(lattice(_DRAWN))
+    positions = np.array([result.shares for result in results]) @ corners
+    means = np.array([result.size_result.mean for result in results])
+    shares = np.array(lattice(_DRAWN_STEPS))
     heights = best.surface(shares)
     scale = {"vmin": min(means.min(), heights.min()), "vmax": max(means.max(), heights.max()), "cmap": "viridis_r"}
     x, y = (shares @ corners).T
     axes.tricontourf(x, y, heights, levels=15, **scale)
-    found = axes.scatter(
-        at[:, 0], at[:, 1], c=means, s=90, edgecolors="white", clip_on=False, zorder=3, label="trained", **scale
-    )
+    x, y = positions.T
+    points = axes.scatter(x, y, c=means, s=90, edgecolors="white", clip_on=False, zorder=3, label="trained", **scale)
     optimum = np.array(best.shares) @ corners
     axes.plot(*optimum, "r*", markersize=16, label="optimum")
     axes.plot(*np.vstack([corners, corners[:1]]).T, color="grey", linewidth=0.8)
     for name, (x, y) in zip(("depth", "width", "resolution"), corners, strict=True):
         axes.annotate(name, (x, y), ha="center", va="bottom" if y else "top")
-    figure.colorbar(found, ax=axes, label=loss)
+    figure.colorbar(points, ax=axes, label=loss)
     axes.legend(loc="upper right")
     axes.set_axis_off()
     with writing(path) as file:

@@ -1,4 +1,4 @@
-"""The networks of a study: found, counted, shown and written down before anything is trained."""
+"""The networks of a study: solved for, counted, printed and written before any of them is trained."""
 
 from __future__ import annotations
 
@@ -21,31 +21,32 @@ from nas.scaling.study.sizes import regularised
 
 @dataclass(frozen=True)
 class Networks:
-    """What a study is about, all found before anything is trained."""
+    """The networks of a study."""
 
     families: dict[str, list[Member]]
     """By the name of their rule."""
-    ahead: Member | None
-    """The network of the forecast that will be tried."""
+    forecast_member: Member | None
+    """The network whose forecast is checked."""
     latencies: Latencies | None = None
-    """What measures them, where that is wanted."""
+    """Their latencies; None where they are not measured."""
     missing: tuple[str, ...] = ()
-    """Which sizes a rule does not have, with the reason: the others go on without them."""
+    """A line for each size that a rule does not have, with the reason."""
 
     @property
     def members(self) -> list[Member]:
-        every = [one for family in self.families.values() for one in family]
-        return every if self.ahead is None else [*every, self.ahead]
+        """All networks, that of the forecast last."""
+        members = [member for family in self.families.values() for member in family]
+        return members if self.forecast_member is None else [*members, self.forecast_member]
 
     @property
     def distinct_members(self) -> list[Member]:
-        """Of a study of one rule what a law can be of: the different networks in its proportions."""
+        """The different networks in the proportions of the rule, of a study of a single rule."""
         (members,) = self.families.values()
         return distinct_members(members)
 
     @property
     def notes(self) -> list[str]:
-        """What a report has to say of them beside their table."""
+        """Lines on the networks that a report has beside their table."""
         return [*self.missing, *note_lines(self.members)]
 
 
@@ -53,11 +54,11 @@ def networks_of(config: ScaleConfig, base: Architecture) -> Networks:
     """Return the networks of a study.
 
     Raises:
-        NasError: a rule that is not compared with others has no network of any size that is asked for, fewer than two
-            that are compared have one, or what a law needs is not there.
+        NasError: the rule has no network of any size that is asked for, fewer than two of the rules that are compared
+            have one, or the sizes are too few for the forecast's law.
     """
     latencies = _latencies(config)
-    if config.mode == "coefficients":  # which networks are tried hangs on what those before them showed
+    if config.mode == "coefficients":  # which networks are trained depends on the results of those before them
         return Networks({}, None, latencies)
     families, missing = dict[str, list[Member]](), list[str]()
     for rule in config.scaled_by():
@@ -67,17 +68,17 @@ def networks_of(config: ScaleConfig, base: Architecture) -> Networks:
             families[rule.name] = members
     if len(families) < (2 if config.mode == "compare" else 1):
         raise ConfigError("; ".join(missing))
-    found = Networks(families, None, latencies, tuple(missing))
-    if config.mode in ("isoflop", "plan") and not found.distinct_members:
-        raise ConfigError(f"mode={config.mode}: no size is in the proportions of its rule: {found.notes[-1]}")
-    return found if config.forecast is None or config.mode == "plan" else _with_forecast(config, base, found)
+    networks = Networks(families, None, latencies, tuple(missing))
+    if config.mode in ("isoflop", "plan") and not networks.distinct_members:
+        raise ConfigError(f"mode={config.mode}: no size is in the proportions of its rule: {networks.notes[-1]}")
+    return networks if config.forecast is None or config.mode == "plan" else _with_forecast(config, base, networks)
 
 
 def _family(
     config: ScaleConfig, base: Architecture, rule: Rule, latencies: Latencies | None, forecast: float | None = None
 ) -> tuple[list[Member], list[str]]:
-    """The members of one rule's family, and why it lacks sizes that were to be solved for; or that of a forecast."""
-    of = partial(
+    """Return the members of a rule's family, or that of a forecast, and a line for each size that it does not have."""
+    make = partial(
         family,
         base,
         rule,
@@ -87,59 +88,60 @@ def _family(
         tolerance=config.tolerance,
     )
     phis, times = config.sizes if forecast is None else ([], [forecast])
-    members, missing, cost = of(phis=phis), list[str](), cost_of(base)
-    for one in times:
+    members, missing, cost = make(phis=phis), list[str](), cost_of(base)
+    for factor in times:
         try:
-            members += of(times=[one])
+            members += make(times=[factor])
         except NasError as error:
-            missing.append(f"left out: {rule.name} at {one:g} times the base: {error}")
-    return [regularised(one, cost, config.by_size) for one in members], missing
+            missing.append(f"left out: {rule.name} at {factor:g} times the base: {error}")
+    return [regularised(factor, cost, config.by_size) for factor in members], missing
 
 
 def _with_forecast(config: ScaleConfig, base: Architecture, networks: Networks) -> Networks:
     assert config.forecast is not None
     rule = config.scaled_by()[0]
-    own = distinct_members(networks.families.get(rule.name, []))
-    macs = {float(one.cost.macs) for one in own}
+    fitted = distinct_members(networks.families.get(rule.name, []))
+    macs = {float(member.cost.macs) for member in fitted}
     reason = why_insufficient([Observation((size,), 1.0, f"{size} {i}") for size in macs for i in range(config.seeds)])
     if reason:
         raise ConfigError("; ".join([f"forecast: insufficient: {reason}", *networks.notes]))
-    ahead, missing = _family(config, base, rule, networks.latencies, config.forecast)
-    if not ahead:
+    forecasts, missing = _family(config, base, rule, networks.latencies, config.forecast)
+    if not forecasts:
         raise ConfigError(f"forecast: {missing[0]}")
-    if any(one.arch == ahead[0].arch for one in own):
+    if any(member.arch == forecasts[0].arch for member in fitted):
         raise ConfigError(f"forecast={config.forecast:g} is one of the sizes that the law is fitted to: give another")
-    return replace(networks, ahead=ahead[0])
+    return replace(networks, forecast_member=forecasts[0])
 
 
 def _latencies(config: ScaleConfig) -> Latencies | None:
-    """What measures latencies, where they are wanted, with what an earlier session measured."""
+    """Return the latencies, with those of an earlier session of the study; None where they are not measured."""
     if not config.measures:
         return None
     records = Path(config.records.dir).expanduser()
-    found = Latencies(config.inference.deployment, records, partial(print, flush=True))
+    latencies = Latencies(config.inference.deployment, records, partial(print, flush=True))
     if config.resume:
-        found.read(records / str(config.name))
-    return found
+        latencies.read(records / str(config.name))
+    return latencies
 
 
 def write_networks(config: ScaleConfig, base: Architecture, networks: Networks, folder: Path) -> list[str]:
-    """Write the architectures and their table to the study's folder, and return the table for people."""
+    """Write the architectures and their table to the study's folder, and return the table as lines."""
     latencies = networks.latencies
     if latencies is None:
         write_family(networks.members, cost_of(base), folder)
         return [*table_lines(networks.members, cost_of(base)), *networks.missing]
-    latencies.keep(folder)
-    if not config.reports:  # else they are measured after training, which by then has left the machine quiet
-        latencies.of(one.arch for one in networks.members)
-    ms = latencies.known()
+    latencies.write_to(folder)
+    if not config.reports:  # else they are measured after training, when the machine is quiet
+        latencies.measure(member.arch for member in networks.members)
+    ms = latencies.measured()
     write_family(networks.members, cost_of(base), folder, ms)
-    return [*table_lines(networks.members, cost_of(base), ms), *networks.missing, *([latencies.how()] if ms else [])]
+    how_measured = [latencies.describe()] if ms else []
+    return [*table_lines(networks.members, cost_of(base), ms), *networks.missing, *how_measured]
 
 
 def base_line(base: Architecture, latencies: Latencies | None) -> str:
-    """What the base is and costs, which `times` are multiples of."""
-    cost, ms = cost_of(base), latencies.known().get(base.arch_id) if latencies is not None else None
+    """Return a line with the input and the costs of the base, which `times` are multiples of."""
+    cost, ms = cost_of(base), latencies.measured().get(base.arch_id) if latencies is not None else None
     return (
         f"base: input {'x'.join(map(str, base.input_shape))}, {cost.params:,} params, {cost.macs:,} MACs, peak "
         f"{cost.peak_memory_mib:.3g} MiB{f', {ms:.4g} ms' if ms is not None else ''}"

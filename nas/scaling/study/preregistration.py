@@ -1,4 +1,4 @@
-"""A forecast that is written down before the network it is about is trained."""
+"""Preregistered forecasts: written to disk, with a hash, before the network that they are about is trained."""
 
 from __future__ import annotations
 
@@ -13,105 +13,111 @@ from typing import Any
 from nas.errors import ConfigError, NasError
 from nas.run_folder import read_inside, write_whole
 from nas.scaling.laws.forms import POWER
-from nas.scaling.laws.law import Forecast, Law, fit_untested, why_not_shown
+from nas.scaling.laws.law import Forecast, Law, fit_untested, why_not_shown_to_fall
 from nas.scaling.laws.observations import Observation
-from nas.scaling.study.sizes import Shown
+from nas.scaling.study.sizes import SizeResult
 
 FORECAST = "forecast.json"
+"""The file of the forecast in the folder of its study."""
 _FORMAT = "nas.forecast/2"
-"""The first had no test of fit."""
+"""Format 1 had no test of fit."""
 
 
 @dataclass(frozen=True)
-class Subject:
-    """What a forecast is about: the mean loss of some runs of a network."""
+class ForecastTarget:
+    """The subject of a forecast: the mean loss of some runs of a network."""
 
     arch_id: str
     size: tuple[float, ...]
-    """As the law has it."""
+    """The network's size on the axes of the law."""
     seeds: int
+    """Number of runs."""
 
 
 @dataclass(frozen=True)
-class Frozen:
-    """What was said of a network before it was trained."""
+class RegisteredForecast:
+    """A forecast that was written down before its network was trained."""
 
-    subject: Subject
+    target: ForecastTarget
     forecast: Forecast
     digest: str
-    """SHA-256 of what was written down: the forecast, the law, and every observation behind it."""
+    """SHA-256 of the written content: the forecast, the law, and every observation behind it."""
     lack_of_fit: float | None = None
-    """As `Law.lack_of_fit`; None also where it was written before there was a test."""
-    mind: str = ""
-    """Why the runs behind it do not show that the loss falls with the size, where they do not."""
+    """As `Law.lack_of_fit`; None also in files of format 1."""
+    caveat: str = ""
+    """Why the runs behind it do not show that the loss falls with the size, or nothing."""
 
     def verdict(self, losses: Sequence[float]) -> str:
-        """Say how far off it was; `losses` are those of the runs that were done since."""
+        """Return how far off the forecast was, in words.
+
+        Args:
+            losses: of the runs of its network.
+        """
         if not losses:
             return "every run of its network failed, so it was not tried"
         mean = sum(losses) / len(losses)
-        held = self.forecast.low <= mean <= self.forecast.high
+        inside = self.forecast.low <= mean <= self.forecast.high
         return (
             f"forecast {self.forecast.text}, measured {mean:.4g} over {len(losses)} runs: "
             f"off by {mean / self.forecast.loss - 1:+.1%}, "
-            f"{'inside' if held else 'OUTSIDE'} the {self.forecast.confidence:.0%} interval"
+            f"{'inside' if inside else 'OUTSIDE'} the {self.forecast.confidence:.0%} interval"
             + ("" if self.lack_of_fit is None else f"; p of the law's fit {self.lack_of_fit:.2g}")
-            + (f"; mind: {self.mind}" if self.mind else "")
+            + (f"; mind: {self.caveat}" if self.caveat else "")
         )
 
 
 @dataclass(frozen=True)
-class Tried:
-    """A forecast, and what came of it."""
+class CheckedForecast:
+    """A registered forecast with the runs that check it."""
 
-    frozen: Frozen
-    shown: Shown
+    registered: RegisteredForecast
+    result: SizeResult
 
 
-def freeze(
-    law: Law, observations: Sequence[Observation], subject: Subject, folder: Path, *, earlier: str = ""
-) -> Frozen:
-    """Write a forecast down, once: a study that is gone on with keeps what it said.
+def register_forecast(
+    law: Law, observations: Sequence[Observation], target: ForecastTarget, folder: Path, *, earlier: str = ""
+) -> RegisteredForecast:
+    """Write a forecast down, or return the one that the folder of a resumed study has.
 
     Args:
-        law: what foretells.
-        observations: what it was fitted to.
-        subject: what is foretold.
+        law: forecasts the loss.
+        observations: those that it was fitted to.
+        target: the runs whose loss is forecast.
         folder: of the study.
-        earlier: the id that the network had under an earlier scheme, by which the folder may know it.
+        earlier: the id that the network had under an earlier scheme, which the file may have.
 
     Raises:
         NasError: another network, or another number of seeds, was forecast in this folder.
     """
     path = folder / FORECAST
     if path.exists():
-        found = read_frozen(path)
-        if found.subject not in (subject, replace(subject, arch_id=earlier)):
+        registered = read_forecast(path)
+        if registered.target not in (target, replace(target, arch_id=earlier)):
             raise NasError(
-                f"{path} has a forecast for {found.subject.seeds} runs of {found.subject.arch_id}, not {subject.seeds} "
-                f"of {subject.arch_id}: what was written down stays; give another name for another study"
+                f"{path} has a forecast for {registered.target.seeds} runs of {registered.target.arch_id}, not "
+                f"{target.seeds} of {target.arch_id}: what was written down stays; give another name for another study"
             )
-        return found
-    forecast = law.forecast(*subject.size, seeds=subject.seeds)
+        return registered
+    forecast = law.forecast(*target.size, seeds=target.seeds)
     content: dict[str, Any] = {
         "format": _FORMAT,
         "frozen": datetime.now(UTC).isoformat(timespec="seconds"),
-        "subject": asdict(subject),
+        "subject": asdict(target),
         "forecast": asdict(forecast),
         "law": law.form.formula,
-        "constants": {name: asdict(one) for name, one in law.constants().items()},
+        "constants": {name: asdict(value) for name, value in law.constants().items()},
         "noise": law.noise,
         "scatter": law.scatter,
         "lack_of_fit": law.lack_of_fit,
-        "mind": why_not_shown(fit_untested(observations, POWER)) if law.form.axes == 1 else "",
-        "observations": [asdict(one) for one in observations],
+        "mind": why_not_shown_to_fall(fit_untested(observations, POWER)) if law.form.axes == 1 else "",
+        "observations": [asdict(value) for value in observations],
     }
     write_whole(path, json.dumps({**content, "sha256": _digest(content)}, indent=1) + "\n")
-    return read_frozen(path)
+    return read_forecast(path)
 
 
-def read_frozen(path: Path) -> Frozen:
-    """Read what `freeze` wrote.
+def read_forecast(path: Path) -> RegisteredForecast:
+    """Read a file of `register_forecast`.
 
     Raises:
         ConfigError: it cannot be read, or was changed since.
@@ -119,8 +125,8 @@ def read_frozen(path: Path) -> Frozen:
     try:
         content = dict(json.loads(read_inside(path)))
         digest = content.pop("sha256")
-        found = Frozen(
-            Subject(**{**content["subject"], "size": tuple(content["subject"]["size"])}),
+        registered = RegisteredForecast(
+            ForecastTarget(**{**content["subject"], "size": tuple(content["subject"]["size"])}),
             Forecast(**content["forecast"]),
             str(digest),
             content.get("lack_of_fit"),
@@ -130,7 +136,7 @@ def read_frozen(path: Path) -> Frozen:
         raise ConfigError(f"{path} is no forecast: {error}") from None
     if digest != _digest(content):
         raise ConfigError(f"{path} was changed since it was frozen: its content does not have the hash {digest}")
-    return found
+    return registered
 
 
 def _digest(content: dict[str, Any]) -> str:

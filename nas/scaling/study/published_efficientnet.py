@@ -1,4 +1,4 @@
-"""EfficientNet's published accuracies, to stand beside a family of networks for the same task."""
+"""EfficientNet's published accuracies, for comparison with families of networks for the same task."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ from nas.space import load_space
 _FAMILY = "EfficientNet"
 _CHANNELS, _CLASSES = 3, 1000
 LABEL = "EfficientNet B0 to B7 as published (Tan & Le 2019, table 2; ImageNet)"
+"""Of the published line in charts and tables."""
 
 
 @dataclass(frozen=True)
 class PublishedSize:
-    """One of the published networks."""
+    """A published network."""
 
     name: str
     cost: Cost
-    """As it is counted here, at the resolution at which it was published."""
+    """Counted here, at the resolution at which it was published."""
     error: float
     """1 - top-1 accuracy on ImageNet's validation set."""
 
 
 def applies(networks: Sequence[Architecture]) -> bool:
-    """Whether networks are for colour images of ImageNet's 1,000 classes, as the published ones are."""
+    """Return whether networks are for colour images of 1,000 classes, as the published ones are."""
     return all(
         (arch.input_shape[0], len(arch.input_shape), arch.num_classes) == (_CHANNELS, 3, _CLASSES) for arch in networks
     )
@@ -35,15 +36,15 @@ def applies(networks: Sequence[Architecture]) -> bool:
 
 def published_family() -> list[PublishedSize]:
     """Return EfficientNet B0 to B7 (Tan & Le 2019, table 2)."""
-    found = []
-    for one in IMAGENET:
-        if one.family == _FAMILY and one.top1 is not None:
-            space = load_space(one.name).for_data((_CHANNELS, one.resolution, one.resolution), _CLASSES)
-            found.append(PublishedSize(one.space, cost_of(space.decode({})), 1 - one.top1 / 100))
-    return found
+    sizes = []
+    for network in IMAGENET:
+        if network.family == _FAMILY and network.top1 is not None:
+            space = load_space(network.name).for_data((_CHANNELS, network.resolution, network.resolution), _CLASSES)
+            sizes.append(PublishedSize(network.space, cost_of(space.decode({})), 1 - network.top1 / 100))
+    return sizes
 
 
 def published_lines(sizes: Sequence[PublishedSize]) -> list[str]:
-    """The published networks as lines of a table for people."""
+    """Return the published networks as lines of a Markdown table."""
     lines = [f"{LABEL}:", "", "| network | MACs | params | top-1 error |", "| --- | --: | --: | --: |"]
-    return lines + [f"| {one.name} | {one.cost.macs:,} | {one.cost.params:,} | {one.error:.3f} |" for one in sizes]
+    return lines + [f"| {size.name} | {size.cost.macs:,} | {size.cost.params:,} | {size.error:.3f} |" for size in sizes]

@@ -1,4 +1,4 @@
-"""How a network is trained at its size: rules that say what changes with it."""
+"""Training recipes by size: rules for the settings that change with it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _POWER, _RATE = Range(-2, 2), Range(0, _MOST_DROPOUT)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BySize:
-    """What changes with the size of a network, s times the multiply-adds of the base. 0 changes nothing."""
+    """Settings that change with the size s of a network, s times the base's multiply-adds. 0 changes nothing."""
 
     lr: float = setting(0.0, "the learning rate is the recipe's times s to this power", _POWER)
     weight_decay: float = setting(0.0, "so is the weight decay", _POWER)
@@ -39,6 +39,6 @@ class BySize:
         )
 
     def rate(self, name: str, base: float, size: float) -> float | None:
-        """Return the rate of `dropout` or `drop_path` at a size; None where nothing changes."""
+        """Return the rate of `dropout` or `drop_path` at a size; None where it does not change with the size."""
         more = float(getattr(self, name)) * log2(size)
         return None if more == 0 else min(max(base, _MOST_DROPOUT), max(0.0, base + more))

@@ -1,4 +1,4 @@
-"""A study's records in MLflow; what goes wrong with them never ends the study."""
+"""A scaling study's records in MLflow, whose errors never end the study."""
 
 from __future__ import annotations
 
@@ -11,11 +11,18 @@ from nas.records.scaling import ScalingRecords, TrainingRecord
 from nas.scaling.study.training_runs import Run
 
 
-class Records:
-    """Writes runs as they end, and what was found at the end."""
+class StudyRecords:
+    """Writes training runs as they end, forecasts, and the results of the study; keeps the first error."""
 
     def __init__(self, root: Path, study_id: str, name: str, settings: Mapping[str, Any]) -> None:
-        """Open the database; `error` says why it cannot be."""
+        """Open the database; `error` says why it cannot be opened.
+
+        Args:
+            root: the folder of the database.
+            study_id: of the study; a resumed study has the same.
+            name: of the study, for people.
+            settings: of the study.
+        """
         self.error: Exception | None = None
         self._store: ScalingRecords | None = None
         self._try(lambda: self._open(root, study_id, name, settings))
@@ -25,36 +32,39 @@ class Records:
 
     @property
     def store(self) -> ScalingRecords:
+        """The open database."""
         assert self._store is not None
         return self._store
 
     @property
     def uri(self) -> str:
-        """Of the database, for `mlflow ui`."""
+        """The address of the database, for `mlflow ui`."""
         return self.store.uri
 
-    def runs(self, runs: Iterable[Run]) -> None:
-        """Write training runs that are not written yet."""
+    def write_runs(self, runs: Iterable[Run]) -> None:
+        """Write those of some training runs that are not written yet."""
         self._try(lambda: self.store.write(map(_record, list(runs))))
 
-    def frozen(self, digest: str, path: Path) -> None:
-        """Write a forecast, before its network is trained."""
+    def write_forecast(self, digest: str, path: Path) -> None:
+        """Write a forecast before its network is trained.
+
+        Args:
+            digest: its SHA-256.
+            path: its file.
+        """
         self._try(lambda: self.store.freeze(digest, json.loads(path.read_text())))
 
     def end(self, metrics: Mapping[str, float], files: Iterable[Path]) -> None:
-        """Write what was found."""
+        """Write the results of the study and copy its files."""
         self._try(lambda: self.store.end(metrics, files))
 
     def interrupted(self) -> None:
-        """Say that the study was not brought to its end."""
+        """Record that the study was interrupted."""
         if self._store is not None:
             self._try(self._store.interrupted)
 
     def _try(self, work: Callable[[], None]) -> None:
-        """Do a piece of the writing; what goes wrong with it does not stop the others, unless nothing could be opened.
-
-        The first error is kept.
-        """
+        """Do a piece of the writing and keep its error; nothing is tried where the database could not be opened."""
         if self.error is None or self._store is not None:
             try:
                 work()

@@ -1,4 +1,4 @@
-"""Networks trained for a scaling study: what is to be run, what each run showed, and the folder that keeps it."""
+"""The training runs of a scaling study: jobs, finished runs, and the log that keeps them in the study's folder."""
 
 from __future__ import annotations
 
@@ -29,44 +29,50 @@ from nas.workers.evaluating import Outcome, Task
 from nas.workers.pool import Pool
 
 RUNS, TIMING, RECIPES = "runs.jsonl", "timing.jsonl", "recipes.json"
-_LOOK_SECONDS = 1.0
+_POLL_SECONDS = 1.0
 _NUMBER = int | float
 _SCORES = {"val_accuracy", "val_loss"}
-"""What every run that did not fail has."""
-_LARGEST = 2.0**63
-"""Above any number of a run."""
+"""The scores that every run has that did not fail."""
+_MAX_NUMBER = 2.0**63
+"""No number of a run is as large."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One training run that is to be done."""
+    """A training run that is to be done."""
 
     arch: Architecture
     recipe: Recipe
     replicate: int
-    """Which of the runs of this network and recipe; each has a seed of its own."""
+    """Number of the run among those of the same network and recipe; each has a seed of its own."""
 
     @property
     def key(self) -> str:
-        """What it is known by: equal jobs are one run."""
+        """The key of its run: equal jobs have the same."""
         recipe = hashlib.sha256(json.dumps(asdict(self.recipe), sort_keys=True).encode()).hexdigest()[:8]
         return f"{self.arch.arch_id}-{recipe}-{self.replicate}"
 
     def seed(self, study: int) -> int:
-        """Its seed: of weights, order and augmentation. It is that of studies before ids were of today's scheme."""
+        """Return the seed of its weights, order and augmentation.
+
+        It is derived from the network's id under the earlier scheme, so that studies from before are repeated exactly.
+
+        Args:
+            study: seed of the study.
+        """
         network = earlier_id(self.arch)
         key = network + self.key.removeprefix(self.arch.arch_id)
         return derived_seed(study, self.replicate, f"{network} {key}")
 
     @property
     def work(self) -> float:
-        """What it takes, as multiply-adds of one example times epochs: what its time is about proportional to."""
+        """Multiply-adds of an example times epochs, to which its time is roughly proportional."""
         return float(cost_of(self.arch).macs * self.recipe.epochs)
 
 
 @dataclass(frozen=True)
 class Run:
-    """One training run that was done."""
+    """A training run that is done."""
 
     key: str
     arch_id: str
@@ -77,14 +83,15 @@ class Run:
     replicate: int
     seed: int
     scores: Mapping[str, float] = field(default_factory=dict)
-    """Of the validation split, after the last epoch; empty where it failed."""
+    """Scores of the validation split after the last epoch; empty where the run failed."""
     seconds: float = 0.0
+    """Duration of the training."""
     reason: str = ""
-    """Why it failed."""
+    """Why the run failed, or nothing."""
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Run:
-        """Read what `asdict` gives; raises `TypeError` or `ValueError` for anything else."""
+        """Return the run of which `asdict` gives the values; raises `TypeError` or `ValueError` for anything else."""
         run = cls(**values)
         for name, kind in (("key", str), ("arch_id", str), ("reason", str), ("lr", _NUMBER), ("seconds", _NUMBER)):
             if not isinstance(getattr(run, name), kind):
@@ -93,7 +100,7 @@ class Run:
             if type(getattr(run, name)) is not int:
                 raise TypeError(f"{name} is {getattr(run, name)!r}")
         bounded = [run.params, run.macs, run.epochs, run.lr, run.seconds]
-        if not all(0 <= number < _LARGEST for number in bounded):
+        if not all(0 <= number < _MAX_NUMBER for number in bounded):
             raise ValueError(f"params, macs, epochs, lr and seconds are {bounded}")
         scores = run.scores
         if not isinstance(scores, dict) or (scores and not scores.keys() >= _SCORES):
@@ -112,52 +119,52 @@ class RecipesEvaluator:
     accelerator: str = "auto"
 
     def prepare(self) -> Mapping[str, Any]:
-        """Load the libraries and the data, and describe the data."""
+        """Load the libraries and the data, and return a description of the data."""
         return TrainingEvaluator(self.data, Recipe(), self.accelerator).prepare()
 
     def __call__(self, architecture: Architecture, budget: Budget, seed: int) -> Evaluation:
-        """Train; raises as `TrainingEvaluator` does."""
+        """Train a network and return its scores; raises as `TrainingEvaluator` does."""
         return TrainingEvaluator(self.data, read_recipe(self.folder, seed), self.accelerator)(
             architecture, budget, seed
         )
 
 
 def write_recipes(jobs: Iterable[Job], folder: Path, study: int) -> None:
-    """Write the recipe of each run where its worker finds it, by the seed of the run."""
+    """Write the recipe of each run to the study's folder, by the seed of the run, for `RecipesEvaluator`."""
     path = folder / RECIPES
     try:
-        known = dict(json.loads(read_inside(path)))
-    except (OSError, ValueError, TypeError, RecursionError):  # none yet; or damaged: what is to be done is written anew
-        known = {}
-    known |= {str(job.seed(study)): asdict(job.recipe) for job in jobs}
-    write_whole(path, json.dumps(known, indent=1) + "\n")
+        recipes = dict(json.loads(read_inside(path)))
+    except (OSError, ValueError, TypeError, RecursionError):  # none yet; or damaged: those of the jobs are written anew
+        recipes = {}
+    recipes |= {str(job.seed(study)): asdict(job.recipe) for job in jobs}
+    write_whole(path, json.dumps(recipes, indent=1) + "\n")
 
 
 def read_recipe(folder: Path, seed: int) -> Recipe:
-    """Return what `write_recipes` wrote for a seed."""
+    """Return the recipe that `write_recipes` wrote for a seed."""
     return Recipe(**json.loads(read_inside(folder / RECIPES))[str(seed)])
 
 
 class RunLog:
-    """The runs of a study on disk, a line each, written before the study goes on."""
+    """The log of a study's runs on disk, a line each, written before the study continues."""
 
     def __init__(self, folder: Path, name: str = RUNS) -> None:
-        """Read what is there, but for a line that a crash left unfinished; raises `ConfigError` as `LineLog.read`."""
+        """Read the log, but for a line that a crash left unfinished; raises `ConfigError` as `LineLog.read`."""
         self._log = LineLog(folder / name)
         self.runs: dict[str, Run] = {run.key: run for run in self._log.read("a training run", Run.from_dict)}
 
-    def renew(self, networks: Iterable[Architecture]) -> None:
-        """Give runs of these networks that were recorded under ids of an earlier scheme those of today."""
-        today = {earlier_id(one): one.arch_id for one in networks}
-        renewed = {old: new for old, new in today.items() if old != new}
-        for run in [run for run in self.runs.values() if run.arch_id in renewed]:
-            network = renewed[run.arch_id]
+    def update_ids(self, networks: Iterable[Architecture]) -> None:
+        """Replace the ids that runs of these networks were recorded under in an earlier scheme by those of today."""
+        current = {earlier_id(network): network.arch_id for network in networks}
+        changed = {old: new for old, new in current.items() if old != new}
+        for run in [run for run in self.runs.values() if run.arch_id in changed]:
+            network = changed[run.arch_id]
             key = network + run.key.removeprefix(run.arch_id)
             del self.runs[run.key]
             self.runs.setdefault(key, replace(run, key=key, arch_id=network))
 
     def add(self, run: Run) -> None:
-        """Keep a run, on the disk before this returns."""
+        """Append a run; it is on the disk before this returns."""
         self._log.append(asdict(run), durable=True)
         self.runs[run.key] = run
 
@@ -167,10 +174,10 @@ class RunLog:
 
 
 def seconds_per_epoch(runs: Iterable[Run]) -> Callable[[float], float]:
-    """Return what an epoch of a network takes, by its multiply-adds.
+    """Return a function from the multiply-adds of a network to the seconds of an epoch.
 
-    On a line between runs that were timed, and in proportion beyond them. Some of the time does not depend on the size,
-    so the larger a network, the better it uses a machine.
+    It interpolates between runs that were timed, and is constant below and proportional above them: some of the time
+    does not depend on the size, so that larger networks use a machine better.
     """
     timed: dict[int, list[float]] = {}
     for run in runs:
@@ -188,8 +195,8 @@ def seconds_per_epoch(runs: Iterable[Run]) -> Callable[[float], float]:
     return seconds
 
 
-def undone(jobs: Sequence[Job], log: RunLog) -> list[Job]:
-    """The jobs that are not done, or failed, each once."""
+def pending_jobs(jobs: Sequence[Job], log: RunLog) -> list[Job]:
+    """Return the jobs that are not done, or whose run failed, each once."""
     return list({job.key: job for job in jobs if job.key not in log.runs or log.runs[job.key].reason}.values())
 
 
@@ -201,19 +208,19 @@ def train(
     seed: int,
     ended: Callable[[Run, str], None],
 ) -> None:
-    """Do some jobs. A run that fails is kept with its reason and ends only itself.
+    """Run some jobs. A run that fails is logged with its reason and ends only itself.
 
     Args:
         todo: different jobs.
         log: takes each run as it ends.
-        pool: evaluates; its evaluator knows the recipe of each seed.
+        pool: trains, with a `RecipesEvaluator`.
         seed: of the study.
-        ended: is told of each run, and in words how it goes on.
+        ended: called with each run, and with a line on its result and the time left.
 
     Raises:
-        EvaluationError: runs of so many networks in a row have failed alike that no other is tried.
+        EvaluationError: runs of several networks in a row have failed alike.
     """
-    everything, started = sum(job.work for job in todo), time.monotonic()
+    total_work, started = sum(job.work for job in todo), time.monotonic()
     running: dict[int, tuple[Job, float]] = {}
     done, left = 0.0, list(enumerate(todo))
     watch, failures = Watch(pool), EqualFailures()
@@ -223,22 +230,29 @@ def train(
             running[number] = job, time.monotonic()
             watch.began(number, job.work)
             pool.submit(Task(number, job.arch, Budget(epochs=job.recipe.epochs), job.seed(seed)))
-        for outcome in (*pool.wait(_LOOK_SECONDS), *watch.late()):
+        for outcome in (*pool.wait(_POLL_SECONDS), *watch.late()):
             watch.ended(outcome)
             job, began = running.pop(outcome.number)
             run = run_of(job, outcome, seed, time.monotonic() - began)
             log.add(run)
             done += job.work
             spent = time.monotonic() - started
-            rest = spent * (everything - done) / done
-            ended(run, f"{_text(run)}; {minutes_text(spent)} so far, about {minutes_text(rest)} left")
+            remaining = spent * (total_work - done) / done
+            ended(run, f"{_text(run)}; {minutes_text(spent)} so far, about {minutes_text(remaining)} left")
             failures.hear(outcome, job.arch.arch_id)
 
 
 def run_of(job: Job, outcome: Outcome, study: int, seconds: float) -> Run:
-    """Return what a job showed; `seconds` is what it took where it failed and so does not say."""
+    """Return the run of a job.
+
+    Args:
+        job: what was to be done.
+        outcome: of its evaluation.
+        study: seed of the study.
+        seconds: duration of a run that failed, whose outcome has none.
+    """
     cost = cost_of(job.arch)
-    found = outcome.evaluation
+    evaluation = outcome.evaluation
     return Run(
         key=job.key,
         arch_id=job.arch.arch_id,
@@ -248,20 +262,20 @@ def run_of(job: Job, outcome: Outcome, study: int, seconds: float) -> Run:
         lr=job.recipe.lr,
         replicate=job.replicate,
         seed=job.seed(study),
-        scores=dict(found.scores) if found else {},
-        seconds=float(found.seconds.get("evaluation", 0.0)) if found else seconds,
+        scores=dict(evaluation.scores) if evaluation else {},
+        seconds=float(evaluation.seconds.get("evaluation", 0.0)) if evaluation else seconds,
         reason=outcome.reason,
     )
 
 
 def _text(run: Run) -> str:
     which = f"run {run.replicate}" if run.replicate >= 0 else f"learning rate {run.lr:.3g}"
-    what = f"failed: {run.reason}" if run.reason else ", ".join(f"{k} {v:.4g}" for k, v in run.scores.items())
-    return f"{run.macs:,} MACs, {which}: {what}"
+    outcome = f"failed: {run.reason}" if run.reason else ", ".join(f"{k} {v:.4g}" for k, v in run.scores.items())
+    return f"{run.macs:,} MACs, {which}: {outcome}"
 
 
 def minutes_text(seconds: float) -> str:
-    """Say how long something takes."""
+    """Return a duration in words: seconds, minutes or hours."""
     if seconds >= 2 * 3600:
         return f"{seconds / 3600:.1f} h"
     return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"

@@ -1,4 +1,4 @@
-"""Comparisons: their statistics against closed formulas, their curves by hand, the command."""
+"""Comparisons of strategies: searches on a table, curves by hand, reports at equal time, the command."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ import pytest
 
 import nas
 from nas.commands.compare import compare
-from nas.compare.strategies.curves import Curve, at, at_time, curve_of
+from nas.compare.strategies.curves import Curve, curve_of, quality_after, quality_at
 from nas.compare.strategies.problem import Strategy, TableProblem
-from nas.compare.strategies.report import Comparison, report_of
+from nas.compare.strategies.report import StrategyComparison, report_of
 from nas.errors import ConfigError
 from nas.evaluators.table.settings import TableSettings
 from nas.search.objectives import objectives_from
@@ -117,9 +117,9 @@ def test_a_curve_is_what_the_best_looking_network_is_worth() -> None:
     worth = {0: 0.5, 1: 0.3, 2: 0.6}
     curve = curve_of(_study([0.5, 0.7, 0.6]), "a", 0, lambda trial: (worth[trial.number],), None)
     assert curve.quality.tolist() == [0.5, 0.3, 0.3]
-    assert [at(curve, count) for count in (1, 3, 9)] == [0.5, 0.3, 0.3]
-    assert [at_time(curve, seconds) for seconds in (2, 3.9, 4)] == [0.5, 0.5, 0.3]
-    assert np.isnan(at_time(curve, 1.0))
+    assert [quality_after(curve, count) for count in (1, 3, 9)] == [0.5, 0.3, 0.3]
+    assert [quality_at(curve, seconds) for seconds in (2, 3.9, 4)] == [0.5, 0.5, 0.3]
+    assert np.isnan(quality_at(curve, 1.0))
 
 
 def _curves(name: str, first: float, last: float, seconds: tuple[float, float]) -> list[Curve]:
@@ -134,7 +134,9 @@ def _curves(name: str, first: float, last: float, seconds: tuple[float, float]) 
 def test_a_report_compares_at_equal_time_too() -> None:
     """Ahead after as many evaluations, but behind after as much time where evaluations take longer."""
     slow, fast = _curves("slow", 0.5, 0.8, (20.0, 40.0)), _curves("fast", 0.4, 0.7, (5.0, 10.0))
-    lines = report_of(Comparison(curves={"fast": fast, "slow": slow}, measure="score", best=None, places=[2]))
+    lines = report_of(
+        StrategyComparison(curves={"fast": fast, "slow": slow}, measure="score", best=None, evaluations=[2])
+    )
     assert "| fast | 0.735 (0.7 to 0.77) |" in lines
     assert "| fast | 10 s | 2 | 6 |" in lines
     assert "| slow | 40 s | 2 | 18 |" in lines
@@ -144,7 +146,9 @@ def test_a_report_compares_at_equal_time_too() -> None:
     assert "| slow | -0.1 (-0.1 to -0.1), 0 : 8, p 0.0078: worse |" in lines
     assert any(line.startswith("No random search") for line in lines)
     later = [replace(curve, quality=np.array([0.5, 0.8]), seconds=np.array([4.0, 40.0])) for curve in slow]
-    lines = report_of(Comparison(curves={"random": fast, "slow": later}, measure="score", best=None, places=[2]))
+    lines = report_of(
+        StrategyComparison(curves={"random": fast, "slow": later}, measure="score", best=None, evaluations=[2])
+    )
     # 0.4 - 0.5 at 5 s; from 0.7 - 0.5 to 0.77 - 0.5 at 10 s; three comparisons.
     assert (
         "| slow | -0.1 (-0.1 to -0.1), 0 : 8, p 0.023: worse | +0.235 (+0.2 to +0.27), 8 : 0, p 0.023: better |"

@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 
 from nas.compare.strategies.curves import Curve
-from nas.compare.strategies.report import Comparison, reach_of, report_of
+from nas.compare.strategies.report import StrategyComparison, evaluations_to_reach, report_of
 from nas.statistics import Array, paired
 
 
-def _comparison(scores: Array, places: list[int]) -> Comparison:
+def _comparison(scores: Array, places: list[int]) -> StrategyComparison:
     """Strategies a, b, ... with the scores `(strategies, seeds, places)`."""
     names = [chr(ord("a") + number) for number in range(len(scores))]
     curves = {
         name: [Curve(name, seed, row, np.zeros(len(row)), 0.0, 0.0, len(row)) for seed, row in enumerate(rows)]
         for name, rows in zip(names, scores, strict=True)
     }
-    return Comparison(curves=curves, measure="score", best=None, places=places, timed=False)
+    return StrategyComparison(curves=curves, measure="score", best=None, evaluations=places, timed=False)
 
 
 def test_a_report_corrects_for_all_of_its_cells() -> None:
@@ -64,7 +64,7 @@ def test_where_a_strategy_gets_there_has_an_interval() -> None:
     curves = np.array([[float(count >= hit) for count in range(1, 21)] for hit in hits])
     slow = np.array([[float(count >= 19) for count in range(1, 21)] for _ in hits])
     never = np.zeros((9, 20))
-    (line,) = reach_of(_comparison(np.stack([curves, slow, never]), [20]), "b", 20)
+    (line,) = evaluations_to_reach(_comparison(np.stack([curves, slow, never]), [20]), "b", 20)
     assert line == (
         "Where b is after 20 evaluations (1): a is there after 7 (95 %: 4 to 12); b is there after 19 (95 %: 19 to 19)"
         "; c is not there after 20 (95 %: later than 20)"

@@ -7,11 +7,11 @@ import pytest
 from scipy.stats import f, linregress, norm, t
 
 from nas.errors import NasError
-from nas.scaling.laws.form_fits import off_trend
+from nas.scaling.laws.form_fits import held_out_rates
 from nas.scaling.laws.forms import ASYMPTOTE, BROKEN, PARAMS_DATA, POWER, Array, Form
-from nas.scaling.laws.law import Forecast, fit_law, fit_untested, why_insufficient, why_not_shown
-from nas.scaling.laws.observations import Observation, means_of
-from nas.scaling.laws.selection import believed, held_out
+from nas.scaling.laws.law import Forecast, fit_law, fit_untested, why_insufficient, why_not_shown_to_fall
+from nas.scaling.laws.observations import Observation, size_means
+from nas.scaling.laws.selection import compare_forms, select_form
 from tests.frozen import changeable
 
 SIZES = np.geomspace(1e6, 32e6, 5)
@@ -130,7 +130,7 @@ def test_the_exponent_of_sizes_whose_scatter_shows_has_students_interval() -> No
     """Nothing is left out there: scipy's standard error of a slope."""
     observations = observed(2 * SIZES**-0.3 * np.exp([0.02, -0.03, 0.03, -0.02, 0.01]), SIZES, noise=0.002, seed=4)
     law = fit_law(observations, POWER)
-    assert law.doubted
+    assert law.poor_fit
     y = [np.mean([np.log(one.loss) for one in observations if one.size[0] == size]) for size in SIZES]
     line, found = linregress(np.log(SIZES), y), law.constants()["a"]
     half = t.ppf(0.95, 3) * line.stderr
@@ -243,7 +243,7 @@ def test_a_law_that_is_doubted_is_widened_by_its_error_on_held_out_sizes() -> No
     """An exponent of 0.8 that becomes 0.2 inside the sizes: what a law makes of it is too high beyond them."""
     losses, truth = (size**-0.8 * (1 + (size / 6) ** 4) ** 0.15 for size in (FURTHER, 128.0))
     laws = [fit_law(observed(losses, FURTHER, noise=0.01, seed=seed)) for seed in range(5)]
-    assert all(law.doubted and max(law.off) > 0 for law in laws)
+    assert all(law.poor_fit and max(law.held_out_rates) > 0 for law in laws)
     found = [law.forecast(128.0) for law in laws]
     assert all(one.low <= truth <= one.high for one in found)
     # Within the sizes nothing is held out.
@@ -253,7 +253,7 @@ def test_a_law_that_is_doubted_is_widened_by_its_error_on_held_out_sizes() -> No
 def test_held_out_sizes_lie_below_and_above_a_law_apart() -> None:
     """scipy's lines through all but the largest one and two sizes, each error over the logarithm of the step."""
     sizes = np.geomspace(1, 1000, 6)
-    means = means_of(
+    means = size_means(
         observed(2 * sizes**-0.3 * np.exp([0.0, 0.0, 0.01, -0.02, 0.05, -0.04]), sizes, noise=0.002, seed=4)
     )
     x, y = np.log(sizes), means.y
@@ -262,7 +262,7 @@ def test_held_out_sizes_lie_below_and_above_a_law_apart() -> None:
         line = linregress(x[:kept], y[:kept])
         rates += list((y[kept:] - line.intercept - line.slope * x[kept:]) / (x[kept:] - x[kept - 1]))
     assert min(rates) < 0 < max(rates)
-    assert off_trend(means, POWER) == pytest.approx((-min(rates), max(rates)), rel=1e-3)
+    assert held_out_rates(means, POWER) == pytest.approx((-min(rates), max(rates)), rel=1e-3)
 
 
 def test_logarithms_fall_within_what_a_law_says() -> None:
@@ -277,7 +277,7 @@ def test_logarithms_fall_within_what_a_law_says() -> None:
 def test_a_run_that_diverged_hardly_moves_the_mean_of_its_size() -> None:
     observations = observed(SIZES**-0.3, SIZES, noise=0.01)
     spoilt = [*observations[:-1], Observation(observations[-1].size, 5 * observations[-1].loss, "diverged")]
-    before, after = means_of(observations), means_of(spoilt)
+    before, after = size_means(observations), size_means(spoilt)
     assert after.y[:-1] == pytest.approx(before.y[:-1])
     assert 0 < after.y[-1] - before.y[-1] < 0.04
 
@@ -286,22 +286,22 @@ def test_all_forms_are_tried_on_the_same_held_out_sizes() -> None:
     """Eight sizes: a broken law, of six constants, can be fitted without one of them but not without two."""
     sizes = np.geomspace(1, 128, 8)
     observations = observed(0.3 + sizes**-0.5, sizes, noise=0.02)
-    tried = {one.form.name: one.error for one in held_out(observations)}
+    tried = {one.form.name: one.error for one in compare_forms(observations)}
     rest = [one for one in observations if one.size[0] < 128]
     largest = np.mean([np.log(one.loss) for one in observations if one.size[0] >= 128])
     for form in (ASYMPTOTE, POWER, BROKEN):
         assert tried[form.name] == pytest.approx(abs(largest - np.log(fit_untested(rest, form).loss(128.0))), abs=1e-4)
     # Without the broken one, the others are tried on the two largest as well.
-    assert held_out(observations, (ASYMPTOTE,))[0].error != pytest.approx(tried["asymptote"])
+    assert compare_forms(observations, (ASYMPTOTE,))[0].error != pytest.approx(tried["asymptote"])
 
 
 def test_a_broken_law_does_not_win_where_a_plain_one_fits() -> None:
     sizes = np.geomspace(1, 128, 8)
     for seed in range(4):
-        assert believed(observed(0.3 + sizes**-0.5, sizes, noise=0.02, seed=seed)) is ASYMPTOTE
+        assert select_form(observed(0.3 + sizes**-0.5, sizes, noise=0.02, seed=seed)) is ASYMPTOTE
     sizes = np.geomspace(1, 1e4, 12)
     broken = sizes**-0.1 * (1 + (sizes / 100) ** 4) ** (-0.4 / 4)
-    assert believed(observed(broken, sizes, noise=1e-3)) is BROKEN
+    assert select_form(observed(broken, sizes, noise=1e-3)) is BROKEN
 
 
 def test_sizes_of_few_runs_weigh_less() -> None:
@@ -427,7 +427,7 @@ def test_a_law_that_may_be_level_says_so() -> None:
         y = [np.mean([np.log(one.loss) for one in observations if one.size[0] == size]) for size in SIX]
         p = linregress(np.log(SIX), y).pvalue
         assert p > 0.2 if level else p < 0.01
-        text = why_not_shown(fit_untested(observations, POWER))
+        text = why_not_shown_to_fall(fit_untested(observations, POWER))
         assert ("reaches 0" in text) == level
 
 

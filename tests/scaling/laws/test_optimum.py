@@ -10,7 +10,7 @@ import pytest
 
 from nas.errors import NasError
 from nas.scaling.laws.observations import Observation
-from nas.scaling.laws.optimum import best_size, growth, joint_law, lowest_point
+from nas.scaling.laws.optimum import best_size, growth_exponent, joint_law, parabola_minimum
 
 BUDGETS = (1.0, 2.0, 4.0)
 
@@ -46,7 +46,7 @@ def test_the_best_size_and_its_growth_are_those_of_the_paper() -> None:
         found = best_size(law, work)
         assert found.value == pytest.approx(best_by_hoffmann(work), rel=0.01)
         assert found.low <= found.value <= found.high
-    assert growth(law).value == pytest.approx(0.28 / 0.62, abs=1e-3)
+    assert growth_exponent(law).value == pytest.approx(0.28 / 0.62, abs=1e-3)
 
 
 def test_over_a_wide_range_a_parabola_is_off_and_the_law_is_not() -> None:
@@ -61,13 +61,13 @@ def test_over_a_wide_range_a_parabola_is_off_and_the_law_is_not() -> None:
     found = best_size(law, 2.0)
     assert found.low <= truth <= found.high
     assert found.high / found.low < 1.3
-    parabola = lowest_point(sizes, [loss(size, 2.0 / size) for size in sizes])
+    parabola = parabola_minimum(sizes, [loss(size, 2.0 / size) for size in sizes])
     assert parabola is None or not found.low <= parabola <= found.high
 
 
 @pytest.mark.parametrize(("losses", "expected"), [([2.0, 1.0, 1.0, 2.0], 10**1.5), ([1.0, 2.0, 3.0, 5.0], None)])
 def test_the_lowest_point_of_a_parabola(losses: list[float], expected: float | None) -> None:
-    found = lowest_point([1.0, 10.0, 100.0, 1000.0], losses)
+    found = parabola_minimum([1.0, 10.0, 100.0, 1000.0], losses)
     assert found == (None if expected is None else pytest.approx(expected))
 
 

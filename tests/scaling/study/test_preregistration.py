@@ -12,7 +12,7 @@ import pytest
 from nas.errors import ConfigError
 from nas.scaling.laws.law import fit_law, fit_untested
 from nas.scaling.laws.observations import Observation
-from nas.scaling.study.preregistration import Subject, freeze, read_frozen
+from nas.scaling.study.preregistration import ForecastTarget, read_forecast, register_forecast
 
 _OLD = {
     "format": "nas.forecast/1",
@@ -31,13 +31,13 @@ def test_a_forecast_of_the_first_format_is_read_and_checked(tmp_path: Path) -> N
     digest = hashlib.sha256(json.dumps(_OLD, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
     path = tmp_path / "forecast.json"
     path.write_text(json.dumps({**_OLD, "sha256": digest}, indent=1) + "\n")
-    found = read_frozen(path)
+    found = read_forecast(path)
     assert (found.forecast.low, found.forecast.high, found.lack_of_fit) == (0.13, 0.15, None)
     assert "inside the 90% interval" in found.verdict([0.14, 0.141])
     assert "p of" not in found.verdict([0.14])
     path.write_text(path.read_text().replace("0.15", "0.16"))
     with pytest.raises(ConfigError, match="changed since it was frozen"):
-        read_frozen(path)
+        read_forecast(path)
 
 
 def test_a_forecast_says_how_well_its_law_fits(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_a_forecast_says_how_well_its_law_fits(tmp_path: Path) -> None:
         for run in range(3)
     ]
     law = fit_law(observations)
-    found = freeze(law, observations, Subject("abc", (32.0,), 3), tmp_path)
+    found = register_forecast(law, observations, ForecastTarget("abc", (32.0,), 3), tmp_path)
     assert found.lack_of_fit == law.lack_of_fit
     assert f"p of the law's fit {law.lack_of_fit:.2g}" in found.verdict([0.5])
     assert json.loads((tmp_path / "forecast.json").read_text())["lack_of_fit"] == law.lack_of_fit
@@ -61,7 +61,7 @@ def test_no_interval_of_an_error_rate_is_above_one() -> None:
         for i, loss in enumerate(losses)
         for run in (0, 1)
     ]
-    found = [fit_untested(observations, most=most).forecast(64.0) for most in (1.0, float("inf"))]
+    found = [fit_untested(observations, max_loss=most).forecast(64.0) for most in (1.0, float("inf"))]
     assert found[0].high == 1 < found[1].high
 
 
@@ -75,7 +75,7 @@ def test_a_forecast_of_runs_that_show_no_fall_says_so(tmp_path: Path) -> None:
         ]
         law = fit_untested(observations)
         (tmp_path / name).mkdir()
-        found = freeze(law, observations, Subject("abc", (32.0,), 3), tmp_path / name)
+        found = register_forecast(law, observations, ForecastTarget("abc", (32.0,), 3), tmp_path / name)
         said = "do not show that the loss falls with the size"
-        assert (said in found.mind, said in found.verdict([0.5])) == (name == "level", name == "level")
-        assert json.loads((tmp_path / name / "forecast.json").read_text())["mind"] == found.mind
+        assert (said in found.caveat, said in found.verdict([0.5])) == (name == "level", name == "level")
+        assert json.loads((tmp_path / name / "forecast.json").read_text())["mind"] == found.caveat

@@ -17,7 +17,7 @@ from scipy import stats
 import nas
 from nas.latency.measure import Latency
 from nas.scaling.study import measured_latency as latency
-from nas.scaling.study.report import interval, mean_text
+from nas.scaling.study.report import loss_interval, mean_text
 from nas.statistics import unpaired
 from nas.workers.processes import Outcome, Task
 from tests.scaling.lawpool import LawPool, run
@@ -26,20 +26,20 @@ from tests.scaling.study.test_measured_latency import FormulaMeter
 
 @given(losses=st.lists(st.floats(0, 1), min_size=2, max_size=5))
 def test_an_interval_of_error_rates_is_within_0_and_1(losses: list[float]) -> None:
-    low, high = interval(losses, "error")
+    low, high = loss_interval(losses, "error")
     assert 0 <= low <= high <= 1
-    low, high = interval([5 * loss for loss in losses], "val_loss")
+    low, high = loss_interval([5 * loss for loss in losses], "val_loss")
     assert 0 <= low <= high
 
 
 def test_an_interval_is_students_where_that_is_inside() -> None:
     losses = [0.1, 0.12, 0.09, 0.11]
     expected = stats.ttest_1samp(losses, 0).confidence_interval(0.95)
-    assert interval(losses, "error") == pytest.approx((expected.low, expected.high))
+    assert loss_interval(losses, "error") == pytest.approx((expected.low, expected.high))
     # Two runs: the 97.5 % point of Student's t with one degree of freedom is 12.706.
-    assert interval([0.19, 0.21], "error") == pytest.approx((0.2 - 0.12706, 0.2 + 0.12706), abs=1e-5)
-    assert interval([0.1, 0.3], "error") == (0.0, 1.0)
-    assert interval([1.0, 3.0], "val_loss") == pytest.approx((0.0, 2 + 12.706), abs=1e-3)
+    assert loss_interval([0.19, 0.21], "error") == pytest.approx((0.2 - 0.12706, 0.2 + 0.12706), abs=1e-5)
+    assert loss_interval([0.1, 0.3], "error") == (0.0, 1.0)
+    assert loss_interval([1.0, 3.0], "val_loss") == pytest.approx((0.0, 2 + 12.706), abs=1e-3)
     assert mean_text([0.1, 0.3], "error") == "0.2000 (0.0000 to 1.0000)"
 
 

@@ -17,7 +17,7 @@ import nas
 from nas.scaling.laws.response_surface import coefficients, lattice
 from nas.scaling.study import scaling_study as study
 from nas.scaling.study.config import ScaleConfig
-from nas.scaling.study.preregistration import read_frozen
+from nas.scaling.study.preregistration import read_forecast
 from nas.workers.processes import Outcome, Task
 from tests.scaling.lawpool import LawPool, folder, run
 
@@ -42,14 +42,14 @@ def test_a_family_is_trained_and_its_law_found(base: Path, capsys: pytest.Captur
 def test_a_forecast_is_frozen_before_its_network_is_trained(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(base, times=[1, 2, 4, 8, 16], forecast=32, rule="width", rounding={"divisor": 1}) == 0
     text = capsys.readouterr().out
-    frozen = read_frozen(folder(base) / "forecast.json")
+    frozen = read_forecast(folder(base) / "forecast.json")
     with (folder(base) / "runs.csv").open() as file:
         assert [row["rule"] for row in csv.DictReader(file)] == ["width"] * 15 + ["width, forecast"] * 3
     assert text.index("Frozen before it is trained") < text.index("inside the 90% interval")
-    assert frozen.forecast.low <= LawPool.law(frozen.subject.size[0]) <= frozen.forecast.high
+    assert frozen.forecast.low <= LawPool.law(frozen.target.size[0]) <= frozen.forecast.high
     # Nothing of what it is about was known: no observation is of that size.
     content = json.loads((folder(base) / "forecast.json").read_text())
-    assert all(one["size"][0] < frozen.subject.size[0] for one in content["observations"])
+    assert all(one["size"][0] < frozen.target.size[0] for one in content["observations"])
     assert len(content["observations"]) == 15
 
 
