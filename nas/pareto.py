@@ -36,7 +36,7 @@ def front(values: Array) -> NDArray[np.int64]:
     return np.array(sorted(found), dtype=np.int64)
 
 
-def better_ones(values: Array) -> NDArray[np.int64]:
+def domination_counts(values: Array) -> NDArray[np.int64]:
     """Return for each point how many others dominate it: with one objective its place in the order.
 
     Args:
@@ -46,7 +46,7 @@ def better_ones(values: Array) -> NDArray[np.int64]:
     return np.asarray(over.sum(axis=1))
 
 
-def sorted_fronts(values: Array) -> list[NDArray[np.int64]]:
+def non_dominated_sort(values: Array) -> list[NDArray[np.int64]]:
     """Return the places of the points by fronts: those that none dominates, those that only these do, and so on.
 
     Non-dominated sorting (Deb et al. 2002, "A fast and elitist multiobjective genetic algorithm: NSGA-II"). Equal
@@ -64,7 +64,7 @@ def sorted_fronts(values: Array) -> list[NDArray[np.int64]]:
     return found
 
 
-def spread_order(values: Array, taken: Sequence[int] = ()) -> list[int]:
+def farthest_first_order(values: Array, taken: Sequence[int] = ()) -> list[int]:
     """Return the places of points in an order in which each is the farthest from all before it.
 
     An epsilon net as in Salinas et al. 2021, "A multi-objective perspective on jointly tuning hardware and

@@ -150,7 +150,7 @@ def run_search(
     gate = Gate(space, limits, workload, predict=predict, meter=meter.measure if meter is not None else None)
     known = priors(Path(warm_start), space, objectives[0]) if warm_start is not None else ()
     before = [(one.genotype, one.value) for one in known] if len(objectives) == 1 else []
-    named = partial(proposer, seed=seed, space=space, look=gate.examine, prior=before, options=sampler_options)
+    named = partial(proposer, seed=seed, space=space, examine=gate.examine, prior=before, options=sampler_options)
     make: Callable[[int], BaseSampler] | BaseSampler = named(sampler) if isinstance(sampler, str) else sampler
     with ExitStack() as stack:
         folder = _folder(run_dir, resume, stack)

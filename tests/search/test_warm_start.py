@@ -14,8 +14,9 @@ from scipy.stats import kendalltau
 import nas
 from nas.errors import ConfigError
 from nas.search.samplers import sampler
-from nas.search.samplers.domain import ObservedDomain, SpaceDomain
-from nas.search.samplers.prior_model import Earlier
+from nas.search.samplers.observed_domain import ObservedDomain
+from nas.search.samplers.prior_model import PriorModel
+from nas.search.samplers.space_domain import SpaceDomain
 from nas.search.warm_start import WARM_STARTS, priors
 from tests.search.conftest import SMALL
 
@@ -171,16 +172,16 @@ def test_what_says_nothing_does_no_harm() -> None:
     assert np.median(shuffled) <= np.median(none) + 0.1
 
 
-def test_few_earlier_networks_are_believed_nothing() -> None:
+def test_from_few_earlier_networks_nothing_is_expected() -> None:
     """And a prior is none where its networks are none of the space."""
     domain = ObservedDomain()
     prior = _Task(0).prior("same")
-    assert Earlier(prior, domain).beliefs([]) is None, "nothing is known of the decisions yet"
+    assert PriorModel(prior, domain).prior_means([]) is None, "nothing is known of the decisions yet"
     space = nas.SearchSpace.from_dict(SMALL)
     drafts = [(space.sample(seed), float(seed)) for seed in range(9)]
     inside = SpaceDomain(space)
-    every = [inside.draft(params) for params, _ in drafts]
-    assert Earlier(drafts[:7], inside).beliefs(every) is None
-    beliefs = Earlier(drafts, inside).beliefs(every)
+    every = [inside.proposal(params) for params, _ in drafts]
+    assert PriorModel(drafts[:7], inside).prior_means(every) is None
+    beliefs = PriorModel(drafts, inside).prior_means(every)
     assert beliefs is not None
     assert kendalltau(beliefs, range(9)).statistic > 0.5

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from nas.pareto import sorted_fronts, spread_order
+from nas.pareto import farthest_first_order, non_dominated_sort
 
 Values = tuple[float, ...]
 """Objectives of a trial; larger is better."""
@@ -161,9 +161,9 @@ def _order(ended: dict[int, Values], promoted: set[int]) -> list[int]:
     if values.shape[1] == 1:
         return [numbers[place] for place in np.argsort(-values[:, 0], kind="stable")]
     found: list[int] = []
-    for places in sorted_fronts(values):
+    for places in non_dominated_sort(values):
         taken = [here for here, place in enumerate(places) if numbers[place] in promoted]
-        found += [numbers[places[here]] for here in spread_order(values[places], taken)]
+        found += [numbers[places[here]] for here in farthest_first_order(values[places], taken)]
     return found
 
 

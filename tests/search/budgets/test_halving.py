@@ -18,7 +18,7 @@ from nas.evaluation import Evaluation, report
 from nas.search.budgets.halving import Halving, rungs_of
 from nas.search.budgets.pruning import HALVING, Pruning
 from nas.search.budgets.rungs import Array, RungCorrelation, correlation, rung_correlations, rung_lines
-from nas.search.optuna_study import optuna_end
+from nas.search.optuna_study import optuna_result
 from nas.search.stop_reason import StopReason
 from nas.search.study import Study
 from nas.search.trial import State
@@ -365,5 +365,5 @@ def test_a_trial_that_fails_on_a_higher_rung_is_not_told_as_a_success() -> None:
     (lost,) = [trial for trial in study.trials if trial.state is State.FAILED]
     assert lost.steps
     assert not lost.scores
-    assert optuna_end(lost, study)[0] is optuna.trial.TrialState.FAIL
+    assert optuna_result(lost, study)[0] is optuna.trial.TrialState.FAIL
     assert study.counts()["completed"] == 1
