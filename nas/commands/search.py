@@ -40,7 +40,7 @@ from nas.search.reporting.summary import print_best, time_summary
 from nas.search.run import run_search
 from nas.search.samplers import sampler
 from nas.search.study import Study, front_of
-from nas.search.warm_start import WARM_STARTS, priors
+from nas.search.warm_start import WARM_STARTS, earlier_results
 from nas.space import SearchSpace, load_space
 from nas.space.task import Task
 from nas.space.tree import count_text
@@ -200,7 +200,7 @@ def _sources(config: Config, space: SearchSpace, data: Mapping[str, Any]) -> Ite
             f"{'x'.join(map(str, space.input_shape))} and {space.num_classes} classes, as the space assumes"
         )
     if config.search.warm_start is not None:
-        known = len(priors(Path(config.search.warm_start), space))
+        known = len(earlier_results(Path(config.search.warm_start), space))
         yield (
             f"Warm start: {known} networks of {config.search.warm_start} are in this space; the best "
             f"{min(known, WARM_STARTS)} come first, and the default sampler learns what the others say of the new ones"

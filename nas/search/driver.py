@@ -74,9 +74,8 @@ class Driver:
         self._interrupted: list[tuple[Trial, optuna.Trial]] = []  # in an earlier session, to be run again
         self._failures = EqualFailures(limits.max_equal_failures)
         self._watch = Watch(pool)
-        self._alone: ExclusiveQueue[tuple[Trial, optuna.Trial, int]] = (
-            ExclusiveQueue()
-        )  # what ran out of memory, and its rung
+        # What ran out of memory, and its rung.
+        self._alone: ExclusiveQueue[tuple[Trial, optuna.Trial, int]] = ExclusiveQueue()
         self._waiting: dict[str, list[tuple[Trial, optuna.Trial]]] = {}  # duplicates of what runs, by `arch_id`
         self._by_network: dict[str, Trial] = {}  # evaluated, by `arch_id`
         self._tried: set[frozenset[tuple[str, Any]]] = set()

@@ -51,7 +51,7 @@ def optuna_result(trial: Trial, study: Study) -> tuple[TrialState, tuple[float, 
 
 
 def with_step(trial: Trial, optuna_trial: optuna.Trial, step: int, values: tuple[float, ...]) -> Trial:
-    """Return a trial with its objectives at a step; reported to Optuna where there is one objective: it takes no more."""
+    """Return a trial with its objectives at a step; of one objective, report it to Optuna, which takes no more."""
     if len(values) == 1:
         optuna_trial.report(values[0], step)
     return replace(trial, steps=(*trial.steps, (step, values)))

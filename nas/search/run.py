@@ -34,7 +34,7 @@ from nas.search.samplers import proposer
 from nas.search.stopping import MAX_EQUAL_FAILURES, Limits
 from nas.search.study import Study
 from nas.search.trial import with_current_id
-from nas.search.warm_start import WARM_STARTS, priors
+from nas.search.warm_start import WARM_STARTS, earlier_results
 from nas.space import SearchSpace
 from nas.workers.in_process import InThisProcess
 from nas.workers.pool import Pool
@@ -148,7 +148,7 @@ def run_search(
     space = space.for_data(space.input_shape, space.num_classes, task=getattr(evaluator, "task", None))
     predict = profile.interval if profile is not None and meter is not None else None
     gate = Gate(space, limits, workload, predict=predict, meter=meter.measure if meter is not None else None)
-    known = priors(Path(warm_start), space, objectives[0]) if warm_start is not None else ()
+    known = earlier_results(Path(warm_start), space, objectives[0]) if warm_start is not None else ()
     before = [(one.genotype, one.value) for one in known] if len(objectives) == 1 else []
     named = partial(proposer, seed=seed, space=space, examine=gate.examine, prior=before, options=sampler_options)
     make: Callable[[int], BaseSampler] | BaseSampler = named(sampler) if isinstance(sampler, str) else sampler
