@@ -34,7 +34,7 @@ from nas.search.config import Config, resumed_values, worker_count
 from nas.search.log import RunFolder, read_study
 from nas.search.objectives import against_its_name, recorded_directions
 from nas.search.recording import Recorder
-from nas.search.reporting.feasibility import look_ahead
+from nas.search.reporting.feasibility import report_feasibility
 from nas.search.reporting.progress import Progress
 from nas.search.reporting.summary import print_best, time_summary
 from nas.search.run import run_search
@@ -180,7 +180,7 @@ def _search(job: _Job, console: Console) -> int:
         for line in _sources(job.config, space, data):
             console.print(line, highlight=False)
         with pool.paused():  # it may measure
-            look_ahead(job.config, space, lambda text: console.print(text, highlight=False), resumed=job.resume)
+            report_feasibility(job.config, space, lambda text: console.print(text, highlight=False), resumed=job.resume)
         recorders: list[Recorder] = [Progress(console, job.config.search.trials, job.config.search.minutes)]
         study = _run(job, space, pool, data, recorders + ([tracker] if tracker else []))
     _report(job, study, tracker, console)
@@ -321,7 +321,7 @@ def _report(job: _Job, study: Study, tracker: MlflowTracker | None, console: Con
             highlight=False,
         )
     print_best(console, study)
-    for line in (*baseline_lines(study), *rung_lines(rung_correlations(study))):
+    for line in (*baseline_lines(study), *rung_lines(rung_correlations(study.rung_scores))):
         console.print(line, highlight=False)
     best = study.best(1)
     if best:

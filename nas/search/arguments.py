@@ -1,4 +1,4 @@
-"""The arguments of `run_search`, checked before anything is begun."""
+"""Checks the arguments of `run_search` before anything is begun."""
 
 from __future__ import annotations
 
@@ -23,7 +23,11 @@ _MAY_BE_NONE = {"minutes", "trial_minutes", "max_equal_failures", "worker_memory
 
 
 def numbers(**arguments: object) -> list[Any]:
-    """Return numbers in Python's own types, in the order given; raises `ConfigError` for what is none or outside."""
+    """Return numbers in Python's own types, in the order given.
+
+    Raises:
+        ConfigError: one is no number, or outside its range.
+    """
     return [
         None if value is None and name in _MAY_BE_NONE else _NUMBERS[name].checked(f"run_search: {name}", value)
         for name, value in arguments.items()
@@ -80,7 +84,7 @@ _RULES: dict[str, tuple[Callable[[object], bool], str]] = {
 
 
 def check_kinds(**arguments: object) -> None:
-    """Raise `ConfigError` for an argument that is something else than what is asked for."""
+    """Raise `ConfigError` for an argument of another kind than `_RULES` states for its name."""
     for name, value in arguments.items():
         holds, what = _RULES[name]
         if not holds(value):

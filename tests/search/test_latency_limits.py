@@ -244,11 +244,11 @@ def test_a_limit_that_the_smallest_networks_do_not_hold(monkeypatch: pytest.Monk
     least = min(ms_of(space.decode(space.sample(seed))) for seed in range(2000))
     where: dict[str, Any] = {"inference": {"runtime": "torch", "profile": None}}
     said: list[str] = []
-    outlook.look_ahead(_config(**where, constraints={"latency_ms": least}), space, said.append)
+    outlook.report_feasibility(_config(**where, constraints={"latency_ms": least}), space, said.append)
     assert said == ["Latency: torch, batch 1, 1 thread; latency is measured for every candidate that holds the others"]
     assert len(Batch.measured) == 3
     with pytest.raises(SpaceError, match=r"no network of the space holds latency_ms <= 0.01, as far as the smallest"):
-        outlook.look_ahead(_config(**where, constraints={"latency_ms": 0.01}), space, said.append)
+        outlook.report_feasibility(_config(**where, constraints={"latency_ms": 0.01}), space, said.append)
 
 
 def test_what_is_said_of_a_profile(tmp_path: Path) -> None:

@@ -272,7 +272,7 @@ def test_budgets_of_the_other_fidelities() -> None:
 
 def test_rank_correlation_between_rungs() -> None:
     """These curves never cross, so every rung ranks as the next one does."""
-    found = rung_correlations(_search("asha"))
+    found = rung_correlations(_search("asha").rung_scores)
     assert [(one.lower, one.upper, one.tau) for one in found] == [(1, 2, 1.0), (2, 3, 1.0)]
     assert "1 and 2: 1.00" in rung_lines(found)[0]
     assert len(rung_lines(found)) == 1
@@ -282,7 +282,7 @@ def test_rank_correlation_between_rungs() -> None:
     blind = RungCorrelation(1, 2, float("nan"), 3)
     assert blind.doubtful
     assert "all scores of one are equal" in rung_lines([blind])[0]
-    assert rung_lines(rung_correlations(_search("none"))) == []
+    assert rung_lines(rung_correlations(_search("none").rung_scores)) == []
 
 
 def _promoted(rng: np.random.Generator, trials: int, tau: float) -> tuple[Array, Array]:
