@@ -89,7 +89,7 @@ def _make(name: str, seed: int, problem: Problem) -> BaseSampler:
     }
     if name in plain:
         return plain[name]()
-    return sampler(name, seed, space=space, look=lambda genotype: examine(space, genotype, limits))
+    return sampler(name, seed, space=space, examine=lambda genotype: examine(space, genotype, limits))
 
 
 def search(problem: Problem, name: str, seed: int) -> tuple[Curve, int]:

@@ -19,7 +19,7 @@ from optuna.samplers import BaseSampler, TPESampler
 
 import nas
 from nas.search.samplers import sampler
-from nas.search.samplers.domain import distribution_of
+from nas.search.samplers.distributions import distribution_of
 
 _COUNTS = (100, 1000, 5000)
 _ASKED = 15

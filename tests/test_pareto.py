@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.study._multi_objective import _fast_non_domination_rank
 
-from nas.pareto import front, hypervolume, knee, sorted_fronts, spread_order, strips
+from nas.pareto import farthest_first_order, front, hypervolume, knee, non_dominated_sort, strips
 
 
 @st.composite
@@ -76,7 +76,7 @@ def test_fronts_are_those_of_optuna(points: list[tuple[int, ...]]) -> None:
     """Its fast non-dominated sort, which minimizes."""
     values = np.array(points, float)
     ranks = _fast_non_domination_rank(-values)
-    found = sorted_fronts(values)
+    found = non_dominated_sort(values)
     assert sorted(place for places in found for place in places) == list(range(len(points)))
     for rank, places in enumerate(found):
         assert set(ranks[places]) == {rank}
@@ -85,6 +85,6 @@ def test_fronts_are_those_of_optuna(points: list[tuple[int, ...]]) -> None:
 def test_the_order_of_a_front_spreads_over_it() -> None:
     """By hand on a line: the end that is best in the first objective, the other end, the middle, the quarters."""
     line = np.array([(float(place), -(10.0**place)) for place in range(9)])  # units do not matter
-    assert spread_order(line)[:3] == [8, 0, 4]
-    assert set(spread_order(line)[3:5]) == {2, 6}
-    assert spread_order(line, taken=[4])[:3] == [4, 0, 8]
+    assert farthest_first_order(line)[:3] == [8, 0, 4]
+    assert set(farthest_first_order(line)[3:5]) == {2, 6}
+    assert farthest_first_order(line, taken=[4])[:3] == [4, 0, 8]

@@ -82,7 +82,7 @@ def _measure(trials: Sequence[Trial], space: SearchSpace, evaluator: ProxyEvalua
                     print(f"  trial {outcome.number} is left out: {outcome.reason}")
                 else:
                     found[outcome.number] = dict(outcome.evaluation.scores)
-                failures.hear(outcome)
+                failures.count(outcome)
     finally:
         pool.close()
     return found

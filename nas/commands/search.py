@@ -32,14 +32,14 @@ from nas.search.config import Config, worker_count
 from nas.search.log import RunFolder, read_study
 from nas.search.objectives import against_its_name, recorded_directions
 from nas.search.recording import Recorder
-from nas.search.reporting.feasibility import look_ahead
+from nas.search.reporting.feasibility import report_feasibility
 from nas.search.reporting.progress import Progress
 from nas.search.reporting.rungs import rung_correlations, rung_lines
 from nas.search.reporting.summary import print_best, time_summary
 from nas.search.run import run_search
 from nas.search.samplers import sampler
 from nas.search.study import Study, front_of
-from nas.search.warm_start import WARM_STARTS, priors
+from nas.search.warm_start import WARM_STARTS, earlier_results
 from nas.settings import changeable, paths
 from nas.space import SearchSpace, load_space
 from nas.space.tree.genotype import count_text
@@ -180,7 +180,7 @@ def _search(job: _Job, console: Console) -> int:
         for line in _sources(job.config, space, data):
             console.print(line, highlight=False)
         with pool.paused():  # it may measure
-            look_ahead(job.config, space, lambda text: console.print(text, highlight=False), resumed=job.resume)
+            report_feasibility(job.config, space, lambda text: console.print(text, highlight=False), resumed=job.resume)
         recorders: list[Recorder] = [Progress(console, job.config.search.trials, job.config.search.minutes)]
         study = _run(job, space, pool, data, recorders + ([tracker] if tracker else []))
     _report(job, study, tracker, console)
@@ -200,7 +200,7 @@ def _sources(config: Config, space: SearchSpace, described: Mapping[str, Any]) -
             f"{'x'.join(map(str, space.input_shape))} and {space.num_classes} classes, as the space assumes"
         )
     if config.search.warm_start is not None:
-        known = len(priors(Path(config.search.warm_start), space))
+        known = len(earlier_results(Path(config.search.warm_start), space))
         yield (
             f"Warm start: {known} networks of {config.search.warm_start} are in this space; the best "
             f"{min(known, WARM_STARTS)} come first, and the default sampler learns what the others say of the new ones"
@@ -292,7 +292,7 @@ def _report(job: _Job, study: Study, tracker: MlflowTracker | None, console: Con
             highlight=False,
         )
     print_best(console, study)
-    for line in (*baseline_lines(study), *rung_lines(rung_correlations(study))):
+    for line in (*baseline_lines(study), *rung_lines(rung_correlations(study.rung_scores))):
         console.print(line, highlight=False)
     best = study.best(1)
     if best:

@@ -324,7 +324,7 @@ class MlflowTracker:
         self._log_study(
             {
                 f"rank_correlation_rung_{one.lower}_{one.upper}": one.tau
-                for one in rung_correlations(study)
+                for one in rung_correlations(study.rung_scores)
                 if not math.isnan(one.tau)
             }
         )

@@ -1,1 +1,1 @@
-"""The search loop: one driver asks, checks, records and tells; workers evaluate."""
+"""The search: one driver asks for proposals, checks, records and reports their results; workers evaluate."""

@@ -1,4 +1,4 @@
-"""The arguments of `run_search`, checked before anything is begun."""
+"""Checks the arguments of `run_search` before anything is begun."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ _RULES: dict[str, tuple[Callable[[object], bool], str]] = {
 
 
 def check_kinds(**arguments: object) -> None:
-    """Raise `ConfigError` for an argument that is something else than what is asked for."""
+    """Raise `ConfigError` for an argument of another kind than `_RULES` states for its name."""
     for name, value in arguments.items():
         holds, what = _RULES[name]
         if not holds(value):

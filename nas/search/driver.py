@@ -15,10 +15,10 @@ from optuna.samplers import BaseSampler
 from nas.console import Patience, patient
 from nas.errors import ConfigError, DeviceError, reason_of
 from nas.evaluation import Budget
-from nas.search.gate import Alone, Gate
+from nas.search.gate import ExclusiveQueue, Gate
 from nas.search.log import RunFolder
 from nas.search.objectives import fault
-from nas.search.optuna_study import add_known, enqueued, new_study, place_known, signed, tell_end, with_step
+from nas.search.optuna_study import add_recorded, enqueue, new_optuna_study, restore_rungs, signed, tell, with_step
 from nas.search.recording import Recorder, Recording
 from nas.search.settings import Settings
 from nas.search.stop_reason import Stop, StopReason
@@ -65,14 +65,15 @@ class Driver:
         # A sampler made anew for each proposal from a seed of its own has no state to lose: a resumed study
         # proposes what an uninterrupted one does.
         self._make_sampler = sampler if not isinstance(sampler, BaseSampler) else None
-        self._optuna = new_study(study, sampler, pruning.pruner())
+        self._optuna = new_optuna_study(study, sampler, pruning.pruner())
         self._running: dict[int, tuple[Trial, optuna.Trial]] = {}
         self._paused: dict[int, tuple[Trial, optuna.Trial]] = {}  # they may get more budget
         self._rung: dict[int, int] = {}  # at whose end a running trial will be
         self._interrupted: list[tuple[Trial, optuna.Trial]] = []  # in an earlier session, to be run again
         self._failures = EqualFailures(self.settings.max_equal_failures)
         self._watch = Watch(pool)
-        self._alone: Alone[tuple[Trial, optuna.Trial, int]] = Alone()  # what ran out of memory, and its rung
+        # What ran out of memory, and its rung.
+        self._alone: ExclusiveQueue[tuple[Trial, optuna.Trial, int]] = ExclusiveQueue()
         self._waiting: dict[str, list[tuple[Trial, optuna.Trial]]] = {}  # duplicates of what runs, by `arch_id`
         self._by_network: dict[str, Trial] = {}  # evaluated, by `arch_id`
         self._tried: set[frozenset[tuple[str, Any]]] = set()
@@ -204,11 +205,11 @@ class Driver:
             genotype = self._first.pop(0)
             if frozenset(genotype.items()) not in self._tried:
                 found = self.gate.examine(genotype)
-                self._consider(number, found, enqueued(self._optuna, self.space, found.genotype))
+                self._consider(number, found, enqueue(self._optuna, self.space, found.genotype))
                 return
         if derived_seed(self.seed, number, "baseline") < self.settings.baseline_fraction * 2**32:
             found, _ = self.gate.random(derived_seed(self.seed, number, "proposal"))
-            self._consider(number, found, enqueued(self._optuna, self.space, found.genotype), baseline=True)
+            self._consider(number, found, enqueue(self._optuna, self.space, found.genotype), baseline=True)
             return
         if self._make_sampler is not None:
             self._optuna.sampler = self._make_sampler(derived_seed(self.seed, number, "proposal"))
@@ -222,7 +223,7 @@ class Driver:
         if not found.accepted:
             self.study.stop = StopReason.INFEASIBLE.stop(examined=looked, problem=found.problem)
             return
-        self._consider(self._new_number(), found, enqueued(self._optuna, self.space, found.genotype), guided=looked)
+        self._consider(self._new_number(), found, enqueue(self._optuna, self.space, found.genotype), guided=looked)
 
     def _new_number(self) -> int:
         number, self._next_number = self._next_number, self._next_number + 1
@@ -361,7 +362,7 @@ class Driver:
         self._remember(trial)
         if trial.state is State.FAILED:
             self._failures.end(self.study, trial.reason)
-        if not tell_end(self._optuna, handle, trial, self.study):
+        if not tell(self._optuna, handle, trial, self.study):
             self.study.stop = StopReason.SAMPLER_EXHAUSTED.stop()
         self._record.ended(trial)
 
@@ -379,11 +380,11 @@ class Driver:
         trials, self.study.trials = self.study.trials, []
         for trial in sorted(trials, key=lambda trial: trial.number):
             try:
-                handle = add_known(self._optuna, trial, self.study)
+                handle = add_recorded(self._optuna, trial, self.study)
             except (KeyError, ValueError) as error:
                 raise ConfigError(f"resume: trial {trial.number} does not fit the space: {error}") from None
             if self._halving is not None:
-                place_known(self._halving, trial, self.study)
+                restore_rungs(self._halving, trial, self.study)
             if handle is None:
                 self._remember(trial)
             elif trial.state is State.INTERRUPTED:

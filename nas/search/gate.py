@@ -1,4 +1,4 @@
-"""What a candidate has to hold before it is evaluated: what is counted, what is predicted, then what is measured."""
+"""Checks candidates against limits before they are evaluated: what is counted, then predicted, then measured."""
 
 from __future__ import annotations
 
@@ -18,54 +18,55 @@ from nas.space import Genotype, SearchSpace
 from nas.space.feasible import Candidate, Predict, examine, feasible, with_latency
 
 _MEMORY = "training_memory_mib"
-# Of what a network needed that ran out of memory: nothing that needs more is tried, once there is evidence.
-_FITS = 0.95
-# Two networks that ran out of memory speak for a limit where their needs differ by no more than this factor.
-_NEAR = 2.0
-# Random genotypes that are looked at for one that holds the limits.
-_DRAWS = 1000
-# Proposals over which it is judged whether rejecting is wasteful.
+_FITTING_SHARE = 0.95
+"""Others are limited to this share of what a network needed that ran out of memory, once there is evidence."""
+_SIMILAR_NEEDS = 2.0
+"""Two networks that ran out of memory are evidence of a limit where their needs differ by no more than this factor."""
+_MAX_DRAWS = 1000
+"""Random genotypes that are examined for one that holds the limits."""
 _WINDOW = 100
+"""The sampler's latest proposals, over which it is judged whether too few are accepted."""
 
 
-Evaluated = TypeVar("Evaluated")
+Job = TypeVar("Job")
 
 
-class Alone(Generic[Evaluated]):
-    """What is to be evaluated when nothing else runs."""
+class ExclusiveQueue(Generic[Job]):
+    """Evaluations that wait until nothing else runs, and then run alone."""
 
     def __init__(self) -> None:
-        self._waiting: list[tuple[int, Evaluated]] = []
+        """Start empty."""
+        self._waiting: list[tuple[int, Job]] = []
         self._running: int | None = None
 
-    def add(self, number: int, evaluated: Evaluated) -> None:
-        """Let a trial wait until nothing else runs."""
-        self._waiting.append((number, evaluated))
+    def add(self, number: int, job: Job) -> None:
+        """Let the evaluation of a trial, by its number, wait until nothing else runs."""
+        self._waiting.append((number, job))
 
-    def next(self, running: Collection[int]) -> Evaluated | None:
-        """Return what is to be evaluated now, where nothing else runs."""
+    def next(self, running: Collection[int]) -> Job | None:
+        """Return the first evaluation that waits; None where others run (by number), or none waits."""
         if not self._waiting or running:
             return None
-        self._running, found = self._waiting.pop(0)
-        return found
+        self._running, job = self._waiting.pop(0)
+        return job
 
-    def drain(self) -> list[Evaluated]:
-        """Return what waits, which does so no longer."""
-        waiting, self._waiting = [evaluated for _, evaluated in self._waiting], []
+    def drain(self) -> list[Job]:
+        """Remove and return all evaluations that wait."""
+        waiting, self._waiting = [job for _, job in self._waiting], []
         return waiting
 
     def holds(self, running: Collection[int]) -> bool:
-        """Whether nothing else may begin now."""
+        """Whether nothing else may begin now, since one of its evaluations waits or runs."""
         return bool(self._waiting) or self._running in running
 
 
 class Gate:
-    """Checks candidates against limits. It learns from trials: measured latencies, and what memory does not hold.
+    """Checks candidates against limits, and learns from trials: measured latencies, and how much memory there is.
 
-    That an evaluation ran out of memory may have many causes that pass: another program, the other workers. So it is
-    tried once again, alone. That there is a limit is believed where the system itself killed a network's process for
-    its memory in that second try, or where two networks of about the same need have failed twice; of one network only
-    itself is given up. What was believed holds for one session: another may have more memory, or another machine.
+    That an evaluation ran out of memory may have causes that pass, such as another program or the other workers. So it
+    is tried once again, alone. A limit of memory is inferred where the system itself killed a network's process for its
+    memory in that second try, or where two networks of about the same need have failed twice; one network alone is only
+    given up itself. The inferred limit holds for one session: the next one may have more memory, or another machine.
     """
 
     def __init__(
@@ -77,24 +78,25 @@ class Gate:
         predict: Predict | None = None,
         meter: Callable[[Architecture], Latency] | None = None,
     ) -> None:
-        """Take the limits of a search.
+        """Make a gate for the limits of a search.
 
         Args:
             space: where candidates come from.
             constraints: limits, hard and soft ones.
             workload: what the networks are to run as.
-            predict: of latency, so that what is surely over a limit need not be measured.
+            predict: predicts latency, so that what is surely over a limit need not be measured.
             meter: measures latency, where there is a limit on it.
         """
         self._space, self._constraints, self._workload = space, tuple(constraints), workload
         self._predict, self._meter = predict, meter
         self._latencies: dict[str, Latency] = {}
+        """By `arch_id`, as measured."""
         self._tried_again: set[int] = set()
-        """Trials that have run out of memory, by number."""
+        """Numbers of trials that have run out of memory once."""
         self._failed: list[tuple[float, bool]] = []
-        """MiB of training memory, by the graph, of what ran out of it twice, and whether the system said so."""
+        """MiB of training memory, by the graph, of networks that ran out of it twice, and whether they were killed."""
         self._fitted = 0.0
-        """The most that was trained in this session."""
+        """MiB of training memory, by the graph, of the largest network that was trained in this session."""
         self._accepted: deque[bool] = deque(maxlen=_WINDOW)
         """Whether the sampler's latest proposals were accepted."""
 
@@ -109,32 +111,45 @@ class Gate:
         return len(self._accepted) == _WINDOW and sum(self._accepted) * 50 < _WINDOW
 
     def proposed(self, accepted: bool) -> None:
-        """Hear of a proposal of the sampler."""
+        """Count a proposal of the sampler, by whether it was accepted."""
         self._accepted.append(accepted)
 
     def examine(self, genotype: Genotype) -> Candidate:
-        """Check what can be counted and predicted."""
+        """Check counted costs and predicted latency."""
         return examine(self._space, genotype, self._limits, self._workload, self._predict)
 
     def guided(self, start: Candidate, seed: int) -> tuple[Candidate, int]:
-        """Bring a rejected candidate to where the limits hold; see `feasible`."""
+        """Mutate a rejected candidate until the limits hold; see `feasible`.
+
+        Returns:
+            The candidate, or the nearest one where none holds them, and how many were examined.
+        """
         rng = random.Random(seed)
         return feasible(self._space, self._limits, rng, self._workload, self._predict, start=start)
 
     def random(self, seed: int) -> tuple[Candidate, int]:
-        """Draw a random candidate that holds the limits: the first that does, or where few do see `feasible`."""
-        rng = random.Random(seed)
-        for looked in range(1, _DRAWS + 1):
-            found = self.examine(self._space.sample(rng))
-            if found.accepted:
-                return found, looked
-        return self.guided(found, rng.getrandbits(32))
-
-    def measure(self, trial: Trial, candidate: Candidate, quiet: AbstractContextManager[None]) -> tuple[Trial, bool]:
-        """Measure the latency of a candidate while it is `quiet`, and check it again.
+        """Draw candidates until one holds the limits; after 1,000 the last one is mutated as in `guided`.
 
         Returns:
-            The trial with what was found, and whether it is accepted.
+            The candidate, and how many were examined since the last start.
+        """
+        rng = random.Random(seed)
+        for examined in range(1, _MAX_DRAWS + 1):
+            candidate = self.examine(self._space.sample(rng))
+            if candidate.accepted:
+                return candidate, examined
+        return self.guided(candidate, rng.getrandbits(32))
+
+    def measure(self, trial: Trial, candidate: Candidate, pause: AbstractContextManager[None]) -> tuple[Trial, bool]:
+        """Measure the latency of a candidate, and check it again.
+
+        Args:
+            trial: of the candidate.
+            candidate: what holds the other limits.
+            pause: stops whatever else uses the machine while it measures.
+
+        Returns:
+            The trial with latency and violations, and whether it is accepted.
 
         Raises:
             DeviceError: the network cannot run.
@@ -142,27 +157,30 @@ class Gate:
         assert self._meter is not None
         network = candidate.architecture.arch_id
         if network not in self._latencies:
-            with quiet:
+            with pause:
                 self._latencies[network] = self._meter(candidate.architecture)
         latency = self._latencies[network]
-        found = with_latency(candidate, self._constraints, latency.ms)
-        return replace(trial, latency=latency, violations=found.violations, reason=found.problem), found.accepted
+        checked = with_latency(candidate, self._constraints, latency.ms)
+        return replace(trial, latency=latency, violations=checked.violations, reason=checked.problem), checked.accepted
 
     def tries_again(self, number: int) -> bool:
-        """Whether a trial that ran out of memory is to be evaluated again, when nothing else runs; once it is."""
+        """Whether a trial that ran out of memory is to be evaluated again, alone: True once for each number."""
         first = number not in self._tried_again
         self._tried_again.add(number)
         return first
 
     def out_of_memory(self, trial: Trial, reason: str, *, killed: bool = False) -> Trial:
-        """Return a trial that did not fit, also alone, as one that is over a limit: that of this machine.
+        """Return a trial that ran out of memory also alone, as rejected by the limit of this machine.
 
-        `killed` says whether the system killed its process because memory ran out.
+        Args:
+            trial: what was evaluated.
+            reason: the error.
+            killed: whether the system killed its process because memory ran out.
         """
         assert trial.cost is not None
         needed = self._training_mib(trial.cost)
         self._failed.append((needed, killed))
-        violation = measure(needed, Constraint(_MEMORY, high=_FITS * needed))
+        violation = measure(needed, Constraint(_MEMORY, high=_FITTING_SHARE * needed))
         return replace(
             trial,
             state=State.REJECTED,
@@ -173,34 +191,34 @@ class Gate:
         )
 
     def learn(self, trial: Trial) -> None:
-        """Learn from a trial that ended, in this session or an earlier one."""
+        """Keep the latency and the memory of a trial that ended, in this session or an earlier one."""
         if trial.latency is not None and trial.arch_id is not None:
             self._latencies[trial.arch_id] = trial.latency
         if trial.state is State.COMPLETED and trial.cost is not None:
             self._fitted = max(self._fitted, self._training_mib(trial.cost))
 
     def begin(self) -> None:
-        """Forget what memory held in earlier sessions."""
+        """Start a session: the memory of trials that were trained in earlier ones does not count."""
         self._fitted = 0.0
 
     @property
     def _limits(self) -> tuple[Constraint, ...]:
-        """The limits of the search, and what running out of memory taught.
+        """The limits of the search, and that of memory where one was inferred.
 
-        What needs nearly as much memory as a network that ran out of it is rejected. Where something larger did fit, it
-        was not the network, but something else that had taken the memory.
+        What needs nearly as much memory as a network that ran out of it is rejected. Where a larger network was
+        trained, something else had taken the memory.
         """
-        failed = min(self._believed(), default=math.inf)
-        if failed == math.inf:
+        too_large = min(self._too_large(), default=math.inf)
+        if too_large == math.inf:
             return self._constraints
-        return (*self._constraints, Constraint(_MEMORY, high=max(self._fitted, _FITS * failed)))
+        return (*self._constraints, Constraint(_MEMORY, high=max(self._fitted, _FITTING_SHARE * too_large)))
 
-    def _believed(self) -> Iterator[float]:
-        """Needs of networks that did not fit, as far as there is evidence that it was they."""
+    def _too_large(self) -> Iterator[float]:
+        """Yield the MiB of networks that ran out of memory, as far as there is evidence that they need too much."""
         over = [(needed, killed) for needed, killed in self._failed if needed > self._fitted]
-        for place, (needed, killed) in enumerate(over):
-            others = (other for at, (other, _) in enumerate(over) if at != place)
-            if killed or any(max(needed, other) <= _NEAR * min(needed, other) for other in others):
+        for index, (needed, killed) in enumerate(over):
+            others = (other for position, (other, _) in enumerate(over) if position != index)
+            if killed or any(max(needed, other) <= _SIMILAR_NEEDS * min(needed, other) for other in others):
                 yield needed
 
     def _training_mib(self, cost: Cost) -> float:

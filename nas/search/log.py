@@ -1,4 +1,4 @@
-"""The run folder: what a study is, and every trial as a line that is on disk before the search goes on."""
+"""The run folder: what a study is, and a line for each trial that is on disk before the search proceeds."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ _TRIALS, _STUDY = "trials.jsonl", "study.json"
 
 
 class RunFolder:
-    """One study on disk. Only one process at a time may hold it open; others are refused."""
+    """A study on disk. Only one process at a time may hold it open; others are refused."""
 
     def __init__(self, path: Path, *, resume: bool = False, empty: bool = False) -> None:
         """Open or make a run folder, and hold it until it is closed.
 
         Args:
             path: of the folder.
-            resume: go on with the study that is in it.
-            empty: a new one may hold nothing else either.
+            resume: whether the study that is in it is continued.
+            empty: whether a new one may hold nothing else either.
 
         Raises:
-            FolderTakenError: a folder in use, or a study where none should be. ConfigError: resume without a study, or
-                a folder that cannot be written or holds a link.
+            FolderTakenError: the folder is in use, or holds a study where none should be.
+            ConfigError: there is no study to resume, or the folder cannot be written or holds a link.
         """
         if resume:
             if not (path / _STUDY).is_file():
@@ -43,11 +43,15 @@ class RunFolder:
 
     @property
     def path(self) -> Path:
-        """Of the folder; absolute."""
+        """The absolute path of the folder."""
         return self._held.path
 
     def write_study(self, values: dict[str, Any]) -> None:
-        """Write what the study is; done once, before its first trial."""
+        """Write what the study is; called once, before its first trial.
+
+        Raises:
+            ConfigError: the values are not plain.
+        """
         try:
             text = json.dumps(values, indent=2)
         except (TypeError, ValueError, RecursionError) as error:
@@ -55,7 +59,7 @@ class RunFolder:
         self.write_text(_STUDY, text)
 
     def write_text(self, name: str, text: str) -> Path:
-        """Write a small file whole or not at all."""
+        """Write a small file whole or not at all; return its path."""
         return write_whole(self.path / name, text)
 
     def read_trials(self) -> list[Trial]:
@@ -80,7 +84,15 @@ class RunFolder:
 
 
 def read_study(path: Path, purpose: str = "") -> dict[str, Any]:
-    """Return what `write_study` wrote; raises `ConfigError`, which begins with the purpose, where there is none."""
+    """Return what `write_study` wrote.
+
+    Args:
+        path: of the run folder.
+        purpose: begins the message where there is no study.
+
+    Raises:
+        ConfigError: there is no study, or the file cannot be read.
+    """
     file = path / _STUDY
     try:
         values = json.loads(read_inside(file))
@@ -97,12 +109,12 @@ def read_study(path: Path, purpose: str = "") -> dict[str, Any]:
 
 
 def read_trials(path: Path) -> list[Trial]:
-    """Return the trials in a run folder; a last line that is not finished is left out.
+    """Return the trials in a run folder; a last line that was cut off is left out.
 
-    A trial that was paused has a line for each pause; the last one holds.
+    A trial that was paused has a line for each pause, of which the last one counts.
 
     Raises:
-        ConfigError: a line inside the log cannot be read, or is not as it was written.
+        ConfigError: a line before the last cannot be read, or is not as it was written.
     """
     return _last_of_each(LineLog(path / _TRIALS).read("a trial", _trial_reader()))
 
@@ -112,12 +124,12 @@ def _last_of_each(trials: list[Trial]) -> list[Trial]:
 
 
 def _trial_reader() -> Callable[[Any], Trial]:
-    """Return what reads the lines of one log in their order; it raises `ValueError` for what no search writes."""
+    """Return a reader of the lines of one log in their order; it raises `ValueError` for what no search writes."""
     states: dict[int, State] = {}
 
     def read(values: Any) -> Trial:
         trial = Trial.from_dict(values)
-        problem = _absurd(trial)
+        problem = _implausible_number(trial)
         if states.get(trial.number, State.PAUSED) is not State.PAUSED:
             problem = f"trial {trial.number} has ended on a line before"
         elif trial.duplicate_of is not None and trial.duplicate_of not in states:
@@ -130,24 +142,24 @@ def _trial_reader() -> Callable[[Any], Trial]:
     return read
 
 
-_SOME = 2.0**31
+_MAX_COUNT = 2.0**31
 """Above any number of candidates or steps."""
-_TIME = 1e11
-"""Seconds: some 3,000 years."""
+_MAX_SECONDS = 1e11
+"""Some 3,000 years."""
 
 
-def _absurd(trial: Trial) -> str:
-    """Name a number that no search writes; empty where there is none. Lines of old logs have no checksum."""
+def _implausible_number(trial: Trial) -> str:
+    """Return which number no search writes; empty where there is none. Lines of old logs have no checksum."""
     cost = trial.cost.to_dict() if trial.cost is not None else {}
     bounds = {
-        "number": (trial.number, _SOME),
-        "guided": (trial.guided, _SOME),
+        "number": (trial.number, _MAX_COUNT),
+        "guided": (trial.guided, _MAX_COUNT),
         "seed": (trial.seed, 2.0**32),
-        "first_rung": (trial.first_rung or 0, _SOME),
-        "finished": (trial.finished, _TIME),
-        "elapsed": (trial.elapsed, _TIME),
+        "first_rung": (trial.first_rung or 0, _MAX_COUNT),
+        "finished": (trial.finished, _MAX_SECONDS),
+        "elapsed": (trial.elapsed, _MAX_SECONDS),
         **{f"cost.{name}": (value, 2.0**63) for name, value in cost.items() if isinstance(value, int | float)},
-        **{f"steps.{place}": (step, _SOME) for place, (step, _) in enumerate(trial.steps)},
+        **{f"steps.{index}": (step, _MAX_COUNT) for index, (step, _) in enumerate(trial.steps)},
     }
     wrong = ((name, value) for name, (value, bound) in bounds.items() if not 0 <= value < bound)
     return next((f"{name} is {value!r:.40}" for name, value in wrong), "")

@@ -1,4 +1,4 @@
-"""What a search looks for: one score, or several scores and costs."""
+"""The objectives of a search: one score, or several scores and costs."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ _DIRECTIONS = (MAXIMIZE, MINIMIZE)
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """One thing to be made large or small."""
+    """A score or a cost to be maximized or minimized."""
 
     name: str
-    """A score that the evaluator gives, or one of `nas.cost.METRICS`."""
+    """Of a score that the evaluator gives, or one of `nas.cost.METRICS`."""
     direction: str
     """`maximize` or `minimize`."""
 
     @property
     def is_cost(self) -> bool:
-        """Whether it is a cost of the network, and not a score."""
+        """Whether it is a cost of the network, not a score."""
         return self.name in METRICS
 
     @property
     def measured(self) -> bool:
-        """Whether a device has to say it."""
+        """Whether it has to be measured on a device."""
         return self.name == LATENCY
 
     @property
     def sign(self) -> int:
-        """1 where it is maximized, -1 where it is minimized: larger is better of what is multiplied by it."""
+        """1 where it is maximized, -1 where it is minimized: of values times this, larger is better."""
         return 1 if self.direction == MAXIMIZE else -1
 
     def value(self, trial: Trial, workload: Workload) -> float | None:
-        """Return it for a trial; None where the trial does not have it."""
+        """Return its value for a trial, a cost for a workload; None where the trial does not have it."""
         if self.measured:
             return None if trial.latency is None else trial.latency.ms
         if self.is_cost:
@@ -49,7 +49,7 @@ class Objective:
 
 
 def objectives_from(names: Names, directions: Names | None = None) -> tuple[Objective, ...]:
-    """Read what a search is to look for.
+    """Read the objectives of a search.
 
     Args:
         names: scores and costs, the first of which is a score.
@@ -76,23 +76,24 @@ def objectives_from(names: Names, directions: Names | None = None) -> tuple[Obje
                 f"search.direction must be maximize or minimize, but got {direction!r}. "
                 f"{nearest(direction, _DIRECTIONS)}"
             )
-    found: list[str | None] = [*given] if given else [direction_of(name) for name in names]
+    stated: list[str | None] = [*given] if given else [direction_of(name) for name in names]
     return tuple(
-        Objective(name, direction or _ask(name, names, found)) for name, direction in zip(names, found, strict=True)
+        Objective(name, direction or _ask(name, names, stated)) for name, direction in zip(names, stated, strict=True)
     )
 
 
 def _words(setting: str, value: object, what: str) -> list[str]:
+    """Return a word, or a sequence of words, as a list; raises a `ConfigError` that says `what` it must be."""
     words = [value] if isinstance(value, str) else value
     if not isinstance(words, Sequence) or not all(isinstance(word, str) for word in words):
         raise ConfigError(f"{setting} must be {what}, but got {value!r:.80}")
     return list(words)
 
 
-def _ask(name: str, names: Sequence[str], found: Sequence[str | None]) -> str:
+def _ask(name: str, names: Sequence[str], stated: Sequence[str | None]) -> str:
     """Raise a `ConfigError` that asks for the direction of a score."""
-    known = [direction or MINIMIZE for direction in found]
-    typed, python = f"[{','.join(known)}]" if len(names) > 1 else known[0], known if len(names) > 1 else known[0]
+    example = [direction or MINIMIZE for direction in stated]
+    typed, python = (f"[{','.join(example)}]", example) if len(names) > 1 else (example[0], example[0])
     raise ConfigError(
         f"search.objective: is {name!r} better large or small? Its name does not say, so give search.direction, "
         f"maximize or minimize{' for each objective in their order' if len(names) > 1 else ''}, such as "
@@ -107,7 +108,7 @@ def recorded_directions(saved: Mapping[str, Any]) -> list[str]:
 
 
 def against_its_name(objective: Objective) -> str:
-    """Say that an objective has another direction than its name says; empty where it has not.
+    """Return a note that an objective has another direction than its name says; empty where it has not.
 
     Studies made before names were read as they are now may maximize an error.
     """
@@ -120,7 +121,7 @@ def against_its_name(objective: Objective) -> str:
 
 
 def fault(objectives: Sequence[Objective], scores: Mapping[str, float]) -> str:
-    """Say why scores of an evaluation are no result; empty where they are one."""
+    """Return why scores of an evaluation are no result, such as a missing or infinite one; empty where they are one."""
     for objective in objectives:
         score = 0.0 if objective.is_cost else scores.get(objective.name)
         if score is None:

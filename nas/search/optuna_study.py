@@ -1,4 +1,4 @@
-"""What Optuna is told of trials, as they end and when a search goes on."""
+"""Optuna's side of a study: how sampler and pruner learn of trials, as they end and when a search is resumed."""
 
 from __future__ import annotations
 
@@ -12,26 +12,30 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from nas.search.budgets.halving import Halving
-from nas.search.samplers.domain import distribution_of
-from nas.search.samplers.genotype_sampler import ProposingSampler
+from nas.search.samplers.distributions import distribution_of
+from nas.search.samplers.genotype_sampler import GenotypeSampler
 from nas.search.study import Study
 from nas.search.trial import State, Trial
 from nas.space import Genotype, SearchSpace
 
 
-def new_study(study: Study, sampler: Callable[[int], BaseSampler] | BaseSampler, pruner: BasePruner) -> optuna.Study:
-    """Return Optuna's side of a study; a sampler that is made anew for each proposal is set when it is."""
+def new_optuna_study(
+    study: Study, sampler: Callable[[int], BaseSampler] | BaseSampler, pruner: BasePruner
+) -> optuna.Study:
+    """Return Optuna's study in memory; a sampler that is made anew for each proposal is set when it is made."""
     return optuna.create_study(
-        directions=[StudyDirection.MAXIMIZE if one.sign > 0 else StudyDirection.MINIMIZE for one in study.objectives],
+        directions=[
+            StudyDirection.MAXIMIZE if objective.sign > 0 else StudyDirection.MINIMIZE for objective in study.objectives
+        ],
         sampler=sampler if isinstance(sampler, BaseSampler) else None,
         pruner=pruner,
     )
 
 
-def optuna_end(trial: Trial, study: Study) -> tuple[TrialState, tuple[float, ...] | None, dict[str, float]]:
-    """How Optuna is told of a trial: its state, its values, and its constraints (<= 0 holds).
+def optuna_result(trial: Trial, study: Study) -> tuple[TrialState, tuple[float, ...] | None, dict[str, float]]:
+    """Return the state that Optuna gets for a trial that ended, its values, and its constraints (<= 0 holds).
 
-    A rejected one is pruned with positive constraints: samplers that know constraints learn from it, while they
+    A rejected one is pruned with positive constraints: samplers that support constraints learn from it, while they
     would ignore a failed one. Soft limits are in the values.
     """
     constraints = {violation.metric: violation.excess for violation in trial.violations if not violation.soft}
@@ -46,58 +50,62 @@ def optuna_end(trial: Trial, study: Study) -> tuple[TrialState, tuple[float, ...
     return TrialState.COMPLETE, values, constraints
 
 
-def with_step(trial: Trial, handle: optuna.Trial, step: int, values: tuple[float, ...]) -> Trial:
-    """Return a trial with its objectives at a step, of which Optuna hears where there is one: it has no others."""
+def with_step(trial: Trial, optuna_trial: optuna.Trial, step: int, values: tuple[float, ...]) -> Trial:
+    """Return a trial with its objectives at a step; of one objective, report it to Optuna, which takes no more."""
     if len(values) == 1:
-        handle.report(values[0], step)
+        optuna_trial.report(values[0], step)
     return replace(trial, steps=(*trial.steps, (step, values)))
 
 
-def tell_end(told: optuna.Study, handle: optuna.Trial, trial: Trial, study: Study) -> bool:
-    """Tell Optuna of a trial that ended; returns False where the sampler has nothing more to propose."""
-    state, values, constraints = optuna_end(trial, study)
+def tell(optuna_study: optuna.Study, optuna_trial: optuna.Trial, trial: Trial, study: Study) -> bool:
+    """Tell Optuna the result of a trial that ended; return False where its sampler has nothing more to propose.
+
+    Raises:
+        RuntimeError: from the sampler.
+    """
+    state, values, constraints = optuna_result(trial, study)
     for name, excess in constraints.items():
-        handle.set_constraint(name, excess)
+        optuna_trial.set_constraint(name, excess)
     try:
-        told.tell(handle, values, state=state)
+        optuna_study.tell(optuna_trial, values, state=state)
     except RuntimeError as error:
         # A sampler of Optuna's that has proposed everything stops the study, which is refused outside its own loop.
         if "Study.stop" not in str(error):
             raise
         return False
-    return not (isinstance(told.sampler, ProposingSampler) and told.sampler.exhausted)
+    return not (isinstance(optuna_study.sampler, GenotypeSampler) and optuna_study.sampler.exhausted)
 
 
-def enqueued(told: optuna.Study, space: SearchSpace, genotype: Genotype) -> optuna.Trial:
-    """Let Optuna propose a genotype that did not come from its sampler.
+def enqueue(optuna_study: optuna.Study, space: SearchSpace, genotype: Genotype) -> optuna.Trial:
+    """Return a new trial of Optuna's with a genotype that did not come from its sampler.
 
     Raises:
         KeyError, ValueError: it is none of the space.
     """
-    told.enqueue_trial(dict(genotype))
-    handle = told.ask()
-    assert space.suggest(handle) == genotype
-    return handle
+    optuna_study.enqueue_trial(dict(genotype))
+    optuna_trial = optuna_study.ask()
+    assert space.suggest(optuna_trial) == genotype
+    return optuna_trial
 
 
-def add_known(told: optuna.Study, trial: Trial, study: Study) -> optuna.Trial | None:
-    """Tell Optuna of a trial of an earlier session.
+def add_recorded(optuna_study: optuna.Study, trial: Trial, study: Study) -> optuna.Trial | None:
+    """Add a trial of an earlier session to Optuna's study.
 
     Returns:
-        The handle of a trial that is paused or was interrupted; None for one that has ended.
+        Optuna's trial of one that is paused or was interrupted; None for one that has ended.
 
     Raises:
         KeyError, ValueError: it is no trial of the space.
     """
     steps = {step: values[0] for step, values in trial.steps} if len(study.objectives) == 1 else {}
     if trial.state in (State.PAUSED, State.INTERRUPTED):
-        handle = enqueued(told, study.space, trial.genotype)
+        optuna_trial = enqueue(optuna_study, study.space, trial.genotype)
         for step, value in steps.items():
-            handle.report(value, step)
-        return handle
+            optuna_trial.report(value, step)
+        return optuna_trial
     choices = study.space.decisions()
-    state, values, constraints = optuna_end(trial, study)
-    told.add_trial(
+    state, values, constraints = optuna_result(trial, study)
+    optuna_study.add_trial(
         optuna.trial.create_trial(
             state=state,
             values=values,
@@ -110,8 +118,8 @@ def add_known(told: optuna.Study, trial: Trial, study: Study) -> optuna.Trial | 
     return None
 
 
-def place_known(halving: Halving, trial: Trial, study: Study) -> None:
-    """Tell of a trial of an earlier session which rungs it has ended."""
+def restore_rungs(halving: Halving, trial: Trial, study: Study) -> None:
+    """Add a trial of an earlier session to successive halving, with the rungs that it has ended."""
     if trial.first_rung is None:
         return
     if trial.state is State.INTERRUPTED:  # on its first rung, which it begins anew
@@ -120,17 +128,12 @@ def place_known(halving: Halving, trial: Trial, study: Study) -> None:
     halving.restore(
         trial.number,
         trial.first_rung,
-        known_rungs(trial, study),
+        [(step - 1, signed(values, study)) for step, values in trial.steps],
         alive=trial.state is State.PAUSED,
         failed=trial.state in (State.FAILED, State.REJECTED),
     )
 
 
-def known_rungs(trial: Trial, study: Study) -> list[tuple[int, tuple[float, ...]]]:
-    """Return the rungs, from 0, that a trial of an earlier session has ended, and its objectives: larger is better."""
-    return [(step - 1, signed(found, study)) for step, found in trial.steps]
-
-
 def signed(values: Sequence[float], study: Study) -> tuple[float, ...]:
-    """Return objectives so that larger is better."""
-    return tuple(one.sign * value for one, value in zip(study.objectives, values, strict=True))
+    """Return the values of the objectives so that larger is better."""
+    return tuple(objective.sign * value for objective, value in zip(study.objectives, values, strict=True))

@@ -32,7 +32,7 @@ from nas.search.samplers import proposer
 from nas.search.settings import PYTHON_SETTINGS, Settings, takes_settings, with_keywords
 from nas.search.study import Study
 from nas.search.trial import with_current_id
-from nas.search.warm_start import WARM_STARTS, priors
+from nas.search.warm_start import WARM_STARTS, earlier_results
 from nas.space import SearchSpace
 from nas.workers.in_process import InThisProcess
 from nas.workers.pool import Pool
@@ -108,7 +108,7 @@ def run_search(
     space = space.for_data(space.input_shape, space.num_classes, task=getattr(evaluator, "task", None))
     predict = profile.interval if profile is not None and meter is not None else None
     gate = Gate(space, limits, workload, predict=predict, meter=meter.measure if meter is not None else None)
-    known = priors(Path(search.warm_start), space, objectives[0]) if search.warm_start is not None else ()
+    known = earlier_results(Path(search.warm_start), space, objectives[0]) if search.warm_start is not None else ()
     before = [(one.genotype, one.value) for one in known] if len(objectives) == 1 else []
     make: Callable[[int], BaseSampler] | BaseSampler = own or proposer(
         settings.sampler.name, seed, space, gate.examine, prior=before, options=settings.sampler.options

@@ -1,4 +1,4 @@
-"""When evaluations are given up: one that takes far longer than others do, and all where they fail alike."""
+"""When a search ends, and when evaluations are given up: those that hang, and all where they fail alike."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from nas.workers.pool import Pool
 # An evaluation hangs where it takes so many times what the longest of the others took, but not before so many seconds,
 # and not before so many others have ended.
 _TIMES = 10
-_LEAST_SECONDS = 60.0
-_ENOUGH = 3
+_MIN_SECONDS = 60.0
+_MIN_ENDED = 3
 
 
-_DIFFERS = tuple(
+_VARYING = tuple(
     (re.compile(pattern, re.IGNORECASE), mark)
     for pattern, mark in (
         (r"(?<![\w.])(?:~|\.{1,2})?/[^\s'\",;:()<>]+", "/"),  # paths
@@ -54,8 +54,8 @@ def limit_reached(settings: SearchSettings, study: Study, *, trained: int, tried
 
 
 def kind_of(reason: str) -> str:
-    """Return a reason without what differs from one trial to the next: numbers, addresses, shapes, paths."""
-    for pattern, mark in _DIFFERS:
+    """Return the reason of a failure without what differs between trials: numbers, addresses, shapes, paths."""
+    for pattern, mark in _VARYING:
         reason = pattern.sub(mark, reason)
     return reason
 
@@ -64,20 +64,25 @@ class EqualFailures:
     """Counts evaluations in a row that fail alike."""
 
     def __init__(self, most: int | None = MAX_EQUAL_FAILURES) -> None:
-        """Take how many end a search; None: none do."""
+        """Start at 0; `most` of them end a search, or with None any number does not."""
         self._most = most
         self._kind = ""
         self._count = 0
         self._networks: set[str | None] = set()
 
     def succeeded(self) -> None:
-        """Hear that an evaluation gave scores."""
+        """Note that an evaluation gave scores: the count begins anew."""
         self._kind = ""
 
     def failed(self, reason: str, network: str | None = None) -> str:
-        """Hear that an evaluation failed; return why no other is to be tried, or nothing.
+        """Count an evaluation that failed.
 
-        A network that is named counts once, however often it fails.
+        Args:
+            reason: of the failure.
+            network: an id; with one it counts once, however often it fails.
+
+        Returns:
+            Why no other is to be tried; empty where another is.
         """
         kind = kind_of(reason)
         if kind != self._kind:
@@ -91,13 +96,13 @@ class EqualFailures:
         return f"the last {self._count} evaluations failed alike, the last one with: {plain(reason, 500)}"
 
     def end(self, study: Study, reason: str) -> None:
-        """Hear that an evaluation of a study failed; end the study where that is enough."""
+        """Count an evaluation of a study that failed; end the study where that is enough."""
         if why := self.failed(reason):
             study.stop = StopReason.FAILED_ALIKE.stop(why=why)
             study.failed_alike = study.can_go_on = True
 
-    def hear(self, outcome: Outcome, network: str | None = None) -> None:
-        """Hear how an evaluation ended, where it is repeated also of which network.
+    def count(self, outcome: Outcome, network: str | None = None) -> None:
+        """Count how an evaluation ended; `network`, an id, is needed where networks are evaluated repeatedly.
 
         Raises:
             EvaluationError: so many have failed alike that no other is to be tried.
@@ -109,7 +114,10 @@ class EqualFailures:
 
 
 def work_of(cost: Cost, budget: Budget) -> float:
-    """Return what the time of an evaluation is about proportional to: multiply-adds times epochs, and their shares."""
+    """Return what the time of an evaluation is about proportional to.
+
+    That is multiply-adds times epochs times the share of the data, and the square of that of the resolution.
+    """
     share = budget.data_fraction * budget.resolution_fraction**2
     return float(cost.macs * (budget.epochs or 1) * share)
 
@@ -122,47 +130,47 @@ class Watch:
     """
 
     def __init__(self, pool: Pool) -> None:
-        """Watch what is given to a pool, and named here."""
+        """Watch the evaluations of a pool that are passed to `began`."""
         self._pool = pool
         self._work: dict[int, float] = {}
-        """What the evaluations that run have to do."""
-        self._ended, self._longest, self._most = 0, 0.0, 1.0
+        """Of the evaluations that run, by number, see `work_of`."""
+        self._ended, self._longest, self._most_work = 0, 0.0, 1.0
 
     def began(self, number: int, work: float) -> None:
-        """Hear that an evaluation was given to the pool, and how much is to be done."""
+        """Watch an evaluation that was given to the pool; `work` is as `work_of` returns it."""
         self._work[number] = work
 
     def ended(self, outcome: Outcome) -> None:
-        """Hear how an evaluation ended."""
+        """Stop watching an evaluation, and learn from the time that it took."""
         work = self._work.pop(outcome.number)
         if outcome.evaluation is not None:
             self._ended += 1
             self._longest = max(self._longest, outcome.evaluation.seconds.get("evaluation", 0.0))
-            self._most = max(self._most, work)
+            self._most_work = max(self._most_work, work)
 
     def limit(self, work: float) -> float:
-        """Return the seconds after which an evaluation hangs; infinite where that is not known."""
-        if self._ended < _ENOUGH:
+        """Return the seconds after which an evaluation hangs; infinite before three others have ended."""
+        if self._ended < _MIN_ENDED:
             return float("inf")
-        return max(_LEAST_SECONDS, _TIMES * self._longest * max(1.0, work / self._most))
+        return max(_MIN_SECONDS, _TIMES * self._longest * max(1.0, work / self._most_work))
 
     def late(self) -> list[Outcome]:
-        """End the evaluations that hang, and return what is to be said of them."""
-        found = []
+        """End the evaluations that hang; return them as failed."""
+        ended = []
         for number, seconds in self._pool.running().items():
             limit = self.limit(self._work[number])
             if seconds > limit:
                 self._pool.end(number)
                 reason = f"took longer than {limit:,.0f} s: {_TIMES} times what the longest of the others took"
-                found.append(Outcome(number, None, f"{reason}, for its size"))
-        return found
+                ended.append(Outcome(number, None, f"{reason}, for its size"))
+        return ended
 
 
 def check_ended(study: Study) -> None:
-    """See that a search that is part of something else has not been cut off.
+    """Raise where a search that is part of something else was cut off.
 
     Raises:
-        KeyboardInterrupt: the user has interrupted it. EvaluationError: its evaluations failed one like the other.
+        KeyboardInterrupt: the user has interrupted it. EvaluationError: its evaluations failed alike.
     """
     if study.interrupted:
         raise KeyboardInterrupt

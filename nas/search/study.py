@@ -1,4 +1,4 @@
-"""A finished or running study as the user sees it."""
+"""A study that runs or has ended: its trials and what is best among them."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ class Study:
     workload: Workload = ONE
     """What the networks are to run as, where a cost depends on it."""
     rungs: int = 1
-    """Budgets, one above the other, of which the better trials get more."""
+    """Number of budgets, rising, of which the better trials get more; 1 where all get the same."""
     notes: dict[str, Any] = field(default_factory=dict, repr=False)
-    """What else is kept in its record, as plain values: configuration, data, versions."""
+    """What else its record holds, as plain values: configuration, data, versions."""
     trials: list[Trial] = field(default_factory=list, repr=False)
     stop: Stop | None = None
     """Why the search ended; None while it runs."""
     can_go_on: bool = False
-    """Whether it ended before all that was asked for was done, so that resuming it makes sense."""
+    """Whether it ended before all that was asked for was done, so that it can be resumed."""
     failed_alike: bool = False
-    """Whether it ended because its evaluations failed one like the other."""
+    """Whether it ended because its evaluations failed alike."""
 
     @property
     def stop_reason(self) -> str:
@@ -57,43 +57,43 @@ class Study:
 
     @property
     def objective(self) -> str:
-        """The first objective."""
+        """The name of the first objective."""
         return self.objectives[0].name
 
     @property
     def direction(self) -> str:
-        """That of the first objective."""
+        """The direction of the first objective, `maximize` or `minimize`."""
         return self.objectives[0].direction
 
     def counts(self) -> dict[str, int]:
         """Return the number of trials in each state; `pruned`, `paused` and `interrupted` only where there are some."""
-        found = Counter(trial.state for trial in self.trials)
-        shown = [state for state in State if found[state] or state not in _RARE]
-        return {state.value: found[state] for state in shown}
+        counts = Counter(trial.state for trial in self.trials)
+        shown = [state for state in State if counts[state] or state not in _RARE]
+        return {state.value: counts[state] for state in shown}
 
     def rejections(self) -> dict[str, int]:
         """Return how many candidates each limit rejected; one over two limits counts at both."""
-        found: Counter[str] = Counter()
+        counts: Counter[str] = Counter()
         for trial in self.trials:
             if trial.state is State.REJECTED:
-                found.update(v.metric for v in trial.violations if v.rejects)
+                counts.update(violation.metric for violation in trial.violations if violation.rejects)
                 if not trial.violations:
-                    found["no valid network"] += 1
-        return dict(found.most_common())
+                    counts["no valid network"] += 1
+        return dict(counts.most_common())
 
     def values(self, trial: Trial) -> tuple[float, ...] | None:
-        """Return what the search goes by: the objectives, scores with the penalty for soft limits.
+        """Return the values of the objectives that the search compares: scores with the penalty for soft limits.
 
         None where the trial lacks one of them.
         """
         penalty = self.soft_weight * trial.soft_excess
-        found = []
+        values = []
         for objective in self.objectives:
             value = objective.value(trial, self.workload)
             if value is None:
                 return None
-            found.append(value if objective.is_cost else value - objective.sign * penalty)
-        return tuple(found)
+            values.append(value if objective.is_cost else value - objective.sign * penalty)
+        return tuple(values)
 
     def judged(self, trial: Trial) -> float:
         """Return the first objective of a completed trial, with the penalty for soft limits."""
@@ -115,9 +115,19 @@ class Study:
 
     @property
     def scored(self) -> list[Trial]:
-        """Completed trials, and those that ended, or wait, on a lower rung: what a front is taken from."""
+        """Trials that a front is taken from: completed ones, and those that ended, or are paused, on a lower rung."""
         partial = (State.PRUNED, State.PAUSED)
-        return [t for t in self.trials if t.state is State.COMPLETED or (t.state in partial and t.rung is not None)]
+        return [
+            trial
+            for trial in self.trials
+            if trial.state is State.COMPLETED or (trial.state in partial and trial.rung is not None)
+        ]
+
+    @property
+    def rung_scores(self) -> list[dict[int, float]]:
+        """Of each trial that began on a rung, the first objective by rung, counted from 1."""
+        begun = [trial for trial in self.trials if trial.first_rung is not None]
+        return [{rung: values[0] for rung, values in trial.steps} for trial in begun]
 
     def rung_text(self, trial: Trial) -> str:
         """Return on which rung, of how many, a trial has its scores; empty where all get the same budget."""
@@ -132,28 +142,27 @@ class Study:
         """
         best: set[int] = set()
         for rung in {trial.rung for trial in self.scored}:
-            there = [trial for trial in self.scored if rung is None or rung in dict(trial.steps)]
-            places = front(self._points(there, rung))
-            best |= {there[place].number for place in places if there[place].rung == rung}
+            compared = [trial for trial in self.scored if rung is None or rung in dict(trial.steps)]
+            indices = front(self._points(compared, rung))
+            best |= {compared[index].number for index in indices if compared[index].rung == rung}
         return [trial for trial in self.scored if trial.number in best]
 
     def knee(self) -> Trial | None:
         """Return the trial of the front where giving up one objective gains little of another; None without a front."""
-        found = self.front()
-        return found[knee(self._points(found))] if found else None
+        trials = self.front()
+        return trials[knee(self._points(trials))] if trials else None
 
     def hypervolume(self, reference: tuple[float, ...] | None = None) -> list[float]:
         """Return the hypervolume that the trials dominate after each of `scored`.
 
         Args:
-            reference: a value of each objective that is worse than all that count; by default the worst of each that
-                was found.
+            reference: a value of each objective that is worse than all that count; by default the worst of each among
+                the trials.
         """
         points = self._points(self.scored)
         if not len(points):
             return []
-        signs = np.array([one.sign for one in self.objectives], float)
-        worst = points.min(axis=0) if reference is None else signs * np.array(reference, float)
+        worst = points.min(axis=0) if reference is None else self._signs * np.array(reference, float)
         return growing_hypervolume(points, worst)
 
     @property
@@ -161,21 +170,24 @@ class Study:
         return [trial for trial in self.trials if trial.state is State.COMPLETED]
 
     def _points(self, trials: list[Trial], rung: int | None = None) -> NDArray[np.float64]:
-        """`(trials, objectives)`, at their end or on a rung; larger is better."""
-        signs = np.array([one.sign for one in self.objectives], float)
-        found = [self.values(trial) if rung is None else dict(trial.steps)[rung] for trial in trials]
-        return np.asarray(np.array(found, float).reshape(len(trials), len(signs)) * signs)
+        """Return the objectives of trials at their end or on a rung, `(trials, objectives)`; larger is better."""
+        values = [self.values(trial) if rung is None else dict(trial.steps)[rung] for trial in trials]
+        return np.asarray(np.array(values, float).reshape(len(trials), len(self.objectives)) * self._signs)
+
+    @property
+    def _signs(self) -> NDArray[np.float64]:
+        return np.array([objective.sign for objective in self.objectives], float)
 
     def guided(self) -> tuple[int, int]:
-        """Return how many candidates guided sampling found, and how many it looked at for them."""
-        found = [trial.guided for trial in self.trials if trial.guided]
-        return len(found), sum(found)
+        """Return how many candidates guided sampling made, and how many it examined for them."""
+        examined = [trial.guided for trial in self.trials if trial.guided]
+        return len(examined), sum(examined)
 
 
 def front_of(study: Study) -> list[dict[str, Any]]:
     """Return the Pareto front as plain values, by the first objective: trial, objectives, architecture.
 
-    Where the better trials get more budget, also on which rung, of how many, a trial had these objectives.
+    Where the better trials get more budget, also the rung, of how many, on which a trial had these objectives.
     """
     knee = study.knee()
     return [
@@ -183,7 +195,7 @@ def front_of(study: Study) -> list[dict[str, Any]]:
             "trial": trial.number,
             "knee": trial is knee,
             **({"rung": trial.rung, "rungs": study.rungs} if study.rungs > 1 else {}),
-            "objectives": {one.name: one.value(trial, study.workload) for one in study.objectives},
+            "objectives": {objective.name: objective.value(trial, study.workload) for objective in study.objectives},
             "architecture": study.space.decode(trial.genotype).to_dict(),
         }
         for trial in study.best(len(study.trials))

@@ -1,4 +1,4 @@
-"""What is known of one candidate, and its line in the trial log."""
+"""A candidate from its proposal to its end, as a line of the trial log."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from nas.space.feasible import Candidate
 
 
 class State(StrEnum):
-    """How a candidate ended."""
+    """The state of a trial."""
 
     COMPLETED = "completed"
     """Evaluated, with scores."""
     PRUNED = "pruned"
-    """Evaluated with less than the full budget, since others promised more."""
+    """Evaluated with less than the full budget, since others were better."""
     PAUSED = "paused"
     """Evaluated with a small budget; it may get more."""
     INTERRUPTED = "interrupted"
@@ -31,12 +31,12 @@ class State(StrEnum):
     FAILED = "failed"
     """Accepted, but its evaluation gave no score; `reason` says why."""
     REJECTED = "rejected"
-    """Over a limit or no valid network, and never trained; or its training ran out of memory."""
+    """Over a limit or no valid network, and never evaluated; or its evaluation ran out of memory."""
     DUPLICATE = "duplicate"
-    """The same network as an earlier trial; answered from its record."""
+    """The same network as an earlier trial, whose result it has."""
 
 
-_KINDS: Mapping[tuple[str, ...], tuple[type, ...]] = {
+_FIELD_TYPES: Mapping[tuple[str, ...], tuple[type, ...]] = {
     ("number", "guided", "seed", "id_scheme"): (int,),
     ("first_rung", "duplicate_of"): (int, NoneType),
     ("elapsed", "finished"): (int, float),
@@ -46,12 +46,12 @@ _KINDS: Mapping[tuple[str, ...], tuple[type, ...]] = {
     ("reason",): (str,),
     ("arch_id",): (str, NoneType),
 }
-"""Of the fields of a record."""
+"""By names of fields of a record, the types that their values may have."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """One candidate from proposal to end."""
+    """A candidate from its proposal to its end."""
 
     number: int
     """Counts all proposals from 0, the rejected ones too."""
@@ -60,15 +60,15 @@ class Trial:
     arch_id: str | None = None
     """None where the genotype states no valid network."""
     id_scheme: int = SCHEME
-    """Of `arch_id`; see `nas.network.simplify.SCHEME`."""
+    """The scheme of `arch_id`, see `nas.network.simplify.SCHEME`."""
     cost: Cost | None = None
     scores: Mapping[str, float] = field(default_factory=dict)
     history: tuple[Mapping[str, float], ...] = ()
-    """One row of metrics an epoch."""
+    """The metrics of each epoch, by name."""
     steps: tuple[tuple[int, tuple[float, ...]], ...] = ()
-    """The objectives on the way: at rungs, counted from 1, where the better trials get more budget, else at epochs."""
+    """The objectives by step: at rungs, counted from 1, where the better trials get more budget, else at epochs."""
     first_rung: int | None = None
-    """The rung that it began on, where the better trials get more budget; None where its evaluation never began."""
+    """The rung that it began on, from 0, where the better trials get more budget; None before its evaluation begins."""
     reason: str = ""
     """Why it was rejected, pruned or interrupted, or failed."""
     violations: tuple[Violation, ...] = ()
@@ -78,22 +78,23 @@ class Trial:
     out_of_memory: bool = False
     """Whether its evaluation ran out of memory."""
     guided: int = 0
-    """Candidates that guided sampling looked at on the way to it; 0: the sampler's own proposal."""
+    """Candidates that guided sampling examined to make it; 0: the sampler's own proposal."""
     baseline: bool = False
-    """Whether it is a random one, to compare those of the sampler with."""
+    """Whether it is a random candidate, to compare those of the sampler with."""
     duplicate_of: int | None = None
+    """The number of the trial that evaluated the same network."""
     seed: int = 0
     """Seed of its evaluation."""
     seconds: Mapping[str, float] = field(default_factory=dict)
-    """Where the time went; `evaluation` is all of it."""
+    """Time by part of the evaluation; `evaluation` is all of it."""
     finished: float = 0.0
-    """Seconds since 1970, UTC."""
+    """When it ended: seconds since 1970, UTC."""
     elapsed: float = 0.0
     """Seconds of search until it was finished, earlier sessions of a resumed study included."""
 
     @property
     def trained(self) -> bool:
-        """Whether it was accepted and its evaluation has ended: these are what `search.trials` counts."""
+        """Whether it was accepted and its evaluation has ended: `search.trials` counts these."""
         return self.state in (State.COMPLETED, State.PRUNED, State.FAILED)
 
     @property
@@ -103,18 +104,19 @@ class Trial:
 
     @property
     def held_free_limits(self) -> bool:
-        """Whether it held the limits that are counted and predicted: what was measured, or ran out of memory, did."""
+        """Whether it held the limits that are counted and predicted; what was measured or ran out of memory did."""
         return self.state is not State.REJECTED or self.latency is not None or self.out_of_memory
 
-    def answered_by(self, known: Trial) -> Trial:
+    def answered_by(self, original: Trial) -> Trial:
         """Return this as a duplicate, with the result of the trial that evaluated its network."""
-        return replace(self, state=State.DUPLICATE, scores=known.scores, reason=known.reason, duplicate_of=known.number)
+        duplicate = replace(self, state=State.DUPLICATE, duplicate_of=original.number)
+        return replace(duplicate, scores=original.scores, reason=original.reason)
 
     def interrupted(self, why: str, elapsed: float) -> Trial:
-        """Return this as one whose evaluation did not come to its end, without what it showed on the way.
+        """Return this as a trial whose evaluation was cut off, without the scores and steps that it had.
 
         Args:
-            why: the search ended.
+            why: the reason for which the search ended.
             elapsed: seconds of search.
         """
         begun = replace(self, scores={}, steps=(), history=(), seconds={}, finished=time.time(), elapsed=elapsed)
@@ -122,8 +124,8 @@ class Trial:
 
     @property
     def soft_excess(self) -> float:
-        """How far it is over soft limits, all together, as shares of them."""
-        return sum(max(0.0, one.excess) for one in self.violations if one.soft)
+        """The sum of its excesses over soft limits, as shares of them."""
+        return sum(max(0.0, violation.excess) for violation in self.violations if violation.soft)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -131,20 +133,20 @@ class Trial:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Trial:
-        """Read what `to_dict` wrote.
+        """Read what `to_dict` returned.
 
         Raises:
-            ValueError, TypeError, KeyError, AttributeError: it is something else.
+            ValueError, TypeError, KeyError, AttributeError: the values are no trial.
         """
-        for names, kinds in _KINDS.items():
+        for names, types in _FIELD_TYPES.items():
             for name in names:
-                if name in values and (not isinstance(values[name], kinds) or isinstance(values[name], bool)):
+                if name in values and (not isinstance(values[name], types) or isinstance(values[name], bool)):
                     raise ValueError(f"{name} is {values[name]!r}")
         for name in ("scores", "seconds"):
             if any(isinstance(value, bool) or not isinstance(value, int | float) for value in values[name].values()):
                 raise ValueError(f"{name} are {values[name]!r}")
-        for step, found in values.get("steps", ()):
-            if type(step) is not int or any(isinstance(v, bool) or not isinstance(v, int | float) for v in found):
+        for step, objectives in values.get("steps", ()):
+            if type(step) is not int or any(isinstance(v, bool) or not isinstance(v, int | float) for v in objectives):
                 raise ValueError(f"steps are {values['steps']!r}")
         cost, latency = values["cost"], values.get("latency")
         return cls(
@@ -155,14 +157,14 @@ class Trial:
                 "cost": Cost.from_dict(cost) if cost else None,
                 "latency": Latency.from_dict(latency) if latency else None,
                 "history": tuple(values["history"]),
-                "steps": tuple((step, tuple(found)) for step, found in values.get("steps", ())),
+                "steps": tuple((step, tuple(objectives)) for step, objectives in values.get("steps", ())),
                 "violations": tuple(Violation(**violation) for violation in values["violations"]),
             }
         )
 
 
 def proposed(candidate: Candidate, number: int, seed: int) -> Trial:
-    """Return the trial of a candidate, as rejected for as long as it is not accepted."""
+    """Return the trial of a candidate, in the state rejected until it is accepted."""
     return Trial(
         number=number,
         state=State.REJECTED,
@@ -176,14 +178,14 @@ def proposed(candidate: Candidate, number: int, seed: int) -> Trial:
 
 
 def with_current_id(trial: Trial, space: SearchSpace) -> Trial:
-    """Return a trial with the id that its network has today, where it was recorded under an earlier scheme.
+    """Return a trial with the id of its network in the present scheme, where it was recorded under an earlier one.
 
-    What its space does not state any more, or refuses by now, keeps what it had.
+    A genotype that its space does not state any more, or that is no valid network by now, keeps the recorded id.
     """
     if trial.arch_id is None or trial.id_scheme == SCHEME:
         return trial
     try:
-        network = space.decode(trial.genotype).arch_id
+        arch_id = space.decode(trial.genotype).arch_id
     except NasError:
         return trial
-    return replace(trial, arch_id=network, id_scheme=SCHEME)
+    return replace(trial, arch_id=arch_id, id_scheme=SCHEME)

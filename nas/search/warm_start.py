@@ -1,4 +1,4 @@
-"""What an earlier search of the same or an overlapping space teaches a new one."""
+"""Warm start: the results of an earlier search whose networks are in the space of a new one."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from nas.space import Genotype, SearchSpace
 
 WARM_STARTS = 5
 """Best networks of the earlier search that are evaluated first. The rest of those that the default sampler begins with
-are random: only beside others do these show whether the earlier search knows anything of the new task."""
+are random: only beside random ones do these show whether the earlier results say anything of the new task."""
 
 
 @dataclass(frozen=True, slots=True)
-class Prior:
-    """A network of an earlier search that is in the new space too."""
+class EarlierResult:
+    """A network of an earlier search, as a genotype of the new space, and its score there."""
 
     genotype: Genotype
     """In the new space."""
     value: float
-    """The first objective then; larger is better."""
+    """The first objective in the earlier search; larger is better."""
 
 
-def priors(folder: Path, space: SearchSpace, objective: Objective | None = None) -> tuple[Prior, ...]:
-    """Return the networks of an earlier search that a space can state too, the best first.
+def earlier_results(folder: Path, space: SearchSpace, objective: Objective | None = None) -> tuple[EarlierResult, ...]:
+    """Return the networks of an earlier search that are in a space too, the best first.
 
     Data and training may have been others: values are only compared among each other.
 
@@ -36,8 +36,8 @@ def priors(folder: Path, space: SearchSpace, objective: Objective | None = None)
         folder: the run folder of the earlier search.
         space: the new one, made for its data. A network whose input or classes differ is taken over with those of the
             new data, where its decisions allow that.
-        objective: of the new search. Where the earlier one had a score of that name, it is good in the direction of
-            now, whatever it was then.
+        objective: of the new search. Where the earlier one had a score of that name, the direction of the new search
+            counts.
 
     Raises:
         ConfigError: no study, or none of its networks is in the space.
@@ -49,7 +49,7 @@ def priors(folder: Path, space: SearchSpace, objective: Objective | None = None)
     sign = 1.0 if recorded_directions(saved)[0] == MAXIMIZE else -1.0
     if objective is not None and objective.name == objectives[0]:
         sign = float(objective.sign)
-    found: dict[str, Prior] = {}
+    results: dict[str, EarlierResult] = {}
     done = [trial for trial in read_trials(folder) if trial.state is State.COMPLETED and objectives[0] in trial.scores]
     for trial in done:
         try:
@@ -57,10 +57,10 @@ def priors(folder: Path, space: SearchSpace, objective: Objective | None = None)
             genotype = space.encode(architecture)
         except NasError:  # not in the new space
             continue
-        found.setdefault(architecture.arch_id, Prior(genotype, sign * trial.scores[objectives[0]]))
-    if not found:
+        results.setdefault(architecture.arch_id, EarlierResult(genotype, sign * trial.scores[objectives[0]]))
+    if not results:
         raise ConfigError(
             f"search.warm_start: none of the {len(done)} networks of {folder} is in space {space.name!r}, so it "
             "teaches nothing"
         )
-    return tuple(sorted(found.values(), key=lambda prior: -prior.value))
+    return tuple(sorted(results.values(), key=lambda result: -result.value))

@@ -19,7 +19,7 @@ from nas.latency.deployment import Deployment, this_device
 from nas.latency.measure import Latency
 from nas.search import run as module
 from nas.search.config import Config
-from nas.search.reporting import feasibility as outlook
+from nas.search.reporting import feasibility
 from nas.search.trial import State
 from nas.workers.processes import WorkerPool
 from tests.search import evaluators
@@ -239,16 +239,16 @@ def test_a_limit_that_the_smallest_networks_do_not_hold(monkeypatch: pytest.Monk
         def measure_all(self, architectures: Sequence[nas.Architecture]) -> list[Latency]:
             return [self.measure(one) for one in architectures]
 
-    monkeypatch.setattr(outlook, "Meter", Batch)
+    monkeypatch.setattr(feasibility, "Meter", Batch)
     space = nas.load_space("mbconv")
     least = min(ms_of(space.decode(space.sample(seed))) for seed in range(2000))
     where: dict[str, Any] = {"inference": {"runtime": "torch", "profile": None}}
     said: list[str] = []
-    outlook.look_ahead(_config(**where, constraints={"latency_ms": least}), space, said.append)
+    feasibility.report_feasibility(_config(**where, constraints={"latency_ms": least}), space, said.append)
     assert said == ["Latency: torch, batch 1, 1 thread; latency is measured for every candidate that holds the others"]
     assert len(Batch.measured) == 3
     with pytest.raises(SpaceError, match=r"no network of the space holds latency_ms <= 0.01, as far as the smallest"):
-        outlook.look_ahead(_config(**where, constraints={"latency_ms": 0.01}), space, said.append)
+        feasibility.report_feasibility(_config(**where, constraints={"latency_ms": 0.01}), space, said.append)
 
 
 def test_what_is_said_of_a_profile(tmp_path: Path) -> None:

@@ -79,9 +79,9 @@ def test_a_success_or_another_failure_begins_the_count_anew() -> None:
 def test_a_network_counts_once() -> None:
     failures = EqualFailures(2)
     for _ in range(5):
-        failures.hear(Outcome(0, None, "a"), "network")
+        failures.count(Outcome(0, None, "a"), "network")
     with pytest.raises(EvaluationError, match="the last 2 evaluations failed alike"):
-        failures.hear(Outcome(0, None, "a"), "other")
+        failures.count(Outcome(0, None, "a"), "other")
 
 
 class _Misspelt:

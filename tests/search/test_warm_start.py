@@ -14,9 +14,10 @@ from scipy.stats import kendalltau
 import nas
 from nas.errors import ConfigError
 from nas.search.samplers import sampler
-from nas.search.samplers.domain import ObservedDomain, SpaceDomain
-from nas.search.samplers.prior_model import Earlier
-from nas.search.warm_start import WARM_STARTS, priors
+from nas.search.samplers.observed_domain import ObservedDomain
+from nas.search.samplers.prior_model import PriorModel
+from nas.search.samplers.space_domain import SpaceDomain
+from nas.search.warm_start import WARM_STARTS, earlier_results
 from tests.search.conftest import SMALL
 
 WIDER: dict[str, Any] = SMALL | {"stem": {"block": "conv", "out_channels": {"choose": [4, 8, 16, 32]}, "stride": 2}}
@@ -40,7 +41,7 @@ def earlier(tmp_path: Path) -> Path:
 
 def test_the_best_come_first_and_the_rest_teaches(earlier: Path) -> None:
     space = nas.SearchSpace.from_dict(WIDER)
-    known = priors(earlier, space)
+    known = earlier_results(earlier, space)
     assert 30 < len(known) <= 60
     assert [one.value for one in known] == sorted((one.value for one in known), reverse=True)
     for one in known[:3]:
@@ -68,7 +69,7 @@ def test_a_resumed_warm_search_goes_on_as_a_whole_one(earlier: Path, tmp_path: P
 def test_other_samplers_begin_with_the_best_too(earlier: Path, name: str) -> None:
     space = nas.SearchSpace.from_dict(SMALL)
     study = nas.run_search(space, score, trials=8, seed=0, warm_start=earlier, sampler=name)
-    known = priors(earlier, space)
+    known = earlier_results(earlier, space)
     assert [trial.genotype for trial in study.trials[:WARM_STARTS]] == [one.genotype for one in known[:WARM_STARTS]]
 
 
@@ -102,7 +103,7 @@ def test_the_same_score_counts_in_the_direction_of_now(tmp_path: Path) -> None:
         seed=1,
         warm_start=tmp_path / "earlier",
     )
-    errors = sorted({prior.value for prior in priors(tmp_path / "earlier", space)})
+    errors = sorted({prior.value for prior in earlier_results(tmp_path / "earlier", space)})
     assert [trial.scores["error"] for trial in study.trials] == errors[:5]
 
 
@@ -116,7 +117,7 @@ def test_of_several_objectives_the_first_teaches_in_its_own_direction(tmp_path: 
 
     space, folder = nas.SearchSpace.from_dict(SMALL), tmp_path / "earlier"
     nas.run_search(space, measured, trials=12, sampler="random", seed=0, objective=objective, run_dir=folder)
-    params = [nas.cost_of(space.decode(one.genotype)).params for one in priors(folder, space)]
+    params = [nas.cost_of(space.decode(one.genotype)).params for one in earlier_results(folder, space)]
     assert params == sorted(params)
     study = nas.run_search(space, measured, trials=3, seed=0, objective=objective, warm_start=folder)
     assert [nas.cost_of(space.decode(one.genotype)).params for one in study.trials] == params[:3]
@@ -171,16 +172,16 @@ def test_what_says_nothing_does_no_harm() -> None:
     assert np.median(shuffled) <= np.median(none) + 0.1
 
 
-def test_few_earlier_networks_are_believed_nothing() -> None:
+def test_from_few_earlier_networks_nothing_is_expected() -> None:
     """And a prior is none where its networks are none of the space."""
     domain = ObservedDomain()
     prior = _Task(0).prior("same")
-    assert Earlier(prior, domain).beliefs([]) is None, "nothing is known of the decisions yet"
+    assert PriorModel(prior, domain).prior_means([]) is None, "nothing is known of the decisions yet"
     space = nas.SearchSpace.from_dict(SMALL)
     drafts = [(space.sample(seed), float(seed)) for seed in range(9)]
     inside = SpaceDomain(space)
-    every = [inside.draft(params) for params, _ in drafts]
-    assert Earlier(drafts[:7], inside).beliefs(every) is None
-    beliefs = Earlier(drafts, inside).beliefs(every)
+    every = [inside.proposal(params) for params, _ in drafts]
+    assert PriorModel(drafts[:7], inside).prior_means(every) is None
+    beliefs = PriorModel(drafts, inside).prior_means(every)
     assert beliefs is not None
     assert kendalltau(beliefs, range(9)).statistic > 0.5

@@ -239,7 +239,7 @@ def train(
             spent = time.monotonic() - started
             remaining = spent * (total_work - done) / done
             ended(run, f"{_text(run)}; {minutes_text(spent)} so far, about {minutes_text(remaining)} left")
-            failures.hear(outcome, job.arch.arch_id)
+            failures.count(outcome, job.arch.arch_id)
 
 
 def run_of(job: Job, outcome: Outcome, study: int, seconds: float) -> Run:

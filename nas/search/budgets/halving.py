@@ -1,4 +1,4 @@
-"""Successive halving: every candidate gets a small budget, and the better ones get more."""
+"""Successive halving: all candidates get a small budget, and the better ones get more."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from nas.pareto import sorted_fronts, spread_order
+from nas.pareto import farthest_first_order, non_dominated_sort
 
 Values = tuple[float, ...]
 """Objectives of a trial; larger is better."""
@@ -19,9 +19,9 @@ class _Rung:
     """One budget of one bracket."""
 
     ended: dict[int, Values] = field(default_factory=dict)
-    """Trials that have had this budget, by number."""
+    """By number, the objectives of trials that have had this budget."""
     promoted: set[int] = field(default_factory=set)
-    """Those of them that get, or have had, the next one."""
+    """Numbers of those of them that get, or have had, the next budget."""
 
 
 class Halving:
@@ -41,22 +41,22 @@ class Halving:
     def __init__(
         self, costs: Sequence[float], eta: int, *, total: int, brackets: int = 1, synchronous: bool = False
     ) -> None:
-        """Take the budgets.
+        """Start without trials.
 
         Args:
-            costs: what a trial has cost when it has ended each rung, rising.
+            costs: what a trial has cost by the end of each rung, rising, in any unit.
             eta: one in so many is promoted.
             total: trials that will begin.
             brackets: kinds of trials: those of bracket b begin on rung b.
-            synchronous: see above.
+            synchronous: whether a rung is decided only when all of its trials have ended.
         """
         self._costs, self._eta, self._total, self._synchronous = tuple(costs), eta, total, synchronous
         self._rungs = [[_Rung() for _ in costs] for _ in range(brackets)]
         self._bracket: dict[int, int] = {}
         self._running: dict[int, int] = {}
-        """The rung that a trial is on its way to the end of."""
-        self._gone: set[int] = set()
-        """Trials that were given up."""
+        """By number, the rung whose budget a trial has now."""
+        self._ended_for_good: set[int] = set()
+        """Numbers of trials that cannot be promoted."""
 
     @property
     def last(self) -> int:
@@ -64,29 +64,26 @@ class Halving:
         return len(self._costs) - 1
 
     def begin(self, number: int) -> int:
-        """Place a new trial; return the rung that it begins on.
+        """Add a new trial to a bracket; return the rung that it begins on.
 
         Each rung of a bracket costs about what its first one does, so trials are shared out inversely to that: all
         brackets cost about the same.
         """
         begun = Counter(self._bracket.values())
         shares = [1 / ((len(self._costs) - b) * self._costs[b]) for b in range(len(self._rungs))]
-        wanted = [share / sum(shares) * (len(self._bracket) + 1) - begun[b] for b, share in enumerate(shares)]
-        bracket = wanted.index(max(wanted))
-        self._place(number, bracket)
+        missing = [share / sum(shares) * (len(self._bracket) + 1) - begun[b] for b, share in enumerate(shares)]
+        bracket = missing.index(max(missing))
+        self._bracket[number] = self._running[number] = bracket
         return bracket
 
-    def _place(self, number: int, bracket: int) -> None:
-        self._bracket[number] = self._running[number] = bracket
-
     def ended(self, number: int, values: Values) -> bool:
-        """Hear that a trial has had the budget of its rung; return whether it is complete."""
+        """Add the objectives of a trial that has had the budget of its rung; return whether that was the last one."""
         rung = self._running.pop(number)
         self._rungs[self._bracket[number]][rung].ended[number] = values
         return rung == self.last
 
     def dropped(self, number: int) -> None:
-        """Hear that a trial has failed on the way to the end of a rung: another is promoted in its place."""
+        """Remove a trial that failed on its rung, so that another is promoted in its place."""
         bracket, rung = self._bracket[number], self._running.pop(number)
         if rung > bracket:
             below = self._rungs[bracket][rung - 1]
@@ -99,15 +96,22 @@ class Halving:
         return len(self._bracket) >= self._total
 
     def close(self) -> None:
-        """No other trial will begin."""
+        """Let no other trial begin."""
         self._total = len(self._bracket)
 
     def restore(
         self, number: int, bracket: int, rungs: Sequence[tuple[int, Values]], *, alive: bool, failed: bool = False
     ) -> None:
-        """Take a trial of an earlier session with the rungs that it has ended; only if `alive` can it be promoted."""
-        self._place(number, bracket)
-        self._running.pop(number)
+        """Add a trial of an earlier session.
+
+        Args:
+            number: of the trial.
+            bracket: where it began.
+            rungs: those that it has ended, rising, and its objectives there.
+            alive: whether it can be promoted.
+            failed: whether it failed on the rung after these.
+        """
+        self._bracket[number] = bracket
         for rung, values in rungs:
             if rung > bracket:
                 self._rungs[bracket][rung - 1].promoted.add(number)
@@ -117,61 +121,61 @@ class Halving:
             self._running[number] = rungs[-1][0] + 1
             self.dropped(number)
         elif not alive:
-            self._gone.add(number)
+            self._ended_for_good.add(number)
 
     def next(self) -> tuple[int, int] | None:
-        """Return a trial to promote and the rung that it now gets; None where there is none yet."""
+        """Promote a trial: return its number and the rung that it gets; None where none can be promoted yet."""
         for rung in range(self.last - 1, -1, -1):
             for bracket, rungs in enumerate(self._rungs):
-                found = self._best(bracket, rung)
-                if found is not None:
-                    rungs[rung].promoted.add(found)
-                    self._running[found] = rung + 1
-                    return found, rung + 1
+                number = self._best(bracket, rung)
+                if number is not None:
+                    rungs[rung].promoted.add(number)
+                    self._running[number] = rung + 1
+                    return number, rung + 1
         return None
 
     def _best(self, bracket: int, rung: int) -> int | None:
-        """Return the trial of a rung that is to be promoted next."""
+        """Return the number of the trial of a rung that is to be promoted next; None where there is none."""
         here = self._rungs[bracket][rung]
         closed = self._closed(bracket, rung)
         if self._synchronous and not closed:
             return None
         allowed = len(here.ended) // self._eta
-        # However few there are, one goes all the way.
+        # However few there are, one gets the full budget in the end.
         if closed and here.ended:
             allowed = max(1, allowed)
         if len(here.promoted) >= allowed:
             return None
         order = _order(here.ended, here.promoted)
-        return next((number for number in order[:allowed] if number not in here.promoted | self._gone), None)
+        return next((number for number in order[:allowed] if number not in here.promoted | self._ended_for_good), None)
 
     def _closed(self, bracket: int, rung: int) -> bool:
         """Whether no other trial will end a rung."""
         if not self.closed:
             return False
-        if any(at <= rung for number, at in self._running.items() if self._bracket[number] == bracket):
+        if any(current <= rung for number, current in self._running.items() if self._bracket[number] == bracket):
             return False
         return all(self._best(bracket, lower) is None for lower in range(rung))
 
 
 def _order(ended: dict[int, Values], promoted: set[int]) -> list[int]:
-    """Return trials, best first; those of one front by how unlike they are to each other and to those promoted."""
+    """Return numbers of trials, best first; those of one front so that each is far from those before and promoted."""
     numbers = sorted(ended)
     values = np.array([ended[number] for number in numbers])
     if values.shape[1] == 1:
-        return [numbers[place] for place in np.argsort(-values[:, 0], kind="stable")]
-    found: list[int] = []
-    for places in sorted_fronts(values):
-        taken = [here for here, place in enumerate(places) if numbers[place] in promoted]
-        found += [numbers[places[here]] for here in spread_order(values[places], taken)]
-    return found
+        return [numbers[index] for index in np.argsort(-values[:, 0], kind="stable")]
+    order: list[int] = []
+    for front in non_dominated_sort(values):
+        taken = [position for position, index in enumerate(front) if numbers[index] in promoted]
+        order += [numbers[front[position]] for position in farthest_first_order(values[front], taken)]
+    return order
 
 
 def rungs_of(most: int, least: int, eta: int) -> tuple[int, ...]:
-    """Return epochs for the rungs: `most`, a share `1 / eta` of it, and so on down to `least`."""
-    found = [most]
+    """Return the epochs of the rungs, rising: `most`, a share `1 / eta` of it, and so on down to `least`."""
+    rungs = [most]
     share = most / eta
     while share >= least:
-        found.append(round(share))
+        rungs.append(round(share))
         share /= eta
-    return tuple(sorted({max(1, one) for one in found}))
+    return tuple(sorted({max(1, epochs) for epochs in rungs}))

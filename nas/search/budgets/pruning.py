@@ -1,4 +1,4 @@
-"""How much of an evaluation a candidate gets before it is judged: budgets that rise, and pruning on the way."""
+"""Settings of pruning: budgets that rise for the better candidates, or trials that end between two epochs."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ STOPPING = ("median", "patient", "curve")
 """Pruners that end a candidate between two epochs."""
 PRUNERS = ("none", *HALVING, *STOPPING)
 FIDELITIES = ("epochs", "data", "resolution")
+"""What a small budget may have less of."""
 _MOST = 100_000_000
 
 
@@ -57,7 +58,7 @@ class Pruning:
         return self.name in HALVING
 
     def check(self, full: Budget, objectives: int) -> None:
-        """Raise `ConfigError` where it cannot serve a search with such a budget and so many objectives."""
+        """Raise `ConfigError` where it cannot be used with such a full budget and so many objectives."""
         if self.name in STOPPING and objectives > 1:
             raise ConfigError(f"pruner {self.name} serves one objective; {', '.join(HALVING)} serve several too")
         self.budgets(full)
@@ -76,32 +77,31 @@ class Pruning:
                     f"pruner {self.name}: it takes shares of the epochs of an evaluation, and none are stated: "
                     "run_search(..., budget=nas.Budget(epochs=9)); a table needs a column a number of epochs"
                 )
-            every = rungs_of(full.epochs, self.least_epochs, self.eta)
-            found = tuple(replace(full, epochs=epochs, schedule_epochs=full.epochs) for epochs in every)
+            rungs = rungs_of(full.epochs, self.least_epochs, self.eta)
+            budgets = tuple(replace(full, epochs=epochs, schedule_epochs=full.epochs) for epochs in rungs)
         else:
             shares = [1.0]
             while shares[0] / self.eta >= self.least_fraction * (1 - 1e-9):
                 shares.insert(0, shares[0] / self.eta)
             field = "data_fraction" if self.fidelity == "data" else "resolution_fraction"
             power = 1.0 if self.fidelity == "data" else 0.5
-            found = tuple(replace(full, **{field: share**power}) for share in shares)
-        if len(found) < 2:
+            budgets = tuple(replace(full, **{field: share**power}) for share in shares)
+        if len(budgets) < 2:
             raise ConfigError(
                 f"pruner {self.name}: one rung only; more epochs, a smaller pruner.least_epochs, least_fraction or eta "
                 "give more"
             )
-        return found
+        return budgets
 
     def halving(self, budgets: tuple[Budget, ...], trials: int) -> Halving | None:
-        """Return what decides who gets more budget."""
+        """Return what decides which trials get more budget, for so many trials; None where all get the same."""
         if not self.halves:
             return None
-        goes_on = self.fidelity == "epochs"
+        continues = self.fidelity == "epochs"  # from a checkpoint, so that lower rungs are not paid again
         costs, spent = [], 0.0
-        for one in budgets:
-            cost = float(one.epochs or 1) * one.data_fraction * one.resolution_fraction**2
-            # What goes on from a checkpoint has not to be paid again.
-            spent = cost if goes_on else spent + cost
+        for budget in budgets:
+            cost = float(budget.epochs or 1) * budget.data_fraction * budget.resolution_fraction**2
+            spent = cost if continues else spent + cost
             costs.append(spent)
         return Halving(
             costs,
@@ -112,7 +112,7 @@ class Pruning:
         )
 
     def pruner(self) -> BasePruner:
-        """Return what ends a trial between two epochs."""
+        """Return the pruner that ends a trial between two epochs, by Optuna's contract."""
         if self.name == "median":
             return MedianPruner(n_startup_trials=self.startup_trials, n_warmup_steps=self.warmup_epochs)
         if self.name == "patient":

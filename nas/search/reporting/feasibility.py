@@ -1,4 +1,4 @@
-"""What a search says before it starts: how much of the space its limits leave, and whether that is nothing."""
+"""Reports before a search starts how much of the space its limits leave, and ends it where that is nothing."""
 
 from __future__ import annotations
 
@@ -16,51 +16,60 @@ from nas.space.explain import explain
 from nas.space.explain_text import infeasible, percent
 from nas.space.feasible import feasible
 
-_LOOKED = 1500
+_MAX_EXAMINED = 1500
+"""Candidates that are examined for a small network."""
 
 
-def look_ahead(config: Config, space: SearchSpace, say: Callable[[str], None], *, resumed: bool = False) -> None:
-    """Say how much of a space the limits of a search leave; of one that is resumed, only how it goes on.
+def report_feasibility(
+    config: Config, space: SearchSpace, show: Callable[[str], None], *, resumed: bool = False
+) -> None:
+    """Show how much of a space the limits of a search leave.
+
+    Args:
+        config: of the search.
+        space: made for its data.
+        show: takes each line.
+        resumed: whether the search is resumed: then only the latency is reported.
 
     Raises:
-        SpaceError: nothing was found that holds them.
+        SpaceError: no network of the space was found that holds the limits.
     """
-    every = space.limits_with(config.constraints, config.soft)
+    limits = space.limits_with(config.constraints, config.soft)
     profile = None
-    if any(limit.measured for limit in every):
+    if any(limit.measured for limit in limits):
         profile, how = config.profile()
-        say(f"Latency: {config.deployment}; {how}")
+        show(f"Latency: {config.deployment}; {how}")
         if profile is not None and (hint := other_input(config, space, profile)):
-            say(hint)
+            show(hint)
     if resumed:
         return
-    soft = ", ".join(str(limit) for limit in every if limit.soft)
+    soft = ", ".join(str(limit) for limit in limits if limit.soft)
     if soft:
         cost = f"{config.search.soft_weight:g} of {config.search.objective}"
-        say(f"Soft limits: {soft}; being over one by all of it costs {cost}")
+        show(f"Soft limits: {soft}; being over one by all of it costs {cost}")
     predict = profile.interval if profile else None
-    constraints = [limit for limit in every if not limit.soft and (predict or not limit.measured)]
+    constraints = [limit for limit in limits if not limit.soft and (predict or not limit.measured)]
     if constraints:
-        limits = ", ".join(map(str, constraints))
-        say(f"Looking for networks that hold {limits} ...")
-        found = explain(space, constraints, samples=1000, seed=config.seed, workload=config.workload, predict=predict)
-        if found.infeasible:
+        text = ", ".join(map(str, constraints))
+        show(f"Looking for networks that hold {text} ...")
+        share = explain(space, constraints, samples=1000, seed=config.seed, workload=config.workload, predict=predict)
+        if share.infeasible:
             raise SpaceError(
-                f"{infeasible(found)}. python -m nas.limits with the same settings says what would let more in"
+                f"{infeasible(share)}. python -m nas.limits with the same settings says what would let more in"
             )
-        which = "all" if found.accepted.exact else "random"
-        unsure = f"; of {percent(found.unsure)} the latency has to be measured" if found.unsure.count else ""
-        say(f"Limits: {percent(found.accepted)} of {which} genotypes hold {limits}{unsure}")
-        if predict and found.accepted.count:
+        which = "all" if share.accepted.exact else "random"
+        unsure = f"; of {percent(share.unsure)} the latency has to be measured" if share.unsure.count else ""
+        show(f"Limits: {percent(share.accepted)} of {which} genotypes hold {text}{unsure}")
+        if predict and share.accepted.count:
             return
-    _try_smallest(space, [limit for limit in every if limit.measured and not limit.soft], config.deployment)
+    _try_smallest(space, [limit for limit in limits if limit.measured and not limit.soft], config.deployment)
 
 
 def _try_smallest(space: SearchSpace, limits: Sequence[Constraint], deployment: Deployment) -> None:
-    """Measure some of the smallest networks: where all of them take too long, no search finds one that does not."""
+    """Raise `SpaceError` where even the smallest networks, which are measured, are over a limit on latency."""
     for limit in limits:
         networks = [_smallest(space, metric) for metric in ("macs", "activations", "params")]
-        least = min(one.ms for one in Meter(deployment).measure_all(networks))
+        least = min(latency.ms for latency in Meter(deployment).measure_all(networks))
         if least > limit.high:
             raise SpaceError(
                 f"no network of the space holds {limit}, as far as the smallest ones show: those with the fewest "
@@ -69,5 +78,5 @@ def _try_smallest(space: SearchSpace, limits: Sequence[Constraint], deployment: 
 
 
 def _smallest(space: SearchSpace, metric: str) -> Architecture:
-    """Come as near to none of a metric as mutation does."""
-    return feasible(space, [Constraint(metric, high=0)], random.Random(0), most=_LOOKED)[0].architecture
+    """Return the network with the least of a metric that mutation finds."""
+    return feasible(space, [Constraint(metric, high=0)], random.Random(0), most=_MAX_EXAMINED)[0].architecture

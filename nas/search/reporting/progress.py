@@ -1,4 +1,4 @@
-"""What a person sees while a search runs, and at its end."""
+"""What a person sees while a search runs: a line a trial, and on a terminal a live line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LOG = logging.getLogger(__name__)
 
 
 def duration(seconds: float) -> str:
-    """Return `1:02:03` or `2:03`."""
+    """Return seconds as text, such as `1:02:03` or `2:03`."""
     minutes, second = divmod(max(0, round(seconds)), 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"
@@ -29,7 +29,7 @@ P = ParamSpec("P")
 
 
 def _shown(show: Callable[P, None]) -> Callable[P, None]:
-    """Log what goes wrong where something is shown: it must not end a search."""
+    """Return a method that logs its errors: what goes wrong where something is shown must not end a search."""
 
     @wraps(show)
     def shown(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -42,9 +42,13 @@ def _shown(show: Callable[P, None]) -> Callable[P, None]:
 
 
 class Progress:
-    """A line a finished trial, and on a terminal a live line with counts, best so far and time left."""
+    """A recorder that prints a line for each trial, and on a terminal a live line.
+
+    The live line has counts, the best score so far, and the time left.
+    """
 
     def __init__(self, console: Console, trials: int, minutes: float | None) -> None:
+        """Make a recorder for a search that ends after so many trials or minutes."""
         self.console, self.trials, self.minutes = console, trials, minutes
         self._live: Live | None = None
         self._started = time.monotonic()
@@ -54,6 +58,7 @@ class Progress:
 
     @_shown
     def begin(self, study: Study) -> None:
+        """Start the clock and the live line."""
         self._started = time.monotonic()
         self._done_before = _trained(study)
         if self.console.is_terminal:
@@ -63,6 +68,7 @@ class Progress:
 
     @_shown
     def proposed(self, study: Study, running: int) -> None:
+        """Update the live line."""
         self._running = running
         self._show(study)
 
@@ -72,10 +78,12 @@ class Progress:
 
     @_shown
     def paused(self, study: Study, trial: Trial) -> None:
+        """Print a line for a trial that may get more budget."""
         self.console.print(self._line(study, trial) + f"  paused on rung {trial.steps[-1][0]}", highlight=False)
 
     @_shown
     def ended(self, study: Study, trial: Trial) -> None:
+        """Print a line for a trial; rejected ones are counted in the live line, or now and then in one of their own."""
         if trial.state is State.REJECTED:
             # On a terminal the live line counts them; in a log, now and then a line shows that things move.
             rejected = study.counts()["rejected"]
@@ -88,14 +96,15 @@ class Progress:
 
     @_shown
     def end(self, study: Study) -> None:
+        """Remove the live line."""
         if self._live is not None:
             self._live.stop()
 
     def _line(self, study: Study, trial: Trial) -> str:
-        known = f"  same network as trial {trial.duplicate_of}" if trial.duplicate_of is not None else ""
-        scores = [one.name for one in study.objectives if one.name in trial.scores]
+        original = f"  same network as trial {trial.duplicate_of}" if trial.duplicate_of is not None else ""
+        scores = [objective.name for objective in study.objectives if objective.name in trial.scores]
         if not scores or trial.state is State.FAILED:
-            return f"  trial {trial.number:>4}  failed{known}: {trial.reason}"
+            return f"  trial {trial.number:>4}  failed{original}: {trial.reason}"
         cost = trial.cost
         assert cost is not None
         seconds = trial.seconds.get("evaluation")
@@ -105,7 +114,7 @@ class Progress:
             + (f" ({study.judged(trial):.4f} with soft limits)" if trial.soft_excess else "")
             + f"  params {cost.params:>11,}  macs {cost.macs:>13,}"
             + (f"  {trial.latency.ms:8.3f} ms" if trial.latency else "")
-            + (f"  {seconds:6.1f} s" if seconds is not None and not known else known)
+            + (f"  {seconds:6.1f} s" if seconds is not None and not original else original)
             + (f"  {trial.reason}" if trial.state is State.PRUNED else "")
         )
 
@@ -120,7 +129,7 @@ class Progress:
         return " | ".join(part for part in parts if part)
 
     def _left(self, done: int) -> str:
-        """Time left at the speed so far, or until the limit in minutes."""
+        """Return the time left at the speed so far, or until the limit in minutes; empty where neither says."""
         spent, now = time.monotonic() - self._started, done - self._done_before
         guesses = []
         if now:

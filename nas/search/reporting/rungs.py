@@ -1,8 +1,8 @@
-"""Whether small budgets tell what large ones would: how alike they rank the trials."""
+"""Whether small budgets rank the trials as large ones do: rank correlations between rungs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import isnan, nan
@@ -12,16 +12,15 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 from scipy.stats import kendalltau, norm
 
-from nas.search.study import Study
-
 Array = NDArray[np.float64]
 
-_ENOUGH = 5
+_MIN_TRIALS = 5
 """Trials from which a rank correlation says something."""
-_LOW = 0.4
+_DOUBTFUL_TAU = 0.4
+"""A rank correlation below this is warned of."""
 _GRID = 61
-"""Correlations that are looked at, more densely towards -1 and 1."""
-_MOST = 200
+"""Correlations of the grid, more densely towards -1 and 1."""
+_MAX_TRIALS = 200
 """Of more trials so many stand for all in the expectation over pairs, evenly over their ranks."""
 
 
@@ -35,19 +34,19 @@ class RungCorrelation:
     tau: float
     """Corrected for the selection of the promoted trials; nan where all scores of one rung are equal."""
     trials: int
-    """Those that have had both."""
+    """How many have had both."""
     promoted_tau: float = nan
-    """Over those trials alone, which are alike."""
+    """Over those that have had both alone, whose range is restricted."""
     low: float = -1.0
     high: float = 1.0
     """Ends of the 95 % interval of `tau`."""
     of: int = 0
-    """Trials that have had the lower rung."""
+    """How many trials have had the lower rung."""
 
     @property
     def doubtful(self) -> bool:
-        """Whether the lower rung hardly tells what the upper one would."""
-        return isnan(self.tau) or (self.trials >= _ENOUGH and not self.tau >= _LOW)
+        """Whether the lower rung hardly ranks the trials as the upper one does."""
+        return isnan(self.tau) or (self.trials >= _MIN_TRIALS and not self.tau >= _DOUBTFUL_TAU)
 
     def __str__(self) -> str:
         if isnan(self.tau):
@@ -58,20 +57,23 @@ class RungCorrelation:
         )
 
 
-def rung_correlations(study: Study) -> list[RungCorrelation]:
-    """Return the rank correlation of the first objective between each rung and the next one; see `correlation`."""
-    curves = [dict(trial.steps) for trial in study.trials if trial.first_rung is not None]
+def rung_correlations(curves: Sequence[Mapping[int, float]]) -> list[RungCorrelation]:
+    """Return the rank correlation between each rung and the next one that two trials or more have had.
+
+    Args:
+        curves: of each trial, its scores by rung, counted from 1 (`Study.rung_scores`).
+    """
     rungs = sorted({rung for curve in curves for rung in curve})
-    found = []
+    correlations = []
     for lower, upper in pairwise(rungs):
-        every = np.array([curve[lower][0] for curve in curves if lower in curve], float)
-        both = [(curve[lower][0], curve[upper][0]) for curve in curves if lower in curve and upper in curve]
+        all_lower = np.array([curve[lower] for curve in curves if lower in curve], float)
+        both = [(curve[lower], curve[upper]) for curve in curves if lower in curve and upper in curve]
         if len(both) > 1:
-            found.append(correlation(every, np.array(both, float), lower, upper))
-    return found
+            correlations.append(correlation(all_lower, np.array(both, float), lower, upper))
+    return correlations
 
 
-def correlation(every: Array, both: Array, lower: int = 1, upper: int = 2) -> RungCorrelation:
+def correlation(all_lower: Array, both: Array, lower: int = 1, upper: int = 2) -> RungCorrelation:
     """Return Kendall's tau between two rungs over all trials, where only the better ones have had the upper one.
 
     Who is promoted depends on the lower rung alone, so what the upper one would have shown of the others can be
@@ -82,31 +84,39 @@ def correlation(every: Array, both: Array, lower: int = 1, upper: int = 2) -> Ru
     Fieller et al. 1957, "Tests for rank correlation coefficients", brought over likewise.
 
     Args:
-        every: `(trials,)`, the lower rung's score of all trials that have had it.
+        all_lower: `(trials,)`, the lower rung's score of all trials that have had it.
         both: `(promoted, 2)`, the scores on both rungs; two trials or more.
         lower: the rungs, counted from 1.
         upper: the higher one.
     """
     seen, count = float(kendalltau(both[:, 0], both[:, 1]).statistic), len(both)
     if isnan(seen):
-        return RungCorrelation(lower, upper, nan, count, nan, -1.0, 1.0, len(every))
-    promoted, all_of_them = _expected(both[:, 0] / every.std()), _expected(every / every.std())
+        return RungCorrelation(lower, upper, nan, count, nan, -1.0, 1.0, len(all_lower))
+    sd = all_lower.std()
+    of_promoted, of_all = _expected_tau(both[:, 0] / sd), _expected_tau(all_lower / sd)
 
     def over_all(tau: float) -> float:
-        return float(np.interp(tau, promoted, all_of_them))
+        return float(np.interp(tau, of_promoted, of_all))
 
     low, high = -1.0, 1.0
-    if count >= _ENOUGH:
-        reach = norm.ppf(0.975) * np.sqrt(0.437 / (count - 4))
-        middle = np.arctanh(np.clip(seen, -1 + 1e-9, 1 - 1e-9))
-        low, high = (over_all(float(np.tanh(middle + sign * reach))) for sign in (-1, 1))
-    return RungCorrelation(lower, upper, over_all(seen), count, seen, low, high, len(every))
+    if count >= _MIN_TRIALS:
+        half_width = norm.ppf(0.975) * np.sqrt(0.437 / (count - 4))
+        centre = np.arctanh(np.clip(seen, -1 + 1e-9, 1 - 1e-9))
+        low, high = (over_all(float(np.tanh(centre + sign * half_width))) for sign in (-1, 1))
+    return RungCorrelation(lower, upper, over_all(seen), count, seen, low, high, len(all_lower))
 
 
-def _expected(scores: Array) -> Array:
-    """Return the tau that trials with some scores are expected to have, for each k of a grid from -inf to inf."""
-    if len(scores) > _MOST:
-        scores = np.sort(scores)[np.linspace(0, len(scores) - 1, _MOST).round().astype(int)]
+def _expected_tau(scores: Array) -> Array:
+    """Return the tau that trials with some scores are expected to have, for each k of a grid from -inf to inf.
+
+    Args:
+        scores: `(trials,)`, on the lower rung, in standard deviations.
+
+    Returns:
+        `(_GRID,)`, rising from -1 to 1.
+    """
+    if len(scores) > _MAX_TRIALS:
+        scores = np.sort(scores)[np.linspace(0, len(scores) - 1, _MAX_TRIALS).round().astype(int)]
     gaps = np.abs(scores[:, None] - scores)[np.triu_indices(len(scores), 1)]
     gaps = gaps[gaps > 0]  # ties have no order
     # Of a normal pair with the correlation sin(a), k is tan(a) / sqrt(2) in standard deviations.
@@ -115,18 +125,18 @@ def _expected(scores: Array) -> Array:
     return np.array([-1.0, *inside, 1.0])
 
 
-def rung_lines(every: Sequence[RungCorrelation]) -> list[str]:
-    """Say what the correlations are, and warn of those that are too low to trust."""
-    if not every:
+def rung_lines(correlations: Sequence[RungCorrelation]) -> list[str]:
+    """Return lines that state the correlations, and warn of those that are too low to trust."""
+    if not correlations:
         return []
     lines = [
         "Rank correlation (Kendall's tau) between rungs, over all trials of the lower one, with its 95 % interval: "
-        + ", ".join(map(str, every))
+        + ", ".join(map(str, correlations))
     ]
     lines += [
-        f"Rung {one.lower} hardly tells what rung {one.upper} would: its survivors may be the wrong ones. A larger "
+        f"Rung {tau.lower} hardly tells what rung {tau.upper} would: its survivors may be the wrong ones. A larger "
         "pruner.least_epochs or pruner.least_fraction gives it more to go by."
-        for one in every
-        if one.doubtful
+        for tau in correlations
+        if tau.doubtful
     ]
     return lines

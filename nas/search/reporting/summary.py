@@ -14,7 +14,7 @@ from nas.search.trial import State, Trial
 
 
 def print_best(console: Console, study: Study, count: int = 5) -> None:
-    """Print the best trials as a table; with several objectives all of the Pareto front, and its knee."""
+    """Print the `count` best trials as a table; with several objectives all of the Pareto front, its knee marked."""
     several = len(study.objectives) > 1
     best = study.best(len(study.trials) if several else count)
     if not best:
@@ -27,7 +27,7 @@ def print_best(console: Console, study: Study, count: int = 5) -> None:
     table = Table(title=title, title_justify="left", box=box.SIMPLE, pad_edge=False)
     measured, soft = any(trial.latency for trial in best), any(trial.soft_excess for trial in best)
     judged, ms = ["judged"] if soft else [], ["ms"] if measured else []
-    scores = [one.name for one in study.objectives if not one.is_cost]
+    scores = [objective.name for objective in study.objectives if not objective.is_cost]
     rung = ["rung"] if rungs else []
     for name in ("trial", *rung, *scores, *judged, "params", "macs", "size MiB", *ms, "arch_id"):
         table.add_column(name, justify="left" if name == "arch_id" else "right")
@@ -50,12 +50,12 @@ def print_best(console: Console, study: Study, count: int = 5) -> None:
 
 
 def _selection_lines(study: Study) -> list[str]:
-    """Say that the scores of the best are those of the luckiest among many; nothing where one was evaluated."""
+    """Return a note that the best scores were selected among many; none where fewer than two were evaluated."""
     tried = sum(trial.state in (State.COMPLETED, State.PRUNED) for trial in study.trials)
     if tried < 2:
         return []
     several = len(study.objectives) > 1
-    scores = " and ".join(one.name for one in study.objectives if not one.is_cost)
+    scores = " and ".join(objective.name for objective in study.objectives if not objective.is_cost)
     evaluator = study.notes.get("config", {}).get("evaluator", {}).get("name", "train")
     where = " on the validation split" if evaluator == "train" else ""
     return [
@@ -65,7 +65,13 @@ def _selection_lines(study: Study) -> list[str]:
 
 
 def time_summary(trials: Sequence[Trial], seconds: float, workers: int) -> str:
-    """Say how much of the workers' time went into training steps."""
+    """Return a line on how much of the workers' time went into training steps.
+
+    Args:
+        trials: of this session.
+        seconds: of this session.
+        workers: processes; 0 counts as one.
+    """
     steps = sum(trial.seconds.get("train_steps", 0.0) for trial in trials)
     evaluation = sum(trial.seconds.get("evaluation", 0.0) for trial in trials)
     capacity = max(1e-9, seconds * max(1, workers))

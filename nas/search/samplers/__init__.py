@@ -12,12 +12,13 @@ import optuna
 from optuna.samplers import BaseSampler, GPSampler, NSGAIIISampler, NSGAIISampler, RandomSampler, TPESampler
 
 from nas.errors import ConfigError, check_kind, nearest
-from nas.search.samplers.domain import Look, Params
+from nas.search.samplers.domain import Params
 from nas.search.samplers.evolution import RegularizedEvolutionSampler
-from nas.search.samplers.genotype_sampler import ProposingSampler
+from nas.search.samplers.genotype_sampler import GenotypeSampler
 from nas.search.samplers.grid import GridSampler
 from nas.search.samplers.local import LocalSearchSampler
 from nas.search.samplers.predictor import PredictorSampler
+from nas.search.samplers.space_domain import Examine
 from nas.search.samplers.uniform import UniformSampler
 from nas.space import SearchSpace
 
@@ -43,7 +44,7 @@ def _gp(seed: int) -> BaseSampler:
         return GPSampler(seed=seed, independent_sampler=RandomSampler(seed=seed), warn_independent_sampling=False)
 
 
-_OURS: Mapping[str, type[ProposingSampler]] = {
+_OURS: Mapping[str, type[GenotypeSampler]] = {
     "predictor": PredictorSampler,
     "evolution": RegularizedEvolutionSampler,
     "local": LocalSearchSampler,
@@ -61,7 +62,7 @@ _OPTUNA: Mapping[str, Callable[[int], BaseSampler]] = {
 
 
 def sampler_names() -> list[str]:
-    """Names that `sampler` takes."""
+    """Return the names that `sampler` takes."""
     return ["default", *_OURS, *_OPTUNA]
 
 
@@ -70,7 +71,7 @@ def sampler(
     seed: int = 0,
     *,
     space: SearchSpace | None = None,
-    look: Look | None = None,
+    examine: Examine | None = None,
     prior: Sequence[tuple[Params, float]] = (),
     **options: Any,
 ) -> BaseSampler:
@@ -79,10 +80,10 @@ def sampler(
     Args:
         name: one of `sampler_names`; default is `predictor`.
         seed: the same seed gives the same proposals.
-        space: the space to be searched. Our own samplers then mutate as it allows, know what every candidate costs and
-            propose none over its limits; without it they learn from the trials which decisions there are.
-        look: examines candidates (`nas.space.feasible.examine`), against other limits than those of the space.
-        prior: for `predictor`: what is known of some genotypes from elsewhere (larger is better).
+        space: the space to be searched. The project's own samplers then mutate as it allows, count what each proposal
+            costs and make none over its limits; without it they learn from the trials which decisions there are.
+        examine: checks genotypes (`nas.space.feasible.examine`) against other limits than those of the space.
+        prior: for `predictor`: genotypes with their values in an earlier search (larger is better, on any scale).
         options: of the sampler: `population` and `tournament` of `evolution`.
 
     Raises:
@@ -93,11 +94,11 @@ def sampler(
         raise ConfigError(f"sampler: unknown {name!r}. {nearest(name, names)}")
     check_kind("sampler: space", space, (SearchSpace, NoneType), "a SearchSpace, or None", ConfigError)
     check_kind("sampler: prior", prior, (list, tuple), "a list of genotypes, each with a number", ConfigError)
-    if look is not None and not callable(look):
-        raise ConfigError(f"sampler: look must be a function, or None, but got {look!r:.80}")
+    if examine is not None and not callable(examine):
+        raise ConfigError(f"sampler: examine must be a function, or None, but got {examine!r:.80}")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     name = DEFAULT if name == "default" else name
-    make = partial(_OURS[name], space=space, look=look, prior=prior) if name in _OURS else _OPTUNA[name]
+    make = partial(_OURS[name], space=space, examine=examine, prior=prior) if name in _OURS else _OPTUNA[name]
     try:
         return make(seed, **options)
     except TypeError:
@@ -108,16 +109,27 @@ def proposer(
     name: str,
     seed: int,
     space: SearchSpace,
-    look: Look,
+    examine: Examine,
     *,
     prior: Sequence[tuple[Params, float]] = (),
     options: Mapping[str, Any] | None = None,
 ) -> BaseSampler | Callable[[int], BaseSampler]:
-    """Return what a search proposes with: one of our samplers, or what makes one of Optuna's anew from a seed.
+    """Return what a search asks for proposals: a sampler of the project, or what makes one of Optuna's from a seed.
 
-    Ours depend on nothing but seed and trials. Optuna's have a state, which a search that goes on in another process
-    would lack, so that each proposal has one of its own.
+    The project's own depend on nothing but seed and trials. Optuna's have a state, which a search that is resumed in
+    another process would lack, so that each proposal has a sampler of its own.
+
+    Args:
+        name: one of `sampler_names`.
+        seed: of the project's own; each of Optuna's has the seed that it is made from.
+        space: the space to be searched.
+        examine: checks genotypes against the limits of the search.
+        prior: genotypes with their values in an earlier search.
+        options: of the sampler.
+
+    Raises:
+        ConfigError: unknown name or option.
     """
     options = options or {}
-    made = sampler(name, seed, space=space, look=look, prior=prior, **options)
-    return made if isinstance(made, ProposingSampler) else lambda derived: sampler(name, derived, **options)
+    made = sampler(name, seed, space=space, examine=examine, prior=prior, **options)
+    return made if isinstance(made, GenotypeSampler) else lambda derived: sampler(name, derived, **options)

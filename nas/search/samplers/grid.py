@@ -1,4 +1,4 @@
-"""Grid search: every genotype of a space, far apart from one trial to the next."""
+"""Grid search: all genotypes of a space, far apart from one trial to the next."""
 
 from __future__ import annotations
 
@@ -12,22 +12,24 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from nas.errors import ConfigError
-from nas.search.samplers.domain import Domain, Draft, SpaceDomain
-from nas.search.samplers.genotype_sampler import History, Options, ProposingSampler
+from nas.search.samplers.domain import Domain, Proposal
+from nas.search.samplers.genotype_sampler import GenotypeSampler, Options
+from nas.search.samplers.history import History
+from nas.search.samplers.space_domain import SpaceDomain
 
 _GOLDEN = 6180339887498949, 10**16
-"""The golden section, as a fraction: sizes of spaces have no limit."""
+"""Numerator and denominator of the golden section: sizes of spaces have no limit, so floats do not do."""
 
 
-class GridSampler(ProposingSampler):
+class GridSampler(GenotypeSampler):
     """Proposes each genotype of a space once, and then stops the study.
 
-    It walks through the numbers of the genotypes in steps of about the golden section of their count, so that any
-    first part of the walk is spread evenly over the space. Limits are left to whoever examines what it proposes.
+    It walks through the ranks of the genotypes in steps of about the golden section of their count, so that any first
+    part of the walk is spread evenly over the space. It does not check limits.
     """
 
     def __init__(self, seed: int = 0, **options: Unpack[Options]) -> None:
-        """Make a sampler.
+        """Make a sampler; the seed is the rank at which the walk begins.
 
         Raises:
             ConfigError: no space.
@@ -40,28 +42,31 @@ class GridSampler(ProposingSampler):
         while math.gcd(step, size) > 1:
             step += 1
         self._size, self._step = size, step
-        self._count = 0
-        """Genotypes that are known to have been proposed, by whoever."""
+        self._num_tried = 0
+        """Genotypes that trials have tried, whoever proposed them."""
 
     @property
     def exhausted(self) -> bool:
-        return self._count >= self._size
+        """Whether all genotypes have been tried."""
+        return self._num_tried >= self._size
 
-    def propose(self, history: History, domain: Domain, rng: random.Random) -> Draft | None:
+    def propose(self, history: History, domain: Domain, rng: random.Random) -> Proposal | None:
+        """Return the next genotype of the walk that was not tried; None after the last one."""
         assert self._space is not None
         assert isinstance(domain, SpaceDomain)
-        # Trials that others have proposed, random or known ones, take numbers: the walk goes on where it is new.
-        for place in range(history.now, history.now + self._size):
-            genotype = self._space.unrank((place * self._step + self._seed) % self._size)
-            if domain.is_untold(genotype):
-                return domain.draft(genotype)
+        # Trials that others have proposed, such as random ones, take numbers: the walk continues where it is new.
+        for step in range(history.trial_number, history.trial_number + self._size):
+            genotype = self._space.unrank((step * self._step + self._seed) % self._size)
+            if domain.is_untried(genotype):
+                return domain.proposal(genotype)
         return None
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
+        """Stop the study once all genotypes have been tried."""
         super().after_trial(study, trial, state, values)
         assert isinstance(self._domain, SpaceDomain)
-        self._domain.learn(trial)
-        self._count = self._domain.told
+        self._domain.observe(trial)
+        self._num_tried = self._domain.num_tried
         if self.exhausted:
             with suppress(RuntimeError):  # Optuna stops no study that is asked and told by others
                 study.stop()

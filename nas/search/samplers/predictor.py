@@ -1,9 +1,10 @@
-"""The default: evolution whose children are chosen by a surrogate, which knows the costs of all of them."""
+"""The default sampler: evolution whose children are chosen by a surrogate."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from itertools import cycle, islice
 from typing import Unpack
 
 import numpy as np
@@ -11,172 +12,177 @@ from scipy.stats import norm
 from threadpoolctl import ThreadpoolController
 
 from nas.cost import FREE_METRICS, ONE, value_of
-from nas.pareto import better_ones, front
-from nas.search.samplers.acquisition import expected_excess, expected_hypervolume_gain
-from nas.search.samplers.domain import Domain, Draft
+from nas.pareto import domination_counts, front
+from nas.search.samplers.acquisition import expected_hypervolume_improvement, expected_improvement
+from nas.search.samplers.domain import Domain, Proposal, new_proposals, random_new
 from nas.search.samplers.encoding import Array, Encoding
-from nas.search.samplers.genotype_sampler import History, Options, ProposingSampler, draw_new
-from nas.search.samplers.prior_model import Earlier
-from nas.search.samplers.surrogate import Facts, Surrogate, upper_half
+from nas.search.samplers.genotype_sampler import GenotypeSampler, Options
+from nas.search.samplers.history import History
+from nas.search.samplers.prior_model import PriorModel
+from nas.search.samplers.surrogate import Features, Surrogate, warp_lower_half
 
 _BLAS = ThreadpoolController()
-_START = 8
-"""Random trials before it."""
-_MOST_RESULTS = 192
+_RANDOM_TRIALS = 8
+_MAX_RESULTS = 192
 """Trials that the surrogate learns from; with more, the better half of them and some of all others."""
-_PARENTS = 20
-_CHILDREN = 160
-_TRIES = 2
-"""Times as many children may be looked at."""
-_RANDOM, _CROSSED = 0.2, 0.2
+_NUM_PARENTS = 20
+_NUM_CHILDREN = 160
+_ATTEMPTS_PER_CHILD = 2
+_RANDOM_SHARE, _CROSSOVER_SHARE = 0.2, 0.2
 """Shares of the children that are random, and that have two parents."""
-_CHANGES = (1, 1, 1, 2, 2, 3)
+_NUM_CHANGES = (1, 1, 1, 2, 2, 3)
 """How many decisions a mutation changes, one of these."""
-_BEST, _NEIGHBOURS = 5, 40
-"""So many neighbours of the best children are looked at too."""
-_MARGIN = 0.1
-"""The reference point of the hypervolume lies so much of the front's extent behind its ends."""
+_NUM_BEST, _NUM_NEIGHBOURS = 5, 40
+"""So many neighbours of the best children are judged too."""
 
 
-class PredictorSampler(ProposingSampler):
-    """Proposes the child of the best trials that promises most.
+class PredictorSampler(GenotypeSampler):
+    """Proposes the child of the best trials with the highest acquisition.
 
     Children come from mutation and crossover of the best trials. A surrogate, an ensemble of Gaussian processes over
-    decisions and free costs, says what each is worth: the expected improvement over the best trial as the surrogate
-    sees it, so that one lucky evaluation does not stop the search; with several objectives the expected gain of
-    hypervolume, where an objective that is a free cost is known and not predicted. What has been tried is not proposed
-    again, nor, where the space is known, another description of the same network, nor one over a limit.
+    decisions and free costs, predicts their scores, and the acquisition is the expected improvement over the best trial
+    as the surrogate sees it, so that one lucky evaluation does not stop the search; with several objectives the
+    expected improvement of the hypervolume, where an objective that is a free cost is counted and not predicted. What
+    has been tried is not proposed again, nor, with a space, another genotype of the same network, nor one over a limit.
 
-    With a prior, what an earlier search has seen, a surrogate of that alone says what is to be believed of networks;
-    the other one learns from the study's own trials what that is worth, whichever way it points. The first trials have
-    to be unlike for that: `run_search` begins with the best ones of the earlier search, and the rest are random.
+    With a prior, the results of an earlier search, a surrogate of these alone gives prior means; the other one learns
+    from the study's own trials what they are worth, whichever way they point. The first trials have to be diverse for
+    that: `run_search` begins with the best ones of the earlier search, and the rest are random.
     """
 
     def __init__(self, seed: int = 0, **options: Unpack[Options]) -> None:
         """Make a sampler; the same seed gives the same proposals."""
         super().__init__(seed, **options)
-        self._earlier: Earlier | None = None
+        self._prior_model: PriorModel | None = None
 
-    def propose(self, history: History, domain: Domain, rng: random.Random) -> Draft | None:
-        if len(history.results) < _START:
-            return draw_new(domain, rng)
+    def propose(self, history: History, domain: Domain, rng: random.Random) -> Proposal | None:
+        """Return the child with the highest acquisition; a random genotype for the first 8 trials."""
+        if len(history.results) < _RANDOM_TRIALS:
+            return random_new(domain, rng)
         # Matrices this small gain nothing from threads, and lose much where other processes use the cores.
         with _BLAS.limit(limits=1):
             return self._best_child(history, domain, rng)
 
-    def _believed(self, domain: Domain) -> Earlier | None:
-        """Return what the earlier search says, where there was one."""
-        if self._prior and (self._earlier is None or self._earlier.distributions != dict(domain.distributions())):
-            self._earlier = Earlier(self._prior, domain)
-        return self._earlier
+    def _model_of_prior(self, domain: Domain) -> PriorModel | None:
+        """Return the model of the earlier search, made anew where decisions were added; None without one."""
+        changed = self._prior_model is None or self._prior_model.distributions != dict(domain.distributions())
+        if self._prior and changed:
+            self._prior_model = PriorModel(self._prior, domain)
+        return self._prior_model
 
-    def _best_child(self, history: History, domain: Domain, rng: random.Random) -> Draft | None:
-        worth = _Worth(history, domain, self._believed(domain))
-        parents = worth.best(_PARENTS)
+    def _best_child(self, history: History, domain: Domain, rng: random.Random) -> Proposal | None:
+        acquisition = _Acquisition(history, domain, self._model_of_prior(domain))
+        parents = acquisition.best(_NUM_PARENTS)
         # Parents from an earlier search have not been tried in this one.
-        children = [one for one in parents if domain.is_new(one)] + _children(domain, parents, rng)
+        children = [parent for parent in parents if domain.is_new(parent)] + _children(domain, parents, rng)
         if not children:
-            return draw_new(domain, rng)
-        gains = worth(children)
-        best = [children[place] for place in np.argsort(-gains, kind="stable")[:_BEST]]
-        others = _neighbours(domain, best, rng)
-        if others:
-            children, gains = children + others, np.concatenate([gains, worth(others)])
+            return random_new(domain, rng)
+        gains = acquisition(children)
+        best = [children[index] for index in np.argsort(-gains, kind="stable")[:_NUM_BEST]]
+        neighbours = _neighbours(domain, best, rng)
+        if neighbours:
+            children, gains = children + neighbours, np.concatenate([gains, acquisition(neighbours)])
         return children[int(np.argmax(gains))]
 
 
-class _Worth:
-    """What candidates are worth trying for, as the trials so far tell."""
+class _Acquisition:
+    """The acquisition of proposals, by surrogates of the trials so far."""
 
-    def __init__(self, history: History, domain: Domain, earlier: Earlier | None = None) -> None:
-        self._domain, self._earlier = domain, earlier
-        places = _learned(history.values)
-        self._drafts = [domain.draft(history.results[place].params) for place in places]
-        values = history.values[places]
+    def __init__(self, history: History, domain: Domain, prior_model: PriorModel | None = None) -> None:
+        """Fit a surrogate to each objective that is no free cost, and to each constraint that is not counted."""
+        self._domain, self._prior_model = domain, prior_model
+        subset = _training_subset(history.values)
+        self._evaluated = [domain.proposal(history.results[index].params) for index in subset]
+        values = history.values[subset]
         self._encoding = Encoding(domain.distributions())
-        traits = np.array([one.traits for one in self._drafts])
-        self._middle, self._spread = traits.mean(axis=0), np.maximum(traits.std(axis=0), 0.1)
+        costs = np.array([proposal.cost_features for proposal in self._evaluated])
+        self._cost_mean, self._cost_sd = costs.mean(axis=0), np.maximum(costs.std(axis=0), 0.1)
         self._signs = history.signs
-        self._free = [_free_metric(self._drafts, values[:, i] * self._signs[i]) for i in range(values.shape[1])]
-        facts = self._facts(self._drafts)
-        pending = self._facts([domain.draft(one) for one in history.pending]) if history.pending else None
-        self._models: list[Surrogate | None] = []
-        for column, free in zip(values.T, self._free, strict=True):
-            scores = upper_half(column) if len(self._free) == 1 else column
-            model = None if free else Surrogate(self._encoding, facts, scores)
-            self._models.append(model.believing(pending) if model and pending else model)
-        self._allowed = self._constraints(history)
-        self._means, _ = self._predict(self._drafts, facts)
+        self._metrics = [
+            _free_metric(self._evaluated, values[:, index] * sign) for index, sign in enumerate(self._signs)
+        ]
+        features = self._features(self._evaluated)
+        pending = self._features([domain.proposal(params) for params in history.pending]) if history.pending else None
+        self._surrogates: list[Surrogate | None] = []
+        for column, metric in zip(values.T, self._metrics, strict=True):
+            scores = warp_lower_half(column) if len(self._metrics) == 1 else column
+            surrogate = None if metric else Surrogate(self._encoding, features, scores)
+            self._surrogates.append(surrogate.believing(pending) if surrogate and pending else surrogate)
+        self._constraints = self._constraint_surrogates(history)
+        self._means, _ = self._predict(self._evaluated, features)
 
-    def _facts(self, every: Sequence[Draft]) -> Facts:
-        traits = np.array([one.traits for one in every])
-        beliefs = self._earlier.beliefs(every) if self._earlier is not None else None
-        return Facts(
-            self._encoding.rows([one.params for one in every]), (traits - self._middle) / self._spread, beliefs
-        )
+    def _features(self, proposals: Sequence[Proposal]) -> Features:
+        costs = np.array([proposal.cost_features for proposal in proposals])
+        prior_means = self._prior_model.prior_means(proposals) if self._prior_model is not None else None
+        levels = self._encoding.levels([proposal.params for proposal in proposals])
+        return Features(levels, (costs - self._cost_mean) / self._cost_sd, prior_means)
 
-    def _constraints(self, history: History) -> list[Surrogate]:
-        """Return what has been learned of limits that only an evaluation shows, such as a measured latency."""
-        found = []
-        for name, pairs in history.excesses.items():
-            counted = name in FREE_METRICS and bool(self._drafts[0].traits)
-            if not counted and any(excess > 0 for _, _, excess in pairs):
-                recent = pairs[-_MOST_RESULTS:]
-                excesses = np.array([excess for _, _, excess in recent])
-                found.append(
-                    Surrogate(self._encoding, self._facts([self._domain.draft(one) for _, one, _ in recent]), excesses)
-                )
-        return found
+    def _constraint_surrogates(self, history: History) -> list[Surrogate]:
+        """Return surrogates of the constraints that only an evaluation shows, such as a measured latency."""
+        surrogates = []
+        for name, excesses in history.excesses.items():
+            counted = name in FREE_METRICS and bool(self._evaluated[0].cost_features)
+            if not counted and any(excess > 0 for _, _, excess in excesses):
+                recent = excesses[-_MAX_RESULTS:]
+                features = self._features([self._domain.proposal(params) for _, params, _ in recent])
+                surrogates.append(Surrogate(self._encoding, features, np.array([excess for _, _, excess in recent])))
+        return surrogates
 
-    def _predict(self, every: Sequence[Draft], facts: Facts) -> tuple[Array, Array]:
-        """Return means and standard deviations, `(networks, objectives)` each."""
+    def _predict(self, proposals: Sequence[Proposal], features: Features) -> tuple[Array, Array]:
+        """Return means and standard deviations, `(proposals, objectives)` each."""
         means, sds = [], []
-        for model, free, sign in zip(self._models, self._free, self._signs, strict=True):
-            if model is not None:
-                mean, sd = model.predict(facts)
+        for surrogate, metric, sign in zip(self._surrogates, self._metrics, self._signs, strict=True):
+            if surrogate is not None:
+                mean, sd = surrogate.predict(features)
             else:
-                mean = sign * np.array([value_of(one.cost, free, ONE) for one in every if one.cost and free])
+                mean = sign * np.array([value_of(one.cost, metric, ONE) for one in proposals if one.cost and metric])
                 sd = np.zeros(len(mean))
             means.append(mean)
             sds.append(sd)
         return np.stack(means, axis=1), np.stack(sds, axis=1)
 
-    def best(self, count: int) -> list[Draft]:
+    def best(self, count: int) -> list[Proposal]:
         """Return the best trials, and networks of an earlier search, as the surrogate sees them, best first."""
-        drafts, means = self._drafts, self._means
-        others = [one for one in self._earlier.drafts if one.allowed] if self._earlier is not None else []
-        if others:
-            drafts, means = drafts + others, np.concatenate([means, self._predict(others, self._facts(others))[0]])
-        return [drafts[place] for place in np.argsort(better_ones(means), kind="stable")[:count]]
+        proposals, means = self._evaluated, self._means
+        earlier = [one for one in self._prior_model.proposals if one.feasible] if self._prior_model is not None else []
+        if earlier:
+            proposals = proposals + earlier
+            means = np.concatenate([means, self._predict(earlier, self._features(earlier))[0]])
+        return [proposals[index] for index in np.argsort(domination_counts(means), kind="stable")[:count]]
 
-    def __call__(self, every: Sequence[Draft]) -> Array:
-        facts = self._facts(every)
-        means, sds = self._predict(every, facts)
+    def __call__(self, proposals: Sequence[Proposal]) -> Array:
+        """Return the acquisition of proposals, `(proposals,)`: what is gained times the chance that limits hold."""
+        features = self._features(proposals)
+        means, sds = self._predict(proposals, features)
         if means.shape[1] == 1:
-            found = expected_excess(means[:, 0], sds[:, 0], float(self._means.max()))
+            gains = expected_improvement(means[:, 0], sds[:, 0], float(self._means.max()))
         else:
             points = self._means[front(self._means)]
-            found = expected_hypervolume_gain(means, sds, points, self._means.min(axis=0))
-        for model in self._allowed:
-            excess, sd = model.predict(facts)
-            found = found * norm.cdf(-excess / sd)
-        return found
+            gains = expected_hypervolume_improvement(means, sds, points, self._means.min(axis=0))
+        for surrogate in self._constraints:
+            excess, sd = surrogate.predict(features)
+            gains = gains * norm.cdf(-excess / sd)
+        return gains
 
 
-def _learned(values: Array) -> list[int]:
-    """Return the places of the trials to learn from: all, or the better half of as many as can be and some others."""
-    if len(values) <= _MOST_RESULTS:
+def _training_subset(values: Array) -> list[int]:
+    """Return the indices of the trials to learn from: all, or of many the better half, and some others.
+
+    Args:
+        values: `(trials, objectives)`; larger is better. A trial is as good as its best rank in any objective.
+    """
+    if len(values) <= _MAX_RESULTS:
         return list(range(len(values)))
     ranks = np.argsort(np.argsort(-values, axis=0, kind="stable"), axis=0, kind="stable").min(axis=1)
     order = np.argsort(ranks, kind="stable")
-    half = _MOST_RESULTS // 2
-    others = order[np.linspace(half, len(order) - 1, _MOST_RESULTS - half).round().astype(int)]
+    half = _MAX_RESULTS // 2
+    others = order[np.linspace(half, len(order) - 1, _MAX_RESULTS - half).round().astype(int)]
     return sorted({*order[:half].tolist(), *others.tolist()})
 
 
-def _free_metric(drafts: Sequence[Draft], values: Array) -> str | None:
-    """Return the cost that an objective is, where it is one in every trial."""
-    costs = [one.cost for one in drafts]
+def _free_metric(proposals: Sequence[Proposal], values: Array) -> str | None:
+    """Return the free cost that an objective is, where it has that value in every trial; else None."""
+    costs = [proposal.cost for proposal in proposals]
     for metric in FREE_METRICS:
         if all(
             cost is not None and value_of(cost, metric, ONE) == value for cost, value in zip(costs, values, strict=True)
@@ -185,29 +191,22 @@ def _free_metric(drafts: Sequence[Draft], values: Array) -> str | None:
     return None
 
 
-def _children(domain: Domain, parents: Sequence[Draft], rng: random.Random) -> list[Draft]:
-    """Return new candidates from the best trials, the better ones having more of them."""
-    found: list[Draft] = []
-    for _ in range(_TRIES * _CHILDREN):
+def _children(domain: Domain, parents: Sequence[Proposal], rng: random.Random) -> list[Proposal]:
+    """Return new proposals from the best trials, the better ones having more of them."""
+
+    def child() -> Proposal | None:
         parent = parents[min(int(rng.expovariate(4 / len(parents))), len(parents) - 1)]
         chance = rng.random()
-        if chance < _RANDOM:
-            child = domain.draw(rng, patient=False)
-        elif chance < _RANDOM + _CROSSED:
-            child = domain.cross(parent, rng.choice(parents), rng)
-        else:
-            child = domain.mutate(parent, rng, rng.choice(_CHANGES))
-        if child is not None and domain.is_new(child):
-            found.append(child)
-            if len(found) == _CHILDREN:
-                break
-    return found
+        if chance < _RANDOM_SHARE:
+            return domain.sample(rng)
+        if chance < _RANDOM_SHARE + _CROSSOVER_SHARE:
+            return domain.crossover(parent, rng.choice(parents), rng)
+        return domain.mutate(parent, rng, rng.choice(_NUM_CHANGES))
+
+    return list(islice(new_proposals(domain, child, _ATTEMPTS_PER_CHILD * _NUM_CHILDREN), _NUM_CHILDREN))
 
 
-def _neighbours(domain: Domain, best: Sequence[Draft], rng: random.Random) -> list[Draft]:
-    found = []
-    for place in range(_NEIGHBOURS):
-        child = domain.mutate(best[place % len(best)], rng, 1)
-        if child is not None and domain.is_new(child):
-            found.append(child)
-    return found
+def _neighbours(domain: Domain, best: Sequence[Proposal], rng: random.Random) -> list[Proposal]:
+    """Return new neighbours of the best children, in turn."""
+    centres = cycle(best)
+    return list(new_proposals(domain, lambda: domain.mutate(next(centres), rng, 1), _NUM_NEIGHBOURS))

@@ -1,4 +1,4 @@
-"""What is known so far, and how surely: an ensemble of Gaussian processes over decisions and costs."""
+"""The surrogate: an ensemble of Gaussian processes over decisions and costs."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from scipy.linalg import cho_solve
 from scipy.linalg.lapack import dtrtri
 from scipy.stats import norm, rankdata
 
-from nas.search.samplers.encoding import Array, Encoding
+from nas.search.samplers.encoding import Array, Encoding, Levels
 
-_MIXES = (
+_KERNEL_WEIGHTS = (
     (1.0, 0.0, 0.0),
     (0.7, 0.3, 0.0),
     (0.3, 0.7, 0.0),
@@ -26,209 +26,230 @@ _MIXES = (
     (0.15, 0.7, 0.15),
     (0.0, 0.0, 1.0),
 )
-"""Shares of what single decisions, pairs of decisions, and costs explain."""
-_SLOPES = (0.0, 1.0, 4.0)
-"""Variance of the slope over what is believed of networks beforehand, in the same shares."""
-_REACHES = (1.0, 2.0)
-"""Over how many standard deviations of the costs what is known of one network holds for another."""
+"""Weights of the kernels over single decisions, pairs of decisions, and costs; they sum to 1, the signal variance."""
+_SLOPE_VARIANCES = (0.0, 1.0, 4.0)
+"""Prior variances of the slope over the prior means, in units of the signal variance."""
+_LENGTHSCALES = (1.0, 2.0)
+"""Of the squared-exponential kernel over costs, in their standard deviations."""
 _NOISES = (0.003, 0.03, 0.1, 0.3, 1.0)
-"""Variance of what cannot be explained, as a share of what can."""
-_LEVEL = 0.3
-"""Variance of the mean of all networks, in the same shares."""
-_MEMBERS = 3
-_JUDGED = 100
-"""Trials by which the members are chosen, at most: choosing takes most of the time."""
+"""Noise variances, in units of the signal variance."""
+_MEAN_VARIANCE = 0.3
+"""Prior variance of the constant mean, in units of the signal variance."""
+_ENSEMBLE_SIZE = 3
+_MAX_SELECTION_TRIALS = 100
+"""Trials by which the members of the ensemble are selected, at most: selection takes most of the time."""
 
 
 @dataclass(frozen=True)
-class Facts:
+class Features:
     """Networks as the surrogate sees them."""
 
-    rows: NDArray[np.int64]
-    """`(networks, decisions)`, see `Encoding`."""
+    levels: Levels
+    """`(networks, decisions)`, see `Encoding.levels`."""
     costs: Array
-    """`(networks, costs)`, as standard deviations from a mean; no columns where costs are not known."""
-    beliefs: Array | None = None
-    """`(networks,)`: what is believed of them beforehand, as standard deviations from a mean; None where nothing is."""
+    """`(networks, costs)`, standardised; no columns where costs cannot be counted."""
+    prior_means: Array | None = None
+    """`(networks,)`: scores that an earlier search lets expect, standardised; None without one."""
 
     @property
-    def believed(self) -> Array:
-        """`(networks,)`: the beliefs, 0 where there are none."""
-        return np.zeros(len(self)) if self.beliefs is None else self.beliefs
+    def filled_prior_means(self) -> Array:
+        """`(networks,)`: the prior means, 0 where there are none."""
+        return np.zeros(len(self)) if self.prior_means is None else self.prior_means
 
-    def and_others(self, others: Facts) -> Facts:
-        """Return these and others of the same kind."""
-        return Facts(
-            np.concatenate([self.rows, others.rows]),
+    def joined(self, others: Features) -> Features:
+        """Return these networks and others behind them, whose features are of the same kind."""
+        return Features(
+            np.concatenate([self.levels, others.levels]),
             np.concatenate([self.costs, others.costs]),
-            None if self.beliefs is None else np.concatenate([self.beliefs, others.believed]),
+            None if self.prior_means is None else np.concatenate([self.prior_means, others.filled_prior_means]),
         )
 
     def __len__(self) -> int:
-        return len(self.rows)
+        """Return the number of networks."""
+        return len(self.levels)
 
 
-class _Likeness(NamedTuple):
-    """How alike some networks are to those that were evaluated, `(networks, evaluated)` each."""
+class _Kernels(NamedTuple):
+    """What covariances between networks and those that were evaluated are made of, `(networks, evaluated)` each."""
 
     single: Array
-    """In single decisions."""
+    """The kernel over single decisions."""
     pairs: Array
-    """In pairs of decisions."""
-    distance: Array
-    """The squared distance in costs."""
-    belief: Array
-    """The products of what is believed of them."""
-    own: Array
-    """`(networks,)`: the squares of what is believed of each."""
+    """The kernel over pairs of decisions."""
+    cost_distances: Array
+    """Squared distances of costs."""
+    prior_products: Array
+    """Products of the prior means."""
+    prior_squares: Array
+    """`(networks,)`: squares of the prior means."""
 
-    def among(self, some: NDArray[np.int64]) -> _Likeness:
-        """Return that of some of the evaluated networks among each other."""
-        here = np.ix_(some, some)
-        return _Likeness(self.single[here], self.pairs[here], self.distance[here], self.belief[here], self.own[some])
+    def among(self, subset: NDArray[np.int64]) -> _Kernels:
+        """Return those among some of the evaluated networks, where these are the evaluated ones themselves."""
+        square = np.ix_(subset, subset)
+        return _Kernels(
+            self.single[square],
+            self.pairs[square],
+            self.cost_distances[square],
+            self.prior_products[square],
+            self.prior_squares[subset],
+        )
 
 
 @dataclass(frozen=True)
-class _Setting:
-    """What one Gaussian process takes for granted."""
+class _Hyperparameters:
+    """Hyperparameters of one Gaussian process, but for the signal variance, in whose units they are."""
 
-    mix: tuple[float, float, float]
-    reach: float
-    slope: float
+    weights: tuple[float, float, float]
+    """See `_KERNEL_WEIGHTS`."""
+    lengthscale: float
+    slope_variance: float
     noise: float
 
-    def covariance(self, likeness: _Likeness) -> Array:
-        found = self.mix[0] * likeness.single + self.mix[1] * likeness.pairs + _LEVEL
-        if self.mix[2]:
-            found = found + self.mix[2] * np.exp(-likeness.distance / (2 * self.reach**2))
-        return found + self.slope * likeness.belief if self.slope else found
+    def covariance(self, kernels: _Kernels) -> Array:
+        """Return the prior covariance, `(networks, evaluated)`, without noise."""
+        covariance = self.weights[0] * kernels.single + self.weights[1] * kernels.pairs + _MEAN_VARIANCE
+        if self.weights[2]:
+            covariance = covariance + self.weights[2] * np.exp(-kernels.cost_distances / (2 * self.lengthscale**2))
+        return covariance + self.slope_variance * kernels.prior_products if self.slope_variance else covariance
 
-    def variance(self, likeness: _Likeness) -> Array | float:
-        """Return the variance before anything is known."""
-        found = sum(self.mix) + _LEVEL
-        return found + self.slope * likeness.own if self.slope else found
+    def variance(self, kernels: _Kernels) -> Array | float:
+        """Return the prior variance, `(networks,)`, or one for all networks."""
+        variance = sum(self.weights) + _MEAN_VARIANCE
+        return variance + self.slope_variance * kernels.prior_squares if self.slope_variance else variance
 
 
-class _Process:
-    """A Gaussian process of some scores."""
+class _GaussianProcess:
+    """A Gaussian process conditioned on scores, with the signal variance of the highest likelihood."""
 
-    def __init__(self, setting: _Setting, covariance: Array, scores: Array) -> None:
-        self.setting = setting
+    def __init__(self, hyperparameters: _Hyperparameters, covariance: Array, scores: Array) -> None:
+        """Condition on scores `(n,)` of networks with a covariance `(n, n)`, without noise."""
+        self.hyperparameters = hyperparameters
         noisy = covariance.copy()
-        noisy[np.diag_indices_from(noisy)] += setting.noise
+        noisy[np.diag_indices_from(noisy)] += hyperparameters.noise
         self._factor = np.linalg.cholesky(noisy)
-        self._solved = cho_solve((self._factor, True), scores, check_finite=False)
-        # The most likely variance of the process.
-        self._scale = max(float(scores @ self._solved) / len(scores), 1e-12)
+        self._weights = cho_solve((self._factor, True), scores, check_finite=False)
+        self._signal_variance = max(float(scores @ self._weights) / len(scores), 1e-12)
 
     @property
-    def evidence(self) -> float:
-        """Logarithm of the marginal likelihood at the most likely variance, without its constant terms."""
-        return float(-0.5 * len(self._factor) * np.log(self._scale) - np.log(np.diag(self._factor)).sum())
+    def log_likelihood(self) -> float:
+        """The logarithm of the marginal likelihood, without its constant terms."""
+        return float(-0.5 * len(self._factor) * np.log(self._signal_variance) - np.log(np.diag(self._factor)).sum())
 
     @cached_property
     def _whitening(self) -> Array:
-        """Transpose of the inverse of the factor: one product with it is quicker than solving for each candidate."""
+        """Transpose of the inverse of the factor: one product with it is quicker than solving for each network."""
         inverse, _ = dtrtri(self._factor, lower=1)
         return np.asarray(inverse).T
 
-    def predict(self, likeness: _Likeness) -> tuple[Array, Array]:
-        """Return means and variances."""
-        covariance = self.setting.covariance(likeness)
-        known = ((covariance @ self._whitening) ** 2).sum(axis=1)
-        before = self.setting.variance(likeness)
-        return covariance @ self._solved, self._scale * np.maximum(before - known, 1e-9)
+    def predict(self, kernels: _Kernels) -> tuple[Array, Array]:
+        """Return posterior means and variances, `(networks,)` each."""
+        covariance = self.hyperparameters.covariance(kernels)
+        explained = ((covariance @ self._whitening) ** 2).sum(axis=1)
+        prior = self.hyperparameters.variance(kernels)
+        return covariance @ self._weights, self._signal_variance * np.maximum(prior - explained, 1e-9)
 
 
 class Surrogate:
     """Predicts a score of networks from those of others.
 
     Each member is a Gaussian process (Rasmussen & Williams 2006, "Gaussian Processes for Machine Learning", sections
-    2.2 and 5.4) whose covariance is a sum of likenesses: of single decisions, of pairs of decisions, and of costs.
-    Where something is believed beforehand the scores may also rise or fall with that in a line, whose slope is learned
-    (section 2.7, explicit basis functions). Members differ in the shares of these and in the noise, and count by their
-    evidence, so that beliefs that say nothing of the scores soon count for nothing.
+    2.2 and 5.4) whose covariance is a sum of kernels: over single decisions, pairs of decisions, and costs. Where there
+    are prior means the scores may also be linear in them, with a slope that is learned (section 2.7, explicit basis
+    functions). Members differ in the weights of the kernels and in the noise, and are averaged by their likelihoods, so
+    that prior means that say nothing of the scores soon count for nothing.
     """
 
-    def __init__(self, encoding: Encoding, facts: Facts, scores: Array) -> None:
-        """Learn.
+    def __init__(self, encoding: Encoding, features: Features, scores: Array) -> None:
+        """Learn from networks that were evaluated.
 
         Args:
             encoding: of the decisions.
-            facts: networks that were evaluated.
-            scores: theirs; larger is better.
+            features: the networks.
+            scores: `(networks,)`; larger is better.
         """
-        self._encoding, self._facts = encoding, facts
-        self._projected = encoding.projected(facts.rows)
-        self._middle, self._spread = float(np.mean(scores)), float(np.std(scores)) or 1.0
-        self._values = (scores - self._middle) / self._spread
-        likeness = self._likeness(facts)
-        some = np.unique(np.linspace(0, len(scores) - 1, min(len(scores), _JUDGED)).round().astype(int))
-        part = likeness.among(some)
-        tried = []
-        for mix, reach, slope in _kinds(facts):
-            covariance = _Setting(mix, reach, slope, 0.0).covariance(part)
-            tried += [_Process(_Setting(mix, reach, slope, noise), covariance, self._values[some]) for noise in _NOISES]
-        best = sorted(tried, key=lambda one: -one.evidence)[:_MEMBERS]
-        odds = np.exp([one.evidence - best[0].evidence for one in best])
-        self._weights = odds / odds.sum()
-        self._members = [_Process(one.setting, one.setting.covariance(likeness), self._values) for one in best]
+        self._encoding, self._features = encoding, features
+        self._columns = encoding.kernel_columns(features.levels)
+        self._mean, self._sd = float(np.mean(scores)), float(np.std(scores)) or 1.0
+        self._scores = (scores - self._mean) / self._sd
+        kernels = self._kernels(features)
+        subset = np.unique(np.linspace(0, len(scores) - 1, min(len(scores), _MAX_SELECTION_TRIALS)).round().astype(int))
+        among = kernels.among(subset)
+        processes = []
+        for weights, lengthscale, slope in _hyperparameter_grid(features):
+            covariance = _Hyperparameters(weights, lengthscale, slope, 0.0).covariance(among)
+            processes += [
+                _GaussianProcess(_Hyperparameters(weights, lengthscale, slope, noise), covariance, self._scores[subset])
+                for noise in _NOISES
+            ]
+        best = sorted(processes, key=lambda process: -process.log_likelihood)[:_ENSEMBLE_SIZE]
+        odds = np.exp([process.log_likelihood - best[0].log_likelihood for process in best])
+        self._member_weights = odds / odds.sum()
+        self._members = [
+            _GaussianProcess(process.hyperparameters, process.hyperparameters.covariance(kernels), self._scores)
+            for process in best
+        ]
 
-    def believing(self, facts: Facts) -> Surrogate:
-        """Return a surrogate that takes what it expects of some networks for true, until they are evaluated.
+    def believing(self, features: Features) -> Surrogate:
+        """Return a surrogate that takes its predictions for some networks for their scores, until they are evaluated.
 
-        So it is surer of them and of what is like them (Ginsbourger et al. 2010, "Kriging is well-suited to parallelize
-        optimization", the believer).
+        So it is surer of them and of what is similar (Ginsbourger et al. 2010, "Kriging is well-suited to parallelize
+        optimization", the kriging believer).
         """
         other = copy(self)
-        mean = self.predict(facts)[0]
-        other._facts = self._facts.and_others(facts)
-        other._projected = self._encoding.projected(other._facts.rows)
-        other._values = np.concatenate([self._values, (mean - self._middle) / self._spread])
-        likeness = other._likeness(other._facts)
-        settings = [one.setting for one in self._members]
-        other._members = [_Process(one, one.covariance(likeness), other._values) for one in settings]
+        means, _ = self.predict(features)
+        other._features = self._features.joined(features)
+        other._columns = self._encoding.kernel_columns(other._features.levels)
+        other._scores = np.concatenate([self._scores, (means - self._mean) / self._sd])
+        kernels = other._kernels(other._features)
+        members = [member.hyperparameters for member in self._members]
+        other._members = [_GaussianProcess(one, one.covariance(kernels), other._scores) for one in members]
         return other
 
-    def _likeness(self, facts: Facts) -> _Likeness:
-        """Likeness to the networks that were evaluated."""
-        single, pairs = self._encoding.likeness(facts.rows, self._projected)
-        mine, known = facts.costs, self._facts.costs
-        squares = (mine**2).sum(1)[:, None] + (known**2).sum(1)[None] - 2 * mine @ known.T
-        distance = np.maximum(squares, 0.0) * (2 / max(1, mine.shape[1]))
-        return _Likeness(single, pairs, distance, np.outer(facts.believed, self._facts.believed), facts.believed**2)
+    def _kernels(self, features: Features) -> _Kernels:
+        """Return the kernels between networks and those that were evaluated."""
+        single, pairs = self._encoding.kernels(features.levels, self._columns)
+        costs, evaluated = features.costs, self._features.costs
+        squares = (costs**2).sum(1)[:, None] + (evaluated**2).sum(1)[None] - 2 * costs @ evaluated.T
+        distances = np.maximum(squares, 0.0) * (2 / max(1, costs.shape[1]))
+        means = features.filled_prior_means
+        return _Kernels(single, pairs, distances, np.outer(means, self._features.filled_prior_means), means**2)
 
-    def predict(self, facts: Facts) -> tuple[Array, Array]:
-        """Return the expected scores and their standard deviations, without the noise of an evaluation."""
-        likeness = self._likeness(facts)
-        found = [member.predict(likeness) for member in self._members]
-        means, variances = np.array([one[0] for one in found]), np.array([one[1] for one in found])
-        mean = self._weights @ means
-        variance = self._weights @ (variances + means**2) - mean**2
-        return self._middle + self._spread * mean, self._spread * np.sqrt(np.maximum(variance, 1e-12))
+    def predict(self, features: Features) -> tuple[Array, Array]:
+        """Return the expected scores and their standard deviations, without noise, `(networks,)` each."""
+        kernels = self._kernels(features)
+        predictions = [member.predict(kernels) for member in self._members]
+        means, variances = np.array([mean for mean, _ in predictions]), np.array([var for _, var in predictions])
+        mean = self._member_weights @ means
+        variance = self._member_weights @ (variances + means**2) - mean**2
+        return self._mean + self._sd * mean, self._sd * np.sqrt(np.maximum(variance, 1e-12))
 
 
-def _kinds(facts: Facts) -> list[tuple[tuple[float, float, float], float, float]]:
-    knows_costs = facts.costs.shape[1] > 0
+def _hyperparameter_grid(features: Features) -> list[tuple[tuple[float, float, float], float, float]]:
+    """Return the weights, lengthscales and slope variances that make a difference for such features."""
+    has_costs = features.costs.shape[1] > 0
+    slopes = _SLOPE_VARIANCES if features.prior_means is not None else _SLOPE_VARIANCES[:1]
     return [
-        (mix, reach, slope)
-        for mix, reach, slope in product(_MIXES, _REACHES, _SLOPES if facts.beliefs is not None else _SLOPES[:1])
-        if (mix[2] and knows_costs) or (not mix[2] and reach == _REACHES[0])
+        (weights, lengthscale, slope)
+        for weights, lengthscale, slope in product(_KERNEL_WEIGHTS, _LENGTHSCALES, slopes)
+        if (weights[2] and has_costs) or (not weights[2] and lengthscale == _LENGTHSCALES[0])
     ]
 
 
-def upper_half(scores: Array) -> Array:
-    """Bring the worse half of some scores to where a normal distribution with the better half would have it.
+def warp_lower_half(scores: Array) -> Array:
+    """Bring the worse half of scores to where a normal distribution with the better half would have it.
 
     How bad the bad ones are would else decide what the surrogate sees: a network that does not learn at all is far
     from all others. The better half stays as it is. As in Song et al. 2024, "The Vizier Gaussian process bandit
     algorithm", output warping.
+
+    Args:
+        scores: `(networks,)`; larger is better.
     """
-    middle = np.median(scores)
-    spread = float(np.sqrt(np.mean((scores[scores >= middle] - middle) ** 2)))
-    if spread == 0:
+    median = np.median(scores)
+    sd = float(np.sqrt(np.mean((scores[scores >= median] - median) ** 2)))
+    if sd == 0:
         return scores
-    below = scores < middle
-    found = scores.astype(float)
-    found[below] = middle + spread * norm.ppf((rankdata(scores)[below] - 0.5) / len(scores))
-    return found
+    lower = scores < median
+    warped = scores.astype(float)
+    warped[lower] = median + sd * norm.ppf((rankdata(scores)[lower] - 0.5) / len(scores))
+    return warped

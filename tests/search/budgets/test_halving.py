@@ -17,7 +17,7 @@ from nas.errors import ConfigError
 from nas.evaluation import Evaluation, report
 from nas.search.budgets.halving import Halving, rungs_of
 from nas.search.budgets.pruning import HALVING, Pruning
-from nas.search.optuna_study import optuna_end
+from nas.search.optuna_study import optuna_result
 from nas.search.reporting.rungs import Array, RungCorrelation, correlation, rung_correlations, rung_lines
 from nas.search.stop_reason import StopReason
 from nas.search.study import Study
@@ -272,7 +272,7 @@ def test_budgets_of_the_other_fidelities() -> None:
 
 def test_rank_correlation_between_rungs() -> None:
     """These curves never cross, so every rung ranks as the next one does."""
-    found = rung_correlations(_search("asha"))
+    found = rung_correlations(_search("asha").rung_scores)
     assert [(one.lower, one.upper, one.tau) for one in found] == [(1, 2, 1.0), (2, 3, 1.0)]
     assert "1 and 2: 1.00" in rung_lines(found)[0]
     assert len(rung_lines(found)) == 1
@@ -282,7 +282,7 @@ def test_rank_correlation_between_rungs() -> None:
     blind = RungCorrelation(1, 2, float("nan"), 3)
     assert blind.doubtful
     assert "all scores of one are equal" in rung_lines([blind])[0]
-    assert rung_lines(rung_correlations(_search("none"))) == []
+    assert rung_lines(rung_correlations(_search("none").rung_scores)) == []
 
 
 def _promoted(rng: np.random.Generator, trials: int, tau: float) -> tuple[Array, Array]:
@@ -365,5 +365,5 @@ def test_a_trial_that_fails_on_a_higher_rung_is_not_told_as_a_success() -> None:
     (lost,) = [trial for trial in study.trials if trial.state is State.FAILED]
     assert lost.steps
     assert not lost.scores
-    assert optuna_end(lost, study)[0] is optuna.trial.TrialState.FAIL
+    assert optuna_result(lost, study)[0] is optuna.trial.TrialState.FAIL
     assert study.counts()["completed"] == 1

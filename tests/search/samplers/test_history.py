@@ -10,7 +10,7 @@ import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from nas.search.samplers.genotype_sampler import History
+from nas.search.samplers.history import History
 
 X = FloatDistribution(0, 1)
 Direction = Literal["maximize", "minimize"]
@@ -19,10 +19,10 @@ Direction = Literal["maximize", "minimize"]
 class _Everything:
     """A domain that has all decisions of all trials."""
 
-    def learn(self, trial: FrozenTrial) -> None:
-        """There is nothing to learn."""
+    def observe(self, trial: FrozenTrial) -> None:
+        """There is nothing to note."""
 
-    def own(self, params: dict[str, Any]) -> dict[str, Any]:
+    def decisions_in(self, params: dict[str, Any]) -> dict[str, Any]:
         return params
 
 
@@ -67,7 +67,7 @@ def test_what_had_a_part_of_the_budget_is_brought_to_the_scale_of_the_whole(dire
     assert values[15] == pytest.approx((0.4,))
     assert sorted(values) == [*range(14), 15]
     assert history.pending == [{"x": 0.16}]
-    assert history.now == 17
+    assert history.trial_number == 17
 
 
 def test_a_few_pairs_only_shift() -> None:

@@ -17,7 +17,7 @@ import pytest
 import nas
 from nas.errors import ConfigError
 from nas.search.samplers import sampler
-from nas.search.samplers.genotype_sampler import ProposingSampler
+from nas.search.samplers.genotype_sampler import GenotypeSampler
 from nas.search.stop_reason import StopReason
 from nas.search.study import Study
 from nas.search.trial import State
@@ -169,7 +169,7 @@ def test_a_grid_is_spread_from_the_start() -> None:
 
 def test_the_default_is_the_predictor() -> None:
     assert type(sampler()) is type(sampler("predictor"))
-    assert isinstance(sampler(), ProposingSampler)
+    assert isinstance(sampler(), GenotypeSampler)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,61 @@
+"""Values of Optuna's distributions: of a choice, at random, and near another value."""
+
+from __future__ import annotations
+
+import math
+import random
+from typing import Any
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from nas.space.tree.nodes import Choice
+
+_MUTATION_SD = 0.2
+"""Standard deviation of the mutation of a number, as a share of its range."""
+
+
+def distribution_of(choice: Choice) -> BaseDistribution:
+    """Return the distribution that `SearchSpace.suggest` asks Optuna for."""
+    span = choice.int_range
+    if span is not None:
+        return IntDistribution(span.low, span.high, step=span.step)
+    return CategoricalDistribution(choice.values)
+
+
+def random_value(distribution: BaseDistribution, rng: random.Random) -> Any:
+    """Draw a value, uniform on the distribution's scale."""
+    if isinstance(distribution, CategoricalDistribution):
+        return rng.choice(distribution.choices)
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    return _value_at(distribution, rng.random())
+
+
+def nearby_value(distribution: BaseDistribution, value: Any, rng: random.Random) -> Any:
+    """Draw a value other than `value`, if there is one: any other category, or a number near it on the scale."""
+    if isinstance(distribution, CategoricalDistribution):
+        others = [choice for choice in distribution.choices if choice != value]
+        return rng.choice(others) if others else value
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    low, high, centre = float(distribution.low), float(distribution.high), float(value)
+    if not high > low:
+        return value
+    if distribution.log:
+        low, high, centre = math.log(low), math.log(high), math.log(max(centre, low))
+    share = min(max((centre - low) / (high - low) + rng.gauss(0, _MUTATION_SD), 0.0), 1.0)
+    nearby = _value_at(distribution, share)
+    return nearby if nearby != value else random_value(distribution, rng)
+
+
+def _value_at(distribution: IntDistribution | FloatDistribution, share: float) -> float | int:
+    """Return the value at a share of a range, from 0 to 1 on its scale."""
+    low, high = float(distribution.low), float(distribution.high)
+    if distribution.log:
+        value = math.exp(math.log(low) + share * (math.log(high) - math.log(low)))
+        value = round(value) if isinstance(distribution, IntDistribution) else value
+    elif distribution.step:
+        steps = round((high - low) / distribution.step)
+        value = low + distribution.step * min(int(share * (steps + 1)), steps)
+    else:
+        value = low + share * (high - low)
+    value = min(max(value, low), high)
+    return int(value) if isinstance(distribution, IntDistribution) else float(value)

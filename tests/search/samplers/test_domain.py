@@ -1,0 +1,79 @@
+"""The loop that proposes until something is new, and what it is given to tell that."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import nas
+from nas.search.samplers.domain import Proposal, first_new, new_proposals, random_new
+from nas.search.samplers.observed_domain import ObservedDomain
+from nas.search.samplers.space_domain import SpaceDomain
+from tests.search.conftest import SMALL
+
+
+def _proposals(*names: str | None) -> list[Proposal | None]:
+    """One a name; None does not hold the limits."""
+    return [None if name is None else Proposal({"x": name}, frozenset({("x", name)})) for name in names]
+
+
+def test_only_what_is_new_and_holds_the_limits_is_yielded_and_no_more_is_proposed_than_is_taken() -> None:
+    domain, given = ObservedDomain(), _proposals("a", None, "b", "a", "c")
+    tried, _, new, _, last = given
+    assert tried is not None
+    domain.mark_tried(0, tried)
+    waiting = list(given)
+    proposals = new_proposals(domain, lambda: waiting.pop(0), 5)
+    assert next(proposals) is new
+    assert len(waiting) == 2
+    assert list(proposals) == [last]
+    assert first_new(domain, iter(given * 2).__next__, 2) is None, "attempts are counted"
+
+
+class _Draws:
+    """A domain that draws what it is given."""
+
+    def __init__(self, drawn: list[Proposal | None], untried: Proposal | None) -> None:
+        self.drawn, self.untried, self.tried = drawn, untried, drawn[0]
+
+    def sample_feasible(self, rng: random.Random) -> Proposal | None:
+        return self.drawn.pop(0) if len(self.drawn) > 1 else self.drawn[0]
+
+    def is_new(self, proposal: Proposal) -> bool:
+        return proposal is not self.tried
+
+    def sample_untried(self, rng: random.Random) -> Proposal | None:
+        return self.untried
+
+
+def test_a_random_proposal_is_new_where_there_is_one() -> None:
+    tried, new, other = _proposals("a", "b", "c")
+
+    def drawn(*proposals: Proposal | None, untried: Proposal | None = None) -> Proposal | None:
+        domain: Any = _Draws(list(proposals), untried)
+        return random_new(domain, random.Random(0))
+
+    assert drawn(tried, tried, new, other) is new
+    assert drawn(tried, None, new) is None, "nothing holds the limits"
+    assert drawn(tried, untried=other) is other
+    assert drawn(tried) is tried
+
+
+def test_without_trials_there_is_nothing_to_propose() -> None:
+    domain = ObservedDomain()
+    assert domain.sample(random.Random(0)) is None
+    assert random_new(domain, random.Random(0)) is None
+
+
+def test_mutations_and_crossovers_are_of_the_space() -> None:
+    space = nas.SearchSpace.from_dict(SMALL)
+    domain, rng = SpaceDomain(space), random.Random(0)
+    first, second = (domain.proposal(space.sample(seed)) for seed in (1, 2))
+    for child in (domain.mutate(first, rng, 1), domain.crossover(first, second, rng), domain.sample_feasible(rng)):
+        assert child is not None
+        assert child.feasible
+        assert domain.decisions_in({**child.params, "lr": 0.1}) == child.params
+        assert child.cost == nas.cost_of(space.decode(child.params))
+    domain.mark_tried(0, first)
+    assert (domain.num_tried, domain.is_untried(first.params), domain.is_untried(second.params)) == (1, False, True)
+    assert (domain.is_new(first), domain.is_new(second)) == (False, True)
