@@ -124,6 +124,7 @@ class Interrupt:
         self._came = False
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
+        """Handle a signal: raise `KeyboardInterrupt`, but not again within moments of the last one."""
         now = time.monotonic()
         if now - self._last >= _ONCE_SECONDS:
             self._last, self._came = now, True

@@ -57,7 +57,9 @@ class Evaluator(Protocol):
 
     def __call__(
         self, architecture: Architecture, budget: Budget, seed: int, /
-    ) -> float | Mapping[str, float] | Evaluation: ...
+    ) -> float | Mapping[str, float] | Evaluation:
+        """Return the score, or several by name, of a network after as much training as the budget says."""
+        ...
 
 
 Listener = Callable[[int, Mapping[str, float]], bool]

@@ -36,6 +36,7 @@ class Ending:
         self._name = name
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
+        """Handle a signal: end the process."""
         try:
             with suppress(Exception):  # in the middle of a write, or where nobody reads
                 sys.stdout.flush()

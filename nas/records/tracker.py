@@ -108,6 +108,11 @@ class MlflowTracker:
     # What the driver calls; each only wakes the thread.
 
     def begin(self, study: Study) -> None:
+        """Begin the record of a study.
+
+        Raises:
+            ConfigError: it has recorded another search before.
+        """
         if self._last.is_set():  # its thread has ended, and would write nothing, without a word
             raise ConfigError("an MlflowTracker records one search: make another one for this search")
         self._study = study
@@ -120,9 +125,11 @@ class MlflowTracker:
         """Nothing is written before a trial ends."""
 
     def ended(self, study: Study, trial: Trial) -> None:
+        """Have the trial written."""
         self._news.set()
 
     def end(self, study: Study) -> None:
+        """Write what is left, and how the study ended."""
         self._over = True
         self.close()
 
@@ -170,6 +177,7 @@ class MlflowTracker:
 
     @property
     def client(self) -> MlflowClient:
+        """The client of the database; only once it is loaded."""
         assert self._client is not None
         return self._client
 

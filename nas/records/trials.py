@@ -39,6 +39,7 @@ def record_of(study: Study, trial: Trial, parent: str) -> Record:
 
 
 def front_tag(study: Study, trial: Trial, knee: Trial | None) -> str:
+    """Return the tag of a trial on the Pareto front: whether it is the knee, and its rung where there are several."""
     rung = study.rung_text(trial)
     return ("knee" if trial is knee else "yes") + (f", rung {rung}" if rung else "")
 

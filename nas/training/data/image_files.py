@@ -29,6 +29,7 @@ class FileImages:
     channels: int
 
     def read(self, indices: Tensor) -> Tensor:
+        """Read those images as uint8 of shape `(len(indices), channels, height, width)`."""
         if not len(indices):
             return torch.empty((0, self.channels, *self.size), dtype=torch.uint8)
         # Decoding leaves Python's lock, so two threads read ahead of one another.

@@ -40,6 +40,7 @@ class MemoryImages:
     labels: Tensor
 
     def read(self, indices: Tensor) -> Tensor:
+        """Return those images as uint8 of shape `(len(indices), channels, height, width)`."""
         return self.pixels[indices]
 
     def take(self, indices: Indices) -> MemoryImages:
@@ -58,9 +59,11 @@ class SomeImages:
 
     @property
     def labels(self) -> Tensor:
+        """Classes of the images, int64 of shape `(n,)`."""
         return self.images.labels[self.indices]
 
     def read(self, indices: Tensor) -> Tensor:
+        """Return those images as uint8 of shape `(len(indices), channels, height, width)`."""
         return self.images.read(self.indices[indices])
 
 
@@ -93,6 +96,7 @@ class ImageData:
 
     @property
     def num_classes(self) -> int:
+        """Number of classes."""
         return len(self.classes)
 
     def check_fits(self, architecture: Architecture) -> None:
