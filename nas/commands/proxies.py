@@ -16,13 +16,13 @@ from nas.evaluators.proxies.evaluator import ProxyEvaluator
 from nas.evaluators.proxies.names import check_names
 from nas.runs import cores
 from nas.search.log import read_study, read_trials
-from nas.search.stopping import EqualFailures, Watch, work_of
 from nas.search.trial import State, Trial
 from nas.settings import settings_from
 from nas.space import SearchSpace
 from nas.training.data.config import DataConfig
 from nas.workers.evaluating import Task
 from nas.workers.processes import WorkerPool
+from nas.workers.run_all import run_all
 
 _LOOK_SECONDS = 1.0
 
@@ -63,26 +63,15 @@ def _first(value: str | list[str]) -> str:
 def _measure(trials: Sequence[Trial], space: SearchSpace, evaluator: ProxyEvaluator) -> dict[int, dict[str, float]]:
     """Measure the networks in worker processes; those that a proxy does not apply to are left out and told."""
     found: dict[int, dict[str, float]] = {}
-    waiting, running = list(trials), 0
     pool = WorkerPool(evaluator, cores(), objective=evaluator.names[0])
-    watch, failures = Watch(pool), EqualFailures()
     try:
         pool.describe()
-        while waiting or running:
-            while waiting and pool.free:
-                trial = waiting.pop(0)
-                assert trial.cost is not None
-                watch.began(trial.number, work_of(trial.cost, Budget()))
-                pool.submit(Task(trial.number, space.decode(trial.genotype), Budget(), trial.seed))
-                running += 1
-            for outcome in (*pool.wait(_LOOK_SECONDS), *watch.late()):
-                running -= 1
-                watch.ended(outcome)
-                if outcome.evaluation is None:
-                    print(f"  trial {outcome.number} is left out: {outcome.reason}")
-                else:
-                    found[outcome.number] = dict(outcome.evaluation.scores)
-                failures.count(outcome)
+        tasks = [Task(trial.number, space.decode(trial.genotype), Budget(), trial.seed) for trial in trials]
+        for task, outcome, _ in run_all(pool, tasks):
+            if outcome.evaluation is None:
+                print(f"  trial {task.number} is left out: {outcome.reason}")
+            else:
+                found[task.number] = dict(outcome.evaluation.scores)
     finally:
         pool.close()
     return found

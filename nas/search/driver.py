@@ -22,13 +22,14 @@ from nas.search.optuna_study import add_recorded, enqueue, new_optuna_study, res
 from nas.search.recording import Recorder, Recording
 from nas.search.settings import Settings
 from nas.search.stop_reason import Stop, StopReason
-from nas.search.stopping import EqualFailures, Watch, limit_reached, work_of
+from nas.search.stopping import end_where_alike, limit_reached
 from nas.search.study import Study
 from nas.search.trial import State, Trial, proposed
 from nas.seeds import derived_seed
 from nas.space import Genotype, SearchSpace
 from nas.space.feasible import Candidate
 from nas.workers.evaluating import Outcome, Task
+from nas.workers.giving_up import EqualFailures, Watch, work_of
 from nas.workers.pool import Pool
 
 # How often the recorders hear of time passing.
@@ -361,7 +362,7 @@ class Driver:
         self._record.keep(trial, durable=trial.trained)
         self._remember(trial)
         if trial.state is State.FAILED:
-            self._failures.end(self.study, trial.reason)
+            end_where_alike(self.study, self._failures, trial.reason)
         if not tell(self._optuna, handle, trial, self.study):
             self.study.stop = StopReason.SAMPLER_EXHAUSTED.stop()
         self._record.ended(trial)

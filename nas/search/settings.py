@@ -13,8 +13,8 @@ from nas.errors import ConfigError, nearest
 from nas.search.budgets.pruning import Pruning
 from nas.search.objectives import Objective, objectives_from
 from nas.settings import SEED, Range, check_settings, declarations, setting, settings_from
+from nas.workers.giving_up import MAX_EQUAL_FAILURES
 
-MAX_EQUAL_FAILURES = 5
 _MOST = 100_000_000
 _COUNT = Range(0, _MOST, whole=True, above=True)
 _MINUTES = Range(0, _MOST, above=True)

@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 import nas
 from nas.commands.scale import scale_command
-from nas.scaling.study.training_runs import read_recipe
 from nas.workers.processes import Outcome, Task
 
 SMALL = {
@@ -52,7 +51,7 @@ class LawPool:
         macs = nas.cost_of(task.architecture).macs
         if macs in LawPool.fail:
             return Outcome(task.number, None, "TrainingError: the loss is not a number")
-        recipe = read_recipe(self._evaluator.folder, task.seed)
+        recipe = task.evaluator.recipe  # type: ignore[union-attr]
         error = self.law(macs) * (1 + 0.2 * log(recipe.lr / self.best_lr) ** 2)
         error *= 2.718281828 ** (self.noise * Random(task.seed).gauss(0, 1))
         return Outcome(task.number, nas.Evaluation({"val_accuracy": 1 - error, "val_loss": 3 * error}))

@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 import nas
 from nas.cost import Cost
 from nas.errors import EvaluationError
-from nas.search import stopping
 from nas.search.log import read_trials
 from nas.search.stop_reason import StopReason
-from nas.search.stopping import EqualFailures, Watch, check_ended, kind_of, work_of
+from nas.search.stopping import check_ended
 from nas.search.study import Study
 from nas.search.trial import State, Trial
+from nas.workers import giving_up
 from nas.workers.evaluating import Outcome
+from nas.workers.giving_up import EqualFailures, Watch, kind_of, work_of
 from tests.search import evaluators, trouble
 
 # Equal failures
@@ -194,7 +195,7 @@ def test_what_is_quick_has_a_minute() -> None:
 
 
 def test_a_trial_that_hangs_ends(space: nas.SearchSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stopping, "_LEAST_SECONDS", 0.5)
+    monkeypatch.setattr(giving_up, "_MIN_SECONDS", 0.5)
     study = nas.run_search(space, trouble.HangsOnce(tmp_path), trials=8, sampler="random", workers=1, seed=2)
     assert study.counts()["completed"] == 7
     (hung,) = (trial for trial in study.trials if trial.state is State.FAILED)
@@ -204,7 +205,7 @@ def test_a_trial_that_hangs_ends(space: nas.SearchSpace, tmp_path: Path, monkeyp
 def test_a_limit_that_is_given_is_the_only_one(
     space: nas.SearchSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stopping, "_LEAST_SECONDS", 0.1)
+    monkeypatch.setattr(giving_up, "_MIN_SECONDS", 0.1)
     study = nas.run_search(
         space, trouble.HangsOnce(tmp_path), trials=6, sampler="random", workers=1, seed=2, trial_minutes=1 / 60
     )

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from nas.cost import Cost, cost_of
 from nas.errors import NasError
+from nas.evaluation import Evaluator
+from nas.evaluators.training import TrainingEvaluator
 from nas.network.architecture import Architecture
 from nas.network.identity import earlier_id
 from nas.runs import cores_or
@@ -21,15 +23,14 @@ from nas.scaling.study.tracking import StudyRecords
 from nas.scaling.study.training_runs import (
     TIMING,
     Job,
-    RecipesEvaluator,
     Run,
     RunLog,
     minutes_text,
     pending_jobs,
     seconds_per_epoch,
     train,
-    write_recipes,
 )
+from nas.training.recipe import Recipe
 from nas.workers.processes import WorkerPool
 
 Say = Callable[[str], None]
@@ -157,13 +158,14 @@ class ScalingStudy:
             self.records.write_runs([run])
 
     def _do(self, todo: Sequence[Job], log: RunLog, ended: Callable[[Run, str], None]) -> None:
-        write_recipes(todo, self.folder, self.config.seed)
-        train(todo, log, self._workers(), seed=self.config.seed, ended=ended)
+        train(todo, log, self._workers(), seed=self.config.seed, evaluator=self._evaluator, ended=ended)
+
+    def _evaluator(self, recipe: Recipe) -> Evaluator:
+        return TrainingEvaluator(self.config.data, recipe, self.config.accelerator)
 
     def _workers(self) -> WorkerPool:
         if self._pool is None:
-            evaluator = RecipesEvaluator(self.config.data, self.folder, self.config.accelerator)
-            self._pool = WorkerPool(evaluator, self.workers, log=self.folder / "workers.log")
+            self._pool = WorkerPool(self._evaluator(self.config.train), self.workers, log=self.folder / "workers.log")
         return self._pool
 
 

@@ -15,20 +15,17 @@ from typing import Any
 import numpy as np
 
 from nas.cost import cost_of
-from nas.evaluation import Budget, Evaluation
-from nas.evaluators.training import TrainingEvaluator
+from nas.evaluation import Budget, Evaluator
 from nas.line_log import LineLog
 from nas.network.architecture import Architecture
 from nas.network.identity import earlier_id
-from nas.run_folder import read_inside, write_whole
-from nas.search.stopping import EqualFailures, Watch
 from nas.seeds import derived_seed
-from nas.training.data.config import DataConfig
 from nas.training.recipe import Recipe
 from nas.workers.evaluating import Outcome, Task
 from nas.workers.pool import Pool
+from nas.workers.run_all import run_all
 
-RUNS, TIMING, RECIPES = "runs.jsonl", "timing.jsonl", "recipes.json"
+RUNS, TIMING = "runs.jsonl", "timing.jsonl"
 _POLL_SECONDS = 1.0
 _NUMBER = int | float
 _SCORES = {"val_accuracy", "val_loss"}
@@ -110,41 +107,6 @@ class Run:
         return run
 
 
-@dataclass(frozen=True)
-class RecipesEvaluator:
-    """Trains each network by the recipe that is in the study's folder for the seed of its run. Small and picklable."""
-
-    data: DataConfig
-    folder: Path
-    accelerator: str = "auto"
-
-    def prepare(self) -> Mapping[str, Any]:
-        """Load the libraries and the data, and return a description of the data."""
-        return TrainingEvaluator(self.data, Recipe(), self.accelerator).prepare()
-
-    def __call__(self, architecture: Architecture, budget: Budget, seed: int) -> Evaluation:
-        """Train a network and return its scores; raises as `TrainingEvaluator` does."""
-        return TrainingEvaluator(self.data, read_recipe(self.folder, seed), self.accelerator)(
-            architecture, budget, seed
-        )
-
-
-def write_recipes(jobs: Iterable[Job], folder: Path, study: int) -> None:
-    """Write the recipe of each run to the study's folder, by the seed of the run, for `RecipesEvaluator`."""
-    path = folder / RECIPES
-    try:
-        recipes = dict(json.loads(read_inside(path)))
-    except (OSError, ValueError, TypeError, RecursionError):  # none yet; or damaged: those of the jobs are written anew
-        recipes = {}
-    recipes |= {str(job.seed(study)): asdict(job.recipe) for job in jobs}
-    write_whole(path, json.dumps(recipes, indent=1) + "\n")
-
-
-def read_recipe(folder: Path, seed: int) -> Recipe:
-    """Return the recipe that `write_recipes` wrote for a seed."""
-    return Recipe(**json.loads(read_inside(folder / RECIPES))[str(seed)])
-
-
 class RunLog:
     """The log of a study's runs on disk, a line each, written before the study continues."""
 
@@ -206,6 +168,7 @@ def train(
     pool: Pool,
     *,
     seed: int,
+    evaluator: Callable[[Recipe], Evaluator],
     ended: Callable[[Run, str], None],
 ) -> None:
     """Run some jobs. A run that fails is logged with its reason and ends only itself.
@@ -213,33 +176,27 @@ def train(
     Args:
         todo: different jobs.
         log: takes each run as it ends.
-        pool: trains, with a `RecipesEvaluator`.
+        pool: where they run.
         seed: of the study.
+        evaluator: returns what trains by a recipe.
         ended: called with each run, and with a line on its result and the time left.
 
     Raises:
         EvaluationError: runs of several networks in a row have failed alike.
     """
-    total_work, started = sum(job.work for job in todo), time.monotonic()
-    running: dict[int, tuple[Job, float]] = {}
-    done, left = 0.0, list(enumerate(todo))
-    watch, failures = Watch(pool), EqualFailures()
-    while left or running:
-        while left and pool.free:
-            number, job = left.pop(0)
-            running[number] = job, time.monotonic()
-            watch.began(number, job.work)
-            pool.submit(Task(number, job.arch, Budget(epochs=job.recipe.epochs), job.seed(seed)))
-        for outcome in (*pool.wait(_POLL_SECONDS), *watch.late()):
-            watch.ended(outcome)
-            job, began = running.pop(outcome.number)
-            run = run_of(job, outcome, seed, time.monotonic() - began)
-            log.add(run)
-            done += job.work
-            spent = time.monotonic() - started
-            remaining = spent * (total_work - done) / done
-            ended(run, f"{_text(run)}; {minutes_text(spent)} so far, about {minutes_text(remaining)} left")
-            failures.count(outcome, job.arch.arch_id)
+    total_work, started, done = sum(job.work for job in todo), time.monotonic(), 0.0
+    tasks = [
+        Task(number, job.arch, Budget(epochs=job.recipe.epochs), job.seed(seed), evaluator(job.recipe))
+        for number, job in enumerate(todo)
+    ]
+    for task, outcome, seconds in run_all(pool, tasks):
+        job = todo[task.number]
+        run = run_of(job, outcome, seed, seconds)
+        log.add(run)
+        done += job.work
+        spent = time.monotonic() - started
+        remaining = spent * (total_work - done) / done
+        ended(run, f"{_text(run)}; {minutes_text(spent)} so far, about {minutes_text(remaining)} left")
 
 
 def run_of(job: Job, outcome: Outcome, study: int, seconds: float) -> Run:

@@ -150,7 +150,7 @@ def test_counting_alone_trains_nothing(base: Path) -> None:
         ({"base": None, "space": "mbconv"}, "but scaling starts from one"),
         ({"base": "nowhere.json"}, "cannot be read"),
         ({"base": "."}, "has no best_architecture.json"),
-        ({"data": {"name": "fashion_mnist"}, "by_size": {"lr": 3.0}}, "by_size.lr is a power"),
+        ({"data": {"name": "fashion_mnist"}, "by_size": {"lr": 3.0}}, "by_size.lr must be <= 2"),
         ({"data": {"name": "synthetic", "channels": 3}}, "takes 1 channels"),
     ],
 )

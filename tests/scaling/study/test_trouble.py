@@ -147,13 +147,6 @@ def test_a_study_is_gone_on_with_by_one_process(base: Path, capsys: pytest.Captu
     assert run(base, phi=[0, 1], training=False, resume=True) == 0
 
 
-@pytest.mark.parametrize("content", [b"", b'{"a', b"[]", b"null", b"\xff"])
-def test_damaged_recipes_are_written_anew(base: Path, content: bytes) -> None:
-    assert run(base, times=[1, 2], **WIDTH, seeds=1) == 0
-    (folder(base) / "recipes.json").write_bytes(content)
-    assert run(base, times=[1, 2], **WIDTH, seeds=2, resume=True) == 0
-
-
 @pytest.mark.parametrize(
     ("name", "value"),
     [
