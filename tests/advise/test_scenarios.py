@@ -168,7 +168,7 @@ def test_more_wanted_is_never_a_worse_network() -> None:
         asked = [Request(device=device, priority=one) for one in PRIORITIES]
         firsts = [choose_starts(wanted, candidates(wanted)[0])[0].network for wanted in asked]
         assert [one.top1 for one in firsts] == sorted(one.top1 for one in firsts)
-        assert [one.published_macs for one in firsts] == sorted(one.work for one in firsts)
+        assert [one.published_macs for one in firsts] == sorted(one.published_macs for one in firsts)
 
 
 def test_what_is_no_better_for_more_work_is_called_no_trade() -> None:
