@@ -17,6 +17,7 @@ from scipy.stats import (
     bootstrap,
     chisquare,
     false_discovery_control,
+    quantile_test,
     sem,
     skew,
     ttest_1samp,
@@ -78,6 +79,7 @@ def test_the_interval_of_a_median_is_the_narrowest_between_order_statistics(size
         assert np.isnan([low, high]).all()
     else:
         assert (low, high) == (max(enough), size - 1 - max(enough))
+        assert (low, high) == tuple(quantile_test(np.arange(size), p=0.5).confidence_interval(0.95))
 
 
 @pytest.mark.parametrize("draw", ["normal", "exponential", "standard_cauchy", "poisson"])

@@ -136,13 +136,13 @@ def choose_starts(request: Request, networks: Sequence[CountedNetwork]) -> list[
     first = families["ResNet"] if request.unspecific and "ResNet" in families else ranked[0]
     resnets = [network for network in networks if network.published.family == "ResNet"]
     neighbours = _front_neighbours(first, resnets if request.unspecific else networks)
-    known = {first.name, *(start.network.name for start in neighbours)}
+    named = {first.name, *(start.network.name for start in neighbours)}
     others = [network for network in families.values() if network.published.family != first.published.family]
     most = rules.COMPARABLE_WORK * first.published_macs
     comparable = [network for network in others if network.published_macs <= most][:_MAX_OTHER_FAMILIES]
     # ResNet, which most papers compare with, is shown in any case.
     baseline = [network for network in others if network.published.family == "ResNet" and network not in comparable]
-    more = [network for network in (*comparable, *baseline) if network.name not in known]
+    more = [network for network in (*comparable, *baseline) if network.name not in named]
     return [
         Start(first, _why_first(request, first, ranked, price)),
         *neighbours,

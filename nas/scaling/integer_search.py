@@ -76,9 +76,13 @@ def _pairs(family: CountedFamily, target: float, tolerance: float) -> list[_Pair
             for resolution in _resolutions(family, ideal.resolution, tolerance):
                 distance = max(abs(log(depth / ideal.depth)), abs(log(resolution / ideal.resolution)))
                 low, high = ideal.width * exp(-tolerance), ideal.width * exp(tolerance)
-                known = pairs.get((depth, resolution), _Pair(depth, resolution, distance, low, high))
+                before = pairs.get((depth, resolution), _Pair(depth, resolution, distance, low, high))
                 pairs[depth, resolution] = _Pair(
-                    depth, resolution, min(distance, known.distance), min(low, known.low), max(high, known.high)
+                    depth,
+                    resolution,
+                    min(distance, before.distance),
+                    min(low, before.low),
+                    max(high, before.high),
                 )
     return sorted(pairs.values(), key=lambda pair: pair.distance)
 

@@ -82,7 +82,7 @@ def comparisons_of(strategies: int, points: int, *, timed: bool) -> int:
 
 def report_of(comparison: StrategyComparison) -> list[str]:
     """Return the lines of a Markdown report: at equal numbers of evaluations, at equal times, and what they took."""
-    verdicts = _verdicts(comparison)
+    verdicts = verdicts_of(comparison)
     heads = [f"after {count}" for count in comparison.evaluations]
     lines = _tables(comparison, comparison.evaluations, heads, quality_after, verdicts)
     fewer = [
@@ -106,8 +106,11 @@ def report_of(comparison: StrategyComparison) -> list[str]:
     return lines
 
 
-def _verdicts(comparison: StrategyComparison) -> Verdicts:
-    """Compare the first strategy with each other at every point of the report, and judge all comparisons together."""
+def verdicts_of(comparison: StrategyComparison) -> Verdicts:
+    """Compare the first strategy with each other at every point of the report, and judge all comparisons together.
+
+    Points at which a search has evaluated nothing yet are left out.
+    """
     first, *others = comparison.curves
     points: list[Point] = [(point, quality_after) for point in comparison.evaluations]
     points += [(seconds, quality_at) for seconds in comparison.times]
@@ -224,7 +227,7 @@ def evaluations_to_reach(comparison: StrategyComparison, target: str, evaluation
     lines = []
     for name, curves in comparison.curves.items():
         longest = max(1, *(len(curve.quality) for curve in curves))
-        median, soonest, latest = _first_reached(comparison, name, goal, longest)
+        median, soonest, latest = first_reached(comparison, name, goal, longest)
         if len(curves) < MIN_VALUES:
             ends = ""
         elif soonest is None:
@@ -237,10 +240,19 @@ def evaluations_to_reach(comparison: StrategyComparison, target: str, evaluation
     return [f"Where {target} is after {evaluations} evaluations ({goal:.4g}): " + "; ".join(lines)]
 
 
-def _first_reached(
+def first_reached(
     comparison: StrategyComparison, name: str, goal: float, longest: int
 ) -> tuple[int | None, int | None, int | None]:
-    """Return after how many evaluations the median, and the better and the worse end of its interval, reach a goal."""
+    """Return after how many evaluations the median, and the better and the worse end of its interval, reach a goal.
+
+    None where they do not.
+
+    Args:
+        comparison: of the strategies.
+        name: of the strategy.
+        goal: a regret, or a quality where the best is not known.
+        longest: number of evaluations up to which it is looked for.
+    """
     lower = comparison.best is not None
     ends = [median_interval(comparison.values_at(name, count)) for count in range(1, longest + 1)]
 

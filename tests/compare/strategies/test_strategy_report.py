@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import quantile_test
 
-from nas.compare.strategies.curves import Curve
-from nas.compare.strategies.report import StrategyComparison, evaluations_to_reach, report_of
+from nas.compare.strategies.curves import Curve, quality_after
+from nas.compare.strategies.report import (
+    StrategyComparison,
+    evaluations_to_reach,
+    first_reached,
+    report_of,
+    verdicts_of,
+)
 from nas.statistics import Array, paired
 
 
@@ -21,27 +28,29 @@ def _comparison(scores: Array, places: list[int]) -> StrategyComparison:
 
 
 def test_a_report_corrects_for_all_of_its_cells() -> None:
-    """One p of 2 / 2^7 is enough alone, and not beside eight others; the printed word and p are the corrected ones."""
+    """A p of 2 / 2^8 is enough beside eight others, one of 2 / 2^7 only alone; corrected ones are printed."""
     rng = np.random.default_rng(0)
     scores = rng.normal(size=(4, 10, 3))
     scores[0, :, 2] = scores[1, :, 2] + np.array([1.0, 2, 3, 1, 2, 3, 1, 2, 1, 0])
-    one = paired(scores[0, :, 2], scores[1, :, 2])
-    assert one.verdict == "better"
-    cells = [line for line in report_of(_comparison(scores, [1, 2, 3])) if line.startswith("| b |")][-1].split("|")
-    assert f"9 : 0, p {9 * one.p:.2g}: better" in cells[4]
-    scores[0, -2:, 2] = scores[1, -2:, 2]
-    one = paired(scores[0, :, 2], scores[1, :, 2])
-    assert one.verdict == "better"
-    lines = report_of(_comparison(scores, [1, 2, 3]))
-    cells = [line for line in lines if line.startswith("| b |")][-1].split("|")
-    assert f"8 : 0, p {9 * one.p:.2g}: not shown" in cells[4]
-    assert any("the 9 comparisons of this report" in line for line in lines)
+    for ahead, text in ((9, "better"), (8, "not shown")):
+        scores[0, ahead:, 2] = scores[1, ahead:, 2]
+        alone = paired(scores[0, :, 2], scores[1, :, 2])
+        assert (alone.ahead, alone.verdict) == (ahead, "better")
+        comparison = _comparison(scores, [1, 2, 3])
+        verdicts = verdicts_of(comparison)
+        assert list(verdicts) == [(rival, count, quality_after) for rival in "bcd" for count in (1, 2, 3)]
+        difference, verdict = verdicts["b", 3, quality_after]
+        assert difference == alone
+        assert (verdict.p, verdict.text) == (pytest.approx(9 * alone.p), text)
+        (row,) = (line for line in report_of(comparison) if line.startswith("| b |") and " : " in line)
+        assert row.split("|")[4].strip().endswith(f"{ahead} : 0, p {verdict.p:.2g}: {text}")
 
 
 def test_a_report_of_few_seeds_says_how_many_it_takes() -> None:
     scores = np.random.default_rng(0).normal(size=(4, 5, 3)) + np.array([9.0, 0, 0, 0])[:, None, None]
-    lines = report_of(_comparison(scores, [1, 2, 3]))
-    assert sum(line.count("too few seeds to tell: at least 9") for line in lines) == 9
+    comparison = _comparison(scores, [1, 2, 3])
+    assert {verdict.text for _, verdict in verdicts_of(comparison).values()} == {"too few seeds to tell: at least 9"}
+    lines = report_of(comparison)
     assert sum(line.count("(too few)") for line in lines) == 12
     assert "Too few: an exact 95 % interval of a median takes 6 seeds." in lines
 
@@ -53,8 +62,8 @@ def test_reports_of_equal_strategies_say_so(draw: str) -> None:
     for number in range(150):
         scores = rng.normal(size=(4, 9 + number % 22, 3))
         scores = {"normal": scores, "ties": np.round(scores), "skewed": np.exp(2 * scores)}[draw]
-        lines = report_of(_comparison(scores, [1, 2, 3]))
-        wrong += any(f": {word} |" in line for line in lines for word in ("better", "worse"))
+        verdicts = verdicts_of(_comparison(scores, [1, 2, 3])).values()
+        wrong += any(verdict.text in ("better", "worse") for _, verdict in verdicts)
     assert wrong / 150 <= 0.05 + 0.053
 
 
@@ -64,7 +73,11 @@ def test_where_a_strategy_gets_there_has_an_interval() -> None:
     curves = np.array([[float(count >= hit) for count in range(1, 21)] for hit in hits])
     slow = np.array([[float(count >= 19) for count in range(1, 21)] for _ in hits])
     never = np.zeros((9, 20))
-    (line,) = evaluations_to_reach(_comparison(np.stack([curves, slow, never]), [20]), "b", 20)
+    comparison = _comparison(np.stack([curves, slow, never]), [20])
+    reached = [first_reached(comparison, name, 1.0, 20) for name in "abc"]
+    interval = quantile_test(hits, p=0.5).confidence_interval(0.95)
+    assert reached == [(np.median(hits), interval.low, interval.high), (19, 19, 19), (None, None, None)]
+    (line,) = evaluations_to_reach(comparison, "b", 20)
     assert line == (
         "Where b is after 20 evaluations (1): a is there after 7 (95 %: 4 to 12); b is there after 19 (95 %: 19 to 19)"
         "; c is not there after 20 (95 %: later than 20)"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize
 
 from nas.errors import NasError
 from nas.scaling.laws.response_surface import Point, best_coefficients, coefficients, lattice
@@ -35,7 +36,16 @@ def separate(at: Shares) -> float:
 
 
 def least(loss: Callable[[Shares], float]) -> Shares:
-    return min(lattice(400), key=loss)
+    """The best shares by scipy."""
+    found = minimize(
+        lambda at: loss((at[0], at[1], 1 - at[0] - at[1])),
+        (1 / 3, 1 / 3),
+        bounds=[(0, 1), (0, 1)],
+        constraints={"type": "ineq", "fun": lambda at: 1 - at[0] - at[1]},
+        options={"ftol": 1e-12},
+    )
+    depth, width = map(float, found.x)
+    return depth, width, 1 - depth - width
 
 
 @pytest.mark.parametrize("loss", [bowl, separate])
