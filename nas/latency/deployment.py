@@ -73,8 +73,11 @@ class DeploymentSettings:
     """What the user says of how networks are run; `deployment` is what that means on this machine."""
 
     batch: int = 1
+    """Examples at a time."""
     threads: int = 1
+    """Of the CPU."""
     runtime: str = "auto"
+    """One of `RUNTIMES`, or `auto` for the first of them that is installed."""
 
     def __post_init__(self) -> None:
         for name in ("batch", "threads"):
@@ -111,6 +114,7 @@ class Device:
     cores: int
     """That this process may use."""
     system: str
+    """Operating system and architecture, e.g. `Linux x86_64`."""
     versions: Mapping[str, str]
     """Of the runtime's packages."""
 

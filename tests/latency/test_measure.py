@@ -16,7 +16,7 @@ from nas.errors import ConfigError, DeviceError, WorkerError
 from nas.latency import measure as module
 from nas.latency.deployment import PACKAGES, RUNTIMES, Deployment, cores, deployment, this_device
 from nas.latency.measure import Latency, Meter
-from nas.latency.visit import Visit
+from nas.latency.measuring_process import Visit
 
 HERE = [name for name in RUNTIMES if name != "cuda"]
 
@@ -88,8 +88,8 @@ class _Machine:
         return self.visits[min(self.asked, len(self.visits)) - 1]
 
 
-def _visit(figure: float, reference: float = 1.0, others: float = 0.0) -> Visit:
-    return Visit(figure, reference, others, np.full(4, figure))
+def _visit(low: float, reference: float = 1.0, others: float = 0.0) -> Visit:
+    return Visit(low_seconds=low, reference_seconds=reference, others_share=others, run_seconds=np.full(4, low))
 
 
 @pytest.mark.parametrize(
