@@ -18,8 +18,11 @@ class Constraint:
     """Bounds of one metric, both included."""
 
     metric: str
+    """One of `METRICS`."""
     low: float = -math.inf
+    """The least value that holds; -inf: none."""
     high: float = math.inf
+    """The largest value that holds; inf: none."""
     soft: bool = False
     """Whether what is over it is trained all the same, and judged with a penalty."""
 
@@ -47,12 +50,15 @@ class Violation:
     """One constraint checked on one candidate."""
 
     metric: str
+    """One of `METRICS`."""
     value: float
+    """What the candidate has."""
     bound: float
     """The bound that is nearest to being broken, or broken most."""
     excess: float
     """Signed distance over the bound as a share of it: <= 0 holds, 0.5 is half over."""
     soft: bool = False
+    """Whether the constraint is soft."""
     predicted: bool = False
     """Whether the value was predicted, and the excess is that of its interval."""
 
@@ -73,7 +79,7 @@ def check(cost: Cost, constraints: Iterable[Constraint], workload: Workload = ON
     A candidate is accepted when none of them `rejects`.
     """
     return tuple(
-        [measure(value_of(cost, limit.metric, workload), limit) for limit in constraints if not limit.measured]
+        [violation(value_of(cost, limit.metric, workload), limit) for limit in constraints if not limit.measured]
     )
 
 
@@ -81,11 +87,14 @@ class Interval(NamedTuple):
     """A value that is not known for certain."""
 
     value: float
+    """The most likely value."""
     low: float
+    """Lower end of the interval."""
     high: float
+    """Upper end of the interval."""
 
 
-def measure(found: float | Interval, limit: Constraint) -> Violation:
+def violation(found: float | Interval, limit: Constraint) -> Violation:
     """Say how far a value is over a limit, or within it; one that is not certain is over where all its interval is."""
     value, low, high = found if isinstance(found, Interval) else (found, found, found)
     over = (low - limit.high) / max(abs(limit.high), 1e-12) if limit.high < math.inf else -math.inf

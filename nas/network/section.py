@@ -14,6 +14,7 @@ class Section:
     """Blocks one behind the other: the stem, a stage, the head, or a branch inside a block."""
 
     blocks: tuple[Block, ...]
+    """In the order in which they run."""
     _hash: int = field(default=0, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

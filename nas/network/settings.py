@@ -24,6 +24,7 @@ class AtLeast:
     """Lower bound of a number, the bound included."""
 
     bound: float
+    """The least value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class Below:
     """Upper bound of a number, the bound excluded."""
 
     bound: float
+    """What all values are below."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class Role:
     """What a number is to `nas.scale`: channels grow with the width, groups stay, heads divide channels."""
 
     name: Literal["channels", "groups", "heads"]
+    """Of what a number counts."""
 
 
 # The kinds of settings that blocks share; a block's signature uses them as annotations.
@@ -68,21 +71,27 @@ class Setting:
     """One setting of a block: its type, its bounds and its default."""
 
     name: str
+    """Of the parameter of the block's function."""
     kind: type
     """int, float, bool, str, `Section` (blocks) or tuple (branches)."""
     options: tuple[str, ...] = ()
     """The words allowed, for a `str`."""
     low: float = -math.inf
+    """The least value of a number."""
     below: float = math.inf
+    """What all values of a number are below."""
     odd: bool = False
+    """Whether only odd numbers are values."""
     optional: bool = False
     """Whether null is a value."""
     role: str = ""
     """`channels`, `groups` or `heads`: what becomes of it when a network is made wider."""
     default: Any = inspect.Parameter.empty
+    """`inspect.Parameter.empty` where a space has to say it."""
 
     @property
     def required(self) -> bool:
+        """Whether there is no default."""
         return self.default is inspect.Parameter.empty
 
     @property

@@ -11,7 +11,7 @@ from torch import fx, nn
 from nas.network.architecture import Architecture, checked_architecture
 from nas.network.graph import Graph
 from nas.network.lower import lower
-from nas.pytorch.init import initialise
+from nas.pytorch.initial_weights import initialise
 from nas.pytorch.layers import Auxiliary, with_auxiliary
 from nas.pytorch.modules import FUNCTIONS, call_of, is_module, module_of
 

@@ -15,7 +15,7 @@ from nas.errors import ConfigError, nearest
 from nas.evaluation import Budget
 from nas.evaluators.settings import EvaluatorSettings
 from nas.latency.deployment import Deployment, DeploymentSettings
-from nas.latency.profile import DeviceProfile, profile_path
+from nas.latency.device_profile import DeviceProfile, profile_path
 from nas.runs import RecordSettings, check_accelerator, check_name, check_seed, check_workers, cores_or
 from nas.search.contracts import MAX_EQUAL_FAILURES
 from nas.search.fidelity import Pruning

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from nas.cost import ONE, Constraint, Interval, Workload, section_counts
+from nas.cost import ONE, Constraint, Interval, Workload, section_costs
 from nas.network.architecture import Architecture
 from nas.space import Genotype, SearchSpace
 from nas.space.feasible import Candidate, Predict, examine, feasible, with_latency
@@ -200,7 +200,7 @@ def _sections(networks: Sequence[Architecture]) -> tuple[tuple[str, float, float
     params: dict[str, list[float]] = {}
     macs: dict[str, list[float]] = {}
     for arch in networks:
-        costs = section_counts(arch)
+        costs = section_costs(arch)
         all_params, all_macs = (sum(own[i] for own in costs.values()) for i in (0, 1))
         for name, own in costs.items():
             params.setdefault(name, []).append(own[0] / all_params if all_params else 0.0)

@@ -6,7 +6,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from nas.cost import profile
+from nas.cost import block_costs
 from nas.errors import ConfigError
 from nas.export.drawing.layout import CHAR, LINE, Arrow, Box, Label, Picture, describe, groups, picture, shape_text
 from nas.network.architecture import Architecture
@@ -101,7 +101,7 @@ def to_dot(arch: Architecture, *, title: str = "") -> str:
     lines = [f"digraph {_quoted(name)} {{", "  node [shape=box, fontname=monospace]; edge [fontname=monospace];"]
     lines.append("  input [shape=plaintext]; output [shape=plaintext];")
     last, shape, number = "input", shape_text([arch.input_shape]), 0
-    profiles = profile(arch)
+    profiles = block_costs(arch)
     for section, _ in arch.sections():
         row = [one for one in profiles if one.name.rpartition(".")[0] == section]
         inside, edges = [], []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from nas.cost import BlockProfile, cost_of, profile
+from nas.cost import BlockCost, block_costs, cost_of
 from nas.network.architecture import Architecture
 from nas.network.ops import Shape
 from nas.network.registry import Block, block_kind
@@ -42,11 +42,17 @@ class Box:
     """A block, or several equal ones behind each other."""
 
     x: float
+    """Left edge, in pixels."""
     y: float
+    """Upper edge, in pixels."""
     width: float
+    """In pixels."""
     height: float
+    """In pixels."""
     colour: str
+    """Of the inside, as `#rrggbb`."""
     lines: tuple[str, ...]
+    """Text, the first line in bold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +60,9 @@ class Arrow:
     """A line through points with its head at the last; `text` stands over its beginning."""
 
     points: tuple[tuple[float, float], ...]
+    """Corners of the line."""
     text: str
+    """The shape of the value that passes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +70,13 @@ class Label:
     """Text that stands by itself."""
 
     x: float
+    """Left end, in pixels."""
     y: float
+    """Base line, in pixels."""
     text: str
+    """A line."""
     large: bool = False
+    """Whether it is set larger, in bold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +84,15 @@ class Picture:
     """All that is to be drawn."""
 
     width: float
+    """In pixels."""
     height: float
+    """In pixels."""
     boxes: tuple[Box, ...]
+    """The blocks in order."""
     arrows: tuple[Arrow, ...]
+    """The values between blocks, from the input on."""
     labels: tuple[Label, ...]
+    """Title, costs and names of sections."""
 
 
 def short(number: float) -> str:
@@ -91,9 +108,9 @@ def shape_text(shapes: Sequence[Shape]) -> str:
     return ", ".join("x".join(map(str, shape)) for shape in shapes)
 
 
-def groups(blocks: Sequence[BlockProfile]) -> list[list[BlockProfile]]:
+def groups(blocks: Sequence[BlockCost]) -> list[list[BlockCost]]:
     """Put blocks together that follow each other and are equal but for the first one's stride."""
-    found: list[list[BlockProfile]] = []
+    found: list[list[BlockCost]] = []
     for one in blocks:
         before = found[-1][-1] if found else None
         if before is not None and before.block == one.block and before.in_shape == one.in_shape:
@@ -103,7 +120,7 @@ def groups(blocks: Sequence[BlockProfile]) -> list[list[BlockProfile]]:
     return found
 
 
-def describe(group: Sequence[BlockProfile]) -> tuple[str, ...]:
+def describe(group: Sequence[BlockCost]) -> tuple[str, ...]:
     """Return the lines of a box: kind, settings, what stands inside, cost."""
     first = group[0]
     title = first.block.kind + (f"  x{len(group)}" if len(group) > 1 else "")
@@ -181,7 +198,7 @@ def _colour(kind: str) -> str:
 
 def picture(arch: Architecture, title: str) -> Picture:
     """Lay a network out; raises `ShapeError` where it is none."""
-    profiles = profile(arch)
+    profiles = block_costs(arch)
     boxes: list[Box] = []
     arrows: list[Arrow] = []
     labels = [Label(12, 26, title, large=True), Label(12, _TOP + 6, _summary(arch))]
@@ -212,10 +229,10 @@ def picture(arch: Architecture, title: str) -> Picture:
     return Picture(width, y + 4, tuple(boxes), tuple(arrows), tuple(labels))
 
 
-_Boxed = tuple[list[BlockProfile], tuple[str, ...], float]
+_Boxed = tuple[list[BlockCost], tuple[str, ...], float]
 
 
-def _lines_of_boxes(row: Sequence[list[BlockProfile]]) -> list[list[_Boxed]]:
+def _lines_of_boxes(row: Sequence[list[BlockCost]]) -> list[list[_Boxed]]:
     """Break a section where it is wider than the page; each box with its text and width."""
     lines: list[list[_Boxed]] = []
     room = 0.0

@@ -14,7 +14,7 @@ from nas.export.onnx.operations import has_onnx, write
 from nas.export.onnx.writer import Weights, Writer
 from nas.network.graph import Graph
 from nas.network.ops import Shape
-from nas.network.own import name_of
+from nas.network.user_operations import name_of
 
 OPSET = 18
 _IR = 9

@@ -55,6 +55,7 @@ class Writer:
         return self.constant(name, np.array(value, dtype=np.float32))
 
     def integers(self, name: str, *values: int) -> str:
+        """Add a constant of 64-bit integers and return its name."""
         return self.constant(name, np.array(values, dtype=np.int64))
 
     def add(self, kind: str, name: str, *inputs: str, **attributes: Any) -> str:

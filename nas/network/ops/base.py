@@ -127,8 +127,10 @@ class Input(Op):
     """The input of a graph."""
 
     shape: Shape
+    """Without the batch."""
 
     def out_shape(self, *shapes: Shape) -> Shape:
+        """Its own shape: it reads nothing."""
         return self.shape
 
 

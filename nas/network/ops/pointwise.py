@@ -20,6 +20,7 @@ class Activation(Op):
     """A non-linearity, element by element."""
 
     kind: str
+    """One of `ACTIVATIONS`."""
 
     @property
     def memory(self) -> Memory:
@@ -33,6 +34,7 @@ class Activation(Op):
 
     @property
     def zero_at_zero(self) -> bool:
+        """Whether it gives zero for zero."""
         return self.kind not in ("sigmoid", "hardsigmoid")
 
 
@@ -43,6 +45,7 @@ class Dropout(Op):
     memory = "view"
 
     rate: float
+    """Probability of zero, below 1."""
 
     def saved_extra(self, in_shape: Shape, out_shape: Shape) -> int:
         """Which values stay, a number each."""
@@ -59,6 +62,7 @@ class DropPath(Op):
     memory = "view"
 
     rate: float
+    """Probability of zero, below 1."""
 
     def saved_extra(self, in_shape: Shape, out_shape: Shape) -> int:
         """Whether the branch stays."""
@@ -80,6 +84,7 @@ class Add(Op):
     memory = "in_place"
 
     def out_shape(self, *shapes: Shape) -> Shape:
+        """The shape of all inputs; raises `ShapeError` where they differ."""
         return _equal("add", shapes)
 
 
@@ -90,6 +95,7 @@ class Scale(Op):
     saved = ("inputs",)
 
     def out_shape(self, *shapes: Shape) -> Shape:
+        """(C, *map), (C, 1, ...) -> (C, *map)."""
         features, factors = shapes
         needs_map("scale", features)
         if factors != (features[0], *(1 for _ in features[1:])):
@@ -102,10 +108,12 @@ class Zero(Op):
     """Zeros, whatever the input: the operation `none` of a cell. Its gradient is zero too."""
 
     shape: Shape
+    """Of the zeros, without the batch."""
 
     def written(self, out_shape: Shape) -> int:
         """One zero, seen everywhere."""
         return 1
 
     def out_shape(self, *shapes: Shape) -> Shape:
+        """Its own shape, whatever it reads."""
         return self.shape

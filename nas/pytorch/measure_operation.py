@@ -14,16 +14,16 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from nas.cost.unstated import Measured
+from nas.cost.measured_costs import OperationCost
 from nas.network.ops import Op, Shape
 from nas.network.ops.base import Saved
-from nas.network.own import state_of
+from nas.network.user_operations import state_of
 from nas.pytorch.modules import FUNCTIONS, call_of, is_module, module_of
 
 Run = Callable[[Sequence[Tensor]], Tensor]
 
 
-def measure(op: Op, shapes: tuple[Shape, ...]) -> Measured | None:
+def measure_operation(op: Op, shapes: tuple[Shape, ...]) -> OperationCost | None:
     """Run an operation on the CPU and see what it does; torch's random state stays as it is.
 
     Args:
@@ -52,7 +52,7 @@ class _Subject:
 
 
 @lru_cache(maxsize=4096, typed=True)
-def _seen(subject: _Subject, shapes: tuple[Shape, ...]) -> Measured | None:
+def _seen(subject: _Subject, shapes: tuple[Shape, ...]) -> OperationCost | None:
     op = subject.op
     for batch in (1, 2):  # a normalisation may need two examples; their sum is no less than what one takes
         try:
@@ -67,7 +67,7 @@ def _has_code(op: Op) -> bool:
     return any(function.dispatch(type(op)) is not function.dispatch(Op) for function in (module_of, call_of))
 
 
-def _measured(op: Op, shapes: tuple[Shape, ...], batch: int) -> Measured:
+def _measured(op: Op, shapes: tuple[Shape, ...], batch: int) -> OperationCost:
     module = module_of(op, len(shapes[0]) - 1, False) if is_module(op) else None
 
     def run(part: nn.Module | None, inputs: Sequence[Tensor]) -> Tensor:
@@ -78,7 +78,7 @@ def _measured(op: Op, shapes: tuple[Shape, ...], batch: int) -> Measured:
     state = [*module.parameters(), *module.buffers()] if module is not None else []
     saved, extra = _kept(lambda given: run(module and module.train(), given), inputs, state)
     still = module and module.eval()
-    return Measured(
+    return OperationCost(
         param_shapes=tuple(tuple(one.shape) for one in module.parameters()) if module is not None else (),
         buffer_bytes=_buffer_bytes(module),
         macs=-(-_macs(lambda given, part: run(part, given), inputs, still) // batch),
