@@ -1,4 +1,4 @@
-"""What a network costs, counted on its graph, and the limits on it. Never loads torch."""
+"""Costs of a network, counted on its graph, and limits on them. Never loads torch."""
 
 from nas.cost.breakdown import BlockCost, block_costs, section_costs
 from nas.cost.constraints import Constraint, Interval, Violation, check, constraints_from, tightest, violation

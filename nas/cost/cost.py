@@ -1,4 +1,4 @@
-"""What a network costs, from its graph: counted for each block once and put together along the chain."""
+"""Cost of a network, from its graph: counted for each block once and put together along the chain."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ class Cost:
     """Stored size with the weights of convolution and linear layers in 8 bits and a 32-bit scale for each output
     channel; everything else in fp32."""
     peak_memory_bytes: int = 0
-    """Most memory that activations take at one time in inference, fp32, with the places of maxima that torch writes in
-    max pooling; input, parameters and what a library uses inside an operation not counted."""
+    """Most memory that activations take at one time in inference, fp32, with the positions of maxima that torch writes
+    in max pooling; input, parameters and what a library uses inside an operation not counted."""
     training_memory_bytes: int = 0
     """What training keeps of one example for the backward pass, fp32, parameters not counted."""
     receptive_field: int | None = None
@@ -85,13 +85,17 @@ class Cost:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, object]) -> Cost:
-        """Read what `to_dict` wrote, also an earlier version of it."""
-        known = {field.name for field in fields(cls)}
-        given = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items() if name in known}
-        for name, value in given.items():
+        """Read what `to_dict` wrote, also an earlier version of it.
+
+        Raises:
+            ValueError: a value is no number.
+        """
+        names = {field.name for field in fields(cls)}
+        read = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items() if name in names}
+        for name, value in read.items():
             if isinstance(value, bool) or not isinstance(value, int | float | tuple | NoneType):
                 raise ValueError(f"{name} is {value!r}")
-        return cls(**given)  # type: ignore[arg-type]  # values of a record, which `to_dict` wrote
+        return cls(**read)  # type: ignore[arg-type]  # values of a record, which `to_dict` wrote
 
 
 _QUANTISED = (ops.Conv, ops.ConvTranspose, ops.Linear)

@@ -1,4 +1,4 @@
-"""What a limit can bound, and what a network is to run as where that matters."""
+"""The metrics that a limit can bound, and the workload that some of them depend on."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from nas.cost.cost import Cost
 from nas.cost.memory import MIB
 
-_SEES_ALL = 2**20
-"""Receptive field of what sees all of its input, as with attention: the longest side that an input may have."""
+_ALL_POSITIONS = 2**20
+"""Receptive field where all of the input counts, as with attention: the longest side that an input may have."""
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What a network is to run as, where a cost depends on it."""
+    """How many examples a network takes at a time, and what training keeps for each parameter."""
 
     batch: int = 1
     """Examples at a time in inference."""
@@ -43,7 +43,7 @@ def training_memory_bytes(cost: Cost, workload: Workload) -> int:
     )
 
 
-_FREE: Mapping[str, Callable[[Cost, Workload], float]] = {
+_COUNTED: Mapping[str, Callable[[Cost, Workload], float]] = {
     "params": lambda cost, _: cost.params,
     "macs": lambda cost, _: cost.macs,
     "activations": lambda cost, _: cost.activations,
@@ -53,17 +53,18 @@ _FREE: Mapping[str, Callable[[Cost, Workload], float]] = {
     "peak_memory_mib": lambda cost, _: cost.peak_memory_mib,
     "inference_memory_mib": lambda cost, workload: inference_memory_bytes(cost, workload.batch) / MIB,
     "training_memory_mib": lambda cost, workload: training_memory_bytes(cost, workload) / MIB,
-    "receptive_field": lambda cost, _: _SEES_ALL if cost.receptive_field is None else cost.receptive_field,
+    "receptive_field": lambda cost, _: _ALL_POSITIONS if cost.receptive_field is None else cost.receptive_field,
 }
 LATENCY = "latency_ms"
+"""The metric that is measured."""
 
-FREE_METRICS: tuple[str, ...] = tuple(_FREE)
+FREE_METRICS: tuple[str, ...] = tuple(_COUNTED)
 """Metrics that are counted on the graph."""
 
 METRICS: tuple[str, ...] = (*FREE_METRICS, LATENCY)
-"""The names that a limit can bound: counted ones, and `latency_ms`, which a device has to show."""
+"""The metrics that a limit can bound: counted ones, and `latency_ms`."""
 
 
 def value_of(cost: Cost, metric: str, workload: Workload) -> float:
-    """Return a counted metric of a network."""
-    return float(_FREE[metric](cost, workload))
+    """Return a metric of a network, one of `FREE_METRICS`, in the unit of its name."""
+    return float(_COUNTED[metric](cost, workload))

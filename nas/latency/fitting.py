@@ -45,6 +45,12 @@ class Measurements:
 
     @classmethod
     def of(cls, networks: Sequence[Sequence[OpFeatures]], ms: Sequence[float]) -> Measurements:
+        """Return the networks as matrices.
+
+        Args:
+            networks: the features of the operations of each.
+            ms: the measured latency of each.
+        """
         ops = sorted({op for network in networks for op in network})
         column = {op: i for i, op in enumerate(ops)}
         counts = np.zeros((len(networks), len(ops)))

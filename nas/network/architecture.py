@@ -130,12 +130,12 @@ def _block(where: str, value: object, depth: int) -> Block:
         raise NasError(f'architecture: {where} must be a mapping with "block", but got {value!r:.80}')
     settings = {name: setting for name, setting in value.items() if name != "block"}
     try:
-        known = block_kind(value["block"]).settings
+        declared = block_kind(value["block"]).settings
     except NasError as error:
         raise NasError(f"architecture: {where}: {error}") from None
     for name, setting in settings.items():
         path = f"{where}.{name}"
-        kind = known[name].kind if name in known else None
+        kind = declared[name].kind if name in declared else None
         if kind is Section:
             settings[name] = _section(path, setting, depth + 1)
         elif kind is tuple:

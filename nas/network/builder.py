@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -61,7 +61,7 @@ class GraphBuilder:
         self.num_classes = num_classes
         """Classes of the data, for blocks that classify."""
 
-    def scope(self, name: str) -> _Scope:
+    def scope(self, name: str) -> AbstractContextManager[None]:
         """Begin the names of the operations added within with `name`: `with g.scope("expand"): ...`."""
         return _Scope(self, name)
 

@@ -1,4 +1,4 @@
-"""The blocks by name, and `Block`: one of them with its settings."""
+"""The registered blocks by name, and `Block`: a registered block with its settings."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from nas.network.section import Section
 from nas.network.settings import Setting, SettingValue, settings_of
 
 BlockFunction = Callable[..., Value | Sequence[Value]]
+"""Takes a `GraphBuilder`, the input and settings by keyword, and returns the output, or several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +97,15 @@ class Block:
         Raises:
             NasError: unknown block or setting, missing setting, or a value that breaks its rule.
         """
-        known = block_kind(kind)
+        registered = block_kind(kind)
         for name in settings:
-            known.setting(name)
+            registered.setting(name)
         values: list[tuple[str, SettingValue]] = []
-        for name, setting in known.settings.items():
+        for name, setting in registered.settings.items():
             if name not in settings and setting.required:
-                raise NasError(f"block {known.name!r} needs {name!r}: {setting.rule()}")
+                raise NasError(f"block {registered.name!r} needs {name!r}: {setting.rule()}")
             values.append((name, setting.check(settings.get(name, setting.default))))
-        return cls(known.name, tuple(values))
+        return cls(registered.name, tuple(values))
 
     def to_dict(self) -> dict[str, Any]:
         """Return `{"block": kind, setting: value, ...}`; blocks inside are lists of such."""

@@ -1,7 +1,7 @@
 """Graph -> ONNX, operation by operation, for inference with any batch size.
 
-Written from the graph and not traced, so that it takes milliseconds and says what the graph says. Normalisation is left
-to be folded by whoever runs it.
+Written from the graph and not traced, so that it takes milliseconds and has the operations of the graph. Normalisation
+is left to be folded by the runtime.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from nas.network.ops import Shape
 from nas.network.user_operations import name_of
 
 OPSET = 18
+"""Version of ONNX's operators."""
 _IR = 9
 
 

@@ -189,8 +189,8 @@ class Linear(Op):
         needs("linear", shapes[0], "features", "tokens")
         if shapes[0][-1] != self.in_features:
             raise ShapeError(f"linear: expects {self.in_features} features, but got {shapes[0]}")
-        given = (*shapes[0][:-1], self.out_features)
-        return Tokens(given) if isinstance(shapes[0], Tokens) else given
+        shape = (*shapes[0][:-1], self.out_features)
+        return Tokens(shape) if isinstance(shapes[0], Tokens) else shape
 
     @property
     def param_shapes(self) -> tuple[Shape, ...]:

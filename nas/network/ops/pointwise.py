@@ -10,7 +10,9 @@ from nas.errors import ShapeError
 from nas.network.ops.base import Memory, Op, Saved, Shape, kind_of, needs_map
 
 ActivationName = Literal["relu", "relu6", "silu", "hardswish", "gelu", "sigmoid", "hardsigmoid", "tanh"]
+"""Non-linearities, as torch names them."""
 ACTIVATIONS: tuple[str, ...] = get_args(ActivationName)
+"""The words of `ActivationName`."""
 _IN_PLACE = ("relu", "relu6", "silu", "hardswish", "hardsigmoid")
 _NEEDS_INPUT = ("relu6", "silu", "hardswish", "gelu", "hardsigmoid")
 
@@ -72,8 +74,8 @@ class DropPath(Op):
 def _equal(op: str, shapes: tuple[Shape, ...]) -> Shape:
     for shape in shapes[1:]:
         if shape != shapes[0] or kind_of(shape) != kind_of(shapes[0]):
-            one, other = (f"{kind_of(s)} {s}" for s in (shapes[0], shape))
-            raise ShapeError(f"{op}: needs equal shapes, but got {one} and {other}")
+            first, other = (f"{kind_of(s)} {s}" for s in (shapes[0], shape))
+            raise ShapeError(f"{op}: needs equal shapes, but got {first} and {other}")
     return shapes[0]
 
 
