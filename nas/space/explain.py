@@ -201,8 +201,8 @@ def _sections(networks: Sequence[Architecture]) -> tuple[tuple[str, float, float
     macs: dict[str, list[float]] = {}
     for arch in networks:
         costs = section_costs(arch)
-        all_params, all_macs = (sum(own[i] for own in costs.values()) for i in (0, 1))
-        for name, own in costs.items():
-            params.setdefault(name, []).append(own[0] / all_params if all_params else 0.0)
-            macs.setdefault(name, []).append(own[1] / all_macs if all_macs else 0.0)
+        all_params, all_macs = sum(cost.params for cost in costs.values()), sum(cost.macs for cost in costs.values())
+        for name, cost in costs.items():
+            params.setdefault(name, []).append(cost.params / all_params if all_params else 0.0)
+            macs.setdefault(name, []).append(cost.macs / all_macs if all_macs else 0.0)
     return tuple((name, fmean(params[name]), fmean(macs[name])) for name in params)
