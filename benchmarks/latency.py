@@ -19,8 +19,8 @@ from nas.cost import cost_of
 from nas.errors import NasError
 from nas.latency.calibrate import accuracy, calibrate
 from nas.latency.deployment import Deployment, deployment
+from nas.latency.device_profile import DeviceProfile
 from nas.latency.measure import Meter
-from nas.latency.profile import DeviceProfile
 from nas.latency.runtimes import Timer, open_graph
 from nas.network import ops
 from nas.network.graph import Graph, Node

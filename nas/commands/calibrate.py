@@ -12,7 +12,7 @@ from nas.console import run
 from nas.errors import ConfigError
 from nas.latency.calibrate import calibrate
 from nas.latency.deployment import deployment
-from nas.latency.profile import Accuracy, DeviceProfile, check_writable, profile_path
+from nas.latency.device_profile import Accuracy, DeviceProfile, check_writable, profile_path
 from nas.space import SearchSpace, load_space
 
 _SPACES = ("mbconv", "mobilenet_v3", "resnet")

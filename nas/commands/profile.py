@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from nas import console
 from nas.commands.options import profile_parser
 from nas.commands.space import space_from
-from nas.cost import BlockProfile, Cost, cost_of, profile
+from nas.cost import BlockCost, Cost, block_costs, cost_of
+from nas.cost.measured_costs import completed
 from nas.cost.memory import MIB
-from nas.cost.unstated import completed
 from nas.errors import ConfigError, why_unreadable
 from nas.export.drawing import check_drawing, draw
 from nas.latency.deployment import deployment
@@ -56,8 +56,8 @@ def _work(options: argparse.Namespace) -> None:
 
 
 def _latency(arch: Architecture, options: argparse.Namespace) -> Latency:
+    from nas.latency.device_profile import known_profile
     from nas.latency.measure import Meter
-    from nas.latency.profile import known_profile
 
     where = deployment(options.runtime, options.batch, options.threads)
     profile = known_profile(Path(options.records), where)
@@ -107,10 +107,10 @@ def _as_json(arch: Architecture, *, layers: bool) -> dict[str, Any]:
                 **one.block.to_dict(),
                 "out_shapes": one.out_shapes,
                 "cost": one.cost.to_dict(),
-                "receptive_field": one.so_far.receptive_field,
-                "stride": one.so_far.stride,
+                "receptive_field": one.cumulative.receptive_field,
+                "stride": one.cumulative.stride,
             }
-            for one in profile(arch)
+            for one in block_costs(arch)
         ],
         **({"layers": list(_layers(arch))} if layers else {}),
     }
@@ -130,7 +130,7 @@ def _layers(arch: Architecture) -> Iterator[dict[str, Any]]:
 
 
 def _print(arch: Architecture, name: str, *, layers: bool) -> None:
-    rows = [_row(one) for one in profile(arch)]
+    rows = [_row(one) for one in block_costs(arch)]
     widths = [max(len(row[i]) for row in [("", "", *_COLUMNS), *rows]) for i in range(len(_COLUMNS) + 2)]
     shape = "x".join(map(str, arch.input_shape))
     print(f"{name}: arch_id {arch.arch_id}, input {shape}, {arch.num_classes} classes\n")
@@ -143,8 +143,8 @@ def _print(arch: Architecture, name: str, *, layers: bool) -> None:
     _print_total(cost_of(arch))
 
 
-def _row(one: BlockProfile) -> tuple[str, ...]:
-    cost, field = one.cost, one.so_far.receptive_field
+def _row(one: BlockCost) -> tuple[str, ...]:
+    cost, field = one.cost, one.cumulative.receptive_field
     return (
         one.name,
         one.block.kind,
@@ -154,7 +154,7 @@ def _row(one: BlockProfile) -> tuple[str, ...]:
         f"{cost.activations:,}",
         f"{cost.peak_memory_mib:.2f}",
         "all" if field is None else str(field),
-        "x".join(f"{n:g}" for n in one.so_far.stride) or "-",
+        "x".join(f"{n:g}" for n in one.cumulative.stride) or "-",
     )
 
 

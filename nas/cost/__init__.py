@@ -1,6 +1,7 @@
-"""What a network costs, counted on its graph, and the limits on it. Never loads torch."""
+"""Costs of a network, counted on its graph, and limits on them. Never loads torch."""
 
-from nas.cost.constraints import Constraint, Interval, Violation, check, constraints_from, measure, tightest
+from nas.cost.breakdown import BlockCost, block_costs, section_costs
+from nas.cost.constraints import Constraint, Interval, Violation, check, constraints_from, tightest, violation
 from nas.cost.cost import Cost, cost_of, graph_cost, output_shapes
 from nas.cost.metrics import (
     FREE_METRICS,
@@ -12,29 +13,28 @@ from nas.cost.metrics import (
     training_memory_bytes,
     value_of,
 )
-from nas.cost.profile import BlockProfile, profile, section_counts
 
 __all__ = [
     "FREE_METRICS",
     "LATENCY",
     "METRICS",
     "ONE",
-    "BlockProfile",
+    "BlockCost",
     "Constraint",
     "Cost",
     "Interval",
     "Violation",
     "Workload",
+    "block_costs",
     "check",
     "constraints_from",
     "cost_of",
     "graph_cost",
     "inference_memory_bytes",
-    "measure",
     "output_shapes",
-    "profile",
-    "section_counts",
+    "section_costs",
     "tightest",
     "training_memory_bytes",
     "value_of",
+    "violation",
 ]

@@ -1,4 +1,4 @@
-"""Limits on costs: hard ones, over which nothing is built, and soft ones, which cost score."""
+"""Limits on costs: hard ones, over which nothing is built, and soft ones, which lower the score."""
 
 from __future__ import annotations
 
@@ -18,14 +18,17 @@ class Constraint:
     """Bounds of one metric, both included."""
 
     metric: str
+    """One of `METRICS`."""
     low: float = -math.inf
+    """The least value that holds; -inf: none."""
     high: float = math.inf
+    """The largest value that holds; inf: none."""
     soft: bool = False
-    """Whether what is over it is trained all the same, and judged with a penalty."""
+    """Whether a network over it is trained all the same, and judged with a penalty."""
 
     @property
     def measured(self) -> bool:
-        """Whether a device has to say it, not the graph."""
+        """Whether the metric is measured on a device, and not counted on the graph."""
         return self.metric == LATENCY
 
     def __post_init__(self) -> None:
@@ -47,18 +50,21 @@ class Violation:
     """One constraint checked on one candidate."""
 
     metric: str
+    """One of `METRICS`."""
     value: float
+    """What the candidate has."""
     bound: float
-    """The bound that is nearest to being broken, or broken most."""
+    """Of the two bounds the nearer one, or the one that is exceeded more."""
     excess: float
     """Signed distance over the bound as a share of it: <= 0 holds, 0.5 is half over."""
     soft: bool = False
+    """Whether the constraint is soft."""
     predicted: bool = False
     """Whether the value was predicted, and the excess is that of its interval."""
 
     @property
     def rejects(self) -> bool:
-        """Whether a candidate with this is not accepted."""
+        """Whether it rejects the candidate."""
         return self.excess > 0 and not self.soft
 
     def __str__(self) -> str:
@@ -68,30 +74,34 @@ class Violation:
 
 
 def check(cost: Cost, constraints: Iterable[Constraint], workload: Workload = ONE) -> tuple[Violation, ...]:
-    """Measure a cost against the constraints that can be counted; those on latency are left out.
+    """Compare a cost with the constraints on counted metrics; those on latency are left out.
 
     A candidate is accepted when none of them `rejects`.
     """
     return tuple(
-        [measure(value_of(cost, limit.metric, workload), limit) for limit in constraints if not limit.measured]
+        [violation(value_of(cost, limit.metric, workload), limit) for limit in constraints if not limit.measured]
     )
 
 
 class Interval(NamedTuple):
-    """A value that is not known for certain."""
+    """A predicted value with its uncertainty."""
 
     value: float
+    """The most likely value."""
     low: float
+    """Lower end of the interval."""
     high: float
+    """Upper end of the interval."""
 
 
-def measure(found: float | Interval, limit: Constraint) -> Violation:
-    """Say how far a value is over a limit, or within it; one that is not certain is over where all its interval is."""
-    value, low, high = found if isinstance(found, Interval) else (found, found, found)
+def violation(value: float | Interval, limit: Constraint) -> Violation:
+    """Return how far a value is over a limit, or within it; an interval is over it where all of it is."""
+    predicted = isinstance(value, Interval)
+    value, low, high = value if isinstance(value, Interval) else (value, value, value)
     over = (low - limit.high) / max(abs(limit.high), 1e-12) if limit.high < math.inf else -math.inf
     under = (limit.low - high) / max(abs(limit.low), 1e-12) if limit.low > -math.inf else -math.inf
     bound, excess = (limit.high, over) if over >= under else (limit.low, under)
-    return Violation(limit.metric, value, bound, excess, limit.soft, isinstance(found, Interval))
+    return Violation(limit.metric, value, bound, excess, limit.soft, predicted)
 
 
 def constraints_from(limits: Mapping[str, object], *, soft: bool = False) -> tuple[Constraint, ...]:
@@ -102,11 +112,11 @@ def constraints_from(limits: Mapping[str, object], *, soft: bool = False) -> tup
     """
     if not isinstance(limits, Mapping):
         raise ConfigError(f"limits are a mapping such as {{'params': 5e5}}, but got {limits!r:.80}")
-    found = []
+    constraints = []
     for metric, bound in limits.items():
         low, high = bound if isinstance(bound, list | tuple) and len(bound) == 2 else (None, bound)
-        found.append(Constraint(metric, _number(metric, low, -math.inf), _number(metric, high, math.inf), soft))
-    return tuple(c for c in found if c.low > -math.inf or c.high < math.inf)
+        constraints.append(Constraint(metric, _number(metric, low, -math.inf), _number(metric, high, math.inf), soft))
+    return tuple(c for c in constraints if c.low > -math.inf or c.high < math.inf)
 
 
 def tightest(constraints: Iterable[Constraint]) -> tuple[Constraint, ...]:
@@ -115,12 +125,12 @@ def tightest(constraints: Iterable[Constraint]) -> tuple[Constraint, ...]:
     Raises:
         ConfigError: nothing can hold them.
     """
-    found: dict[tuple[str, bool], Constraint] = {}
+    merged: dict[tuple[str, bool], Constraint] = {}
     for limit in constraints:
-        other = found.get((limit.metric, limit.soft), limit)
+        other = merged.get((limit.metric, limit.soft), limit)
         low, high = max(limit.low, other.low), min(limit.high, other.high)
-        found[limit.metric, limit.soft] = Constraint(limit.metric, low, high, limit.soft)
-    return tuple(found.values())
+        merged[limit.metric, limit.soft] = Constraint(limit.metric, low, high, limit.soft)
+    return tuple(merged.values())
 
 
 def _number(metric: str, value: object, missing: float) -> float:

@@ -1,23 +1,34 @@
-"""What a network costs, from its graph: counted for each block once and put together along the chain."""
+"""Cost of a network, from its graph: counted for each block once and put together along the chain."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
 from functools import lru_cache
+from itertools import islice
 from math import ceil, inf, prod
 from types import NoneType
 from typing import NamedTuple
 
-from nas.cost.field import field_of
-from nas.cost.layout import IN_ORDER, LAYOUTS, Layout, layouts
-from nas.cost.memory import FLOAT_BYTES, MIB, PeakMemory, SavedMemory, peak_memory, saved_memory, storages
-from nas.cost.unstated import assumptions, completed
+from nas.cost.measured_costs import assumptions, completed
+from nas.cost.memory import (
+    FLOAT_BYTES,
+    MIB,
+    PeakMemory,
+    SavedMemory,
+    chain_peak,
+    chain_saved,
+    peak_memory,
+    saved_memory,
+    storages,
+)
+from nas.cost.memory_layout import IN_ORDER, Layout, layouts
+from nas.cost.receptive_field import FieldGrowth, chain_growth, field_growth
 from nas.errors import ShapeError
 from nas.network import ops
 from nas.network.architecture import Architecture, checked_architecture
-from nas.network.graph import ANY, ONE_OUTPUT, TAKES_ONE, UP_TO_6, Graph
+from nas.network.graph import ANY, ONE_OUTPUT, TAKES_ONE, Graph, ValueRange
 from nas.network.ops import Shape, Tokens
 from nas.network.registry import Block, block_graph
 
@@ -46,8 +57,8 @@ class Cost:
     """Stored size with the weights of convolution and linear layers in 8 bits and a 32-bit scale for each output
     channel; everything else in fp32."""
     peak_memory_bytes: int = 0
-    """Most memory that activations take at one time in inference, fp32, with the places of maxima that torch writes in
-    max pooling; input, parameters and what a library uses inside an operation not counted."""
+    """Most memory that activations take at one time in inference, fp32, with the positions of maxima that torch writes
+    in max pooling; input, parameters and what a library uses inside an operation not counted."""
     training_memory_bytes: int = 0
     """What training keeps of one example for the backward pass, fp32, parameters not counted."""
     receptive_field: int | None = None
@@ -74,40 +85,85 @@ class Cost:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, object]) -> Cost:
-        """Read what `to_dict` wrote, also an earlier version of it."""
-        known = {field.name for field in fields(cls)}
-        given = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items() if name in known}
-        for name, value in given.items():
+        """Read what `to_dict` wrote, also an earlier version of it.
+
+        Raises:
+            ValueError: a value is no number.
+        """
+        names = {field.name for field in fields(cls)}
+        read = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items() if name in names}
+        for name, value in read.items():
             if isinstance(value, bool) or not isinstance(value, int | float | tuple | NoneType):
                 raise ValueError(f"{name} is {value!r}")
-        return cls(**given)  # type: ignore[arg-type]  # values of a record, which `to_dict` wrote
+        return cls(**read)  # type: ignore[arg-type]  # values of a record, which `to_dict` wrote
 
 
-# What simply adds up, in the order of the fields of `Cost`.
-_COUNTED = 8
-_RANGES = UP_TO_6 + 1
 _QUANTISED = (ops.Conv, ops.ConvTranspose, ops.Linear)
 
-_Looks = tuple[tuple[float | Fraction, float | Fraction], ...]
+
+class Counts(NamedTuple):
+    """What simply adds up along a network; each is the field of `Cost` of that name."""
+
+    params: int = 0
+    """Learned numbers."""
+    macs: int = 0
+    """Multiply-adds in inference."""
+    activations: int = 0
+    """Numbers written to new memory in inference."""
+    size_bytes: int = 0
+    """Stored state in fp32."""
+    attention_macs: int = 0
+    """The share of `macs` of the two matrix products of attention."""
+    param_tensors: int = 0
+    """Learned tensors."""
+    size_fp16_bytes: int = 0
+    """Stored state in 16 bits."""
+    size_int8_bytes: int = 0
+    """Stored state with quantised weights."""
+
+    @classmethod
+    def total(cls, counts: Iterable[Counts]) -> Counts:
+        """Add them up, each by its name."""
+        return cls(*map(sum, zip(*counts, strict=True)))
 
 
-class _Part(NamedTuple):
-    """What is known of a part of a network: a block, or a graph as a whole."""
+class ValueType(NamedTuple):
+    """What the cost of a block depends on beside the shape of its input."""
 
-    counts: tuple[int, ...]
-    """The first fields of `Cost`."""
+    value_range: ValueRange = ANY
+    """Bounds of its numbers."""
+    layout: Layout = IN_ORDER
+    """How it lies in memory."""
+    tokens: bool = False
+    """Whether it is tokens, which have the shape of a map of one dimension."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartCost:
+    """What a part of a network costs, a block or a graph as a whole, so that a chain of parts can be put together."""
+
+    counts: Counts
+    """What adds up."""
     peak: PeakMemory
+    """Memory of activations in inference."""
     saved: SavedMemory
-    looks: _Looks
-    """`(size - 1, stride)` of its field, a dimension; none where it looks at single positions."""
+    """What training keeps for the backward pass."""
+    growths: tuple[FieldGrowth, ...]
+    """What it adds to the receptive field, a dimension each; none where positions do not mix."""
     out_shapes: tuple[Shape, ...]
+    """Of its outputs, without the batch."""
     auxiliary: bool
-    out_type: int
-    """Which kind, range and layout the output has, as a number: see `_type_of`."""
+    """Whether it has auxiliary classifiers."""
+    out_type: ValueType
+    """Of its first output."""
+
+
+_INPUT = ValueType()
+"""Of the input of a network."""
 
 
 @lru_cache(maxsize=65536)
-def _op_counts(op: ops.Op, shape: Shape, runs: bool, writes: bool) -> tuple[int, ...]:
+def _op_counts(op: ops.Op, shape: Shape, runs: bool, writes: bool) -> Counts:
     """Count one operation; `runs` in inference, where it `writes` new memory."""
     shapes, buffers = op.param_shapes, op.buffer_bytes
     params = sum(map(prod, shapes))
@@ -115,127 +171,81 @@ def _op_counts(op: ops.Op, shape: Shape, runs: bool, writes: bool) -> tuple[int,
     weights = prod(shapes[0]) if shapes and type(op) in _QUANTISED else 0
     scales = shape[-1 if type(op) is ops.Linear else 0] if weights else 0
     attention = op.attention_macs(shape) if runs else 0
-    return (
-        params,
-        (op.macs(shape) + attention) if runs else 0,
-        op.written(shape) if runs and writes else 0,
-        FLOAT_BYTES * params + buffers,
-        attention,
-        len(shapes),
-        2 * params + (buffers - counters) // 2 + counters,
-        FLOAT_BYTES * (params - weights + scales) + weights + buffers,
+    return Counts(
+        params=params,
+        macs=(op.macs(shape) + attention) if runs else 0,
+        activations=op.written(shape) if runs and writes else 0,
+        size_bytes=FLOAT_BYTES * params + buffers,
+        attention_macs=attention,
+        param_tensors=len(shapes),
+        size_fp16_bytes=2 * params + (buffers - counters) // 2 + counters,
+        size_int8_bytes=FLOAT_BYTES * (params - weights + scales) + weights + buffers,
     )
 
 
-def _counts(graph: Graph, live: set[int], storage: Sequence[int]) -> tuple[int, ...]:
+def _counts(graph: Graph, live: set[int], storage: Sequence[int]) -> Counts:
     """Count a graph; parameters in all of it, work only where inference goes."""
-    rows = []
+    counts = []
     for index, node in enumerate(graph.nodes[1:], start=1):
         # Those of users are equal as they say, whatever else they hold.
         count = _op_counts if type(node.op) in ops.BUILT_IN else _op_counts.__wrapped__
-        rows.append(count(node.op, node.shape, index in live, storage[index] == index))
-    return tuple(map(sum, zip(*rows, strict=True))) or (0,) * _COUNTED
+        counts.append(count(node.op, node.shape, index in live, storage[index] == index))
+    return Counts.total(counts)
 
 
-def _graph_part(graph: Graph, in_layout: Layout = IN_ORDER) -> _Part:
+def _graph_part(graph: Graph, in_layout: Layout = IN_ORDER) -> PartCost:
     graph = completed(graph)
-    live, lie = graph.live(), layouts(graph, in_layout)
-    storage = storages(graph, lie)
-    looks = tuple((one.size - 1, one.stride) for one in field_of(graph, live))
-    return _Part(
-        _counts(graph, set(live), storage),
-        peak_memory(graph, live, storage),
-        saved_memory(graph, lie),
-        () if all(look == (0, 1) for look in looks) else looks,
-        graph.out_shapes,
-        bool(graph.auxiliary),
-        _type_of(graph, lie[graph.outputs[0]]),
+    live, node_layouts = graph.live(), layouts(graph, in_layout)
+    storage = storages(graph, node_layouts)
+    tokens = isinstance(graph.out_shapes[0], Tokens)
+    return PartCost(
+        counts=_counts(graph, set(live), storage),
+        peak=peak_memory(graph, live, storage),
+        saved=saved_memory(graph, node_layouts),
+        growths=field_growth(graph, live),
+        out_shapes=graph.out_shapes,
+        auxiliary=bool(graph.auxiliary),
+        out_type=ValueType(graph.out_range, node_layouts[graph.outputs[0]], tokens),
     )
 
 
-def _type_of(graph: Graph, layout: Layout) -> int:
-    """What is known of an output beside its shape, as one number, which keeps the key of the memo short."""
-    return graph.out_range + _RANGES * (layout + LAYOUTS * isinstance(graph.out_shapes[0], Tokens))
-
-
 @lru_cache(maxsize=65536)
-def _block_part(block: Block, in_shape: Shape, num_classes: int, in_type: int) -> _Part:
-    """A block as a part of a network, counted once; raises `ShapeError` where it cannot take that input.
+def _block_part(block: Block, in_shape: Shape, num_classes: int, in_type: ValueType) -> PartCost:
+    """Return a block as a part of a network, counted once; raises `ShapeError` where it cannot take that input.
 
-    `in_type` is of the input; it tells tokens from a map of the same shape.
+    `in_type` tells tokens from a map of the same shape, which are equal keys.
     """
-    graph = block_graph(block, in_shape, num_classes, True, in_type % _RANGES)
-    return _graph_part(graph, in_type // _RANGES % LAYOUTS)
+    return _graph_part(block_graph(block, in_shape, num_classes, True, in_type.value_range), in_type.layout)
 
 
-def _chained_peak(parts: Sequence[_Part]) -> int:
-    """Most bytes of activations at one time; the input of the network belongs to the caller."""
-    peak = held = 0
-    for part in parts:
-        own = part.peak
-        peak = max(peak, own.over_input + held, own.without_input)
-        if not own.passes_input:
-            held = own.output_bytes
-    return peak
-
-
-def _chained_saved(in_shape: Shape, parts: Sequence[_Part]) -> int:
-    """Bytes that a chain keeps for the backward pass: memory between two parts is kept once, whoever asks for it."""
-    kept, held, known = 0, FLOAT_BYTES * prod(in_shape), False
-    for part in parts:
-        own = part.saved
-        kept += own.inner_bytes
-        if own.saves_input and not known:
-            kept += held
-            known = True
-        if not own.passes_input:
-            held, known = own.output_bytes, own.output_saved
-    return kept
-
-
-def _chained_looks(dims: int, parts: Sequence[_Part]) -> _Looks:
-    """How far the last map of a chain looks into its input; features have no map to look into."""
-    every = [part.looks for part in parts if part.looks]
-    maps = [looks for looks in every if len(looks) == dims]
-    # What mixes tokens, or channels taken for a map, mixes everything.
-    start = 0 if len(maps) == len(every) else inf
-    found = []
-    for i in range(dims):
-        size: float | Fraction = start
-        stride: float | Fraction = 1
-        for looks in maps:
-            more, step = looks[i]
-            size += more * stride
-            stride *= step
-        found.append((size, stride))
-    return tuple(found)
-
-
-def network_parts(arch: Architecture) -> list[_Part]:
-    """Return what is known of each block of a network, in order.
+def network_parts(arch: Architecture) -> list[PartCost]:
+    """Return what each block of a network costs, in order.
 
     Raises:
         ShapeError: the architecture is not a network; it names the operation.
     """
-    parts: list[_Part] = []
-    before = assumptions()
+    parts: list[PartCost] = []
+    assumed_before = assumptions()
     shapes: tuple[Shape, ...] = (arch.input_shape,)
-    in_type = ANY
-    for name, section in arch.sections():
-        for i, block in enumerate(section.blocks):
-            try:
-                if len(shapes) > 1:
-                    raise ShapeError(TAKES_ONE)
-                part = _block_part(block, shapes[0], arch.num_classes, in_type)
-                shapes, in_type = part.out_shapes, part.out_type
-                if len(shapes) > 1 and any(one.auxiliary for one in parts):
-                    raise ShapeError(ONE_OUTPUT)
-            except ShapeError as error:
-                raise error.inside(f"{name}.{i}") from None
+    in_type = _INPUT
+    try:
+        for block in arch.blocks():
+            if len(shapes) > 1:
+                raise ShapeError(TAKES_ONE)
+            part = _block_part(block, shapes[0], arch.num_classes, in_type)
+            shapes, in_type = part.out_shapes, part.out_type
+            if len(shapes) > 1 and any(before.auxiliary for before in parts):
+                raise ShapeError(ONE_OUTPUT)
             parts.append(part)
-    if assumptions() > before:
+    except ShapeError as error:
+        raise error.inside(_name_of_block(arch, len(parts))) from None
+    if assumptions() > assumed_before:
         _block_part.cache_clear()  # what is only assumed now may be measured next time
     return parts
+
+
+def _name_of_block(arch: Architecture, number: int) -> str:
+    return next(islice((name for name, _ in arch.named_blocks()), number, None))
 
 
 def output_shapes(arch: Architecture) -> tuple[Shape, ...]:
@@ -259,24 +269,33 @@ def graph_cost(graph: Graph) -> Cost:
     return chain_cost(graph.in_shape, [_graph_part(graph)])
 
 
-def chain_cost(in_shape: Shape, parts: Sequence[_Part]) -> Cost:
-    """Put the cost of a chain together from what is known of its parts."""
-    columns = zip(*[part.counts for part in parts], strict=True) if parts else ((0,) for _ in range(_COUNTED))
-    params, macs, activations, size_bytes, attention_macs, param_tensors, fp16, int8 = map(sum, columns)
-    looks = _chained_looks(len(in_shape) - 1, parts)
-    size = max([one for one, _ in looks], default=0) + 1
+def chain_cost(in_shape: Shape, parts: Sequence[PartCost]) -> Cost:
+    """Return the cost of a chain of parts.
+
+    Args:
+        in_shape: of the input of the chain, without the batch.
+        parts: what each part costs, in order.
+    """
+    counts = Counts.total([part.counts for part in parts])
+    growths = chain_growth(len(in_shape) - 1, [part.growths for part in parts])
+    field = max([growth.growth for growth in growths], default=0) + 1
+    input_bytes = FLOAT_BYTES * prod(in_shape)
     return Cost(
-        params,
-        macs,
-        activations,
-        size_bytes,
-        attention_macs,
-        param_tensors,
-        fp16,
-        int8,
-        _chained_peak(parts),
-        _chained_saved(in_shape, parts),
-        None if size == inf else ceil(size),
-        tuple([int(stride) if stride == int(stride) else float(stride) for _, stride in looks]),
-        FLOAT_BYTES * prod(in_shape),
+        params=counts.params,
+        macs=counts.macs,
+        activations=counts.activations,
+        size_bytes=counts.size_bytes,
+        attention_macs=counts.attention_macs,
+        param_tensors=counts.param_tensors,
+        size_fp16_bytes=counts.size_fp16_bytes,
+        size_int8_bytes=counts.size_int8_bytes,
+        peak_memory_bytes=chain_peak([part.peak for part in parts]),
+        training_memory_bytes=chain_saved(input_bytes, [part.saved for part in parts]),
+        receptive_field=None if field == inf else ceil(field),
+        stride=tuple([_plain(growth.stride) for growth in growths]),
+        input_bytes=input_bytes,
     )
+
+
+def _plain(stride: float | Fraction) -> float:
+    return int(stride) if stride == int(stride) else float(stride)

@@ -2,34 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-from nas.cost.layout import Layout, copied, scattered
+from nas.cost.memory_layout import Layout, copied, scattered
 from nas.network import ops
 from nas.network.graph import Graph
 
 FLOAT_BYTES = 4
+"""Of a number in fp32."""
 MIB = 2**20
+"""Bytes."""
 
 _RANDOM = (ops.Dropout, ops.DropPath)
 
 
-def storages(graph: Graph, lie: Sequence[Layout], *, training: bool = False) -> list[int]:
+def storages(graph: Graph, node_layouts: Sequence[Layout], *, training: bool = False) -> list[int]:
     """Return for each node the node whose memory its output lies in: itself, or another for views and in-place work.
 
-    In training dropout is no view of its input, but writes new values. `lie` is how the outputs lie, from `layouts`.
+    Args:
+        graph: the graph.
+        node_layouts: how the outputs of its operations lie in memory, from `layouts`.
+        training: whether dropout gives no view of its input, but writes new values.
     """
-    found: list[int] = []
+    storage: list[int] = []
     for index, node in enumerate(graph.nodes):
         shares = node.in_place or (
             node.op.memory == "view"
             and node.inputs
             and not (training and type(node.op) in _RANDOM)
-            and not copied(graph, node, lie[node.inputs[0]])
+            and not copied(graph, node, node_layouts[node.inputs[0]])
         )
-        found.append(found[node.inputs[0]] if shares else index)
-    return found
+        storage.append(storage[node.inputs[0]] if shares else index)
+    return storage
 
 
 def _bytes(graph: Graph, index: int) -> int:
@@ -38,24 +43,25 @@ def _bytes(graph: Graph, index: int) -> int:
     return FLOAT_BYTES * node.op.held(in_shape, node.shape)
 
 
-class PeakMemory(NamedTuple):
-    """Most memory of activations at one time in inference, so that the parts of a chain can be put together."""
+@dataclass(frozen=True, slots=True)
+class PeakMemory:
+    """Most memory of activations at one time in inference of a part of a chain, for `chain_peak`."""
 
     over_input: int
-    """Bytes beside the input, while that is needed."""
+    """Most bytes beside the input, while that is needed."""
     without_input: int
-    """Bytes when the input is not needed any more."""
+    """Most bytes when the input is not needed any more."""
     output_bytes: int
-    """Of the memory in which the output lies, of which it may be a part."""
+    """Size of the memory in which the output lies, of which it may be a part."""
     passes_input: bool
     """Whether the output lies in the memory of the input."""
 
 
 def peak_memory(graph: Graph, live: Sequence[int], storage: Sequence[int]) -> PeakMemory:
-    """Follow what is alive in inference, fp32 at batch 1.
+    """Count the memory of activations in inference, fp32 at batch 1.
 
-    Each tensor is freed after its last use. Beside the outputs only the places of maxima count, which torch writes in
-    every max pooling; parameters and what a library uses inside an operation do not.
+    Each tensor is freed after its last use. Beside the outputs only the positions of maxima count, which torch writes
+    in every max pooling; parameters and what a library uses inside an operation do not.
 
     Args:
         graph: the graph.
@@ -77,11 +83,11 @@ def peak_memory(graph: Graph, live: Sequence[int], storage: Sequence[int]) -> Pe
     for index in live[1:]:
         if storage[index] == index:
             held += _bytes(graph, index)
-        now = held + graph.nodes[index].op.workspace(graph.nodes[index].shape)
+        alive = held + graph.nodes[index].op.workspace(graph.nodes[index].shape)
         if input_needed:
-            over = max(over, now)
+            over = max(over, alive)
         else:
-            without = max(without, now)
+            without = max(without, alive)
         for root in ends.get(index, ()):
             if root == 0:
                 input_needed = False
@@ -91,45 +97,57 @@ def peak_memory(graph: Graph, live: Sequence[int], storage: Sequence[int]) -> Pe
     return PeakMemory(over, without, _bytes(graph, out), out == 0)
 
 
-class SavedMemory(NamedTuple):
-    """What training keeps for the backward pass, so that the parts of a chain can be put together."""
+def chain_peak(parts: Iterable[PeakMemory]) -> int:
+    """Return the most bytes of activations at one time in a chain; the input of the chain belongs to the caller."""
+    peak = held = 0
+    for part in parts:
+        peak = max(peak, part.over_input + held, part.without_input)
+        if not part.passes_input:
+            held = part.output_bytes
+    return peak
+
+
+@dataclass(frozen=True, slots=True)
+class SavedMemory:
+    """What training keeps of a part of a chain for the backward pass, for `chain_saved`."""
 
     inner_bytes: int
     """Of everything but the input."""
     saves_input: bool
+    """Whether the memory of the input is among what is kept."""
     output_saved: bool
     """Whether the memory of the output is among what is kept; then the next part need not keep it again."""
     output_bytes: int
-    """Of the memory in which the output lies."""
+    """Size of the memory in which the output lies."""
     passes_input: bool
     """Whether the output lies in the memory of the input."""
 
 
-def saved_memory(graph: Graph, lie: Sequence[Layout]) -> SavedMemory:
+def saved_memory(graph: Graph, node_layouts: Sequence[Layout]) -> SavedMemory:
     """Count what autograd saves at batch 1 in fp32, without the parameters themselves.
 
     Args:
         graph: the graph.
-        lie: how the outputs of its operations lie in memory, from `layouts`.
+        node_layouts: how the outputs of its operations lie in memory, from `layouts`.
     """
-    storage = storages(graph, lie, training=True)
+    storage = storages(graph, node_layouts, training=True)
     roots: set[int] = set()
     extra = 0
     for index in graph.live(training=True):
         node = graph.nodes[index]
         in_shape = graph.nodes[node.inputs[0]].shape if node.inputs else node.shape
-        if node.inputs and scattered(in_shape, lie[node.inputs[0]]):
-            kept, more = node.op.saved_of_scattered(in_shape, node.shape)
+        if node.inputs and scattered(in_shape, node_layouts[node.inputs[0]]):
+            saved, saved_extra = node.op.saved_of_scattered(in_shape, node.shape)
         else:
-            kept, more = node.op.saved, node.op.saved_extra(in_shape, node.shape)
-        extra += more
-        for what in kept:
-            if what == "output":
+            saved, saved_extra = node.op.saved, node.op.saved_extra(in_shape, node.shape)
+        extra += saved_extra
+        for kept in saved:
+            if kept == "output":
                 roots.add(storage[index])
-            elif what == "inputs":
+            elif kept == "inputs":
                 roots.update(storage[i] for i in node.inputs)
             elif node.in_place:
-                # What it needs is overwritten, so torch keeps a copy.
+                # Its input is overwritten, so torch keeps a copy.
                 extra += _bytes(graph, index)
             else:
                 roots.add(storage[node.inputs[0]])
@@ -141,3 +159,23 @@ def saved_memory(graph: Graph, lie: Sequence[Layout]) -> SavedMemory:
         output_bytes=_bytes(graph, out),
         passes_input=out == 0,
     )
+
+
+def chain_saved(in_bytes: int, parts: Iterable[SavedMemory]) -> int:
+    """Return the bytes that a chain keeps for the backward pass.
+
+    Memory between two parts is kept once, whichever of them asks for it.
+
+    Args:
+        in_bytes: size of the input of the chain.
+        parts: what each part keeps, in order.
+    """
+    kept, between, between_kept = 0, in_bytes, False
+    for part in parts:
+        kept += part.inner_bytes
+        if part.saves_input and not between_kept:
+            kept += between
+            between_kept = True
+        if not part.passes_input:
+            between, between_kept = part.output_bytes, part.output_saved
+    return kept

@@ -1,4 +1,4 @@
-"""What a limit can bound, and what a network is to run as where that matters."""
+"""The metrics that a limit can bound, and the workload that some of them depend on."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from nas.cost.cost import Cost
 from nas.cost.memory import MIB
 
-_SEES_ALL = 2**20
-"""Receptive field of what sees all of its input, as with attention: the longest side that an input may have."""
+_ALL_POSITIONS = 2**20
+"""Receptive field where all of the input counts, as with attention: the longest side that an input may have."""
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What a network is to run as, where a cost depends on it."""
+    """How many examples a network takes at a time, and what training keeps for each parameter."""
 
     batch: int = 1
     """Examples at a time in inference."""
@@ -72,16 +72,17 @@ _COUNTED: Mapping[str, Metric] = {
     ),
     "receptive_field": Metric(
         "positions of the input along its longest side",
-        lambda cost, _: _SEES_ALL if cost.receptive_field is None else cost.receptive_field,
+        lambda cost, _: _ALL_POSITIONS if cost.receptive_field is None else cost.receptive_field,
     ),
 }
 LATENCY = "latency_ms"
+"""The metric that is measured."""
 
 FREE_METRICS: tuple[str, ...] = tuple(_COUNTED)
 """Metrics that are counted on the graph."""
 
 METRICS: tuple[str, ...] = (*FREE_METRICS, LATENCY)
-"""The names that a limit can bound: counted ones, and `latency_ms`, which a device has to show."""
+"""The metrics that a limit can bound: counted ones, and `latency_ms`."""
 
 
 COUNTED_DOCS: Mapping[str, str] = {name: metric.doc for name, metric in _COUNTED.items()}
@@ -95,5 +96,5 @@ METRIC_DOCS: Mapping[str, str] = {
 
 
 def value_of(cost: Cost, metric: str, workload: Workload) -> float:
-    """Return a counted metric of a network."""
+    """Return a metric of a network, one of `FREE_METRICS`, in the unit of its name."""
     return float(_COUNTED[metric].of(cost, workload))

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from nas.cost import cost_of
 from nas.errors import ConfigError, NasError
 from nas.latency.deployment import Deployment
-from nas.latency.features import network_rows
+from nas.latency.device_profile import Accuracy, DeviceProfile
+from nas.latency.features import OpFeatures, network_features
+from nas.latency.fitting import conformal_bound, fit
 from nas.latency.measure import Latency, Meter
-from nas.latency.predictor import conformal_bound, fit
-from nas.latency.profile import Accuracy, DeviceProfile
 from nas.network.architecture import Architecture
 from nas.space import SearchSpace
 
@@ -28,13 +28,13 @@ _LEAST = 40
 """Networks without which nothing can be learned."""
 _MOST = 720
 """Networks beyond which predictions hardly get better, while learning takes the cube of their number."""
-_DOUBTFUL = 12
+_REPEATED = 12
 """One in so many networks is measured twice."""
 _LEARNING = 0.12
 """Share of the time that is left for learning, and for measuring twice."""
 
 Progress = Callable[[int, float], None]
-"""Is told how many networks were measured, and the share of the time that has gone."""
+"""Called with the number of networks measured so far, and the share of the time that has passed."""
 
 
 def calibrate(
@@ -54,66 +54,82 @@ def calibrate(
     meter = Meter(deployment)
     drawn = _networks(spaces, seed)
     networks: list[Architecture] = []
-    found: list[Latency] = []
+    latencies: list[Latency] = []
     ends = started + (1 - _LEARNING) * seconds
     size, longest, group = _GROUP // 3, 0.0, list[Architecture]()
-    while time.monotonic() + longest < ends and len(found) < _MOST:
+    while time.monotonic() + longest < ends and len(latencies) < _MOST:
         begun = time.monotonic()
         group = _group(drawn, size)
         if not group:
             break
-        found += meter.measure_all(group, seed=seed + len(found))
+        latencies += meter.measure_all(group, seed=seed + len(latencies))
         networks += group
         longest = time.monotonic() - begun
         # A group takes no more than a tenth of the time, on slow devices too.
         size = min(_GROUP, max(_GROUP // 6, int(len(group) * seconds / 10 / longest)))
-        progress(len(found), (time.monotonic() - started) / seconds)
-    if len(found) < _LEAST:
-        raise ConfigError(_too_few(len(found), seconds, exhausted=not group))
-    rows, once = [network_rows(one) for one in networks], [one.ms for one in found]
-    _, errors = fit(rows, once)
-    ms = list(once)
-    # What the others contradict most is measured once more, since that was most likely the machine.
-    doubtful = np.argsort(-np.abs(errors))[: len(ms) // _DOUBTFUL]
-    for start in range(0, len(doubtful), _GROUP):
-        places = doubtful[start : start + _GROUP]
-        for place, again in zip(places, meter.measure_all([networks[i] for i in places], seed=seed), strict=True):
-            ms[place] = min(ms[place], again.ms)
-    predictor, errors = fit(rows, ms, judged=once)
+        progress(len(latencies), (time.monotonic() - started) / seconds)
+    if len(latencies) < _LEAST:
+        raise ConfigError(_too_few(len(latencies), seconds, exhausted=not group))
+    features, measured_ms = [network_features(arch) for arch in networks], [latency.ms for latency in latencies]
+    ms = _measured_again(meter, networks, features, measured_ms, seed)
+    predictor, errors = fit(features, ms, judged=measured_ms)
+    macs = np.array([cost_of(arch).macs for arch in networks])
     return DeviceProfile(
-        deployment,
-        meter.device,
-        {space.name: space.input_shape for space in spaces},
-        accuracy(np.array(once), errors),
-        accuracy(np.array(once), _macs_only(np.array([cost_of(one).macs for one in networks]), np.array(once))),
-        sum(one.quiet_visits > 0 for one in found) / len(found),
-        meter.usual_ms,
-        time.monotonic() - started,
-        datetime.now(UTC).isoformat(timespec="seconds"),
-        {one.arch_id: value for one, value in zip(networks, ms, strict=True)},
-        predictor,
+        deployment=deployment,
+        device=meter.device,
+        spaces={space.name: space.input_shape for space in spaces},
+        accuracy=accuracy(np.array(measured_ms), errors),
+        macs_only=accuracy(np.array(measured_ms), _macs_only(macs, np.array(measured_ms))),
+        quiet=sum(latency.quiet_visits > 0 for latency in latencies) / len(latencies),
+        reference_ms=meter.usual_ms,
+        seconds=time.monotonic() - started,
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        measured={arch.arch_id: value for arch, value in zip(networks, ms, strict=True)},
+        predictor=predictor,
     )
 
 
-def _too_few(found: int, seconds: float, *, exhausted: bool) -> str:
+def _measured_again(
+    meter: Meter,
+    networks: Sequence[Architecture],
+    features: Sequence[Sequence[OpFeatures]],
+    measured_ms: Sequence[float],
+    seed: int,
+) -> list[float]:
+    """Measure the networks once more that the others contradict most, since that was most likely the machine.
+
+    Returns:
+        The latency of every network, the lower one of those that were measured twice.
+    """
+    ms = list(measured_ms)
+    _, errors = fit(features, measured_ms)
+    doubtful = np.argsort(-np.abs(errors))[: len(ms) // _REPEATED]
+    for start in range(0, len(doubtful), _GROUP):
+        group = doubtful[start : start + _GROUP]
+        for index, again in zip(group, meter.measure_all([networks[i] for i in group], seed=seed), strict=True):
+            ms[index] = min(ms[index], again.ms)
+    return ms
+
+
+def _too_few(count: int, seconds: float, *, exhausted: bool) -> str:
     if exhausted:
-        return f"the spaces have only {found} different networks, but {_LEAST} are needed: measure them one by one"
-    more = f": give about {1.5 * seconds * _LEAST / found / 60:.1f} minutes, on a quiet machine" if found else ""
-    return f"only {found} networks could be measured in {seconds:g} s, but {_LEAST} are needed{more}"
+        return f"the spaces have only {count} different networks, but {_LEAST} are needed: measure them one by one"
+    more = f": give about {1.5 * seconds * _LEAST / count / 60:.1f} minutes, on a quiet machine" if count else ""
+    return f"only {count} networks could be measured in {seconds:g} s, but {_LEAST} are needed{more}"
 
 
 def _networks(spaces: Sequence[SearchSpace], seed: int) -> Iterator[Architecture]:
-    """Draw different networks, from each space in turn, until hardly anything new comes."""
+    """Draw different networks, from each space in turn, until 1,000 draws in a row give no new one."""
     rng = random.Random(seed)
-    known: set[str] = set()
+    yielded: set[str] = set()
     stale = 0
     while stale < 1000:
         for space in spaces:
             architecture = space.decode(space.sample(rng))
             stale += 1
             try:
-                if architecture.arch_id not in known:
-                    known.add(architecture.arch_id)
+                if architecture.arch_id not in yielded:
+                    yielded.add(architecture.arch_id)
                     stale = 0
                     yield architecture
             except NasError:  # shapes do not fit

@@ -25,7 +25,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
 }
 """What each runtime needs installed."""
 RUNTIMES: tuple[str, ...] = tuple(PACKAGES)
-"""What can run a network, the one that is taken by default first, where it is installed."""
+"""What can run a network, in order of preference for `auto`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ _MOST = 100_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class DeploymentSettings:
-    """What the user says of how networks are run; `deployment` is what that means on this machine."""
+    """Settings of how networks are run, checked; `deployment` is what they give on this machine."""
 
     batch: int = setting(1, "examples at a time", Range(1, _MOST, whole=True))
     threads: int = setting(1, "of the CPU", Range(1, _MOST, whole=True))
@@ -85,7 +85,7 @@ class DeploymentSettings:
 
     @property
     def deployment(self) -> Deployment:
-        """How the networks are to be run; raises `ConfigError` where this machine cannot."""
+        """How networks are run with these settings; raises `ConfigError` where this machine cannot."""
         return deployment(self.runtime, self.batch, self.threads)
 
 
@@ -97,13 +97,14 @@ def _installed(runtime: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """What decides a latency beside the network: a figure holds for no other hardware and no other versions."""
+    """What a latency depends on beside the network: it holds for no other hardware and no other versions."""
 
     hardware: str
     """Model of the processor, or of the GPU."""
     cores: int
     """That this process may use."""
     system: str
+    """Operating system and architecture, e.g. `Linux x86_64`."""
     versions: Mapping[str, str]
     """Of the runtime's packages."""
 
@@ -144,6 +145,6 @@ def _gpu() -> str | None:
     command = shutil.which("nvidia-smi")
     if command is None or os.environ.get("CUDA_VISIBLE_DEVICES") == "":
         return None
-    asked = [command, "--query-gpu=name", "--format=csv,noheader"]
-    names = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.splitlines()
+    query = [command, "--query-gpu=name", "--format=csv,noheader"]
+    names = subprocess.run(query, capture_output=True, text=True, check=False).stdout.splitlines()
     return names[0].strip() if names else None

@@ -1,6 +1,6 @@
 """Latency measured: the low percentile of many short runs, in visits spread over time, beside a reference network.
 
-Other work on a machine comes in bursts, so one long look at a network may be wrong by half; the least of several short
+Other work on a machine comes in bursts, so one long series of runs may be wrong by half; the least of several short
 visits repeats within 1 to 2 %. A visit counts where a reference network, timed just before, was as fast as ever and
 other processes left the machine alone. Each network has a process of its own, as it will have in use: in a process that
 did other things before it takes up to a fifth longer, by where its memory happens to lie.
@@ -17,13 +17,14 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from math import inf
 from multiprocessing.connection import Connection
-from typing import Any
+from multiprocessing.process import BaseProcess
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from nas.errors import DeviceError, WorkerError
 from nas.latency.deployment import PACKAGES, Deployment, Device, this_device
-from nas.latency.visit import Visit, serve
+from nas.latency.measuring_process import Visit, serve
 from nas.network.architecture import Architecture
 
 _VISITS = 5
@@ -40,21 +41,26 @@ _TIMEOUT = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """How long a network takes for one batch, and how that was found."""
+    """How long a network takes for one batch, and how that was measured."""
 
     ms: float
-    """The figure: the least 10th percentile of the quiet visits."""
+    """The least 10th percentile of the quiet visits, in milliseconds."""
     median_ms: float
     """Over all runs, those while the machine was busy too."""
     p95_ms: float
+    """95th percentile of all runs."""
     cv: float
     """Coefficient of variation of all runs: their standard deviation as a share of their mean."""
     runs: int
+    """Timed runs of the network."""
     visits: int
+    """Short series of runs, spread over time."""
     quiet_visits: int
     """Visits that count; 0: the machine was busy all the time."""
     deployment: Deployment
+    """How the network was run."""
     device: Device
+    """Where it was run."""
     date: str
     """UTC, ISO 8601."""
 
@@ -74,34 +80,48 @@ class Latency:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Latency:
         """Read what `to_dict` wrote."""
-        made = {"deployment": Deployment(**values["deployment"]), "device": Device(**values["device"])}
-        return cls(**{**values, **made})
+        parts = {"deployment": Deployment(**values["deployment"]), "device": Device(**values["device"])}
+        return cls(**{**values, **parts})
 
 
-class _Measured:
-    """What is known of one network so far."""
+class _OpenNetwork:
+    """A network that is open in a measuring process, with its visits so far."""
 
-    def __init__(self, connection: Connection, place: int) -> None:
-        self._connection, self._place = connection, place
+    def __init__(self, connection: Connection, index: int) -> None:
+        self._connection, self._index = connection, index
         self.visits: list[Visit] = []
 
-    def visit(self) -> None:
-        self._connection.send(self._place)
-        self.visits.append(_answer(self._connection))
+    def visit(self) -> Visit:
+        """Time a few runs; raises `DeviceError` where the process fails."""
+        self._connection.send(self._index)
+        visit: Visit = _answer(self._connection)
+        self.visits.append(visit)
+        return visit
 
     def quiet(self, usual_reference: float) -> list[float]:
-        """Return the figures of the visits that count, the least first."""
+        """Return the seconds of the visits that count, the least first."""
         return sorted(
-            one.figure for one in self.visits if one.reference <= _QUIET * usual_reference and one.others <= _OTHERS
+            visit.low_seconds
+            for visit in self.visits
+            if visit.reference_seconds <= _QUIET * usual_reference and visit.others_share <= _OTHERS
         )
 
     def settled(self, usual_reference: float) -> bool:
+        """Whether the two best visits that count agree."""
         quiet = self.quiet(usual_reference)
         return len(quiet) >= 2 and quiet[1] <= _AGREE * quiet[0]
 
 
+class _Process(NamedTuple):
+    """A measuring process."""
+
+    process: BaseProcess
+    connection: Connection
+    """To it."""
+
+
 class Meter:
-    """Measures networks on this machine. It keeps the times of a reference network, to know a busy machine.
+    """Measures networks on this machine. It keeps the times of a reference network, to tell when the machine is busy.
 
     It never loads a runtime itself: processes that do are forked from one in which nothing has run yet.
     """
@@ -114,7 +134,7 @@ class Meter:
         self._context.set_forkserver_preload(["nas.latency.runtimes", *PACKAGES[deployment.runtime]])
         self._references: list[float] = []
         """Times of the reference network so far, in seconds, the least first."""
-        self._known = usual_ms / 1e3
+        self._usual_before = usual_ms / 1e3
         self._works = False
         """Whether a measuring process has ever started."""
 
@@ -133,24 +153,25 @@ class Meter:
             DeviceError: the runtime cannot run one of them.
         """
         # On a GPU each process has a context of its own, which takes seconds and hundreds of MiB.
-        groups = [architectures] if self.deployment.runtime == "cuda" else [[one] for one in architectures]
-        children: list[tuple[Any, Connection]] = []
+        groups = [architectures] if self.deployment.runtime == "cuda" else [[arch] for arch in architectures]
+        children: list[_Process] = []
         try:
-            every: list[_Measured] = []
+            networks: list[_OpenNetwork] = []
             for group in groups:
-                children.append(self._start(group))
-                every += [_Measured(children[-1][1], place) for place in range(len(group))]
-            self._visit(every, random.Random(seed))
+                child = self._start(group)
+                children.append(child)
+                networks += [_OpenNetwork(child.connection, index) for index in range(len(group))]
+            self._visit(networks, random.Random(seed))
         finally:
-            for process, connection in children:
-                connection.close()
-                process.kill()
-                process.join()
-        return [self._latency(one) for one in every]
+            for child in children:
+                child.connection.close()
+                child.process.kill()
+                child.process.join()
+        return [self._latency(network) for network in networks]
 
-    def _start(self, architectures: Sequence[Architecture]) -> tuple[Any, Connection]:
+    def _start(self, architectures: Sequence[Architecture]) -> _Process:
         ours, theirs = self._context.Pipe()
-        texts = [one.to_json() for one in architectures]
+        texts = [arch.to_json() for arch in architectures]
         process = self._context.Process(target=serve, args=(theirs, texts, self.deployment), daemon=True)
         process.start()
         theirs.close()
@@ -162,34 +183,33 @@ class Meter:
                 raise WorkerError(f"{error}. {_GUARD}") from None
             raise
         self._works = True
-        return process, ours
+        return _Process(process, ours)
 
-    def _visit(self, every: Sequence[_Measured], rng: random.Random) -> None:
+    def _visit(self, networks: Sequence[_OpenNetwork], rng: random.Random) -> None:
         for number in range(_MOST_VISITS):
-            wanting = [one for one in every if number < _VISITS or not one.settled(self.usual_ms / 1e3)]
-            if number >= _VISITS and wanting:
+            unsettled = [net for net in networks if number < _VISITS or not net.settled(self.usual_ms / 1e3)]
+            if number >= _VISITS and unsettled:
                 time.sleep(0.02 * (number - _VISITS))  # what keeps the machine busy may pass
-            rng.shuffle(wanting)
-            for one in wanting:
-                one.visit()
-                insort(self._references, one.visits[-1].reference)
+            rng.shuffle(unsettled)
+            for network in unsettled:
+                insort(self._references, network.visit().reference_seconds)
 
     @property
     def usual_ms(self) -> float:
-        """What the reference takes on a quiet machine: a low percentile, since the least falls with every look."""
+        """What the reference takes on a quiet machine: a low percentile, since the least falls with every visit."""
         low = self._references[len(self._references) // 10] if self._references else inf
-        return 1e3 * min(low, self._known)
+        return 1e3 * min(low, self._usual_before)
 
-    def _latency(self, measured: _Measured) -> Latency:
-        quiet = measured.quiet(self.usual_ms / 1e3)
-        runs = 1e3 * np.concatenate([one.seconds for one in measured.visits])
+    def _latency(self, network: _OpenNetwork) -> Latency:
+        quiet = network.quiet(self.usual_ms / 1e3)
+        runs = 1e3 * np.concatenate([visit.run_seconds for visit in network.visits])
         return Latency(
-            ms=1e3 * (quiet or sorted(one.figure for one in measured.visits))[0],
+            ms=1e3 * (quiet or sorted(visit.low_seconds for visit in network.visits))[0],
             median_ms=float(np.median(runs)),
             p95_ms=float(np.percentile(runs, 95)),
             cv=float(runs.std() / runs.mean()),
             runs=len(runs),
-            visits=len(measured.visits),
+            visits=len(network.visits),
             quiet_visits=len(quiet),
             deployment=self.deployment,
             device=self.device,
@@ -212,9 +232,9 @@ def _answer(connection: Connection) -> Any:
     try:
         if not connection.poll(_TIMEOUT):
             raise DeviceError(f"a measuring process did not answer within {_TIMEOUT:g} s")
-        found = connection.recv()
+        answer = connection.recv()
     except (EOFError, ConnectionError):
         raise _DiedError("a measuring process died") from None
-    if isinstance(found, str):
-        raise DeviceError(found)
-    return found
+    if isinstance(answer, str):
+        raise DeviceError(answer)
+    return answer

@@ -15,6 +15,7 @@ from nas.network.registry import Block, block_kind
 from nas.network.section import Section
 
 FORMAT = "nas.architecture/1"
+"""Of the JSON form, in its field `format`."""
 _MAX_NESTED = 64
 _FIELDS = {"format", "input_shape", "num_classes", "stem", "stages", "head"}
 
@@ -26,9 +27,13 @@ class Architecture:
     input_shape: Shape
     """`(channels, height, width)`, or `(channels, length)` for series, without the batch."""
     num_classes: int
+    """Of the data, for blocks that classify."""
     stem: Section
+    """The blocks before the first stage."""
     stages: tuple[Section, ...]
+    """The body of the network, mostly a stage for each size of the map."""
     head: Section
+    """The blocks behind the last stage, which end in the prediction."""
 
     def sections(self) -> Iterator[tuple[str, Section]]:
         """Yield the sections in order with the prefix that their blocks have as names of parameters."""
@@ -36,6 +41,19 @@ class Architecture:
         for i, stage in enumerate(self.stages):
             yield f"stages.{i}.blocks", stage
         yield "head", self.head
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield the blocks of all sections in order."""
+        yield from self.stem.blocks
+        for stage in self.stages:
+            yield from stage.blocks
+        yield from self.head.blocks
+
+    def named_blocks(self) -> Iterator[tuple[str, Block]]:
+        """Yield the blocks in order with the prefix of the names of their parameters, e.g. `stages.2.blocks.0`."""
+        for name, section in self.sections():
+            for i, block in enumerate(section.blocks):
+                yield f"{name}.{i}", block
 
     @cached_property
     def arch_id(self) -> str:
@@ -110,22 +128,22 @@ def _section(where: str, values: object, depth: int = 0) -> Section:
 def _block(where: str, value: object, depth: int) -> Block:
     if not isinstance(value, Mapping) or "block" not in value:
         raise NasError(f'architecture: {where} must be a mapping with "block", but got {value!r:.80}')
-    given = {name: setting for name, setting in value.items() if name != "block"}
+    settings = {name: setting for name, setting in value.items() if name != "block"}
     try:
-        known = block_kind(value["block"]).settings
+        declared = block_kind(value["block"]).settings
     except NasError as error:
         raise NasError(f"architecture: {where}: {error}") from None
-    for name, setting in given.items():
-        inside = f"{where}.{name}"
-        kind = known[name].kind if name in known else None
+    for name, setting in settings.items():
+        path = f"{where}.{name}"
+        kind = declared[name].kind if name in declared else None
         if kind is Section:
-            given[name] = _section(inside, setting, depth + 1)
+            settings[name] = _section(path, setting, depth + 1)
         elif kind is tuple:
             if not isinstance(setting, list):
-                raise NasError(f"architecture: {inside} must be a list of branches, but got {setting!r:.80}")
-            given[name] = tuple(_section(f"{inside}.{i}", one, depth + 1) for i, one in enumerate(setting))
+                raise NasError(f"architecture: {path} must be a list of branches, but got {setting!r:.80}")
+            settings[name] = tuple(_section(f"{path}.{i}", branch, depth + 1) for i, branch in enumerate(setting))
     try:
-        return Block.of(value["block"], given)
+        return Block.of(value["block"], settings)
     except NasError as error:
         raise NasError(f"architecture: {where}: {error}") from None
 
@@ -143,7 +161,11 @@ def _shape(value: object) -> Shape:
 
 
 def checked_architecture(value: object, function: str) -> Architecture:
-    """Return an architecture given to a function; raises `NasError` for anything else, with how to make one."""
+    """Return an argument of a function, which is named in the error, as an architecture.
+
+    Raises:
+        NasError: it is none; says how to make one.
+    """
     if not isinstance(value, Architecture):
         how = "space.decode(space.sample(seed=0)), or space.decode(genotype), gives one"
         if isinstance(value, str):
@@ -153,5 +175,9 @@ def checked_architecture(value: object, function: str) -> Architecture:
 
 
 def check_input(input_shape: object, num_classes: object) -> tuple[Shape, int]:
-    """Return what a network takes and gives; raises `NasError` where it is not `(channels, size, ...)` and a number."""
+    """Return a network's input shape and number of classes, checked.
+
+    Raises:
+        NasError: the shape is not `(channels, size, ...)`, or something is not a whole number from 1 to 2^20.
+    """
     return _shape(input_shape), _positive("num_classes", num_classes)

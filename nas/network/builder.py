@@ -1,16 +1,16 @@
-"""The builder that blocks write to."""
+"""The builder of a graph, to which blocks add their operations."""
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from math import prod
 
 from nas.errors import ShapeError
 from nas.network import ops
-from nas.network.graph import ANY, ONE_OUTPUT, Graph, Node, Range, with_memory
+from nas.network.graph import ANY, ONE_OUTPUT, Graph, Node, ValueRange, splice, with_memory
 from nas.network.ops import Ints, Kind, Op, Shape, Tokens, kind_of
 from nas.network.simplify import simplify
 
@@ -23,7 +23,9 @@ class Value:
     """A tensor inside a graph that is being built: which node makes it, and its shape."""
 
     index: int
+    """Of the node."""
     shape: Shape
+    """Without the batch."""
 
     @property
     def kind(self) -> Kind:
@@ -59,8 +61,8 @@ class GraphBuilder:
         self.num_classes = num_classes
         """Classes of the data, for blocks that classify."""
 
-    def scope(self, name: str) -> _Scope:
-        """Names of the operations added inside start with `name`: `with g.scope("expand"): ...`."""
+    def scope(self, name: str) -> AbstractContextManager[None]:
+        """Begin the names of the operations added within with `name`: `with g.scope("expand"): ...`."""
         return _Scope(self, name)
 
     def add(self, name: str, op: Op, *inputs: Value) -> Value:
@@ -78,22 +80,15 @@ class GraphBuilder:
         return Value(len(self._nodes) - 1, shape)
 
     def insert(self, graph: Graph, x: Value) -> Value:
-        """Add all operations of a graph of one output, which reads `x`."""
-        offset = len(self._nodes) - 1
-        prefix = self.prefix
-
-        def moved(index: int) -> int:
-            return index + offset if index else x.index
-
+        """Add all operations of a graph of one output, which reads `x`; raises `ShapeError` where it has several."""
         if len(graph.outputs) > 1:
-            raise ShapeError("gives several maps, which only the last block of a network may").inside(prefix[:-1])
+            raise ShapeError("gives several maps, which only the last block of a network may").inside(self.prefix[:-1])
         self._check_room(len(graph.nodes))
-        for node in graph.nodes[1:]:
-            name = prefix + node.name
-            self._names.add(name)
-            self._nodes.append(Node(name, node.op, tuple(map(moved, node.inputs)), node.shape))
-        self._auxiliary += map(moved, graph.auxiliary)
-        return Value(moved(graph.outputs[0]), graph.out_shape)
+        part = splice(graph, x.index, len(self._nodes), self.prefix)
+        self._names.update(node.name for node in part.nodes)
+        self._nodes += part.nodes
+        self._auxiliary += part.auxiliary
+        return Value(part.outputs[0], graph.out_shape)
 
     def _check_room(self, more: int) -> None:
         if len(self._nodes) + more > _MAX_NODES:
@@ -108,16 +103,24 @@ class GraphBuilder:
         """Make a value an output in training, beside the network's own."""
         self._auxiliary.append(prediction.index)
 
-    def finish(self, output: Value | Sequence[Value], *, simplified: bool = True, in_range: Range = ANY) -> Graph:
-        """Return the graph; `simplified` leaves out what has no effect on the output for inputs of a range."""
+    def finish(self, output: Value | Sequence[Value], *, simplified: bool = True, in_range: ValueRange = ANY) -> Graph:
+        """Return the graph.
+
+        Args:
+            output: what it gives, one value or several.
+            simplified: leave out what has no effect on the output.
+            in_range: bounds of the numbers of its input, which may make an operation have none.
+
+        Raises:
+            ShapeError: several outputs beside auxiliary classifiers.
+        """
         values = [output] if isinstance(output, Value) else output
         if self._auxiliary and len(values) > 1:
             raise ShapeError(ONE_OUTPUT)
-        outputs = tuple(value.index for value in values)
-        auxiliary = tuple(self._auxiliary)
+        graph = Graph(tuple(self._nodes), tuple(value.index for value in values), tuple(self._auxiliary))
         if simplified:
-            return simplify(Graph(tuple(self._nodes), outputs, auxiliary), in_range)
-        return Graph(with_memory(self._nodes, (*outputs, *auxiliary)), outputs, auxiliary)
+            return simplify(graph, in_range)
+        return replace(graph, nodes=with_memory(graph.nodes, graph.ends))
 
     # The operations that need more than their own fields are worked out here from the value they read.
 
@@ -258,7 +261,7 @@ class GraphBuilder:
 
 
 class _Scope:
-    """Lengthens the names of a builder for a while."""
+    """Context in which the names of a builder are longer."""
 
     __slots__ = ("_builder", "_name", "_outer")
 

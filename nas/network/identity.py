@@ -1,19 +1,17 @@
-"""One name for one network: a hash of the graph in canonical form."""
+"""The id of a network: a hash of its graph in canonical form."""
 
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Set
-from dataclasses import replace
 
 from nas.network import ops
 from nas.network.architecture import Architecture
-from nas.network.graph import Graph, Node, chain
+from nas.network.graph import Graph, Node, chain, flattened
 from nas.network.ops import Shape
-from nas.network.own import label
 from nas.network.registry import block_graph
 from nas.network.simplify import SCHEME, simplify
+from nas.network.user_operations import label
 
 # Operations that treat all channels alike: they pass on any order of them, and their weights change places with them.
 _CHANNEL_BY_CHANNEL = (
@@ -35,15 +33,14 @@ def graph_id(graph: Graph, *, scheme: int = SCHEME) -> str:
     Two graphs with one id are one network. The reverse holds but for rare regular wirings, which colour refinement does
     not tell apart (Weisfeiler & Leman 1968): those can get two ids.
     """
-    graph = _flat_sums(graph)
+    graph = flattened(graph, ops.Add)
     live = graph.live(training=True)
     alike = _in_any_order(graph, live, joins=scheme > 1)
     keys = _keys(graph, live, alike)
     order: dict[int, int] = {}
     lines: list[bytes] = []
     # Depth-first from the output, inputs before the node itself; iterative, since graphs get deep.
-    ends = (*graph.outputs, *graph.auxiliary)
-    stack = [(end, False) for end in reversed(ends)]
+    stack = [(end, False) for end in reversed(graph.ends)]
     while stack:
         index, inputs_done = stack.pop()
         if index in order:
@@ -67,11 +64,10 @@ def earlier_id(arch: Architecture) -> str:
     """Return the id that a network had before `SCHEME` 2, to find it in records of then."""
     parts: list[tuple[str, Graph]] = []
     shape: Shape = arch.input_shape
-    for name, section in arch.sections():
-        for i, block in enumerate(section.blocks):
-            graph = simplify(block_graph(block, shape, arch.num_classes, False), scheme=1)
-            parts.append((f"{name}.{i}", graph))
-            shape = graph.out_shape
+    for name, block in arch.named_blocks():
+        graph = simplify(block_graph(block, shape, arch.num_classes, False), scheme=1)
+        parts.append((name, graph))
+        shape = graph.out_shape
     return graph_id(chain(arch.input_shape, parts), scheme=1)
 
 
@@ -88,7 +84,7 @@ def _in_any_order(graph: Graph, live: list[int], *, joins: bool) -> Set[int]:
     for index in live:
         for source in graph.nodes[index].inputs:
             readers[source].append(index)
-    ends = {*graph.outputs, *graph.auxiliary}
+    ends = set(graph.ends)
     free: set[int] = set()
     for index in reversed(live):
         if index not in ends and all(_absorbs(graph.nodes[i], i in free) for i in readers[index]):
@@ -107,20 +103,6 @@ def _absorbs(reader: Node, free: bool) -> bool:
     if type(op) in (ops.Linear, ops.ConvTranspose, ops.Zero):
         return True
     return type(op) in _CHANNEL_BY_CHANNEL and free
-
-
-def _flat_sums(graph: Graph) -> Graph:
-    """Write a sum of sums as one sum, where the inner one is read nowhere else."""
-    uses = Counter(i for node in graph.nodes for i in node.inputs)
-    uses.update((*graph.outputs, *graph.auxiliary))
-    terms: dict[int, tuple[int, ...]] = {}
-    nodes = list(graph.nodes)
-    for index, node in enumerate(graph.nodes):
-        if type(node.op) is ops.Add:
-            terms[index] = tuple(t for i in node.inputs for t in (terms.get(i, (i,)) if uses[i] == 1 else (i,)))
-            nodes[index] = Node(node.name, node.op, terms[index], node.shape)
-    # The inner sums are dead now: nobody reads them any more.
-    return replace(graph, nodes=tuple(nodes))
 
 
 def _digest(*parts: bytes) -> bytes:
@@ -152,8 +134,8 @@ def _refined(graph: Graph, live: list[int], keys: dict[int, bytes], alike: Set[i
     for index in reversed(live):
         node = graph.nodes[index]
         refined[index] = _digest(above[index], *sorted(uses[index]))
-        for place, source in enumerate(node.inputs):
-            position = 0 if index in alike else place
+        for number, source in enumerate(node.inputs):
+            position = 0 if index in alike else number
             uses[source].append(refined[index] + position.to_bytes(1 if position < 256 else 4))
     return refined
 

@@ -21,14 +21,12 @@ def lower(arch: Architecture, *, simplified: bool = True) -> Graph:
     checked_architecture(arch, "lower")
     check_kind("lower: simplified", simplified, bool, "True or False")
     parts: list[tuple[str, Graph]] = []
-    shape, values = arch.input_shape, ANY
-    for name, section in arch.sections():
-        for i, block in enumerate(section.blocks):
-            place = f"{name}.{i}"
-            try:
-                graph = block_graph(block, shape, arch.num_classes, simplified, values)
-            except ShapeError as error:
-                raise error.inside(place) from None
-            parts.append((place, graph))
-            shape, values = graph.out_shape, graph.out_range
+    shape, value_range = arch.input_shape, ANY
+    for name, block in arch.named_blocks():
+        try:
+            graph = block_graph(block, shape, arch.num_classes, simplified, value_range)
+        except ShapeError as error:
+            raise error.inside(name) from None
+        parts.append((name, graph))
+        shape, value_range = graph.out_shape, graph.out_range
     return chain(arch.input_shape, parts)

@@ -1,4 +1,4 @@
-"""The blocks by name, and `Block`: one of them with its settings."""
+"""The registered blocks by name, and `Block`: a registered block with its settings."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from typing import Any
 from nas.errors import NasError, ShapeError, check_kind, nearest
 from nas.names import name_problem
 from nas.network.builder import GraphBuilder, Value
-from nas.network.graph import ANY, Graph, Range
+from nas.network.graph import ANY, Graph, ValueRange
 from nas.network.ops import Shape
 from nas.network.section import Section
 from nas.network.settings import Setting, SettingValue, settings_of
 
 BlockFunction = Callable[..., Value | Sequence[Value]]
+"""Takes a `GraphBuilder`, the input and settings by keyword, and returns the output, or several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,9 @@ class BlockKind:
     """A registered block: the function that writes it to a graph, and the settings it takes."""
 
     name: str
+    """Of the function, as a space names it."""
     function: BlockFunction
+    """Writes the block to a graph."""
     settings: Mapping[str, Setting]
     """What a space may set, by name."""
 
@@ -71,6 +74,7 @@ class Block:
     """A block with all its settings, defaults included. Made by `Block.of`."""
 
     kind: str
+    """Name of the registered block."""
     settings: tuple[tuple[str, SettingValue], ...]
     """In the order of the block's signature."""
     _hash: int = field(default=0, init=False, repr=False, compare=False)
@@ -93,15 +97,15 @@ class Block:
         Raises:
             NasError: unknown block or setting, missing setting, or a value that breaks its rule.
         """
-        known = block_kind(kind)
+        registered = block_kind(kind)
         for name in settings:
-            known.setting(name)
+            registered.setting(name)
         values: list[tuple[str, SettingValue]] = []
-        for name, setting in known.settings.items():
+        for name, setting in registered.settings.items():
             if name not in settings and setting.required:
-                raise NasError(f"block {known.name!r} needs {name!r}: {setting.rule()}")
+                raise NasError(f"block {registered.name!r} needs {name!r}: {setting.rule()}")
             values.append((name, setting.check(settings.get(name, setting.default))))
-        return cls(known.name, tuple(values))
+        return cls(registered.name, tuple(values))
 
     def to_dict(self) -> dict[str, Any]:
         """Return `{"block": kind, setting: value, ...}`; blocks inside are lists of such."""
@@ -118,7 +122,11 @@ def _plain(value: SettingValue) -> Any:
 
 @lru_cache(maxsize=65536, typed=True)  # tokens are equal to a map of one dimension, but not the same
 def block_graph(
-    block: Block, in_shape: Shape, num_classes: int, simplified: bool = True, in_range: Range = ANY
+    block: Block,
+    in_shape: Shape,
+    num_classes: int,
+    simplified: bool = True,
+    in_range: ValueRange = ANY,
 ) -> Graph:
     """Write a block to a graph of its own. The same block on the same shape is lowered once.
 
@@ -127,7 +135,7 @@ def block_graph(
         in_shape: of its input; `Tokens` for tokens.
         num_classes: of the data, for blocks that classify.
         simplified: leave out what has no effect on its output.
-        in_range: what is known of the values of its input, so that a `relu` of what is not negative has no effect.
+        in_range: bounds of the numbers of its input, so that a `relu` of what is not negative has no effect.
 
     Raises:
         ShapeError: the block cannot take that input.

@@ -1,4 +1,4 @@
-"""Channel counts that hardware likes, and input sizes that keep their aspect."""
+"""Numbers of channels rounded to a multiple, and input sizes that keep their aspect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Blocks one behind the other."""
+"""A chain of blocks."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """Blocks one behind the other: the stem, a stage, the head, or a branch inside a block."""
+    """A chain of blocks: the stem, a stage, the head, or a branch inside a block."""
 
     blocks: tuple[Block, ...]
+    """In the order in which they run."""
     _hash: int = field(default=0, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

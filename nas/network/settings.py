@@ -1,4 +1,4 @@
-"""What a block's settings may be, read from the signature of its function."""
+"""The settings of a block: types, bounds and defaults, read from the signature of its function."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from nas.network.ops import ActivationName
 from nas.network.section import Section
 
 Scalar = str | int | float | bool | None
+"""A single value."""
 Branches = tuple[Section, ...]
-"""Several ways beside each other, each of blocks one behind the other."""
+"""Parallel branches, each a chain of blocks."""
 SettingValue = Scalar | Section | Branches
+"""What a block takes for a setting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,7 @@ class AtLeast:
     """Lower bound of a number, the bound included."""
 
     bound: float
+    """The least value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,7 @@ class Below:
     """Upper bound of a number, the bound excluded."""
 
     bound: float
+    """What all values are below."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,24 +44,37 @@ class Odd:
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """What a number is to `nas.scale`: channels grow with the width, groups stay, heads divide channels."""
+    """How `nas.scale` treats a number: channels grow with the width, groups stay, heads divide channels."""
 
     name: Literal["channels", "groups", "heads"]
+    """Of what a number counts."""
 
 
 # The kinds of settings that blocks share; a block's signature uses them as annotations.
 Count = Annotated[int, AtLeast(1)]
+"""A whole number >= 1."""
 Channels = Annotated[int, AtLeast(1), Role("channels")]
+"""A number of channels or features."""
 Groups = Annotated[int, AtLeast(1), Role("groups")]
+"""A number of groups of channels."""
 Heads = Annotated[int, AtLeast(1), Role("heads")]
+"""A number of heads of attention."""
 OddKernel = Annotated[int, AtLeast(1), Odd()]
+"""Size of a window with a centre."""
 Padding = Annotated[int, AtLeast(0)]
+"""Positions added on both sides of a map."""
 Ratio = Annotated[float, AtLeast(0)]
+"""A share or multiple of a number of channels."""
 ExpandRatio = Annotated[float, AtLeast(1)]
+"""A multiple of a number of channels."""
 Reduction = Annotated[float, AtLeast(1 / 64)]
+"""A divisor of a number of channels."""
 Rate = Annotated[float, AtLeast(0), Below(1)]
+"""A probability."""
 ActivationKind = ActivationName | None
+"""A non-linearity; None: none."""
 NormKind = Literal["batch", "batch_fixed", "group", "layer"] | None
+"""A normalisation, see `GraphBuilder.norm`; None: none."""
 
 # No dimension of a network is larger; a bound keeps a typing slip from asking for terabytes.
 _LARGEST = 2**20
@@ -68,21 +85,27 @@ class Setting:
     """One setting of a block: its type, its bounds and its default."""
 
     name: str
+    """Of the parameter of the block's function."""
     kind: type
     """int, float, bool, str, `Section` (blocks) or tuple (branches)."""
     options: tuple[str, ...] = ()
     """The words allowed, for a `str`."""
     low: float = -math.inf
+    """The least value of a number."""
     below: float = math.inf
+    """What all values of a number are below."""
     odd: bool = False
+    """Whether only odd numbers are values."""
     optional: bool = False
     """Whether null is a value."""
     role: str = ""
     """`channels`, `groups` or `heads`: what becomes of it when a network is made wider."""
     default: Any = inspect.Parameter.empty
+    """`inspect.Parameter.empty` where a space has to say it."""
 
     @property
     def required(self) -> bool:
+        """Whether there is no default."""
         return self.default is inspect.Parameter.empty
 
     @property
@@ -110,7 +133,7 @@ class Setting:
         if self.holds_blocks:
             if isinstance(value, Section) and self.kind is Section:
                 return value
-            if isinstance(value, tuple) and self.kind is tuple and all(isinstance(one, Section) for one in value):
+            if isinstance(value, tuple) and self.kind is tuple and all(isinstance(branch, Section) for branch in value):
                 return value
             raise NasError(f"{self.name} must be {self.rule()}, but got {value!r}")
         if isinstance(value, int | float) and abs(value) > _LARGEST:

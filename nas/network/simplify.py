@@ -1,22 +1,32 @@
-"""The same function with fewer operations: sums of zeros, of one thing, repeated work, dead branches."""
+"""The same function with fewer operations: without sums of zeros or of one term, repeated work, dead branches."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
 from nas.network import ops
-from nas.network.graph import ANY, NOT_NEGATIVE, UP_TO_6, Graph, Node, Range, with_memory
+from nas.network.graph import (
+    ANY,
+    NOT_NEGATIVE,
+    UP_TO_6,
+    Graph,
+    Node,
+    ValueRange,
+    flattened,
+    reading,
+    renumbered,
+    with_memory,
+)
 from nas.network.ops import Op, Shape
 
-# Zero in gives zero out, whatever the weights.
+# Of zeros they give zeros, whatever the weights.
 _KEEP_ZERO = (
     *(ops.AdaptiveAvgPool, ops.AvgPool, ops.Blur, ops.DropPath, ops.Dropout, ops.GlobalAvgPool, ops.GlobalMaxPool),
     *(ops.MaxPool, ops.Scale, ops.Zero),
 )
-# With weights or chance, twice the same on the same input is not once.
-_ONCE_EACH = frozenset(
+# With weights or randomness: two equal ones on the same input compute different values.
+_NEVER_SHARED = frozenset(
     {
         ops.BatchNorm,
         ops.ClassToken,
@@ -32,65 +42,67 @@ _ONCE_EACH = frozenset(
         ops.PositionEmbedding,
     }
 )
-# Values within 0 and what goes in, or of it, so that what they read is at least 0, or from 0 to 6, holds of them too.
-_SELECT = (
+# They give numbers that they read, or zeros, so that bounds of what they read hold for what they give.
+_KEEP_RANGE = (
     *(ops.ChannelPad, ops.ChannelShuffle, ops.Concat, ops.Crop, ops.Flatten, ops.GlobalMaxPool, ops.MaxPool, ops.Pad),
     *(ops.TakeToken, ops.ToTokens, ops.Upsample),
 )
+# Of numbers that are not negative they give such.
 _KEEP_SIGN = (
     *(ops.Add, ops.AdaptiveAvgPool, ops.AvgPool, ops.Blur, ops.Dropout, ops.DropPath, ops.GlobalAvgPool, ops.MeanToken),
     *(ops.LocalResponseNorm, ops.Scale),
 )
-# The same as their input where they keep its shape.
-_SAME_IN_PLACE = (
+# They give back their input where they keep its shape.
+_IDENTITY_AT_SAME_SHAPE = (
     *(ops.AdaptiveAvgPool, ops.ChannelPad, ops.Crop, ops.Flatten, ops.GlobalAvgPool, ops.GlobalMaxPool, ops.Pad),
     ops.Upsample,
 )
 
 SCHEME = 3
 """Counts up whenever ids change, as when networks get simpler than before. 1 did without `_same_as_input`, `_canonical`
-and `_flat_concats`; 2 took operations of users for those that they derive from, and told them apart by their short name
-alone."""
+and joining at once what is joined in steps; 2 took operations of users for those that they derive from, and told them
+apart by their short name alone."""
 
 
-def simplify(graph: Graph, in_range: Range = ANY, *, scheme: int = SCHEME) -> Graph:
+def simplify(graph: Graph, in_range: ValueRange = ANY, *, scheme: int = SCHEME) -> Graph:
     """Return a graph that computes the same without what has no effect.
 
-    Zeros fall out of sums and go through what keeps them zero, a sum of one thing is that thing, operations without
+    Zeros fall out of sums and go through what keeps them zero, a sum of one term is that term, operations without
     weights are not repeated on the same input, what gives its input back is left out, joined maps are joined once, and
     what no output depends on is left out. All that holds of the operations that come with nas alone: what a user
     derives from one of them has other code.
 
     Args:
         graph: what a block wrote.
-        in_range: what is known of the values of its input.
-        scheme: 1 for what was known of this before `SCHEME`, to find the ids of then.
+        in_range: bounds of the numbers of its input.
+        scheme: 1 to simplify as before `SCHEME` 2, to find the ids of then.
     """
     kept: list[Node] = []
-    ranges: list[Range] = []
-    place: dict[int, int] = {}
-    known: dict[tuple[Op, tuple[int, ...]], int] = {}
+    ranges: list[ValueRange] = []
+    """Of the outputs of the nodes in `kept`."""
+    index_of: dict[int, int] = {}
+    """For each node of the graph the index in `kept` of what computes it."""
+    computed: dict[tuple[Op, tuple[int, ...]], int] = {}
+    """Index in `kept` of an operation on inputs, where that may be shared."""
     for index, old in enumerate(graph.nodes):
-        node, alias = _simpler(old, tuple([place[i] for i in old.inputs]), kept)
-        if alias is None and node.inputs and scheme > 1:
-            first = kept[node.inputs[0]].shape
-            node = _canonical(node, first)
-            alias = node.inputs[0] if _same_as_input(node, first, ranges[node.inputs[0]]) else None
-        if alias is None and type(node.op) not in _ONCE_EACH and type(node.op) in ops.BUILT_IN:
+        node, same = _simpler(old, tuple([index_of[i] for i in old.inputs]), kept)
+        if same is None and node.inputs and scheme > 1:
+            in_shape = kept[node.inputs[0]].shape
+            node = _canonical(node, in_shape)
+            same = node.inputs[0] if _same_as_input(node, in_shape, ranges[node.inputs[0]]) else None
+        if same is None and type(node.op) not in _NEVER_SHARED and type(node.op) in ops.BUILT_IN:
             key = (node.op, tuple(sorted(node.inputs)) if type(node.op) is ops.Add else node.inputs)
-            alias = known.setdefault(key, len(kept))
-        if alias is None or alias == len(kept):
-            alias = len(kept)
+            same = computed.setdefault(key, len(kept))
+        if same is None or same == len(kept):
+            same = len(kept)
             kept.append(node)
             ranges.append(_range(node.op, [ranges[i] for i in node.inputs]) if index else in_range)
-        place[index] = alias
-    outputs = tuple(place[i] for i in graph.outputs)
-    auxiliary = tuple(place[i] for i in graph.auxiliary)
-    found = Graph(tuple(kept), outputs, auxiliary, ranges[outputs[0]])
-    return _without_dead(_flat_concats(found) if scheme > 1 else found)
+        index_of[index] = same
+    simpler = renumbered(graph, kept, index_of, ranges[index_of[graph.outputs[0]]])
+    return _without_dead(flattened(simpler, ops.Concat) if scheme > 1 else simpler)
 
 
-def _same_as_input(node: Node, in_shape: Shape, in_range: Range) -> bool:
+def _same_as_input(node: Node, in_shape: Shape, in_range: ValueRange) -> bool:
     """Whether an operation gives back what it reads first, whatever that is."""
     op = node.op
     if type(op) is ops.Activation:
@@ -103,11 +115,11 @@ def _same_as_input(node: Node, in_shape: Shape, in_range: Range) -> bool:
         return op.groups in (1, in_shape[0])
     if type(op) is ops.Dropout or type(op) is ops.DropPath:
         return op.rate == 0
-    return type(op) in _SAME_IN_PLACE and node.shape == in_shape
+    return type(op) in _IDENTITY_AT_SAME_SHAPE and node.shape == in_shape
 
 
 def _canonical(node: Node, in_shape: Shape) -> Node:
-    """Write what has no effect on an operation in one way: holes in a window of one, padding where there is none."""
+    """Write settings that have no effect on an operation in one way: dilation of a kernel of 1, padding of 0."""
     op = node.op
     if type(op) is ops.Conv and any(k == 1 < d for k, d in zip(op.kernel, op.dilation, strict=True)):
         holes = tuple(d if k > 1 else 1 for k, d in zip(op.kernel, op.dilation, strict=True))
@@ -128,46 +140,34 @@ def _fits(pool: ops.MaxPool | ops.AvgPool, in_shape: Shape) -> bool:
     return all(k <= n + 2 * p for k, p, n in sizes)
 
 
-def _range(op: Op, reads: Sequence[Range]) -> Range:
-    """What is known of the values that an operation gives."""
+def _range(op: Op, reads: Sequence[ValueRange]) -> ValueRange:
+    """Return bounds of the numbers that an operation gives, from those of what it reads."""
     if type(op) is ops.Activation:
         if op.kind == "relu":
             return NOT_NEGATIVE
         return UP_TO_6 if op.kind in ("relu6", "sigmoid", "hardsigmoid") else ANY
     if type(op) is ops.Zero:
         return UP_TO_6
-    if type(op) in _SELECT:
+    if type(op) in _KEEP_RANGE:
         return min(reads)
     return min(NOT_NEGATIVE, *reads) if type(op) in _KEEP_SIGN else ANY
 
 
-def _flat_concats(graph: Graph) -> Graph:
-    """Join at once what is joined in steps, where nobody else reads what is joined first."""
-    uses = Counter(i for node in graph.nodes for i in node.inputs)
-    uses.update((*graph.outputs, *graph.auxiliary))
-    nodes = list(graph.nodes)
-    for index, node in enumerate(nodes):
-        if type(node.op) is ops.Concat:
-            parts = [nodes[i].inputs if type(nodes[i].op) is ops.Concat and uses[i] == 1 else (i,) for i in node.inputs]
-            nodes[index] = _reading(node, tuple(i for part in parts for i in part))
-    return replace(graph, nodes=tuple(nodes))
-
-
 def _simpler(node: Node, inputs: tuple[int, ...], kept: Sequence[Node]) -> tuple[Node, int | None]:
-    """Return the node on its new inputs, or with it the index of a node that is the same."""
+    """Return the node on its new inputs, and the index of a node in `kept` that computes the same, if there is one."""
     op = node.op
     if type(op) is ops.Zero:  # whatever it was made of
-        return _reading(node, (0,)), None
+        return reading(node, (0,)), None
     if type(op) is ops.Add:
         terms = tuple([i for i in inputs if type(kept[i].op) is not ops.Zero]) or inputs[:1]
-        return _reading(node, terms), terms[0] if len(terms) == 1 else None
+        return reading(node, terms), terms[0] if len(terms) == 1 else None
     if type(op) is ops.Concat and len(inputs) == 1:
         return node, inputs[0]
     if inputs and type(kept[inputs[0]].op) is ops.Zero and _zero_stays(op):
         if kept[inputs[0]].shape == node.shape:
             return node, inputs[0]
         return replace(node, op=ops.Zero(node.shape), inputs=kept[inputs[0]].inputs), None
-    return _reading(node, inputs), None
+    return reading(node, inputs), None
 
 
 def _zero_stays(op: Op) -> bool:
@@ -181,14 +181,7 @@ def _zero_stays(op: Op) -> bool:
 def _without_dead(graph: Graph) -> Graph:
     live = graph.live(training=True)
     if len(live) < len(graph.nodes):
-        place = {old: new for new, old in enumerate(live)}
-        nodes = [_reading(graph.nodes[i], tuple([place[j] for j in graph.nodes[i].inputs])) for i in live]
-        outputs = tuple(place[i] for i in graph.outputs)
-        auxiliary = tuple(place[i] for i in graph.auxiliary)
-        graph = replace(graph, nodes=tuple(nodes), outputs=outputs, auxiliary=auxiliary)
-    return replace(graph, nodes=with_memory(graph.nodes, (*graph.outputs, *graph.auxiliary)))
-
-
-def _reading(node: Node, inputs: tuple[int, ...]) -> Node:
-    """The node on other inputs."""
-    return node if node.inputs == inputs else Node(node.name, node.op, inputs, node.shape)
+        index_of = {old: new for new, old in enumerate(live)}
+        nodes = [reading(graph.nodes[i], tuple([index_of[j] for j in graph.nodes[i].inputs])) for i in live]
+        graph = renumbered(graph, nodes, index_of)
+    return replace(graph, nodes=with_memory(graph.nodes, graph.ends))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch import fx, nn
 from nas.network.architecture import Architecture, checked_architecture
 from nas.network.graph import Graph
 from nas.network.lower import lower
-from nas.pytorch.init import initialise
+from nas.pytorch.initial_weights import initialise
 from nas.pytorch.layers import Auxiliary, with_auxiliary
 from nas.pytorch.modules import FUNCTIONS, call_of, is_module, module_of
 
@@ -44,21 +44,21 @@ def build_graph(graph: Graph) -> fx.GraphModule:
     main = graph.live()
     if graph.auxiliary:
         assert len(graph.outputs) == 1, "a network with auxiliary classifiers has one output"
-    auxiliaries = [_Auxiliary.of(graph, output, set(main)) for output in graph.auxiliary]
-    given: dict[int, fx.Node] = {}
+    auxiliaries = [_Auxiliary.of(graph, output, main) for output in graph.auxiliary]
+    predictions: dict[int, fx.Node] = {}
     for index in main:
         if index:
             _write(graph, index, root, code, values)
-        for number, one in enumerate(auxiliaries):
-            # As soon as it can, so that in inference nothing is kept for it.
-            if one.reads[-1] == index:
+        for number, auxiliary in enumerate(auxiliaries):
+            # As soon as it can run, so that in inference nothing is kept for it.
+            if auxiliary.reads[-1] == index:
                 name = f"auxiliary.{number}"
-                _place(root, name, Auxiliary(one.module(graph)))
-                given[number] = code.call_module(name, tuple(values[i] for i in one.reads))
+                _add_module(root, name, Auxiliary(auxiliary.module(graph)))
+                predictions[number] = code.call_module(name, tuple(values[i] for i in auxiliary.reads))
     outputs = [values[i] for i in graph.outputs]
     if auxiliaries:
-        predictions = [given[number] for number in range(len(auxiliaries))]
-        outputs = [code.call_function(with_auxiliary, (outputs[0], *predictions))]
+        in_order = [predictions[number] for number in range(len(auxiliaries))]
+        outputs = [code.call_function(with_auxiliary, (outputs[0], *in_order))]
     code.output(outputs[0] if len(outputs) == 1 else tuple(outputs))
     return fx.GraphModule(root, code, class_name="Network")
 
@@ -78,48 +78,40 @@ def _write(graph: Graph, index: int, root: nn.Module, code: fx.Graph, values: di
     if module is None:
         values[index] = call_of(node.op, *inputs, inplace=node.in_place, call=call)
     else:
-        _place(root, node.name, module)
+        _add_module(root, node.name, module)
         values[index] = code.call_module(node.name, inputs)
 
 
 @dataclass(frozen=True, slots=True)
 class _Auxiliary:
-    """A prediction in training only: a module of its own, which does nothing in inference."""
+    """An auxiliary classifier, whose nodes become a module that does nothing in inference."""
 
     output: int
-    own: tuple[int, ...]
-    """The nodes that only it depends on, in order."""
+    """Index of its prediction."""
+    nodes: tuple[int, ...]
+    """Indices of the nodes that only the prediction depends on, in order."""
     reads: tuple[int, ...]
-    """What it reads of the network, in order."""
+    """Indices of the nodes of the network that those read, in order."""
 
     @classmethod
-    def of(cls, graph: Graph, output: int, main: set[int]) -> _Auxiliary:
-        own = _behind(graph, output, main)
-        reads = {i for index in own for i in graph.nodes[index].inputs} - set(own)
-        return cls(output, tuple(own), tuple(sorted(reads or {output})))
+    def of(cls, graph: Graph, output: int, main: Sequence[int]) -> _Auxiliary:
+        """Return the auxiliary classifier of a prediction; `main` are the nodes that run in inference."""
+        nodes = sorted({*graph.ancestors([output])} - {*main})
+        reads = {i for index in nodes for i in graph.nodes[index].inputs} - {*nodes}
+        return cls(output, tuple(nodes), tuple(sorted(reads or {output})))
 
     def module(self, graph: Graph) -> fx.GraphModule:
+        """Build it: from the values in `reads` to its prediction."""
         root, code = nn.Module(), fx.Graph()
         values = {index: code.placeholder(f"x{i}") for i, index in enumerate(self.reads)}
-        for index in self.own:
+        for index in self.nodes:
             _write(graph, index, root, code, values)
         code.output(values[self.output])
         return fx.GraphModule(root, code, class_name="AuxiliaryNetwork")
 
 
-def _behind(graph: Graph, output: int, main: set[int]) -> list[int]:
-    """The nodes that only an auxiliary output depends on, in order."""
-    wanted, stack = set[int](), [output]
-    while stack:
-        index = stack.pop()
-        if index not in main and index not in wanted:
-            wanted.add(index)
-            stack.extend(graph.nodes[index].inputs)
-    return sorted(wanted)
-
-
-def _place(root: nn.Module, name: str, module: nn.Module) -> None:
-    """Put a module at a hierarchical name, making the containers on the way."""
+def _add_module(root: nn.Module, name: str, module: nn.Module) -> None:
+    """Add a module under a hierarchical name, and the containers on the way."""
     *parents, last = name.split(".")
     for parent in parents:
         if not hasattr(root, parent):

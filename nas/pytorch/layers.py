@@ -18,6 +18,7 @@ class Blur(nn.Module):
     """Fixed binomial filter, channel by channel: (B, C, *map) -> (B, C, *map / stride)."""
 
     filter: Tensor
+    """The weights, (C, 1, *kernel), not learned."""
 
     def __init__(self, channels: int, kernel: tuple[int, ...], stride: tuple[int, ...]) -> None:
         super().__init__()
@@ -30,6 +31,7 @@ class Blur(nn.Module):
         self.padding = [side for size in reversed(kernel) for side in ((size - 1) // 2, (size - 1) // 2)]
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, *map) -> (B, C, *map / stride, rounded up)."""
         x = F.pad(x, self.padding, mode="reflect")
         return _CONV[len(self.stride)](x, self.filter, stride=self.stride, groups=self.filter.shape[0])
 
@@ -43,6 +45,7 @@ class DepthwiseConv2d(nn.Conv2d):
     """
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H', W')."""
         reach = [(k - 1) * d + 1 for k, d in zip(self.kernel_size, self.dilation, strict=True)]
         small = reach[0] > x.shape[-2] or reach[1] > x.shape[-1]
         if not (small and self.training and x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")):
@@ -105,9 +108,11 @@ class InPlaceInInference(nn.Module):
         self.function = function
 
     def forward(self, x: Tensor) -> Tensor:
+        """Apply the function to each number; in inference over `x` itself."""
         return self.function(x, inplace=not self.training)
 
     def extra_repr(self) -> str:
+        """Name of the function."""
         return self.function.__name__
 
 
@@ -118,6 +123,7 @@ class GlobalAvgPool(nn.Module):
     """
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, *map) -> (B, C, 1, ...)."""
         return x.mean(tuple(range(2, x.dim())), keepdim=True)
 
 
@@ -125,6 +131,7 @@ class MapLayerNorm(nn.LayerNorm):
     """Layer normalisation over the channels of a map: (B, C, *map) -> the same."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, *map) -> (B, C, *map)."""
         return super().forward(x.movedim(1, -1)).movedim(-1, 1)
 
 
@@ -137,6 +144,7 @@ class LayerScale(nn.Module):
         self.spatial_dims = spatial_dims
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, *map) -> (B, C, *map), or (B, n, C) -> (B, n, C)."""
         return x * self.weight.view(-1, *(1,) * self.spatial_dims)
 
 
@@ -148,6 +156,7 @@ class DropPath(nn.Module):
         self.rate = rate
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, ...) -> (B, ...)."""
         if not self.training:
             return x
         keep = x.new_empty((x.shape[0], *(1,) * (x.dim() - 1))).bernoulli_(1 - self.rate)
@@ -162,6 +171,7 @@ class ClassToken(nn.Module):
         self.token = nn.Parameter(torch.zeros(1, 1, features))
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, n, C) -> (B, n + 1, C)."""
         return torch.cat([self.token.expand(x.shape[0], -1, -1), x], dim=1)
 
 
@@ -173,6 +183,7 @@ class PositionEmbedding(nn.Module):
         self.weight = nn.Parameter(torch.zeros(1, tokens, features))
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, n, C) -> (B, n, C)."""
         return x + self.weight
 
 
@@ -184,6 +195,7 @@ class SelfAttention(nn.Module):
         self.heads = heads
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, n, 3 C) -> (B, n, C)."""
         batch, tokens, features = x.shape
         q, k, v = x.view(batch, tokens, 3, self.heads, features // (3 * self.heads)).permute(2, 0, 3, 1, 4).unbind(0)
         return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(batch, tokens, features // 3)
@@ -197,6 +209,7 @@ class Auxiliary(nn.Module):
         self.part = part
 
     def forward(self, *inputs: Tensor) -> Tensor | None:
+        """Return the prediction of the part in training, None in inference."""
         return self.part(*inputs) if self.training else None
 
 

@@ -1,4 +1,4 @@
-"""What each primitive operation is in torch: a module with its parameters or state, or a plain function."""
+"""Each primitive operation in torch: a module with its parameters or state, or calls of functions."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _ACTIVATIONS: dict[str, Callable[[bool], nn.Module]] = {
 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {"add": torch.add, "mul": torch.mul}
-"""What `call_of` names that is no method of a tensor."""
+"""The functions that `call_of` names by a word; other words are methods of a tensor."""
 
 
 @singledispatch

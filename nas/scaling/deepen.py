@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from nas.cost.unstated import completed
+from nas.cost.measured_costs import completed
 from nas.network.graph import Graph
 from nas.network.ops import Shape
 from nas.network.registry import Block, block_graph

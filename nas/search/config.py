@@ -17,7 +17,7 @@ from nas.evaluators.registry import EVALUATORS
 from nas.evaluators.settings import EvaluatorSettings
 from nas.evaluators.training import TrainingSettings
 from nas.latency.deployment import Deployment, DeploymentSettings
-from nas.latency.profile import DeviceProfile, profile_path
+from nas.latency.device_profile import DeviceProfile, profile_path
 from nas.runs import RecordSettings, check_accelerator, check_name, check_workers, cores_or
 from nas.search.settings import Settings
 from nas.settings import setting, settings_from

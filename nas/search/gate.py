@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Generic, TypeVar
 
-from nas.cost import Constraint, Cost, Workload, measure, value_of
+from nas.cost import Constraint, Cost, Workload, value_of, violation
 from nas.latency.measure import Latency
 from nas.network.architecture import Architecture
 from nas.search.trial import State, Trial
@@ -180,14 +180,14 @@ class Gate:
         assert trial.cost is not None
         needed = self._training_mib(trial.cost)
         self._failed.append((needed, killed))
-        violation = measure(needed, Constraint(_MEMORY, high=_FITTING_SHARE * needed))
+        memory_violation = violation(needed, Constraint(_MEMORY, high=_FITTING_SHARE * needed))
         return replace(
             trial,
             state=State.REJECTED,
             out_of_memory=True,
             reason=f"out of memory in training, at about {needed:,.0f} MiB by the graph, also alone: {reason}",
             scores={},
-            violations=(*trial.violations, violation),
+            violations=(*trial.violations, memory_violation),
         )
 
     def learn(self, trial: Trial) -> None:

@@ -18,8 +18,8 @@ from nas.errors import ConfigError
 from nas.evaluation import Budget, Evaluator
 from nas.latency.deployment import Deployment
 from nas.latency.deployment import deployment as deployment_here
+from nas.latency.device_profile import DeviceProfile
 from nas.latency.measure import Meter
-from nas.latency.profile import DeviceProfile
 from nas.run_folder import WORKERS_LOG
 from nas.runs import check_name
 from nas.search.arguments import check_kinds, kinds_in

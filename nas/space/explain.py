@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from nas.cost import ONE, Constraint, Interval, Workload, section_counts
+from nas.cost import ONE, Constraint, Interval, Workload, section_costs
 from nas.equality import value_key
 from nas.network.architecture import Architecture
 from nas.space.feasible import Candidate, Predict, examine, feasible, with_latency
@@ -216,9 +216,9 @@ def _sections(networks: Sequence[Architecture]) -> tuple[tuple[str, float, float
     params: dict[str, list[float]] = {}
     macs: dict[str, list[float]] = {}
     for arch in networks:
-        costs = section_counts(arch)
-        all_params, all_macs = (sum(own[i] for own in costs.values()) for i in (0, 1))
-        for name, own in costs.items():
-            params.setdefault(name, []).append(own[0] / all_params if all_params else 0.0)
-            macs.setdefault(name, []).append(own[1] / all_macs if all_macs else 0.0)
+        costs = section_costs(arch)
+        all_params, all_macs = sum(cost.params for cost in costs.values()), sum(cost.macs for cost in costs.values())
+        for name, cost in costs.items():
+            params.setdefault(name, []).append(cost.params / all_params if all_params else 0.0)
+            macs.setdefault(name, []).append(cost.macs / all_macs if all_macs else 0.0)
     return tuple((name, fmean(params[name]), fmean(macs[name])) for name in params)

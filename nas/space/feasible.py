@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from nas.cost import LATENCY, ONE, Constraint, Cost, Interval, Violation, Workload, check, cost_of, measure
+from nas.cost import LATENCY, ONE, Constraint, Cost, Interval, Violation, Workload, check, cost_of, violation
 from nas.errors import NasError
 from nas.network.architecture import Architecture
 from nas.space.space import SearchSpace
@@ -86,8 +86,8 @@ def examine(
 
 def with_latency(candidate: Candidate, constraints: Sequence[Constraint], latency: float | Interval) -> Candidate:
     """Return the candidate checked against the limits on latency too."""
-    measured = [measure(latency, limit) for limit in constraints if limit.measured]
-    others = [violation for violation in candidate.violations if violation.metric != LATENCY]
+    measured = [violation(latency, limit) for limit in constraints if limit.measured]
+    others = [one for one in candidate.violations if one.metric != LATENCY]
     unsure = isinstance(latency, Interval) and latency.high == math.inf
     return replace(candidate, violations=(*others, *measured), unsure=unsure)
 

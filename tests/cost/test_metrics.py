@@ -14,9 +14,9 @@ from nas.cost import (
     Workload,
     check,
     constraints_from,
-    measure,
     tightest,
     value_of,
+    violation,
 )
 
 RESNET18 = nas.cost_of(nas.load_space("reference/resnet18").decode({}))
@@ -52,7 +52,7 @@ def test_memory_grows_with_the_batch_but_for_the_parameters() -> None:
 def test_what_sees_everything_sees_more_than_any_map() -> None:
     vit = nas.cost_of(nas.load_space("reference/vit_tiny_16").decode({}))
     assert vit.receptive_field is None
-    low, high = check(vit, constraints_from({"receptive_field": [100, None]}))[0], measure(2**20, Constraint("macs"))
+    low, high = check(vit, constraints_from({"receptive_field": [100, None]}))[0], violation(2**20, Constraint("macs"))
     assert low.excess < 0
     assert high.excess < 0
     (over,) = check(vit, constraints_from({"receptive_field": 500}))
@@ -62,12 +62,12 @@ def test_what_sees_everything_sees_more_than_any_map() -> None:
 def test_latency_is_not_counted() -> None:
     assert (*FREE_METRICS, LATENCY) == METRICS
     assert check(Cost(), constraints_from({"latency_ms": 10})) == ()
-    assert measure(12, Constraint(LATENCY, high=10)).excess == pytest.approx(0.2)
+    assert violation(12, Constraint(LATENCY, high=10)).excess == pytest.approx(0.2)
 
 
 def test_soft_limits_never_reject() -> None:
-    (violation,) = check(Cost(params=20), constraints_from({"params": 10}, soft=True))
-    assert violation.excess == 1
-    assert not violation.rejects
+    (exceeded,) = check(Cost(params=20), constraints_from({"params": 10}, soft=True))
+    assert exceeded.excess == 1
+    assert not exceeded.rejects
     hard, soft = tightest([*constraints_from({"params": 10}), *constraints_from({"params": 5}, soft=True)])
     assert (hard.high, hard.soft, soft.high, soft.soft) == (10, False, 5, True)

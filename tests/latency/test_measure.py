@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from nas.errors import ConfigError, DeviceError, WorkerError
 from nas.latency import measure as module
 from nas.latency.deployment import PACKAGES, RUNTIMES, Deployment, deployment, this_device
 from nas.latency.measure import Latency, Meter
-from nas.latency.visit import Visit
+from nas.latency.measuring_process import Visit
 from nas.runs import cores
 
 HERE = [name for name in RUNTIMES if name != "cuda"]
@@ -89,8 +90,8 @@ class _Machine:
         return self.visits[min(self.asked, len(self.visits)) - 1]
 
 
-def _visit(figure: float, reference: float = 1.0, others: float = 0.0) -> Visit:
-    return Visit(figure, reference, others, np.full(4, figure))
+def _visit(low: float, reference: float = 1.0, others: float = 0.0) -> Visit:
+    return Visit(low_seconds=low, reference_seconds=reference, others_share=others, run_seconds=np.full(4, low))
 
 
 @pytest.mark.parametrize(
@@ -108,7 +109,7 @@ def _visit(figure: float, reference: float = 1.0, others: float = 0.0) -> Visit:
 def test_what_counts(visits: list[Visit], ms: float, made: int, quiet: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "sleep", lambda _: None)
     machine, meter = _Machine(visits), Meter(Deployment("torch"))
-    monkeypatch.setattr(meter, "_start", lambda _: (_Process(), machine))
+    monkeypatch.setattr(meter, "_start", lambda _: SimpleNamespace(process=_Process(), connection=machine))
     machine.close = lambda: None  # type: ignore[attr-defined]  # of a connection
     found = meter.measure(_architecture())
     assert (found.ms, found.visits, found.quiet_visits) == (ms, made, quiet)
@@ -125,7 +126,7 @@ def test_a_slow_reference_is_seen_in_later_measurements(monkeypatch: pytest.Monk
     meter = Meter(Deployment("torch"))
     machine = _Machine([_visit(1.0)])
     machine.close = lambda: None  # type: ignore[attr-defined]  # of a connection
-    monkeypatch.setattr(meter, "_start", lambda _: (_Process(), machine))
+    monkeypatch.setattr(meter, "_start", lambda _: SimpleNamespace(process=_Process(), connection=machine))
     assert meter.measure(_architecture()).quiet_visits == 5
     machine.visits = [_visit(2.0, reference=2.0)]
     assert meter.measure(_architecture()).quiet_visits == 0
@@ -137,7 +138,7 @@ def test_what_the_reference_takes_may_be_known(usual_ms: float, quiet: int, monk
     meter = Meter(Deployment("torch"), usual_ms=usual_ms)
     machine = _Machine([_visit(1.0)])
     machine.close = lambda: None  # type: ignore[attr-defined]  # of a connection
-    monkeypatch.setattr(meter, "_start", lambda _: (_Process(), machine))
+    monkeypatch.setattr(meter, "_start", lambda _: SimpleNamespace(process=_Process(), connection=machine))
     assert meter.measure(_architecture()).quiet_visits == quiet
 
 

@@ -10,36 +10,40 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from sklearn.gaussian_process.kernels import RBF
 
 import nas
-from nas.latency import predictor as module
-from nas.latency.features import OpRow, network_rows
-from nas.latency.predictor import Predictor, conformal_bound, fit
+from nas.latency import fitting
+from nas.latency.features import OpFeatures, network_features
+from nas.latency.fitting import conformal_bound, fit
+from nas.latency.kernel import LENGTHSCALES, SIZE_LENGTHSCALES, Kernel, terms_of
+from nas.latency.predictor import Predictor
 
 SPACES = ("mbconv", "resnet")
 
 
-def _networks(count: int, seed: int) -> list[list[OpRow]]:
-    rng, rows = random.Random(seed), list[list[OpRow]]()
+def _networks(count: int, seed: int) -> list[list[OpFeatures]]:
+    rng, rows = random.Random(seed), list[list[OpFeatures]]()
     while len(rows) < count:
         space = nas.load_space(SPACES[len(rows) % 2])
-        rows.append(network_rows(space.decode(space.sample(rng))))
+        rows.append(network_features(space.decode(space.sample(rng))))
     return rows
 
 
-def _law(rows: list[OpRow]) -> float:
+def _law(rows: list[OpFeatures]) -> float:
     """A device whose convolutions slow down with few channels, and which starts an operation in 2 us."""
     total = 0.0
     for row in rows:
-        macs, reads, writes = (math.exp(n) - 1 for n in row.numbers[:3])
-        few = 1 + 30 / math.exp(row.numbers[5])
+        numbers = row.numbers
+        macs, reads, writes = (math.exp(n) - 1 for n in (numbers.log_macs, numbers.log_read, numbers.log_written))
+        few = 1 + 30 / math.exp(numbers.log_out_channels)
         kind = {"depthwise": 4.0, "pointwise": 1.0}.get(row.kind, 1.5)
         total += 0.002 + kind * few * macs / 2e7 + (reads + writes) / 4e6
     return total
 
 
 @pytest.fixture(scope="module")
-def learned() -> tuple[Predictor, NDArray[Any], list[list[OpRow]]]:
+def learned() -> tuple[Predictor, NDArray[Any], list[list[OpFeatures]]]:
     rows = _networks(150, 0)
     noise = np.random.default_rng(0).normal(0, 0.01, len(rows))
     predictor, errors = fit(rows, [_law(one) * math.exp(e) for one, e in zip(rows, noise, strict=True)])
@@ -67,31 +71,28 @@ def test_judged_by_other_figures() -> None:
 
 def test_errors_are_those_of_leaving_each_network_out() -> None:
     rows = _networks(30, 2)
-    data = module._Data.of(rows, [_law(one) for one in rows])
-    prior = module._prior(data)
-    expected = np.concatenate([module._terms(data.numbers[span]) @ prior[kind] for kind, span in data.spans.items()])
+    data = fitting.Measurements.of(rows, [_law(one) for one in rows])
+    prior = fitting._prior(data)
+    expected = np.concatenate([terms_of(data.numbers[span]) @ prior[kind] for kind, span in data.spans.items()])
     shares = data.counts * expected / data.ms[:, None]
-    kernel = module._Kernel()
-    every = module._solve(data, shares, kernel)
-    # The covariance between networks by its definition, one pair of operations after another.
-    places = list(range(len(data.rows)))
-    kinds = np.array([row.kind for row in data.rows])
-    scaled = data.numbers / module._LENGTHS
-    near = np.array([[math.exp(-0.5 * ((scaled[a] - scaled[b]) ** 2).sum()) for b in places] for a in places])
+    kernel = Kernel()
+    posterior = fitting._condition(data, shares, kernel)
+    # The covariance between networks by its definition, with the kernel of scikit-learn.
+    kinds = np.array([op.kind for op in data.ops])
+    of_ops = RBF(LENGTHSCALES)(data.numbers)
     same = kinds[:, None] == kinds[None]
-    sizes = data.sizes / module._NETWORK_LENGTHS
-    alike = np.exp(-0.5 * ((sizes[:, None] - sizes[None]) ** 2).sum(2))
+    of_networks = RBF(SIZE_LENGTHSCALES)(data.sizes)
     mean = shares.sum(1)
-    covariance = shares @ (same * (kernel.op**2 * near + kernel.kind**2)) @ shares.T
-    covariance += kernel.network**2 * alike * np.outer(mean, mean)
+    covariance = shares @ (same * (kernel.op**2 * of_ops + kernel.kind**2)) @ shares.T
+    covariance += kernel.network**2 * of_networks * np.outer(mean, mean)
     noisy = covariance + kernel.noise**2 * np.eye(len(rows))
     for left in (0, 7, 29):
         others = [i for i in range(len(rows)) if i != left]
         weights = np.linalg.solve(noisy[np.ix_(others, others)], (1 - mean)[others])
-        assert every.residuals[left] == pytest.approx(1 - mean[left] - covariance[left, others] @ weights, abs=1e-8)
+        assert posterior.residuals[left] == pytest.approx(1 - mean[left] - covariance[left, others] @ weights, abs=1e-8)
 
 
-def test_a_file_predicts_the_same(learned: tuple[Predictor, Any, list[list[OpRow]]]) -> None:
+def test_a_file_predicts_the_same(learned: tuple[Predictor, Any, list[list[OpFeatures]]]) -> None:
     predictor, _, rows = learned
     again = Predictor(json.loads(json.dumps(predictor.to_dict())))
     for one in rows[:10]:
@@ -101,12 +102,12 @@ def test_a_file_predicts_the_same(learned: tuple[Predictor, Any, list[list[OpRow
 def test_what_was_not_measured_is_said(learned: tuple[Predictor, Any, Any]) -> None:
     predictor, _, _ = learned
     series = nas.load_space("conv1d")
-    assert predictor.predict(network_rows(series.decode(series.sample(0)))).unknown
+    assert predictor.predict(network_features(series.decode(series.sample(0)))).unknown
     large = nas.load_space("mbconv").for_data((3, 320, 320), 10)
-    assert "of this size" in predictor.predict(network_rows(large.decode(large.sample(0)))).unknown
+    assert "of this size" in predictor.predict(network_features(large.decode(large.sample(0)))).unknown
     known = nas.load_space("mbconv")
-    assert not predictor.predict(network_rows(known.decode(known.sample(99)))).unknown
-    rows = network_rows(known.decode(known.sample(99)))
+    assert not predictor.predict(network_features(known.decode(known.sample(99)))).unknown
+    rows = network_features(known.decode(known.sample(99)))
     assert predictor.predict([*rows, rows[0]._replace(kind="attention")]).unknown == "attention operations"
 
 
@@ -126,7 +127,8 @@ def test_conformal_bound_covers_as_often_as_it_says() -> None:
 def test_rows_add_up_to_the_network(name: str) -> None:
     space = nas.load_space(name)
     arch = space.decode(space.sample(5))
-    rows, cost = network_rows(arch), nas.cost_of(arch)
-    macs, params = (sum(math.exp(row.numbers[i]) - 1 for row in rows) for i in (0, 3))
+    rows, cost = network_features(arch), nas.cost_of(arch)
+    macs = sum(math.exp(row.numbers.log_macs) - 1 for row in rows)
+    params = sum(math.exp(row.numbers.log_params) - 1 for row in rows)
     assert macs == pytest.approx(cost.macs)
     assert params == pytest.approx(cost.params)

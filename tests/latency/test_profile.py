@@ -18,9 +18,9 @@ from nas.errors import ConfigError
 from nas.latency import calibrate as module
 from nas.latency.calibrate import accuracy, calibrate
 from nas.latency.deployment import Deployment, this_device
-from nas.latency.features import network_rows
+from nas.latency.device_profile import DeviceProfile, profile_path
+from nas.latency.features import network_features
 from nas.latency.measure import Latency
-from nas.latency.profile import DeviceProfile, profile_path
 
 HERE = Deployment("torch")
 
@@ -36,7 +36,7 @@ class LawfulMeter:
     def measure_all(self, architectures: Any, *, seed: int = 0) -> list[Latency]:
         found = []
         for one in architectures:
-            ms = 0.005 * len(network_rows(one)) + nas.cost_of(one).macs * 1e-7
+            ms = 0.005 * len(network_features(one)) + nas.cost_of(one).macs * 1e-7
             found.append(Latency(ms, ms, ms, 0.0, 15, 5, 5, self.deployment, self.device, "2026-01-01T00:00:00+00:00"))
         return found
 

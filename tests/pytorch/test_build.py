@@ -13,7 +13,7 @@ from torch import nn
 import nas
 from nas.network.lower import lower
 from nas.pytorch import build_graph
-from nas.pytorch.init import last_norms
+from nas.pytorch.initial_weights import last_norms
 
 
 def _meta_params(arch: nas.Architecture) -> int:

@@ -17,13 +17,13 @@ import nas
 from nas.cost import graph_cost
 from nas.errors import NasError
 from nas.export.onnx.graph import to_onnx
-from nas.latency.features import graph_rows
+from nas.latency.features import graph_features
 from nas.network import ops
 from nas.network.builder import GraphBuilder
 from nas.network.graph import Graph
 from nas.network.identity import graph_id
 from nas.pytorch import build_graph
-from nas.pytorch.init import last_norms
+from nas.pytorch.initial_weights import last_norms
 from nas.pytorch.modules import call_of, module_of
 from tests.pytorch.test_memory import saved_bytes
 from tests.pytorch.test_ops import CASES
@@ -173,9 +173,9 @@ def test_the_predictor_of_latency_sees_its_work() -> None:
     g = GraphBuilder((3, 8, 8))
     x = g.add("own", Gated(3, 16, (3, 3), (1, 1), (1, 1), (1, 1), 1, True), g.input)
     x = g.add("random", _derived(ops.Dropout(0.1), [(16, 8, 8)]), x)
-    first, second = graph_rows(g.finish(x))
+    first, second = graph_features(g.finish(x))
     assert first.kind == f"{__name__}.Gated"
-    assert first.numbers[0] == log(1 + 4 * 16 * 64 * 3 * 9)
+    assert first.numbers.log_macs == log(1 + 4 * 16 * 64 * 3 * 9)
     assert second.kind.endswith("OwnDropout")
 
 

@@ -17,7 +17,7 @@ from nas.errors import ShapeError
 from nas.network import ops
 from nas.network.builder import GraphBuilder
 from nas.network.graph import Graph, Node
-from nas.network.simplify import _ONCE_EACH
+from nas.network.simplify import _NEVER_SHARED
 from nas.pytorch import build_graph
 from nas.pytorch.modules import module_of
 
@@ -275,4 +275,4 @@ def test_what_has_weights_or_chance_is_never_taken_for_the_same() -> None:
     for op, _ in CASES:
         random = isinstance(op, ops.Dropout | ops.DropPath)
         stateful = op.param_shapes or isinstance(op, ops.BatchNorm)
-        assert (type(op) in _ONCE_EACH) == bool(stateful or random), op
+        assert (type(op) in _NEVER_SHARED) == bool(stateful or random), op

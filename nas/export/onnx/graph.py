@@ -1,7 +1,7 @@
 """Graph -> ONNX, operation by operation, for inference with any batch size.
 
-Written from the graph and not traced, so that it takes milliseconds and says what the graph says. Normalisation is left
-to be folded by whoever runs it.
+Written from the graph and not traced, so that it takes milliseconds and has the operations of the graph. Normalisation
+is left to be folded by the runtime.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from nas.export.onnx.operations import has_onnx, write
 from nas.export.onnx.writer import Weights, Writer
 from nas.network.graph import Graph
 from nas.network.ops import Shape
-from nas.network.own import name_of
+from nas.network.user_operations import name_of
 
 OPSET = 18
+"""Version of ONNX's operators."""
 _IR = 9
 
 

@@ -19,7 +19,7 @@ def write(op: ops.Op, w: Writer) -> str:
 
 
 def has_onnx(op: ops.Op) -> bool:
-    """Whether it is known how to write an operation; that of an operation which a user's derives from is another."""
+    """Whether there is a function that writes an operation; that of a base class of nas does not count for a user's."""
     written = next((kind for kind in type(op).__mro__ if kind in write.registry), ops.Op)
     return written is not ops.Op and (type(op) in ops.BUILT_IN or written not in ops.BUILT_IN)
 

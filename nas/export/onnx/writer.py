@@ -17,7 +17,7 @@ Weights = Mapping[str, NDArray[Any]]
 
 
 class Writer:
-    """Collects nodes and constants; knows which operation of the graph is being written."""
+    """Collects nodes and constants; `name`, `inputs`, `shapes` and `out_shape` are of the operation being written."""
 
     def __init__(self, weights: Weights) -> None:
         self.weights = weights
@@ -28,7 +28,7 @@ class Writer:
         self.out_shape: Shape = ()
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
-        self._known: set[str] = set()
+        self._constant_names: set[str] = set()
 
     @property
     def x(self) -> str:
@@ -36,25 +36,26 @@ class Writer:
         return self.inputs[0]
 
     def array(self, what: str) -> NDArray[Any]:
-        """Return what the state dict has for the operation under a name, e.g. `bias`."""
+        """Return an entry of the state dict for the operation, e.g. `bias`."""
         return self.weights[f"{self.name}.{what}"]
 
     def parameter(self, what: str) -> str:
-        """Add that array as it is and return the name of the constant, which is its own."""
+        """Add such an entry as a constant, under its name in the state dict, and return that."""
         return self.constant(f"{self.name}.{what}", self.array(what))
 
     def constant(self, name: str, value: NDArray[Any]) -> str:
         """Add a constant once and return its name."""
-        if name not in self._known:
-            self._known.add(name)
+        if name not in self._constant_names:
+            self._constant_names.add(name)
             self.constants.append(numpy_helper.from_array(np.asarray(value, order="C"), name))
         return name
 
     def number(self, name: str, value: float) -> str:
-        """Add a scalar."""
+        """Add a scalar constant in fp32 and return its name."""
         return self.constant(name, np.array(value, dtype=np.float32))
 
     def integers(self, name: str, *values: int) -> str:
+        """Add a constant of 64-bit integers and return its name."""
         return self.constant(name, np.array(values, dtype=np.int64))
 
     def add(self, kind: str, name: str, *inputs: str, **attributes: Any) -> str:

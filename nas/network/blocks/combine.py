@@ -80,9 +80,9 @@ def cell(
     if len(edges) != expected or nodes < 2:
         raise ShapeError(f"cell: {nodes} nodes have {expected} edges, but got {len(edges)}")
     values = [x]
-    todo = list(edges)
+    sections = iter(edges)
     for target in range(1, nodes):
-        ends = [add_section(g, values[i], todo.pop(0), f"edges.{i}-{target}") for i in range(target)]
+        ends = [add_section(g, values[i], next(sections), f"edges.{i}-{target}") for i in range(target)]
         values.append(ends[0] if target == 1 else g.add(f"node{target}", ops.Add(), *ends))
     return values[-1] if output == "last" else g.concat(values[1:])
 
@@ -107,7 +107,7 @@ def auxiliary(g: GraphBuilder, x: Value, *, body: Section) -> Value:
 def feature_pyramid(
     g: GraphBuilder, x: Value, *, stages: Branches, out_channels: Channels = 256, extra_level: bool = False
 ) -> Sequence[Value]:
-    """One map for each stage, finest first, with what the coarser ones know: (C, H, W) -> (out_channels, h, w) each.
+    """One map for each stage, finest first, each summed with the coarser ones: (C, H, W) -> (out_channels, h, w) each.
 
     Lin et al. 2017, "Feature pyramid networks", section 3: 1x1 convolutions of every stage, added from the top down
     after nearest-neighbour enlargement, then a 3x3 convolution each. `extra_level` subsamples the last once more.
@@ -117,16 +117,16 @@ def feature_pyramid(
         x = add_section(g, x, stage, f"stages.{i}")
         bottom_up.append(x)
     top: Value | None = None
-    found: list[Value] = []
+    pyramid: list[Value] = []
     for i in reversed(range(len(bottom_up))):
         lateral = g.conv(bottom_up[i], out_channels, 1, bias=True, name=f"lateral.{i}")
         if top is not None:
             larger = g.add(f"larger.{i}", ops.Upsample(lateral.map_size), top)
             lateral = g.add(f"add.{i}", ops.Add(), lateral, larger)
         top = lateral
-        found.insert(0, g.conv(top, out_channels, 3, bias=True, name=f"smooth.{i}"))
-    if not found:
+        pyramid.insert(0, g.conv(top, out_channels, 3, bias=True, name=f"smooth.{i}"))
+    if not pyramid:
         raise ShapeError("feature_pyramid: needs at least one stage")
     if extra_level:
-        found.append(g.max_pool(found[-1], 1, 2, name="extra"))
-    return found
+        pyramid.append(g.max_pool(pyramid[-1], 1, 2, name="extra"))
+    return pyramid

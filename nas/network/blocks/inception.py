@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from nas.network.builder import GraphBuilder, Value
 from nas.network.ops import Ints
 from nas.network.registry import block
@@ -45,11 +47,26 @@ def inception(
 # Inception v3: Szegedy et al. 2016, "Rethinking the Inception architecture", section 6 and its published model.
 
 
-def _path(g: GraphBuilder, x: Value, name: str, *steps: tuple[int, int | Ints, int]) -> Value:
-    """Convolutions one behind the other: `(channels, kernel, stride)` each; a stride pads nothing, as in the paper."""
-    for i, (channels, kernel, stride) in enumerate(steps):
-        padding = 0 if stride > 1 else None
-        x = g.conv_norm_act(x, channels, kernel, stride=stride, padding=padding, activation="relu", name=f"{name}.{i}")
+class _Conv(NamedTuple):
+    """A convolution with normalisation and activation."""
+
+    channels: int
+    kernel: int | Ints = 1
+    stride: int = 1
+
+
+def _path(g: GraphBuilder, x: Value, name: str, *convs: _Conv) -> Value:
+    """Add a chain of convolutions; one with a stride has no padding, as in the paper."""
+    for i, conv in enumerate(convs):
+        x = g.conv_norm_act(
+            x,
+            conv.channels,
+            conv.kernel,
+            stride=conv.stride,
+            padding=0 if conv.stride > 1 else None,
+            activation="relu",
+            name=f"{name}.{i}",
+        )
     return x
 
 
@@ -58,10 +75,10 @@ def inception_a(g: GraphBuilder, x: Value, *, pool: Channels) -> Value:
     """[1x1, 5x5(1x1), 3x3(3x3(1x1)), 1x1(mean)]: (C, H, W) -> (224 + pool, H, W). Figure 5: two 3x3 for a 5x5."""
     return g.concat(
         [
-            _path(g, x, "branch1", (64, 1, 1)),
-            _path(g, x, "branch5", (48, 1, 1), (64, 5, 1)),
-            _path(g, x, "branch3", (64, 1, 1), (96, 3, 1), (96, 3, 1)),
-            _path(g, g.avg_pool(x, 3, 1, 1, name="branch_pool.pool"), "branch_pool", (pool, 1, 1)),
+            _path(g, x, "branch1", _Conv(64)),
+            _path(g, x, "branch5", _Conv(48), _Conv(64, 5)),
+            _path(g, x, "branch3", _Conv(64), _Conv(96, 3), _Conv(96, 3)),
+            _path(g, g.avg_pool(x, 3, 1, 1, name="branch_pool.pool"), "branch_pool", _Conv(pool)),
         ]
     )
 
@@ -71,8 +88,8 @@ def inception_reduce_a(g: GraphBuilder, x: Value) -> Value:
     """[3x3 / 2, 3x3(3x3(1x1)) / 2, max / 2]: (C, H, W) -> (480 + C, (H - 1) / 2, (W - 1) / 2). Figure 10."""
     return g.concat(
         [
-            _path(g, x, "branch3", (384, 3, 2)),
-            _path(g, x, "branch33", (64, 1, 1), (96, 3, 1), (96, 3, 2)),
+            _path(g, x, "branch3", _Conv(384, 3, stride=2)),
+            _path(g, x, "branch33", _Conv(64), _Conv(96, 3), _Conv(96, 3, stride=2)),
             g.max_pool(x, 3, 2, name="branch_pool"),
         ]
     )
@@ -84,19 +101,19 @@ def inception_b(g: GraphBuilder, x: Value, *, inner: Channels) -> Value:
     wide, high = (1, 7), (7, 1)
     return g.concat(
         [
-            _path(g, x, "branch1", (192, 1, 1)),
-            _path(g, x, "branch7", (inner, 1, 1), (inner, wide, 1), (192, high, 1)),
+            _path(g, x, "branch1", _Conv(192)),
+            _path(g, x, "branch7", _Conv(inner), _Conv(inner, wide), _Conv(192, high)),
             _path(
                 g,
                 x,
                 "branch77",
-                (inner, 1, 1),
-                (inner, high, 1),
-                (inner, wide, 1),
-                (inner, high, 1),
-                (192, wide, 1),
+                _Conv(inner),
+                _Conv(inner, high),
+                _Conv(inner, wide),
+                _Conv(inner, high),
+                _Conv(192, wide),
             ),
-            _path(g, g.avg_pool(x, 3, 1, 1, name="branch_pool.pool"), "branch_pool", (192, 1, 1)),
+            _path(g, g.avg_pool(x, 3, 1, 1, name="branch_pool.pool"), "branch_pool", _Conv(192)),
         ]
     )
 
@@ -106,8 +123,8 @@ def inception_reduce_b(g: GraphBuilder, x: Value) -> Value:
     """[3x3(1x1) / 2, 3x3(7x1(1x7(1x1))) / 2, max / 2]: (C, H, W) -> (512 + C, (H - 1) / 2, (W - 1) / 2)."""
     return g.concat(
         [
-            _path(g, x, "branch3", (192, 1, 1), (320, 3, 2)),
-            _path(g, x, "branch7", (192, 1, 1), (192, (1, 7), 1), (192, (7, 1), 1), (192, 3, 2)),
+            _path(g, x, "branch3", _Conv(192), _Conv(320, 3, stride=2)),
+            _path(g, x, "branch7", _Conv(192), _Conv(192, (1, 7)), _Conv(192, (7, 1)), _Conv(192, 3, stride=2)),
             g.max_pool(x, 3, 2, name="branch_pool"),
         ]
     )
@@ -118,13 +135,13 @@ def inception_c(g: GraphBuilder, x: Value) -> Value:
     """[1x1, 1x3 and 3x1(1x1), 1x3 and 3x1(3x3(1x1)), 1x1(mean)]: (C, H, W) -> (2048, H, W). Figure 7."""
 
     def fork(y: Value, name: str) -> list[Value]:
-        return [_path(g, y, f"{name}.wide", (384, (1, 3), 1)), _path(g, y, f"{name}.high", (384, (3, 1), 1))]
+        return [_path(g, y, f"{name}.wide", _Conv(384, (1, 3))), _path(g, y, f"{name}.high", _Conv(384, (3, 1)))]
 
     return g.concat(
         [
-            _path(g, x, "branch1", (320, 1, 1)),
-            *fork(_path(g, x, "branch3", (384, 1, 1)), "branch3"),
-            *fork(_path(g, x, "branch33", (448, 1, 1), (384, 3, 1)), "branch33"),
-            _path(g, g.avg_pool(x, 3, 1, 1, name="branch_pool.pool"), "branch_pool", (192, 1, 1)),
+            _path(g, x, "branch1", _Conv(320)),
+            *fork(_path(g, x, "branch3", _Conv(384)), "branch3"),
+            *fork(_path(g, x, "branch33", _Conv(448), _Conv(384, 3)), "branch33"),
+            _path(g, g.avg_pool(x, 3, 1, 1, name="branch_pool.pool"), "branch_pool", _Conv(192)),
         ]
     )

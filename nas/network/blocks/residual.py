@@ -12,6 +12,7 @@ from nas.network.registry import block
 from nas.network.settings import ActivationKind, Channels, Count, NormKind, OddKernel, Rate, Ratio, Reduction
 
 Shortcut = Literal["projection", "zero_pad"]
+"""How the input gets the shape of the branch: a 1x1 convolution (option B), or zeros (option A)."""
 
 
 def _shortcut(

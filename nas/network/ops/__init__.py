@@ -20,10 +20,10 @@ from nas.network.ops.base import (
     needs_map,
 )
 from nas.network.ops.convolution import Blur, Conv, ConvTranspose, Linear
-from nas.network.ops.layout import ChannelPad, ChannelShuffle, Concat, Crop, Flatten, Pad, Upsample
 from nas.network.ops.normalisation import BatchNorm, GroupNorm, LayerNorm, LayerScale, LocalResponseNorm
 from nas.network.ops.pointwise import ACTIVATIONS, Activation, ActivationName, Add, Dropout, DropPath, Scale, Zero
 from nas.network.ops.pooling import AdaptiveAvgPool, AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool
+from nas.network.ops.rearrange import ChannelPad, ChannelShuffle, Concat, Crop, Flatten, Pad, Upsample
 
 BUILT_IN: frozenset[type[Op]] = frozenset(
     kind for kind in list(globals().values()) if isinstance(kind, type) and issubclass(kind, Op) and kind is not Op

@@ -19,6 +19,7 @@ class ToTokens(Op):
     memory = "view"
 
     def out_shape(self, *shapes: Shape) -> Shape:
+        """(C, *map) -> (positions, C)."""
         channels, size = needs_map("to_tokens", shapes[0])
         return Tokens((prod(size), channels))
 
@@ -33,13 +34,16 @@ class ClassToken(Op):
     """One learned token before the others."""
 
     features: int
+    """Of each token."""
 
     def out_shape(self, *shapes: Shape) -> Shape:
+        """(n, C) -> (n + 1, C)."""
         number, features = _tokens("class_token", shapes[0])
         return Tokens((number + 1, features))
 
     @property
     def param_shapes(self) -> tuple[Shape, ...]:
+        """The token: (1, 1, C)."""
         return ((1, 1, self.features),)
 
 
@@ -48,13 +52,17 @@ class PositionEmbedding(Op):
     """A learned vector for each position, added to its token."""
 
     tokens: int
+    """Number of tokens, a class token among them."""
     features: int
+    """Of each token."""
 
     def out_shape(self, *shapes: Shape) -> Shape:
+        """(n, C) -> (n, C)."""
         return _tokens("position_embedding", shapes[0])
 
     @property
     def param_shapes(self) -> tuple[Shape, ...]:
+        """A vector a token: (1, n, C)."""
         return ((1, self.tokens, self.features),)
 
 
@@ -68,8 +76,10 @@ class SelfAttention(Op):
     saved = ("inputs", "output")
 
     heads: int
+    """Number of heads, which divides the features."""
 
     def out_shape(self, *shapes: Shape) -> Shape:
+        """(n, 3 C) -> (n, C); raises `ShapeError` where the heads do not divide C."""
         number, features = _tokens("self_attention", shapes[0])
         if features % (3 * self.heads):
             raise ShapeError(f"self_attention: heads={self.heads} must divide the features {features // 3}")
@@ -81,6 +91,7 @@ class SelfAttention(Op):
         return 2 * number * number * features
 
     def windows(self, in_shape: Shape) -> tuple[Window, ...]:
+        """Every token depends on all."""
         return (Window(0),)
 
     def saved_extra(self, in_shape: Shape, out_shape: Shape) -> int:
@@ -99,6 +110,7 @@ class TakeToken(Op):
     memory = "view"
 
     def out_shape(self, *shapes: Shape) -> Shape:
+        """(n, C) -> (C,)."""
         return (_tokens("take_token", shapes[0])[1],)
 
 
@@ -107,4 +119,5 @@ class MeanToken(Op):
     """The mean of all tokens: (n, C) -> (C,)."""
 
     def out_shape(self, *shapes: Shape) -> Shape:
+        """(n, C) -> (C,)."""
         return (_tokens("mean_token", shapes[0])[1],)

@@ -1,4 +1,4 @@
-"""What every operation states, and the arithmetic of sliding windows that several share."""
+"""The interface of operations, and the arithmetic of sliding windows that several share."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Literal
 from nas.errors import ShapeError
 
 Shape = tuple[int, ...]
+"""Of a value, without the batch: `(channels, *map)`, `(features,)`, or `Tokens`."""
 
 
 class Tokens(Shape):
@@ -35,6 +36,7 @@ def kind_of(shape: Shape) -> Kind:
 MAX_DIMS = 3
 """Spatial dimensions that torch has convolutions for."""
 Ints = tuple[int, ...]
+"""A number for each spatial dimension."""
 
 Memory = Literal["new", "view", "in_place"]
 """Where an operation writes in inference: memory of its own, none since the output is a view of the input, or over
@@ -46,7 +48,7 @@ Saved = Literal["input", "inputs", "output"]
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """How far a position of the output looks into the input, in one dimension."""
+    """The positions of the input that a position of the output depends on, in one dimension."""
 
     size: float | Fraction = 1
     """Positions of the input that one position of the output depends on, holes of a dilation included."""
@@ -110,7 +112,7 @@ class Op:
         return 0
 
     def held(self, in_shape: Shape, out_shape: Shape) -> int:
-        """Numbers that the memory holds in which the output lies; `in_shape` is that of the first input."""
+        """Numbers for which the memory has room in which the output lies; `in_shape` is that of the first input."""
         return self.written(out_shape)
 
     def saved_extra(self, in_shape: Shape, out_shape: Shape) -> int:
@@ -118,7 +120,7 @@ class Op:
         return 0
 
     def saved_of_scattered(self, in_shape: Shape, out_shape: Shape) -> tuple[tuple[Saved, ...], int]:
-        """What `saved` and `saved_extra` are where the first input does not lie in memory in order."""
+        """Return `saved` and `saved_extra` where the first input does not lie in memory in order."""
         return self.saved, self.saved_extra(in_shape, out_shape)
 
 
@@ -127,8 +129,10 @@ class Input(Op):
     """The input of a graph."""
 
     shape: Shape
+    """Without the batch."""
 
     def out_shape(self, *shapes: Shape) -> Shape:
+        """Its own shape: it reads nothing."""
         return self.shape
 
 
@@ -137,7 +141,7 @@ def by(sizes: Ints) -> str:
     return "x".join(map(str, sizes))
 
 
-# What makes one kind of value of another, or reads the other in its place.
+# By the kind that is needed and the kind that there is: which block converts it, or reads it as it is.
 _CONVERT: dict[tuple[Kind, Kind], str] = {
     ("map", "tokens"): "no block makes a map of tokens: it goes before `patch_embed`; `token_classifier` and `linear` "
     "read tokens",
@@ -157,9 +161,9 @@ def needs(what: str, shape: Shape, *kinds: Kind) -> None:
     """Raise `ShapeError`, which names what would convert it, where a value is of none of these kinds."""
     kind = kind_of(shape)
     if kind not in kinds:
-        a = {"map": "a map", "tokens": "tokens", "features": "features"}
-        wanted = " or ".join(a[one] for one in kinds)
-        raise ShapeError(f"{what}: needs {wanted}, but gets {a[kind]} {by(shape)}; {_CONVERT[kinds[0], kind]}")
+        words = {"map": "a map", "tokens": "tokens", "features": "features"}
+        wanted = " or ".join(words[wanted_kind] for wanted_kind in kinds)
+        raise ShapeError(f"{what}: needs {wanted}, but gets {words[kind]} {by(shape)}; {_CONVERT[kinds[0], kind]}")
 
 
 def needs_map(op: str, shape: Shape, dims: int | None = None) -> tuple[int, Ints]:

@@ -32,18 +32,28 @@ class Conv(Op):
     saved = ("input",)
 
     in_channels: int
+    """Channels that it reads."""
     out_channels: int
+    """Channels that it gives."""
     kernel: Ints
+    """Size of the window, a dimension each."""
     stride: Ints
+    """Step of the window, a dimension each."""
     padding: Ints
+    """Zeros on both sides, a dimension each."""
     dilation: Ints
+    """Distance of neighbours in the window, a dimension each; 1 without holes."""
     groups: int
+    """Groups of channels that do not mix; divides both numbers of channels."""
     bias: bool
+    """Whether it adds a learned number a channel."""
 
     def __post_init__(self) -> None:
         _check_groups("conv", self.in_channels, self.out_channels, self.groups)
 
     def out_shape(self, *shapes: Shape) -> Shape:
+        """(in_channels, *map) -> (out_channels, *map after the window); raises `ShapeError` where the input does not
+        fit."""
         size = _check_channels("conv", self.in_channels, shapes[0], len(self.kernel))
         moved = slide(
             "conv", size, kernel=self.kernel, stride=self.stride, padding=self.padding, dilation=self.dilation
@@ -52,13 +62,16 @@ class Conv(Op):
 
     @property
     def param_shapes(self) -> tuple[Shape, ...]:
+        """Weight (out_channels, in_channels / groups, *kernel), and bias (out_channels,)."""
         weight = (self.out_channels, self.in_channels // self.groups, *self.kernel)
         return (weight, (self.out_channels,)) if self.bias else (weight,)
 
     def macs(self, out_shape: Shape) -> int:
+        """Count in_channels / groups x kernel for each output number."""
         return prod(out_shape) * (self.in_channels // self.groups) * prod(self.kernel)
 
     def windows(self, in_shape: Shape) -> tuple[Window, ...]:
+        """Windows of d (k - 1) + 1 positions, holes included."""
         sizes = zip(self.kernel, self.dilation, self.stride, strict=True)
         return tuple(Window(d * (k - 1) + 1, s) for k, d, s in sizes)
 
@@ -70,13 +83,20 @@ class ConvTranspose(Op):
     saved = ("input",)
 
     in_channels: int
+    """Channels that it reads."""
     out_channels: int
+    """Channels that it gives."""
     kernel: Ints
+    """Size of the window, a dimension each."""
     stride: Ints
+    """Factor by which the map grows, a dimension each."""
     padding: Ints
+    """Positions cut off on both sides, a dimension each."""
     bias: bool
+    """Whether it adds a learned number a channel."""
 
     def out_shape(self, *shapes: Shape) -> Shape:
+        """(in_channels, n) -> (out_channels, (n - 1) stride - 2 padding + kernel), a dimension each."""
         size = _check_channels("conv_transpose", self.in_channels, shapes[0], len(self.kernel))
         grown = tuple(
             (n - 1) * s - 2 * p + k for n, k, s, p in zip(size, self.kernel, self.stride, self.padding, strict=True)
@@ -87,11 +107,12 @@ class ConvTranspose(Op):
 
     @property
     def param_shapes(self) -> tuple[Shape, ...]:
+        """Weight (in_channels, out_channels, *kernel), and bias (out_channels,)."""
         weight = (self.in_channels, self.out_channels, *self.kernel)
         return (weight, (self.out_channels,)) if self.bias else (weight,)
 
     def macs(self, out_shape: Shape) -> int:
-        """Every input number meets every weight of its channel once: in x out_channels x kernel."""
+        """Count out_channels x kernel for each input number."""
         positions = prod(
             (n + 2 * p - k) // s + 1
             for n, k, s, p in zip(out_shape[1:], self.kernel, self.stride, self.padding, strict=True)
@@ -118,10 +139,14 @@ class Blur(Op):
     saved = ("input",)
 
     channels: int
+    """Channels, each filtered by itself."""
     kernel: Ints
+    """Size of the window, a dimension each."""
     stride: Ints
+    """Step of the window, a dimension each."""
 
     def out_shape(self, *shapes: Shape) -> Shape:
+        """(C, *map) -> (C, *map / stride, rounded up); raises `ShapeError` where the map is too small to reflect."""
         size = _check_channels("blur", self.channels, shapes[0], len(self.kernel))
         padding = tuple((k - 1) // 2 for k in self.kernel)
         if any(p >= n for p, n in zip(padding, size, strict=True)):
@@ -134,6 +159,7 @@ class Blur(Op):
         return 4 * self.channels * prod(self.kernel)
 
     def macs(self, out_shape: Shape) -> int:
+        """Count the kernel for each output number."""
         return prod(out_shape) * prod(self.kernel)
 
     def saved_extra(self, in_shape: Shape, out_shape: Shape) -> int:
@@ -141,6 +167,7 @@ class Blur(Op):
         return 4 * self.channels * prod(n + 2 * ((k - 1) // 2) for n, k in zip(in_shape[1:], self.kernel, strict=True))
 
     def windows(self, in_shape: Shape) -> tuple[Window, ...]:
+        """Windows of the size of the kernel."""
         return tuple(Window(k, s) for k, s in zip(self.kernel, self.stride, strict=True))
 
 
@@ -151,20 +178,26 @@ class Linear(Op):
     saved = ("input",)
 
     in_features: int
+    """Features that it reads."""
     out_features: int
+    """Features that it gives."""
     bias: bool = True
+    """Whether it adds a learned number a feature."""
 
     def out_shape(self, *shapes: Shape) -> Shape:
+        """(in_features,) -> (out_features,), or (n, in_features) -> (n, out_features) of tokens."""
         needs("linear", shapes[0], "features", "tokens")
         if shapes[0][-1] != self.in_features:
             raise ShapeError(f"linear: expects {self.in_features} features, but got {shapes[0]}")
-        given = (*shapes[0][:-1], self.out_features)
-        return Tokens(given) if isinstance(shapes[0], Tokens) else given
+        shape = (*shapes[0][:-1], self.out_features)
+        return Tokens(shape) if isinstance(shapes[0], Tokens) else shape
 
     @property
     def param_shapes(self) -> tuple[Shape, ...]:
+        """Weight (out_features, in_features), and bias (out_features,)."""
         weight = (self.out_features, self.in_features)
         return (weight, (self.out_features,)) if self.bias else (weight,)
 
     def macs(self, out_shape: Shape) -> int:
+        """Count in_features for each output number."""
         return prod(out_shape) * self.in_features

@@ -16,16 +16,20 @@ class BatchNorm(Op):
     saved = ("input",)
 
     channels: int
+    """Channels of a map, or features."""
     spatial_dims: int
+    """Dimensions of the map, 0 for features."""
     affine: bool = True
     """Whether scale and shift are learned."""
 
     def out_shape(self, *shapes: Shape) -> Shape:
+        """(C, *map) -> (C, *map), or (C,) -> (C,)."""
         needs("batch_norm", shapes[0], "map", "features")
         return shapes[0]
 
     @property
     def param_shapes(self) -> tuple[Shape, ...]:
+        """Scale and shift, (C,) each, where they are learned."""
         return ((self.channels,), (self.channels,)) if self.affine else ()
 
     @property
@@ -45,7 +49,9 @@ class GroupNorm(Op):
     saved = ("input",)
 
     channels: int
+    """Channels of a map, or features."""
     groups: int
+    """Number of groups, which divides the channels."""
 
     def __post_init__(self) -> None:
         if self.channels % self.groups:
@@ -54,6 +60,7 @@ class GroupNorm(Op):
             )
 
     def out_shape(self, *shapes: Shape) -> Shape:
+        """(C, *map) -> (C, *map); raises `ShapeError` where a group is a single number."""
         needs("group_norm", shapes[0], "map", "features")
         if prod(shapes[0]) == self.groups:
             raise ShapeError(f"group_norm: a group needs more than one value, but {shapes[0]} are {self.groups} groups")
@@ -61,6 +68,7 @@ class GroupNorm(Op):
 
     @property
     def param_shapes(self) -> tuple[Shape, ...]:
+        """Scale and shift, (C,) each."""
         return (self.channels,), (self.channels,)
 
     def saved_extra(self, in_shape: Shape, out_shape: Shape) -> int:
@@ -85,9 +93,12 @@ class LayerNorm(Op):
     saved = ("input",)
 
     channels: int
+    """Channels of a map, or features."""
     of_map: bool
+    """Whether it reads a map, with channels first, in the place of tokens or features."""
 
     def out_shape(self, *shapes: Shape) -> Shape:
+        """(C, *map) -> (C, *map), or (n, C) -> (n, C)."""
         _of_map("layer_norm", self.of_map, shapes[0])
         got = shapes[0][0 if self.of_map else -1]
         if got != self.channels:
@@ -96,6 +107,7 @@ class LayerNorm(Op):
 
     @property
     def param_shapes(self) -> tuple[Shape, ...]:
+        """Scale and shift, (C,) each."""
         return (self.channels,), (self.channels,)
 
     def saved_extra(self, in_shape: Shape, out_shape: Shape) -> int:
@@ -113,11 +125,16 @@ class LocalResponseNorm(Op):
     saved = ("input",)
 
     size: int
+    """Channels of the window."""
     alpha: float
+    """Factor of the sum of squares, divided by `size`."""
     beta: float
+    """Exponent of the divisor."""
     k: float
+    """What is added to the sum."""
 
     def out_shape(self, *shapes: Shape) -> Shape:
+        """(C, *map) -> (C, *map)."""
         needs_map("local_response_norm", shapes[0])
         return shapes[0]
 
@@ -136,13 +153,18 @@ class LayerScale(Op):
     saved = ("input",)
 
     channels: int
+    """Channels of a map, or features."""
     initial: float
+    """Value of the factors before training."""
     of_map: bool
+    """Whether it reads a map, with channels first, in the place of tokens or features."""
 
     def out_shape(self, *shapes: Shape) -> Shape:
+        """(C, *map) -> (C, *map), or (n, C) -> (n, C)."""
         _of_map("layer_scale", self.of_map, shapes[0])
         return shapes[0]
 
     @property
     def param_shapes(self) -> tuple[Shape, ...]:
+        """The factors, (C,)."""
         return ((self.channels,),)

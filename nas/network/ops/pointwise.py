@@ -10,7 +10,9 @@ from nas.errors import ShapeError
 from nas.network.ops.base import Memory, Op, Saved, Shape, kind_of, needs_map
 
 ActivationName = Literal["relu", "relu6", "silu", "hardswish", "gelu", "sigmoid", "hardsigmoid", "tanh"]
+"""Non-linearities, as torch names them."""
 ACTIVATIONS: tuple[str, ...] = get_args(ActivationName)
+"""The words of `ActivationName`."""
 _IN_PLACE = ("relu", "relu6", "silu", "hardswish", "hardsigmoid")
 _NEEDS_INPUT = ("relu6", "silu", "hardswish", "gelu", "hardsigmoid")
 
@@ -20,6 +22,7 @@ class Activation(Op):
     """A non-linearity, element by element."""
 
     kind: str
+    """One of `ACTIVATIONS`."""
 
     @property
     def memory(self) -> Memory:
@@ -33,6 +36,7 @@ class Activation(Op):
 
     @property
     def zero_at_zero(self) -> bool:
+        """Whether it gives zero for zero."""
         return self.kind not in ("sigmoid", "hardsigmoid")
 
 
@@ -43,6 +47,7 @@ class Dropout(Op):
     memory = "view"
 
     rate: float
+    """Probability of zero, below 1."""
 
     def saved_extra(self, in_shape: Shape, out_shape: Shape) -> int:
         """Which values stay, a number each."""
@@ -59,6 +64,7 @@ class DropPath(Op):
     memory = "view"
 
     rate: float
+    """Probability of zero, below 1."""
 
     def saved_extra(self, in_shape: Shape, out_shape: Shape) -> int:
         """Whether the branch stays."""
@@ -68,8 +74,8 @@ class DropPath(Op):
 def _equal(op: str, shapes: tuple[Shape, ...]) -> Shape:
     for shape in shapes[1:]:
         if shape != shapes[0] or kind_of(shape) != kind_of(shapes[0]):
-            one, other = (f"{kind_of(s)} {s}" for s in (shapes[0], shape))
-            raise ShapeError(f"{op}: needs equal shapes, but got {one} and {other}")
+            first, other = (f"{kind_of(s)} {s}" for s in (shapes[0], shape))
+            raise ShapeError(f"{op}: needs equal shapes, but got {first} and {other}")
     return shapes[0]
 
 
@@ -80,6 +86,7 @@ class Add(Op):
     memory = "in_place"
 
     def out_shape(self, *shapes: Shape) -> Shape:
+        """The shape of all inputs; raises `ShapeError` where they differ."""
         return _equal("add", shapes)
 
 
@@ -90,6 +97,7 @@ class Scale(Op):
     saved = ("inputs",)
 
     def out_shape(self, *shapes: Shape) -> Shape:
+        """(C, *map), (C, 1, ...) -> (C, *map)."""
         features, factors = shapes
         needs_map("scale", features)
         if factors != (features[0], *(1 for _ in features[1:])):
@@ -102,10 +110,12 @@ class Zero(Op):
     """Zeros, whatever the input: the operation `none` of a cell. Its gradient is zero too."""
 
     shape: Shape
+    """Of the zeros, without the batch."""
 
     def written(self, out_shape: Shape) -> int:
         """One zero, seen everywhere."""
         return 1
 
     def out_shape(self, *shapes: Shape) -> Shape:
+        """Its own shape, whatever it reads."""
         return self.shape

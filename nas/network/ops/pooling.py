@@ -27,14 +27,20 @@ class MaxPool(Op):
     saved = ("input",)
 
     kernel: Ints
+    """Size of the window, a dimension each."""
     stride: Ints
+    """Step of the window, a dimension each."""
     padding: Ints
+    """Positions on both sides that are no maximum, a dimension each; at most half of the kernel."""
     ceil: bool = False
+    """Whether the size of the output is rounded up."""
 
     def out_shape(self, *shapes: Shape) -> Shape:
+        """(C, *map) -> (C, *map after the window)."""
         return _pooled("max_pool", self, shapes[0])
 
     def windows(self, in_shape: Shape) -> tuple[Window, ...]:
+        """Windows of the size of the kernel."""
         return tuple(Window(k, s) for k, s in zip(self.kernel, self.stride, strict=True))
 
     def workspace(self, out_shape: Shape) -> int:
@@ -42,6 +48,7 @@ class MaxPool(Op):
         return 8 * prod(out_shape)
 
     def saved_extra(self, in_shape: Shape, out_shape: Shape) -> int:
+        """The position of each maximum, in 64 bits."""
         return self.workspace(out_shape)
 
 
@@ -52,15 +59,22 @@ class AvgPool(Op):
     saved = ("input",)
 
     kernel: Ints
+    """Size of the window, a dimension each."""
     stride: Ints
+    """Step of the window, a dimension each."""
     padding: Ints
+    """Zeros on both sides, a dimension each; at most half of the kernel."""
     ceil: bool = False
+    """Whether the size of the output is rounded up."""
     count_padding: bool = True
+    """Whether the mean is over the zeros too."""
 
     def out_shape(self, *shapes: Shape) -> Shape:
+        """(C, *map) -> (C, *map after the window)."""
         return _pooled("avg_pool", self, shapes[0])
 
     def windows(self, in_shape: Shape) -> tuple[Window, ...]:
+        """Windows of the size of the kernel."""
         return tuple(Window(k, s) for k, s in zip(self.kernel, self.stride, strict=True))
 
 
@@ -69,6 +83,7 @@ class AdaptiveAvgPool(Op):
     """Mean over windows laid out so that the map becomes `size`, whatever it was."""
 
     size: Ints
+    """Of the map that it gives, a dimension each."""
 
     @property
     def saved(self) -> tuple[Saved, ...]:
@@ -76,6 +91,7 @@ class AdaptiveAvgPool(Op):
         return () if prod(self.size) == 1 else ("input",)
 
     def out_shape(self, *shapes: Shape) -> Shape:
+        """(C, *map) -> (C, *size)."""
         channels, _ = needs_map("adaptive_avg_pool", shapes[0], len(self.size))
         return (channels, *self.size)
 
@@ -97,6 +113,7 @@ class GlobalAvgPool(Op):
     """Mean over the whole map, kept as a map of size 1, so that any input size works."""
 
     def out_shape(self, *shapes: Shape) -> Shape:
+        """(C, *map) -> (C, 1, ...)."""
         return _to_one("global_avg_pool", shapes[0])
 
 
@@ -107,6 +124,7 @@ class GlobalMaxPool(Op):
     saved = ("input",)
 
     def out_shape(self, *shapes: Shape) -> Shape:
+        """(C, *map) -> (C, 1, ...)."""
         return _to_one("global_max_pool", shapes[0])
 
     def workspace(self, out_shape: Shape) -> int:
@@ -114,4 +132,5 @@ class GlobalMaxPool(Op):
         return 8 * prod(out_shape)
 
     def saved_extra(self, in_shape: Shape, out_shape: Shape) -> int:
+        """The position of each maximum, in 64 bits."""
         return self.workspace(out_shape)

@@ -10,8 +10,8 @@ from pathlib import Path
 from nas.cost import cost_of
 from nas.errors import ConfigError, DeviceError
 from nas.latency.deployment import Deployment
+from nas.latency.device_profile import known_profile
 from nas.latency.measure import Latency, Meter
-from nas.latency.profile import known_profile
 from nas.network.architecture import Architecture
 from nas.network.identity import earlier_id
 from nas.run_folder import write_whole

@@ -1,4 +1,4 @@
-"""Operations that a user adds: what their class says itself, and how two of them are told apart.
+"""Operations that a user adds: what their class states, and the label by which two of them differ.
 
 A class may be derived from an operation that comes with nas. It has other code then, so what holds of that operation
 does not hold of it, but for its output shape and its window, which go together.
@@ -26,23 +26,23 @@ _CLASSES: WeakValueDictionary[str, type] = WeakValueDictionary()
 
 
 def states(op: Op, name: str) -> bool:
-    """Whether the class of a user's operation says something of its own, in place of what `Op` says of every operation
-    or an operation of nas of its own code.
+    """Whether the class of a user's operation states something itself, and does not inherit it from `Op` or from an
+    operation of nas, which has other code.
     """
     source = next(kind for kind in type(op).__mro__ if name in vars(kind))
     return source is not Op and source not in ops.BUILT_IN
 
 
 def memory_of(op: Op) -> Memory:
-    """Return where an operation writes in inference: to new memory, unless it says otherwise."""
+    """Return where an operation writes in inference: to new memory, unless it states otherwise."""
     return op.memory if type(op) in ops.BUILT_IN or states(op, "memory") else "new"
 
 
 def state_of(value: object) -> tuple[tuple[str, object], ...]:
-    """Return all that an operation, or another dataclass, holds: its fields, and what else it was given, by name."""
-    held = object.__getstate__(value)
-    parts = held if isinstance(held, tuple) else (held,)
-    state = {name: one for part in parts if isinstance(part, dict) for name, one in part.items()}
+    """Return all attributes of an operation, or another dataclass, by name: its fields, and what else was set."""
+    pickled = object.__getstate__(value)
+    parts = pickled if isinstance(pickled, tuple) else (pickled,)
+    state = {name: attribute for part in parts if isinstance(part, dict) for name, attribute in part.items()}
     return tuple((name, state[name]) for name in sorted(state) if not _is_cached(type(value), name))
 
 
@@ -87,7 +87,7 @@ def _spelled(value: object, state: tuple[tuple[str, object], ...], where: str) -
 
 
 def _spell(value: object, where: str) -> str:
-    """Write a value in full; `where` it stands is for the error."""
+    """Write a value in full; `where` it is held is for the error."""
     kind = type(value)
     if kind in _PLAIN:
         return repr(value)
@@ -103,11 +103,11 @@ def _spell(value: object, where: str) -> str:
 def _spell_many(value: object, where: str) -> str:
     kind = type(value)
     if isinstance(value, Mapping):
-        items = sorted(f"{_spell(key, where)}: {_spell(one, f'{where}[{key!r}]')}" for key, one in value.items())
+        items = sorted(f"{_spell(key, where)}: {_spell(item, f'{where}[{key!r}]')}" for key, item in value.items())
     elif isinstance(value, Set):
-        items = sorted(_spell(one, where) for one in value)
+        items = sorted(_spell(item, where) for item in value)
     elif isinstance(value, list | tuple):
-        items = [_spell(one, f"{where}[{i}]") for i, one in enumerate(value)]
+        items = [_spell(item, f"{where}[{i}]") for i, item in enumerate(value)]
     elif kind.__module__.split(".")[0] in _ARRAYS and hasattr(value, "tolist") and hasattr(value, "dtype"):
         items = [str(value.dtype), _spell(value.tolist(), where)]
     else:

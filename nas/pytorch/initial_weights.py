@@ -51,12 +51,12 @@ def initialise(module: nn.Module, graph: Graph, *, zero_init_last: bool = False)
 
 def last_norms(graph: Graph) -> list[str]:
     """Return the names of the normalisations that end a residual branch, which is the first input of its sum."""
-    found = []
+    names = []
     for node in graph.nodes:
         if type(node.op) is ops.Add and len(node.inputs) > 1:
             branch = graph.nodes[node.inputs[0]]
             while type(branch.op) in (ops.Dropout, ops.DropPath):
                 branch = graph.nodes[branch.inputs[0]]
             if type(branch.op) is ops.BatchNorm:
-                found.append(branch.name)
-    return found
+                names.append(branch.name)
+    return names

@@ -1,4 +1,4 @@
-"""Inside a measuring process: one network open, visited when asked."""
+"""What a measuring process does: it has networks open, and times a few runs of one on request."""
 
 from __future__ import annotations
 
@@ -21,26 +21,29 @@ if TYPE_CHECKING:
     from nas.latency.runtimes import Timer
 
 _PERCENTILE = 10
+"""Of the runs of a visit."""
 _SECONDS = 0.04
+"""Of a visit, for the network."""
 _MOST_RUNS = 500
 _REFERENCE_SECONDS = 0.008
+"""Of a visit, for the reference network."""
 
 
 class Visit(NamedTuple):
-    """A short look at a network."""
+    """A short series of runs of a network."""
 
-    figure: float
+    low_seconds: float
     """The low percentile of its runs, in seconds."""
-    reference: float
+    reference_seconds: float
     """That of the reference network just before, over as long as a run takes."""
-    others: float
+    others_share: float
     """Share of the cores that other processes used meanwhile."""
-    seconds: NDArray[Any]
+    run_seconds: NDArray[np.float64]
     """Of each run."""
 
 
 def serve(connection: Connection, architectures: Sequence[str], deployment: Deployment) -> None:
-    """Open networks, then visit the one that is asked for by its place, until the other side is gone.
+    """Open networks, then time runs of the one whose index is received, until the other side is gone.
 
     Sends True when all are open, a `Visit` for each request, or a text that says what went wrong.
     """
@@ -67,45 +70,47 @@ def _visit(reference: Timer, timer: Timer) -> Visit:
     before = _times(reference, _REFERENCE_SECONDS, least=10)
     seconds = _times(timer, _SECONDS, least=3)
     others = (_others_ticks() - ticks) / _TICKS / (time.perf_counter() - started) / cores()
-    return Visit(_figure(seconds), _over(_figure(seconds), before), others, seconds)
+    low = _low_percentile(seconds)
+    return Visit(low, _over_stretches(low, before), others, seconds)
 
 
-def _over(run: float, reference: NDArray[Any]) -> float:
-    """The figure of the reference over stretches as long as a run of the network.
+def _over_stretches(run: float, reference: NDArray[Any]) -> float:
+    """Return the low percentile of the reference over stretches as long as a run of the network.
 
     What comes and goes within a millisecond slows every long run, while short ones fit in between.
     """
     count = min(max(1, round(run / float(np.median(reference)))), len(reference) // 2)
-    return _figure(np.convolve(reference, np.full(count, 1 / count), "valid"))
+    return _low_percentile(np.convolve(reference, np.full(count, 1 / count), "valid"))
 
 
 def _times(timer: Timer, seconds: float, least: int) -> NDArray[Any]:
     """Time as many runs as the seconds take, after two that warm the caches and say how many that are."""
-    once = min(timer(2))
-    return np.array(timer(min(max(int(seconds / once), least), _MOST_RUNS)))
+    per_run = min(timer(2))
+    return np.array(timer(min(max(int(seconds / per_run), least), _MOST_RUNS)))
 
 
-def _figure(seconds: NDArray[Any]) -> float:
+def _low_percentile(seconds: NDArray[Any]) -> float:
     return float(np.percentile(seconds, _PERCENTILE))
 
 
 _STAT = Path("/proc/stat")
 _TICKS = os.sysconf("SC_CLK_TCK")
+"""Of the system's clock in a second."""
 
 
 def _others_ticks() -> float:
-    """Work of other processes so far on the cores that this one may use, in ticks of the system's clock.
+    """Return the work of other processes so far on the cores that this one may use, in ticks of the system's clock.
 
-    0 where the system does not tell.
+    0 where the system does not count it.
     """
     if not _STAT.exists():
         return 0.0
-    mine = {f"cpu{number}" for number in os.sched_getaffinity(0)}
+    usable = {f"cpu{number}" for number in os.sched_getaffinity(0)}
     busy = 0
     for line in _STAT.read_text().splitlines():
         name, *ticks = line.split()
-        if name in mine:
+        if name in usable:
             user, nice, system, _, _, *rest = map(int, ticks[:8])
             busy += user + nice + system + sum(rest)
-    own = os.times()
-    return busy - _TICKS * (own.user + own.system)
+    this_process = os.times()
+    return busy - _TICKS * (this_process.user + this_process.system)

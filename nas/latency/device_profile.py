@@ -1,4 +1,4 @@
-"""A device profile: what a calibration learned of a device, kept as JSON; it holds for nothing else."""
+"""A device profile: what a calibration learned of a device, kept as JSON; it holds for that device only."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from typing import Any
 from nas.cost import Interval
 from nas.errors import ConfigError, why_unreadable
 from nas.latency.deployment import Deployment, Device, this_device
-from nas.latency.features import network_rows
+from nas.latency.features import network_features
 from nas.latency.predictor import Prediction, Predictor
 from nas.network.architecture import Architecture
 
 PROFILE_FORMAT = "nas.device/1"
-"""Counts up whenever `nas.latency.features` says other things, so that an old profile is not misread."""
+"""Counts up whenever features change (`nas.latency.features`), so that an old profile is not misread."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,11 @@ class Accuracy:
     """How well networks are predicted that were not learned from."""
 
     networks: int
+    """Number of networks that were predicted."""
     within_5: float
     """Share of the networks that are predicted within 5 % of the measured figure."""
     within_10: float
+    """Share that is predicted within 10 %."""
     mean_error: float
     """Mean of |predicted / measured - 1|."""
     rank_correlation: float
@@ -40,7 +42,8 @@ class Accuracy:
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> Accuracy:
         """Read plain values; raises `TypeError` or `ValueError` where they are no numbers."""
-        return cls(int(values["networks"]), *(float(values[field.name]) for field in fields(cls)[1:]))
+        numbers = {field.name: float(values[field.name]) for field in fields(cls) if field.name != "networks"}
+        return cls(networks=int(values["networks"]), **numbers)
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,9 @@ class DeviceProfile:
     """Predicts latencies on one device in one deployment."""
 
     deployment: Deployment
+    """How the networks were run."""
     device: Device
+    """Where they were run."""
     spaces: Mapping[str, tuple[int, ...]]
     """The spaces whose networks were measured, with the shape of their input."""
     accuracy: Accuracy
@@ -62,18 +67,22 @@ class DeviceProfile:
     seconds: float
     """That the calibration took."""
     date: str
+    """UTC, ISO 8601."""
     measured: Mapping[str, float]
     """What it was learned from: milliseconds by `arch_id`."""
     predictor: Predictor
+    """What was learned."""
 
     def predict(self, architecture: Architecture) -> Prediction:
         """Predict a latency; raises `ShapeError` where the architecture is not a network."""
         return _predict(self.predictor, architecture)
 
     def interval(self, architecture: Architecture) -> Interval:
-        """Predict for `nas.limits`: 0 to inf where the network is unlike those that were measured."""
-        found = self.predict(architecture)
-        return Interval(found.ms, 0.0, inf) if found.unknown else Interval(*found[:3])
+        """Predict a latency with its interval: 0 to inf where the network is unlike those that were measured."""
+        prediction = self.predict(architecture)
+        if prediction.unknown:
+            return Interval(prediction.ms, low=0.0, high=inf)
+        return Interval(prediction.ms, low=prediction.low_ms, high=prediction.high_ms)
 
     def why_not(self, deployment: Deployment) -> str:
         """Say why it does not hold for a deployment on this machine; empty where it does."""
@@ -81,9 +90,9 @@ class DeviceProfile:
             return f"it is for {self.deployment}, not {deployment}"
         device = this_device(deployment.runtime)
         for name in ("hardware", "cores", "system", "versions"):
-            was, now = getattr(self.device, name), getattr(device, name)
-            if was != now:
-                return f"its {name} was {_text(was)}, but here it is {_text(now)}"
+            was, here = getattr(self.device, name), getattr(device, name)
+            if was != here:
+                return f"its {name} was {_text(was)}, but here it is {_text(here)}"
         return ""
 
     def save(self, path: Path) -> None:
@@ -113,24 +122,24 @@ class DeviceProfile:
             raise ConfigError(f"{path} is no device profile; python -m nas.calibrate makes one")
         try:
             return cls(
-                Deployment(**values["deployment"]),
-                Device(**values["device"]),
-                {str(name): tuple(shape) for name, shape in values["spaces"].items()},
-                Accuracy.read(values["accuracy"]),
-                Accuracy.read(values["macs_only"]),
-                float(values["quiet"]),
-                float(values["reference_ms"]),
-                float(values["seconds"]),
-                str(values["date"]),
-                {str(network): float(ms) for network, ms in values["measured"].items()},
-                Predictor(values["predictor"]),
+                deployment=Deployment(**values["deployment"]),
+                device=Device(**values["device"]),
+                spaces={str(name): tuple(shape) for name, shape in values["spaces"].items()},
+                accuracy=Accuracy.read(values["accuracy"]),
+                macs_only=Accuracy.read(values["macs_only"]),
+                quiet=float(values["quiet"]),
+                reference_ms=float(values["reference_ms"]),
+                seconds=float(values["seconds"]),
+                date=str(values["date"]),
+                measured={str(network): float(ms) for network, ms in values["measured"].items()},
+                predictor=Predictor(values["predictor"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise ConfigError(f"device profile {path} is damaged ({type(error).__name__}: {error})") from None
 
 
 def check_writable(path: Path) -> None:
-    """Find out before a long calibration whether its file can be written; raises `ConfigError` where it cannot."""
+    """Check before a long calibration that its file can be written; raises `ConfigError` where it cannot."""
     _write(path.with_name(f".{path.name}.test"), "")
     path.with_name(f".{path.name}.test").unlink(missing_ok=True)
 
@@ -146,7 +155,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def profile_path(records: Path, deployment: Deployment) -> Path:
-    """Where the profile of a deployment is kept."""
+    """Return the file that the profile of a deployment is kept in, under a folder of records."""
     threads = "" if deployment.runtime == "cuda" else f"-threads{deployment.threads}"
     return records / "devices" / f"{deployment.runtime}-batch{deployment.batch}{threads}.json"
 
@@ -160,7 +169,7 @@ def known_profile(records: Path, deployment: Deployment) -> DeviceProfile | None
 
 @lru_cache(maxsize=65536)
 def _predict(predictor: Predictor, architecture: Architecture) -> Prediction:
-    return predictor.predict(network_rows(architecture))
+    return predictor.predict(network_features(architecture))
 
 
 def _text(value: object) -> str:
