@@ -47,6 +47,7 @@ class Problem:
 
     @property
     def table(self) -> Table:
+        """The table of the problem."""
         return _table(self.file)
 
     @property

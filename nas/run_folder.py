@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import json
 import os
 import stat
 from collections.abc import Callable, Collection, Iterator
@@ -15,9 +16,9 @@ from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from types import TracebackType
-from typing import TextIO, TypeVar
+from typing import Any, TextIO, TypeVar
 
-from nas.errors import ConfigError
+from nas.errors import ConfigError, NasError, why_unreadable
 
 T = TypeVar("T")
 
@@ -194,6 +195,28 @@ def read_inside(path: Path) -> bytes:
     """Return what is in a file of a run folder; raises as `open_inside`."""
     with os.fdopen(open_inside(path, os.O_RDONLY), "rb") as file:
         return file.read()
+
+
+def read_json(path: Path, what: str, parse: Callable[[Any], T], *, way_out: str = "", inside: bool = True) -> T:
+    """Read a JSON file, which may come from a stranger, and make a value of what it holds.
+
+    Args:
+        path: of the file.
+        what: the file is, for messages.
+        parse: makes the value; what it raises for content of another form is the reason in the message.
+        way_out: what the user can do, for messages.
+        inside: it is a file of a run folder, which is no link.
+
+    Raises:
+        ConfigError: it cannot be read, is no JSON, or holds something else; with file, reason and way out.
+    """
+    try:
+        return parse(json.loads(read_inside(path) if inside else path.read_bytes()))
+    except NasError:
+        raise
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
+        kind = "" if isinstance(error, OSError | ValueError) else f"{type(error).__name__}: "
+        raise ConfigError(f"{what} {path} cannot be read: {kind}{why_unreadable(error)}{way_out}") from None
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import Any
 
 from nas.errors import ConfigError
 from nas.names import name_problem
-from nas.run_folder import Held, claim, first_free, hold, read_inside, shown
+from nas.run_folder import Held, claim, first_free, hold, read_json, shown
 from nas.settings import setting
 
 _MOST_WORKERS = 1024
@@ -62,10 +61,9 @@ def cores_or(workers: int | str) -> int:
 
 def read_settings(path: Path, what: str) -> dict[str, Any]:
     """Return the settings that a run was begun with; raises `ConfigError` where there is no such run."""
-    try:
-        return dict(json.loads(read_inside(path)))
-    except (OSError, ValueError, TypeError, RecursionError) as error:
-        raise ConfigError(f"resume: no {what} in {path.parent}: {error}") from None
+    if not path.is_file():
+        raise ConfigError(f"resume: no {what} in {path.parent} (it has no {path.name})")
+    return read_json(path, f"resume: the {what}", dict)
 
 
 def resumed(

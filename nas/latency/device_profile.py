@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import inf
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
 
 from nas.cost import Interval
-from nas.errors import ConfigError, why_unreadable
+from nas.errors import ConfigError
 from nas.latency.deployment import Deployment, Device, this_device
 from nas.latency.features import network_features
 from nas.latency.predictor import Prediction, Predictor
 from nas.network.architecture import Architecture
+from nas.run_folder import read_json
 
 PROFILE_FORMAT = "nas.device/1"
 """Counts up whenever features change (`nas.latency.features`), so that an old profile is not misread."""
@@ -114,28 +115,25 @@ class DeviceProfile:
         Raises:
             ConfigError: the file cannot be read, or is no device profile.
         """
-        try:
-            values = json.loads(path.read_text())
-        except (OSError, ValueError, RecursionError) as error:
-            raise ConfigError(f"device profile {path} cannot be read: {why_unreadable(error)}") from None
+        return read_json(path, "device profile", partial(cls._from_values, path), inside=False)
+
+    @classmethod
+    def _from_values(cls, path: Path, values: Any) -> DeviceProfile:
         if not isinstance(values, dict) or values.get("format") != PROFILE_FORMAT:
             raise ConfigError(f"{path} is no device profile; python -m nas.calibrate makes one")
-        try:
-            return cls(
-                deployment=Deployment(**values["deployment"]),
-                device=Device(**values["device"]),
-                spaces={str(name): tuple(shape) for name, shape in values["spaces"].items()},
-                accuracy=Accuracy.read(values["accuracy"]),
-                macs_only=Accuracy.read(values["macs_only"]),
-                quiet=float(values["quiet"]),
-                reference_ms=float(values["reference_ms"]),
-                seconds=float(values["seconds"]),
-                date=str(values["date"]),
-                measured={str(network): float(ms) for network, ms in values["measured"].items()},
-                predictor=Predictor(values["predictor"]),
-            )
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise ConfigError(f"device profile {path} is damaged ({type(error).__name__}: {error})") from None
+        return cls(
+            deployment=Deployment(**values["deployment"]),
+            device=Device(**values["device"]),
+            spaces={str(name): tuple(shape) for name, shape in values["spaces"].items()},
+            accuracy=Accuracy.read(values["accuracy"]),
+            macs_only=Accuracy.read(values["macs_only"]),
+            quiet=float(values["quiet"]),
+            reference_ms=float(values["reference_ms"]),
+            seconds=float(values["seconds"]),
+            date=str(values["date"]),
+            measured={str(network): float(ms) for network, ms in values["measured"].items()},
+            predictor=Predictor(values["predictor"]),
+        )
 
 
 def check_writable(path: Path) -> None:

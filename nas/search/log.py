@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nas.errors import ConfigError, why_unreadable
+from nas.errors import ConfigError
 from nas.line_log import LineLog
-from nas.run_folder import claim, hold, read_inside, write_whole
+from nas.run_folder import claim, hold, read_json, write_whole
 from nas.search.trial import State, Trial
 
 STUDY_FORMAT = "nas.study/1"
@@ -94,12 +95,12 @@ def read_study(path: Path, purpose: str = "") -> dict[str, Any]:
         ConfigError: there is no study, or the file cannot be read.
     """
     file = path / _STUDY
-    try:
-        values = json.loads(read_inside(file))
-    except FileNotFoundError:
-        raise ConfigError(f"{purpose}no study in {path} (it has no {_STUDY})") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{file} cannot be read: {why_unreadable(error)}") from None
+    if not file.is_file():
+        raise ConfigError(f"{purpose}no study in {path} (it has no {_STUDY})")
+    return read_json(file, "study", partial(_study, file))
+
+
+def _study(file: Path, values: Any) -> dict[str, Any]:
     if not isinstance(values, dict) or values.get("format") != STUDY_FORMAT or not values.keys() >= _STUDY_KEYS:
         raise ConfigError(f"{file} does not describe a study")
     notes = values["notes"]

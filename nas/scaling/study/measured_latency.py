@@ -6,15 +6,16 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from math import inf
 from pathlib import Path
+from typing import Any
 
 from nas.cost import cost_of
-from nas.errors import ConfigError, DeviceError
+from nas.errors import DeviceError
 from nas.latency.deployment import Deployment
 from nas.latency.device_profile import known_profile
 from nas.latency.measure import Latency, Meter
 from nas.network.architecture import Architecture
 from nas.network.identity import earlier_id
-from nas.run_folder import write_whole
+from nas.run_folder import read_json, write_whole
 
 LATENCIES = "latency.json"
 """The file of the latencies in the folder of a study."""
@@ -44,15 +45,8 @@ class Latencies:
             ConfigError: the file is damaged.
         """
         path = folder / LATENCIES
-        if not path.exists():
-            return
-        try:
-            values = json.loads(path.read_text())
-            self._measured = {str(network): Latency.from_dict(saved) for network, saved in values.items()}
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            raise ConfigError(
-                f"{path} is damaged ({type(error).__name__}: {error}); delete it to measure anew"
-            ) from None
+        if path.exists():
+            self._measured = read_json(path, "latencies", _latencies, way_out="; delete it to measure anew")
 
     def write_to(self, folder: Path) -> None:
         """Write the latencies to the study's folder, now and after each further measurement."""
@@ -107,3 +101,7 @@ class Latencies:
         if self._path is not None:
             values = {network: latency.to_dict() for network, latency in self._measured.items()}
             write_whole(self._path, json.dumps(values, indent=1) + "\n")
+
+
+def _latencies(values: Any) -> dict[str, Latency]:
+    return {str(network): Latency.from_dict(saved) for network, saved in values.items()}

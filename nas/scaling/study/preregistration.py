@@ -7,11 +7,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from nas.errors import ConfigError, NasError
-from nas.run_folder import read_inside, write_whole
+from nas.run_folder import read_json, write_whole
 from nas.scaling.laws.forms import POWER
 from nas.scaling.laws.law import Forecast, Law, fit_untested, why_not_shown_to_fall
 from nas.scaling.laws.observations import Observation
@@ -122,18 +123,19 @@ def read_forecast(path: Path) -> RegisteredForecast:
     Raises:
         ConfigError: it cannot be read, or was changed since.
     """
-    try:
-        content = dict(json.loads(read_inside(path)))
-        digest = content.pop("sha256")
-        registered = RegisteredForecast(
-            ForecastTarget(**{**content["subject"], "size": tuple(content["subject"]["size"])}),
-            Forecast(**content["forecast"]),
-            str(digest),
-            content.get("lack_of_fit"),
-            str(content.get("mind", "")),
-        )
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-        raise ConfigError(f"{path} is no forecast: {error}") from None
+    return read_json(path, "forecast", partial(_registered, path))
+
+
+def _registered(path: Path, values: Any) -> RegisteredForecast:
+    content = dict(values)
+    digest = content.pop("sha256")
+    registered = RegisteredForecast(
+        ForecastTarget(**{**content["subject"], "size": tuple(content["subject"]["size"])}),
+        Forecast(**content["forecast"]),
+        str(digest),
+        content.get("lack_of_fit"),
+        str(content.get("mind", "")),
+    )
     if digest != _digest(content):
         raise ConfigError(f"{path} was changed since it was frozen: its content does not have the hash {digest}")
     return registered
