@@ -4,7 +4,8 @@ It does what `nas search +space=mbconv` does, in one process: nas says which net
 they are built; Optuna says which to try next; plain PyTorch trains them.
 
     python examples/mini_nas.py                     # 12 networks on scikit-learn's digits, about a minute
-    python examples/mini_nas.py --trials 30 --epochs 6 --params 2e5
+    python examples/mini_nas.py --trials 30 --epochs 6 --params 3e5
+    python examples/mini_nas.py --sampler random    # what the default is to be better than
 
 The steps of every trial:
 
@@ -84,17 +85,21 @@ def accuracy(model: nn.Module, data: Split) -> float:
 
 
 # 3. The search. The space is data (search_spaces/mbconv.yaml): which blocks, how many, how wide, with which kernels. It
-#    takes shape and number of classes from the data at hand. Limits are counted on the network's graph, in well under a
-#    millisecond and without torch; what is over one is pruned before it is built, and the sampler learns from that.
+#    takes shape and number of classes from the data at hand, and the limits. Those are counted on the network's graph,
+#    in well under a millisecond and without torch; what is over one is pruned before it is built. The samplers of nas
+#    know the space and propose nothing over its limits; those of Optuna learn from the candidates that were pruned.
 
 
-def search(*, trials: int, epochs: int, limits: dict[str, float], seed: int = 0) -> optuna.Study:
+def search(
+    *, trials: int, epochs: int, limits: dict[str, float], sampler: str = "default", seed: int = 0
+) -> optuna.Study:
     """Search the space mbconv for the network that is best on the validation split, under hard limits.
 
     Args:
         trials: networks to train; those over a limit, and repeated ones, do not count.
         epochs: of the training of each.
-        limits: upper bounds by metric, such as `{"params": 3e5, "macs": 2e6}`.
+        limits: upper bounds by metric, such as `{"params": 5e5, "macs": 2e6}`.
+        sampler: a name that `nas.sampler` knows: default, tpe, random, ...
         seed: of proposals, first weights and batches. The same seed gives the same trials.
 
     Returns:
@@ -103,15 +108,15 @@ def search(*, trials: int, epochs: int, limits: dict[str, float], seed: int = 0)
     """
     train_split, val_split = digits()
     images, labels = train_split
-    space = nas.load_space("mbconv").for_data(tuple(images.shape[1:]), len(labels.unique()))
-    constraints = space.limits_with(limits)  # together with those of the space, where it has any
+    limited = nas.SearchSpace.from_dict({**nas.load_space("mbconv").to_dict(), "limits": limits})
+    space = limited.for_data(tuple(images.shape[1:]), len(labels.unique()))
     scores: dict[str, float] = {}  # of the networks that were trained, by their arch_id
 
     def objective(trial: optuna.Trial) -> float:
         genotype = space.suggest(trial)  # asks Optuna for every decision: {"stages.1.kernel": 5, ...}
         architecture = space.decode(genotype)  # the network as data: frozen, as JSON, with an id
         trial.set_user_attr("arch_id", architecture.arch_id)
-        checked = check(nas.cost_of(architecture), constraints)  # say: params 412,394 is over 300,000
+        checked = check(nas.cost_of(architecture), space.limits)  # say: params 612,394 is over 500,000
         for found in checked:
             trial.set_constraint(found.metric, found.excess)  # by which share of the bound it is over it, or below
         if any(found.rejects for found in checked):
@@ -126,9 +131,8 @@ def search(*, trials: int, epochs: int, limits: dict[str, float], seed: int = 0)
         trial.set_user_attr("architecture", architecture.to_json())
         return scores[architecture.arch_id]
 
-    # nas.sampler gives one of Optuna's kind. Any other works here as well: optuna.samplers.TPESampler(seed=seed).
-    sampler = nas.sampler("default", seed=seed, space=space)
-    study = optuna.create_study(direction="maximize", sampler=sampler)
+    # A sampler of Optuna's kind. Any other works here as well, such as optuna.samplers.TPESampler(seed=seed).
+    study = optuna.create_study(direction="maximize", sampler=nas.sampler(sampler, seed=seed, space=space))
     while len(scores) < trials:
         if len(study.trials) >= 100 * trials:  # limits that nothing holds must not keep us here for ever
             break
@@ -155,14 +159,15 @@ def main(arguments: Sequence[str] | None = None) -> optuna.Study:
     parser = argparse.ArgumentParser(description="A search of nas in one file.")
     parser.add_argument("--trials", type=int, default=12, help="networks to train (12)")
     parser.add_argument("--epochs", type=int, default=4, help="of each training (4)")
-    parser.add_argument("--params", type=float, default=3e5, help="most parameters (300,000)")
+    parser.add_argument("--params", type=float, default=5e5, help="most parameters (500,000)")
     parser.add_argument("--macs", type=float, default=2e6, help="most multiply-adds (2,000,000)")
+    parser.add_argument("--sampler", default="default", help="default, tpe, random, ... (default)")
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same trials (0)")
     given = parser.parse_args(arguments)
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     began, limits = time.monotonic(), {"params": given.params, "macs": given.macs}
-    study = search(trials=given.trials, epochs=given.epochs, limits=limits, seed=given.seed)
+    study = search(trials=given.trials, epochs=given.epochs, limits=limits, sampler=given.sampler, seed=given.seed)
     trained = [trial for trial in study.trials if "architecture" in trial.user_attrs]
     print(f"\n{len(study.trials)} proposed, {len(trained)} trained in {time.monotonic() - began:.0f} s")
     if not trained:
