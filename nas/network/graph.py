@@ -138,6 +138,8 @@ def flattened(graph: Graph, kind: type[Op]) -> Graph:
 
     For associative operations: sums of sums, maps that are joined in steps. The inner nodes stay, without a reader.
     """
+    if kind not in [type(node.op) for node in graph.nodes]:
+        return graph
     times = graph.uses()
     nodes = list(graph.nodes)
     for index, node in enumerate(nodes):
