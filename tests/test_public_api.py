@@ -50,6 +50,8 @@ CALLS: dict[str, tuple[Callable[..., Any], Given]] = {
     "Architecture.to_json": (ARCH.to_json, {}),
     "Architecture.to_dict": (ARCH.to_dict, {}),
     "Architecture.sections": (ARCH.sections, {}),
+    "Architecture.blocks": (ARCH.blocks, {}),
+    "Architecture.named_blocks": (ARCH.named_blocks, {}),
     "SearchSpace.from_source": (nas.SearchSpace.from_source, {"source": SPACE.source, "name": "a"}),
     "SearchSpace.from_dict": (nas.SearchSpace.from_dict, {"values": SPACE.to_dict()}),
     "SearchSpace.to_dict": (SPACE.to_dict, {}),
