@@ -433,7 +433,7 @@ def test_a_law_that_may_be_level_says_so() -> None:
 
 def test_what_was_fitted_never_changes() -> None:
     """A study holds the files and processes of its trainings."""
-    assert changeable("nas.scaling") == {"Study"}
+    assert changeable("nas.scaling") == {"ScalingStudy"}
 
 
 @pytest.mark.parametrize(
