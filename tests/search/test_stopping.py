@@ -194,7 +194,7 @@ def test_what_is_quick_has_a_minute() -> None:
 
 
 def test_a_trial_that_hangs_ends(space: nas.SearchSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stopping, "_LEAST_SECONDS", 0.5)
+    monkeypatch.setattr(stopping, "_MIN_SECONDS", 0.5)
     study = nas.run_search(space, trouble.HangsOnce(tmp_path), trials=8, sampler="random", workers=1, seed=2)
     assert study.counts()["completed"] == 7
     (hung,) = (trial for trial in study.trials if trial.state is State.FAILED)
@@ -204,7 +204,7 @@ def test_a_trial_that_hangs_ends(space: nas.SearchSpace, tmp_path: Path, monkeyp
 def test_a_limit_that_is_given_is_the_only_one(
     space: nas.SearchSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stopping, "_LEAST_SECONDS", 0.1)
+    monkeypatch.setattr(stopping, "_MIN_SECONDS", 0.1)
     study = nas.run_search(
         space, trouble.HangsOnce(tmp_path), trials=6, sampler="random", workers=1, seed=2, trial_minutes=1 / 60
     )
