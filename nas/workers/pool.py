@@ -26,7 +26,10 @@ class Pool(Protocol):
         ...
 
     def wait(self, timeout: float | None) -> list[Outcome]:
-        """Return evaluations that ended, after at most so many seconds; None waits for one."""
+        """Return evaluations that ended; waits for one or some other news, at most so many seconds (None: any time).
+
+        Reports are heard meanwhile, in the thread that waits. Raises what ends the pool, such as a worker that cannot start.
+        """
         ...
 
     def paused(self) -> AbstractContextManager[None]:
