@@ -65,7 +65,7 @@ _RULES: dict[str, tuple[Callable[[object], bool], str]] = {
     "notes": (_or_none(_named), "a mapping from names to plain values, or None"),
     "recorders": (_recorders, "a list of recorders, each with the methods of nas.search.recording.Recorder"),
     "pool": (
-        _has("free", "describe", "submit", "wait", "paused", "now", "listen", "running", "end", "close"),
+        _has("free", "submit", "wait", "paused", "now", "listen", "running", "end"),
         "a pool with the methods of nas.workers.pool.Pool",
     ),
 }

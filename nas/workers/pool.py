@@ -28,7 +28,7 @@ class Pool(Protocol):
     def wait(self, timeout: float | None) -> list[Outcome]:
         """Return evaluations that ended; waits for one or some other news, at most so many seconds (None: any time).
 
-        Reports are heard meanwhile, in the thread that waits. Raises what ends the pool, such as a worker that cannot start.
+        Reports are heard meanwhile, in the thread that waits. Raises what ends the pool: no worker can start.
         """
         ...
 
