@@ -117,10 +117,10 @@ def setting(
 
 def declarations(kind: type) -> Iterator[tuple[Field[Any], Declaration]]:
     """Yield the fields of a dataclass of settings, each with what is said of it."""
-    for one in fields(kind):
-        declared = one.metadata.get("declared")
+    for member in fields(kind):
+        declared = member.metadata.get("declared")
         if isinstance(declared, Declaration):
-            yield one, declared
+            yield member, declared
 
 
 def changeable(kind: type, where: str = "", *, inside: bool = True) -> Iterator[str]:
@@ -131,8 +131,8 @@ def changeable(kind: type, where: str = "", *, inside: bool = True) -> Iterator[
         where: what a path begins with.
         inside: also those in groups that may not change as a whole.
     """
-    for one, declared in declarations(kind):
-        path, inner = f"{where}{one.name}", _hints(kind)[one.name]
+    for member, declared in declarations(kind):
+        path, inner = f"{where}{member.name}", _hints(kind)[member.name]
         if declared.may_change:
             yield path
         elif inside and isinstance(inner, type) and is_dataclass(inner):
@@ -141,8 +141,8 @@ def changeable(kind: type, where: str = "", *, inside: bool = True) -> Iterator[
 
 def paths(kind: type, where: str = "") -> Iterator[tuple[str, Declaration]]:
     """Yield every single setting by its path, those of groups too, with what is said of it."""
-    for one, declared in declarations(kind):
-        path, hint = f"{where}{one.name}", _hints(kind)[one.name]
+    for member, declared in declarations(kind):
+        path, hint = f"{where}{member.name}", _hints(kind)[member.name]
         inner: list[type] = [hint] if is_dataclass(hint) and isinstance(hint, type) else []
         inner = [*declared.by_name.values()] if declared.by_name else inner
         for group in inner:
@@ -167,14 +167,14 @@ def check_settings(settings: object, where: str) -> None:
         ConfigError: a value that a setting may not have; with the path, the rule and the value.
     """
     kind: Any = type(settings)
-    for one, declared in declarations(kind):
-        value, path = getattr(settings, one.name), f"{where}.{one.name}" if where else one.name
-        kinds = _kinds(_hints(kind)[one.name])
+    for member, declared in declarations(kind):
+        value, path = getattr(settings, member.name), f"{where}.{member.name}" if where else member.name
+        kinds = _kinds(_hints(kind)[member.name])
         if value is None and NoneType in kinds:
             continue
         if isinstance(declared.allowed, Range):
             if not (isinstance(value, str) and str in kinds):  # such as auto
-                object.__setattr__(settings, one.name, declared.allowed.checked(path, value))
+                object.__setattr__(settings, member.name, declared.allowed.checked(path, value))
         elif declared.allowed is not None and value not in declared.allowed:
             raise ConfigError(f"{path}: unknown {value!r}. {nearest(value, declared.allowed)}")
 
@@ -200,8 +200,8 @@ def settings_from(kind: type[T], values: object, where: str = "") -> T:
         raise ConfigError(f"{where or 'config'} must be a mapping, but got {values!r}")
     assert is_dataclass(kind)
     hints = _hints(kind)
-    names = [one.name for one in fields(kind)]
-    kinds = {one.name: declared.by_name for one, declared in declarations(kind) if declared.by_name}
+    names = [member.name for member in fields(kind)]
+    kinds = {member.name: declared.by_name for member, declared in declarations(kind) if declared.by_name}
     given = {}
     for name, value in values.items():
         path = f"{where}.{name}" if where else str(name)
@@ -211,7 +211,7 @@ def settings_from(kind: type[T], values: object, where: str = "") -> T:
             raise ConfigError(f"unknown setting {path!r}. {hint}")
         chosen = kinds.get(str(name))
         given[str(name)] = _value(hints[name] if chosen is None else _named(chosen, value, path), value, path)
-    needed = [one.name for one in fields(kind) if one.default is MISSING and one.default_factory is MISSING]
+    needed = [member.name for member in fields(kind) if member.default is MISSING and member.default_factory is MISSING]
     missing = [name for name in needed if name not in given]
     if missing:
         raise ConfigError(f"{where or 'config'}: {', '.join(missing)} is missing")
@@ -231,7 +231,7 @@ def _inside(hints: Mapping[str, Any], name: str) -> list[str]:
     return [
         f"{group}.{name}"
         for group, kind in hints.items()
-        if is_dataclass(kind) and name in (one.name for one in fields(kind))
+        if is_dataclass(kind) and name in (member.name for member in fields(kind))
     ]
 
 
@@ -246,7 +246,7 @@ def _value(hint: Any, value: object, path: str) -> Any:
     if isinstance(value, list) and list in kinds:
         hints = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
         of = get_args(hints[kinds.index(list)])
-        return [_value(of[0], one, f"{path}[{place}]") for place, one in enumerate(value)] if of else value
+        return [_value(of[0], item, f"{path}[{place}]") for place, item in enumerate(value)] if of else value
     for kind in kinds:
         if type(value) is kind or (kind is Mapping and isinstance(value, Mapping)):
             return value

@@ -127,7 +127,9 @@ def _setting(
     # `++` also adds what is not there, so that our own message names the nearest setting.
     if path in text:
         values = value.split(",") if sweep else [value]
-        return f"++{path}=" + ",".join(one if one == _NULL else quoted(one) for one in values)
+        return f"++{path}=" + ",".join(
+            text_value if text_value == _NULL else quoted(text_value) for text_value in values
+        )
     counted = several(f"++{path}={value}")
     if counted is None and (plain := _without_quotes(value)) != value:
         way = f"type {shlex.quote(f'+{path}={plain}')}"

@@ -103,14 +103,14 @@ def _as_json(arch: Architecture, *, layers: bool) -> dict[str, Any]:
         "total": cost_of(arch).to_dict(),
         "blocks": [
             {
-                "name": one.name,
-                **one.block.to_dict(),
-                "out_shapes": one.out_shapes,
-                "cost": one.cost.to_dict(),
-                "receptive_field": one.cumulative.receptive_field,
-                "stride": one.cumulative.stride,
+                "name": block_cost.name,
+                **block_cost.block.to_dict(),
+                "out_shapes": block_cost.out_shapes,
+                "cost": block_cost.cost.to_dict(),
+                "receptive_field": block_cost.cumulative.receptive_field,
+                "stride": block_cost.cumulative.stride,
             }
-            for one in block_costs(arch)
+            for block_cost in block_costs(arch)
         ],
         **({"layers": list(_layers(arch))} if layers else {}),
     }
@@ -130,7 +130,7 @@ def _layers(arch: Architecture) -> Iterator[dict[str, Any]]:
 
 
 def _print(arch: Architecture, name: str, *, layers: bool) -> None:
-    rows = [_row(one) for one in block_costs(arch)]
+    rows = [_row(block_cost) for block_cost in block_costs(arch)]
     widths = [max(len(row[i]) for row in [("", "", *_COLUMNS), *rows]) for i in range(len(_COLUMNS) + 2)]
     shape = "x".join(map(str, arch.input_shape))
     print(f"{name}: arch_id {arch.arch_id}, input {shape}, {arch.num_classes} classes\n")
@@ -160,10 +160,11 @@ def _row(one: BlockCost) -> tuple[str, ...]:
 
 def _print_layers(arch: Architecture) -> None:
     print("\noperations")
-    for one in _layers(arch):
-        place = " (in place)" if one["in_place"] else ""
-        shape = "x".join(map(str, one["out_shape"]))
-        print(f"  {one['name']:<50} {one['operation']:<16} {shape:>14} {one['params']:>12,} {one['macs']:>16,}{place}")
+    for layer in _layers(arch):
+        place = " (in place)" if layer["in_place"] else ""
+        shape = "x".join(map(str, layer["out_shape"]))
+        counted = f"{layer['params']:>12,} {layer['macs']:>16,}{place}"
+        print(f"  {layer['name']:<50} {layer['operation']:<16} {shape:>14} {counted}")
 
 
 def _print_total(cost: Cost) -> None:

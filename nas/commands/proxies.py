@@ -40,7 +40,9 @@ def _diagnose(folder: Path, names: list[str], most: int, batch: int) -> None:
     if config is None or config.get("evaluator", {}).get("name", "train") != "train":
         raise ConfigError(f"{folder} is not the run folder of a python -m nas.search that has trained its networks")
     objective, direction = (_first(saved[key]) for key in ("objective", "direction"))
-    trials = [one for one in read_trials(folder) if one.state is State.COMPLETED and objective in one.scores][:most]
+    trials = [trial for trial in read_trials(folder) if trial.state is State.COMPLETED and objective in trial.scores][
+        :most
+    ]
     space = SearchSpace.from_dict(saved["space"]).for_data(
         tuple(saved["input_shape"]), saved["num_classes"], task="any"
     )

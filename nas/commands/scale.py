@@ -92,8 +92,8 @@ def _shape(data: DataConfig) -> tuple[tuple[int, ...], int]:
 
     pool = WorkerPool(TrainingEvaluator(data, Recipe()), 1)
     try:
-        found = pool.describe()
-        return tuple(found["input_shape"]), int(found["num_classes"])
+        described = pool.describe()
+        return tuple(described["input_shape"]), int(described["num_classes"])
     finally:
         pool.close()
 

@@ -139,13 +139,13 @@ def _read(values: Mapping[str, Any], overrides: Sequence[str]) -> _Job:
 
 def _absolute(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings with absolute paths of what is read, so that the search can be resumed from anywhere."""
-    found = copy.deepcopy(dict(values))
+    settings = copy.deepcopy(dict(values))
     for path in (path for path, declared in paths(Config) if declared.typed == "path"):
         group, name = path.split(".")
-        value = found.get(group, {}).get(name)
+        value = settings.get(group, {}).get(name)
         if value is not None:
-            found[group][name] = str(Path(value).expanduser().absolute())
-    return found
+            settings[group][name] = str(Path(value).expanduser().absolute())
+    return settings
 
 
 def _new_folder(config: Config, space: SearchSpace) -> RunFolder:
@@ -271,10 +271,10 @@ def _run(
 
 
 def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for name in _PACKAGES:
-        found[name] = importlib.metadata.version(name)
-    return found
+        versions[name] = importlib.metadata.version(name)
+    return versions
 
 
 def _report(job: _Job, study: Study, tracker: MlflowTracker | None, console: Console) -> None:

@@ -50,9 +50,9 @@ _TITLE = "Settings, with what they are where nothing is said"
 def _defaults(kind: type) -> Any:
     """Return the settings of a dataclass where nothing is said, without its checks: a space may have to be given."""
     settings: Any = object.__new__(kind)
-    for one in fields(kind):
-        made = one.default_factory() if one.default_factory is not MISSING else one.default
-        object.__setattr__(settings, one.name, made)
+    for member in fields(kind):
+        made = member.default_factory() if member.default_factory is not MISSING else member.default
+        object.__setattr__(settings, member.name, made)
     return settings
 
 
@@ -83,22 +83,22 @@ def _chosen(kind: type, name: str) -> bool:
 def _yaml_lines(settings: Any, indent: int = 0) -> Iterator[str]:
     """Yield the lines of a file of `conf/`: single settings first, then groups that have no files of their own."""
     kind, groups = type(settings), list[tuple[Field[Any], Declaration]]()
-    for one, declared in declarations(kind):
-        if _group(kind, one.name) is not None or declared.keys:
-            groups.append((one, declared))
+    for member, declared in declarations(kind):
+        if _group(kind, member.name) is not None or declared.keys:
+            groups.append((member, declared))
         elif declared.example:
-            yield from _commented(f"# {one.name}: {declared.example}", declared.doc, _COLUMN)
+            yield from _commented(f"# {member.name}: {declared.example}", declared.doc, _COLUMN)
         else:
             yield from _commented(
-                f"{' ' * indent}{one.name}: {_text(getattr(settings, one.name))}", declared.doc, _COLUMN
+                f"{' ' * indent}{member.name}: {_text(getattr(settings, member.name))}", declared.doc, _COLUMN
             )
-    for one, declared in groups:
-        if _chosen(kind, one.name):
+    for member, declared in groups:
+        if _chosen(kind, member.name):
             continue
         yield ""
-        yield from _commented(f"{one.name}:", declared.doc, _COLUMN)
+        yield from _commented(f"{member.name}:", declared.doc, _COLUMN)
         if not declared.keys:
-            yield from _yaml_lines(getattr(settings, one.name), indent + 2)
+            yield from _yaml_lines(getattr(settings, member.name), indent + 2)
         for key, doc in (declared.keys or {}).items():
             yield from _commented(f"  {key}: null", doc, _COLUMN)
 
@@ -106,21 +106,21 @@ def _yaml_lines(settings: Any, indent: int = 0) -> Iterator[str]:
 def _help_lines(settings: Any, where: str = "") -> Iterator[str]:
     """Yield the settings of a help text, each with what it means."""
     kind = type(settings)
-    for one, declared in declarations(kind):
-        inner, path = _group(kind, one.name), f"{where}{one.name}"
-        if inner is None and not declared.keys and not (one.name == "name" and where.strip(".") in GROUPS):
+    for member, declared in declarations(kind):
+        inner, path = _group(kind, member.name), f"{where}{member.name}"
+        if inner is None and not declared.keys and not (member.name == "name" and where.strip(".") in GROUPS):
             shown = (
-                f"+{path}={declared.example}" if declared.example else f"{path}={_text(getattr(settings, one.name))}"
+                f"+{path}={declared.example}" if declared.example else f"{path}={_text(getattr(settings, member.name))}"
             )
             yield from _commented(f"  {shown}", declared.doc, _HELP_COLUMN, "")
-    for one, declared in declarations(kind):
-        path = f"{where}{one.name}"
-        if _group(kind, one.name) is not None:
+    for member, declared in declarations(kind):
+        path = f"{where}{member.name}"
+        if _group(kind, member.name) is not None:
             yield ""
-            files = f"={', '.join(file.stem for file in _files(one.name))}" if _chosen(kind, one.name) else ""
+            files = f"={', '.join(file.stem for file in _files(member.name))}" if _chosen(kind, member.name) else ""
             yield from textwrap.wrap(f"{path}{files}: {declared.doc}", _WIDTH)
             kinds = (declared.by_name or {}).values()
-            for inner in map(_defaults, kinds) if kinds else (getattr(settings, one.name),):
+            for inner in map(_defaults, kinds) if kinds else (getattr(settings, member.name),):
                 yield from _help_lines(inner, f"{path}.")
         elif declared.keys:
             yield ""
@@ -149,7 +149,7 @@ def command_file(name: str, text: str) -> str:
 def group_file(name: str, text: str) -> str:
     """Return a file of a group in `conf/` with its comments written anew; its head and its values stay."""
     head = [line for line in text.splitlines() if line.startswith("#")]
-    docs = {one.name: declared.doc for kind in GROUPS[name] for one, declared in declarations(kind)}
+    docs = {member.name: declared.doc for kind in GROUPS[name] for member, declared in declarations(kind)}
     lines = [
         line
         for key, value in yaml.safe_load(text).items()
@@ -182,19 +182,19 @@ _TABLE = ("| setting | type | default | what it means |", "| --- | --- | --- | -
 
 def _rows(settings: Any, where: str = "") -> Iterator[str]:
     kind = type(settings)
-    for one, declared in declarations(kind):
-        inner, path = _group(kind, one.name), f"{where}{one.name}"
+    for member, declared in declarations(kind):
+        inner, path = _group(kind, member.name), f"{where}{member.name}"
         doc = declared.doc.replace("|", "\\|")
-        if _chosen(kind, one.name):
-            yield f"| [`{path}`](#{one.name}) | group | | {doc} |"
+        if _chosen(kind, member.name):
+            yield f"| [`{path}`](#{member.name}) | group | | {doc} |"
         elif inner is not None:
             yield f"| `{path}` | group | | {doc} |"
-            yield from _rows(getattr(settings, one.name), f"{path}.")
+            yield from _rows(getattr(settings, member.name), f"{path}.")
         else:
             kept = "; may change when a run is gone on with" if declared.may_change else ""
-            words, value = _type_text(get_type_hints(kind)[one.name]), _text(getattr(settings, one.name))
+            words, value = _type_text(get_type_hints(kind)[member.name]), _text(getattr(settings, member.name))
             yield f"| `{path}` | {words} | `{value}` | {doc}{kept} |"
-            for key, what in (declared.keys or {}).items() if one.name != "soft" else ():
+            for key, what in (declared.keys or {}).items() if member.name != "soft" else ():
                 yield f"| `{path}.{key}` | number, pair | `null` | {what} |"
 
 

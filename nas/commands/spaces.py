@@ -174,7 +174,7 @@ def _populations(
         acceptance_of(space, config.constraints, name=name, seed=config.seed)
         for name, space in zip(config.spaces, spaces, strict=True)
     ]
-    if config.complexity is not None and all(one.costs for one in acceptances):
+    if config.complexity is not None and all(acceptance.costs for acceptance in acceptances):
         print(comparable_text(acceptances, config.spaces, config.complexity), flush=True)
     return [
         evaluate_population(

@@ -64,34 +64,34 @@ class ScalingRecords:
             Exception: the first of MLflow's, when all the others are written.
         """
         errors = []
-        for one in records:
-            known, status = self._known.get(one.key, ("", ""))
-            if status != _DONE and not (status == _FAILED and one.failed):
+        for record in records:
+            known, status = self._known.get(record.key, ("", ""))
+            if status != _DONE and not (status == _FAILED and record.failed):
                 try:
-                    self._write(one, known, status)
+                    self._write(record, known, status)
                 except Exception as error:  # one run does not stop the records of another
                     errors.append(error)
         if errors:
             raise errors[0]
 
-    def _write(self, one: TrainingRecord, known: str, status: str) -> None:
+    def _write(self, record: TrainingRecord, known: str, status: str) -> None:
         now = milliseconds(time.time())
         tags = {
             "mlflow.parentRunId": self._run,
             STUDY_TAG: self._study,
-            TRIAL_TAG: one.key,
-            "state": "failed" if one.failed else "completed",
-            **({"reason": mlflow_text(one.reason)} if one.reason else {}),
+            TRIAL_TAG: record.key,
+            "state": "failed" if record.failed else "completed",
+            **({"reason": mlflow_text(record.reason)} if record.reason else {}),
         }
         run_id = known or str(
             self._client.create_run(
                 self._experiment,
-                start_time=milliseconds(time.time() - one.seconds) or now,
+                start_time=milliseconds(time.time() - record.seconds) or now,
                 tags=tags,
-                run_name=mlflow_text(one.name),
+                run_name=mlflow_text(record.name),
             ).info.run_id
         )
-        values = values_of(one.params, one.metrics, timestamp=now)
+        values = values_of(record.params, record.metrics, timestamp=now)
         if known:  # what was written before it was cut off, or failed, stays
             written = self._client.get_run(known).data.params
             values = replace(values, params=[param for param in values.params if param.key not in written])
@@ -99,9 +99,9 @@ class ScalingRecords:
         if status == _FAILED:
             self._client.set_tag(run_id, "state", tags["state"])
             self._client.delete_tag(run_id, "reason")
-        status = _FAILED if one.failed else _DONE
+        status = _FAILED if record.failed else _DONE
         self._client.set_terminated(run_id, status=status, end_time=now)
-        self._known[one.key] = run_id, status
+        self._known[record.key] = run_id, status
 
     def freeze(self, digest: str, forecast: Mapping[str, Any]) -> None:
         """Write a forecast, before the network that it is about is trained."""

@@ -201,8 +201,8 @@ class MlflowTracker:
         run_id = str(run.info.run_id)
         settings = {
             "space": study.space.name,
-            "objective": ", ".join(one.name for one in study.objectives),
-            "direction": ", ".join(one.direction for one in study.objectives),
+            "objective": ", ".join(objective.name for objective in study.objectives),
+            "direction": ", ".join(objective.direction for objective in study.objectives),
             "genotypes": count_text(study.space.size()).replace(",", ""),
             **flat(study.notes.get("config", {})),
         }
@@ -264,7 +264,7 @@ class MlflowTracker:
             else:
                 run_id = earlier.run_id
                 values = replace(
-                    record.values, params=[one for one in record.values.params if one.key not in earlier.params]
+                    record.values, params=[param for param in record.values.params if param.key not in earlier.params]
                 )
             log_values(self.client, run_id, values)
             self.client.set_terminated(run_id, status=record.status, end_time=record.ended)
@@ -331,9 +331,9 @@ class MlflowTracker:
     def _end_rungs(self, study: Study) -> None:
         self._log_study(
             {
-                f"rank_correlation_rung_{one.lower}_{one.upper}": one.tau
-                for one in rung_correlations(study.rung_scores)
-                if not math.isnan(one.tau)
+                f"rank_correlation_rung_{correlation.lower}_{correlation.upper}": correlation.tau
+                for correlation in rung_correlations(study.rung_scores)
+                if not math.isnan(correlation.tau)
             }
         )
 

@@ -67,7 +67,7 @@ def _metrics(trial: Trial) -> dict[str, Any]:
     if trial.cost is not None:
         metrics |= {name: v for name, v in trial.cost.to_dict().items() if isinstance(v, int | float)}
     # What is limited, as the limits have it.
-    metrics |= {one.metric: one.value for one in trial.violations if math.isfinite(one.value)}
+    metrics |= {violation.metric: violation.value for violation in trial.violations if math.isfinite(violation.value)}
     if trial.latency is not None:
         figures = {"ms": trial.latency.ms, "median_ms": trial.latency.median_ms, "p95_ms": trial.latency.p95_ms}
         metrics |= {f"latency_{name}": value for name, value in (figures | {"cv": trial.latency.cv}).items()}

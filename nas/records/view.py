@@ -48,7 +48,7 @@ def _state(study: Study) -> dict[str, object]:
     config = study.notes.get("config", {})
     limited = [name for kind in ("constraints", "soft") for name, bound in config.get(kind, {}).items() if bound]
     scores = dict.fromkeys(
-        [*(one.name for one in study.objectives), "val_accuracy", "params", "macs", *limited, "val_loss"]
+        [*(objective.name for objective in study.objectives), "val_accuracy", "params", "macs", *limited, "val_loss"]
     )
     front = [f"tags.`{FRONT_TAG}`"] if len(study.objectives) > 1 else []
     columns = [*(f"metrics.`{mlflow_name(name)}`" for name in scores), *front, "tags.`state`", "params.`arch_id`"]

@@ -89,7 +89,9 @@ class Config(Settings):
     def measures(self, space: SearchSpace) -> bool:
         """Whether a search has to measure latency: it is limited, or an objective."""
         limits = space.limits_with(self.constraints, self.soft)
-        return any(one.measured for one in limits) or any(one.measured for one in self.search.objectives)
+        return any(subject.measured for subject in limits) or any(
+            subject.measured for subject in self.search.objectives
+        )
 
     @property
     def workload(self) -> Workload:
@@ -114,10 +116,10 @@ class Config(Settings):
         path = profile_path(Path(self.records.dir), self.deployment) if name == "auto" else Path(name).expanduser()
         if name == "auto" and not path.exists():
             return None, f"no device profile {path}, so every candidate is measured; python -m nas.calibrate makes one"
-        found = DeviceProfile.load(path)
-        why_not = found.why_not(self.deployment)
+        profile = DeviceProfile.load(path)
+        why_not = profile.why_not(self.deployment)
         if not why_not:
-            return found, f"predicted by {path} (nine in ten within {found.accuracy.interval:.0%}), then measured"
+            return profile, f"predicted by {path} (nine in ten within {profile.accuracy.interval:.0%}), then measured"
         if name != "auto":
             raise ConfigError(f"inference.profile={name} does not hold here: {why_not}; python -m nas.calibrate")
         return None, f"{path} does not hold here ({why_not}), so every candidate is measured; python -m nas.calibrate"

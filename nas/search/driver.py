@@ -129,8 +129,8 @@ class Driver:
             if self._alone.holds(self._running):
                 return
             if self._interrupted and self._begun < self.settings.trials:
-                trial, handle = self._interrupted.pop(0)
-                self._submit(trial, handle, trial.first_rung or 0)
+                trial, optuna_trial = self._interrupted.pop(0)
+                self._submit(trial, optuna_trial, trial.first_rung or 0)
                 continue
             promoted = self._halving.next() if self._halving is not None else None
             if promoted is not None:
@@ -165,9 +165,9 @@ class Driver:
         """End the trials that will not get more budget."""
         if self.study.can_go_on:
             return
-        for trial, handle in list(self._paused.values()):
+        for trial, optuna_trial in list(self._paused.values()):
             rung = f"rung {trial.steps[-1][0]} of {len(self._budgets)}"
-            self._end(replace(trial, state=State.PRUNED, reason=f"ended on {rung}: others were promoted"), handle)
+            self._end(replace(trial, state=State.PRUNED, reason=f"ended on {rung}: others were promoted"), optuna_trial)
         self._paused.clear()
         self.study.stop = self.study.stop or self._reached()
 
@@ -205,33 +205,33 @@ class Driver:
         while self._first:
             genotype = self._first.pop(0)
             if frozenset(genotype.items()) not in self._tried:
-                found = self.gate.examine(genotype)
-                self._consider(number, found, enqueue(self._optuna, self.space, found.genotype))
+                candidate = self.gate.examine(genotype)
+                self._consider(number, candidate, enqueue(self._optuna, self.space, candidate.genotype))
                 return
         if derived_seed(self.seed, number, "baseline") < self.settings.baseline_fraction * 2**32:
-            found, _ = self.gate.random(derived_seed(self.seed, number, "proposal"))
-            self._consider(number, found, enqueue(self._optuna, self.space, found.genotype), baseline=True)
+            candidate, _ = self.gate.random(derived_seed(self.seed, number, "proposal"))
+            self._consider(number, candidate, enqueue(self._optuna, self.space, candidate.genotype), baseline=True)
             return
         if self._make_sampler is not None:
             self._optuna.sampler = self._make_sampler(derived_seed(self.seed, number, "proposal"))
-        handle = self._optuna.ask()
-        candidate = self.gate.examine(self.space.suggest(handle))
-        self._consider(number, candidate, handle)
+        optuna_trial = self._optuna.ask()
+        candidate = self.gate.examine(self.space.suggest(optuna_trial))
+        self._consider(number, candidate, optuna_trial)
         if candidate.accepted or not self.gate.wasteful:
             return
         # So few random candidates hold the limits that this one is brought to where they hold.
-        found, looked = self.gate.guided(candidate, derived_seed(self.seed, number, "guided"))
-        if not found.accepted:
-            self.study.stop = StopReason.INFEASIBLE.stop(examined=looked, problem=found.problem)
+        guided, examined = self.gate.guided(candidate, derived_seed(self.seed, number, "guided"))
+        if not guided.accepted:
+            self.study.stop = StopReason.INFEASIBLE.stop(examined=examined, problem=guided.problem)
             return
-        self._consider(self._new_number(), found, enqueue(self._optuna, self.space, found.genotype), guided=looked)
+        self._consider(self._new_number(), guided, enqueue(self._optuna, self.space, guided.genotype), guided=examined)
 
     def _new_number(self) -> int:
         number, self._next_number = self._next_number, self._next_number + 1
         return number
 
     def _consider(
-        self, number: int, candidate: Candidate, handle: optuna.Trial, *, guided: int = 0, baseline: bool = False
+        self, number: int, candidate: Candidate, optuna_trial: optuna.Trial, *, guided: int = 0, baseline: bool = False
     ) -> None:
         """Record a candidate that is not accepted; hand the others on."""
         self._fruitless += 1
@@ -241,21 +241,21 @@ class Driver:
         if not guided and not baseline:
             self.gate.proposed(candidate.accepted)
         if candidate.accepted:
-            self._accept(trial, candidate, handle)
+            self._accept(trial, candidate, optuna_trial)
         else:
-            self._close(trial, handle)
+            self._close(trial, optuna_trial)
 
-    def _accept(self, trial: Trial, candidate: Candidate, handle: optuna.Trial) -> None:
+    def _accept(self, trial: Trial, candidate: Candidate, optuna_trial: optuna.Trial) -> None:
         """Evaluate a candidate that holds the limits that can be counted and predicted, unless its network is known."""
         network = candidate.architecture.arch_id
         if network in self._by_network:
-            self._close(trial.answered_by(self._by_network[network]), handle)
+            self._close(trial.answered_by(self._by_network[network]), optuna_trial)
         elif any(other.arch_id == network for other, _ in (*self._running.values(), *self._paused.values())):
-            self._waiting.setdefault(network, []).append((trial, handle))
+            self._waiting.setdefault(network, []).append((trial, optuna_trial))
         else:
-            self._measure_and_submit(trial, candidate, handle)
+            self._measure_and_submit(trial, candidate, optuna_trial)
 
-    def _measure_and_submit(self, trial: Trial, candidate: Candidate, handle: optuna.Trial) -> None:
+    def _measure_and_submit(self, trial: Trial, candidate: Candidate, optuna_trial: optuna.Trial) -> None:
         accepted = True
         if self.gate.measures:
             try:
@@ -267,18 +267,18 @@ class Driver:
             if self._halving is not None:
                 rung = self._halving.begin(trial.number)
                 trial = replace(trial, first_rung=rung)
-            self._submit(trial, handle, rung)
+            self._submit(trial, optuna_trial, rung)
         else:
-            self._close(trial, handle)
+            self._close(trial, optuna_trial)
 
     # An evaluation
 
-    def _submit(self, trial: Trial, handle: optuna.Trial, rung: int) -> None:
+    def _submit(self, trial: Trial, optuna_trial: optuna.Trial, rung: int) -> None:
         """Have a trial evaluated with the budget of a rung."""
         budget = self._budgets[rung]
         if self._checkpoints is not None:
             budget = replace(budget, checkpoint=str(self._checkpoints / f"{trial.number}.ckpt"))
-        self._running[trial.number] = trial, handle
+        self._running[trial.number] = trial, optuna_trial
         self._rung[trial.number] = rung
         assert trial.cost is not None
         self._watch.began(trial.number, work_of(trial.cost, budget))
@@ -286,32 +286,32 @@ class Driver:
 
     def _hear(self, number: int, step: int, scores: Mapping[str, float]) -> bool:
         """Hear how an evaluation goes; return whether it is to end."""
-        trial, handle = self._running[number]
+        trial, optuna_trial = self._running[number]
         if self._out_of_time:  # where an evaluation cannot be ended from outside
-            self._running[number] = replace(trial, state=State.INTERRUPTED), handle
+            self._running[number] = replace(trial, state=State.INTERRUPTED), optuna_trial
             return True
         values = self.study.values(replace(trial, scores=scores))
         if values is None or not all(map(math.isfinite, values)) or self._halving is not None:
             return False
         if trial.steps and step <= trial.steps[-1][0]:
             return False
-        trial = with_step(trial, handle, step, values)
-        if len(values) == 1 and handle.should_prune():
+        trial = with_step(trial, optuna_trial, step, values)
+        if len(values) == 1 and optuna_trial.should_prune():
             trial = replace(trial, state=State.PRUNED, reason=f"ended after step {step}: it did not promise enough")
-        self._running[number] = trial, handle
+        self._running[number] = trial, optuna_trial
         return trial.state is State.PRUNED
 
     # The end of a trial
 
     def _finish(self, outcome: Outcome) -> None:
-        trial, handle = self._running.pop(outcome.number)
+        trial, optuna_trial = self._running.pop(outcome.number)
         self._watch.ended(outcome)
         if trial.state is State.INTERRUPTED:
             self._keep_interrupted(trial)
             return
         rung = self._rung.pop(outcome.number)
         if outcome.out_of_memory and self.gate.tries_again(trial.number):
-            self._alone.add(trial.number, (trial, handle, rung))
+            self._alone.add(trial.number, (trial, optuna_trial, rung))
             return
         evaluation = outcome.evaluation
         reason = outcome.reason if evaluation is None else fault(self.study.objectives, evaluation.scores)
@@ -327,43 +327,43 @@ class Driver:
             self._failures.succeeded()
             trial = replace(trial, scores=evaluation.scores)
             if self._halving is not None:
-                trial = self._after_rung(trial, handle, rung)
+                trial = self._after_rung(trial, optuna_trial, rung)
                 if trial.state is State.PAUSED:
                     return
             if trial.state is not State.PRUNED:
                 trial = replace(trial, state=State.COMPLETED)
-        self._end(trial, handle)
+        self._end(trial, optuna_trial)
 
-    def _after_rung(self, trial: Trial, handle: optuna.Trial, rung: int) -> Trial:
+    def _after_rung(self, trial: Trial, optuna_trial: optuna.Trial, rung: int) -> Trial:
         """Note that a trial has had the budget of a rung; it is paused where that was not the last one."""
         assert self._halving is not None
         values = self.study.values(trial)
         assert values is not None
-        trial = with_step(trial, handle, rung + 1, values)
+        trial = with_step(trial, optuna_trial, rung + 1, values)
         if self._halving.ended(trial.number, signed(values, self.study)):
             return replace(trial, state=State.COMPLETED)
         trial = replace(trial, state=State.PAUSED)
-        self._paused[trial.number] = trial, handle
+        self._paused[trial.number] = trial, optuna_trial
         self._fruitless = 0
         self._record.paused(replace(trial, finished=time.time(), elapsed=self.elapsed))
         return trial
 
-    def _end(self, trial: Trial, handle: optuna.Trial) -> None:
+    def _end(self, trial: Trial, optuna_trial: optuna.Trial) -> None:
         """Close a trial and those that are the same network."""
         if self._checkpoints is not None:
             (self._checkpoints / f"{trial.number}.ckpt").unlink(missing_ok=True)
-        self._close(trial, handle)
-        for other, other_handle in self._waiting.pop(trial.arch_id or "", []):
-            self._close(other.answered_by(trial), other_handle)
+        self._close(trial, optuna_trial)
+        for other, other_trial in self._waiting.pop(trial.arch_id or "", []):
+            self._close(other.answered_by(trial), other_trial)
 
-    def _close(self, trial: Trial, handle: optuna.Trial) -> None:
+    def _close(self, trial: Trial, optuna_trial: optuna.Trial) -> None:
         """Record a trial that ended, on disk first, then tell the sampler and the recorders."""
         trial = replace(trial, finished=time.time(), elapsed=self.elapsed)
         self._record.keep(trial, durable=trial.trained)
         self._remember(trial)
         if trial.state is State.FAILED:
             end_where_alike(self.study, self._failures, trial.reason)
-        if not tell(self._optuna, handle, trial, self.study):
+        if not tell(self._optuna, optuna_trial, trial, self.study):
             self.study.stop = StopReason.SAMPLER_EXHAUSTED.stop()
         self._record.ended(trial)
 
@@ -381,19 +381,19 @@ class Driver:
         trials, self.study.trials = self.study.trials, []
         for trial in sorted(trials, key=lambda trial: trial.number):
             try:
-                handle = add_recorded(self._optuna, trial, self.study)
+                optuna_trial = add_recorded(self._optuna, trial, self.study)
             except (KeyError, ValueError) as error:
                 raise ConfigError(f"resume: trial {trial.number} does not fit the space: {error}") from None
             if self._halving is not None:
                 restore_rungs(self._halving, trial, self.study)
-            if handle is None:
+            if optuna_trial is None:
                 self._remember(trial)
             elif trial.state is State.INTERRUPTED:
-                self._interrupted.append((replace(trial, state=State.REJECTED, reason=""), handle))
+                self._interrupted.append((replace(trial, state=State.REJECTED, reason=""), optuna_trial))
             else:
-                self._paused[trial.number] = trial, handle
+                self._paused[trial.number] = trial, optuna_trial
             self._tried.add(frozenset(trial.genotype.items()))
             if not trial.guided and not trial.baseline:
                 self.gate.proposed(trial.held_free_limits)
-            self._fruitless = 0 if trial.trained or handle is not None else self._fruitless + 1
+            self._fruitless = 0 if trial.trained or optuna_trial is not None else self._fruitless + 1
             self._next_number = trial.number + 1

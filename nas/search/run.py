@@ -103,13 +103,13 @@ def run_search(
     objectives = objectives_from(search.objective, _directions(search.direction, resume, run_dir))
     pruning.check(budget := budget or Budget(), len(objectives))
     limits = space.limits_with(settings.constraints, settings.soft)
-    measured = any(one.measured for one in limits) or any(one.measured for one in objectives)
+    measured = any(subject.measured for subject in limits) or any(subject.measured for subject in objectives)
     meter = _meter(deployment, profile, workload) if measured else None
     space = space.for_data(space.input_shape, space.num_classes, task=getattr(evaluator, "task", None))
     predict = profile.interval if profile is not None and meter is not None else None
     gate = Gate(space, limits, workload, predict=predict, meter=meter.measure if meter is not None else None)
     known = earlier_results(Path(search.warm_start), space, objectives[0]) if search.warm_start is not None else ()
-    before = [(one.genotype, one.value) for one in known] if len(objectives) == 1 else []
+    before = [(result.genotype, result.value) for result in known] if len(objectives) == 1 else []
     make: Callable[[int], BaseSampler] | BaseSampler = own or proposer(
         settings.sampler.name, seed, space, gate.examine, prior=before, options=settings.sampler.options
     )
@@ -137,7 +137,7 @@ def run_search(
             sampler=make,
             gate=gate,
             budget=budget,
-            first=[one.genotype for one in known[:WARM_STARTS]],
+            first=[result.genotype for result in known[:WARM_STARTS]],
             checkpoints=_checkpoints(folder, stack) if pruning.halves else Path(),
             folder=folder,
             recorders=recorders,
@@ -229,8 +229,8 @@ def _decisive(study: Study, limits: Sequence[Constraint], meter: Meter | None) -
         "space": study.space.to_dict(),
         "input_shape": list(study.space.input_shape),
         "num_classes": study.space.num_classes,
-        "objective": [one.name for one in study.objectives],
-        "direction": [one.direction for one in study.objectives],
+        "objective": [objective.name for objective in study.objectives],
+        "direction": [objective.direction for objective in study.objectives],
         "constraints": {c.metric: [_finite(c.low), _finite(c.high)] for c in limits if not c.soft},
         "soft": {c.metric: [_finite(c.low), _finite(c.high)] for c in limits if c.soft},
         "soft_weight": study.soft_weight,

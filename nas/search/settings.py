@@ -132,9 +132,9 @@ PYTHON_SETTINGS = Settings(search=SearchSettings(trials=100))
 
 def _keywords() -> dict[str, str]:
     """Return the keywords of `run_search` that are settings, each with what it means."""
-    found = {one.name: said.doc for kind in (SearchSettings, Settings) for one, said in declarations(kind)}
-    del found["search"]
-    return found | {"sampler_options": "settings of a sampler that was given by its name"}
+    docs = {member.name: said.doc for kind in (SearchSettings, Settings) for member, said in declarations(kind)}
+    del docs["search"]
+    return docs | {"sampler_options": "settings of a sampler that was given by its name"}
 
 
 def with_keywords(settings: Settings, changes: Mapping[str, Any]) -> Settings:
@@ -148,7 +148,7 @@ def with_keywords(settings: Settings, changes: Mapping[str, Any]) -> Settings:
     Raises:
         ConfigError: an unknown keyword (the nearest are named), or a value that its setting may not have.
     """
-    names = {one.name for one in fields(SearchSettings)}
+    names = {member.name for member in fields(SearchSettings)}
     for name in changes:
         if name not in (known := _keywords()):
             raise ConfigError(f"run_search: unknown argument {name!r}. {nearest(name, known)}")
@@ -171,7 +171,7 @@ def _plain(name: str, value: Any) -> Any:
 def takes_settings(function: F) -> F:
     """Show the settings that a function takes as keywords in its signature, for `help` and for editors."""
     shown = inspect.signature(function)
-    own = [one for one in shown.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
+    own = [parameter for parameter in shown.parameters.values() if parameter.kind is not inspect.Parameter.VAR_KEYWORD]
     more = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in _keywords()]
     vars(function)["__signature__"] = shown.replace(parameters=[*own, *more])
     return function

@@ -87,7 +87,7 @@ def examine(
 def with_latency(candidate: Candidate, constraints: Sequence[Constraint], latency: float | Interval) -> Candidate:
     """Return the candidate checked against the limits on latency too."""
     measured = [violation(latency, limit) for limit in constraints if limit.measured]
-    others = [one for one in candidate.violations if one.metric != LATENCY]
+    others = [over for over in candidate.violations if over.metric != LATENCY]
     unsure = isinstance(latency, Interval) and latency.high == math.inf
     return replace(candidate, violations=(*others, *measured), unsure=unsure)
 

@@ -154,7 +154,9 @@ class WorkerPool:
     def running(self) -> Mapping[int, float]:
         """Return the seconds that evaluations take already, by the number of the trial."""
         now = time.monotonic()
-        return {one.task.number: now - one.began for one in self._workers if one.task and one.began <= now}
+        return {
+            worker.task.number: now - worker.began for worker in self._workers if worker.task and worker.began <= now
+        }
 
     def end(self, number: int) -> None:
         """End an evaluation, of which nothing is heard then."""

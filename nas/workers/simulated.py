@@ -56,7 +56,7 @@ class SimulatedPool:
 
     def end(self, number: int) -> None:
         """Leave an evaluation out, of which nothing is heard then."""
-        self._busy = [one for one in self._busy if one[1] != number]
+        self._busy = [entry for entry in self._busy if entry[1] != number]
         heapq.heapify(self._busy)
 
     def paused(self) -> AbstractContextManager[None]:

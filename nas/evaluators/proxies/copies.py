@@ -97,4 +97,4 @@ def loss_gradients(probe: nn.Module, inputs: Tensor, labels: Tensor) -> list[Ten
         raise TrainingError("a proxy of the loss takes networks from (batch, *input) to (batch, classes) only")
     # A part that runs in training only has weights without a gradient.
     gradients = torch.autograd.grad(F.cross_entropy(output, labels), weights_of(probe), allow_unused=True)
-    return [one for one in gradients if one is not None]
+    return [gradient for gradient in gradients if gradient is not None]

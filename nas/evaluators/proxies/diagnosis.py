@@ -89,12 +89,13 @@ def diagnose(
 
 def lines(reports: Sequence[ProxyReport]) -> list[str]:
     """Say for each proxy how well it orders networks, and whether it is switched off: it does not beat the costs."""
-    width = max((len(one.name) for one in reports), default=0)
+    width = max((len(report.name) for report in reports), default=0)
     verdicts = {True: "on: better than all costs", False: "off: not shown to be better than all costs"}
     return [
-        f"{one.name:<{width}}  tau {one.tau:+.2f} [{one.low:+.2f}, {one.high:+.2f}], rho {one.rho:+.2f}, "
-        f"{one.trials} trials; {_kind(one.name) or f'{verdicts[one.beats_costs]} (p {one.p:.2g})'}"
-        for one in reports
+        f"{report.name:<{width}}  tau {report.tau:+.2f} [{report.low:+.2f}, {report.high:+.2f}], rho "
+        f"{report.rho:+.2f}, {report.trials} trials; "
+        f"{_kind(report.name) or f'{verdicts[report.beats_costs]} (p {report.p:.2g})'}"
+        for report in reports
     ]
 
 

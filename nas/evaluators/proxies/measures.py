@@ -77,7 +77,7 @@ def synflow(network: nn.Module, inputs: Tensor, labels: Tensor) -> float:
     output = probe(torch.ones_like(inputs[:1], dtype=torch.float64))
     outputs = output if isinstance(output, tuple) else (output,)
     weights = weights_of(probe)
-    gradients = torch.autograd.grad([one.sum() for one in outputs], weights, allow_unused=True)
+    gradients = torch.autograd.grad([output.sum() for output in outputs], weights, allow_unused=True)
     pairs = zip(weights, gradients, strict=True)
     total = sum(float((weight * gradient).detach().sum()) for weight, gradient in pairs if gradient is not None)
     return _finite("synflow", _log(total), "the sum over paths is zero or beyond float64")
@@ -89,7 +89,7 @@ def gradnorm(network: nn.Module, inputs: Tensor, labels: Tensor) -> float:
     Abdelfattah et al. 2021, "Zero-cost proxies for lightweight NAS" (`grad_norm`).
     """
     gradients = loss_gradients(probe_of(network), inputs, labels)
-    return _finite("gradnorm", sum(float(one.norm()) for one in gradients), "a gradient is not a number")
+    return _finite("gradnorm", sum(float(gradient.norm()) for gradient in gradients), "a gradient is not a number")
 
 
 def zico(network: nn.Module, inputs: Tensor, labels: Tensor, *, batches: int = 2) -> float:
@@ -135,7 +135,7 @@ def zen(network: nn.Module, inputs: Tensor, labels: Tensor, *, repeats: int = 4)
         repeats: draws of all weights, whose scores are averaged.
     """
     probe = probe_of(network)
-    others = sorted({type(one).__name__ for one in probe.modules() if isinstance(one, OTHER_NORMS)})
+    others = sorted({type(module).__name__ for module in probe.modules() if isinstance(module, OTHER_NORMS)})
     if others:
         raise NasError(f"zen takes networks whose normalisation is batch norm, but this one has {', '.join(others)}")
     generator = torch.Generator().manual_seed(torch.initial_seed())

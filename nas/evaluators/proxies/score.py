@@ -47,7 +47,7 @@ def score(
     started = time.perf_counter()
     data.check_fits(architecture)
     device = _device(accelerator)
-    inputs, labels = (one.to(device) for one in _images(architecture, data, seed, batch_size, batches))
+    inputs, labels = (tensor.to(device) for tensor in _images(architecture, data, seed, batch_size, batches))
     torch.manual_seed(seed)
     network = build(architecture).to(device)
     scores = {}

@@ -56,7 +56,7 @@ class TableEvaluator:
         before = int(mark.read_text()) if mark is not None and mark.exists() else 0
         rows: list[Mapping[str, float]] = []
         reached = before
-        for epoch in (one for one in epochs if one <= (budget.epochs or epochs[-1])):
+        for epoch in (known for known in epochs if known <= (budget.epochs or epochs[-1])):
             rows.append({"epoch": float(epoch), **{name: curve[epoch] for name, curve in curves.items()}})
             reached = max(reached, epoch)
             if epoch > before and report(epoch, {name: curve[epoch] for name, curve in curves.items()}):

@@ -141,7 +141,7 @@ def _columns(settings: TableSettings, header: Sequence[str], path: Path) -> _Col
     curves: dict[str, dict[int, str]] = {}
     for name, given in settings.columns.items():
         wanted = [given] if isinstance(given, str) else list(given) if isinstance(given, list | tuple) else []
-        if not wanted or not all(isinstance(one, str) for one in wanted):
+        if not wanted or not all(isinstance(column, str) for column in wanted):
             raise ConfigError(
                 f"evaluator.scores.{name} must be the name of a column, or of several in a list, but got {given!r}"
             )

@@ -145,14 +145,14 @@ class ScaleConfig:
     def _check_sizes(self) -> None:
         if self.mode == "compare" and self.phi:
             raise ConfigError("phi: rules are compared at equal cost, so sizes are times=[2,4,...], not phi")
-        for one in self.times:
-            if not 0 < one <= _MOST_TIMES:
-                raise ConfigError(f"times are multiples > 0 and at most {_MOST_TIMES:g} of the base, but got {one:g}")
+        for size in self.times:
+            if not 0 < size <= _MOST_TIMES:
+                raise ConfigError(f"times are multiples > 0 and at most {_MOST_TIMES:g} of the base, but got {size:g}")
         if self.mode == "isoflop" and not self.training:
             raise ConfigError("mode=isoflop is about training, which train=false leaves out")
         if len(set(self.budgets)) < len(self.budgets):
             raise ConfigError(f"budgets must be different, but got {self.budgets}")
-        if not self.budgets or any(not 0 < one <= _MOST_TIMES for one in self.budgets):
+        if not self.budgets or any(not 0 < budget <= _MOST_TIMES for budget in self.budgets):
             raise ConfigError(f"budgets are multiples > 0 of the base's training, but got {self.budgets}")
         if self.mode == "coefficients" and (self.phi or self.times or not self.training):
             raise ConfigError(
@@ -162,7 +162,7 @@ class ScaleConfig:
             raise ConfigError(f"mode=compare needs two or more different rules, but got {self.rules}")
 
     def _check_training(self) -> None:
-        if any(not 0 < one <= _MOST_TIMES for one in self.lr_sweep):
+        if any(not 0 < factor <= _MOST_TIMES for factor in self.lr_sweep):
             raise ConfigError(f"lr_sweep has multiples > 0 of the learning rate, but got {self.lr_sweep}")
         if self.forecast is not None and not 0 < self.forecast <= _MOST_TIMES:
             raise ConfigError(f"forecast is a multiple > 0 of what the base costs, but got {self.forecast:g}")

@@ -123,7 +123,9 @@ class Encoding:
         """Return what `kernels` needs of the genotypes on its right-hand side, `(m, decisions)`."""
         if not self._decisions:
             return KernelColumns(np.zeros((0, len(levels))), np.zeros((0, len(levels))))
-        values = np.concatenate([one.kernel[:, levels[:, index]] for index, one in enumerate(self._decisions)])
+        values = np.concatenate(
+            [decision.kernel[:, levels[:, index]] for index, decision in enumerate(self._decisions)]
+        )
         return KernelColumns(values, values**2)
 
     def kernels(self, levels: Levels, columns: KernelColumns) -> tuple[Array, Array]:

@@ -135,7 +135,9 @@ class _Acquisition:
             if surrogate is not None:
                 mean, sd = surrogate.predict(features)
             else:
-                mean = sign * np.array([value_of(one.cost, metric, ONE) for one in proposals if one.cost and metric])
+                mean = sign * np.array(
+                    [value_of(proposal.cost, metric, ONE) for proposal in proposals if proposal.cost and metric]
+                )
                 sd = np.zeros(len(mean))
             means.append(mean)
             sds.append(sd)
@@ -144,7 +146,11 @@ class _Acquisition:
     def best(self, count: int) -> list[Proposal]:
         """Return the best trials, and networks of an earlier search, as the surrogate sees them, best first."""
         proposals, means = self._evaluated, self._means
-        earlier = [one for one in self._prior_model.proposals if one.feasible] if self._prior_model is not None else []
+        earlier = (
+            [proposal for proposal in self._prior_model.proposals if proposal.feasible]
+            if self._prior_model is not None
+            else []
+        )
         if earlier:
             proposals = proposals + earlier
             means = np.concatenate([means, self._predict(earlier, self._features(earlier))[0]])

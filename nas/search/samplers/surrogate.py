@@ -202,7 +202,7 @@ class Surrogate:
         other._scores = np.concatenate([self._scores, (means - self._mean) / self._sd])
         kernels = other._kernels(other._features)
         members = [member.hyperparameters for member in self._members]
-        other._members = [_GaussianProcess(one, one.covariance(kernels), other._scores) for one in members]
+        other._members = [_GaussianProcess(member, member.covariance(kernels), other._scores) for member in members]
         return other
 
     def _kernels(self, features: Features) -> _Kernels:
