@@ -19,7 +19,7 @@ def test_it_can_be_read_in_ten_minutes() -> None:
     assert len(FILE.read_text().splitlines()) <= 300
 
 
-@pytest.mark.parametrize("sampler", ["default", "random"])
+@pytest.mark.parametrize("sampler", ["default", pytest.param("random", marks=pytest.mark.slow)])
 def test_a_search(sampler: str, capsys: pytest.CaptureFixture[str]) -> None:
     study = mini_nas.main([*WORDS, "--sampler", sampler])
     trained = [trial for trial in study.trials if "architecture" in trial.user_attrs]
@@ -57,6 +57,7 @@ def test_a_search(sampler: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert (len(study.trials) == len(trained)) == (sampler == "default")
 
 
+@pytest.mark.slow  # three searches
 def test_the_same_seed_gives_the_same_trials() -> None:
     first, second, other = (
         mini_nas.search(trials=1, epochs=1, limits=LIMITS, sampler="random", seed=seed).trials for seed in (1, 1, 2)
