@@ -104,7 +104,8 @@ def _permutation_statistics(
 
 def _smallest_p(sample: Ints, reference: Ints) -> float:
     """Return the share of the most extreme of all ways to exchange networks within their bins."""
-    counts = [(int((sample == bin_).sum()), int((reference == bin_).sum())) for bin_ in range(int(sample.max()) + 1)]
+    numbers = range(int(sample.max()) + 1)
+    counts = [(int((sample == number).sum()), int((reference == number).sum())) for number in numbers]
     mirrored = 2 if all(first == second for first, second in counts) else 1
     return min(1.0, mirrored / prod(comb(first + second, first) for first, second in counts))
 
