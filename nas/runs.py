@@ -87,6 +87,8 @@ def resumed(
         into, source = settings, values
         for name in outer:
             into, source = into.setdefault(name, {}), source.get(name, {})
+            if not isinstance(into, dict) or not isinstance(source, Mapping):
+                raise ConfigError(f"resume: {path}: {name} is no group of settings in {shown(folder)}")
         both = isinstance(into.get(last), dict) and isinstance(source.get(last), Mapping)
         into[last] = {**into[last], **source[last]} if both else source.get(last)
     for path, was, now in _changes("", earlier, settings):

@@ -7,7 +7,7 @@ the help texts and docs/settings.md are written from these declarations (`nas.co
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from functools import cache, partial
 from math import inf
@@ -172,6 +172,8 @@ def check_settings(settings: object, where: str) -> None:
         kinds = _kinds(_hints(kind)[member.name])
         if value is None and NoneType in kinds:
             continue
+        if not _fits(_hints(kind)[member.name], value):
+            raise ConfigError(f"{path} must be {_expected(kinds)}, but got {value!r:.80}")
         if isinstance(declared.allowed, Range):
             if not (isinstance(value, str) and str in kinds):  # such as auto
                 object.__setattr__(settings, member.name, declared.allowed.checked(path, value))
@@ -209,8 +211,11 @@ def settings_from(kind: type[T], values: object, where: str = "") -> T:
             inside = [] if where else _inside(hints, str(name))
             hint = f"Did you mean {' or '.join(map(repr, inside))}?" if inside else nearest(name, names)
             raise ConfigError(f"unknown setting {path!r}. {hint}")
-        chosen = kinds.get(str(name))
-        given[str(name)] = _value(hints[name] if chosen is None else _named(chosen, value, path), value, path)
+        if chosen := kinds.get(str(name)):
+            kind_of_group = _named(chosen, value, path)
+            given[str(name)] = _value(kind_of_group, _of_kind(kind_of_group, chosen, value), path)
+        else:
+            given[str(name)] = _value(hints[name], value, path)
     needed = [member.name for member in fields(kind) if member.default is MISSING and member.default_factory is MISSING]
     missing = [name for name in needed if name not in given]
     if missing:
@@ -221,9 +226,18 @@ def settings_from(kind: type[T], values: object, where: str = "") -> T:
 def _named(kinds: Mapping[str, type], values: object, path: str) -> type:
     """Return the class that the `name` in a group of settings means; the first one where none is given."""
     name = values.get("name", next(iter(kinds))) if isinstance(values, Mapping) else next(iter(kinds))
-    if name not in kinds:
+    if not isinstance(name, str) or name not in kinds:
         raise ConfigError(f"{path}.name: unknown {name!r}. {nearest(name, kinds)}")
     return kinds[name]
+
+
+def _of_kind(kind: type, kinds: Mapping[str, type], values: object) -> object:
+    """Return the values of a group without settings that only other kinds of it have: files may hold those of all."""
+    if not isinstance(values, Mapping):
+        return values
+    others = {member.name for other in kinds.values() for member in fields(other)}
+    own = {member.name for member in fields(kind)}
+    return {name: value for name, value in values.items() if name in own or name not in others}
 
 
 def _inside(hints: Mapping[str, Any], name: str) -> list[str]:
@@ -255,7 +269,32 @@ def _value(hint: Any, value: object, path: str) -> Any:
         # 1e3 is a float in YAML, and a whole number to its writer.
         if kind is int and isinstance(value, float) and value.is_integer():
             return int(value)
-    words = {int: "a whole number", float: "a number", bool: "true or false", str: "text", NoneType: "null"}
-    words[list] = "a list"
-    expected = " or ".join(words.get(kind, "a mapping") for kind in kinds)
-    raise ConfigError(f"{path} must be {expected}, but got {value!r}")
+    raise ConfigError(f"{path} must be {_expected(kinds)}, but got {value!r}")
+
+
+_WORDS = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "text",
+    NoneType: "null",
+    list: "a list",
+    tuple: "a list",
+    Sequence: "a list",
+}
+
+
+def _expected(kinds: Iterable[Any]) -> str:
+    return " or ".join(_WORDS.get(kind, "a mapping") for kind in kinds)
+
+
+def _fits(hint: Any, value: object) -> bool:
+    """Whether a value may be what a type says. Numbers are left to their ranges, unions to further checks."""
+    kinds = [kind for kind in _kinds(hint) if kind is not NoneType]
+    if len(kinds) > 1 or kinds[0] in (int, float, Any):
+        return True
+    if kinds[0] is Literal:
+        return value in get_args(hint)
+    if kinds[0] is list:
+        return isinstance(value, Sequence) and not isinstance(value, str)
+    return isinstance(value, kinds[0])

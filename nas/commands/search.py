@@ -116,7 +116,9 @@ def _read(values: Mapping[str, Any], overrides: Sequence[str]) -> _Job:
         saved = read_study(folder)
         if "config" not in saved["notes"]:
             raise ConfigError(f"resume: {folder} was made by nas.run_search; go on with its argument resume=True")
-        values = resumed(saved["notes"]["config"], values, typed_paths(overrides), [*changeable(Config)], folder)
+        values = resumed(
+            saved["notes"]["config"], _absolute(values), typed_paths(overrides), [*changeable(Config)], folder
+        )
         if isinstance(values.get("search"), dict):
             # It goes on with the directions that it began with, also where none were given.
             values["search"]["direction"] = recorded_directions(saved)

@@ -111,7 +111,7 @@ def _help_lines(settings: Any, where: str = "") -> Iterator[str]:
         if inner is None and not declared.keys and not (member.name == "name" and where.strip(".") in GROUPS):
             shown = (
                 f"+{path}={declared.example}" if declared.example else f"{path}={_text(getattr(settings, member.name))}"
-            )
+            ).replace(", ", ",")  # a shell parts words at spaces
             yield from _commented(f"  {shown}", declared.doc, _HELP_COLUMN, "")
     for member, declared in declarations(kind):
         path = f"{where}{member.name}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from numbers import Integral
 from os import PathLike
 
 from nas.cost import Workload
@@ -39,10 +38,6 @@ def _recorders(value: object) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str) and all(map(_has(*_METHODS), value))
 
 
-def _whole(value: object) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)
-
-
 _PATH = _of(str, PathLike)
 _RULES: dict[str, tuple[Callable[[object], bool], str]] = {
     "space": (_of(SearchSpace), 'a SearchSpace, as nas.load_space("mbconv") gives'),
@@ -51,7 +46,6 @@ _RULES: dict[str, tuple[Callable[[object], bool], str]] = {
         "a function or another object that can be called, of (architecture, budget, seed)",
     ),
     "settings": (_of(Settings), "a nas.search.settings.Settings"),
-    "workers": (_whole, "a whole number, of processes"),
     "sampler": (_of(str, SamplerSettings), "the name of a sampler, or an Optuna sampler"),
     "sampler_options": (_or_none(_named), "a mapping from names to values, or None"),
     "budget": (_or_none(_of(Budget)), "a nas.Budget, as nas.Budget(epochs=3), or None"),

@@ -33,6 +33,7 @@ from nas.search.settings import PYTHON_SETTINGS, Settings, takes_settings, with_
 from nas.search.study import Study
 from nas.search.trial import with_current_id
 from nas.search.warm_start import WARM_STARTS, earlier_results
+from nas.settings import Range
 from nas.space import SearchSpace
 from nas.workers.in_process import InThisProcess
 from nas.workers.pool import Pool
@@ -94,9 +95,11 @@ def run_search(
     """
     check_not_starting()
     own = changes.pop("sampler") if isinstance(changes.get("sampler"), BaseSampler) else None
+    own_options = changes.pop("sampler_options", None) if own is not None else None  # they are its own business
     check_kinds(**({"evaluator": evaluator} if pool is None else {"pool": pool}), space=space, workload=workload)
-    check_kinds(run_dir=run_dir, resume=resume, notes=notes, recorders=recorders, budget=budget, workers=workers)
+    check_kinds(run_dir=run_dir, resume=resume, notes=notes, recorders=recorders, budget=budget)
     check_kinds(deployment=deployment, profile=profile, settings=settings, **kinds_in(changes))
+    workers = Range(0, whole=True).checked("run_search: workers", workers)
     check_worker_count(workers)
     settings = with_keywords(settings, changes)
     search, seed, pruning = settings.search, settings.seed, settings.pruner
@@ -126,7 +129,7 @@ def run_search(
             notes=dict(notes or {}),
         )
         if folder is not None:
-            decisive = _decisive(study, limits, meter) | _how(settings, own)
+            decisive = _decisive(study, limits, meter) | _how(settings, own, own_options)
             _open(study, folder, resume, decisive | {"budget": asdict(budget), "pruning": asdict(pruning)})
         pool = pool or _pool(evaluator, workers, settings, study, stack=stack, folder=folder)
         driver = Driver(
@@ -201,11 +204,11 @@ def _checkpoints(folder: RunFolder | None, stack: ExitStack) -> Path:
     return path
 
 
-def _how(settings: Settings, own: BaseSampler | None) -> dict[str, Any]:
-    """What decides the proposals of a study."""
+def _how(settings: Settings, own: BaseSampler | None, own_options: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What decides the proposals of a study: its settings, or a sampler of the user's with what is said of it."""
     return {
         "sampler": settings.sampler.name if own is None else type(own).__name__,
-        "sampler_options": settings.sampler.options,
+        "sampler_options": settings.sampler.options if own is None else dict(own_options or {}),
         "seed": settings.seed,
         "warm_start": settings.search.warm_start,
         "baseline_fraction": settings.search.baseline_fraction,

@@ -12,7 +12,7 @@ from nas.cost.metrics import METRIC_DOCS
 from nas.errors import ConfigError, nearest
 from nas.search.budgets.pruning import Pruning
 from nas.search.objectives import Objective, objectives_from
-from nas.settings import SEED, Range, check_settings, declarations, setting, settings_from
+from nas.settings import SEED, Range, check_settings, declarations, setting
 from nas.workers.giving_up import MAX_EQUAL_FAILURES
 
 _MOST = 100_000_000
@@ -154,14 +154,23 @@ def with_keywords(settings: Settings, changes: Mapping[str, Any]) -> Settings:
             raise ConfigError(f"run_search: unknown argument {name!r}. {nearest(name, known)}")
     inner = {name: _plain(name, value) for name, value in changes.items() if name in names}
     outer = {name: value for name, value in changes.items() if name not in names}
-    options = outer.pop("sampler_options", None) or {}
-    if isinstance(name := outer.get("sampler", settings.sampler.name), str):
-        outer["sampler"] = settings_from(SamplerSettings, {"name": name, **options}, "sampler")
+    if outer.keys() & {"sampler", "sampler_options"}:
+        outer["sampler"] = _sampler(outer.pop("sampler", settings.sampler.name), outer.pop("sampler_options", None))
     if isinstance(pruner := outer.get("pruner"), str):
         outer["pruner"] = Pruning(name=pruner)
     for limits in {"constraints", "soft"} & outer.keys():
         outer[limits] = outer[limits] or {}
     return replace(settings, **outer, search=replace(settings.search, **inner))
+
+
+def _sampler(sampler: str | SamplerSettings, options: Mapping[str, Any] | None) -> SamplerSettings:
+    """Return the settings of a sampler, given by its name or as settings, with some options."""
+    known = {member.name for member in fields(SamplerSettings)} - {"name"}
+    for name in options or {}:
+        if name not in known:
+            raise ConfigError(f"run_search: sampler_options: unknown {name!r}. {nearest(name, known)}")
+    named = SamplerSettings(name=sampler) if isinstance(sampler, str) else sampler
+    return replace(named, **(options or {}))
 
 
 def _plain(name: str, value: Any) -> Any:

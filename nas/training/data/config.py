@@ -59,7 +59,7 @@ class DataConfig:
         return DATA_SETS[self.name].shape(self)
 
     def __post_init__(self) -> None:
-        if self.name not in DATA_SETS:
+        if not isinstance(self.name, str) or self.name not in DATA_SETS:
             raise ConfigError(f"data.name: unknown data set {self.name!r}. {nearest(self.name, DATA_SETS)}")
         check_settings(self, "data")
         if not DATA_SETS[self.name].has_test_split and self.val_fraction + self.test_fraction >= 1:
