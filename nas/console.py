@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def parser(name: str, description: str, examples: str) -> argparse.ArgumentParser:
     """Return the parser of `python -m NAME`, whose help ends with examples."""
-    steady()
+    guard_streams()
     return argparse.ArgumentParser(
         prog=f"python -m {name}",
         description=description,
@@ -40,7 +40,7 @@ def run(name: str, work: Callable[[], None]) -> int:
     2 with one line on stderr where the user's input is wrong, 1 where evaluations fail one like the other, 130 where it
     was interrupted.
     """
-    steady()
+    guard_streams()
     with interruptible() as interrupt:
         try:
             work()
@@ -58,7 +58,7 @@ def run(name: str, work: Callable[[], None]) -> int:
 # What is shown
 
 
-class _Steady(io.FileIO):
+class _GuardedFile(io.FileIO):
     """A file descriptor to write to; what cannot be written any more goes nowhere, and is no error."""
 
     def write(self, data: ReadableBuffer, /) -> int:
@@ -82,7 +82,7 @@ class _Steady(io.FileIO):
         os.close(nowhere)
 
 
-def steady() -> None:
+def guard_streams() -> None:
     """Let nothing that is shown end what this process does.
 
     Standard output and error take any text in any encoding, what they lack escaped, and go on where nobody reads them.
@@ -95,11 +95,11 @@ def steady() -> None:
         elif stream is getattr(sys, f"__{name}__") and isinstance(stream, io.TextIOWrapper):
             with suppress(OSError):
                 stream.flush()
-            setattr(sys, name, _steady_copy(stream))
+            setattr(sys, name, _guarded_copy(stream))
 
 
-def _steady_copy(stream: io.TextIOWrapper) -> io.TextIOWrapper:
-    raw = _Steady(stream.fileno(), "wb", closefd=False)
+def _guarded_copy(stream: io.TextIOWrapper) -> io.TextIOWrapper:
+    raw = _GuardedFile(stream.fileno(), "wb", closefd=False)
     # As `python -u` has it, nothing is kept back; its stream is on the file itself.
     through = stream.write_through
     return io.TextIOWrapper(
@@ -153,7 +153,7 @@ def interruptible() -> Iterator[Interrupt]:
             signal.signal(number, old)
 
 
-class Patience:
+class DeferredSignals:
     """Keeps signals until what is being done can take them.
 
     An exception that a signal raises wherever the program is can leave a lock of the standard library held for ever.
@@ -163,7 +163,7 @@ class Patience:
         """Take what is being done once a signal has come, for those who send another."""
         self._what = what
         self._came = self._raised = False
-        self._at_once = False
+        self._interrupts_at_once = False
 
     def check(self) -> None:
         """Raise `KeyboardInterrupt` where a signal has come."""
@@ -171,7 +171,7 @@ class Patience:
             self._raised = True
             raise KeyboardInterrupt
 
-    def taken(self) -> None:
+    def stop_deferring(self) -> None:
         """Hear that what is done is being ended, wherever that came from: a signal changes nothing more."""
         self._came = self._raised = True
 
@@ -181,54 +181,54 @@ class Patience:
             with suppress(OSError):
                 os.write(2, f"\n{self._what}; Ctrl-\\ ends at once\n".encode())
         self._came = True
-        if self._at_once:
+        if self._interrupts_at_once:
             self.check()
 
     @contextmanager
-    def at_once(self) -> Iterator[None]:
+    def interrupt_at_once(self) -> Iterator[None]:
         """Do something that may take long, and that a signal ends at once."""
         self.check()
-        self._at_once = True
+        self._interrupts_at_once = True
         try:
             yield
         finally:
-            self._at_once = False
+            self._interrupts_at_once = False
 
 
-_PATIENCE: ContextVar[Patience | None] = ContextVar("patience", default=None)
+_DEFERRED: ContextVar[DeferredSignals | None] = ContextVar("deferred", default=None)
 """What hears signals now; without one, they raise as usual."""
 
 
 @contextmanager
-def patient(what: str) -> Iterator[Patience]:
+def defer_signals(what: str) -> Iterator[DeferredSignals]:
     """Do something that ends in order where a signal comes that raises `KeyboardInterrupt` otherwise.
 
-    One that came and was not taken by `Patience.check` raises at the end.
+    One that came and was not taken by `DeferredSignals.check` raises at the end.
 
     Args:
         what: is being done once a signal has come.
     """
-    mine = Patience(what)
+    mine = DeferredSignals(what)
     before = {number: signal.getsignal(number) for number in SIGNALS}
     if threading.current_thread() is not threading.main_thread():
         before = {}
     before = {number: old for number, old in before.items() if _raises(old)}
-    token = _PATIENCE.set(mine)
+    token = _DEFERRED.set(mine)
     try:
         for number in before:
             signal.signal(number, mine.hear)
         yield mine
     finally:
-        _PATIENCE.reset(token)
+        _DEFERRED.reset(token)
         for number, old in before.items():
             signal.signal(number, old)
     mine.check()
 
 
-def at_once() -> AbstractContextManager[None]:
+def interrupt_at_once() -> AbstractContextManager[None]:
     """Do something that may take long, and that a signal ends at once also where others wait."""
-    patience = _PATIENCE.get()
-    return patience.at_once() if patience is not None else nullcontext()
+    deferred = _DEFERRED.get()
+    return deferred.interrupt_at_once() if deferred is not None else nullcontext()
 
 
 def _raises(handler: object) -> bool:

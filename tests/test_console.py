@@ -175,7 +175,7 @@ sys.exit(run("test", work))
 
 _PATIENT = """
 def work():
-    with patient("ending") as patience:
+    with defer_signals("ending") as deferred:
         try:
             print("working", flush=True)
             time.sleep(3)  # past the time within which several are one
@@ -192,7 +192,7 @@ sys.exit(run("test", work))
 @pytest.mark.parametrize(
     ("check", "code", "shown", "said"),
     [
-        ("patience.check()", 0, b"in order\ninterrupted\ngoes on\n", b""),
+        ("deferred.check()", 0, b"in order\ninterrupted\ngoes on\n", b""),
         ("pass", INTERRUPTED, b"in order\n", b"test: interrupted\n"),
     ],
 )
@@ -208,7 +208,7 @@ def test_signals_wait_where_something_is_done_patiently(check: str, code: int, s
 
 
 def test_what_takes_long_ends_at_once() -> None:
-    process = _start(_PATIENT.replace("time.sleep(3)", "with at_once(): time.sleep(1000)"))
+    process = _start(_PATIENT.replace("time.sleep(3)", "with interrupt_at_once(): time.sleep(1000)"))
     assert process.stdout is not None
     process.stdout.readline()
     process.send_signal(signal.SIGTERM)

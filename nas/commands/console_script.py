@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from nas import __version__
 from nas.commands.registry import COMMANDS, HELP, run_command
-from nas.console import steady
+from nas.console import guard_streams
 from nas.errors import nearest
 from nas.starting import end_at_once
 
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the words after `nas`; None takes those of this process.
     """
     end_at_once("nas")
-    steady()
+    guard_streams()
     words = sys.argv[1:] if arguments is None else list(arguments)
     if not words:
         print(help_text(), file=sys.stderr)

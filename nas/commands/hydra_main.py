@@ -15,7 +15,7 @@ from hydra.errors import OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 
 from nas.commands.command_line import groups_in, hydra_arguments
-from nas.console import steady
+from nas.console import guard_streams
 from nas.errors import NasError
 from nas.resources import resource_dir
 from nas.settings import paths
@@ -46,7 +46,7 @@ def hydra_main(
         if code:
             sys.exit(code)
 
-    steady()
+    guard_streams()
     try:
         typed = words(sys.argv[1:])
         text = {path for path, declared in paths(config()) if declared.typed}

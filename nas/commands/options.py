@@ -184,7 +184,7 @@ def _add_space_options(parser: argparse.ArgumentParser) -> None:
 
 def completion_parser() -> argparse.ArgumentParser:
     """Return the parser of `nas completion`."""
-    console.steady()
+    console.guard_streams()
     parser = argparse.ArgumentParser(
         prog="nas completion",
         description="Print the script that lets a shell complete commands, settings, options and names of spaces.",

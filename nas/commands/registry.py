@@ -15,7 +15,7 @@ from typing import Any
 
 from nas.commands import options
 from nas.commands.command_line import typed_paths
-from nas.console import steady
+from nas.console import guard_streams
 
 HELP = frozenset({"--help", "-h"})
 """The flags that every command takes."""
@@ -168,7 +168,7 @@ def _run_with_settings(name: str, command: SettingsCommand) -> int:
 
         text = help_text(name)
         if text is not None:
-            steady()
+            guard_streams()
             print(text)
             return 0
     from nas.commands.hydra_main import hydra_main

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from nas.console import patient, run
+from nas.console import defer_signals, run
 from nas.errors import ConfigError
 from nas.network.architecture import Architecture
 from nas.network.identity import earlier_id
@@ -142,7 +142,7 @@ def _train(config: ScaleConfig, base: Architecture, networks: Networks, folder: 
             lines = mode_runner(config.mode)(study, networks)
     except BaseException:
         if records is not None:
-            with patient("The study is ending and writes its records"):
+            with defer_signals("The study is ending and writes its records"):
                 records.interrupted()
         raise
     write_whole(

@@ -21,7 +21,7 @@ from rich.console import Console
 
 from nas.commands.command_line import typed_paths
 from nas.compare.strategies.baseline import baseline_lines
-from nas.console import Interrupt, interruptible, steady
+from nas.console import Interrupt, guard_streams, interruptible
 from nas.errors import ConfigError, NasError
 from nas.evaluation import Budget
 from nas.names import name_problem
@@ -62,7 +62,7 @@ def search(values: Mapping[str, Any], overrides: Sequence[str]) -> int:
         The exit code. 0: something was evaluated. 1: nothing could be, or the last evaluations failed alike.
         2: what the user gave does not hold, and a message says what. 130: interrupted.
     """
-    steady()
+    guard_streams()
     with interruptible() as interrupt:
         return _ended(values, overrides, interrupt)
 

@@ -12,7 +12,7 @@ from typing import Any
 import optuna
 from optuna.samplers import BaseSampler
 
-from nas.console import Patience, patient
+from nas.console import DeferredSignals, defer_signals
 from nas.errors import ConfigError, DeviceError, reason_of
 from nas.evaluation import Budget
 from nas.search.gate import ExclusiveQueue, Gate
@@ -95,11 +95,11 @@ class Driver:
         """
         self._replay()
         self.gate.begin()
-        with patient("The search is ending and writes its records") as patience:
+        with defer_signals("The search is ending and writes its records") as deferred:
             try:
-                self._search(patience)
+                self._search(deferred)
             except KeyboardInterrupt:
-                patience.taken()
+                deferred.stop_deferring()
                 self.study.stop, self.study.can_go_on = StopReason.INTERRUPTED.stop(), True
                 self._interrupt()
             except BaseException as error:  # whatever it is, what was begun is ended
@@ -109,21 +109,21 @@ class Driver:
             self._record.end()
         return self.study
 
-    def _search(self, patience: Patience) -> None:
+    def _search(self, deferred: DeferredSignals) -> None:
         self._record.begin()
-        self._fill(patience)
+        self._fill(deferred)
         while self._running and not self._out_of_time:
-            patience.check()
+            deferred.check()
             self._collect(_TICK_SECONDS)
-            self._fill(patience)
+            self._fill(deferred)
             self._record.proposed(len(self._running))
         self._interrupt()
         self._give_up_paused()
 
-    def _fill(self, patience: Patience) -> None:
+    def _fill(self, deferred: DeferredSignals) -> None:
         """Go on with trials and propose new ones until every worker is busy, or the search is over."""
         while self.pool.free and not self._out_of_time and not self.study.failed_alike:
-            patience.check()
+            deferred.check()
             if (again := self._alone.next(self._running)) is not None:
                 self._submit(*again)
             if self._alone.holds(self._running):

@@ -60,7 +60,7 @@ def evaluate(evaluator: Evaluator, task: Task, objective: str, listener: Listene
         return os.getpid() == here and listener(step, _numbers(scores))
 
     try:
-        with only_here(), listening(hear):
+        with only_in_this_process(), listening(hear):
             found = (task.evaluator or evaluator)(task.architecture, task.budget, task.seed)
         evaluation = _as_evaluation(found, objective, time.perf_counter() - started)
     except KeyboardInterrupt:
@@ -79,7 +79,7 @@ def description(evaluator: Evaluator) -> Mapping[str, Any]:
 
 
 @contextmanager
-def only_here() -> Iterator[None]:
+def only_in_this_process() -> Iterator[None]:
     """Run code of the user's; a process that it forks, and that comes out of it by a return or an error, ends here.
 
     It would go on as if it were this process, with the same connections and files.

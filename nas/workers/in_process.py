@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
-from nas.console import at_once
+from nas.console import interrupt_at_once
 from nas.evaluation import Evaluator
 from nas.workers.evaluating import Hear, Outcome, Task, description, evaluate
 
@@ -38,7 +38,7 @@ class InThisProcess:
         """Evaluate the task; there is no other time than that which it takes."""
         assert self._task is not None
         task, self._task = self._task, None
-        with at_once():
+        with interrupt_at_once():
             return [evaluate(self._evaluator, task, self._objective, partial(self._hear, task.number))]
 
     def running(self) -> Mapping[int, float]:

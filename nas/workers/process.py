@@ -17,7 +17,7 @@ from pathlib import Path
 from nas.errors import ConfigError, plain
 from nas.runs import cores
 from nas.workers.keeper import Keeper, kill_group
-from nas.workers.worker import HERE, MAIN_GUARD, STARTING, Sent, Surroundings, work
+from nas.workers.worker import HERE, MAIN_GUARD, STARTING, PickledEvaluator, WorkerEnvironment, work
 
 # One thread a process, and threads that sleep while they wait: about twice the throughput of threads on small
 # networks. Set before torch is loaded.
@@ -39,13 +39,13 @@ def check_worker_count(count: int) -> None:
 class WorkerProcess:
     """A process that evaluates, and the processes that it starts: they are ended together."""
 
-    def __init__(self, sent: Sent, objective: str, surroundings: Surroundings, keeper: Keeper) -> None:
+    def __init__(self, sent: PickledEvaluator, objective: str, environment: WorkerEnvironment, keeper: Keeper) -> None:
         """Start it; does not wait for it.
 
         Raises:
             WorkerError: the evaluator cannot be sent.
         """
-        self._keeper, self._log = keeper, surroundings.log
+        self._keeper, self._log = keeper, environment.log
         self.connection, theirs = mp.get_context("spawn").Pipe()
         number, name = tempfile.mkstemp(prefix="nas-worker-")
         os.unlink(name)
@@ -53,7 +53,7 @@ class WorkerProcess:
         """What it says before it has found the log."""
         with theirs, _starting(number) as stderr:
             self._process = mp.get_context("spawn").Process(
-                target=work, args=(theirs, stderr, sent, objective, surroundings), daemon=True
+                target=work, args=(theirs, stderr, sent, objective, environment), daemon=True
             )
             self._process.start()
         assert self._process.pid is not None

@@ -19,7 +19,7 @@ from nas.run_folder import open_inside
 from nas.workers.evaluating import Hear, Outcome, Task, evaluate
 from nas.workers.keeper import Keeper
 from nas.workers.process import SINGLE_THREAD, WorkerProcess, check_worker_count
-from nas.workers.worker import Ready, Report, Sent, Surroundings, check_not_starting
+from nas.workers.worker import PickledEvaluator, Ready, Report, WorkerEnvironment, check_not_starting
 
 __all__ = ["SINGLE_THREAD", "Hear", "Outcome", "Task", "WorkerPool", "evaluate"]
 
@@ -46,7 +46,7 @@ def _killed_for_memory() -> int:
 @dataclass
 class _Worker:
     process: WorkerProcess
-    surroundings: Surroundings
+    environment: WorkerEnvironment
     ready: bool = False
     task: Task | None = None
     attempts: int = 0
@@ -91,7 +91,7 @@ class WorkerPool:
         """
         check_not_starting()
         check_worker_count(count)
-        self._sent, self._objective = Sent(evaluator), objective
+        self._sent, self._objective = PickledEvaluator(evaluator), objective
         self._log, self._log_seen = log.absolute() if log else None, time.monotonic()
         self._trial_seconds = trial_seconds
         self._failed_starts = 0
@@ -104,13 +104,15 @@ class WorkerPool:
         for i in range(count):
             device = devices[i % len(devices)] if devices else None
             try:
-                self._workers.append(self._start(Surroundings(str(self._log) if self._log else None, device, memory)))
+                self._workers.append(
+                    self._start(WorkerEnvironment(str(self._log) if self._log else None, device, memory))
+                )
             except BaseException:
                 self.close()
                 raise
 
-    def _start(self, surroundings: Surroundings) -> _Worker:
-        return _Worker(WorkerProcess(self._sent, self._objective, surroundings, self._keeper), surroundings)
+    def _start(self, environment: WorkerEnvironment) -> _Worker:
+        return _Worker(WorkerProcess(self._sent, self._objective, environment, self._keeper), environment)
 
     @property
     def free(self) -> int:
@@ -247,7 +249,7 @@ class WorkerPool:
         """Put a new process in the place of another, which ends at once."""
         worker = self._workers[index]
         worker.process.end()
-        self._workers[index] = self._start(worker.surroundings)
+        self._workers[index] = self._start(worker.environment)
 
     @contextmanager
     def paused(self) -> Iterator[None]:

@@ -15,11 +15,11 @@ from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
 
-from nas.console import steady
+from nas.console import guard_streams
 from nas.errors import NasError, WorkerError, reason_of
 from nas.evaluation import Evaluator
 from nas.run_folder import open_inside
-from nas.workers.evaluating import Task, description, evaluate, failure, only_here
+from nas.workers.evaluating import Task, description, evaluate, failure, only_in_this_process
 
 _LOG = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class Ready:
     error: NasError | None = None
 
 
-class Sent:
+class PickledEvaluator:
     """An evaluator on its way to a worker process, which opens it only when it can say what is wrong with it."""
 
     def __init__(self, evaluator: Evaluator) -> None:
@@ -80,7 +80,7 @@ class Sent:
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class WorkerEnvironment:
     """What a worker process works in."""
 
     log: str | None = None
@@ -104,7 +104,7 @@ class Surroundings:
             os.dup2(file, 2)
             os.close(file)
         stderr.close()
-        steady()
+        guard_streams()
         faulthandler.enable()
         if self.device is not None:
             os.environ["CUDA_VISIBLE_DEVICES"] = self.device
@@ -121,11 +121,17 @@ def check_not_starting() -> None:
         )
 
 
-def work(connection: Connection, stderr: Connection, sent: Sent, objective: str, surroundings: Surroundings) -> None:
+def work(
+    connection: Connection,
+    stderr: Connection,
+    sent: PickledEvaluator,
+    objective: str,
+    environment: WorkerEnvironment,
+) -> None:
     """Body of a worker process."""
-    surroundings.enter(stderr)
+    environment.enter(stderr)
     try:
-        with only_here():
+        with only_in_this_process():
             evaluator = sent.open()
             os.environ.pop(STARTING, None)
             ready = Ready(description(evaluator))

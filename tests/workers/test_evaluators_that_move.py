@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import nas
-from nas.workers.evaluating import Outcome, only_here
+from nas.workers.evaluating import Outcome, only_in_this_process
 from nas.workers.in_process import InThisProcess
 from nas.workers.processes import WorkerPool
 from tests.search.trouble import Forking
@@ -96,7 +96,7 @@ def test_an_answer_that_nobody_waits_for_is_left_out(space: nas.SearchSpace) -> 
     ids=repr,
 )
 def test_a_forked_child_ends_with_its_own_exit_code(left: BaseException | None, code: int) -> None:
-    with only_here():
+    with only_in_this_process():
         child = os.fork()
         if child == 0 and left is not None:
             raise left
