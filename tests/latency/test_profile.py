@@ -142,7 +142,7 @@ def test_profiles_saved_at_once_do_not_disturb_each_other(profile: DeviceProfile
 
 def test_too_few_networks(lawful: None, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match="the spaces have only 1 different networks, but 40 are needed"):
-        calibrate([nas.load_space("reference/lenet5")], HERE, seconds=3)
+        calibrate([nas.load_space("reference/lenet5")], HERE, seconds=60)
     monkeypatch.setattr(module, "_MOST", 10)
     with pytest.raises(ConfigError, match=r"only 12 networks could be measured in 60 s, .*give about 5.0 minutes"):
         calibrate([nas.load_space("mbconv")], HERE, seconds=60)
