@@ -14,7 +14,7 @@ from typing import Any
 from nas.errors import ConfigError
 from nas.names import name_problem
 from nas.run_folder import Held, claim, first_free, hold, read_json, shown
-from nas.settings import setting
+from nas.settings import changeable, setting
 
 _MOST_WORKERS = 1024
 """Processes on one machine."""
@@ -97,6 +97,30 @@ def resumed(
                 f"resume: {path} was {was!r} in {shown(folder)}, but is now {now!r}; {', '.join(free)} may change"
             )
     return settings
+
+
+def settings_to_go_on(
+    values: Mapping[str, Any], typed: Iterable[str], kind: type, *, file: str, what: str, own: Collection[str] = ()
+) -> Mapping[str, Any]:
+    """Return the settings of a command whose study has its folder by `name`: where `resume` is set, as `resumed` does.
+
+    Args:
+        values: settings of this command line, defaults included.
+        typed: paths of those that the user gave.
+        kind: the dataclass of the settings, which says what may change.
+        file: in the folder of the study, that keeps its settings.
+        what: the study is, for messages.
+        own: what that file keeps beside settings.
+
+    Raises:
+        ConfigError: there is no such study, or a setting was typed with another value that may not change.
+    """
+    name = values.get("name")
+    if values.get("resume") is not True or not isinstance(name, str):
+        return values
+    folder = Path(str(values.get("records", {}).get("dir", RecordSettings().dir))).expanduser() / name
+    begun = {key: value for key, value in read_settings(folder / file, what).items() if key not in own}
+    return resumed(begun, values, typed, list(changeable(kind, inside=False)), folder)
 
 
 def _changes(path: str, was: Any, now: Any) -> Iterator[tuple[str, Any, Any]]:

@@ -20,11 +20,11 @@ from nas.run_folder import Held, shown, write_whole
 from nas.runs import (
     RecordSettings,
     read_settings,
-    resumed,
+    settings_to_go_on,
     study_folder,
 )
 from nas.scaling.study.base import read_base
-from nas.scaling.study.config import FREE, ScaleConfig
+from nas.scaling.study.config import ScaleConfig
 from nas.scaling.study.networks import Networks, base_line, networks_of, write_networks
 from nas.settings import settings_from
 from nas.training.data.config import DataConfig
@@ -53,14 +53,8 @@ def scale_command(values: Mapping[str, Any], typed: Iterable[str] | None = None)
 
 
 def _config(values: Mapping[str, Any], typed: Iterable[str]) -> ScaleConfig:
-    name = values.get("name")
-    if values.get("resume") is True and isinstance(name, str):
-        records = {**asdict(RecordSettings()), **values.get("records", {})}
-        path = Path(str(records["dir"])).expanduser() / name / _SETTINGS
-        earlier = read_settings(path, "scaling study")
-        begun = {key: earlier[key] for key in earlier if key not in _IDS}
-        values = resumed(begun, values, typed, FREE, path.parent)
-    return settings_from(ScaleConfig, values)
+    going_on = settings_to_go_on(values, typed, ScaleConfig, file=_SETTINGS, what="scaling study", own=_IDS)
+    return settings_from(ScaleConfig, going_on)
 
 
 def _scale(config: ScaleConfig) -> None:

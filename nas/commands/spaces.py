@@ -29,13 +29,12 @@ from nas.runs import (
     check_name,
     check_workers,
     cores_or,
-    read_settings,
-    resumed,
+    settings_to_go_on,
     study_folder,
 )
 from nas.search.objectives import Objective, objectives_from
 from nas.search.settings import SearchSettings, Settings
-from nas.settings import SEED, Range, changeable, check_settings, setting, settings_from
+from nas.settings import SEED, Range, check_settings, setting, settings_from
 from nas.space import SearchSpace, load_space, space_names
 from nas.training.data.config import DataConfig
 from nas.training.recipe import Recipe
@@ -127,12 +126,9 @@ def compare(values: Mapping[str, Any], typed: Iterable[str] = ()) -> int:
 
 
 def _config(values: Mapping[str, Any], typed: Iterable[str]) -> SpacesConfig:
-    name = values.get("name")
-    if values.get("resume") is True and isinstance(name, str):
-        folder = Path(str(values.get("records", {}).get("dir", RecordSettings().dir))).expanduser() / name
-        earlier = read_settings(folder / _SETTINGS, "comparison")
-        values = resumed(earlier, values, typed, [*changeable(SpacesConfig, inside=False)], folder)
-    return settings_from(SpacesConfig, values)
+    return settings_from(
+        SpacesConfig, settings_to_go_on(values, typed, SpacesConfig, file=_SETTINGS, what="comparison")
+    )
 
 
 def _compare(config: SpacesConfig) -> None:

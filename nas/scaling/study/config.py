@@ -14,7 +14,7 @@ from nas.scaling.rounding import Rounding
 from nas.scaling.rules import RULES, Rule, rule
 from nas.scaling.study.recipes import BySize
 from nas.scaling.study.sizes import LAW_AXES, LOSSES
-from nas.settings import SEED, Range, changeable, check_settings, setting
+from nas.settings import SEED, Range, check_settings, setting
 from nas.training.data.config import DataConfig
 from nas.training.recipe import Recipe
 
@@ -208,7 +208,3 @@ class ScaleConfig:
         if self.mode == "plan":
             return [], [1.0, 2.0, 4.0, 8.0, 16.0]
         return ([], [1.0, 2.0, 4.0, 8.0]) if self.mode == "compare" else (list(_DEFAULT_PHI), [])
-
-
-FREE = tuple(changeable(ScaleConfig, inside=False))
-"""Settings that may change when a study is gone on with: the others decide what was trained."""
