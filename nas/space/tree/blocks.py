@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 from nas.equality import same_value
 from nas.errors import NasError, SpaceError
 from nas.network.registry import Block, block_kind
 from nas.network.settings import Scalar, SettingValue
-from nas.space.tree.derived import Record
+from nas.space.tree.derived import Record, SelectedNode
 from nas.space.tree.formula import Formula
 from nas.space.tree.genotype import Names
-from nas.space.tree.matching import Binder, PartialMatch, backtrack, bind_all
+from nas.space.tree.matching import Binder, PartialMatch, backtrack
 from nas.space.tree.nodes import Choice, InnerNode, Node, Pick, Scope
 from nas.space.tree.references import Reference
 
@@ -235,7 +235,7 @@ class DepthChoice(Choice):
 
 
 @dataclass(frozen=True, eq=False)
-class DerivedCopies(InnerNode):
+class DerivedCopies(SelectedNode):
     """Copies of a block in the number that a formula gives."""
 
     count: Formula
@@ -248,27 +248,11 @@ class DerivedCopies(InnerNode):
         """Return the most copies that there can be."""
         return [("", self.make(self.most))]
 
-    def names_of(self, what: Literal["reads", "switches"]) -> frozenset[str]:
-        """Return the names of the block and those of the formula, which switch decisions on and off."""
-        return self.count.names | super().names_of(what)
+    @property
+    def selector(self) -> Formula:
+        """The formula of the number."""
+        return self.count
 
     def reduced(self, names: Names) -> Node:
         """Return the copies in the number that the formula gives."""
         return self.make(self.count.value(names))
-
-    def size(self, copies: int, names: Names) -> int:
-        """Return the size of that number of copies."""
-        return self.reduced(names).size(copies, names)
-
-    def resolve(self, scope: Scope, pick: Pick) -> list[Any]:
-        """Return that number of blocks for each copy of the scope."""
-        return self.reduced(scope.names).resolve(scope, pick)
-
-    def specialised(self, scope: Scope, chosen: Mapping[str, Scalar]) -> Node:
-        """Return that number of copies, specialised."""
-        return self.reduced(scope.names).specialised(scope, chosen)
-
-    def match(self, scope: Scope, values: Sequence[Any], partial: PartialMatch, bind: Binder) -> Iterator[PartialMatch]:
-        """Yield the matches of each number of copies that the names can give."""
-        for decided in bind_all(self.count.names, partial, bind):
-            yield from self.reduced(decided.names).match(scope, values, decided, bind)

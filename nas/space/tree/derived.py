@@ -35,25 +35,21 @@ class Derived(LeafNode):
                 yield decided
 
 
-@dataclass(frozen=True, eq=False)
-class If(InnerNode):
-    """One of two nodes, depending on a formula."""
+class SelectedNode(InnerNode):
+    """A node that stands for another, which a formula selects."""
 
-    test: Formula
-    then: Node
-    otherwise: Node
-
-    def parts(self) -> Sequence[tuple[str, Node]]:
-        """Return both nodes."""
-        return [("", self.then), ("", self.otherwise)]
-
-    def names_of(self, what: Literal["reads", "switches"]) -> frozenset[str]:
-        """Return the names of both nodes and those of the test, which switch decisions on and off."""
-        return self.test.names | super().names_of(what)
+    @property
+    def selector(self) -> Formula:
+        """The formula; its names switch decisions on and off."""
+        raise NotImplementedError  # each class has its own
 
     def reduced(self, names: Names) -> Node:
-        """Return the node that the test selects."""
-        return self.then if self.test.value(names) else self.otherwise
+        """Return the selected node."""
+        raise NotImplementedError  # as above
+
+    def names_of(self, what: Literal["reads", "switches"]) -> frozenset[str]:
+        """Return the names of what may be selected, and those of the formula."""
+        return self.selector.names | super().names_of(what)
 
     def size(self, copies: int, names: Names) -> int:
         """Return the size of the selected node."""
@@ -68,9 +64,31 @@ class If(InnerNode):
         return self.reduced(scope.names).specialised(scope, chosen)
 
     def match(self, scope: Scope, values: Sequence[Any], partial: PartialMatch, bind: Binder) -> Iterator[PartialMatch]:
-        """Yield the matches of the node that is selected under each way to decide the names of the test."""
-        for decided in bind_all(self.test.names, partial, bind):
+        """Yield the matches of the node that is selected under each way to decide the names of the formula."""
+        for decided in bind_all(self.selector.names, partial, bind):
             yield from self.reduced(decided.names).match(scope, values, decided, bind)
+
+
+@dataclass(frozen=True, eq=False)
+class If(SelectedNode):
+    """One of two nodes, depending on a formula."""
+
+    test: Formula
+    then: Node
+    otherwise: Node
+
+    def parts(self) -> Sequence[tuple[str, Node]]:
+        """Return both nodes."""
+        return [("", self.then), ("", self.otherwise)]
+
+    @property
+    def selector(self) -> Formula:
+        """The test."""
+        return self.test
+
+    def reduced(self, names: Names) -> Node:
+        """Return the node that the test selects."""
+        return self.then if self.test.value(names) else self.otherwise
 
 
 @dataclass(frozen=True, eq=False)
