@@ -7,7 +7,6 @@ or a device is refused before anything in it is written.
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import stat
@@ -18,11 +17,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO, TypeVar
 
+from filelock import BaseFileLock, FileLock, Timeout
+
 from nas.errors import ConfigError, NasError, why_unreadable
 
 T = TypeVar("T")
 
 LOCK, WORKERS_LOG = "lock", "workers.log"
+_LOCK_SECONDS = 0.1
 _BEFORE_A_RECORD = {LOCK, WORKERS_LOG}
 """Files that are there before a run has a record."""
 
@@ -34,7 +36,7 @@ class FolderTakenError(ConfigError):
 class Held:
     """A folder that belongs to this process until it is released; a context, which releases it."""
 
-    def __init__(self, path: Path, lock: int) -> None:
+    def __init__(self, path: Path, lock: BaseFileLock) -> None:
         self.path, self._lock = path.absolute(), lock
         """Absolute, since an evaluator may change the current folder of the process."""
         self.made = False
@@ -42,14 +44,12 @@ class Held:
 
     def release(self) -> None:
         """Let others have the folder; doing it again does nothing."""
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        self._lock.release()
 
     def discard(self) -> None:
         """Release the folder; where this process made it and nothing was begun in it, it is removed first."""
         with suppress(OSError):
-            if self._lock >= 0 and self.made and not _used(self.path, None):
+            if self._lock.is_locked and self.made and not _used(self.path, None):
                 # The lock last: whoever claims the folder from then on finds nothing of ours to be removed.
                 (self.path / WORKERS_LOG).unlink(missing_ok=True)
                 (self.path / LOCK).unlink()
@@ -128,22 +128,15 @@ def hold(path: Path, what: str) -> Held:
         FolderTakenError: another process has it. ConfigError: it cannot be written, or holds something else than plain
             files and folders.
     """
-    while True:
-        try:
-            lock = open_inside(path / LOCK, os.O_RDWR | os.O_CREAT)
-        except OSError as error:
-            raise ConfigError(f"{path} cannot be written: {error}") from None
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # A process that gave the folder up may have removed the file that was opened here.
-            if os.path.samestat(os.fstat(lock), os.lstat(path / LOCK)):
-                break
-        except FileNotFoundError:
-            pass
-        except OSError:
-            os.close(lock)
-            raise FolderTakenError(f"{path}: a {what} is running in this folder") from None
-        os.close(lock)
+    refuse_link(path / LOCK)
+    # It opens without following links, and tries again where the file was removed by a process that gave the folder up.
+    lock = FileLock(path / LOCK, timeout=_LOCK_SECONDS, thread_local=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise FolderTakenError(f"{path}: a {what} is running in this folder") from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error}") from None
     held = Held(path, lock)
     try:
         refuse_links(path)

@@ -95,7 +95,7 @@ def test_a_lock_that_was_removed_meanwhile_is_not_taken_for_one(
             (tmp_path / "lock").unlink()
         real(file, how)
 
-    monkeypatch.setattr("nas.run_folder.fcntl.flock", flock)
+    monkeypatch.setattr("fcntl.flock", flock)
     held = hold(tmp_path, "search")
     with pytest.raises(FolderTakenError):
         hold(tmp_path, "search")
