@@ -44,8 +44,9 @@ def alone(study: Study, root: Path) -> tuple[float, float]:
     parent = client.create_run(experiment).info.run_id
     started, computed = time.perf_counter(), time.process_time()
     for trial in study.trials:
-        record = record_of(study, trial, parent)
-        run = client.create_run(experiment, start_time=record.started, tags=dict(record.tags), run_name=record.name)
+        record = record_of(study, trial)
+        tags = {"mlflow.parentRunId": parent, **record.tags}
+        run = client.create_run(experiment, start_time=record.started, tags=tags, run_name=record.name)
         log_values(client, run.info.run_id, record.values)
         client.set_terminated(run.info.run_id, status=record.status, end_time=record.ended)
     return time.perf_counter() - started, time.process_time() - computed

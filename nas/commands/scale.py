@@ -16,13 +16,8 @@ from nas.console import defer_signals, run
 from nas.errors import ConfigError
 from nas.network.architecture import Architecture
 from nas.network.identity import earlier_id
+from nas.resume import RecordSettings, read_settings, settings_to_go_on, study_folder
 from nas.run_folder import Held, shown, write_whole
-from nas.runs import (
-    RecordSettings,
-    read_settings,
-    settings_to_go_on,
-    study_folder,
-)
 from nas.scaling.study.base import read_base
 from nas.scaling.study.config import ScaleConfig
 from nas.scaling.study.networks import Networks, base_line, networks_of, write_networks
@@ -150,7 +145,7 @@ def _train(config: ScaleConfig, base: Architecture, networks: Networks, folder: 
 
 
 def _browse(records: StudyRecords) -> str:
-    if records.error is not None:
-        return f"MLflow was not written: {type(records.error).__name__}: {records.error}; the folder has all of it"
+    if records.trouble:
+        return f"{records.trouble}; the folder has all of it"
     command = f"{shlex.quote(sys.executable)} -m mlflow ui --backend-store-uri {shlex.quote(records.uri)} --port 5000"
     return f"Browse: MLFLOW_DISABLE_TELEMETRY=true {command}\n  then open http://127.0.0.1:5000, experiment scaling"

@@ -6,9 +6,8 @@ Loaded where MLflow is: it is a store of MLflow's.
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from mlflow.entities import Experiment, RunStatus, RunTag
@@ -18,22 +17,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session, selectinload
 
 from nas.records.store import chunks
-from nas.records.values import Values
-
-
-@dataclass(frozen=True)
-class Record:
-    """A run that has ended, as it is written."""
-
-    name: str
-    """For people."""
-    tags: Mapping[str, str]
-    values: Values
-    status: str
-    """MLflow's: FINISHED or FAILED."""
-    started: int
-    """In milliseconds since 1970."""
-    ended: int
+from nas.records.values import Record
 
 
 class _Gathering(Session):

@@ -2,31 +2,55 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from filelock import FileLock
+
 from nas.records.values import Values
-from nas.run_folder import open_inside, refuse_link, refuse_links
+from nas.run_folder import refuse_link, refuse_links
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric, Param, Run
 
+    from nas.records.batch import BatchStore
+
 DATABASE, ARTIFACTS = "mlflow.db", "artifacts"
 """In the folder of records: what MLflow knows, and the folder of files that belong to runs."""
 _FILES = ("", "-journal", "-wal", "-shm")
 """Of a database, by what its name ends with."""
+_LOCK_SECONDS = 120
+"""How long one waits for another that makes the tables; that takes seconds."""
 MAX_BATCH = 900
 """Values that are written in one call: MLflow takes 1,000."""
 _MAX_PARAMS = 100
 _MAX_TAGS = 100
+
+
+@dataclass(frozen=True)
+class Store:
+    """An open database, and where the files of its runs lie."""
+
+    client: MlflowClient
+    batches: BatchStore
+    artifacts: str
+    """Address of the folder."""
+
+
+def open_store(root: Path) -> Store:
+    """Open the database in a folder of records, as `open_client` does; loads MLflow, which takes seconds."""
+    from nas.records.batch import BatchStore
+
+    database, artifacts = places(root)
+    client = open_client(database)
+    return Store(client, BatchStore(database_uri(database), artifacts), artifacts)
 
 
 def places(root: Path) -> tuple[Path, str]:
@@ -70,9 +94,9 @@ def open_client(database: Path) -> MlflowClient:
         logging.getLogger(name).setLevel(logging.ERROR)
     logging.getLogger("mlflow.store").setLevel(logging.CRITICAL)
     database.parent.mkdir(parents=True, exist_ok=True)
-    lock = open_inside(database.with_name(f".{database.name}.lock"), os.O_RDWR | os.O_CREAT)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    lock = database.with_name(f".{database.name}.lock")
+    refuse_link(lock)
+    with FileLock(lock, timeout=_LOCK_SECONDS, thread_local=False):
         for name in (*(f"{database.name}{ending}" for ending in _FILES), ARTIFACTS):
             refuse_link(database.with_name(name))
         refuse_links(database.with_name(ARTIFACTS))
@@ -86,8 +110,6 @@ def open_client(database: Path) -> MlflowClient:
         with closing(sqlite3.connect(database)) as connection:
             connection.execute("PRAGMA schema_version")
         return MlflowClient(tracking_uri=database_uri(database))
-    finally:
-        os.close(lock)
 
 
 def experiment_id(client: MlflowClient, name: str, artifacts: str) -> str:

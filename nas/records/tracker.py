@@ -5,26 +5,20 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from nas.errors import ConfigError
-from nas.records.store import database_uri, experiment_id, find_runs, flat, log_values, open_client, places
+from nas.records.store import Store, database_uri, open_store, places
+from nas.records.study_run import StudyRun
 from nas.records.trials import front_tag, record_of
-from nas.records.values import milliseconds, mlflow_name, mlflow_text, values_of
-from nas.records.view import FRONT_TAG, STUDY_ITSELF, STUDY_TAG, TRIAL_TAG, study_page
+from nas.records.values import Record
+from nas.records.view import FRONT_TAG, study_page
 from nas.search.reporting.rungs import rung_correlations
 from nas.search.study import Study, front_of
 from nas.search.trial import State, Trial
 from nas.space.tree.genotype import count_text
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-
-    from nas.records.batch import BatchStore, Record
 
 _TOGETHER = 50
 """Trials that are written in one transaction, at most."""
@@ -32,19 +26,6 @@ _VALUES_TOGETHER = 5000
 """Values of them, at most, so that the memory is bounded; one trial may have more."""
 _PATIENCE_SECONDS = 1.0
 """How long a trial waits for others to be written with it."""
-_GIVE_UP = 10
-"""Trials in a row that cannot be written, after which the database is taken for broken."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Earlier:
-    """The run of a trial that an earlier session wrote, or began to write."""
-
-    run_id: str
-    whole: bool
-    params: frozenset[str]
-    """Written before it was cut off."""
-    in_front: bool
 
 
 class MlflowTracker:
@@ -61,26 +42,17 @@ class MlflowTracker:
         Args:
             root: folder of `mlflow.db` and of the artifacts.
         """
-        self._database, self._artifacts = places(root)
+        self._root = root
         self.seconds = 0.0
         """Time spent writing, after MLflow was loaded."""
         self.error: Exception | None = None
         """The first thing that went wrong with the store or the study's own run."""
-        self.lacking: dict[int, str] = {}
-        """Trials that could not be written, by number, and why."""
         self.page = ""
         """Path of the page that shows the study, behind the address of the server."""
-        self._client: MlflowClient | None = None
-        self._batches: BatchStore | None = None
-        self._study_run = ""
-        self._experiment = ""
-        self._earlier: dict[int, _Earlier] = {}
-        self._runs: dict[int, str] = {}
-        """By number of a trial."""
+        self._store: Store | None = None
+        self._run: StudyRun | None = None
         self._written = 0
         """How many of the study's trials were looked at."""
-        self._failures = 0
-        """Trials in a row that could not be written."""
         self._best: float | None = None
         self._study: Study | None = None
         self._over = False
@@ -91,18 +63,18 @@ class MlflowTracker:
     @property
     def uri(self) -> str:
         """Address of the database."""
-        return database_uri(self._database)
+        return database_uri(places(self._root)[0])
 
     @property
     def trouble(self) -> str:
         """What is not in MLflow, in words; empty where all is."""
         if self.error is not None:
             return f"MLflow was not written: {type(self.error).__name__}: {self.error}"
-        if self.lacking:
-            number, reason = next(iter(self.lacking.items()))
-            return (
-                f"MLflow lacks {len(self.lacking)} of {len(self._runs) + len(self.lacking)} trials: {number}: {reason}"
-            )
+        if self._run is not None and self._run.lacking:
+            lacking = self._run.lacking
+            number, reason = next(iter(lacking.items()))
+            count = len(self._run.children.keys() | lacking.keys())
+            return f"MLflow lacks {len(lacking)} of {count} trials: {number}: {reason}"
         return ""
 
     # What the driver calls; each only wakes the thread.
@@ -147,10 +119,7 @@ class MlflowTracker:
 
     def _work(self) -> None:
         with self._noting_errors():
-            from nas.records.batch import BatchStore
-
-            self._client = open_client(self._database)
-            self._batches = BatchStore(self.uri, self._artifacts)
+            self._store = open_store(self._root)
         self._loaded.set()
         last = False
         while not last:
@@ -161,11 +130,10 @@ class MlflowTracker:
             study = self._study
             if study is not None and self.error is None:
                 with self._noting_errors():
-                    if not self._study_run:
-                        self._begin(study)
-                    self._write_waiting(study)
-            if study is not None and self.error is None and self._over:
-                self._end(study)
+                    self._run = self._run or self._open_run(study)
+                    self._write_waiting(self._run, study)
+            if study is not None and self._run is not None and self.error is None and self._over:
+                self._end(self._run, study)
             self.seconds += time.perf_counter() - started
 
     @contextmanager
@@ -175,125 +143,64 @@ class MlflowTracker:
         except Exception as error:  # records are of less worth than the search; a resumed one writes what is missing
             self.error = self.error or error
 
-    @property
-    def client(self) -> MlflowClient:
-        """The client of the database; only once it is loaded."""
-        assert self._client is not None
-        return self._client
-
-    def _begin(self, study: Study) -> None:
-        self._experiment = experiment_id(self.client, mlflow_text(study.space.name), self._artifacts)
-        of_study = f"tags.`{STUDY_TAG}` = '{study.study_id}' AND tags.`{TRIAL_TAG}`"
-        parent = find_runs(self.client, self._experiment, f"{of_study} = '{STUDY_ITSELF}'")
-        for run in find_runs(self.client, self._experiment, f"{of_study} != '{STUDY_ITSELF}'"):
-            number, whole = int(run.data.tags[TRIAL_TAG]), run.info.status != "RUNNING"
-            params = frozenset[str]() if whole else frozenset(run.data.params)
-            self._earlier[number] = _Earlier(str(run.info.run_id), whole, params, FRONT_TAG in run.data.tags)
-            self._runs[number] = str(run.info.run_id)
-        self.page = study_page(self.client, self._experiment, study)
-        if parent:
-            self.client.update_run(parent[0].info.run_id, status="RUNNING")
-        self._study_run = parent[0].info.run_id if parent else self._create_study(study)
-
-    def _create_study(self, study: Study) -> str:
-        tags = {STUDY_TAG: study.study_id, TRIAL_TAG: STUDY_ITSELF, "state": "study"}
-        run = self.client.create_run(self._experiment, tags=tags, run_name=mlflow_text(study.name))
-        run_id = str(run.info.run_id)
+    def _open_run(self, study: Study) -> StudyRun:
+        assert self._store is not None
         settings = {
             "space": study.space.name,
             "objective": ", ".join(objective.name for objective in study.objectives),
             "direction": ", ".join(objective.direction for objective in study.objectives),
             "genotypes": count_text(study.space.size()).replace(",", ""),
-            **flat(study.notes.get("config", {})),
+            **study.notes.get("config", {}),
         }
-        log_values(self.client, run_id, values_of(settings, {}))
-        self.client.log_dict(run_id, study.notes, "study.json")
-        self.client.log_dict(run_id, study.space.to_dict(), "space.json")
-        return run_id
+        files = {"study.json": study.notes, "space.json": study.space.to_dict()}
+        run = StudyRun(self._store, study.space.name, study.study_id, name=study.name, settings=settings, files=files)
+        self.page = study_page(self._store.client, run.experiment, study)
+        return run
 
     # Trials
 
-    def _write_waiting(self, study: Study) -> None:
+    def _write_waiting(self, run: StudyRun, study: Study) -> None:
         """Write the trials that ended since the last time, many at once."""
-        while batch := self._next_batch(study):
-            assert self._batches is not None
-            trials = [trial for trial, _ in batch]
-            try:
-                ids = self._batches.write(self._experiment, [record for _, record in batch])
-            except Exception:  # whatever it is, one of them has it, and the others do not
-                for trial, record in batch:
-                    self._write_alone(trial, record)
-            else:
-                self._runs |= dict(zip((trial.number for trial in trials), ids, strict=True))
-            self._note_best(study, trials)
+        while self._written < len(study.trials):
+            trials, records = self._next_batch(run, study)
+            run.write(records)
+            self._note_best(run, study, trials)
 
-    def _next_batch(self, study: Study) -> list[tuple[Trial, Record]]:
-        """Return the next trials that have no run yet; those that were cut off are completed on the way."""
-        batch: list[tuple[Trial, Record]] = []
+    def _next_batch(self, run: StudyRun, study: Study) -> tuple[list[Trial], list[Record]]:
+        """Return the next trials whose runs have not ended, and what is written of them."""
+        trials: list[Trial] = []
+        records: list[Record] = []
         values = 0
-        while self._written < len(study.trials) and len(batch) < _TOGETHER and values < _VALUES_TOGETHER:
+        while self._written < len(study.trials) and len(records) < _TOGETHER and values < _VALUES_TOGETHER:
             trial = study.trials[self._written]
             self._written += 1
             if trial.state in (State.REJECTED, State.INTERRUPTED):  # the second has no end yet
                 continue
-            earlier = self._earlier.get(trial.number)
-            if earlier is not None and earlier.whole:
-                self._note_best(study, [trial], write=False)
+            if run.has_ended(str(trial.number)):
+                self._note_best(run, study, [trial], write=False)
                 continue
             try:
-                record = record_of(study, trial, self._study_run)
+                record = record_of(study, trial)
             except Exception as error:  # something in it that nobody thought of
-                self._lack(trial, error)
+                run.lack(str(trial.number), error)
                 continue
-            if earlier is not None:
-                self._write_alone(trial, record, earlier)
-                continue
-            batch.append((trial, record))
+            trials.append(trial)
+            records.append(record)
             values += len(record.values.metrics) + len(record.values.params)
-        return batch
+        return trials, records
 
-    def _write_alone(self, trial: Trial, record: Record, earlier: _Earlier | None = None) -> None:
-        """Write one trial, or complete the run of one that was cut off."""
-        try:
-            if earlier is None:
-                tags = dict(record.tags)
-                run = self.client.create_run(
-                    self._experiment, start_time=record.started, tags=tags, run_name=record.name
-                )
-                run_id, values = str(run.info.run_id), record.values
-            else:
-                run_id = earlier.run_id
-                values = replace(
-                    record.values, params=[param for param in record.values.params if param.key not in earlier.params]
-                )
-            log_values(self.client, run_id, values)
-            self.client.set_terminated(run_id, status=record.status, end_time=record.ended)
-        except Exception as error:  # the others can be written; the search is worth more than any
-            self._lack(trial, error)
-        else:
-            self._runs[trial.number] = run_id
-            self._failures = 0
-
-    def _lack(self, trial: Trial, error: Exception) -> None:
-        """Note a trial that cannot be written; raises where none can any more."""
-        self.lacking[trial.number] = mlflow_text(f"{type(error).__name__}: {error}", 500)
-        self._failures += 1
-        if self._failures >= _GIVE_UP:
-            raise error
-
-    def _note_best(self, study: Study, trials: Sequence[Trial], *, write: bool = True) -> None:
+    def _note_best(self, run: StudyRun, study: Study, trials: Sequence[Trial], *, write: bool = True) -> None:
         """Follow the best score, and write each that is better than all before it."""
-        from mlflow.entities import Metric
-
         better = []
         for trial in trials:
             score = trial.scores.get(study.objective)
             if trial.state is State.COMPLETED and score is not None and self._is_better(study, score):
                 self._best = score
-                name = mlflow_name(f"best_{study.objective}")
-                better.append(Metric(name, score, milliseconds(trial.finished), trial.number))
-        if better and write:
-            self.client.log_batch(self._study_run, metrics=better)
+                better.append((trial, score))
+        if write:
+            run.log_points(
+                f"best_{study.objective}", [(trial.number, score, trial.finished) for trial, score in better]
+            )
 
     def _is_better(self, study: Study, score: float) -> bool:
         if self._best is None:
@@ -302,56 +209,49 @@ class MlflowTracker:
 
     # The end
 
-    def _end(self, study: Study) -> None:
-        """Write what was found; each part on its own."""
-        parts: list[Callable[[Study], None]] = [self._end_counts, self._end_best, self._end_rungs, self._end_status]
-        for part in parts:
+    def _end(self, run: StudyRun, study: Study) -> None:
+        """Write the results; each part on its own."""
+        for part in (_end_counts, _end_best, _end_rungs, _end_status):
             with self._noting_errors():
-                part(study)
+                part(run, study)
 
-    def _end_counts(self, study: Study) -> None:
-        metrics = {f"trials_{state}": float(count) for state, count in study.counts().items()}
-        metrics |= {f"rejected_by_{name.replace(' ', '_')}": float(n) for name, n in study.rejections().items()}
-        self._log_study(metrics)
-        self.client.set_tag(self._study_run, "stop_reason", mlflow_text(study.stop_reason))
 
-    def _log_study(self, metrics: Mapping[str, Any]) -> None:
-        log_values(self.client, self._study_run, values_of({}, metrics, timestamp=milliseconds(time.time())))
+def _end_counts(run: StudyRun, study: Study) -> None:
+    metrics = {f"trials_{state}": float(count) for state, count in study.counts().items()}
+    run.log(metrics | {f"rejected_by_{name.replace(' ', '_')}": float(n) for name, n in study.rejections().items()})
+    run.set_tag("stop_reason", study.stop_reason)
 
-    def _end_best(self, study: Study) -> None:
-        best, knee = next(iter(study.best(1)), None), study.knee() if len(study.objectives) > 1 else None
-        if best is not None:
-            architecture = study.space.decode((knee or best).genotype)
-            self.client.log_dict(self._study_run, architecture.to_dict(), "best_architecture.json")
-            self.client.set_tag(self._study_run, "best_trial", str(best.number))
-        if knee is not None:
-            self.client.set_tag(self._study_run, "knee_trial", str(knee.number))
-            self._front(study)
 
-    def _end_rungs(self, study: Study) -> None:
-        self._log_study(
-            {
-                f"rank_correlation_rung_{correlation.lower}_{correlation.upper}": correlation.tau
-                for correlation in rung_correlations(study.rung_scores)
-                if not math.isnan(correlation.tau)
-            }
-        )
+def _end_best(run: StudyRun, study: Study) -> None:
+    best, knee = next(iter(study.best(1)), None), study.knee() if len(study.objectives) > 1 else None
+    if best is not None:
+        architecture = study.space.decode((knee or best).genotype)
+        run.log_json("best_architecture.json", architecture.to_dict())
+        run.set_tag("best_trial", best.number)
+    if knee is not None:
+        run.set_tag("knee_trial", knee.number)
+        _write_front(run, study, knee)
 
-    def _end_status(self, study: Study) -> None:
-        ended = "FAILED" if study.failed_alike else "FINISHED"
-        status = "KILLED" if study.interrupted else ended
-        self.client.set_terminated(self._study_run, status=status)
 
-    def _front(self, study: Study) -> None:
-        """Write the Pareto front, also as a tag of its trials, and how the hypervolume grew."""
-        self.client.log_dict(self._study_run, {"front": front_of(study)}, "pareto_front.json")
-        knee = study.knee()
-        now_on = {trial.number: front_tag(study, trial, knee) for trial in study.front()}
-        for number, run_id in self._runs.items():
-            if number in now_on:
-                self.client.set_tag(run_id, FRONT_TAG, now_on[number])
-            elif number in self._earlier and self._earlier[number].in_front:
-                self.client.delete_tag(run_id, FRONT_TAG)
-        rows = [{"epoch": step, "hypervolume": value} for step, value in enumerate(study.hypervolume())]
-        curve = values_of({}, {}, rows, milliseconds(time.time()), prefix="")
-        log_values(self.client, self._study_run, curve)
+def _write_front(run: StudyRun, study: Study, knee: Trial) -> None:
+    """Write the Pareto front, also as a tag of its trials, and how the hypervolume grew."""
+    run.log_json("pareto_front.json", {"front": front_of(study)})
+    tags = {str(trial.number): front_tag(study, trial, knee) for trial in study.front()}
+    for key in run.children:
+        run.tag_child(key, FRONT_TAG, tags.get(key))
+    run.log({}, [{"epoch": step, "hypervolume": value} for step, value in enumerate(study.hypervolume())])
+
+
+def _end_rungs(run: StudyRun, study: Study) -> None:
+    run.log(
+        {
+            f"rank_correlation_rung_{correlation.lower}_{correlation.upper}": correlation.tau
+            for correlation in rung_correlations(study.rung_scores)
+            if not math.isnan(correlation.tau)
+        }
+    )
+
+
+def _end_status(run: StudyRun, study: Study) -> None:
+    ended = "FAILED" if study.failed_alike else "FINISHED"
+    run.end("KILLED" if study.interrupted else ended)

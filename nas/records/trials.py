@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from nas.records.values import milliseconds, mlflow_text, values_of
-from nas.records.view import STUDY_TAG, TRIAL_TAG
+from nas.records.values import Record, milliseconds, mlflow_text, values_of
 from nas.search.study import Study
 from nas.search.trial import State, Trial
-
-if TYPE_CHECKING:
-    from nas.records.batch import Record
 
 _RUN_STATUS = {
     State.COMPLETED: "FINISHED",
@@ -21,16 +17,15 @@ _RUN_STATUS = {
 }
 
 
-def record_of(study: Study, trial: Trial, parent: str) -> Record:
-    """What is written of a trial."""
-    from nas.records.batch import Record
-
+def record_of(study: Study, trial: Trial) -> Record:
+    """Return what is written of a trial."""
     ended = milliseconds(trial.finished)
     spent = trial.seconds.get("evaluation", 0.0)
     params = {**trial.genotype, "arch_id": trial.arch_id, "seed": trial.seed}
     return Record(
+        key=str(trial.number),
         name=f"trial {trial.number:04d}",
-        tags=_trial_tags(study, trial, parent),
+        tags=_trial_tags(study, trial),
         values=values_of(params, _metrics(trial), trial.history, ended),
         status=_RUN_STATUS[trial.state],
         started=milliseconds(trial.finished - spent) or ended,
@@ -44,14 +39,8 @@ def front_tag(study: Study, trial: Trial, knee: Trial | None) -> str:
     return ("knee" if trial is knee else "yes") + (f", rung {rung}" if rung else "")
 
 
-def _trial_tags(study: Study, trial: Trial, parent: str) -> dict[str, str]:
-    tags = {
-        "mlflow.parentRunId": parent,
-        STUDY_TAG: study.study_id,
-        TRIAL_TAG: str(trial.number),
-        "state": trial.state.value,
-        "study": mlflow_text(study.name),
-    }
+def _trial_tags(study: Study, trial: Trial) -> dict[str, str]:
+    tags = {"state": trial.state.value, "study": mlflow_text(study.name)}
     if trial.reason:
         tags["reason"] = mlflow_text(trial.reason)
     if trial.latency is not None:

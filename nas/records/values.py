@@ -42,6 +42,24 @@ class Values:
     """The original names of those that were changed, and what was left out."""
 
 
+@dataclass(frozen=True)
+class Record:
+    """A run that has ended, of a trial or a training run, as it is written."""
+
+    key: str
+    """What it is known by within its study, such as the number of a trial."""
+    name: str
+    """For people."""
+    tags: Mapping[str, str]
+    """Without those that say whose run it is."""
+    values: Values
+    status: str
+    """MLflow's: FINISHED or FAILED."""
+    started: int
+    """In milliseconds since 1970."""
+    ended: int
+
+
 def mlflow_name(name: str) -> str:
     """Return a name as MLflow takes it: the same, or with `_` for what it refuses and a piece of the name's hash.
 

@@ -18,11 +18,10 @@ from sqlalchemy.engine import Engine
 import nas
 from nas.evaluation import Evaluation
 from nas.records import tracker as tracker_module
-from nas.records.batch import BatchStore, Record
-from nas.records.scaling import ScalingRecords, TrainingRecord
+from nas.records.batch import BatchStore
 from nas.records.store import database_uri, open_client
 from nas.records.tracker import MlflowTracker
-from nas.records.values import mlflow_name
+from nas.records.values import Record, mlflow_name
 from nas.search.study import Study
 from nas.search.trial import State
 
@@ -118,7 +117,6 @@ def test_one_trial_that_cannot_be_written_stops_no_other(root: Path, monkeypatch
         tracker = _write(study, root)
     number = study.trials[4].number
     assert tracker.error is None
-    assert list(tracker.lacking) == [number]
     assert f"MLflow lacks 1 of {_recorded(study)} trials: {number}: MlflowException: no such value" in tracker.trouble
     children = _children(tracker)
     assert {n for n, run in children.items() if run.info.status == "RUNNING"} == {number}
@@ -214,30 +212,3 @@ def test_a_database_that_cannot_be_opened_is_told_at_once(tmp_path: Path) -> Non
     (tmp_path / "mlflow.db").mkdir()
     with pytest.raises(Exception, match="unable to open database file"):
         open_client(tmp_path / "mlflow.db")
-
-
-def test_one_run_of_a_scaling_study_stops_no_other(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def record(key: str, seconds: float, metrics: dict[str, float]) -> TrainingRecord:
-        return TrainingRecord(key, key, {"arch_id": key}, metrics, False, "", seconds)
-
-    records = ScalingRecords(root, "study", "sizes", {})
-    records.write([record("a", math.nan, {"acc@5": 1.0, "b": math.inf}), record("b", 1.0, {"macs": 1.0})])
-    client = MlflowClient(tracking_uri=records.uri)
-    experiment = client.get_experiment_by_name("scaling")
-    assert experiment is not None
-    runs = {run.data.tags["nas.trial"]: run for run in client.search_runs([experiment.experiment_id])}
-    assert runs["a"].data.metrics == {mlflow_name("acc@5"): 1.0}
-    assert runs["a"].data.tags["left_out"] == "b is inf"
-
-    real = ScalingRecords._write
-
-    def refuse(self: ScalingRecords, one: TrainingRecord, known: str, status: str) -> None:
-        if one.key == "c":
-            raise MlflowException("no")
-        real(self, one, known, status)
-
-    monkeypatch.setattr(ScalingRecords, "_write", refuse)
-    with pytest.raises(MlflowException, match="no"):
-        records.write([record("c", 1.0, {}), record("d", 1.0, {"macs": 2.0})])
-    runs = {run.data.tags["nas.trial"]: run for run in client.search_runs([experiment.experiment_id])}
-    assert runs["d"].data.metrics == {"macs": 2.0}

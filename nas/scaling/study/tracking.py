@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from nas.records.scaling import ScalingRecords, TrainingRecord
+from nas.records.store import database_uri, open_store, places
+from nas.records.study_run import StudyRun
+from nas.records.values import Record, milliseconds, mlflow_text, values_of
 from nas.scaling.study.training_runs import Run
+
+EXPERIMENT = "scaling"
 
 
 class StudyRecords:
@@ -24,26 +29,31 @@ class StudyRecords:
             settings: of the study.
         """
         self.error: Exception | None = None
-        self._store: ScalingRecords | None = None
-        self._try(lambda: self._open(root, study_id, name, settings))
+        self._root = root
+        self._study: StudyRun | None = None
+        self._noting_errors(lambda: self._open(study_id, name, settings))
 
-    def _open(self, root: Path, study_id: str, name: str, settings: Mapping[str, Any]) -> None:
-        self._store = ScalingRecords(root, study_id, name, settings)
-
-    @property
-    def store(self) -> ScalingRecords:
-        """The open database."""
-        assert self._store is not None
-        return self._store
+    def _open(self, study_id: str, name: str, settings: Mapping[str, Any]) -> None:
+        self._study = StudyRun(open_store(self._root), EXPERIMENT, study_id, name=name, settings=settings)
 
     @property
     def uri(self) -> str:
         """The address of the database, for `mlflow ui`."""
-        return self.store.uri
+        return database_uri(places(self._root)[0])
+
+    @property
+    def trouble(self) -> str:
+        """What is not in MLflow, in words; empty where all is."""
+        if self.error is not None:
+            return f"MLflow was not written: {type(self.error).__name__}: {self.error}"
+        if self._study is not None and self._study.lacking:
+            key, reason = next(iter(self._study.lacking.items()))
+            return f"MLflow lacks {len(self._study.lacking)} training runs: {key}: {reason}"
+        return ""
 
     def write_runs(self, runs: Iterable[Run]) -> None:
         """Write those of some training runs that are not written yet."""
-        self._try(lambda: self.store.write(map(_record, list(runs))))
+        self._writing(lambda study: study.write([_record(run) for run in runs]))
 
     def write_forecast(self, digest: str, path: Path) -> None:
         """Write a forecast before its network is trained.
@@ -52,33 +62,46 @@ class StudyRecords:
             digest: its SHA-256.
             path: its file.
         """
-        self._try(lambda: self.store.freeze(digest, json.loads(path.read_text())))
+        self._writing(lambda study: study.set_tag("forecast_sha256", digest))
+        self._writing(lambda study: study.log_json("forecast.json", json.loads(path.read_text())))
 
     def end(self, metrics: Mapping[str, float], files: Iterable[Path]) -> None:
         """Write the results of the study and copy its files."""
-        self._try(lambda: self.store.end(metrics, files))
+        self._writing(lambda study: study.log(metrics))
+        self._writing(lambda study: study.log_files(files))
+        self._writing(lambda study: study.end())
 
     def interrupted(self) -> None:
         """Record that the study was interrupted."""
-        if self._store is not None:
-            self._try(self._store.interrupted)
+        self._writing(lambda study: study.end("KILLED"))
 
-    def _try(self, work: Callable[[], None]) -> None:
-        """Do a piece of the writing and keep its error; nothing is tried where the database could not be opened."""
-        if self.error is None or self._store is not None:
-            try:
-                work()
-            except Exception as error:  # records are of less worth than the study, which is whole in its folder
-                self.error = self.error or error
+    def _writing(self, work: Callable[[StudyRun], None]) -> None:
+        """Do a piece of the writing; nothing is tried where the database could not be opened."""
+        study = self._study
+        if study is not None:
+            self._noting_errors(lambda: work(study))
+
+    def _noting_errors(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Exception as error:  # records are of less worth than the study, which is whole in its folder
+            self.error = self.error or error
 
 
-def _record(run: Run) -> TrainingRecord:
-    return TrainingRecord(
+def _record(run: Run) -> Record:
+    now = milliseconds(time.time())
+    metrics = {**run.scores, "params": float(run.params), "macs": float(run.macs), "seconds": run.seconds}
+    tags = {"state": "failed" if run.reason else "completed"}
+    if run.reason:
+        tags["reason"] = mlflow_text(run.reason)
+    return Record(
         key=run.key,
-        name=f"{run.macs} MACs, run {run.replicate}",
-        params={name: getattr(run, name) for name in ("arch_id", "lr", "epochs", "replicate", "seed")},
-        metrics={**run.scores, "params": float(run.params), "macs": float(run.macs), "seconds": run.seconds},
-        failed=bool(run.reason),
-        reason=run.reason,
-        seconds=run.seconds,
+        name=mlflow_text(f"{run.macs} MACs, run {run.replicate}"),
+        tags=tags,
+        values=values_of(
+            {name: getattr(run, name) for name in ("arch_id", "lr", "epochs", "replicate", "seed")}, metrics, (), now
+        ),
+        status="FAILED" if run.reason else "FINISHED",
+        started=milliseconds(time.time() - run.seconds) or now,
+        ended=now,
     )

@@ -1,0 +1,200 @@
+"""A study in MLflow, of any kind: a run for the study, and under it one for each of its trials or training runs.
+
+Repeating a write makes no second run, so that a study that is gone on with writes what is missing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from nas.records.store import Store, experiment_id, find_runs, flat, log_values
+from nas.records.values import Record, milliseconds, mlflow_name, mlflow_text, values_of
+from nas.records.view import STUDY_ITSELF, STUDY_TAG, TRIAL_TAG
+
+_MOST_FAILURES = 10
+"""Runs in a row that cannot be written, after which the database is taken for broken."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChildRun:
+    """A run that the database has."""
+
+    run_id: str
+    status: str
+    """MLflow's: RUNNING where it was cut off while it was written."""
+    tags: Mapping[str, str]
+
+
+class StudyRun:
+    """The runs of one study."""
+
+    def __init__(
+        self,
+        store: Store,
+        experiment: str,
+        study_id: str,
+        *,
+        name: str,
+        settings: Mapping[str, Any],
+        files: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Find the run that stands for the study, or make it.
+
+        Args:
+            store: the open database.
+            experiment: name of the experiment, which is made where there is none.
+            study_id: what the study is known by, wherever it is gone on with.
+            name: of the study, for people.
+            settings: of the study, nested or flat.
+            files: JSON files by name.
+        """
+        self._client, self._batches, self._study_id = store.client, store.batches, study_id
+        self.experiment = experiment_id(self._client, mlflow_text(experiment), store.artifacts)
+        """Its id."""
+        known = find_runs(self._client, self.experiment, f"tags.`{STUDY_TAG}` = '{study_id}'")
+        runs = {run.data.tags[TRIAL_TAG]: run for run in known}
+        earlier = runs.pop(STUDY_ITSELF, None)
+        self.children = {
+            key: ChildRun(str(run.info.run_id), str(run.info.status), run.data.tags) for key, run in runs.items()
+        }
+        """What is in the database, by key."""
+        self.lacking: dict[str, str] = {}
+        """Why those that could not be written are not there, by key."""
+        self._failures = 0
+        """In a row."""
+        if earlier is not None:
+            self.run_id = str(earlier.info.run_id)
+            self._client.update_run(self.run_id, status="RUNNING")
+            return
+        tags = {STUDY_TAG: study_id, TRIAL_TAG: STUDY_ITSELF, "state": "study"}
+        run = self._client.create_run(self.experiment, tags=tags, run_name=mlflow_text(name))
+        self.run_id = str(run.info.run_id)
+        log_values(self._client, self.run_id, values_of(flat(settings), {}))
+        for file, content in (files or {}).items():
+            self.log_json(file, content)
+
+    # The study's own run
+
+    def log(self, metrics: Mapping[str, Any], curve: Sequence[Mapping[str, Any]] = ()) -> None:
+        """Write results of the study, and a curve: a row of values for each `epoch`."""
+        log_values(self._client, self.run_id, values_of({}, metrics, curve, milliseconds(time.time()), prefix=""))
+
+    def log_points(self, name: str, points: Iterable[tuple[int, float, float]]) -> None:
+        """Write points of one metric: step, value, and when it was reached, in seconds since 1970."""
+        from mlflow.entities import Metric
+
+        metrics = [Metric(mlflow_name(name), value, milliseconds(reached), step) for step, value, reached in points]
+        if metrics:
+            self._client.log_batch(self.run_id, metrics=metrics)
+
+    def set_tag(self, name: str, value: object) -> None:
+        """Write a tag."""
+        self._client.set_tag(self.run_id, name, mlflow_text(str(value)))
+
+    def log_json(self, name: str, content: Any) -> None:
+        """Write an artifact of plain values."""
+        self._client.log_dict(self.run_id, content, name)
+
+    def log_files(self, files: Iterable[Path]) -> None:
+        """Copy files to the artifacts."""
+        for file in files:
+            self._client.log_artifact(self.run_id, str(file))
+
+    def end(self, status: str = "FINISHED") -> None:
+        """Say how the study ended: MLflow's FINISHED, FAILED or KILLED."""
+        self._client.set_terminated(self.run_id, status=status)
+
+    # The runs under it
+
+    def has_ended(self, key: str) -> bool:
+        """Whether the database has a run as it was at its end."""
+        return key in self.children and self.children[key].status != "RUNNING"
+
+    def write(self, records: Sequence[Record]) -> None:
+        """Write runs, new ones in one transaction; where that fails each alone, so that none stops another.
+
+        One that was cut off is completed, one that failed and was done again written again, others left as they are.
+
+        Raises:
+            Exception: of MLflow, when none of many can be written any more; `lacking` has the reason of each.
+        """
+        waiting = [record for record in records if not self._is_written(record)]
+        new = [self._tagged(record) for record in waiting if record.key not in self.children]
+        try:
+            ids = self._batches.write(self.experiment, new) if new else []
+        except Exception:  # whatever it is, one of them has it, and the others do not
+            ids = []
+        if ids:
+            self._failures = 0
+            self.children |= {
+                record.key: ChildRun(run_id, record.status, record.tags)
+                for record, run_id in zip(new, ids, strict=True)
+            }
+        for record in waiting:
+            if not self._is_written(record):
+                self._write_alone(self._tagged(record))
+
+    def lack(self, key: str, error: Exception) -> None:
+        """Note a run that cannot be written.
+
+        Raises:
+            Exception: `error`, when none of many can be written any more.
+        """
+        self.lacking[key] = mlflow_text(f"{type(error).__name__}: {error}", 500)
+        self._failures += 1
+        if self._failures >= _MOST_FAILURES:
+            raise error
+
+    def tag_child(self, key: str, name: str, value: str | None) -> None:
+        """Give a run a tag, or take it away."""
+        child = self.children[key]
+        if value is not None:
+            self._client.set_tag(child.run_id, name, value)
+        elif name in child.tags:
+            self._client.delete_tag(child.run_id, name)
+
+    def _is_written(self, record: Record) -> bool:
+        known = self.children.get(record.key)
+        return known is not None and known.status in ("FINISHED", record.status)
+
+    def _tagged(self, record: Record) -> Record:
+        """Return a record with the tags that say whose run it is."""
+        whose = {"mlflow.parentRunId": self.run_id, STUDY_TAG: self._study_id, TRIAL_TAG: record.key}
+        return replace(record, tags={**whose, **record.tags})
+
+    def _write_alone(self, record: Record) -> None:
+        """Write one run with calls of its own, or bring one that is there to its end."""
+        try:
+            known = self.children.get(record.key)
+            run_id = known.run_id if known is not None else self._create(record)
+            values = record.values
+            if known is not None:
+                self._bring_tags(known, record)
+                # Parameters can be written once.
+                written = self._client.get_run(run_id).data.params
+                values = replace(values, params=[param for param in values.params if param.key not in written])
+            log_values(self._client, run_id, values)
+            self._client.set_terminated(run_id, status=record.status, end_time=record.ended)
+        except Exception as error:  # the others can be written; the study is worth more than any
+            self.lack(record.key, error)
+        else:
+            self.children[record.key] = ChildRun(run_id, record.status, record.tags)
+            self.lacking.pop(record.key, None)
+            self._failures = 0
+
+    def _create(self, record: Record) -> str:
+        run = self._client.create_run(
+            self.experiment, start_time=record.started, tags=dict(record.tags), run_name=record.name
+        )
+        return str(run.info.run_id)
+
+    def _bring_tags(self, known: ChildRun, record: Record) -> None:
+        for name, value in record.tags.items():
+            if known.tags.get(name) != value:
+                self._client.set_tag(known.run_id, name, value)
+        if "reason" in known.tags and "reason" not in record.tags:  # it failed once, and does not any more
+            self._client.delete_tag(known.run_id, "reason")
