@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 
+from nas.errors import ConfigError
+
 MAX_CHARACTERS = 100
 _MAX_BYTES = 200
 """A file's name may have 255; a run folder adds the name of the data and the time."""
@@ -21,6 +23,13 @@ def name_problem(name: str) -> str:
     """
     problem = _problem(name)
     return f"{RULE}; but {name[:MAX_CHARACTERS]!a} {problem}" if problem else ""
+
+
+def check_name(name: str | None) -> None:
+    """Raise `ConfigError` where the name of a run, which is that of a folder in `records.dir`, breaks the rule."""
+    problem = name_problem(name) if name is not None else ""
+    if problem:
+        raise ConfigError(f"name: {problem}")
 
 
 def _problem(name: str) -> str:

@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "nas"
 LAYERS = [
     [
         *("nas.starting", "nas.errors", "nas.equality", "nas.names", "nas.resources", "nas.settings", "nas.console"),
-        *("nas.run_folder", "nas.seeds", "nas.line_log", "nas.runs", "nas.statistics", "nas.pareto"),
+        *("nas.run_folder", "nas.seeds", "nas.line_log", "nas.resume", "nas.machine", "nas.statistics", "nas.pareto"),
     ],
     ["nas.scaling.laws"],
     ["nas.network"],

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 import nas
 from nas.errors import ConfigError, NasError, SpaceError
-from nas.names import name_problem
-from nas.runs import check_name
+from nas.names import check_name, name_problem
 from nas.space import space_names
 
 BAD = {

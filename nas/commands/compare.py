@@ -31,9 +31,11 @@ from nas.evaluators.registry import EVALUATORS
 from nas.evaluators.settings import EvaluatorSettings
 from nas.evaluators.table.settings import TableSettings
 from nas.evaluators.training import TrainingEvaluator, TrainingSettings
+from nas.machine import check_workers, cores_or
+from nas.names import check_name
 from nas.pareto import hypervolume
+from nas.resume import RecordSettings
 from nas.run_folder import Held, claim, first_free, shown, write_whole
-from nas.runs import RecordSettings, check_name, check_workers, cores_or
 from nas.search.settings import SearchSettings, Settings
 from nas.settings import SEED, Range, check_settings, setting, settings_from
 from nas.space import load_space, space_names

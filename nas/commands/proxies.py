@@ -14,7 +14,7 @@ from nas.evaluation import Budget
 from nas.evaluators.proxies.diagnosis import diagnose, lines
 from nas.evaluators.proxies.evaluator import ProxyEvaluator
 from nas.evaluators.proxies.names import check_names
-from nas.runs import cores
+from nas.machine import cores
 from nas.search.log import read_study, read_trials
 from nas.search.trial import State, Trial
 from nas.settings import settings_from

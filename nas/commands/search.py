@@ -26,8 +26,8 @@ from nas.errors import ConfigError, NasError
 from nas.evaluation import Budget
 from nas.names import name_problem
 from nas.records.tracker import MlflowTracker
+from nas.resume import check_typed, resumed
 from nas.run_folder import WORKERS_LOG, first_free, shown
-from nas.runs import resumed
 from nas.search.config import Config, worker_count
 from nas.search.log import RunFolder, read_study
 from nas.search.objectives import against_its_name, recorded_directions
@@ -116,9 +116,9 @@ def _read(values: Mapping[str, Any], overrides: Sequence[str]) -> _Job:
         saved = read_study(folder)
         if "config" not in saved["notes"]:
             raise ConfigError(f"resume: {folder} was made by nas.run_search; go on with its argument resume=True")
-        values = resumed(
-            saved["notes"]["config"], _absolute(values), typed_paths(overrides), [*changeable(Config)], folder
-        )
+        typed = typed_paths(overrides)
+        check_typed(Config, typed)
+        values = resumed(saved["notes"]["config"], _absolute(values), typed, [*changeable(Config)], folder)
         if isinstance(values.get("search"), dict):
             # It goes on with the directions that it began with, also where none were given.
             values["search"]["direction"] = recorded_directions(saved)

@@ -23,15 +23,10 @@ from nas.evaluators.table.evaluator import TableEvaluator
 from nas.evaluators.table.settings import TableSettings
 from nas.evaluators.table.table import read_table
 from nas.evaluators.training import TrainingEvaluator, TrainingSettings
+from nas.machine import check_workers, cores_or
+from nas.names import check_name
+from nas.resume import RecordSettings, settings_to_go_on, study_folder
 from nas.run_folder import Held, shown, write_whole
-from nas.runs import (
-    RecordSettings,
-    check_name,
-    check_workers,
-    cores_or,
-    settings_to_go_on,
-    study_folder,
-)
 from nas.search.objectives import Objective, objectives_from
 from nas.search.settings import SearchSettings, Settings
 from nas.settings import SEED, Range, check_settings, setting, settings_from

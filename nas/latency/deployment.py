@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.errors import ConfigError, nearest
-from nas.runs import cores
+from nas.machine import cores
 from nas.settings import Range, check_settings, setting
 
 PACKAGES: Mapping[str, tuple[str, ...]] = {

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.latency.deployment import Deployment
+from nas.machine import cores
 from nas.network.architecture import Architecture
-from nas.runs import cores
 from nas.space import load_space
 
 if TYPE_CHECKING:

@@ -18,7 +18,9 @@ from nas.evaluators.settings import EvaluatorSettings
 from nas.evaluators.training import TrainingSettings
 from nas.latency.deployment import Deployment, DeploymentSettings
 from nas.latency.device_profile import DeviceProfile, profile_path
-from nas.runs import RecordSettings, check_accelerator, check_name, check_workers, cores_or
+from nas.machine import check_accelerator, check_workers, cores_or
+from nas.names import check_name
+from nas.resume import RecordSettings
 from nas.search.settings import Settings
 from nas.settings import setting, settings_from
 from nas.space import SearchSpace, space_names

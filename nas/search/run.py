@@ -20,8 +20,8 @@ from nas.latency.deployment import Deployment
 from nas.latency.deployment import deployment as deployment_here
 from nas.latency.device_profile import DeviceProfile
 from nas.latency.measure import Meter
+from nas.names import check_name
 from nas.run_folder import WORKERS_LOG
-from nas.runs import check_name
 from nas.search.arguments import check_kinds, kinds_in
 from nas.search.driver import Driver
 from nas.search.gate import Gate

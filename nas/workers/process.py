@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from nas.errors import ConfigError, plain
-from nas.runs import cores
+from nas.machine import cores
 from nas.workers.keeper import Keeper, kill_group
 from nas.workers.worker import HERE, MAIN_GUARD, STARTING, PickledEvaluator, WorkerEnvironment, work
 

@@ -18,7 +18,7 @@ from nas.latency import measure as module
 from nas.latency.deployment import PACKAGES, RUNTIMES, Deployment, deployment, this_device
 from nas.latency.measure import Latency, Meter
 from nas.latency.measuring_process import Visit
-from nas.runs import cores
+from nas.machine import cores
 
 HERE = [name for name in RUNTIMES if name != "cuda"]
 

@@ -12,7 +12,7 @@ from optuna.samplers import RandomSampler
 
 import nas
 from nas.errors import ConfigError, NasError
-from nas.runs import resumed
+from nas.resume import check_typed, resumed
 from nas.search.budgets.pruning import Pruning
 from nas.search.config import Config
 from nas.search.settings import PYTHON_SETTINGS, SamplerSettings, Settings, with_keywords
@@ -120,6 +120,36 @@ def test_files_that_hold_the_settings_of_all_evaluators_are_read() -> None:
 def test_a_run_without_such_a_group_is_refused_in_words(tmp_path: Path, begun: dict[str, Any], typed: str) -> None:
     with pytest.raises(NasError, match=rf"resume: {typed}: [ab] is no group of settings"):
         resumed(begun, {"a": {"b": {"c": 1}}}, [typed], [typed], tmp_path)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "search.trials",
+        "search",
+        "sampler",
+        "constraints.params",
+        "resume",
+        "records.dir",
+        "evaluator.table",
+        "train.lr",
+    ],
+)
+def test_what_is_a_setting_may_be_typed_to_go_on(typed: str) -> None:
+    check_typed(Config, [typed])
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        ("serach.trials", "resume: unknown setting 'serach.trials'. Did you mean 'search.trials'"),
+        ("worker", "resume: unknown setting 'worker'. Did you mean 'workers'"),
+        ("experiment", "resume: an experiment sets many settings of a new run"),
+    ],
+)
+def test_what_is_no_setting_is_refused_with_the_nearest(typed: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        check_typed(Config, [typed])
 
 
 def test_a_pruner_is_read_from_plain_values() -> None:

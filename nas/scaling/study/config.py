@@ -9,7 +9,9 @@ from typing import Any, Literal
 from nas.cost.metrics import LATENCY, METRICS
 from nas.errors import ConfigError
 from nas.latency.deployment import DeploymentSettings
-from nas.runs import RecordSettings, check_accelerator, check_name, check_workers
+from nas.machine import check_accelerator, check_workers
+from nas.names import check_name
+from nas.resume import RecordSettings
 from nas.scaling.rounding import Rounding
 from nas.scaling.rules import RULES, Rule, rule
 from nas.scaling.study.recipes import BySize

@@ -11,9 +11,9 @@ from nas.cost import Cost, cost_of
 from nas.errors import NasError
 from nas.evaluation import Evaluator
 from nas.evaluators.training import TrainingEvaluator
+from nas.machine import cores_or
 from nas.network.architecture import Architecture
 from nas.network.identity import earlier_id
-from nas.runs import cores_or
 from nas.scaling.solve import Member
 from nas.scaling.study.config import ScaleConfig
 from nas.scaling.study.preregistration import FORECAST, CheckedForecast, ForecastTarget, register_forecast

@@ -12,7 +12,7 @@ import pytest
 import nas
 from nas.commands.scale import scale_command
 from nas.errors import ConfigError
-from nas.runs import resumed
+from nas.resume import resumed
 from tests.logs import rewrite
 from tests.scaling.lawpool import LawPool, folder, run
 

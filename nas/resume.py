@@ -1,9 +1,8 @@
-"""What commands that evaluate networks share: how many they evaluate at a time, and the settings of earlier runs."""
+"""The folder and the settings of a study: a new one, or one that is gone on with."""
 
 from __future__ import annotations
 
 import copy
-import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,15 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nas.errors import ConfigError
-from nas.names import name_problem
+from nas.errors import ConfigError, nearest
 from nas.run_folder import Held, claim, first_free, hold, read_json, shown
-from nas.settings import changeable, setting
-
-_MOST_WORKERS = 1024
-"""Processes on one machine."""
-
-_ACCELERATORS = ("auto", "cpu", "gpu")
+from nas.settings import changeable, paths, setting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,35 +21,6 @@ class RecordSettings:
 
     dir: str = setting("runs", "holds a folder a run, and mlflow.db", typed="text")
     mlflow: bool = setting(True, "record in MLflow too", may_change=True)
-
-
-def check_workers(value: int | str) -> None:
-    """Raise `ConfigError` where a setting of workers is neither `auto` nor a whole number from 1 to 1,024."""
-    if value != "auto" and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MOST_WORKERS):
-        raise ConfigError(f"workers must be auto or a whole number from 1 to {_MOST_WORKERS:,}, but got {value!r}")
-
-
-def check_accelerator(name: str) -> None:
-    """Raise `ConfigError` for an unknown kind of device to train on."""
-    if name not in _ACCELERATORS:
-        raise ConfigError(f"accelerator must be one of {_ACCELERATORS}, but got {name!r}")
-
-
-def check_name(name: str | None) -> None:
-    """Raise `ConfigError` where the name of a run, which is that of a folder in `records.dir`, breaks the rule."""
-    problem = name_problem(name) if name is not None else ""
-    if problem:
-        raise ConfigError(f"name: {problem}")
-
-
-def cores() -> int:
-    """Return how many cores this process may use; all of the machine's where the system does not say, as on macOS."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def cores_or(workers: int | str) -> int:
-    """Return a number of workers; `auto` is one a core."""
-    return workers if isinstance(workers, int) else cores()
 
 
 def read_settings(path: Path, what: str) -> dict[str, Any]:
@@ -99,6 +63,25 @@ def resumed(
     return settings
 
 
+def check_typed(kind: type, typed: Iterable[str]) -> None:
+    """Make sure that what a user types to go on with a run are settings.
+
+    Args:
+        kind: the dataclass of the settings.
+        typed: their paths.
+
+    Raises:
+        ConfigError: there is no such setting (the nearest are given), or it stands for many.
+    """
+    known = dict(paths(kind))
+    groups = {".".join(path.split(".")[:depth]) for path in known for depth in range(1, path.count(".") + 1)}
+    for path in typed:
+        if path == "experiment":
+            raise ConfigError("resume: an experiment sets many settings of a new run; give single ones to go on")
+        if path not in known and path not in groups and not any(path.startswith(f"{name}.") for name in known):
+            raise ConfigError(f"resume: unknown setting {path!r}. {nearest(path, known)}")
+
+
 def settings_to_go_on(
     values: Mapping[str, Any], typed: Iterable[str], kind: type, *, file: str, what: str, own: Collection[str] = ()
 ) -> Mapping[str, Any]:
@@ -113,11 +96,13 @@ def settings_to_go_on(
         own: what that file keeps beside settings.
 
     Raises:
-        ConfigError: there is no such study, or a setting was typed with another value that may not change.
+        ConfigError: there is no such study or no such setting, or one was typed with another value that may not change.
     """
     name = values.get("name")
     if values.get("resume") is not True or not isinstance(name, str):
         return values
+    typed = list(typed)
+    check_typed(kind, typed)
     folder = Path(str(values.get("records", {}).get("dir", RecordSettings().dir))).expanduser() / name
     begun = {key: value for key, value in read_settings(folder / file, what).items() if key not in own}
     return resumed(begun, values, typed, list(changeable(kind, inside=False)), folder)

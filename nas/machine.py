@@ -1,0 +1,34 @@
+"""What this machine offers to evaluations: cores and accelerators."""
+
+from __future__ import annotations
+
+import os
+
+from nas.errors import ConfigError
+
+_MOST_WORKERS = 1024
+"""Processes on one machine."""
+
+_ACCELERATORS = ("auto", "cpu", "gpu")
+
+
+def check_workers(value: int | str) -> None:
+    """Raise `ConfigError` where a setting of workers is neither `auto` nor a whole number from 1 to 1,024."""
+    if value != "auto" and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MOST_WORKERS):
+        raise ConfigError(f"workers must be auto or a whole number from 1 to {_MOST_WORKERS:,}, but got {value!r}")
+
+
+def check_accelerator(name: str) -> None:
+    """Raise `ConfigError` for an unknown kind of device to train on."""
+    if name not in _ACCELERATORS:
+        raise ConfigError(f"accelerator must be one of {_ACCELERATORS}, but got {name!r}")
+
+
+def cores() -> int:
+    """Return how many cores this process may use; all of the machine's where the system does not say, as on macOS."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def cores_or(workers: int | str) -> int:
+    """Return a number of workers; `auto` is one a core."""
+    return workers if isinstance(workers, int) else cores()
