@@ -57,7 +57,11 @@ def measure(root: Path, folder: Path, workers: int) -> None:
         *(f"--cov={path.removesuffix('.py').replace('/', '.')}" for paths in PACKAGES.values() for path in paths),
         *("--cov-context=test", "--cov-report=", f"--junitxml={folder / 'tests.xml'}"),
         *(f"tests/{folder}" for folder in PACKAGES),
-        *("tests/pytorch", "tests/test_pareto.py"),  # whose values judge the networks, and the fronts of searches
+        *(
+            "tests/commands",
+            "tests/pytorch",
+            "tests/test_pareto.py",
+        ),  # whose values judge searches, networks and fronts
     ]
     data = folder / "coverage"
     run = subprocess.run(command, cwd=root, env=environment(root, COVERAGE_FILE=str(data)), check=False)
@@ -87,7 +91,7 @@ def read(root: Path, folder: Path) -> Covering:
             ran = {context.partition("|")[0] for context in contexts}
             lines[str(Path(path).relative_to(root)), line] |= ran & seconds.keys()
     text = {file: (root / file).read_text() for file in {name.partition("::")[0] for name in seconds}}
-    commands = [name for name in seconds if "tests.commands" in text[name.partition("::")[0]]]
+    commands = [name for name in seconds if "tests.run_command" in text[name.partition("::")[0]]]
     return Covering(dict(lines), seconds, commands)
 
 

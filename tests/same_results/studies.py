@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import nas
-from tests import commands
+from tests import run_command
 
 HERE = Path(__file__).parent
 SPACE = "small.yaml"
@@ -99,7 +99,7 @@ def written_table(folder: Path) -> Path:
 
 def command(folder: Path, name: str, *words: str) -> str:
     """What `python -m nas.NAME` prints; raises where it fails."""
-    ran = commands.run(f"nas.{name}", *words, cwd=folder)
+    ran = run_command.run(f"nas.{name}", *words, cwd=folder)
     if ran.returncode:
         raise RuntimeError(f"nas.{name} {' '.join(words)}: {ran.returncode}\n{ran.stdout}\n{ran.stderr}")
     return ran.stdout

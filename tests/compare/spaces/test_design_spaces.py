@@ -28,7 +28,7 @@ from nas.evaluators.table.evaluator import TableEvaluator
 from nas.evaluators.table.settings import TableSettings
 from nas.evaluators.table.table import read_table
 from nas.search.settings import PYTHON_SETTINGS, with_keywords
-from tests.commands import run
+from tests.run_command import run
 
 _NUMBERS = st.lists(st.tuples(st.floats(0, 1, width=32), st.floats(0.0625, 8, width=32)), min_size=1, max_size=30).map(
     np.array

@@ -25,7 +25,7 @@ from nas.search.settings import PYTHON_SETTINGS, with_keywords
 from nas.search.study import Study
 from nas.search.trial import State, Trial
 from nas.statistics import paired
-from tests.commands import run
+from tests.run_command import run
 
 SPACE: dict[str, Any] = {
     "name": "generated",

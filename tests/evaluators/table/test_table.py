@@ -14,7 +14,7 @@ from nas.evaluators.table.evaluator import TableEvaluator
 from nas.evaluators.table.settings import TableSettings
 from nas.evaluators.table.table import read_table
 from nas.workers.simulated import SimulatedPool
-from tests.commands import run
+from tests.run_command import run
 
 SPACE = nas.SearchSpace.from_dict(
     {

@@ -10,7 +10,7 @@ import pytest
 
 import nas
 from nas.errors import SpaceError
-from tests.commands import run
+from tests.run_command import run
 from tests.space import fuzz
 
 HEAD = "head: {block: classifier}\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nas.commands.limits import limits
-from tests.commands import run
+from tests.run_command import run
 
 
 def test_what_is_said(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import run
+from tests.run_command import run
 from tests.search.conftest import SMALL
 
 SEARCH = ["-m", "nas.search", "+space=small.yaml", "data=synthetic", "data.samples=300", "train.batch_size=16"]

@@ -15,7 +15,7 @@ from nas.commands.settings_text import COMMANDS, GROUPS, written
 from nas.resources import resource_dir
 from nas.settings import declarations
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 WRITTEN = written()
 
 

@@ -18,9 +18,9 @@ from nas.commands.conf_files import help_text
 from nas.commands.console_script import main
 from nas.commands.registry import COMMANDS, OptionsCommand, SettingsCommand, run_command
 from nas.resources import resource_dir
-from tests.commands import run
+from tests.run_command import run
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 OWN = {"completion"}
 """Commands that are there as `nas X` only."""
 WITH_SETTINGS = [name for name, command in COMMANDS.items() if isinstance(command, SettingsCommand)]

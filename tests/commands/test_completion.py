@@ -19,7 +19,7 @@ from nas.commands.conf_files import settings_of
 from nas.commands.registry import COMMANDS, SettingsCommand
 from nas.resources import resource_dir, space_names
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 WITH_SETTINGS = [name for name, command in COMMANDS.items() if isinstance(command, SettingsCommand)]
 
 

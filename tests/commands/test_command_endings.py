@@ -1,0 +1,116 @@
+"""How `python -m nas.search` ends: readers that go away, signals, trials that fail alike."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import nas
+from tests.search.conftest import SMALL
+
+ROOT = Path(__file__).parents[2]
+TABLE = [
+    "+space=small.yaml",
+    "evaluator=table",
+    "evaluator.file=table.csv",
+    "evaluator.scores={val_accuracy: accuracy}",
+    "sampler=random",
+    "name=run",
+]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A space, and a table of its networks."""
+    space = nas.SearchSpace.from_dict(SMALL)
+    (tmp_path / "small.yaml").write_text(json.dumps(SMALL))
+    paths = list(space.decisions())
+    rows = [",".join(str(genotype.get(path, "")) for path in paths) for genotype in space.enumerate()]
+    lines = [",".join([*paths, "accuracy"]), *(f"{row},{1 - 1 / place:.6f}" for place, row in enumerate(rows, start=1))]
+    (tmp_path / "table.csv").write_text("\n".join(lines) + "\n")
+    return tmp_path
+
+
+def _search(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "nas.search", *arguments],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+
+
+def _trials(folder: Path) -> list[str]:
+    lines = (folder / "runs" / "run" / "trials.jsonl").read_text().splitlines()
+    return [json.loads(line)["state"] for line in lines]
+
+
+def test_a_reader_that_goes_away_ends_no_search(folder: Path) -> None:
+    process = _search(folder, *TABLE, "search.trials=12", "records.mlflow=false")
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr is not None
+    assert not process.stderr.read()
+    assert process.wait() == 0
+    assert _trials(folder).count("completed") == 12
+    assert (folder / "runs" / "run" / "best_architecture.json").exists()
+
+
+def test_the_end_of_the_terminal_interrupts_a_search(folder: Path) -> None:
+    process = _search(folder, *TABLE, "search.trials=900", "records.mlflow=false")
+    assert process.stdout is not None
+    while "trial" not in process.stdout.readline():
+        pass
+    process.send_signal(signal.SIGHUP)
+    out, _ = process.communicate()
+    assert process.returncode == 130
+    assert "Ended: interrupted" in out
+    assert "resume=runs/run" in out
+
+
+@pytest.mark.slow
+def test_a_second_ctrl_c_leaves_no_run_that_runs(folder: Path) -> None:
+    process = _search(folder, *TABLE, "search.trials=900")
+    assert process.stdout is not None
+    while not process.stdout.readline().startswith("  trial   60"):
+        pass
+    process.send_signal(signal.SIGTERM)
+    time.sleep(2.5)  # MLflow takes longer for what waits to be written
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate()
+    assert process.returncode == 130
+    assert "writes its records" in err, "the second came too late"
+    with sqlite3.connect(folder / "runs" / "mlflow.db") as database:
+        states = {state for (state,) in database.execute("SELECT status FROM runs")}
+    assert "KILLED" in states
+    assert "RUNNING" not in states
+
+
+@pytest.mark.slow
+def test_trials_that_fail_alike_end_a_search_with_1(folder: Path) -> None:
+    train = [
+        "data=synthetic",
+        "data.channels=1",
+        "data.samples=100",
+        "train.epochs=2000",  # longer than it takes until somebody looks
+        "search.trial_minutes=1e-5",
+        "workers=1",
+    ]
+    arguments = ["+space=small.yaml", "name=run", "sampler=random", "records.mlflow=false", "search.trials=30", *train]
+    process = _search(folder, *arguments, "search.max_equal_failures=2")
+    out, err = process.communicate()
+    assert process.returncode == 1, out + err
+    assert _trials(folder) == ["failed", "failed"]
+    assert "Ended: the last 2 evaluations failed alike" in out
+    assert "Go on with: python -m nas.search resume=runs/run" in out
