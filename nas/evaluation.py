@@ -90,7 +90,7 @@ def report(step: int, scores: Mapping[str, float]) -> bool:
 
 @contextmanager
 def listening(listener: Listener) -> Iterator[None]:
-    """Hear the reports of what is evaluated meanwhile; the listener says whether it is to end."""
+    """Have a listener called with the reports of what is evaluated meanwhile; it returns whether that is to end."""
     token = _LISTENER.set(listener)
     try:
         yield

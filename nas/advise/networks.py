@@ -11,7 +11,6 @@ from nas.advise import rules_of_thumb as rules
 from nas.advise.published import IMAGENET, OTHER_TASKS, SMALL_IMAGES, Published
 from nas.advise.request import Request
 from nas.cost import Constraint, Cost, check, cost_of, value_of
-from nas.cost.metrics import ONE
 from nas.errors import NasError
 from nas.network.ops import Shape
 from nas.space import load_space
@@ -109,8 +108,8 @@ def within_limits(networks: Iterable[CountedNetwork], limits: Sequence[Constrain
 
 def smallest(networks: Sequence[CountedNetwork], metric: str) -> tuple[CountedNetwork, float]:
     """Return the network with the smallest value of a metric, and that value."""
-    best = min(networks, key=lambda network: value_of(network.cost, metric, ONE))
-    return best, value_of(best.cost, metric, ONE)
+    best = min(networks, key=lambda network: value_of(network.cost, metric))
+    return best, value_of(best.cost, metric)
 
 
 def choose_starts(request: Request, networks: Sequence[CountedNetwork]) -> list[Start]:

@@ -190,21 +190,21 @@ def _on_table(config: CompareConfig, table: TableSettings) -> StrategyComparison
     timed = known.timed or known.epochs is not None
     _say_power(config, timed=timed)
     jobs = [(text, seed) for text in config.strategies for seed in _seeds(config)]
-    found: dict[tuple[str, int], Curve] = {}
+    curves_of: dict[tuple[str, int], Curve] = {}
     context = mp.get_context("spawn")
     os.environ |= SINGLE_THREAD  # which the processes take over
     with ProcessPoolExecutor(config.processes, mp_context=context) as pool:
         waiting = {pool.submit(_search, problem, text, seed, reference): (text, seed) for text, seed in jobs}
         for done in as_completed(waiting):
-            found[waiting[done]] = done.result()
+            curves_of[waiting[done]] = done.result()
             text, _ = waiting[done]
-            count = sum(one == text for one, _ in found)
+            count = sum(strategy == text for strategy, _ in curves_of)
             if count == config.seeds:
-                print(f"  {text}: {count} searches done ({len(found)} of {len(jobs)} in all)", flush=True)
-    curves = _sorted(config, found)
+                print(f"  {text}: {count} searches done ({len(curves_of)} of {len(jobs)} in all)", flush=True)
+    curves = _sorted(config, curves_of)
     if several:
         # As a share of that of the true front.
-        curves = {name: [_scaled(curve, best) for curve in every] for name, every in curves.items()}
+        curves = {name: [_scaled(curve, best) for curve in of_strategy] for name, of_strategy in curves.items()}
     measure = "share of the true hypervolume" if several else problem.objectives[0].name
     sign = 1 if several else problem.objectives[0].sign
     return StrategyComparison(
@@ -228,8 +228,8 @@ def _seeds(config: CompareConfig) -> range:
     return range(config.first_seed, config.first_seed + config.seeds)
 
 
-def _sorted(config: CompareConfig, found: Mapping[tuple[str, int], Curve]) -> dict[str, list[Curve]]:
-    return {str(Strategy.read(text)): [found[text, seed] for seed in _seeds(config)] for text in config.strategies}
+def _sorted(config: CompareConfig, curves_of: Mapping[tuple[str, int], Curve]) -> dict[str, list[Curve]]:
+    return {str(Strategy.read(text)): [curves_of[text, seed] for seed in _seeds(config)] for text in config.strategies}
 
 
 def _trained(config: CompareConfig, folder: Path) -> StrategyComparison:
@@ -238,17 +238,17 @@ def _trained(config: CompareConfig, folder: Path) -> StrategyComparison:
         load_space(config.space or ""), TrainingEvaluator(config.data, config.train), config.of_each, config.processes
     )
     _say_power(config, timed=True)
-    found: dict[tuple[str, int], Curve] = {}
+    curves_of: dict[tuple[str, int], Curve] = {}
     with problem:
         for seed in _seeds(config):
             for text in config.strategies:
-                found[text, seed] = problem.search(Strategy.read(text), seed, folder / f"{text}-{seed}")
-                curve = found[text, seed]
+                curves_of[text, seed] = problem.search(Strategy.read(text), seed, folder / f"{text}-{seed}")
+                curve = curves_of[text, seed]
                 last = f"{curve.quality[-1]:.4f}" if len(curve.quality) else "nothing"
                 print(
                     f"  {text}, seed {seed}: {problem.measure} {last}, {curve.duration:.0f} s, {curve.epochs:g} epochs",
                     flush=True,
                 )
     return StrategyComparison(
-        curves=_sorted(config, found), measure=problem.measure, best=None, evaluations=config.places
+        curves=_sorted(config, curves_of), measure=problem.measure, best=None, evaluations=config.places
     )

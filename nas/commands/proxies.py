@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nas.commands.options import proxies_parser
 from nas.console import run
-from nas.cost import ONE, value_of
+from nas.cost import value_of
 from nas.cost.metrics import FREE_METRICS
 from nas.errors import ConfigError
 from nas.evaluation import Budget
@@ -52,7 +52,7 @@ def _diagnose(folder: Path, names: list[str], most: int, batch: int) -> None:
         raise ConfigError(f"{folder} has {len(trials)} trained networks that can be measured; two are the least")
     scores = {name: [found[trial.number][name] for trial in trials] for name in names}
     counted = [trial.cost for trial in trials if trial.cost is not None]
-    costs = {metric: [value_of(cost, metric, ONE) for cost in counted] for metric in FREE_METRICS}
+    costs = {metric: [value_of(cost, metric) for cost in counted] for metric in FREE_METRICS}
     values = [trial.scores[objective] for trial in trials]
     print(f"Rank correlation with {objective} of {len(trials)} networks of {folder}:\n")
     print("\n".join(lines(diagnose(values, costs | scores, minimize=direction == "minimize"))))

@@ -4,10 +4,10 @@ from nas.cost.breakdown import BlockCost, block_costs, section_costs
 from nas.cost.constraints import Constraint, Interval, Violation, check, constraints_from, tightest, violation
 from nas.cost.cost import Cost, cost_of, graph_cost, output_shapes
 from nas.cost.metrics import (
+    BATCH_OF_ONE,
     FREE_METRICS,
     LATENCY,
     METRICS,
-    ONE,
     Workload,
     inference_memory_bytes,
     training_memory_bytes,
@@ -15,10 +15,10 @@ from nas.cost.metrics import (
 )
 
 __all__ = [
+    "BATCH_OF_ONE",
     "FREE_METRICS",
     "LATENCY",
     "METRICS",
-    "ONE",
     "BlockCost",
     "Constraint",
     "Cost",

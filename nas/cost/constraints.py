@@ -9,7 +9,7 @@ from numbers import Real
 from typing import NamedTuple
 
 from nas.cost.cost import Cost
-from nas.cost.metrics import LATENCY, METRICS, ONE, Workload, value_of
+from nas.cost.metrics import BATCH_OF_ONE, LATENCY, METRICS, Workload, value_of
 from nas.errors import ConfigError, nearest
 
 
@@ -73,7 +73,7 @@ class Violation:
         return f"{self.metric} {self.value:,.6g}{how} is {side} {self.bound:,.6g}"
 
 
-def check(cost: Cost, constraints: Iterable[Constraint], workload: Workload = ONE) -> tuple[Violation, ...]:
+def check(cost: Cost, constraints: Iterable[Constraint], workload: Workload = BATCH_OF_ONE) -> tuple[Violation, ...]:
     """Compare a cost with the constraints on counted metrics; those on latency are left out.
 
     A candidate is accepted when none of them `rejects`.

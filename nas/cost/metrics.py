@@ -25,7 +25,7 @@ class Workload:
     stochastic gradient descent with momentum: one)."""
 
 
-ONE = Workload()
+BATCH_OF_ONE = Workload()
 """One example at a time."""
 
 
@@ -95,6 +95,6 @@ METRIC_DOCS: Mapping[str, str] = {
 """What each of `METRICS` is, as a phrase."""
 
 
-def value_of(cost: Cost, metric: str, workload: Workload) -> float:
+def value_of(cost: Cost, metric: str, workload: Workload = BATCH_OF_ONE) -> float:
     """Return a metric of a network, one of `FREE_METRICS`, in the unit of its name."""
     return float(_COUNTED[metric].of(cost, workload))

@@ -1,4 +1,4 @@
-"""What MLflow is told of a trial: its name, tags, parameters, metrics and curves."""
+"""What is written to MLflow of a trial: its name, tags, parameters, metrics and curves."""
 
 from __future__ import annotations
 

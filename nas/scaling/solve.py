@@ -9,7 +9,7 @@ from math import ceil, isfinite, log2
 from operator import attrgetter
 
 from nas.cost import Cost, cost_of
-from nas.cost.metrics import FREE_METRICS, ONE, Workload, value_of
+from nas.cost.metrics import BATCH_OF_ONE, FREE_METRICS, Workload, value_of
 from nas.errors import NasError, nearest
 from nas.network.architecture import Architecture
 from nas.scaling.counted_family import Candidate, CountedFamily, number_text
@@ -78,7 +78,7 @@ def member_at(base: Architecture, rule: Rule, phi: float, rounding: Rounding = E
     return Member(rule.name, phi, by, arch, cost_of(arch), rounding=rounding, real=real, off_rule=off_rule)
 
 
-def metric_counter(metric: str, workload: Workload = ONE) -> Callable[[Architecture], float]:
+def metric_counter(metric: str, workload: Workload = BATCH_OF_ONE) -> Callable[[Architecture], float]:
     """Return a function that counts a metric of a network.
 
     Raises:

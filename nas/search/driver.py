@@ -1,4 +1,4 @@
-"""The search: one driver that owns the study. It asks, checks, records and tells; others evaluate."""
+"""The search: one driver that owns the study. It asks the sampler, checks, records and reports; others evaluate."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from nas.workers.evaluating import Outcome, Task
 from nas.workers.giving_up import EqualFailures, Watch, work_of
 from nas.workers.pool import Pool
 
-# How often the recorders hear of time passing.
+# How often the recorders are called while nothing ends.
 _TICK_SECONDS = 1.0
 _GLANCE_SECONDS = 0.001
 
@@ -62,7 +62,7 @@ class Driver:
         self._budgets = pruning.budgets(budget)
         self._halving = pruning.halving(self._budgets, self.settings.trials)
         self._checkpoints = checkpoints if self._halving is not None and pruning.fidelity == "epochs" else None
-        pool.listen(self._hear)
+        pool.listen(self._on_report)
         # A sampler made anew for each proposal from a seed of its own has no state to lose: a resumed study
         # proposes what an uninterrupted one does.
         self._make_sampler = sampler if not isinstance(sampler, BaseSampler) else None
@@ -284,8 +284,8 @@ class Driver:
         self._watch.began(trial.number, work_of(trial.cost, budget))
         self.pool.submit(Task(trial.number, self.space.decode(trial.genotype), budget, trial.seed))
 
-    def _hear(self, number: int, step: int, scores: Mapping[str, float]) -> bool:
-        """Hear how an evaluation goes; return whether it is to end."""
+    def _on_report(self, number: int, step: int, scores: Mapping[str, float]) -> bool:
+        """Note how an evaluation goes; return whether it is to end."""
         trial, optuna_trial = self._running[number]
         if self._out_of_time:  # where an evaluation cannot be ended from outside
             self._running[number] = replace(trial, state=State.INTERRUPTED), optuna_trial

@@ -13,7 +13,7 @@ from typing import Any
 
 from optuna.samplers import BaseSampler
 
-from nas.cost import ONE, Constraint, Workload
+from nas.cost import BATCH_OF_ONE, Constraint, Workload
 from nas.errors import ConfigError
 from nas.evaluation import Budget, Evaluator
 from nas.latency.deployment import Deployment
@@ -50,7 +50,7 @@ def run_search(
     settings: Settings = PYTHON_SETTINGS,
     workers: int = 0,
     budget: Budget | None = None,
-    workload: Workload = ONE,
+    workload: Workload = BATCH_OF_ONE,
     deployment: Deployment | None = None,
     profile: DeviceProfile | None = None,
     run_dir: str | Path | RunFolder | None = None,

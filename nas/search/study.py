@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.cost import ONE, Workload
+from nas.cost import BATCH_OF_ONE, Workload
 from nas.pareto import front, growing_hypervolume, knee
 from nas.search.objectives import Objective
 from nas.search.stop_reason import Stop, StopReason
@@ -31,7 +31,7 @@ class Study:
     """What is searched for; the first is a score."""
     soft_weight: float = 0.1
     """What being over a soft limit by all of it costs, in units of each score."""
-    workload: Workload = ONE
+    workload: Workload = BATCH_OF_ONE
     """What the networks are to run as, where a cost depends on it."""
     rungs: int = 1
     """Number of budgets, rising, of which the better trials get more; 1 where all get the same."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from nas.cost import ONE, Constraint, Interval, Workload, section_costs
+from nas.cost import BATCH_OF_ONE, Constraint, Interval, Workload, section_costs
 from nas.equality import value_key
 from nas.network.architecture import Architecture
 from nas.space.feasible import Candidate, Predict, examine, feasible, with_latency
@@ -107,7 +107,7 @@ def explain(
     *,
     samples: int = 4000,
     seed: int = 0,
-    workload: Workload = ONE,
+    workload: Workload = BATCH_OF_ONE,
     predict: Predict | None = None,
 ) -> Explanation:
     """Examine all genotypes of a small space, or a uniform sample of a large one.

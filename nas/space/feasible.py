@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from nas.cost import LATENCY, ONE, Constraint, Cost, Interval, Violation, Workload, check, cost_of, violation
+from nas.cost import BATCH_OF_ONE, LATENCY, Constraint, Cost, Interval, Violation, Workload, check, cost_of, violation
 from nas.errors import NasError
 from nas.network.architecture import Architecture
 from nas.space.space import SearchSpace
@@ -62,7 +62,7 @@ def examine(
     space: SearchSpace,
     genotype: Genotype,
     constraints: Sequence[Constraint],
-    workload: Workload = ONE,
+    workload: Workload = BATCH_OF_ONE,
     predict: Predict | None = None,
 ) -> Candidate:
     """Decode a genotype, count its cost and check it against the limits: counted metrics first, then predicted latency.
@@ -96,7 +96,7 @@ def feasible(
     space: SearchSpace,
     constraints: Sequence[Constraint],
     rng: random.Random,
-    workload: Workload = ONE,
+    workload: Workload = BATCH_OF_ONE,
     predict: Predict | None = None,
     *,
     start: Candidate | None = None,

@@ -44,23 +44,23 @@ class Outcome:
     """Whether the system killed its process because memory ran out."""
 
 
-Hear = Callable[[int, int, Mapping[str, float]], bool]
-"""Hears the number of a trial, a step and the scores then; says whether the evaluation is to end."""
+ReportListener = Callable[[int, int, Mapping[str, float]], bool]
+"""Takes the number of a trial, a step and the scores then; returns whether the evaluation is to end."""
 
 
 def evaluate(evaluator: Evaluator, task: Task, objective: str, listener: Listener) -> Outcome:
-    """Run an evaluator, hear its reports, and turn whatever it does into an outcome.
+    """Run an evaluator, pass its reports on, and turn whatever it does into an outcome.
 
     Raises:
         KeyboardInterrupt: the user ends the search.
     """
     started, here = time.perf_counter(), os.getpid()
 
-    def hear(step: int, scores: Mapping[str, float]) -> bool:
+    def on_report(step: int, scores: Mapping[str, float]) -> bool:
         return os.getpid() == here and listener(step, _numbers(scores))
 
     try:
-        with only_in_this_process(), listening(hear):
+        with only_in_this_process(), listening(on_report):
             found = (task.evaluator or evaluator)(task.architecture, task.budget, task.seed)
         evaluation = _as_evaluation(found, objective, time.perf_counter() - started)
     except KeyboardInterrupt:

@@ -10,7 +10,7 @@ from typing import Any
 
 from nas.console import interrupt_at_once
 from nas.evaluation import Evaluator
-from nas.workers.evaluating import Hear, Outcome, Task, description, evaluate
+from nas.workers.evaluating import Outcome, ReportListener, Task, description, evaluate
 
 
 class InThisProcess:
@@ -19,7 +19,7 @@ class InThisProcess:
     def __init__(self, evaluator: Evaluator, objective: str) -> None:
         self._evaluator, self._objective = evaluator, objective
         self._task: Task | None = None
-        self._hear: Hear = lambda number, step, scores: False
+        self._on_report: ReportListener = lambda number, step, scores: False
 
     @property
     def free(self) -> int:
@@ -39,7 +39,7 @@ class InThisProcess:
         assert self._task is not None
         task, self._task = self._task, None
         with interrupt_at_once():
-            return [evaluate(self._evaluator, task, self._objective, partial(self._hear, task.number))]
+            return [evaluate(self._evaluator, task, self._objective, partial(self._on_report, task.number))]
 
     def running(self) -> Mapping[int, float]:
         """Nothing can be ended here while it runs."""
@@ -49,9 +49,9 @@ class InThisProcess:
         """Leave the task out that waits."""
         self._task = None
 
-    def listen(self, hear: Hear) -> None:
-        """Tell `hear` how evaluations go."""
-        self._hear = hear
+    def listen(self, listener: ReportListener) -> None:
+        """Have `listener` called with how evaluations go."""
+        self._on_report = listener
 
     def now(self) -> float:
         """Seconds of the system's clock."""

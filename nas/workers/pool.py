@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from nas.workers.evaluating import Hear, Outcome, Task
+from nas.workers.evaluating import Outcome, ReportListener, Task
 
 
 class Pool(Protocol):
@@ -28,7 +28,7 @@ class Pool(Protocol):
     def wait(self, timeout: float | None) -> list[Outcome]:
         """Return evaluations that ended; waits for one or some other news, at most so many seconds (None: any time).
 
-        Reports are heard meanwhile, in the thread that waits. Raises what ends the pool: no worker can start.
+        The listener is called meanwhile, in the thread that waits. Raises what ends the pool: no worker can start.
         """
         ...
 
@@ -40,8 +40,8 @@ class Pool(Protocol):
         """Seconds on the clock of the pool, from any point."""
         ...
 
-    def listen(self, hear: Hear) -> None:
-        """Tell `hear` how evaluations go; it says whether one is to end."""
+    def listen(self, listener: ReportListener) -> None:
+        """Have `listener` called with how evaluations go; it says whether one is to end."""
         ...
 
     def running(self) -> Mapping[int, float]:
@@ -49,7 +49,7 @@ class Pool(Protocol):
         ...
 
     def end(self, number: int) -> None:
-        """End an evaluation, of which nothing is heard then."""
+        """End an evaluation; no outcome of it comes."""
         ...
 
     def close(self) -> None:

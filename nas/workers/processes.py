@@ -16,12 +16,12 @@ from typing import Any
 from nas.errors import ConfigError, WorkerError
 from nas.evaluation import Evaluator
 from nas.run_folder import open_inside
-from nas.workers.evaluating import Hear, Outcome, Task, evaluate
+from nas.workers.evaluating import Outcome, ReportListener, Task, evaluate
 from nas.workers.keeper import Keeper
 from nas.workers.process import SINGLE_THREAD, WorkerProcess, check_worker_count
 from nas.workers.worker import PickledEvaluator, Ready, Report, WorkerEnvironment, check_not_starting
 
-__all__ = ["SINGLE_THREAD", "Hear", "Outcome", "Task", "WorkerPool", "evaluate"]
+__all__ = ["SINGLE_THREAD", "Outcome", "ReportListener", "Task", "WorkerPool", "evaluate"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ class WorkerPool:
         self._log, self._log_seen = log.absolute() if log else None, time.monotonic()
         self._trial_seconds = trial_seconds
         self._failed_starts = 0
-        self._hear: Hear = lambda number, step, scores: False
+        self._on_report: ReportListener = lambda number, step, scores: False
         self._description: Mapping[str, Any] | None = None
         self._killed = _killed_for_memory()
         self._keeper = Keeper()
@@ -129,9 +129,9 @@ class WorkerPool:
             self.wait(None)
         return self._description
 
-    def listen(self, hear: Hear) -> None:
-        """Tell `hear` how evaluations go; it is called inside `wait`."""
-        self._hear = hear
+    def listen(self, listener: ReportListener) -> None:
+        """Have `listener` called with how evaluations go; it is called inside `wait`."""
+        self._on_report = listener
 
     def now(self) -> float:
         """Seconds, from any point."""
@@ -161,7 +161,7 @@ class WorkerPool:
         }
 
     def end(self, number: int) -> None:
-        """End an evaluation, of which nothing is heard then."""
+        """End an evaluation; no outcome of it comes."""
         for index, worker in enumerate(self._workers):
             if worker.task is not None and worker.task.number == number:
                 self._renew(index)
@@ -214,7 +214,7 @@ class WorkerPool:
             return None
         if isinstance(message, Report):
             with suppress(OSError):  # where it died meanwhile, the next look at it tells
-                worker.process.connection.send(self._hear(message.number, message.step, message.scores))
+                worker.process.connection.send(self._on_report(message.number, message.step, message.scores))
             return None
         worker.task, worker.began = None, float("inf")
         assert isinstance(message, Outcome)

@@ -1,4 +1,4 @@
-"""Workers whose time is only told: a search on a table passes in seconds, and its clock shows what it would take."""
+"""Workers on a simulated clock: a search on a table passes in seconds, and its clock shows what it would take."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from functools import partial
 from typing import Any
 
 from nas.evaluation import Evaluator
-from nas.workers.evaluating import Hear, Outcome, Task, description, evaluate
+from nas.workers.evaluating import Outcome, ReportListener, Task, description, evaluate
 
 
 class SimulatedPool:
-    """Workers on a clock of their own: an evaluation takes the time that it tells, and none passes in between."""
+    """Workers on a clock of their own: an evaluation takes the time that it states, and none passes in between."""
 
     def __init__(self, evaluator: Evaluator, workers: int = 1, *, objective: str = "val_accuracy") -> None:
         """Take an evaluator whose `seconds["evaluation"]` says how long it takes."""
         self._evaluator, self._workers, self._objective = evaluator, workers, objective
-        self._hear: Hear = lambda number, step, scores: False
+        self._on_report: ReportListener = lambda number, step, scores: False
         self._clock = 0.0
         self._busy: list[tuple[float, int, Outcome]] = []
 
@@ -35,15 +35,15 @@ class SimulatedPool:
         """Simulated seconds since the start."""
         return self._clock
 
-    def listen(self, hear: Hear) -> None:
-        """Tell `hear` how evaluations go."""
-        self._hear = hear
+    def listen(self, listener: ReportListener) -> None:
+        """Have `listener` called with how evaluations go."""
+        self._on_report = listener
 
     def submit(self, task: Task) -> None:
         """Evaluate a task; its outcome comes when its time is over."""
-        found = evaluate(self._evaluator, task, self._objective, partial(self._hear, task.number))
-        seconds = found.evaluation.seconds.get("evaluation", 0.0) if found.evaluation else 0.0
-        heapq.heappush(self._busy, (self._clock + seconds, task.number, found))
+        outcome = evaluate(self._evaluator, task, self._objective, partial(self._on_report, task.number))
+        seconds = outcome.evaluation.seconds.get("evaluation", 0.0) if outcome.evaluation else 0.0
+        heapq.heappush(self._busy, (self._clock + seconds, task.number, outcome))
 
     def wait(self, timeout: float | None) -> list[Outcome]:
         """Return the next outcome, and set the clock to its time."""
@@ -55,7 +55,7 @@ class SimulatedPool:
         return {}
 
     def end(self, number: int) -> None:
-        """Leave an evaluation out, of which nothing is heard then."""
+        """Leave an evaluation out; no outcome of it comes."""
         self._busy = [entry for entry in self._busy if entry[1] != number]
         heapq.heapify(self._busy)
 

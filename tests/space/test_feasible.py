@@ -7,7 +7,7 @@ import random
 import pytest
 
 import nas
-from nas.cost import ONE, Constraint, constraints_from
+from nas.cost import BATCH_OF_ONE, Constraint, constraints_from
 from nas.space.feasible import examine, feasible
 
 
@@ -60,7 +60,7 @@ def test_it_begins_where_it_is_told() -> None:
 def test_soft_limits_and_latency_do_not_reject() -> None:
     space = nas.load_space("mbconv")
     limits = (Constraint("params", high=1, soft=True), Constraint("latency_ms", high=0.001))
-    candidate = examine(space, space.sample(0), limits, ONE)
+    candidate = examine(space, space.sample(0), limits, BATCH_OF_ONE)
     assert candidate.accepted
     assert [one.metric for one in candidate.violations] == ["params"]
     assert candidate.violations[0].excess > 0

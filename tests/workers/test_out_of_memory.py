@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import nas
-from nas.cost import ONE, Workload, value_of
+from nas.cost import BATCH_OF_ONE, Workload, value_of
 from nas.evaluation import Evaluation
 from nas.search.gate import Gate
 from nas.search.trial import State
@@ -25,7 +25,7 @@ MIB = "training_memory_mib"
 
 
 def _needs(arch: nas.Architecture) -> float:
-    return value_of(nas.cost_of(arch), MIB, ONE)
+    return value_of(nas.cost_of(arch), MIB)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_what_fits_takes_back_what_was_believed(space: nas.SearchSpace) -> None:
     """Something larger that runs speaks against a limit."""
     trial = _search(space, lambda *_: 1.0, trials=1).trials[0]
     largest = max((space.sample(seed) for seed in range(99)), key=lambda genotype: _needs(space.decode(genotype)))
-    gate = Gate(space, (), ONE)
+    gate = Gate(space, (), BATCH_OF_ONE)
     gate.out_of_memory(trial, "", killed=True)
     assert not gate.examine(largest).accepted
     gate.learn(replace(trial, state=State.COMPLETED, cost=nas.cost_of(space.decode(largest))))
@@ -136,7 +136,7 @@ def test_what_fits_takes_back_what_was_believed(space: nas.SearchSpace) -> None:
 def test_what_the_system_says_is_believed_at_once(space: nas.SearchSpace) -> None:
     trial = _search(space, lambda *_: 1.0, trials=1).trials[0]
     for killed in (True, False):
-        gate = Gate(space, (), ONE)
+        gate = Gate(space, (), BATCH_OF_ONE)
         assert [gate.tries_again(trial.number) for _ in range(3)] == [True, False, False]
         gate.out_of_memory(trial, "", killed=killed)
         larger = max((space.sample(seed) for seed in range(99)), key=lambda genotype: _needs(space.decode(genotype)))
@@ -147,8 +147,8 @@ def test_needs_far_from_each_other_are_no_evidence(space: nas.SearchSpace) -> No
     trial = _search(space, lambda *_: 1.0, trials=1).trials[0]
     draws = sorted((space.sample(seed) for seed in range(300)), key=lambda one: _needs(space.decode(one)))
     costs = [nas.cost_of(space.decode(one)) for one in draws]
-    assert value_of(costs[-1], MIB, ONE) > 2 * value_of(costs[0], MIB, ONE)
-    gate = Gate(space, (), ONE)
+    assert value_of(costs[-1], MIB) > 2 * value_of(costs[0], MIB)
+    gate = Gate(space, (), BATCH_OF_ONE)
     for cost in (costs[0], costs[-1]):
         gate.out_of_memory(replace(trial, cost=cost), "")
     assert gate.examine(draws[150]).accepted
@@ -244,7 +244,7 @@ def test_nothing_that_is_known_to_fit_is_rejected(space: nas.SearchSpace) -> Non
     for trial in study.trials:
         if trial.state is State.REJECTED and not trial.out_of_memory:
             assert trial.cost is not None
-            assert value_of(trial.cost, MIB, ONE) > min(fitted, 0.95 * min(need for need in seen if need > bound))
+            assert value_of(trial.cost, MIB) > min(fitted, 0.95 * min(need for need in seen if need > bound))
 
 
 def test_a_search_that_only_runs_out_of_memory_ends(space: nas.SearchSpace) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from nas.compare.spaces.complexity import match
-from nas.cost import ONE, Cost, value_of
+from nas.cost import Cost, value_of
 from nas.errors import SpaceError
 from nas.space import SearchSpace
 from nas.space.feasible import examine, feasible
@@ -65,7 +65,7 @@ def comparable_text(acceptances: Sequence[Acceptance], names: Sequence[str], met
     Raises:
         SpaceError: the spaces have no complexity in common, so that time would be spent on them for nothing.
     """
-    values = [np.array([value_of(cost, metric, ONE) for cost in each.costs]) for each in acceptances]
+    values = [np.array([value_of(cost, metric) for cost in each.costs]) for each in acceptances]
     matching = match(values, names, metric)
     shares = [f"{matching.used(number) / len(values[number]):.0%} of {name}" for number, name in enumerate(names)]
     return f"About {', '.join(shares)} are of equal {metric}, {matching.low:,.0f} to {matching.high:,.0f}"

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from nas.compare.spaces.complexity import Array
-from nas.cost import ONE, Cost, value_of
+from nas.cost import Cost, value_of
 from nas.errors import SpaceError
 from nas.evaluation import Budget
 from nas.search.objectives import Objective
@@ -56,7 +56,7 @@ class Population:
 
     def values(self, metric: str) -> Array:
         """Return a counted cost of each network, `(networks,)`."""
-        return np.array([value_of(network.cost, metric, ONE) for network in self.networks])
+        return np.array([value_of(network.cost, metric) for network in self.networks])
 
 
 def evaluate_population(

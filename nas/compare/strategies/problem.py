@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 
 from nas.compare.strategies.curves import Array, Curve, curve_of
-from nas.cost import ONE, Cost, check, cost_of, value_of
+from nas.cost import Cost, check, cost_of, value_of
 from nas.errors import ConfigError, nearest
 from nas.evaluation import Budget
 from nas.evaluators.table.evaluator import TableEvaluator
@@ -81,7 +81,7 @@ class TableProblem:
     def _noiseless(self, architecture: Architecture, cost: Cost) -> tuple[float, ...]:
         table = self.load()
         return tuple(
-            each.sign * (value_of(cost, each.name, ONE) if each.is_cost else table.true(architecture, each.name))
+            each.sign * (value_of(cost, each.name) if each.is_cost else table.true(architecture, each.name))
             for each in self.objectives
         )
 

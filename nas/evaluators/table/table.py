@@ -44,8 +44,8 @@ class Table:
         `timed` says whether it knows how long evaluations take.
         """
         self.space, self.name, self.timed = space, name, timed
-        told = repr([(sorted(genotype.items()), entry) for genotype, entry in entries])
-        self.fingerprint = hashlib.sha256(told.encode()).hexdigest()[:16]
+        content = repr([(sorted(genotype.items()), entry) for genotype, entry in entries])
+        self.fingerprint = hashlib.sha256(content.encode()).hexdigest()[:16]
         """Equal where all that is known is equal."""
         first: dict[Architecture, tuple[Genotype, Entry]] = {}
         for genotype, entry in entries:

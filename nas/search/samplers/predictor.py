@@ -11,7 +11,7 @@ import numpy as np
 from scipy.stats import norm
 from threadpoolctl import ThreadpoolController
 
-from nas.cost import FREE_METRICS, ONE, value_of
+from nas.cost import FREE_METRICS, value_of
 from nas.pareto import domination_counts, front
 from nas.search.samplers.acquisition import expected_hypervolume_improvement, expected_improvement
 from nas.search.samplers.domain import Domain, Proposal, new_proposals, random_new
@@ -136,7 +136,7 @@ class _Acquisition:
                 mean, sd = surrogate.predict(features)
             else:
                 mean = sign * np.array(
-                    [value_of(proposal.cost, metric, ONE) for proposal in proposals if proposal.cost and metric]
+                    [value_of(proposal.cost, metric) for proposal in proposals if proposal.cost and metric]
                 )
                 sd = np.zeros(len(mean))
             means.append(mean)
@@ -190,9 +190,7 @@ def _free_metric(proposals: Sequence[Proposal], values: Array) -> str | None:
     """Return the free cost that an objective is, where it has that value in every trial; else None."""
     costs = [proposal.cost for proposal in proposals]
     for metric in FREE_METRICS:
-        if all(
-            cost is not None and value_of(cost, metric, ONE) == value for cost, value in zip(costs, values, strict=True)
-        ):
+        if all(cost is not None and value_of(cost, metric) == value for cost, value in zip(costs, values, strict=True)):
             return metric
     return None
 
