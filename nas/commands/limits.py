@@ -54,9 +54,9 @@ def _explain(config: Config) -> None:
         print(f"Latency: {config.deployment}; {how}" if profile else f"The limit on latency is left out: {how}")
         if profile is not None and (hint := other_input(config, space, profile)):
             print(hint)
-    found = explain(space, constraints, seed=config.seed, workload=config.workload, predict=predict)
+    explanation = explain(space, constraints, seed=config.seed, workload=config.workload, predict=predict)
     print()
-    for line in lines(found):
+    for line in lines(explanation):
         print(line)
     smallest = extreme(space, largest=False, seed=config.seed)
     how = "" if smallest.exact else " found"
@@ -64,7 +64,7 @@ def _explain(config: Config) -> None:
         f"\nSmallest network{how}: {smallest.cost.params:,} params, {smallest.cost.macs:,} MACs, "
         f"{smallest.cost.size_mib:.2f} MiB"
     )
-    if found.infeasible:
-        raise SpaceError(infeasible(found))
-    what = "may hold them (its latency is unknown)" if found.nearest.unsure else "holds them"
-    print(f"\nA candidate that {what}: {json.dumps(found.nearest.genotype)}")
+    if explanation.infeasible:
+        raise SpaceError(infeasible(explanation))
+    what = "may hold them (its latency is unknown)" if explanation.nearest.unsure else "holds them"
+    print(f"\nA candidate that {what}: {json.dumps(explanation.nearest.genotype)}")

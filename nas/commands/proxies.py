@@ -46,11 +46,11 @@ def _diagnose(folder: Path, names: list[str], most: int, batch: int) -> None:
     space = SearchSpace.from_dict(saved["space"]).for_data(
         tuple(saved["input_shape"]), saved["num_classes"], task="any"
     )
-    found = _measure(trials, space, ProxyEvaluator(settings_from(DataConfig, config["data"]), tuple(names), batch))
-    trials = [trial for trial in trials if trial.number in found]
+    scores_of = _measure(trials, space, ProxyEvaluator(settings_from(DataConfig, config["data"]), tuple(names), batch))
+    trials = [trial for trial in trials if trial.number in scores_of]
     if len(trials) < 2:
         raise ConfigError(f"{folder} has {len(trials)} trained networks that can be measured; two are the least")
-    scores = {name: [found[trial.number][name] for trial in trials] for name in names}
+    scores = {name: [scores_of[trial.number][name] for trial in trials] for name in names}
     counted = [trial.cost for trial in trials if trial.cost is not None]
     costs = {metric: [value_of(cost, metric) for cost in counted] for metric in FREE_METRICS}
     values = [trial.scores[objective] for trial in trials]
@@ -64,7 +64,7 @@ def _first(value: str | list[str]) -> str:
 
 def _measure(trials: Sequence[Trial], space: SearchSpace, evaluator: ProxyEvaluator) -> dict[int, dict[str, float]]:
     """Measure the networks in worker processes; those that a proxy does not apply to are left out and told."""
-    found: dict[int, dict[str, float]] = {}
+    scores_of: dict[int, dict[str, float]] = {}
     pool = WorkerPool(evaluator, cores(), objective=evaluator.names[0])
     try:
         pool.describe()
@@ -73,7 +73,7 @@ def _measure(trials: Sequence[Trial], space: SearchSpace, evaluator: ProxyEvalua
             if outcome.evaluation is None:
                 print(f"  trial {task.number} is left out: {outcome.reason}")
             else:
-                found[task.number] = dict(outcome.evaluation.scores)
+                scores_of[task.number] = dict(outcome.evaluation.scores)
     finally:
         pool.close()
-    return found
+    return scores_of

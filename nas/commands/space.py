@@ -52,16 +52,16 @@ def _work(options: argparse.Namespace) -> None:
 
 def read_let(texts: Sequence[str]) -> dict[str, object]:
     """Read `["width=0.5"]`; values are written as in a space file."""
-    found: dict[str, object] = {}
+    values: dict[str, object] = {}
     for text in texts:
         name, mark, value = text.partition("=")
         if not mark:
             raise SpaceError(f"--let takes NAME=VALUE, but got {text!r}")
         try:
-            found[name] = yaml.safe_load(value)
+            values[name] = yaml.safe_load(value)
         except (yaml.YAMLError, RecursionError, ValueError):
             raise SpaceError(f"--let {name}: not a value of a space file: {value!r}") from None
-    return found
+    return values
 
 
 def space_from(name: str, let: Sequence[str], data: str | None, classes: int | None) -> SearchSpace:
@@ -95,9 +95,9 @@ def _describe(options: argparse.Namespace) -> None:
     if tree:
         print("\nDecisions")
         print("\n".join(f"  {line}" for line in tree))
-    found = spread(space, max(options.samples, 1), options.seed)
-    _print_spread(found)
-    _print_limits(space, found)
+    sample = spread(space, max(options.samples, 1), options.seed)
+    _print_spread(sample)
+    _print_limits(space, sample)
     for name, largest in (("Smallest", False), ("Largest", True)) if size > 1 else ():
         _print_extreme(name, extreme(space, largest=largest, seed=options.seed))
     if options.draw:
@@ -109,28 +109,28 @@ def _describe(options: argparse.Namespace) -> None:
         print(f"\nBlock by block: python -m nas.profile {options.space}")
 
 
-def _print_spread(found: Spread) -> None:
-    failed = f"; {found.failed:,} of them {'is' if found.failed == 1 else 'are'} no network" if found.failed else ""
-    which = f"all {found.genotypes:,}" if found.exact else f"{found.genotypes:,} random"
-    title = "the network" if found.exact and found.genotypes == 1 else f"{which} genotypes"
+def _print_spread(sample: Spread) -> None:
+    failed = f"; {sample.failed:,} of them {'is' if sample.failed == 1 else 'are'} no network" if sample.failed else ""
+    which = f"all {sample.genotypes:,}" if sample.exact else f"{sample.genotypes:,} random"
+    title = "the network" if sample.exact and sample.genotypes == 1 else f"{which} genotypes"
     print(f"\nCosts of {title}{failed}")
-    if not found.costs:
+    if not sample.costs:
         return
     print(f"  {'':18}" + "".join(f"{name:>16}" for name in ("min", "5 %", "25 %", "median", "75 %", "95 %", "max")))
     for metric in _METRICS:
-        print(f"  {metric:18}" + "".join(f" {value:15,.0f}" for value in found.quantiles(metric)))
+        print(f"  {metric:18}" + "".join(f" {value:15,.0f}" for value in sample.quantiles(metric)))
 
 
-def _print_limits(space: SearchSpace, found: Spread) -> None:
+def _print_limits(space: SearchSpace, sample: Spread) -> None:
     if not space.limits:
         return
-    print(f"\nLimits of the space, which {found.holding(space.limits):,} of these {found.genotypes:,} hold")
+    print(f"\nLimits of the space, which {sample.holding(space.limits):,} of these {sample.genotypes:,} hold")
     for limit in space.limits:
         print(f"  {limit}")
 
 
-def _print_extreme(name: str, found: Extreme) -> None:
-    how = "" if found.exact else " found"
-    cost = found.cost
+def _print_extreme(name: str, extreme: Extreme) -> None:
+    how = "" if extreme.exact else " found"
+    cost = extreme.cost
     print(f"\n{name} network{how}: {cost.params:,} params, {cost.macs:,} MACs, {cost.size_mib:.2f} MiB")
-    print(f"  {json.dumps(found.genotype)}")
+    print(f"  {json.dumps(extreme.genotype)}")

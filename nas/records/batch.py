@@ -90,8 +90,8 @@ class BatchStore(SqlAlchemyStore):
 
     def _get_run(self, session: Session, run_uuid: str, eager: bool = False) -> SqlRun:
         """Return a run, which is not read again within a transaction."""
-        found = session.get(SqlRun, run_uuid) if self._shared is not None else None
-        return found if found is not None else super()._get_run(session, run_uuid, eager)
+        run = session.get(SqlRun, run_uuid) if self._shared is not None else None
+        return run if run is not None else super()._get_run(session, run_uuid, eager)
 
     def write(self, experiment: str, records: Sequence[Record]) -> list[str]:
         """Write runs in one transaction, all or none; returns their ids."""

@@ -155,8 +155,8 @@ def chunks(values: Values) -> Iterator[tuple[Sequence[Metric], Sequence[Param]]]
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return `{"train.epochs": 10}` for `{"train": {"epochs": 10}}`."""
-    found: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     for key, value in values.items():
         path = f"{prefix}{key}"
-        found |= flat(value, f"{path}.") if isinstance(value, Mapping) else {path: value}
-    return found
+        settings |= flat(value, f"{path}.") if isinstance(value, Mapping) else {path: value}
+    return settings

@@ -61,8 +61,8 @@ def evaluate(evaluator: Evaluator, task: Task, objective: str, listener: Listene
 
     try:
         with only_in_this_process(), listening(on_report):
-            found = (task.evaluator or evaluator)(task.architecture, task.budget, task.seed)
-        evaluation = _as_evaluation(found, objective, time.perf_counter() - started)
+            result = (task.evaluator or evaluator)(task.architecture, task.budget, task.seed)
+        evaluation = _as_evaluation(result, objective, time.perf_counter() - started)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # whatever goes wrong in one trial must not end the study
@@ -115,14 +115,14 @@ def _no_memory(error: BaseException, reason: str) -> bool:
 _NO_MEMORY = ("can't allocate memory", "not enough memory")
 
 
-def _as_evaluation(found: Any, objective: str, seconds: float) -> Evaluation:
+def _as_evaluation(result: Any, objective: str, seconds: float) -> Evaluation:
     """Bring what an evaluator returned into the one form, with plain numbers; raises what `float` raises."""
-    if not isinstance(found, Evaluation):
-        found = Evaluation(found if isinstance(found, Mapping) else {objective: found})
+    if not isinstance(result, Evaluation):
+        result = Evaluation(result if isinstance(result, Mapping) else {objective: result})
     return Evaluation(
-        _numbers(found.scores),
-        tuple(_numbers(row) for row in found.history),
-        {"evaluation": seconds, **_numbers(found.seconds)},
+        _numbers(result.scores),
+        tuple(_numbers(row) for row in result.history),
+        {"evaluation": seconds, **_numbers(result.seconds)},
     )
 
 

@@ -36,11 +36,11 @@ _LOG_SECONDS = 1.0
 
 def _killed_for_memory() -> int:
     """How many processes the system has killed so far because memory ran out; 0 where it does not tell."""
-    found = 0
+    kills = 0
     for path in (Path("/proc/vmstat"), Path("/sys/fs/cgroup/memory.events")):
         with suppress(OSError):
-            found += sum(int(line.split()[1]) for line in path.read_text().splitlines() if line.startswith("oom_kill "))
-    return found
+            kills += sum(int(line.split()[1]) for line in path.read_text().splitlines() if line.startswith("oom_kill "))
+    return kills
 
 
 @dataclass
@@ -177,8 +177,8 @@ class WorkerPool:
             self._shorten_log()
             seconds = max(0.0, min(_LOOK_SECONDS, until - time.monotonic()))
             ready = set(wait([worker.process.connection for worker in self._workers], seconds))
-            found = [self._look(index, worker, ready) for index, worker in enumerate(self._workers)]
-            outcomes = [outcome for outcome in found if outcome is not None]
+            looks = [self._look(index, worker, ready) for index, worker in enumerate(self._workers)]
+            outcomes = [outcome for outcome in looks if outcome is not None]
             if ready or outcomes or time.monotonic() >= until:
                 return outcomes
 

@@ -78,8 +78,8 @@ def activations_of(network: nn.Module) -> list[nn.Module]:
 
     Gates beside rectifiers, as in squeeze-and-excitation, are left out.
     """
-    found = [module for module in network.modules() if is_rectifier(module)]
-    return found or [module for module in network.modules() if isinstance(module, _OTHER_ACTIVATIONS)]
+    rectifiers = [module for module in network.modules() if is_rectifier(module)]
+    return rectifiers or [module for module in network.modules() if isinstance(module, _OTHER_ACTIVATIONS)]
 
 
 def replace_modules(network: nn.Module, wanted: Callable[[nn.Module], bool]) -> None:

@@ -50,16 +50,16 @@ def left_out(kernel: Array, target: Array, penalty: float) -> Array:
 
 def _kernels(costs: Mapping[str, Array]) -> list[Array]:
     """Return kernels between networks, of which the average network is taken away; their mean diagonal is 1."""
-    found = []
+    kernels = []
     for columns in _shapes(costs):
         inner = columns @ columns.T / columns.shape[1]
         squares = np.diag(inner)
         distances = np.maximum(0.0, squares[:, None] + squares - 2 * inner)
         unit = distances.mean() or 1.0
         gaussians = [np.exp(-distances / (2 * length**2 * unit)) for length in _LENGTHS]
-        found += [inner, inner + inner**2, *gaussians]
-    middle = np.eye(len(found[0])) - 1 / len(found[0])
-    centred = [middle @ kernel @ middle for kernel in found]
+        kernels += [inner, inner + inner**2, *gaussians]
+    middle = np.eye(len(kernels[0])) - 1 / len(kernels[0])
+    centred = [middle @ kernel @ middle for kernel in kernels]
     return [kernel / max(float(np.trace(kernel)) / len(kernel), 1e-12) for kernel in centred]
 
 

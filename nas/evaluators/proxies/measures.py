@@ -165,9 +165,9 @@ def _last_map(probe: nn.Module, x: Tensor) -> Tensor:
     output = probe(x)
     for hook in hooks:
         hook.remove()
-    found = read.get(nn.Module, read.get(nn.Linear, output))
-    assert isinstance(found, Tensor)
-    return found
+    features = read.get(nn.Module, read.get(nn.Linear, output))
+    assert isinstance(features, Tensor)
+    return features
 
 
 def _log(value: float) -> float:

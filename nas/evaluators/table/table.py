@@ -74,10 +74,10 @@ class Table:
         Raises:
             NasError: it is not in the table.
         """
-        found = self._entries.get(architecture)
-        if found is None:
+        entry = self._entries.get(architecture)
+        if entry is None:
             raise NasError(f"table {self.name}: network {architecture.arch_id} is not in it")
-        return found
+        return entry
 
     def true(self, architecture: Architecture, score: str) -> float:
         """Return a score without its noise: the mean of the repetitions."""
@@ -147,19 +147,19 @@ def _columns(settings: TableSettings, header: Sequence[str], path: Path) -> _Col
             )
         if len(wanted) == 1 and EPOCH in wanted[0]:
             before, after = wanted[0].split(EPOCH, 1)
-            found = {
+            columns_of = {
                 int(column[len(before) : len(column) - len(after)]): column
                 for column in header
                 if column.startswith(before)
                 and column.endswith(after)
                 and column[len(before) : len(column) - len(after)].isdecimal()
             }
-            if not found:
+            if not columns_of:
                 raise ConfigError(f"table {path}: no column is named {wanted[0]!r} with a number for {EPOCH}")
-            curves[name] = dict(sorted(found.items()))
-            wanted = [found[max(found)]]
+            curves[name] = dict(sorted(columns_of.items()))
+            wanted = [columns_of[max(columns_of)]]
         scores[name] = tuple(wanted)
-    needed = [column for found in scores.values() for column in found]
+    needed = [column for names in scores.values() for column in names]
     needed += [column for column in (settings.genotype, settings.seconds) if column is not None]
     for column in needed:
         if column not in header:
@@ -183,14 +183,14 @@ def _row(
     except NasError as error:
         raise ConfigError(f"{where}: not a network of {space.name}: {error}{_without_column(space, row)}") from None
     scores = {
-        name: tuple(settings.scale * numbers.read(name, column, row[column], where) for column in found)
-        for name, found in columns.scores.items()
+        name: tuple(settings.scale * numbers.read(name, column, row[column], where) for column in names)
+        for name, names in columns.scores.items()
     }
     curves = {
         name: {
-            epoch: settings.scale * numbers.read(name, column, row[column], where) for epoch, column in found.items()
+            epoch: settings.scale * numbers.read(name, column, row[column], where) for epoch, column in by_epoch.items()
         }
-        for name, found in columns.curves.items()
+        for name, by_epoch in columns.curves.items()
     }
     seconds, column = 1.0, settings.seconds
     if column is not None:
@@ -216,12 +216,12 @@ def _genotype(space: SearchSpace, settings: TableSettings, row: Mapping[str, str
     digits = row[settings.genotype]
     if len(digits) != len(choices) or not digits.isdecimal():
         raise NasError(f"{settings.genotype} must be {len(choices)} digits, one a decision, but got {digits!r}")
-    found: Genotype = {}
+    genotype: Genotype = {}
     for (path, choice), digit in zip(choices.items(), digits, strict=True):
         if int(digit) >= len(choice.values):
             raise NasError(f"{path} has options 0 to {len(choice.values) - 1}, but got {digit}")
-        found[path] = choice.values[int(digit)]
-    return found
+        genotype[path] = choice.values[int(digit)]
+    return genotype
 
 
 def _of_columns(space: SearchSpace, row: Mapping[str, str]) -> Genotype:
