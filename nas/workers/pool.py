@@ -1,4 +1,10 @@
-"""What a search asks of whatever evaluations run in."""
+"""What a search asks of whatever evaluations run in.
+
+A pool runs each task by `nas.workers.evaluating.evaluate`, wherever that is, so that whatever an evaluator does becomes
+an outcome. What kills the place where it runs becomes one too, with the reason, and `killed` where memory ran out. A
+limit of time that the user states is the pool's to keep; where none is, the driver ends what takes too long.
+`Budget.checkpoint` is a path that every place has to see.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +24,11 @@ class Pool(Protocol):
         ...
 
     def describe(self) -> Mapping[str, Any]:
-        """Return what the evaluator says of its data; waits until that is known, and raises what it raised."""
+        """Return what the evaluator says of its data; waits until that is known, and raises what it raised.
+
+        Training states `nas.training.data.splits.ImageData.record`, a table also `networks` and `epochs`; a plain
+        function nothing.
+        """
         ...
 
     def submit(self, task: Task) -> None:
@@ -41,7 +51,7 @@ class Pool(Protocol):
         ...
 
     def listen(self, listener: ReportListener) -> None:
-        """Have `listener` called with how evaluations go; it says whether one is to end."""
+        """Have `listener` called with each report of an evaluation, which waits for the answer: whether it is to end."""
         ...
 
     def running(self) -> Mapping[int, float]:
