@@ -51,7 +51,7 @@ class Pool(Protocol):
         ...
 
     def listen(self, listener: ReportListener) -> None:
-        """Have `listener` called with each report of an evaluation, which waits for the answer: whether it is to end."""
+        """Have `listener` called with each report of an evaluation, which waits to learn whether it is to end."""
         ...
 
     def running(self) -> Mapping[int, float]:
