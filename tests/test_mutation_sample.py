@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+from benchmarks.mutation import fresh_caches
 from benchmarks.mutation.__main__ import report
 from benchmarks.mutation.covering import Covering
 from benchmarks.mutation.places import PACKAGES, Mutant, files_of, mutants, sample
@@ -43,6 +44,20 @@ def test_mutants_are_found_where_code_runs(tmp_path: Path) -> None:
     assert {line for line, _ in lines} == {4, 5, 6}
     assert [operator for line, operator in lines if line == 4] == ["core/RemoveDecorator"]
     assert not any("BinaryOperator" in operator for _, operator in lines)
+
+
+def test_caches_are_emptied_before_each_test() -> None:
+    """Those of functions and of methods, also behind a module that was loaded later."""
+    import nas.network.registry
+    from nas.cost import cost_of
+
+    arch = nas.load_space("reference/squeezenet1_0").decode({})
+    cost_of(arch)
+    filled = [cache for cache in fresh_caches.caches() if cache.cache_info().currsize]
+    assert nas.network.registry.block_graph in filled
+    assert len(filled) > 5
+    fresh_caches.pytest_runtest_setup(None)  # type: ignore[arg-type]  # it needs none
+    assert not any(cache.cache_info().currsize for cache in fresh_caches.caches())
 
 
 def test_tests_of_the_own_package_come_first_then_quick_ones() -> None:

@@ -1,8 +1,8 @@
 """`python -m benchmarks.mutation`: changes the core in small ways, one at a time, and counts what its tests catch.
 
 A seeded sample of places, stratified by package, is changed by an operator of Cosmic Ray (another comparison, another
-number, a loop that never runs, ...). Each mutant is run against the quick tests of these packages that run its line, by
-coverage: those of its own package first, then the quickest, as many as `--budget` seconds allow. What makes a test
+number, a loop that never runs, ...). Each mutant is run against the quick tests that run its line, by coverage: those
+of its own package first, then the quickest, as many as `--budget` seconds allow. What makes a test
 fail, or runs too long, is caught. Mutants that `equivalent.toml` names do what the code did, and are left out.
 """
 

@@ -47,21 +47,16 @@ class Covering:
 
 
 def measure(root: Path, folder: Path, workers: int) -> None:
-    """Run the quick tests of the packages once with coverage, and keep what they did in a folder.
+    """Run the quick tests once with coverage, and keep what they did in a folder.
 
     Raises:
         RuntimeError: they could not be run.
     """
     command = [
         *(sys.executable, "-m", "pytest", "-q", "-n", str(workers), "--timeout=900", "-p", "no:cacheprovider"),
+        *("-p", "benchmarks.mutation.fresh_caches"),
         *(f"--cov={path.removesuffix('.py').replace('/', '.')}" for paths in PACKAGES.values() for path in paths),
         *("--cov-context=test", "--cov-report=", f"--junitxml={folder / 'tests.xml'}"),
-        *(f"tests/{folder}" for folder in PACKAGES),
-        *(
-            "tests/commands",
-            "tests/pytorch",
-            "tests/test_pareto.py",
-        ),  # whose values judge searches, networks and fronts
     ]
     data = folder / "coverage"
     run = subprocess.run(command, cwd=root, env=environment(root, COVERAGE_FILE=str(data)), check=False)
