@@ -35,6 +35,7 @@ def test_mutants_are_found_where_code_runs(tmp_path: Path) -> None:
     (folder / "a.py").write_text(
         "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    A = 1\n"
         "@lru_cache(maxsize=8)\ndef f(x: int | None, y: bool = True) -> int | None:\n    return x if y else 2\n"
+        "def g(\n    x: int,\n    *,\n    y: int,\n) -> None: ...\n"
     )
     found = mutants(tmp_path, "cost")
     assert len({mutant.name for mutant in found}) == len(found)

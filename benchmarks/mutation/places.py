@@ -104,14 +104,16 @@ Span = tuple[tuple[int, int], tuple[int, int]]
 
 
 def _idle_places(file: Path) -> list[Span]:
-    """Return where annotations and imports for type checkers begin and end, and what only decides on memory or speed:
-    the slots of dataclasses and the sizes of caches."""
+    """Return where annotations and imports for type checkers begin and end, what only decides on memory or speed (the
+    slots of dataclasses, the sizes of caches), and the star before keywords, which looks like an operator."""
     spans: list[Span] = []
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
             spans.append(_span(node))
         if isinstance(node, ast.FunctionDef) and node.returns is not None:
             spans.append(_span(node.returns))
+        if isinstance(node, ast.arguments) and node.kwonlyargs and node.vararg is None:
+            spans.append(_before_keywords(node))
         if isinstance(node, ast.keyword) and node.arg in ("slots", "maxsize"):
             spans.append(_span(node.value))
         if isinstance(node, ast.arg | ast.AnnAssign) and node.annotation is not None:
@@ -119,7 +121,14 @@ def _idle_places(file: Path) -> list[Span]:
     return spans
 
 
-def _span(node: ast.expr | ast.stmt) -> Span:
+def _before_keywords(arguments: ast.arguments) -> Span:
+    """Return the place between the last argument that may be positional, with its default, and the first keyword."""
+    before = [_span(part)[1] for part in (*arguments.posonlyargs, *arguments.args, *arguments.defaults)]
+    first = arguments.kwonlyargs[0]
+    return max(before, default=(first.lineno - 1, 0)), (first.lineno, first.col_offset)
+
+
+def _span(node: ast.expr | ast.stmt | ast.arg) -> Span:
     assert node.end_lineno is not None
     assert node.end_col_offset is not None
     return (node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset)

@@ -140,3 +140,19 @@ def test_settings_are_read_from_the_signature() -> None:
 
 def test_a_network_never_changes_once_it_is_made() -> None:
     assert changeable("nas.network") == set()
+
+
+@pytest.mark.parametrize(("width", "inner"), [(2, 1), (5, 1), (6, 2), (64, 16)])
+def test_the_inner_width_of_a_bottleneck_is_rounded_and_never_0(width: int, inner: int) -> None:
+    """A quarter of the width: 1x1, 3x3 and 1x1 convolutions of so many channels, and what normalisation adds."""
+    space = nas.SearchSpace.from_dict(
+        {
+            "name": "one",
+            "assume": {"channels": width, "resolution": 8, "num_classes": 2},
+            "stages": [{"block": "preact_bottleneck", "out_channels": width}],
+            "head": {"block": "classifier"},
+        }
+    )
+    convolutions = width * inner + 9 * inner * inner + inner * width
+    norms = 2 * (width + inner + inner)
+    assert nas.cost_of(space.decode({})).params == convolutions + norms + 2 * width + 2

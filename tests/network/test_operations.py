@@ -95,7 +95,7 @@ def test_the_least_that_a_setting_may_be(block: str, setting: str, least: Any, b
 def test_no_setting_is_over_2_to_the_20(block: str, setting: str) -> None:
     checked = block_kind(block).setting(setting)
     assert checked.check(2**20) == 2**20
-    for over in (2**20 + 1, 2**20 + 0.5, 2**64):
+    for over in (2**20 + 1, 2**20 + 0.5, 2**64 - 1, 2**64):
         with pytest.raises(NasError, match=rf"and at most 2\^20, but got ({over}|a number of 65 bits)$"):
             checked.check(over)
 

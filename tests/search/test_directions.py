@@ -123,3 +123,16 @@ def test_an_old_study_keeps_the_direction_that_it_began_with(space: nas.SearchSp
         assert json.loads((folder / "study.json").read_text())["direction"] == ["maximize"]
         study = nas.run_search(space, lambda arch, *_: float(nas.cost_of(arch).params), trials=9, resume=True, **same)
         assert study.best(1)[0].scores[name] == max(trial.scores[name] for trial in study.trials)
+
+
+@pytest.mark.parametrize(
+    ("name", "direction"),
+    [
+        ("hingeloss", "minimize"),
+        ("focalerror", "minimize"),
+        ("valaccuracy", "maximize"),
+        ("hingeaccuracy", None),  # a kind of loss, which no accuracy has
+    ],
+)
+def test_words_that_are_written_together(name: str, direction: str | None) -> None:
+    assert direction_of(name) == direction

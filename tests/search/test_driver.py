@@ -343,3 +343,13 @@ def test_a_log_of_another_space_is_an_error(space: nas.SearchSpace, tmp_path: Pa
 
 def test_only_what_keeps_account_of_a_search_changes() -> None:
     assert changeable("nas.search") == {"Study", "_Rung"}
+
+
+def test_rejections_before_a_search_is_resumed_count(space: nas.SearchSpace, tmp_path: Path) -> None:
+    """One that ended since no candidate holds does not begin to count anew, or it would never end."""
+    arguments: dict[str, Any] = {"sampler": "random", "constraints": {"params": 1}, "run_dir": tmp_path / "run"}
+    first = nas.run_search(space, score, max_rejections=6, **arguments)
+    assert first.stop is not None
+    assert first.stop.reason is StopReason.PROPOSALS_REJECTED
+    assert len(first.trials) == 6
+    assert len(nas.run_search(space, score, max_rejections=9, resume=True, **arguments).trials) == 9

@@ -18,7 +18,7 @@ from nas.errors import ConfigError, DeviceError, SpaceError
 from nas.latency.deployment import Deployment, this_device
 from nas.latency.measure import Latency
 from nas.search import run as module
-from nas.search.config import Config
+from nas.search.config import Config, calibration
 from nas.search.reporting import feasibility
 from nas.search.trial import State
 from nas.workers.processes import WorkerPool
@@ -261,3 +261,17 @@ def test_what_is_said_of_a_profile(tmp_path: Path) -> None:
         _config(inference={"runtime": "torch", "profile": "none.json"}).profile()
     with pytest.raises(ConfigError, match=r"inference.runtime: unknown 'onnx'"):
         _config(inference={"runtime": "onnx"})
+
+
+@pytest.mark.parametrize(
+    ("inference", "options"),
+    [
+        ({}, ""),
+        ({"batch": 4}, " --batch 4"),
+        ({"runtime": "torch", "threads": 2}, " --runtime torch --threads 2"),
+    ],
+)
+def test_the_command_that_makes_a_profile_says_what_is_not_usual(inference: dict[str, Any], options: str) -> None:
+    config = Config.from_values({"space": "mbconv", "inference": inference})
+    space = nas.load_space("mbconv").for_data((1, 8, 8), 10)
+    assert calibration(config, space) == f"python -m nas.calibrate --space mbconv --data 1x8x8{options}"

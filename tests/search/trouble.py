@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing as mp
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -186,4 +187,23 @@ class Forking:
             raise SystemExit(3)
         if self.how == "reports":
             nas.report(1, {"val_accuracy": 0.5})
+        return 0.0
+
+
+class MemoryLimit:
+    """Gives the most private memory, in bytes, that its process may have."""
+
+    def __call__(self, arch: nas.Architecture, budget: nas.Budget, seed: int) -> float:
+        return float(resource.getrlimit(resource.RLIMIT_DATA)[0])
+
+
+@dataclass
+class SendsItself:
+    """Is ended by a signal."""
+
+    number: int
+
+    def __call__(self, arch: nas.Architecture, budget: nas.Budget, seed: int) -> float:
+        os.kill(os.getpid(), self.number)
+        time.sleep(10)
         return 0.0

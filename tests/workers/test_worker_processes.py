@@ -237,6 +237,43 @@ def test_a_worker_has_no_more_memory_than_it_may(space: nas.SearchSpace) -> None
     assert "MemoryError" in ends[3000].reason
 
 
+def test_a_machine_of_many_cores_may_run_four_processes_on_each(
+    space: nas.SearchSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nas.workers.process.cores", lambda: 100)
+    with pytest.raises(
+        ConfigError, match=r"workers: at most 400 processes on this machine with 100 cores, but got 401"
+    ):
+        WorkerPool(trouble.Parallel(), 401)
+
+
+def test_the_memory_of_a_worker_is_in_mib(space: nas.SearchSpace) -> None:
+    study = nas.run_search(space, trouble.MemoryLimit(), trials=1, workers=1, worker_memory_mib=3000)
+    assert study.trials[0].scores == {"val_accuracy": 3000 * 2**20}
+
+
+def test_a_log_of_a_megabyte_stays_whole(
+    space: nas.SearchSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "_LOG_SECONDS", 0.0)
+    log = tmp_path / "workers.log"
+    log.write_bytes(b"x" * 2**20)
+    pool = WorkerPool(trouble.MemoryLimit(), 1, log=log)
+    try:
+        pool.submit(Task(0, space.decode(space.sample(0)), nas.Budget(), 0))
+        while not pool.wait(None):
+            pass
+        pool.wait(0)
+    finally:
+        pool.close()
+    assert log.read_bytes().startswith(b"x" * 2**20)
+
+
+def test_a_signal_without_a_name_is_told_by_its_number(space: nas.SearchSpace) -> None:
+    study = nas.run_search(space, trouble.SendsItself(40), trials=1, workers=1)
+    assert study.trials[0].reason.startswith("its worker process was ended by signal 40")
+
+
 def test_the_log_of_workers_is_bounded(space: nas.SearchSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "_LOG_BYTES", 100_000)
     monkeypatch.setattr(workers, "_LOG_SECONDS", 0.0)

@@ -67,6 +67,12 @@ def test_the_interval_of_a_coefficient_holds_about_as_often_as_it_says() -> None
     assert 0.75 <= np.mean(held) <= 1.0
 
 
+def test_the_noise_is_that_of_a_run() -> None:
+    """In the logarithm of the loss, so that it is a share of it."""
+    noises = [best_coefficients(points(bowl, noise=0.03, seed=seed)).noise for seed in range(10)]
+    assert np.mean(noises) == pytest.approx(0.03, rel=0.1)
+
+
 def test_coefficients_use_up_the_factor() -> None:
     for shares in lattice(4):
         alpha, beta, gamma = coefficients(shares)

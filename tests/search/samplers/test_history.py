@@ -9,8 +9,9 @@ import optuna
 import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
+from scipy.stats import linregress
 
-from nas.search.samplers.history import History
+from nas.search.samplers.history import History, _line
 
 X = FloatDistribution(0, 1)
 Direction = Literal["maximize", "minimize"]
@@ -89,3 +90,16 @@ def test_without_pairs_the_value_stands() -> None:
 def test_values_that_are_no_numbers_are_no_results() -> None:
     history = _read("maximize", (TrialState.COMPLETE, float("inf"), {}), (TrialState.COMPLETE, 0.5, {}))
     assert [one.number for one in history.results] == [1]
+
+
+@pytest.mark.parametrize(("slope", "expected"), [(0.5, 0.5), (2.0, 2.0), (-1.0, 0.0)])
+def test_later_values_are_foretold_by_the_line_of_those_that_have_both(slope: float, expected: float) -> None:
+    """By scipy's least squares; never falling, since a better start is no sign of a worse end."""
+    rng = np.random.default_rng(1)
+    now = rng.normal(size=12)
+    later = 3 + slope * now + 0.01 * rng.normal(size=12)
+    fitted = max(0.0, float(linregress(now, later).slope))
+    got, intercept = _line(np.stack([now, later], axis=1))
+    assert got == pytest.approx(fitted)
+    assert got == pytest.approx(expected, abs=0.05)
+    assert intercept == pytest.approx(later.mean() - got * now.mean())
