@@ -123,7 +123,8 @@ def _idle_places(file: Path) -> list[Span]:
 
 def _before_keywords(arguments: ast.arguments) -> Span:
     """Return the place between the last argument that may be positional, with its default, and the first keyword."""
-    before = [_span(part)[1] for part in (*arguments.posonlyargs, *arguments.args, *arguments.defaults)]
+    positional: list[ast.expr | ast.arg] = [*arguments.posonlyargs, *arguments.args, *arguments.defaults]
+    before = [_span(part)[1] for part in positional]
     first = arguments.kwonlyargs[0]
     return max(before, default=(first.lineno - 1, 0)), (first.lineno, first.col_offset)
 
