@@ -131,7 +131,7 @@ def test_a_run_without_such_a_group_is_refused_in_words(tmp_path: Path, begun: d
         "constraints.params",
         "resume",
         "records.dir",
-        "evaluator.table",
+        "evaluator.file",
         "train.lr",
     ],
 )
