@@ -103,7 +103,7 @@ def _reachable(start: object, most: int = 200_000) -> Iterator[np.ndarray[Any, A
         if isinstance(one, torch.Tensor):
             if one.dtype == torch.uint8:
                 # All of the memory behind it, not only what a view shows.
-                yield torch.tensor([], dtype=torch.uint8).set_(one.untyped_storage()).numpy()  # type: ignore[call-overload]
+                yield torch.tensor([], dtype=torch.uint8).set_(one.untyped_storage()).numpy()
             continue
         if isinstance(one, np.ndarray):
             waiting.append(one.base)

@@ -92,8 +92,8 @@ def test_a_search_of_that_time_goes_on_by_the_command(tmp_path: Path) -> None:
     assert len((tmp_path / "runs" / "trained" / "trials.jsonl").read_text().splitlines()) == 3
     assert read_study(tmp_path / "runs" / "trained") == before
     # A search that learns from it has its splits too, where nothing else is said.
-    words = ("+space=mbconv", "data=synthetic", "data.samples=100", "data.resolution=8", "search.trials=1", "name=next")
-    words += ("search.warm_start=runs/trained", "train.epochs=1", "workers=1", "records.mlflow=false")
+    words = ["+space=mbconv", "data=synthetic", "data.samples=100", "data.resolution=8", "search.trials=1", "name=next"]
+    words += ["search.warm_start=runs/trained", "train.epochs=1", "workers=1", "records.mlflow=false"]
     ran = run("nas.search", *words, cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     assert "split as they were then: data.split_scheme=1" in ran.stdout

@@ -29,7 +29,7 @@ def digests_of(pixels: NDArray[np.uint8]) -> list[bytes]:
     """
     header = hashlib.sha256(f"{'x'.join(map(str, pixels.shape[1:]))}:".encode())
     size = int(np.prod(pixels.shape[1:]))
-    data = memoryview(np.ascontiguousarray(pixels).reshape(-1))
+    data = np.ascontiguousarray(pixels).reshape(-1).data
     digests = []
     for start in range(0, len(pixels) * size, size):
         digest = header.copy()

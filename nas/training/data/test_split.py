@@ -49,10 +49,13 @@ class LedgerEntry:
     def from_dict(cls, values: Mapping[str, Any]) -> LedgerEntry:
         """Return the entry of which `asdict` gives the values; raises `TypeError` for anything else."""
         entry = cls(**values)
-        kinds = {"arch_id": str, "purpose": str, "split_fingerprint": str, "seed": int, "count": int}
-        for name, kind in {**kinds, "time": (int, float)}.items():
-            if not isinstance(getattr(entry, name), kind) or isinstance(getattr(entry, name), bool):
-                raise TypeError(f"{name} is {getattr(entry, name)!r:.40}")
+        texts, numbers = ("arch_id", "purpose", "split_fingerprint"), ("seed", "count")
+        kinds: dict[str, tuple[type, ...]] = {"time": (int, float)}
+        kinds |= dict.fromkeys(texts, (str,)) | dict.fromkeys(numbers, (int,))
+        for name, kind in kinds.items():
+            value = getattr(entry, name)
+            if not isinstance(value, kind) or isinstance(value, bool):
+                raise TypeError(f"{name} is {value!r:.40}")
         return entry
 
 
