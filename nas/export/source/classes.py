@@ -155,9 +155,7 @@ class Classes:
             self._add_class(structure, sorted(uses, key=scopes.index), [other for other, _ in classes])
 
     def _optional(self, scopes: Sequence[Scope], is_part: bool) -> Callable[[Step], bool]:
-        switched = {
-            name for scope in scopes for name, part in scope.parts() if isinstance(self._op(part), _SWITCHED)
-        }
+        switched = {name for scope in scopes for name, part in scope.parts() if isinstance(self._op(part), _SWITCHED)}
         return lambda step: step.may_be_missing and (not is_part or step.name in switched)
 
     def _add_class(self, structure: Structure, scopes: list[Scope], variants: Sequence[Structure]) -> None:
@@ -217,7 +215,9 @@ class Classes:
 
     def _changes_nothing(self, step: Step, parts: Sequence[Any], scopes: Sequence[Scope]) -> bool:
         """Whether the uses that lack a part could have it: pooling of a map of one position."""
-        pools = all(isinstance(self._op(part), ops.GlobalAvgPool | ops.GlobalMaxPool) for part in parts if part is not ABSENT)
+        pools = all(
+            isinstance(self._op(part), ops.GlobalAvgPool | ops.GlobalMaxPool) for part in parts if part is not ABSENT
+        )
         lacking = [scope for scope, part in zip(scopes, parts, strict=True) if part is ABSENT]
         shapes = [self._tree.graph.nodes[scope.inputs[0]].shape for scope in lacking]
         first = step.reads == ((INPUT, 0),)

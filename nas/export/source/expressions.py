@@ -5,12 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Literal
 
 Plain = int | float | bool | str | tuple[int, ...] | None
 """A value that is written as it is."""
 Role = Literal[
-    "in_channels", "out_channels", "channels", "groups", "kernel_size", "stride", "padding", "dilation", "inplace", "other"
+    "in_channels",
+    "out_channels",
+    "channels",
+    "groups",
+    "kernel_size",
+    "stride",
+    "padding",
+    "dilation",
+    "inplace",
+    "other",
 ]
 """What an argument says, so that arguments of one meaning can become one parameter of a class."""
 CHANNEL_ROLES = ("in_channels", "out_channels", "channels", "groups")
@@ -186,6 +196,6 @@ def _evenly(values: Sequence[Value]) -> tuple[Value] | None:
     if len(numbers) < len(values):
         return None
     step = numbers[1] - numbers[0]
-    if step > 0 and all(b - a == step for a, b in zip(numbers, numbers[1:], strict=False)):
+    if step > 0 and all(b - a == step for a, b in pairwise(numbers)):
         return (Derived(f"{numbers[0]} + {step} * i" if step > 1 else f"{numbers[0]} + i", ()),)
     return None

@@ -61,6 +61,7 @@ class ForwardWriter:
             if values[0] in self._inlined:
                 self._text[values[0]] = expression
                 continue
+            self._release(step)
             targets = [self._variable(step, value) for value in values]
             self._lines.append(f"{', '.join(targets)} = {expression}")
         given = ", ".join(self._text[read] for read in self._structure.outputs)
@@ -68,14 +69,19 @@ class ForwardWriter:
 
     def _expression(self, step: Step) -> str:
         reads = [self._text[read] for read in step.reads]
-        for read in step.reads:
-            self._left[read] -= 1
         if step.formula is None:
             return f"{self._call(step.name)}({', '.join(reads)})"
         text = self._formula(step, reads)
         if step.name in self._condition:
             return f"{text} if {self._condition[step.name]} else {reads[0]}"
         return text
+
+    def _release(self, step: Step) -> None:
+        """Note that a step is written, and with it those that stand inside it."""
+        for read in step.reads:
+            self._left[read] -= 1
+            if read in self._inlined:
+                self._release(next(inner for inner in self._structure.steps if inner.name == read[0]))
 
     def _readers(self, read: Read) -> list[Step]:
         return [step for step in self._structure.steps if read in step.reads]
@@ -92,7 +98,7 @@ class ForwardWriter:
             return True
         if reader.formula is not None:
             return step.formula is None and len(reader.reads) > 1 and not self._reads_inlined(step)
-        return step.is_sum and len(step.reads) == 2 and len(reader.reads) == 1  # noqa: PLR2004  (a sum of two)
+        return step.is_sum and len(step.reads) == 2 and len(reader.reads) == 1
 
     def _reads_inlined(self, step: Step) -> bool:
         return any(self._is_inlined(read) for read in step.reads)

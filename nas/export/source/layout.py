@@ -43,7 +43,7 @@ def _before_value(line: str) -> tuple[str, str]:
     if line.startswith("return "):
         return "return ", line[len("return ") :]
     parts = _split(line, (" = ",))
-    if len(parts) == 2 and "(" not in parts[0]:  # noqa: PLR2004  (two sides)
+    if len(parts) == 2 and "(" not in parts[0]:
         return f"{parts[0]} = ", parts[1].removeprefix("= ")
     return "", ""
 

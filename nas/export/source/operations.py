@@ -38,7 +38,9 @@ class Formula:
 
 @singledispatch
 def write(op: ops.Op, shapes: tuple[Shape, ...]) -> Layer | Formula:
-    """Say how an operation that reads values of these shapes stands in model.py; register others with `write.register`.
+    """Say how an operation that reads values of these shapes stands in model.py.
+
+    Register others with `write.register`.
     """
     raise AssertionError(f"no source for {op!r}")
 

@@ -104,7 +104,7 @@ class Parameters:
             return self._multiple(column, role, unit) if len(self._ends) == 1 and role != "groups" else None
         if ABSENT in column and role == "stride":
             known = next((p for p in self._found if p.role == role and _fits(p.column, column)), None)
-            return known and self._use(known, column, unit)
+            return self._use(known, column, unit) if known else None
         return None
 
     def _module(self, column: Sequence[Value], argument: Argument, unit: str) -> Value:
@@ -161,9 +161,7 @@ class Parameters:
             return Derived("{0} // 2", kernel.parameters)
         return None
 
-    def _parameter(
-        self, column: Sequence[Value], argument: Argument, unit: str, *, is_module: bool = False
-    ) -> Derived:
+    def _parameter(self, column: Sequence[Value], argument: Argument, unit: str, *, is_module: bool = False) -> Derived:
         """Add a parameter."""
         parameter = Parameter(argument.role, argument.name, unit, list(column), is_module)
         self._found.append(parameter)
@@ -184,9 +182,9 @@ class Parameters:
         return self._parameter(list(present), Argument(name, None), unit)
 
     def _conditions(self, *, is_sum: bool) -> Iterator[tuple[str, tuple[Parameter, ...], list[bool]]]:
-        """Yield conditions with their values, the usual ones first: of a shortcut, equal shapes; else different ones."""
+        """Yield conditions with their values, usual ones first: equal shapes for a shortcut, else different ones."""
         strides = [p for p in self._found if p.role == "stride" and ABSENT not in p.column][:1]
-        ends = [tuple(self._ends)] if len(self._ends) == 2 else []  # noqa: PLR2004  (there are two ends)
+        ends = [tuple(self._ends)] if len(self._ends) == 2 else []
         inner = [p for p in self._found if p.role in CHANNEL_ROLES and p not in self._ends and ABSENT not in p.column]
         compare, word, join, combine = (eq, "==", "and", all) if is_sum else (ne, "!=", "or", any)
         by_stride = [[compare(value, 1) for value in p.column] for p in strides]
@@ -221,7 +219,7 @@ class Parameters:
 
 def _alike(one: Make, other: Make) -> bool:
     """Whether two modules are made by the same call but for the values of arguments."""
-    if one.head is not other.head and one.head != other.head or len(one.arguments) != len(other.arguments):
+    if (one.head is not other.head and one.head != other.head) or len(one.arguments) != len(other.arguments):
         return False
     pairs = list(zip(one.arguments, other.arguments, strict=True))
     if any(a.name != b.name for a, b in pairs):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from nas.errors import NasError
 from nas.export.source.classes import Classes
+from nas.export.source.definitions import DEFINITIONS
 from nas.export.source.naming import block_kinds
 from nas.export.source.operations import Formula, Layer, has_source, write
 from nas.export.source.tree import tree_of
@@ -55,8 +56,11 @@ def to_source(graph: Graph, class_name: str = "Network", *, kinds: Mapping[str, 
     Raises:
         NasError: the name is none for a class, or nobody registered how to write an operation of a user.
     """
-    if not re.fullmatch(r"[A-Z][A-Za-z0-9]*", class_name) or keyword.iskeyword(class_name):
-        raise NasError(f"the name of a class is like Network, but got {class_name!r:.40}")
+    taken = keyword.iskeyword(class_name) or class_name in ("Path", "Tensor", *DEFINITIONS)
+    if taken or not re.fullmatch(r"[A-Z][A-Za-z0-9]*", class_name):
+        raise NasError(
+            f"the name of a class is like Network, and not one that the file needs, but got {class_name!r:.40}"
+        )
     written = {index: _written(graph, index) for index in graph.live()[1:]}
     tree = tree_of(graph, written)
     classes = Classes(tree, kinds or {}, class_name)
@@ -108,7 +112,7 @@ def load(path: str | Path = "model.safetensors") -> {name}:
     model.load_state_dict(load_file(path))
     return model.eval()'''
 
-_MAIN = '''\
+_MAIN = """\
 if __name__ == "__main__":
     print(f"{{sum(parameter.numel() for parameter in {name}().parameters()):,}} parameters")
-'''
+"""

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 from nas.export.source.operations import Formula
 from nas.export.source.tree import Scope, Tree
-from nas.network.graph import Graph
 
 Read = tuple[str, int]
 """A value in `forward`: the name of the step that gives it, or `INPUT`, and which of its values."""
@@ -120,28 +119,26 @@ def merged(one: Structure, other: Structure, optional: Callable[[Step], bool]) -
         other: another one.
         optional: which steps may be left out.
     """
-    if one.form == other.form:
-        return one
+    if one.form == other.form or len(one.outputs) != len(other.outputs):
+        return one if one.form == other.form else None
     steps = {step.name: step for step in one.steps}
     added = [step for step in other.steps if step.name not in steps]
     outputs = list(one.outputs)
-    if len(outputs) != len(other.outputs):
+    if not all(_put_in(step, steps, outputs, other) for step in reversed(added)):
         return None
-    for step in reversed(added):
-        place = _put_in(step, steps, outputs, other)
-        if place is None:
-            return None
     try:
         union = Structure(in_order(steps.values()), tuple(outputs))
     except StopIteration:  # each waits for the other
         return None
-    for part in (one, other):
-        missing = union.names - part.names
-        if not all(optional(step) for step in union.steps if step.name in missing):
-            return None
-        if union.without(missing).form != part.form:
-            return None
-    return union
+    return union if all(_becomes(union, part, optional) for part in (one, other)) else None
+
+
+def _becomes(union: Structure, part: Structure, optional: Callable[[Step], bool]) -> bool:
+    """Whether a structure becomes another where steps that may be missing are left out."""
+    missing = union.names - part.names
+    if not all(optional(step) for step in union.steps if step.name in missing):
+        return False
+    return union.without(missing).form == part.form
 
 
 def _put_in(step: Step, steps: dict[str, Step], outputs: list[Read], other: Structure) -> Step | None:
@@ -180,8 +177,3 @@ def step_uses(structure: Structure) -> Mapping[Read, int]:
     for read in [*(read for step in structure.steps for read in step.reads), *structure.outputs]:
         counted[read] = counted.get(read, 0) + 1
     return counted
-
-
-def input_shapes(scope: Scope, graph: Graph) -> list[tuple[int, ...]]:
-    """Return the shapes of what a scope reads."""
-    return [graph.nodes[index].shape for index in scope.inputs]

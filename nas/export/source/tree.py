@@ -17,14 +17,19 @@ that are called one by one from the class around it."""
 
 # What the modules that hold others have as attributes, so that a part cannot have such a name.
 _TAKEN = frozenset(
-    "T_destination add_module apply bfloat16 buffers call_super_init children compile cpu cuda double dump_patches eval "
-    "extra_repr float forward get_buffer get_extra_state get_parameter get_submodule half ipu load_state_dict modules "
-    "mtia named_buffers named_children named_modules named_parameters parameters register_backward_hook register_buffer "
-    "register_forward_hook register_forward_pre_hook register_full_backward_hook register_full_backward_pre_hook "
-    "register_load_state_dict_post_hook register_load_state_dict_pre_hook register_module register_parameter "
-    "register_state_dict_post_hook register_state_dict_pre_hook requires_grad_ set_extra_state set_submodule share_memory "
-    "state_dict to to_empty train training type xpu zero_grad "
-    "append clear extend get insert items keys pop popitem setdefault update values".split()
+    re.findall(
+        r"\w+",
+        """
+        T_destination add_module apply bfloat16 buffers call_super_init children compile cpu cuda double dump_patches
+        eval extra_repr float forward get_buffer get_extra_state get_parameter get_submodule half ipu load_state_dict
+        modules mtia named_buffers named_children named_modules named_parameters parameters register_backward_hook
+        register_buffer register_forward_hook register_forward_pre_hook register_full_backward_hook
+        register_full_backward_pre_hook register_load_state_dict_post_hook register_load_state_dict_pre_hook
+        register_module register_parameter register_state_dict_post_hook register_state_dict_pre_hook requires_grad_
+        set_extra_state set_submodule share_memory state_dict to to_empty train training type xpu zero_grad append
+        clear extend get insert items keys pop popitem setdefault update values
+        """,
+    )
 )
 
 
@@ -113,7 +118,7 @@ def _find_ends(scope: Scope, graph: Graph, order: list[int]) -> None:
     last = {index: place for place, index in enumerate(graph.outputs)}
     scope.outputs = tuple(sorted(inside & read, key=lambda index: (last.get(index, -1), index)))
     if not scope.path:
-        scope.inputs = (0,)
+        scope.inputs, scope.outputs = (0,), graph.outputs
     for child in scope.children.values():
         if isinstance(child, Scope):
             _find_ends(child, graph, order)
@@ -152,11 +157,13 @@ def _is_chain(scope: Scope, graph: Graph, written: dict[int, Layer | Formula]) -
     if max(map(int, scope.children)) > 2 * len(scope.children) + 8 or not _is_call(scope, graph):
         return False
     scope.children = {name: scope.children[name] for name in sorted(scope.children, key=int)}
-    before = scope.inputs
+    before: tuple[int, ...] = scope.inputs
     for child in scope.children.values():
-        reads, gives = (child.inputs, child.outputs) if isinstance(child, Scope) else (graph.nodes[child].inputs, (child,))
-        callable_ = child.form != "container" if isinstance(child, Scope) else isinstance(written[child], Layer)
-        if not callable_ or reads != before or len(before) != 1:
+        if isinstance(child, Scope):
+            is_module, reads, gives = child.form != "container", child.inputs, child.outputs
+        else:
+            is_module, reads, gives = isinstance(written[child], Layer), graph.nodes[child].inputs, (child,)
+        if not is_module or reads != before or len(before) != 1:
             return False
         before = gives
     return before == scope.outputs

@@ -143,7 +143,7 @@ class _ClassWriter:
         if len(given) > 1 and len(set(texts[1])) == 1:
             texts[1] = [f"{len(given)} of {texts[1][0]}"]
         text = f"{', '.join(texts[0])} -> {', '.join(texts[1])}."
-        return text if len(text) < 100 else f"{', '.join(texts[0])} -> {len(given)} tensors."  # noqa: PLR2004
+        return text if len(text) < 100 else f"{', '.join(texts[0])} -> {len(given)} tensors."
 
 
 _Nested = dict[str, "str | _Nested"]

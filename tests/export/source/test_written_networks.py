@@ -1,4 +1,4 @@
-"""model.py computes what the module of `nas.build` computes: operations, blocks, published networks, random networks."""
+"""model.py computes what the module of `nas.build` does: operations, blocks, published and random networks."""
 
 from __future__ import annotations
 
@@ -104,4 +104,3 @@ def test_a_random_network(name: str) -> None:
 @pytest.mark.parametrize("name", SPACES)
 def test_20_random_networks(name: str) -> None:
     _random_networks(name, 20)
-

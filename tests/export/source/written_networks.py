@@ -58,7 +58,7 @@ def check_graph(graph: Graph, source: Source | None = None, *, batch: int = 2) -
     weights = {name: value for name, value in built.state_dict().items() if not name.startswith("auxiliary.")}
     assert {*source.names} == {*weights}
     written.load_state_dict({source.names[name]: value for name, value in weights.items()})
-    assert sum(p.numel() for p in written.parameters()) == nas.cost.graph_cost(graph).params
+    assert sum(p.numel() for p in written.parameters()) == sum(graph.nodes[i].op.params for i in graph.live())
     x = torch.randn(batch, *graph.in_shape)
     expected, found = outputs_of(built, x.clone()), outputs_of(written, x)
     assert len(expected) == len(found)
@@ -71,4 +71,5 @@ def check_architecture(arch: nas.Architecture) -> Source:
     """Do that for an architecture, whose written names are those of `nas.build`."""
     source = architecture_source(arch)
     assert all(name == ours for ours, name in source.names.items())
+    assert sum(p.numel() for p in module_of(source).parameters()) == nas.cost_of(arch).params
     return check_graph(lower(arch), source)
