@@ -38,7 +38,7 @@ import importlib.util, sys
 class Blocker:
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in ("nas", "onnx", "numpy"):
-            raise ImportError(name)
+            raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, Blocker())
 import torch
 from safetensors.torch import load_file, save_file
@@ -180,7 +180,9 @@ def main() -> None:
         ) as alone,
     ):
         for space, arch in networks(arguments.networks, arguments.most_params, arguments.most_macs):
-            measure(arch, Path(name), alone, rows.setdefault(space, Row()))
+            row = rows.setdefault(space, Row())
+            measure(arch, Path(name), alone, row)
+            print(f"{space}: {row.source[-1]:.1e}, {max(row.onnx[-len(BATCHES) :]):.1e}", file=sys.stderr, flush=True)
             if "/" in space:
                 print(rows[space].text(space), flush=True)
         assert alone.stdin is not None

@@ -13,12 +13,11 @@ def laid_out(line: str, indent: int = 0) -> list[str]:
     if len(pad) + len(line) <= WIDTH:
         return [pad + line]
     head, value = _before_value(line)
-    choice = _split(value, (" if ", " else "))
-    if len(choice) > 1:
-        return [f"{pad}{head}(", *_broken(choice, indent + 4), f"{pad})"]
-    terms = _split(value, (" + ",))
-    if len(terms) > 1:
-        return [f"{pad}{head}(", *_broken(terms, indent + 4), f"{pad})"]
+    for words in ((" if ", " else "), (" + ",)):
+        parts = _split(value, words)
+        if len(parts) > 1:
+            parts = [value] if indent + 4 + len(value) <= WIDTH else parts
+            return [f"{pad}{head}(", *_broken(parts, indent + 4), f"{pad})"]
     span = _last_brackets(line)
     if span is None:
         return [pad + line]

@@ -38,7 +38,7 @@ import sys
 class Blocker:
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in ("nas", "numpy", "onnx", "pytorch_lightning"):
-            raise ImportError(f"{name} is not there")
+            raise ModuleNotFoundError(f"{name} is not there")
 sys.meta_path.insert(0, Blocker())
 import model
 import torch
