@@ -29,7 +29,7 @@ _WORDS = {
     "dropout": "dropout",
 }
 _OF_TORCH = ("Identity", "Linear", "Module", "Sequential", "Parameter")
-_CITATION = re.compile(r'[A-Z][\w\-]+(?: et al\.| & [A-Z][\w\-]+)? \d{4}(?:, "[^"]+")?')
+_CITATION = re.compile(r'[A-Z][\w\-]+(?: et al\.| & [A-Z][\w\-]+)? \d{4}(?:, "[^"\\]+")?')
 _MOST_PARTS = 4
 _LONGEST_PAPER = 90
 
@@ -109,8 +109,8 @@ def _paper(kind: str) -> str:
     texts = [" ".join((text or "").split()) for text in (function.__doc__, module.__doc__ if module else "")]
     found = [cited for text in texts for cited in _CITATION.findall(text)]
     with_title = [cited for cited in found if cited.startswith(found[0]) and '"' in cited]
-    paper = str([*with_title, *found, ""][0])
-    return paper.replace("\\", "") if len(paper) + len(kind) < _LONGEST_PAPER else ""
+    papers = [*with_title, *(cited.partition(",")[0] for cited in found)]
+    return next((paper for paper in papers if len(paper) + len(kind) < _LONGEST_PAPER), "")
 
 
 def unique(wanted: str, taken: Mapping[str, object] | set[str]) -> str:

@@ -272,7 +272,7 @@ def _name(parameters: Sequence[Parameter], hidden: str) -> None:
         elif parameter in inner and parameter.role == "groups":
             wanted[parameter] = "groups"
         elif parameter in inner:
-            alone = len(inner) == 1 or shared == [parameter]
+            alone = shared == [parameter]
             wanted[parameter] = hidden if alone else f"{_identifier(parameter.unit)}_channels"
         else:
             wanted[parameter] = _identifier(parameter.base)

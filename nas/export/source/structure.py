@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 from nas.export.source.operations import Formula
@@ -55,8 +55,9 @@ class Structure:
 
     @property
     def form(self) -> tuple[object, ...]:
-        """Equal for structures that differ in the order of independent steps and in numbers only."""
-        steps = ((step.name, step.reads, step.num_values, _text(step)) for step in self.steps)
+        """Equal for structures that differ in numbers only, and in the order of independent steps and of terms."""
+        reads = {step.name: tuple(sorted(step.reads)) if step.is_sum else step.reads for step in self.steps}
+        steps = ((step.name, reads[step.name], step.num_values, _text(step)) for step in self.steps)
         return (frozenset(steps), self.outputs)
 
     def without(self, missing: Set[str]) -> Structure:
@@ -90,14 +91,22 @@ def structure_of(scope: Scope, tree: Tree) -> Structure:
             gives = (part,)
             waiting[name] = graph.nodes[part].inputs, gives, written if isinstance(written, Formula) else None
         source.update({index: (name, place) for place, index in enumerate(gives)})
-    places = {name: place for place, name in enumerate(waiting)}
-    steps = []
-    for name, (inputs, gives, formula) in waiting.items():
-        reads = tuple(source[index] for index in inputs)
-        if formula is not None and formula.text == _SUM:  # the branch first, the shortcut behind
-            reads = tuple(sorted(reads, key=lambda read: (read[0] == INPUT, places.get(read[0], 0), read[1])))
-        steps.append(Step(name, reads, len(gives), formula))
-    return Structure(in_order(steps), tuple(source[index] for index in scope.outputs))
+    steps = [
+        Step(name, tuple(source[index] for index in inputs), len(gives), formula)
+        for name, (inputs, gives, formula) in waiting.items()
+    ]
+    return Structure(_branches_first(in_order(steps)), tuple(source[index] for index in scope.outputs))
+
+
+def _branches_first(steps: Sequence[Step]) -> tuple[Step, ...]:
+    """Put the terms of each sum in the order of how many steps lead to them, a shortcut last."""
+    depth = {INPUT: 0}
+    ordered = []
+    for step in steps:
+        depth[step.name] = 1 + max((depth[name] for name, _ in step.reads), default=0)
+        reads = tuple(sorted(step.reads, key=lambda read: -depth[read[0]])) if step.is_sum else step.reads
+        ordered.append(replace(step, reads=reads))
+    return tuple(ordered)
 
 
 def in_order(steps: Iterable[Step]) -> tuple[Step, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -72,23 +73,25 @@ def _mbconv() -> nas.Architecture:
     )
 
 
-def _texts() -> Iterator[tuple[str, str]]:
-    """A network of every space, and every published network."""
+def _texts(count: int) -> Iterator[tuple[str, str]]:
+    """As many networks of every space, and every published network."""
     for name in nas.space_names():
         space, rng = nas.load_space(name), random.Random(name)
-        while True:
+        done = 0
+        while done < (1 if "/" in name else count):
             arch = space.decode({} if "/" in name else space.sample(rng))
             try:
-                yield name, architecture_source(arch).text
+                yield f"{name.replace('/', '_')}_{done}", architecture_source(arch).text
             except ShapeError:
                 continue
-            break
+            done += 1
 
 
-def test_ruff_finds_nothing_in_any_network(tmp_path: Path) -> None:
-    for name, text in _texts():
+@pytest.mark.parametrize("count", [1, pytest.param(40, marks=pytest.mark.slow)])
+def test_ruff_finds_nothing_in_any_network(count: int, tmp_path: Path) -> None:
+    for name, text in _texts(count):
         assert max(map(len, text.splitlines())) <= 120, name
-        (tmp_path / f"{name.replace('/', '_')}.py").write_text(text)
+        (tmp_path / f"{name}.py").write_text(text)
     base = [sys.executable, "-m", "ruff"]
     options = ["--isolated", "--line-length", "120", "--target-version", "py311", str(tmp_path)]
     check = [*base, "check", "--select", RULES, "--ignore", IGNORED, "--output-format", "concise", *options]
@@ -140,12 +143,43 @@ def test_the_same_text_in_another_process() -> None:
     assert result.stdout == architecture_source(arch).text
 
 
-def test_equal_blocks_share_a_class_and_a_loop() -> None:
-    text = architecture_source(nas.load_space("reference/resnet50").decode({})).text
-    assert text.count("class ResidualBottleneck") == 1
-    assert "*(ResidualBottleneck(1024, 1024) for _ in range(5))" in text
-    text = architecture_source(nas.load_space("reference/densenet121").decode({})).text
-    assert "*(DenseLayer(64 + 32 * i) for i in range(6))" in text
+@pytest.mark.parametrize(
+    ("network", "name"),
+    [
+        ("resnet18", "ResidualBasic"),
+        ("resnet50", "ResidualBottleneck"),
+        ("efficientnet_b0", "MBConv"),
+        ("mobilenet_v3_large", "MBConv"),
+        ("mobilenet_v3_large", "SqueezeExcite"),
+        ("convnext_tiny", "ConvNeXt"),
+        ("densenet121", "DenseLayer"),
+        ("vit_tiny_16", "TransformerEncoder"),
+        ("squeezenet1_1", "Fire"),
+        ("googlenet", "Inception"),
+        ("unet", "Parallel"),
+    ],
+)
+def test_blocks_of_one_kind_share_a_class(network: str, name: str) -> None:
+    text = architecture_source(nas.load_space(f"reference/{network}").decode({})).text
+    assert text.count(f"class {name}(nn.Module):") == 1
+    assert len(re.findall(rf"class {name}\w+\(nn.Module\):", text)) == 0
+
+
+@pytest.mark.parametrize(
+    ("network", "line"),
+    [
+        ("resnet50", "*(ResidualBottleneck(1024, 1024) for _ in range(5))"),
+        ("resnet50", "if stride != 1 or in_channels != out_channels"),
+        ("densenet121", "*(DenseLayer(64 + 32 * i) for i in range(6))"),
+        ("mobilenet_v2", "self.has_shortcut = stride == 1 and in_channels == out_channels"),
+        ("vit_tiny_16", "*(TransformerEncoder(192) for _ in range(12))"),
+        ("vit_tiny_16", "self.qkv = nn.Linear(channels, 3 * channels)"),
+        ("inception_v3", "ConvNormAct(192, 192, (1, 7), padding=(0, 3)),"),
+        ("vgg16", "nn.MaxPool2d(2, stride=2),"),
+    ],
+)
+def test_lines_that_people_know(network: str, line: str) -> None:
+    assert line in architecture_source(nas.load_space(f"reference/{network}").decode({})).text
 
 
 def test_blocks_without_their_kinds() -> None:
