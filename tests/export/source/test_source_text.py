@@ -175,7 +175,7 @@ def test_blocks_of_one_kind_share_a_class(network: str, name: str) -> None:
         ("vit_tiny_16", "*(TransformerEncoder(192) for _ in range(12))"),
         ("vit_tiny_16", "self.qkv = nn.Linear(channels, 3 * channels)"),
         ("inception_v3", "ConvNormAct(192, 192, (1, 7), padding=(0, 3)),"),
-        ("vgg16", "nn.MaxPool2d(2, stride=2),"),
+        ("vgg16", "nn.MaxPool2d(2, stride=2)"),
     ],
 )
 def test_lines_that_people_know(network: str, line: str) -> None:
