@@ -25,7 +25,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 import nas
-from nas.errors import ShapeError
+from nas.errors import NasError, ShapeError
 from nas.export.onnx.graph import to_onnx
 from nas.export.source import Source, architecture_source
 from nas.network.lower import lower
@@ -103,7 +103,9 @@ def difference(found: list[Tensor], expected: tuple[Tensor, ...]) -> float:
     )
 
 
-def networks(count: int, most_params: float, most_macs: float) -> Iterator[tuple[str, nas.Architecture]]:
+def networks(
+    count: int, most_params: float, most_macs: float, resolution: int
+) -> Iterator[tuple[str, nas.Architecture]]:
     """Yield `count` random networks, the same number of each space, and the published ones."""
     names = nas.space_names()
     searched = [name for name in names if "/" not in name]
@@ -123,7 +125,19 @@ def networks(count: int, most_params: float, most_macs: float) -> Iterator[tuple
         if "/" in name:
             arch = nas.load_space(name).decode({})
             if nas.cost_of(arch).params <= most_params:
-                yield name, arch
+                yield name, smaller(name, arch, resolution) if resolution else arch
+
+
+def smaller(name: str, arch: nas.Architecture, resolution: int) -> nas.Architecture:
+    """The same network for smaller inputs, where it takes those."""
+    channels, *sizes = arch.input_shape
+    shape = (channels, *(min(size, resolution) for size in sizes))
+    try:
+        small = nas.load_space(name).for_data(shape, arch.num_classes).decode({})
+        lower(small)
+    except NasError:
+        return arch
+    return small
 
 
 def measure(arch: nas.Architecture, folder: Path, alone: subprocess.Popen[str], row: Row) -> None:
@@ -167,6 +181,7 @@ def main() -> None:
     parser.add_argument("--networks", type=int, default=300, help="random networks, spread over all spaces")
     parser.add_argument("--most-params", type=float, default=30e6, help="leave out larger networks")
     parser.add_argument("--most-macs", type=float, default=2e9, help="leave out random networks of more work")
+    parser.add_argument("--resolution", type=int, default=0, help="inputs of published networks at most; 0: their own")
     arguments = parser.parse_args()
     torch.manual_seed(0)
     torch.set_num_threads(1)
@@ -179,7 +194,9 @@ def main() -> None:
             [sys.executable, "-c", ALONE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         ) as alone,
     ):
-        for space, arch in networks(arguments.networks, arguments.most_params, arguments.most_macs):
+        for space, arch in networks(
+            arguments.networks, arguments.most_params, arguments.most_macs, arguments.resolution
+        ):
             row = rows.setdefault(space, Row())
             measure(arch, Path(name), alone, row)
             print(f"{space}: {row.source[-1]:.1e}, {max(row.onnx[-len(BATCHES) :]):.1e}", file=sys.stderr, flush=True)

@@ -55,12 +55,33 @@ class ModuleClass:
         return alone or (parameter.name in _POSITIONAL and parameter.default is REQUIRED)
 
 
-class Classes:
-    """Finds the classes of a network, those that others use first."""
+class _UnfinishedError(Exception):
+    """A class is needed to find its own parameters."""
 
-    def __init__(self, tree: Tree, kinds: Mapping[str, str], name: str) -> None:
+
+def classes_of(tree: Tree, kinds: Mapping[str, str], name: str) -> list[ModuleClass]:
+    """Return the classes of a network, those that others use first, its own last.
+
+    Args:
+        tree: the network.
+        kinds: what its blocks are, by what the names of their operations begin with.
+        name: of its own class.
+    """
+    try:
+        return _Classes(tree, kinds, name, by_height=False).found
+    except _UnfinishedError:  # parts that hold parts of their kind, in turns: no longer one class at all depths
+        return _Classes(tree, kinds, name, by_height=True).found
+
+
+class _Classes:
+    """Finds the classes of a network."""
+
+    def __init__(self, tree: Tree, kinds: Mapping[str, str], name: str, *, by_height: bool) -> None:
         self._tree = tree
         self._kinds = kinds
+        self._by_height = by_height
+        self._finished: set[ClassName] = set()
+        self._started: set[tuple[object, ...]] = set()
         self.found: list[ModuleClass] = []
         """All classes, the network's own last."""
         self._groups: dict[tuple[object, ...], list[Scope]] = {}
@@ -74,6 +95,7 @@ class Classes:
     def _sort(self, scope: Scope) -> None:
         if scope.form == "class":
             key = ("network",) if scope is self._tree.root else self._group_of(scope)
+            key += (_height(scope),) if self._by_height else ()
             self._key[scope] = key
             self._groups.setdefault(key, []).append(scope)
         for child in scope.children.values():
@@ -123,6 +145,8 @@ class Classes:
         module_class, _ = self._class_of[part]
         if module_class.listed:
             return Make(module_class.name, self.make(self._part(part, module_class.listed)).arguments)
+        if module_class.name not in self._finished:
+            raise _UnfinishedError
         return Make(module_class.name, tuple(self._argument(p, part) for p in module_class.parameters))
 
     def _argument(self, parameter: Parameter, scope: Scope) -> Argument:
@@ -136,6 +160,9 @@ class Classes:
 
     def _finish(self, key: tuple[object, ...]) -> None:
         """Make the class of a group of scopes, or the classes where one cannot be all of them."""
+        if key in self._started:
+            raise _UnfinishedError
+        self._started.add(key)
         scopes = self._groups[key]
         optional = self._optional(scopes, key[0] == "part")
         by_form: dict[tuple[object, ...], tuple[Structure, list[Scope]]] = {}
@@ -178,6 +205,7 @@ class Classes:
         self._class_of.update({scope: (module_class, use) for use, scope in enumerate(scopes)})
         if not module_class.listed:
             self._parametrise(module_class)
+        self._finished.add(module_class.name)
         self.found.append(module_class)
 
     def _parametrise(self, module_class: ModuleClass) -> None:
@@ -188,7 +216,6 @@ class Classes:
         given = [_channels(nodes[scope.outputs[0]].shape) if scope.outputs else 0 for scope in scopes]
         is_network = scopes[0] is self._tree.root  # which is made without arguments
         parameters = Parameters(len(scopes), *(([], []) if is_network else (read, given)))
-        nested = any(other.path.startswith(f"{one.path}.") for one in scopes for other in self._groups[self._key[one]])
         uses = {step.name: [self._part(scope, step.name) for scope in scopes] for step in steps}
         always = [step for step in steps if ABSENT not in uses[step.name]]
         sometimes = [step for step in steps if ABSENT in uses[step.name]]
@@ -197,7 +224,7 @@ class Classes:
             if step.formula is not None:
                 module_class.values[step.name] = self._formula_values(step, parts, parameters)
             else:
-                module_class.parts[step.name] = self._part_value(step, parts, parameters, nested=nested)
+                module_class.parts[step.name] = self._part_value(step, parts, parameters, self._key[scopes[0]])
         for step in sometimes:
             part = module_class.parts.get(step.name)
             if self._changes_nothing(step, uses[step.name], scopes):
@@ -223,14 +250,19 @@ class Classes:
         first = step.reads == ((INPUT, 0),)
         return pools and first and all(kind_of(shape) == "map" and set(shape[1:]) == {1} for shape in shapes)
 
-    def _part_value(self, step: Step, parts: Sequence[Any], parameters: Parameters, *, nested: bool) -> Value:
-        if nested and any(isinstance(part, Scope) and part.form == "sequence" for part in parts):
+    def _part_value(self, step: Step, parts: Sequence[Any], parameters: Parameters, key: tuple[object, ...]) -> Value:
+        if any(isinstance(part, Scope) and self._holds(part, key) for part in parts):
             return parameters.passed(parts, step.name)  # it may hold this very class
         makes = [part if part is ABSENT else self.make(part) for part in parts]
         present = [part for part in parts if part is not ABSENT]
         if ABSENT in parts and all(isinstance(self._op(part), ops.Activation) for part in present):
             return parameters.passed(makes, step.name)
         return parameters.generalise(makes, step.name)
+
+    def _holds(self, scope: Scope, key: tuple[object, ...]) -> bool:
+        """Whether a scope is of a group, or has a scope of it inside."""
+        inner = (child for child in scope.children.values() if isinstance(child, Scope))
+        return self._key.get(scope) == key or any(self._holds(child, key) for child in inner)
 
     def _formula_values(self, step: Step, parts: Sequence[Any], parameters: Parameters) -> dict[str, Value]:
         assert step.formula is not None
@@ -251,6 +283,11 @@ class Classes:
         for module_class in sorted(self.found[:-1], key=lambda one: -len(one.scopes)):
             module_class.name.text = naming.unique(module_class.wanted, names)
             names.add(module_class.name.text)
+
+
+def _height(scope: Scope) -> int:
+    """How deep scopes are nested in a scope."""
+    return 1 + max((_height(child) for child in scope.children.values() if isinstance(child, Scope)), default=0)
 
 
 def _channels(shape: Shape) -> int:

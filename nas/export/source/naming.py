@@ -71,7 +71,8 @@ def class_name_of_kind(kind: str) -> str:
     """Return the class name of a kind of block: `residual_basic` -> `ResidualBasic`."""
     words = [word for word in re.split(r"[\W_]+", kind) if word]
     name = "".join(_SPELLED.get(word, word[:1].upper() + word[1:]) for word in words)
-    return f"{name}Block" if name in _OF_TORCH or name[:1].isdigit() else name
+    name = name if name[:1].isalpha() else f"Part{name}"
+    return f"{name}Block" if name in _OF_TORCH else name
 
 
 def class_name_of_parts(path: str, parts: Sequence[str]) -> str:

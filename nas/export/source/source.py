@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from nas.errors import NasError
-from nas.export.source.classes import Classes
+from nas.export.source.classes import classes_of
 from nas.export.source.definitions import DEFINITIONS
 from nas.export.source.naming import block_kinds
 from nas.export.source.operations import Formula, Layer, has_source, write
@@ -63,12 +63,12 @@ def to_source(graph: Graph, class_name: str = "Network", *, kinds: Mapping[str, 
         )
     written = {index: _written(graph, index) for index in graph.live()[1:]}
     tree = tree_of(graph, written)
-    classes = Classes(tree, kinds or {}, class_name)
+    classes = classes_of(tree, kinds or {}, class_name)
     definitions = {
         part.definition: None for part in written.values() if part.definition
     }  # each once, in the order in which they are needed
     blocks = [definition.rstrip().split("\n") for definition in definitions]
-    blocks += [class_lines(module_class, graph) for module_class in classes.found]
+    blocks += [class_lines(module_class, graph) for module_class in classes]
     body = join_classes([*blocks, _LOAD.format(name=class_name).split("\n")])
     text = f"{_header(class_name)}\n\n{_imports(body)}\n\n\n{body}\n\n\n{_MAIN.format(name=class_name)}"
     return Source(text, tree.names)
