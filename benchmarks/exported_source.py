@@ -78,10 +78,10 @@ class Row:
 
 
 def with_random_state(module: nn.Module) -> nn.Module:
-    """Statistics and biases as training leaves them, not 0 and 1."""
+    """Statistics, scales and biases as training leaves them, not 0 and 1."""
     for name, value in module.state_dict().items():
         last = name.rpartition(".")[2]
-        if last == "running_var":
+        if last == "running_var" or (last == "weight" and value.dim() == 1):
             value.copy_(torch.rand(value.shape) * 0.5 + 0.75)
         elif last in ("running_mean", "bias"):
             value.copy_(torch.randn(value.shape) * 0.1)

@@ -63,7 +63,8 @@ def check_graph(graph: Graph, source: Source | None = None, *, batch: int = 2) -
     expected, found = outputs_of(built, x.clone()), outputs_of(written, x)
     assert len(expected) == len(found)
     for one, other in zip(found, expected, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5 * max(1.0, float(other.abs().max())))
+        largest = float(other.abs().max())
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5 * largest)
     return source
 
 
