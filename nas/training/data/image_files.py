@@ -6,12 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image
 from torch import Tensor
 
 from nas.errors import DataError, why_unreadable
+from nas.export.predict import PictureError, read_picture
 from nas.training.data.config import DataConfig
 from nas.training.data.splits import ImageData, Images, MemoryImages, image_data, split_indices
 
@@ -52,27 +52,11 @@ def read_image(path: Path, size: tuple[int, int], channels: int) -> Tensor:
     Raises:
         DataError: not an image that can be read; names the file.
     """
-    height, width = size
-    _refuse_special(path)
     try:
-        with Image.open(path) as image:
-            picture = ImageOps.exif_transpose(image)
-            if picture.mode.startswith("I;16") or (picture.mode == "I" and image.format == "PNG"):
-                # PIL would cut 16-bit grey levels off at 255 instead of scaling them.
-                picture = Image.fromarray((np.asarray(picture, dtype=np.int64) >> 8).clip(0, 255).astype(np.uint8))
-            elif picture.mode in ("I", "F"):
-                raise DataError("its grey levels have no known white; store it with 8 or 16 bits")
-            picture = picture.convert("RGB" if channels == 3 else "L")
-    except Exception as error:  # PIL's decoders raise all kinds of errors on broken files
-        raise DataError(f"data image_folder: {path} cannot be read: {why_unreadable(error)}") from None
-    if picture.size != (width, height):
-        scale = max(width / picture.width, height / picture.height)
-        scaled = max(width, round(picture.width * scale)), max(height, round(picture.height * scale))
-        left, upper = (scaled[0] - width) // 2, (scaled[1] - height) // 2
-        picture = picture.resize(scaled, Image.Resampling.BILINEAR)
-        picture = picture.crop((left, upper, left + width, upper + height))
-    pixels = torch.from_numpy(np.array(picture, dtype=np.uint8))
-    return pixels.unsqueeze(0) if channels == 1 else pixels.permute(2, 0, 1).contiguous()
+        pixels = read_picture(path, (channels, *size))
+    except PictureError as error:
+        raise DataError(f"data image_folder: {path} cannot be read: {error}") from None
+    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
 
 
 def load_image_folder(config: DataConfig) -> ImageData:
