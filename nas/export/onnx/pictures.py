@@ -109,7 +109,7 @@ def _covered(w: Writer, pixels: str, shape: tuple[int, int, int]) -> str:
     new = w.add("Max", f"{PREFIX}new_size", w.add("Cast", f"{PREFIX}scaled", rounded, to=TensorProto.INT64), size)
     others = w.add("Shape", f"{PREFIX}batch_and_channels", pixels, start=0, end=2)
     sizes = w.add("Concat", f"{PREFIX}sizes", others, new, axis=0)
-    scaled = w.add("Resize", f"{PREFIX}covering", pixels, "", "", sizes, mode="linear", antialias=1)
+    scaled = w.add("Resize", f"{PREFIX}covering", pixels, "", "", sizes, mode="linear", antialias=1, exclude_outside=1)
     more = w.add("Sub", f"{PREFIX}more", new, size)
     start = w.add("Div", f"{PREFIX}start", more, w.integers(f"{PREFIX}two", 2))
     end = w.add("Add", f"{PREFIX}end", start, size)
