@@ -18,7 +18,9 @@ from nas.space import load_space
 from nas.training.data.config import DataConfig
 
 if TYPE_CHECKING:
+    from nas.export.card import Card
     from nas.export.folder import Exportable
+    from nas.search.trial import Trial
     from nas.training.data.splits import ImageData
 
 _USAGE = "nas export RUN|FOLDER|ARCH out=DIR; --help says more"
@@ -45,6 +47,11 @@ class ExportConfig:
     def __post_init__(self) -> None:
         if self.model is None or self.out is None:
             raise ConfigError(f"which {'network' if self.model is None else 'folder to write'}? {_USAGE}")
+
+    @property
+    def path(self) -> Path:
+        """The folder or file of the network."""
+        return Path(str(self.model)).expanduser()
 
 
 def export_command(values: Mapping[str, Any], typed: Iterable[str] | None = None) -> int:
@@ -73,7 +80,7 @@ def _export(config: ExportConfig, typed: Collection[str]) -> None:
     if found.preprocess is None and data is None:
         raise ConfigError(
             f"nothing says how pictures were prepared and what the classes are called: give data=... as in training "
-            f"({shown(Path(str(config.model)))} has no preprocess.json)"
+            f"({shown(config.path)} has no preprocess.json)"
         )
     images = None
     if data is not None:
@@ -104,8 +111,8 @@ def _data(config: ExportConfig, typed: Collection[str]) -> ImageData | None:
 
     if any(path == "data" or path.startswith("data.") for path in typed):
         return load_data(config.data)
-    if (Path(str(config.model)) / _STUDY).is_file():
-        return load_data(_data_of_study(Path(str(config.model))))
+    if (config.path / _STUDY).is_file():
+        return load_data(_data_of_study(config.path))
     return None
 
 
@@ -122,12 +129,50 @@ def _exportable(config: ExportConfig) -> Exportable:
     from nas.export.card import Card
     from nas.export.folder import ARCHITECTURE, Exportable, exportable, read_weights
 
-    path = Path(str(config.model)).expanduser()
+    path = config.path
     if config.weights is None and (path / ARCHITECTURE).exists():
         return exportable(path)
     architecture = _architecture(path, config)
-    weights = Path(config.weights).expanduser() if config.weights is not None else _weights_of(path, architecture)
-    return Exportable(architecture, read_weights(weights), None, Card(name=path.name or str(path)))
+    if config.weights is not None:  # trained who knows how
+        return Exportable(architecture, read_weights(Path(config.weights).expanduser()), None, Card(name=path.stem))
+    weights = read_weights(_weights_of(path, architecture))
+    return Exportable(architecture, weights, None, _card_of_search(path, architecture))
+
+
+def _card_of_search(folder: Path, architecture: Architecture) -> Card:
+    """Return what the record of a search says of its best network: its score is the best one out of several."""
+    from nas.export.card import Card, Score
+    from nas.search.log import read_study, read_trials
+
+    study, trials = read_study(folder), read_trials(folder)
+    config = study["notes"].get("config", {})
+    trained = [trial for trial in trials if trial.trained]
+    accuracies = [trial.scores["val_accuracy"] for trial in trained if _is_of(trial, architecture)]
+    scores = [
+        Score(accuracy=value, split="validation", how=f"selected out of {_counted(len(trained))}")
+        for value in accuracies[:1]
+    ]
+    bounds = {name: bound for name, bound in config.get("constraints", {}).items() if bound is not None}
+    limits = ", ".join(f"{name} {_number(bound)}" for name, bound in bounds.items())
+    return Card(
+        name=f"Image classifier of {folder.absolute().name}",
+        scores=tuple(scores),
+        training=config.get("train", {}),
+        data=study["notes"].get("data", {}),
+        origin=f"Found by a search of the space {config.get('space', '?')}{f', limits: {limits}' if limits else ''}.",
+    )
+
+
+def _counted(networks: int) -> str:
+    return f"{networks:,} trained network{'s' * (networks != 1)}"
+
+
+def _number(bound: object) -> str:
+    return f"{bound:,.12g}" if isinstance(bound, int | float) else str(bound)
+
+
+def _is_of(trial: Trial, architecture: Architecture) -> bool:
+    return trial.arch_id == architecture.arch_id and "val_accuracy" in trial.scores
 
 
 def _architecture(path: Path, config: ExportConfig) -> Architecture:

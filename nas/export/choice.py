@@ -62,7 +62,7 @@ class Comparison:
     @property
     def drop(self) -> float:
         """Points of validation accuracy that int8 loses."""
-        return 100 * (self.accuracy[0] - self.accuracy[1])
+        return round(100 * (self.accuracy[0] - self.accuracy[1]), 9)  # .3 is no more than .3
 
     @property
     def faster(self) -> bool:

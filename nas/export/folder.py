@@ -210,7 +210,7 @@ def _others(graph: Graph, weights: Weights, preprocess: Preprocess, source: Sour
 
     inference = {name: value for name, value in weights.items() if not name.startswith("auxiliary.")}
     names: Callable[[str], str] = (lambda name: name) if source is None else (lambda name: source.names.get(name, name))
-    renamed = {names(name): np.ascontiguousarray(value) for name, value in inference.items()}
+    renamed = {names(name): np.asarray(value, order="C") for name, value in inference.items()}
     code = Path(predict.__file__).read_bytes()
     return {
         **({} if source is None else {"model.py": source.text.encode()}),

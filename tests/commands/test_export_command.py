@@ -112,6 +112,32 @@ def test_weights_of_a_published_network(parts: Path, tmp_path: Path) -> None:
     assert "not measured" not in (tmp_path / "out" / "card.md").read_text()
 
 
+def test_the_best_network_of_a_search(parts: Path, tmp_path: Path) -> None:
+    """With the data that it was searched on, and its score told as the best out of several."""
+    run_dir = tmp_path / "run"
+    space = nas.load_space("reference/small_cnn").for_data((1, 8, 8), 10)
+    config = {"data": {"name": "digits"}, "space": "reference/small_cnn", "constraints": {"params": 1e6, "macs": None}}
+    notes = {"config": config, "data": {"split_fingerprint": "f00d"}}
+    nas.run_search(
+        space,
+        evaluator=lambda *_: {"val_accuracy": 0.75},
+        objective="val_accuracy",
+        trials=1,
+        run_dir=run_dir,
+        notes=notes,
+    )
+    (run_dir / "best_architecture.json").write_text(ARCH.to_json())
+    values = {"model": str(run_dir), "out": str(tmp_path / "out"), "export": {"int8": "never"}}
+    assert export_command(values, ["model", "out"]) == 2  # no weights were kept
+    (run_dir / "weights").mkdir()
+    (parts / "weights.safetensors").rename(run_dir / "weights" / f"{ARCH.arch_id}.safetensors")
+    assert export_command(values, ["model", "out"]) == 0
+    text = (tmp_path / "out" / "card.md").read_text()
+    assert "- 75.00% on validation (selected out of 1 trained network)" in text
+    assert "Found by a search of the space reference/small_cnn, limits: params 1,000,000." in text
+    assert "split_fingerprint: f00d" in text
+
+
 def test_pictures_that_cannot_be_read_are_counted(
     parts: Path, picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

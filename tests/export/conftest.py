@@ -66,7 +66,7 @@ def trained() -> Trained:
     arch = nas.load_space("reference/small_cnn").for_data((1, 12, 12), 10).decode({})  # larger than its pictures
     module = nas.build(arch)
     optimizer = torch.optim.AdamW(module.parameters(), lr=3e-3)
-    for _ in range(3):
+    for _ in range(8):
         for inputs, labels in Batches(data.train, data, 64, arch.input_shape, shuffle=True):
             optimizer.zero_grad()
             F.cross_entropy(module(inputs), labels).backward()
