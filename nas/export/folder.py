@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from nas.cost import cost_of
-from nas.errors import ConfigError, DataError, why_unreadable
+from nas.errors import ConfigError, DataError, nearest, why_unreadable
 from nas.export import predict
 from nas.export.card import Card, FileFigures, Measured, card_text
 from nas.export.choice import CheckImages, measured_models
@@ -191,9 +191,23 @@ def check_fits(graph: Graph, architecture: Architecture, weights: Weights, prepr
             f"an exported network gives a number for each of its {len(preprocess.classes)} classes, but this one gives "
             f"{graph.out_shapes}"
         )
+    _check_weights(graph, weights)
     for name, value in weights.items():
         if value.dtype.kind == "f" and not np.isfinite(value).all():
             raise DataError(f"weights: {name} has numbers that are not finite, so the network has no use")
+
+
+def _check_weights(graph: Graph, weights: Weights) -> None:
+    from nas.pytorch.build import state_shapes
+
+    wanted = {name: shape for name, shape in state_shapes(graph).items() if not name.startswith("auxiliary.")}
+    for name in (*wanted, *weights):
+        if name not in weights:
+            raise DataError(f"weights: the network has {name!r}, but they do not. {nearest(name, weights)}")
+        if name not in wanted and not name.startswith("auxiliary."):
+            raise DataError(f"weights: they have {name!r}, but the network does not. {nearest(name, wanted)}")
+        if name in wanted and weights[name].shape != wanted[name]:
+            raise DataError(f"weights: {name} must have the shape {wanted[name]}, but has {weights[name].shape}")
 
 
 def _check_runs(model: bytes, preprocess: Preprocess) -> None:

@@ -128,11 +128,17 @@ WRONG: dict[str, tuple[Callable[[Trained], dict[str, Any]], str]] = {
         "weights: the network has '.*', but they do not",
     ),
     "of another shape": (
-        lambda t: {"weights": {name: value[:1] for name, value in t.weights.items()}},
-        "cannot be written as ONNX|onnxruntime cannot run the model",
+        lambda t: {"weights": {name: value[:1] if value.ndim else value for name, value in t.weights.items()}},
+        r"weights: stages\.0\.blocks\.0\.conv\.weight must have the shape \(32, 1, 3, 3\), but has \(1, 1, 3, 3\)",
+    ),
+    "unknown": (
+        lambda t: {"weights": {**t.weights, "stages.9": np.zeros(1, dtype=np.float32)}},
+        "weights: they have 'stages.9', but the network does not",
     ),
     "not finite": (
-        lambda t: {"weights": {name: value * np.float32("nan") for name, value in t.weights.items()}},
+        lambda t: {
+            "weights": {name: value * np.float32("nan") if value.ndim else value for name, value in t.weights.items()}
+        },
         "has numbers that are not finite",
     ),
     "of another size": (
