@@ -101,7 +101,7 @@ def _tell(out: Path, paths: Sequence[Path], *, measured: bool) -> None:
     print(f"{shown(out)}: {', '.join(path.name for path in paths)}")
     print(section((out / "card.md").read_text(), WHICH))
     if not measured:
-        print("Nothing was measured, and there is no model.int8.onnx: give data=... for both")
+        print("Its accuracy was not measured, and there is no model.int8.onnx: give data=... for both")
     print(f"Try it: nas predict {shown(out)} PICTURE ...   (or python {shown(out)}/predict.py PICTURE ...)")
 
 

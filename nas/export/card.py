@@ -197,10 +197,8 @@ def _table(measured: Measured) -> Iterator[str]:
         yield f"| `{one.file}` | {one.bytes / 2**20:.2f} | {accuracy} | {latency} | {one.verdict} |"
     if measured.device:
         yield ""
-        yield (
-            f"Measured on these very files: accuracy on {measured.images:,} validation images; time on "
-            f"{measured.device}."
-        )
+        accuracy = f"accuracy on {measured.images:,} validation images; " if measured.images else ""
+        yield f"Measured on these very files: {accuracy}time on {measured.device}."
     for note in measured.notes:
         yield ""
         yield note

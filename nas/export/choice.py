@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -105,7 +105,7 @@ def compare(fp32: bytes, int8: bytes, images: CheckImages) -> Comparison:
 
 
 def measured_models(
-    network: bytes, model: bytes, preprocess: Preprocess, images: CheckImages, settings: ExportSettings
+    network: bytes, model: bytes, preprocess: Preprocess, images: CheckImages | None, settings: ExportSettings
 ) -> tuple[Measured, bytes | None]:
     """Quantise a network, measure it beside the one in fp32, and decide.
 
@@ -113,7 +113,7 @@ def measured_models(
         network: ONNX of the network alone.
         model: that with pictures in front of it.
         preprocess: what is done to pictures.
-        images: to calibrate and measure with.
+        images: to calibrate and measure with; None: only fp32 is timed.
         settings: when int8 is kept.
 
     Returns:
@@ -122,34 +122,28 @@ def measured_models(
     Raises:
         DeviceError: onnxruntime cannot run the network in fp32.
     """
-    device = f"{_device()}, one picture of {preprocess.shape[2]}x{preprocess.shape[1]} pixels, median"
-    if settings.int8 == "never":
-        return _fp32_alone(model, images, device, "ship this"), None
+    if images is None or settings.int8 == "never":
+        return _fp32_alone(model, preprocess, images), None
     try:
         int8 = for_pictures(quantise(network, images.inputs(preprocess)), preprocess)
         found = compare(model, int8, images)
     except DeviceError as error:
-        alone = _fp32_alone(model, images, device, "ship this")
-        return Measured(**{**_fields(alone), "notes": (f"There is no `{INT8}`: {error}.",)}), None
+        alone = _fp32_alone(model, preprocess, images)
+        return replace(alone, notes=(f"There is no `{INT8}`: {error}.",)), None
     why_not = found.why_not(settings)
-    figures = [
+    verdicts = _verdicts(found, settings, why_not)
+    rows = zip((FP32, INT8), found.bytes, found.accuracy, found.latency_ms, verdicts, strict=True)
+    figures = tuple(
         FileFigures(file=name, bytes=size, accuracy=share, latency_ms=ms, verdict=verdict)
-        for name, size, share, ms, verdict in zip(
-            (FP32, INT8),
-            found.bytes,
-            found.accuracy,
-            found.latency_ms,
-            _verdicts(found, settings, why_not),
-            strict=True,
-        )
-    ]
+        for name, size, share, ms, verdict in rows
+    )
     median, low, high = found.speed_up
     notes = (
         f"In 8 bits it is {median:.2f} times as fast [{low:.2f}, {high:.2f}] and {found.bytes[1] / found.bytes[0]:.2f} "
         f"times as large, and {'loses' if found.drop >= 0 else 'gains'} {abs(found.drop):.2f} points; "
         f"{found.operators}.",
     )
-    measured = Measured(files=tuple(figures), images=images.images, device=device, notes=notes)
+    measured = Measured(files=figures, images=images.images, device=_device(preprocess), notes=notes)
     return measured, None if why_not else int8
 
 
@@ -165,18 +159,24 @@ def _verdicts(found: Comparison, settings: ExportSettings, why_not: str) -> tupl
     return f"ship this: it is {'faster' if slower else 'as fast, and exact'}", "where size counts more than time"
 
 
-def _fp32_alone(model: bytes, images: CheckImages, device: str, verdict: str) -> Measured:
-    latency = float(np.median(side_by_side([model], images.one)))
-    share = accuracy(model, images.validation())
-    figures = FileFigures(file=FP32, bytes=len(model), accuracy=share, latency_ms=latency, verdict=verdict)
-    return Measured(files=(figures,), images=images.images, device=device)
+def _fp32_alone(model: bytes, preprocess: Preprocess, images: CheckImages | None) -> Measured:
+    channels, height, width = preprocess.shape
+    one = np.zeros((1, height, width, channels), dtype=np.uint8) if images is None else images.one
+    figures = FileFigures(
+        file=FP32,
+        bytes=len(model),
+        accuracy=None if images is None else accuracy(model, images.validation()),
+        latency_ms=float(np.median(side_by_side([model], one))),
+        verdict="ship this",
+    )
+    return Measured(files=(figures,), images=0 if images is None else images.images, device=_device(preprocess))
 
 
-def _fields(measured: Measured) -> dict[str, Any]:
-    return {"files": measured.files, "images": measured.images, "device": measured.device}
-
-
-def _device() -> str:
+def _device(preprocess: Preprocess) -> str:
+    """Say what was measured how, for the table."""
     device = this_device("onnxruntime")
     versions = ", ".join(f"{name} {version}" for name, version in device.versions.items())
-    return f"{device.hardware} ({device.system}), {versions}, 1 thread"
+    return (
+        f"{device.hardware} ({device.system}), {versions}, 1 thread, one picture of {preprocess.shape[2]}x"
+        f"{preprocess.shape[1]} pixels, median"
+    )

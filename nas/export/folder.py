@@ -16,7 +16,7 @@ import numpy as np
 from nas.cost import cost_of
 from nas.errors import ConfigError, DataError, nearest, why_unreadable
 from nas.export import predict
-from nas.export.card import Card, FileFigures, Measured, card_text
+from nas.export.card import Card, card_text
 from nas.export.choice import CheckImages, measured_models
 from nas.export.int8 import outputs
 from nas.export.onnx.graph import to_onnx
@@ -146,10 +146,8 @@ def export_model(
     model = for_pictures(network, preprocess)
     _check_runs(model, preprocess)
     files: dict[str, bytes] = {"model.onnx": model}
-    measured = Measured(files=(FileFigures(file="model.onnx", bytes=len(model), verdict="ship this"),))
-    if images is not None:
-        measured, int8 = measured_models(network, model, preprocess, images, settings)
-        files |= {"model.int8.onnx": int8} if int8 is not None else {}
+    measured, int8 = measured_models(network, model, preprocess, images, settings)
+    files |= {"model.int8.onnx": int8} if int8 is not None else {}
     files |= _others(graph, weights, preprocess, source)
     text = card_text(
         card,

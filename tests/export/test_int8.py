@@ -180,7 +180,7 @@ def test_settings_are_checked() -> None:
         ExportSettings(max_drop=-1)
 
 
-QUANTISED = ["mobilenet_v3_small", "resnetv2_18", "densenet121", "convnext_tiny", "vit_tiny_16", "squeezenet_1_1"]
+QUANTISED = ["mobilenet_v3_small", "resnetv2_18", "densenet121", "convnext_tiny", "vit_tiny_16", "squeezenet1_1"]
 
 
 @pytest.mark.slow
