@@ -78,7 +78,7 @@ def train(name: str, arch: nas.Architecture, data: ImageData, epochs: int) -> Ne
     for _ in range(epochs):
         for inputs, labels in batches:
             optimizer.zero_grad()
-            F.cross_entropy(module(inputs), labels).backward()  # type: ignore[no-untyped-call]
+            F.cross_entropy(module(inputs), labels).backward()
             torch.nn.utils.clip_grad_norm_(module.parameters(), 5.0)
             optimizer.step()
             schedule.step()

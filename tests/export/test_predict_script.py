@@ -57,7 +57,7 @@ def test_from_the_file_on_it_says_what_training_says(trained: Trained, exported:
         [[share for _, share in sorted((p["class"], p["probability"]) for p in one["top"])] for one in found]
     )
     np.testing.assert_allclose(shares, trained.logits().softmax(1).numpy(), atol=1e-4)
-    hits = [int(one["top"][0]["class"]) for one in found] == trained.data.val.labels.numpy()
+    hits = np.array([int(one["top"][0]["class"]) for one in found]) == trained.data.val.labels.numpy()
     assert abs(hits.mean() - trained.accuracy) < 0.001
     assert trained.accuracy > 0.8
 

@@ -40,8 +40,8 @@ def test_the_input_is_that_of_training(trained: Trained) -> None:
 
 
 def test_plain_values_are_read_back() -> None:
-    for more in ({}, {"network_size": (4, 5)}):
-        preprocess = Preprocess(**KNOWN, **more)
+    for size in (None, (4, 5)):
+        preprocess = Preprocess(**KNOWN, network_size=size)
         assert Preprocess.from_dict(json.loads(json.dumps(preprocess.to_dict()))) == preprocess
 
 
