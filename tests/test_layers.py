@@ -77,6 +77,7 @@ OWNERS = {
     "onnx": ["nas.export"],
     "onnxruntime": ["nas.latency.runtimes", "nas.export.int8", "nas.export.predict"],
     "openvino": ["nas.latency.runtimes"],
+    "executorch": ["nas.pytorch.executorch"],
     "safetensors": ["nas.export.folder", "nas.training"],
     "PIL": ["nas.training.data", "nas.export.drawing", "nas.export.predict"],
 }

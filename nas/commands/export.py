@@ -69,11 +69,11 @@ def export_command(values: Mapping[str, Any], typed: Iterable[str] | None = None
 
 
 def _export(config: ExportConfig, typed: Collection[str]) -> None:
-    from nas.export.folder import check_executorch, check_free, export_model
+    from nas.export.folder import check_free, check_installed, export_model
     from nas.training.preprocess import check_images, check_same, preprocess_of
 
     out = Path(str(config.out)).expanduser()
-    check_executorch(config.export)
+    check_installed(config.export)
     check_free(out)
     found = _exportable(config)
     data = _data(config, typed)

@@ -230,6 +230,10 @@ logits, probabilities = session.run(None, {{"pixels": pixels}})
 print(json.loads(session.get_modelmeta().custom_metadata_map["classes"])[probabilities[0].argmax()])
 ```""",
     "model.int8.onnx": "The same lines as for `model.onnx`: input, outputs and metadata are the same.",
+    "model.pte": (
+        "For ExecuTorch on phones and boards: one picture of (1, {channels}, {height}, {width}), normalised as "
+        "preprocess.json says, in fp32."
+    ),
     "model.py": """\
 ```python
 import torch

@@ -7,7 +7,6 @@ import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -138,7 +137,7 @@ def export_model(
         DeviceError: onnxruntime cannot run it.
     """
     settings = settings or ExportSettings()
-    check_executorch(settings)
+    check_installed(settings)
     check_free(out)
     graph = lower(architecture)
     check_fits(graph, architecture, weights, preprocess)
@@ -148,6 +147,7 @@ def export_model(
     files: dict[str, bytes] = {"model.onnx": model}
     measured, int8 = measured_models(network, model, preprocess, images, settings)
     files |= {"model.int8.onnx": int8} if int8 is not None else {}
+    files |= _for_phones(graph, weights) if settings.executorch else {}
     files |= _others(graph, weights, preprocess, source)
     text = card_text(
         card,
@@ -160,17 +160,18 @@ def export_model(
     return _write_folder(out, {**files, "card.md": text.encode()})
 
 
-def check_executorch(settings: ExportSettings) -> None:
-    """Raise `ConfigError` where model.pte is asked for: says what is missing for it."""
-    if not settings.executorch:
-        return
-    missing = (
-        "" if find_spec("executorch") else "the package executorch is not installed (pip install executorch), and "
-    )
-    raise ConfigError(
-        f"export.executorch=true: {missing}this version of nas writes no model.pte; until it does, take model.py: "
-        "https://docs.pytorch.org/executorch/ lowers a torch module in a few lines"
-    )
+def check_installed(settings: ExportSettings) -> None:
+    """Raise `ConfigError` where something is asked for that needs a package which is not there; says how to get it."""
+    if settings.executorch:
+        from nas.pytorch.executorch import check_executorch
+
+        check_executorch()
+
+
+def _for_phones(graph: Graph, weights: Weights) -> dict[str, bytes]:
+    from nas.pytorch.executorch import to_pte
+
+    return {"model.pte": to_pte(graph, weights)}
 
 
 def check_free(out: Path) -> None:

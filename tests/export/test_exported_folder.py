@@ -11,6 +11,7 @@ import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -149,7 +150,10 @@ WRONG: dict[str, tuple[Callable[[Trained], dict[str, Any]], str]] = {
         lambda t: {"preprocess": replace(t.preprocess, classes=("a", "b"))},
         "a number for each of its 2 classes",
     ),
-    "of phones": (lambda t: {"settings": ExportSettings(executorch=True)}, "export.executorch=true"),
+    "for phones": (
+        lambda t: {"settings": ExportSettings(executorch=True)},
+        "export.executorch=true: model.pte needs the package executorch, which is not installed: pip install",
+    ),
 }
 
 
@@ -249,3 +253,27 @@ def test_a_score_says_what_it_is() -> None:
     assert str(score) == "92.50% [92.00%, 93.00%] on test (mean of 3 fresh seeds, 10,000 images)"
     with pytest.raises(DataError, match="a score must be a number, but got nan"):
         Score(accuracy=float("nan"), split="test", how="")
+
+
+@pytest.mark.slow
+def test_what_executorch_is_given_is_the_network(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The package stands aside: what matters here is what it gets, which is a program of torch with the weights."""
+    programs: list[Any] = []
+
+    def lower(program: Any, partitioner: list[Any]) -> Any:
+        programs.append(program)
+        assert len(partitioner) == 1
+        return SimpleNamespace(to_executorch=lambda: SimpleNamespace(buffer=b"program"))
+
+    partitioner = "executorch.backends.xnnpack.partition.xnnpack_partitioner"
+    monkeypatch.setitem(sys.modules, "executorch", SimpleNamespace(__spec__=object()))  # type: ignore[arg-type]
+    exir, xnnpack = SimpleNamespace(to_edge_transform_and_lower=lower), SimpleNamespace(XnnpackPartitioner=object)
+    monkeypatch.setitem(sys.modules, "executorch.exir", exir)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, partitioner, xnnpack)  # type: ignore[arg-type]
+    _export(trained, tmp_path / "out", settings=ExportSettings(executorch=True))
+    assert (tmp_path / "out" / "model.pte").read_bytes() == b"program"
+    x = torch.randn(1, *trained.architecture.input_shape)
+    with torch.no_grad():
+        torch.testing.assert_close(programs[0].module()(x), trained.module(x))
