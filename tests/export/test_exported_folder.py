@@ -268,10 +268,10 @@ def test_what_executorch_is_given_is_the_network(
         return SimpleNamespace(to_executorch=lambda: SimpleNamespace(buffer=b"program"))
 
     partitioner = "executorch.backends.xnnpack.partition.xnnpack_partitioner"
-    monkeypatch.setitem(sys.modules, "executorch", SimpleNamespace(__spec__=object()))  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "executorch", SimpleNamespace(__spec__=object()))
     exir, xnnpack = SimpleNamespace(to_edge_transform_and_lower=lower), SimpleNamespace(XnnpackPartitioner=object)
-    monkeypatch.setitem(sys.modules, "executorch.exir", exir)  # type: ignore[arg-type]
-    monkeypatch.setitem(sys.modules, partitioner, xnnpack)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "executorch.exir", exir)
+    monkeypatch.setitem(sys.modules, partitioner, xnnpack)
     _export(trained, tmp_path / "out", settings=ExportSettings(executorch=True))
     assert (tmp_path / "out" / "model.pte").read_bytes() == b"program"
     x = torch.randn(1, *trained.architecture.input_shape)
