@@ -26,6 +26,7 @@ LAYERS = [
     ["nas.space", "nas.workers"],
     ["nas.scaling", "nas.export.drawing", "nas.pytorch"],
     ["nas.latency"],
+    ["nas.export.choice", "nas.export.folder"],
     ["nas.training"],
     ["nas.evaluators"],
     ["nas.search.budgets", "nas.search.samplers"],
@@ -75,9 +76,11 @@ OWNERS = {
     ],
     "matplotlib": ["nas.compare.strategies.report", "nas.compare.spaces.report", "nas.scaling.study"],
     "onnx": ["nas.export"],
-    "onnxruntime": ["nas.latency.runtimes"],
+    "onnxruntime": ["nas.latency.runtimes", "nas.export.int8", "nas.export.predict"],
     "openvino": ["nas.latency.runtimes"],
-    "PIL": ["nas.training.data", "nas.export.drawing"],
+    "executorch": ["nas.pytorch.executorch"],
+    "safetensors": ["nas.export.folder", "nas.training"],
+    "PIL": ["nas.training.data", "nas.export.drawing", "nas.export.predict"],
 }
 
 
@@ -146,6 +149,7 @@ def test_heavy_packages_are_imported_by_their_owners_only(module: str) -> None:
         ("import nas.scaling.family", "torch optuna mlflow hydra PIL rich numpy scipy"),
         ("import nas.scaling.laws.planner", "torch optuna mlflow hydra yaml nas.network nas.space"),
         ("import nas.commands.advise", "torch optuna mlflow hydra PIL rich numpy scipy"),
+        ("import nas.commands.predict, nas.commands.export", "torch onnx onnxruntime PIL mlflow hydra"),
         ("import nas.commands.search", "torch pytorch_lightning mlflow sklearn"),
         ("import nas.search.__main__, nas.__main__", "torch optuna mlflow hydra yaml numpy rich nas.network"),
     ],

@@ -182,6 +182,36 @@ def _add_space_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--classes", type=int, help="number of classes (what the space assumes)")
 
 
+def predict_parser() -> argparse.ArgumentParser:
+    """Return the parser of `nas predict`, which has the options of the predict.py in exported folders."""
+    console.guard_streams()
+    parser = argparse.ArgumentParser(
+        prog="nas predict",
+        description="Say what pictures show, by an exported model: the likeliest classes with their probabilities.",
+        epilog=_PREDICT_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("folder", metavar="DIR", help="that nas export wrote, a run folder with one, or an .onnx file")
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="a file: JPEG, PNG, WebP or what else pillow reads")
+    parser.add_argument("--model", metavar="NAME", help="file of the model in DIR (model.onnx)")
+    parser.add_argument("--top", type=int, default=5, help="classes that are told of each picture (5)")
+    parser.add_argument("--batch", type=int, default=32, help="pictures at a time (32)")
+    parser.add_argument("--format", choices=("csv", "json"), default="csv", help="csv or json (csv)")
+    parser.add_argument("--output", metavar="FILE", help="write there instead of to standard output")
+    return parser
+
+
+_PREDICT_EXAMPLES = """
+examples
+  nas predict shipped photo.jpg more/*.png             the five likeliest classes of each, as CSV
+  nas predict shipped photo.jpg --top 1 --format json
+  nas predict runs/NAME *.jpg --model model.int8.onnx --output classes.csv
+
+A picture is read as in training. One that cannot be read is named, the others go on, and the exit code is 2. Where nas
+is not installed, python DIR/predict.py does the same with numpy, pillow and onnxruntime only.
+"""
+
+
 def completion_parser() -> argparse.ArgumentParser:
     """Return the parser of `nas completion`."""
     console.guard_streams()

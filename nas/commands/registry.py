@@ -73,6 +73,12 @@ def _scale_config() -> type:
     return ScaleConfig
 
 
+def _export_config() -> type:
+    from nas.commands.export import ExportConfig
+
+    return ExportConfig
+
+
 def _search(values: dict[str, Any], typed: list[str]) -> int:
     from nas.commands.search import search
 
@@ -101,6 +107,19 @@ def _scale(values: dict[str, Any], typed: list[str]) -> int:
     from nas.commands.scale import scale_command
 
     return scale_command(values, typed_paths(typed))
+
+
+def _export(values: dict[str, Any], typed: list[str]) -> int:
+    from nas.commands.export import export_command
+
+    return export_command(values, typed_paths(typed))
+
+
+def _model_first(words: Sequence[str]) -> list[str]:
+    """Make a setting of a first word that is none: `runs/x out=y` becomes `model=runs/x out=y`."""
+    if words and not words[0].startswith("-") and not re.match(r"\+{0,2}[A-Za-z_][\w./]*=", words[0]):
+        return [f"model={words[0]}", *words[1:]]
+    return list(words)
 
 
 def _with_training(words: Sequence[str]) -> list[str]:
@@ -146,6 +165,14 @@ COMMANDS: Mapping[str, Command] = {
         _scale_config,
         words=_with_training,
     ),
+    "export": SettingsCommand(
+        "Write a trained network as files that ship: ONNX, 8 bits, weights, a card",
+        _export,
+        _export_config,
+        added=(),
+        words=_model_first,
+    ),
+    "predict": OptionsCommand("Say what pictures show, by an exported model", options.predict_parser),
     "completion": OptionsCommand("Print the script that completes `nas` in a shell", options.completion_parser),
 }
 

@@ -169,12 +169,19 @@ def reference() -> str:
     shared = [f"[{name}](#{name})" for name in GROUPS]
     lines += [f"Groups that several commands have: {', '.join(shared)}.", ""]
     for name, kind in COMMANDS.items():
-        lines += [f"## python -m nas.{name}{' compare' * (name == 'spaces')}", "", *_TABLE, *_rows(_defaults(kind)), ""]
+        lines += [f"## {_called(name)}{' compare' * (name == 'spaces')}", "", *_TABLE, *_rows(_defaults(kind)), ""]
     for name, kinds in GROUPS.items():
         files = ", ".join(f"`{name}={path.stem}`" for path in _files(name))
         rows = dict.fromkeys(row for kind in kinds for row in _rows(_defaults(kind), f"{name}."))
         lines += [f"## {name}", "", f"{files}.", "", *_TABLE, *rows, ""]
     return "\n".join(lines)
+
+
+def _called(name: str) -> str:
+    """Return how a command is started: older ones have a module of their own too."""
+    package = Path(registry.__file__).parent.parent
+    starts = (package / f"{name}.py", package / name / "__main__.py")
+    return f"python -m nas.{name}" if any(path.is_file() for path in starts) else f"nas {name}"
 
 
 _TABLE = ("| setting | type | default | what it means |", "| --- | --- | --- | --- |")

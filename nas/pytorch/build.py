@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import fx, nn
 
 from nas.network.architecture import Architecture, checked_architecture
@@ -61,6 +62,13 @@ def build_graph(graph: Graph) -> fx.GraphModule:
         outputs = [code.call_function(with_auxiliary, (outputs[0], *in_order))]
     code.output(outputs[0] if len(outputs) == 1 else tuple(outputs))
     return fx.GraphModule(root, code, class_name="Network")
+
+
+def state_shapes(graph: Graph) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every entry of the state dict of a graph's module, by name, without making any."""
+    with torch.device("meta"):
+        module = build_graph(graph)
+    return {name: tuple(value.shape) for name, value in module.state_dict().items()}
 
 
 def _write(graph: Graph, index: int, root: nn.Module, code: fx.Graph, values: dict[int, fx.Node]) -> None:

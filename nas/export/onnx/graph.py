@@ -19,6 +19,8 @@ from nas.network.user_operations import name_of
 OPSET = 18
 """Version of ONNX's operators."""
 _IR = 9
+_MOST_BYTES = 2**31 - 2**24
+"""Of weights: protobuf takes messages up to 2 GiB, and the operations have to go in, too."""
 
 
 def to_onnx(graph: Graph, weights: Weights) -> bytes:
@@ -32,8 +34,10 @@ def to_onnx(graph: Graph, weights: Weights) -> bytes:
         The model: input `x` of `(batch, *in_shape)`, fp32, outputs `y` or `y0`, `y1`, ...
 
     Raises:
-        NasError: nobody registered how to write an operation of a user.
+        NasError: nobody registered how to write an operation of a user, or the weights take more than a file can hold.
+        DataError: the weights lack one of the network.
     """
+    _check_size(weights)
     writer = Writer(weights)
     values = {0: "x"}
     for index in graph.live()[1:]:
@@ -60,6 +64,16 @@ def to_onnx(graph: Graph, weights: Weights) -> bytes:
     )
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString())
+
+
+def _check_size(weights: Weights) -> None:
+    """Raise `NasError` where weights take more than a protobuf message can hold; a file beside it may not be found."""
+    size = sum(value.nbytes for name, value in weights.items() if not name.startswith("auxiliary."))
+    if size > _MOST_BYTES:
+        raise NasError(
+            f"an ONNX file holds {_MOST_BYTES / 2**30:.2f} GiB of weights at most, but the network has "
+            f"{size / 2**30:.2f} GiB; a smaller network, or its safetensors and PyTorch code, can be shipped"
+        )
 
 
 def _info(name: str, shape: Shape) -> onnx.ValueInfoProto:

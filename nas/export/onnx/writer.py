@@ -10,6 +10,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from nas.errors import DataError, nearest
 from nas.network.ops import Shape
 
 Weights = Mapping[str, NDArray[Any]]
@@ -36,8 +37,11 @@ class Writer:
         return self.inputs[0]
 
     def array(self, what: str) -> NDArray[Any]:
-        """Return an entry of the state dict for the operation, e.g. `bias`."""
-        return self.weights[f"{self.name}.{what}"]
+        """Return an entry of the state dict for the operation, e.g. `bias`; raises `DataError` where it is missing."""
+        name = f"{self.name}.{what}"
+        if name not in self.weights:
+            raise DataError(f"weights: the network has {name!r}, but they do not. {nearest(name, self.weights)}")
+        return self.weights[name]
 
     def parameter(self, what: str) -> str:
         """Add such an entry as a constant, under its name in the state dict, and return that."""

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image
 from torch import Tensor
 
 from nas.errors import DataError, why_unreadable
+from nas.export.predict import PictureError, decoded, fitted
 from nas.machine import cores
 from nas.training.data.config import DataConfig
 from nas.training.data.content import SPLITS, TRAIN, digests_of
@@ -59,46 +60,20 @@ def read_image(path: Path, size: tuple[int, int], channels: int) -> Tensor:
     Raises:
         DataError: not an image that can be read; names the file.
     """
-    return _fitted(_decoded(path, _mode(channels))[0], size)
+    return _pixels(_decoded(path, channels)[0], size)
 
 
-def _mode(channels: int) -> str:
-    """PIL's name of the colours that training sees."""
-    return "RGB" if channels == 3 else "L"
-
-
-def _decoded(path: Path, *modes: str) -> list[Image.Image]:
-    """Read an image at its full size, as a person sees it, once in each of some modes of PIL.
-
-    Raises:
-        DataError: not an image that can be read; names the file.
-    """
-    _refuse_special(path)
+def _decoded(path: Path, *channels: int) -> list[Image.Image]:
+    """Read an image at its full size, as `nas.export.predict.decoded`; raises `DataError`, which names the file."""
     try:
-        with Image.open(path) as image:
-            picture = ImageOps.exif_transpose(image)
-            if picture.mode.startswith("I;16") or (picture.mode == "I" and image.format == "PNG"):
-                # PIL would cut 16-bit grey levels off at 255 instead of scaling them.
-                picture = Image.fromarray((np.asarray(picture, dtype=np.int64) >> 8).clip(0, 255).astype(np.uint8))
-            elif picture.mode in ("I", "F"):
-                raise DataError("its grey levels have no known white; store it with 8 or 16 bits")
-            converted = {mode: picture.convert(mode) for mode in set(modes)}
-            return [converted[mode] for mode in modes]
-    except Exception as error:  # PIL's decoders raise all kinds of errors on broken files
-        raise DataError(f"data image_folder: {path} cannot be read: {why_unreadable(error)}") from None
+        return decoded(path, *channels)
+    except PictureError as error:
+        raise DataError(f"data image_folder: {path} cannot be read: {error}") from None
 
 
-def _fitted(picture: Image.Image, size: tuple[int, int]) -> Tensor:
-    """Scale a picture to cover a size, cut it at the centre, and return its pixels `(channels, height, width)`."""
-    height, width = size
-    if picture.size != (width, height):
-        scale = max(width / picture.width, height / picture.height)
-        scaled = max(width, round(picture.width * scale)), max(height, round(picture.height * scale))
-        left, upper = (scaled[0] - width) // 2, (scaled[1] - height) // 2
-        picture = picture.resize(scaled, Image.Resampling.BILINEAR)
-        picture = picture.crop((left, upper, left + width, upper + height))
-    pixels = torch.from_numpy(np.array(picture, dtype=np.uint8))
-    return pixels.unsqueeze(0) if pixels.ndim == 2 else pixels.permute(2, 0, 1).contiguous()
+def _pixels(picture: Image.Image, size: tuple[int, int]) -> Tensor:
+    """Return the pixels of a picture that is fitted to a size, `(channels, height, width)`."""
+    return torch.from_numpy(fitted(picture, size)).permute(2, 0, 1).contiguous()
 
 
 def load_image_folder(config: DataConfig) -> Splits:
@@ -161,8 +136,8 @@ def _look(path: Path, size: tuple[int, int], channels: int) -> tuple[bytes, Tens
     Its content is its pixels at full size and in colour, whatever training makes of them: so its split is the same at
     any resolution, and where it was saved in another format without loss.
     """
-    colour, seen = _decoded(path, "RGB", _mode(channels))
-    return digests_of(np.asarray(colour)[None])[0], _fitted(seen, size)
+    colour, seen = _decoded(path, 3, channels)
+    return digests_of(np.asarray(colour)[None])[0], _pixels(seen, size)
 
 
 def _look_at_content(path: Path) -> tuple[bytes, Tensor | None]:
@@ -174,7 +149,7 @@ def _look_at_content(path: Path) -> tuple[bytes, Tensor | None]:
 @lru_cache(maxsize=2**20)
 def _digest(path: Path, size: int, changed: int) -> bytes:
     """Return the digest of an image's content; a process decodes a file for it once, while that is not changed."""
-    return digests_of(np.asarray(_decoded(path, "RGB")[0])[None])[0]
+    return digests_of(np.asarray(_decoded(path, 3)[0])[None])[0]
 
 
 def _classes(folder: Path) -> tuple[str, ...]:

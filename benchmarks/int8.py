@@ -1,0 +1,139 @@
+"""8-bit networks against the same in fp32: accuracy, size and time of trained networks, side by side.
+
+    python -m benchmarks.int8 --data digits --networks 10 --epochs 12
+    python -m benchmarks.int8 --data fashion_mnist --networks 10 --epochs 4
+
+Trains random networks of several spaces, quantises each, and measures both models as `nas export` does: accuracy on the
+validation split, and time for one picture with one thread, alternating in one process. Prints a row for each, and how
+many would be kept with the usual settings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import cos, pi
+
+import torch
+from torch.nn import functional as F
+
+import nas
+from nas.errors import NasError
+from nas.export.choice import CheckImages, Comparison, compare
+from nas.export.int8 import quantise
+from nas.export.onnx.graph import to_onnx
+from nas.export.onnx.pictures import for_pictures
+from nas.export.onnx.writer import Weights
+from nas.export.preprocess import Preprocess
+from nas.export.settings import ExportSettings
+from nas.network.lower import lower
+from nas.training.data.batches import Batches
+from nas.training.data.config import DataConfig
+from nas.training.data.load import load_data
+from nas.training.data.splits import ImageData
+from nas.training.preprocess import check_images, preprocess_of
+
+SPACES = ("mbconv", "resnet", "mobilenet_v3", "vgg", "mixed")
+"""In turn."""
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A trained network."""
+
+    name: str
+    """Its space."""
+    architecture: nas.Architecture
+    weights: Weights
+
+
+def networks(data: ImageData, count: int, macs: float, seed: int) -> Iterator[tuple[str, nas.Architecture]]:
+    """Yield random networks of the spaces in turn, that cost at most so many multiply-adds and at least a tenth."""
+    rng = random.Random(seed)
+    for number in range(count):
+        space = nas.load_space(SPACES[number % len(SPACES)]).for_data(data.input_shape, data.num_classes)
+        while True:
+            arch = space.decode(space.sample(rng))
+            try:
+                if macs / 10 <= nas.cost_of(arch).macs <= macs:
+                    break
+            except NasError:  # too many strides for so small an image
+                continue
+        yield space.name, arch
+
+
+def train(name: str, arch: nas.Architecture, data: ImageData, epochs: int) -> Network:
+    """Train by AdamW with a cosine, as the recipe of a search does."""
+    torch.manual_seed(0)
+    module = nas.build(arch)
+    batches = Batches(data.train, data, 64, arch.input_shape, shuffle=True)
+    optimizer = torch.optim.AdamW(module.parameters(), lr=3e-3, weight_decay=0.02)
+    total = epochs * len(batches)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min(1.0, (step + 1) / (0.1 * total)) * 0.5 * (1 + cos(pi * min(1.0, step / total)))
+    )
+    for _ in range(epochs):
+        for inputs, labels in batches:
+            optimizer.zero_grad()
+            F.cross_entropy(module(inputs), labels).backward()
+            torch.nn.utils.clip_grad_norm_(module.parameters(), 5.0)
+            optimizer.step()
+            schedule.step()
+    return Network(name, arch, {key: value.numpy() for key, value in module.eval().state_dict().items()})
+
+
+def measure(network: Network, preprocess: Preprocess, images: CheckImages, *, reduce_range: bool) -> Comparison:
+    """Quantise a network and measure it beside fp32, each with pictures in front of it."""
+    alone = to_onnx(lower(network.architecture), network.weights)
+    int8 = quantise(alone, images.inputs(preprocess), reduce_range=reduce_range)
+    return compare(for_pictures(alone, preprocess), for_pictures(int8, preprocess), images)
+
+
+def row(name: str, arch: nas.Architecture, found: Comparison, settings: ExportSettings) -> str:
+    """Return a row of the table."""
+    median, low, high = found.speed_up
+    verdict = found.why_not(settings) or ("kept, faster" if found.faster else "kept, smaller")
+    return (
+        f"| {name} | {nas.cost_of(arch).params:,} | {nas.cost_of(arch).macs / 1e6:.2f} M | {found.accuracy[0]:.2%} | "
+        f"{found.drop:+.2f} | {found.bytes[1] / found.bytes[0]:.2f} | {found.latency_ms[0]:.3f} | {median:.2f} "
+        f"[{low:.2f}, {high:.2f}] | {found.operators.integer} of "
+        f"{found.operators.integer + len(found.operators.in_float)} | {verdict} |"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="digits", help="digits or fashion_mnist")
+    parser.add_argument("--networks", type=int, default=10)
+    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--macs", type=float, default=4e6, help="of a network, at most; a tenth at least")
+    parser.add_argument("--calibration-images", type=int, default=ExportSettings().calibration_images)
+    parser.add_argument("--train-fraction", type=float, default=1.0, help="share of the training split")
+    parser.add_argument("--seed", type=int, default=0, help="of the networks")
+    parser.add_argument("--eight-bits", action="store_true", help="show weights of 8 bits beside those of 7")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    data = load_data(DataConfig(name=options.data, train_fraction=options.train_fraction))
+    images, settings = check_images(data, options.calibration_images), ExportSettings()
+    print("| network | params | MACs | fp32 | drop, points | size | fp32, ms | times as fast | in 8 bits | |")
+    print("| --- | --: | --: | --: | --: | --: | --: | --: | --: | --- |")
+    kept = 0
+    started = time.perf_counter()
+    for name, arch in networks(data, options.networks, options.macs, options.seed):
+        network = train(name, arch, data, options.epochs)
+        preprocess = preprocess_of(data, arch)
+        found = measure(network, preprocess, images, reduce_range=True)
+        kept += not found.why_not(settings)
+        print(row(name, arch, found, settings), flush=True)
+        if options.eight_bits:
+            full = measure(network, preprocess, images, reduce_range=False)
+            print(row(f"{name}, 8-bit weights", arch, full, settings), flush=True)
+    seconds = time.perf_counter() - started
+    print(f"\n{kept} of {options.networks} kept; {images.images:,} validation images; {seconds:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

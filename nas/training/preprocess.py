@@ -1,0 +1,67 @@
+"""What training does to pictures, for the files that a network is exported to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+
+from nas.errors import DataError
+from nas.export.choice import CheckImages
+from nas.export.preprocess import Pixels, Preprocess
+from nas.network.architecture import Architecture
+from nas.training.data.splits import ImageData, Images
+
+_BATCH = 256
+
+
+def preprocess_of(data: ImageData, architecture: Architecture) -> Preprocess:
+    """Return what is done to a picture before a network that is trained on some data sees it.
+
+    Raises:
+        DataError: the data do not fit the network.
+    """
+    data.check_fits(architecture)
+    channels, height, width = data.input_shape
+    size = architecture.input_shape[1:]
+    return Preprocess(
+        shape=(channels, height, width),
+        mean=data.mean,
+        std=data.std,
+        classes=data.classes,
+        network_size=None if size == (height, width) else (size[0], size[1]),
+    )
+
+
+def check_images(data: ImageData, calibration_images: int) -> CheckImages:
+    """Return images to calibrate 8 bits with, spread over the training split, and the validation split to measure on.
+
+    Args:
+        data: the data set.
+        calibration_images: how many of the training split, at most.
+    """
+    count = len(data.train.labels)
+    spread = torch.linspace(0, count - 1, steps=min(count, calibration_images)).long()
+    return CheckImages(_pixels(data.train, spread), lambda: _batches(data.val), len(data.val.labels))
+
+
+def check_same(preprocess: Preprocess, data: ImageData) -> None:
+    """Raise `DataError` where a network was trained on pictures of another size, or other classes, than some data."""
+    for what, was, has in (
+        ("pictures of", preprocess.shape, tuple(data.input_shape)),
+        ("the classes", preprocess.classes, data.classes),
+    ):
+        if was != has:
+            raise DataError(f"data {data.name} has {what} {has!r:.200}, but the network was trained with {was!r:.200}")
+
+
+def _batches(images: Images) -> Iterator[tuple[Pixels, NDArray[Any]]]:
+    for indices in torch.split(torch.arange(len(images.labels)), _BATCH):
+        yield _pixels(images, indices), images.labels[indices].numpy()
+
+
+def _pixels(images: Images, indices: torch.Tensor) -> Pixels:
+    pixels: Pixels = images.read(indices).permute(0, 2, 3, 1).contiguous().numpy()
+    return pixels
