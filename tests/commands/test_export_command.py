@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 import nas
 from nas.commands.export import export_command
@@ -53,6 +56,24 @@ def test_from_a_folder_to_the_classes_of_a_picture(parts: Path, picture: Path, t
     found = json.loads(done.stdout)
     assert [len(one["top"]) for one in found] == [3, 3]
     assert {one["class"] for one in found[0]["top"]} <= {str(digit) for digit in range(10)}
+
+
+def test_the_shipped_model_py_needs_torch_alone(parts: Path, tmp_path: Path) -> None:
+    """And computes what the trained network does."""
+    assert export_command({"model": str(parts), "out": str(tmp_path / "out"), "data": {"name": "digits"}}) == 0
+    torch.manual_seed(1)
+    x = torch.randn(3, 1, 8, 8)
+    program = (
+        "import sys, torch; sys.modules['nas'] = None; from model import load; torch.manual_seed(1); "
+        "x = torch.randn(3, 1, 8, 8); print(load('model.safetensors')(x).tolist())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path / "out", capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    network = nas.build(ARCH)
+    network.load_state_dict(load_file(parts / "weights.safetensors"))
+    assert np.array(json.loads(done.stdout)) == pytest.approx(network.eval()(x).detach().numpy(), abs=1e-5)
 
 
 def test_without_data_only_time_is_measured(parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
