@@ -112,9 +112,7 @@ def _boxes(share: NDArray[np.float64], height: int, width: int, rng: np.random.G
 
     def span(full: int) -> NDArray[np.bool_]:
         size, centre = np.rint(side * full).astype(np.int64), rng.integers(0, full, len(share))
-        first = centre - size // 2
-        places = np.arange(full)
-        return (places >= first[:, None]) & (places < (first + size)[:, None])
+        return _inside(centre - size // 2, size, full)
 
     box: NDArray[np.bool_] = span(height)[:, :, None] & span(width)[:, None, :]
     return box
@@ -122,6 +120,11 @@ def _boxes(share: NDArray[np.float64], height: int, width: int, rng: np.random.G
 
 def _span(size: NDArray[np.int64], full: int, where: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Return which of `full` places are in a part of some size, `(count, full)`; `where` in [0, 1) says where it is."""
-    first = (where * (full - size + 1)).astype(np.int64)
+    return _inside((where * (full - size + 1)).astype(np.int64), size, full)
+
+
+def _inside(first: NDArray[np.int64], size: NDArray[np.int64], full: int) -> NDArray[np.bool_]:
+    """Return which of `full` places are among the `size` from `first` on, `(count, full)`; it may begin before them."""
     places = np.arange(full)
-    return (places >= first[:, None]) & (places < (first + size)[:, None])
+    inside: NDArray[np.bool_] = (places >= first[:, None]) & (places < (first + size)[:, None])
+    return inside

@@ -175,21 +175,21 @@ def begin(job: TrainJob, folder: Path, settings: Mapping[str, Any], *, resume: b
     """
     record, path = job.record(), folder / _SETTINGS
     if resume and path.exists():
-        before = read_json(path, "the settings of the training", lambda values: dict(values["job"]))
-        for name, value in _flat(record):
-            was = dict(_flat(before)).get(name)
-            if was != value:
-                raise ConfigError(f"resume: {name} was {was!r} in {folder}, but is now {value!r}")
+        before = _flat(read_json(path, "the settings of the training", lambda values: dict(values["job"])))
+        for name, value in _flat(record).items():
+            if before.get(name) != value:
+                raise ConfigError(f"resume: {name} was {before.get(name)!r:.80} in {folder}, but is now {value!r:.80}")
     write_whole(path, json.dumps({**settings, "job": record}, indent=1) + "\n")
     write_whole(folder / ARCHITECTURE, job.architecture.to_json(indent=1) + "\n")
 
 
-def _flat(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    return [
-        (f"{group}.{name}" if isinstance(value, Mapping) and group != "network" else group, one)
-        for group, value in values.items()
-        for name, one in (value.items() if isinstance(value, Mapping) and group != "network" else [(group, value)])
-    ]
+def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings by their paths, such as `train.lr`; the network stays one value."""
+    found: dict[str, Any] = {}
+    for group, value in record.items():
+        inner = isinstance(value, Mapping) and group != "network"
+        found |= {f"{group}.{name}": one for name, one in value.items()} if inner else {group: value}
+    return found
 
 
 def run_job(job: TrainJob, folder: Path, watcher: Watcher | None = None) -> TrainedModel:
