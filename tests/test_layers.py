@@ -59,7 +59,7 @@ OWNERS = {
     "mlflow": ["nas.records"],
     "hydra": ["nas.commands.hydra_main"],
     "omegaconf": ["nas.commands.hydra_main"],
-    "sklearn": ["nas.training.data"],
+    "sklearn": ["nas.training.data", "nas.training.scores"],
     "rich": ["nas.commands.search", "nas.search.reporting"],
     "scipy": [
         "nas.search.reporting.rungs",
@@ -74,13 +74,18 @@ OWNERS = {
         "nas.search.budgets",
         "nas.compare.spaces.difference",
     ],
-    "matplotlib": ["nas.compare.strategies.report", "nas.compare.spaces.report", "nas.scaling.study"],
+    "matplotlib": [
+        "nas.compare.strategies.report",
+        "nas.compare.spaces.report",
+        "nas.scaling.study",
+        "nas.training.curves",
+    ],
     "onnx": ["nas.export"],
-    "onnxruntime": ["nas.latency.runtimes", "nas.export.int8", "nas.export.predict"],
+    "onnxruntime": ["nas.latency.runtimes", "nas.export.int8", "nas.export.predict", "nas.training.evaluate"],
     "openvino": ["nas.latency.runtimes"],
     "executorch": ["nas.pytorch.executorch"],
     "safetensors": ["nas.export.folder", "nas.training"],
-    "PIL": ["nas.training.data", "nas.export.drawing", "nas.export.predict"],
+    "PIL": ["nas.training.data", "nas.training.evaluation_page", "nas.export.drawing", "nas.export.predict"],
 }
 
 
