@@ -30,10 +30,13 @@ class Budget:
     )
     checkpoint: str | None = None
     """File to go on from, where it is there, and to keep the state of training in at the end."""
+    weights: str | None = None
+    """File to write the trained weights to at the end (`nas.training.weights`); evaluators without any ignore it."""
 
     def __post_init__(self) -> None:
         check_settings(self, "nas.Budget")
-        check_kind("nas.Budget.checkpoint", self.checkpoint, (str, NoneType), "the path of a file, or None")
+        for name in ("checkpoint", "weights"):
+            check_kind(f"nas.Budget.{name}", getattr(self, name), (str, NoneType), "the path of a file, or None")
 
 
 @dataclass(frozen=True, slots=True)

@@ -218,18 +218,8 @@ def writing(path: Path) -> Iterator[TextIO]:
 
     What stands under the name is replaced, never written through, so that it may be a link.
     """
-    partial = path.with_name(f".{path.name}.partial")
-    partial.unlink(missing_ok=True)  # of a process that was killed
-    try:
-        descriptor = open_inside(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-            yield file
-            file.flush()
-            os.fsync(descriptor)
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    with _partial(path) as descriptor, os.fdopen(descriptor, "w", encoding="utf-8", newline="", closefd=False) as file:
+        yield file
 
 
 def write_whole(path: Path, text: str) -> Path:
@@ -237,3 +227,28 @@ def write_whole(path: Path, text: str) -> Path:
     with writing(path) as file:
         file.write(text)
     return path
+
+
+def write_bytes(path: Path, data: bytes) -> Path:
+    """Write a file of bytes whole or not at all, as `writing` does; returns its path."""
+    with _partial(path) as descriptor, os.fdopen(descriptor, "wb", closefd=False) as file:
+        file.write(data)
+    return path
+
+
+@contextmanager
+def _partial(path: Path) -> Iterator[int]:
+    """Yield the descriptor of a new file, which gets its name when what was written is on the disk."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.unlink(missing_ok=True)  # of a process that was killed
+    try:
+        descriptor = open_inside(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        try:
+            yield descriptor
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise

@@ -16,7 +16,7 @@ from math import comb, inf, nan, prod, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binom, norm, t
+from scipy.stats import beta, binom, norm, t
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -309,6 +309,18 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float]:
     reach = float(t.ppf(1 - LEVEL / 2, len(values) - 1)) * float(np.std(values, ddof=1)) / sqrt(len(values))
     mean = float(np.mean(values))
     return mean - reach, mean + reach
+
+
+def proportion_interval(hits: int, count: int) -> tuple[float, float]:
+    """Return the ends of the 95 % interval of a proportion by Clopper & Pearson 1934, which holds it at least so often.
+
+    Args:
+        hits: how many of `count` independent cases were so, e.g. images that were classified rightly.
+        count: at least 1.
+    """
+    low = float(beta.ppf(LEVEL / 2, hits, count - hits + 1)) if hits else 0.0
+    high = float(beta.ppf(1 - LEVEL / 2, hits + 1, count - hits)) if hits < count else 1.0
+    return low, high
 
 
 def student_factor(quantile: float, freedom: int) -> float:

@@ -24,6 +24,7 @@ from nas.training.data.splits import ImageData
 from nas.training.epoch_reports import EpochReporter, reachable
 from nas.training.recipe import SCORES, Recipe
 from nas.training.task import Classification, ImageModule
+from nas.training.weights import save_weights, weights_metadata
 
 __all__ = ["fit", "load_data"]
 
@@ -98,6 +99,8 @@ def fit(
             partial = f"{budget.checkpoint}.partial"
             trainer.save_checkpoint(partial)
             os.replace(partial, budget.checkpoint)
+    if budget.weights is not None:
+        save_weights(Path(budget.weights), network, weights_metadata(architecture, data))
     return Evaluation(
         scores={name: history[-1][name] for name in SCORES},
         history=tuple(history),

@@ -1,0 +1,120 @@
+"""Trained weights as safetensors files: written whole or not at all, read without running anything in them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import safetensors.torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from nas.errors import ConfigError, DataError, why_unreadable
+from nas.network.architecture import Architecture
+from nas.run_folder import read_inside, write_bytes
+from nas.training.data.splits import ImageData
+
+_TRAINING_ONLY = "auxiliary."
+"""What the names of auxiliary classifiers begin with, which inference has no use for."""
+_LENGTH_BYTES = 8
+"""Of a safetensors file: before its header, the length of that, little-endian."""
+
+
+def weights_of(module: nn.Module) -> dict[str, Tensor]:
+    """Return the state of a network by the names of `nas.build`, without auxiliary classifiers."""
+    return {
+        name: value.detach().cpu().contiguous()
+        for name, value in module.state_dict().items()
+        if not name.startswith(_TRAINING_ONLY)
+    }
+
+
+def weights_metadata(architecture: Architecture, data: ImageData) -> dict[str, str]:
+    """Return what is kept beside weights: which network, and what inputs it was trained on.
+
+    `mean` and `std` (a channel, in units of full white = 1), `classes` and `image_shape` are JSON.
+    """
+    return {
+        "arch_id": architecture.arch_id,
+        "data": data.name,
+        "split_fingerprint": data.fingerprint,
+        "image_shape": json.dumps(list(data.input_shape)),
+        "mean": json.dumps(list(data.mean)),
+        "std": json.dumps(list(data.std)),
+        "classes": json.dumps(list(data.classes)),
+    }
+
+
+def save_weights(path: Path, module: nn.Module, metadata: Mapping[str, str]) -> None:
+    """Write the weights of a network, whole or not at all.
+
+    Args:
+        path: of the file; one that is there is replaced.
+        module: as `nas.build` makes it.
+        metadata: kept in the file's header, e.g. `weights_metadata`.
+    """
+    write_bytes(path, safetensors.torch.save(weights_of(module), dict(metadata)))
+
+
+def load_weights(path: Path) -> dict[str, Tensor]:
+    """Read weights by the names of `nas.build`, on the CPU.
+
+    Raises:
+        DataError: the file cannot be read, is a link, or is no whole safetensors file: a pickle is never opened.
+    """
+    try:
+        return safetensors.torch.load(_bytes(path))
+    except SafetensorError as error:
+        raise _no_weights(path, error) from None
+
+
+def load_metadata(path: Path) -> dict[str, str]:
+    """Read what is kept beside weights; raises `DataError` as `load_weights`."""
+    data = _bytes(path)
+    try:
+        end = _LENGTH_BYTES + int.from_bytes(data[:_LENGTH_BYTES], "little")
+        found = json.loads(data[_LENGTH_BYTES:end]).get("__metadata__", {})
+        return {str(name): str(value) for name, value in found.items()}
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise _no_weights(path, error) from None
+
+
+def fit_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Put weights into a network.
+
+    Args:
+        module: as `nas.build` makes it; auxiliary classifiers keep what they have.
+        weights: by the same names.
+
+    Raises:
+        DataError: names or shapes are not those of the network; names the first that differ.
+    """
+    own = weights_of(module)
+    for name in sorted({*own} | {*weights}):
+        if name not in weights:
+            raise DataError(f"weights: the network has {name!r}, which the weights lack: they are of another network")
+        if name not in own:
+            raise DataError(f"weights: {name!r} is nothing that the network has: they are of another network")
+        if weights[name].shape != own[name].shape:
+            raise DataError(
+                f"weights: {name!r} has shape {tuple(weights[name].shape)}, but the network's has "
+                f"{tuple(own[name].shape)}: they are of another network"
+            )
+    module.load_state_dict(dict(weights), strict=False)
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return read_inside(path)
+    except OSError as error:
+        raise DataError(f"weights {path} cannot be read: {why_unreadable(error)}") from None
+    except ConfigError as error:
+        raise DataError(f"weights: {error}") from None
+
+
+def _no_weights(path: Path, error: Exception) -> DataError:
+    return DataError(
+        f"weights {path} are no whole safetensors file ({str(error)[:200]}); other forms, such as torch.save's, are "
+        "not read, since they can hold code"
+    )
