@@ -73,6 +73,12 @@ def _scale_config() -> type:
     return ScaleConfig
 
 
+def _finish_config() -> type:
+    from nas.finish.config import FinishConfig
+
+    return FinishConfig
+
+
 def _search(values: dict[str, Any], typed: list[str]) -> int:
     from nas.commands.search import search
 
@@ -103,6 +109,19 @@ def _scale(values: dict[str, Any], typed: list[str]) -> int:
     return scale_command(values, typed_paths(typed))
 
 
+def _finish(values: dict[str, Any], typed: list[str]) -> int:
+    from nas.commands.finish import finish_command
+
+    return finish_command(values, typed_paths(typed))
+
+
+def _run_first(words: Sequence[str]) -> list[str]:
+    """The run folder is the first word: `nas finish runs/NAME workers=2`."""
+    if words and not words[0].startswith("-") and "=" not in words[0]:
+        return [f"run={words[0]}", *words[1:]]
+    return list(words)
+
+
 def _with_training(words: Sequence[str]) -> list[str]:
     """`train` is the group of recipes, and whether to train at all is what people look for under the same name."""
     return [re.sub(r"^train=(true|false)$", r"training=\1", word, flags=re.I) for word in words]
@@ -127,6 +146,13 @@ COMMANDS: Mapping[str, Command] = {
         _search,
         _search_config,
         added=("space", "experiment"),
+    ),
+    "finish": SettingsCommand(
+        "Train the best of a search anew, beside published networks, and report what holds",
+        _finish,
+        _finish_config,
+        added=("run",),
+        words=_run_first,
     ),
     "profile": OptionsCommand("Print the costs of a network, block by block", options.profile_parser),
     "calibrate": OptionsCommand("Learn to predict latency on this device", options.calibrate_parser),

@@ -20,6 +20,7 @@ from typing import Any
 from rich.console import Console
 
 from nas.commands.command_line import typed_paths
+from nas.commands.finish import finish_command
 from nas.compare.strategies.baseline import baseline_lines
 from nas.console import Interrupt, guard_streams, interruptible
 from nas.errors import ConfigError, NasError
@@ -73,7 +74,11 @@ def _ended(values: Mapping[str, Any], overrides: Sequence[str], interrupt: Inter
     job: _Job | None = None
     try:
         job = _read(values, overrides)
-        return _search(job, console)
+        code = _search(job, console)
+        if code or not job.config.finish:
+            return code
+        job.run.close()
+        return finish_command(_finish_values(job))
     except NasError as error:
         print(f"nas.search: {error}", file=sys.stderr)
         return 2
@@ -90,6 +95,13 @@ def _ended(values: Mapping[str, Any], overrides: Sequence[str], interrupt: Inter
     finally:
         if job is not None:
             job.run.close()
+
+
+def _finish_values(job: _Job) -> dict[str, Any]:
+    """Return the settings of the finish of a search: the usual ones, with the machine of the search."""
+    config = job.config
+    machine = {"workers": config.workers, "accelerator": config.accelerator, "mlflow": config.records.mlflow}
+    return {"run": str(job.folder), **machine}
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,11 @@ class Config(Settings):
         may_change=True,
         typed="text",
     )
+    finish: bool = setting(
+        False,
+        "at the end train the best anew, beside published networks, and report what holds, as nas finish RUN does",
+        may_change=True,
+    )
     inference: InferenceSettings = setting(
         InferenceSettings, "how the network is to be used, for latency_ms and inference_memory_mib"
     )
