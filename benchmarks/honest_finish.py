@@ -119,7 +119,7 @@ def simulate(
 
 def reported(studies: Sequence[SimulatedStudy]) -> dict[str, float]:
     """Return how far reports are from the truth: means in points, and the share of intervals that hold it."""
-    errors = {"search": [], "choosing": [], "reported": []}  # type: dict[str, list[float]]
+    errors: dict[str, list[float]] = {"search": [], "choosing": [], "reported": []}
     covered = []
     for study in studies:
         interval = study.finish.finals[WINNER].interval(MEASURE)

@@ -6,7 +6,7 @@ import json
 import math
 import shlex
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
@@ -100,13 +100,17 @@ class _Session:
         objective = searched.study.objectives[0]
         if objective.name not in ("val_accuracy", "val_loss"):
             raise ConfigError(
-                f"finish: the search was for {objective.name}, which is not known of the test split; a finish takes "
+                f"the search was for {objective.name}, which is not known of the test split; a finish takes "
                 "val_accuracy or val_loss as the first objective"
             )
         self.config, self.searched, self.home = config, searched, home
         self.measure = Measure(objective.name, objective.sign)
         self.gpus = gpu_devices() if config.accelerator != "cpu" else []
-        self.workers = len(self.gpus) if self.gpus and config.workers == "auto" else cores_or(config.workers)
+        self.workers = self._count(config.workers)
+
+    def _count(self, workers: int | str) -> int:
+        """Return a number of workers; `auto` is one a GPU, or else one a core, as in a search."""
+        return len(self.gpus) if self.gpus and workers == "auto" else cores_or(workers)
 
     def carry_out(self) -> None:
         """Choose, train anew, compare and report."""
@@ -114,12 +118,12 @@ class _Session:
         measures = searched.measures_latency and config.finish.baseline != NONE
         # Before any worker runs, which would disturb it.
         candidates = rival_candidates(
-            searched, config.finish, self.home, self._latency if measures else None, self._say
+            searched, config.finish, self.home, self._meter() if measures else None, self._say
         )
         ranked = searched.finalists(config.finish.top_k)
         finalists = [Contestant(f"trial {trial.number}", arch, config.train) for trial, arch in ranked]
         # As many seconds of all workers as the search had.
-        seconds = searched.seconds * searched.workers / self.workers
+        seconds = searched.seconds * self._count(searched.workers) / self.workers
         with ExitStack() as stack:
             pool = WorkerPool(
                 TrainingEvaluator(searched.data, config.train, config.accelerator),
@@ -184,17 +188,17 @@ class _Session:
         now = pool.describe().get("split_fingerprint")
         if self.searched.fingerprint not in (None, now):
             raise ConfigError(
-                f"finish: the data are not those of the search: their fingerprint was {self.searched.fingerprint}, is "
+                f"the data are not those of the search: their fingerprint was {self.searched.fingerprint}, is "
                 f"{now}; root=FOLDER says where they are, if they were moved"
             )
 
-    def _latency(self, architecture: Architecture) -> float:
+    def _meter(self) -> Callable[[Architecture], float]:
+        """Return what measures the latency of a network in ms, as the search did."""
         from nas.latency.measure import Meter
 
-        if not hasattr(self, "_meter"):
-            assert self.searched.deployment is not None
-            self._meter = Meter(self.searched.deployment)
-        return self._meter.measure(architecture).ms
+        assert self.searched.deployment is not None
+        meter = Meter(self.searched.deployment)
+        return lambda architecture: meter.measure(architecture).ms
 
     def _records(self) -> FinishRecords | None:
         if not self.config.mlflow:

@@ -11,12 +11,12 @@ from pathlib import Path
 from nas.cost import cost_of
 from nas.evaluation import Budget, Evaluator
 from nas.evaluators.training import TrainingEvaluator
-from nas.finish.bench import REPORT, TEST, FinishTrial, Job
+from nas.finish.bench import CHOOSE, REPORT, TEST, FinishTrial, Job
 from nas.finish.final_scores import FinalScores
 from nas.line_log import LineLog
 from nas.training.data.config import DataConfig
 from nas.workers.evaluating import Outcome, Task
-from nas.workers.giving_up import EqualFailures, Watch, work_of
+from nas.workers.giving_up import MAX_EQUAL_FAILURES, EqualFailures, Watch, work_of
 from nas.workers.pool import Pool
 
 TRIALS, WEIGHTS = "trials.jsonl", "weights"
@@ -88,7 +88,9 @@ class PoolBench:
     def _do(self, todo: list[Job], until: float) -> None:
         phase = todo[0].phase
         before, started = self._spent.get(phase, 0.0), self._pool.now()
-        watch, failures, running = Watch(self._pool), EqualFailures(), dict[int, tuple[Job, float]]()
+        watch, running = Watch(self._pool), dict[int, tuple[Job, float]]()
+        # Published networks may well fail alike, at a learning rate that is too high for them.
+        failures = EqualFailures(MAX_EQUAL_FAILURES if phase in (CHOOSE, REPORT, TEST) else None)
 
         def elapsed() -> float:
             return before + self._pool.now() - started

@@ -181,13 +181,13 @@ def _widest(
         if network is None:
             return None
         cost = cost_of(network)
-        over = any(violation.rejects for violation in check(cost, limits, workload))
+        over = any(one.rejects and one.value > one.bound for one in check(cost, limits, workload))
         return None if over else (WIDTHS[place], network, cost)
 
     low, high = 0, len(WIDTHS) - 1
     found = at(low)
     if found is None:  # too large, or it has channels that no setting gives
-        return at(high)
+        low, found = high, at(high)
     while low < high:
         middle = (low + high + 1) // 2
         wider = at(middle)
@@ -195,7 +195,8 @@ def _widest(
             high = middle - 1
         else:
             found, low = wider, middle
-    return found
+    under = found is not None and any(one.rejects for one in check(found[2], limits, workload))
+    return None if under else found
 
 
 def _sized(arch: Architecture, depth: float, width: float) -> Architecture | None:

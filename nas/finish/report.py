@@ -128,6 +128,7 @@ class Report:
             "search": {
                 "seconds": self.searched.seconds,
                 "workers": self.searched.workers,
+                "workers_now": self.workers,
                 "trained": sum(trial.trained for trial in self.searched.study.trials),
                 "score": self.search_score,
             },

@@ -131,7 +131,7 @@ def _random(searched: Searched) -> list[RivalCandidate]:
         if candidate.accepted:
             arch = candidate.architecture
             found.setdefault(arch.arch_id, RivalCandidate(RANDOM, f"random network {len(found) + 1}", "", arch))
-        if len(found) == _RANDOM:
+        if len(found) in (_RANDOM, space.size()):
             break
     return [*found.values()]
 

@@ -11,7 +11,6 @@ from typing import Any
 from nas.cost import LATENCY, Constraint, Workload, value_of
 from nas.errors import ConfigError
 from nas.latency.deployment import Deployment
-from nas.machine import cores_or
 from nas.network.architecture import Architecture
 from nas.search.log import read_study, read_trials
 from nas.search.objectives import objectives_from, recorded_directions
@@ -46,8 +45,8 @@ class Searched:
     """Whether the user or the space gave any."""
     deployment: Deployment | None
     """How networks were run where latency was limited."""
-    workers: int
-    """Evaluations at a time."""
+    workers: int | str
+    """Evaluations at a time; `auto` is what this machine has."""
 
     @property
     def seconds(self) -> float:
@@ -75,14 +74,14 @@ def read_searched(folder: Path, root: str | None = None) -> Searched:
     Raises:
         ConfigError: it holds no search by the command that trained its networks, or none that found one.
     """
-    saved = read_study(folder, "finish: ")
+    saved = read_study(folder)
     config = saved["notes"].get("config")
     if config is None or config.get("evaluator", {}).get("name", "train") != "train":
-        raise ConfigError(f"finish: {folder} is not the run folder of a nas search that has trained its networks")
+        raise ConfigError(f"{folder} is not the run folder of a nas search that has trained its networks")
     study = _study(folder, saved)
     if not study.best(1):
-        raise ConfigError(f"finish: the search in {folder} has no network that was trained to its end")
-    data = dict(config["data"]) | ({"root": root} if root is not None else {})
+        raise ConfigError(f"the search in {folder} has no network that was trained to its end")
+    data = dict(config["data"]) | ({} if root is None else {"root": str(Path(root).expanduser().absolute())})
     limits = _limits(saved.get("constraints", {}))
     counted = [limit for limit in limits if not limit.measured]
     return Searched(
@@ -95,7 +94,7 @@ def read_searched(folder: Path, root: str | None = None) -> Searched:
         limits=limits if counted else (*limits, *_largest(study)),
         had_limits=bool(limits),
         deployment=Deployment(**saved["deployment"]) if "deployment" in saved else None,
-        workers=cores_or(config.get("workers", "auto")),
+        workers=config.get("workers", "auto"),
     )
 
 

@@ -18,7 +18,7 @@ class FinishSettings:
     """How the best networks of a search are trained anew, and what they are compared with.
 
     The defaults are those that `benchmarks/honest_finish.py` shows to be needed: with noise of half a point between
-    seeds, 8 final seeds recommend the better one of two networks half a point apart in 97 of 100 cases, 3 in 88.
+    seeds, 8 final seeds recommend the better one of two networks half a point apart in 98 of 100 cases, 3 in 89.
     """
 
     top_k: int = setting(5, "best networks of the search, trained anew to choose the winner", _COUNT)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nas.finish.bench import CHOOSE, REPORT, TEST, Job, Measure
+from nas.finish.bench import CHOOSE, REPORT, TEST, Contestant, Job, Measure
 from nas.finish.settings import NONE, PUBLISHED, RANDOM, FinishSettings
-from nas.finish.study import WINNER, Rival, carry_out, choosing_seeds, choosing_share, reporting_seeds
+from nas.finish.study import WINNER, Finish, Rival, carry_out, choosing_seeds, choosing_share, reporting_seeds
 from nas.seeds import derived_seed
 from nas.training.recipe import Recipe
 from tests.finish.simulated import RECIPE, RuleBench, contestants
@@ -22,12 +22,11 @@ def noisy(job: Job) -> float:
     return int(job.name) + 0.1 * float(rng.normal())
 
 
-def finish(bench: RuleBench, *, baseline: str = PUBLISHED, **changes: float):  # type: ignore[no-untyped-def]
+def finish(bench: RuleBench, *, baseline: str = PUBLISHED, minutes: float = 240.0) -> Finish:
     networks = contestants(6)
     rivals = [Rival(baseline, [networks[5]])] if baseline != NONE else []
-    settings = FinishSettings(baseline=baseline, **changes)  # type: ignore[arg-type]
     return carry_out(
-        settings,
+        FinishSettings(baseline=baseline, minutes=minutes),
         [network.by(FULL) for network in networks[:3]],
         rivals,
         bench,
@@ -81,8 +80,7 @@ def test_the_winner_is_recommended_where_it_is_better_on_the_test_split() -> Non
 
 def test_a_baseline_keeps_its_multiple_of_the_learning_rate() -> None:
     bench, networks = RuleBench(noisy), contestants(6)
-    rival = Rival(RANDOM, [networks[5], networks[4].by(RECIPE)])
-    tripled = [type(one)(one.name, one.architecture, RECIPE, 3.0).by(RECIPE) for one in rival.contestants]
+    tripled = [Contestant(one.name, one.architecture, RECIPE, 3.0).by(RECIPE) for one in networks[4:]]
     carry_out(
         FinishSettings(),
         [networks[0].by(FULL)],
@@ -94,7 +92,7 @@ def test_a_baseline_keeps_its_multiple_of_the_learning_rate() -> None:
     )
     rates = {job.name: job.recipe.lr for job in bench.done if job.phase == REPORT}
     assert rates == pytest.approx({"0": 0.1, "5": 0.3})
-    assert {job.recipe.lr for job in bench.done if job.phase == RANDOM} == pytest.approx({3 * RECIPE.lr})
+    assert [job.recipe.lr for job in bench.done if job.phase == RANDOM] == pytest.approx([3 * RECIPE.lr] * 4)
 
 
 def test_a_seed_counts_where_both_were_trained_with_it() -> None:
