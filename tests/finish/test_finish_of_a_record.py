@@ -165,7 +165,7 @@ def test_without_a_baseline_it_says_that_nothing_is_known(searched: Path) -> Non
 
 
 def test_more_minutes_go_on_where_the_time_was_up(searched: Path) -> None:
-    assert _finish(searched, minutes=0.5) == 0
+    assert _finish(searched, minutes=0.3) == 0
     few = _report(searched)["final"]["winner"]["val"]["count"]
     assert few < 8
     assert finish_command({"run": str(searched), "finish": {"minutes": 60.0}}, ["finish.minutes"]) == 0

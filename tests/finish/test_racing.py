@@ -48,7 +48,7 @@ def test_who_can_no_longer_win_is_not_trained_again() -> None:
 def test_the_chance_of_winning_is_the_predictive_one() -> None:
     """By drawing: means and variance of two finalists as 2 seeds leave them known, then the remaining seed."""
     rng = np.random.default_rng(0)
-    scores = {0: (1.0, 1.4), 1: (0.5, 0.7), 2: (0.9, 0.8)}
+    scores = {0: (1.0, 1.4), 1: (0.6, 0.9), 2: (0.9, 0.8)}
     pooled, freedom = np.mean([np.var(values, ddof=1) for values in scores.values()]), 3
     draws = 400_000
     # Student's: the variance drawn as its posterior has it, then the true means, then the last scores.
@@ -84,8 +84,8 @@ def test_a_failure_leaves_the_race_with_its_reason() -> None:
 
 
 def test_when_the_time_is_up_the_seeds_that_all_have_decide() -> None:
-    """5 trainings of a second: the third seed was trained for two of three, the best by then, and counts for none."""
-    bench = table((0.90, 0.92, 0.10), (0.90, 0.91, 0.99), (0.91, 0.90, 0.99))
+    """8 trainings of a second: the third seed was trained for two of three, the best by then, and counts for none."""
+    bench = table((0.90, 0.92, 0.10), (0.90, 0.911, 0.99), (0.91, 0.90, 0.99))
     found = race(contestants(3), SEEDS, bench, ACCURACY, until=8)
     assert found.out_of_time
     assert [len(scores) for scores in found.scores] == [3, 3, 2]
