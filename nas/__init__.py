@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from nas.space import SearchSpace as SearchSpace
     from nas.space import load_space as load_space
     from nas.space import space_names as space_names
+    from nas.training.evaluate import evaluate as evaluate
+    from nas.training.train import train as train
 
 if sys.argv[:1] == ["-m"]:  # a command is being started, perhaps one of ours
     from nas.starting import command, end_at_once
@@ -48,6 +50,7 @@ _HOME: dict[str, str] = {
     "block": "nas.network",
     "build": "nas.pytorch",
     "cost_of": "nas.cost",
+    "evaluate": "nas.training.evaluate",
     "load_space": "nas.space",
     "lower": "nas.network",
     "report": "nas.evaluation",
@@ -55,6 +58,7 @@ _HOME: dict[str, str] = {
     "sampler": "nas.search.samplers",
     "scale": "nas.scaling.scale",
     "space_names": "nas.space",
+    "train": "nas.training.train",
 }
 
 __all__ = [  # noqa: PLE0604  (the names of _HOME, which are strings)

@@ -57,7 +57,7 @@ OWNERS = {
     "mlflow": ["nas.records"],
     "hydra": ["nas.commands.hydra_main"],
     "omegaconf": ["nas.commands.hydra_main"],
-    "sklearn": ["nas.training.data"],
+    "sklearn": ["nas.training.data", "nas.training.scores"],
     "rich": ["nas.commands.search", "nas.search.reporting"],
     "scipy": [
         "nas.search.reporting.rungs",
@@ -73,11 +73,17 @@ OWNERS = {
         "nas.compare.spaces.difference",
         "nas.finish.racing",
     ],
-    "matplotlib": ["nas.compare.strategies.report", "nas.compare.spaces.report", "nas.scaling.study"],
+    "matplotlib": [
+        "nas.compare.strategies.report",
+        "nas.compare.spaces.report",
+        "nas.scaling.study",
+        "nas.training.curves",
+    ],
     "onnx": ["nas.export"],
-    "onnxruntime": ["nas.latency.runtimes"],
+    "onnxruntime": ["nas.latency.runtimes", "nas.training.evaluate"],
+    "safetensors": ["nas.training.weights"],
     "openvino": ["nas.latency.runtimes"],
-    "PIL": ["nas.training.data", "nas.export.drawing"],
+    "PIL": ["nas.training.data", "nas.training.evaluation_page", "nas.export.drawing"],
 }
 
 

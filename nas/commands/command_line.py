@@ -53,8 +53,9 @@ def groups_in(conf: Path) -> dict[str, list[str]]:
 
 
 def typed_paths(overrides: Iterable[str]) -> list[str]:
-    """Return the paths of settings as they were typed: `train.epochs` of `++train.epochs=3`."""
-    return [re.sub(r"^[+~]*([\w.]+).*$", r"\1", override, flags=re.DOTALL) for override in overrides]
+    """Return the paths of settings as typed: `train.epochs` of `++train.epochs=3`, and `train` of `recipe=sgd`."""
+    paths = [re.sub(r"^[+~]*([\w.]+).*$", r"\1", override, flags=re.DOTALL) for override in overrides]
+    return ["train" if path == "recipe" else path for path in paths]
 
 
 def hydra_arguments(
@@ -76,10 +77,18 @@ def hydra_arguments(
         ConfigError: a flag, group or word that there is not, or several values where one is meant.
     """
     flags, words = _flags_apart(arguments)
+    _check_one_recipe(words)
     if {"-sc", "--shell-completion"} & set(flags):  # install=bash and the like are words of Hydra's own
         return [*flags, *words]
     sweep = bool({"-m", "--multirun"} & set(flags))
     return [*flags, *(_setting(word, groups, text, several, sweep) for word in words)]
+
+
+def _check_one_recipe(words: Sequence[str]) -> None:
+    """Raise `ConfigError` where both words that choose a recipe are there: `train=` is the earlier one."""
+    given = [word for word in words if re.fullmatch(r"\+?(train|recipe)=.*", word, re.DOTALL)]
+    if len({word.lstrip("+").partition("=")[0] for word in given}) > 1:
+        raise ConfigError(f"{' and '.join(map(repr, given))} both say how networks are trained; give recipe=NAME alone")
 
 
 def _flags_apart(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -144,6 +153,32 @@ def _setting(
             "command once with each"
         )
     return f"++{path}={value}"
+
+
+def first_word_to(name: str, arguments: Sequence[str], usage: str) -> list[str]:
+    """Turn the one word before the settings of a command into a setting: `ARCH seed=1` into `network=ARCH seed=1`.
+
+    Args:
+        name: of the setting.
+        arguments: as the user typed them.
+        usage: of the command, for the message.
+
+    Raises:
+        ConfigError: several words, or one among the settings.
+    """
+    if any(argument in ("--help", "-h", "--hydra-help", "--version") for argument in arguments):
+        return [argument for argument in arguments if argument.startswith("-")]
+    words = [
+        argument
+        for before, argument in zip(["", *arguments], arguments, strict=False)
+        # `--cfg job` is an option with its value.
+        if "=" not in argument and not argument.startswith("-") and before not in FLAGS_WITH_VALUE
+    ]
+    if not words:
+        return list(arguments)
+    if len(words) > 1 or words[0] != arguments[0]:
+        raise ConfigError(f"one word comes before the settings, but got {shlex.join(arguments)!r}: {usage}")
+    return [f"{name}={words[0]}", *arguments[1:]]
 
 
 _QUOTED_NAME = re.compile(r"""([{,]\s*)(["'])(.*?)\2(\s*:)""")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -41,9 +42,28 @@ def settings_of(name: str, chosen: Mapping[str, str]) -> tuple[dict[str, Any], s
             # `override hydra/...` is of Hydra's own settings.
             for group, default in ((key, value) for key, value in entry.items() if " " not in key):
                 groups.add(group)
-                settings = _merged(settings, {group: _read(f"{group}/{chosen.get(group, default)}")})
+                settings = _merged(settings, _of_group(group, chosen.get(group, default)))
     own.pop("hydra", None)
     return _merged(settings, own), groups
+
+
+_PACKAGE = re.compile(r"^# @package (\w+)$", re.MULTILINE)
+"""In a file of a group: what its settings are named under, where that is not the group."""
+
+
+def _of_group(group: str, choice: str | None) -> dict[str, Any]:
+    """Return the settings of a file of a group under the name that they have; none where nothing is chosen."""
+    path = resource_dir("conf") / group / f"{choice}.yaml"
+    if choice is None or not path.is_file():
+        return {group: {}} if choice is not None else {}
+    text = path.read_text()
+    package = _PACKAGE.search(text)
+    own = yaml.safe_load(text) or {}
+    settings: dict[str, Any] = {}
+    for entry in own.pop("defaults", []):
+        for other, inner in entry.items():  # such as `/recipe@_here_: sgd`
+            settings |= _read(f"{other.strip('/').partition('@')[0]}/{inner}")
+    return {package[1] if package else group: settings | own}
 
 
 def _read(name: str) -> dict[str, Any]:

@@ -38,6 +38,8 @@ FOLDER = "finish"
 SETTINGS, REPORT_JSON, REPORT_MD, RECOMMENDED = "settings.json", "report.json", "report.md", "recommended.json"
 _OWN = ("study_id", "finalists")
 """What the file of the settings has beside these: of which search, and of which of its networks they are."""
+FULL = "standard"
+"""The recipe in `conf/recipe` by which is trained anew where nothing else is said."""
 _LINE = partial(print, flush=True)
 
 

@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import Any
 
 from nas.commands import options
-from nas.commands.command_line import typed_paths
+from nas.commands.command_line import first_word_to, typed_paths
 from nas.console import guard_streams
 
 HELP = frozenset({"--help", "-h"})
@@ -47,6 +47,8 @@ class SettingsCommand:
     """Makes settings of what was typed; raises `ConfigError`."""
     first: tuple[str, ...] = ()
     """What its first word may be; names of spaces follow that, then settings. Empty: settings only."""
+    argument: str = ""
+    """The setting that the first word is taken for, such as `network`; empty where there is none."""
 
 
 def _search_config() -> type:
@@ -77,6 +79,18 @@ def _finish_config() -> type:
     from nas.finish.config import FinishConfig
 
     return FinishConfig
+
+
+def _train_config() -> type:
+    from nas.commands.train import TrainConfig
+
+    return TrainConfig
+
+
+def _evaluate_config() -> type:
+    from nas.commands.evaluate import EvaluateConfig
+
+    return EvaluateConfig
 
 
 def _search(values: dict[str, Any], typed: list[str]) -> int:
@@ -115,11 +129,28 @@ def _finish(values: dict[str, Any], typed: list[str]) -> int:
     return finish_command(values, typed_paths(typed))
 
 
-def _run_first(words: Sequence[str]) -> list[str]:
-    """The run folder is the first word: `nas finish runs/NAME workers=2`."""
-    if words and not words[0].startswith("-") and "=" not in words[0]:
-        return [f"run={words[0]}", *words[1:]]
-    return list(words)
+def _of_finish(words: Sequence[str]) -> list[str]:
+    return first_word_to("run", words, "nas finish RUN [setting=value ...]; --help says more")
+
+
+def _train(values: dict[str, Any], typed: list[str]) -> int:
+    from nas.commands.train import train_command
+
+    return train_command(values, typed_paths(typed))
+
+
+def _evaluate(values: dict[str, Any], typed: list[str]) -> int:
+    from nas.commands.evaluate import evaluate_command
+
+    return evaluate_command(values, typed_paths(typed))
+
+
+def _of_train(words: Sequence[str]) -> list[str]:
+    return first_word_to("network", words, "nas train ARCH [setting=value ...]; --help says more")
+
+
+def _of_evaluate(words: Sequence[str]) -> list[str]:
+    return first_word_to("model", words, "nas evaluate DIR [setting=value ...]; --help says more")
 
 
 def _with_training(words: Sequence[str]) -> list[str]:
@@ -151,8 +182,25 @@ COMMANDS: Mapping[str, Command] = {
         "Train the best of a search anew, beside published networks, and report what holds",
         _finish,
         _finish_config,
-        added=("run",),
-        words=_run_first,
+        added=(),
+        words=_of_finish,
+        argument="run",
+    ),
+    "train": SettingsCommand(
+        "Train one network by a recipe, and keep its weights",
+        _train,
+        _train_config,
+        added=(),
+        words=_of_train,
+        argument="network",
+    ),
+    "evaluate": SettingsCommand(
+        "Say how well a trained model does, class by class",
+        _evaluate,
+        _evaluate_config,
+        added=(),
+        words=_of_evaluate,
+        argument="model",
     ),
     "profile": OptionsCommand("Print the costs of a network, block by block", options.profile_parser),
     "calibrate": OptionsCommand("Learn to predict latency on this device", options.calibrate_parser),

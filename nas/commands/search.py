@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import Any
 from rich.console import Console
 
 from nas.commands.command_line import typed_paths
-from nas.commands.finish import finish_command
+from nas.commands.finish import FULL, finish_command
 from nas.compare.strategies.baseline import baseline_lines
 from nas.console import Interrupt, guard_streams, interruptible
 from nas.errors import ConfigError, NasError
@@ -45,6 +45,7 @@ from nas.settings import changeable, paths
 from nas.space import SearchSpace, load_space
 from nas.space.tree.genotype import count_text
 from nas.starting import INTERRUPTED
+from nas.training.recipe_files import read_recipe
 from nas.workers.pool import Pool
 from nas.workers.processes import WorkerPool
 from nas.workers.simulated import SimulatedPool
@@ -98,10 +99,10 @@ def _ended(values: Mapping[str, Any], overrides: Sequence[str], interrupt: Inter
 
 
 def _finish_values(job: _Job) -> dict[str, Any]:
-    """Return the settings of the finish of a search: the usual ones, with the machine of the search."""
+    """Return the settings of the finish of a search: those of conf/finish.yaml, with the machine of the search."""
     config = job.config
     machine = {"workers": config.workers, "accelerator": config.accelerator, "mlflow": config.records.mlflow}
-    return {"run": str(job.folder), **machine}
+    return {"run": str(job.folder), **machine, "train": asdict(read_recipe(FULL))}
 
 
 @dataclass(frozen=True)

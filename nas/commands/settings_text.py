@@ -40,6 +40,12 @@ GROUPS: Mapping[str, tuple[type, ...]] = {
 }
 """Settings that come in files to choose from, in a folder of `conf/` each: their classes."""
 
+_FOLDERS = {"train": "recipe"}
+"""The folder of a group's files where it has another name; its files say with `@package` which group they set."""
+
+_MODULES = ("search", "compare", "spaces", "scale")
+"""Commands that can be started as modules too: those that were there before the script `nas`."""
+
 _WIDTH = 120
 _COLUMN = 27
 """Where comments begin in a file of `conf/`."""
@@ -117,8 +123,7 @@ def _help_lines(settings: Any, where: str = "") -> Iterator[str]:
         path = f"{where}{member.name}"
         if _group(kind, member.name) is not None:
             yield ""
-            files = f"={', '.join(file.stem for file in _files(member.name))}" if _chosen(kind, member.name) else ""
-            yield from textwrap.wrap(f"{path}{files}: {declared.doc}", _WIDTH)
+            yield from textwrap.wrap(f"{_title(kind, member.name, path)}: {declared.doc}", _WIDTH)
             kinds = (declared.by_name or {}).values()
             for inner in map(_defaults, kinds) if kinds else (getattr(settings, member.name),):
                 yield from _help_lines(inner, f"{path}.")
@@ -129,8 +134,16 @@ def _help_lines(settings: Any, where: str = "") -> Iterator[str]:
                 yield from _commented(f"  {path}.{key}=null", doc, _HELP_COLUMN, "")
 
 
+def _title(kind: type, name: str, path: str) -> str:
+    """Return what a group of settings is headed with in a help text: the word that chooses among its files."""
+    if not _chosen(kind, name):
+        return path
+    choices = ", ".join(file.stem for file in _files(name))
+    return f"{path}={choices}" if name not in _FOLDERS else f"{path}, set by {_FOLDERS[name]}={choices}"
+
+
 def _files(group: str) -> list[Path]:
-    return sorted((resource_dir("conf") / group).glob("*.yaml"))
+    return sorted((resource_dir("conf") / _FOLDERS.get(group, group)).glob("*.yaml"))
 
 
 def command_file(name: str, text: str) -> str:
@@ -169,9 +182,10 @@ def reference() -> str:
     shared = [f"[{name}](#{name})" for name in GROUPS]
     lines += [f"Groups that several commands have: {', '.join(shared)}.", ""]
     for name, kind in COMMANDS.items():
-        lines += [f"## python -m nas.{name}{' compare' * (name == 'spaces')}", "", *_TABLE, *_rows(_defaults(kind)), ""]
+        called = f"python -m nas.{name}" if name in _MODULES else f"nas {name}"
+        lines += [f"## {called}{' compare' * (name == 'spaces')}", "", *_TABLE, *_rows(_defaults(kind)), ""]
     for name, kinds in GROUPS.items():
-        files = ", ".join(f"`{name}={path.stem}`" for path in _files(name))
+        files = ", ".join(f"`{_FOLDERS.get(name, name)}={path.stem}`" for path in _files(name))
         rows = dict.fromkeys(row for kind in kinds for row in _rows(_defaults(kind), f"{name}."))
         lines += [f"## {name}", "", f"{files}.", "", *_TABLE, *rows, ""]
     return "\n".join(lines)

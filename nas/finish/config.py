@@ -16,7 +16,7 @@ class FinishConfig:
     """All settings of one finish. `conf/finish.yaml` says what each means."""
 
     run: str | None = setting(
-        None, "the run folder of a search, given as the first word", may_change=True, typed="text", example="runs/NAME"
+        None, "the run folder of a search, given as the first word", may_change=True, typed="text"
     )
     finish: FinishSettings = setting(FinishSettings, "what is trained anew, and what it is compared with")
     root: str | None = setting(

@@ -6,7 +6,7 @@ import logging
 import os
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -18,9 +18,11 @@ from nas.errors import reason_of
 from nas.evaluation import Budget, Evaluation, report
 from nas.network.architecture import Architecture
 from nas.pytorch import build
+from nas.scaling.scale import DROP_PATH, scaled
 from nas.training.batch_norm import FreshStatistics
 from nas.training.data.load import load_data
 from nas.training.data.splits import ImageData
+from nas.training.ema import WeightAverage
 from nas.training.epoch_reports import EpochReporter, reachable
 from nas.training.recipe import SCORES, Recipe
 from nas.training.task import Classification, ImageModule
@@ -45,6 +47,7 @@ def fit(
     augment: str = "none",
     accelerator: str = "auto",
     devices: int = 1,
+    after_epoch: Callable[[Mapping[str, float]], None] | None = None,
 ) -> Evaluation:
     """Build and train a network from a seed, and score it on the validation split after every epoch.
 
@@ -52,12 +55,14 @@ def fit(
         architecture: the network to build.
         data: the data set, whose test split is not read.
         recipe: settings of training.
-        budget: epochs, share of the data and of the resolution, and the checkpoint to continue from. A run that
-            continues gives the numbers of one that never stopped.
+        budget: epochs, share of the data and of the resolution, the checkpoint to continue from, and where the weights
+            go. A run that continues gives the numbers of one that never stopped.
         seed: of weights, order and augmentation.
         augment: none, shift, shift_flip.
         accelerator: as Lightning takes it.
         devices: processes that train together, each with a part of every epoch's batches.
+        after_epoch: hears the metrics of each epoch. With it the checkpoint is written after every epoch, not only at
+            the end, so that a run that is killed goes on from the last one; by one process only.
 
     Returns:
         The scores `nas.training.recipe.SCORES` of the last epoch, the metrics of each epoch, and the seconds of the
@@ -74,16 +79,18 @@ def fit(
     architecture = _at_resolution(architecture, budget.resolution_fraction)
     data.check_fits(architecture)
     pl.seed_everything(seed, verbose=False)
-    network = build(architecture, zero_init_last=recipe.zero_init_last)
+    network = build(_with_drop_path(architecture, recipe.drop_path), zero_init_last=recipe.zero_init_last)
     # Torch's stubs leave memory_format out of GraphModule.to.
     network = cast("Any", network).to(memory_format=torch.channels_last)
     history: list[dict[str, float]] = []
 
     def listener(metrics: Mapping[str, float]) -> bool:
         history.append(dict(metrics))
+        if after_epoch is not None:
+            after_epoch(metrics)
         return report(int(metrics["epoch"]), {name: metrics[name] for name in SCORES})
 
-    task = Classification(network, recipe)
+    task = Classification(network, recipe, seed=seed)
     module = ImageModule(
         data, recipe, architecture.input_shape, augment=augment, seed=seed, fraction=budget.data_fraction
     )
@@ -91,14 +98,18 @@ def fit(
         # Lightning advises DataLoader workers; batches are made in this process on purpose.
         warnings.filterwarnings("ignore", module="pytorch_lightning")
         reporter = EpochReporter(reached, last_epoch=epochs, seed=seed)
-        trainer = _trainer(recipe, budget.schedule_epochs or epochs, reporter, accelerator, devices)
+        average = WeightAverage(recipe.ema) if recipe.ema else None
+        callbacks = [*([average] if average else []), FreshStatistics(), reporter]
+        if after_epoch is not None and budget.checkpoint is not None and devices == 1:
+            callbacks.append(_CheckpointEachEpoch(budget.checkpoint))
+        trainer = _trainer(recipe, budget.schedule_epochs or epochs, callbacks, accelerator, devices)
         trainer.fit(task, datamodule=module, ckpt_path=_usable(budget.checkpoint), weights_only=True)
     if devices == 1:
         history = reporter.history  # with the epochs before the checkpoint
         if budget.checkpoint is not None:
-            partial = f"{budget.checkpoint}.partial"
-            trainer.save_checkpoint(partial)
-            os.replace(partial, budget.checkpoint)
+            _save_checkpoint(trainer, budget.checkpoint)
+        if average is not None:
+            average.swap(task)  # what was scored is what is kept
     if budget.weights is not None:
         save_weights(Path(budget.weights), network, weights_metadata(architecture, data))
     return Evaluation(
@@ -123,7 +134,31 @@ def _usable(checkpoint: str | None) -> str | None:
     return None if lacking else checkpoint
 
 
-def _trainer(recipe: Recipe, epochs: int, reporter: EpochReporter, accelerator: str, devices: int) -> pl.Trainer:
+class _CheckpointEachEpoch(pl.Callback):
+    """Keeps the state of training after each epoch, as the last of the callbacks that have a part in it."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the checkpoint."""
+        _save_checkpoint(trainer, self._path)
+
+
+def _save_checkpoint(trainer: pl.Trainer, path: str) -> None:
+    """Write the state of training whole or not at all."""
+    partial = f"{path}.partial"
+    trainer.save_checkpoint(partial)
+    os.replace(partial, path)
+
+
+def _with_drop_path(architecture: Architecture, rate: float) -> Architecture:
+    """Return an architecture whose residual blocks drop out in training, where it has any; parameters stay the same."""
+    settings = {name for stage in architecture.stages for block in stage.blocks for name, _ in block.settings}
+    return scaled(architecture, drop_path=rate) if rate and DROP_PATH in settings else architecture
+
+
+def _trainer(recipe: Recipe, epochs: int, callbacks: list[pl.Callback], accelerator: str, devices: int) -> pl.Trainer:
     return pl.Trainer(
         max_epochs=epochs,
         accelerator=accelerator,
@@ -132,7 +167,7 @@ def _trainer(recipe: Recipe, epochs: int, reporter: EpochReporter, accelerator: 
         precision=cast("Any", recipe.precision),  # one of PRECISIONS, all of which Lightning knows
         gradient_clip_val=recipe.gradient_clip,
         num_sanity_val_steps=0,
-        callbacks=[FreshStatistics(), reporter],
+        callbacks=callbacks,
         # The record is our own, and a search has no use for the rest.
         logger=False,
         enable_checkpointing=False,

@@ -13,6 +13,8 @@ SCORES = ("val_accuracy", "val_loss")
 """What training gives, of the last epoch."""
 
 _SHARE = Range(0, 1, below=True)
+_HALF = Range(0, 0.5)
+_ALPHA = Range(0, 100)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,6 +37,25 @@ class Recipe:
     momentum: float = setting(0.9, "of sgd", _SHARE)
     warmup_fraction: float = setting(0.1, "share of all steps in which the learning rate rises from 0", _SHARE)
     label_smoothing: float = setting(0.0, "Szegedy et al. 2016, Rethinking the Inception architecture, 7", _SHARE)
+    shift: float = setting(
+        0.0, "move each image by up to this share of its size, the edge filling the gap; 0: as data.augment says", _HALF
+    )
+    flip: bool = setting(False, "mirror half of the images, where the data set says that a mirror image shows the same")
+    erase: float = setting(
+        0.0, "share of the images that lose a random rectangle; Zhong et al. 2020, Random erasing", Range(0, 1)
+    )
+    mixup: float = setting(
+        0.0, "alpha of its beta distribution, 0: none; Zhang et al. 2018, mixup: beyond empirical risk", _ALPHA
+    )
+    cutmix: float = setting(
+        0.0, "the same of Yun et al. 2019, CutMix; with both, each image is mixed by one of the two", _ALPHA
+    )
+    drop_path: float = setting(
+        0.0, "rate of the last residual block, those before rise evenly; Huang et al. 2016, Stochastic depth", _SHARE
+    )
+    ema: float = setting(
+        0.0, "decay a step of a moving average of the weights, which is what is scored and kept; 0: none", _SHARE
+    )
     gradient_clip: float | None = setting(
         5.0, "largest norm of the gradient; null does not clip", Range(0, 1e9, above=True)
     )

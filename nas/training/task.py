@@ -6,6 +6,7 @@ import math
 import time
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
@@ -13,7 +14,10 @@ from torch import Tensor, nn
 
 from nas.errors import TrainingError
 from nas.network.ops import Shape
+from nas.seeds import derived_seed
+from nas.training.augment import erased, mixed
 from nas.training.data.batches import Batches
+from nas.training.data.registry import may_mirror
 from nas.training.data.splits import ImageData, some_of
 from nas.training.recipe import Recipe
 
@@ -29,20 +33,22 @@ Batch = tuple[Tensor, Tensor]
 class Classification(pl.LightningModule):
     """Trains a classifier by a recipe, and counts loss and accuracy of each epoch."""
 
-    def __init__(self, network: nn.Module, recipe: Recipe) -> None:
+    def __init__(self, network: nn.Module, recipe: Recipe, *, seed: int = 0) -> None:
         """Make a module.
 
         Args:
             network: `(batch, channels, height, width) -> (batch, num_classes)`; while it trains it may return a tuple
                 of logits, those of auxiliary classifiers behind its own.
-            recipe: optimiser, schedule and label smoothing.
+            recipe: optimiser, schedule, label smoothing, and what is erased and mixed.
+            seed: of what is erased and mixed, which is the same in an epoch whether training began before it or in it.
         """
         super().__init__()
-        self.network, self.recipe = network, recipe
+        self.network, self.recipe, self.seed = network, recipe, seed
         self.step_seconds = 0.0
         """Time in training steps: forward, backward and optimiser."""
         self._step_started = 0.0
         self._train = self._val = _Tally()
+        self._rng = np.random.default_rng(seed)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the logits `(batch, num_classes)`."""
@@ -54,8 +60,10 @@ class Classification(pl.LightningModule):
         return output if isinstance(output, tuple) else (output,)
 
     def on_train_epoch_start(self) -> None:
-        """Begin the sums of the epoch."""
+        """Begin the sums of the epoch, and the numbers that its images are erased and mixed by."""
         self._train = _Tally()
+        seed = derived_seed(self.seed, "augmentation", self.current_epoch, self.trainer.global_rank, num_bytes=8)
+        self._rng = np.random.default_rng(seed)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Start the clock of the step."""
@@ -64,18 +72,23 @@ class Classification(pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the cross-entropy of a batch, with auxiliary classifiers at 0.3 of their own.
 
+        Of images that are mixed of two, the accuracy counts the class of the larger part.
+
         Raises:
             TrainingError: the loss is not a number; on an accelerator only one step in 50 is checked.
         """
         inputs, labels = batch
-        logits, *auxiliary = self._predict(inputs)
-        loss = F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
+        recipe = self.recipe
+        examples = mixed(
+            erased(inputs, recipe.erase, self._rng), labels, mixup=recipe.mixup, cutmix=recipe.cutmix, rng=self._rng
+        )
+        logits, *auxiliary = self._predict(examples.inputs)
+        loss = examples.loss(logits, recipe.label_smoothing)
         for prediction in auxiliary:
-            other = F.cross_entropy(prediction, labels, label_smoothing=self.recipe.label_smoothing)
-            loss = loss + _AUXILIARY_WEIGHT * other
+            loss = loss + _AUXILIARY_WEIGHT * examples.loss(prediction, recipe.label_smoothing)
         if self.device.type == "cpu" or batch_idx % _LOSS_CHECK_EVERY == 0:
             self._check(float(loss.detach()), f"epoch {self.current_epoch + 1}, step {batch_idx + 1}")
-        self._train.add(logits.detach(), labels, loss.detach())
+        self._train.add(logits.detach(), examples.larger, loss.detach())
         return loss
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
@@ -205,7 +218,7 @@ class ImageModule(pl.LightningDataModule):
             data: the splits.
             recipe: its batch size is that of training; four times that in validation and test.
             input_shape: `(channels, height, width)` of the images that it gives.
-            augment: none, shift, shift_flip; of training only.
+            augment: none, shift, shift_flip; of training only, beside what the recipe says.
             seed: of order and augmentation.
             fraction: share of the training split that is used.
         """
@@ -232,6 +245,8 @@ class ImageModule(pl.LightningDataModule):
             self.shape,
             shuffle=True,
             augment=self.augment,
+            shift=self.recipe.shift,
+            flip=self.recipe.flip and may_mirror(self.data.name),
             seed=self.seed,
             walk=self._epoch if self.trainer is not None else None,
             **self._shard,

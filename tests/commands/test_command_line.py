@@ -152,8 +152,21 @@ def test_several_values_need_a_sweep_or_brackets() -> None:
 
 def test_the_groups_are_those_of_the_folder_of_settings() -> None:
     groups = groups_in(resource_dir("conf"))
-    assert set(groups) == {"data", "evaluator", "experiment", "pruner", "sampler", "train"}
+    assert set(groups) == {"data", "evaluator", "experiment", "pruner", "recipe", "sampler", "train"}
     assert groups["train"] == ["adamw", "sgd"]
+    assert {"adamw", "sgd", "short", "standard"} <= set(groups["recipe"])
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+def test_the_earlier_word_for_a_recipe_sets_the_same(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    earlier, now = (_values(monkeypatch, f"{word}={name}") for word in ("train", "recipe"))
+    assert earlier == now
+    assert now["train"]["optimizer"] == name
+
+
+def test_a_recipe_is_given_once() -> None:
+    with pytest.raises(ConfigError, match="'recipe=standard' and 'train=sgd' both say how networks are trained"):
+        _arguments("recipe=standard", "seed=1", "train=sgd")
 
 
 def test_a_refusal_is_one_line_and_exit_code_2(

@@ -81,6 +81,12 @@ WITH_SETTINGS = [name for name, command in COMMANDS.items() if isinstance(comman
         ("nas advise --device mo", ["mobile "]),
         ("nas advise --task ser", ["series "]),
         ("nas advise --priority q", ["quality "]),
+        ("nas train reference/lenet", ["reference/lenet5 "]),
+        ("nas train reference/lenet5 train.lab", ["train.label_smoothing="]),
+        ("nas train reference/lenet5 recipe=sgd train.opt", ["train.optimizer="]),
+        ("nas search recipe=", [f"recipe={name} " for name in ("adamw", "sgd", "short", "standard")]),
+        ("nas search train=", ["train=adamw ", "train=sgd "]),
+        ("nas evaluate somewhere split=", ["split=val "]),
         ("nas completion ", ["bash ", "zsh "]),
     ],
 )  # fmt: skip

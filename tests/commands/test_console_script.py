@@ -21,7 +21,7 @@ from nas.resources import resource_dir
 from tests.run_command import run
 
 ROOT = Path(__file__).resolve().parents[2]
-OWN = {"completion"}
+OWN = {"completion", "evaluate", "train"}
 """Commands that are there as `nas X` only."""
 WITH_SETTINGS = [name for name, command in COMMANDS.items() if isinstance(command, SettingsCommand)]
 WITH_OPTIONS = {name: command for name, command in COMMANDS.items() if isinstance(command, OptionsCommand)}
@@ -91,7 +91,7 @@ def test_a_command_with_options_takes_those_of_its_parser(
 @pytest.mark.parametrize("name", WITH_SETTINGS)
 def test_the_help_is_that_of_hydra(name: str) -> None:
     # --resolve, which changes nothing in a help of plain text, is for Hydra alone.
-    ours, hydras = run(f"nas.{name}", "--help"), run(f"nas.{name}", "--help", "--resolve")
+    ours, hydras = run("nas", name, "--help"), run("nas", name, "--help", "--resolve")
     assert ours.stdout == f"{help_text(name)}\n"
     assert (ours.returncode, ours.stdout, ours.stderr) == (hydras.returncode, hydras.stdout, hydras.stderr)
 

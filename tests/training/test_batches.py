@@ -13,7 +13,10 @@ from torch import Tensor
 from nas.training.data.batches import Batches
 from nas.training.data.config import DataConfig
 from nas.training.data.load import load_data
+from nas.training.data.registry import may_mirror
 from nas.training.data.splits import ImageData, MemoryImages
+from nas.training.recipe import Recipe
+from nas.training.task import ImageModule
 
 
 @pytest.fixture
@@ -97,6 +100,37 @@ def test_flip_mirrors_about_half_of_the_images(data: ImageData) -> None:
     same = [torch.equal(b, p) for p, b in zip(plain, both, strict=True)]
     assert all(m != s for m, s in zip(mirrored, same, strict=True))
     assert 16 <= sum(mirrored) <= 48  # binomial(64, 1/2): outside with probability 1e-4
+
+
+def test_a_recipe_says_how_far_images_move(data: ImageData) -> None:
+    """A share of 0.07 of 16 pixels is one pixel; it takes the place of the eighth that the data say."""
+    original = data.train.read(torch.arange(64))
+    for augment in ("none", "shift"):
+        inputs = torch.cat([x for x, _ in _batches(data, augment=augment, shift=0.07, seed=1)])
+        seen = set()
+        for image, found in zip(original, _restored(data, inputs).to(torch.uint8), strict=True):
+            moves = [m for m in itertools.product(range(-2, 3), repeat=2) if torch.equal(found, _shifted(image, *m))]
+            assert len(moves) == 1
+            seen.update(moves)
+        assert seen == set(itertools.product((-1, 0, 1), repeat=2))
+
+
+def test_a_recipe_mirrors_where_the_data_set_allows_it(data: ImageData) -> None:
+    """Clothes may be mirrored, digits may not."""
+    assert may_mirror("fashion_mnist")
+    assert not may_mirror("digits")
+    assert not may_mirror("something else")
+    original = data.train.read(torch.arange(64))
+    for name, mirrored in (("fashion_mnist", True), ("digits", False)):
+        module = ImageModule(replace(data, name=name), Recipe(flip=True, batch_size=64), data.input_shape, seed=1)
+        batches = module.train_dataloader()
+        batches.shuffle = False
+        inputs, _ = next(iter(batches))
+        pixels = _restored(data, inputs).to(torch.uint8)
+        flipped = [torch.equal(found, image.flip(-1)) for found, image in zip(pixels, original, strict=True)]
+        same = [torch.equal(found, image) for found, image in zip(pixels, original, strict=True)]
+        assert all(f != s for f, s in zip(flipped, same, strict=True))
+        assert (16 <= sum(flipped) <= 48) if mirrored else not any(flipped)
 
 
 def test_augmentation_leaves_the_data_set_alone(data: ImageData) -> None:

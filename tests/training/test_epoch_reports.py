@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from contextvars import ContextVar
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,22 +21,81 @@ from nas.training.data.load import load_data
 from nas.training.data.splits import some_of
 from nas.training.epoch_reports import reachable
 from nas.training.fit import fit
+from nas.training.recipe import SCORES, Recipe
+from nas.training.weights import load_weights
 from tests.training.test_fit import ARCH, DATA, RECIPE, SPACE
+
+DROPS = nas.SearchSpace.from_dict(
+    {
+        "assume": {"channels": 3, "resolution": 16, "num_classes": 4},
+        "stem": {"block": "conv", "out_channels": 8, "stride": 2},
+        "stages": [
+            {"block": "mbconv", "out_channels": 16, "stride": 2, "expand_ratio": 2},
+            {"block": "mbconv", "depth": 2, "out_channels": 16, "expand_ratio": 2},
+        ],
+        "head": {"block": "classifier"},
+    }
+).decode({})
+"""With residual branches that can drop out."""
+INGREDIENTS: dict[str, dict[str, float]] = {
+    "none": {},
+    "shift": {"shift": 0.2},
+    "erase": {"erase": 0.5},
+    "mixup": {"mixup": 0.3},
+    "cutmix": {"cutmix": 1.0},
+    "drop path": {"drop_path": 0.3},
+    "ema": {"ema": 0.9},
+    "all": {"shift": 0.2, "erase": 0.5, "mixup": 0.3, "cutmix": 1.0, "drop_path": 0.3, "ema": 0.9},
+}
 
 
 @pytest.mark.parametrize("augment", ["none", "shift_flip"])
-def test_what_goes_on_comes_out_as_if_it_had_never_stopped(augment: str, tmp_path: Path) -> None:
-    """Weights, optimiser, schedule, order and augmentation, with the same numbers to the last bit."""
-    data = load_data(DATA)
-    whole = fit(ARCH, data, RECIPE, nas.Budget(epochs=4), seed=3, augment=augment)
-    path = str(tmp_path / "state.ckpt")
-    for epochs in (1, 3, 4):
-        budget = nas.Budget(epochs=epochs, schedule_epochs=4, checkpoint=path)
-        part = fit(ARCH, data, RECIPE, budget, seed=3, augment=augment)
+@pytest.mark.parametrize("name", INGREDIENTS)
+def test_what_goes_on_comes_out_as_if_it_had_never_stopped(augment: str, name: str, tmp_path: Path) -> None:
+    """Weights, their average, optimiser, schedule, order and augmentation, with the same numbers to the last bit."""
+    data, recipe = load_data(DATA), replace(RECIPE, **INGREDIENTS[name])  # type: ignore[arg-type]  # all of them are floats
+    kept = tmp_path / "whole.safetensors"
+    whole = fit(DROPS, data, recipe, nas.Budget(epochs=4, weights=str(kept)), seed=3, augment=augment)
+    path, parts = str(tmp_path / "state.ckpt"), tmp_path / "parts.safetensors"
+    for epochs in (1, 3, 4, 4):
+        budget = nas.Budget(epochs=epochs, schedule_epochs=4, checkpoint=path, weights=str(parts))
+        part = fit(DROPS, data, recipe, budget, seed=3, augment=augment)
         assert part.history == whole.history[:epochs]
-    assert part.scores == whole.scores
+        assert part.scores == {name: part.history[-1][name] for name in SCORES}
+    first, second = load_weights(kept), load_weights(parts)
+    assert all(torch.equal(first[name], second[name]) for name in first)
     state = torch.load(path, weights_only=True)  # plain data, nothing to be run
     assert state["state_dict"]
+
+
+class _KilledError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("recipe", [RECIPE, replace(RECIPE, **INGREDIENTS["all"])], ids=["plain", "all"])
+@pytest.mark.parametrize("killed", [1, 2, 4])
+def test_a_run_that_is_killed_goes_on_from_its_last_whole_epoch(recipe: Recipe, killed: int, tmp_path: Path) -> None:
+    """Killed in the epoch behind the one that was reported, or when all are done."""
+    data, path = load_data(DATA), tmp_path / "state.ckpt"
+    weights = [tmp_path / "a.safetensors", tmp_path / "b.safetensors"]
+    budget = nas.Budget(epochs=4, checkpoint=str(path), weights=str(weights[1]))
+    whole = fit(DROPS, data, recipe, nas.Budget(epochs=4, weights=str(weights[0])), seed=3)
+    heard: list[float] = []
+
+    def kill(metrics: Mapping[str, float]) -> None:
+        heard.append(metrics["epoch"])
+        if len(heard) > killed:
+            raise _KilledError
+
+    with pytest.raises(_KilledError) if killed < 4 else nullcontext():
+        fit(DROPS, data, recipe, budget, seed=3, after_epoch=kill)
+    assert torch.load(path, weights_only=True)["callbacks"]["FollowEpochs"]["rows"] == list(whole.history[:killed])
+    again: list[float] = []
+    found = fit(DROPS, data, recipe, budget, seed=3, after_epoch=lambda metrics: again.append(metrics["epoch"]))
+    assert again == [*range(killed + 1, 5)]
+    assert found.history == whole.history
+    first, second = (load_weights(one) for one in weights)
+    assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 def test_a_torn_checkpoint_begins_anew(tmp_path: Path) -> None:

@@ -12,6 +12,9 @@ from nas.network.ops import Shape
 from nas.seeds import derived_seed
 from nas.training.data.splits import ImageData, Images
 
+_SHIFT = 1 / 8
+"""Share of its size by which an image is moved at most, where `data.augment` says no more."""
+
 
 class Batches:
     """An iterable of `(inputs, labels)`, each walk in a new order where `shuffle` is set.
@@ -29,6 +32,8 @@ class Batches:
         *,
         shuffle: bool = False,
         augment: str = "none",
+        shift: float = 0.0,
+        flip: bool = False,
         seed: int = 0,
         walk: Callable[[], int] | None = None,
         rank: int = 0,
@@ -43,13 +48,18 @@ class Batches:
             input_shape: of an image in a batch, without the batch.
             shuffle: for training: in random order, and without a last batch of one image.
             augment: none, shift, shift_flip.
+            shift: share of its size by which each image is moved at most; 0 leaves that to `augment`, where it is an
+                eighth.
+            flip: mirror half of the images, whatever `augment` says.
             seed: of order and augmentation.
             walk: says at the start of a walk which one it is, from 0; by default they are counted.
             rank: takes every `ranks`-th image, from this one on.
             ranks: processes that share the images.
         """
         self.images, self.batch_size, self.size = images, batch_size, tuple(input_shape[1:])
-        self.shuffle, self.augment = shuffle, augment
+        self.shuffle = shuffle
+        self.shift = shift or (_SHIFT if augment != "none" else 0.0)
+        self.flip = flip or augment == "shift_flip"
         self.seed, self.rank, self.ranks = seed, rank, ranks
         self._walk = walk or iter(range(2**62)).__next__
         self.generator = torch.Generator()
@@ -72,9 +82,9 @@ class Batches:
         order = torch.randperm(count, generator=self.generator) if self.shuffle else torch.arange(count)
         for indices in torch.split(self._mine(order), self.batch_size)[: len(self)]:
             pixels = self.images.read(indices)
-            if self.augment != "none":
+            if self.shift:
                 pixels = self._shift(pixels)
-            if self.augment == "shift_flip":
+            if self.flip:
                 mirror = torch.rand(len(pixels), generator=self.generator) < 0.5
                 pixels[mirror] = pixels[mirror].flip(-1)
             inputs = (pixels.float() - self.mean) / self.std
@@ -83,7 +93,7 @@ class Batches:
             yield inputs.contiguous(memory_format=torch.channels_last), self.images.labels[indices]
 
     def _shift(self, pixels: Tensor) -> Tensor:
-        """Move each image by up to an eighth of its size, its edge pixels filling the gap."""
+        """Move each image by up to a share of its size, its edge pixels filling the gap."""
         batch, _, height, width = pixels.shape
         rows = self._shifted(batch, height)
         columns = self._shifted(batch, width)
@@ -91,6 +101,6 @@ class Batches:
         return pixels.gather(3, columns[:, None, None, :].expand(-1, pixels.shape[1], height, -1))
 
     def _shifted(self, batch: int, size: int) -> Tensor:
-        reach = max(1, size // 8)
+        reach = max(1, int(size * self.shift))
         offsets = torch.randint(-reach, reach + 1, (batch, 1), generator=self.generator)
         return (torch.arange(size) + offsets).clamp_(0, size - 1)

@@ -25,3 +25,5 @@ class DataSet:
     """Whether `data.resolution` sets the size of its images."""
     has_test_split: bool = False
     """Whether its test split is made already, so that `data.test_fraction` has no meaning."""
+    mirrors: bool = False
+    """Whether a mirror image shows the same, as of clothes, and not of digits or text: `train.flip` goes by it."""

@@ -59,7 +59,11 @@ def load_fashion_mnist(config: DataConfig) -> ImageData:
 
 
 FASHION_MNIST = DataSet(
-    load=load_fashion_mnist, shape=lambda config: ((1, 28, 28), 10), images=70_000, has_test_split=True
+    load=load_fashion_mnist,
+    shape=lambda config: ((1, 28, 28), 10),
+    images=70_000,
+    has_test_split=True,
+    mirrors=True,
 )
 
 

@@ -16,3 +16,8 @@ DATA_SETS: Mapping[str, DataSet] = {
     "image_folder": IMAGE_FOLDER,
     "synthetic": SYNTHETIC,
 }
+
+
+def may_mirror(name: str) -> bool:
+    """Whether a mirror image shows the same in a data set; of folders of images `data.augment` says that instead."""
+    return name in DATA_SETS and DATA_SETS[name].mirrors

@@ -1,0 +1,103 @@
+"""`nas evaluate`: how well a model does."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nas.commands.network_argument import recorded_data
+from nas.console import run
+from nas.errors import ConfigError
+from nas.run_folder import shown, write_whole
+from nas.settings import Range, check_settings, setting, settings_from
+from nas.training.data.config import DataConfig
+
+if TYPE_CHECKING:
+    from nas.training.evaluate import Evaluated
+
+_SHOWN = 5
+"""Mistakes that are printed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig:
+    """All settings of an evaluation."""
+
+    model: str | None = setting(
+        None, "given as the first word: a folder of nas train, one with an exported model.onnx, or a run folder",
+        typed="text",
+    )  # fmt: skip
+    split: str = setting("val", "val, or test: once, when all decisions are made", ("val", "test"))
+    worst: int = setting(24, "mistakes to list and to show", Range(0, 1000, whole=True))
+    out: str | None = setting(None, "folder for evaluation.json and .html; null: evaluation_SPLIT in DIR", typed="text")
+    data: DataConfig = setting(DataConfig, "which data set; that of the training where nothing is said of it")
+
+    def __post_init__(self) -> None:
+        check_settings(self, "")
+        if self.model is None:
+            raise ConfigError("which model? nas evaluate DIR: a folder of nas train, or one with model.onnx")
+
+
+def evaluate_command(values: Mapping[str, Any], typed: Iterable[str]) -> int:
+    """Evaluate as some settings say.
+
+    Args:
+        values: settings as plain values.
+        typed: paths of those that the user gave.
+
+    Returns:
+        The exit code.
+    """
+    return run("nas.evaluate", lambda: _evaluate(values, list(typed)))
+
+
+def _evaluate(values: Mapping[str, Any], typed: list[str]) -> None:
+    config = settings_from(EvaluateConfig, values)
+    print("Loading torch and the data ...", flush=True)
+    from nas.training.evaluate import evaluate, model_folder
+    from nas.training.evaluation_page import page
+
+    given = Path(config.model or "").expanduser()
+    folder = model_folder(given)
+    chosen = any(path == "data" or path.startswith("data.") for path in typed)
+    known = None if chosen else recorded_data(folder) or recorded_data(given)
+    data = config.data if known is None else settings_from(DataConfig, known, "data")
+    found = evaluate(folder, data, split=config.split, worst=config.worst)
+    out = Path(config.out).expanduser() if config.out is not None else folder / f"evaluation_{config.split}"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        write_whole(out / "evaluation.json", json.dumps(found.to_dict(), indent=1) + "\n")
+        write_whole(out / "evaluation.html", page(found))
+    except OSError as error:
+        raise ConfigError(f"out: {out} cannot be written: {error.strerror}") from None
+    _print(found, out)
+
+
+def _print(found: Evaluated, out: Path) -> None:
+    scores = found.scores
+    split = "validation" if found.split == "val" else "test"
+    print(
+        f"{shown(found.folder.absolute()) / found.file} on the {split} split of {found.data}: "
+        f"{scores.images:,} images\n"
+        f"\naccuracy                    {scores.accuracy:.4f}  ({scores.low:.4f} to {scores.high:.4f}: "
+        f"Clopper-Pearson, 95 %, of this one network)\n"
+        f"log loss                    {scores.log_loss:.4f}\n"
+        f"expected calibration error  {scores.calibration_error:.4f}\n"
+    )
+    width = max(5, *(len(one.name) for one in scores.classes))
+    print(f"{'class':{width}}  images  precision  recall      F1")
+    for one in scores.classes:
+        print(f"{one.name:{width}}  {one.images:6,}  {one.precision:9.3f}  {one.recall:6.3f}  {one.f1:6.3f}")
+    if scores.worst:
+        print("\nMost wrong about")
+        for mistake in scores.worst[:_SHOWN]:
+            which = mistake.name or f"image {mistake.image}"
+            print(
+                f"  {which}: {mistake.label} ({mistake.of_label:.1%}), called {mistake.predicted} "
+                f"({mistake.probability:.1%})"
+            )
+    print(f"\nEvery class, what is taken for what, and the pictures: {shlex.quote(str(shown(out.absolute())))}")

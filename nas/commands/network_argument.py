@@ -1,0 +1,115 @@
+"""What commands take for one network: an architecture file, a run folder, or a space whose choices are made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nas.errors import ConfigError, NasError, SpaceError, nearest, why_unreadable
+from nas.network.architecture import Architecture
+from nas.resources import space_names
+from nas.run_folder import read_json, shown
+from nas.space import load_space
+
+ARCHITECTURES = ("architecture.json", "best_architecture.json", "model/architecture.json")
+"""Files with the network of a run folder; the first that is there is taken."""
+WAYS = "give an architecture file (.json), a run folder, or a space: reference/NAME, or NAME with genotype="
+
+
+def read_network(name: str, genotype: str | None, input_shape: tuple[int, ...], num_classes: int) -> Architecture:
+    """Return the network that a word of a command line means.
+
+    Args:
+        name: of a file, of a run folder, which means the best network of a search, or of a space.
+        genotype: the decisions of a space with choices: JSON, or a `.json` file.
+        input_shape: of the data, which a space is decoded for; a network in a file keeps its own.
+        num_classes: of the data.
+
+    Raises:
+        NasError: there is no such thing, or it leaves choices open.
+    """
+    path = Path(name).expanduser()
+    is_space = not (name.endswith(".json") or path.is_dir()) or name in space_names()
+    if genotype is not None and not is_space:
+        raise ConfigError(f"genotype is for a space, but {name} is one network with all that is decided")
+    if is_space:
+        return _of_space(name, genotype, input_shape, num_classes)
+    return _of_file(path if not path.is_dir() else _in_folder(path))
+
+
+def _in_folder(folder: Path) -> Path:
+    found = next((folder / file for file in ARCHITECTURES if (folder / file).is_file()), None)
+    if found is None:
+        raise ConfigError(
+            f"{shown(folder.absolute())} has no {' or '.join(ARCHITECTURES[:2])}, which a search writes when it has "
+            f"found a network; {WAYS}"
+        )
+    return found
+
+
+def _of_file(path: Path) -> Architecture:
+    try:
+        return Architecture.from_json(path.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"network: {path} cannot be read: {why_unreadable(error)}") from None
+    except NasError as error:
+        raise ConfigError(f"network: {path}: {error}") from None
+
+
+def _of_space(name: str, genotype: str | None, input_shape: tuple[int, ...], num_classes: int) -> Architecture:
+    if not name.endswith((".yaml", ".yml")) and name not in space_names():
+        raise ConfigError(f"network: there is no {name!r}. {nearest(name, space_names())} Or {WAYS}")
+    space = load_space(name).for_data(input_shape, num_classes, task="classification")
+    if genotype is None:
+        if space.size() > 1:
+            raise ConfigError(
+                f"network: space {name!r} leaves choices open: search it with nas search +space={name} and give its "
+                "run folder, or make the choices with genotype='{...}'"
+            )
+        return space.decode({})
+    return space.decode(_genotype(genotype))
+
+
+def _genotype(text: str) -> dict[str, Any]:
+    try:
+        read = Path(text).expanduser().read_text() if text.endswith(".json") else text
+        found = json.loads(read)
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigError(f"genotype={text!r:.80} cannot be read as JSON: {why_unreadable(error)}") from None
+    if not isinstance(found, dict):
+        raise SpaceError(f"genotype is a mapping from decisions to values, but got {found!r:.80}")
+    return found
+
+
+def recorded_data(folder: Path) -> dict[str, Any] | None:
+    """Return the settings of the data of the run in a folder; None where it has no record of them."""
+    for file, path in (("study.json", ("notes", "config", "data")), ("settings.json", ("data",))):
+        if (folder / file).is_file():
+            return read_json(folder / file, "the record of the run", lambda values, path=path: _at(values, path))
+    return None
+
+
+def _at(values: Mapping[str, Any], path: tuple[str, ...]) -> dict[str, Any] | None:
+    found: Any = values
+    for name in path:
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return dict(found) if isinstance(found, Mapping) else None
+
+
+def with_recorded_data(values: Mapping[str, Any], typed: list[str], folder: str | None) -> dict[str, Any]:
+    """Return settings with the data of the run that a folder holds, where the user typed none.
+
+    Args:
+        values: settings as plain values.
+        typed: paths of those that the user typed.
+        folder: that the user named; may be no run folder.
+    """
+    chosen = any(path == "data" or path.startswith("data.") for path in typed)
+    known = (
+        recorded_data(Path(folder).expanduser())
+        if folder and not chosen and Path(folder).expanduser().is_dir()
+        else None
+    )
+    return {**values, "data": known} if known is not None else dict(values)

@@ -1,0 +1,219 @@
+"""`nas train`: one network by a recipe."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from nas.commands.network_argument import WAYS, read_network, with_recorded_data
+from nas.console import defer_signals, run
+from nas.errors import ConfigError
+from nas.machine import check_accelerator
+from nas.names import check_name
+from nas.resume import RecordSettings, check_typed, read_settings, resumed, study_folder
+from nas.run_folder import Held, hold, shown
+from nas.settings import SEED, Range, changeable, check_settings, setting, settings_from
+from nas.training.data.config import DataConfig
+from nas.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from nas.evaluation import Evaluation
+    from nas.records.training_records import TrainingRecords
+    from nas.training.train import TrainedModel, TrainJob
+
+_SETTINGS = "settings.json"
+_OWN = ("run_id", "job")
+"""What that file keeps beside settings."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """All settings of the training of one network."""
+
+    network: str | None = setting(
+        None, "given as the first word: an architecture file, a run folder, or a space such as reference/resnet18",
+        typed="text",
+    )  # fmt: skip
+    genotype: str | None = setting(None, "the decisions of a space with choices: JSON, or a .json file", typed="text")
+    seed: int = setting(0, "of weights, order and augmentation", SEED)
+    seeds: int = setting(
+        1,
+        "trainings, with seed and those behind it: a mean with its interval; the weights of the first are the model",
+        Range(1, 10_000, whole=True),
+        may_change=True,
+    )
+    accelerator: str = setting("auto", "auto, cpu or gpu", may_change=True)
+    name: str | None = setting(None, "of the run folder; null makes one from the time", typed="text")
+    resume: str | None = setting(
+        None, "a run folder to go on with; then only seeds, accelerator, data.root and records may change",
+        may_change=True, typed="text",
+    )  # fmt: skip
+    data: DataConfig = setting(DataConfig, "which data set, and how it is split and augmented")
+    train: Recipe = setting(Recipe, "how the network is trained")
+    records: RecordSettings = setting(RecordSettings, "where records go")
+
+    def __post_init__(self) -> None:
+        check_settings(self, "")
+        if self.network is None:
+            raise ConfigError(f"which network? nas train ARCH ...: {WAYS}")
+        check_accelerator(self.accelerator)
+        check_name(self.name)
+
+
+def train_command(values: Mapping[str, Any], typed: Iterable[str]) -> int:
+    """Train as some settings say.
+
+    Args:
+        values: settings as plain values.
+        typed: paths of those that the user gave.
+
+    Returns:
+        The exit code.
+    """
+    return run("nas.train", lambda: _train(values, list(typed)))
+
+
+def _train(values: Mapping[str, Any], typed: list[str]) -> None:
+    folder = Path(str(values["resume"])).expanduser() if values.get("resume") else None
+    config = settings_from(TrainConfig, _going_on(folder, values, typed) if folder else _new(values, typed))
+    print("Loading torch and the data ...", flush=True)
+    job = _job(config)
+    with _held(config, folder) as held:
+        _trained(config, job, held.path, going_on=folder is not None)
+
+
+def _new(values: Mapping[str, Any], typed: list[str]) -> dict[str, Any]:
+    """Return the settings of a new run: a run folder that is trained from brings its data."""
+    network = values.get("network")
+    return with_recorded_data(values, typed, network if isinstance(network, str) else None)
+
+
+def _going_on(folder: Path, values: Mapping[str, Any], typed: list[str]) -> dict[str, Any]:
+    saved = read_settings(folder / _SETTINGS, "training")
+    check_typed(TrainConfig, typed)
+    begun = {name: value for name, value in saved.items() if name not in _OWN}
+    if not {"network", "data", "train"} <= begun.keys():
+        raise ConfigError(f"resume: {folder} was made by nas.train from Python; go on with its argument resume=True")
+    return resumed(begun, values, typed, [*changeable(TrainConfig)], folder)
+
+
+def _job(config: TrainConfig) -> TrainJob:
+    from nas.training.fit import load_data
+    from nas.training.train import TrainJob
+
+    data = load_data(config.data)
+    architecture = read_network(config.network or "", config.genotype, data.input_shape, data.num_classes)
+    data.check_fits(architecture)
+    return TrainJob(
+        architecture=architecture,
+        data=config.data,
+        recipe=config.train,
+        seed=config.seed,
+        seeds=config.seeds,
+        accelerator=config.accelerator,
+    )
+
+
+def _held(config: TrainConfig, folder: Path | None) -> Held:
+    if folder is not None:
+        return hold(folder, "training")
+    root = Path(config.records.dir).expanduser()
+    return study_folder(root, config.name, resume=False, settings=_SETTINGS, stem="train", what="training")
+
+
+def _trained(config: TrainConfig, job: TrainJob, folder: Path, *, going_on: bool) -> None:
+    from nas.cost import cost_of
+    from nas.training.train import begin, run_job
+
+    saved = read_settings(folder / _SETTINGS, "training") if going_on else {}
+    run_id = str(saved.get("run_id", uuid4().hex))
+    begin(job, folder, {"run_id": run_id, **asdict(config), "name": folder.name, "resume": None}, resume=going_on)
+    cost = cost_of(job.architecture)
+    place = shlex.quote(str(shown(folder)))
+    print(
+        f"{config.network}: {cost.params:,} parameters, {cost.macs:,} multiply-adds; data {job.data.name}; "
+        f"{job.recipe.epochs} epochs{f' with each of {job.seeds} seeds' if job.seeds > 1 else ''}\n"
+        f"Run folder {place}; if it is interrupted, go on with: nas train resume={place}",
+        flush=True,
+    )
+    records = None
+    if config.records.mlflow:
+        from nas.records.training_records import TrainingRecords
+
+        records = TrainingRecords(folder.parent, run_id, folder.name, asdict(config))
+    try:
+        model = run_job(job, folder, _Progress(job, records))
+    except BaseException:
+        if records is not None:
+            with defer_signals("The training is ending and writes its records"):
+                records.interrupted()
+        raise
+    _report(config, model, records)
+
+
+class _Progress:
+    """Prints a line an epoch, and hands what each seed came to to the records."""
+
+    def __init__(self, job: TrainJob, records: TrainingRecords | None) -> None:
+        self._job, self._records = job, records
+        self._started = time.monotonic()
+        self._epochs, self._seeds = 0, 0
+
+    def epoch(self, seed: int, metrics: Mapping[str, float]) -> None:
+        """Print the metrics of an epoch, and how long the rest will take."""
+        self._epochs += 1
+        every, epoch = self._job.recipe.epochs, int(metrics["epoch"])
+        left = every * (self._job.seeds - self._seeds) - epoch
+        seconds = (time.monotonic() - self._started) / self._epochs * left
+        of_seed = f"seed {seed}  " if self._job.seeds > 1 else ""
+        print(
+            f"  {of_seed}epoch {epoch:{len(str(every))}}/{every}  "
+            f"training loss {metrics['train_loss']:.4f}, accuracy {metrics['train_accuracy']:.4f}  "
+            f"validation loss {metrics['val_loss']:.4f}, accuracy {metrics['val_accuracy']:.4f}  "
+            f"{_clock(seconds)} left",
+            flush=True,
+        )
+
+    def trained(self, seed: int, evaluation: Evaluation) -> None:
+        """Write the result of a seed to the records."""
+        self._seeds += 1
+        if self._records is not None:
+            self._records.write(seed, evaluation)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _report(config: TrainConfig, model: TrainedModel, records: TrainingRecords | None) -> None:
+    from nas.training.train import SUMMARY
+
+    summary = json.loads((model.folder / SUMMARY).read_text())
+    accuracy, place = summary["val_accuracy"], shlex.quote(str(shown(model.folder)))
+    print(
+        f"\nValidation accuracy {accuracy['value']:.4f} ({accuracy['low']:.4f} to {accuracy['high']:.4f}; "
+        f"{accuracy['interval']}, {accuracy['images']:,} images); the test split was not read.\n"
+        f"Weights, curves and scores: {place}\n"
+        f"Next: nas evaluate {place}              scores class by class, and the images it is most wrong about\n"
+        f"      nas evaluate {place} split=test   once, when all decisions are made"
+    )
+    if records is None:
+        return
+    metrics = {"val_accuracy": accuracy["value"], "val_accuracy_low": accuracy["low"]}
+    metrics |= {"val_accuracy_high": accuracy["high"]}
+    records.end(metrics, [path for path in sorted(model.folder.iterdir()) if path.suffix in (".csv", ".png")])
+    command = f"{shlex.quote(sys.executable)} -m mlflow ui --backend-store-uri {shlex.quote(records.uri)} --port 5000"
+    print(
+        f"{records.trouble}; the folder has all of it"
+        if records.trouble
+        else f"Browse: MLFLOW_DISABLE_TELEMETRY=true {command}\n  then open http://127.0.0.1:5000, experiment training"
+    )

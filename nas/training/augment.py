@@ -1,0 +1,125 @@
+"""Augmentation of a batch on tensors, with numbers of their own for each image: erased rectangles and mixed pairs.
+
+Shifts and mirror images are made where images are read (`nas.training.data.batches`), on their pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+_ERASED = (0.02, 0.33)
+"""Share of an image that an erased rectangle has, drawn evenly: as timm, between the 0.2 and 0.4 of the paper."""
+_ASPECT = (0.3, 1 / 0.3)
+"""Its height over its width, drawn evenly on a logarithmic scale."""
+
+
+@dataclass(frozen=True, eq=False)
+class Mixed:
+    """A batch of images that are mixed of two, or of plain ones."""
+
+    inputs: Tensor
+    """`(batch, channels, height, width)`."""
+    labels: Tensor
+    """Classes of the images, `(batch,)`."""
+    partners: Tensor | None = None
+    """Classes of the images that they are mixed with, `(batch,)`; None where nothing is mixed."""
+    share: Tensor | None = None
+    """Of the image itself in the mixture, from 0 to 1, `(batch,)`."""
+
+    def loss(self, logits: Tensor, label_smoothing: float) -> Tensor:
+        """Return the mean cross-entropy: with both labels, by their shares, where images are mixed."""
+        if self.partners is None or self.share is None:
+            return F.cross_entropy(logits, self.labels, label_smoothing=label_smoothing)
+        own, other = (
+            F.cross_entropy(logits, labels, label_smoothing=label_smoothing, reduction="none")
+            for labels in (self.labels, self.partners)
+        )
+        return (self.share * own + (1 - self.share) * other).mean()
+
+    @property
+    def larger(self) -> Tensor:
+        """The class of the larger part of each image, `(batch,)`."""
+        if self.partners is None or self.share is None:
+            return self.labels
+        return torch.where(self.share >= 0.5, self.labels, self.partners)
+
+
+def erased(inputs: Tensor, probability: float, rng: np.random.Generator) -> Tensor:
+    """Return images, some of which have zeros in a random rectangle (Zhong et al. 2020, "Random erasing").
+
+    Args:
+        inputs: `(batch, channels, height, width)`, normalised, so that zero is the mean; it stays as it is.
+        probability: of a rectangle, for each image.
+        rng: where the numbers come from.
+    """
+    if not probability:
+        return inputs
+    count, (height, width) = len(inputs), inputs.shape[2:]
+    area, aspect = rng.uniform(*_ERASED, count), np.exp(rng.uniform(*np.log(_ASPECT), count))
+    sizes = np.sqrt(area * aspect) * height, np.sqrt(area / aspect) * width
+    rows, columns = (
+        _span(np.clip(np.rint(size), 1, full).astype(np.int64), full, rng.uniform(size=count))
+        for size, full in zip(sizes, (height, width), strict=True)
+    )
+    chosen = rng.uniform(size=count) < probability
+    box = rows[:, :, None] & columns[:, None, :] & chosen[:, None, None]
+    return inputs.masked_fill(torch.from_numpy(box).to(inputs.device)[:, None], 0.0)
+
+
+def mixed(inputs: Tensor, labels: Tensor, *, mixup: float, cutmix: float, rng: np.random.Generator) -> Mixed:
+    """Mix each image with another one of the batch.
+
+    mixup (Zhang et al. 2018, equation 1) adds the two by shares of lambda and 1 - lambda; CutMix (Yun et al. 2019,
+    section 3.1) puts a rectangle of the other one, of the share 1 - lambda, in its place, and the labels count by the
+    pixels that there are of each after the rectangle is cut at the edges. Lambda is drawn from Beta(alpha, alpha).
+
+    Args:
+        inputs: `(batch, channels, height, width)`; they stay as they are.
+        labels: `(batch,)`.
+        mixup: its alpha; 0 for none.
+        cutmix: its alpha; 0 for none. Where there are both, each image is mixed by one of them, with even chances.
+        rng: where the numbers come from.
+    """
+    if not mixup and not cutmix:
+        return Mixed(inputs, labels)
+    count = len(inputs)
+    order = torch.from_numpy(rng.permutation(count)).to(inputs.device)
+    cuts = rng.uniform(size=count) < (0.5 if mixup and cutmix else float(cutmix > 0))
+    share = np.ones(count)
+    if mixup:
+        share = np.where(cuts, share, rng.beta(mixup, mixup, count))
+    factor = torch.from_numpy(share.astype(np.float32)).to(inputs.device)
+    # Where the share is 1, the image stays as it is to the last bit.
+    together = torch.lerp(inputs[order], inputs, factor[:, None, None, None])
+    if cutmix:
+        box = _boxes(rng.beta(cutmix, cutmix, count), inputs.shape[2], inputs.shape[3], rng) & cuts[:, None, None]
+        together = torch.where(torch.from_numpy(box).to(inputs.device)[:, None], inputs[order], together)
+        share = np.where(cuts, 1 - box.mean(axis=(1, 2)), share)
+        factor = torch.from_numpy(share.astype(np.float32)).to(inputs.device)
+    return Mixed(together.contiguous(memory_format=torch.channels_last), labels, labels[order], factor)
+
+
+def _boxes(share: NDArray[np.float64], height: int, width: int, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Return rectangles `(count, height, width)` of the share 1 - lambda around random centres, cut at the edges."""
+    side = np.sqrt(1 - share)
+
+    def span(full: int) -> NDArray[np.bool_]:
+        size, centre = np.rint(side * full).astype(np.int64), rng.integers(0, full, len(share))
+        first = centre - size // 2
+        places = np.arange(full)
+        return (places >= first[:, None]) & (places < (first + size)[:, None])
+
+    return span(height)[:, :, None] & span(width)[:, None, :]
+
+
+def _span(size: NDArray[np.int64], full: int, where: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return which of `full` places are in a part of some size, `(count, full)`; `where` in [0, 1) says where it is."""
+    first = (where * (full - size + 1)).astype(np.int64)
+    places = np.arange(full)
+    return (places >= first[:, None]) & (places < (first + size)[:, None])

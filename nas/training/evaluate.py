@@ -1,0 +1,241 @@
+"""`nas.evaluate`: how well a model does on a split of a data set, the model being weights or an exported file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nas.errors import ConfigError, DataError, NasError, check_kind, reason_of
+from nas.network.architecture import Architecture
+from nas.pytorch import build
+from nas.run_folder import read_inside, read_json
+from nas.settings import Range
+from nas.training.data.batches import Batches
+from nas.training.data.config import DataConfig
+from nas.training.data.load import load_data
+from nas.training.data.splits import ImageData, Images, SomeImages
+from nas.training.recipe_files import read_data_config
+from nas.training.scores import Scores, scores_of
+from nas.training.train import ARCHITECTURE, WEIGHTS
+from nas.training.weights import fit_weights, load_metadata, load_weights
+
+SPLITS = ("val", "test")
+"""What can be scored on."""
+ONNX = "model.onnx"
+"""An exported model, which takes images as they are."""
+_BATCH = 256
+_MOST_WORST = Range(0, 1000, whole=True)
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluated:
+    """A model's scores, and what they are of."""
+
+    folder: Path
+    """Of the model."""
+    file: str
+    """That was run."""
+    arch_id: str
+    """Of the network; empty where the folder does not say it."""
+    data: str
+    """Name of the data set."""
+    split: str
+    """`val` or `test`."""
+    fingerprint: str
+    """Of the splits."""
+    scores: Scores
+    """On all images of the split."""
+    pixels: tuple[NDArray[np.uint8], ...]
+    """Of the worst mistakes, each `(channels, height, width)`, in their order."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON, without pixels."""
+        return {
+            "model": str(self.folder),
+            "file": self.file,
+            "arch_id": self.arch_id,
+            "data": self.data,
+            "split": self.split,
+            "split_fingerprint": self.fingerprint,
+            "interval": "Clopper-Pearson, 95 %, over the images, of this one network",
+            **self.scores.to_dict(),
+        }
+
+
+def evaluate(
+    folder: str | PathLike[str], data: DataConfig | str | None = None, *, split: str = "val", worst: int = 24
+) -> Evaluated:
+    """Score a model on a split of a data set.
+
+    Args:
+        folder: with `architecture.json` and `weights.safetensors`, as of `nas.train`; or with `model.onnx`, exported.
+            Where it has neither itself, its `model/` is taken.
+        data: the data set: settings, or a name in `conf/data`; None takes that of the training in the folder.
+        split: val or test.
+        worst: number of mistakes to list.
+
+    Raises:
+        NasError: the folder has no model, or one for other data; data that cannot be read.
+    """
+    check_kind("evaluate: folder", folder, (str, PathLike), "the path of a folder", ConfigError)
+    check_kind("evaluate: data", data, (DataConfig, str, type(None)), "a DataConfig, a name, or None", ConfigError)
+    if split not in SPLITS:
+        raise ConfigError(f"evaluate: split must be one of {', '.join(SPLITS)}, but got {split!r:.80}")
+    worst = _MOST_WORST.checked("evaluate: worst", worst)
+    place = model_folder(Path(fspath(folder)).expanduser())
+    config = read_data_config(data) if isinstance(data, str) else data or _recorded_data(place)
+    loaded = load_data(config)
+    images = images_of(loaded, config, split)
+    classify, file, arch_id = _classifier(place, loaded)
+    logits = classify(images)
+    if not np.isfinite(logits).all():
+        raise DataError(f"{place / file} gives something else than numbers for some images")
+    labels = images.labels.numpy()
+    scores = scores_of(logits, labels, loaded.classes, names=_names(images), worst=worst)
+    wrong = torch.tensor([mistake.image for mistake in scores.worst], dtype=torch.int64)
+    pixels = tuple(images.read(wrong).numpy()) if len(wrong) else ()
+    return Evaluated(place, file, arch_id, loaded.name, split, loaded.fingerprint, scores, pixels)
+
+
+def images_of(data: ImageData, config: DataConfig, split: str) -> Images:
+    """Return the images of a split; the one place that reads the test split for an evaluation."""
+    return data.val if split == "val" else data.test
+
+
+def model_folder(folder: Path) -> Path:
+    """Return the folder that holds the model: this one, or `model` in it.
+
+    Raises:
+        ConfigError: neither does.
+    """
+    for place in (folder, folder / "model"):
+        if (place / ONNX).is_file() or all((place / name).is_file() for name in (ARCHITECTURE, WEIGHTS)):
+            return place
+    if not folder.is_dir():
+        raise ConfigError(f"evaluate: there is no folder {folder}")
+    raise ConfigError(
+        f"evaluate: {folder} has no model: neither {ONNX}, nor {ARCHITECTURE} and {WEIGHTS}. "
+        f"nas train {folder} trains the network of a run folder, and keeps its weights"
+    )
+
+
+def _recorded_data(folder: Path) -> DataConfig:
+    path = folder / "train.json"
+    if not path.is_file():
+        raise ConfigError(f"evaluate: {folder} does not say what data it was trained on: give data=")
+    return read_json(path, "the record of the training", lambda values: DataConfig(**values["data_settings"]))
+
+
+Classifier = Callable[[Images], NDArray[np.float64]]
+"""From images to logits `(images, num_classes)`."""
+
+
+def _classifier(folder: Path, data: ImageData) -> tuple[Classifier, str, str]:
+    """Return what runs the model of a folder, its file, and the id of its network."""
+    weights, architecture = folder / WEIGHTS, folder / ARCHITECTURE
+    if not (weights.is_file() and architecture.is_file()):
+        return _onnx_classifier(folder / ONNX, data), ONNX, ""
+    arch = read_json(architecture, "the network", Architecture.from_dict)
+    data.check_fits(arch)
+    metadata = load_metadata(weights)
+    _check_classes(metadata, data, weights)
+    network = build(arch)
+    fit_weights(network, load_weights(weights))
+    return _torch_classifier(network, arch, _as_trained(data, metadata, weights)), WEIGHTS, arch.arch_id
+
+
+def _check_classes(metadata: Mapping[str, str], data: ImageData, weights: Path) -> None:
+    """Raise `DataError` where a file says that it is of other classes."""
+    classes = _listed(metadata, "classes", weights) if "classes" in metadata else list(data.classes)
+    if classes != list(data.classes):
+        raise DataError(
+            f"evaluate: {weights} were trained on the classes {', '.join(map(str, classes))[:200]}, but "
+            f"data {data.name} has {', '.join(data.classes)[:200]}"
+        )
+
+
+def _as_trained(data: ImageData, metadata: Mapping[str, str], weights: Path) -> ImageData:
+    """Return the data with the mean and deviation that the network was trained with, where its file says them."""
+    if "mean" not in metadata or "std" not in metadata:
+        return data
+    mean, std = (_listed(metadata, name, weights) for name in ("mean", "std"))
+    numbers = all(isinstance(value, float | int) for value in (*mean, *std))
+    if not numbers or not len(mean) == len(std) == data.input_shape[0] or min(std) <= 0:
+        raise DataError(
+            f"evaluate: {weights}: mean and std are no numbers > 0 for each of {data.input_shape[0]} channels"
+        )
+    return replace(data, mean=tuple(map(float, mean)), std=tuple(map(float, std)))
+
+
+def _listed(metadata: Mapping[str, str], name: str, weights: Path) -> list[Any]:
+    """Return a list that is kept beside weights, which may come from a stranger."""
+    try:
+        found = json.loads(metadata[name])
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, list):
+        raise DataError(f"evaluate: {weights}: {name} in its header is no list, but {metadata[name]!r:.80}")
+    return found
+
+
+def _torch_classifier(network: torch.nn.Module, arch: Architecture, data: ImageData) -> Classifier:
+    # As in training, so that the scores are the same to the last digit.
+    network = network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in the stubs
+
+    def classify(images: Images) -> NDArray[np.float64]:
+        with torch.inference_mode():
+            found = [network(inputs) for inputs, _ in Batches(images, data, _BATCH, arch.input_shape)]
+        return torch.cat(found).double().numpy()
+
+    return classify
+
+
+def _onnx_classifier(path: Path, data: ImageData) -> Classifier:
+    """Return what runs an exported file: it takes pixels from 0 to 255, and has normalisation and resize inside."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    try:
+        session = onnxruntime.InferenceSession(read_inside(path), options, providers=["CPUExecutionProvider"])
+    except NasError:
+        raise
+    except Exception as error:  # of its own kinds, which are no public names
+        raise DataError(f"evaluate: {path} cannot be run: {reason_of(error)}") from None
+    _check_classes(session.get_modelmeta().custom_metadata_map, data, path)
+    (given,), outputs = session.get_inputs(), [output.name for output in session.get_outputs()]
+    wanted = "logits" if "logits" in outputs else outputs[0]
+    channels_last = given.shape[-1] == data.input_shape[0] and given.shape[1] != data.input_shape[0]
+    kind = np.uint8 if given.type == "tensor(uint8)" else np.float32
+
+    def classify(images: Images) -> NDArray[np.float64]:
+        found = []
+        for indices in torch.split(torch.arange(len(images.labels)), _BATCH):
+            pixels = images.read(indices).numpy()
+            pixels = pixels.transpose(0, 2, 3, 1) if channels_last else pixels
+            found.append(session.run([wanted], {given.name: np.ascontiguousarray(pixels, dtype=kind)})[0])
+        return np.concatenate(found).astype(np.float64)
+
+    return classify
+
+
+def _names(images: Images) -> Sequence[str]:
+    """Return the files of images; empty where they are none, or are in memory."""
+    inner, indices = images, torch.arange(len(images.labels))
+    while isinstance(inner, SomeImages):
+        inner, indices = inner.images, inner.indices[indices]
+    files = getattr(inner, "files", ())
+    return [str(files[i]) for i in _list(indices)] if files else ()
+
+
+def _list(indices: Tensor) -> list[int]:
+    return [int(i) for i in indices]

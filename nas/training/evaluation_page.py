@@ -1,0 +1,161 @@
+"""An evaluation as one HTML page: tables and small pictures, without scripts and without anything from elsewhere."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterator
+from html import escape
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from nas.training.evaluate import Evaluated
+from nas.training.scores import Scores
+
+_PICTURE = 96
+"""Pixels of the longer side of a small picture, at least."""
+_MOST_CLASSES = 40
+"""Of a confusion matrix that is shown whole."""
+_MOST_CONFUSED = 30
+_STYLE = """
+body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; color: #1c2430 }
+h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2rem }
+table { border-collapse: collapse } th, td { padding: .2rem .6rem; text-align: right; border: 1px solid #d5dbe3 }
+th:first-child, td:first-child { text-align: left } thead th { background: #f2f4f7 }
+.scroll { overflow-x: auto } .worst { display: flex; flex-wrap: wrap; gap: 1rem } figure { margin: 0; width: 11rem }
+figcaption { font-size: .8rem; overflow-wrap: anywhere } img { image-rendering: pixelated; border: 1px solid #d5dbe3 }
+"""
+
+
+def page(evaluated: Evaluated) -> str:
+    """Return the text of the page."""
+    scores = evaluated.scores
+    title = f"{evaluated.data}, {_SPLITS[evaluated.split]}: accuracy {scores.accuracy:.2%}"
+    parts = [
+        f"<h1>{escape(title)}</h1>",
+        *_head(evaluated),
+        "<h2>Classes</h2>",
+        *_classes(scores),
+        "<h2>What is taken for what</h2>",
+        *_confusion(scores),
+        "<h2>Confidence</h2>",
+        *_bins(scores),
+        "<h2>Most wrong about</h2>",
+        *_worst(evaluated),
+    ]
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>\n"
+        + "\n".join(parts)
+        + "\n</body></html>\n"
+    )
+
+
+_SPLITS = {"val": "validation split", "test": "test split"}
+
+
+def _head(evaluated: Evaluated) -> Iterator[str]:
+    scores = evaluated.scores
+    yield "<table>"
+    for name, value in (
+        ("Model", f"{evaluated.folder / evaluated.file}"),
+        ("Network", evaluated.arch_id or "not stated"),
+        ("Accuracy", f"{scores.accuracy:.4f} ({scores.correct:,} of {scores.images:,} images)"),
+        ("95 % interval", f"{scores.low:.4f} to {scores.high:.4f} (Clopper-Pearson, of this one network)"),
+        ("Log loss", f"{scores.log_loss:.4f}"),
+        ("Expected calibration error", f"{scores.calibration_error:.4f}"),
+        ("Fingerprint of the splits", evaluated.fingerprint),
+    ):
+        yield f"<tr><td>{name}</td><td>{escape(value)}</td></tr>"
+    yield "</table>"
+
+
+def _classes(scores: Scores) -> Iterator[str]:
+    yield "<table><thead><tr><th>class</th><th>images</th><th>precision</th><th>recall</th><th>F1</th></tr></thead>"
+    for one in scores.classes:
+        yield (
+            f"<tr><td>{escape(one.name)}</td><td>{one.images:,}</td><td>{one.precision:.3f}</td>"
+            f"<td>{one.recall:.3f}</td><td>{one.f1:.3f}</td></tr>"
+        )
+    yield "</table>"
+
+
+def _confusion(scores: Scores) -> Iterator[str]:
+    names = [escape(one.name) for one in scores.classes]
+    if len(names) > _MOST_CLASSES:
+        yield from _most_confused(scores, names)
+        return
+    yield "<p>Rows: the class of an image. Columns: what it is called.</p>"
+    yield '<div class="scroll"><table><thead><tr><th></th>' + "".join(f"<th>{name}</th>" for name in names)
+    yield "</tr></thead>"
+    for place, (name, row) in enumerate(zip(names, scores.confusion, strict=True)):
+        cells = "".join(_cell(value, sum(row), right=place == column) for column, value in enumerate(row))
+        yield f"<tr><th>{name}</th>{cells}</tr>"
+    yield "</table></div>"
+
+
+def _cell(value: int, total: int, *, right: bool) -> str:
+    share = value / total if total else 0.0
+    color = f"rgba({'46, 125, 50' if right else '198, 40, 40'}, {0.75 * share**0.5:.2f})"
+    return f'<td style="background: {color}">{value or ""}</td>'
+
+
+def _most_confused(scores: Scores, names: list[str]) -> Iterator[str]:
+    pairs = [
+        (value, row, column)
+        for row, values in enumerate(scores.confusion)
+        for column, value in enumerate(values)
+        if value and row != column
+    ]
+    yield f"<p>The pairs that are mixed up most, of {len(names)} classes; all of them are in the JSON file.</p>"
+    yield "<table><thead><tr><th>class</th><th>called</th><th>images</th></tr></thead>"
+    for value, row, column in sorted(pairs, key=lambda pair: (-pair[0], pair[1], pair[2]))[:_MOST_CONFUSED]:
+        yield f"<tr><td>{names[row]}</td><td>{names[column]}</td><td>{value}</td></tr>"
+    yield "</table>"
+
+
+def _bins(scores: Scores) -> Iterator[str]:
+    yield "<p>Where confidence is what it says, confidence and accuracy are alike in each row.</p>"
+    yield "<table><thead><tr><th>confidence</th><th>images</th><th>mean confidence</th><th>accuracy</th></tr></thead>"
+    for one in scores.bins:
+        yield (
+            f"<tr><td>{one.low:.2f} to {one.high:.2f}</td><td>{one.images:,}</td><td>{one.confidence:.3f}</td>"
+            f"<td>{one.accuracy:.3f}</td></tr>"
+        )
+    yield "</table>"
+
+
+def _worst(evaluated: Evaluated) -> Iterator[str]:
+    if not evaluated.scores.worst:
+        yield "<p>No image is classified wrongly.</p>"
+        return
+    yield '<div class="worst">'
+    for mistake, pixels in zip(evaluated.scores.worst, evaluated.pixels, strict=True):
+        which = mistake.name or f"image {mistake.image} of the split"
+        yield (
+            f"<figure>{picture(pixels, which)}<figcaption>is <b>{escape(mistake.label)}</b> ({mistake.of_label:.1%}), "
+            f"called <b>{escape(mistake.predicted)}</b> ({mistake.probability:.1%})<br>{escape(which)}</figcaption>"
+            "</figure>"
+        )
+    yield "</div>"
+
+
+def picture(pixels: NDArray[np.uint8], text: str) -> str:
+    """Return an image as an `img` element that holds it: a small one at a whole multiple of its size.
+
+    Args:
+        pixels: `(channels, height, width)` with 1 or 3 channels.
+        text: what it is, for those who do not see it.
+    """
+    image = Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))
+    if max(image.size) > 2 * _PICTURE:
+        image.thumbnail((2 * _PICTURE, 2 * _PICTURE))
+    times = max(1, _PICTURE // max(image.size))
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    data = base64.b64encode(file.getvalue()).decode()
+    width, height = (times * side for side in image.size)
+    return f'<img src="data:image/png;base64,{data}" alt="{escape(text)}" width="{width}" height="{height}">'

@@ -1,0 +1,256 @@
+"""`nas.train`: one network by a recipe, with its weights, its curves and its scores in a folder.
+
+A run that is killed goes on from its last whole epoch, and comes out as one that never stopped.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from os import PathLike, fspath
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from nas.errors import ConfigError, check_kind
+from nas.evaluation import Budget, Evaluation
+from nas.line_log import LineLog
+from nas.machine import check_accelerator
+from nas.network.architecture import Architecture, checked_architecture
+from nas.run_folder import claim, hold, read_json, write_whole
+from nas.settings import SEED, Range
+from nas.training.curves import draw_curves, write_curves
+from nas.training.data.config import DataConfig
+from nas.training.fit import fit, load_data
+from nas.training.recipe import SCORES, Recipe
+from nas.training.recipe_files import read_data_config, read_recipe
+from nas.training.summary import summary_of
+from nas.training.weights import fit_weights, load_weights
+
+if TYPE_CHECKING:
+    from torch import fx
+
+ARCHITECTURE, WEIGHTS, SUMMARY = "architecture.json", "weights.safetensors", "train.json"
+"""Of a folder of a training: the network, its trained weights, and what came out."""
+_SETTINGS, _SEEDS = "settings.json", "seeds.jsonl"
+_CURVES = "curves.csv", "curves.png"
+_MOST_SEEDS = Range(1, 10_000, whole=True)
+_MAY_CHANGE = {"root", "memory_mib"}
+"""Settings of the data that a run may go on with others of."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainJob:
+    """What is trained, and how."""
+
+    architecture: Architecture
+    """The network."""
+    data: DataConfig
+    """What it learns."""
+    recipe: Recipe
+    """How it learns."""
+    seed: int = 0
+    """Of the first training; the others count up from it."""
+    seeds: int = 1
+    """Number of trainings."""
+    accelerator: str = "auto"
+    """As Lightning takes it."""
+
+    def record(self) -> dict[str, Any]:
+        """Return what says whether a run is the one that was begun, as plain values."""
+        data = {name: value for name, value in asdict(self.data).items() if name not in _MAY_CHANGE}
+        parts = {"network": self.architecture.to_dict(), "data": data, "train": asdict(self.recipe), "seed": self.seed}
+        return dict(json.loads(json.dumps(parts)))
+
+
+class Watcher(Protocol):
+    """Hears how a training goes."""
+
+    def epoch(self, seed: int, metrics: Mapping[str, float]) -> None:
+        """Hear the metrics of an epoch, see `Classification.epoch_metrics`."""
+
+    def trained(self, seed: int, evaluation: Evaluation) -> None:
+        """Hear what the training with a seed came to; of one that was done before, too."""
+
+
+class _Silent:
+    def epoch(self, seed: int, metrics: Mapping[str, float]) -> None:
+        pass
+
+    def trained(self, seed: int, evaluation: Evaluation) -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A network with its trained weights."""
+
+    architecture: Architecture
+    """The network."""
+    folder: Path
+    """Holds all that is known of it."""
+    evaluations: Mapping[int, Evaluation]
+    """What each seed came to on the validation split, by seed; the weights are those of the first."""
+
+    @property
+    def weights(self) -> Path:
+        """The file of the weights of the first seed."""
+        return self.folder / WEIGHTS
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """What the first seed came to."""
+        return next(iter(self.evaluations.values()))
+
+    def network(self) -> fx.GraphModule:
+        """Return the network with its weights, ready for inference, on the CPU."""
+        from nas.pytorch import build
+
+        network = build(self.architecture)
+        fit_weights(network, load_weights(self.weights))
+        return network.eval()
+
+
+def train(
+    architecture: Architecture,
+    data: DataConfig | str = "digits",
+    recipe: Recipe | str = "standard",
+    *,
+    folder: str | PathLike[str],
+    seed: int = 0,
+    seeds: int = 1,
+    resume: bool = False,
+    accelerator: str = "auto",
+) -> TrainedModel:
+    """Train a network, score it on the validation split, and keep its weights; the test split is not read.
+
+    Args:
+        architecture: the network.
+        data: the data set: settings, or a name in `conf/data`.
+        recipe: how it is trained: settings, or a name in `conf/recipe`.
+        folder: for what comes out; a new one, or that of a run to go on with.
+        seed: of weights, order and augmentation.
+        seeds: trainings, with `seed` and those behind it; the weights of the first are the model.
+        resume: go on with the run in `folder`; one that is done gives what it came to.
+        accelerator: auto, cpu or gpu.
+
+    Raises:
+        NasError: an argument that does not hold, a folder that is taken, data that cannot be read or do not fit the
+            network, or a loss that is no number.
+    """
+    checked_architecture(architecture, "train")
+    check_kind("train: data", data, (DataConfig, str), "a DataConfig, or the name of a data set", ConfigError)
+    check_kind("train: recipe", recipe, (Recipe, str), "a Recipe, or the name of one", ConfigError)
+    check_kind("train: folder", folder, (str, PathLike), "the path of a folder", ConfigError)
+    check_kind("train: resume", resume, bool, "True or False", ConfigError)
+    check_kind("train: accelerator", accelerator, str, "auto, cpu or gpu", ConfigError)
+    check_accelerator(accelerator)
+    job = TrainJob(
+        architecture=architecture,
+        data=read_data_config(data) if isinstance(data, str) else data,
+        recipe=read_recipe(recipe) if isinstance(recipe, str) else recipe,
+        seed=SEED.checked("train: seed", seed),
+        seeds=_MOST_SEEDS.checked("train: seeds", seeds),
+        accelerator=accelerator,
+    )
+    load_data(job.data).check_fits(architecture)
+    path = Path(fspath(folder)).expanduser()
+    held = hold(path, "training") if resume and path.is_dir() else claim(path, "training", "or resume=True goes on")
+    with held:
+        begin(job, held.path, {}, resume=resume)
+        return run_job(job, held.path)
+
+
+def begin(job: TrainJob, folder: Path, settings: Mapping[str, Any], *, resume: bool) -> None:
+    """Write what a run is, or make sure that it is the one that was begun.
+
+    Args:
+        job: what is trained.
+        folder: held by this process.
+        settings: what else is to be kept of it.
+        resume: whether it was begun before.
+
+    Raises:
+        ConfigError: it was begun as another one; names the first difference.
+    """
+    record, path = job.record(), folder / _SETTINGS
+    if resume and path.exists():
+        before = read_json(path, "the settings of the training", lambda values: dict(values["job"]))
+        for name, value in _flat(record):
+            was = dict(_flat(before)).get(name)
+            if was != value:
+                raise ConfigError(f"resume: {name} was {was!r} in {folder}, but is now {value!r}")
+    write_whole(path, json.dumps({**settings, "job": record}, indent=1) + "\n")
+    write_whole(folder / ARCHITECTURE, job.architecture.to_json(indent=1) + "\n")
+
+
+def _flat(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    return [
+        (f"{group}.{name}" if isinstance(value, Mapping) and group != "network" else group, one)
+        for group, value in values.items()
+        for name, one in (value.items() if isinstance(value, Mapping) and group != "network" else [(group, value)])
+    ]
+
+
+def run_job(job: TrainJob, folder: Path, watcher: Watcher | None = None) -> TrainedModel:
+    """Train with each seed that is not done yet, and write what came out after each.
+
+    Args:
+        job: what is trained.
+        folder: held by this process; `begin` was called for it.
+        watcher: hears how it goes.
+
+    Raises:
+        NasError: data that cannot be read or do not fit the network, or a loss that is no number.
+    """
+    watcher = watcher or _Silent()
+    log = LineLog(folder / _SEEDS)
+    done = dict(log.read("the result of a seed", _evaluation))
+    try:
+        for seed in range(job.seed, job.seed + job.seeds):
+            if seed not in done:
+                done[seed] = _trained(job, folder, seed, watcher)
+                line = {"seed": seed, "scores": dict(done[seed].scores), "history": [*map(dict, done[seed].history)]}
+                log.append({**line, "seconds": dict(done[seed].seconds)}, durable=True)
+                _checkpoint(folder, seed).unlink(missing_ok=True)
+                _write(job, folder, done)
+            watcher.trained(seed, done[seed])
+    finally:
+        log.close()
+    done = {seed: done[seed] for seed in range(job.seed, job.seed + job.seeds)}
+    _write(job, folder, done)
+    return TrainedModel(job.architecture, folder, done)
+
+
+def _trained(job: TrainJob, folder: Path, seed: int, watcher: Watcher) -> Evaluation:
+    weights = folder / (WEIGHTS if seed == job.seed else f"weights_seed{seed}.safetensors")
+    return fit(
+        job.architecture,
+        load_data(job.data),
+        job.recipe,
+        Budget(checkpoint=str(_checkpoint(folder, seed)), weights=str(weights)),
+        seed=seed,
+        augment=job.data.augment,
+        accelerator=job.accelerator,
+        after_epoch=lambda metrics: watcher.epoch(seed, metrics),
+    )
+
+
+def _checkpoint(folder: Path, seed: int) -> Path:
+    return folder / f"seed{seed}.ckpt"
+
+
+def _evaluation(line: Mapping[str, Any]) -> tuple[int, Evaluation]:
+    scores = {name: float(line["scores"][name]) for name in SCORES}
+    history = tuple({name: float(value) for name, value in row.items()} for row in line["history"])
+    return int(line["seed"]), Evaluation(scores, history, dict(line["seconds"]))
+
+
+def _write(job: TrainJob, folder: Path, done: Mapping[int, Evaluation]) -> None:
+    """Write what is known by now, from what each seed came to."""
+    summary = summary_of(job.architecture, load_data(job.data), {seed: one.scores for seed, one in done.items()})
+    seconds = {str(seed): one.seconds.get("evaluation") for seed, one in done.items()}
+    parts = {**summary, "seconds": seconds, "train": asdict(job.recipe), "data_settings": asdict(job.data)}
+    write_whole(folder / SUMMARY, json.dumps(parts, indent=1) + "\n")
+    write_curves(folder / _CURVES[0], {seed: one.history for seed, one in done.items()})
+    draw_curves(folder / _CURVES[1], {seed: one.history for seed, one in done.items()})

@@ -1,0 +1,290 @@
+"""`nas.train` and `nas.evaluate` from Python: what is in the folder, going on, and what is refused."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import nas
+from nas.errors import ConfigError, DataError, NasError
+from nas.evaluation import Evaluation
+from nas.statistics import mean_interval, proportion_interval
+from nas.training import train as train_module
+from nas.training.data.load import load_data
+from nas.training.evaluate import evaluate
+from nas.training.evaluation_page import page
+from nas.training.fit import fit
+from nas.training.recipe import Recipe
+from nas.training.recipe_files import read_data_config, read_recipe
+from nas.training.weights import save_weights
+from tests.training.test_fit import ARCH, DATA, RECIPE, SPACE
+
+SHORT = replace(RECIPE, epochs=2, ema=0.9, mixup=0.2)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> nas.training.train.TrainedModel:  # type: ignore[name-defined]
+    return nas.train(ARCH, DATA, SHORT, folder=tmp_path_factory.mktemp("runs") / "one", seed=5)
+
+
+def test_a_folder_holds_all_that_is_known(trained: Any) -> None:
+    files = {path.name for path in trained.folder.iterdir()}
+    assert files == {
+        *("architecture.json", "weights.safetensors", "train.json", "curves.csv", "curves.png"),
+        *("settings.json", "seeds.jsonl", "lock"),
+    }
+    assert nas.Architecture.from_json((trained.folder / "architecture.json").read_text()) == ARCH
+    expected = fit(ARCH, load_data(DATA), SHORT, seed=5)
+    assert trained.evaluation.history == expected.history
+    summary = json.loads((trained.folder / "train.json").read_text())
+    assert summary["scores"] == {"5": dict(expected.scores)}
+    images = len(load_data(DATA).val.labels)
+    accuracy = expected.scores["val_accuracy"]
+    low, high = proportion_interval(round(accuracy * images), images)
+    assert summary["val_accuracy"] == {
+        "split": "val",
+        "value": accuracy,
+        "low": low,
+        "high": high,
+        "images": images,
+        "interval": "one training, Clopper-Pearson 95 % interval over the images",
+    }
+    assert summary["data"]["classes"] == ["0", "1", "2", "3"]
+    with (trained.folder / "curves.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["seed"], row["epoch"]) for row in rows] == [("5", "1"), ("5", "2")]
+    assert float(rows[1]["val_loss"]) == expected.history[1]["val_loss"]
+    with Image.open(trained.folder / "curves.png") as picture:
+        assert picture.size == (900, 360)
+
+
+def test_the_network_has_the_weights(trained: Any) -> None:
+    data = load_data(DATA)
+    pixels = data.val.read(torch.arange(len(data.val.labels))).float() / 255
+    mean, std = (torch.tensor(v).view(-1, 1, 1) for v in (data.mean, data.std))
+    with torch.no_grad():
+        logits = trained.network()((pixels - mean) / std)
+    accuracy = (logits.argmax(1) == data.val.labels).double().mean().item()
+    assert accuracy == pytest.approx(trained.evaluation.scores["val_accuracy"], abs=1e-9)
+
+
+def test_several_seeds_give_a_mean_with_its_interval(tmp_path: Path) -> None:
+    recipe = replace(RECIPE, epochs=1)
+    model = nas.train(ARCH, DATA, recipe, folder=tmp_path / "a", seed=1, seeds=2)
+    alone = nas.train(ARCH, DATA, recipe, folder=tmp_path / "b", seed=2)
+    assert model.evaluations[2].history == alone.evaluation.history
+    summary = json.loads((tmp_path / "a" / "train.json").read_text())["val_accuracy"]
+    values = [one.scores["val_accuracy"] for one in model.evaluations.values()]
+    assert summary["value"] == pytest.approx(sum(values) / 2)
+    assert (summary["low"], summary["high"]) == pytest.approx(mean_interval(values))
+    assert "Student" in summary["interval"]
+    # One more, later: the first two are not trained again.
+    more = nas.train(ARCH, DATA, recipe, folder=tmp_path / "a", seed=1, seeds=3, resume=True)
+    assert [*more.evaluations] == [1, 2, 3]
+    assert more.evaluations[1].seconds == model.evaluations[1].seconds
+    assert (tmp_path / "a" / "weights_seed3.safetensors").exists()
+
+
+class _KilledError(Exception):
+    pass
+
+
+def test_an_interrupted_run_goes_on_as_if_it_had_never_stopped(trained: Any, tmp_path: Path) -> None:
+    job = train_module.TrainJob(architecture=ARCH, data=DATA, recipe=SHORT, seed=5)
+    folder = tmp_path / "one"
+    folder.mkdir()
+    epochs: list[float] = []
+
+    class Kill:
+        def epoch(self, seed: int, metrics: Any) -> None:
+            epochs.append(metrics["epoch"])
+            if len(epochs) == 2:
+                raise _KilledError
+
+        def trained(self, seed: int, evaluation: Evaluation) -> None:
+            raise AssertionError("it never ended")
+
+    train_module.begin(job, folder, {}, resume=False)
+    with pytest.raises(_KilledError):
+        train_module.run_job(job, folder, Kill())
+    assert not (folder / "weights.safetensors").exists()
+    model = nas.train(ARCH, DATA, SHORT, folder=folder, seed=5, resume=True)
+    assert model.evaluation.history == trained.evaluation.history
+    assert model.evaluation.scores == trained.evaluation.scores
+    first, second = (one.network().state_dict() for one in (model, trained))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not list(folder.glob("*.ckpt*"))
+
+
+def test_what_is_gone_on_with_must_be_what_was_begun(trained: Any) -> None:
+    for changed, message in (
+        ({"recipe": replace(SHORT, lr=0.1)}, r"train\.lr was 0\.003 in .*, but is now 0\.1"),
+        ({"data": replace(DATA, split_seed=4)}, r"data\.split_seed was 0"),
+        ({"seed": 6}, "seed was 5"),
+        ({"architecture": SPACE.decode({"stem.0.out_channels": 4})}, "network was"),
+    ):
+        given: dict[str, Any] = {"architecture": ARCH, "data": DATA, "recipe": SHORT, "seed": 5, **changed}
+        with pytest.raises(ConfigError, match=message):
+            nas.train(**given, folder=trained.folder, resume=True)
+    with pytest.raises(ConfigError, match="is there already; or resume=True goes on"):
+        nas.train(ARCH, DATA, SHORT, folder=trained.folder)
+
+
+def test_recipes_and_data_sets_go_by_their_names() -> None:
+    assert read_recipe("adamw") == Recipe()
+    assert read_recipe("sgd").optimizer == "sgd"
+    assert read_data_config("digits").augment == "shift"
+    with pytest.raises(ConfigError, match=r"unknown recipe 'standart'\. Did you mean 'standard'"):
+        read_recipe("standart")
+    with pytest.raises(ConfigError, match=r"unknown data 'digit'\. Did you mean 'digits'"):
+        read_data_config("digit")
+
+
+def test_an_evaluation_gives_the_score_of_the_training(trained: Any) -> None:
+    found = evaluate(trained.folder)
+    assert found.scores.accuracy == trained.evaluation.scores["val_accuracy"]
+    assert found.scores.log_loss == pytest.approx(trained.evaluation.scores["val_loss"], rel=1e-6)
+    assert (found.data, found.split, found.arch_id) == ("synthetic", "val", ARCH.arch_id)
+    test = nas.evaluate(trained.folder, split="test", worst=3)
+    assert test.scores.images == 60
+    assert len(test.pixels) == len(test.scores.worst) <= 3
+    json.dumps(found.to_dict())
+
+
+def test_images_are_normalised_as_in_training(trained: Any) -> None:
+    """Other data of the same classes have another mean; that of the training counts."""
+    other = replace(DATA, split_seed=1)
+    found = evaluate(trained.folder, other)
+    data, own = load_data(other), load_data(DATA)
+    pixels = data.val.read(torch.arange(len(data.val.labels))).float() / 255
+    mean, std = (torch.tensor(v).view(-1, 1, 1) for v in (own.mean, own.std))
+    with torch.no_grad():
+        logits = trained.network()((pixels - mean) / std)
+    assert found.scores.log_loss == pytest.approx(
+        torch.nn.functional.cross_entropy(logits, data.val.labels).item(), rel=1e-5
+    )
+
+
+class _Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.open.append(data)
+
+
+def test_the_page_is_whole_and_safe(trained: Any) -> None:
+    found = evaluate(trained.folder, split="test")
+    hostile = replace(found, data="<script>alert(1)</script>")
+    for one in (found, hostile):
+        parser = _Tags()
+        parser.feed(page(one))
+        tags = [tag for tag, _ in parser.seen]
+        assert "script" not in tags
+        assert tags.count("img") == len(found.scores.worst)
+        assert not [attrs for _, attrs in parser.seen if {"onclick", "onload", "href"} & attrs.keys()]
+        assert all(str(attrs["src"]).startswith("data:image/png;base64,") for tag, attrs in parser.seen if tag == "img")
+    assert f"{found.scores.accuracy:.4f}" in page(found)
+
+
+def test_a_folder_of_images_has_their_names(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for name in ("a", "b"):
+        (tmp_path / "photos" / "train" / name).mkdir(parents=True)
+        for i in range(20):
+            pixels = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "photos" / "train" / name / f"{i}.png")
+    data = read_data_config("image_folder")
+    data = replace(data, root=str(tmp_path / "photos"), memory_mib=0)
+    arch = SPACE.for_data((3, 16, 16), 2).decode({"stem.0.out_channels": 4})
+    nas.train(arch, data, replace(RECIPE, epochs=1), folder=tmp_path / "run")
+    found = evaluate(tmp_path / "run", worst=50)
+    assert found.scores.worst, "noise cannot be told"
+    for mistake in found.scores.worst:
+        path = Path(mistake.name)
+        assert path.is_file()
+        assert path.parent.name == mistake.label
+
+
+def test_what_has_no_model_or_another_one_is_refused(trained: Any, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="there is no folder"):
+        evaluate(tmp_path / "none")
+    with pytest.raises(ConfigError, match=r"has no model: neither model\.onnx, nor architecture\.json and weights"):
+        evaluate(tmp_path)
+    with pytest.raises(ConfigError, match="split must be one of val, test, but got 'train'"):
+        evaluate(trained.folder, split="train")
+    with pytest.raises(DataError, match="the architecture takes 3 channels"):
+        evaluate(trained.folder, "digits")
+    with pytest.raises(DataError, match="the architecture takes 3 channels"):
+        evaluate(trained.folder, replace(DATA, num_classes=5))
+    (tmp_path / "architecture.json").write_text(ARCH.to_json())
+    for metadata, message in (
+        ({"classes": '["x", "y", "z", "w"]'}, "were trained on the classes x, y, z, w, but data synthetic has 0, 1"),
+        ({"classes": "["}, "classes in its header is no list"),
+        ({"mean": "[0, 0, 0]", "std": "[1, 0, 1]"}, "no numbers > 0 for each of 3 channels"),
+        ({"mean": "[0]", "std": "[1]"}, "no numbers > 0 for each of 3 channels"),
+        ({"mean": '["a"]', "std": "{}"}, "std in its header is no list"),
+    ):
+        save_weights(tmp_path / "weights.safetensors", nas.build(ARCH), metadata)
+        with pytest.raises(NasError, match=message):
+            evaluate(tmp_path, DATA)
+    with pytest.raises(ConfigError, match="does not say what data it was trained on: give data="):
+        evaluate(tmp_path)
+
+
+def _exported(path: Path, weights: np.ndarray, classes: list[str] | None) -> None:
+    """A model that takes pixels as an exported one does: logits are the means of the channels times weights."""
+    from onnx import TensorProto, helper, numpy_helper, save_model
+
+    nodes = [
+        helper.make_node("Cast", ["pixels"], ["numbers"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["numbers", "sides"], ["means"], keepdims=0),
+        helper.make_node("MatMul", ["means", "weights"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], ["probabilities"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "model",
+        [helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["batch", "height", "width", 3])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 4]) for name in ("probabilities", "logits")],
+        [numpy_helper.from_array(np.array([1, 2]), "sides"), numpy_helper.from_array(weights, "weights")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    if classes is not None:
+        helper.set_model_props(model, {"classes": json.dumps(classes)})
+    save_model(model, path)
+
+
+def test_an_exported_model_takes_images_as_they_are(tmp_path: Path) -> None:
+    data = load_data(DATA)
+    weights = np.random.default_rng(0).normal(0, 0.1, (3, 4)).astype(np.float32)
+    (tmp_path / "model").mkdir()
+    _exported(tmp_path / "model" / "model.onnx", weights, list(data.classes))
+    found = evaluate(tmp_path, DATA)
+    means = data.val.read(torch.arange(len(data.val.labels))).numpy().mean(axis=(2, 3), dtype=np.float64)
+    logits = torch.from_numpy(means @ weights)
+    assert found.scores.correct == int((logits.argmax(1) == data.val.labels).sum())
+    assert found.scores.log_loss == pytest.approx(
+        torch.nn.functional.cross_entropy(logits, data.val.labels).item(), rel=1e-4
+    )
+    assert found.file == "model.onnx"
+    _exported(tmp_path / "model" / "model.onnx", weights, ["a", "b", "c", "d"])
+    with pytest.raises(DataError, match="were trained on the classes a, b, c, d"):
+        evaluate(tmp_path, DATA)
+    (tmp_path / "model" / "model.onnx").write_bytes(b"no model")
+    with pytest.raises(DataError, match=r"model\.onnx cannot be run"):
+        evaluate(tmp_path, DATA)
