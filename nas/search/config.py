@@ -85,6 +85,10 @@ class Config(Settings):
         objectives = self.search.objectives
         if not self.evaluator.states_epochs:
             self.pruner.check(self.budget, len(objectives))
+        if self.finish and not isinstance(self.evaluator, TrainingSettings):
+            raise ConfigError(
+                f"finish=true trains the best networks anew, which evaluator={self.evaluator.name} does not"
+            )
         check_accelerator(self.accelerator)
         check_name(self.name)
 

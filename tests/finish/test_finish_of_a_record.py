@@ -14,8 +14,10 @@ import pytest
 import nas
 from nas.commands import finish as command
 from nas.commands.finish import finish_command
+from nas.errors import ConfigError
 from nas.evaluation import Budget
 from nas.finish.final_scores import FinalScores
+from nas.search.config import Config
 from nas.training.data.config import DataConfig
 from nas.training.recipe import Recipe
 from nas.workers.evaluating import Task
@@ -190,6 +192,13 @@ def test_data_that_are_others_now_are_refused(
     monkeypatch.setitem(DATA, "split_fingerprint", "g")
     assert _finish(searched) == 2
     assert "their fingerprint was f, is g" in capsys.readouterr().err
+
+
+def test_a_search_that_does_not_train_has_no_finish() -> None:
+    values = {"space": "mbconv", "finish": True, "evaluator": {"name": "proxy"}, "search": {"objective": "naswot"}}
+    assert not Config.from_values({**values, "finish": False}).finish
+    with pytest.raises(ConfigError, match="finish=true trains the best networks anew, which evaluator=proxy does not"):
+        Config.from_values(values)
 
 
 def test_a_damaged_log_is_named_with_what_to_do(searched: Path, capsys: pytest.CaptureFixture[str]) -> None:
