@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,11 +88,11 @@ def recorded_data(folder: Path) -> dict[str, Any] | None:
     """Return the settings of the data of the run in a folder; None where it has no record of them."""
     for file, path in (("study.json", ("notes", "config", "data")), ("settings.json", ("data",))):
         if (folder / file).is_file():
-            return read_json(folder / file, "the record of the run", lambda values, path=path: _at(values, path))
+            return read_json(folder / file, "the record of the run", partial(_at, path))
     return None
 
 
-def _at(values: Mapping[str, Any], path: tuple[str, ...]) -> dict[str, Any] | None:
+def _at(path: tuple[str, ...], values: Any) -> dict[str, Any] | None:
     found: Any = values
     for name in path:
         found = found.get(name) if isinstance(found, Mapping) else None

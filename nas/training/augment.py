@@ -6,6 +6,7 @@ Shifts and mirror images are made where images are read (`nas.training.data.batc
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import log
 
 import numpy as np
 import torch
@@ -15,8 +16,8 @@ from torch import Tensor
 
 _ERASED = (0.02, 0.33)
 """Share of an image that an erased rectangle has, drawn evenly: as timm, between the 0.2 and 0.4 of the paper."""
-_ASPECT = (0.3, 1 / 0.3)
-"""Its height over its width, drawn evenly on a logarithmic scale."""
+_ASPECT = log(1 / 0.3)
+"""Largest logarithm of its height over its width, drawn evenly from minus this."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +62,7 @@ def erased(inputs: Tensor, probability: float, rng: np.random.Generator) -> Tens
     if not probability:
         return inputs
     count, (height, width) = len(inputs), inputs.shape[2:]
-    area, aspect = rng.uniform(*_ERASED, count), np.exp(rng.uniform(*np.log(_ASPECT), count))
+    area, aspect = rng.uniform(*_ERASED, count), np.exp(rng.uniform(-_ASPECT, _ASPECT, count))
     sizes = np.sqrt(area * aspect) * height, np.sqrt(area / aspect) * width
     rows, columns = (
         _span(np.clip(np.rint(size), 1, full).astype(np.int64), full, rng.uniform(size=count))
@@ -115,7 +116,8 @@ def _boxes(share: NDArray[np.float64], height: int, width: int, rng: np.random.G
         places = np.arange(full)
         return (places >= first[:, None]) & (places < (first + size)[:, None])
 
-    return span(height)[:, :, None] & span(width)[:, None, :]
+    box: NDArray[np.bool_] = span(height)[:, :, None] & span(width)[:, None, :]
+    return box
 
 
 def _span(size: NDArray[np.int64], full: int, where: NDArray[np.float64]) -> NDArray[np.bool_]:

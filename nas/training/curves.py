@@ -30,7 +30,7 @@ def draw_curves(path: Path, histories: Mapping[int, History]) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3.6), layout="constrained")
-    canvas = FigureCanvasAgg(figure)
+    FigureCanvasAgg(figure)
     for place, what in enumerate(("loss", "accuracy"), start=1):
         axes = figure.add_subplot(1, 2, place)
         for number, history in enumerate(histories.values()):
@@ -44,5 +44,5 @@ def draw_curves(path: Path, histories: Mapping[int, History]) -> None:
         axes.grid(alpha=0.3)
         axes.legend()
     picture = io.BytesIO()
-    canvas.print_png(picture)
+    figure.savefig(picture, format="png")
     write_bytes(path, picture.getvalue())

@@ -230,9 +230,11 @@ def _onnx_classifier(path: Path, data: ImageData) -> Classifier:
 
 def _names(images: Images) -> Sequence[str]:
     """Return the files of images; empty where they are none, or are in memory."""
-    inner, indices = images, torch.arange(len(images.labels))
+    inner: Images = images
+    indices = torch.arange(len(images.labels))
     while isinstance(inner, SomeImages):
-        inner, indices = inner.images, inner.indices[indices]
+        indices = inner.indices[indices]
+        inner = inner.images
     files = getattr(inner, "files", ())
     return [str(files[i]) for i in _list(indices)] if files else ()
 

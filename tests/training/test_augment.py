@@ -27,7 +27,7 @@ class _Fixed(np.random.Generator):
     def beta(self, *_: object, **__: object) -> np.ndarray:  # type: ignore[override]
         return np.array(self._share)
 
-    def permutation(self, *_: object, **__: object) -> np.ndarray:  # type: ignore[override]
+    def permutation(self, *_: object, **__: object) -> np.ndarray:
         return np.array(self._order)
 
 

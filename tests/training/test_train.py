@@ -25,6 +25,7 @@ from nas.training.evaluation_page import page
 from nas.training.fit import fit
 from nas.training.recipe import Recipe
 from nas.training.recipe_files import read_data_config, read_recipe
+from nas.training.train import TrainedModel
 from nas.training.weights import save_weights
 from tests.training.test_fit import ARCH, DATA, RECIPE, SPACE
 
@@ -32,7 +33,7 @@ SHORT = replace(RECIPE, epochs=2, ema=0.9, mixup=0.2)
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> nas.training.train.TrainedModel:  # type: ignore[name-defined]
+def trained(tmp_path_factory: pytest.TempPathFactory) -> TrainedModel:
     return nas.train(ARCH, DATA, SHORT, folder=tmp_path_factory.mktemp("runs") / "one", seed=5)
 
 

@@ -60,7 +60,7 @@ def test_another_library_reads_them(tmp_path: Path) -> None:
 
 
 def test_auxiliary_classifiers_are_left_out() -> None:
-    arch = nas.load_space("reference/googlenet").for_data((3, 64, 64), 5).decode({})
+    arch = nas.load_space("reference/googlenet", auxiliary=1).for_data((3, 64, 64), 5).decode({})
     network = nas.build(arch)
     left_out = {name for name in network.state_dict() if name not in weights_of(network)}
     assert left_out
