@@ -17,7 +17,7 @@ import nas
 from nas.evaluation import Budget
 from nas.evaluators.training import TrainingEvaluator
 from nas.search.log import read_study, read_trials
-from nas.settings import settings_from
+from nas.settings import as_recorded, settings_from
 from nas.training.data.config import DataConfig
 from nas.training.recipe import Recipe
 from nas.workers.processes import Task, WorkerPool
@@ -34,7 +34,8 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     settings = _settings(options.folders[0])
-    data, recipe = settings_from(DataConfig, settings["data"]), settings_from(Recipe, settings["train"])
+    data = settings_from(DataConfig, as_recorded(DataConfig, settings["data"]))
+    recipe = settings_from(Recipe, settings["train"])
     winners = [_winner(folder) for folder in options.folders]
     pool = WorkerPool(TrainingEvaluator(data, recipe), options.workers)
     tasks = [

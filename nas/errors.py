@@ -36,6 +36,10 @@ class DataError(NasError):
     """A data set that is missing, malformed or too small for what is asked."""
 
 
+class HeldOutError(NasError):
+    """An attempt to read the test split where a choice is still to be made."""
+
+
 class TrainingError(NasError):
     """A training run that cannot give a score, for example because its loss is not a number."""
 

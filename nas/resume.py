@@ -12,7 +12,7 @@ from typing import Any
 
 from nas.errors import ConfigError, nearest
 from nas.run_folder import Held, claim, first_free, hold, read_json, shown
-from nas.settings import changeable, paths, setting
+from nas.settings import as_recorded, changeable, paths, setting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +105,7 @@ def settings_to_go_on(
     check_typed(kind, typed)
     folder = Path(str(values.get("records", {}).get("dir", RecordSettings().dir))).expanduser() / name
     begun = {key: value for key, value in read_settings(folder / file, what).items() if key not in own}
-    return resumed(begun, values, typed, list(changeable(kind, inside=False)), folder)
+    return resumed(as_recorded(kind, begun), values, typed, list(changeable(kind, inside=False)), folder)
 
 
 def _changes(path: str, was: Any, now: Any) -> Iterator[tuple[str, Any, Any]]:

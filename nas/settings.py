@@ -81,6 +81,8 @@ class Declaration:
     is made absolute in the record of a run. Anything else is read by Hydra's grammar."""
     example: str = ""
     """A value of a setting that the files in `conf/` do not hold, since it is given with a plus or as words."""
+    before: Any = None
+    """What was done in runs whose record is older than this setting; None is its default."""
 
 
 def setting(
@@ -93,6 +95,7 @@ def setting(
     by_name: Mapping[str, type] | None = None,
     typed: Literal["", "text", "path"] = "",
     example: str = "",
+    before: Any = None,
 ) -> Any:
     """Declare a field of a dataclass of settings.
 
@@ -105,9 +108,10 @@ def setting(
         by_name: see `Declaration`.
         typed: see `Declaration`.
         example: see `Declaration`.
+        before: see `Declaration`.
     """
     allowed = allowed if allowed is None or isinstance(allowed, Range) else tuple(allowed)
-    metadata = {"declared": Declaration(doc, allowed, may_change, keys, by_name, typed, example)}
+    metadata = {"declared": Declaration(doc, allowed, may_change, keys, by_name, typed, example, before)}
     if isinstance(default, type):
         return field(default_factory=default, metadata=metadata)
     if isinstance(default, list | dict):
@@ -149,6 +153,24 @@ def paths(kind: type, where: str = "") -> Iterator[tuple[str, Declaration]]:
             yield from paths(group, f"{path}.")
         if not inner:
             yield path, declared
+
+
+def as_recorded(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings from the record of a run, with those that are younger than it as they were done then (`before`).
+
+    Args:
+        kind: the dataclass of the settings.
+        values: plain values, as they were recorded.
+    """
+    settings: dict[str, Any] = copy.deepcopy(dict(values))
+    for path, declared in paths(kind):
+        *groups, name = path.split(".")
+        group: Any = settings
+        for outer in groups:
+            group = group.get(outer) if isinstance(group, dict) else None
+        if declared.before is not None and isinstance(group, dict):
+            group.setdefault(name, declared.before)
+    return settings
 
 
 @cache

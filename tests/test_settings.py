@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from nas.errors import ConfigError, nearest
-from nas.settings import settings_from
+from nas.settings import as_recorded, setting, settings_from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,3 +65,24 @@ def test_nearest_names() -> None:
     assert nearest("kernle", ["kernel", "stride"]) == "Did you mean 'kernel'?"
     assert nearest("x", ["b", "a"]) == "Known: a, b."
     assert nearest("x", []) == "Known: none."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Younger:
+    scheme: int = setting(2, "was another before it could be said", before=1)
+    count: int = setting(3, "has always been the same")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Around:
+    inner: Younger = setting(Younger, "a group")
+
+
+def test_a_record_older_than_a_setting_has_what_was_done_then() -> None:
+    for recorded, scheme in (({}, 1), ({"scheme": 2}, 2), ({"scheme": 1, "count": 5}, 1)):
+        kept = dict(recorded)
+        assert settings_from(Younger, as_recorded(Younger, recorded)).scheme == scheme
+        assert settings_from(Around, as_recorded(Around, {"inner": recorded})).inner.scheme == scheme
+        assert recorded == kept
+    assert settings_from(Younger, {}).scheme == 2
+    assert as_recorded(Around, {}) == {}  # a group that is not there was not recorded

@@ -31,6 +31,7 @@ from nas.evaluators.registry import EVALUATORS
 from nas.evaluators.settings import EvaluatorSettings
 from nas.evaluators.table.settings import TableSettings
 from nas.evaluators.training import TrainingEvaluator, TrainingSettings
+from nas.held_out import without_test_split
 from nas.machine import check_workers, cores_or
 from nas.names import check_name
 from nas.pareto import hypervolume
@@ -124,6 +125,7 @@ def compare(values: Mapping[str, Any]) -> int:
     return run("nas.compare", lambda: _compare(settings_from(CompareConfig, values)))
 
 
+@without_test_split()
 def _compare(config: CompareConfig) -> None:
     with _folder(config) as held:
         try:

@@ -17,7 +17,7 @@ from nas.evaluators.proxies.names import check_names
 from nas.machine import cores
 from nas.search.log import read_study, read_trials
 from nas.search.trial import State, Trial
-from nas.settings import settings_from
+from nas.settings import as_recorded, settings_from
 from nas.space import SearchSpace
 from nas.training.data.config import DataConfig
 from nas.workers.evaluating import Task
@@ -46,7 +46,8 @@ def _diagnose(folder: Path, names: list[str], most: int, batch: int) -> None:
     space = SearchSpace.from_dict(saved["space"]).for_data(
         tuple(saved["input_shape"]), saved["num_classes"], task="any"
     )
-    found = _measure(trials, space, ProxyEvaluator(settings_from(DataConfig, config["data"]), tuple(names), batch))
+    data = settings_from(DataConfig, as_recorded(DataConfig, config["data"]))
+    found = _measure(trials, space, ProxyEvaluator(data, tuple(names), batch))
     trials = [trial for trial in trials if trial.number in found]
     if len(trials) < 2:
         raise ConfigError(f"{folder} has {len(trials)} trained networks that can be measured; two are the least")

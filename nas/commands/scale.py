@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from nas.console import defer_signals, run
 from nas.errors import ConfigError
+from nas.held_out import without_test_split
 from nas.network.architecture import Architecture
 from nas.network.identity import earlier_id
 from nas.resume import RecordSettings, read_settings, settings_to_go_on, study_folder
@@ -52,6 +53,7 @@ def _config(values: Mapping[str, Any], typed: Iterable[str]) -> ScaleConfig:
     return settings_from(ScaleConfig, going_on)
 
 
+@without_test_split()
 def _scale(config: ScaleConfig) -> None:
     trains = config.training or config.mode == "plan"  # which times an epoch even where it only says what it would do
     base = read_base(config.space, config.base, config.resolution, _shape(config.data) if trains else None)

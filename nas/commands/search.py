@@ -9,7 +9,7 @@ import platform
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -25,6 +25,7 @@ from nas.compare.strategies.baseline import baseline_lines
 from nas.console import Interrupt, guard_streams, interruptible
 from nas.errors import ConfigError, NasError
 from nas.evaluation import Budget
+from nas.held_out import without_test_split
 from nas.names import name_problem
 from nas.records.tracker import MlflowTracker
 from nas.resume import check_typed, resumed
@@ -41,10 +42,11 @@ from nas.search.run import run_search
 from nas.search.samplers import sampler
 from nas.search.study import Study, front_of
 from nas.search.warm_start import WARM_STARTS, earlier_results
-from nas.settings import changeable, paths
+from nas.settings import as_recorded, changeable, paths
 from nas.space import SearchSpace, load_space
 from nas.space.tree.genotype import count_text
 from nas.starting import INTERRUPTED
+from nas.training.data.config import DataConfig
 from nas.training.recipe_files import read_recipe
 from nas.workers.pool import Pool
 from nas.workers.processes import WorkerPool
@@ -131,7 +133,8 @@ def _read(values: Mapping[str, Any], overrides: Sequence[str]) -> _Job:
             raise ConfigError(f"resume: {folder} was made by nas.run_search; go on with its argument resume=True")
         typed = typed_paths(overrides)
         check_typed(Config, typed)
-        values = resumed(saved["notes"]["config"], _absolute(values), typed, [*changeable(Config)], folder)
+        begun = as_recorded(Config, saved["notes"]["config"])
+        values = resumed(begun, _absolute(values), typed, [*changeable(Config)], folder)
         if isinstance(values.get("search"), dict):
             # It goes on with the directions that it began with, also where none were given.
             values["search"]["direction"] = recorded_directions(saved)
@@ -139,7 +142,7 @@ def _read(values: Mapping[str, Any], overrides: Sequence[str]) -> _Job:
         space = SearchSpace.from_dict(saved["space"])
     else:
         config = Config.from_values(values)
-        values = _absolute(values)
+        values = _split_as_earlier(_absolute(values), config, typed_paths(overrides))
         config = Config.from_values(values)
         space = load_space(config.space or "")
     if config.measures(space):
@@ -150,6 +153,17 @@ def _read(values: Mapping[str, Any], overrides: Sequence[str]) -> _Job:
     if folder is not None:
         return _Job(config, values, space, RunFolder(folder, resume=True), resume=True)
     return _Job(config, values, space, _new_folder(config, space), resume=False)
+
+
+def _split_as_earlier(values: dict[str, Any], config: Config, typed: Collection[str]) -> dict[str, Any]:
+    """Have data split as the search did that is learned from: what it has chosen by must not be in the test split."""
+    if config.search.warm_start is None or "data.split_scheme" in typed:
+        return values
+    notes = read_study(Path(config.search.warm_start).expanduser())["notes"]
+    earlier, now = notes.get("config", {}).get("data"), values.get("data", {})
+    if isinstance(earlier, dict) and all(earlier.get(name) == now.get(name) for name in ("name", "root")):
+        now["split_scheme"] = as_recorded(DataConfig, earlier)["split_scheme"]
+    return values
 
 
 def _absolute(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -178,6 +192,7 @@ def _search(job: _Job, console: Console) -> int:
     started, session = time.monotonic(), time.time()
     workers, gpus = worker_count(job.config)
     with ExitStack() as stack:
+        stack.enter_context(without_test_split())
         # The workers load torch and the data while this process loads MLflow and Optuna.
         pool = _pool(job, workers, gpus, stack)
         tracker = _tracker(job, stack)
@@ -208,7 +223,9 @@ def _search(job: _Job, console: Console) -> int:
 
 
 def _sources(config: Config, space: SearchSpace, described: Mapping[str, Any]) -> Iterator[str]:
-    """Say what a table, or an earlier search, brings."""
+    """Say what a table, or an earlier search, brings, and what is to be known of the data."""
+    for note in described.get("notes", ()):
+        yield f"Data: {note}"
     if "networks" in described:
         yield (
             f"A table of {described['networks']:,} networks; costs are counted for images of "
@@ -220,6 +237,8 @@ def _sources(config: Config, space: SearchSpace, described: Mapping[str, Any]) -
             f"Warm start: {known} networks of {config.search.warm_start} are in this space; the best "
             f"{min(known, WARM_STARTS)} come first, and the default sampler learns what the others say of the new ones"
         )
+        if described.get("split_scheme") == 1:
+            yield "The data are split as they were then: data.split_scheme=1"
 
 
 def _pool(job: _Job, workers: int, gpus: Sequence[str], stack: ExitStack) -> Pool:

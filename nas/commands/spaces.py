@@ -23,6 +23,7 @@ from nas.evaluators.table.evaluator import TableEvaluator
 from nas.evaluators.table.settings import TableSettings
 from nas.evaluators.table.table import read_table
 from nas.evaluators.training import TrainingEvaluator, TrainingSettings
+from nas.held_out import without_test_split
 from nas.machine import check_workers, cores_or
 from nas.names import check_name
 from nas.resume import RecordSettings, settings_to_go_on, study_folder
@@ -126,6 +127,7 @@ def _config(values: Mapping[str, Any], typed: Iterable[str]) -> SpacesConfig:
     )
 
 
+@without_test_split()
 def _compare(config: SpacesConfig) -> None:
     spaces = [load_space(name) for name in config.spaces]
     with _folder(config) as held:

@@ -16,7 +16,7 @@ from nas.search.log import read_study, read_trials
 from nas.search.objectives import objectives_from, recorded_directions
 from nas.search.study import Study
 from nas.search.trial import Trial, with_current_id
-from nas.settings import settings_from
+from nas.settings import as_recorded, settings_from
 from nas.space import SearchSpace
 from nas.training.data.config import DataConfig
 from nas.training.recipe import Recipe
@@ -81,7 +81,9 @@ def read_searched(folder: Path, root: str | None = None) -> Searched:
     study = _study(folder, saved)
     if not study.best(1):
         raise ConfigError(f"the search in {folder} has no network that was trained to its end")
-    data = dict(config["data"]) | ({} if root is None else {"root": str(Path(root).expanduser().absolute())})
+    data = as_recorded(DataConfig, config["data"]) | (
+        {} if root is None else {"root": str(Path(root).expanduser().absolute())}
+    )
     limits = _limits(saved.get("constraints", {}))
     counted = [limit for limit in limits if not limit.measured]
     return Searched(

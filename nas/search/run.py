@@ -16,6 +16,7 @@ from optuna.samplers import BaseSampler
 from nas.cost import ONE, Constraint, Workload
 from nas.errors import ConfigError
 from nas.evaluation import Budget, Evaluator
+from nas.held_out import without_test_split
 from nas.latency.deployment import Deployment
 from nas.latency.deployment import deployment as deployment_here
 from nas.latency.device_profile import DeviceProfile
@@ -35,6 +36,7 @@ from nas.search.trial import with_current_id
 from nas.search.warm_start import WARM_STARTS, earlier_results
 from nas.settings import Range
 from nas.space import SearchSpace
+from nas.training.data.config import DataConfig
 from nas.workers.in_process import InThisProcess
 from nas.workers.pool import Pool
 from nas.workers.process import check_worker_count
@@ -117,6 +119,7 @@ def run_search(
         settings.sampler.name, seed, space, gate.examine, prior=before, options=settings.sampler.options
     )
     with ExitStack() as stack:
+        stack.enter_context(without_test_split())
         folder = _folder(run_dir, resume, stack)
         study = Study(
             name=folder.path.name if folder else space.name,
@@ -129,7 +132,7 @@ def run_search(
             notes=dict(notes or {}),
         )
         if folder is not None:
-            decisive = _decisive(study, limits, meter) | _how(settings, own, own_options)
+            decisive = _decisive(study, limits, meter) | _how(settings, own, own_options) | _split_scheme(evaluator)
             _open(study, folder, resume, decisive | {"budget": asdict(budget), "pruning": asdict(pruning)})
         pool = pool or _pool(evaluator, workers, settings, study, stack=stack, folder=folder)
         driver = Driver(
@@ -215,6 +218,12 @@ def _how(settings: Settings, own: BaseSampler | None, own_options: Mapping[str, 
     }
 
 
+def _split_scheme(evaluator: Evaluator | Callable[..., Any] | None) -> dict[str, Any]:
+    """How the data of an evaluator of ours are split; a command keeps it in its settings."""
+    data = getattr(evaluator, "data", None)
+    return {"split_scheme": data.split_scheme} if isinstance(data, DataConfig) else {}
+
+
 def _meter(deployment: Deployment | None, profile: DeviceProfile | None, workload: Workload) -> Meter:
     """What measures candidates, where latency is limited or an objective."""
     deployment = deployment or deployment_here(batch=workload.batch)
@@ -249,7 +258,7 @@ def _open(study: Study, folder: RunFolder, resume: bool, decisive: Mapping[str, 
     if not resume:
         folder.write_study({"format": STUDY_FORMAT, "study_id": study.study_id, **decisive, "notes": study.notes})
         return
-    earlier = read_study(folder.path)
+    earlier = {"split_scheme": 1, **read_study(folder.path)}  # studies from before there was another
     for key, value in decisive.items():
         if earlier.get(key) != value:
             raise ConfigError(f"resume: {key} was {earlier.get(key)!r} in {folder.path}, but is now {value!r}")

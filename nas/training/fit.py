@@ -53,7 +53,7 @@ def fit(
 
     Args:
         architecture: the network to build.
-        data: the data set, whose test split is not read.
+        data: the data set, without its test split.
         recipe: settings of training.
         budget: epochs, share of the data and of the resolution, the checkpoint to continue from, and where the weights
             go. A run that continues gives the numbers of one that never stopped.

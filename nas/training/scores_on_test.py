@@ -12,21 +12,9 @@ from nas.pytorch import build
 from nas.training.data.batches import Batches
 from nas.training.data.config import DataConfig
 from nas.training.data.load import load_data
-from nas.training.data.splits import Images
+from nas.training.data.test_split import Ledger, read_test_split
 from nas.training.recipe import Recipe
 from nas.training.weights import fit_weights, load_weights
-
-
-def read_test_images(config: DataConfig, *, arch_id: str, seed: int, run: str) -> Images:
-    """Return the images of the test split.
-
-    Args:
-        config: the data set.
-        arch_id: of the network that is scored.
-        seed: that it was trained with.
-        run: the run folder.
-    """
-    return load_data(config).test
 
 
 def scores_on_test(
@@ -53,7 +41,8 @@ def scores_on_test(
     network.eval()
     data = load_data(config)
     data.check_fits(architecture)
-    images = read_test_images(config, arch_id=architecture.arch_id, seed=seed, run=run)
+    ledger, purpose = Ledger(Path(run)), "finish: a training that is reported"
+    images = read_test_split(config, ledger, arch_id=architecture.arch_id, seed=seed, purpose=purpose)
     loss, hits, count = 0.0, 0, 0
     with torch.inference_mode():
         for inputs, labels in Batches(images, data, 4 * recipe.batch_size, architecture.input_shape):

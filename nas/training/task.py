@@ -18,7 +18,7 @@ from nas.seeds import derived_seed
 from nas.training.augment import erased, mixed
 from nas.training.data.batches import Batches
 from nas.training.data.registry import may_mirror
-from nas.training.data.splits import ImageData, some_of
+from nas.training.data.splits import ImageData
 from nas.training.recipe import Recipe
 
 # Szegedy et al. 2015, "Going deeper with convolutions", section 5.
@@ -216,7 +216,7 @@ class ImageModule(pl.LightningDataModule):
 
         Args:
             data: the splits.
-            recipe: its batch size is that of training; four times that in validation and test.
+            recipe: its batch size is that of training; four times that in validation.
             input_shape: `(channels, height, width)` of the images that it gives.
             augment: none, shift, shift_flip; of training only, beside what the recipe says.
             seed: of order and augmentation.
@@ -224,7 +224,7 @@ class ImageModule(pl.LightningDataModule):
         """
         super().__init__()
         self.data, self.recipe, self.shape, self.augment, self.seed = data, recipe, input_shape, augment, seed
-        self.train = some_of(data.train, fraction)
+        self.train = data.part_of_train(fraction)
 
     def _epoch(self) -> int:
         assert self.trainer is not None
@@ -259,7 +259,3 @@ class ImageModule(pl.LightningDataModule):
     def val_dataloader(self) -> Batches:
         """Return the validation batches of this process."""
         return Batches(self.data.val, self.data, 4 * self.recipe.batch_size, self.shape, **self._shard)
-
-    def test_dataloader(self) -> Batches:
-        """Return the test batches of this process."""
-        return Batches(self.data.test, self.data, 4 * self.recipe.batch_size, self.shape)

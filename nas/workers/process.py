@@ -15,6 +15,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from nas.errors import ConfigError, plain
+from nas.held_out import FORBIDDEN
 from nas.machine import cores
 from nas.workers.keeper import Keeper, kill_group
 from nas.workers.worker import HERE, MAIN_GUARD, STARTING, PickledEvaluator, WorkerEnvironment, work
@@ -131,7 +132,7 @@ def _starting(said: int) -> Iterator[Connection]:
     Its environment is read at its start. What it says before it works is needed where it never comes to it.
     """
     with _START:
-        changed = {**SINGLE_THREAD, STARTING: "1"}
+        changed = {**SINGLE_THREAD, STARTING: "1", FORBIDDEN: "1"}
         resource_tracker.ensure_running()  # which inherits the same where it is started first
         before = {name: os.environ.get(name) for name in changed}
         os.environ.update(changed)

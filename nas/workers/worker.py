@@ -18,6 +18,7 @@ from typing import Any
 from nas.console import guard_streams
 from nas.errors import NasError, WorkerError, reason_of
 from nas.evaluation import Evaluator
+from nas.held_out import forbid_test_split
 from nas.run_folder import open_inside
 from nas.workers.evaluating import Task, description, evaluate, failure, only_in_this_process
 
@@ -129,6 +130,7 @@ def work(
     environment: WorkerEnvironment,
 ) -> None:
     """Body of a worker process."""
+    forbid_test_split()  # whatever is evaluated: results of evaluations are chosen by
     environment.enter(stderr)
     try:
         with only_in_this_process():

@@ -16,6 +16,7 @@ from mlflow import MlflowClient
 from scipy import stats
 
 from nas.commands.finish import finish_command
+from nas.training.data.test_split import Ledger
 from tests.run_command import run
 
 NAS = [sys.executable, "-m", "nas"]
@@ -78,6 +79,10 @@ def _report(run_folder: Path) -> dict[str, Any]:
     return report
 
 
+def _test_images(run_folder: Path) -> int:
+    return int(json.loads((run_folder / "study.json").read_text())["notes"]["data"]["test_images"])
+
+
 def _lines(run_folder: Path) -> list[dict[str, Any]]:
     path = run_folder / "finish" / "trials.jsonl"
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
@@ -112,6 +117,10 @@ def test_a_finish_that_is_killed_goes_on_and_reports_what_an_uninterrupted_one_d
     assert report["search_minus_final"] == pytest.approx(report["search"]["score"] - winner["val"]["mean"])
     keys = [line["key"] for line in _lines(searched)]
     assert len(keys) == len(set(keys))  # nothing was done twice
+    # The test split was read once for each training that is reported, and that is written down.
+    entries = Ledger(searched).entries()
+    assert sorted(str(entry.seed) for entry in entries) == sorted(winner["test"]["by_seed"])
+    assert {(entry.arch_id, entry.count) for entry in entries} == {(winner["arch_id"], _test_images(searched))}
     # Without an interruption, in a copy, the same comes out.
     again = searched.parent / "y"
     subprocess.run(["cp", "-r", str(searched), str(again)], check=True)

@@ -21,7 +21,8 @@ from nas.training.task import ImageModule
 
 @pytest.fixture
 def data() -> ImageData:
-    return load_data(DataConfig(name="synthetic", samples=100, num_classes=4))
+    # Of which 64 are for training, as this scheme splits.
+    return load_data(DataConfig(name="synthetic", samples=100, num_classes=4, split_scheme=1))
 
 
 def _batches(data: ImageData, size: int = 16, **settings: Any) -> Batches:

@@ -22,7 +22,9 @@ from nas.training.data.config import DataConfig
 from nas.training.data.image_files import read_image
 from nas.training.data.load import load_data
 from nas.training.data.registry import DATA_SETS
-from nas.training.data.splits import ImageData, split_indices
+from nas.training.data.split_by_place import split_indices
+from nas.training.data.splits import ImageData, Images
+from nas.training.data.test_split import Ledger, read_test_split
 
 
 def _write_idx(path: Path, values: np.ndarray) -> None:
@@ -59,6 +61,14 @@ MAKE: dict[str, Callable[[Path], DataConfig]] = {
 }
 
 
+def _test_images(config: DataConfig, folder: Path) -> Images:
+    return read_test_split(config, Ledger(folder), arch_id="none", seed=0, purpose="a look at the split")
+
+
+def _all(images: Images) -> torch.Tensor:
+    return images.read(torch.arange(len(images.labels)))
+
+
 def _statistics(data: ImageData) -> tuple[list[float], list[float]]:
     pixels = data.train.read(torch.arange(len(data.train.labels))).numpy() / 255
     return pixels.mean((0, 2, 3)).tolist(), pixels.std((0, 2, 3)).tolist()
@@ -66,24 +76,33 @@ def _statistics(data: ImageData) -> tuple[list[float], list[float]]:
 
 @pytest.mark.parametrize("name", DATA_SETS)
 def test_every_data_set(name: str, tmp_path: Path) -> None:
-    data = load_data(MAKE[name](tmp_path))
-    for split in (data.train, data.val, data.test):
+    config = MAKE[name](tmp_path)
+    data = load_data(config)
+    for split in (data.train, data.val, _test_images(config, tmp_path)):
         pixels = split.read(torch.tensor([0, len(split.labels) - 1]))
         assert pixels.dtype == torch.uint8
         assert tuple(pixels.shape) == (2, *data.input_shape)
         assert split.labels.dtype == torch.int64
-        assert set(split.labels.tolist()) == set(range(data.num_classes))  # stratified
+        assert set(split.labels.tolist()) == set(range(data.num_classes))  # no class is left out
     assert list(data.mean) == pytest.approx(_statistics(data)[0], rel=1e-5)
     assert list(data.std) == pytest.approx(_statistics(data)[1], rel=1e-4)
     record = json.loads(json.dumps(data.record()))
     assert record["input_shape"] == list(data.input_shape)
     assert record["train_images"] == len(data.train.labels)
+    assert record["classes"] == list(data.classes)
+    for name_of_split, images in (("train", data.train), ("val", data.val), ("test", split)):
+        counts = [images.labels.tolist().count(label) for label in range(data.num_classes)]
+        assert record["images_by_class"][name_of_split] == counts
+        assert record[f"{name_of_split}_images"] == sum(counts)
 
 
-def test_digits_are_scikit_learns_in_three_disjoint_parts() -> None:
-    data = load_data(DataConfig())
-    found = torch.cat([s.read(torch.arange(len(s.labels))) for s in (data.train, data.val, data.test)])
-    labels = torch.cat([data.train.labels, data.val.labels, data.test.labels])
+@pytest.mark.parametrize("scheme", [1, 2])
+def test_digits_are_scikit_learns_in_three_disjoint_parts(scheme: int, tmp_path: Path) -> None:
+    config = DataConfig(split_scheme=scheme)
+    data = load_data(config)
+    splits = (data.train, data.val, _test_images(config, tmp_path))
+    found = torch.cat([_all(split) for split in splits])
+    labels = torch.cat([split.labels for split in splits])
     bunch = load_digits()
     # Grey levels 0..16 as 0..255; as multisets of image and label, so nothing is lost or there twice.
     ours = sorted((bytes(p.numpy().tobytes()), int(y)) for p, y in zip(found, labels, strict=True))
@@ -114,25 +133,28 @@ def test_splitting_is_a_stratified_partition(labels: list[int], fraction: float,
         assert held == min(max(1, round(fraction * count)), count - 1)
 
 
-def test_a_part_of_the_training_split_leaves_the_other_splits_as_they_are() -> None:
-    whole, part = (load_data(DataConfig(train_fraction=fraction)) for fraction in (1.0, 0.25))
+def test_a_part_of_the_training_split_leaves_the_other_splits_as_they_are(tmp_path: Path) -> None:
+    configs = [DataConfig(train_fraction=fraction) for fraction in (1.0, 0.25)]
+    whole, part = map(load_data, configs)
+    tests = [_test_images(config, tmp_path) for config in configs]
     assert len(part.train.labels) == round(0.25 * len(whole.train.labels))
     seen = {bytes(image.numpy().tobytes()) for image in whole.train.read(torch.arange(len(whole.train.labels)))}
     assert all(
         bytes(image.numpy().tobytes()) in seen for image in part.train.read(torch.arange(len(part.train.labels)))
     )
-    assert all(
-        torch.equal(a.read(torch.arange(len(a.labels))), b.read(torch.arange(len(b.labels))))
-        for a, b in ((whole.val, part.val), (whole.test, part.test))
-    )
+    assert all(torch.equal(_all(a), _all(b)) for a, b in ((whole.val, part.val), tests))
     # A search on a part is another search: it cannot be resumed as one on the whole.
     assert whole.fingerprint != part.fingerprint
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz"])
 def test_idx_files_raw_and_compressed(tmp_path: Path, suffix: str) -> None:
-    data = load_data(DataConfig(name="fashion_mnist", root=str(_idx_folder(tmp_path, suffix)), val_fraction=0.1))
-    assert (len(data.train.labels), len(data.val.labels), len(data.test.labels)) == (50, 10, 60)
+    root = str(_idx_folder(tmp_path, suffix))
+    config = DataConfig(name="fashion_mnist", root=root, val_fraction=0.1, split_scheme=1)
+    data, test = load_data(config), _test_images(config, tmp_path)
+    assert (len(data.train.labels), len(data.val.labels), len(test.labels)) == (50, 10, 60)
+    by_content = load_data(DataConfig(name="fashion_mnist", root=root, val_fraction=0.1)).record()
+    assert (by_content["train_images"] + by_content["val_images"], by_content["test_images"]) == (60, 60)
 
 
 def _truncate(root: Path) -> None:
@@ -182,22 +204,25 @@ def test_idx_files_that_are_not_right(tmp_path: Path, spoil: Callable[[Path], No
 
 
 def test_image_folder_takes_missing_splits_from_training(tmp_path: Path) -> None:
-    data = load_data(DataConfig(name="image_folder", root=str(_image_folder(tmp_path / "one"))))
+    config = DataConfig(name="image_folder", root=str(_image_folder(tmp_path / "one")), split_scheme=1)
+    data = load_data(config)
     assert data.classes == ("cat", "dog")
     assert data.input_shape == (3, 10, 12)
     # 16 images: 20 % of 8 a class to the test, then 20 % of 6 to validation.
-    assert [len(s.labels) for s in (data.train, data.val, data.test)] == [10, 2, 4]
-    data = load_data(
-        DataConfig(name="image_folder", root=str(_image_folder(tmp_path / "three", ("train", "val", "test"))))
-    )
-    assert [len(s.labels) for s in (data.train, data.val, data.test)] == [16, 16, 16]
+    assert [sum(counts) for counts in data.images_by_class.values()] == [10, 2, 4]
+    assert len(_test_images(config, tmp_path).labels) == 4
+    for scheme in (1, 2):
+        root = _image_folder(tmp_path / f"three-{scheme}", ("train", "val", "test"))
+        data = load_data(DataConfig(name="image_folder", root=str(root), split_scheme=scheme))
+        assert [sum(counts) for counts in data.images_by_class.values()] == [16, 16, 16]
 
 
 def test_images_are_scaled_to_cover_and_cut_at_the_centre(tmp_path: Path) -> None:
-    root = _image_folder(tmp_path)
+    root = _image_folder(tmp_path, ("train", "val", "test"))
     picture = np.zeros((8, 24, 3), dtype=np.uint8)
     picture[:, 8:16] = 200  # the middle third is what remains
-    for path in root.rglob("*.png"):
+    for number, path in enumerate(root.rglob("*.png")):
+        picture[0, 0] = number  # it is cut off, and no image is another one's copy
         Image.fromarray(picture).save(path)
     data = load_data(DataConfig(name="image_folder", root=str(root), resolution=8, channels=1))
     assert data.input_shape == (1, 8, 8)
@@ -219,10 +244,11 @@ def test_16_bit_palette_alpha_and_turned_images(tmp_path: Path) -> None:
     assert read_image(tmp_path / "turned.png", (3, 1), 1).tolist() == [[[10], [20], [30]]]
 
 
-def test_from_disk_and_from_memory_are_the_same(tmp_path: Path) -> None:
+@pytest.mark.parametrize("scheme", [1, 2])
+def test_from_disk_and_from_memory_are_the_same(scheme: int, tmp_path: Path) -> None:
     root = str(_image_folder(tmp_path))
-    memory = load_data(DataConfig(name="image_folder", root=root))
-    disk = load_data(DataConfig(name="image_folder", root=root, memory_mib=0))
+    memory = load_data(DataConfig(name="image_folder", root=root, split_scheme=scheme))
+    disk = load_data(DataConfig(name="image_folder", root=root, memory_mib=0, split_scheme=scheme))
     assert type(memory.train) is not type(disk.train)
     assert memory.fingerprint == disk.fingerprint
     indices = torch.arange(len(memory.train.labels))
@@ -274,6 +300,7 @@ def test_image_folders_that_are_not_right(tmp_path: Path, spoil: Callable[[Path]
         ({"channels": 2}, "must be 1 or 3, but got 2"),
         ({"resolution": 0}, "resolution must be >= 1"),
         ({"samples": 1}, "samples must be >= 10"),
+        ({"split_scheme": 3}, "split_scheme must be <= 2, but got 3"),
     ],
 )
 def test_bad_settings(settings: dict[str, Any], message: str) -> None:
@@ -285,7 +312,12 @@ def test_too_few_images_to_split_are_an_error_that_says_so(tmp_path: Path) -> No
     for name in ("a", "b"):
         (tmp_path / "train" / name).mkdir(parents=True)
         for i in range(2):
-            Image.new("L", (8, 8), 40 * i).save(tmp_path / "train" / name / f"{i}.png")
+            Image.new("L", (8, 8), 40 * i + ord(name)).save(tmp_path / "train" / name / f"{i}.png")
+    with pytest.raises(DataError, match="the validation split has no images"):
+        load_data(DataConfig(name="image_folder", root=str(tmp_path), channels=1, split_scheme=1))
+    # Where a class has two, and a split none, one is moved: a class of one image has it in training.
+    for path in tmp_path.rglob("1.png"):
+        path.unlink()
     with pytest.raises(DataError, match="the validation split has no images"):
         load_data(DataConfig(name="image_folder", root=str(tmp_path), channels=1))
 

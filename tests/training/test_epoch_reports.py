@@ -19,7 +19,6 @@ from nas.search.budgets.pruning import Pruning
 from nas.search.trial import State
 from nas.training.data.batches import Batches
 from nas.training.data.load import load_data
-from nas.training.data.splits import some_of
 from nas.training.epoch_reports import reachable
 from nas.training.fit import fit
 from nas.training.recipe import SCORES, Recipe
@@ -130,8 +129,8 @@ def test_a_listener_ends_training() -> None:
 
 
 def test_parts_of_the_data_are_nested() -> None:
-    train = load_data(DATA).train
-    parts = [some_of(train, fraction) for fraction in (0.1, 0.5, 1.0)]
+    data = load_data(DATA)
+    train, parts = data.train, [data.part_of_train(fraction) for fraction in (0.1, 0.5, 1.0)]
     small, half, whole = (
         {image.numpy().tobytes() for image in part.read(torch.arange(len(part.labels)))} for part in parts
     )

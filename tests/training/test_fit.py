@@ -1,4 +1,4 @@
-"""Training: recipe, schedule, scores, repetition, divergence; and the test split that nobody reads."""
+"""Training: recipe, schedule, scores, repetition, divergence."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from nas.training.batch_norm import FreshStatistics
 from nas.training.data.batches import Batches
 from nas.training.data.config import DataConfig
 from nas.training.data.load import load_data
-from nas.training.data.splits import ImageData, MemoryImages
+from nas.training.data.splits import ImageData
 from nas.training.fit import fit
 from nas.training.recipe import Recipe
 from nas.training.task import Classification, ImageModule, _decay_groups, lr_factor
@@ -93,11 +93,6 @@ def test_scores_are_those_of_the_trained_network(data: ImageData, monkeypatch: p
     assert result.scores["val_loss"] == pytest.approx(F.cross_entropy(logits, data.val.labels).item(), rel=1e-4)
 
 
-class _Sealed(MemoryImages):
-    def read(self, indices: Tensor) -> Tensor:
-        raise AssertionError("the test split was read")
-
-
 def test_each_epoch_walks_through_the_images_as_its_number_says(
     data: ImageData, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -118,11 +113,6 @@ def test_each_epoch_walks_through_the_images_as_its_number_says(
     expected = Batches(data.train, data, RECIPE.batch_size, data.input_shape, shuffle=True, seed=7)  # counts its walks
     assert walks == [torch.cat([labels for _, labels in expected]).tolist() for _ in range(3)]
     assert walks[0] != walks[1] != walks[2]
-
-
-def test_the_test_split_is_never_read(data: ImageData) -> None:
-    sealed = replace(data, test=_Sealed(torch.empty(0), torch.empty(0)))
-    assert fit(ARCH, sealed, RECIPE, nas.Budget(epochs=1), seed=0).scores
 
 
 def test_a_loss_that_is_no_number_is_an_error(data: ImageData) -> None:

@@ -1,1 +1,1 @@
-"""Data sets of images, split once by seed and kept in memory where they fit."""
+"""Data sets of images, split once by content and seed, and kept in memory where they fit."""

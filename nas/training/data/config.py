@@ -22,16 +22,25 @@ class DataConfig:
     split_seed: int = setting(
         0,
         "of the split; apart from the search's seed, so that studies share their test split",
-        Range(0, 2**32 - 2, whole=True),  # the validation split is drawn with the next seed
+        Range(0, 2**32 - 2, whole=True),  # scheme 1 draws the validation split with the next seed
+    )
+    split_scheme: int = setting(
+        2,
+        "2: an image's split follows from its content, so that no other image moves it; 1: from its place among the "
+        "others, as in studies from before there was 2",
+        Range(1, 2, whole=True),
+        before=1,
     )
     val_fraction: float = setting(
         0.2,
-        "share of the training images held out for validation, where the data have no such split",
+        "share of the training images held out for validation, where the data have no such split; of scheme 2 the "
+        "probability of each",
         Range(0, 1, above=True, below=True),
     )
     test_fraction: float = setting(
         0.2,
-        "share of all images held out for the test, where the data have no such split",
+        "share of all images held out for the test, where the data have no such split; of scheme 2 the probability "
+        "of each",
         Range(0, 1, above=True, below=True),
     )
     train_fraction: float = setting(

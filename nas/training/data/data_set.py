@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from nas.training.data.config import DataConfig
-    from nas.training.data.splits import ImageData
+    from nas.training.data.splits import Splits
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataSet:
     """A data set. Each has a file of its own, listed in `nas.training.data.registry`."""
 
-    load: Callable[[DataConfig], ImageData]
-    """Reads and splits it; raises `DataError`, which says how to get what is missing."""
+    load: Callable[[DataConfig], Splits]
+    """Reads and splits it; raises `DataError`, which says how to get what is missing.
+
+    Test images are in what it returns only while `nas.training.data.test_split` reads them.
+    """
     shape: Callable[[DataConfig], tuple[tuple[int, ...], int] | None] = lambda config: None
     """Shape of an image, `(channels, height, width)`, and number of classes, where they are known before it is read."""
     images: int | None = None

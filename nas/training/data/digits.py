@@ -8,16 +8,17 @@ from nas.training.data.data_set import DataSet
 
 if TYPE_CHECKING:
     from nas.training.data.config import DataConfig
-    from nas.training.data.splits import ImageData
+    from nas.training.data.splits import Splits
 
 
-def load_digits(config: DataConfig) -> ImageData:
+def load_digits(config: DataConfig) -> Splits:
     """1,797 grey 8x8 images of ten digits (UCI "Optical recognition of handwritten digits", test set)."""
     import numpy as np
     import torch
     from sklearn.datasets import load_digits as sklearn_digits
 
-    from nas.training.data.splits import MemoryImages, split_memory
+    from nas.training.data.split_by_content import split_memory
+    from nas.training.data.splits import MemoryImages
 
     bunch = sklearn_digits()
     # Grey levels are 0..16.

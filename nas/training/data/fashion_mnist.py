@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nas.training.data.config import DataConfig
-    from nas.training.data.splits import ImageData, MemoryImages
+    from nas.training.data.splits import MemoryImages, Splits
 
 CLASSES = (
     "t-shirt/top",
@@ -42,20 +42,24 @@ _HOW = (
 )
 
 
-def load_fashion_mnist(config: DataConfig) -> ImageData:
-    """60,000 training images, of which `val_fraction` is for validation, and 10,000 test images, 1x28x28.
+def load_fashion_mnist(config: DataConfig) -> Splits:
+    """60,000 training images, of which about `val_fraction` is for validation, and 10,000 test images, 1x28x28.
 
     Raises:
         DataError: files missing or malformed; says how to get them.
     """
-    from nas.training.data.splits import image_data, split_indices
+    from nas.training.data.content import TEST, TRAIN
+    from nas.training.data.split_by_content import in_memory, split_by_content
+    from nas.training.data.split_by_place import split_indices, splits_by_place
 
     root = Path(config.root).expanduser() if config.root else _DEBIAN
-    train = _read_pair(root, "train")
-    test = _read_pair(root, "t10k")
-    rest, val = split_indices(train.labels.numpy(), config.val_fraction, config.split_seed)
+    train, test = (_read_pair(root, prefix) for prefix in ("train", "t10k"))
     shape = tuple(train.pixels.shape[1:])
-    return image_data(config, CLASSES, shape, train=train.take(rest), val=train.take(val), test=test)
+    if config.split_scheme == 1:
+        rest, val = split_indices(train.labels.numpy(), config.val_fraction, config.split_seed)
+        return splits_by_place(config, CLASSES, shape, train=train.take(rest), val=train.take(val), test=test)
+    given = {TRAIN: in_memory(train, "training image"), TEST: in_memory(test, "test image")}
+    return split_by_content(config, CLASSES, shape, given)
 
 
 FASHION_MNIST = DataSet(

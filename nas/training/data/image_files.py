@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +15,12 @@ from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 
 from nas.errors import DataError, why_unreadable
+from nas.machine import cores
 from nas.training.data.config import DataConfig
-from nas.training.data.splits import ImageData, Images, MemoryImages, image_data, split_indices
+from nas.training.data.content import SPLITS, TRAIN, digests_of
+from nas.training.data.split_by_content import Source, split_by_content
+from nas.training.data.split_by_place import split_indices, splits_by_place
+from nas.training.data.splits import Images, MemoryImages, Splits
 
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 _HOW = "Expected ROOT/train/CLASS/*.png (or .jpg, ...), and the same under val/ and test/ where you have them."
@@ -52,7 +59,20 @@ def read_image(path: Path, size: tuple[int, int], channels: int) -> Tensor:
     Raises:
         DataError: not an image that can be read; names the file.
     """
-    height, width = size
+    return _fitted(_decoded(path, _mode(channels))[0], size)
+
+
+def _mode(channels: int) -> str:
+    """PIL's name of the colours that training sees."""
+    return "RGB" if channels == 3 else "L"
+
+
+def _decoded(path: Path, *modes: str) -> list[Image.Image]:
+    """Read an image at its full size, as a person sees it, once in each of some modes of PIL.
+
+    Raises:
+        DataError: not an image that can be read; names the file.
+    """
     _refuse_special(path)
     try:
         with Image.open(path) as image:
@@ -62,9 +82,15 @@ def read_image(path: Path, size: tuple[int, int], channels: int) -> Tensor:
                 picture = Image.fromarray((np.asarray(picture, dtype=np.int64) >> 8).clip(0, 255).astype(np.uint8))
             elif picture.mode in ("I", "F"):
                 raise DataError("its grey levels have no known white; store it with 8 or 16 bits")
-            picture = picture.convert("RGB" if channels == 3 else "L")
+            converted = {mode: picture.convert(mode) for mode in set(modes)}
+            return [converted[mode] for mode in modes]
     except Exception as error:  # PIL's decoders raise all kinds of errors on broken files
         raise DataError(f"data image_folder: {path} cannot be read: {why_unreadable(error)}") from None
+
+
+def _fitted(picture: Image.Image, size: tuple[int, int]) -> Tensor:
+    """Scale a picture to cover a size, cut it at the centre, and return its pixels `(channels, height, width)`."""
+    height, width = size
     if picture.size != (width, height):
         scale = max(width / picture.width, height / picture.height)
         scaled = max(width, round(picture.width * scale)), max(height, round(picture.height * scale))
@@ -72,10 +98,10 @@ def read_image(path: Path, size: tuple[int, int], channels: int) -> Tensor:
         picture = picture.resize(scaled, Image.Resampling.BILINEAR)
         picture = picture.crop((left, upper, left + width, upper + height))
     pixels = torch.from_numpy(np.array(picture, dtype=np.uint8))
-    return pixels.unsqueeze(0) if channels == 1 else pixels.permute(2, 0, 1).contiguous()
+    return pixels.unsqueeze(0) if pixels.ndim == 2 else pixels.permute(2, 0, 1).contiguous()
 
 
-def load_image_folder(config: DataConfig) -> ImageData:
+def load_image_folder(config: DataConfig) -> Splits:
     """Images under `root/train`, `root/val` and `root/test`; a missing val or test split is taken from train.
 
     Raises:
@@ -84,36 +110,71 @@ def load_image_folder(config: DataConfig) -> ImageData:
     if not config.root:
         raise DataError(f"data image_folder: give data.root=FOLDER. {_HOW}")
     root = Path(config.root).expanduser().absolute()
-    classes = _classes(root / "train")
-    size = (config.resolution, config.resolution) if config.resolution else _common_size(root / "train")
-
-    def find(split: str) -> FileImages | None:
-        folder = root / split
-        if split != "train" and not folder.is_dir():
-            return None
-        if _classes(folder) != classes:
-            raise DataError(f"data image_folder: {folder} has classes {_classes(folder)}, train has {classes}")
-        files = [(path, i) for i, name in enumerate(classes) for path in _images(folder / name)]
-        labels = torch.tensor([label for _, label in files], dtype=torch.int64)
-        return FileImages(tuple(path for path, _ in files), labels, size, config.channels)
-
-    train, val, test = find("train"), find("val"), find("test")
-    assert train is not None
-    if test is None:
-        train, test = _hold_out(train, config.test_fraction, config.split_seed)
-    if val is None:
-        train, val = _hold_out(train, config.val_fraction, config.split_seed + 1)
-    count = sum(len(split.files) for split in (train, val, test))
+    classes = _classes(root / TRAIN)
+    size = (config.resolution, config.resolution) if config.resolution else _common_size(root / TRAIN)
+    given = {
+        split: _find(root / split, classes, size, config.channels)
+        for split in SPLITS
+        if split == TRAIN or (root / split).is_dir()
+    }
+    if not given[TRAIN].files:
+        raise DataError(f"data image_folder: no images in the training split. {_HOW}")
+    count = sum(len(images.files) for images in given.values())
     in_memory = count * config.channels * size[0] * size[1] <= config.memory_mib * 2**20
-    keep = _in_memory if in_memory else _as_it_is
-    return image_data(
-        config,
-        classes,
-        (config.channels, *size),
-        train=keep(train),
-        val=keep(val),
-        test=keep(test),
+    if config.split_scheme == 1:
+        return _split_by_place(config, classes, given, in_memory=in_memory)
+    sources = {split: _source(images, root, in_memory=in_memory) for split, images in given.items()}
+    return split_by_content(config, classes, (config.channels, *size), sources)
+
+
+def _find(folder: Path, classes: tuple[str, ...], size: tuple[int, int], channels: int) -> FileImages:
+    if _classes(folder) != classes:
+        raise DataError(f"data image_folder: {folder} has classes {_classes(folder)}, train has {classes}")
+    files = [(path, i) for i, name in enumerate(classes) for path in _images(folder / name)]
+    labels = torch.tensor([label for _, label in files], dtype=torch.int64)
+    return FileImages(tuple(path for path, _ in files), labels, size, channels)
+
+
+def _source(images: FileImages, root: Path, *, in_memory: bool) -> Source:
+    """Look at each image once: for its content, and for its pixels where they are kept in memory."""
+    look = partial(_look, size=images.size, channels=images.channels) if in_memory else _look_at_content
+    # Decoding, hashing and scaling leave Python's lock.
+    with ThreadPoolExecutor(max_workers=min(8, cores())) as pool:
+        seen = list(pool.map(look, images.files))
+
+    def take(places: Sequence[int]) -> Images:
+        indices = torch.tensor(places, dtype=torch.int64)
+        pixels = [kept for place in places if (kept := seen[place][1]) is not None]
+        return MemoryImages(torch.stack(pixels), images.labels[indices]) if pixels else images.take(indices)
+
+    return Source(
+        images.labels.tolist(),
+        [digest for digest, _ in seen],
+        lambda place: str(images.files[place].relative_to(root)),
+        take,
     )
+
+
+def _look(path: Path, size: tuple[int, int], channels: int) -> tuple[bytes, Tensor | None]:
+    """Return the digest of an image's content, and its pixels as training sees them.
+
+    Its content is its pixels at full size and in colour, whatever training makes of them: so its split is the same at
+    any resolution, and where it was saved in another format without loss.
+    """
+    colour, seen = _decoded(path, "RGB", _mode(channels))
+    return digests_of(np.asarray(colour)[None])[0], _fitted(seen, size)
+
+
+def _look_at_content(path: Path) -> tuple[bytes, Tensor | None]:
+    _refuse_special(path)
+    known = os.stat(path)
+    return _digest(path, known.st_size, known.st_mtime_ns), None
+
+
+@lru_cache(maxsize=2**20)
+def _digest(path: Path, size: int, changed: int) -> bytes:
+    """Return the digest of an image's content; a process decodes a file for it once, while that is not changed."""
+    return digests_of(np.asarray(_decoded(path, "RGB")[0])[None])[0]
 
 
 def _classes(folder: Path) -> tuple[str, ...]:
@@ -156,6 +217,21 @@ def _common_size(folder: Path) -> tuple[int, int]:
     if not sizes:
         raise DataError(f"data image_folder: no images under {folder}. {_HOW}")
     return next(iter(sizes))
+
+
+def _split_by_place(
+    config: DataConfig, classes: tuple[str, ...], given: dict[str, FileImages], *, in_memory: bool
+) -> Splits:
+    """Split as scheme 1 does: what is no split of the folder's own is taken from the training images."""
+    train, val, test = (given.get(split) for split in SPLITS)
+    assert train is not None
+    if test is None:
+        train, test = _hold_out(train, config.test_fraction, config.split_seed)
+    if val is None:
+        train, val = _hold_out(train, config.val_fraction, config.split_seed + 1)
+    keep = _in_memory if in_memory else _as_it_is
+    shape = (config.channels, *train.size)
+    return splits_by_place(config, classes, shape, train=keep(train), val=keep(val), test=keep(test))
 
 
 def _hold_out(images: FileImages, fraction: float, seed: int) -> tuple[FileImages, FileImages]:

@@ -8,10 +8,10 @@ from nas.training.data.data_set import DataSet
 
 if TYPE_CHECKING:
     from nas.training.data.config import DataConfig
-    from nas.training.data.splits import ImageData
+    from nas.training.data.splits import Splits
 
 
-def _load(config: DataConfig) -> ImageData:
+def _load(config: DataConfig) -> Splits:
     from nas.training.data.image_files import load_image_folder
 
     return load_image_folder(config)

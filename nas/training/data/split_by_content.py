@@ -1,0 +1,176 @@
+"""Splits of scheme 2: by the content of each image (`nas.training.data.content`), and what a user should know of it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence, Sized
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from nas.network.ops import Shape
+from nas.training.data.config import DataConfig
+from nas.training.data.content import SPLITS, TEST, TRAIN, VAL, assign, digests_of, fingerprint, in_proportion
+from nas.training.data.split_by_place import split_memory_by_place
+from nas.training.data.splits import Images, MemoryImages, Splits, part_size, splits_of
+
+_MAX_NAMED = 5
+"""Images that a note names at most."""
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """Images before they are split."""
+
+    labels: Sequence[int]
+    """The class of each."""
+    digests: Sequence[bytes]
+    """Of the content of each."""
+    name: Callable[[int], str]
+    """Names an image, by its place, for messages."""
+    take: Callable[[Sequence[int]], Images]
+    """Returns some of the images, by their places."""
+
+
+def in_memory(images: MemoryImages, what: str = "image") -> Source:
+    """Return images in memory as what is to be split; `what` they are, for messages."""
+    return Source(
+        images.labels.tolist(),
+        digests_of(images.pixels.numpy()),
+        lambda place: f"{what} {place}",
+        lambda places: images.take(np.array(places, dtype=np.int64)),
+    )
+
+
+def split_memory(classes: tuple[str, ...], images: MemoryImages, config: DataConfig) -> Splits:
+    """Split one set of images in memory into training, validation and test, as the config says.
+
+    Raises:
+        DataError: an empty split, or a class without training images.
+    """
+    if config.split_scheme == 1:
+        return split_memory_by_place(classes, images, config)
+    return split_by_content(config, classes, tuple(images.pixels.shape[1:]), {TRAIN: in_memory(images)})
+
+
+def split_by_content(
+    config: DataConfig, classes: tuple[str, ...], input_shape: Shape, given: Mapping[str, Source]
+) -> Splits:
+    """Split the training images of a data set, as far as it has no splits of its own, and put it together.
+
+    An image that is in two splits of the data set's own is left out of the one that is nearer to training: a test on
+    what was trained on, or chosen by, would say too much.
+
+    Args:
+        config: of the data set.
+        classes: their names.
+        input_shape: `(channels, height, width)`.
+        given: the splits that it has: training images, and those of the others where it has them.
+
+    Raises:
+        DataError: an empty split, or a class without training images.
+    """
+    all_images = _Images(given, classes)
+    places = {split: [*all_images.of(split)] for split in given}
+    notes = [*all_images.leave_out(places), *all_images.conflicts()]
+    shares = {TEST: config.test_fraction, VAL: config.val_fraction}
+    shares = {split: share for split, share in shares.items() if split not in given}
+    found = assign(
+        [all_images.digests[place] for place in places[TRAIN]],
+        [all_images.labels[place] for place in places[TRAIN]],
+        shares,
+        config.split_seed,
+    )
+    notes += all_images.moves(found.moved)
+    drawn = defaultdict[str, list[int]](list)
+    for place, split in zip(places[TRAIN], found.splits, strict=True):
+        drawn[split].append(place)
+    places |= {split: drawn[split] for split in (TRAIN, *shares)}
+    places = {split: in_proportion(places[split], all_images.digests, all_images.labels) for split in SPLITS}
+    places[TRAIN] = places[TRAIN][: part_size(len(places[TRAIN]), config.train_fraction)]
+    return splits_of(
+        config,
+        classes,
+        input_shape,
+        train=all_images.take(places[TRAIN]),
+        val=all_images.take(places[VAL]),
+        test_labels=torch.tensor([all_images.labels[place] for place in places[TEST]], dtype=torch.int64),
+        test=lambda: all_images.take(places[TEST]),
+        fingerprint=fingerprint(all_images.digests, all_images.labels, places, input_shape),
+        notes=notes,
+    )
+
+
+class _Images:
+    """All images of a data set one after another, those of its own splits too."""
+
+    def __init__(self, given: Mapping[str, Source], classes: tuple[str, ...]) -> None:
+        self._given, self._classes = given, classes
+        self.digests = [digest for source in given.values() for digest in source.digests]
+        self.labels = [label for source in given.values() for label in source.labels]
+        ends = np.cumsum([0, *(len(source.labels) for source in given.values())]).tolist()
+        self._first = dict(zip(given, ends, strict=False))
+
+    def of(self, split: str) -> range:
+        """Places of the images of a split of the data set's own."""
+        return range(self._first[split], self._first[split] + len(self._given[split].labels))
+
+    def _split(self, place: int) -> str:
+        return next(split for split in reversed(self._first) if place >= self._first[split])
+
+    def name(self, place: int) -> str:
+        """Name an image, with its class."""
+        split = self._split(place)
+        return f"{self._given[split].name(place - self._first[split])} ({self._classes[self.labels[place]]})"
+
+    def take(self, places: Sequence[int]) -> Images:
+        """Return some images, which are all of one split of the data set's own."""
+        split = self._split(places[0]) if places else TRAIN
+        return self._given[split].take([place - self._first[split] for place in places])
+
+    def leave_out(self, places: dict[str, list[int]]) -> list[str]:
+        """Take images out of a split that are in a later one too; return sentences that say so."""
+        notes = []
+        for later in (TEST, VAL):
+            held = {self.digests[place] for place in places.get(later, ())}
+            for split in SPLITS[: SPLITS.index(later)]:
+                out = [place for place in places.get(split, ()) if self.digests[place] in held]
+                if out:
+                    places[split] = [place for place in places[split] if self.digests[place] not in held]
+                    them = "it" if len(out) == 1 else "them"
+                    notes.append(f"{_images(out)} left out of {split}, since {later} has {them} too: {self._some(out)}")
+        return notes
+
+    def conflicts(self) -> list[str]:
+        """Return a sentence that says which images have several classes, where there are any."""
+        places: dict[bytes, dict[int, int]] = defaultdict(dict)
+        for place, (digest, label) in enumerate(zip(self.digests, self.labels, strict=True)):
+            places[digest].setdefault(label, place)
+        odd = [[*by_label.values()] for by_label in places.values() if len(by_label) > 1]
+        some = "; ".join(" is ".join(map(self.name, same)) for same in odd[:_MAX_NAMED])
+        return [f"{_images(odd)} in several classes, at most one of which is right: {some}{_more(odd)}"] if odd else []
+
+    def moves(self, moved: Mapping[bytes, str]) -> list[str]:
+        """Return sentences that say which images are elsewhere than their content says."""
+        notes = []
+        for split in SPLITS:
+            digests = {digest for digest, into in moved.items() if into == split}
+            if digests:
+                places = [place for place in self.of(TRAIN) if self.digests[place] in digests]
+                notes.append(
+                    f"{_images(digests)} in {split} by exception, since a class would have none there: "
+                    f"{self._some(places)}. With more images of the class it may be another"
+                )
+        return notes
+
+    def _some(self, places: Sequence[int]) -> str:
+        return ", ".join(map(self.name, places[:_MAX_NAMED])) + _more(places)
+
+
+def _more(found: Sized) -> str:
+    return ", ..." if len(found) > _MAX_NAMED else ""
+
+
+def _images(found: Sized) -> str:
+    return f"{len(found):,} image{'s are' if len(found) > 1 else ' is'}"

@@ -1,0 +1,77 @@
+"""Splits of scheme 1: by the place of an image among the others, as in studies from before splits by content.
+
+One more image moves others from split to split. It is kept so that such studies go on with the splits that they have.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import torch
+
+from nas.network.ops import Shape
+from nas.training.data.config import DataConfig
+from nas.training.data.splits import Images, Indices, MemoryImages, Splits, some_of, splits_of
+
+
+def split_indices(labels: Indices, fraction: float, seed: int) -> tuple[Indices, Indices]:
+    """Split indices into `(rest, held out)` by seed, with `fraction` of every class held out (at least one image
+    of each class that has two), both in random order.
+    """
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(labels))
+    held_out = []
+    for label in np.unique(labels):
+        members = order[labels[order] == label]
+        count = min(max(1, round(fraction * len(members))), len(members) - 1)
+        held_out.append(members[:count])
+    out = rng.permutation(np.concatenate(held_out))
+    rest = order[~np.isin(order, out)]
+    return rest, out
+
+
+def split_memory_by_place(classes: tuple[str, ...], images: MemoryImages, config: DataConfig) -> Splits:
+    """Split one set of images in memory into training, validation and test, as the config says."""
+    labels = images.labels.numpy()
+    rest, test = split_indices(labels, config.test_fraction, config.split_seed)
+    kept, val = split_indices(labels[rest], config.val_fraction, config.split_seed + 1)
+    return splits_by_place(
+        config,
+        classes,
+        tuple(images.pixels.shape[1:]),
+        train=images.take(rest[kept]),
+        val=images.take(rest[val]),
+        test=images.take(test),
+    )
+
+
+def splits_by_place(
+    config: DataConfig, classes: tuple[str, ...], input_shape: Shape, *, train: Images, val: Images, test: Images
+) -> Splits:
+    """Put a data set together whose splits are made: as much of the training split as the config says.
+
+    Raises:
+        DataError: an empty split, or a class without training images.
+    """
+    train = some_of(train, config.train_fraction)
+    return splits_of(
+        config,
+        classes,
+        input_shape,
+        train=train,
+        val=val,
+        test_labels=test.labels,
+        test=lambda: test,
+        fingerprint=_fingerprint(train, val, test),
+    )
+
+
+def _fingerprint(*splits: Images) -> str:
+    digest = hashlib.sha256()
+    for split in splits:
+        digest.update(len(split.labels).to_bytes(8, "little") + split.labels.numpy().tobytes())
+        # Labels alone would not tell two splits of balanced classes apart; some pixels do.
+        probe = torch.linspace(0, len(split.labels) - 1, steps=min(32, len(split.labels))).long()
+        digest.update(split.read(probe).contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
