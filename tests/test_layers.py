@@ -34,7 +34,7 @@ LAYERS = [
     ["nas.search.reporting"],
     ["nas.records"],
     ["nas.advise", "nas.compare"],
-    ["nas.scaling.study"],
+    ["nas.scaling.study", "nas.finish"],
     ["nas.commands"],
     # What `python -m` starts: a few lines each, which nothing imports.
     [
@@ -73,6 +73,7 @@ OWNERS = {
         "nas.statistics",
         "nas.search.budgets",
         "nas.compare.spaces.difference",
+        "nas.finish.racing",
     ],
     "matplotlib": [
         "nas.compare.strategies.report",

@@ -133,5 +133,8 @@ def test_an_image_that_is_a_pipe_or_a_device_is_not_waited_for(tmp_path: Path) -
     os.mkfifo(tmp_path / "train" / "a" / "pipe.png")
     (tmp_path / "train" / "b" / "zeros.png").symlink_to("/dev/zero")
     for resolution in (None, 8):
-        with pytest.raises(DataError, match="is not a file, but a folder, a pipe, a device or a broken link"):
+        with pytest.raises(
+            DataError,
+            match=r"pipe\.png (is not a file, but a folder, a pipe|cannot be read: it is a pipe)",
+        ):
             load_image_folder(DataConfig(name="image_folder", root=str(tmp_path), resolution=resolution))

@@ -81,6 +81,12 @@ def _export_config() -> type:
     return ExportConfig
 
 
+def _finish_config() -> type:
+    from nas.finish.config import FinishConfig
+
+    return FinishConfig
+
+
 def _train_config() -> type:
     from nas.commands.train import TrainConfig
 
@@ -136,6 +142,16 @@ def _model_first(words: Sequence[str]) -> list[str]:
     return list(words)
 
 
+def _finish(values: dict[str, Any], typed: list[str]) -> int:
+    from nas.commands.finish import finish_command
+
+    return finish_command(values, typed_paths(typed))
+
+
+def _of_finish(words: Sequence[str]) -> list[str]:
+    return first_word_to("run", words, "nas finish RUN [setting=value ...]; --help says more")
+
+
 def _train(values: dict[str, Any], typed: list[str]) -> int:
     from nas.commands.train import train_command
 
@@ -180,6 +196,14 @@ COMMANDS: Mapping[str, Command] = {
         _search,
         _search_config,
         added=("space", "experiment"),
+    ),
+    "finish": SettingsCommand(
+        "Train the best of a search anew, beside published networks",
+        _finish,
+        _finish_config,
+        added=(),
+        words=_of_finish,
+        argument="run",
     ),
     "train": SettingsCommand(
         "Train one network by a recipe, and keep its weights",

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import Any
 from rich.console import Console
 
 from nas.commands.command_line import typed_paths
+from nas.commands.finish import FULL, finish_command
 from nas.compare.strategies.baseline import baseline_lines
 from nas.console import Interrupt, guard_streams, interruptible
 from nas.errors import ConfigError, NasError
@@ -46,6 +47,7 @@ from nas.space import SearchSpace, load_space
 from nas.space.tree.genotype import count_text
 from nas.starting import INTERRUPTED
 from nas.training.data.config import DataConfig
+from nas.training.recipe_files import read_recipe
 from nas.workers.pool import Pool
 from nas.workers.processes import WorkerPool
 from nas.workers.simulated import SimulatedPool
@@ -75,7 +77,11 @@ def _ended(values: Mapping[str, Any], overrides: Sequence[str], interrupt: Inter
     job: _Job | None = None
     try:
         job = _read(values, overrides)
-        return _search(job, console)
+        code = _search(job, console)
+        if code or not job.config.finish:
+            return code
+        job.run.close()
+        return finish_command(_finish_values(job))
     except NasError as error:
         print(f"nas.search: {error}", file=sys.stderr)
         return 2
@@ -92,6 +98,13 @@ def _ended(values: Mapping[str, Any], overrides: Sequence[str], interrupt: Inter
     finally:
         if job is not None:
             job.run.close()
+
+
+def _finish_values(job: _Job) -> dict[str, Any]:
+    """Return the settings of the finish of a search: those of conf/finish.yaml, with the machine of the search."""
+    config = job.config
+    machine = {"workers": config.workers, "accelerator": config.accelerator, "mlflow": config.records.mlflow}
+    return {"run": str(job.folder), **machine, "train": asdict(read_recipe(FULL))}
 
 
 @dataclass(frozen=True)

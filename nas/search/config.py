@@ -56,6 +56,11 @@ class Config(Settings):
         may_change=True,
         typed="text",
     )
+    finish: bool = setting(
+        False,
+        "at the end train the best anew, beside published networks, and report what holds, as nas finish RUN does",
+        may_change=True,
+    )
     inference: InferenceSettings = setting(
         InferenceSettings, "how the network is to be used, for latency_ms and inference_memory_mib"
     )
@@ -80,6 +85,10 @@ class Config(Settings):
         objectives = self.search.objectives
         if not self.evaluator.states_epochs:
             self.pruner.check(self.budget, len(objectives))
+        if self.finish and not isinstance(self.evaluator, TrainingSettings):
+            raise ConfigError(
+                f"finish=true trains the best networks anew, which evaluator={self.evaluator.name} does not"
+            )
         check_accelerator(self.accelerator)
         check_name(self.name)
 

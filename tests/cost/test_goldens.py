@@ -37,3 +37,58 @@ def test_convnext_by_its_formula() -> None:
     macs += sum(n * (49 * c + 8 * c * c) * s * s for c, n, s in zip(widths, depths, sizes, strict=True))
     cost = nas.cost_of(nas.load_space("reference/convnext_tiny").decode({}))
     assert (cost.params, cost.macs) == (stem + downs + blocks + head, macs)
+
+
+def _conv(c_in: int, c_out: int, size: int) -> tuple[int, int]:
+    """Parameters without bias, and multiply-adds, of a 3x3 convolution that gives a map of some size."""
+    return 9 * c_in * c_out, 9 * c_in * c_out * size**2
+
+
+def _sum(parts: list[tuple[int, int]]) -> tuple[int, int]:
+    return sum(part[0] for part in parts), sum(part[1] for part in parts)
+
+
+def _cifar_resnet(n: int) -> tuple[int, int]:
+    """He et al. 2016, section 4.2: 6n + 2 layers, batch normalisation behind each, shortcuts without parameters."""
+    parts, before = [_conv(3, 16, 32), (32, 0)], 16
+    for width, size in ((16, 32), (32, 16), (64, 8)):
+        for i in range(2 * n):
+            parts += [_conv(before if i == 0 else width, width, size), (2 * width, 0)]
+        before = width
+    return _sum([*parts, (650, 640)])
+
+
+def _wide_resnet(n: int, k: int) -> tuple[int, int]:
+    """Zagoruyko & Komodakis 2016, table 1: 6n + 4 layers; normalisation before each convolution, 1x1 shortcuts."""
+    parts, before = [_conv(3, 16, 32)], 16
+    for width, size in ((16 * k, 32), (32 * k, 16), (64 * k, 8)):
+        for i in range(n):
+            own = before if i == 0 else width
+            parts += [(2 * own + 2 * width, 0), _conv(own, width, size), _conv(width, width, size)]
+            parts += [(own * width, own * width * size**2)] if i == 0 else []
+        before = width
+    return _sum([*parts, (2 * before + 10 * before + 10, 10 * before)])
+
+
+def _densenet(growth: int) -> tuple[int, int]:
+    """Huang et al. 2017, section 3: 3 blocks of 12 layers; normalisation before each convolution."""
+    parts, c = [_conv(3, 16, 32)], 16
+    for size in (32, 16, 8):
+        for _ in range(12):
+            parts += [(2 * c, 0), _conv(c, growth, size)]
+            c += growth
+        parts += [(2 * c + c * c, c * c * size**2)] if size > 8 else [(2 * c, 0)]
+    return _sum([*parts, (10 * c + 10, 10 * c)])
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        *((f"resnet{6 * n + 2}_cifar", _cifar_resnet(n)) for n in (3, 5, 7, 9)),
+        *((f"wrn{6 * n + 4}_{k}", _wide_resnet(n, k)) for n, k in ((2, 4), (6, 4), (4, 10))),
+        ("densenet40_12", _densenet(12)),
+    ],
+)
+def test_networks_for_small_images_by_their_formulas(name: str, expected: tuple[int, int]) -> None:
+    cost = nas.cost_of(nas.load_space(f"reference/{name}").decode({}))
+    assert (cost.params, cost.macs) == expected

@@ -30,7 +30,7 @@ def _int8(trained: Trained) -> tuple[bytes, bytes]:
 def test_8_bits_say_nearly_the_same(trained: Trained) -> None:
     """Against torch: the step of 7-bit weights and 8-bit activations is about a hundredth of their range."""
     network, int8 = _int8(trained)
-    inputs, labels = next(iter(Batches(trained.data.val, trained.data, 287, trained.architecture.input_shape)))
+    inputs, labels = next(iter(Batches(trained.data.val, trained.data, 1000, trained.architecture.input_shape)))
     expected = trained.logits().numpy()
     (found,) = outputs(int8, [inputs.contiguous().numpy()])
     error = np.abs(found - expected).mean() / expected.std()

@@ -1,0 +1,131 @@
+"""What a finish needs of a search: its best networks, its limits, its data, and the time that it had."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import inf
+from pathlib import Path
+from typing import Any
+
+from nas.cost import LATENCY, Constraint, Workload, value_of
+from nas.errors import ConfigError
+from nas.latency.deployment import Deployment
+from nas.network.architecture import Architecture
+from nas.search.log import read_study, read_trials
+from nas.search.objectives import objectives_from, recorded_directions
+from nas.search.study import Study
+from nas.search.trial import Trial, with_current_id
+from nas.settings import as_recorded, settings_from
+from nas.space import SearchSpace
+from nas.training.data.config import DataConfig
+from nas.training.recipe import Recipe
+
+_LARGEST = ("params", "macs")
+"""Where a search had no limit that is counted, published networks are as large as its largest in these at most."""
+
+
+@dataclass(frozen=True)
+class Searched:
+    """A search that has ended, as its folder says."""
+
+    folder: Path
+    study: Study
+    """With all its trials."""
+    data: DataConfig
+    """What it trained on."""
+    fingerprint: str | None
+    """Of the splits of its data."""
+    recipe: Recipe
+    """By which it trained."""
+    seed: int
+    limits: tuple[Constraint, ...]
+    """Hard ones; where none was counted, the largest network that it trained."""
+    had_limits: bool
+    """Whether the user or the space gave any."""
+    deployment: Deployment | None
+    """How networks were run where latency was limited."""
+    workers: int | str
+    """Evaluations at a time; `auto` is what this machine has."""
+
+    @property
+    def seconds(self) -> float:
+        """Time that it took, waiting included, by the clock on the wall."""
+        return max((trial.elapsed for trial in self.study.trials), default=0.0)
+
+    @property
+    def measures_latency(self) -> bool:
+        """Whether there is a limit on latency."""
+        return any(limit.metric == LATENCY for limit in self.limits)
+
+    def finalists(self, count: int) -> list[tuple[Trial, Architecture]]:
+        """Return its best networks, the best first; fewer where it has not found so many."""
+        # A network has one completed trial: what repeats it is a duplicate.
+        return [(trial, self.study.space.decode(trial.genotype)) for trial in self.study.best(count)]
+
+
+def read_searched(folder: Path, root: str | None = None) -> Searched:
+    """Read the run folder of a search.
+
+    Args:
+        folder: of the run.
+        root: where its data are now, if they were moved.
+
+    Raises:
+        ConfigError: it holds no search by the command that trained its networks, or none that found one.
+    """
+    saved = read_study(folder)
+    config = saved["notes"].get("config")
+    if config is None or config.get("evaluator", {}).get("name", "train") != "train":
+        raise ConfigError(f"{folder} is not the run folder of a nas search that has trained its networks")
+    study = _study(folder, saved)
+    if not study.best(1):
+        raise ConfigError(f"the search in {folder} has no network that was trained to its end")
+    data = as_recorded(DataConfig, config["data"]) | (
+        {} if root is None else {"root": str(Path(root).expanduser().absolute())}
+    )
+    limits = _limits(saved.get("constraints", {}))
+    counted = [limit for limit in limits if not limit.measured]
+    return Searched(
+        folder=folder,
+        study=study,
+        data=settings_from(DataConfig, data, "data"),
+        fingerprint=saved["notes"].get("data", {}).get("split_fingerprint"),
+        recipe=settings_from(Recipe, config["train"], "train"),
+        seed=int(saved["seed"]),
+        limits=limits if counted else (*limits, *_largest(study)),
+        had_limits=bool(limits),
+        deployment=Deployment(**saved["deployment"]) if "deployment" in saved else None,
+        workers=config.get("workers", "auto"),
+    )
+
+
+def _study(folder: Path, saved: Mapping[str, Any]) -> Study:
+    space = SearchSpace.from_dict(saved["space"])
+    space = space.for_data(tuple(saved["input_shape"]), saved["num_classes"], task="classification")
+    return Study(
+        name=folder.name,
+        study_id=str(saved["study_id"]),
+        space=space,
+        objectives=objectives_from(saved["objective"], recorded_directions(saved)),
+        soft_weight=float(saved.get("soft_weight", 0.0)),
+        workload=Workload(**saved["workload"]) if "workload" in saved else Workload(),
+        notes=saved["notes"],
+        trials=[with_current_id(trial, space) for trial in read_trials(folder)],
+    )
+
+
+def _limits(bounds: Mapping[str, Any]) -> tuple[Constraint, ...]:
+    """Read limits as a study's record has them: the least and the largest value, None where there is none."""
+    return tuple(
+        Constraint(metric, -inf if low is None else float(low), inf if high is None else float(high))
+        for metric, (low, high) in bounds.items()
+    )
+
+
+def _largest(study: Study) -> tuple[Constraint, ...]:
+    """Return limits that the largest network holds that was trained."""
+    costs = [trial.cost for trial in study.trials if trial.trained and trial.cost is not None]
+    return tuple(
+        Constraint(metric, high=max(value_of(cost, metric, study.workload) for cost in costs)) for metric in _LARGEST
+    )

@@ -1,0 +1,53 @@
+"""Trained weights scored on the test split."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+
+from nas.network.architecture import Architecture
+from nas.pytorch import build
+from nas.training.data.batches import Batches
+from nas.training.data.config import DataConfig
+from nas.training.data.load import load_data
+from nas.training.data.test_split import Ledger, read_test_split
+from nas.training.recipe import Recipe
+from nas.training.weights import fit_weights, load_weights
+
+
+def scores_on_test(
+    architecture: Architecture, weights: str, config: DataConfig, recipe: Recipe, *, seed: int, run: str
+) -> dict[str, float]:
+    """Return accuracy and mean cross-entropy of a trained network over the test split.
+
+    Args:
+        architecture: the network.
+        weights: file that `nas.training.weights.save_weights` wrote.
+        config: the data set.
+        recipe: four times its batch size is that of the scoring, as in validation.
+        seed: that it was trained with, for the ledger.
+        run: the run folder, which has the ledger.
+
+    Returns:
+        `test_accuracy` and `test_loss`.
+
+    Raises:
+        DataError: the weights or the data cannot be read, or do not fit the network.
+    """
+    network = build(architecture)
+    fit_weights(network, load_weights(Path(weights)))
+    network.eval()
+    data = load_data(config)
+    data.check_fits(architecture)
+    ledger, purpose = Ledger(Path(run)), "finish: a training that is reported"
+    images = read_test_split(config, ledger, arch_id=architecture.arch_id, seed=seed, purpose=purpose)
+    loss, hits, count = 0.0, 0, 0
+    with torch.inference_mode():
+        for inputs, labels in Batches(images, data, 4 * recipe.batch_size, architecture.input_shape):
+            logits = network(inputs)
+            loss += float(F.cross_entropy(logits, labels, reduction="sum"))
+            hits += int((logits.argmax(1) == labels).sum())
+            count += len(labels)
+    return {"test_accuracy": hits / count, "test_loss": loss / count}
