@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields, is_dataclass
 from functools import cache, partial
 from math import inf
 from numbers import Integral, Real
@@ -153,6 +153,17 @@ def paths(kind: type, where: str = "") -> Iterator[tuple[str, Declaration]]:
             yield from paths(group, f"{path}.")
         if not inner:
             yield path, declared
+
+
+def as_before(settings: object) -> dict[str, Any]:
+    """Return settings as plain values, without those that are younger than some records and as they were then.
+
+    What is made of it, such as the key of a run, stays what it was before those settings were there.
+    """
+    kind: Any = type(settings)
+    then = {member.name: declared.before for member, declared in declarations(kind) if declared.before is not None}
+    values: dict[str, Any] = asdict(settings)  # type: ignore[call-overload]  # a dataclass, as all settings are
+    return {name: value for name, value in values.items() if name not in then or value != then[name]}
 
 
 def as_recorded(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:

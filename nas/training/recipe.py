@@ -38,23 +38,40 @@ class Recipe:
     warmup_fraction: float = setting(0.1, "share of all steps in which the learning rate rises from 0", _SHARE)
     label_smoothing: float = setting(0.0, "Szegedy et al. 2016, Rethinking the Inception architecture, 7", _SHARE)
     shift: float = setting(
-        0.0, "move each image by up to this share of its size, the edge filling the gap; 0: as data.augment says", _HALF
+        0.0,
+        "move each image by up to this share of its size, the edge filling the gap; 0: as data.augment says",
+        _HALF,
+        before=0.0,
     )
-    flip: bool = setting(False, "mirror half of the images, where the data set says that a mirror image shows the same")
+    flip: bool = setting(
+        False, "mirror half of the images, where the data set says that a mirror image shows the same", before=False
+    )
     erase: float = setting(
-        0.0, "share of the images that lose a random rectangle; Zhong et al. 2020, Random erasing", Range(0, 1)
+        0.0,
+        "share of the images that lose a random rectangle; Zhong et al. 2020, Random erasing",
+        Range(0, 1),
+        before=0.0,
     )
     mixup: float = setting(
-        0.0, "alpha of its beta distribution, 0: none; Zhang et al. 2018, mixup: beyond empirical risk", _ALPHA
+        0.0,
+        "alpha of its beta distribution, 0: none; Zhang et al. 2018, mixup: beyond empirical risk",
+        _ALPHA,
+        before=0.0,
     )
     cutmix: float = setting(
-        0.0, "the same of Yun et al. 2019, CutMix; with both, each image is mixed by one of the two", _ALPHA
+        0.0, "the same of Yun et al. 2019, CutMix; with both, each image is mixed by one of the two", _ALPHA, before=0.0
     )
     drop_path: float = setting(
-        0.0, "rate of the last residual block, those before rise evenly; Huang et al. 2016, Stochastic depth", _SHARE
+        0.0,
+        "rate of the last residual block, those before rise evenly; Huang et al. 2016, Stochastic depth",
+        _SHARE,
+        before=0.0,
     )
     ema: float = setting(
-        0.0, "decay a step of a moving average of the weights, which is what is scored and kept; 0: none", _SHARE
+        0.0,
+        "decay a step of a moving average of the weights, which is what is scored and kept; 0: none",
+        _SHARE,
+        before=0.0,
     )
     gradient_clip: float | None = setting(
         5.0, "largest norm of the gradient; null does not clip", Range(0, 1e9, above=True)

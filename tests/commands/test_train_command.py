@@ -205,8 +205,9 @@ def test_a_run_folder_brings_its_data(tmp_path: Path) -> None:
         path.parent.mkdir()
         path.write_text(json.dumps(record))
     values = {"seed": 1, "data": {"name": "digits"}}
-    assert with_recorded_data(values, [], str(search))["data"] == {"name": "synthetic"}
-    assert with_recorded_data(values, ["seed"], str(training))["data"] == {"name": "fashion_mnist"}
+    # Records that do not say how images were split are from before, and keep their splits.
+    assert with_recorded_data(values, [], str(search))["data"] == {"name": "synthetic", "split_scheme": 1}
+    assert with_recorded_data(values, ["seed"], str(training))["data"] == {"name": "fashion_mnist", "split_scheme": 1}
     assert with_recorded_data(values, ["data"], str(search)) == values
     assert with_recorded_data(values, ["data.root"], str(search)) == values
     assert with_recorded_data(values, [], str(tmp_path)) == values

@@ -20,6 +20,7 @@ from nas.line_log import LineLog
 from nas.network.architecture import Architecture
 from nas.network.identity import earlier_id
 from nas.seeds import derived_seed
+from nas.settings import as_before
 from nas.training.recipe import Recipe
 from nas.workers.evaluating import Outcome, Task
 from nas.workers.pool import Pool
@@ -46,7 +47,7 @@ class Job:
     @property
     def key(self) -> str:
         """The key of its run: equal jobs have the same."""
-        recipe = hashlib.sha256(json.dumps(asdict(self.recipe), sort_keys=True).encode()).hexdigest()[:8]
+        recipe = hashlib.sha256(json.dumps(as_before(self.recipe), sort_keys=True).encode()).hexdigest()[:8]
         return f"{self.arch.arch_id}-{recipe}-{self.replicate}"
 
     def seed(self, study: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import re
 from dataclasses import asdict
@@ -18,6 +19,8 @@ from nas.scaling.laws.response_surface import coefficients, lattice
 from nas.scaling.study import scaling_study as study
 from nas.scaling.study.config import ScaleConfig
 from nas.scaling.study.preregistration import read_forecast
+from nas.scaling.study.training_runs import Job as TrainingJob
+from nas.training.recipe import Recipe
 from nas.workers.processes import Outcome, Task
 from tests.scaling.lawpool import LawPool, folder, run
 
@@ -293,3 +296,16 @@ def test_what_to_train_is_planned_and_trained_within_the_budget(
     assert run(base, **settings, plan={"hours": 1000 * hour, "until": 0.2}, training=True, resume=True) == 0
     assert len(LawPool.tasks) > before
     assert "narrower than 20%" in capsys.readouterr().out
+
+
+def test_settings_that_a_recipe_has_got_since_leave_the_key_of_a_run() -> None:
+    """So that a study from before goes on; the digest is that of the recipe as it was then."""
+    then = {
+        "epochs": 12, "batch_size": 64, "optimizer": "adamw", "lr": 0.003, "weight_decay": 0.02, "momentum": 0.9,
+        "warmup_fraction": 0.1, "label_smoothing": 0.0, "gradient_clip": 5.0, "zero_init_last": False,
+        "precision": "32-true",
+    }  # fmt: skip
+    digest = hashlib.sha256(json.dumps(then, sort_keys=True).encode()).hexdigest()[:8]
+    architecture = nas.load_space("reference/lenet5").decode({})
+    assert TrainingJob(architecture, Recipe(), 0).key == f"{architecture.arch_id}-{digest}-0"
+    assert TrainingJob(architecture, Recipe(ema=0.9), 0).key != f"{architecture.arch_id}-{digest}-0"
