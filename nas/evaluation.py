@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from types import NoneType
-from typing import Protocol
+from typing import Any, Protocol
 
 from nas.errors import NasError, check_kind
 from nas.network.architecture import Architecture
@@ -37,6 +37,10 @@ class Budget:
         check_settings(self, "nas.Budget")
         for name in ("checkpoint", "weights"):
             check_kind(f"nas.Budget.{name}", getattr(self, name), (str, NoneType), "the path of a file, or None")
+
+    def record(self) -> dict[str, Any]:
+        """Return plain values of how much it is; where the weights go is no part of that."""
+        return {name: value for name, value in asdict(self).items() if name != "weights"}
 
 
 @dataclass(frozen=True, slots=True)

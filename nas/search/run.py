@@ -133,7 +133,7 @@ def run_search(
         )
         if folder is not None:
             decisive = _decisive(study, limits, meter) | _how(settings, own, own_options) | _split_scheme(evaluator)
-            _open(study, folder, resume, decisive | {"budget": asdict(budget), "pruning": asdict(pruning)})
+            _open(study, folder, resume, decisive | {"budget": budget.record(), "pruning": asdict(pruning)})
         pool = pool or _pool(evaluator, workers, settings, study, stack=stack, folder=folder)
         driver = Driver(
             study,
