@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import shlex
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -183,8 +182,9 @@ class _Session:
         if recommended.trained:
             _LINE(f"Weights, of its first seed: {shown(self.home / WEIGHTS)}/{recommended.trained[0].key}.safetensors")
         if records is not None:
-            records.end(_metrics(report), files, found.recommended)
-            _LINE(_browse(records))
+            records.recommend(found.recommended)
+            records.end(_metrics(report), files)
+            _LINE(records.browse)
 
     def _check_data(self, pool: WorkerPool) -> None:
         now = pool.describe().get("split_fingerprint")
@@ -206,7 +206,8 @@ class _Session:
         if not self.config.mlflow:
             return None
         study = self.searched.study
-        return FinishRecords(self.home.parent.parent, study.study_id, study.name, asdict(self.config))
+        settings = {**asdict(self.config), "search_study_id": study.study_id}
+        return FinishRecords(self.home.parent.parent, f"{study.study_id}-finish", study.name, settings)
 
     def _say(self, text: str) -> None:
         _LINE(text)
@@ -239,10 +240,3 @@ def _metrics(report: Report) -> dict[str, float]:
             f"winner_minus_{kind}_high": comparison.difference.high,
         }
     return {name: value for name, value in values.items() if math.isfinite(value)}
-
-
-def _browse(records: FinishRecords) -> str:
-    if records.trouble:
-        return f"{records.trouble}; the folder has all of it"
-    command = f"{shlex.quote(sys.executable)} -m mlflow ui --backend-store-uri {shlex.quote(records.uri)} --port 5000"
-    return f"Browse: MLFLOW_DISABLE_TELEMETRY=true {command}\n  then open http://127.0.0.1:5000, experiment finish"

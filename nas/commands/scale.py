@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from functools import partial
@@ -26,7 +25,7 @@ from nas.settings import settings_from
 from nas.training.data.config import DataConfig
 
 if TYPE_CHECKING:
-    from nas.scaling.study.tracking import StudyRecords
+    pass
 
 _SETTINGS, _REPORT = "settings.json", "report.md"
 _IDS = ("study_id", "base_arch_id")
@@ -120,14 +119,14 @@ def _train(config: ScaleConfig, base: Architecture, networks: Networks, folder: 
     from nas.scaling.study.modes import mode_runner
     from nas.scaling.study.report import head_lines
     from nas.scaling.study.scaling_study import ScalingStudy
-    from nas.scaling.study.tracking import StudyRecords
+    from nas.scaling.study.tracking import ScalingRecords
 
     where = f" records.dir={shlex.quote(config.records.dir)}" if config.records.dir != RecordSettings().dir else ""
     if config.training:
         _LINE(f"\nTraining. To go on with it: python -m nas.scale name={folder.name} resume=true{where}")
     records = None
     if config.records.mlflow and config.training:
-        records = StudyRecords(folder.parent, study_id, folder.name, asdict(config))
+        records = ScalingRecords(folder.parent, study_id, folder.name, asdict(config))
     try:
         with ScalingStudy(config, base, folder, lambda text: _LINE(f"  {text}"), records) as study:
             lines = mode_runner(config.mode)(study, networks)
@@ -143,11 +142,4 @@ def _train(config: ScaleConfig, base: Architecture, networks: Networks, folder: 
     if records is not None:
         files = [path for path in sorted(folder.iterdir()) if path.suffix in (".md", ".svg", ".csv")]
         records.end(study.metrics, files)
-        _LINE(_browse(records))
-
-
-def _browse(records: StudyRecords) -> str:
-    if records.trouble:
-        return f"{records.trouble}; the folder has all of it"
-    command = f"{shlex.quote(sys.executable)} -m mlflow ui --backend-store-uri {shlex.quote(records.uri)} --port 5000"
-    return f"Browse: MLFLOW_DISABLE_TELEMETRY=true {command}\n  then open http://127.0.0.1:5000, experiment scaling"
+        _LINE(records.browse)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import sys
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -211,9 +210,4 @@ def _report(config: TrainConfig, model: TrainedModel, records: TrainingRecords |
     metrics = {"val_accuracy": accuracy["value"], "val_accuracy_low": accuracy["low"]}
     metrics |= {"val_accuracy_high": accuracy["high"]}
     records.end(metrics, [path for path in sorted(model.folder.iterdir()) if path.suffix in (".csv", ".png")])
-    command = f"{shlex.quote(sys.executable)} -m mlflow ui --backend-store-uri {shlex.quote(records.uri)} --port 5000"
-    print(
-        f"{records.trouble}; the folder has all of it"
-        if records.trouble
-        else f"Browse: MLFLOW_DISABLE_TELEMETRY=true {command}\n  then open http://127.0.0.1:5000, experiment training"
-    )
+    print(records.browse)

@@ -19,7 +19,7 @@ from nas.scaling.study.config import ScaleConfig
 from nas.scaling.study.preregistration import FORECAST, CheckedForecast, ForecastTarget, register_forecast
 from nas.scaling.study.report import FamilyResult, family_result
 from nas.scaling.study.sizes import LOSSES, MAX_LOSS, SizeResult, TrainingSetup, best_lr, training_setups
-from nas.scaling.study.tracking import StudyRecords
+from nas.scaling.study.tracking import ScalingRecords
 from nas.scaling.study.training_runs import (
     TIMING,
     Job,
@@ -48,7 +48,7 @@ class ScalingStudy:
     folder: Path
     """Takes the log, the recipes and the forecast."""
     say: Say
-    records: StudyRecords | None = None
+    records: ScalingRecords | None = None
     """In MLflow; None writes none."""
     log: RunLog = field(init=False)
     """Of the training runs."""
