@@ -26,8 +26,8 @@ from torch import Tensor, nn
 
 import nas
 from nas.errors import NasError, ShapeError
-from nas.export.onnx.graph import to_onnx
-from nas.export.source import Source, architecture_source
+from nas.exporting.onnx.graph import to_onnx
+from nas.exporting.source import Source, architecture_source
 from nas.network.lower import lower
 
 MOST_SOURCE, MOST_ONNX = 1e-5, 1e-4

@@ -3,10 +3,10 @@
     python -m benchmarks.honest_finish [--studies 2000] [--comparisons 500] [--noise 0.5] [--spread 0.5]
 
 A study: networks whose true scores have a standard deviation of `spread` points are tried once each with `noise` points
-between seeds; `nas.finish.study.carry_out`, the code of the command, then chooses, trains anew and compares. The first
-table says how far what is reported is from the truth, beside what the search and the choosing themselves would have
-reported; the second how often the wrong network is recommended at a true difference to the baseline; the third how many
-seeds two rules need.
+between seeds; `nas.finishing.study.carry_out`, the code of the command, then chooses, trains anew and compares. The
+first table says how far what is reported is from the truth, beside what the search and the choosing themselves would
+have reported; the second how often the wrong network is recommended at a true difference to the baseline; the third how
+many seeds two rules need.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from statistics import NormalDist, fmean
 import numpy as np
 from scipy.stats import nct, t
 
-from nas.finish.bench import REPORT, TEST, Bench, Contestant, FinishTrial, Job, Measure
-from nas.finish.settings import NONE, PUBLISHED, FinishSettings
-from nas.finish.study import WINNER, Finish, Rival, carry_out
+from nas.finishing.bench import REPORT, TEST, Bench, Contestant, FinishTrial, Job, Measure
+from nas.finishing.settings import NONE, PUBLISHED, FinishSettings
+from nas.finishing.study import WINNER, Finish, Rival, carry_out
 from nas.network.architecture import Architecture
 from nas.space import load_space
 from nas.training.recipe import Recipe

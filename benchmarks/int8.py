@@ -22,13 +22,13 @@ from torch.nn import functional as F
 
 import nas
 from nas.errors import NasError
-from nas.export.choice import CheckImages, Comparison, compare
-from nas.export.int8 import quantise
-from nas.export.onnx.graph import to_onnx
-from nas.export.onnx.pictures import for_pictures
-from nas.export.onnx.writer import Weights
-from nas.export.preprocess import Preprocess
-from nas.export.settings import ExportSettings
+from nas.exporting.choice import CheckImages, Comparison, compare
+from nas.exporting.int8 import quantise
+from nas.exporting.onnx.graph import to_onnx
+from nas.exporting.onnx.pictures import for_pictures
+from nas.exporting.onnx.writer import Weights
+from nas.exporting.preprocess import Preprocess
+from nas.exporting.settings import ExportSettings
 from nas.network.lower import lower
 from nas.training.data.batches import Batches
 from nas.training.data.config import DataConfig

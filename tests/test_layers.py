@@ -20,13 +20,13 @@ LAYERS = [
     ],
     ["nas.scaling.laws"],
     ["nas.network"],
-    ["nas.cost", "nas.evaluation", "nas.export"],
+    ["nas.cost", "nas.evaluation", "nas.exporting"],
     ["nas.space.tree"],
     ["nas.space.language"],
     ["nas.space", "nas.workers"],
-    ["nas.scaling", "nas.export.drawing", "nas.pytorch"],
+    ["nas.scaling", "nas.exporting.drawing", "nas.pytorch"],
     ["nas.latency"],
-    ["nas.export.choice", "nas.export.folder"],
+    ["nas.exporting.choice", "nas.exporting.folder"],
     ["nas.training"],
     ["nas.evaluators"],
     ["nas.search.budgets", "nas.search.samplers"],
@@ -34,7 +34,7 @@ LAYERS = [
     ["nas.search.reporting"],
     ["nas.records"],
     ["nas.advise", "nas.compare"],
-    ["nas.scaling.study", "nas.finish"],
+    ["nas.scaling.study", "nas.finishing"],
     ["nas.commands"],
     # What `python -m` starts: a few lines each, which nothing imports.
     [
@@ -73,7 +73,7 @@ OWNERS = {
         "nas.statistics",
         "nas.search.budgets",
         "nas.compare.spaces.difference",
-        "nas.finish.racing",
+        "nas.finishing.racing",
     ],
     "matplotlib": [
         "nas.compare.strategies.report",
@@ -81,12 +81,12 @@ OWNERS = {
         "nas.scaling.study",
         "nas.training.curves",
     ],
-    "onnx": ["nas.export"],
-    "onnxruntime": ["nas.latency.runtimes", "nas.export.int8", "nas.export.predict", "nas.training.evaluate"],
+    "onnx": ["nas.exporting"],
+    "onnxruntime": ["nas.latency.runtimes", "nas.exporting.int8", "nas.exporting.predict", "nas.training.evaluate"],
     "openvino": ["nas.latency.runtimes"],
     "executorch": ["nas.pytorch.executorch"],
-    "safetensors": ["nas.export.folder", "nas.training"],
-    "PIL": ["nas.training.data", "nas.training.evaluation_page", "nas.export.drawing", "nas.export.predict"],
+    "safetensors": ["nas.exporting.folder", "nas.training"],
+    "PIL": ["nas.training.data", "nas.training.evaluation_page", "nas.exporting.drawing", "nas.exporting.predict"],
 }
 
 

@@ -105,7 +105,7 @@ def _latency(request: Request, region: Region) -> Iterator[str]:
         return
     yield (
         "Nobody can know the latency on your device from here: measure it on the device or on one like it, with the "
-        "runtime, batch and threads that you will use; nas.export.onnx.graph.to_onnx writes a network for that."
+        "runtime, batch and threads that you will use; nas.exporting.onnx.graph.to_onnx writes a network for that."
     )
     if not request.trainable or not region.choices:
         return

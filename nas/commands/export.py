@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nas.console import run
 from nas.errors import ConfigError, nearest, why_unreadable
-from nas.export.settings import ExportSettings
+from nas.exporting.settings import ExportSettings
 from nas.network.architecture import Architecture
 from nas.resources import space_names
 from nas.run_folder import shown
@@ -18,8 +18,8 @@ from nas.space import load_space
 from nas.training.data.config import DataConfig
 
 if TYPE_CHECKING:
-    from nas.export.card import Card
-    from nas.export.folder import Exportable
+    from nas.exporting.card import Card
+    from nas.exporting.folder import Exportable
     from nas.search.trial import Trial
     from nas.training.data.splits import ImageData
 
@@ -69,8 +69,8 @@ def export_command(values: Mapping[str, Any], typed: Iterable[str] | None = None
 
 
 def _export(config: ExportConfig, typed: Collection[str]) -> None:
-    from nas.export.folder import check_free, check_installed, export_model
-    from nas.export.source import architecture_source
+    from nas.exporting.folder import check_free, check_installed, export_model
+    from nas.exporting.source import architecture_source
     from nas.training.preprocess import check_images, check_same, preprocess_of
 
     out = Path(str(config.out)).expanduser()
@@ -104,7 +104,7 @@ def _export(config: ExportConfig, typed: Collection[str]) -> None:
 
 
 def _tell(out: Path, paths: Sequence[Path], *, measured: bool) -> None:
-    from nas.export.card import WHICH, section
+    from nas.exporting.card import WHICH, section
 
     print(f"{shown(out)}: {', '.join(path.name for path in paths)}")
     print(section((out / "card.md").read_text(), WHICH))
@@ -134,8 +134,8 @@ def _data_of_study(folder: Path) -> DataConfig:
 
 
 def _exportable(config: ExportConfig) -> Exportable:
-    from nas.export.card import Card
-    from nas.export.folder import ARCHITECTURE, Exportable, exportable, read_weights
+    from nas.exporting.card import Card
+    from nas.exporting.folder import ARCHITECTURE, Exportable, exportable, read_weights
 
     path = config.path
     if config.weights is None and (path / ARCHITECTURE).exists():
@@ -149,7 +149,7 @@ def _exportable(config: ExportConfig) -> Exportable:
 
 def _card_of_search(folder: Path, architecture: Architecture) -> Card:
     """Return what the record of a search says of its best network: its score is the best one out of several."""
-    from nas.export.card import Card, Score
+    from nas.exporting.card import Card, Score
     from nas.search.log import read_study, read_trials
 
     study, trials = read_study(folder), read_trials(folder)
@@ -184,7 +184,7 @@ def _is_of(trial: Trial, architecture: Architecture) -> bool:
 
 
 def _architecture(path: Path, config: ExportConfig) -> Architecture:
-    from nas.export.folder import ARCHITECTURE
+    from nas.exporting.folder import ARCHITECTURE
 
     if path.is_dir():
         files = [path / name for name in (ARCHITECTURE, _WINNER) if (path / name).exists()]

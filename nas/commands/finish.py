@@ -15,15 +15,15 @@ from typing import Any
 from nas.console import defer_signals, run
 from nas.errors import ConfigError
 from nas.evaluators.training import TrainingEvaluator
-from nas.finish.bench import Contestant, FinishTrial, Measure
-from nas.finish.config import FinishConfig
-from nas.finish.pool_bench import WEIGHTS, PoolBench, TrainingSetup
-from nas.finish.records import FinishRecords
-from nas.finish.report import Report
-from nas.finish.rivals import rival_candidates, rivals_of
-from nas.finish.searched import Searched, read_searched
-from nas.finish.settings import NONE
-from nas.finish.study import Finish, carry_out
+from nas.finishing.bench import Contestant, FinishTrial, Measure
+from nas.finishing.config import FinishConfig
+from nas.finishing.pool_bench import WEIGHTS, PoolBench, TrainingSetup
+from nas.finishing.records import FinishRecords
+from nas.finishing.report import Report
+from nas.finishing.rivals import rival_candidates, rivals_of
+from nas.finishing.searched import Searched, read_searched
+from nas.finishing.settings import NONE
+from nas.finishing.study import Finish, carry_out
 from nas.machine import cores_or
 from nas.network.architecture import Architecture
 from nas.resume import check_typed, read_settings, resumed

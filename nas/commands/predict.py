@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _work(options: argparse.Namespace) -> None:
-    from nas.export.predict import ModelError, open_model, opened, predict, write
+    from nas.exporting.predict import ModelError, open_model, opened, predict, write
 
     for name in ("top", "batch"):
         if getattr(options, name) < 1:

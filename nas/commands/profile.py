@@ -16,7 +16,7 @@ from nas.cost import BlockCost, Cost, block_costs, cost_of
 from nas.cost.measured_costs import completed
 from nas.cost.memory import MIB
 from nas.errors import ConfigError, why_unreadable
-from nas.export.drawing import check_drawing, draw
+from nas.exporting.drawing import check_drawing, draw
 from nas.latency.deployment import deployment
 from nas.network.architecture import Architecture
 from nas.network.lower import lower

@@ -82,7 +82,7 @@ def _export_config() -> type:
 
 
 def _finish_config() -> type:
-    from nas.finish.config import FinishConfig
+    from nas.finishing.config import FinishConfig
 
     return FinishConfig
 

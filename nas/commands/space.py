@@ -11,7 +11,7 @@ import yaml
 from nas import console
 from nas.commands.options import space_parser
 from nas.errors import SpaceError
-from nas.export.drawing import check_drawing, draw
+from nas.exporting.drawing import check_drawing, draw
 from nas.resources import space_names
 from nas.space.describe import (
     Extreme,

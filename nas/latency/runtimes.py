@@ -38,7 +38,7 @@ def open_graph(graph: Graph, deployment: Deployment) -> Timer:
         return _cuda(network, x)
     if deployment.runtime == "torch":
         return _torch(network, x, deployment.threads)
-    from nas.export.onnx.graph import to_onnx
+    from nas.exporting.onnx.graph import to_onnx
 
     model = to_onnx(graph, {name: value.numpy() for name, value in network.state_dict().items()})
     run = _onnxruntime if deployment.runtime == "onnxruntime" else _openvino

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from nas.errors import DataError
-from nas.export.choice import CheckImages
-from nas.export.preprocess import Pixels, Preprocess
+from nas.exporting.choice import CheckImages
+from nas.exporting.preprocess import Pixels, Preprocess
 from nas.network.architecture import Architecture
 from nas.training.data.splits import ImageData, Images
 

@@ -19,7 +19,7 @@ from nas.commands.export import export_command
 from nas.commands.options import predict_parser
 from nas.commands.predict import main
 from nas.commands.registry import COMMANDS, SettingsCommand
-from nas.export import predict
+from nas.exporting import predict
 from nas.training.data.config import DataConfig
 from nas.training.data.load import load_data
 from nas.training.preprocess import preprocess_of

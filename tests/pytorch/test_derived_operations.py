@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import nas
 from nas.cost import graph_cost
 from nas.errors import NasError
-from nas.export.onnx.graph import to_onnx
+from nas.exporting.onnx.graph import to_onnx
 from nas.latency.features import graph_features
 from nas.network import ops
 from nas.network.builder import GraphBuilder

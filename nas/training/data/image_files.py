@@ -15,7 +15,7 @@ from PIL import ExifTags, Image
 from torch import Tensor
 
 from nas.errors import DataError, why_unreadable
-from nas.export.predict import PictureError, decoded, fitted
+from nas.exporting.predict import PictureError, decoded, fitted
 from nas.machine import cores
 from nas.training.data.config import DataConfig
 from nas.training.data.content import SPLITS, TRAIN, digests_of
@@ -64,7 +64,7 @@ def read_image(path: Path, size: tuple[int, int], channels: int) -> Tensor:
 
 
 def _decoded(path: Path, *channels: int) -> list[Image.Image]:
-    """Read an image at its full size, as `nas.export.predict.decoded`; raises `DataError`, which names the file."""
+    """Read an image at its full size, as `nas.exporting.predict.decoded`; raises `DataError`, which names the file."""
     try:
         return decoded(path, *channels)
     except PictureError as error:

@@ -1,5 +1,0 @@
-"""Architectures as pictures: SVG, PNG and Graphviz text. Never loads torch."""
-
-from nas.export.drawing.draw import check_drawing, draw, to_dot, to_svg
-
-__all__ = ["check_drawing", "draw", "to_dot", "to_svg"]

@@ -1,0 +1,272 @@
+"""What is known of a trained network, and card.md, which says it to whoever uses the exported files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from math import isfinite
+from typing import Any
+
+from nas.cost import Cost
+from nas.errors import DataError
+from nas.exporting.preprocess import Preprocess
+
+SPLITS = ("validation", "test")
+WHICH = "Which file to ship"
+"""The heading of the table of model files."""
+
+LICENCE = (
+    "The code in this folder may be used for anything. Nothing is said here about the weights: what may be done with "
+    "them depends on the licence of the images that they were trained on, which nas does not know; add it here."
+)
+LIMITS = (
+    "It names one of its classes for every picture, also for one that shows none of them.",
+    "Its accuracy holds for pictures like those of its data set; others may be answered wrongly and with high "
+    "probability.",
+    "Probabilities are what softmax gives, and not calibrated.",
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Score:
+    """An accuracy, and what it is."""
+
+    accuracy: float
+    """A share of the images."""
+    split: str
+    """`validation` or `test`."""
+    how: str
+    """What it is: `selected out of 24 trials`, or `mean of 3 fresh seeds`."""
+    low: float | None = None
+    high: float | None = None
+    """Ends of its 95 % interval; None where there is none."""
+    images: int | None = None
+    """That it was counted on."""
+
+    def __post_init__(self) -> None:
+        if self.split not in SPLITS:
+            raise DataError(f"card: the split of a score must be one of {SPLITS}, but got {self.split!r:.80}")
+        for value in (self.accuracy, *(end for end in (self.low, self.high) if end is not None)):
+            if not isinstance(value, int | float) or not isfinite(value):
+                raise DataError(f"card: a score must be a number, but got {value!r:.80}")
+
+    def __str__(self) -> str:
+        interval = "" if self.low is None or self.high is None else f" [{self.low:.2%}, {self.high:.2%}]"
+        images = f", {self.images:,} images" if self.images is not None else ""
+        return f"{self.accuracy:.2%}{interval} on {self.split} ({self.how}{images})"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Card:
+    """What is known of a trained network beside what its files say."""
+
+    name: str
+    """Of the model, a line."""
+    scores: tuple[Score, ...] = ()
+    """What it reached, the most telling one first."""
+    training: Mapping[str, Any] = field(default_factory=dict)
+    """How it was trained: settings of the recipe, seed, seconds, and the like."""
+    data: Mapping[str, Any] = field(default_factory=dict)
+    """What it was trained on: `ImageData.record()`, with the fingerprint of the splits."""
+    origin: str = ""
+    """Where the network comes from: a search of which space under which limits, or a paper."""
+    limits: tuple[str, ...] = LIMITS
+    """What it is not good for, a sentence each."""
+    licence: str = LICENCE
+    """What may be done with it."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {**asdict(self), "scores": [asdict(score) for score in self.scores], "limits": list(self.limits)}
+
+    @classmethod
+    def from_dict(cls, values: object) -> Card:
+        """Read what `to_dict` wrote; raises `DataError` where it is none."""
+        names = {member.name for member in fields(cls)}
+        if not isinstance(values, Mapping) or "name" not in values or not values.keys() <= names:
+            raise DataError(f"a card must have a name and may have {sorted(names)}, but got {values!r:.120}")
+        given = dict(values)
+        try:
+            given["scores"] = tuple(Score(**score) for score in given.get("scores", ()))
+            given["limits"] = tuple(map(str, given.get("limits", LIMITS)))
+            for name in ("training", "data"):
+                given[name] = dict(given.get(name, {}))
+        except (TypeError, ValueError) as error:
+            raise DataError(f"a card cannot be read: {error}") from None
+        for name in ("name", "origin", "licence"):
+            if not isinstance(given.get(name, ""), str):
+                raise DataError(f"card.{name} must be text, but got {given[name]!r:.80}")
+        return cls(**given)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FileFigures:
+    """What was measured of a model file itself."""
+
+    file: str
+    """Its name."""
+    bytes: int
+    """Its size."""
+    accuracy: float | None = None
+    """On the validation images, a share."""
+    latency_ms: float | None = None
+    """Median for one picture."""
+    verdict: str = ""
+    """Whether to ship it, and why."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measured:
+    """What was measured of the files, and how."""
+
+    files: tuple[FileFigures, ...]
+    """Of each model file that was made, kept or not."""
+    images: int = 0
+    """Validation images."""
+    device: str = ""
+    """Processor, system, runtime with its version, threads, and size of the picture."""
+    notes: tuple[str, ...] = ()
+    """More to be said, a sentence each."""
+
+
+def card_text(
+    card: Card, *, arch_id: str, cost: Cost, preprocess: Preprocess, measured: Measured, files: Sequence[str]
+) -> str:
+    """Return card.md.
+
+    Args:
+        card: what is known of the network.
+        arch_id: its `Architecture.arch_id`.
+        cost: what it costs.
+        preprocess: what is done to a picture.
+        measured: what was measured of the files.
+        files: names of what is in the folder.
+    """
+    parts = [
+        [f"# {card.name}"],
+        _what(card, arch_id, preprocess),
+        ["## Accuracy", *(_listed([str(score) for score in card.scores]) or ["Not recorded."])],
+        [f"## {WHICH}", *_table(measured)],
+        ["## Cost", *_cost(cost)],
+        ["## How to use it", *_use(files, preprocess)],
+        ["## Limits", *_listed(card.limits)],
+        ["## Training", *(_listed(_settings(card.training)) or ["Not recorded."])],
+        ["## Data", *(_listed(_settings(card.data)) or ["Not recorded."])],
+        ["## Licence", card.licence],
+    ]
+    return "\n\n".join("\n".join(_spaced(part)) for part in parts) + "\n"
+
+
+def section(text: str, heading: str) -> str:
+    """Return what stands under a heading of a card."""
+    return text.partition(f"## {heading}\n")[2].partition("\n## ")[0].strip()
+
+
+def _spaced(part: Sequence[str]) -> list[str]:
+    """Put an empty line behind a heading."""
+    first, *rest = part
+    return [first, "", *rest] if first.startswith("#") and rest else list(part)
+
+
+def _listed(lines: Sequence[str] | Iterator[str]) -> list[str]:
+    return [f"- {line}" for line in lines]
+
+
+def _what(card: Card, arch_id: str, preprocess: Preprocess) -> list[str]:
+    channels, height, width = preprocess.shape
+    colours = "grey" if channels == 1 else "RGB"
+    lines = [
+        f"An image classifier for {len(preprocess.classes)} classes: {_few(preprocess.classes)}. It was trained on "
+        f"{colours} pictures of {width}x{height} pixels, to which others are scaled and cut. Network `{arch_id}`."
+    ]
+    return [*lines, "", card.origin] if card.origin else lines
+
+
+def _few(classes: Sequence[str], most: int = 20) -> str:
+    more = f" and {len(classes) - most:,} more" if len(classes) > most else ""
+    return ", ".join(classes[:most]) + more
+
+
+def _table(measured: Measured) -> Iterator[str]:
+    yield "| file | MiB | validation accuracy | ms a picture | |"
+    yield "| --- | --- | --- | --- | --- |"
+    for one in measured.files:
+        accuracy = "not measured" if one.accuracy is None else f"{one.accuracy:.2%}"
+        latency = "not measured" if one.latency_ms is None else f"{one.latency_ms:.3f}"
+        yield f"| `{one.file}` | {one.bytes / 2**20:.2f} | {accuracy} | {latency} | {one.verdict} |"
+    if measured.device:
+        yield ""
+        accuracy = f"accuracy on {measured.images:,} validation images; " if measured.images else ""
+        yield f"Measured on these very files: {accuracy}time on {measured.device}."
+    for note in measured.notes:
+        yield ""
+        yield note
+
+
+def _cost(cost: Cost) -> list[str]:
+    return _listed(
+        [
+            f"{cost.params:,} parameters, {cost.size_mib:.2f} MiB in fp32",
+            f"{cost.macs:,} multiply-adds a picture (FLOPs are twice as many)",
+            f"{cost.peak_memory_mib:.2f} MiB of activations at the most",
+        ]
+    )
+
+
+_EXAMPLES = {
+    "predict.py": """\
+```bash
+pip install numpy pillow onnxruntime
+python predict.py photo.jpg more/*.png --top 3
+```""",
+    "model.onnx": """\
+```python
+import json, numpy as np, onnxruntime
+from PIL import Image
+session = onnxruntime.InferenceSession("model.onnx")
+pixels = np.array(Image.open("photo.jpg").convert("{mode}"), dtype=np.uint8)[{index}]  # any size
+logits, probabilities = session.run(None, {{"pixels": pixels}})
+print(json.loads(session.get_modelmeta().custom_metadata_map["classes"])[probabilities[0].argmax()])
+```""",
+    "model.int8.onnx": "The same lines as for `model.onnx`: input, outputs and metadata are the same.",
+    "model.pte": (
+        "For ExecuTorch on phones and boards: one picture of (1, {channels}, {height}, {width}), normalised as "
+        "preprocess.json says, in fp32."
+    ),
+    "model.py": """\
+```python
+import torch
+from model import load
+network = load("model.safetensors")
+logits = network(torch.zeros(1, {channels}, {height}, {width}))  # a picture normalised as preprocess.json says
+```""",
+    "model.safetensors": """\
+```python
+from safetensors.torch import load_file
+weights = load_file("model.safetensors")  # the state dict of the class in model.py
+```""",
+}
+"""How each file is used."""
+
+
+def _use(files: Sequence[str], preprocess: Preprocess) -> Iterator[str]:
+    grey = preprocess.shape[0] == 1
+    values = {
+        "mode": "L" if grey else "RGB",
+        "index": "None, :, :, None" if grey else "None",
+        "channels": preprocess.shape[0],
+        "height": preprocess.size[0],
+        "width": preprocess.size[1],
+    }
+    for number, (name, text) in enumerate((name, text) for name, text in _EXAMPLES.items() if name in files):
+        yield from ([""] if number else [])
+        yield from (f"`{name}`", "", text.format(**values))
+
+
+def _settings(values: Mapping[str, Any]) -> list[str]:
+    return [f"{name}: {_plain(value)}" for name, value in values.items()]
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,257 @@
+"""The folder that a trained network ships in: written whole or not at all, and what is needed to write it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from nas.cost import cost_of
+from nas.errors import ConfigError, DataError, nearest, why_unreadable
+from nas.exporting import predict
+from nas.exporting.card import Card, card_text
+from nas.exporting.choice import CheckImages, measured_models
+from nas.exporting.int8 import outputs
+from nas.exporting.onnx.graph import to_onnx
+from nas.exporting.onnx.pictures import for_pictures
+from nas.exporting.onnx.writer import Weights
+from nas.exporting.preprocess import Preprocess
+from nas.exporting.settings import ExportSettings
+from nas.network.architecture import Architecture
+from nas.network.graph import Graph
+from nas.network.lower import lower
+from nas.run_folder import read_inside, read_json
+
+ARCHITECTURE, WEIGHTS, PREPROCESS, CARD = "architecture.json", "weights.safetensors", "preprocess.json", "card.json"
+"""Files of a trained network: what `exportable` reads."""
+
+
+class Source(Protocol):
+    """A network as PyTorch code."""
+
+    @property
+    def text(self) -> str:
+        """The module."""
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        """Names in its state dict, by those of ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exportable:
+    """A trained network with what is known of it."""
+
+    architecture: Architecture
+    """The network."""
+    weights: Weights
+    """Its state dict, without auxiliary classifiers."""
+    preprocess: Preprocess | None
+    """What was done to pictures; None where the folder does not say."""
+    card: Card
+    """What is known of it; little where the folder has no card."""
+
+
+def exportable(path: Path) -> Exportable:
+    """Read a trained network from a folder with `architecture.json`, `weights.safetensors` and, where they are there,
+    `preprocess.json` and `card.json`.
+
+    Raises:
+        ConfigError: a file is missing, a link, or cannot be read. DataError: it holds something else.
+    """
+    text = _read(path / ARCHITECTURE, "architecture")
+    try:
+        architecture = Architecture.from_json(text.decode())
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"architecture {path / ARCHITECTURE} cannot be read: {error}") from None
+    preprocess = card = None
+    if os.path.lexists(path / PREPROCESS):
+        preprocess = read_json(path / PREPROCESS, "preprocess", Preprocess.from_dict)
+    if os.path.lexists(path / CARD):
+        card = read_json(path / CARD, "card", Card.from_dict)
+    weights = read_weights(path / WEIGHTS)
+    return Exportable(architecture, weights, preprocess, card or Card(name=path.absolute().name))
+
+
+def read_weights(path: Path) -> Weights:
+    """Read a safetensors file, which is no link, as arrays by their names.
+
+    Raises:
+        ConfigError: it cannot be read. DataError: it is no safetensors file.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    data = _read(path, "weights")
+    try:
+        return load(data)
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:  # KeyError: a type that numpy has not
+        raise DataError(f"weights {path} is no safetensors file that can be read: {error}") from None
+
+
+def _read(path: Path, what: str) -> bytes:
+    try:
+        return read_inside(path)
+    except OSError as error:
+        raise ConfigError(f"{what} {path} cannot be read: {why_unreadable(error)}") from None
+
+
+def export_model(
+    out: Path,
+    architecture: Architecture,
+    weights: Weights,
+    preprocess: Preprocess,
+    card: Card,
+    *,
+    source: Source | None = None,
+    images: CheckImages | None = None,
+    settings: ExportSettings | None = None,
+) -> tuple[Path, ...]:
+    """Write a folder that a trained network ships in: all of it, or nothing.
+
+    It has `model.onnx` for pictures of any size, `model.safetensors`, `model.py` where there is a source,
+    `model.int8.onnx` where it is worth it, `preprocess.json`, `predict.py` and `card.md`.
+
+    Args:
+        out: the folder, which is not there yet, or is empty.
+        architecture: the network, a classifier of images.
+        weights: its state dict; auxiliary classifiers are left out.
+        preprocess: what was done to pictures in training.
+        card: what is known of the network.
+        source: the network as PyTorch code.
+        images: to calibrate 8 bits and to measure the files with; None: there is no `model.int8.onnx`.
+        settings: when that is kept.
+
+    Returns:
+        The paths of the files.
+
+    Raises:
+        ConfigError: the folder is there already or cannot be written, or what is asked for is not installed.
+        DataError: weights or preprocessing do not fit the network. NasError: it cannot be written as ONNX.
+        DeviceError: onnxruntime cannot run it.
+    """
+    settings = settings or ExportSettings()
+    check_installed(settings)
+    check_free(out)
+    graph = lower(architecture)
+    check_fits(graph, architecture, weights, preprocess)
+    network = to_onnx(graph, weights)
+    model = for_pictures(network, preprocess)
+    _check_runs(model, preprocess)
+    files: dict[str, bytes] = {"model.onnx": model}
+    measured, int8 = measured_models(network, model, preprocess, images, settings)
+    files |= {"model.int8.onnx": int8} if int8 is not None else {}
+    files |= _for_phones(graph, weights) if settings.executorch else {}
+    files |= _others(graph, weights, preprocess, source)
+    text = card_text(
+        card,
+        arch_id=architecture.arch_id,
+        cost=cost_of(architecture),
+        preprocess=preprocess,
+        measured=measured,
+        files=[*files],
+    )
+    return _write_folder(out, {**files, "card.md": text.encode()})
+
+
+def check_installed(settings: ExportSettings) -> None:
+    """Raise `ConfigError` where something is asked for that needs a package which is not there; says how to get it."""
+    if settings.executorch:
+        from nas.pytorch.executorch import check_executorch
+
+        check_executorch()
+
+
+def _for_phones(graph: Graph, weights: Weights) -> dict[str, bytes]:
+    from nas.pytorch.executorch import to_pte
+
+    return {"model.pte": to_pte(graph, weights)}
+
+
+def check_free(out: Path) -> None:
+    """Raise `ConfigError` where a folder cannot be new: something is there that is no empty folder."""
+    if os.path.lexists(out) and not (out.is_dir() and not out.is_symlink() and not os.listdir(out)):
+        raise ConfigError(f"out={out} is there already; give another folder, or remove it first")
+
+
+def check_fits(graph: Graph, architecture: Architecture, weights: Weights, preprocess: Preprocess) -> None:
+    """Raise `DataError` where weights or preprocessing are not those of a network."""
+    wanted = (preprocess.shape[0], *preprocess.size)
+    if architecture.input_shape != wanted:
+        raise DataError(f"the network takes {architecture.input_shape}, but its pictures are brought to {wanted}")
+    if graph.out_shapes != ((len(preprocess.classes),),):
+        raise DataError(
+            f"an exported network gives a number for each of its {len(preprocess.classes)} classes, but this one gives "
+            f"{graph.out_shapes}"
+        )
+    _check_weights(graph, weights)
+    for name, value in weights.items():
+        if value.dtype.kind == "f" and not np.isfinite(value).all():
+            raise DataError(f"weights: {name} has numbers that are not finite, so the network has no use")
+
+
+def _check_weights(graph: Graph, weights: Weights) -> None:
+    from nas.pytorch.build import state_shapes
+
+    wanted = {name: shape for name, shape in state_shapes(graph).items() if not name.startswith("auxiliary.")}
+    for name in (*wanted, *weights):
+        if name not in weights:
+            raise DataError(f"weights: the network has {name!r}, but they do not. {nearest(name, weights)}")
+        if name not in wanted and not name.startswith("auxiliary."):
+            raise DataError(f"weights: they have {name!r}, but the network does not. {nearest(name, wanted)}")
+        if name in wanted and weights[name].shape != wanted[name]:
+            raise DataError(f"weights: {name} must have the shape {wanted[name]}, but has {weights[name].shape}")
+
+
+def _check_runs(model: bytes, preprocess: Preprocess) -> None:
+    """Run a model once on black pictures of another size, so that no file ships that does not run."""
+    channels, height, width = preprocess.shape
+    black = np.zeros((2, height + 1, width + 2, channels), dtype=np.uint8)
+    (found,) = outputs(model, [black])
+    assert found.shape == (2, len(preprocess.classes))
+
+
+def _others(graph: Graph, weights: Weights, preprocess: Preprocess, source: Source | None) -> dict[str, bytes]:
+    """Return the files beside the models by name."""
+    from safetensors.numpy import save
+
+    inference = {name: value for name, value in weights.items() if not name.startswith("auxiliary.")}
+    names: Callable[[str], str] = (lambda name: name) if source is None else (lambda name: source.names.get(name, name))
+    renamed = {names(name): np.asarray(value, order="C") for name, value in inference.items()}
+    code = Path(predict.__file__).read_bytes()
+    return {
+        **({} if source is None else {"model.py": source.text.encode()}),
+        "model.safetensors": save(renamed, {"format": "pt"}),
+        "preprocess.json": _json(preprocess.to_dict()),
+        "predict.py": code,
+    }
+
+
+def _json(values: Mapping[str, Any]) -> bytes:
+    return (json.dumps(values, indent=1) + "\n").encode()
+
+
+def _write_folder(out: Path, files: Mapping[str, bytes]) -> tuple[Path, ...]:
+    """Write a folder under another name, and give it its own when all of it is on the disk."""
+    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(partial, ignore_errors=True)  # of a process of this number that was killed
+        partial.mkdir()
+        for name, data in files.items():
+            with open(partial / name, "xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        partial.rename(out)  # onto an empty folder, or nothing
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"out={out} cannot be written: {why_unreadable(error)}") from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return tuple(out / name for name in files)

@@ -1,0 +1,35 @@
+"""All settings of `nas finish`. Never loads torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nas.errors import ConfigError
+from nas.finishing.settings import FinishSettings
+from nas.machine import check_accelerator, check_workers
+from nas.settings import check_settings, setting
+from nas.training.recipe import Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinishConfig:
+    """All settings of one finish. `conf/finish.yaml` says what each means."""
+
+    run: str | None = setting(
+        None, "the run folder of a search, given as the first word", may_change=True, typed="text"
+    )
+    finish: FinishSettings = setting(FinishSettings, "what is trained anew, and what it is compared with")
+    root: str | None = setting(
+        None, "folder with the files of the data, where they were moved since", may_change=True, typed="text"
+    )
+    workers: int | str = setting("auto", "trainings at a time; auto is one a core, or one a GPU", may_change=True)
+    accelerator: str = setting("auto", "auto, cpu or gpu", may_change=True)
+    mlflow: bool = setting(True, "record in MLflow too", may_change=True)
+    train: Recipe = setting(Recipe, "the full recipe, by which finalists and baselines are trained anew")
+
+    def __post_init__(self) -> None:
+        if self.run is None:
+            raise ConfigError("which search? Give its run folder: nas finish runs/NAME")
+        check_settings(self, "")
+        check_workers(self.workers)
+        check_accelerator(self.accelerator)

@@ -1,0 +1,307 @@
+"""What a finish found, for people and for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from math import isnan
+from typing import Any
+
+from nas.cost import cost_of
+from nas.finishing.bench import Measure
+from nas.finishing.halving import Halving
+from nas.finishing.intervals import Comparison, MeanInterval
+from nas.finishing.rivals import RivalCandidate
+from nas.finishing.searched import Searched
+from nas.finishing.settings import NONE, FinishSettings
+from nas.finishing.study import WINNER, Final, Finish, choosing_seeds, reporting_seeds
+from nas.search.trial import Trial
+from nas.statistics import proportion_interval
+
+FORMAT = "nas.finish/1"
+_SHOWN_ON_A_RUNG = 5
+
+
+@dataclass(frozen=True)
+class Unit:
+    """How scores are shown: shares in per cent, their differences in points."""
+
+    factor: float = 1.0
+    name: str = ""
+    points: str = ""
+    digits: int = 4
+
+    @classmethod
+    def of(cls, measure: Measure) -> Unit:
+        """Return the unit of a measure."""
+        return cls(100.0, " %", " points", 2) if measure.name.endswith("accuracy") else cls()
+
+    def score(self, value: float) -> str:
+        """Return a score in words."""
+        return f"{self.factor * value:.{self.digits}f}{self.name}"
+
+    def difference(self, value: float) -> str:
+        """Return a difference in words."""
+        return f"{self.factor * value:+.{self.digits}f}{self.points}"
+
+    def interval(self, found: MeanInterval, sign: int = 1) -> str:
+        """Return a mean with its interval in words; `sign` -1 turns a measure that is minimized back."""
+        if not found.count:
+            return "none"
+        if isnan(found.low):
+            return f"{self.score(sign * found.mean)} (one seed)"
+        ends = (f"{self.factor * end:.{self.digits}f}" for end in sorted((sign * found.low, sign * found.high)))
+        return f"{self.score(sign * found.mean)} ({' to '.join(ends)})"
+
+    def gap(self, found: MeanInterval) -> str:
+        """Return a mean difference with its interval in words."""
+        if not found.count:
+            return "no seed that both were trained with"
+        if isnan(found.low):
+            return f"{self.difference(found.mean)} (one seed)"
+        ends = (f"{self.factor * end:+.{self.digits}f}" for end in (found.low, found.high))
+        return f"{self.difference(found.mean)} (95 % interval {' to '.join(ends)})"
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that is said of a finish."""
+
+    searched: Searched
+    settings: FinishSettings
+    measure: Measure
+    finish: Finish
+    trials: Sequence[Trial]
+    """Of the search: those of the finalists, in their order."""
+    candidates: Sequence[RivalCandidate]
+    """What the baselines were chosen from."""
+    test_images: int
+    workers: int
+    """Trainings at a time."""
+
+    @property
+    def search_score(self) -> float:
+        """The winner's score in the search, as it is, not turned."""
+        return self.trials[self.finish.race.winner].scores[self.measure.name]
+
+    @property
+    def too_high(self) -> float:
+        """By how much the search's score of the winner was better than that of fresh seeds, on validation."""
+        final = self.finish.finals[WINNER].interval(self.measure)
+        return self.measure.sign * self.search_score - final.mean
+
+    def sentence(self) -> str:
+        """Return the recommendation in a sentence, without its full stop."""
+        finish = self.finish
+        winner = f"the winner of the search ({finish.finals[WINNER].contestant.name})"
+        compared = {kind: one for kind, one in finish.on_test.items() if one.difference.count}
+        if not finish.on_test:
+            return f"Recommended: {winner}; nothing tells whether it is better than a published network"
+        if not compared:
+            return (
+                "Recommended: nothing yet: the time was up before the winner and a baseline had a seed in common; "
+                "the same command with more finish.minutes goes on"
+            )
+        kind = finish.recommended
+        against = kind if kind != WINNER else min(compared, key=lambda other: compared[other].difference.mean)
+        comparison = compared[against]
+        how = (
+            f"{Unit.of(self.measure).gap(comparison.difference)}, better with {comparison.ahead} of "
+            f"{comparison.difference.count} seeds"
+        )
+        how += "" if comparison.shown else "; the interval holds 0, so that this may be chance"
+        if kind == WINNER:
+            return f"Recommended: {winner}. On the test split, winner minus {against} baseline: {how}"
+        network = f"the {kind} network {finish.finals[kind].contestant.name}"
+        return f"Recommended: {network}. The search has found nothing better: on the test split, winner minus it: {how}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON; scores and differences as the measure has them, differences up is better."""
+        finish, race = self.finish, self.finish.race
+        sign = self.measure.sign
+        return {
+            "format": FORMAT,
+            "study_id": self.searched.study.study_id,
+            "measure": self.measure.name,
+            "settings": asdict(self.settings),
+            "recipe": asdict(finish.finals[WINNER].contestant.recipe),
+            "search": {
+                "seconds": self.searched.seconds,
+                "workers": self.searched.workers,
+                "workers_now": self.workers,
+                "trained": sum(trial.trained for trial in self.searched.study.trials),
+                "score": self.search_score,
+            },
+            "choosing": {
+                "seeds": choosing_seeds(self.searched.seed, self.settings.seeds),
+                "winner": race.winner,
+                "out_of_time": race.out_of_time,
+                "finalists": [
+                    {
+                        "name": contestant.name,
+                        "arch_id": contestant.architecture.arch_id,
+                        "search_score": trial.scores[self.measure.name],
+                        "scores": [sign * score for score in scores],
+                        "dropped": dropped,
+                    }
+                    for contestant, trial, scores, dropped in zip(
+                        finish.finalists, self.trials, race.scores, race.dropped, strict=True
+                    )
+                ],
+            },
+            "baselines": {kind: _halving(halving, self.measure) for kind, halving in finish.halvings.items()},
+            "no_baseline": dict(finish.missing),
+            "candidates": [[one.kind, one.family, one.name] for one in self.candidates],
+            "reporting_seeds": reporting_seeds(self.searched.seed, self.settings.final_seeds),
+            "final": {kind: self._final(final) for kind, final in finish.finals.items()},
+            "comparisons": {
+                kind: {"val": _comparison(finish.on_val[kind]), "test": _comparison(finish.on_test[kind])}
+                for kind in finish.on_test
+            },
+            "search_minus_final": _plain(self.too_high),
+            "recommended": finish.recommended,
+            "sentence": self.sentence(),
+        }
+
+    def _final(self, final: Final) -> dict[str, Any]:
+        cost, sign = cost_of(final.contestant.architecture), self.measure.sign
+        return {
+            "name": final.contestant.name,
+            "arch_id": final.contestant.architecture.arch_id,
+            "params": cost.params,
+            "macs": cost.macs,
+            "lr": final.contestant.recipe.lr,
+            "failed": [trial.reason for trial in final.failed],
+            "weights": [f"{trial.key}.safetensors" for trial in final.trained],
+            **{
+                where: {**_interval(final.interval(measure), sign), "by_seed": _by_seed(final, measure)}
+                for where, measure in (("val", self.measure), ("test", self.measure.on_test))
+            },
+        }
+
+    def lines(self) -> list[str]:
+        """Return the report as Markdown, table and recommendation first."""
+        return [*self._table(), "", f"**{self.sentence()}.**", "", *self._figures(), "", *self._how()]
+
+    def _table(self) -> Iterator[str]:
+        unit, sign = Unit.of(self.measure), self.measure.sign
+        yield "| network | search | validation, fresh seeds | test | seeds | parameters | multiply-adds |"
+        yield "| --- | --- | --- | --- | --- | --- | --- |"
+        for kind, final in self.finish.finals.items():
+            cost = cost_of(final.contestant.architecture)
+            what = "winner of the search" if kind == WINNER else f"{kind} baseline"
+            yield (
+                f"| {what}: {final.contestant.name} | {unit.score(self.search_score) if kind == WINNER else ''} "
+                f"| {unit.interval(final.interval(self.measure), sign)} "
+                f"| {unit.interval(final.interval(self.measure.on_test), sign)} "
+                f"| {len(final.trained)} | {cost.params:,} | {cost.macs:,} |"
+            )
+
+    def _figures(self) -> Iterator[str]:
+        unit = Unit.of(self.measure)
+        trained = sum(trial.trained for trial in self.searched.study.trials)
+        yield (
+            f"- Search minus final, on validation: {unit.difference(self.too_high)}. The search's score is the best of "
+            f"{trained} and by its own recipe; the final one is of fresh seeds and by the full recipe."
+        )
+        for kind, comparison in self.finish.on_test.items():
+            on_val = self.finish.on_val[kind]
+            yield (
+                f"- Winner minus {kind} baseline, paired by seed: on validation {unit.gap(on_val.difference)}, on test "
+                f"{unit.gap(comparison.difference)}."
+            )
+            if not isnan(comparison.sure_from):
+                yield (
+                    f"- With {comparison.difference.count} seeds and the noise seen here, the better network is "
+                    "recommended in 95 of 100 cases where the two differ by "
+                    f"{unit.difference(comparison.sure_from)[1:]} or more."
+                )
+        final = self.finish.finals[WINNER].interval(self.measure.on_test)
+        if final.count and self.measure.name.endswith("accuracy"):
+            low, high = proportion_interval(round(final.mean * self.test_images), self.test_images)
+            yield (
+                "- Intervals are Student's at 95 % over seeds, for these images. Which images there are adds to that: "
+                f"with {self.test_images:,} others the winner may have {unit.score(low)} to {unit.score(high)}."
+            )
+
+    def _how(self) -> Iterator[str]:
+        finish, unit, sign = self.finish, Unit.of(self.measure), self.measure.sign
+        yield "## How the winner was chosen"
+        yield ""
+        yield f"By {self.settings.seeds} fresh seeds on the validation split, none of which is reported."
+        yield ""
+        yield "| finalist | search | fresh seeds | |"
+        yield "| --- | --- | --- | --- |"
+        for i, contestant in enumerate(finish.finalists):
+            scores = ", ".join(unit.score(sign * score) for score in finish.race.scores[i])
+            note = "winner" if i == finish.race.winner else finish.race.dropped[i]
+            yield f"| {contestant.name} | {unit.score(self.trials[i].scores[self.measure.name])} | {scores} | {note} |"
+        yield from self._how_baselines()
+
+    def _how_baselines(self) -> Iterator[str]:
+        unit, sign = Unit.of(self.measure), self.measure.sign
+        if self.settings.baseline == NONE:
+            yield from (
+                "",
+                "No baseline was asked for (finish.baseline=none): a published network may be as good.",
+            )
+        for kind, why in self.finish.missing.items():
+            yield from ("", f"No {kind} baseline: {why}")
+        for kind, halving in self.finish.halvings.items():
+            own = [one for one in self.candidates if one.kind == kind]
+            families = sorted({one.family for one in own} - {""})
+            yield from ("", f"## The {kind} baseline", "")
+            limits = ", ".join(map(str, self.searched.limits))
+            limits += "" if self.searched.had_limits else " (the search had no limits: the largest that it trained)"
+            yield (
+                f"{len(own)} networks{f' of {len(families)} families' if families else ''} hold {limits}. Successive "
+                f"halving had {halving.seconds:,.0f} s, as much of all workers as the search, waiting included: "
+                f"{halving.tried} of {halving.candidates} networks with learning rates were tried."
+            )
+            for rung in halving.rungs:
+                best = "; ".join(
+                    f"{trial.name} {unit.score(sign * self.measure.of(trial))}"
+                    for trial in rung.trials[:_SHOWN_ON_A_RUNG]
+                )
+                yield f"- {rung.epochs} epochs, {len(rung.trials)} trained, the best: {best}"
+            if families:
+                yield from ("", "All candidates: " + "; ".join(one.name for one in own) + ".")
+
+
+def _halving(halving: Halving, measure: Measure) -> dict[str, Any]:
+    return {
+        "chosen": halving.chosen.name,
+        "lr_multiple": halving.chosen.lr_multiple,
+        "seconds": halving.seconds,
+        "spent": halving.spent,
+        "tried": halving.tried,
+        "candidates": halving.candidates,
+        "rungs": [
+            {"epochs": rung.epochs, "trials": [[trial.name, trial.scores[measure.name]] for trial in rung.trials]}
+            for rung in halving.rungs
+        ],
+    }
+
+
+def _interval(found: MeanInterval, sign: int = 1) -> dict[str, Any]:
+    ends = sorted((sign * found.low, sign * found.high)) if not isnan(found.low) else (found.low, found.high)
+    values = {"mean": sign * found.mean, "low": ends[0], "high": ends[1], "std": found.std}
+    return {**{name: _plain(value) for name, value in values.items()}, "count": found.count}
+
+
+def _comparison(found: Comparison) -> dict[str, Any]:
+    return {
+        **_interval(found.difference),
+        "ahead": found.ahead,
+        "behind": found.behind,
+        "shown": found.shown,
+        "sure_from": _plain(found.sure_from),
+    }
+
+
+def _by_seed(final: Final, measure: Measure) -> Mapping[str, float]:
+    return {str(seed): measure.sign * score for seed, score in final.scores(measure).items()}
+
+
+def _plain(value: float) -> float | None:
+    return None if isnan(value) else value

@@ -1,0 +1,151 @@
+"""What the winner of a search is compared with: the candidates of each baseline, written down before any is trained."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from nas.cost import LATENCY, Constraint, cost_of, violation
+from nas.errors import DeviceError
+from nas.finishing.bench import Contestant
+from nas.finishing.published import published_candidates
+from nas.finishing.searched import Searched
+from nas.finishing.settings import PUBLISHED, RANDOM, FinishSettings
+from nas.finishing.study import Rival
+from nas.network.architecture import Architecture
+from nas.run_folder import read_json, write_whole
+from nas.search.gate import Gate
+from nas.seeds import derived_seed
+
+CANDIDATES = "candidates.json"
+"""The file in the folder of a finish that lists what there was to choose the baselines from."""
+LR_MULTIPLES = (1.0, 1 / 3, 3.0)
+"""Of the recipe's learning rate: published networks are tried with the first, then all with the next."""
+_RANDOM = 200
+"""Random networks that there are to try at most; the time of a search holds fewer."""
+_MOST_DRAWS = 2000
+
+Measure = Callable[[Architecture], float]
+"""Returns the latency of a network in ms; raises `DeviceError` where it cannot be run."""
+
+
+@dataclass(frozen=True)
+class RivalCandidate:
+    """A network that a baseline may be."""
+
+    kind: str
+    """Of the baseline."""
+    name: str
+    family: str
+    """Empty for a random one."""
+    architecture: Architecture
+    latency_ms: float | None = None
+    """Measured, where there is a limit on it."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON, with its costs for people."""
+        cost = cost_of(self.architecture)
+        parts = {"kind": self.kind, "name": self.name, "family": self.family, "latency_ms": self.latency_ms}
+        return {**parts, "params": cost.params, "macs": cost.macs, "architecture": self.architecture.to_dict()}
+
+    @classmethod
+    def from_dict(cls, values: Any) -> RivalCandidate:
+        """Read what `to_dict` wrote."""
+        latency = values["latency_ms"]
+        return cls(
+            str(values["kind"]),
+            str(values["name"]),
+            str(values["family"]),
+            Architecture.from_dict(values["architecture"]),
+            None if latency is None else float(latency),
+        )
+
+
+def rival_candidates(
+    searched: Searched, settings: FinishSettings, folder: Path, measure: Measure | None, say: Callable[[str], None]
+) -> list[RivalCandidate]:
+    """Return the candidates of the baselines: those that an earlier session wrote down, or new ones, written down.
+
+    Args:
+        searched: whose limits they hold, measured latency included.
+        settings: say which baselines there are.
+        folder: of the finish.
+        measure: of latency; None where that is not limited.
+        say: told what is measured.
+    """
+    path = folder / CANDIDATES
+    if path.exists():
+        return read_json(path, "the candidates of a finish", lambda values: [*map(RivalCandidate.from_dict, values)])
+    found = []
+    if settings.baseline in (PUBLISHED, RANDOM):
+        found += _published(searched)
+    if settings.baseline == RANDOM:
+        found += _random(searched)
+    if measure is not None and found:
+        say(f"Measuring the latency of {len(found)} candidates")
+        found = _fast_enough(found, searched.limits, measure)
+    write_whole(path, json.dumps([candidate.to_dict() for candidate in found], indent=1) + "\n")
+    return found
+
+
+def rivals_of(candidates: Sequence[RivalCandidate], searched: Searched) -> list[Rival]:
+    """Return the rivals that candidates make: published ones with several learning rates, random ones with one.
+
+    They are chosen by the recipe of the search, as the candidates of that were.
+    """
+    rivals = []
+    for kind in dict.fromkeys(candidate.kind for candidate in candidates):
+        multiples = LR_MULTIPLES if kind == PUBLISHED else LR_MULTIPLES[:1]
+        contestants = [
+            Contestant(
+                candidate.name + (f", learning rate x {multiple:.2g}" if multiple != 1 else ""),
+                candidate.architecture,
+                replace(searched.recipe, lr=searched.recipe.lr * multiple),
+                multiple,
+            )
+            for multiple in multiples
+            for candidate in candidates
+            if candidate.kind == kind
+        ]
+        rivals.append(Rival(kind, contestants))
+    return rivals
+
+
+def _published(searched: Searched) -> list[RivalCandidate]:
+    space = searched.study.space
+    shape = tuple(searched.study.notes.get("data", {}).get("input_shape", space.input_shape))
+    found = published_candidates(shape, space.num_classes, searched.limits, searched.study.workload)
+    return [RivalCandidate(PUBLISHED, one.name, one.family, one.architecture) for one in found]
+
+
+def _random(searched: Searched) -> list[RivalCandidate]:
+    """Draw networks of the space that hold the limits, as a search draws its random candidates."""
+    space = searched.study.space
+    gate = Gate(space, [limit for limit in searched.limits if not limit.measured], searched.study.workload)
+    found: dict[str, RivalCandidate] = {}
+    for draw in range(_MOST_DRAWS):
+        candidate, _ = gate.random(derived_seed(searched.seed, "finish", "random", draw))
+        if candidate.accepted:
+            arch = candidate.architecture
+            found.setdefault(arch.arch_id, RivalCandidate(RANDOM, f"random network {len(found) + 1}", "", arch))
+        if len(found) in (_RANDOM, space.size()):
+            break
+    return [*found.values()]
+
+
+def _fast_enough(
+    candidates: Sequence[RivalCandidate], limits: Sequence[Constraint], measure: Measure
+) -> list[RivalCandidate]:
+    """Return the candidates whose measured latency holds its limits, with that; what cannot be run is left out."""
+    kept = []
+    for candidate in candidates:
+        try:
+            ms = measure(candidate.architecture)
+        except DeviceError:
+            continue
+        if not any(violation(ms, limit).rejects for limit in limits if limit.metric == LATENCY):
+            kept.append(replace(candidate, latency_ms=ms))
+    return kept

@@ -1,0 +1,199 @@
+"""The course of a finish: choose the winner, choose the baseline in equal seconds, train both anew, compare.
+
+Nothing here trains: a `Bench` does, which may be simulated (benchmarks/honest_finish.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from nas.errors import EvaluationError, NasError
+from nas.finishing.bench import REPORT, TEST, Bench, Contestant, FinishTrial, Measure
+from nas.finishing.halving import Halving, successive_halving
+from nas.finishing.intervals import Comparison, MeanInterval, compare, interval_of
+from nas.finishing.racing import Race, race
+from nas.finishing.settings import FinishSettings
+from nas.seeds import derived_seed
+
+WINNER = "winner"
+"""What the winner of the search is called among those that are reported; baselines have their own names."""
+Say = Callable[[str], None]
+"""Takes a line for the user."""
+
+
+@dataclass(frozen=True)
+class Rival:
+    """What the winner is compared with: networks of which the best is found in the seconds that the search had."""
+
+    kind: str
+    """One of `nas.finishing.settings.BASELINES`, but none."""
+    contestants: Sequence[Contestant]
+    """In the order in which they are tried."""
+
+
+@dataclass(frozen=True)
+class Final:
+    """A network that is reported, by seeds that chose nothing."""
+
+    contestant: Contestant
+    trained: tuple[FinishTrial, ...]
+    """Its trainings that gave a score, a seed each."""
+    tested: tuple[FinishTrial, ...]
+    """Their scores on the test split."""
+    failed: tuple[FinishTrial, ...]
+    """Trainings that gave none."""
+
+    def scores(self, measure: Measure) -> dict[int, float]:
+        """Return its scores by seed, larger being better: on the test split where the measure is one of that."""
+        trials = self.trained if self.trained and measure.name in self.trained[0].scores else self.tested
+        return {trial.seed: measure.of(trial) for trial in trials}
+
+    def interval(self, measure: Measure) -> MeanInterval:
+        """Return the mean over its seeds with its interval, larger being better."""
+        return interval_of([*self.scores(measure).values()])
+
+
+@dataclass(frozen=True)
+class Finish:
+    """All that came out of a finish."""
+
+    race: Race
+    finalists: tuple[Contestant, ...]
+    halvings: Mapping[str, Halving]
+    """How each baseline was chosen, by its kind."""
+    missing: Mapping[str, str]
+    """Why there is no baseline of a kind that was asked for."""
+    finals: Mapping[str, Final]
+    """What is reported: the winner, then each baseline by its kind."""
+    on_val: Mapping[str, Comparison]
+    """The winner against each baseline on the validation split, by the kind of the baseline."""
+    on_test: Mapping[str, Comparison]
+    """The same on the test split, which decides."""
+
+    @property
+    def recommended(self) -> str:
+        """What is recommended: the winner, or the kind of the baseline that was at least as good on the test split.
+
+        A baseline that has no seed in common with the winner is not compared with it.
+        """
+        compared = {kind: one for kind, one in self.on_test.items() if one.difference.count}
+        better = {kind: one.difference.mean for kind, one in compared.items() if not one.recommended}
+        return min(better, key=lambda kind: better[kind]) if better else WINNER
+
+
+def choosing_seeds(study_seed: int, count: int) -> list[int]:
+    """Return the seeds that choose the winner; they report nothing."""
+    return [derived_seed(study_seed, "finish", "choose", number) for number in range(count)]
+
+
+def reporting_seeds(study_seed: int, count: int) -> list[int]:
+    """Return the seeds of what is reported; they choose nothing."""
+    return [derived_seed(study_seed, "finish", "report", number) for number in range(count)]
+
+
+def choosing_share(settings: FinishSettings, rivals: int) -> float:
+    """Return the share of the time limit that choosing may take: that of its trainings among all."""
+    choosing = settings.top_k * settings.seeds
+    return choosing / (choosing + settings.final_seeds * (1 + rivals))
+
+
+def carry_out(
+    settings: FinishSettings,
+    finalists: Sequence[Contestant],
+    rivals: Sequence[Rival],
+    bench: Bench,
+    measure: Measure,
+    *,
+    study_seed: int,
+    search_seconds: float,
+    say: Say = lambda line: None,
+) -> Finish:
+    """Choose, train anew and compare.
+
+    The winner is chosen by seeds of their own, the baselines on the validation split in the seconds that the search
+    had. Then the winner and the chosen baselines are trained with the same other seeds, by the same recipe (a
+    baseline keeps the learning rate that it was chosen with), as many as the time holds: all networks with the first
+    seed, then all with the second. The test split is read when the last of these has ended.
+
+    Args:
+        settings: how many networks, seeds and minutes.
+        finalists: the best of the search, the best first.
+        rivals: what the winner is compared with.
+        bench: trains.
+        measure: a score of the validation split, by which everything is chosen.
+        study_seed: seed of the search, from which all seeds are derived.
+        search_seconds: that each baseline has to be chosen in.
+        say: told how it goes.
+
+    Raises:
+        NasError: nothing could be trained to choose from.
+    """
+    limit = 60 * settings.minutes
+    until = limit * choosing_share(settings, len(rivals))
+    say(
+        f"Choosing the winner: {len(finalists)} networks, up to {settings.seeds} seeds each, at most "
+        f"{until / 60:.3g} min"
+    )
+    found = race(finalists, choosing_seeds(study_seed, settings.seeds), bench, measure, until=until)
+    winner = finalists[found.winner]
+    say(f"Winner: {winner.name}")
+    halvings, missing = dict[str, Halving](), dict[str, str]()
+    for rival in rivals:
+        say(f"Baseline: {len(rival.contestants)} {rival.kind} candidates get {search_seconds / 60:.3g} min")
+        try:
+            halvings[rival.kind] = successive_halving(
+                rival.contestants, bench, measure, phase=rival.kind, seconds=search_seconds, seed=study_seed
+            )
+        except EvaluationError:  # all fail alike, whatever is trained
+            raise
+        except NasError as error:
+            missing[rival.kind] = str(error)
+            say(f"No baseline: {error}")
+        else:
+            say(f"Baseline ({rival.kind}): {halvings[rival.kind].chosen.name}")
+    baselines = {kind: halving.chosen.by(winner.recipe) for kind, halving in halvings.items()}
+    reported = {WINNER: winner, **baselines}
+    say(
+        f"Training {' and '.join(reported)} with {settings.final_seeds} other seeds, at most "
+        f"{(limit - until) / 60:.3g} min"
+    )
+    seeds = reporting_seeds(study_seed, settings.final_seeds)
+    finals = _finals(reported, seeds, bench, limit - until)
+    return Finish(
+        race=found,
+        finalists=tuple(finalists),
+        halvings=halvings,
+        missing=missing,
+        finals=finals,
+        on_val={kind: _compared(finals, kind, measure) for kind in halvings},
+        on_test={kind: _compared(finals, kind, measure.on_test) for kind in halvings},
+    )
+
+
+def _finals(reported: Mapping[str, Contestant], seeds: Sequence[int], bench: Bench, until: float) -> dict[str, Final]:
+    """Train what is reported, seed by seed, then score all that came of it on the test split."""
+    # Equal networks, such as a winner that is a published one, are trained once.
+    jobs = {job.key: job for seed in seeds for job in (one.job(REPORT, seed) for one in reported.values())}
+    trials = bench.run([*jobs.values()], until=until)
+    done = [job for key, job in jobs.items() if key in trials and not trials[key].reason]
+    tested = bench.run([replace(job, phase=TEST) for job in done])
+    finals = {}
+    for kind, contestant in reported.items():
+        own = [contestant.job(REPORT, seed).key for seed in seeds]
+        mine = [trials[key] for key in own if key in trials]
+        scored = [contestant.job(TEST, trial.seed).key for trial in mine if not trial.reason]
+        finals[kind] = Final(
+            contestant,
+            tuple(trial for trial in mine if not trial.reason),
+            tuple(tested[key] for key in scored if key in tested and not tested[key].reason),
+            tuple(trial for trial in mine if trial.reason),
+        )
+    return finals
+
+
+def _compared(finals: Mapping[str, Final], kind: str, measure: Measure) -> Comparison:
+    """Compare the winner with a baseline over the seeds that both have scores with."""
+    mine, theirs = finals[WINNER].scores(measure), finals[kind].scores(measure)
+    both = [seed for seed in mine if seed in theirs]
+    return compare([mine[seed] for seed in both], [theirs[seed] for seed in both])

@@ -1,0 +1,210 @@
+"""predict.py as a stranger has it: no nas, no torch; against the training pipeline from the file on."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import ExifTags, Image
+
+from nas.exporting.predict import PictureError, main, read_picture
+from nas.training.data.image_files import read_image
+from tests.exporting.conftest import Trained
+
+_ALONE = """
+import importlib.abc, runpy, sys
+class Refuse(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("nas", "torch", "onnx", "scipy", "yaml", "pytorch_lightning"):
+            raise ImportError(f"{name} is not installed here")
+sys.meta_path.insert(0, Refuse())
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def _alone(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    words = [sys.executable, "-c", _ALONE, str(folder / "predict.py"), *map(str, arguments)]
+    return subprocess.run(words, capture_output=True, text=True, check=False, cwd=folder.parent)
+
+
+@pytest.fixture(scope="module")
+def pictures(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The validation split as files."""
+    folder = tmp_path_factory.mktemp("pictures")
+    pixels = trained.data.val.read(torch.arange(len(trained.data.val.labels)))
+    paths = [folder / f"{number:03}.png" for number in range(len(pixels))]
+    for path, one in zip(paths, pixels, strict=True):
+        Image.fromarray(one[0].numpy()).save(path)
+    return paths
+
+
+def test_from_the_file_on_it_says_what_training_says(trained: Trained, exported: Path, pictures: list[Path]) -> None:
+    done = _alone(exported, *pictures, "--format", "json", "--top", "10", "--batch", "50")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert [one["image"] for one in found] == [str(path) for path in pictures]
+    shares = np.array(
+        [[share for _, share in sorted((p["class"], p["probability"]) for p in one["top"])] for one in found]
+    )
+    np.testing.assert_allclose(shares, trained.logits().softmax(1).numpy(), atol=1e-4)
+    hits = np.array([int(one["top"][0]["class"]) for one in found]) == trained.data.val.labels.numpy()
+    assert abs(hits.mean() - trained.accuracy) < 0.001
+    assert trained.accuracy > 0.8
+
+
+def test_a_table_has_a_row_for_each_class(exported: Path, pictures: list[Path], tmp_path: Path) -> None:
+    assert _alone(exported, pictures[0], pictures[1], "--top", 2, "--output", tmp_path / "a.csv").returncode == 0
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "a.csv").read_text())))
+    assert [(row["image"], row["rank"]) for row in rows] == [(str(p), r) for p in pictures[:2] for r in "12"]
+    assert all(float(row["probability"]) <= 1 for row in rows)
+    assert os.listdir(tmp_path) == ["a.csv"]
+
+
+def _odd(folder: Path) -> dict[str, Path]:
+    """Pictures as cameras, scanners and programs write them, of 20x11 pixels with different sides."""
+    rng = np.random.default_rng(0)
+    colours = Image.fromarray(rng.integers(0, 256, (11, 20, 3), dtype=np.uint8)).resize((20, 11))
+    turned = Image.Exif()
+    turned[ExifTags.Base.Orientation] = 6
+    clear = colours.convert("RGBA")
+    clear.putalpha(Image.fromarray(rng.integers(0, 256, (11, 20), dtype=np.uint8)))
+    palette = colours.convert("P", palette=Image.Palette.ADAPTIVE)
+    made: dict[str, tuple[Image.Image, str, dict[str, Any]]] = {
+        "rgb": (colours, "png", {}),
+        "jpeg": (colours, "jpg", {}),
+        "turned": (colours, "jpg", {"exif": turned}),
+        "cmyk": (colours.convert("CMYK"), "jpg", {}),
+        "palette": (palette, "png", {}),
+        "see_through_palette": (palette, "png", {"transparency": bytes(range(256))}),
+        "see_through": (clear, "png", {}),
+        "grey": (colours.convert("L"), "png", {}),
+        "grey_and_alpha": (clear.convert("LA"), "png", {}),
+        "bits": (colours.convert("1"), "png", {}),
+        "16_bits": (Image.fromarray(rng.integers(0, 2**16, (11, 20), dtype=np.uint16)), "png", {}),
+        "gif": (colours, "gif", {}),
+        "webp": (colours, "webp", {"lossless": True}),
+        "bmp": (colours, "bmp", {}),
+        "row": (colours.resize((20, 1)), "png", {}),
+        "column": (colours.resize((1, 11)), "png", {}),
+        "point": (colours.resize((1, 1)), "png", {}),
+    }
+    paths = {}
+    for name, (image, ending, more) in made.items():
+        paths[name] = folder / f"{name}.{ending}"
+        image.save(paths[name], **more)
+    return paths
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 10, 6)])
+def test_odd_pictures_are_read_as_in_training(tmp_path: Path, shape: tuple[int, int, int]) -> None:
+    for name, path in _odd(tmp_path).items():
+        pixels = read_picture(path, shape)
+        assert pixels.shape == (*shape[1:], shape[0]), name
+        np.testing.assert_array_equal(pixels.transpose(2, 0, 1), read_image(path, shape[1:], shape[0]).numpy())
+
+
+def test_odd_pictures_show_what_pillow_shows(tmp_path: Path) -> None:
+    """At their own size, so that nothing is scaled: levels as stored, turned, without transparency."""
+    paths = _odd(tmp_path)
+    plain = np.array(Image.open(paths["rgb"]))
+    for name in ("see_through", "webp", "bmp"):
+        np.testing.assert_array_equal(read_picture(paths[name], (3, 11, 20)), plain)
+    jpeg = np.array(Image.open(paths["jpeg"]))
+    np.testing.assert_array_equal(read_picture(paths["turned"], (3, 20, 11)), np.rot90(jpeg, -1))
+    deep = np.array(Image.open(paths["16_bits"]))
+    np.testing.assert_array_equal(read_picture(paths["16_bits"], (1, 11, 20))[:, :, 0], deep // 256)
+    np.testing.assert_array_equal(
+        read_picture(paths["bits"], (1, 11, 20))[:, :, 0], 255 * np.array(Image.open(paths["bits"])).astype(np.uint8)
+    )
+    # A row of 20 covers 8x8 when it is 8 high and 160 wide, of which the middle is left.
+    middle = np.array(Image.open(paths["row"]).resize((160, 8), Image.Resampling.BILINEAR))[:, 76:84]
+    np.testing.assert_array_equal(read_picture(paths["row"], (3, 8, 8)), middle)
+
+
+@pytest.fixture
+def hostile(tmp_path: Path, pictures: list[Path]) -> dict[str, Path]:
+    """What is no picture, by name; `good` is one."""
+    paths = {
+        name: tmp_path / name for name in ("folder", "pipe", "cut.png", "text.png", "empty.jpg", "gone", "good.png")
+    }
+    paths["folder"].mkdir()
+    os.mkfifo(paths["pipe"])
+    data = pictures[0].read_bytes()
+    paths["cut.png"].write_bytes(data[: len(data) * 2 // 3])
+    paths["text.png"].write_text("no picture")
+    paths["empty.jpg"].write_bytes(b"")
+    paths["good.png"].write_bytes(data)
+    return paths
+
+
+def test_what_is_no_picture_is_named_and_the_others_go_on(exported: Path, hostile: dict[str, Path]) -> None:
+    paths = [*hostile.values(), "/dev/zero"]
+    done = _alone(exported, *paths, "--format", "json", "--batch", 2)
+    assert done.returncode == 2
+    found = {Path(one["image"]).name: one for one in json.loads(done.stdout)}
+    assert len(found) == len(paths)
+    assert [name for name, one in found.items() if "top" in one] == ["good.png"]
+    for name, why in {
+        "folder": "it is a folder",
+        "pipe": "it is a pipe",
+        "zero": "it is a device",
+        "gone": "No such",
+    }.items():
+        assert why in found[name]["error"]
+        assert f"{name}: cannot be read: {found[name]['error']}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_links_to_pictures_are_pictures(exported: Path, pictures: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "link.png").symlink_to(pictures[0])
+    shape = (1, 8, 8)
+    np.testing.assert_array_equal(read_picture(tmp_path / "link.png", shape), read_picture(pictures[0], shape))
+    (tmp_path / "broken.png").symlink_to(tmp_path / "nothing")
+    with pytest.raises(PictureError, match="No such file"):
+        read_picture(tmp_path / "broken.png", shape)
+
+
+def test_what_is_no_model_is_refused(exported: Path, pictures: list[Path], tmp_path: Path) -> None:
+    import onnx
+
+    (tmp_path / "predict.py").write_bytes((exported / "predict.py").read_bytes())
+    for name, why in {
+        "gone.onnx": "No such file",
+        "text.onnx": "cannot be loaded",
+        "link.onnx": "it is a link",
+    }.items():
+        if name == "text.onnx":
+            (tmp_path / name).write_text("no model")
+        if name == "link.onnx":
+            (tmp_path / name).symlink_to(exported / "model.onnx")
+        done = _alone(tmp_path, pictures[0], "--model", name)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert why in done.stderr
+        assert name in done.stderr
+        assert "Traceback" not in done.stderr
+    model = onnx.load(exported / "model.onnx")
+    for value in ("[]", "no json", "7"):
+        model.metadata_props[0].value = value
+        onnx.save(model, tmp_path / "nameless.onnx")
+        done = _alone(tmp_path, pictures[0], "--model", "nameless.onnx")
+        assert done.returncode == 2
+        assert "nameless.onnx" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_numbers_that_cannot_be_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    for option in ("--top", "--batch"):
+        with pytest.raises(SystemExit) as ended:
+            main(["a.png", option, "0"])
+        assert ended.value.code == 2
+    assert "must be >= 1" in capsys.readouterr().err

@@ -1,0 +1,210 @@
+"""The whole of `nas finish` on the record of a search, with scores by a rule in place of training."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import nas
+from nas.commands import finish as command
+from nas.commands.finish import finish_command
+from nas.errors import ConfigError
+from nas.evaluation import Budget
+from nas.finishing.final_scores import FinalScores
+from nas.search.config import Config
+from nas.training.data.config import DataConfig
+from nas.training.recipe import Recipe
+from nas.workers.evaluating import Task
+from nas.workers.in_process import InThisProcess
+from tests.logs import rewrite
+
+SPACE: dict[str, Any] = {
+    "name": "tiny",
+    "assume": {"channels": 1, "resolution": 28, "num_classes": 10},
+    "stem": {"block": "conv", "out_channels": {"choose": [4, 8, 12]}, "stride": 2},
+    "stages": [{"block": "residual_basic", "out_channels": {"choose": [8, 12, 16, 24]}, "stride": 2}],
+    "head": {"block": "classifier"},
+}
+DATA = {"name": "digits", "input_shape": [1, 28, 28], "num_classes": 10, "split_fingerprint": "f", "test_images": 360}
+
+
+class StubPool(InThisProcess):
+    """One worker on a clock of its own, for which every evaluation takes a second."""
+
+    clock = 0.0
+    tasks: list[Task]
+    better = 0.0
+    """By how much published networks are better than those of the space."""
+    dies_after = 10**9
+
+    def __init__(self, evaluator: Any, count: int, **_: Any) -> None:
+        super().__init__(evaluator, "val_accuracy")
+
+    def describe(self) -> Mapping[str, Any]:
+        return DATA
+
+    def now(self) -> float:
+        return StubPool.clock
+
+    def submit(self, task: Task) -> None:
+        if len(StubPool.tasks) >= StubPool.dies_after:
+            raise KeyboardInterrupt
+        StubPool.tasks.append(task)
+        StubPool.clock += 1
+        super().submit(replace(task, evaluator=partial(self._score, task.evaluator)))
+
+    @staticmethod
+    def _score(evaluator: object, architecture: nas.Architecture, budget: Budget, seed: int) -> dict[str, float]:
+        own = architecture.stages[0].blocks[0].kind == "residual_basic" and len(architecture.stages) == 1
+        score = 0.8 + nas.cost_of(architecture).params / 1e7 + (seed % 100) / 1e4 + (0.0 if own else StubPool.better)
+        if isinstance(evaluator, FinalScores):
+            assert Path(evaluator.weights).is_file()
+            return {"test_accuracy": score - 0.01, "test_loss": 1.0}
+        if budget.weights is not None:
+            Path(budget.weights).write_bytes(b"weights")
+        return {"val_accuracy": score, "val_loss": 1.0}
+
+
+@pytest.fixture
+def searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A search whose record says that it took 60 seconds."""
+    folder = tmp_path / "x"
+    config = {"data": asdict(DataConfig()), "train": asdict(Recipe(epochs=9)), "workers": 1}
+    nas.run_search(
+        nas.SearchSpace.from_dict(SPACE),
+        evaluator=lambda architecture, budget, seed: 0.9 + nas.cost_of(architecture).params / 1e7,
+        trials=8,
+        constraints={"params": 30_000, "macs": 3_000_000},
+        run_dir=folder,
+        notes={"config": config, "data": DATA},
+        sampler="random",
+    )
+    rewrite(folder / "trials.jsonl", lambda number, values: {**values, "elapsed": 60.0})
+    monkeypatch.setattr(command, "WorkerPool", StubPool)
+    StubPool.clock, StubPool.tasks, StubPool.better, StubPool.dies_after = 0.0, [], 0.0, 10**9
+    return folder
+
+
+def _finish(folder: Path, **finish: Any) -> int:
+    return finish_command({"run": str(folder), "workers": 1, "mlflow": False, "finish": finish})
+
+
+def _report(folder: Path) -> dict[str, Any]:
+    report = json.loads((folder / "finish" / "report.json").read_text())
+    assert isinstance(report, dict)
+    return report
+
+
+def test_what_is_reported(searched: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _finish(searched) == 0
+    report, printed = _report(searched), capsys.readouterr().out
+    trials = [json.loads(line) for line in (searched / "trials.jsonl").read_text().splitlines()]
+    best = sorted({trial["scores"]["val_accuracy"] for trial in trials if trial["state"] == "completed"})[-5:][::-1]
+    assert [one["search_score"] for one in report["choosing"]["finalists"]] == best
+    assert report["search"]["seconds"] == 60
+    winner = report["final"]["winner"]
+    expected = [0.8 + winner["params"] / 1e7 + (int(seed) % 100) / 1e4 for seed in winner["val"]["by_seed"]]
+    assert [*winner["val"]["by_seed"].values()] == pytest.approx(expected)
+    assert winner["val"]["mean"] - winner["test"]["mean"] == pytest.approx(0.01)
+    assert winner["val"]["count"] == 8
+    assert report["search_minus_final"] == pytest.approx(best[0] - winner["val"]["mean"])
+    # Larger networks are better here, and published ones may be as large as the limit.
+    baseline = report["baselines"]["published"]
+    assert baseline["spent"] <= baseline["seconds"] == 60
+    assert [rung["epochs"] for rung in baseline["rungs"]] == [1, 3, 9]
+    assert report["sentence"] in printed
+    assert report["sentence"] in (searched / "finish" / "report.md").read_text()
+    assert {family for _, family, _ in report["candidates"]} >= {"CIFAR ResNet", "MobileNet", "VGG"}
+
+
+@pytest.mark.parametrize(("better", "recommended"), [(0.05, "published"), (-0.05, "winner")])
+def test_what_is_better_is_recommended(searched: Path, better: float, recommended: str) -> None:
+    StubPool.better = better
+    assert _finish(searched) == 0
+    report = _report(searched)
+    assert report["recommended"] == recommended
+    assert report["comparisons"]["published"]["test"]["shown"]
+    assert (report["comparisons"]["published"]["test"]["mean"] > 0) == (recommended == "winner")
+    arch = nas.Architecture.from_json((searched / "finish" / "recommended.json").read_text())
+    assert arch.arch_id == report["final"][recommended]["arch_id"]
+
+
+def test_a_session_that_ends_at_any_time_changes_nothing(searched: Path, tmp_path: Path) -> None:
+    assert _finish(searched) == 0
+    whole, tasks = (searched / "finish" / "report.json").read_text(), len(StubPool.tasks)
+    for path in sorted((searched / "finish").rglob("*"), reverse=True):
+        path.unlink() if path.is_file() else path.rmdir()
+    StubPool.clock, StubPool.tasks = 0.0, []
+    for after in (0, 1, 7, 20, 45, tasks - 30, tasks - 3):
+        StubPool.dies_after = after
+        assert finish_command({"run": str(searched), "workers": 1, "mlflow": False}) == 130
+    StubPool.dies_after = 10**9
+    assert finish_command({"run": str(searched), "workers": 1, "mlflow": False}) == 0
+    assert (searched / "finish" / "report.json").read_text() == whole
+    assert len(StubPool.tasks) == tasks  # nothing was done twice
+
+
+def test_random_networks_beside_published_ones(searched: Path) -> None:
+    assert _finish(searched, baseline="random", top_k=2, final_seeds=2) == 0
+    report = _report(searched)
+    assert set(report["final"]) == {"winner", "published", "random"}
+    assert sum(kind == "random" for kind, _, _ in report["candidates"]) == 12  # all networks of the space
+    assert set(report["comparisons"]) == {"published", "random"}
+
+
+def test_without_a_baseline_it_says_that_nothing_is_known(searched: Path) -> None:
+    assert _finish(searched, baseline="none", final_seeds=1) == 0
+    report = _report(searched)
+    assert report["comparisons"] == {}
+    assert "nothing tells whether it is better than a published network" in report["sentence"]
+    assert (report["final"]["winner"]["val"]["low"], report["final"]["winner"]["val"]["std"]) == (None, None)
+
+
+def test_more_minutes_go_on_where_the_time_was_up(searched: Path) -> None:
+    assert _finish(searched, minutes=0.3) == 0
+    few = _report(searched)["final"]["winner"]["val"]["count"]
+    assert few < 8
+    assert finish_command({"run": str(searched), "finish": {"minutes": 60.0}}, ["finish.minutes"]) == 0
+    assert _report(searched)["final"]["winner"]["val"]["count"] == 8
+
+
+def test_what_may_not_change_is_refused(searched: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _finish(searched, final_seeds=2, baseline="none") == 0
+    assert finish_command({"run": str(searched), "finish": {"final_seeds": 3}}, ["finish.final_seeds"]) == 2
+    assert "finish.final_seeds was 2" in capsys.readouterr().err
+    line = json.loads((searched / "trials.jsonl").read_text().splitlines()[-1])
+    better = {**line, "number": 1000, "arch_id": "other", "scores": {"val_accuracy": 2.0}}
+    with (searched / "trials.jsonl").open("a") as file:
+        file.write(json.dumps(better) + "\n")
+    assert finish_command({"run": str(searched)}) == 2
+    assert "the search has gone on since" in capsys.readouterr().err
+
+
+def test_data_that_are_others_now_are_refused(
+    searched: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(DATA, "split_fingerprint", "g")
+    assert _finish(searched) == 2
+    assert "their fingerprint was f, is g" in capsys.readouterr().err
+
+
+def test_a_search_that_does_not_train_has_no_finish() -> None:
+    values = {"space": "mbconv", "finish": True, "evaluator": {"name": "proxy"}, "search": {"objective": "naswot"}}
+    assert not Config.from_values({**values, "finish": False}).finish
+    with pytest.raises(ConfigError, match="finish=true trains the best networks anew, which evaluator=proxy does not"):
+        Config.from_values(values)
+
+
+def test_a_damaged_log_is_named_with_what_to_do(searched: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _finish(searched, baseline="none", final_seeds=2) == 0
+    log = searched / "finish" / "trials.jsonl"
+    lines = log.read_text().splitlines()
+    log.write_text("\n".join([lines[0].replace('"seed":', '"seeds":'), *lines[1:]]) + "\n")
+    assert finish_command({"run": str(searched)}) == 2
+    assert "trials.jsonl:1: not a trial of a finish" in capsys.readouterr().err
