@@ -23,10 +23,15 @@ from nas.errors import ConfigError, NasError, why_unreadable
 
 T = TypeVar("T")
 
-LOCK, WORKERS_LOG = "lock", "workers.log"
+LOCK, WORKERS_LOG, WEIGHTS = "lock", "workers.log", "weights"
 _LOCK_SECONDS = 0.1
 _BEFORE_A_RECORD = {LOCK, WORKERS_LOG}
 """Files that are there before a run has a record."""
+
+
+def weights_file(run: Path, arch_id: str) -> Path:
+    """Return where a run folder keeps the trained weights of a network, if it does."""
+    return run / WEIGHTS / f"{arch_id}.safetensors"
 
 
 class FolderTakenError(ConfigError):

@@ -328,9 +328,8 @@ def _report(job: _Job, study: Study, tracker: MlflowTracker | None, console: Con
     print_best(console, study)
     for line in (*baseline_lines(study), *rung_lines(rung_correlations(study.rung_scores))):
         console.print(line, highlight=False)
-    best = study.best(1)
-    if best:
-        winner = study.knee() or best[0] if len(study.objectives) > 1 else best[0]
+    winner = study.winner
+    if winner is not None:
         text = study.space.decode(winner.genotype).to_json(indent=1) + "\n"
         path = job.run.write_text("best_architecture.json", text)
         if len(study.objectives) > 1:

@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import optuna
@@ -25,6 +24,7 @@ from nas.search.stop_reason import Stop, StopReason
 from nas.search.stopping import end_where_alike, limit_reached
 from nas.search.study import Study
 from nas.search.trial import State, Trial, proposed
+from nas.search.trial_files import TrialFiles
 from nas.seeds import derived_seed
 from nas.space import Genotype, SearchSpace
 from nas.space.feasible import Candidate
@@ -51,7 +51,7 @@ class Driver:
         gate: Gate,
         budget: Budget,
         first: Sequence[Genotype],
-        checkpoints: Path,
+        files: TrialFiles,
         folder: RunFolder | None,
         recorders: Sequence[Recorder],
     ) -> None:
@@ -61,7 +61,7 @@ class Driver:
         self._first = list(first)  # proposed before the sampler is asked
         self._budgets = pruning.budgets(budget)
         self._halving = pruning.halving(self._budgets, self.settings.trials)
-        self._checkpoints = checkpoints if self._halving is not None and pruning.fidelity == "epochs" else None
+        self._files = files
         pool.listen(self._on_report)
         # A sampler made anew for each proposal from a seed of its own has no state to lose: a resumed study
         # proposes what an uninterrupted one does.
@@ -275,9 +275,7 @@ class Driver:
 
     def _submit(self, trial: Trial, optuna_trial: optuna.Trial, rung: int) -> None:
         """Have a trial evaluated with the budget of a rung."""
-        budget = self._budgets[rung]
-        if self._checkpoints is not None:
-            budget = replace(budget, checkpoint=str(self._checkpoints / f"{trial.number}.ckpt"))
+        budget = self._files.budget(self._budgets[rung], trial)
         self._running[trial.number] = trial, optuna_trial
         self._rung[trial.number] = rung
         assert trial.cost is not None
@@ -350,8 +348,7 @@ class Driver:
 
     def _end(self, trial: Trial, optuna_trial: optuna.Trial) -> None:
         """Close a trial and those that are the same network."""
-        if self._checkpoints is not None:
-            (self._checkpoints / f"{trial.number}.ckpt").unlink(missing_ok=True)
+        self._files.ended(trial)
         self._close(trial, optuna_trial)
         for other, other_trial in self._waiting.pop(trial.arch_id or "", []):
             self._close(other.answered_by(trial), other_trial)

@@ -33,6 +33,7 @@ from nas.search.samplers import proposer
 from nas.search.settings import PYTHON_SETTINGS, Settings, takes_settings, with_keywords
 from nas.search.study import Study
 from nas.search.trial import with_current_id
+from nas.search.trial_files import KeptWeights, TrialFiles
 from nas.search.warm_start import WARM_STARTS, earlier_results
 from nas.settings import Range
 from nas.space import SearchSpace
@@ -129,6 +130,7 @@ def run_search(
             soft_weight=search.soft_weight,
             workload=workload,
             rungs=len(pruning.budgets(budget)),
+            folder=folder.path if folder else None,
             notes=dict(notes or {}),
         )
         if folder is not None:
@@ -144,9 +146,12 @@ def run_search(
             gate=gate,
             budget=budget,
             first=[result.genotype for result in known[:WARM_STARTS]],
-            checkpoints=_checkpoints(folder, stack) if pruning.halves else Path(),
+            files=TrialFiles(
+                checkpoints=_checkpoints(folder, stack) if pruning.halves and pruning.fidelity == "epochs" else None,
+                run=folder.path if folder and search.keep else None,
+            ),
             folder=folder,
-            recorders=recorders,
+            recorders=[*([KeptWeights(folder.path, search.keep)] if folder and search.keep else []), *recorders],
         )
         return driver.run()
 

@@ -65,6 +65,12 @@ class SearchSettings:
     baseline_fraction: float = setting(
         0.0, "share of random candidates, which the others are compared with at the end", Range(0, 1, below=True)
     )
+    keep: int = setting(
+        5,
+        "best networks whose trained weights stay in RUN/weights; RUN/model is the best of them, ready to use; 0: none",
+        Range(0, 100_000, whole=True),
+        may_change=True,
+    )
     warm_start: str | None = setting(
         None, "run folder of an earlier search of this or an overlapping space, to learn from", typed="path"
     )

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nas.cost import BATCH_OF_ONE, Workload
+from nas.errors import ConfigError
 from nas.pareto import front, growing_hypervolume, knee
+from nas.run_folder import weights_file
 from nas.search.objectives import Objective
 from nas.search.stop_reason import Stop, StopReason
 from nas.search.trial import State, Trial
 from nas.space import SearchSpace
+
+if TYPE_CHECKING:
+    from nas.training.weights import Network
 
 _RARE = (State.PRUNED, State.PAUSED, State.INTERRUPTED)
 
@@ -44,6 +50,8 @@ class Study:
     """Whether it ended before all that was asked for was done, so that it can be resumed."""
     failed_alike: bool = False
     """Whether it ended because its evaluations failed alike."""
+    folder: Path | None = None
+    """The run folder, where there is one."""
 
     @property
     def stop_reason(self) -> str:
@@ -112,6 +120,34 @@ class Study:
             return -self.objectives[0].sign * self.judged(trial), trial.cost.params if trial.cost else 0, trial.number
 
         return sorted(self.front() if len(self.objectives) > 1 else self._done, key=key)[:count]
+
+    @property
+    def winner(self) -> Trial | None:
+        """The best trial; with several objectives the knee of the front. None where nothing was completed."""
+        best = self.best(1)
+        return (self.knee() or best[0] if len(self.objectives) > 1 else best[0]) if best else None
+
+    def best_model(self) -> Network:
+        """Return the network of `winner` with the weights that it was trained to, ready for inference, on the CPU.
+
+        Raises:
+            ConfigError: nothing was completed, there is no run folder, or no weights are kept in it.
+            DataError: the weights cannot be read.
+        """
+        from nas.training.weights import trained_network
+
+        winner = self.winner
+        if winner is None or winner.arch_id is None:
+            raise ConfigError(f"study {self.name} has no network that was evaluated to its end")
+        if self.folder is None:
+            raise ConfigError(f"study {self.name} has no run folder to keep weights in: give run_search(..., run_dir=)")
+        file = weights_file(self.folder, winner.arch_id)
+        if not file.exists():
+            raise ConfigError(
+                f"there are no weights of the best network in {self.folder}: search.keep was 0, the search was made "
+                "before weights were kept, or its evaluator writes none to Budget.weights; nas.train trains it anew"
+            )
+        return trained_network(self.space.decode(winner.genotype), file)
 
     @property
     def scored(self) -> list[Trial]:

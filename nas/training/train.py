@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from nas.errors import ConfigError, check_kind
 from nas.evaluation import Budget, Evaluation
@@ -25,10 +25,7 @@ from nas.training.fit import fit, load_data
 from nas.training.recipe import SCORES, Recipe
 from nas.training.recipe_files import read_data_config, read_recipe
 from nas.training.summary import summary_of
-from nas.training.weights import fit_weights, load_weights
-
-if TYPE_CHECKING:
-    from torch import fx
+from nas.training.weights import Network, trained_network
 
 ARCHITECTURE, WEIGHTS, SUMMARY = "architecture.json", "weights.safetensors", "train.json"
 """Of a folder of a training: the network, its trained weights, and what came out."""
@@ -102,13 +99,9 @@ class TrainedModel:
         """What the first seed came to."""
         return next(iter(self.evaluations.values()))
 
-    def network(self) -> fx.GraphModule:
+    def network(self) -> Network:
         """Return the network with its weights, ready for inference, on the CPU."""
-        from nas.pytorch import build
-
-        network = build(self.architecture)
-        fit_weights(network, load_weights(self.weights))
-        return network.eval()
+        return trained_network(self.architecture, self.weights)
 
 
 def train(

@@ -8,13 +8,16 @@ from pathlib import Path
 
 import safetensors.torch
 from safetensors import SafetensorError
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from nas.errors import ConfigError, DataError, why_unreadable
 from nas.network.architecture import Architecture
+from nas.pytorch import build
 from nas.run_folder import read_inside, write_bytes
 from nas.training.data.splits import ImageData
 
+Network = fx.GraphModule
+"""A network as `nas.build` makes it."""
 _TRAINING_ONLY = "auxiliary."
 """What the names of auxiliary classifiers begin with, which inference has no use for."""
 _LENGTH_BYTES = 8
@@ -50,10 +53,11 @@ def save_weights(path: Path, module: nn.Module, metadata: Mapping[str, str]) -> 
     """Write the weights of a network, whole or not at all.
 
     Args:
-        path: of the file; one that is there is replaced.
+        path: of the file; one that is there is replaced, and its folder is made.
         module: as `nas.build` makes it.
         metadata: kept in the file's header, e.g. `weights_metadata`.
     """
+    path.parent.mkdir(exist_ok=True)
     write_bytes(path, safetensors.torch.save(weights_of(module), dict(metadata)))
 
 
@@ -102,6 +106,17 @@ def fit_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
                 f"{tuple(own[name].shape)}: they are of another network"
             )
     module.load_state_dict(dict(weights), strict=False)
+
+
+def trained_network(architecture: Architecture, path: Path) -> Network:
+    """Return a network with the weights in a file, ready for inference, on the CPU.
+
+    Raises:
+        DataError: the file cannot be read, or is of another network.
+    """
+    network = build(architecture)
+    fit_weights(network, load_weights(path))
+    return network.eval()
 
 
 def _bytes(path: Path) -> bytes:
