@@ -79,7 +79,7 @@ def successive_halving(
     levels = epochs_of_rungs(contestants[0].recipe.epochs)
     ranked, rungs, spent = list(contestants), list[Rung](), 0.0
     for place, epochs in enumerate(levels):
-        until = seconds * (place + 1) / len(levels)
+        until = seconds * ((place + 1) / len(levels))  # the last one ends at `seconds`, to the last bit
         own_seed = derived_seed(seed, "finish", phase, epochs)
         batches = _batches(ranked, first=place == 0, last=place == len(levels) - 1)
         done: list[tuple[Contestant, FinishTrial]] = []

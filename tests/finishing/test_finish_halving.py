@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nas.errors import NasError
@@ -78,6 +78,7 @@ def test_failures_are_left_out_and_no_result_is_an_error() -> None:
 
 
 @given(st.integers(1, 12), st.floats(1.5, 400), st.integers(1, 30))
+@example(1, 2.722506189552001, 1)  # a third of thrice this is more than this
 def test_it_never_takes_more_than_its_seconds(count: int, seconds: float, whole: int) -> None:
     bench = RuleBench(by_name, lambda job: 0.4 * job.recipe.epochs + 0.1 * int(job.name))
     try:
