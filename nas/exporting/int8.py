@@ -191,7 +191,7 @@ def _session(model: bytes, options: Any) -> Any:
 
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # it has an exception for each of its codes
+    except Exception as error:  # as in `_run`
         raise DeviceError(f"onnxruntime cannot run the model: {reason_of(error)}") from None
 
 
@@ -204,11 +204,15 @@ def outputs(model: bytes, batches: Iterable[NDArray[Any]], *, threads: int = 1) 
     session = _session(model, _options(threads))
     name = session.get_inputs()[0].name
     for batch in batches:
-        try:
-            found = session.run(None, {name: batch})[0]
-        except Exception as error:
-            raise DeviceError(f"onnxruntime cannot run the model: {reason_of(error)}") from None
-        yield np.asarray(found, dtype=np.float32)
+        yield np.asarray(_run(session, {name: batch})[0], dtype=np.float32)
+
+
+def _run(session: Any, feed: Mapping[str, NDArray[Any]]) -> Any:
+    """Return all outputs of a model."""
+    try:
+        return session.run(None, feed)
+    except Exception as error:  # it has an exception for each of its codes, which share no other base
+        raise DeviceError(f"onnxruntime cannot run the model: {reason_of(error)}") from None
 
 
 def accuracy(model: bytes, batches: Iterable[tuple[NDArray[Any], NDArray[Any]]], *, threads: int = 1) -> float:
@@ -266,10 +270,7 @@ def side_by_side(
 
 def _seconds(session: Any, feed: Mapping[str, NDArray[Any]], *, runs: int) -> float:
     """Return the seconds that a run takes, on average, behind one that warms the caches."""
-    try:
-        session.run(None, feed)
-    except Exception as error:
-        raise DeviceError(f"onnxruntime cannot run the model: {reason_of(error)}") from None
+    _run(session, feed)
     started = time.perf_counter()
     for _ in range(runs):
         session.run(None, feed)

@@ -246,7 +246,7 @@ def _onnx_classifier(path: Path, data: ImageData) -> Classifier:
 
 
 def _names(images: Images) -> Sequence[str]:
-    """Return the files of images; empty where they are none, or are in memory."""
+    """Return the files of images; empty where they have none of their own."""
     inner: Images = images
     indices = torch.arange(len(images.labels))
     while isinstance(inner, SomeImages):
