@@ -15,6 +15,8 @@ from nas.network.architecture import Architecture
 from nas.run_folder import read_inside, write_bytes
 from nas.training.data.splits import ImageData
 
+KEPT = "weights"
+"""Folder in that of a search, with the weights of its best networks: a file each, named by `Architecture.arch_id`."""
 _TRAINING_ONLY = "auxiliary."
 """What the names of auxiliary classifiers begin with, which inference has no use for."""
 _LENGTH_BYTES = 8
@@ -44,6 +46,11 @@ def weights_metadata(architecture: Architecture, data: ImageData) -> dict[str, s
         "std": json.dumps(list(data.std)),
         "classes": json.dumps(list(data.classes)),
     }
+
+
+def kept_weights(folder: Path, architecture: Architecture) -> Path:
+    """Return the file in the folder of a search that a network's weights are in, where the search kept them."""
+    return folder / KEPT / f"{architecture.arch_id}.safetensors"
 
 
 def save_weights(path: Path, module: nn.Module, metadata: Mapping[str, str]) -> None:

@@ -42,7 +42,7 @@ def test_a_folder_holds_all_that_is_known(trained: Any) -> None:
     files = {path.name for path in trained.folder.iterdir()}
     assert files == {
         *("architecture.json", "weights.safetensors", "train.json", "curves.csv", "curves.png"),
-        *("settings.json", "seeds.jsonl", "lock"),
+        *("settings.json", "seeds.jsonl", "lock", "preprocess.json", "card.json"),
     }
     assert nas.Architecture.from_json((trained.folder / "architecture.json").read_text()) == ARCH
     expected = fit(ARCH, load_data(DATA), SHORT, seed=5)
@@ -231,7 +231,7 @@ def test_a_folder_of_images_has_their_names(tmp_path: Path, given: dict[str, int
 def test_what_has_no_model_or_another_one_is_refused(trained: Any, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="there is no folder"):
         evaluate(tmp_path / "none")
-    with pytest.raises(ConfigError, match=r"has no model: neither model\.onnx, nor architecture\.json and weights"):
+    with pytest.raises(ConfigError, match=r"has no model: neither model\.onnx, nor .* nor best_arch"):
         evaluate(tmp_path)
     with pytest.raises(ConfigError, match="split must be one of val, test, but got 'train'"):
         evaluate(trained.folder, split="train")
@@ -289,7 +289,7 @@ def test_an_exported_model_takes_images_as_they_are(tmp_path: Path) -> None:
     assert found.scores.log_loss == pytest.approx(
         torch.nn.functional.cross_entropy(logits, data.val.labels).item(), rel=1e-4
     )
-    assert found.file == "model.onnx"
+    assert (found.folder, found.file) == (tmp_path, "model/model.onnx")
     _exported(tmp_path / "model" / "model.onnx", weights, ["a", "b", "c", "d"])
     with pytest.raises(DataError, match="were trained on the classes a, b, c, d"):
         evaluate(tmp_path, DATA)
