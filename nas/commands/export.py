@@ -29,14 +29,16 @@ class ExportConfig:
 
     model: str | None = setting(
         None,
-        "given as the first word: a folder with architecture.json and weights.safetensors, the run folder of a search, "
-        "an architecture (.json), or reference/NAME",
+        "given as the first word: the folder of a training, or of a search, which means its best network; or an "
+        "architecture (.json) or reference/NAME, with weights=",
         typed="path",
     )
     out: str | None = setting(None, "folder to write, which is not there yet", typed="path")
     weights: str | None = setting(None, "of the network (.safetensors); null: those in the folder", typed="path")
     data: DataConfig = setting(
-        DataConfig, "the data set that it was trained on: for class names, to calibrate 8 bits and to measure"
+        DataConfig,
+        "the data set that it was trained on, to calibrate 8 bits and to measure; that of the training or search where "
+        "nothing is said of it",
     )
     export: ExportSettings = setting(ExportSettings, "what is written beside model.onnx")
 

@@ -61,6 +61,14 @@ def test_train_then_evaluate(folder: Path) -> None:
     assert test.returncode == 0, test.stderr
     assert json.loads((folder / "scores" / "evaluation.json").read_text())["split"] == "test"
 
+    assert "nas export runs/first out=DIR" in done.stdout
+    shipped = run("nas", "export", "runs/first", "out=shipped", "export.int8=never", cwd=folder)
+    assert (shipped.returncode, shipped.stderr) == (0, "")
+    card = (folder / "shipped" / "card.md").read_text()
+    assert f"| {summary['val_accuracy']['value']:.2%} |" in card
+    assert "train_fraction" not in card.partition("## Training")[2].partition("## Data")[0]
+    assert "epochs: 2" in card
+
     # What it learned is kept as it is, and can be trained anew under another name, on the same data.
     again = run("nas", "train", "runs/first", *FAST[::2], "name=second", cwd=folder)
     assert again.returncode == 0, again.stderr
