@@ -222,5 +222,5 @@ def test_a_search_exports_its_best_network_again_and_again(
         assert "| `model.onnx` | " in capsys.readouterr().out
     with pytest.raises(ConfigError, match="is there already"):
         export_run(run_dir, run_dir / "model", ExportSettings(int8="never"))
-    with pytest.raises(ConfigError, match="no export writes 'best_architecture.json'"):
+    with pytest.raises(ConfigError, match=r"no export writes 'best_architecture\.json'"):
         export_run(run_dir, run_dir, replace=True)

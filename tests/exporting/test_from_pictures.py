@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ def _folder(root: Path, channels: int, ending: str) -> Path:
     for label, name in enumerate(CLASSES):
         (root / "train" / name).mkdir(parents=True)
         for number in range(150):
-            more = {"quality": int(rng.integers(40, 95))} if ending == "jpg" else {}
+            more: dict[str, Any] = {"quality": int(rng.integers(40, 95))} if ending == "jpg" else {}
             _picture(rng, label, channels).save(root / "train" / name / f"{number}.{ending}", **more)
     return root
 

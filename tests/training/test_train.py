@@ -206,7 +206,7 @@ def test_the_page_is_whole_and_safe(trained: Any) -> None:
 
 
 @pytest.mark.parametrize("given", [{"memory_mib": 0}, {}, {"split_scheme": 1}])
-def test_a_folder_of_images_has_their_names(tmp_path: Path, given: dict[str, int]) -> None:
+def test_a_folder_of_images_has_their_names(tmp_path: Path, given: dict[str, Any]) -> None:
     """Read when they are asked for, or kept in memory."""
     rng = np.random.default_rng(0)
     for name in ("a", "b"):
