@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from nas.evaluation import Budget as Budget
     from nas.evaluation import Evaluation as Evaluation
     from nas.evaluation import report as report
+    from nas.exporting.export import export as export
+    from nas.exporting.predictions import predict as predict
     from nas.network import Architecture as Architecture
     from nas.network import block as block
     from nas.network import lower as lower
@@ -51,8 +53,10 @@ _HOME: dict[str, str] = {
     "build": "nas.pytorch",
     "cost_of": "nas.cost",
     "evaluate": "nas.training.evaluate",
+    "export": "nas.exporting.export",
     "load_space": "nas.space",
     "lower": "nas.network",
+    "predict": "nas.exporting.predictions",
     "report": "nas.evaluation",
     "run_search": "nas.search.run",
     "sampler": "nas.search.samplers",

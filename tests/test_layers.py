@@ -31,6 +31,7 @@ LAYERS = [
     ["nas.evaluators"],
     ["nas.search.budgets", "nas.search.samplers"],
     ["nas.search"],
+    ["nas.exporting.export", "nas.exporting.found"],
     ["nas.search.reporting"],
     ["nas.records"],
     ["nas.advise", "nas.compare"],

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nas.commands.network_argument import recorded_data
+from nas.commands.network_argument import types_data, with_recorded_data
 from nas.console import run
 from nas.errors import ConfigError
 from nas.run_folder import shown, write_whole
@@ -28,18 +28,20 @@ class EvaluateConfig:
     """All settings of an evaluation."""
 
     model: str | None = setting(
-        None, "given as the first word: a folder of nas train, one with an exported model.onnx, or a run folder",
+        None, "given as the first word: the folder of a training, of a search, or one with an exported model.onnx",
         typed="text",
     )  # fmt: skip
     split: str = setting("val", "val, or test: once, when all decisions are made", ("val", "test"))
     worst: int = setting(24, "mistakes to list and to show", Range(0, 1000, whole=True))
     out: str | None = setting(None, "folder for evaluation.json and .html; null: evaluation_SPLIT in DIR", typed="text")
-    data: DataConfig = setting(DataConfig, "which data set; that of the training where nothing is said of it")
+    data: DataConfig = setting(DataConfig, "which data set; that of the training or search where nothing is said of it")
 
     def __post_init__(self) -> None:
         check_settings(self, "")
         if self.model is None:
-            raise ConfigError("which model? nas evaluate DIR: a folder of nas train, or one with model.onnx")
+            raise ConfigError(
+                "which model? nas evaluate DIR: the folder of a training, of a search, or an exported one"
+            )
 
 
 def evaluate_command(values: Mapping[str, Any], typed: Iterable[str]) -> int:
@@ -56,16 +58,14 @@ def evaluate_command(values: Mapping[str, Any], typed: Iterable[str]) -> int:
 
 
 def _evaluate(values: Mapping[str, Any], typed: list[str]) -> None:
-    config = settings_from(EvaluateConfig, values)
+    model = values.get("model")
+    config = settings_from(EvaluateConfig, with_recorded_data(values, typed, model if isinstance(model, str) else None))
     print("Loading torch and the data ...", flush=True)
-    from nas.training.evaluate import evaluate, model_folder
+    from nas.training.evaluate import evaluate
     from nas.training.evaluation_page import page
 
-    given = Path(config.model or "").expanduser()
-    folder = model_folder(given)
-    chosen = any(path == "data" or path.startswith("data.") for path in typed)
-    known = None if chosen else recorded_data(folder) or recorded_data(given)
-    data = config.data if known is None else settings_from(DataConfig, known, "data")
+    folder = Path(config.model or "").expanduser()
+    data = config.data if types_data(typed) else None
     found = evaluate(folder, data, split=config.split, worst=config.worst)
     out = Path(config.out).expanduser() if config.out is not None else folder / f"evaluation_{config.split}"
     try:

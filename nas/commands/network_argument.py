@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from nas.errors import ConfigError, NasError, SpaceError, nearest, why_unreadable
 from nas.network.architecture import Architecture
 from nas.resources import space_names
-from nas.run_folder import read_json, shown
-from nas.settings import as_recorded
+from nas.run_folder import shown
 from nas.space import load_space
-from nas.training.data.config import DataConfig
+from nas.training.data.recorded import recorded_data
 
 ARCHITECTURES = ("architecture.json", "best_architecture.json", "model/architecture.json")
 """Files with the network of a run folder; the first that is there is taken."""
@@ -86,34 +84,26 @@ def _genotype(text: str) -> dict[str, Any]:
     return found
 
 
-def recorded_data(folder: Path) -> dict[str, Any] | None:
-    """Return the settings of the data of the run in a folder; None where it has no record of them."""
-    for file, path in (("study.json", ("notes", "config", "data")), ("settings.json", ("data",))):
-        if (folder / file).is_file():
-            settings = read_json(folder / file, "the record of the run", partial(_at, path))
-            return None if settings is None else dict(as_recorded(DataConfig, settings))
-    return None
+def types_data(typed: Iterable[str]) -> bool:
+    """Whether the user typed anything of the data: the data set, or a setting of it."""
+    return any(path == "data" or path.startswith("data.") for path in typed)
 
 
-def _at(path: tuple[str, ...], values: Any) -> dict[str, Any] | None:
-    found: Any = values
-    for name in path:
-        found = found.get(name) if isinstance(found, Mapping) else None
-    return dict(found) if isinstance(found, Mapping) else None
+def with_recorded_data(values: Mapping[str, Any], typed: Collection[str], folder: str | None) -> dict[str, Any]:
+    """Return settings with the data of the run that a folder holds, where the user typed no data set.
 
-
-def with_recorded_data(values: Mapping[str, Any], typed: list[str], folder: str | None) -> dict[str, Any]:
-    """Return settings with the data of the run that a folder holds, where the user typed none.
+    Settings of the data that the user typed stay: `data.root=FOLDER` alone says where those of the run are now.
 
     Args:
         values: settings as plain values.
         typed: paths of those that the user typed.
         folder: that the user named; may be no run folder.
     """
-    chosen = any(path == "data" or path.startswith("data.") for path in typed)
-    known = (
-        recorded_data(Path(folder).expanduser())
-        if folder and not chosen and Path(folder).expanduser().is_dir()
-        else None
-    )
-    return {**values, "data": known} if known is not None else dict(values)
+    place = Path(folder).expanduser() if folder else None
+    if place is None or "data" in typed or not place.is_dir():
+        return dict(values)
+    known = recorded_data(place)
+    if known is None:
+        return dict(values)
+    own = [path.removeprefix("data.") for path in typed if path.startswith("data.")]
+    return {**values, "data": {**known, **{name: values["data"][name] for name in own}}}

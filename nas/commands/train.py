@@ -16,6 +16,7 @@ from nas.console import defer_signals, run
 from nas.errors import ConfigError
 from nas.machine import check_accelerator
 from nas.names import check_name
+from nas.resources import space_names
 from nas.resume import RecordSettings, check_typed, read_settings, resumed, study_folder
 from nas.run_folder import Held, hold, shown
 from nas.settings import SEED, Range, changeable, check_settings, setting, settings_from
@@ -117,7 +118,21 @@ def _job(config: TrainConfig) -> TrainJob:
         seed=config.seed,
         seeds=config.seeds,
         accelerator=config.accelerator,
+        origin=_origin(config.network or ""),
     )
+
+
+def _origin(network: str) -> str:
+    """Say where a network comes from, for the card of what is exported; empty where a file alone is given."""
+    if network in space_names():
+        return f"A network of the space {network}."
+    folder = Path(network).expanduser()
+    if not folder.is_dir():
+        return ""
+    from nas.exporting.found import STUDY, origin_of
+
+    trained_anew = " Chosen by its validation accuracy there, and trained anew." if (folder / STUDY).is_file() else ""
+    return origin_of(folder) + trained_anew
 
 
 def _held(config: TrainConfig, folder: Path | None) -> Held:
@@ -203,7 +218,8 @@ def _report(config: TrainConfig, model: TrainedModel, records: TrainingRecords |
         f"{accuracy['interval']}, {accuracy['images']:,} images); the test split was not read.\n"
         f"Weights, curves and scores: {place}\n"
         f"Next: nas evaluate {place}              scores class by class, and the images it is most wrong about\n"
-        f"      nas evaluate {place} split=test   once, when all decisions are made"
+        f"      nas evaluate {place} split=test   once, when all decisions are made\n"
+        f"      nas export {place} out=DIR        model.onnx, which takes pictures, and what ships beside it"
     )
     if records is None:
         return

@@ -12,6 +12,8 @@ from nas.cost import Cost
 from nas.errors import DataError
 from nas.exporting.preprocess import Preprocess
 
+CARD = "card.json"
+"""The file that a `Card` stands in, in the folder of a training."""
 SPLITS = ("validation", "test")
 WHICH = "Which file to ship"
 """The heading of the table of model files."""
@@ -111,7 +113,7 @@ class FileFigures:
     accuracy: float | None = None
     """On the validation images, a share."""
     latency_ms: float | None = None
-    """Median for one picture."""
+    """For one picture in a quiet moment: the median over rounds of the fastest run in each."""
     verdict: str = ""
     """Whether to ship it, and why."""
 

@@ -53,7 +53,7 @@ class Comparison:
     accuracy: tuple[float, float]
     """Shares of the validation images."""
     latency_ms: tuple[float, float]
-    """Medians of one picture, one thread."""
+    """For one picture, one thread: medians over rounds of the fastest run in each."""
     speed_up: tuple[float, float, float]
     """How many times as fast int8 is: the median over rounds in which both ran, and the ends of its 95 % interval."""
     operators: Operators
@@ -178,5 +178,5 @@ def _device(preprocess: Preprocess) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in device.versions.items())
     return (
         f"{device.hardware} ({device.system}), {versions}, 1 thread, one picture of {preprocess.shape[2]}x"
-        f"{preprocess.shape[1]} pixels, median"
+        f"{preprocess.shape[1]} pixels, median of the fastest run in each of several rounds"
     )

@@ -6,30 +6,37 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from nas.cost import cost_of
-from nas.errors import ConfigError, DataError, nearest, why_unreadable
+from nas.errors import ConfigError, DataError, NasError, nearest, why_unreadable
 from nas.exporting import predict
-from nas.exporting.card import Card, card_text
+from nas.exporting.card import CARD, Card, card_text
 from nas.exporting.choice import CheckImages, measured_models
 from nas.exporting.int8 import outputs
 from nas.exporting.onnx.graph import to_onnx
 from nas.exporting.onnx.pictures import for_pictures
 from nas.exporting.onnx.writer import Weights
-from nas.exporting.preprocess import Preprocess
+from nas.exporting.preprocess import PREPROCESS, Preprocess
 from nas.exporting.settings import ExportSettings
 from nas.network.architecture import Architecture
 from nas.network.graph import Graph
 from nas.network.lower import lower
 from nas.run_folder import read_inside, read_json
 
-ARCHITECTURE, WEIGHTS, PREPROCESS, CARD = "architecture.json", "weights.safetensors", "preprocess.json", "card.json"
-"""Files of a trained network: what `exportable` reads."""
+ARCHITECTURE, WEIGHTS = "architecture.json", "weights.safetensors"
+"""Files of a trained network: what `exportable` reads, with `PREPROCESS` and `CARD`."""
+
+
+_ALWAYS = frozenset({"model.onnx", "model.safetensors", PREPROCESS, "predict.py", "card.md"})
+"""Files that every exported folder has."""
+_WRITTEN = _ALWAYS | {"model.int8.onnx", "model.py", "model.pte"}
+"""Those that one may have."""
 
 
 class Source(Protocol):
@@ -112,6 +119,8 @@ def export_model(
     source: Source | None = None,
     images: CheckImages | None = None,
     settings: ExportSettings | None = None,
+    note: str = "",
+    replace_earlier: bool = False,
 ) -> tuple[Path, ...]:
     """Write a folder that a trained network ships in: all of it, or nothing.
 
@@ -119,7 +128,7 @@ def export_model(
     `model.int8.onnx` where it is worth it, `preprocess.json`, `predict.py` and `card.md`.
 
     Args:
-        out: the folder, which is not there yet, or is empty.
+        out: the folder, which is not there yet, or is empty, or may be replaced.
         architecture: the network, a classifier of images.
         weights: its state dict; auxiliary classifiers are left out.
         preprocess: what was done to pictures in training.
@@ -127,6 +136,9 @@ def export_model(
         source: the network as PyTorch code.
         images: to calibrate 8 bits and to measure the files with; None: there is no `model.int8.onnx`.
         settings: when that is kept.
+        note: what else the card says of the files, a sentence.
+        replace_earlier: whether a folder that an earlier export wrote, and in which nothing else is, is replaced, when
+            the new one is whole.
 
     Returns:
         The paths of the files.
@@ -138,7 +150,7 @@ def export_model(
     """
     settings = settings or ExportSettings()
     check_installed(settings)
-    check_free(out)
+    check_free(out, replace_earlier=replace_earlier)
     graph = lower(architecture)
     check_fits(graph, architecture, weights, preprocess)
     network = to_onnx(graph, weights)
@@ -146,6 +158,7 @@ def export_model(
     _check_runs(model, preprocess)
     files: dict[str, bytes] = {"model.onnx": model}
     measured, int8 = measured_models(network, model, preprocess, images, settings)
+    measured = replace(measured, notes=(*measured.notes, note)) if note else measured
     files |= {"model.int8.onnx": int8} if int8 is not None else {}
     files |= _for_phones(graph, weights) if settings.executorch else {}
     files |= _others(graph, weights, preprocess, source)
@@ -157,7 +170,7 @@ def export_model(
         measured=measured,
         files=[*files],
     )
-    return _write_folder(out, {**files, "card.md": text.encode()})
+    return _write_folder(out, {**files, "card.md": text.encode()}, replace_earlier=replace_earlier)
 
 
 def check_installed(settings: ExportSettings) -> None:
@@ -174,10 +187,32 @@ def _for_phones(graph: Graph, weights: Weights) -> dict[str, bytes]:
     return {"model.pte": to_pte(graph, weights)}
 
 
-def check_free(out: Path) -> None:
-    """Raise `ConfigError` where a folder cannot be new: something is there that is no empty folder."""
-    if os.path.lexists(out) and not (out.is_dir() and not out.is_symlink() and not os.listdir(out)):
-        raise ConfigError(f"out={out} is there already; give another folder, or remove it first")
+def check_free(out: Path, *, replace_earlier: bool = False) -> None:
+    """Raise `ConfigError` where a folder cannot be written: something is there that is no empty folder.
+
+    Args:
+        out: the folder.
+        replace_earlier: whether one that an earlier export wrote may be there.
+    """
+    if not os.path.lexists(out) or (out.is_dir() and not out.is_symlink() and not os.listdir(out)):
+        return
+    why_not = _why_no_export(out) if replace_earlier else ""
+    if why_not or not replace_earlier:
+        also = f", and is no export that could be replaced: {why_not}" if why_not else ""
+        raise ConfigError(f"out={out} is there already{also}; give another folder, or remove it first")
+
+
+def _why_no_export(out: Path) -> str:
+    """Return why a folder is not one that an export wrote, and nothing else was put into; empty where it is."""
+    if out.is_symlink() or not out.is_dir():
+        return "it is no folder"
+    with os.scandir(out) as entries:
+        files = {entry.name: entry.is_file(follow_symlinks=False) for entry in entries}
+    others = sorted(name for name, is_file in files.items() if name not in _WRITTEN or not is_file)
+    missing = sorted(_ALWAYS - files.keys())
+    if others:
+        return f"no export writes {others[0]!a}"
+    return f"it has no {missing[0]}" if missing else ""
 
 
 def check_fits(graph: Graph, architecture: Architecture, weights: Weights, preprocess: Preprocess) -> None:
@@ -228,7 +263,7 @@ def _others(graph: Graph, weights: Weights, preprocess: Preprocess, source: Sour
     return {
         **({} if source is None else {"model.py": source.text.encode()}),
         "model.safetensors": save(renamed, {"format": "pt"}),
-        "preprocess.json": _json(preprocess.to_dict()),
+        PREPROCESS: _json(preprocess.to_dict()),
         "predict.py": code,
     }
 
@@ -237,8 +272,11 @@ def _json(values: Mapping[str, Any]) -> bytes:
     return (json.dumps(values, indent=1) + "\n").encode()
 
 
-def _write_folder(out: Path, files: Mapping[str, bytes]) -> tuple[Path, ...]:
-    """Write a folder under another name, and give it its own when all of it is on the disk."""
+def _write_folder(out: Path, files: Mapping[str, bytes], *, replace_earlier: bool = False) -> tuple[Path, ...]:
+    """Write a folder under another name, and give it its own when all of it is on the disk.
+
+    Of an earlier export that is replaced no file is removed before the new one stands in its place.
+    """
     partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -249,9 +287,30 @@ def _write_folder(out: Path, files: Mapping[str, bytes]) -> tuple[Path, ...]:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-        partial.rename(out)  # onto an empty folder, or nothing
+        check_free(out, replace_earlier=replace_earlier)  # again: writing took a while
+        if os.path.lexists(out) and os.listdir(out):
+            _take_place(partial, out)
+        else:
+            partial.rename(out)  # onto an empty folder, or nothing
+    except NasError:
+        raise
     except (OSError, ValueError) as error:
         raise ConfigError(f"out={out} cannot be written: {why_unreadable(error)}") from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return tuple(out / name for name in files)
+
+
+def _take_place(new: Path, out: Path) -> None:
+    """Put a folder in the place of one that an earlier export wrote."""
+    earlier = out.with_name(f".{out.name}.{os.getpid()}.earlier")
+    out.rename(earlier)
+    try:
+        new.rename(out)
+    except OSError:
+        earlier.rename(out)
+        raise
+    with suppress(OSError):  # what was put into it in this moment stays there
+        for name in _WRITTEN:
+            (earlier / name).unlink(missing_ok=True)
+        earlier.rmdir()

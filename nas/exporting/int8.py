@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,9 @@ _BETWEEN = frozenset({"QuantizeLinear", "DequantizeLinear"})
 _ROUNDS = 51
 """In which every model is timed once."""
 _ROUND_SECONDS = 0.004
-"""Of a model in a round, or one run where that takes longer."""
+"""Of a model in a round, or `_LEAST_RUNS` where these take longer."""
+_LEAST_RUNS = 3
+"""Of a model in a round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +194,7 @@ def _session(model: bytes, options: Any) -> Any:
 
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # it has an exception for each of its codes
+    except Exception as error:  # as in `_run`
         raise DeviceError(f"onnxruntime cannot run the model: {reason_of(error)}") from None
 
 
@@ -204,11 +207,15 @@ def outputs(model: bytes, batches: Iterable[NDArray[Any]], *, threads: int = 1) 
     session = _session(model, _options(threads))
     name = session.get_inputs()[0].name
     for batch in batches:
-        try:
-            found = session.run(None, {name: batch})[0]
-        except Exception as error:
-            raise DeviceError(f"onnxruntime cannot run the model: {reason_of(error)}") from None
-        yield np.asarray(found, dtype=np.float32)
+        yield np.asarray(_run(session, {name: batch})[0], dtype=np.float32)
+
+
+def _run(session: Any, feed: Mapping[str, NDArray[Any]]) -> Any:
+    """Return all outputs of a model."""
+    try:
+        return session.run(None, feed)
+    except Exception as error:  # it has an exception for each of its codes, which share no other base
+        raise DeviceError(f"onnxruntime cannot run the model: {reason_of(error)}") from None
 
 
 def accuracy(model: bytes, batches: Iterable[tuple[NDArray[Any], NDArray[Any]]], *, threads: int = 1) -> float:
@@ -240,6 +247,9 @@ def side_by_side(
 ) -> NDArray[np.float64]:
     """Time models in one process, each in every round, in an order that changes.
 
+    What counts of a round is its fastest run. On a busy machine the system takes the processor away every few
+    milliseconds; the mean of a round would have such a pause in it or not, depending on how many runs it has.
+
     Args:
         models: ONNX with one input.
         x: the input.
@@ -248,14 +258,15 @@ def side_by_side(
         seed: of the order.
 
     Returns:
-        Milliseconds a run, `(rounds, models)`.
+        Milliseconds of the fastest run, `(rounds, models)`.
 
     Raises:
         DeviceError: onnxruntime cannot run one of them.
     """
     sessions = [_session(model, _options(threads)) for model in models]
     feeds = [{session.get_inputs()[0].name: x} for session in sessions]
-    runs = [max(1, round(_ROUND_SECONDS / _seconds(*both, runs=3))) for both in zip(sessions, feeds, strict=True)]
+    fastest = [_seconds(*both, runs=_LEAST_RUNS) for both in zip(sessions, feeds, strict=True)]
+    runs = [max(_LEAST_RUNS, round(_ROUND_SECONDS / seconds)) for seconds in fastest]
     rng = np.random.default_rng(seed)
     found = np.empty((rounds, len(models)))
     for number in range(rounds):
@@ -265,15 +276,13 @@ def side_by_side(
 
 
 def _seconds(session: Any, feed: Mapping[str, NDArray[Any]], *, runs: int) -> float:
-    """Return the seconds that a run takes, on average, behind one that warms the caches."""
-    try:
-        session.run(None, feed)
-    except Exception as error:
-        raise DeviceError(f"onnxruntime cannot run the model: {reason_of(error)}") from None
-    started = time.perf_counter()
+    """Return the seconds that the fastest of some runs takes, behind one that warms the caches."""
+    _run(session, feed)
+    ends = [time.perf_counter()]
     for _ in range(runs):
         session.run(None, feed)
-    return (time.perf_counter() - started) / runs
+        ends.append(time.perf_counter())
+    return min(end - start for start, end in pairwise(ends))
 
 
 def int8_scores(
@@ -291,7 +300,7 @@ def int8_scores(
         validation: such batches of the validation split, each with its classes `(batch,)`.
 
     Returns:
-        `int8_accuracy`, a share, and `int8_latency_ms` on this machine: the median of one image at a time, one thread.
+        `int8_accuracy`, a share, and `int8_latency_ms` on this machine: of one image, one thread, as `side_by_side`.
 
     Raises:
         DeviceError: onnxruntime cannot quantise or run it.

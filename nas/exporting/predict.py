@@ -56,7 +56,7 @@ class Prediction:
     """What one picture shows."""
 
     image: str
-    """Its path as given."""
+    """Its path as given; of one in memory its place among the pictures, from 0."""
     top: tuple[tuple[str, float], ...] = ()
     """The likeliest classes with their probabilities, the likeliest first; empty where it cannot be read."""
     error: str = ""
@@ -130,6 +130,20 @@ def read_picture(path: Path, shape: tuple[int, int, int]) -> np.ndarray[Any, np.
     return fitted(decoded(path, channels)[0], (height, width))
 
 
+def picture_of(
+    levels: np.ndarray[Any, np.dtype[np.uint8]], shape: tuple[int, int, int]
+) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """Return a picture that is in memory as `read_picture` returns that of a file.
+
+    Args:
+        levels: 8-bit levels `(height, width, channels)`: 1 channel is grey, 3 are RGB, a fourth is transparency.
+        shape: `(channels, height, width)` that it is brought to.
+    """
+    channels, height, width = shape
+    picture = Image.fromarray(levels[:, :, 0] if levels.shape[2] == 1 else levels)
+    return fitted(_in_colours(picture, None, channels), (height, width))
+
+
 def decoded(path: Path, *channels: int) -> list[Image.Image]:
     """Read a picture at its full size, as a person sees it, once in each of some numbers of channels: 1 or 3.
 
@@ -177,31 +191,37 @@ def classify(model: Model, pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]
     return np.asarray(probabilities)
 
 
-def predict(model: Model, images: Iterable[str], *, top: int = 5, batch: int = 32) -> Iterator[Prediction]:
+def predict(
+    model: Model, images: Iterable[str | np.ndarray[Any, Any]], *, top: int = 5, batch: int = 32
+) -> Iterator[Prediction]:
     """Yield what each picture shows, in order.
 
     Args:
         model: an exported model.
-        images: paths.
+        images: paths, or what `picture_of` takes.
         top: classes that are told of each.
         batch: pictures that are read and run at a time.
     """
-    left = iter(images)
-    while paths := list(islice(left, batch)):
+    left = enumerate(images)
+    while some := list(islice(left, batch)):
         read: dict[int, np.ndarray[Any, Any]] = {}
         errors = dict[int, str]()
-        for place, path in enumerate(paths):
+        for place, image in some:
             try:
-                read[place] = read_picture(Path(path), model.shape)
+                if isinstance(image, str):
+                    read[place] = read_picture(Path(image), model.shape)
+                else:
+                    read[place] = picture_of(image, model.shape)
             except PictureError as error:
                 errors[place] = str(error)
         found = dict(zip(read, classify(model, np.stack([*read.values()])), strict=True)) if read else {}
-        for place, path in enumerate(paths):
+        for place, image in some:
+            name = image if isinstance(image, str) else str(place)
             if place in errors:
-                yield Prediction(path, error=errors[place])
+                yield Prediction(name, error=errors[place])
             else:
                 order = np.argsort(-found[place], kind="stable")[:top]
-                yield Prediction(path, tuple((model.classes[i], float(found[place][i])) for i in order))
+                yield Prediction(name, tuple((model.classes[i], float(found[place][i])) for i in order))
 
 
 def write(predictions: Iterable[Prediction], file_format: str, file: TextIO) -> int:

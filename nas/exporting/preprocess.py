@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from nas.errors import DataError
 
+PREPROCESS = "preprocess.json"
+"""The file that a `Preprocess` stands in, in the folder of a training and in an exported one."""
+
 Floats = NDArray[np.float32]
 """Numbers of a network, or what goes into it."""
 Pixels = NDArray[np.uint8]

@@ -24,7 +24,7 @@ class ExportSettings:
     calibration_images: int = setting(
         256, "training images that the ranges of 8-bit activations come from", Range(1, 1_000_000, whole=True)
     )
-    executorch: bool = setting(False, "write model.pte too, for phones and boards; needs the package executorch")
+    executorch: bool = setting(False, "write model.pte too, for phones and boards; needs the extra executorch")
 
     def __post_init__(self) -> None:
         check_settings(self, "export")

@@ -1,4 +1,4 @@
-"""A network for ExecuTorch, which runs on phones and boards; the package is an extra that people install themselves."""
+"""A network for ExecuTorch, which runs on phones and boards; the package is the extra `executorch`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def check_executorch() -> None:
     if find_spec("executorch") is None:
         raise ConfigError(
             "export.executorch=true: model.pte needs the package executorch, which is not installed: pip install "
-            "executorch. It is made for one release of torch, which pip then installs, and nas needs 2.10 or newer"
+            "'executorch>=1.2', or install nas with its extra: pip install -c constraints.txt '.[executorch]'"
         )
 
 

@@ -16,23 +16,25 @@ from torch import Tensor
 
 from nas.errors import ConfigError, DataError, NasError, check_kind, reason_of
 from nas.network.architecture import Architecture
-from nas.pytorch import build
-from nas.run_folder import read_inside, read_json
-from nas.settings import Range
+from nas.run_folder import read_inside, read_json, weights_file
+from nas.settings import Range, settings_from
 from nas.training.data.batches import Batches
 from nas.training.data.config import DataConfig
 from nas.training.data.load import load_data
+from nas.training.data.recorded import recorded_data
 from nas.training.data.splits import ImageData, Images, SomeImages
 from nas.training.data.test_split import Ledger, read_test_split
 from nas.training.recipe_files import read_data_config
 from nas.training.scores import Scores, scores_of
-from nas.training.train import ARCHITECTURE, SUMMARY, WEIGHTS
-from nas.training.weights import fit_weights, load_metadata, load_weights
+from nas.training.train import ARCHITECTURE, SUMMARY, WEIGHTS, TrainedModel
+from nas.training.weights import load_metadata, trained_network
 
 SPLITS = ("val", "test")
 """What can be scored on."""
 ONNX = "model.onnx"
 """An exported model, which takes images as they are."""
+WINNER = "best_architecture.json"
+"""The best network of a search, in its folder."""
 _BATCH = 256
 _MOST_WORST = Range(0, 1000, whole=True)
 
@@ -42,9 +44,9 @@ class Evaluated:
     """A model's scores, and what they are of."""
 
     folder: Path
-    """Of the model."""
+    """As it was given."""
     file: str
-    """That was run."""
+    """In it, that was run."""
     arch_id: str
     """Of the network; empty where the folder does not say it."""
     data: str
@@ -73,47 +75,54 @@ class Evaluated:
 
 
 def evaluate(
-    folder: str | PathLike[str], data: DataConfig | str | None = None, *, split: str = "val", worst: int = 24
+    folder: str | PathLike[str] | TrainedModel,
+    data: DataConfig | str | None = None,
+    *,
+    split: str = "val",
+    worst: int = 24,
 ) -> Evaluated:
     """Score a model on a split of a data set.
 
     Args:
-        folder: with `architecture.json` and `weights.safetensors`, as of `nas.train`; or with `model.onnx`, exported.
-            Where it has neither itself, its `model/` is taken.
-        data: the data set: settings, or a name in `conf/data`; None takes that of the training in the folder.
+        folder: of a training, with `architecture.json` and `weights.safetensors`, or what `nas.train` returned; or an
+            exported one, with `model.onnx`; or that of a search, whose best network is taken with the weights that
+            were kept of it. Where it is none of these its `model/` is taken.
+        data: the data set: settings, or a name in `conf/data`; None takes that of the training or the search.
         split: val or test.
         worst: number of mistakes to list.
 
     Raises:
         NasError: the folder has no model, or one for other data; data that cannot be read.
     """
-    check_kind("evaluate: folder", folder, (str, PathLike), "the path of a folder", ConfigError)
+    check_kind("evaluate: folder", folder, (str, PathLike, TrainedModel), "the path of a folder", ConfigError)
     check_kind("evaluate: data", data, (DataConfig, str, type(None)), "a DataConfig, a name, or None", ConfigError)
     if split not in SPLITS:
         raise ConfigError(f"evaluate: split must be one of {', '.join(SPLITS)}, but got {split!r:.80}")
     worst = _MOST_WORST.checked("evaluate: worst", worst)
-    place = model_folder(Path(fspath(folder)).expanduser())
-    config = read_data_config(data) if isinstance(data, str) else data or _recorded_data(place)
+    place = folder.folder if isinstance(folder, TrainedModel) else Path(fspath(folder)).expanduser()
+    model = model_in(place)
+    config = read_data_config(data) if isinstance(data, str) else data or _recorded_data(model)
     loaded = load_data(config)
-    classify, file, arch_id = _classifier(place, loaded)
-    images = loaded.val if split == "val" else _test_images(config, place, arch_id)
+    classify, arch_id = _classifier(model, loaded)
+    images = loaded.val if split == "val" else _test_images(config, model, arch_id)
     logits = classify(images)
     if not np.isfinite(logits).all():
-        raise DataError(f"{place / file} gives something else than numbers for some images")
+        raise DataError(f"{model.file} gives something else than numbers for some images")
     labels = images.labels.numpy()
     scores = scores_of(logits, labels, loaded.classes, names=_names(images), worst=worst)
     wrong = torch.tensor([mistake.image for mistake in scores.worst], dtype=torch.int64)
     pixels = tuple(images.read(wrong).numpy()) if len(wrong) else ()
+    file = str(model.file.relative_to(place))
     return Evaluated(place, file, arch_id, loaded.name, split, loaded.fingerprint, scores, pixels)
 
 
-def _test_images(config: DataConfig, folder: Path, arch_id: str) -> Images:
-    """Read the test split, which the ledger in the model's folder then says.
+def _test_images(config: DataConfig, model: ModelIn, arch_id: str) -> Images:
+    """Read the test split, which the ledger in the folder then says.
 
     Raises:
         HeldOutError: a search is running in this process. ConfigError: the ledger cannot be written.
     """
-    record = folder / SUMMARY
+    folder, record = model.folder, model.file.parent / SUMMARY
     seed = read_json(record, "the record of the training", _seed) if record.is_file() else 0
     try:
         return read_test_split(config, Ledger(folder), arch_id=arch_id, seed=seed, purpose="nas evaluate")
@@ -128,46 +137,65 @@ def _seed(values: Any) -> int:
     return min(int(seed) for seed in values["scores"])
 
 
-def model_folder(folder: Path) -> Path:
-    """Return the folder that holds the model: this one, or `model` in it.
+@dataclass(frozen=True)
+class ModelIn:
+    """The model of a folder."""
+
+    folder: Path
+    """As it was given."""
+    file: Path
+    """What is run: weights, or an exported model."""
+    architecture: Path | None
+    """The file with the network; None where the model is exported."""
+
+
+def model_in(folder: Path) -> ModelIn:
+    """Return the model of a folder: its own, the best one of a search with kept weights, or that in its `model/`.
 
     Raises:
-        ConfigError: neither does.
+        ConfigError: it has none, or a file cannot be read. NasError: the best network of a search is none.
     """
-    for place in (folder, folder / "model"):
-        if (place / ONNX).is_file() or all((place / name).is_file() for name in (ARCHITECTURE, WEIGHTS)):
-            return place
+    for own in (True, False):
+        place = folder if own else folder / "model"
+        if all((place / name).is_file() for name in (ARCHITECTURE, WEIGHTS)):
+            return ModelIn(folder, place / WEIGHTS, place / ARCHITECTURE)
+        if (place / ONNX).is_file():
+            return ModelIn(folder, place / ONNX, None)
+        if own and (winner := folder / WINNER).is_file():
+            weights = weights_file(folder, read_json(winner, "the best network", Architecture.from_dict).arch_id)
+            if weights.is_file():
+                return ModelIn(folder, weights, winner)
     if not folder.is_dir():
         raise ConfigError(f"evaluate: there is no folder {folder}")
     raise ConfigError(
-        f"evaluate: {folder} has no model: neither {ONNX}, nor {ARCHITECTURE} and {WEIGHTS}. "
-        f"nas train {folder} trains the network of a run folder, and keeps its weights"
+        f"evaluate: {folder} has no model: neither {ONNX}, nor {ARCHITECTURE} and {WEIGHTS}, nor {WINNER} with weights "
+        f"that a search has kept. nas train {folder} trains the network of a run folder, and keeps its weights"
     )
 
 
-def _recorded_data(folder: Path) -> DataConfig:
-    path = folder / SUMMARY
-    if not path.is_file():
-        raise ConfigError(f"evaluate: {folder} does not say what data it was trained on: give data=")
-    return read_json(path, "the record of the training", lambda values: DataConfig(**values["data_settings"]))
+def _recorded_data(model: ModelIn) -> DataConfig:
+    for folder in dict.fromkeys((model.folder, model.file.parent)):
+        known = recorded_data(folder)
+        if known is not None:
+            return settings_from(DataConfig, known, "data")
+    raise ConfigError(f"evaluate: {model.folder} does not say what data it was trained on: give data=")
 
 
 Classifier = Callable[[Images], NDArray[np.float64]]
 """From images to logits `(images, num_classes)`."""
 
 
-def _classifier(folder: Path, data: ImageData) -> tuple[Classifier, str, str]:
-    """Return what runs the model of a folder, its file, and the id of its network."""
-    weights, architecture = folder / WEIGHTS, folder / ARCHITECTURE
-    if not (weights.is_file() and architecture.is_file()):
-        return _onnx_classifier(folder / ONNX, data), ONNX, ""
-    arch = read_json(architecture, "the network", Architecture.from_dict)
+def _classifier(model: ModelIn, data: ImageData) -> tuple[Classifier, str]:
+    """Return what runs a model, and the id of its network; empty where the model is exported."""
+    weights = model.file
+    if model.architecture is None:
+        return _onnx_classifier(weights, data), ""
+    arch = read_json(model.architecture, "the network", Architecture.from_dict)
     data.check_fits(arch)
     metadata = load_metadata(weights)
     _check_classes(metadata, data, weights)
-    network = build(arch)
-    fit_weights(network, load_weights(weights))
-    return _torch_classifier(network, arch, _as_trained(data, metadata, weights)), WEIGHTS, arch.arch_id
+    network = trained_network(arch, weights)
+    return _torch_classifier(network, arch, _as_trained(data, metadata, weights)), arch.arch_id
 
 
 def _check_classes(metadata: Mapping[str, str], data: ImageData, weights: Path) -> None:
@@ -246,7 +274,7 @@ def _onnx_classifier(path: Path, data: ImageData) -> Classifier:
 
 
 def _names(images: Images) -> Sequence[str]:
-    """Return the files of images; empty where they are none, or are in memory."""
+    """Return the files of images; empty where they have none of their own."""
     inner: Images = images
     indices = torch.arange(len(images.labels))
     while isinstance(inner, SomeImages):

@@ -14,14 +14,18 @@ from typing import Any, Protocol
 
 from nas.errors import ConfigError, check_kind
 from nas.evaluation import Budget, Evaluation
+from nas.exporting.card import CARD
+from nas.exporting.preprocess import PREPROCESS
 from nas.line_log import LineLog
 from nas.machine import check_accelerator
 from nas.network.architecture import Architecture, checked_architecture
 from nas.run_folder import claim, hold, read_json, write_whole
 from nas.settings import SEED, Range
+from nas.training.card import card_of_training
 from nas.training.curves import draw_curves, write_curves
 from nas.training.data.config import DataConfig
 from nas.training.fit import fit, load_data
+from nas.training.preprocess import preprocess_of
 from nas.training.recipe import SCORES, Recipe
 from nas.training.recipe_files import read_data_config, read_recipe
 from nas.training.summary import summary_of
@@ -52,6 +56,8 @@ class TrainJob:
     """Number of trainings."""
     accelerator: str = "auto"
     """As Lightning takes it."""
+    origin: str = ""
+    """Where the network comes from, in sentences, for its card."""
 
     def record(self) -> dict[str, Any]:
         """Return what says whether a run is the one that was begun, as plain values."""
@@ -241,9 +247,13 @@ def _evaluation(line: Mapping[str, Any]) -> tuple[int, Evaluation]:
 
 def _write(job: TrainJob, folder: Path, done: Mapping[int, Evaluation]) -> None:
     """Write what is known by now, from what each seed came to."""
-    summary = summary_of(job.architecture, load_data(job.data), {seed: one.scores for seed, one in done.items()})
+    data = load_data(job.data)
+    summary = summary_of(job.architecture, data, {seed: one.scores for seed, one in done.items()})
     seconds = {str(seed): one.seconds.get("evaluation") for seed, one in done.items()}
     parts = {**summary, "seconds": seconds, "train": asdict(job.recipe), "data_settings": asdict(job.data)}
     write_whole(folder / SUMMARY, json.dumps(parts, indent=1) + "\n")
+    card = card_of_training(folder.name, job.recipe, data, done, augment=job.data.augment, origin=job.origin)
+    for name, one in ((PREPROCESS, preprocess_of(data, job.architecture)), (CARD, card)):
+        write_whole(folder / name, json.dumps(one.to_dict(), indent=1) + "\n")
     write_curves(folder / _CURVES[0], {seed: one.history for seed, one in done.items()})
     draw_curves(folder / _CURVES[1], {seed: one.history for seed, one in done.items()})

@@ -15,11 +15,13 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import nas
-from nas.commands.export import export_command
+from nas.commands.export import export_command, export_run
 from nas.commands.options import predict_parser
 from nas.commands.predict import main
 from nas.commands.registry import COMMANDS, SettingsCommand
+from nas.errors import ConfigError
 from nas.exporting import predict
+from nas.exporting.settings import ExportSettings
 from nas.training.data.config import DataConfig
 from nas.training.data.load import load_data
 from nas.training.preprocess import preprocess_of
@@ -94,9 +96,12 @@ def test_without_data_only_time_is_measured(parts: Path, tmp_path: Path, capsys:
         ({"model": "x"}, "which folder to write?"),
         ({"model": "PARTS", "out": "PARTS"}, "is there already"),
         ({"model": "reference/small_cn", "out": "x"}, "Did you mean 'reference/small_cnn'"),
-        ({"model": "reference/small_cnn", "out": "x"}, "there are no weights of the network in"),
-        ({"model": "mbconv", "out": "x"}, "give the architecture"),
-        ({"model": "EMPTY", "out": "x"}, "has neither architecture.json nor best_architecture.json"),
+        ({"model": "reference/small_cnn", "out": "x"}, "there are no weights of the network"),
+        ({"model": "mbconv", "out": "x"}, "leaves choices open"),
+        (
+            {"model": "EMPTY", "out": "x"},
+            "has neither architecture.json, which a training leaves, nor best_",
+        ),
         ({"model": "PARTS", "out": "x", "export": {"executorch": True}}, "executorch"),
         ({"model": "PARTS", "out": "x", "export": {"int8": "no"}}, "export.int8: unknown 'no'"),
         ({"model": "PARTS", "out": "x", "data": {"name": "synthetic"}}, "data synthetic has 3 channels"),
@@ -198,3 +203,24 @@ def test_the_shipped_program_has_the_same_options(capsys: pytest.CaptureFixture[
     for action in predict_parser()._actions:
         for option in action.option_strings:
             assert option in shown
+
+
+def test_a_search_exports_its_best_network_again_and_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], parts: Path
+) -> None:
+    """In the place of what it exported before, and never of anything else."""
+    run_dir = tmp_path / "run"
+    space = nas.load_space("reference/small_cnn").for_data((1, 8, 8), 10)
+    notes = {"config": {"data": {"name": "digits"}, "space": "reference/small_cnn"}}
+    nas.run_search(space, evaluator=lambda *_: {"val_accuracy": 0.75}, trials=1, run_dir=run_dir, notes=notes)
+    (run_dir / "best_architecture.json").write_text(ARCH.to_json())
+    (run_dir / "weights").mkdir()
+    (parts / "weights.safetensors").rename(run_dir / "weights" / f"{ARCH.arch_id}.safetensors")
+    for _ in range(2):
+        paths = export_run(run_dir, run_dir / "model", ExportSettings(int8="never"), replace=True)
+        assert {path.name for path in paths} == set(os.listdir(run_dir / "model"))
+        assert "| `model.onnx` | " in capsys.readouterr().out
+    with pytest.raises(ConfigError, match="is there already"):
+        export_run(run_dir, run_dir / "model", ExportSettings(int8="never"))
+    with pytest.raises(ConfigError, match=r"no export writes 'best_architecture\.json'"):
+        export_run(run_dir, run_dir, replace=True)

@@ -61,6 +61,14 @@ def test_train_then_evaluate(folder: Path) -> None:
     assert test.returncode == 0, test.stderr
     assert json.loads((folder / "scores" / "evaluation.json").read_text())["split"] == "test"
 
+    assert "nas export runs/first out=DIR" in done.stdout
+    shipped = run("nas", "export", "runs/first", "out=shipped", "export.int8=never", cwd=folder)
+    assert (shipped.returncode, shipped.stderr) == (0, "")
+    card = (folder / "shipped" / "card.md").read_text()
+    assert f"| {summary['val_accuracy']['value']:.2%} |" in card
+    assert "train_fraction" not in card.partition("## Training")[2].partition("## Data")[0]
+    assert "epochs: 2" in card
+
     # What it learned is kept as it is, and can be trained anew under another name, on the same data.
     again = run("nas", "train", "runs/first", *FAST[::2], "name=second", cwd=folder)
     assert again.returncode == 0, again.stderr
@@ -204,11 +212,16 @@ def test_a_run_folder_brings_its_data(tmp_path: Path) -> None:
     ):
         path.parent.mkdir()
         path.write_text(json.dumps(record))
-    values = {"seed": 1, "data": {"name": "digits"}}
+    values = {"seed": 1, "data": {"name": "digits", "root": "/moved"}}
     # Records that do not say how images were split are from before, and keep their splits.
     assert with_recorded_data(values, [], str(search))["data"] == {"name": "synthetic", "split_scheme": 1}
     assert with_recorded_data(values, ["seed"], str(training))["data"] == {"name": "fashion_mnist", "split_scheme": 1}
     assert with_recorded_data(values, ["data"], str(search)) == values
-    assert with_recorded_data(values, ["data.root"], str(search)) == values
+    # Where they are now: the data set is still that of the run.
+    moved = {"name": "synthetic", "split_scheme": 1, "root": "/moved"}
+    assert with_recorded_data(values, ["data.root"], str(search))["data"] == moved
+    (training / "settings.json").write_text('{"job": {"data": {"name": "digits"}}}')  # as `nas.train` leaves it
+    (training / "train.json").write_text('{"data_settings": {"name": "image_folder", "split_scheme": 2}}')
+    assert with_recorded_data(values, [], str(training))["data"] == {"name": "image_folder", "split_scheme": 2}
     assert with_recorded_data(values, [], str(tmp_path)) == values
     assert with_recorded_data(values, [], "reference/lenet5") == values

@@ -277,3 +277,16 @@ def test_what_executorch_is_given_is_the_network(
     x = torch.randn(1, *trained.architecture.input_shape)
     with torch.no_grad():
         torch.testing.assert_close(programs[0].module()(x), trained.module(x))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # of the package, which is not ours
+def test_executorch_computes_what_the_network_does(trained: Trained, tmp_path: Path) -> None:
+    """Where it is installed."""
+    runtime = pytest.importorskip("executorch.runtime")
+    _export(trained, tmp_path / "out", settings=ExportSettings(executorch=True))
+    program = runtime.Runtime.get().load_program(tmp_path / "out" / "model.pte")
+    x = torch.randn(1, *trained.architecture.input_shape)
+    (found,) = program.load_method("forward").execute([x])
+    with torch.no_grad():
+        torch.testing.assert_close(found, trained.module(x), atol=1e-4, rtol=1e-4)

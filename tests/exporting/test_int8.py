@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 
 from nas.errors import ConfigError, DeviceError
+from nas.exporting import int8 as int8_module
 from nas.exporting.choice import CheckImages, Comparison, compare, measured_models
 from nas.exporting.int8 import Operators, accuracy, int8_scores, operators, outputs, quantise, side_by_side
 from nas.exporting.onnx.graph import to_onnx
@@ -81,6 +84,31 @@ def test_models_are_timed_side_by_side(trained: Trained) -> None:
     times = side_by_side([network, int8, network], x, rounds=5)
     assert times.shape == (5, 3)
     assert (times > 0).all()
+
+
+class _BusyMachine:
+    """A clock, and sessions that take it on: the system takes the processor away for 60 ms after each 5 ms of work."""
+
+    def __init__(self) -> None:
+        self.now = self.worked = 0.0
+
+    def work(self, seconds: float) -> None:
+        before, self.worked = self.worked, self.worked + seconds
+        self.now += seconds + 0.060 * (int(self.worked / 0.005) - int(before / 0.005))
+
+    def session(self, model: bytes, options: Any) -> Any:
+        return SimpleNamespace(
+            get_inputs=lambda: [SimpleNamespace(name="x")], run=lambda *_: self.work(float(model.decode()))
+        )
+
+
+@pytest.mark.parametrize("slower", [0.0001, 0.0002, 0.0011])
+def test_a_busy_machine_makes_no_model_faster(monkeypatch: pytest.MonkeyPatch, slower: float) -> None:
+    machine = _BusyMachine()
+    monkeypatch.setattr(int8_module, "_session", machine.session)
+    monkeypatch.setattr("nas.exporting.int8.time.perf_counter", lambda: machine.now)
+    times = side_by_side([b"0.0001", str(slower).encode()], np.zeros(1))
+    assert times == pytest.approx(np.tile([0.1, 1e3 * slower], (len(times), 1)))
 
 
 def test_scores_for_a_search(trained: Trained) -> None:

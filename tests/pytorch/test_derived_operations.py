@@ -190,6 +190,9 @@ def test_onnx_refuses_what_nobody_says_how_to_write() -> None:
     graph = _graph(_derived(ops.Activation("relu"), [MAP]), [MAP], first="tanh")
     with pytest.raises(NasError, match=r"own: ONNX has no .*OwnActivation yet; register .*write\.register"):
         to_onnx(graph, {})
+    graph = _graph(_twist("plug_onnx")(), [MAP], first="tanh")  # derived from nothing but Op
+    with pytest.raises(NasError, match=r"own: ONNX has no plug_onnx\.Twist yet; register .*write\.register"):
+        to_onnx(graph, {})
 
 
 # --- what tells two operations apart

@@ -42,7 +42,7 @@ def test_a_folder_holds_all_that_is_known(trained: Any) -> None:
     files = {path.name for path in trained.folder.iterdir()}
     assert files == {
         *("architecture.json", "weights.safetensors", "train.json", "curves.csv", "curves.png"),
-        *("settings.json", "seeds.jsonl", "lock"),
+        *("settings.json", "seeds.jsonl", "lock", "preprocess.json", "card.json"),
     }
     assert nas.Architecture.from_json((trained.folder / "architecture.json").read_text()) == ARCH
     expected = fit(ARCH, load_data(DATA), SHORT, seed=5)
@@ -205,7 +205,9 @@ def test_the_page_is_whole_and_safe(trained: Any) -> None:
     assert f"{found.scores.accuracy:.4f}" in page(found)
 
 
-def test_a_folder_of_images_has_their_names(tmp_path: Path) -> None:
+@pytest.mark.parametrize("given", [{"memory_mib": 0}, {}, {"split_scheme": 1}])
+def test_a_folder_of_images_has_their_names(tmp_path: Path, given: dict[str, Any]) -> None:
+    """Read when they are asked for, or kept in memory."""
     rng = np.random.default_rng(0)
     for name in ("a", "b"):
         (tmp_path / "photos" / "train" / name).mkdir(parents=True)
@@ -213,21 +215,23 @@ def test_a_folder_of_images_has_their_names(tmp_path: Path) -> None:
             pixels = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(tmp_path / "photos" / "train" / name / f"{i}.png")
     data = read_data_config("image_folder")
-    data = replace(data, root=str(tmp_path / "photos"), memory_mib=0)
+    data = replace(data, root=str(tmp_path / "photos"), **given)
     arch = SPACE.for_data((3, 16, 16), 2).decode({"stem.0.out_channels": 4})
     nas.train(arch, data, replace(RECIPE, epochs=1), folder=tmp_path / "run")
     found = evaluate(tmp_path / "run", worst=50)
     assert found.scores.worst, "noise cannot be told"
-    for mistake in found.scores.worst:
+    for mistake, pixels in zip(found.scores.worst, found.pixels, strict=True):
         path = Path(mistake.name)
-        assert path.is_file()
         assert path.parent.name == mistake.label
+        np.testing.assert_array_equal(np.array(Image.open(path)), pixels.transpose(1, 2, 0))
+        assert path.name in page(found)
+    assert [one["name"] for one in found.to_dict()["worst"]] == [one.name for one in found.scores.worst]
 
 
 def test_what_has_no_model_or_another_one_is_refused(trained: Any, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="there is no folder"):
         evaluate(tmp_path / "none")
-    with pytest.raises(ConfigError, match=r"has no model: neither model\.onnx, nor architecture\.json and weights"):
+    with pytest.raises(ConfigError, match=r"has no model: neither model\.onnx, nor .* nor best_arch"):
         evaluate(tmp_path)
     with pytest.raises(ConfigError, match="split must be one of val, test, but got 'train'"):
         evaluate(trained.folder, split="train")
@@ -285,7 +289,7 @@ def test_an_exported_model_takes_images_as_they_are(tmp_path: Path) -> None:
     assert found.scores.log_loss == pytest.approx(
         torch.nn.functional.cross_entropy(logits, data.val.labels).item(), rel=1e-4
     )
-    assert found.file == "model.onnx"
+    assert (found.folder, found.file) == (tmp_path, "model/model.onnx")
     _exported(tmp_path / "model" / "model.onnx", weights, ["a", "b", "c", "d"])
     with pytest.raises(DataError, match="were trained on the classes a, b, c, d"):
         evaluate(tmp_path, DATA)

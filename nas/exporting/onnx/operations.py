@@ -20,8 +20,8 @@ def write(op: ops.Op, w: Writer) -> str:
 
 def has_onnx(op: ops.Op) -> bool:
     """Whether there is a function that writes an operation; that of a base class of nas does not count for a user's."""
-    written = next((kind for kind in type(op).__mro__ if kind in write.registry), ops.Op)
-    return written is not ops.Op and (type(op) in ops.BUILT_IN or written not in ops.BUILT_IN)
+    written = next((kind for kind in type(op).__mro__ if kind in write.registry), object)
+    return written is not object and (type(op) in ops.BUILT_IN or written not in ops.BUILT_IN)
 
 
 @write.register

@@ -120,7 +120,8 @@ def _source(images: FileImages, root: Path, *, in_memory: bool) -> Source:
     def take(places: Sequence[int]) -> Images:
         indices = torch.tensor(places, dtype=torch.int64)
         pixels = [kept for place in places if (kept := seen[place][1]) is not None]
-        return MemoryImages(torch.stack(pixels), images.labels[indices]) if pixels else images.take(indices)
+        chosen = images.take(indices)
+        return MemoryImages(torch.stack(pixels), chosen.labels, chosen.files) if pixels else chosen
 
     return Source(
         images.labels.tolist(),
@@ -221,4 +222,4 @@ def _as_it_is(images: FileImages) -> Images:
 
 
 def _in_memory(images: FileImages) -> Images:
-    return MemoryImages(images.read(torch.arange(len(images.files))), images.labels)
+    return MemoryImages(images.read(torch.arange(len(images.files))), images.labels, images.files)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -43,6 +44,8 @@ class MemoryImages:
     pixels: Tensor
     """uint8 of shape `(n, channels, height, width)`."""
     labels: Tensor
+    files: tuple[Path, ...] = ()
+    """That they were read from, one each; empty where they come from none of their own."""
 
     def read(self, indices: Tensor) -> Tensor:
         """Return those images as uint8 of shape `(len(indices), channels, height, width)`."""
@@ -51,7 +54,8 @@ class MemoryImages:
     def take(self, indices: Indices) -> MemoryImages:
         """Return a copy of some of the images, so that the others can go."""
         chosen = torch.from_numpy(indices)
-        return MemoryImages(self.pixels[chosen], self.labels[chosen])
+        files = tuple(self.files[i] for i in indices.tolist()) if self.files else ()
+        return MemoryImages(self.pixels[chosen], self.labels[chosen], files)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,128 @@
+"""What a path means to an export: a network with its weights, and what the folder of its training or search says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nas.errors import ConfigError, why_unreadable
+from nas.exporting.card import CARD, Card, Score
+from nas.exporting.folder import ARCHITECTURE, WEIGHTS, Exportable, exportable, read_weights
+from nas.network.architecture import Architecture
+from nas.run_folder import read_inside, read_json, shown, weights_file
+from nas.search.log import read_study, read_trials
+from nas.search.trial import Trial
+from nas.training.evaluate import WINNER
+from nas.training.preprocess import preprocess_beside
+
+STUDY = "study.json"
+"""The file of the folder of a search that says what it is."""
+
+
+def found_in(folder: Path) -> Exportable:
+    """Return the network of a folder with all that is known of it.
+
+    Args:
+        folder: of a training, or of a search that has kept the weights of its best network.
+
+    Raises:
+        ConfigError: it holds neither, or a file cannot be read. DataError: a file holds something else.
+    """
+    if (folder / ARCHITECTURE).exists():
+        found = exportable(folder)
+        if found.preprocess is not None:
+            return found
+        preprocess = preprocess_beside(folder / WEIGHTS, found.architecture)
+        return Exportable(found.architecture, found.weights, preprocess, found.card)
+    architecture = architecture_in(folder)
+    weights = weights_file(folder, architecture.arch_id)
+    if not weights.exists():
+        raise ConfigError(
+            f"there are no weights of the best network in {shown(folder)}: train it with nas train {shown(folder)}, "
+            "and export that folder, or give weights=FILE (.safetensors)"
+        )
+    return _with_weights(architecture, weights, card_of_search(folder, architecture))
+
+
+def found_with(architecture: Architecture, weights: Path, name: str) -> Exportable:
+    """Return a network with weights from a file of their own, trained who knows how.
+
+    Args:
+        architecture: the network.
+        weights: a safetensors file.
+        name: of the model.
+
+    Raises:
+        ConfigError: the file cannot be read. DataError: it is no safetensors file.
+    """
+    return _with_weights(architecture, weights, Card(name=name))
+
+
+def _with_weights(architecture: Architecture, weights: Path, card: Card) -> Exportable:
+    return Exportable(architecture, read_weights(weights), preprocess_beside(weights, architecture), card)
+
+
+def architecture_in(folder: Path) -> Architecture:
+    """Return the network of a folder: that of a training, or the best one of a search.
+
+    Raises:
+        ConfigError: there is none, or it cannot be read. NasError: the file describes none.
+    """
+    path = next((folder / name for name in (ARCHITECTURE, WINNER) if (folder / name).exists()), None)
+    if path is None:
+        raise ConfigError(
+            f"{shown(folder)} has neither {ARCHITECTURE}, which a training leaves, nor {WINNER}, which a search does"
+        )
+    try:
+        return Architecture.from_json(read_inside(path).decode())
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"network: {path} cannot be read: {why_unreadable(error)}") from None
+
+
+def origin_of(folder: Path) -> str:
+    """Say where the network of the folder of a search or a training comes from; empty where it does not say."""
+    if (folder / CARD).is_file():
+        return read_json(folder / CARD, "card", Card.from_dict).origin
+    if not (folder / STUDY).is_file():
+        return ""
+    config = read_study(folder)["notes"].get("config", {})
+    bounds = config.get("constraints", {})
+    limits = ", ".join(f"{name} {_number(bound)}" for name, bound in _items(bounds) if bound is not None)
+    return f"Found by a search of the space {config.get('space', '?')}{f', limits: {limits}' if limits else ''}."
+
+
+def card_of_search(folder: Path, architecture: Architecture) -> Card:
+    """Return what the record of a search says of its best network: its score is the best one out of several."""
+    study = read_study(folder)
+    config = study["notes"].get("config", {})
+    trained = [trial for trial in read_trials(folder) if trial.trained]
+    accuracies = [trial.scores["val_accuracy"] for trial in trained if _is_of(trial, architecture)]
+    scores = [
+        Score(accuracy=value, split="validation", how=f"selected out of {_counted(len(trained))}")
+        for value in accuracies[:1]
+    ]
+    return Card(
+        name=f"Image classifier of {folder.absolute().name}",
+        scores=tuple(scores),
+        training=dict(_items(config.get("train", {}))),
+        data=study["notes"].get("data", {}),
+        origin=origin_of(folder),
+    )
+
+
+def _items(values: object) -> list[tuple[Any, Any]]:
+    """Return what a record holds under a name, where that is a mapping."""
+    return [*values.items()] if isinstance(values, Mapping) else []
+
+
+def _counted(networks: int) -> str:
+    return f"{networks:,} trained network{'s' * (networks != 1)}"
+
+
+def _number(bound: object) -> str:
+    return f"{bound:,.12g}" if isinstance(bound, int | float) else str(bound)
+
+
+def _is_of(trial: Trial, architecture: Architecture) -> bool:
+    return trial.arch_id == architecture.arch_id and "val_accuracy" in trial.scores

@@ -1,0 +1,111 @@
+"""`nas.predict`: what pictures show, by an exported model; the code is that which is shipped beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from os import PathLike, fspath
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nas.errors import ConfigError, DataError, check_kind
+from nas.settings import Range
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from nas.exporting.predict import Model, Prediction
+
+AT_LEAST_ONE, THREADS = Range(1, 1_000_000, whole=True), Range(0, 4096, whole=True)
+"""What numbers of pictures and classes may be, and those of threads."""
+
+
+def predict(
+    model: str | PathLike[str],
+    pictures: Iterable[str | PathLike[str] | NDArray[Any]],
+    *,
+    top: int = 5,
+    batch: int = 32,
+    threads: int = 0,
+) -> list[Prediction]:
+    """Say what pictures show.
+
+    Args:
+        model: a folder that `nas.export` wrote, one with such a folder as `model`, or an .onnx file of one.
+        pictures: paths, which are read as in training, or uint8 arrays `(height, width, channels)` of any size, grey
+            (1 channel), RGB (3) or RGB with transparency (4), which is dropped.
+        top: classes that are told of each.
+        batch: pictures that are read and run at a time.
+        threads: that may be used; 0: as many as there are cores.
+
+    Returns:
+        What each shows, in order: `image` is its path, or of an array its place from 0, `top` has the likeliest classes
+        with their probabilities. Where a file cannot be read, `error` says why, and the others go on.
+
+    Raises:
+        ConfigError: there is no such model, or an argument is not what it must be. DataError: an array is no picture.
+    """
+    from nas.exporting.predict import predict as predictions
+
+    what = "the path of an exported folder, or of an .onnx file"
+    check_kind("predict: model", model, (str, PathLike), what, ConfigError)
+    top, batch = AT_LEAST_ONE.checked("predict: top", top), AT_LEAST_ONE.checked("predict: batch", batch)
+    threads, checked = THREADS.checked("predict: threads", threads), _pictures(pictures)
+    return list(predictions(exported_model(Path(fspath(model)), threads=threads), checked, top=top, batch=batch))
+
+
+def _pictures(given: object) -> list[Any]:
+    """Return paths as text, and arrays as they are.
+
+    Raises:
+        ConfigError: something is neither. DataError: an array is no picture.
+    """
+    from numpy import ndarray
+
+    if isinstance(given, str | PathLike | ndarray) or not isinstance(given, Iterable):
+        raise ConfigError(f"predict: pictures must be several paths or arrays, as in [one], but got {given!r:.80}")
+    pictures = [*given]
+    for place, picture in enumerate(pictures):
+        check_kind(f"predict: picture {place}", picture, (str, PathLike, ndarray), "a path or an array", ConfigError)
+        if isinstance(picture, ndarray):
+            _check_levels(place, picture)
+    return [picture if isinstance(picture, ndarray) else str(fspath(picture)) for picture in pictures]
+
+
+def _check_levels(place: int, levels: NDArray[Any]) -> None:
+    fits = levels.ndim == 3 and levels.size and levels.shape[2] in (1, 3, 4)
+    if levels.dtype != "uint8" or not fits:
+        raise DataError(
+            f"predict: picture {place} must be 8-bit levels (height, width, channels) with 1, 3 or 4 channels, but is "
+            f"{levels.dtype} of {levels.shape}"
+        )
+
+
+def exported_model(path: Path, name: str | None = None, *, threads: int = 0) -> Model:
+    """Load an exported model.
+
+    Args:
+        path: a file itself, an exported folder, or a run folder with one as `model`.
+        name: of the file in that folder; None takes model.onnx.
+        threads: that it may use; 0: as many as there are cores.
+
+    Raises:
+        ConfigError: there is none, or it is no exported model.
+    """
+    from nas.exporting.predict import ModelError, open_model
+
+    try:
+        return open_model(_model_file(path.expanduser(), name), threads)
+    except ModelError as error:
+        raise ConfigError(f"{error}") from None
+
+
+def _model_file(path: Path, name: str | None) -> Path:
+    if path.suffix == ".onnx" and not path.is_dir():
+        return path
+    places = [folder / (name or "model.onnx") for folder in (path, path / "model")]
+    for place in places:
+        if place.exists() or place.is_symlink():
+            return place
+    there = sorted(one.name for one in path.glob("*.onnx")) if path.is_dir() else []
+    known = f"it has {', '.join(there)}" if there else "nas export RUN out=DIR makes such a folder"
+    raise ConfigError(f"{path} has no {places[0].name}; {known}")

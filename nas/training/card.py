@@ -1,0 +1,61 @@
+"""What the folder of a training says of its network for whoever exports it. Never loads torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from nas.evaluation import Evaluation
+from nas.exporting.card import Card, Score
+from nas.training.recipe import Recipe
+from nas.training.summary import accuracy_of
+
+if TYPE_CHECKING:
+    from nas.training.data.splits import ImageData
+
+
+def card_of_training(
+    name: str,
+    recipe: Recipe,
+    data: ImageData,
+    evaluations: Mapping[int, Evaluation],
+    *,
+    augment: str = "none",
+    origin: str = "",
+) -> Card:
+    """Return the card of a network that was trained by a recipe.
+
+    Args:
+        name: of the folder.
+        recipe: how it was trained.
+        data: what it was trained on.
+        evaluations: what each seed came to on the validation split, by seed; the weights are those of the first.
+        augment: what was done to training images (`DataConfig.augment`).
+        origin: where the network comes from, in sentences.
+    """
+    seeds, images = [*evaluations], len(data.val.labels)
+    accuracies = [one.scores["val_accuracy"] for one in evaluations.values()]
+    how = f"one training, with seed {seeds[0]}, whose weights these are; interval over images"
+    scores = [_score(accuracies[:1], images, how)]
+    if len(seeds) > 1:
+        how = f"mean of {len(seeds)} trainings with seeds {', '.join(map(str, seeds))}; interval over seeds"
+        scores.insert(0, _score(accuracies, images, how))
+    seconds = evaluations[seeds[0]].seconds.get("evaluation")
+    return Card(
+        name=f"Image classifier {name}",
+        scores=tuple(scores),
+        training={**asdict(recipe), "augment": augment, "seed": seeds[0], **_rounded("seconds", seconds)},
+        data=data.record(),
+        origin=origin,
+    )
+
+
+def _score(accuracies: list[float], images: int, how: str) -> Score:
+    found = accuracy_of(accuracies, images)
+    ends = {name: found[name] for name in ("low", "high")}
+    return Score(accuracy=found["value"], split="validation", how=how, images=images, **ends)
+
+
+def _rounded(name: str, seconds: float | None) -> dict[str, Any]:
+    return {} if seconds is None else {name: round(seconds, 1)}
