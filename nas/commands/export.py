@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas.commands.network_argument import read_network, types_data, with_recorded_data
+from nas.commands.to_type import to_type
 from nas.console import run
 from nas.errors import ConfigError
 from nas.exporting.settings import ExportSettings
@@ -94,7 +95,12 @@ def _architecture(config: ExportConfig) -> Architecture:
 
 
 def export_run(
-    folder: Path, out: Path, settings: ExportSettings | None = None, *, replace: bool = False
+    folder: Path,
+    out: Path,
+    settings: ExportSettings | None = None,
+    *,
+    data: DataConfig | None = None,
+    replace: bool = False,
 ) -> tuple[Path, ...]:
     """Export the best network of a search, whose weights it has kept, and print what was written.
 
@@ -102,6 +108,7 @@ def export_run(
         folder: of the search.
         out: the folder to write.
         settings: what is written beside `model.onnx`, and when.
+        data: where its data are now; None: where they were.
         replace: whether a folder that an earlier export wrote, and in which nothing else is, is replaced.
 
     Returns:
@@ -112,7 +119,7 @@ def export_run(
     """
     from nas.exporting.export import export_whole
 
-    found = export_whole(folder, out, settings=settings, replace_earlier=replace)
+    found = export_whole(folder, out, data=data, settings=settings, replace_earlier=replace)
     _tell(out, found)
     return found.paths
 
@@ -125,4 +132,4 @@ def _tell(out: Path, found: Exported) -> None:
     print(section((out / "card.md").read_text(), WHICH))
     if found.unmeasured:
         print(f"Its accuracy was not measured, and there is no model.int8.onnx: {found.unmeasured}")
-    print(f"Try it: nas predict {place} PICTURE ...   (or python {place}/predict.py PICTURE ...)")
+    print(f"Try it: {to_type('predict', shown(out))} PICTURE ...   (or python {place}/predict.py PICTURE ...)")

@@ -20,7 +20,9 @@ from typing import Any
 from rich.console import Console
 
 from nas.commands.command_line import typed_paths
+from nas.commands.export import export_run
 from nas.commands.finish import FULL, finish_command
+from nas.commands.to_type import to_type
 from nas.compare.strategies.baseline import baseline_lines
 from nas.console import Interrupt, guard_streams, interruptible
 from nas.errors import ConfigError, NasError
@@ -29,7 +31,7 @@ from nas.held_out import without_test_split
 from nas.names import name_problem
 from nas.records.tracker import MlflowTracker
 from nas.resume import check_typed, resumed
-from nas.run_folder import WORKERS_LOG, first_free, shown
+from nas.run_folder import WORKERS_LOG, first_free, shown, weights_file
 from nas.search.config import Config, worker_count
 from nas.search.log import RunFolder, read_study
 from nas.search.objectives import against_its_name, recorded_directions
@@ -52,6 +54,8 @@ from nas.workers.pool import Pool
 from nas.workers.processes import WorkerPool
 from nas.workers.simulated import SimulatedPool
 
+MODEL = "model"
+"""The folder in the run folder with the best network as files that ship."""
 _PACKAGES = ("torch", "pytorch-lightning", "optuna", "mlflow", "numpy")
 
 
@@ -219,7 +223,29 @@ def _search(job: _Job, console: Console) -> int:
         console.print(time_summary(trials, time.monotonic() - started, workers), highlight=False)
     if study.interrupted:
         return INTERRUPTED
+    _ship(job, study, console)
     return 0 if study.best(1) and not study.failed_alike else 1
+
+
+def _ship(job: _Job, study: Study, console: Console) -> None:
+    """Write the best network as files that can be used, where its weights were kept, and say what comes next."""
+    winner = study.winner
+    if winner is None or winner.arch_id is None or not weights_file(job.run.path, winner.arch_id).exists():
+        return
+    out = job.folder / MODEL
+    console.print(f"\nWriting the best network to {out} ...", highlight=False)
+    try:
+        export_run(job.folder, out, data=job.config.data, replace=True)
+    except NasError as error:
+        again = to_type("export", job.folder, f"out={out}")
+        console.print(f"It was not written: {error}\n{again} tries it again", highlight=False)
+    if not job.config.finish:
+        console.print(
+            f"Next: {to_type('finish', job.folder)}\n"
+            "  trains the best networks anew beside published ones: the accuracy on the test split with its interval, "
+            "whether a published network would have done, and the model to ship",
+            highlight=False,
+        )
 
 
 def _sources(config: Config, space: SearchSpace, described: Mapping[str, Any]) -> Iterator[str]:

@@ -15,6 +15,7 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 from PIL import Image
+from safetensors.numpy import load_file
 
 import nas
 from tests.run_command import run
@@ -101,6 +102,11 @@ def _facts(run: Path) -> list[tuple[Any, ...]]:
     return [(t["number"], t["state"], t["genotype"], t["scores"]) for t in _log(run)]
 
 
+def _sums(path: Path) -> list[float]:
+    """Return what the weights in a file add up to, a tensor each, whatever their names."""
+    return sorted(float(values.sum()) for values in load_file(path).values())
+
+
 def _trained_in_mlflow(folder: Path, study: str) -> list[int]:
     client = MlflowClient(tracking_uri=f"sqlite:///{folder}/runs/mlflow.db")
     experiment = client.get_experiment_by_name("small")
@@ -139,6 +145,14 @@ def test_a_killed_search_is_resumed_as_if_nothing_had_been(folder: Path) -> None
     assert _facts(folder / "runs" / "killed") == _facts(folder / "runs" / "whole")
     trained = [t["number"] for t in _log(folder / "runs" / "killed") if t["state"] == "completed"]
     assert len(trained) == 5
+    # Both end with the same model, with the weights of the best network, and say how its score came about.
+    kept = folder / "runs" / "whole" / "weights" / f"{best.arch_id}.safetensors"
+    for name, said in (("whole", whole.stdout), ("killed", resumed.stdout)):
+        model = folder / "runs" / name / "model"
+        assert {path.name for path in model.iterdir()} >= {"model.py", "model.safetensors", "model.onnx", "card.md"}
+        assert "selected out of 5 trained networks" in (model / "card.md").read_text()
+        assert _sums(model / "model.safetensors") == _sums(kept)
+        assert f"nas finish runs/{name}\n" in said
     assert _trained_in_mlflow(folder, "killed") == trained == _trained_in_mlflow(folder, "whole")
 
     refused = _run(folder, "resume=runs/killed", "train.epochs=2")
@@ -180,6 +194,8 @@ def test_a_search_on_images_is_resumed_from_another_folder_after_they_moved(fold
     moved = _run(elsewhere, f"resume={run}", "search.trials=3", "data.root=pictures")
     assert moved.returncode == 0, moved.stderr
     (elsewhere / "pictures" / "train" / "cat" / "0.png").unlink()
+    # Measured on the pictures where they are now.
+    assert "validation images; time on" in (run / "model" / "card.md").read_text()
     changed = _run(elsewhere, f"resume={run}", "search.trials=4", "data.root=pictures")
     assert changed.returncode == 2
     assert "the data are not those of" in changed.stderr
