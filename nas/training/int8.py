@@ -25,8 +25,8 @@ def int8_scores(
 ) -> tuple[dict[str, float], dict[str, str]]:
     """Write a trained network in 8 bits, and return what that is worth.
 
-    It is quantised as `nas.exporting.folder.export_model` does where nothing else is said (`nas.exporting.settings.ExportSettings`), and
-    the accuracy is that of the `model.int8.onnx` which that writes.
+    It is quantised as `nas.exporting.folder.export_model` does by the settings that `ExportSettings` has where nothing
+    else is said, and the accuracy is that of the `model.int8.onnx` which that writes.
 
     Args:
         network: trained, as `nas.build` makes it.

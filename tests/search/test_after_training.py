@@ -16,7 +16,7 @@ from optuna.samplers import RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
 import nas
-from nas.cost import AFTER_TRAINING
+from nas.cost import AFTER_TRAINING, Workload
 from nas.errors import ConfigError, DeviceError, SpaceError
 from nas.evaluators.training import TrainingEvaluator
 from nas.latency.deployment import Deployment, this_device
@@ -26,8 +26,6 @@ from nas.search.config import Config
 from nas.search.trial import State, Trial
 from nas.workers.in_process import InThisProcess
 from tests.search.conftest import SAMPLERS, SMALL
-
-RUNTIME = this_device("onnxruntime")
 
 
 def right(macs: float) -> float:
@@ -337,7 +335,7 @@ def test_where_it_does_not_belong(space: nas.SearchSpace) -> None:
 
 def test_latency_in_8_bits_has_the_threads_and_the_batch_of_the_other(space: nas.SearchSpace) -> None:
     deployment = Deployment("torch", 4, 2)
-    workload = replace(module.BATCH_OF_ONE, batch=4)
+    workload = Workload(batch=4)
     study = _search(space, constraints={"int8_latency_ms": 99}, deployment=deployment, workload=workload, trials=1)
     (latency,) = [trial.int8_latency for trial in study.trials]
     assert latency.deployment == Deployment("onnxruntime", 4, 2)
