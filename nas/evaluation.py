@@ -13,6 +13,9 @@ from nas.errors import NasError, check_kind
 from nas.network.architecture import Architecture
 from nas.settings import Range, check_settings, setting
 
+_RESULTS = ("weights", "int8")
+"""Of a budget: where results go."""
+
 
 @dataclass(frozen=True, slots=True)
 class Budget:
@@ -32,15 +35,18 @@ class Budget:
     """File to go on from, where it is there, and to keep the state of training in at the end."""
     weights: str | None = None
     """File to write the trained weights to at the end (`nas.training.weights`); evaluators without any ignore it."""
+    int8: str | None = None
+    """Folder to write the trained network to with 8-bit weights and activations, as ARCH_ID.onnx; its accuracy is then
+    among the scores. Only evaluators whose `after_training` says so do that."""
 
     def __post_init__(self) -> None:
         check_settings(self, "nas.Budget")
-        for name in ("checkpoint", "weights"):
-            check_kind(f"nas.Budget.{name}", getattr(self, name), (str, NoneType), "the path of a file, or None")
+        for name in ("checkpoint", *_RESULTS):
+            check_kind(f"nas.Budget.{name}", getattr(self, name), (str, NoneType), "a path, or None")
 
     def record(self) -> dict[str, Any]:
-        """Return plain values of how much it is; where the weights go is no part of that."""
-        return {name: value for name, value in asdict(self).items() if name != "weights"}
+        """Return plain values of how much it is; where results go is no part of that."""
+        return {name: value for name, value in asdict(self).items() if name not in _RESULTS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,9 @@ class Evaluation:
     """One row of metrics an epoch."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Where the time went, by name, e.g. `train_steps`."""
+    missing: Mapping[str, str] = field(default_factory=dict)
+    """Scores that the network has not, by name, each with the reason: what cannot be had in 8 bits has no accuracy
+    there."""
 
 
 class Evaluator(Protocol):

@@ -35,7 +35,9 @@ def shaped(space: SearchSpace, config: Config) -> SearchSpace:
 def _explain(config: Config) -> None:
     space = shaped(load_space(config.space or ""), config)
     constraints = space.limits_with(config.constraints, config.soft)
-    hard = [limit for limit in constraints if not limit.soft]
+    hard = [limit for limit in constraints if not limit.soft and not limit.after_training]
+    if late := [str(limit) for limit in constraints if limit.after_training and not limit.soft]:
+        print(f"Left out, since only training shows it: {', '.join(late)}")
     if not hard:
         soft = " Soft ones do not exclude anything." if constraints else ""
         raise ConfigError(

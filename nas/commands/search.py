@@ -28,6 +28,7 @@ from nas.console import Interrupt, guard_streams, interruptible
 from nas.errors import ConfigError, NasError
 from nas.evaluation import Budget
 from nas.held_out import without_test_split
+from nas.latency.measure import Latency
 from nas.names import name_problem
 from nas.records.tracker import MlflowTracker
 from nas.resume import check_typed, resumed
@@ -43,6 +44,7 @@ from nas.search.reporting.summary import print_best, time_summary
 from nas.search.run import run_search
 from nas.search.samplers import sampler
 from nas.search.study import Study, front_of
+from nas.search.trial import Trial
 from nas.search.warm_start import WARM_STARTS, earlier_results
 from nas.settings import as_recorded, changeable, paths
 from nas.space import SearchSpace, load_space
@@ -319,7 +321,7 @@ def _run(
         pool=pool,
         settings=config,
         workload=config.workload,
-        deployment=config.deployment if measured else None,
+        deployment=config.deployment if measured or config.measures_int8 else None,
         profile=config.profile()[0] if measured else None,
         # A table says after how many epochs it has scores.
         budget=Budget(epochs=data["epochs"]) if config.evaluator.states_epochs else config.budget,
@@ -335,6 +337,12 @@ def _versions() -> dict[str, str]:
     for name in _PACKAGES:
         versions[name] = importlib.metadata.version(name)
     return versions
+
+
+def _latencies(trial: Trial) -> dict[str, Latency]:
+    """Return the latencies that were measured of a trial, by what they are of."""
+    found = {"latency": trial.latency, "latency in 8 bits": trial.int8_latency}
+    return {what: latency for what, latency in found.items() if latency is not None}
 
 
 def _report(job: _Job, study: Study, tracker: MlflowTracker | None, console: Console) -> None:
@@ -366,8 +374,8 @@ def _report(job: _Job, study: Study, tracker: MlflowTracker | None, console: Con
                 highlight=False,
             )
         console.print(f"{'Knee' if len(study.objectives) > 1 else 'Best'} architecture: {shown(path)}", highlight=False)
-        if winner.latency is not None:
-            console.print(f"Its latency: {winner.latency}", highlight=False)
+        for what, latency in _latencies(winner).items():
+            console.print(f"Its {what}: {latency}", highlight=False)
     console.print(f"Run folder: {job.folder}", highlight=False)
     if study.can_go_on:
         console.print(

@@ -4,10 +4,14 @@ from nas.cost.breakdown import BlockCost, block_costs, section_costs
 from nas.cost.constraints import Constraint, Interval, Violation, check, constraints_from, tightest, violation
 from nas.cost.cost import Cost, cost_of, graph_cost, output_shapes
 from nas.cost.metrics import (
+    AFTER_TRAINING,
     BATCH_OF_ONE,
     FREE_METRICS,
+    INT8_ACCURACY,
+    INT8_LATENCY,
     LATENCY,
     METRICS,
+    SEARCH_METRICS,
     Workload,
     inference_memory_bytes,
     training_memory_bytes,
@@ -15,10 +19,14 @@ from nas.cost.metrics import (
 )
 
 __all__ = [
+    "AFTER_TRAINING",
     "BATCH_OF_ONE",
     "FREE_METRICS",
+    "INT8_ACCURACY",
+    "INT8_LATENCY",
     "LATENCY",
     "METRICS",
+    "SEARCH_METRICS",
     "BlockCost",
     "Constraint",
     "Cost",

@@ -9,7 +9,16 @@ from numbers import Real
 from typing import NamedTuple
 
 from nas.cost.cost import Cost
-from nas.cost.metrics import BATCH_OF_ONE, LATENCY, METRICS, Workload, value_of
+from nas.cost.metrics import (
+    AFTER_TRAINING,
+    BATCH_OF_ONE,
+    FREE_METRICS,
+    INT8_ACCURACY,
+    LATENCY,
+    SEARCH_METRICS,
+    Workload,
+    value_of,
+)
 from nas.errors import ConfigError, nearest
 
 
@@ -18,7 +27,7 @@ class Constraint:
     """Bounds of one metric, both included."""
 
     metric: str
-    """One of `METRICS`."""
+    """One of `SEARCH_METRICS`."""
     low: float = -math.inf
     """The least value that holds; -inf: none."""
     high: float = math.inf
@@ -27,18 +36,40 @@ class Constraint:
     """Whether a network over it is trained all the same, and judged with a penalty."""
 
     @property
+    def counted(self) -> bool:
+        """Whether the metric is counted on the graph."""
+        return self.metric in FREE_METRICS
+
+    @property
     def measured(self) -> bool:
-        """Whether the metric is measured on a device, and not counted on the graph."""
+        """Whether the metric is measured on a device before training."""
         return self.metric == LATENCY
 
+    @property
+    def after_training(self) -> bool:
+        """Whether only a trained network shows the metric."""
+        return self.metric in AFTER_TRAINING
+
     def __post_init__(self) -> None:
-        if self.metric not in METRICS:
-            raise ConfigError(f"constraints: unknown metric {self.metric!r}. {nearest(self.metric, METRICS)}")
+        if self.metric not in SEARCH_METRICS:
+            raise ConfigError(f"constraints: unknown metric {self.metric!r}. {nearest(self.metric, SEARCH_METRICS)}")
         where = f"{'soft' if self.soft else 'constraints'}.{self.metric}"
         if math.isnan(self.low) or math.isnan(self.high) or self.low == math.inf or self.high < 0:
             raise ConfigError(f"{where}: a bound must be a number >= 0, but got [{self.low:g}, {self.high:g}]")
         if self.low > self.high:
             raise ConfigError(f"{where}: the lower bound {self.low:g} is over the upper bound {self.high:g}")
+        if self.metric == INT8_ACCURACY:
+            self._check_share(where)
+
+    def _check_share(self, where: str) -> None:
+        """Raise `ConfigError` for a bound of an accuracy that nobody means."""
+        if self.low > 1 or 1 < self.high < math.inf:
+            raise ConfigError(f"{where}: an accuracy is a share from 0 to 1, but got [{self.low:g}, {self.high:g}]")
+        if self.low == -math.inf and self.high < 1:
+            raise ConfigError(
+                f"{where}={self.high:g} would be the most accurate that a network may be; at least that is "
+                f"{where}=[{self.high:g},null]"
+            )
 
     def __str__(self) -> str:
         low = f"{self.low:,.6g} <= " if self.low > -math.inf else ""
@@ -50,7 +81,7 @@ class Violation:
     """One constraint checked on one candidate."""
 
     metric: str
-    """One of `METRICS`."""
+    """One of `SEARCH_METRICS`."""
     value: float
     """What the candidate has."""
     bound: float
@@ -74,13 +105,11 @@ class Violation:
 
 
 def check(cost: Cost, constraints: Iterable[Constraint], workload: Workload = BATCH_OF_ONE) -> tuple[Violation, ...]:
-    """Compare a cost with the constraints on counted metrics; those on latency are left out.
+    """Compare a cost with the constraints on counted metrics; others are left out.
 
     A candidate is accepted when none of them `rejects`.
     """
-    return tuple(
-        [violation(value_of(cost, limit.metric, workload), limit) for limit in constraints if not limit.measured]
-    )
+    return tuple([violation(value_of(cost, limit.metric, workload), limit) for limit in constraints if limit.counted])
 
 
 class Interval(NamedTuple):

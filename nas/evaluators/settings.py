@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from nas.cost import LATENCY
+from nas.cost import AFTER_TRAINING, LATENCY
 from nas.errors import ConfigError
 from nas.evaluation import Evaluator
 from nas.settings import check_settings, setting
@@ -27,6 +27,8 @@ class EvaluatorSettings(ABC):
     """Whether it only states how long an evaluation takes, so that a search runs on a clock of its own."""
     states_epochs: ClassVar[bool] = False
     """Whether it says itself, in the description of its data, after how many epochs it has scores."""
+    after_training: ClassVar[tuple[str, ...]] = ()
+    """What of `nas.cost.AFTER_TRAINING` it gives beside its scores where a search asks for that."""
     compares: ClassVar[bool] = True
     """Whether strategies and spaces can be compared by it."""
 
@@ -58,5 +60,6 @@ class EvaluatorSettings(ABC):
             raise ConfigError(
                 f"evaluator={self.name} is for nas.search and nas.proxies; comparisons train, or take a table"
             )
-        if LATENCY in constraints and constraints[LATENCY] is not None:
-            raise ConfigError(f"constraints.{LATENCY} is for nas.search; comparisons take limits that can be counted")
+        for name in (LATENCY, *AFTER_TRAINING):
+            if constraints.get(name) is not None:
+                raise ConfigError(f"constraints.{name} is for nas.search; comparisons take limits that can be counted")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from nas.cost import AFTER_TRAINING
 from nas.evaluation import Budget, Evaluation, Evaluator
 from nas.evaluators.settings import EvaluatorSettings
 from nas.network.architecture import Architecture
@@ -25,6 +26,8 @@ class TrainingEvaluator:
 
     task: ClassVar[Task] = "classification"
     """What it needs networks to give; a search makes sure of it before its first trial."""
+    after_training: ClassVar[tuple[str, ...]] = AFTER_TRAINING
+    """What it says of a network in 8 bits where `Budget.int8` asks for it."""
 
     data: DataConfig
     recipe: Recipe
@@ -44,7 +47,7 @@ class TrainingEvaluator:
         return load_data(self.data).record()
 
     def __call__(self, architecture: Architecture, budget: Budget, seed: int) -> Evaluation:
-        """Train as the budget says and return `nas.training.recipe.SCORES`.
+        """Train as the budget says and return `nas.training.recipe.SCORES`, and `int8_accuracy` where it asks for that.
 
         Raises:
             TrainingError: the loss is not a number.
@@ -67,6 +70,8 @@ class TrainingEvaluator:
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings(EvaluatorSettings):
     """Training has its settings in `train` and `data`."""
+
+    after_training: ClassVar[tuple[str, ...]] = AFTER_TRAINING
 
     name: str = setting("train", "of the evaluator, as the files in conf/evaluator")
 

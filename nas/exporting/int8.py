@@ -23,12 +23,8 @@ import onnx
 from numpy.typing import NDArray
 
 from nas.errors import DeviceError, reason_of
-from nas.exporting.onnx.graph import to_onnx
 from nas.exporting.onnx.pictures import PREFIX
-from nas.exporting.onnx.writer import Weights
 from nas.exporting.preprocess import Floats
-from nas.network.architecture import Architecture
-from nas.network.lower import lower
 
 _INTEGER = frozenset({"QLinearConv", "QGemm", "QLinearMatMul", "MatMulInteger", "MatMulIntegerToFloat", "ConvInteger"})
 """Operators of onnxruntime that multiply 8-bit integers."""
@@ -283,31 +279,3 @@ def _seconds(session: Any, feed: Mapping[str, NDArray[Any]], *, runs: int) -> fl
         session.run(None, feed)
         ends.append(time.perf_counter())
     return min(end - start for start, end in pairwise(ends))
-
-
-def int8_scores(
-    architecture: Architecture,
-    weights: Weights,
-    calibration: Iterable[Floats],
-    validation: Iterable[tuple[Floats, NDArray[Any]]],
-) -> dict[str, float]:
-    """Return what a trained network is worth with 8-bit weights and activations.
-
-    Args:
-        architecture: of the network, a classifier.
-        weights: its state dict as arrays.
-        calibration: batches of training inputs `(batch, *architecture.input_shape)`, normalised.
-        validation: such batches of the validation split, each with its classes `(batch,)`.
-
-    Returns:
-        `int8_accuracy`, a share, and `int8_latency_ms` on this machine: of one image, one thread, as `side_by_side`.
-
-    Raises:
-        DeviceError: onnxruntime cannot quantise or run it.
-    """
-    model = quantise(to_onnx(lower(architecture), weights), calibration)
-    x = np.random.default_rng(0).standard_normal((1, *architecture.input_shape), dtype=np.float32)
-    return {
-        "int8_accuracy": accuracy(model, validation),
-        "int8_latency_ms": float(np.median(side_by_side([model], x))),
-    }

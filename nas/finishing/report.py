@@ -258,6 +258,8 @@ class Report:
                 f"halving had {halving.seconds:,.0f} s, as much of all workers as the search, waiting included: "
                 f"{halving.tried} of {halving.candidates} networks with learning rates were tried."
             )
+            if late := ", ".join(map(str, self.searched.late_limits)):
+                yield f"Nobody has tried whether they hold {late}, which only training shows."
             for rung in halving.rungs:
                 best = "; ".join(
                     f"{trial.name} {unit.score(sign * self.measure.of(trial))}"

@@ -43,6 +43,8 @@ class Searched:
     """Hard ones; where none was counted, the largest network that it trained."""
     had_limits: bool
     """Whether the user or the space gave any."""
+    late_limits: tuple[Constraint, ...]
+    """Hard ones on what only training shows: its networks hold them, and others are not held to them."""
     deployment: Deployment | None
     """How networks were run where latency was limited."""
     workers: int | str
@@ -85,7 +87,9 @@ def read_searched(folder: Path, root: str | None = None) -> Searched:
         {} if root is None else {"root": str(Path(root).expanduser().absolute())}
     )
     limits = _limits(saved.get("constraints", {}))
-    counted = [limit for limit in limits if not limit.measured]
+    late = tuple(limit for limit in limits if limit.after_training)
+    limits = tuple(limit for limit in limits if not limit.after_training)
+    counted = [limit for limit in limits if limit.counted]
     return Searched(
         folder=folder,
         study=study,
@@ -95,6 +99,7 @@ def read_searched(folder: Path, root: str | None = None) -> Searched:
         seed=int(saved["seed"]),
         limits=limits if counted else (*limits, *_largest(study)),
         had_limits=bool(limits),
+        late_limits=late,
         deployment=Deployment(**saved["deployment"]) if "deployment" in saved else None,
         workers=config.get("workers", "auto"),
     )

@@ -146,33 +146,41 @@ class Meter:
         """
         return self.measure_all([architecture])[0]
 
-    def measure_all(self, architectures: Sequence[Architecture], *, seed: int = 0) -> list[Latency]:
+    def measure_model(self, model: bytes) -> Latency:
+        """Measure a network that is written as ONNX, likewise; the runtime has to be onnxruntime.
+
+        Raises:
+            DeviceError: onnxruntime cannot run it. WorkerError: no measuring process can be started at all.
+        """
+        return self.measure_all([model])[0]
+
+    def measure_all(self, networks: Sequence[Architecture | bytes], *, seed: int = 0) -> list[Latency]:
         """Measure networks that are all open at the same time, each visited in turn, in an order that changes.
 
         Raises:
             DeviceError: the runtime cannot run one of them.
         """
         # On a GPU each process has a context of its own, which takes seconds and hundreds of MiB.
-        groups = [architectures] if self.deployment.runtime == "cuda" else [[arch] for arch in architectures]
+        groups = [networks] if self.deployment.runtime == "cuda" else [[network] for network in networks]
         children: list[_Process] = []
         try:
-            networks: list[_OpenNetwork] = []
+            opened: list[_OpenNetwork] = []
             for group in groups:
                 child = self._start(group)
                 children.append(child)
-                networks += [_OpenNetwork(child.connection, index) for index in range(len(group))]
-            self._visit(networks, random.Random(seed))
+                opened += [_OpenNetwork(child.connection, index) for index in range(len(group))]
+            self._visit(opened, random.Random(seed))
         finally:
             for child in children:
                 child.connection.close()
                 child.process.kill()
                 child.process.join()
-        return [self._latency(network) for network in networks]
+        return [self._latency(network) for network in opened]
 
-    def _start(self, architectures: Sequence[Architecture]) -> _Process:
+    def _start(self, networks: Sequence[Architecture | bytes]) -> _Process:
         ours, theirs = self._context.Pipe()
-        texts = [arch.to_json() for arch in architectures]
-        process = self._context.Process(target=serve, args=(theirs, texts, self.deployment), daemon=True)
+        sent = [network if isinstance(network, bytes) else network.to_json() for network in networks]
+        process = self._context.Process(target=serve, args=(theirs, sent, self.deployment), daemon=True)
         process.start()
         theirs.close()
         try:

@@ -42,18 +42,25 @@ class Visit(NamedTuple):
     """Of each run."""
 
 
-def serve(connection: Connection, architectures: Sequence[str], deployment: Deployment) -> None:
+def serve(connection: Connection, networks: Sequence[str | bytes], deployment: Deployment) -> None:
     """Open networks, then time runs of the one whose index is received, until the other side is gone.
+
+    A network is the JSON text of an architecture, or the bytes of an ONNX model.
 
     Sends True when all are open, a `Visit` for each request, or a text that says what went wrong.
     """
     try:
-        from nas.latency.runtimes import open_network
+        from nas.latency.runtimes import open_model, open_network
 
         space = load_space("reference/small_cnn").for_data((3, 32, 32), 10)
         reference = open_network(space.decode(space.sample(seed=0)), deployment)
         reference(20)
-        timers = [open_network(Architecture.from_json(text), deployment) for text in architectures]
+        timers = [
+            open_network(Architecture.from_json(network), deployment)
+            if isinstance(network, str)
+            else open_model(network, deployment)
+            for network in networks
+        ]
         for timer in timers:
             timer(2)
         connection.send(True)

@@ -45,6 +45,19 @@ def open_graph(graph: Graph, deployment: Deployment) -> Timer:
     return _timed(run(model, x.numpy(), deployment.threads))
 
 
+def open_model(model: bytes, deployment: Deployment) -> Timer:
+    """Make a network that is written as ONNX ready to run by onnxruntime, with a random input.
+
+    Args:
+        model: with one input, whose first dimension is the batch.
+        deployment: how it is run; its runtime is `onnxruntime`.
+    """
+    session = _session(model, deployment.threads)
+    (taken,) = session.get_inputs()
+    x = np.random.default_rng(0).standard_normal((deployment.batch, *taken.shape[1:]), dtype=np.float32)
+    return _timed(lambda: session.run(None, {taken.name: x}))
+
+
 def _timed(run: Callable[[], object]) -> Timer:
     def timer(runs: int) -> list[float]:
         seconds = []
@@ -95,13 +108,17 @@ def _cuda(network: Any, x: torch.Tensor) -> Timer:
 
 
 def _onnxruntime(model: bytes, x: np.ndarray[Any, Any], threads: int) -> Callable[[], object]:
+    session = _session(model, threads)
+    return lambda: session.run(None, {"x": x})
+
+
+def _session(model: bytes, threads: int) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    return lambda: session.run(None, {"x": x})
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def _openvino(model: bytes, x: np.ndarray[Any, Any], threads: int) -> Callable[[], object]:

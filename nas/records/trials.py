@@ -11,6 +11,7 @@ from nas.search.trial import State, Trial
 
 _RUN_STATUS = {
     State.COMPLETED: "FINISHED",
+    State.OVER_LIMIT: "FINISHED",
     State.PRUNED: "FINISHED",
     State.DUPLICATE: "FINISHED",
     State.FAILED: "FAILED",
@@ -46,6 +47,9 @@ def _trial_tags(study: Study, trial: Trial) -> dict[str, str]:
     if trial.latency is not None:
         tags["runtime"] = mlflow_text(str(trial.latency.deployment))
         tags["device"] = mlflow_text(trial.latency.device.hardware)
+    if trial.int8_latency is not None:
+        tags["int8_runtime"] = mlflow_text(str(trial.int8_latency.deployment))
+        tags["int8_device"] = mlflow_text(trial.int8_latency.device.hardware)
     if trial.duplicate_of is not None:
         tags["duplicate_of"] = str(trial.duplicate_of)
     return tags
@@ -57,7 +61,8 @@ def _metrics(trial: Trial) -> dict[str, Any]:
         metrics |= {name: v for name, v in trial.cost.to_dict().items() if isinstance(v, int | float)}
     # What is limited, as the limits have it.
     metrics |= {violation.metric: violation.value for violation in trial.violations if math.isfinite(violation.value)}
-    if trial.latency is not None:
-        figures = {"ms": trial.latency.ms, "median_ms": trial.latency.median_ms, "p95_ms": trial.latency.p95_ms}
-        metrics |= {f"latency_{name}": value for name, value in (figures | {"cv": trial.latency.cv}).items()}
+    for name, latency in (("latency", trial.latency), ("int8_latency", trial.int8_latency)):
+        if latency is not None:
+            figures = {"ms": latency.ms, "median_ms": latency.median_ms, "p95_ms": latency.p95_ms, "cv": latency.cv}
+            metrics |= {f"{name}_{figure}": value for figure, value in figures.items()}
     return metrics | {f"seconds/{name}": value for name, value in trial.seconds.items()}

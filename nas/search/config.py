@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nas.cost import METRICS, Workload
+from nas.cost import AFTER_TRAINING, INT8_LATENCY, METRICS, Workload, constraints_from
 from nas.errors import ConfigError, nearest
 from nas.evaluation import Budget
 from nas.evaluators.registry import EVALUATORS
@@ -21,6 +21,7 @@ from nas.latency.device_profile import DeviceProfile, profile_path
 from nas.machine import check_accelerator, check_workers, cores_or
 from nas.names import check_name
 from nas.resume import RecordSettings
+from nas.search.after_training import asked_for, check_asked
 from nas.search.settings import Settings
 from nas.settings import setting, settings_from
 from nas.space import SearchSpace, space_names
@@ -77,8 +78,9 @@ class Config(Settings):
         check_workers(self.workers)
         if isinstance(self.workers, int) and not self.evaluator.simulated:
             check_worker_count(self.workers)
-        known = (*self.evaluator.known_scores, *METRICS)
-        wanted = self.search.objective
+        given = (*self.evaluator.known_scores, *self.evaluator.after_training)
+        check_asked(self._asked, given, self.pruner)
+        known, wanted = (*given, *METRICS), self.search.objective
         for name in [wanted] if isinstance(wanted, str) else wanted:
             if name not in known:
                 raise ConfigError(f"search.objective: unknown {name!r}. {nearest(name, known)}")
@@ -89,6 +91,11 @@ class Config(Settings):
             raise ConfigError(
                 f"finish=true trains the best networks anew, which evaluator={self.evaluator.name} does not"
             )
+        if self.finish and objectives[0].name in AFTER_TRAINING:
+            raise ConfigError(
+                f"finish=true reports what holds on the test split, where {objectives[0].name} is not looked at; "
+                "search for val_accuracy or val_loss, and give it as a limit or as a second objective"
+            )
         check_accelerator(self.accelerator)
         check_name(self.name)
 
@@ -96,6 +103,17 @@ class Config(Settings):
     def budget(self) -> Budget:
         """That of one evaluation."""
         return Budget(epochs=self.train.epochs)
+
+    @property
+    def _asked(self) -> tuple[str, ...]:
+        """What of it is asked for that only training shows."""
+        limits = [*constraints_from(self.constraints), *constraints_from(self.soft, soft=True)]
+        return asked_for(limits, self.search.objective)
+
+    @property
+    def measures_int8(self) -> bool:
+        """Whether a search has to measure latency in 8 bits."""
+        return INT8_LATENCY in self._asked
 
     def measures(self, space: SearchSpace) -> bool:
         """Whether a search has to measure latency: it is limited, or an objective."""

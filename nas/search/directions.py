@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 
-from nas.cost import METRICS
+from nas.cost import INT8_ACCURACY, INT8_LATENCY, METRICS
 from nas.evaluators.proxies.names import PROXY_NAMES
 
 MAXIMIZE, MINIMIZE = "maximize", "minimize"
@@ -15,7 +15,9 @@ def _listed(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-_EXACT = dict.fromkeys(METRICS, MINIMIZE) | dict.fromkeys(PROXY_NAMES, MAXIMIZE)
+_EXACT = (
+    dict.fromkeys((*METRICS, INT8_LATENCY), MINIMIZE) | dict.fromkeys(PROXY_NAMES, MAXIMIZE) | {INT8_ACCURACY: MAXIMIZE}
+)
 
 _MAXIMIZED = _listed(
     "accuracy acc precision recall sensitivity specificity f1 f2 fscore f1score fbeta auc auroc auprc rocauc prauc ap "
@@ -66,7 +68,7 @@ def direction_of(name: str) -> str | None:
     The last word that names a score decides, as in English: `dice_loss` is a loss. Each other word must be in a list of
     those that leave the direction as it is (`val_top5_error_mean`), since another may reverse it, or name something
     else (`error_reduction`, `accuracy_deficit`, `lost_accuracy`, `seconds_to_accuracy`). Costs of `nas.cost.METRICS`
-    are minimized, proxies maximized.
+    are minimized, proxies maximized; `int8_accuracy` and `int8_latency_ms` are known by name too.
     """
     if name in _EXACT:
         return _EXACT[name]

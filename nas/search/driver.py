@@ -14,6 +14,7 @@ from optuna.samplers import BaseSampler
 from nas.console import DeferredSignals, defer_signals
 from nas.errors import ConfigError, DeviceError, reason_of
 from nas.evaluation import Budget
+from nas.search.after_training import AfterTraining
 from nas.search.gate import ExclusiveQueue, Gate
 from nas.search.log import RunFolder
 from nas.search.objectives import fault
@@ -49,6 +50,7 @@ class Driver:
         *,
         sampler: Callable[[int], BaseSampler] | BaseSampler,
         gate: Gate,
+        after_training: AfterTraining,
         budget: Budget,
         first: Sequence[Genotype],
         files: TrialFiles,
@@ -56,7 +58,7 @@ class Driver:
         recorders: Sequence[Recorder],
     ) -> None:
         self.study, self.space, self.pool = study, space, pool
-        self.gate, self.settings, pruning = gate, settings.search, settings.pruner
+        self.gate, self._after_training, self.settings, pruning = gate, after_training, settings.search, settings.pruner
         self.seed, self._record = settings.seed, Recording(study, folder, recorders)
         self._first = list(first)  # proposed before the sampler is asked
         self._budgets = pruning.budgets(budget)
@@ -312,10 +314,9 @@ class Driver:
             self._alone.add(trial.number, (trial, optuna_trial, rung))
             return
         evaluation = outcome.evaluation
-        reason = outcome.reason if evaluation is None else fault(self.study.objectives, evaluation.scores)
+        reason = outcome.reason if evaluation is None else fault(self.study.objectives, evaluation)
         if evaluation is not None:
-            seconds = {name: trial.seconds.get(name, 0.0) + value for name, value in evaluation.seconds.items()}
-            trial = replace(trial, history=evaluation.history, seconds=seconds)
+            trial = trial.evaluated(evaluation)
         if outcome.out_of_memory or evaluation is None or reason:
             if self._halving is not None:
                 self._halving.dropped(trial.number)
@@ -329,7 +330,7 @@ class Driver:
                 if trial.state is State.PAUSED:
                     return
             if trial.state is not State.PRUNED:
-                trial = replace(trial, state=State.COMPLETED)
+                trial = self._after_training.check(trial.completed(), evaluation, self.pool.paused())
         self._end(trial, optuna_trial)
 
     def _after_rung(self, trial: Trial, optuna_trial: optuna.Trial, rung: int) -> Trial:

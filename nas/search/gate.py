@@ -194,7 +194,7 @@ class Gate:
         """Keep the latency and the memory of a trial that ended, in this session or an earlier one."""
         if trial.latency is not None and trial.arch_id is not None:
             self._latencies[trial.arch_id] = trial.latency
-        if trial.state is State.COMPLETED and trial.cost is not None:
+        if trial.state in (State.COMPLETED, State.OVER_LIMIT) and trial.cost is not None:
             self._fitted = max(self._fitted, self._training_mib(trial.cost))
 
     def begin(self) -> None:

@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nas.cost import LATENCY, METRICS, Workload, value_of
+from nas.cost import INT8_LATENCY, LATENCY, METRICS, Workload, value_of
 from nas.errors import ConfigError, nearest
+from nas.evaluation import Evaluation
 from nas.search.directions import MAXIMIZE, MINIMIZE, direction_of
 from nas.search.trial import Trial
 
 Names = str | Sequence[str]
 _DIRECTIONS = (MAXIMIZE, MINIMIZE)
+_COSTS = (*METRICS, INT8_LATENCY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,18 +22,18 @@ class Objective:
     """A score or a cost to be maximized or minimized."""
 
     name: str
-    """Of a score that the evaluator gives, or one of `nas.cost.METRICS`."""
+    """Of a score that the evaluator gives, or one of `nas.cost.SEARCH_METRICS`."""
     direction: str
     """`maximize` or `minimize`."""
 
     @property
     def is_cost(self) -> bool:
         """Whether it is a cost of the network, not a score."""
-        return self.name in METRICS
+        return self.name in _COSTS
 
     @property
     def measured(self) -> bool:
-        """Whether it has to be measured on a device."""
+        """Whether it has to be measured on a device before training."""
         return self.name == LATENCY
 
     @property
@@ -43,7 +45,7 @@ class Objective:
         """Return its value for a trial, a cost for a workload; None where the trial does not have it."""
         if self.measured:
             return None if trial.latency is None else trial.latency.ms
-        if self.is_cost:
+        if self.name in METRICS:
             return None if trial.cost is None else value_of(trial.cost, self.name, workload)
         return trial.scores.get(self.name)
 
@@ -65,7 +67,7 @@ def objectives_from(names: Names, directions: Names | None = None) -> tuple[Obje
         given = _words("search.direction", directions, "maximize or minimize, or a list of these")
     if given is not None and len(given) != len(names):
         raise ConfigError(f"search.direction: one for each of the objectives {names}, but got {given}")
-    if not names or len(set(names)) < len(names) or names[0] in METRICS:
+    if not names or len(set(names)) < len(names) or names[0] in _COSTS:
         raise ConfigError(
             f"search.objective: a score, or a list of different names that begins with one, such as "
             f"[val_accuracy, macs], but got {names}"
@@ -120,12 +122,13 @@ def against_its_name(objective: Objective) -> str:
     )
 
 
-def fault(objectives: Sequence[Objective], scores: Mapping[str, float]) -> str:
-    """Return why scores of an evaluation are no result, such as a missing or infinite one; empty where they are one."""
+def fault(objectives: Sequence[Objective], evaluation: Evaluation) -> str:
+    """Return why an evaluation is no result, such as for a missing or infinite score; empty where it is one."""
     for objective in objectives:
-        score = 0.0 if objective.is_cost else scores.get(objective.name)
+        known = objective.is_cost or objective.name in evaluation.missing
+        score = 0.0 if known else evaluation.scores.get(objective.name)
         if score is None:
-            return f"the evaluator gave no {objective.name!r}, but {sorted(scores)}"
+            return f"the evaluator gave no {objective.name!r}, but {sorted(evaluation.scores)}"
         if not abs(score) < float("inf"):
             return f"{objective.name} is {score}"
     return ""

@@ -36,12 +36,15 @@ def optuna_result(trial: Trial, study: Study) -> tuple[TrialState, tuple[float, 
     """Return the state that Optuna gets for a trial that ended, its values, and its constraints (<= 0 holds).
 
     A rejected one is pruned with positive constraints: samplers that support constraints learn from it, while they
-    would ignore a failed one. Soft limits are in the values.
+    would ignore a failed one. One that was trained, and is over a limit on what that shows, has its values beside
+    them. Soft limits are in the values.
     """
     constraints = {violation.metric: violation.excess for violation in trial.violations if not violation.soft}
     if trial.state is State.REJECTED:
         return TrialState.PRUNED, None, constraints or {"valid network": 1.0}
     values = study.values(trial)
+    if values is None and any(excess > 0 for excess in constraints.values()):  # it cannot be had in 8 bits
+        return TrialState.PRUNED, None, constraints
     if trial.state is State.FAILED or values is None or not trial.scores:
         return TrialState.FAIL, None, constraints
     # A duplicate has the reason of the trial that it repeats.

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
+import shutil
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from optuna.samplers import BaseSampler
 
-from nas.cost import BATCH_OF_ONE, Constraint, Workload
+from nas.cost import BATCH_OF_ONE, INT8_LATENCY, Constraint, Workload
 from nas.errors import ConfigError
 from nas.evaluation import Budget, Evaluator
 from nas.held_out import without_test_split
@@ -23,6 +24,7 @@ from nas.latency.device_profile import DeviceProfile
 from nas.latency.measure import Meter
 from nas.names import check_name
 from nas.run_folder import WORKERS_LOG
+from nas.search.after_training import AfterTraining, asked_for, check_asked
 from nas.search.arguments import check_kinds, kinds_in
 from nas.search.driver import Driver
 from nas.search.gate import Gate
@@ -67,7 +69,9 @@ def run_search(
 
     Args:
         space: what to search, made for the data at hand (`SearchSpace.for_data`).
-        evaluator: `(architecture, budget, seed) -> score`, a dict of scores, or an `Evaluation`.
+        evaluator: `(architecture, budget, seed) -> score`, a dict of scores, or an `Evaluation`. `int8_accuracy` and
+            `int8_latency_ms` are had of one that names them in `after_training`, as `TrainingEvaluator` does, and that
+            does what `Budget.int8` says.
         settings: what decides the search; each may also be given by its name, see `changes`.
         workers: processes that evaluate; 0 evaluates in this process. With 1 or more the evaluator is pickled and a
             trial that kills its process ends only itself.
@@ -75,7 +79,8 @@ def run_search(
         workload: batch sizes, where a limit depends on them.
         deployment: how networks are to be run, where there is a limit on latency (`nas.latency.deployment.deployment`);
             by default in the best runtime installed, with `workload.batch` examples and one thread. Each candidate
-            that holds the other limits is measured before it is evaluated.
+            that holds the other limits is measured before it is evaluated. Latency in 8 bits is measured behind that,
+            by onnxruntime with as many examples and threads.
         profile: predicts latencies, so that candidates that are surely over the limit need not be measured.
         run_dir: folder that takes the record; every finished trial is on disk before the search goes on. Or one that is
             open already, which stays open.
@@ -86,8 +91,8 @@ def run_search(
         changes: settings by their names (`nas.search.settings`, docs/settings.md): those of `SearchSettings`, such as
             `trials` (100 where nothing is said), `minutes` or `objective`; `seed`: the same one gives the same trials,
             with 0 workers or 1; `constraints` and `soft`: `{metric: upper bound}` or `{metric: (lower, upper)}` of
-            `nas.cost.METRICS`; `sampler`: a name (`nas.search.samplers.sampler_names`) with `sampler_options`, or an
-            Optuna sampler; `pruner`: a name, or a `nas.search.budgets.pruning.Pruning`.
+            `nas.cost.SEARCH_METRICS`; `sampler`: a name (`nas.search.samplers.sampler_names`) with `sampler_options`,
+            or an Optuna sampler; `pruner`: a name, or a `nas.search.budgets.pruning.Pruning`.
 
     Returns:
         The study. A trial that fails is recorded with its reason and does not end it.
@@ -109,6 +114,9 @@ def run_search(
     objectives = objectives_from(search.objective, _directions(search.direction, resume, run_dir))
     pruning.check(budget := budget or Budget(), len(objectives))
     limits = space.limits_with(settings.constraints, settings.soft)
+    late = asked_for(limits, (objective.name for objective in objectives))
+    check_asked(late, getattr(evaluator, "after_training", ()) if pool is None else None, pruning)
+    int8_meter = _int8_meter(deployment, workload) if INT8_LATENCY in late else None
     measured = any(subject.measured for subject in limits) or any(subject.measured for subject in objectives)
     meter = _meter(deployment, profile, workload) if measured else None
     space = space.for_data(space.input_shape, space.num_classes, task=getattr(evaluator, "task", None))
@@ -135,8 +143,12 @@ def run_search(
         )
         if folder is not None:
             decisive = _decisive(study, limits, meter) | _how(settings, own, own_options) | _split_scheme(evaluator)
+            decisive |= {} if int8_meter is None else {"int8": _where(int8_meter)}
             _open(study, folder, resume, decisive | {"budget": budget.record(), "pruning": asdict(pruning)})
         pool = pool or _pool(evaluator, workers, settings, study, stack=stack, folder=folder)
+        after_training = _after_training(late, limits, int8_meter, folder, stack)
+        continues = pruning.halves and pruning.fidelity == "epochs"
+        keeps = folder.path if folder is not None and search.keep else None
         driver = Driver(
             study,
             space,
@@ -144,14 +156,12 @@ def run_search(
             settings,
             sampler=make,
             gate=gate,
-            budget=budget,
+            after_training=after_training,
+            budget=replace(budget, int8=str(after_training.folder) if late else None),
             first=[result.genotype for result in known[:WARM_STARTS]],
-            files=TrialFiles(
-                checkpoints=_checkpoints(folder, stack) if pruning.halves and pruning.fidelity == "epochs" else None,
-                run=folder.path if folder and search.keep else None,
-            ),
+            files=TrialFiles(_folder_of(folder, "checkpoints", stack) if continues else None, keeps),
             folder=folder,
-            recorders=[*([KeptWeights(folder.path, search.keep)] if folder and search.keep else []), *recorders],
+            recorders=[*([KeptWeights(keeps, search.keep)] if keeps is not None else []), *recorders],
         )
         return driver.run()
 
@@ -203,11 +213,11 @@ def _folder(run_dir: str | Path | RunFolder | None, resume: bool, stack: ExitSta
     return folder
 
 
-def _checkpoints(folder: RunFolder | None, stack: ExitStack) -> Path:
-    """Return a folder for the states of trials that may go on."""
+def _folder_of(folder: RunFolder | None, name: str, stack: ExitStack) -> Path:
+    """Return a folder for what workers and the driver hand to each other in files."""
     if folder is None:
         return Path(stack.enter_context(TemporaryDirectory()))
-    path = folder.path / "checkpoints"
+    path = folder.path / name
     path.mkdir(exist_ok=True)
     return path
 
@@ -240,6 +250,28 @@ def _meter(deployment: Deployment | None, profile: DeviceProfile | None, workloa
     return Meter(deployment, usual_ms=profile.reference_ms if profile is not None else math.inf)
 
 
+def _after_training(
+    names: Sequence[str], limits: Sequence[Constraint], meter: Meter | None, folder: RunFolder | None, stack: ExitStack
+) -> AfterTraining:
+    """What looks at trained networks in 8 bits, where that is asked for; its folder goes when the search ends."""
+    if not names:
+        return AfterTraining()
+    path = _folder_of(folder, "int8", stack)
+    stack.callback(shutil.rmtree, path, ignore_errors=True)
+    return AfterTraining(tuple(names), tuple(limits), path, None if meter is None else meter.measure_model)
+
+
+def _int8_meter(deployment: Deployment | None, workload: Workload) -> Meter:
+    """What measures networks in 8 bits: onnxruntime, which has quantised them, with as many threads as the others."""
+    threads = deployment.threads if deployment is not None else 1
+    return Meter(deployment_here("onnxruntime", workload.batch, threads))
+
+
+def _where(meter: Meter) -> dict[str, Any]:
+    """How and where latencies are measured, as plain values."""
+    return {"deployment": asdict(meter.deployment), "device": meter.device.to_dict()}
+
+
 def _decisive(study: Study, limits: Sequence[Constraint], meter: Meter | None) -> dict[str, Any]:
     """What decides the trials of a study beside its settings, so that it must be the same when it is resumed."""
     decisive: dict[str, Any] = {
@@ -254,7 +286,7 @@ def _decisive(study: Study, limits: Sequence[Constraint], meter: Meter | None) -
         "workload": asdict(study.workload),
     }
     if meter is not None:
-        decisive |= {"deployment": asdict(meter.deployment), "device": meter.device.to_dict()}
+        decisive |= _where(meter)
     return decisive
 
 

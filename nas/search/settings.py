@@ -34,7 +34,8 @@ class SearchSettings:
         None, "the search ends after this time; what runs then is run again by resume=...", _MINUTES, may_change=True
     )
     objective: str | list[str] = setting(
-        "val_accuracy", "or val_loss; or a list that begins with one: [val_accuracy, macs, latency_ms]"
+        "val_accuracy",
+        "or val_loss, int8_accuracy; or a list that begins with one: [val_accuracy, macs, latency_ms, int8_latency_ms]",
     )
     direction: str | list[str] | None = setting(
         None, "maximize or minimize, or a list; null: what the names say, if they do"

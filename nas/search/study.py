@@ -22,7 +22,7 @@ from nas.space import SearchSpace
 if TYPE_CHECKING:
     from nas.training.weights import Network
 
-_RARE = (State.PRUNED, State.PAUSED, State.INTERRUPTED)
+_RARE = (State.OVER_LIMIT, State.PRUNED, State.PAUSED, State.INTERRUPTED)
 
 
 @dataclass
@@ -74,7 +74,7 @@ class Study:
         return self.objectives[0].direction
 
     def counts(self) -> dict[str, int]:
-        """Return the number of trials in each state; `pruned`, `paused` and `interrupted` only where there are some."""
+        """Return the number of trials in each state; rare states come only where there are some."""
         counts = Counter(trial.state for trial in self.trials)
         shown = [state for state in State if counts[state] or state not in _RARE]
         return {state.value: counts[state] for state in shown}
@@ -83,7 +83,7 @@ class Study:
         """Return how many candidates each limit rejected; one over two limits counts at both."""
         counts: Counter[str] = Counter()
         for trial in self.trials:
-            if trial.state is State.REJECTED:
+            if trial.state in (State.REJECTED, State.OVER_LIMIT):
                 counts.update(violation.metric for violation in trial.violations if violation.rejects)
                 if not trial.violations:
                     counts["no valid network"] += 1

@@ -9,8 +9,9 @@ from enum import StrEnum
 from types import NoneType
 from typing import Any
 
-from nas.cost import Cost, Violation
+from nas.cost import AFTER_TRAINING, Cost, Violation
 from nas.errors import NasError
+from nas.evaluation import Evaluation
 from nas.latency.measure import Latency
 from nas.network.simplify import SCHEME
 from nas.space import Genotype, SearchSpace
@@ -22,6 +23,8 @@ class State(StrEnum):
 
     COMPLETED = "completed"
     """Evaluated, with scores."""
+    OVER_LIMIT = "over_limit"
+    """Evaluated to its end, and then over a limit on what only that shows: with scores, but never among the best."""
     PRUNED = "pruned"
     """Evaluated with less than the full budget, since others were better."""
     PAUSED = "paused"
@@ -41,7 +44,7 @@ _FIELD_TYPES: Mapping[tuple[str, ...], tuple[type, ...]] = {
     ("first_rung", "duplicate_of"): (int, NoneType),
     ("elapsed", "finished"): (int, float),
     ("genotype", "scores", "seconds"): (dict,),
-    ("cost", "latency"): (dict, NoneType),
+    ("cost", "latency", "int8_latency"): (dict, NoneType),
     ("history", "steps", "violations"): (list, tuple),
     ("reason",): (str,),
     ("arch_id",): (str, NoneType),
@@ -70,11 +73,13 @@ class Trial:
     first_rung: int | None = None
     """The rung that it began on, from 0, where the better trials get more budget; None before its evaluation begins."""
     reason: str = ""
-    """Why it was rejected, pruned or interrupted, or failed."""
+    """Why it was rejected, pruned or interrupted, failed, or is over a limit."""
     violations: tuple[Violation, ...] = ()
     """All limits with their signed distance, where there are limits."""
     latency: Latency | None = None
     """As measured before its evaluation, where there is a limit on it."""
+    int8_latency: Latency | None = None
+    """With 8-bit weights and activations, as measured after its evaluation, where that is asked for."""
     out_of_memory: bool = False
     """Whether its evaluation ran out of memory."""
     guided: int = 0
@@ -95,7 +100,7 @@ class Trial:
     @property
     def trained(self) -> bool:
         """Whether it was accepted and its evaluation has ended: `search.trials` counts these."""
-        return self.state in (State.COMPLETED, State.PRUNED, State.FAILED)
+        return self.state in (State.COMPLETED, State.OVER_LIMIT, State.PRUNED, State.FAILED)
 
     @property
     def rung(self) -> int | None:
@@ -110,7 +115,18 @@ class Trial:
     def answered_by(self, original: Trial) -> Trial:
         """Return this as a duplicate, with the result of the trial that evaluated its network."""
         duplicate = replace(self, state=State.DUPLICATE, duplicate_of=original.number)
-        return replace(duplicate, scores=original.scores, reason=original.reason)
+        late = [violation for violation in original.violations if violation.metric in AFTER_TRAINING]
+        violations = (*self.violations, *late)
+        return replace(duplicate, scores=original.scores, reason=original.reason, violations=violations)
+
+    def evaluated(self, evaluation: Evaluation) -> Trial:
+        """Return this with the curves and the time of an evaluation, the time of lower rungs included."""
+        seconds = {name: self.seconds.get(name, 0.0) + value for name, value in evaluation.seconds.items()}
+        return replace(self, history=evaluation.history, seconds=seconds)
+
+    def completed(self) -> Trial:
+        """Return this as evaluated, with scores."""
+        return replace(self, state=State.COMPLETED)
 
     def interrupted(self, why: str, elapsed: float) -> Trial:
         """Return this as a trial whose evaluation was cut off, without the scores and steps that it had.
@@ -148,7 +164,7 @@ class Trial:
         for step, objectives in values.get("steps", ()):
             if type(step) is not int or any(isinstance(v, bool) or not isinstance(v, int | float) for v in objectives):
                 raise ValueError(f"steps are {values['steps']!r}")
-        cost, latency = values["cost"], values.get("latency")
+        cost, latency, int8 = values["cost"], values.get("latency"), values.get("int8_latency")
         return cls(
             **{
                 "id_scheme": 1,  # of records that do not say it
@@ -156,6 +172,7 @@ class Trial:
                 "state": State(values["state"]),
                 "cost": Cost.from_dict(cost) if cost else None,
                 "latency": Latency.from_dict(latency) if latency else None,
+                "int8_latency": Latency.from_dict(int8) if int8 else None,
                 "history": tuple(values["history"]),
                 "steps": tuple((step, tuple(objectives)) for step, objectives in values.get("steps", ())),
                 "violations": tuple(Violation(**violation) for violation in values["violations"]),

@@ -114,7 +114,8 @@ def explain(
 
     Args:
         space: what the limits are for.
-        constraints: limits; soft ones are ignored, and those on latency without `predict`.
+        constraints: limits; soft ones are ignored, and those on latency without `predict`, and on what only training
+            shows.
         samples: genotypes to draw from a large space.
         seed: of the sample.
         workload: how the networks are to run.
@@ -123,7 +124,7 @@ def explain(
     Raises:
         SpaceError: too many combinations of switches to draw from the space.
     """
-    hard = [limit for limit in constraints if not limit.soft and not limit.measured]
+    hard = [limit for limit in constraints if not limit.soft and limit.counted]
     if predict is not None:
         hard += [limit for limit in constraints if not limit.soft and limit.measured]
     exact = space.size() <= _ENUMERATED

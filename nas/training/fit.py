@@ -24,6 +24,7 @@ from nas.training.data.load import load_data
 from nas.training.data.splits import ImageData
 from nas.training.ema import WeightAverage
 from nas.training.epoch_reports import EpochReporter, reachable
+from nas.training.int8 import int8_scores
 from nas.training.recipe import SCORES, Recipe
 from nas.training.task import Classification, ImageModule
 from nas.training.weights import save_weights, weights_metadata
@@ -56,7 +57,7 @@ def fit(
         data: the data set, without its test split.
         recipe: settings of training.
         budget: epochs, share of the data and of the resolution, the checkpoint to continue from, and where the weights
-            go. A run that continues gives the numbers of one that never stopped.
+            and the network in 8 bits go. A run that continues gives the numbers of one that never stopped.
         seed: of weights, order and augmentation.
         augment: none, shift, shift_flip.
         accelerator: as Lightning takes it.
@@ -65,8 +66,8 @@ def fit(
             the end, so that a run that is killed goes on from the last one; by one process only.
 
     Returns:
-        The scores `nas.training.recipe.SCORES` of the last epoch, the metrics of each epoch, and the seconds of the
-        training steps and of everything.
+        The scores `nas.training.recipe.SCORES` of the last epoch, with `int8_accuracy` where the budget asks for 8
+        bits; the metrics of each epoch, and the seconds of the training steps, of 8 bits, and of everything.
 
     Raises:
         TrainingError: the loss is not a number.
@@ -112,11 +113,15 @@ def fit(
             average.swap(task)  # what was scored is what is kept
     if budget.weights is not None:
         save_weights(Path(budget.weights), network, weights_metadata(architecture, data))
-    return Evaluation(
-        scores={name: history[-1][name] for name in SCORES},
-        history=tuple(history),
-        seconds={"train_steps": task.step_seconds, "evaluation": time.perf_counter() - started},
-    )
+    scores, seconds = {name: history[-1][name] for name in SCORES}, {"train_steps": task.step_seconds}
+    missing: Mapping[str, str] = {}
+    if budget.int8 is not None:
+        began = time.perf_counter()
+        in_8_bits, missing = int8_scores(network, architecture, data, Path(budget.int8))
+        scores |= in_8_bits
+        seconds["int8"] = time.perf_counter() - began
+    seconds["evaluation"] = time.perf_counter() - started
+    return Evaluation(scores, tuple(history), seconds, missing)
 
 
 def _usable(checkpoint: str | None) -> str | None:

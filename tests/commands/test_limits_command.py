@@ -21,6 +21,13 @@ def test_what_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert "A candidate that holds them: {" in printed
 
 
+def test_what_only_training_shows_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    assert limits({"space": "nasbench_macro", "constraints": {"params": 4.5e5, "int8_accuracy": [0.9, None]}}) == 0
+    printed = capsys.readouterr().out
+    assert "Left out, since only training shows it: 0.9 <= int8_accuracy" in printed
+    assert "params <= 450,000: excludes " in printed
+
+
 def test_the_data_decide_the_shape(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     data = {"name": "synthetic", "resolution": 24, "channels": 1, "num_classes": 7}
     assert limits({"space": "nasbench_macro", "constraints": {"params": 1e6}, "data": data}) == 0
@@ -39,6 +46,7 @@ def test_the_data_decide_the_shape(capsys: pytest.CaptureFixture[str], tmp_path:
             "as far as sampling and guided sampling could find",
         ),
         ({"space": "mbconv"}, "no limits: give one"),
+        ({"space": "mbconv", "constraints": {"int8_latency_ms": 1}}, "no limits: give one"),
         ({"space": "mbconv", "constraints": {"param": 5}}, "Did you mean 'params'"),
         ({"space": "mbconv", "soft": {"params": [9, 5]}}, "the lower bound"),
         ({"space": "mbcnv", "constraints": {"params": 5}}, "Did you mean 'mbconv'"),

@@ -13,7 +13,7 @@ import pytest
 from nas.errors import ConfigError, DeviceError
 from nas.exporting import int8 as int8_module
 from nas.exporting.choice import CheckImages, Comparison, compare, measured_models
-from nas.exporting.int8 import Operators, accuracy, int8_scores, operators, outputs, quantise, side_by_side
+from nas.exporting.int8 import Operators, accuracy, operators, outputs, quantise, side_by_side
 from nas.exporting.onnx.graph import to_onnx
 from nas.exporting.onnx.pictures import for_pictures
 from nas.exporting.onnx.writer import Weights
@@ -109,19 +109,6 @@ def test_a_busy_machine_makes_no_model_faster(monkeypatch: pytest.MonkeyPatch, s
     monkeypatch.setattr("nas.exporting.int8.time.perf_counter", lambda: machine.now)
     times = side_by_side([b"0.0001", str(slower).encode()], np.zeros(1))
     assert times == pytest.approx(np.tile([0.1, 1e3 * slower], (len(times), 1)))
-
-
-def test_scores_for_a_search(trained: Trained) -> None:
-    _, int8 = _int8(trained)
-    walk = [
-        (inputs.contiguous().numpy(), labels.numpy())
-        for inputs, labels in Batches(trained.data.val, trained.data, 64, trained.architecture.input_shape)
-    ]
-    images = trained.images.inputs(trained.preprocess)
-    scores = int8_scores(trained.architecture, trained.weights, images, walk)
-    assert set(scores) == {"int8_accuracy", "int8_latency_ms"}
-    assert scores["int8_accuracy"] == accuracy(int8, walk)
-    assert scores["int8_latency_ms"] > 0
 
 
 def test_what_cannot_be_measured_says_so(trained: Trained) -> None:

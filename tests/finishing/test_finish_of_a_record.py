@@ -158,6 +158,16 @@ def test_random_networks_beside_published_ones(searched: Path) -> None:
     assert set(report["comparisons"]) == {"published", "random"}
 
 
+def test_limits_that_only_training_shows_are_said_to_be_untried(searched: Path) -> None:
+    study = json.loads((searched / "study.json").read_text())
+    study["constraints"]["int8_accuracy"] = [0.9, None]
+    (searched / "study.json").write_text(json.dumps(study))
+    assert _finish(searched, top_k=2, final_seeds=2) == 0
+    report = (searched / "finish" / "report.md").read_text()
+    assert "hold params <= 30,000, macs <= 3e+06. Successive" in report
+    assert "Nobody has tried whether they hold 0.9 <= int8_accuracy, which only training shows." in report
+
+
 def test_without_a_baseline_it_says_that_nothing_is_known(searched: Path) -> None:
     assert _finish(searched, baseline="none", final_seeds=1) == 0
     report = _report(searched)

@@ -14,11 +14,13 @@ import pytest
 
 import nas
 from nas.errors import ConfigError, DeviceError, WorkerError
+from nas.exporting.onnx.graph import to_onnx
 from nas.latency import measure as module
 from nas.latency.deployment import PACKAGES, RUNTIMES, Deployment, deployment, this_device
 from nas.latency.measure import Latency, Meter
 from nas.latency.measuring_process import Visit
 from nas.machine import cores
+from nas.network.lower import lower
 
 HERE = [name for name in RUNTIMES if name != "cuda"]
 
@@ -50,6 +52,18 @@ def test_a_network_that_cannot_run_is_an_error_that_says_so() -> None:
     broken = replace(_architecture(), input_shape=(1, 2, 2))
     with pytest.raises(DeviceError, match=r"torch cannot run the network: ShapeError"):
         Meter(Deployment("torch")).measure(broken)
+
+
+def test_a_model_that_is_a_file_is_measured() -> None:
+    arch = _architecture("reference/small_cnn")
+    module = nas.build(arch)
+    weights = {name: value.detach().numpy() for name, value in module.state_dict().items()}
+    meter = Meter(Deployment("onnxruntime", batch=2))
+    found = meter.measure_model(to_onnx(lower(arch), weights))
+    assert 0 < found.ms <= found.median_ms <= found.p95_ms
+    assert found.deployment == Deployment("onnxruntime", batch=2)
+    with pytest.raises(DeviceError, match="onnxruntime cannot run the network"):
+        meter.measure_model(b"no model")
 
 
 def _no_answer(connection: Any, *_: object) -> None:

@@ -14,10 +14,11 @@ from mlflow import MlflowClient
 import nas
 from nas.errors import ConfigError
 from nas.evaluation import Evaluation
-from nas.latency.deployment import Deployment, this_device
+from nas.latency.deployment import Deployment, Device, this_device
 from nas.latency.measure import Latency
 from nas.records.store import open_client
 from nas.records.tracker import MlflowTracker
+from nas.records.trials import record_of
 from nas.search.study import Study
 from nas.search.trial import State
 
@@ -102,6 +103,21 @@ def _agree(study: Study, tracker: MlflowTracker) -> None:
             assert run.data.tags["reason"] == trial.reason
         else:
             assert run.data.metrics["val_accuracy"] == trial.scores["val_accuracy"]
+
+
+def test_what_is_known_after_training_is_written(space: nas.SearchSpace, root: Path) -> None:
+    study, _ = _search(space, root)
+    done = next(trial for trial in study.trials if trial.state is State.COMPLETED)
+    where = Deployment("onnxruntime"), Device("a processor", 1, "a system", {})
+    latency = Latency(1.25, 1.5, 2.0, 0.1, 9, 3, 3, *where, "2026-01-01")
+    scores = {**done.scores, "int8_accuracy": 0.25, "int8_latency_ms": 1.25}
+    over = replace(done, state=State.OVER_LIMIT, scores=scores, int8_latency=latency, reason="it is over 1")
+    record = record_of(study, over)
+    metrics = {metric.key: metric.value for metric in record.values.metrics}
+    assert (record.status, record.tags["state"], record.tags["reason"]) == ("FINISHED", "over_limit", "it is over 1")
+    assert record.tags["int8_runtime"] == "onnxruntime, batch 1, 1 thread"
+    assert metrics["int8_accuracy"] == 0.25
+    assert [metrics[f"int8_latency_{name}"] for name in ("ms", "median_ms", "p95_ms", "cv")] == [1.25, 1.5, 2.0, 0.1]
 
 
 def test_mlflow_agrees_with_the_study(space: nas.SearchSpace, root: Path) -> None:

@@ -41,6 +41,9 @@ def report_feasibility(
         show(f"Latency: {config.deployment}; {how}")
         if profile is not None and (hint := other_input(config, space, profile)):
             show(hint)
+    late = ", ".join(str(limit) for limit in limits if limit.after_training and not limit.soft)
+    if late:
+        show(f"Limits on what only training shows, so that networks over them are trained all the same: {late}")
     if resumed:
         return
     soft = ", ".join(str(limit) for limit in limits if limit.soft)
@@ -48,7 +51,7 @@ def report_feasibility(
         cost = f"{config.search.soft_weight:g} of {config.search.objective}"
         show(f"Soft limits: {soft}; being over one by all of it costs {cost}")
     predict = profile.interval if profile else None
-    constraints = [limit for limit in limits if not limit.soft and (predict or not limit.measured)]
+    constraints = [limit for limit in limits if not limit.soft and (limit.counted or (predict and limit.measured))]
     if constraints:
         text = ", ".join(map(str, constraints))
         show(f"Looking for networks that hold {text} ...")

@@ -12,10 +12,13 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from nas.cost import AFTER_TRAINING
 from nas.search.study import Study
 from nas.search.trial import State, Trial
 
 _LOG = logging.getLogger(__name__)
+_COUNTED = (State.REJECTED, State.OVER_LIMIT, State.DUPLICATE, State.PRUNED, State.FAILED)
+"""States whose numbers the live line has."""
 
 
 def duration(seconds: float) -> str:
@@ -102,28 +105,27 @@ class Progress:
 
     def _line(self, study: Study, trial: Trial) -> str:
         original = f"  same network as trial {trial.duplicate_of}" if trial.duplicate_of is not None else ""
-        scores = [objective.name for objective in study.objectives if objective.name in trial.scores]
+        names = dict.fromkeys([*(objective.name for objective in study.objectives), *AFTER_TRAINING])
+        scores = [name for name in names if name in trial.scores]
         if not scores or trial.state is State.FAILED:
             return f"  trial {trial.number:>4}  failed{original}: {trial.reason}"
         cost = trial.cost
         assert cost is not None
-        seconds = trial.seconds.get("evaluation")
+        seconds, values = trial.seconds.get("evaluation"), study.values(trial)
         return (
             f"  trial {trial.number:>4}"
             + "".join(f"  {name} {trial.scores[name]:.4f}" for name in scores)
-            + (f" ({study.judged(trial):.4f} with soft limits)" if trial.soft_excess else "")
+            + (f" ({values[0]:.4f} with soft limits)" if trial.soft_excess and values else "")
             + f"  params {cost.params:>11,}  macs {cost.macs:>13,}"
             + (f"  {trial.latency.ms:8.3f} ms" if trial.latency else "")
             + (f"  {seconds:6.1f} s" if seconds is not None and not original else original)
-            + (f"  {trial.reason}" if trial.state is State.PRUNED else "")
+            + (f"  {trial.reason}" if trial.state in (State.PRUNED, State.OVER_LIMIT) else "")
         )
 
     def _status(self, study: Study) -> str:
         counts, done, best = study.counts(), _trained(study), study.best(1)
         parts = [f"{done}/{self.trials} done", f"{self._running} running"]
-        parts += [
-            f"{counts[state]} {state}" for state in ("rejected", "duplicate", "pruned", "failed") if counts.get(state)
-        ]
+        parts += [f"{counts[state]} {state}" for state in _COUNTED if counts.get(state)]
         parts += [f"best {best[0].scores[study.objective]:.4f}"] if best else []
         parts += [f"{duration(time.monotonic() - self._started)} gone", self._left(done)]
         return " | ".join(part for part in parts if part)

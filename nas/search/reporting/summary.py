@@ -8,6 +8,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from nas.cost import AFTER_TRAINING
 from nas.search.reporting.progress import duration
 from nas.search.study import Study
 from nas.search.trial import State, Trial
@@ -27,7 +28,8 @@ def print_best(console: Console, study: Study, count: int = 5) -> None:
     table = Table(title=title, title_justify="left", box=box.SIMPLE, pad_edge=False)
     measured, soft = any(trial.latency for trial in best), any(trial.soft_excess for trial in best)
     judged, ms = ["judged"] if soft else [], ["ms"] if measured else []
-    scores = [objective.name for objective in study.objectives if not objective.is_cost]
+    late = [name for name in AFTER_TRAINING if any(name in trial.scores for trial in best)]
+    scores = [*dict.fromkeys([*(one.name for one in study.objectives if not one.is_cost), *late])]
     rung = ["rung"] if rungs else []
     for name in ("trial", *rung, *scores, *judged, "params", "macs", "size MiB", *ms, "arch_id"):
         table.add_column(name, justify="left" if name == "arch_id" else "right")
@@ -36,7 +38,7 @@ def print_best(console: Console, study: Study, count: int = 5) -> None:
         table.add_row(
             f"{'* ' if trial is knee else ''}{trial.number}",
             *([study.rung_text(trial)] if rungs else []),
-            *(f"{trial.scores[name]:.4f}" for name in scores),
+            *(f"{trial.scores[name]:.4f}" if name in trial.scores else "" for name in scores),
             *([f"{study.judged(trial):.4f}"] if soft else []),
             f"{trial.cost.params:,}",
             f"{trial.cost.macs:,}",
@@ -51,7 +53,7 @@ def print_best(console: Console, study: Study, count: int = 5) -> None:
 
 def _selection_lines(study: Study) -> list[str]:
     """Return a note that the best scores were selected among many; none where fewer than two were evaluated."""
-    tried = sum(trial.state in (State.COMPLETED, State.PRUNED) for trial in study.trials)
+    tried = sum(trial.trained and trial.state is not State.FAILED for trial in study.trials)
     if tried < 2:
         return []
     several = len(study.objectives) > 1

@@ -79,7 +79,9 @@ class History:
             self._add_finished(trial, params)
         elif not trial.intermediate_values:
             self.pending.append(params)
-        if trial.intermediate_values and trial.state is not TrialState.FAIL and _holds_constraints(trial):
+        if not _holds_constraints(trial):  # which may only show when it ends
+            self._curves.pop(trial.number, None)
+        elif trial.intermediate_values and trial.state is not TrialState.FAIL:
             curve = {step: self.signs[0] * value for step, value in trial.intermediate_values.items()}
             self._curves[trial.number] = params, curve
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from keyword import iskeyword
 
-from nas.cost import Constraint, constraints_from
+from nas.cost import AFTER_TRAINING, Constraint, constraints_from
 from nas.errors import NasError
 from nas.names import name_problem
 from nas.network.settings import Setting
@@ -186,6 +186,8 @@ def _limits(source: Source | None) -> tuple[Constraint, ...]:
             limits += constraints_from({metric: bound.plain()})
         except NasError as error:
             raise bound.error(str(error).replace("constraints", "limits"), f"limits.{metric}") from None
+        if metric in AFTER_TRAINING:
+            raise bound.error(f"only training shows it; a search limits it: constraints.{metric}", f"limits.{metric}")
     return tuple(limits)
 
 

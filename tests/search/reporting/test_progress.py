@@ -72,6 +72,7 @@ def _trial(number: int, **facts: Any) -> Trial:
 
 
 GENOTYPE = nas.SearchSpace.from_dict(SMALL).sample(0)
+SCORES_IN_8_BITS = {"val_accuracy": 0.5, "int8_accuracy": 0.4, "int8_latency_ms": 1.25}
 COST = Cost(params=1234, macs=56789)
 DEVICE = Device("a processor", 1, "a system", {})
 LATENCY = Latency(1.25, 1.3, 2.0, 0.1, 9, 3, 3, Deployment("torch"), DEVICE, "2026-01-01")
@@ -93,13 +94,18 @@ LATENCY = Latency(1.25, 1.3, 2.0, 0.1, 9, 3, 3, Deployment("torch"), DEVICE, "20
             {"state": State.PRUNED, "reason": "ended after step 2"},
             "  trial    7  val_accuracy 0.5000  params       1,234  macs        56,789     2.0 s  ended after step 2",
         ),
+        (
+            {"state": State.OVER_LIMIT, "scores": SCORES_IN_8_BITS, "reason": "int8_accuracy 0.4 is under 0.5"},
+            "  trial    7  val_accuracy 0.5000  int8_accuracy 0.4000  int8_latency_ms 1.2500  params       1,234  macs"
+            "        56,789     2.0 s  int8_accuracy 0.4 is under 0.5",
+        ),
         ({"state": State.FAILED, "scores": {}, "reason": "ValueError: no"}, "  trial    7  failed: ValueError: no"),
         (
             {"state": State.FAILED, "scores": {}, "reason": "it failed", "duplicate_of": 3},
             "  trial    7  failed  same network as trial 3: it failed",
         ),
     ],
-    ids=["completed", "measured", "duplicate", "pruned", "failed", "duplicate of a failed one"],
+    ids=["completed", "measured", "duplicate", "pruned", "over a limit", "failed", "duplicate of a failed one"],
 )
 def test_a_line_a_trial(facts: dict[str, Any], line: str) -> None:
     console = _console()

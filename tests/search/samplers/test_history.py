@@ -103,3 +103,28 @@ def test_later_values_are_foretold_by_the_line_of_those_that_have_both(slope: fl
     assert got == pytest.approx(fitted)
     assert got == pytest.approx(expected, abs=0.05)
     assert intercept == pytest.approx(later.mean() - got * now.mean())
+
+
+def _asked(study: optuna.Study) -> FrozenTrial:
+    """A trial that is to be decided."""
+    study.ask({"x": X})
+    return study.get_trials()[-1]
+
+
+def test_what_shows_a_broken_constraint_at_its_end_was_no_result() -> None:
+    """Its values on the way count until then; behind it only how far it is over."""
+    study = optuna.create_study(direction="maximize")
+    domain: Any = _Everything()
+    history = History(domain)
+    good, poor = study.ask({"x": X}), study.ask({"x": X})
+    good.report(0.9, 1)
+    poor.report(0.2, 1)
+    history.read(study, _asked(study))
+    assert [result.values for result in history.results] == [(0.9,), (0.2,)]
+    good.set_constraint("int8_latency_ms", 0.5)
+    poor.set_constraint("int8_latency_ms", -0.5)
+    study.tell(good, 0.95)
+    study.tell(poor, 0.25)
+    history.read(study, _asked(study))
+    assert [(result.number, result.values) for result in history.results] == [(1, (0.25,))]
+    assert [excess for _, _, excess in history.excesses["int8_latency_ms"]] == [0.5, -0.5]
