@@ -15,9 +15,11 @@ import torch
 from PIL import Image
 
 import nas
+from nas.commands.train import _origin
 from nas.errors import ConfigError, DataError, NasError
 from nas.exporting.card import Card, section
 from nas.exporting.export import export_whole
+from nas.exporting.found import origin_of
 from nas.exporting.int8 import outputs
 from nas.exporting.preprocess import Preprocess
 from nas.exporting.settings import ExportSettings
@@ -163,6 +165,21 @@ def test_the_best_network_of_a_search_is_evaluated(model: TrainedModel, search: 
     shutil.rmtree(search / KEPT)
     with pytest.raises(ConfigError, match=r"nor best_architecture\.json with weights that a search has kept"):
         nas.evaluate(search)
+
+
+def test_where_a_network_comes_from(folder: Path, search: Path, tmp_path: Path) -> None:
+    """It goes on from the search to the training, and from one training to the next."""
+    found = "Found by a search of the space tiny, limits: params 1,000,000."
+    assert origin_of(search) == found
+    assert _origin(str(search)) == f"{found} Chosen by its validation accuracy there, and trained anew."
+    assert origin_of(folder) == "", "the training was of an architecture from Python"
+    card = json.loads((folder / "card.json").read_text())
+    (folder / "card.json").write_text(json.dumps({**card, "origin": found}))
+    assert _origin(str(folder)) == found
+    assert _origin("reference/lenet5") == "A network of the space reference/lenet5."
+    assert _origin(str(tmp_path / "network.json")) == ""
+    nas.export(folder, tmp_path / "out", settings=FP32)
+    assert found in (tmp_path / "out" / "card.md").read_text()
 
 
 def test_an_architecture_with_weights_of_its_own(model: TrainedModel, tmp_path: Path) -> None:
