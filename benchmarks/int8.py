@@ -2,13 +2,13 @@
 
     python -m benchmarks.int8 --data digits --networks 10 --epochs 12 --eight-bits
     python -m benchmarks.int8 --data fashion_mnist --networks 10 --epochs 4 --eight-bits
-    python -m benchmarks.int8 --networks 0
+    python -m benchmarks.int8 --networks 0 --int8 faster
 
 Trains random networks of several spaces, quantises each, and measures both models as `nas export` does: accuracy on the
 validation split, and time for one picture with one thread, alternating in one process. Each network is a line of a
 file as soon as it is measured, and one that is in it is not trained again, so that a run can be stopped and others be
-added to it. Prints the table of all that the file has, and how many would be kept with the usual settings; the last
-command prints that alone.
+added to it. Prints the table of all that the file has, and how many `nas export` would keep; the last command prints
+that alone, as with `export.int8=faster`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from nas.exporting.onnx.graph import to_onnx
 from nas.exporting.onnx.pictures import for_pictures
 from nas.exporting.onnx.writer import Weights
 from nas.exporting.preprocess import Preprocess
-from nas.exporting.settings import ExportSettings
+from nas.exporting.settings import INT8, ExportSettings
 from nas.line_log import LineLog
 from nas.network.lower import lower
 from nas.training.data.batches import Batches
@@ -155,7 +155,7 @@ def main() -> None:
     options.out.parent.mkdir(parents=True, exist_ok=True)
     lines: list[dict[str, Any]] = log.read("a network", dict)
     data = load_data(DataConfig(name=options.data, train_fraction=options.train_fraction))
-    images, settings = check_images(data, options.calibration_images), ExportSettings()
+    images, settings = check_images(data, options.calibration_images), ExportSettings(int8=options.int8)
     names = ("data", "epochs", "macs", "calibration_images", "train_fraction", "seed")
     for number, (name, arch) in enumerate(networks(data, options.networks, options.macs, options.seed)):
         key = {**{name: getattr(options, name) for name in names}, "number": number}
@@ -184,6 +184,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--calibration-images", type=int, default=ExportSettings().calibration_images)
     parser.add_argument("--train-fraction", type=float, default=1.0, help="share of the training split")
     parser.add_argument("--seed", type=int, default=0, help="of the networks")
+    parser.add_argument("--int8", default="auto", choices=INT8, help="when one is kept, as export.int8 (auto)")
     parser.add_argument("--eight-bits", action="store_true", help="show weights of 8 bits beside those of 7")
     parser.add_argument("--out", type=Path, default=Path("runs/int8.jsonl"), help="takes a line for each network")
     return parser.parse_args()

@@ -12,7 +12,7 @@ from nas.exporting.folder import ARCHITECTURE, WEIGHTS, Exportable, exportable, 
 from nas.network.architecture import Architecture
 from nas.run_folder import read_inside, read_json, shown, weights_file
 from nas.search.log import read_study, read_trials
-from nas.search.trial import Trial
+from nas.search.trial import State, Trial
 from nas.training.evaluate import WINNER
 from nas.training.preprocess import preprocess_beside
 
@@ -96,7 +96,7 @@ def card_of_search(folder: Path, architecture: Architecture) -> Card:
     """Return what the record of a search says of its best network: its score is the best one out of several."""
     study = read_study(folder)
     config = study["notes"].get("config", {})
-    trained = [trial for trial in read_trials(folder) if trial.trained]
+    trained = [trial for trial in read_trials(folder) if trial.trained and trial.state != State.FAILED]
     accuracies = [trial.scores["val_accuracy"] for trial in trained if _is_of(trial, architecture)]
     scores = [
         Score(accuracy=value, split="validation", how=f"selected out of {_counted(len(trained))}")

@@ -15,15 +15,19 @@ import torch
 from PIL import Image
 
 import nas
+from nas.commands.evaluate import evaluate_command
+from nas.commands.train import _origin
 from nas.errors import ConfigError, DataError, NasError
 from nas.exporting.card import Card, section
 from nas.exporting.export import export_whole
+from nas.exporting.found import origin_of
 from nas.exporting.int8 import outputs
 from nas.exporting.preprocess import Preprocess
 from nas.exporting.settings import ExportSettings
 from nas.run_folder import WEIGHTS, weights_file
 from nas.statistics import mean_interval, proportion_interval
 from nas.training.data.load import load_data
+from nas.training.data.test_split import Ledger
 from nas.training.evaluate import evaluate
 from nas.training.preprocess import preprocess_of
 from nas.training.recipe_files import read_data_config
@@ -46,6 +50,13 @@ def folder(model: TrainedModel, tmp_path: Path) -> Path:
     return tmp_path / "copy"
 
 
+def _accuracy(arch: nas.Architecture, budget: nas.Budget, seed: int) -> dict[str, float]:
+    """The network is the better one of two; the third of the space cannot be trained."""
+    if arch == SPACE.decode({"stem.0.out_channels": 16}):
+        raise ValueError("no")
+    return {"val_accuracy": 0.75 if arch == ARCH else 0.25}
+
+
 @pytest.fixture
 def search(model: TrainedModel, tmp_path: Path) -> Path:
     """The folder of a search whose best network has the weights of the training."""
@@ -53,7 +64,7 @@ def search(model: TrainedModel, tmp_path: Path) -> Path:
     config = {"data": {"name": "synthetic", "samples": 300, "num_classes": 4, "split_scheme": 2}, "space": "tiny"}
     nas.run_search(
         SPACE,
-        evaluator=lambda arch, *_: {"val_accuracy": 0.75 if arch.arch_id == ARCH.arch_id else 0.25},
+        evaluator=_accuracy,
         objective="val_accuracy",
         trials=3,
         run_dir=run,
@@ -138,7 +149,7 @@ def test_the_best_network_of_a_search_with_the_weights_that_were_kept(
 ) -> None:
     (onnx, *_) = nas.export(search, tmp_path / "out", settings=FP32)
     text = (tmp_path / "out" / "card.md").read_text()
-    assert "- 75.00% on validation (selected out of 3 trained networks)" in text
+    assert "- 75.00% on validation (selected out of 2 trained networks)" in text
     assert "Found by a search of the space tiny, limits: params 1,000,000." in text
     assert "validation images; time on" in text, "the data are those of the search"
     pixels = load_data(DATA).val.read(torch.arange(7)).permute(0, 2, 3, 1).numpy()
@@ -155,6 +166,11 @@ def test_the_best_network_of_a_search_is_evaluated(model: TrainedModel, search: 
     found = nas.evaluate(search)
     assert (found.scores.accuracy, found.arch_id) == (expected, ARCH.arch_id)
     assert (found.folder / found.file).samefile(weights_file(search, ARCH.arch_id))
+    assert evaluate_command({"model": str(search), "worst": 2}, ["model", "worst"]) == 0
+    written = json.loads((search / "evaluation_val" / "evaluation.json").read_text())
+    assert (written["accuracy"], len(written["worst"])) == (expected, 2)
+    nas.evaluate(search, split="test")
+    assert Ledger(search).entries()[-1].arch_id == ARCH.arch_id
     assert nas.evaluate(model).scores == nas.evaluate(model.folder).scores == found.scores
     nas.export(model, tmp_path / "shipped", settings=FP32)
     assert nas.evaluate(tmp_path / "shipped", DATA).scores.accuracy == expected
@@ -163,6 +179,21 @@ def test_the_best_network_of_a_search_is_evaluated(model: TrainedModel, search: 
     shutil.rmtree(search / WEIGHTS)
     with pytest.raises(ConfigError, match=r"nor best_architecture\.json with weights that a search has kept"):
         nas.evaluate(search)
+
+
+def test_where_a_network_comes_from(folder: Path, search: Path, tmp_path: Path) -> None:
+    """It goes on from the search to the training, and from one training to the next."""
+    found = "Found by a search of the space tiny, limits: params 1,000,000."
+    assert origin_of(search) == found
+    assert _origin(str(search)) == f"{found} Chosen by its validation accuracy there, and trained anew."
+    assert origin_of(folder) == "", "the training was of an architecture from Python"
+    card = json.loads((folder / "card.json").read_text())
+    (folder / "card.json").write_text(json.dumps({**card, "origin": found}))
+    assert _origin(str(folder)) == found
+    assert _origin("reference/lenet5") == "A network of the space reference/lenet5."
+    assert _origin(str(tmp_path / "network.json")) == ""
+    nas.export(folder, tmp_path / "out", settings=FP32)
+    assert found in (tmp_path / "out" / "card.md").read_text()
 
 
 def test_an_architecture_with_weights_of_its_own(model: TrainedModel, tmp_path: Path) -> None:
