@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from nas.evaluation import Budget as Budget
     from nas.evaluation import Evaluation as Evaluation
     from nas.evaluation import report as report
+    from nas.finishing.session import finish as finish
     from nas.network import Architecture as Architecture
     from nas.network import block as block
     from nas.network import lower as lower
@@ -51,6 +52,7 @@ _HOME: dict[str, str] = {
     "build": "nas.pytorch",
     "cost_of": "nas.cost",
     "evaluate": "nas.training.evaluate",
+    "finish": "nas.finishing.session",
     "load_space": "nas.space",
     "lower": "nas.network",
     "report": "nas.evaluation",
