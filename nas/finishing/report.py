@@ -122,7 +122,8 @@ class Report:
             f"{Unit.of(self.measure).gap(comparison.difference)}, better with {comparison.ahead} of "
             f"{comparison.difference.count} seeds"
         )
-        how += "" if comparison.shown else "; the interval holds 0, so that this may be chance"
+        why = "the interval holds 0" if comparison.difference.count > 1 else "one seed gives no interval"
+        how += "" if comparison.shown else f"; {why}, so that this may be chance"
         if kind == WINNER:
             return f"Recommended: {winner}. On the test split, winner minus {against} baseline: {how}"
         network = f"the {kind} network {finish.finals[kind].contestant.name}"
