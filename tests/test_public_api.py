@@ -47,6 +47,7 @@ CALLS: dict[str, tuple[Callable[..., Any], Given]] = {
     "space_names": (nas.space_names, {}),
     "train": (nas.train, {"architecture": ARCH, "folder": "none", "data": "no such data"}),
     "evaluate": (nas.evaluate, {"folder": "none"}),
+    "finish": (nas.finish, {"run": "none"}),
     "Architecture.from_dict": (nas.Architecture.from_dict, {"values": ARCH.to_dict()}),
     "Architecture.from_json": (nas.Architecture.from_json, {"text": ARCH.to_json()}),
     "Architecture.to_json": (ARCH.to_json, {}),

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from nas.cost import LATENCY, Constraint, cost_of, violation
@@ -120,9 +120,9 @@ def rival_candidates(
         if measure is not None and candidates:
             limit = _MEASURING * seconds
             say(f"Measuring the latency of up to {len(candidates)} {kind} candidates, at most {limit / 60:.3g} min")
-            started = time.monotonic()
+            started = monotonic()
             candidates = _fast_enough(candidates, searched.limits, measure, started + limit)
-            measuring[kind] = time.monotonic() - started
+            measuring[kind] = monotonic() - started
         found += candidates
     result = RivalCandidates(found, measuring)
     write_whole(path, json.dumps(result.to_dict(), indent=1) + "\n")
@@ -183,7 +183,7 @@ def _fast_enough(
     """
     kept = []
     for candidate in candidates:
-        if time.monotonic() >= until:
+        if monotonic() >= until:
             break
         try:
             ms = measure(candidate.architecture)

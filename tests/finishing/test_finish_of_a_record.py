@@ -15,7 +15,7 @@ import nas
 from nas.commands.finish import finish_command
 from nas.errors import ConfigError, HeldOutError
 from nas.evaluation import Budget
-from nas.finishing import rivals, session
+from nas.finishing import session
 from nas.finishing.bench import Job
 from nas.finishing.folder import MODEL
 from nas.finishing.report import Report
@@ -310,7 +310,7 @@ def test_networks_are_measured_where_latency_is_limited(searched: Path, monkeypa
         return 1.0 if len(measured) % 2 else 5.0
 
     monkeypatch.setattr(session._Session, "_meter", lambda self: measure)
-    monkeypatch.setattr(rivals.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr("nas.finishing.rivals.monotonic", lambda: clock[0])
     study = json.loads((searched / "study.json").read_text())
     study["constraints"]["latency_ms"] = [None, 2.0]
     study["deployment"] = {"runtime": "torch", "batch": 1, "threads": 1}
