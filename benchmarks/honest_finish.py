@@ -71,6 +71,14 @@ class SimulatedBench:
                 self.trials[job.key] = FinishTrial.of(job, scores={name: score}, seconds=self.seconds)
         return {job.key: self.trials[job.key] for job in jobs}
 
+    def test(self, jobs: Sequence[Job]) -> Mapping[str, FinishTrial]:
+        """Draw scores on the test split; see `Bench.test`."""
+        return self.run(jobs)
+
+    def spent(self, phase: str) -> float:
+        """Return 0: there is no limit of time; see `Bench.spent`."""
+        return 0.0
+
 
 _NETWORKS = FinishSettings().top_k + 1
 

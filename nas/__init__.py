@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from nas.evaluation import report as report
     from nas.exporting.export import export as export
     from nas.exporting.predictions import predict as predict
+    from nas.finishing.session import finish as finish
     from nas.network import Architecture as Architecture
     from nas.network import block as block
     from nas.network import lower as lower
@@ -54,6 +55,7 @@ _HOME: dict[str, str] = {
     "cost_of": "nas.cost",
     "evaluate": "nas.training.evaluate",
     "export": "nas.exporting.export",
+    "finish": "nas.finishing.session",
     "load_space": "nas.space",
     "lower": "nas.network",
     "predict": "nas.exporting.predictions",

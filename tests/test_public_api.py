@@ -49,6 +49,7 @@ CALLS: dict[str, tuple[Callable[..., Any], Given]] = {
     "evaluate": (nas.evaluate, {"folder": "none"}),
     "export": (nas.export, {"model": "none", "out": "none either"}),
     "predict": (nas.predict, {"model": "none", "pictures": []}),
+    "finish": (nas.finish, {"run": "none"}),
     "Architecture.from_dict": (nas.Architecture.from_dict, {"values": ARCH.to_dict()}),
     "Architecture.from_json": (nas.Architecture.from_json, {"text": ARCH.to_json()}),
     "Architecture.to_json": (ARCH.to_json, {}),

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from math import inf, isfinite
 from typing import Any, Protocol
 
 from nas.cost import cost_of
 from nas.network.architecture import Architecture
+from nas.settings import as_before
 from nas.training.recipe import Recipe
 
 CHOOSE, REPORT, TEST = "choose", "report", "test"
@@ -21,7 +22,8 @@ is chosen from has a phase of its own, by the name of the baseline."""
 
 @lru_cache(maxsize=1024)
 def _digest(recipe: Recipe) -> str:
-    return hashlib.sha256(json.dumps(asdict(recipe), sort_keys=True).encode()).hexdigest()[:8]
+    # Without settings that recipes had not yet when an earlier finish began: its trainings keep their keys.
+    return hashlib.sha256(json.dumps(as_before(recipe), sort_keys=True).encode()).hexdigest()[:8]
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,11 @@ class Job:
     def trained(self) -> Job:
         """Of a job of the test split: that of the training whose weights it scores."""
         return replace(self, phase=REPORT)
+
+    @property
+    def tested(self) -> Job:
+        """Of a training that is reported: the scoring of its weights on the test split."""
+        return replace(self, phase=TEST)
 
 
 @dataclass(frozen=True)
@@ -109,15 +116,29 @@ def _scores(scores: object) -> Mapping[str, Any]:
 
 
 class Bench(Protocol):
-    """Trains networks, and keeps what came out."""
+    """Trains networks, scores what is reported on the test split, and keeps what came out."""
 
     def run(self, jobs: Sequence[Job], *, until: float = inf) -> Mapping[str, FinishTrial]:
-        """Do jobs of one phase, and return their trials by key; those that were done before are not done again.
+        """Do trainings of one phase, and return their trials by key; those that were done before are not done again.
 
         Args:
             jobs: in the order in which they begin.
             until: seconds of the phase, earlier sessions included, after which none begins; what then runs is ended,
                 and has no trial.
+        """
+        ...
+
+    def spent(self, phase: str) -> float:
+        """Return the seconds that the trainings of a phase have taken, waiting and earlier sessions included."""
+        ...
+
+    def test(self, jobs: Sequence[Job]) -> Mapping[str, FinishTrial]:
+        """Score what came of trainings on the test split, once for each, and return the trials by key.
+
+        It is asked when nothing is left to choose.
+
+        Args:
+            jobs: of the phase `TEST`, each of a training of the phase `REPORT` that gave a score.
         """
         ...
 

@@ -1,42 +1,45 @@
-"""The evaluator that scores trained weights on the test split. The only one that reads that."""
+"""Scores of trained weights on the test split. The only place of a finish that reads that."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
-from nas.evaluation import Budget
-from nas.network.architecture import Architecture
+from nas.finishing.bench import Job
 from nas.training.data.config import DataConfig
-from nas.training.recipe import Recipe
 
 
 @dataclass(frozen=True)
 class FinalScores:
-    """Scores weights on the test split, once, with a line in the ledger of the run folder.
-
-    The object is small and picklable; torch is loaded in the process that calls it.
-    """
+    """Scores weights on the test split, in the process that calls it; torch is loaded then."""
 
     data: DataConfig
-    recipe: Recipe
-    """Its batch size is that of the scoring."""
-    weights: str
-    """File of the weights."""
-    run: str
+    run: Path
     """The run folder, which has the ledger of who read the test split."""
+    accelerator: str = "auto"
+    """auto, cpu or gpu."""
 
-    def __call__(self, architecture: Architecture, budget: Budget, seed: int) -> Mapping[str, float]:
+    def __call__(self, job: Job, weights: Path) -> Mapping[str, float]:
         """Return `test_accuracy` and `test_loss`.
 
         Args:
-            architecture: the network.
-            budget: is not used.
-            seed: that it was trained with, for the ledger.
+            job: of which network, with which seed and batch size; the seed is for the ledger.
+            weights: file of the weights.
 
         Raises:
+            HeldOutError: this process may not read the test split.
             DataError: the weights or the data cannot be read, or do not fit the network.
+            ConfigError, OSError: the ledger was edited, or cannot be written.
         """
         from nas.training.scores_on_test import scores_on_test
 
-        return scores_on_test(architecture, self.weights, self.data, self.recipe, seed=seed, run=self.run)
+        return scores_on_test(
+            job.architecture,
+            weights,
+            self.data,
+            job.recipe,
+            seed=job.seed,
+            run=self.run,
+            accelerator=self.accelerator,
+        )

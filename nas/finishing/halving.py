@@ -73,9 +73,7 @@ def successive_halving(
         NasError: there is nothing to try, or nothing was trained in the time.
     """
     if not contestants:
-        raise NasError(
-            f"finish.baseline={phase}: no network holds the limits of the search; finish.baseline=none goes on"
-        )
+        raise NasError(f"finish.baseline={phase}: no network was found that holds the limits of the search")
     levels = epochs_of_rungs(contestants[0].recipe.epochs)
     ranked, rungs, spent = list(contestants), list[Rung](), 0.0
     for place, epochs in enumerate(levels):
@@ -99,7 +97,7 @@ def successive_halving(
     if not rungs:
         raise NasError(
             f"finish.baseline={phase}: no training of {levels[0]} epochs ended within {seconds / len(levels):.0f} s, a "
-            f"{len(levels)}th of the time that the search had; finish.baseline=none goes on without it"
+            f"{len(levels)}th of the time that there was"
         )
     return Halving(ranked[0], tuple(rungs), seconds, spent, len(rungs[0].trials), len(contestants))
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from math import nan, sqrt
+from dataclasses import dataclass, replace
+from math import isnan, nan, sqrt
 from statistics import NormalDist, fmean, stdev
 
 from nas.statistics import LEVEL, mean_interval
@@ -30,6 +30,15 @@ class MeanInterval:
     def reach(self) -> float:
         """Half the width of the interval."""
         return (self.high - self.low) / 2
+
+    def within(self, least: float, most: float) -> MeanInterval:
+        """Return it with ends that lie where values can: an accuracy is no more than 1, whatever Student's interval is.
+
+        What holds the true mean so often does so still; ends that are nan stay nan.
+        """
+        if isnan(self.low):
+            return self
+        return replace(self, low=max(least, self.low), high=min(most, self.high))
 
 
 def interval_of(values: Sequence[float]) -> MeanInterval:

@@ -1,27 +1,36 @@
-"""The bench that trains: jobs in a pool, each trial on disk before anything follows from it."""
+"""The bench that trains: jobs in a pool, each trial on disk before anything follows from it.
+
+Worker processes may not read the test split, whatever they are asked (nas/held_out.py). So scores on it are counted
+here, in the process of the finish, when nothing is left to choose.
+"""
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from math import inf
+from math import inf, isfinite
 from pathlib import Path
+from typing import Any
 
 from nas.cost import cost_of
-from nas.evaluation import Budget, Evaluator
+from nas.evaluation import Budget
 from nas.evaluators.training import TrainingEvaluator
 from nas.finishing.bench import CHOOSE, REPORT, TEST, FinishTrial, Job
-from nas.finishing.final_scores import FinalScores
 from nas.line_log import LineLog
+from nas.run_folder import read_json, write_whole
 from nas.training.data.config import DataConfig
 from nas.workers.evaluating import Outcome, Task
 from nas.workers.giving_up import MAX_EQUAL_FAILURES, EqualFailures, Watch, work_of
 from nas.workers.pool import Pool
 
-TRIALS, WEIGHTS = "trials.jsonl", "weights"
-"""The log in the folder of a finish, and the folder in it of the weights of what is reported."""
+TRIALS, WEIGHTS, CLOCKS = "trials.jsonl", "weights", "seconds.json"
+"""In the folder of a finish: the log, the folder of the weights of what is reported, and the seconds of each phase."""
 _POLL_SECONDS = 1.0
+
+Tester = Callable[[Job, Path], Mapping[str, float]]
+"""Scores the weights in a file on the test split, and notes that in the ledger of who read it."""
 
 
 @dataclass(frozen=True)
@@ -34,35 +43,47 @@ class TrainingSetup:
 
 
 class PoolBench:
-    """Does jobs in a pool. What a killed process had finished is in its log, and is not done again."""
+    """Trains in a pool and scores in this process. What a killed process had finished is in its log, and is not done
+    again."""
 
     def __init__(
-        self, folder: Path, pool: Pool, setup: TrainingSetup, ended: Callable[[FinishTrial], None] = lambda trial: None
+        self,
+        folder: Path,
+        pool: Pool,
+        setup: TrainingSetup,
+        tester: Tester,
+        ended: Callable[[FinishTrial], None] = lambda trial: None,
     ) -> None:
         """Read the log of earlier sessions.
 
         Args:
-            folder: of the finish, held by the caller; takes log and weights.
-            pool: where jobs are done; it stays open.
+            folder: of the finish, held by the caller; takes log, clocks and weights.
+            pool: where networks are trained; it stays open.
             setup: data and accelerator.
+            tester: scores weights on the test split.
             ended: told of each trial when it is on the disk.
 
         Raises:
             ConfigError: the log was damaged.
         """
-        self._folder, self._pool, self._setup, self._ended = folder, pool, setup, ended
+        self._folder, self._pool, self._setup = folder, pool, setup
+        self._tester, self._ended = tester, ended
         self._log = LineLog(folder / TRIALS)
         self.trials = {trial.key: trial for trial in self._log.read("a trial of a finish", FinishTrial.from_dict)}
         """All that ended, by key, the last one of each."""
-        self._spent: dict[str, float] = {}
+        self._spent = _clocks(folder / CLOCKS)
         for trial in self.trials.values():
-            self._spent[trial.phase] = max(self._spent.get(trial.phase, 0.0), trial.elapsed)
+            self._spent[trial.phase] = max(self.spent(trial.phase), trial.elapsed)
         self._number = 0
         (folder / WEIGHTS).mkdir(exist_ok=True)
 
     def weights(self, job: Job) -> Path:
         """Return the file of the weights of a training that is reported, or of that which a test job scores."""
         return self._folder / WEIGHTS / f"{job.trained.key}.safetensors"
+
+    def spent(self, phase: str) -> float:
+        """Return the seconds of a phase; see `Bench.spent`."""
+        return self._spent.get(phase, 0.0)
 
     def run(self, jobs: Sequence[Job], *, until: float = inf) -> Mapping[str, FinishTrial]:
         """Do jobs; see `Bench.run`. One that failed in an earlier session is done again.
@@ -73,32 +94,46 @@ class PoolBench:
         todo = list({job.key: job for job in jobs if not self._done(job)}.values())
         if todo:
             self._do(todo, until)
+        return self._found(jobs)
+
+    def test(self, jobs: Sequence[Job]) -> Mapping[str, FinishTrial]:
+        """Score weights on the test split, in this process; see `Bench.test`.
+
+        Raises:
+            HeldOutError: this process may not read it. DataError, ConfigError, OSError: weights, data or ledger cannot
+                be read or written.
+        """
+        for job in {job.key: job for job in jobs if not self._ended_well(job.key)}.values():
+            started = time.monotonic()
+            scores = self._tester(job, self.weights(job))
+            self._add(_trial(job, scores, seconds=time.monotonic() - started))
+        return self._found(jobs)
+
+    def _found(self, jobs: Iterable[Job]) -> dict[str, FinishTrial]:
         return {job.key: self.trials[job.key] for job in jobs if job.key in self.trials}
 
+    def _ended_well(self, key: str) -> bool:
+        return key in self.trials and not self.trials[key].reason
+
     def _done(self, job: Job) -> bool:
-        trial = self.trials.get(job.key)
-        if trial is None or trial.reason:
+        if not self._ended_well(job.key):
             return False
         # Weights are needed until they are scored.
-        return job.phase != REPORT or self._scored(job) or self.weights(job).is_file()
-
-    def _scored(self, job: Job) -> bool:
-        return any(trial.phase == TEST and trial.key == _test_key(job) for trial in self.trials.values())
+        return job.phase != REPORT or self._ended_well(job.tested.key) or self.weights(job).is_file()
 
     def _do(self, todo: list[Job], until: float) -> None:
         phase = todo[0].phase
-        before, started = self._spent.get(phase, 0.0), self._pool.now()
+        before, started = self.spent(phase), self._pool.now()
         watch, running = Watch(self._pool), dict[int, tuple[Job, float]]()
         # Published networks may well fail alike, at a learning rate that is too high for them.
-        failures = EqualFailures(MAX_EQUAL_FAILURES if phase in (CHOOSE, REPORT, TEST) else None)
+        failures = EqualFailures(MAX_EQUAL_FAILURES if phase in (CHOOSE, REPORT) else None)
 
         def elapsed() -> float:
             return before + self._pool.now() - started
 
         try:
-            while (todo and elapsed() < until) or running:
-                # The ledger of the test split has one writer.
-                while todo and self._pool.free and elapsed() < until and not (phase == TEST and running):
+            while (todo and elapsed() + self._least(todo[0]) < until) or running:
+                while todo and self._pool.free and elapsed() + self._least(todo[0]) < until:
                     job = todo.pop(0)
                     task = self._task(job)
                     running[task.number] = job, time.monotonic()
@@ -108,7 +143,7 @@ class PoolBench:
                 for outcome in (*self._pool.wait(seconds), *watch.late()):
                     watch.ended(outcome)
                     job, began = running.pop(outcome.number)
-                    self._add(_trial(job, outcome, time.monotonic() - began, elapsed()))
+                    self._add(_trained(job, outcome, time.monotonic() - began, elapsed()))
                     failures.count(outcome, job.architecture.arch_id)
                 if elapsed() >= until:
                     break
@@ -116,6 +151,21 @@ class PoolBench:
             for number in running:
                 self._pool.end(number)
             self._spent[phase] = elapsed()
+            # What was trained for nothing counts too, so that the same command does not try it once more.
+            write_whole(self._folder / CLOCKS, json.dumps(self._spent) + "\n")
+
+    def _least(self, job: Job) -> float:
+        """Return the least seconds that a job is known to take: what the same network took with as many epochs.
+
+        One that cannot end in the time is not begun.
+        """
+        arch_id, epochs = job.architecture.arch_id, job.recipe.epochs
+        known = [
+            trial.seconds
+            for trial in self.trials.values()
+            if (trial.arch_id, trial.epochs) == (arch_id, epochs) and trial.phase != TEST and not trial.reason
+        ]
+        return min(known, default=0.0)
 
     def _add(self, trial: FinishTrial) -> None:
         self._log.append(asdict(trial), durable=True)
@@ -124,35 +174,36 @@ class PoolBench:
 
     def _task(self, job: Job) -> Task:
         self._number += 1
-        weights = str(self.weights(job)) if job.phase == REPORT else None
         return Task(
             self._number,
             job.architecture,
-            Budget(epochs=job.recipe.epochs, weights=weights),
+            Budget(epochs=job.recipe.epochs, weights=str(self.weights(job)) if job.phase == REPORT else None),
             job.seed,
-            self._evaluator(job),
+            TrainingEvaluator(self._setup.data, job.recipe, self._setup.accelerator),
         )
-
-    def _evaluator(self, job: Job) -> Evaluator:
-        if job.phase == TEST:
-            return FinalScores(self._setup.data, job.recipe, str(self.weights(job)), str(self._folder.parent))
-        return TrainingEvaluator(self._setup.data, job.recipe, self._setup.accelerator)
 
     def close(self) -> None:
         """Close the log."""
         self._log.close()
 
 
-def _test_key(job: Job) -> str:
-    return job.key.replace(f"{REPORT}-", f"{TEST}-", 1)
+def _clocks(path: Path) -> dict[str, float]:
+    """Read the seconds of each phase that earlier sessions wrote."""
+    if not path.exists():
+        return {}
+    return read_json(path, "the seconds of a finish", lambda values: {str(k): float(v) for k, v in values.items()})
 
 
-def _trial(job: Job, outcome: Outcome, seconds: float, elapsed: float) -> FinishTrial:
+def _trained(job: Job, outcome: Outcome, seconds: float, elapsed: float) -> FinishTrial:
     evaluation = outcome.evaluation
-    return FinishTrial.of(
-        job,
-        scores=dict(evaluation.scores) if evaluation else {},
-        seconds=float(evaluation.seconds.get("evaluation", seconds)) if evaluation else seconds,
-        elapsed=elapsed,
-        reason=outcome.reason,
-    )
+    if evaluation is None:
+        return FinishTrial.of(job, seconds=seconds, elapsed=elapsed, reason=outcome.reason)
+    return _trial(job, evaluation.scores, seconds=float(evaluation.seconds.get("evaluation", seconds)), elapsed=elapsed)
+
+
+def _trial(job: Job, scores: Mapping[str, float], **figures: Any) -> FinishTrial:
+    """Return the trial of a job that ended; scores that are no numbers, such as an infinite loss, are a failure."""
+    bad = {name: score for name, score in scores.items() if not isfinite(score)}
+    if bad:
+        return FinishTrial.of(job, reason=", ".join(f"{name} is {score}" for name, score in bad.items()), **figures)
+    return FinishTrial.of(job, scores=dict(scores), **figures)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import isnan
+from pathlib import Path
 from typing import Any
 
 from nas.cost import cost_of
 from nas.finishing.bench import Measure
 from nas.finishing.halving import Halving
 from nas.finishing.intervals import Comparison, MeanInterval
-from nas.finishing.rivals import RivalCandidate
+from nas.finishing.rivals import RivalCandidates
 from nas.finishing.searched import Searched
 from nas.finishing.settings import NONE, FinishSettings
 from nas.finishing.study import WINNER, Final, Finish, choosing_seeds, reporting_seeds
@@ -50,6 +51,7 @@ class Unit:
             return "none"
         if isnan(found.low):
             return f"{self.score(sign * found.mean)} (one seed)"
+        found = found.within(0.0, 1.0) if self.name else found
         ends = (f"{self.factor * end:.{self.digits}f}" for end in sorted((sign * found.low, sign * found.high)))
         return f"{self.score(sign * found.mean)} ({' to '.join(ends)})"
 
@@ -73,11 +75,19 @@ class Report:
     finish: Finish
     trials: Sequence[Trial]
     """Of the search: those of the finalists, in their order."""
-    candidates: Sequence[RivalCandidate]
+    candidates: RivalCandidates
     """What the baselines were chosen from."""
+    folder: Path
+    """Of the finish: `finish` in the run folder."""
     test_images: int
     workers: int
     """Trainings at a time."""
+    limit_seconds: float
+    """That choosing and reporting could take."""
+    model: Path | None = None
+    """The folder that what is recommended ships in; None where nothing is, or it could not be written."""
+    trouble: str = ""
+    """Why it could not be written, or nothing."""
 
     @property
     def search_score(self) -> float:
@@ -95,13 +105,16 @@ class Report:
         finish = self.finish
         winner = f"the winner of the search ({finish.finals[WINNER].contestant.name})"
         compared = {kind: one for kind, one in finish.on_test.items() if one.difference.count}
+        if not finish.decided:
+            needed = (
+                "the winner and a baseline had a seed in common" if finish.on_test else "the winner was trained anew"
+            )
+            return (
+                f"Recommended: nothing yet: the time was up before {needed}; the same command with more finish.minutes "
+                "goes on"
+            )
         if not finish.on_test:
             return f"Recommended: {winner}; nothing tells whether it is better than a published network"
-        if not compared:
-            return (
-                "Recommended: nothing yet: the time was up before the winner and a baseline had a seed in common; "
-                "the same command with more finish.minutes goes on"
-            )
         kind = finish.recommended
         against = kind if kind != WINNER else min(compared, key=lambda other: compared[other].difference.mean)
         comparison = compared[against]
@@ -109,7 +122,8 @@ class Report:
             f"{Unit.of(self.measure).gap(comparison.difference)}, better with {comparison.ahead} of "
             f"{comparison.difference.count} seeds"
         )
-        how += "" if comparison.shown else "; the interval holds 0, so that this may be chance"
+        why = "the interval holds 0" if comparison.difference.count > 1 else "one seed gives no interval"
+        how += "" if comparison.shown else f"; {why}, so that this may be chance"
         if kind == WINNER:
             return f"Recommended: {winner}. On the test split, winner minus {against} baseline: {how}"
         network = f"the {kind} network {finish.finals[kind].contestant.name}"
@@ -124,6 +138,7 @@ class Report:
             "study_id": self.searched.study.study_id,
             "measure": self.measure.name,
             "settings": asdict(self.settings),
+            "limit_seconds": self.limit_seconds,
             "recipe": asdict(finish.finals[WINNER].contestant.recipe),
             "search": {
                 "seconds": self.searched.seconds,
@@ -151,7 +166,8 @@ class Report:
             },
             "baselines": {kind: _halving(halving, self.measure) for kind, halving in finish.halvings.items()},
             "no_baseline": dict(finish.missing),
-            "candidates": [[one.kind, one.family, one.name] for one in self.candidates],
+            "candidates": [[one.kind, one.family, one.name] for one in self.candidates.candidates],
+            "measuring_seconds": dict(self.candidates.measuring),
             "reporting_seeds": reporting_seeds(self.searched.seed, self.settings.final_seeds),
             "final": {kind: self._final(final) for kind, final in finish.finals.items()},
             "comparisons": {
@@ -159,8 +175,10 @@ class Report:
                 for kind in finish.on_test
             },
             "search_minus_final": _plain(self.too_high),
-            "recommended": finish.recommended,
+            "recommended": finish.recommended if finish.decided else None,
             "sentence": self.sentence(),
+            "model": None if self.model is None else self.model.name,
+            "trouble": self.trouble,
         }
 
     def _final(self, final: Final) -> dict[str, Any]:
@@ -199,11 +217,13 @@ class Report:
 
     def _figures(self) -> Iterator[str]:
         unit = Unit.of(self.measure)
+        yield from self._short_of_time()
         trained = sum(trial.trained for trial in self.searched.study.trials)
-        yield (
-            f"- Search minus final, on validation: {unit.difference(self.too_high)}. The search's score is the best of "
-            f"{trained} and by its own recipe; the final one is of fresh seeds and by the full recipe."
-        )
+        if not isnan(self.too_high):
+            yield (
+                f"- Search minus final, on validation: {unit.difference(self.too_high)}. The search's score is the "
+                f"best of {trained} and by its own recipe; the final one is of fresh seeds and by the full recipe."
+            )
         for kind, comparison in self.finish.on_test.items():
             on_val = self.finish.on_val[kind]
             yield (
@@ -224,11 +244,26 @@ class Report:
                 f"with {self.test_images:,} others the winner may have {unit.score(low)} to {unit.score(high)}."
             )
 
+    def _short_of_time(self) -> Iterator[str]:
+        """Say what the time was too short for."""
+        finish = self.finish
+        fewest = min(len(final.trained) + len(final.failed) for final in finish.finals.values())
+        short = [] if fewest >= self.settings.final_seeds else [f"{fewest} of {self.settings.final_seeds} final seeds"]
+        if finish.race.out_of_time:
+            scores = [scores for scores in finish.race.scores if scores]
+            most = max(map(len, scores), default=0)
+            short.append(f"{len(scores)} of {len(finish.finalists)} finalists with up to {most} seeds to choose from")
+        if short:
+            yield (
+                f"- The time, {self.limit_seconds / 60:.3g} min, was enough for {' and for '.join(short)}; the same "
+                "command with more finish.minutes goes on."
+            )
+
     def _how(self) -> Iterator[str]:
         finish, unit, sign = self.finish, Unit.of(self.measure), self.measure.sign
         yield "## How the winner was chosen"
         yield ""
-        yield f"By {self.settings.seeds} fresh seeds on the validation split, none of which is reported."
+        yield f"By up to {self.settings.seeds} fresh seeds on the validation split, none of which is reported."
         yield ""
         yield "| finalist | search | fresh seeds | |"
         yield "| --- | --- | --- | --- |"
@@ -248,7 +283,7 @@ class Report:
         for kind, why in self.finish.missing.items():
             yield from ("", f"No {kind} baseline: {why}")
         for kind, halving in self.finish.halvings.items():
-            own = [one for one in self.candidates if one.kind == kind]
+            own, measuring = self.candidates.of(kind), self.candidates.measuring.get(kind)
             families = sorted({one.family for one in own} - {""})
             yield from ("", f"## The {kind} baseline", "")
             limits = ", ".join(map(str, self.searched.limits))
@@ -257,6 +292,7 @@ class Report:
                 f"{len(own)} networks{f' of {len(families)} families' if families else ''} hold {limits}. Successive "
                 f"halving had {halving.seconds:,.0f} s, as much of all workers as the search, waiting included: "
                 f"{halving.tried} of {halving.candidates} networks with learning rates were tried."
+                + ("" if measuring is None else f" Before, {measuring:,.0f} s went into measuring latencies.")
             )
             if late := ", ".join(map(str, self.searched.late_limits)):
                 yield f"Nobody has tried whether they hold {late}, which only training shows."

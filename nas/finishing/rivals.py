@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from nas.cost import LATENCY, Constraint, cost_of, violation
@@ -13,8 +14,8 @@ from nas.errors import DeviceError
 from nas.finishing.bench import Contestant
 from nas.finishing.published import published_candidates
 from nas.finishing.searched import Searched
-from nas.finishing.settings import PUBLISHED, RANDOM, FinishSettings
-from nas.finishing.study import Rival
+from nas.finishing.settings import NONE, PUBLISHED, RANDOM, FinishSettings
+from nas.finishing.study import Rival, Say
 from nas.network.architecture import Architecture
 from nas.run_folder import read_json, write_whole
 from nas.search.gate import Gate
@@ -27,6 +28,8 @@ LR_MULTIPLES = (1.0, 1 / 3, 3.0)
 _RANDOM = 200
 """Random networks that there are to try at most; the time of a search holds fewer."""
 _MOST_DRAWS = 2000
+_MEASURING = 0.5
+"""Share of the seconds of a baseline in which the latency of its candidates may be measured."""
 
 Measure = Callable[[Architecture], float]
 """Returns the latency of a network in ms; raises `DeviceError` where it cannot be run."""
@@ -64,9 +67,39 @@ class RivalCandidate:
         )
 
 
+@dataclass(frozen=True)
+class RivalCandidates:
+    """What there is to choose the baselines from."""
+
+    candidates: Sequence[RivalCandidate]
+    """Each kind in the order in which they are tried."""
+    measuring: Mapping[str, float]
+    """Seconds that measuring their latency took, by the kind."""
+
+    @classmethod
+    def from_dict(cls, values: Any) -> RivalCandidates:
+        """Read what `to_dict` wrote."""
+        seconds = {str(kind): float(took) for kind, took in values["measuring"].items()}
+        return cls([RivalCandidate.from_dict(one) for one in values["candidates"]], seconds)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {"measuring": dict(self.measuring), "candidates": [one.to_dict() for one in self.candidates]}
+
+    def of(self, kind: str) -> list[RivalCandidate]:
+        """Return those of a kind."""
+        return [one for one in self.candidates if one.kind == kind]
+
+
 def rival_candidates(
-    searched: Searched, settings: FinishSettings, folder: Path, measure: Measure | None, say: Callable[[str], None]
-) -> list[RivalCandidate]:
+    searched: Searched,
+    settings: FinishSettings,
+    folder: Path,
+    *,
+    measure: Measure | None,
+    seconds: float,
+    say: Say,
+) -> RivalCandidates:
     """Return the candidates of the baselines: those that an earlier session wrote down, or new ones, written down.
 
     Args:
@@ -74,30 +107,36 @@ def rival_candidates(
         settings: say which baselines there are.
         folder: of the finish.
         measure: of latency; None where that is not limited.
+        seconds: that each baseline has; half of them may go into measuring, as a search measures in its own time.
         say: told what is measured.
     """
     path = folder / CANDIDATES
     if path.exists():
-        return read_json(path, "the candidates of a finish", lambda values: [*map(RivalCandidate.from_dict, values)])
-    found = []
-    if settings.baseline in (PUBLISHED, RANDOM):
-        found += _published(searched)
-    if settings.baseline == RANDOM:
-        found += _random(searched)
-    if measure is not None and found:
-        say(f"Measuring the latency of {len(found)} candidates")
-        found = _fast_enough(found, searched.limits, measure)
-    write_whole(path, json.dumps([candidate.to_dict() for candidate in found], indent=1) + "\n")
-    return found
+        return read_json(path, "the candidates of a finish", RivalCandidates.from_dict)
+    kinds = {PUBLISHED: _published, RANDOM: _random} if settings.baseline == RANDOM else {PUBLISHED: _published}
+    found, measuring = list[RivalCandidate](), dict[str, float]()
+    for kind, make in kinds.items() if settings.baseline != NONE else ():
+        candidates = make(searched)
+        if measure is not None and candidates:
+            limit = _MEASURING * seconds
+            say(f"Measuring the latency of up to {len(candidates)} {kind} candidates, at most {limit / 60:.3g} min")
+            started = monotonic()
+            candidates = _fast_enough(candidates, searched.limits, measure, started + limit)
+            measuring[kind] = monotonic() - started
+        found += candidates
+    result = RivalCandidates(found, measuring)
+    write_whole(path, json.dumps(result.to_dict(), indent=1) + "\n")
+    return result
 
 
-def rivals_of(candidates: Sequence[RivalCandidate], searched: Searched) -> list[Rival]:
+def rivals_of(found: RivalCandidates, settings: FinishSettings, searched: Searched) -> list[Rival]:
     """Return the rivals that candidates make: published ones with several learning rates, random ones with one.
 
-    They are chosen by the recipe of the search, as the candidates of that were.
+    They are chosen by the recipe of the search, as the candidates of that were. A kind without candidates is there too.
     """
+    kinds = {PUBLISHED: [PUBLISHED], RANDOM: [PUBLISHED, RANDOM], NONE: []}[settings.baseline]
     rivals = []
-    for kind in dict.fromkeys(candidate.kind for candidate in candidates):
+    for kind in kinds:
         multiples = LR_MULTIPLES if kind == PUBLISHED else LR_MULTIPLES[:1]
         contestants = [
             Contestant(
@@ -107,10 +146,9 @@ def rivals_of(candidates: Sequence[RivalCandidate], searched: Searched) -> list[
                 multiple,
             )
             for multiple in multiples
-            for candidate in candidates
-            if candidate.kind == kind
+            for candidate in found.of(kind)
         ]
-        rivals.append(Rival(kind, contestants))
+        rivals.append(Rival(kind, contestants, found.measuring.get(kind, 0.0)))
     return rivals
 
 
@@ -137,11 +175,16 @@ def _random(searched: Searched) -> list[RivalCandidate]:
 
 
 def _fast_enough(
-    candidates: Sequence[RivalCandidate], limits: Sequence[Constraint], measure: Measure
+    candidates: Sequence[RivalCandidate], limits: Sequence[Constraint], measure: Measure, until: float
 ) -> list[RivalCandidate]:
-    """Return the candidates whose measured latency holds its limits, with that; what cannot be run is left out."""
+    """Return the candidates whose measured latency holds its limits, with that; what cannot be run is left out.
+
+    They are measured in their order until the clock shows `until`; the others are left out too.
+    """
     kept = []
     for candidate in candidates:
+        if monotonic() >= until:
+            break
         try:
             ms = measure(candidate.architecture)
         except DeviceError:

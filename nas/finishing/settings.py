@@ -34,9 +34,10 @@ class FinishSettings:
         "networks of the space; none: no comparison",
         BASELINES,
     )
-    minutes: float = setting(
-        240.0,
-        "the most that choosing and reporting may take; the baselines have the time that the search had, beside it",
+    minutes: float | None = setting(
+        None,
+        "the most that choosing and reporting may take; null: 4 times what the search took, at least 10, and what a "
+        "few seeds are expected to need; the baselines have the time that the search had, beside it",
         Range(0, 1e6, above=True),
         may_change=True,
     )

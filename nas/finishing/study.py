@@ -6,10 +6,11 @@ Nothing here trains: a `Bench` does, which may be simulated (benchmarks/honest_f
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from math import inf
 
 from nas.errors import EvaluationError, NasError
-from nas.finishing.bench import REPORT, TEST, Bench, Contestant, FinishTrial, Measure
+from nas.finishing.bench import CHOOSE, REPORT, TEST, Bench, Contestant, FinishTrial, Measure
 from nas.finishing.halving import Halving, successive_halving
 from nas.finishing.intervals import Comparison, MeanInterval, compare, interval_of
 from nas.finishing.racing import Race, race
@@ -30,6 +31,8 @@ class Rival:
     """One of `nas.finishing.settings.BASELINES`, but none."""
     contestants: Sequence[Contestant]
     """In the order in which they are tried."""
+    measuring: float = 0.0
+    """Seconds of those that measuring the latency of its candidates has taken already."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,14 @@ class Final:
     """Their scores on the test split."""
     failed: tuple[FinishTrial, ...]
     """Trainings that gave none."""
+
+    @property
+    def shipped(self) -> FinishTrial:
+        """Its training whose weights are used: the first seed's, whatever the scores are.
+
+        To take the best one would be to choose by what is reported.
+        """
+        return self.trained[0]
 
     def scores(self, measure: Measure) -> dict[int, float]:
         """Return its scores by seed, larger being better: on the test split where the measure is one of that."""
@@ -72,11 +83,20 @@ class Finish:
     """The same on the test split, which decides."""
 
     @property
+    def decided(self) -> bool:
+        """Whether the time was enough to recommend anything: the winner was trained with a seed of its own, and, where
+        there is a baseline, with one that a baseline was trained with too."""
+        compared = any(one.difference.count for one in self.on_test.values())
+        return bool(self.finals[WINNER].trained) and (compared or not self.on_test)
+
+    @property
     def recommended(self) -> str:
         """What is recommended: the winner, or the kind of the baseline that was at least as good on the test split.
 
         A baseline that has no seed in common with the winner is not compared with it.
         """
+        if not self.decided:
+            return WINNER
         compared = {kind: one for kind, one in self.on_test.items() if one.difference.count}
         better = {kind: one.difference.mean for kind, one in compared.items() if not one.recommended}
         return min(better, key=lambda kind: better[kind]) if better else WINNER
@@ -107,6 +127,7 @@ def carry_out(
     *,
     study_seed: int,
     search_seconds: float,
+    limit_seconds: float = inf,
     say: Say = lambda line: None,
 ) -> Finish:
     """Choose, train anew and compare.
@@ -114,23 +135,24 @@ def carry_out(
     The winner is chosen by seeds of their own, the baselines on the validation split in the seconds that the search
     had. Then the winner and the chosen baselines are trained with the same other seeds, by the same recipe (a
     baseline keeps the learning rate that it was chosen with), as many as the time holds: all networks with the first
-    seed, then all with the second. The test split is read when the last of these has ended.
+    seed, then all with the second. What choosing leaves of its share of the time is for these. The test split is read
+    when the last of them has ended.
 
     Args:
-        settings: how many networks, seeds and minutes.
+        settings: how many networks and seeds.
         finalists: the best of the search, the best first.
         rivals: what the winner is compared with.
         bench: trains.
         measure: a score of the validation split, by which everything is chosen.
         study_seed: seed of the search, from which all seeds are derived.
         search_seconds: that each baseline has to be chosen in.
+        limit_seconds: that choosing the winner and training what is reported may take together.
         say: told how it goes.
 
     Raises:
         NasError: nothing could be trained to choose from.
     """
-    limit = 60 * settings.minutes
-    until = limit * choosing_share(settings, len(rivals))
+    until = limit_seconds * choosing_share(settings, len(rivals))
     say(
         f"Choosing the winner: {len(finalists)} networks, up to {settings.seeds} seeds each, at most "
         f"{until / 60:.3g} min"
@@ -140,10 +162,11 @@ def carry_out(
     say(f"Winner: {winner.name}")
     halvings, missing = dict[str, Halving](), dict[str, str]()
     for rival in rivals:
-        say(f"Baseline: {len(rival.contestants)} {rival.kind} candidates get {search_seconds / 60:.3g} min")
+        seconds = max(0.0, search_seconds - rival.measuring)
+        say(f"Baseline: {len(rival.contestants)} {rival.kind} candidates get {seconds / 60:.3g} min")
         try:
             halvings[rival.kind] = successive_halving(
-                rival.contestants, bench, measure, phase=rival.kind, seconds=search_seconds, seed=study_seed
+                rival.contestants, bench, measure, phase=rival.kind, seconds=seconds, seed=study_seed
             )
         except EvaluationError:  # all fail alike, whatever is trained
             raise
@@ -154,12 +177,9 @@ def carry_out(
             say(f"Baseline ({rival.kind}): {halvings[rival.kind].chosen.name}")
     baselines = {kind: halving.chosen.by(winner.recipe) for kind, halving in halvings.items()}
     reported = {WINNER: winner, **baselines}
-    say(
-        f"Training {' and '.join(reported)} with {settings.final_seeds} other seeds, at most "
-        f"{(limit - until) / 60:.3g} min"
-    )
-    seeds = reporting_seeds(study_seed, settings.final_seeds)
-    finals = _finals(reported, seeds, bench, limit - until)
+    left = limit_seconds - min(until, bench.spent(CHOOSE))
+    say(f"Training {' and '.join(reported)} with {settings.final_seeds} other seeds, at most {left / 60:.3g} min")
+    finals = _finals(reported, reporting_seeds(study_seed, settings.final_seeds), bench, left)
     return Finish(
         race=found,
         finalists=tuple(finalists),
@@ -177,7 +197,7 @@ def _finals(reported: Mapping[str, Contestant], seeds: Sequence[int], bench: Ben
     jobs = {job.key: job for seed in seeds for job in (one.job(REPORT, seed) for one in reported.values())}
     trials = bench.run([*jobs.values()], until=until)
     done = [job for key, job in jobs.items() if key in trials and not trials[key].reason]
-    tested = bench.run([replace(job, phase=TEST) for job in done])
+    tested = bench.test([job.tested for job in done])
     finals = {}
     for kind, contestant in reported.items():
         own = [contestant.job(REPORT, seed).key for seed in seeds]

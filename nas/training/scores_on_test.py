@@ -18,7 +18,14 @@ from nas.training.weights import fit_weights, load_weights
 
 
 def scores_on_test(
-    architecture: Architecture, weights: str, config: DataConfig, recipe: Recipe, *, seed: int, run: str
+    architecture: Architecture,
+    weights: Path,
+    config: DataConfig,
+    recipe: Recipe,
+    *,
+    seed: int,
+    run: Path,
+    accelerator: str = "auto",
 ) -> dict[str, float]:
     """Return accuracy and mean cross-entropy of a trained network over the test split.
 
@@ -29,24 +36,28 @@ def scores_on_test(
         recipe: four times its batch size is that of the scoring, as in validation.
         seed: that it was trained with, for the ledger.
         run: the run folder, which has the ledger.
+        accelerator: auto, cpu or gpu; auto takes a GPU where there is one.
 
     Returns:
         `test_accuracy` and `test_loss`.
 
     Raises:
+        HeldOutError: this process may not read the test split.
         DataError: the weights or the data cannot be read, or do not fit the network.
     """
     network = build(architecture)
-    fit_weights(network, load_weights(Path(weights)))
-    network.eval()
+    fit_weights(network, load_weights(weights))
+    device = torch.device("cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu")
+    network.eval().to(device)
     data = load_data(config)
     data.check_fits(architecture)
-    ledger, purpose = Ledger(Path(run)), "finish: a training that is reported"
+    ledger, purpose = Ledger(run), "finish: a training that is reported"
+    # All that can be wrong is found before they are read: reading them is noted, and is for a score.
     images = read_test_split(config, ledger, arch_id=architecture.arch_id, seed=seed, purpose=purpose)
     loss, hits, count = 0.0, 0, 0
     with torch.inference_mode():
         for inputs, labels in Batches(images, data, 4 * recipe.batch_size, architecture.input_shape):
-            logits = network(inputs)
+            logits = network(inputs.to(device)).cpu()
             loss += float(F.cross_entropy(logits, labels, reduction="sum"))
             hits += int((logits.argmax(1) == labels).sum())
             count += len(labels)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from math import inf
 
 import nas
-from nas.finishing.bench import Contestant, FinishTrial, Job
+from nas.finishing.bench import TEST, Contestant, FinishTrial, Job
 from nas.training.recipe import Recipe
 
 RECIPE = Recipe(epochs=9)
@@ -52,3 +52,10 @@ class RuleBench:
                 reason=why,
             )
         return {job.key: self.trials[job.key] for job in jobs if job.key in self.trials}
+
+    def test(self, jobs: Sequence[Job]) -> Mapping[str, FinishTrial]:
+        assert all(job.phase == TEST for job in jobs)
+        return self.run(jobs)
+
+    def spent(self, phase: str) -> float:
+        return self.clocks.get(phase, 0.0)

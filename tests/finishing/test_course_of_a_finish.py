@@ -26,13 +26,14 @@ def finish(bench: RuleBench, *, baseline: str = PUBLISHED, minutes: float = 240.
     networks = contestants(6)
     rivals = [Rival(baseline, [networks[5]])] if baseline != NONE else []
     return carry_out(
-        FinishSettings(baseline=baseline, minutes=minutes),
+        FinishSettings(baseline=baseline),
         [network.by(FULL) for network in networks[:3]],
         rivals,
         bench,
         ACCURACY,
         study_seed=7,
         search_seconds=100.0,
+        limit_seconds=60 * minutes,
     )
 
 
@@ -114,11 +115,41 @@ def test_the_limit_of_time_is_shared_and_held() -> None:
     found = finish(bench, minutes=5.0)
     assert bench.clocks[CHOOSE] + bench.clocks[REPORT] <= 300
     assert bench.clocks[PUBLISHED] <= 100
-    # 300 s x 16/31 = 154 s for 20 s each: 7 trainings, so 3 seeds of both.
-    assert found.on_test[PUBLISHED].difference.count == 3
+    # Choosing takes 120 s, since two of three finalists are dropped after the second seed; in 180 s there are 9
+    # trainings, so 4 seeds of both.
+    assert found.on_test[PUBLISHED].difference.count == 4
     longer = finish(bench, minutes=60.0)  # goes on from there
     assert longer.on_test[PUBLISHED].difference.count == 8
     assert bench.clocks[CHOOSE] + bench.clocks[REPORT] <= 3600
+
+
+def test_what_choosing_leaves_of_its_time_is_for_reporting() -> None:
+    def clear(job: Job) -> float:
+        return 100 * int(job.name) + (job.seed % 7) / 10
+
+    bench = RuleBench(clear, lambda job: 10.0)
+    # Of 310 s choosing may take 150, but two of three finalists are dropped after the second seed: it takes 60.
+    found = finish(bench, minutes=310 / 60)
+    assert bench.clocks[CHOOSE] == 60
+    assert bench.clocks[REPORT] == 160 > 310 * 16 / 31 - 1
+    assert found.on_test[PUBLISHED].difference.count == 8
+    # In 210 s, of which 102 are for choosing, 150 are left: 7 seeds of both, where the share of reporting holds 5.
+    short = finish(RuleBench(clear, lambda job: 10.0), minutes=210 / 60)
+    assert short.on_test[PUBLISHED].difference.count == 7
+
+
+def test_nothing_is_recommended_where_the_time_was_too_short() -> None:
+    found = finish(RuleBench(noisy, lambda job: 20.0 if job.phase != REPORT else 40.0), minutes=2.0)
+    assert (found.on_test[PUBLISHED].difference.count, found.decided) == (0, False)
+    alone = finish(RuleBench(noisy, lambda job: 20.0 if job.phase != REPORT else 400.0), baseline=NONE, minutes=4.0)
+    assert (alone.finals[WINNER].trained, alone.decided) == ((), False)
+
+
+def test_the_weights_that_ship_are_of_the_first_seed_whatever_the_scores_are() -> None:
+    first = reporting_seeds(7, 8)[0]
+    for best in reporting_seeds(7, 8):
+        found = finish(RuleBench(lambda job, best=best: noisy(job) + 9 * (job.seed == best)))  # type: ignore[misc]
+        assert found.finals[WINNER].shipped.seed == first
 
 
 def test_without_time_for_a_baseline_there_is_none_and_it_is_said() -> None:

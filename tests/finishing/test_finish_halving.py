@@ -73,7 +73,7 @@ def test_failures_are_left_out_and_no_result_is_an_error() -> None:
     assert successive_halving(contestants(9), bench, ACCURACY, phase="p", seconds=60.0, seed=0).chosen.name == "7"
     with pytest.raises(NasError, match="no training of 1 epochs ended within 0 s"):
         successive_halving(contestants(3), RuleBench(by_name, epochs), ACCURACY, phase="p", seconds=0.5, seed=0)
-    with pytest.raises(NasError, match="no network holds the limits"):
+    with pytest.raises(NasError, match="no network was found that holds the limits"):
         successive_halving([], RuleBench(by_name), ACCURACY, phase="p", seconds=60.0, seed=0)
 
 

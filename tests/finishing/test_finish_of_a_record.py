@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,18 @@ from typing import Any
 import pytest
 
 import nas
-from nas.commands import finish as command
 from nas.commands.finish import finish_command
-from nas.errors import ConfigError
+from nas.errors import ConfigError, HeldOutError
 from nas.evaluation import Budget
-from nas.finishing.final_scores import FinalScores
+from nas.finishing import session
+from nas.finishing.bench import Job
+from nas.finishing.folder import MODEL
+from nas.finishing.report import Report
+from nas.held_out import without_test_split
 from nas.search.config import Config
 from nas.training.data.config import DataConfig
 from nas.training.recipe import Recipe
+from nas.training.recipe_files import read_recipe
 from nas.workers.evaluating import Task
 from nas.workers.in_process import InThisProcess
 from tests.logs import rewrite
@@ -38,7 +42,7 @@ class StubPool(InThisProcess):
     """One worker on a clock of its own, for which every evaluation takes a second."""
 
     clock = 0.0
-    tasks: list[Task]
+    tasks: list[Task | Job]
     better = 0.0
     """By how much published networks are better than those of the space."""
     dies_after = 10**9
@@ -61,14 +65,39 @@ class StubPool(InThisProcess):
 
     @staticmethod
     def _score(evaluator: object, architecture: nas.Architecture, budget: Budget, seed: int) -> dict[str, float]:
-        own = architecture.stages[0].blocks[0].kind == "residual_basic" and len(architecture.stages) == 1
-        score = 0.8 + nas.cost_of(architecture).params / 1e7 + (seed % 100) / 1e4 + (0.0 if own else StubPool.better)
-        if isinstance(evaluator, FinalScores):
-            assert Path(evaluator.weights).is_file()
-            return {"test_accuracy": score - 0.01, "test_loss": 1.0}
         if budget.weights is not None:
             Path(budget.weights).write_bytes(b"weights")
-        return {"val_accuracy": score, "val_loss": 1.0}
+        return {"val_accuracy": _true_score(architecture, seed), "val_loss": 1.0}
+
+
+def _true_score(architecture: nas.Architecture, seed: int) -> float:
+    own = architecture.stages[0].blocks[0].kind == "residual_basic" and len(architecture.stages) == 1
+    return 0.8 + nas.cost_of(architecture).params / 1e7 + (seed % 100) / 1e4 + (0.0 if own else StubPool.better)
+
+
+@dataclass
+class StubTester:
+    """Gives a point less on the test split than there was on validation."""
+
+    data: DataConfig
+    run: Path
+    accelerator: str
+
+    def __call__(self, job: Job, weights: Path) -> dict[str, float]:
+        if len(StubPool.tasks) >= StubPool.dies_after:
+            raise KeyboardInterrupt
+        assert weights.read_bytes() == b"weights"
+        StubPool.tasks.append(job)
+        return {"test_accuracy": _true_score(job.architecture, job.seed) - 0.01, "test_loss": 1.0}
+
+
+def _ship(report: Report, weights: Path) -> Path:
+    """Write the name of the weights that would ship."""
+    final = report.finish.finals[report.finish.recommended]
+    path = report.folder / MODEL
+    path.write_text(f"{final.shipped.key}.safetensors")
+    assert (weights / path.read_text()).is_file()
+    return path
 
 
 @pytest.fixture
@@ -86,7 +115,9 @@ def searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         sampler="random",
     )
     rewrite(folder / "trials.jsonl", lambda number, values: {**values, "elapsed": 60.0})
-    monkeypatch.setattr(command, "WorkerPool", StubPool)
+    monkeypatch.setattr(session, "WorkerPool", StubPool)
+    monkeypatch.setattr(session, "FinalScores", StubTester)
+    monkeypatch.setattr(session, "ship", _ship)
     StubPool.clock, StubPool.tasks, StubPool.better, StubPool.dies_after = 0.0, [], 0.0, 10**9
     return folder
 
@@ -119,7 +150,14 @@ def test_what_is_reported(searched: Path, capsys: pytest.CaptureFixture[str]) ->
     assert baseline["spent"] <= baseline["seconds"] == 60
     assert [rung["epochs"] for rung in baseline["rungs"]] == [1, 3, 9]
     assert report["sentence"] in printed
-    assert report["sentence"] in (searched / "finish" / "report.md").read_text()
+    text = (searched / "finish" / "report.md").read_text()
+    assert report["sentence"] in text
+    assert "The time, " not in text  # it was enough
+    # What ships has the weights of the first final seed of what is recommended.
+    recommended = report["final"][report["recommended"]]
+    assert (searched / "finish" / "model").read_text() == recommended["weights"][0]
+    assert recommended["weights"][0].endswith(f"-{report['reporting_seeds'][0]}.safetensors")
+    assert (report["model"], report["trouble"]) == ("model", "")
     assert {family for _, family, _ in report["candidates"]} >= {"CIFAR ResNet", "MobileNet", "VGG"}
 
 
@@ -194,6 +232,108 @@ def test_what_may_not_change_is_refused(searched: Path, capsys: pytest.CaptureFi
         file.write(json.dumps(better) + "\n")
     assert finish_command({"run": str(searched)}) == 2
     assert "the search has gone on since" in capsys.readouterr().err
+
+
+def test_the_time_follows_from_that_of_the_search(searched: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rewrite(searched / "trials.jsonl", lambda number, values: {**values, "elapsed": 300.0})
+    assert _finish(searched, final_seeds=2) == 0
+    assert _report(searched)["limit_seconds"] == 1200
+    assert "It takes at most 25 min: 20 min to choose and report the winner" in capsys.readouterr().out
+
+
+def test_short_time_is_said_with_what_it_was_enough_for(searched: Path) -> None:
+    assert _finish(searched, minutes=0.3) == 0
+    report = _report(searched)
+    text = (searched / "finish" / "report.md").read_text()
+    seeds = report["final"]["winner"]["val"]["count"]
+    assert f"was enough for {seeds} of 8 final seeds" in text
+    assert "finalists with up to 2 seeds to choose from" in text
+    # The same command has no more time, and finds the same.
+    tasks = len(StubPool.tasks)
+    assert finish_command({"run": str(searched), "mlflow": False}) == 0
+    assert (len(StubPool.tasks), _report(searched)) == (tasks, report)
+
+
+def test_nothing_ships_where_nothing_is_recommended(searched: Path) -> None:
+    assert _finish(searched, minutes=0.02) == 0
+    report = _report(searched)
+    assert (report["recommended"], report["model"]) == (None, None)
+    assert "nothing yet: the time was up" in report["sentence"]
+    assert not (searched / "finish" / "model").exists()
+    assert not (searched / "finish" / "recommended.json").exists()
+
+
+def test_an_export_that_fails_costs_no_report(
+    searched: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(report: Report, weights: Path) -> Path:
+        raise ValueError("no such operation")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(session, "ship", fails)
+        assert _finish(searched, final_seeds=2, baseline="none") == 2
+    assert "could not be exported: ValueError: no such operation" in capsys.readouterr().err
+    report = _report(searched)
+    assert report["final"]["winner"]["test"]["count"] == 2
+    assert (report["model"], "no such operation" in report["trouble"]) == (None, True)
+    assert finish_command({"run": str(searched), "mlflow": False}) == 0
+    assert (_report(searched)["model"], _report(searched)["trouble"]) == ("model", "")
+
+
+def test_from_python_it_is_the_same(searched: Path, tmp_path: Path) -> None:
+    assert _finish(searched, final_seeds=3) == 0
+    by_command, tasks = _report(searched), len(StubPool.tasks)
+    for path in sorted((searched / "finish").rglob("*"), reverse=True):
+        path.unlink() if path.is_file() else path.rmdir()
+    StubPool.clock, StubPool.tasks = 0.0, []
+    lines: list[str] = []
+    report = nas.finish(searched, recipe=Recipe(), final_seeds=3, workers=1, say=lines.append)
+    assert report.to_dict() == _report(searched) == by_command
+    assert len(StubPool.tasks) == tasks
+    assert report.sentence() in "\n".join(lines)
+    assert report.model == searched / "finish" / "model"
+    # It goes on as it was begun, and refuses what it was not begun with.
+    assert nas.finish(searched).to_dict() == by_command
+    with pytest.raises(ConfigError, match=r"train.epochs was 12"):
+        nas.finish(searched, recipe="standard")
+
+
+@pytest.mark.parametrize("name", ["short", "standard"])
+def test_a_recipe_is_given_by_its_name(searched: Path, name: str) -> None:
+    report = nas.finish(searched, recipe=name, final_seeds=1, seeds=1, baseline="none", workers=1)
+    assert report.to_dict()["recipe"] == asdict(read_recipe(name))
+
+
+def test_a_process_that_searches_may_not_finish_a_search(searched: Path) -> None:
+    with without_test_split(), pytest.raises(HeldOutError, match="this process searches"):
+        nas.finish(searched)
+    assert not (searched / "finish").exists()
+
+
+def test_networks_are_measured_where_latency_is_limited(searched: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of the baseline's time at most goes into that, and is no time for training."""
+    clock, measured = [0.0], list[str]()
+
+    def measure(architecture: nas.Architecture) -> float:
+        clock[0] += 7.0
+        measured.append(architecture.arch_id)
+        return 1.0 if len(measured) % 2 else 5.0
+
+    monkeypatch.setattr(session._Session, "_meter", lambda self: measure)
+    monkeypatch.setattr("nas.finishing.rivals.monotonic", lambda: clock[0])
+    study = json.loads((searched / "study.json").read_text())
+    study["constraints"]["latency_ms"] = [None, 2.0]
+    study["deployment"] = {"runtime": "torch", "batch": 1, "threads": 1}
+    (searched / "study.json").write_text(json.dumps(study))
+    assert _finish(searched, top_k=2, final_seeds=2) == 0
+    report = _report(searched)
+    # 30 of 60 s, 7 s each: five are measured, of which every other one is fast enough.
+    assert len(measured) == 5
+    saved = json.loads((searched / "finish" / "candidates.json").read_text())
+    assert [one["latency_ms"] for one in saved["candidates"]] == [1.0, 1.0, 1.0]
+    assert report["measuring_seconds"] == {"published": 35.0}
+    assert report["baselines"]["published"]["seconds"] == 25.0
+    assert report["baselines"]["published"]["candidates"] == 9  # with three learning rates
 
 
 def test_data_that_are_others_now_are_refused(

@@ -1,0 +1,64 @@
+"""The folder of a finish, in that of its search: its files, and the settings that it goes on with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from nas.errors import ConfigError
+from nas.finishing.config import FinishConfig
+from nas.finishing.searched import Searched
+from nas.resume import check_typed, read_settings, resumed
+from nas.run_folder import shown, write_whole
+from nas.settings import as_recorded, changeable, settings_from
+
+FOLDER = "finish"
+"""In the run folder of the search."""
+SETTINGS, REPORT_JSON, REPORT_MD = "settings.json", "report.json", "report.md"
+"""In that: settings, and what was found, for programs and for people."""
+RECOMMENDED, MODEL = "recommended.json", "model"
+"""Beside these the network that is recommended: its architecture, and the folder that ships."""
+_OWN = ("study_id", "finalists")
+"""What the file of the settings has beside these: of which search, and of which of its networks they are."""
+
+
+def settings_of(values: Mapping[str, Any], typed: Collection[str], home: Path) -> FinishConfig:
+    """Return the settings of a finish: for one that was begun those of then, and what the user typed now.
+
+    Args:
+        values: settings as plain values, defaults included.
+        typed: paths of those that the user gave.
+        home: folder of the finish.
+
+    Raises:
+        ConfigError: a setting that there is not, or another value of one that may not change.
+    """
+    if not (home / SETTINGS).exists():
+        return settings_from(FinishConfig, values)
+    check_typed(FinishConfig, typed)
+    begun = {key: value for key, value in read_settings(home / SETTINGS, "finish").items() if key not in _OWN}
+    settings = resumed(as_recorded(FinishConfig, begun), values, [*typed, "run"], [*changeable(FinishConfig)], home)
+    return settings_from(FinishConfig, settings)
+
+
+def begin(config: FinishConfig, searched: Searched, home: Path) -> None:
+    """Write the settings of a new finish, or make sure that an earlier one is of the same networks.
+
+    Raises:
+        ConfigError: it is of others, since the search has gone on.
+    """
+    finalists = [arch.arch_id for _, arch in searched.finalists(config.finish.top_k)]
+    known = dict(zip(_OWN, (searched.study.study_id, finalists), strict=True))
+    if (home / SETTINGS).exists():
+        earlier = read_settings(home / SETTINGS, "finish")
+        for name, value in known.items():
+            if earlier.get(name) != value:
+                raise ConfigError(
+                    f"{shown(home)} is a finish of other networks: the search has gone on since. Remove or rename that "
+                    "folder to finish the search anew"
+                )
+    settings = json.loads(json.dumps({**asdict(config), **known}))
+    write_whole(home / SETTINGS, json.dumps(settings, indent=1) + "\n")

@@ -1,0 +1,315 @@
+"""`nas.finish`: the end of a search, from its run folder to a report and a folder that ships."""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+from collections.abc import Callable, Collection, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, replace
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+from nas.console import defer_signals
+from nas.errors import ConfigError, check_kind, reason_of
+from nas.evaluators.training import TrainingEvaluator
+from nas.finishing.bench import Contestant, FinishTrial, Measure
+from nas.finishing.config import FinishConfig
+from nas.finishing.final_scores import FinalScores
+from nas.finishing.folder import FOLDER, RECOMMENDED, REPORT_JSON, REPORT_MD, begin, settings_of
+from nas.finishing.pool_bench import WEIGHTS, PoolBench, TrainingSetup
+from nas.finishing.records import FinishRecords
+from nas.finishing.report import Report
+from nas.finishing.rivals import rival_candidates, rivals_of
+from nas.finishing.searched import Searched, read_searched
+from nas.finishing.settings import NONE
+from nas.finishing.shipping import ship
+from nas.finishing.study import Say, carry_out
+from nas.finishing.time_limit import time_limit
+from nas.held_out import check_test_split_allowed
+from nas.machine import cores_or
+from nas.network.architecture import Architecture
+from nas.run_folder import WORKERS_LOG, hold, shown, write_whole
+from nas.search.config import gpu_devices
+from nas.settings import settings_from
+from nas.training.recipe import Recipe
+from nas.training.recipe_files import read_recipe
+from nas.workers.processes import WorkerPool
+
+FULL = "standard"
+"""The recipe in `conf/recipe` by which is trained anew where nothing else is said."""
+
+
+def finish(
+    run: str | PathLike[str],
+    *,
+    recipe: Recipe | str | None = None,
+    top_k: int | None = None,
+    seeds: int | None = None,
+    final_seeds: int | None = None,
+    baseline: str | None = None,
+    minutes: float | None = None,
+    root: str | PathLike[str] | None = None,
+    workers: int | str | None = None,
+    accelerator: str | None = None,
+    mlflow: bool = False,
+    say: Say = lambda line: None,
+) -> Report:
+    """Train the best networks of a search anew, compare the winner with published networks, and write what ships.
+
+    The winner is chosen by fresh seeds, and reported by others, on the validation and on the test split. A finish that
+    was interrupted goes on: what is None is then as it was begun. Everything is written to `finish` in the run folder:
+    `report.md`, `report.json`, and `model`, the folder of what is recommended.
+
+    Args:
+        run: the run folder of a search by `nas search` that has trained its networks.
+        recipe: how is trained anew: settings, or a name in `conf/recipe`; `standard` by default.
+        top_k: best networks of the search that there are to choose from; 5 by default.
+        seeds: fresh seeds to choose with; 3 by default.
+        final_seeds: other seeds, which alone are reported; 8 by default.
+        baseline: published, random (these and random networks) or none; published by default.
+        minutes: the most that choosing and reporting may take; by default 4 times what the search took, at least 10.
+        root: where the data are now, if they were moved.
+        workers: trainings at a time; by default one a core, or one a GPU.
+        accelerator: auto, cpu or gpu.
+        mlflow: record in MLflow too, beside the run folder.
+        say: told how it goes, a line at a time.
+
+    Returns:
+        The report, of which `sentence()` is the recommendation.
+
+    Raises:
+        NasError: the folder holds no such search, a setting does not hold, the data are others now, nothing could be
+            trained, or this process searches and may not read the test split.
+        FolderTakenError: a search or a finish is running in the folder.
+    """
+    check_kind("finish: run", run, (str, PathLike), "the path of a run folder", ConfigError)
+    check_kind("finish: recipe", recipe, (Recipe, str, type(None)), "a Recipe, or the name of one", ConfigError)
+    check_kind("finish: root", root, (str, PathLike, type(None)), "the path of a folder", ConfigError)
+    check_kind("finish: mlflow", mlflow, bool, "True or False", ConfigError)
+    if not callable(say):
+        raise ConfigError(f"finish: say must be a function that takes a line, but got {say!r:.80}")
+    own = {"top_k": top_k, "seeds": seeds, "final_seeds": final_seeds, "baseline": baseline, "minutes": minutes}
+    own = {name: value for name, value in own.items() if value is not None}
+    outer: dict[str, Any] = {"workers": workers, "accelerator": accelerator, "mlflow": mlflow}
+    outer |= {"root": None if root is None else fspath(root)}
+    outer = {name: value for name, value in outer.items() if value is not None}
+    train = read_recipe(FULL if recipe is None else recipe) if not isinstance(recipe, Recipe) else recipe
+    values = {"run": fspath(run), **outer, "finish": own, "train": asdict(train)}
+    typed = [*outer, *(f"finish.{name}" for name in own), *(["train"] if recipe is not None else [])]
+    return finish_search(values, typed, say)
+
+
+def finish_search(values: Mapping[str, Any], typed: Collection[str], say: Say) -> Report:
+    """Finish a search by some settings, or go on with that.
+
+    Args:
+        values: settings of `FinishConfig` as plain values.
+        typed: paths of those that the user gave, which are all that a finish that is gone on with takes of them.
+        say: told how it goes, a line at a time.
+
+    Raises:
+        NasError: see `finish`.
+    """
+    given = settings_from(FinishConfig, values)
+    check_test_split_allowed()  # before hours of training that would come to nothing
+    folder = Path(str(given.run)).expanduser()
+    read_searched(folder)  # before anything is made in a folder that holds none
+    with hold(folder, "search or a finish of one"):
+        home = folder.absolute() / FOLDER
+        home.mkdir(exist_ok=True)
+        config = settings_of(values, typed, home)
+        searched = read_searched(folder, config.root)
+        begin(config, searched, home)
+        return _Session(config, searched, home, say).carry_out()
+
+
+class _Session:
+    """One session of a finish, whose folder is held."""
+
+    def __init__(self, config: FinishConfig, searched: Searched, home: Path, say: Say) -> None:
+        objective = searched.study.objectives[0]
+        if objective.name not in ("val_accuracy", "val_loss"):
+            raise ConfigError(
+                f"the search was for {objective.name}, which is not known of the test split; a finish takes "
+                "val_accuracy or val_loss as the first objective"
+            )
+        self.config, self.searched, self.home, self.say = config, searched, home, say
+        self.measure = Measure(objective.name, objective.sign)
+        self.gpus = gpu_devices() if config.accelerator != "cpu" else []
+        self.workers = self._count(config.workers)
+
+    def _count(self, workers: int | str) -> int:
+        """Return a number of workers; `auto` is one a GPU, or else one a core, as in a search."""
+        return len(self.gpus) if self.gpus and workers == "auto" else cores_or(workers)
+
+    def carry_out(self) -> Report:
+        """Choose, train anew, compare, report, and write what ships."""
+        records = self._records()
+        try:
+            report = self._report(records)
+        except BaseException:
+            if records is not None:
+                with defer_signals("The finish is ending and writes its records"):
+                    records.interrupted()
+            raise
+        self.say("\n" + "\n".join(report.lines()[: report.lines().index("## How the winner was chosen")]))
+        files = self._write(report)
+        report = self._shipped(report)
+        self._write(report)  # now that it is known whether it ships
+        self.say(f"Report: {shown(self.home / REPORT_MD)}")
+        if records is not None:
+            records.recommend(report.finish.recommended if report.finish.decided else "nothing yet")
+            records.end(_metrics(report), files)
+            self.say(records.browse)
+        return report
+
+    def _report(self, records: FinishRecords | None) -> Report:
+        config, searched = self.config, self.searched
+        settings = config.finish
+        # As many seconds of all workers as the search had.
+        seconds = searched.seconds * self._count(searched.workers) / self.workers
+        # Before any worker runs, which would disturb it.
+        meter = self._meter() if searched.measures_latency and settings.baseline != NONE else None
+        candidates = rival_candidates(searched, settings, self.home, measure=meter, seconds=seconds, say=self.say)
+        rivals = rivals_of(candidates, settings, searched)
+        limit = time_limit(
+            settings, searched, epochs=config.train.epochs, workers=self.workers, reported=1 + len(rivals)
+        )
+        ranked = searched.finalists(settings.top_k)
+        with ExitStack() as stack:
+            pool = self._pool(stack)
+            bench = PoolBench(
+                self.home,
+                pool,
+                TrainingSetup(searched.data, config.accelerator),
+                FinalScores(searched.data, self.home.parent, config.accelerator),
+                lambda trial: self._ended(trial, records),
+            )
+            stack.callback(bench.close)
+            if records is not None:
+                records.write(bench.trials.values())
+            self._tell(limit, seconds * len(rivals))
+            found = carry_out(
+                settings,
+                [Contestant(f"trial {trial.number}", arch, config.train) for trial, arch in ranked],
+                rivals,
+                bench,
+                self.measure,
+                study_seed=searched.seed,
+                search_seconds=seconds,
+                limit_seconds=limit,
+                say=self.say,
+            )
+            images = int(pool.describe()["test_images"])
+        return Report(
+            searched=searched,
+            settings=settings,
+            measure=self.measure,
+            finish=found,
+            trials=[trial for trial, _ in ranked],
+            candidates=candidates,
+            folder=self.home,
+            test_images=images,
+            workers=self.workers,
+            limit_seconds=limit,
+        )
+
+    def _pool(self, stack: ExitStack) -> WorkerPool:
+        """Start the workers, which end with the stack, and make sure that the data are those of the search."""
+        pool = WorkerPool(
+            TrainingEvaluator(self.searched.data, self.config.train, self.config.accelerator),
+            self.workers,
+            objective=self.measure.name,
+            log=self.home / WORKERS_LOG,
+            devices=self.gpus,
+        )
+        stack.callback(pool.close)
+        now = pool.describe().get("split_fingerprint")
+        if self.searched.fingerprint not in (None, now):
+            raise ConfigError(
+                f"the data are not those of the search: their fingerprint was {self.searched.fingerprint}, is "
+                f"{now}; root=FOLDER says where they are, if they were moved"
+            )
+        return pool
+
+    def _tell(self, limit: float, beside: float) -> None:
+        """Say what is done, and how long it takes at most, before it begins."""
+        self.say(
+            f"Finish of {shown(self.searched.folder.absolute())}. To go on with it: "
+            f"nas finish {shlex.quote(str(self.config.run))}"
+        )
+        baselines = f", and {beside / 60:.3g} min for what it is compared with, as the search had" if beside else ""
+        self.say(
+            f"It takes at most {(limit + beside) / 60:.3g} min: {limit / 60:.3g} min to choose and report the winner "
+            f"(finish.minutes){baselines}"
+        )
+
+    def _shipped(self, report: Report) -> Report:
+        """Write the folder that ships; what goes wrong in that costs no report."""
+        if not report.finish.decided:
+            return report
+        try:
+            model = ship(report, self.home / WEIGHTS)
+        except Exception as error:  # of whatever writes and runs ONNX
+            return replace(report, trouble=reason_of(error))
+        self.say(f"Model: {shown(model)}, with the weights of the first final seed")
+        self.say(f"Try it: nas predict {shown(model)} PICTURE")
+        return replace(report, model=model)
+
+    def _write(self, report: Report) -> list[Path]:
+        head = [f"# Finish of {self.searched.study.name}", ""]
+        files = {
+            REPORT_JSON: json.dumps(report.to_dict(), indent=1),
+            REPORT_MD: "\n".join([*head, *report.lines()]),
+        }
+        if report.finish.decided:
+            network = report.finish.finals[report.finish.recommended].contestant.architecture
+            files[RECOMMENDED] = network.to_json(indent=1)
+        return [write_whole(self.home / name, text + "\n") for name, text in files.items()]
+
+    def _meter(self) -> Callable[[Architecture], float]:
+        """Return what measures the latency of a network in ms, as the search did."""
+        from nas.latency.measure import Meter
+
+        assert self.searched.deployment is not None
+        meter = Meter(self.searched.deployment)
+        return lambda architecture: meter.measure(architecture).ms
+
+    def _records(self) -> FinishRecords | None:
+        if not self.config.mlflow:
+            return None
+        study = self.searched.study
+        settings = {**asdict(self.config), "search_study_id": study.study_id}
+        return FinishRecords(self.home.parent.parent, f"{study.study_id}-finish", study.name, settings)
+
+    def _ended(self, trial: FinishTrial, records: FinishRecords | None) -> None:
+        outcome = (
+            f"failed: {trial.reason}"
+            if trial.reason
+            else ", ".join(f"{name} {score:.4g}" for name, score in trial.scores.items())
+        )
+        self.say(
+            f"  {trial.phase}: {trial.name}, {trial.epochs} epochs, seed {trial.seed}: {outcome}; {trial.seconds:.0f} s"
+        )
+        if records is not None:
+            records.write([trial])
+
+
+def _metrics(report: Report) -> dict[str, float]:
+    """Return what MLflow keeps of a report: intervals of what is reported, and of the differences."""
+    values: dict[str, float] = {"search_minus_final": report.too_high}
+    for kind, final in report.finish.finals.items():
+        for measure in (report.measure, report.measure.on_test):
+            found = final.interval(measure)
+            values[f"{kind}/{measure.name}"] = measure.sign * found.mean
+            values[f"{kind}/{measure.name}_std"] = found.std
+    for kind, comparison in report.finish.on_test.items():
+        values |= {
+            f"winner_minus_{kind}": comparison.difference.mean,
+            f"winner_minus_{kind}_low": comparison.difference.low,
+            f"winner_minus_{kind}_high": comparison.difference.high,
+        }
+    return {name: value for name, value in values.items() if math.isfinite(value)}

@@ -1,0 +1,112 @@
+"""The network that a finish recommends, as the folder that ships. torch and onnx are loaded when that is written."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nas.finishing.bench import FinishTrial, Measure
+from nas.finishing.folder import MODEL
+from nas.finishing.report import Report
+from nas.finishing.study import WINNER, Final
+
+if TYPE_CHECKING:
+    from nas.exporting.card import Card, Score
+    from nas.training.data.splits import ImageData
+
+_VAL, _TEST = "val_accuracy", "test_accuracy"
+
+
+def ship(report: Report, weights: Path) -> Path:
+    """Write the folder that the recommended network ships in, as `nas export` does; an earlier one is replaced.
+
+    Args:
+        report: of a finish that recommends something.
+        weights: folder of the weights of what is reported.
+
+    Returns:
+        The folder, `model` beside the report.
+
+    Raises:
+        NasError: weights or data cannot be read, the network cannot be written as ONNX, or the folder not at all.
+    """
+    from nas.exporting.folder import export_model, read_weights
+    from nas.exporting.settings import ExportSettings
+    from nas.exporting.source import architecture_source
+    from nas.training.data.load import load_data
+    from nas.training.preprocess import check_images, preprocess_of
+
+    final = report.finish.finals[report.finish.recommended]
+    architecture, settings = final.contestant.architecture, ExportSettings()
+    out = report.folder / MODEL
+    shutil.rmtree(out, ignore_errors=True)  # of an earlier session, which may have recommended something else
+    data = load_data(report.searched.data)
+    export_model(
+        out,
+        architecture,
+        read_weights(weights / f"{final.shipped.key}.safetensors"),
+        preprocess_of(data, architecture),
+        card_of(report, data),
+        source=architecture_source(architecture),
+        images=check_images(data, settings.calibration_images),
+        settings=settings,
+    )
+    return out
+
+
+def card_of(report: Report, data: ImageData) -> Card:
+    """Return what a finish says of the network that it recommends."""
+    from nas.exporting.card import Card
+
+    final, searched = report.finish.finals[report.finish.recommended], report.searched
+    seed = {
+        "seed": final.shipped.seed,
+        "weights": f"of the first of {len(final.trained)} seeds, which was so before any score was known",
+        "seconds": round(final.shipped.seconds, 1),
+    }
+    return Card(
+        name=f"Image classifier of {searched.study.name}",
+        scores=tuple(_scores(report, final, len(data.val.labels))),
+        training={**asdict(final.contestant.recipe), **seed},
+        data=data.record(),
+        origin=_origin(report, final),
+    )
+
+
+def _scores(report: Report, final: Final, val_images: int) -> Iterator[Score]:
+    """Yield the means over seeds, that of the test split first, then the scores of the weights in the folder."""
+    from nas.exporting.card import Score
+
+    tested = {trial.seed: trial for trial in final.tested}
+    counts = {"test": report.test_images, "validation": val_images}
+    for split, name in (("test", _TEST), ("validation", _VAL)):
+        found = final.interval(Measure(name)).within(0.0, 1.0)
+        if found.count:
+            ends = (found.low, found.high) if found.count > 1 else (None, None)
+            fresh = f"mean of {found.count} fresh seed{'s' * (found.count != 1)}, which chose nothing"
+            yield Score(accuracy=found.mean, split=split, how=fresh, low=ends[0], high=ends[1], images=counts[split])
+    own: list[tuple[str, FinishTrial | None, str]] = [
+        ("test", tested.get(final.shipped.seed), _TEST),
+        ("validation", final.shipped, _VAL),
+    ]
+    for split, trial, name in own:
+        if trial is not None:
+            how = f"the weights in this folder alone, of seed {trial.seed}"
+            yield Score(accuracy=trial.scores[name], split=split, how=how, images=counts[split])
+
+
+def _origin(report: Report, final: Final) -> str:
+    searched, name = report.searched, final.contestant.name
+    limits = ", ".join(map(str, searched.limits)) if searched.had_limits else "none"
+    of_search = f"a search of the space {searched.study.space.name} (limits: {limits})"
+    if report.finish.recommended == WINNER:
+        trained = sum(trial.trained for trial in searched.study.trials)
+        return (
+            f"Found by {of_search}: {name} of {trained} that were trained, chosen among the best "
+            f"{len(report.finish.finalists)} by fresh seeds."
+        )
+    kind = report.finish.recommended
+    return f"A {kind} network, {name}, found beside {of_search} in the same time. The search has found nothing better."

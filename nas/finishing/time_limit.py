@@ -1,0 +1,33 @@
+"""How long a finish may take where the user does not say."""
+
+from __future__ import annotations
+
+from math import ceil
+
+from nas.finishing.searched import Searched
+from nas.finishing.settings import FinishSettings
+
+_LEAST_SECONDS, _TIMES_THE_SEARCH = 600.0, 4.0
+_FINAL_SEEDS = 3
+"""Final seeds that there is to be time for: the fewest with an interval that says something."""
+
+
+def time_limit(settings: FinishSettings, searched: Searched, *, epochs: int, workers: int, reported: int) -> float:
+    """Return the most seconds that choosing and reporting may take: what the user says, or what is in proportion.
+
+    That is 4 times what the search took and at least 10 minutes, and at least as much as one seed to choose with and 3
+    to report are expected to need by the epochs of the search's best networks.
+
+    Args:
+        settings: `minutes` are what the user says.
+        searched: the search.
+        epochs: of a training of the finish.
+        workers: trainings at a time.
+        reported: networks that are reported at most, the baselines among them.
+    """
+    if settings.minutes is not None:
+        return 60 * settings.minutes
+    trials = [trial for trial, _ in searched.finalists(settings.top_k)]
+    an_epoch = max(trial.seconds.get("evaluation", 0.0) / max(1, len(trial.history)) for trial in trials)
+    rounds = ceil(len(trials) / workers) + min(_FINAL_SEEDS, settings.final_seeds) * ceil(reported / workers)
+    return max(_LEAST_SECONDS, _TIMES_THE_SEARCH * searched.seconds, rounds * epochs * an_epoch)
