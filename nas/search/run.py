@@ -110,23 +110,21 @@ def run_search(
     workers = Range(0, whole=True).checked("run_search: workers", workers)
     check_worker_count(workers)
     settings = with_keywords(settings, changes)
-    search, seed, pruning = settings.search, settings.seed, settings.pruner
+    search, pruning, named = settings.search, settings.pruner, settings.sampler
     objectives = objectives_from(search.objective, _directions(search.direction, resume, run_dir))
     pruning.check(budget := budget or Budget(), len(objectives))
     limits = space.limits_with(settings.constraints, settings.soft)
     late = asked_for(limits, (objective.name for objective in objectives))
     check_asked(late, getattr(evaluator, "after_training", ()) if pool is None else None, pruning)
     int8_meter = _int8_meter(deployment, workload) if INT8_LATENCY in late else None
-    measured = any(subject.measured for subject in limits) or any(subject.measured for subject in objectives)
-    meter = _meter(deployment, profile, workload) if measured else None
+    measures = any(limit.measured for limit in limits) or any(objective.measured for objective in objectives)
+    meter = _meter(deployment, profile, workload) if measures else None
     space = space.for_data(space.input_shape, space.num_classes, task=getattr(evaluator, "task", None))
     predict = profile.interval if profile is not None and meter is not None else None
     gate = Gate(space, limits, workload, predict=predict, meter=meter.measure if meter is not None else None)
     known = earlier_results(Path(search.warm_start), space, objectives[0]) if search.warm_start is not None else ()
-    before = [(result.genotype, result.value) for result in known] if len(objectives) == 1 else []
-    make: Callable[[int], BaseSampler] | BaseSampler = own or proposer(
-        settings.sampler.name, seed, space, gate.examine, prior=before, options=settings.sampler.options
-    )
+    prior = [(result.genotype, result.value) for result in known] if len(objectives) == 1 else []
+    make = own or proposer(named.name, settings.seed, space, gate.examine, prior=prior, options=named.options)
     with ExitStack() as stack:
         stack.enter_context(without_test_split())
         folder = _folder(run_dir, resume, stack)
@@ -142,13 +140,12 @@ def run_search(
             notes=dict(notes or {}),
         )
         if folder is not None:
-            decisive = _decisive(study, limits, meter) | _how(settings, own, own_options) | _split_scheme(evaluator)
-            decisive |= {} if int8_meter is None else {"int8": _where(int8_meter)}
+            decisive = _decisive(study, limits, meter, int8_meter)
+            decisive |= _how(settings, own, own_options) | _split_scheme(evaluator)
             _open(study, folder, resume, decisive | {"budget": budget.record(), "pruning": asdict(pruning)})
         pool = pool or _pool(evaluator, workers, settings, study, stack=stack, folder=folder)
         after_training = _after_training(late, limits, int8_meter, folder, stack)
-        continues = pruning.halves and pruning.fidelity == "epochs"
-        keeps = folder.path if folder is not None and search.keep else None
+        files, kept = _files(settings, folder, stack)
         driver = Driver(
             study,
             space,
@@ -159,9 +156,9 @@ def run_search(
             after_training=after_training,
             budget=replace(budget, int8=str(after_training.folder) if late else None),
             first=[result.genotype for result in known[:WARM_STARTS]],
-            files=TrialFiles(_folder_of(folder, "checkpoints", stack) if continues else None, keeps),
+            files=files,
             folder=folder,
-            recorders=[*([KeptWeights(keeps, search.keep)] if keeps is not None else []), *recorders],
+            recorders=[*kept, *recorders],
         )
         return driver.run()
 
@@ -250,6 +247,14 @@ def _meter(deployment: Deployment | None, profile: DeviceProfile | None, workloa
     return Meter(deployment, usual_ms=profile.reference_ms if profile is not None else math.inf)
 
 
+def _files(settings: Settings, folder: RunFolder | None, stack: ExitStack) -> tuple[TrialFiles, Sequence[Recorder]]:
+    """Where evaluations leave files, and what keeps those of the best."""
+    continues = settings.pruner.halves and settings.pruner.fidelity == "epochs"
+    run = folder.path if folder is not None and settings.search.keep else None
+    files = TrialFiles(_folder_of(folder, "checkpoints", stack) if continues else None, run)
+    return files, [KeptWeights(run, settings.search.keep)] if run is not None else []
+
+
 def _after_training(
     names: Sequence[str], limits: Sequence[Constraint], meter: Meter | None, folder: RunFolder | None, stack: ExitStack
 ) -> AfterTraining:
@@ -272,7 +277,9 @@ def _where(meter: Meter) -> dict[str, Any]:
     return {"deployment": asdict(meter.deployment), "device": meter.device.to_dict()}
 
 
-def _decisive(study: Study, limits: Sequence[Constraint], meter: Meter | None) -> dict[str, Any]:
+def _decisive(
+    study: Study, limits: Sequence[Constraint], meter: Meter | None, int8_meter: Meter | None
+) -> dict[str, Any]:
     """What decides the trials of a study beside its settings, so that it must be the same when it is resumed."""
     decisive: dict[str, Any] = {
         "space": study.space.to_dict(),
@@ -287,6 +294,8 @@ def _decisive(study: Study, limits: Sequence[Constraint], meter: Meter | None) -
     }
     if meter is not None:
         decisive |= _where(meter)
+    if int8_meter is not None:
+        decisive["int8"] = _where(int8_meter)
     return decisive
 
 
