@@ -144,8 +144,9 @@ class Trial:
         return sum(max(0.0, violation.excess) for violation in self.violations if violation.soft)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        return asdict(self)
+        """Return plain values for JSON; a latency in 8 bits only where there is one, as most studies have none."""
+        values = asdict(self)
+        return values if self.int8_latency is not None else {k: v for k, v in values.items() if k != "int8_latency"}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Trial:

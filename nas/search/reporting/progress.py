@@ -108,7 +108,8 @@ class Progress:
         names = dict.fromkeys([*(objective.name for objective in study.objectives), *AFTER_TRAINING])
         scores = [name for name in names if name in trial.scores]
         if not scores or trial.state is State.FAILED:
-            return f"  trial {trial.number:>4}  failed{original}: {trial.reason}"
+            how = "over a limit" if trial.state is State.OVER_LIMIT else "failed"
+            return f"  trial {trial.number:>4}  {how}{original}: {trial.reason}"
         cost = trial.cost
         assert cost is not None
         seconds, values = trial.seconds.get("evaluation"), study.values(trial)

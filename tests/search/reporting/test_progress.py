@@ -99,13 +99,23 @@ LATENCY = Latency(1.25, 1.3, 2.0, 0.1, 9, 3, 3, Deployment("torch"), DEVICE, "20
             "  trial    7  val_accuracy 0.5000  int8_accuracy 0.4000  int8_latency_ms 1.2500  params       1,234  macs"
             "        56,789     2.0 s  int8_accuracy 0.4 is under 0.5",
         ),
+        ({"state": State.OVER_LIMIT, "scores": {}, "reason": "none"}, "  trial    7  over a limit: none"),
         ({"state": State.FAILED, "scores": {}, "reason": "ValueError: no"}, "  trial    7  failed: ValueError: no"),
         (
             {"state": State.FAILED, "scores": {}, "reason": "it failed", "duplicate_of": 3},
             "  trial    7  failed  same network as trial 3: it failed",
         ),
     ],
-    ids=["completed", "measured", "duplicate", "pruned", "over a limit", "failed", "duplicate of a failed one"],
+    ids=[
+        "completed",
+        "measured",
+        "duplicate",
+        "pruned",
+        "over a limit",
+        "not in 8 bits",
+        "failed",
+        "duplicate of a failed one",
+    ],
 )
 def test_a_line_a_trial(facts: dict[str, Any], line: str) -> None:
     console = _console()
