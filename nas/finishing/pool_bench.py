@@ -14,6 +14,7 @@ from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
+from nas.console import defer_signals
 from nas.cost import cost_of
 from nas.evaluation import Budget
 from nas.evaluators.training import TrainingEvaluator
@@ -168,9 +169,11 @@ class PoolBench:
         return min(known, default=0.0)
 
     def _add(self, trial: FinishTrial) -> None:
-        self._log.append(asdict(trial), durable=True)
-        self.trials[trial.key] = trial
-        self._ended(trial)
+        # A Ctrl-C in the middle of it would take a training of hours back.
+        with defer_signals("What a training came to is being written"):
+            self._log.append(asdict(trial), durable=True)
+            self.trials[trial.key] = trial
+            self._ended(trial)
 
     def _task(self, job: Job) -> Task:
         self._number += 1

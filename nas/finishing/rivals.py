@@ -21,6 +21,8 @@ from nas.run_folder import read_json, write_whole
 from nas.search.gate import Gate
 from nas.seeds import derived_seed
 
+KINDS: Mapping[str, Sequence[str]] = {PUBLISHED: (PUBLISHED,), RANDOM: (PUBLISHED, RANDOM), NONE: ()}
+"""What the winner is compared with, by `finish.baseline`."""
 CANDIDATES = "candidates.json"
 """The file in the folder of a finish that lists what there was to choose the baselines from."""
 LR_MULTIPLES = (1.0, 1 / 3, 3.0)
@@ -113,10 +115,9 @@ def rival_candidates(
     path = folder / CANDIDATES
     if path.exists():
         return read_json(path, "the candidates of a finish", RivalCandidates.from_dict)
-    kinds = {PUBLISHED: _published, RANDOM: _random} if settings.baseline == RANDOM else {PUBLISHED: _published}
     found, measuring = list[RivalCandidate](), dict[str, float]()
-    for kind, make in kinds.items() if settings.baseline != NONE else ():
-        candidates = make(searched)
+    for kind in KINDS[settings.baseline]:
+        candidates = _published(searched) if kind == PUBLISHED else _random(searched)
         if measure is not None and candidates:
             limit = _MEASURING * seconds
             say(f"Measuring the latency of up to {len(candidates)} {kind} candidates, at most {limit / 60:.3g} min")
@@ -134,9 +135,8 @@ def rivals_of(found: RivalCandidates, settings: FinishSettings, searched: Search
 
     They are chosen by the recipe of the search, as the candidates of that were. A kind without candidates is there too.
     """
-    kinds = {PUBLISHED: [PUBLISHED], RANDOM: [PUBLISHED, RANDOM], NONE: []}[settings.baseline]
     rivals = []
-    for kind in kinds:
+    for kind in KINDS[settings.baseline]:
         multiples = LR_MULTIPLES if kind == PUBLISHED else LR_MULTIPLES[:1]
         contestants = [
             Contestant(

@@ -22,9 +22,8 @@ from nas.finishing.folder import FOLDER, RECOMMENDED, REPORT_JSON, REPORT_MD, be
 from nas.finishing.pool_bench import WEIGHTS, PoolBench, TrainingSetup
 from nas.finishing.records import FinishRecords
 from nas.finishing.report import Report
-from nas.finishing.rivals import rival_candidates, rivals_of
+from nas.finishing.rivals import KINDS, rival_candidates, rivals_of
 from nas.finishing.searched import Searched, read_searched
-from nas.finishing.settings import NONE
 from nas.finishing.shipping import ship
 from nas.finishing.study import Say, carry_out
 from nas.finishing.time_limit import time_limit
@@ -171,13 +170,14 @@ class _Session:
         settings = config.finish
         # As many seconds of all workers as the search had.
         seconds = searched.seconds * self._count(searched.workers) / self.workers
-        # Before any worker runs, which would disturb it.
-        meter = self._meter() if searched.measures_latency and settings.baseline != NONE else None
-        candidates = rival_candidates(searched, settings, self.home, measure=meter, seconds=seconds, say=self.say)
-        rivals = rivals_of(candidates, settings, searched)
+        kinds = KINDS[settings.baseline]
         limit = time_limit(
-            settings, searched, epochs=config.train.epochs, workers=self.workers, reported=1 + len(rivals)
+            settings, searched, epochs=config.train.epochs, workers=self.workers, reported=1 + len(kinds)
         )
+        self._tell(limit, seconds * len(kinds))
+        # Before any worker runs, which would disturb it.
+        meter = self._meter() if searched.measures_latency and kinds else None
+        candidates = rival_candidates(searched, settings, self.home, measure=meter, seconds=seconds, say=self.say)
         ranked = searched.finalists(settings.top_k)
         with ExitStack() as stack:
             pool = self._pool(stack)
@@ -191,11 +191,10 @@ class _Session:
             stack.callback(bench.close)
             if records is not None:
                 records.write(bench.trials.values())
-            self._tell(limit, seconds * len(rivals))
             found = carry_out(
                 settings,
                 [Contestant(f"trial {trial.number}", arch, config.train) for trial, arch in ranked],
-                rivals,
+                rivals_of(candidates, settings, searched),
                 bench,
                 self.measure,
                 study_seed=searched.seed,

@@ -19,6 +19,9 @@ from nas.finishing import session
 from nas.finishing.bench import Job
 from nas.finishing.folder import MODEL
 from nas.finishing.report import Report
+from nas.finishing.searched import read_searched
+from nas.finishing.settings import FinishSettings
+from nas.finishing.time_limit import time_limit
 from nas.held_out import without_test_split
 from nas.search.config import Config
 from nas.training.data.config import DataConfig
@@ -235,10 +238,32 @@ def test_what_may_not_change_is_refused(searched: Path, capsys: pytest.CaptureFi
 
 
 def test_the_time_follows_from_that_of_the_search(searched: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    rewrite(searched / "trials.jsonl", lambda number, values: {**values, "elapsed": 300.0})
-    assert _finish(searched, final_seeds=2) == 0
-    assert _report(searched)["limit_seconds"] == 1200
-    assert "It takes at most 25 min: 20 min to choose and report the winner" in capsys.readouterr().out
+    rewrite(searched / "trials.jsonl", lambda number, values: {**values, "elapsed": 180.0})
+    assert _finish(searched, final_seeds=1, seeds=1) == 0
+    assert _report(searched)["limit_seconds"] == 720
+    assert "It takes at most 15 min: 12 min to choose and report the winner" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("final_seeds", "workers", "reported", "seconds"),
+    [
+        # A training of 12 epochs takes 60 s; there is one for each of 5 finalists, and one a seed and network.
+        (8, 1, 2, (5 + 3 * 2) * 60),
+        (8, 1, 3, (5 + 3 * 3) * 60),
+        (2, 1, 3, (5 + 2 * 3) * 60),
+        (8, 2, 2, 600),
+    ],
+)
+def test_a_few_seeds_are_expected_to_end_in_the_time(
+    searched: Path, final_seeds: int, workers: int, reported: int, seconds: float
+) -> None:
+    history = [{"epoch": epoch} for epoch in range(10)]
+    more = {"seconds": {"evaluation": 50.0}, "history": history}
+    rewrite(searched / "trials.jsonl", lambda number, values: {**values, **more})
+    settings, record = FinishSettings(final_seeds=final_seeds), read_searched(searched)
+    assert time_limit(settings, record, epochs=12, workers=workers, reported=reported) == seconds
+    said = replace(settings, minutes=7.0)
+    assert time_limit(said, record, epochs=12, workers=workers, reported=reported) == 420
 
 
 def test_short_time_is_said_with_what_it_was_enough_for(searched: Path) -> None:
@@ -281,13 +306,13 @@ def test_an_export_that_fails_costs_no_report(
 
 
 def test_from_python_it_is_the_same(searched: Path, tmp_path: Path) -> None:
-    assert _finish(searched, final_seeds=3) == 0
+    assert _finish(searched, final_seeds=3, baseline="none") == 0
     by_command, tasks = _report(searched), len(StubPool.tasks)
     for path in sorted((searched / "finish").rglob("*"), reverse=True):
         path.unlink() if path.is_file() else path.rmdir()
     StubPool.clock, StubPool.tasks = 0.0, []
     lines: list[str] = []
-    report = nas.finish(searched, recipe=Recipe(), final_seeds=3, workers=1, say=lines.append)
+    report = nas.finish(searched, recipe=Recipe(), final_seeds=3, baseline="none", workers=1, say=lines.append)
     assert report.to_dict() == _report(searched) == by_command
     assert len(StubPool.tasks) == tasks
     assert report.sentence() in "\n".join(lines)
