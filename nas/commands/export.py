@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas.commands.network_argument import read_network, types_data, with_recorded_data
-from nas.commands.to_type import to_type
 from nas.console import run
 from nas.errors import ConfigError
 from nas.exporting.settings import ExportSettings
 from nas.run_folder import shown
 from nas.settings import setting, settings_from
+from nas.to_type import to_type
 from nas.training.data.config import DataConfig
 
 if TYPE_CHECKING:

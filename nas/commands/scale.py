@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from functools import partial
@@ -22,6 +21,7 @@ from nas.scaling.study.base import read_base
 from nas.scaling.study.config import ScaleConfig
 from nas.scaling.study.networks import Networks, base_line, networks_of, write_networks
 from nas.settings import settings_from
+from nas.to_type import to_type
 from nas.training.data.config import DataConfig
 
 if TYPE_CHECKING:
@@ -121,9 +121,10 @@ def _train(config: ScaleConfig, base: Architecture, networks: Networks, folder: 
     from nas.scaling.study.scaling_study import ScalingStudy
     from nas.scaling.study.tracking import ScalingRecords
 
-    where = f" records.dir={shlex.quote(config.records.dir)}" if config.records.dir != RecordSettings().dir else ""
+    where = [f"records.dir={config.records.dir}"] if config.records.dir != RecordSettings().dir else []
     if config.training:
-        _LINE(f"\nTraining. To go on with it: python -m nas.scale name={folder.name} resume=true{where}")
+        again = to_type("scale", f"name={folder.name}", "resume=true", *where)
+        _LINE(f"\nTraining. To go on with it: {again}")
     records = None
     if config.records.mlflow and config.training:
         records = ScalingRecords(folder.parent, study_id, folder.name, asdict(config))

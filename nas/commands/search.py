@@ -22,7 +22,6 @@ from rich.console import Console
 from nas.commands.command_line import typed_paths
 from nas.commands.export import export_run
 from nas.commands.finish import FULL, finish_command
-from nas.commands.to_type import to_type
 from nas.compare.strategies.baseline import baseline_lines
 from nas.console import Interrupt, guard_streams, interruptible
 from nas.errors import ConfigError, NasError
@@ -50,6 +49,7 @@ from nas.settings import as_recorded, changeable, paths
 from nas.space import SearchSpace, load_space
 from nas.space.tree.genotype import count_text
 from nas.starting import INTERRUPTED
+from nas.to_type import to_type
 from nas.training.data.config import DataConfig
 from nas.training.recipe_files import read_recipe
 from nas.workers.pool import Pool
@@ -379,8 +379,7 @@ def _report(job: _Job, study: Study, tracker: MlflowTracker | None, console: Con
     console.print(f"Run folder: {job.folder}", highlight=False)
     if study.can_go_on:
         console.print(
-            f"Go on with: python -m nas.search resume={shlex.quote(str(job.folder))} "
-            f"search.trials={job.config.search.trials}",
+            f"Go on with: {to_type('search', f'resume={job.folder}', f'search.trials={job.config.search.trials}')}",
             highlight=False,
         )
     if tracker is not None and tracker.trouble:

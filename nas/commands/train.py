@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -20,6 +19,7 @@ from nas.resources import space_names
 from nas.resume import RecordSettings, check_typed, read_settings, resumed, study_folder
 from nas.run_folder import Held, hold, shown
 from nas.settings import SEED, Range, changeable, check_settings, setting, settings_from
+from nas.to_type import to_type
 from nas.training.data.config import DataConfig
 from nas.training.recipe import Recipe
 
@@ -150,11 +150,11 @@ def _trained(config: TrainConfig, job: TrainJob, folder: Path, *, going_on: bool
     run_id = str(saved.get("run_id", uuid4().hex))
     begin(job, folder, {"run_id": run_id, **asdict(config), "name": folder.name, "resume": None}, resume=going_on)
     cost = cost_of(job.architecture)
-    place = shlex.quote(str(shown(folder)))
+    place = shown(folder)
     print(
         f"{config.network}: {cost.params:,} parameters, {cost.macs:,} multiply-adds; data {job.data.name}; "
         f"{job.recipe.epochs} epochs{f' with each of {job.seeds} seeds' if job.seeds > 1 else ''}\n"
-        f"Run folder {place}; if it is interrupted, go on with: nas train resume={place}",
+        f"Run folder {place}; if it is interrupted, go on with: {to_type('train', f'resume={place}')}",
         flush=True,
     )
     records = None
@@ -212,14 +212,15 @@ def _report(config: TrainConfig, model: TrainedModel, records: TrainingRecords |
     from nas.training.train import SUMMARY
 
     summary = json.loads((model.folder / SUMMARY).read_text())
-    accuracy, place = summary["val_accuracy"], shlex.quote(str(shown(model.folder)))
+    accuracy, place = summary["val_accuracy"], shown(model.folder)
     print(
         f"\nValidation accuracy {accuracy['value']:.4f} ({accuracy['low']:.4f} to {accuracy['high']:.4f}; "
         f"{accuracy['interval']}, {accuracy['images']:,} images); the test split was not read.\n"
         f"Weights, curves and scores: {place}\n"
-        f"Next: nas evaluate {place}              scores class by class, and the images it is most wrong about\n"
-        f"      nas evaluate {place} split=test   once, when all decisions are made\n"
-        f"      nas export {place} out=DIR        model.onnx, which takes pictures, and what ships beside it"
+        "Next:\n"
+        f"  {to_type('evaluate', place)}   scores class by class, and the images it is most wrong about\n"
+        f"  {to_type('evaluate', place, 'split=test')}   once, when all decisions are made\n"
+        f"  {to_type('export', place, 'out=DIR')}   model.onnx, which takes pictures, and what ships beside it"
     )
     if records is None:
         return

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shlex
 from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, replace
@@ -33,6 +32,7 @@ from nas.network.architecture import Architecture
 from nas.run_folder import WORKERS_LOG, hold, shown, write_whole
 from nas.search.config import gpu_devices
 from nas.settings import settings_from
+from nas.to_type import to_type
 from nas.training.recipe import Recipe
 from nas.training.recipe_files import read_recipe
 from nas.workers.processes import WorkerPool
@@ -238,7 +238,7 @@ class _Session:
         """Say what is done, and how long it takes at most, before it begins."""
         self.say(
             f"Finish of {shown(self.searched.folder.absolute())}. To go on with it: "
-            f"nas finish {shlex.quote(str(self.config.run))}"
+            f"{to_type('finish', str(self.config.run))}"
         )
         baselines = f", and {beside / 60:.3g} min for what it is compared with, as the search had" if beside else ""
         self.say(

@@ -113,4 +113,4 @@ def test_trials_that_fail_alike_end_a_search_with_1(folder: Path) -> None:
     assert process.returncode == 1, out + err
     assert _trials(folder) == ["failed", "failed"]
     assert "Ended: the last 2 evaluations failed alike" in out
-    assert "Go on with: python -m nas.search resume=runs/run" in out
+    assert "nas search resume=runs/run" in out

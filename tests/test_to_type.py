@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nas.commands.to_type import to_type
+from nas.to_type import to_type
 
 
 @pytest.fixture
