@@ -255,7 +255,7 @@ class _Session:
         except Exception as error:  # of whatever writes and runs ONNX
             return replace(report, trouble=reason_of(error))
         self.say(f"Model: {shown(model)}, with the weights of the first final seed")
-        self.say(f"Try it: nas predict {shown(model)} PICTURE")
+        self.say(f"Try it: {to_type('predict', shown(model))} PICTURE ...")
         return replace(report, model=model)
 
     def _write(self, report: Report) -> list[Path]:
