@@ -290,9 +290,9 @@ class Report:
             limits += "" if self.searched.had_limits else " (the search had no limits: the largest that it trained)"
             yield (
                 f"{len(own)} networks{f' of {len(families)} families' if families else ''} hold {limits}. Successive "
-                f"halving had {halving.seconds:,.0f} s, as much of all workers as the search, waiting included: "
-                f"{halving.tried} of {halving.candidates} networks with learning rates were tried."
-                + ("" if measuring is None else f" Before, {measuring:,.0f} s went into measuring latencies.")
+                f"halving had {halving.seconds:,.0f} s of all workers, as much as the search and choosing its winner "
+                f"took, waiting included: {halving.tried} of {halving.candidates} networks with learning rates were "
+                "tried." + ("" if measuring is None else f" Before, {measuring:,.0f} s went into measuring latencies.")
             )
             if late := ", ".join(map(str, self.searched.late_limits)):
                 yield f"Nobody has tried whether they hold {late}, which only training shows."

@@ -24,7 +24,7 @@ from nas.finishing.report import Report
 from nas.finishing.rivals import KINDS, rival_candidates, rivals_of
 from nas.finishing.searched import Searched, read_searched
 from nas.finishing.shipping import ship
-from nas.finishing.study import Say, carry_out
+from nas.finishing.study import Say, carry_out, choosing_share
 from nas.finishing.time_limit import time_limit
 from nas.held_out import check_test_split_allowed
 from nas.machine import cores_or
@@ -174,7 +174,7 @@ class _Session:
         limit = time_limit(
             settings, searched, epochs=config.train.epochs, workers=self.workers, reported=1 + len(kinds)
         )
-        self._tell(limit, seconds * len(kinds))
+        self._tell(limit, len(kinds) * (seconds + limit * choosing_share(settings, len(kinds))))
         # Before any worker runs, which would disturb it.
         meter = self._meter() if searched.measures_latency and kinds else None
         candidates = rival_candidates(searched, settings, self.home, measure=meter, seconds=seconds, say=self.say)
@@ -240,10 +240,10 @@ class _Session:
             f"Finish of {shown(self.searched.folder.absolute())}. To go on with it: "
             f"{to_type('finish', str(self.config.run))}"
         )
-        baselines = f", and {beside / 60:.3g} min for what it is compared with, as the search had" if beside else ""
+        rivals = f", and {beside / 60:.3g} min for what it is compared with, as the search and choosing take"
         self.say(
             f"It takes at most {(limit + beside) / 60:.3g} min: {limit / 60:.3g} min to choose and report the winner "
-            f"(finish.minutes){baselines}"
+            f"(finish.minutes){rivals if beside else ''}"
         )
 
     def _shipped(self, report: Report) -> Report:

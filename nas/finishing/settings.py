@@ -30,14 +30,14 @@ class FinishSettings:
     )
     baseline: str = setting(
         PUBLISHED,
-        "published: published networks get the seconds that the search had; random: these, and beside them random "
-        "networks of the space; none: no comparison",
+        "published: published networks get the seconds of the search and of choosing its winner; random: these, and "
+        "random networks of the space with as many; none: no comparison",
         BASELINES,
     )
     minutes: float | None = setting(
         None,
         "the most that choosing and reporting may take; null: 4 times what the search took, at least 10, and what a "
-        "few seeds are expected to need; the baselines have the time that the search had, beside it",
+        "few seeds are expected to need; each baseline has the time of the search and of choosing its winner beside it",
         Range(0, 1e6, above=True),
         may_change=True,
     )

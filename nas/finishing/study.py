@@ -25,7 +25,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Rival:
-    """What the winner is compared with: networks of which the best is found in the seconds that the search had."""
+    """What the winner is compared with: networks of which the best is found in the seconds that the winner took."""
 
     kind: str
     """One of `nas.finishing.settings.BASELINES`, but none."""
@@ -132,11 +132,11 @@ def carry_out(
 ) -> Finish:
     """Choose, train anew and compare.
 
-    The winner is chosen by seeds of their own, the baselines on the validation split in the seconds that the search
-    had. Then the winner and the chosen baselines are trained with the same other seeds, by the same recipe (a
-    baseline keeps the learning rate that it was chosen with), as many as the time holds: all networks with the first
-    seed, then all with the second. What choosing leaves of its share of the time is for these. The test split is read
-    when the last of them has ended.
+    The winner is chosen by seeds of their own, the baselines on the validation split in the seconds that it took to
+    find the winner: those of the search, and those of choosing it from the best. Then the winner and the chosen
+    baselines are trained with the same other seeds, by the same recipe (a baseline keeps the learning rate that it was
+    chosen with), as many as the time holds: all networks with the first seed, then all with the second. What choosing
+    leaves of its share of the time is for these. The test split is read when the last of them has ended.
 
     Args:
         settings: how many networks and seeds.
@@ -145,7 +145,7 @@ def carry_out(
         bench: trains.
         measure: a score of the validation split, by which everything is chosen.
         study_seed: seed of the search, from which all seeds are derived.
-        search_seconds: that each baseline has to be chosen in.
+        search_seconds: that the search took, with as many workers as there are now.
         limit_seconds: that choosing the winner and training what is reported may take together.
         say: told how it goes.
 
@@ -162,7 +162,7 @@ def carry_out(
     say(f"Winner: {winner.name}")
     halvings, missing = dict[str, Halving](), dict[str, str]()
     for rival in rivals:
-        seconds = max(0.0, search_seconds - rival.measuring)
+        seconds = max(0.0, search_seconds + bench.spent(CHOOSE) - rival.measuring)
         say(f"Baseline: {len(rival.contestants)} {rival.kind} candidates get {seconds / 60:.3g} min")
         try:
             halvings[rival.kind] = successive_halving(
