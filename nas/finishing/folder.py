@@ -44,21 +44,29 @@ def settings_of(values: Mapping[str, Any], typed: Collection[str], home: Path) -
     return settings_from(FinishConfig, settings)
 
 
-def begin(config: FinishConfig, searched: Searched, home: Path) -> None:
-    """Write the settings of a new finish, or make sure that an earlier one is of the same networks.
+def check_same_networks(config: FinishConfig, searched: Searched, home: Path) -> None:
+    """Make sure that an earlier finish in the folder is of the same networks.
 
     Raises:
         ConfigError: it is of others, since the search has gone on.
     """
+    if not (home / SETTINGS).exists():
+        return
+    earlier = read_settings(home / SETTINGS, "finish")
+    for name, value in _known(config, searched).items():
+        if earlier.get(name) != value:
+            raise ConfigError(
+                f"{shown(home)} is a finish of other networks: the search has gone on since. Remove or rename that "
+                "folder to finish the search anew"
+            )
+
+
+def _known(config: FinishConfig, searched: Searched) -> dict[str, Any]:
     finalists = [arch.arch_id for _, arch in searched.finalists(config.finish.top_k)]
-    known = dict(zip(_OWN, (searched.study.study_id, finalists), strict=True))
-    if (home / SETTINGS).exists():
-        earlier = read_settings(home / SETTINGS, "finish")
-        for name, value in known.items():
-            if earlier.get(name) != value:
-                raise ConfigError(
-                    f"{shown(home)} is a finish of other networks: the search has gone on since. Remove or rename that "
-                    "folder to finish the search anew"
-                )
-    settings = json.loads(json.dumps({**asdict(config), **known}))
+    return dict(zip(_OWN, (searched.study.study_id, finalists), strict=True))
+
+
+def write_settings(config: FinishConfig, searched: Searched, home: Path) -> None:
+    """Write the settings that the finish goes on with."""
+    settings = json.loads(json.dumps({**asdict(config), **_known(config, searched)}))
     write_whole(home / SETTINGS, json.dumps(settings, indent=1) + "\n")

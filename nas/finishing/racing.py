@@ -96,7 +96,8 @@ def _winner(racing: Sequence[int], scores: Sequence[Sequence[float]], dropped: S
     """Return the one with the best mean over the seeds that all in the race have; of equal ones the search's better."""
     trained = [i for i in sorted(racing) if scores[i]]
     if not trained:
-        why = next(filter(None, dropped), "none ended in the time that finish.minutes leaves for choosing")
+        late = "none ended in the time that finish.minutes leaves for choosing; the same command with more goes on"
+        why = next(filter(None, dropped), late)
         raise NasError(f"no finalist could be trained to choose the winner: {why}")
     common = min(len(scores[i]) for i in trained)
     return max(trained, key=lambda i: (fmean(scores[i][:common]), -i))

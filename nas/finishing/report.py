@@ -105,13 +105,15 @@ class Report:
         finish = self.finish
         winner = f"the winner of the search ({finish.finals[WINNER].contestant.name})"
         compared = {kind: one for kind, one in finish.on_test.items() if one.difference.count}
-        if not finish.decided:
-            needed = (
-                "the winner and a baseline had a seed in common" if finish.on_test else "the winner was trained anew"
-            )
+        if not finish.ships:
             return (
-                f"Recommended: nothing yet: the time was up before {needed}; the same command with more finish.minutes "
-                "goes on"
+                "Recommended: nothing yet: the time was up before the winner was trained anew; the same command with "
+                "more finish.minutes goes on"
+            )
+        if not finish.decided:
+            return (
+                f"Recommended for now: {winner}, compared with nothing: the time was up before a baseline was trained "
+                "with a seed of its; the same command with more finish.minutes goes on"
             )
         if not finish.on_test:
             return f"Recommended: {winner}; nothing tells whether it is better than a published network"
@@ -247,8 +249,9 @@ class Report:
     def _short_of_time(self) -> Iterator[str]:
         """Say what the time was too short for."""
         finish = self.finish
-        fewest = min(len(final.trained) + len(final.failed) for final in finish.finals.values())
-        short = [] if fewest >= self.settings.final_seeds else [f"{fewest} of {self.settings.final_seeds} final seeds"]
+        asked = self.settings.final_seeds
+        done = {kind: len(final.trained) + len(final.failed) for kind, final in finish.finals.items()}
+        short = [f"{count} of {asked} final seeds of the {kind}" for kind, count in done.items() if count < asked]
         if finish.race.out_of_time:
             scores = [scores for scores in finish.race.scores if scores]
             most = max(map(len, scores), default=0)

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, replace
+from math import ceil
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,15 @@ from nas.evaluators.training import TrainingEvaluator
 from nas.finishing.bench import Contestant, FinishTrial, Measure
 from nas.finishing.config import FinishConfig
 from nas.finishing.final_scores import FinalScores
-from nas.finishing.folder import FOLDER, RECOMMENDED, REPORT_JSON, REPORT_MD, begin, settings_of
+from nas.finishing.folder import (
+    FOLDER,
+    RECOMMENDED,
+    REPORT_JSON,
+    REPORT_MD,
+    check_same_networks,
+    settings_of,
+    write_settings,
+)
 from nas.finishing.pool_bench import WEIGHTS, PoolBench, TrainingSetup
 from nas.finishing.records import FinishRecords
 from nas.finishing.report import Report
@@ -25,7 +34,7 @@ from nas.finishing.rivals import KINDS, rival_candidates, rivals_of
 from nas.finishing.searched import Searched, read_searched
 from nas.finishing.shipping import ship
 from nas.finishing.study import Say, carry_out, choosing_share
-from nas.finishing.time_limit import time_limit
+from nas.finishing.time_limit import needed_seconds, time_limit
 from nas.held_out import check_test_split_allowed
 from nas.machine import cores_or
 from nas.network.architecture import Architecture
@@ -121,7 +130,7 @@ def finish_search(values: Mapping[str, Any], typed: Collection[str], say: Say) -
         home.mkdir(exist_ok=True)
         config = settings_of(values, typed, home)
         searched = read_searched(folder, config.root)
-        begin(config, searched, home)
+        check_same_networks(config, searched, home)
         return _Session(config, searched, home, say).carry_out()
 
 
@@ -160,7 +169,7 @@ class _Session:
         self._write(report)  # now that it is known whether it ships
         self.say(f"Report: {shown(self.home / REPORT_MD)}")
         if records is not None:
-            records.recommend(report.finish.recommended if report.finish.decided else "nothing yet")
+            records.recommend(report.finish.recommended if report.finish.decided else "winner, not compared yet")
             records.end(_metrics(report), files)
             self.say(records.browse)
         return report
@@ -171,16 +180,18 @@ class _Session:
         # As many seconds of all workers as the search had.
         seconds = searched.seconds * self._count(searched.workers) / self.workers
         kinds = KINDS[settings.baseline]
-        limit = time_limit(
+        needed = needed_seconds(
             settings, searched, epochs=config.train.epochs, workers=self.workers, reported=1 + len(kinds)
         )
-        self._tell(limit, len(kinds) * (seconds + limit * choosing_share(settings, len(kinds))))
+        limit = time_limit(settings, searched, needed)
+        self._tell(limit, needed, beside=len(kinds) * (seconds + limit * choosing_share(settings, len(kinds))))
         # Before any worker runs, which would disturb it.
         meter = self._meter() if searched.measures_latency and kinds else None
         candidates = rival_candidates(searched, settings, self.home, measure=meter, seconds=seconds, say=self.say)
         ranked = searched.finalists(settings.top_k)
         with ExitStack() as stack:
             pool = self._pool(stack)
+            write_settings(config, searched, self.home)  # not those of a call that could not begin
             bench = PoolBench(
                 self.home,
                 pool,
@@ -234,7 +245,7 @@ class _Session:
             )
         return pool
 
-    def _tell(self, limit: float, beside: float) -> None:
+    def _tell(self, limit: float, needed: float, *, beside: float) -> None:
         """Say what is done, and how long it takes at most, before it begins."""
         self.say(
             f"Finish of {shown(self.searched.folder.absolute())}. To go on with it: "
@@ -245,10 +256,15 @@ class _Session:
             f"It takes at most {(limit + beside) / 60:.3g} min: {limit / 60:.3g} min to choose and report the winner "
             f"(finish.minutes){rivals if beside else ''}"
         )
+        if limit < needed:
+            self.say(
+                f"That may be too short for an answer: one seed to choose with and a few to report need about "
+                f"{needed / 60:.3g} min, by what the search's networks took (finish.minutes={ceil(needed / 60)})"
+            )
 
     def _shipped(self, report: Report) -> Report:
         """Write the folder that ships; what goes wrong in that costs no report."""
-        if not report.finish.decided:
+        if not report.finish.ships:
             return report
         try:
             model = ship(report, self.home / WEIGHTS)
@@ -264,7 +280,7 @@ class _Session:
             REPORT_JSON: json.dumps(report.to_dict(), indent=1),
             REPORT_MD: "\n".join([*head, *report.lines()]),
         }
-        if report.finish.decided:
+        if report.finish.ships:
             network = report.finish.finals[report.finish.recommended].contestant.architecture
             files[RECOMMENDED] = network.to_json(indent=1)
         return [write_whole(self.home / name, text + "\n") for name, text in files.items()]

@@ -90,6 +90,11 @@ class Finish:
         return bool(self.finals[WINNER].trained) and (compared or not self.on_test)
 
     @property
+    def ships(self) -> bool:
+        """Whether there are weights of what is recommended, also where that was not compared for want of time."""
+        return bool(self.finals[self.recommended].trained)
+
+    @property
     def recommended(self) -> str:
         """What is recommended: the winner, or the kind of the baseline that was at least as good on the test split.
 
@@ -159,11 +164,18 @@ def carry_out(
     )
     found = race(finalists, choosing_seeds(study_seed, settings.seeds), bench, measure, until=until)
     winner = finalists[found.winner]
-    say(f"Winner: {winner.name}")
+    tried = sum(map(bool, found.scores))
+    say(
+        f"Winner: {winner.name}, by the mean of its {len(found.scores[found.winner])} seeds; of equal means the better "
+        f"one in the search. {tried} of {len(finalists)} were trained in the time"
+    )
     halvings, missing = dict[str, Halving](), dict[str, str]()
     for rival in rivals:
         seconds = max(0.0, search_seconds + bench.spent(CHOOSE) - rival.measuring)
-        say(f"Baseline: {len(rival.contestants)} {rival.kind} candidates get {seconds / 60:.3g} min")
+        say(
+            f"Baseline: {len(rival.contestants)} {rival.kind} candidates get {seconds / 60:.3g} min: as many as that "
+            "holds with few epochs, the better third of them with 3 times as many, and so on"
+        )
         try:
             halvings[rival.kind] = successive_halving(
                 rival.contestants, bench, measure, phase=rival.kind, seconds=seconds, seed=study_seed

@@ -12,22 +12,29 @@ _FINAL_SEEDS = 3
 """Final seeds that there is to be time for: the fewest with an interval that says something."""
 
 
-def time_limit(settings: FinishSettings, searched: Searched, *, epochs: int, workers: int, reported: int) -> float:
-    """Return the most seconds that choosing and reporting may take: what the user says, or what is in proportion.
+def needed_seconds(settings: FinishSettings, searched: Searched, *, epochs: int, workers: int, reported: int) -> float:
+    """Return the seconds that one seed to choose with and 3 to report are expected to need.
 
-    That is 4 times what the search took and at least 10 minutes, and at least as much as one seed to choose with and 3
-    to report are expected to need by the epochs of the search's best networks.
+    That follows from what an epoch of the search's best networks took.
 
     Args:
-        settings: `minutes` are what the user says.
+        settings: numbers of networks and seeds.
         searched: the search.
         epochs: of a training of the finish.
         workers: trainings at a time.
         reported: networks that are reported at most, the baselines among them.
     """
-    if settings.minutes is not None:
-        return 60 * settings.minutes
     trials = [trial for trial, _ in searched.finalists(settings.top_k)]
     an_epoch = max(trial.seconds.get("evaluation", 0.0) / max(1, len(trial.history)) for trial in trials)
     rounds = ceil(len(trials) / workers) + min(_FINAL_SEEDS, settings.final_seeds) * ceil(reported / workers)
-    return max(_LEAST_SECONDS, _TIMES_THE_SEARCH * searched.seconds, rounds * epochs * an_epoch)
+    return rounds * epochs * an_epoch
+
+
+def time_limit(settings: FinishSettings, searched: Searched, needed: float) -> float:
+    """Return the most seconds that choosing and reporting may take: what the user says, or what is in proportion.
+
+    That is 4 times what the search took, and at least 10 minutes and what an answer is expected to need.
+    """
+    if settings.minutes is not None:
+        return 60 * settings.minutes
+    return max(_LEAST_SECONDS, _TIMES_THE_SEARCH * searched.seconds, needed)

@@ -13,7 +13,7 @@ import pytest
 
 import nas
 from nas.commands.finish import finish_command
-from nas.errors import ConfigError, HeldOutError
+from nas.errors import ConfigError, HeldOutError, WorkerError
 from nas.evaluation import Budget
 from nas.finishing import session
 from nas.finishing.bench import Job
@@ -21,7 +21,7 @@ from nas.finishing.folder import MODEL
 from nas.finishing.report import Report
 from nas.finishing.searched import read_searched
 from nas.finishing.settings import FinishSettings
-from nas.finishing.time_limit import time_limit
+from nas.finishing.time_limit import needed_seconds, time_limit
 from nas.held_out import without_test_split
 from nas.search.config import Config
 from nas.training.data.config import DataConfig
@@ -267,9 +267,35 @@ def test_a_few_seeds_are_expected_to_end_in_the_time(
     more = {"seconds": {"evaluation": 50.0}, "history": history}
     rewrite(searched / "trials.jsonl", lambda number, values: {**values, **more})
     settings, record = FinishSettings(final_seeds=final_seeds), read_searched(searched)
-    assert time_limit(settings, record, epochs=12, workers=workers, reported=reported) == seconds
-    said = replace(settings, minutes=7.0)
-    assert time_limit(said, record, epochs=12, workers=workers, reported=reported) == 420
+    needed = needed_seconds(settings, record, epochs=12, workers=workers, reported=reported)
+    assert time_limit(settings, record, needed) == seconds
+    assert time_limit(replace(settings, minutes=7.0), record, needed) == 420
+
+
+def test_a_time_that_is_too_short_is_said_before_anything_begins(
+    searched: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    history = [{"epoch": epoch} for epoch in range(10)]
+    more = {"seconds": {"evaluation": 50.0}, "history": history}
+    rewrite(searched / "trials.jsonl", lambda number, values: {**values, **more})
+    assert _finish(searched, minutes=10.0, baseline="none", final_seeds=2) == 0
+    # 5 finalists and 2 final seeds of 12 epochs, 5 s each.
+    assert "need about 7 min, by what" not in capsys.readouterr().out
+    assert finish_command({"run": str(searched), "mlflow": False, "finish": {"minutes": 6.5}}, ["finish.minutes"]) == 0
+    assert "need about 7 min, by what the search's networks took (finish.minutes=7)" in capsys.readouterr().out
+
+
+def test_a_finish_that_cannot_begin_keeps_its_settings(searched: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _finish(searched, minutes=3.0) == 0
+
+    def fails(*args: object, **more: object) -> None:
+        raise WorkerError("no worker starts")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(session, "WorkerPool", fails)
+        again = {"run": str(searched), "mlflow": False, "finish": {"minutes": 0.1}}
+        assert finish_command(again, ["finish.minutes"]) == 2
+    assert json.loads((searched / "finish" / "settings.json").read_text())["finish"]["minutes"] == 3.0
 
 
 def test_short_time_is_said_with_what_it_was_enough_for(searched: Path) -> None:
@@ -277,7 +303,7 @@ def test_short_time_is_said_with_what_it_was_enough_for(searched: Path) -> None:
     report = _report(searched)
     text = (searched / "finish" / "report.md").read_text()
     seeds = report["final"]["winner"]["val"]["count"]
-    assert f"was enough for {seeds} of 8 final seeds" in text
+    assert f"was enough for {seeds} of 8 final seeds of the winner" in text
     assert "finalists with up to 2 seeds to choose from" in text
     # The same command has no more time, and finds the same.
     tasks = len(StubPool.tasks)
@@ -285,13 +311,15 @@ def test_short_time_is_said_with_what_it_was_enough_for(searched: Path) -> None:
     assert (len(StubPool.tasks), _report(searched)) == (tasks, report)
 
 
-def test_nothing_ships_where_nothing_is_recommended(searched: Path) -> None:
+def test_a_winner_that_was_compared_with_nothing_ships_and_says_so(searched: Path) -> None:
     assert _finish(searched, minutes=0.02) == 0
     report = _report(searched)
-    assert (report["recommended"], report["model"]) == (None, None)
-    assert "nothing yet: the time was up" in report["sentence"]
-    assert not (searched / "finish" / "model").exists()
-    assert not (searched / "finish" / "recommended.json").exists()
+    assert (report["recommended"], report["model"]) == (None, "model")
+    assert "Recommended for now: the winner of the search" in report["sentence"]
+    assert "compared with nothing: the time was up" in report["sentence"]
+    assert (searched / "finish" / "model").read_text() == report["final"]["winner"]["weights"][0]
+    arch = nas.Architecture.from_json((searched / "finish" / "recommended.json").read_text())
+    assert arch.arch_id == report["final"]["winner"]["arch_id"]
 
 
 def test_an_export_that_fails_costs_no_report(
