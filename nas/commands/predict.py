@@ -31,4 +31,5 @@ def _work(options: argparse.Namespace) -> None:
     except OSError as error:
         raise ConfigError(f"--output={options.output} cannot be written: {error}") from None
     if failed:
-        raise NasError(f"{failed:,} of {len(options.images):,} pictures cannot be read; the others are done")
+        done = "; the others are done" if failed < len(options.images) else ""
+        raise NasError(f"{failed:,} of {len(options.images):,} pictures cannot be read{done}")

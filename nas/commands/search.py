@@ -56,6 +56,7 @@ from nas.workers.pool import Pool
 from nas.workers.processes import WorkerPool
 from nas.workers.simulated import SimulatedPool
 
+_FILE_WIDTH = 200
 MODEL = "model"
 """The folder in the run folder with the best network as files that ship."""
 _PACKAGES = ("torch", "pytorch-lightning", "optuna", "mlflow", "numpy")
@@ -79,7 +80,8 @@ def search(values: Mapping[str, Any], overrides: Sequence[str]) -> int:
 
 def _ended(values: Mapping[str, Any], overrides: Sequence[str], interrupt: Interrupt) -> int:
     """Run one search, and say in one line what ended it before its time."""
-    console = Console(soft_wrap=True, markup=False, emoji=False)
+    # Into a file nothing is cut to the width of a terminal that is not there.
+    console = Console(soft_wrap=True, markup=False, emoji=False, width=None if sys.stdout.isatty() else _FILE_WIDTH)
     job: _Job | None = None
     try:
         job = _read(values, overrides)

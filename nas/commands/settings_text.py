@@ -59,6 +59,24 @@ def _defaults(kind: type) -> Any:
     return settings
 
 
+def _composed(name: str, text: str) -> Any:
+    """Return the settings of a command where nothing is said: with the values of the files that `text` chooses."""
+    settings = _defaults(COMMANDS[name])
+    entries = [entry for entry in yaml.safe_load(text)["defaults"] if isinstance(entry, dict)]
+    chosen = {group: file for entry in entries for group, file in entry.items()}
+    for group in GROUPS:
+        folder = _FOLDERS.get(group, group)
+        if chosen.get(folder) is None or not hasattr(settings, group):
+            continue
+        inner = _defaults(type(getattr(settings, group)))
+        for key, value in yaml.safe_load(
+            (resource_dir("conf") / folder / f"{chosen[folder]}.yaml").read_text()
+        ).items():
+            object.__setattr__(inner, key, value)
+        object.__setattr__(settings, group, inner)
+    return settings
+
+
 def _text(value: Any) -> str:
     """Return a value as YAML writes it in one line."""
     return str(yaml.safe_dump(value, default_flow_style=True, width=10_000)).removesuffix("\n...\n").strip()
@@ -152,7 +170,7 @@ def command_file(name: str, text: str) -> str:
     first = next(i for i, line in enumerate(rest) if line.strip() in ("Common settings", _TITLE))
     last = next(i for i, line in enumerate(rest) if i > first and line.strip() == "")
     last = next((i for i, line in enumerate(rest) if i > first and line.startswith("      All settings")), last)
-    shown = [f"{' ' * 6}{line}".rstrip() for line in (_TITLE, *_help_lines(_defaults(COMMANDS[name])), "")]
+    shown = [f"{' ' * 6}{line}".rstrip() for line in (_TITLE, *_help_lines(_composed(name, text)), "")]
     return "\n".join([*lines[:begin], "", *settings, "", *rest[:first], *shown, *rest[last:]]) + "\n"
 
 

@@ -127,7 +127,7 @@ def _folder(model: str | PathLike[str] | Architecture | TrainedModel) -> Path | 
         return None
     folder = model.folder if isinstance(model, TrainedModel) else Path(fspath(model)).expanduser()
     if not folder.is_dir():
-        raise ConfigError(f"export: there is no folder {folder}: give that of a training or of a search")
+        raise ConfigError(f"there is no folder {folder}: give that of a training or of a search")
     return folder
 
 

@@ -13,6 +13,7 @@ from nas.network.architecture import Architecture
 from nas.run_folder import read_inside, read_json, shown, weights_file
 from nas.search.log import read_study, read_trials
 from nas.search.trial import State, Trial
+from nas.statistics import proportion_interval
 from nas.training.evaluate import WINNER
 from nas.training.preprocess import preprocess_beside
 
@@ -98,17 +99,24 @@ def card_of_search(folder: Path, architecture: Architecture) -> Card:
     config = study["notes"].get("config", {})
     trained = [trial for trial in read_trials(folder) if trial.trained and trial.state != State.FAILED]
     accuracies = [trial.scores["val_accuracy"] for trial in trained if _is_of(trial, architecture)]
-    scores = [
-        Score(accuracy=value, split="validation", how=f"selected out of {_counted(len(trained))}")
-        for value in accuracies[:1]
-    ]
+    data = dict(_items(study["notes"].get("data", {})))
+    scores = [_selected(value, len(trained), data.get("val_images")) for value in accuracies[:1]]
     return Card(
         name=f"Image classifier of {folder.absolute().name}",
         scores=tuple(scores),
         training=dict(_items(config.get("train", {}))),
-        data=study["notes"].get("data", {}),
+        data=data,
         origin=origin_of(folder),
     )
+
+
+def _selected(accuracy: float, networks: int, images: object) -> Score:
+    """Return the score of the best of some networks, which is too high."""
+    how = f"selected out of {_counted(networks)} by this very score, so expect less; the test split was not read"
+    if not isinstance(images, int) or images < 1:
+        return Score(accuracy=accuracy, split="validation", how=how)
+    low, high = proportion_interval(round(accuracy * images), images)
+    return Score(accuracy=accuracy, split="validation", how=how, low=low, high=high, images=images)
 
 
 def _items(values: object) -> list[tuple[Any, Any]]:

@@ -63,7 +63,7 @@ def finish(
     workers: int | str | None = None,
     accelerator: str | None = None,
     mlflow: bool = False,
-    say: Say = lambda line: None,
+    say: Say | None = None,
 ) -> Report:
     """Train the best networks of a search anew, compare the winner with published networks, and write what ships.
 
@@ -83,7 +83,7 @@ def finish(
         workers: trainings at a time; by default one a core, or one a GPU.
         accelerator: auto, cpu or gpu.
         mlflow: record in MLflow too, beside the run folder.
-        say: told how it goes, a line at a time.
+        say: told how it goes, a line at a time, e.g. `print`.
 
     Returns:
         The report, of which `sentence()` is the recommendation.
@@ -97,7 +97,7 @@ def finish(
     check_kind("finish: recipe", recipe, (Recipe, str, type(None)), "a Recipe, or the name of one", ConfigError)
     check_kind("finish: root", root, (str, PathLike, type(None)), "the path of a folder", ConfigError)
     check_kind("finish: mlflow", mlflow, bool, "True or False", ConfigError)
-    if not callable(say):
+    if say is not None and not callable(say):
         raise ConfigError(f"finish: say must be a function that takes a line, but got {say!r:.80}")
     own = {"top_k": top_k, "seeds": seeds, "final_seeds": final_seeds, "baseline": baseline, "minutes": minutes}
     own = {name: value for name, value in own.items() if value is not None}
@@ -107,7 +107,7 @@ def finish(
     train = read_recipe(FULL if recipe is None else recipe) if not isinstance(recipe, Recipe) else recipe
     values = {"run": fspath(run), **outer, "finish": own, "train": asdict(train)}
     typed = [*outer, *(f"finish.{name}" for name in own), *(["train"] if recipe is not None else [])]
-    return finish_search(values, typed, say)
+    return finish_search(values, typed, say or (lambda line: None))
 
 
 def finish_search(values: Mapping[str, Any], typed: Collection[str], say: Say) -> Report:

@@ -128,7 +128,7 @@ def _test_images(config: DataConfig, model: ModelIn, arch_id: str) -> Images:
         return read_test_split(config, Ledger(folder), arch_id=arch_id, seed=seed, purpose="nas evaluate")
     except OSError as error:
         raise ConfigError(
-            f"evaluate: that the test split is read must be noted in {folder}, which cannot be written: {error}"
+            f"that the test split is read must be noted in {folder}, which cannot be written: {error}"
         ) from None
 
 
@@ -166,9 +166,9 @@ def model_in(folder: Path) -> ModelIn:
             if weights.is_file():
                 return ModelIn(folder, weights, winner)
     if not folder.is_dir():
-        raise ConfigError(f"evaluate: there is no folder {folder}")
+        raise ConfigError(f"there is no folder {folder}")
     raise ConfigError(
-        f"evaluate: {folder} has no model: neither {ONNX}, nor {ARCHITECTURE} and {WEIGHTS}, nor {WINNER} with weights "
+        f"{folder} has no model: neither {ONNX}, nor {ARCHITECTURE} and {WEIGHTS}, nor {WINNER} with weights "
         f"that a search has kept. nas train {folder} trains the network of a run folder, and keeps its weights"
     )
 
@@ -178,7 +178,7 @@ def _recorded_data(model: ModelIn) -> DataConfig:
         known = recorded_data(folder)
         if known is not None:
             return settings_from(DataConfig, known, "data")
-    raise ConfigError(f"evaluate: {model.folder} does not say what data it was trained on: give data=")
+    raise ConfigError(f"{model.folder} does not say what data it was trained on: give data=")
 
 
 Classifier = Callable[[Images], NDArray[np.float64]]
@@ -203,7 +203,7 @@ def _check_classes(metadata: Mapping[str, str], data: ImageData, weights: Path) 
     classes = _listed(metadata, "classes", weights) if "classes" in metadata else list(data.classes)
     if classes != list(data.classes):
         raise DataError(
-            f"evaluate: {weights} were trained on the classes {', '.join(map(str, classes))[:200]}, but "
+            f"{weights} were trained on the classes {', '.join(map(str, classes))[:200]}, but "
             f"data {data.name} has {', '.join(data.classes)[:200]}"
         )
 
@@ -215,9 +215,7 @@ def _as_trained(data: ImageData, metadata: Mapping[str, str], weights: Path) -> 
     mean, std = (_listed(metadata, name, weights) for name in ("mean", "std"))
     numbers = all(isinstance(value, float | int) for value in (*mean, *std))
     if not numbers or not len(mean) == len(std) == data.input_shape[0] or min(std) <= 0:
-        raise DataError(
-            f"evaluate: {weights}: mean and std are no numbers > 0 for each of {data.input_shape[0]} channels"
-        )
+        raise DataError(f"{weights}: mean and std are no numbers > 0 for each of {data.input_shape[0]} channels")
     return replace(data, mean=tuple(map(float, mean)), std=tuple(map(float, std)))
 
 

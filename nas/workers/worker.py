@@ -117,7 +117,7 @@ def check_not_starting() -> None:
     """Raise `WorkerError` in a worker process that is only importing the user's script."""
     if STARTING in os.environ:
         raise WorkerError(
-            "this script starts a search when it is imported, and its worker processes import it. Put what it does "
+            "this script starts worker processes when it is imported, and they import it. Put what it does "
             f"under `{MAIN_GUARD}`, or {HERE}"
         )
 

@@ -159,7 +159,7 @@ def test_the_best_network_of_a_search(parts: Path, tmp_path: Path) -> None:
     (parts / "weights.safetensors").rename(run_dir / "weights" / f"{ARCH.arch_id}.safetensors")
     assert export_command(values, ["model", "out"]) == 0
     text = (tmp_path / "out" / "card.md").read_text()
-    assert "- 75.00% on validation (selected out of 1 trained network)" in text
+    assert "on validation (selected out of 1 trained network by this very score" in text
     assert "Found by a search of the space reference/small_cnn, limits: params 1,000,000." in text
     assert "split_fingerprint: f00d" in text
 

@@ -181,7 +181,7 @@ _RUN = 'nas.run_search(nas.SearchSpace.from_dict(SMALL), score, trials=1, worker
 @pytest.mark.parametrize(
     ("how", "words"),
     [
-        ("unguarded", ["starts a search when it is imported", 'if __name__ == "__main__":', "workers=0"]),
+        ("unguarded", ["starts worker processes when it is imported", 'if __name__ == "__main__":', "workers=0"]),
         pytest.param("-c", ["Can't get attribute 'score'", "top level of a file", "workers=0"], marks=pytest.mark.slow),
         pytest.param("stdin", ["No such file or directory", "it must be a file", "workers=0"], marks=pytest.mark.slow),
         pytest.param("exits", ["SystemExit", "workers=0"], marks=pytest.mark.slow),
