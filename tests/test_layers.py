@@ -61,7 +61,7 @@ OWNERS = {
     "hydra": ["nas.commands.hydra_main"],
     "omegaconf": ["nas.commands.hydra_main"],
     "sklearn": ["nas.training.data", "nas.training.scores"],
-    "rich": ["nas.commands.search", "nas.search.reporting"],
+    "rich": ["nas.commands.search", "nas.commands.search_model", "nas.search.reporting"],
     "scipy": [
         "nas.search.reporting.rungs",
         "nas.space.explain",

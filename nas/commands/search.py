@@ -20,18 +20,19 @@ from typing import Any
 from rich.console import Console
 
 from nas.commands.command_line import typed_paths
-from nas.commands.export import export_run
 from nas.commands.finish import FULL, finish_command
+from nas.commands.search_model import say_next, write_best, write_model
 from nas.compare.strategies.baseline import baseline_lines
 from nas.console import Interrupt, guard_streams, interruptible
 from nas.errors import ConfigError, NasError
 from nas.evaluation import Budget
+from nas.evaluators.training import TrainingSettings
 from nas.held_out import without_test_split
 from nas.latency.measure import Latency
 from nas.names import name_problem
 from nas.records.tracker import MlflowTracker
 from nas.resume import check_typed, resumed
-from nas.run_folder import WORKERS_LOG, first_free, shown, weights_file
+from nas.run_folder import WORKERS_LOG, first_free, shown
 from nas.search.config import Config, worker_count
 from nas.search.log import RunFolder, read_study
 from nas.search.objectives import against_its_name, recorded_directions
@@ -57,8 +58,6 @@ from nas.workers.processes import WorkerPool
 from nas.workers.simulated import SimulatedPool
 
 _FILE_WIDTH = 200
-MODEL = "model"
-"""The folder in the run folder with the best network as files that ship."""
 _PACKAGES = ("torch", "pytorch-lightning", "optuna", "mlflow", "numpy")
 
 
@@ -227,29 +226,11 @@ def _search(job: _Job, console: Console) -> int:
         console.print(time_summary(trials, time.monotonic() - started, workers), highlight=False)
     if study.interrupted:
         return INTERRUPTED
-    _ship(job, study, console)
+    if isinstance(job.config.evaluator, TrainingSettings) and job.config.search.keep:
+        write_model(study, job.run.path, job.config.data, console)
+    if isinstance(job.config.evaluator, TrainingSettings) and not job.config.finish:
+        say_next(study, job.run.path, console)
     return 0 if study.best(1) and not study.failed_alike else 1
-
-
-def _ship(job: _Job, study: Study, console: Console) -> None:
-    """Write the best network as files that can be used, where its weights were kept, and say what comes next."""
-    winner = study.winner
-    if winner is None or winner.arch_id is None or not weights_file(job.run.path, winner.arch_id).exists():
-        return
-    out = job.folder / MODEL
-    console.print(f"\nWriting the best network to {out} ...", highlight=False)
-    try:
-        export_run(job.folder, out, data=job.config.data, replace=True)
-    except NasError as error:
-        again = to_type("export", job.folder, f"out={out}")
-        console.print(f"It was not written: {error}\n{again} tries it again", highlight=False)
-    if not job.config.finish:
-        console.print(
-            f"Next: {to_type('finish', job.folder)}\n"
-            "  trains the best networks anew beside published ones: the accuracy on the test split with its interval, "
-            "whether a published network would have done, and the model to ship",
-            highlight=False,
-        )
 
 
 def _sources(config: Config, space: SearchSpace, described: Mapping[str, Any]) -> Iterator[str]:
@@ -366,8 +347,7 @@ def _report(job: _Job, study: Study, tracker: MlflowTracker | None, console: Con
         console.print(line, highlight=False)
     winner = study.winner
     if winner is not None:
-        text = study.space.decode(winner.genotype).to_json(indent=1) + "\n"
-        path = job.run.write_text("best_architecture.json", text)
+        path = write_best(study, job.run.path)
         if len(study.objectives) > 1:
             front = job.run.write_text("pareto_front.json", json.dumps(front_of(study), indent=1) + "\n")
             console.print(

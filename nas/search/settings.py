@@ -68,7 +68,8 @@ class SearchSettings:
     )
     keep: int = setting(
         5,
-        "best networks whose trained weights stay in RUN/weights; RUN/model is the best of them, ready to use; 0: none",
+        "best networks whose trained weights stay in RUN/weights, or with several objectives those of the front; "
+        "RUN/model is the best of them, ready to use; 0: none",
         Range(0, 100_000, whole=True),
         may_change=True,
     )

@@ -46,7 +46,10 @@ class KeptWeights:
     """
 
     def __init__(self, run: Path, count: int) -> None:
-        """Keep those of the best `count` networks, and of the one that `Study.winner` names."""
+        """Keep those of the best `count` networks; with several objectives those of the front.
+
+        A network that is on the front at the end has been on it since it was trained, while its knee moves to and fro.
+        """
         self._run, self._count = run, count
         self._kept: set[str] = set()  # networks that have ended, and whose weights are there
 
@@ -76,8 +79,7 @@ class KeptWeights:
             folder.rmdir()
 
     def _keep_best(self, study: Study) -> None:
-        winner = study.winner
-        best = [*study.best(self._count), *([winner] if winner is not None else [])]
+        best = study.front() if len(study.objectives) > 1 else study.best(self._count)
         wanted = {trial.arch_id for trial in best}
         for arch_id in self._kept - wanted:
             weights_file(self._run, arch_id).unlink(missing_ok=True)

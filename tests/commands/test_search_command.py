@@ -242,7 +242,7 @@ def test_ctrl_c_says_how_to_go_on(folder: Path) -> None:
     rest = process.stdout.read()
     assert process.wait() == 130
     assert "Ended: interrupted" in rest
-    assert "python -m nas.search resume=runs/stopped" in rest
+    assert "nas search resume=runs/stopped" in rest
 
 
 @pytest.fixture

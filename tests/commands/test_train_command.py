@@ -44,7 +44,7 @@ def test_train_then_evaluate(folder: Path) -> None:
     epochs = [line for line in done.stdout.splitlines() if line.startswith("  epoch")]
     assert [line.split()[1] for line in epochs] == ["1/2", "2/2"]
     assert "nas train resume=runs/first" in done.stdout
-    assert "Next: nas evaluate runs/first" in done.stdout
+    assert "nas evaluate runs/first" in done.stdout
     summary = json.loads((folder / "runs" / "first" / "train.json").read_text())
     assert f"Validation accuracy {summary['val_accuracy']['value']:.4f}" in done.stdout
     assert summary["train"]["epochs"] == 2
