@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from nas.network import lower as lower
     from nas.pytorch import build as build
     from nas.scaling.scale import scale as scale
+    from nas.search.load import load_study as load_study
     from nas.search.run import run_search as run_search
     from nas.search.samplers import sampler as sampler
     from nas.space import SearchSpace as SearchSpace
@@ -57,6 +58,7 @@ _HOME: dict[str, str] = {
     "export": "nas.exporting.export",
     "finish": "nas.finishing.session",
     "load_space": "nas.space",
+    "load_study": "nas.search.load",
     "lower": "nas.network",
     "predict": "nas.exporting.predictions",
     "report": "nas.evaluation",

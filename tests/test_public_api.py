@@ -38,6 +38,7 @@ CALLS: dict[str, tuple[Callable[..., Any], Given]] = {
     "build": (nas.build, {"arch": ARCH}),
     "cost_of": (nas.cost_of, {"arch": ARCH}),
     "load_space": (nas.load_space, {"name": "mbconv"}),
+    "load_study": (nas.load_study, {"run": "none"}),
     "lower": (nas.lower, {"arch": ARCH}),
     "block": (nas.block, {"function": None}),
     "report": (nas.report, {"step": 1, "scores": {"a": 1.0}}),
