@@ -16,6 +16,7 @@ from typing import Any
 
 from nas.console import defer_signals
 from nas.cost import cost_of
+from nas.errors import TrainingError, reason_of
 from nas.evaluation import Budget
 from nas.evaluators.training import TrainingEvaluator
 from nas.finishing.bench import CHOOSE, REPORT, TEST, FinishTrial, Job
@@ -87,7 +88,8 @@ class PoolBench:
         return self._spent.get(phase, 0.0)
 
     def run(self, jobs: Sequence[Job], *, until: float = inf) -> Mapping[str, FinishTrial]:
-        """Do jobs; see `Bench.run`. One that failed in an earlier session is done again.
+        """Do jobs; see `Bench.run`. One that failed in an earlier session is done again, if not by itself: a loss that
+        is no number is so again, however much time there is.
 
         Raises:
             EvaluationError: jobs of several networks in a row have failed alike.
@@ -104,7 +106,7 @@ class PoolBench:
             HeldOutError: this process may not read it. DataError, ConfigError, OSError: weights, data or ledger cannot
                 be read or written.
         """
-        for job in {job.key: job for job in jobs if not self._ended_well(job.key)}.values():
+        for job in {job.key: job for job in jobs if not self._ended_for_good(job.key)}.values():
             started = time.monotonic()
             scores = self._tester(job, self.weights(job))
             self._add(_trial(job, scores, seconds=time.monotonic() - started))
@@ -116,11 +118,14 @@ class PoolBench:
     def _ended_well(self, key: str) -> bool:
         return key in self.trials and not self.trials[key].reason
 
+    def _ended_for_good(self, key: str) -> bool:
+        return self._ended_well(key) or (key in self.trials and self.trials[key].of_itself)
+
     def _done(self, job: Job) -> bool:
         if not self._ended_well(job.key):
-            return False
+            return self._ended_for_good(job.key)
         # Weights are needed until they are scored.
-        return job.phase != REPORT or self._ended_well(job.tested.key) or self.weights(job).is_file()
+        return job.phase != REPORT or self._ended_for_good(job.tested.key) or self.weights(job).is_file()
 
     def _do(self, todo: list[Job], until: float) -> None:
         phase = todo[0].phase
@@ -208,5 +213,6 @@ def _trial(job: Job, scores: Mapping[str, float], **figures: Any) -> FinishTrial
     """Return the trial of a job that ended; scores that are no numbers, such as an infinite loss, are a failure."""
     bad = {name: score for name, score in scores.items() if not isfinite(score)}
     if bad:
-        return FinishTrial.of(job, reason=", ".join(f"{name} is {score}" for name, score in bad.items()), **figures)
+        words = ", ".join(f"{name} is {score}" for name, score in bad.items())
+        return FinishTrial.of(job, reason=reason_of(TrainingError(words)), **figures)
     return FinishTrial.of(job, scores=dict(scores), **figures)

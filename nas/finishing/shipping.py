@@ -12,6 +12,7 @@ from nas.finishing.bench import FinishTrial, Measure
 from nas.finishing.folder import MODEL
 from nas.finishing.report import Report
 from nas.finishing.study import WINNER, Final
+from nas.finishing.words import failures
 
 if TYPE_CHECKING:
     from nas.exporting.card import Card, Score
@@ -62,9 +63,10 @@ def card_of(report: Report, data: ImageData) -> Card:
     from nas.exporting.card import Card
 
     final, searched = report.finish.finals[report.finish.recommended], report.searched
+    failed = f" that gave a score ({failures(final)})" if final.failed else ""
     seed = {
         "seed": final.shipped.seed,
-        "weights": f"of the first of {len(final.trained)} seeds, which was so before any score was known",
+        "weights": f"of the first of {len(final.trained)} seeds{failed}, which was so before any score was known",
         "seconds": round(final.shipped.seconds, 1),
     }
     return Card(
@@ -87,6 +89,7 @@ def _scores(report: Report, final: Final, val_images: int) -> Iterator[Score]:
         if found.count:
             ends = (found.low, found.high) if found.count > 1 else (None, None)
             fresh = f"mean of {found.count} fresh seed{'s' * (found.count != 1)}, which chose nothing"
+            fresh += f"; {failures(final)}, and are not in it" if final.failed else ""
             yield Score(accuracy=found.mean, split=split, how=fresh, low=ends[0], high=ends[1], images=counts[split])
     own: list[tuple[str, FinishTrial | None, str]] = [
         ("test", tested.get(final.shipped.seed), _TEST),
