@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -70,3 +71,13 @@ def write_settings(config: FinishConfig, searched: Searched, home: Path) -> None
     """Write the settings that the finish goes on with."""
     settings = json.loads(json.dumps({**asdict(config), **_known(config, searched)}))
     write_whole(home / SETTINGS, json.dumps(settings, indent=1) + "\n")
+
+
+def seconds_by_name(values: Any) -> dict[str, float]:
+    """Read seconds by a name each; raises `ValueError` or `TypeError` for what is no time, such as NaN or -1."""
+    for name, seconds in values.items():
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+            raise TypeError(f"{name} must be a number of seconds, but is {seconds!r:.80}")
+        if not (isfinite(seconds) and seconds >= 0):
+            raise ValueError(f"{name} must be a finite number of seconds >= 0, but is {seconds!r}")
+    return {str(name): float(seconds) for name, seconds in values.items()}

@@ -20,6 +20,7 @@ from nas.errors import TrainingError, reason_of
 from nas.evaluation import Budget
 from nas.evaluators.training import TrainingEvaluator
 from nas.finishing.bench import CHOOSE, REPORT, TEST, FinishTrial, Job
+from nas.finishing.folder import seconds_by_name
 from nas.line_log import LineLog
 from nas.run_folder import read_json, write_whole
 from nas.training.data.config import DataConfig
@@ -99,6 +100,21 @@ class PoolBench:
             self._do(todo, until)
         return self._found(jobs)
 
+    def train_again(self, job: Job) -> bool:
+        """Do a training that is reported again, for its weights, which are gone; returns whether that gave them.
+
+        Where its scores are others now, as on another machine, its weights are scored on the test split too. Where it
+        fails its scores stay.
+        """
+        earlier = self.trials[job.key]
+        self._do([job], inf)
+        now = self.trials[job.key]
+        if now.reason:
+            self._add(earlier)
+        elif now.scores != earlier.scores and self._ended_well(job.tested.key):
+            self._score(job.tested)
+        return not now.reason
+
     def test(self, jobs: Sequence[Job]) -> Mapping[str, FinishTrial]:
         """Score weights on the test split, in this process; see `Bench.test`.
 
@@ -107,10 +123,13 @@ class PoolBench:
                 be read or written.
         """
         for job in {job.key: job for job in jobs if not self._ended_for_good(job.key)}.values():
-            started = time.monotonic()
-            scores = self._tester(job, self.weights(job))
-            self._add(_trial(job, scores, seconds=time.monotonic() - started))
+            self._score(job)
         return self._found(jobs)
+
+    def _score(self, job: Job) -> None:
+        started = time.monotonic()
+        scores = self._tester(job, self.weights(job))
+        self._add(_trial(job, scores, seconds=time.monotonic() - started))
 
     def _found(self, jobs: Iterable[Job]) -> dict[str, FinishTrial]:
         return {job.key: self.trials[job.key] for job in jobs if job.key in self.trials}
@@ -199,7 +218,7 @@ def _clocks(path: Path) -> dict[str, float]:
     """Read the seconds of each phase that earlier sessions wrote."""
     if not path.exists():
         return {}
-    return read_json(path, "the seconds of a finish", lambda values: {str(k): float(v) for k, v in values.items()})
+    return read_json(path, "the seconds of a finish", seconds_by_name)
 
 
 def _trained(job: Job, outcome: Outcome, seconds: float, elapsed: float) -> FinishTrial:

@@ -47,6 +47,8 @@ class Report:
     """The folder that what is recommended ships in; None where nothing is, or it could not be written."""
     trouble: str = ""
     """Why it could not be written, or nothing."""
+    other_model: str = ""
+    """What that folder holds, where it is there but not what is recommended, or nothing."""
 
     @property
     def search_score(self) -> float:
@@ -113,6 +115,7 @@ class Report:
             "sentence": self.sentence(),
             "model": None if self.model is None else self.model.name,
             "trouble": self.trouble,
+            "other_model": self.other_model,
         }
 
     def _final(self, final: Final) -> dict[str, Any]:
@@ -154,6 +157,10 @@ class Report:
 
     def _figures(self) -> Iterator[str]:
         unit = Unit.of(self.measure)
+        if self.trouble:
+            yield f"- What is recommended could not be exported: {self.trouble}."
+        if self.other_model:
+            yield f"- {self.other_model}."
         yield from self._short_of_time()
         yield from self._failures()
         trained = sum(trial.trained for trial in self.searched.study.trials)

@@ -12,6 +12,7 @@ from typing import Any
 from nas.cost import LATENCY, Constraint, cost_of, violation
 from nas.errors import DeviceError
 from nas.finishing.bench import Contestant
+from nas.finishing.folder import seconds_by_name
 from nas.finishing.published import published_candidates
 from nas.finishing.searched import Searched
 from nas.finishing.settings import NONE, PUBLISHED, RANDOM, FinishSettings
@@ -81,7 +82,7 @@ class RivalCandidates:
     @classmethod
     def from_dict(cls, values: Any) -> RivalCandidates:
         """Read what `to_dict` wrote."""
-        seconds = {str(kind): float(took) for kind, took in values["measuring"].items()}
+        seconds = seconds_by_name(values["measuring"])
         return cls([RivalCandidate.from_dict(one) for one in values["candidates"]], seconds)
 
     def to_dict(self) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, replace
+from functools import partial
 from math import ceil
 from os import PathLike, fspath
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 from nas.console import defer_signals
 from nas.errors import ConfigError, check_kind, reason_of
 from nas.evaluators.training import TrainingEvaluator
-from nas.finishing.bench import Contestant, FinishTrial, Measure
+from nas.finishing.bench import REPORT, Contestant, FinishTrial, Measure
 from nas.finishing.config import FinishConfig
 from nas.finishing.final_scores import FinalScores
 from nas.finishing.folder import (
@@ -32,8 +33,8 @@ from nas.finishing.records import FinishRecords
 from nas.finishing.report import Report
 from nas.finishing.rivals import KINDS, rival_candidates, rivals_of
 from nas.finishing.searched import Searched, read_searched
-from nas.finishing.shipping import ship
-from nas.finishing.study import Say, carry_out, choosing_share
+from nas.finishing.shipping import other_model, ship
+from nas.finishing.study import Finish, Say, carry_out, choosing_share
 from nas.finishing.time_limit import needed_seconds, time_limit
 from nas.held_out import check_test_split_allowed
 from nas.machine import cores_or
@@ -202,7 +203,8 @@ class _Session:
             stack.callback(bench.close)
             if records is not None:
                 records.write(bench.trials.values())
-            found = carry_out(
+            decide = partial(
+                carry_out,
                 settings,
                 [Contestant(f"trial {trial.number}", arch, config.train) for trial, arch in ranked],
                 rivals_of(candidates, settings, searched),
@@ -211,8 +213,10 @@ class _Session:
                 study_seed=searched.seed,
                 search_seconds=seconds,
                 limit_seconds=limit,
-                say=self.say,
             )
+            found = decide(say=self.say)
+            if found.ships and self._weights_again(found, bench):
+                found = decide()  # all of it is in the log
             images = int(pool.describe()["test_images"])
         return Report(
             searched=searched,
@@ -226,6 +230,17 @@ class _Session:
             workers=self.workers,
             limit_seconds=limit,
         )
+
+    def _weights_again(self, found: Finish, bench: PoolBench) -> bool:
+        """Train what ships again where its weights are gone; returns whether that was needed."""
+        final = found.finals[found.recommended]
+        job = final.contestant.job(REPORT, final.shipped.seed)
+        if bench.weights(job).is_file():
+            return False
+        self.say(f"The weights of {job.name}, seed {job.seed}, are gone from {shown(bench.weights(job).parent)}:")
+        if not bench.train_again(job):
+            self.say("That did not give them; its scores stay as they were")
+        return True
 
     def _pool(self, stack: ExitStack) -> WorkerPool:
         """Start the workers, which end with the stack, and make sure that the data are those of the search."""
@@ -265,14 +280,21 @@ class _Session:
     def _shipped(self, report: Report) -> Report:
         """Write the folder that ships; what goes wrong in that costs no report."""
         if not report.finish.ships:
-            return report
+            return self._with_what_is_there(report)
         try:
             model = ship(report, self.home / WEIGHTS)
         except Exception as error:  # of whatever writes and runs ONNX
-            return replace(report, trouble=reason_of(error))
+            return self._with_what_is_there(replace(report, trouble=reason_of(error)))
         self.say(f"Model: {shown(model)}, with the weights of the first final seed")
         self.say(f"Try it: {to_type('predict', shown(model))} PICTURE ...")
         return replace(report, model=model)
+
+    def _with_what_is_there(self, report: Report) -> Report:
+        """Say what the folder that ships holds, where nothing was written to it."""
+        other = other_model(report)
+        if other:
+            self.say(f"Note: {other}")
+        return replace(report, other_model=other)
 
     def _write(self, report: Report) -> list[Path]:
         head = [f"# Finish of {self.searched.study.name}", ""]
