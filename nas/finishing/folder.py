@@ -20,6 +20,8 @@ FOLDER = "finish"
 """In the run folder of the search."""
 SETTINGS, REPORT_JSON, REPORT_MD = "settings.json", "report.json", "report.md"
 """In that: settings, and what was found, for programs and for people."""
+CANDIDATES = "candidates.json"
+"""In that too: what there was to choose the baselines from."""
 RECOMMENDED, MODEL = "recommended.json", "model"
 """Beside these the network that is recommended: its architecture, and the folder that ships."""
 _OWN = ("study_id", "finalists")
@@ -40,7 +42,14 @@ def settings_of(values: Mapping[str, Any], typed: Collection[str], home: Path) -
     if not (home / SETTINGS).exists():
         return settings_from(FinishConfig, values)
     check_typed(FinishConfig, typed)
-    begun = {key: value for key, value in read_settings(home / SETTINGS, "finish").items() if key not in _OWN}
+    saved = read_settings(home / SETTINGS, "finish")
+    missing = [name for name in (*_OWN, "finish", "train") if name not in saved]
+    if missing:
+        raise ConfigError(
+            f"{shown(home / SETTINGS)} has no {missing[0]!r}, which every finish writes. Take the file from a copy, or "
+            f"remove or rename {shown(home)} to finish the search anew"
+        )
+    begun = {key: value for key, value in saved.items() if key not in _OWN}
     settings = resumed(as_recorded(FinishConfig, begun), values, [*typed, "run"], [*changeable(FinishConfig)], home)
     return settings_from(FinishConfig, settings)
 
@@ -54,7 +63,7 @@ def check_same_networks(config: FinishConfig, searched: Searched, home: Path) ->
     if not (home / SETTINGS).exists():
         return
     earlier = read_settings(home / SETTINGS, "finish")
-    for name, value in _known(config, searched).items():
+    for name, value in known_of(config, searched).items():
         if earlier.get(name) != value:
             raise ConfigError(
                 f"{shown(home)} is a finish of other networks: the search has gone on since. Remove or rename that "
@@ -62,14 +71,15 @@ def check_same_networks(config: FinishConfig, searched: Searched, home: Path) ->
             )
 
 
-def _known(config: FinishConfig, searched: Searched) -> dict[str, Any]:
+def known_of(config: FinishConfig, searched: Searched) -> dict[str, Any]:
+    """Return of which search settings are, and of which of its networks."""
     finalists = [arch.arch_id for _, arch in searched.finalists(config.finish.top_k)]
     return dict(zip(_OWN, (searched.study.study_id, finalists), strict=True))
 
 
 def write_settings(config: FinishConfig, searched: Searched, home: Path) -> None:
     """Write the settings that the finish goes on with."""
-    settings = json.loads(json.dumps({**asdict(config), **_known(config, searched)}))
+    settings = json.loads(json.dumps({**asdict(config), **known_of(config, searched)}))
     write_whole(home / SETTINGS, json.dumps(settings, indent=1) + "\n")
 
 

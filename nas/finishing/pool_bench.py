@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import inf, isfinite
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ from nas.errors import TrainingError, reason_of
 from nas.evaluation import Budget
 from nas.evaluators.training import TrainingEvaluator
 from nas.finishing.bench import CHOOSE, REPORT, TEST, FinishTrial, Job
-from nas.finishing.folder import seconds_by_name
+from nas.finishing.folder import CANDIDATES, SETTINGS, seconds_by_name
+from nas.finishing.history import Begun, Line, Reported, as_line, line_from
 from nas.line_log import LineLog
 from nas.run_folder import read_json, write_whole
 from nas.training.data.config import DataConfig
@@ -56,6 +57,8 @@ class PoolBench:
         setup: TrainingSetup,
         tester: Tester,
         ended: Callable[[FinishTrial], None] = lambda trial: None,
+        *,
+        begun: Begun | None = None,
     ) -> None:
         """Read the log of earlier sessions.
 
@@ -65,20 +68,41 @@ class PoolBench:
             setup: data and accelerator.
             tester: scores weights on the test split.
             ended: told of each trial when it is on the disk.
+            begun: what the finish is to be begun with, or was; logs that are older do not say.
 
         Raises:
-            ConfigError: the log was damaged.
+            ConfigError: the log was damaged, or the finish was begun with something else.
         """
         self._folder, self._pool, self._setup = folder, pool, setup
         self._tester, self._ended = tester, ended
         self._log = LineLog(folder / TRIALS)
-        self.trials = {trial.key: trial for trial in self._log.read("a trial of a finish", FinishTrial.from_dict)}
-        """All that ended, by key, the last one of each."""
+        lines = self._log.read("a trial of a finish", line_from)
+        self.trials = {trial.key: trial for trial in lines if isinstance(trial, FinishTrial)}
+        """All that ended, by key, the last one of each at the place of the first."""
+        self.reported = [line for line in lines if isinstance(line, Reported)]
+        """What was reported, the last at the end."""
+        if begun is not None:
+            self._begin(begun, lines)
         self._spent = _clocks(folder / CLOCKS)
         for trial in self.trials.values():
             self._spent[trial.phase] = max(self.spent(trial.phase), trial.elapsed)
         self._number = 0
         (folder / WEIGHTS).mkdir(exist_ok=True)
+
+    def _begin(self, begun: Begun, lines: Sequence[Line]) -> None:
+        if not lines:
+            self._log.append(as_line(begun), durable=True)
+        elif isinstance(lines[0], Begun):
+            folder = self._folder
+            lines[0].check(begun, settings=folder / SETTINGS, candidates=folder / CANDIDATES, log=folder / TRIALS)
+
+    def report(self, recommended: str) -> None:
+        """Note what is recommended by the scores that there are, where that was not noted."""
+        tested = sum(trial.phase == TEST for trial in self.trials.values())
+        line = Reported(tested, recommended)
+        if line not in self.reported[-1:]:
+            self._log.append(as_line(line), durable=True)
+            self.reported.append(line)
 
     def weights(self, job: Job) -> Path:
         """Return the file of the weights of a training that is reported, or of that which a test job scores."""
@@ -195,7 +219,7 @@ class PoolBench:
     def _add(self, trial: FinishTrial) -> None:
         # A Ctrl-C in the middle of it would take a training of hours back.
         with defer_signals("What a training came to is being written"):
-            self._log.append(asdict(trial), durable=True)
+            self._log.append(as_line(trial), durable=True)
             self.trials[trial.key] = trial
             self._ended(trial)
 

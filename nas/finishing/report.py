@@ -11,6 +11,7 @@ from typing import Any
 from nas.cost import cost_of
 from nas.finishing.bench import Measure
 from nas.finishing.halving import Halving
+from nas.finishing.history import FIRST_LOOK, Looks
 from nas.finishing.intervals import Comparison, MeanInterval
 from nas.finishing.rivals import RivalCandidates
 from nas.finishing.searched import Searched
@@ -43,6 +44,8 @@ class Report:
     """Trainings at a time."""
     limit_seconds: float
     """That choosing and reporting could take."""
+    looks: Looks = FIRST_LOOK
+    """What of the test split was known before."""
     model: Path | None = None
     """The folder that what is recommended ships in; None where nothing is, or it could not be written."""
     trouble: str = ""
@@ -115,6 +118,7 @@ class Report:
             "sentence": self.sentence(),
             "model": None if self.model is None else self.model.name,
             "trouble": self.trouble,
+            "looks": asdict(self.looks) | {"recommended": [*self.looks.recommended]},
             "other_model": self.other_model,
         }
 
@@ -161,8 +165,11 @@ class Report:
             yield f"- What is recommended could not be exported: {self.trouble}."
         if self.other_model:
             yield f"- {self.other_model}."
+        yield from self.looks.lines()
         yield from self._short_of_time()
         yield from self._failures()
+        if note := objectives_note(self.searched):
+            yield f"- {note}"
         trained = sum(trial.trained for trial in self.searched.study.trials)
         if not isnan(self.too_high):
             yield (
@@ -202,7 +209,7 @@ class Report:
         if short:
             yield (
                 f"- The time, {self.limit_seconds / 60:.3g} min, was enough for {' and for '.join(short)}; the same "
-                "command with more finish.minutes goes on."
+                "command with more finish.minutes goes on; what it then reports is a second look at the test split."
             )
 
     def _failures(self) -> Iterator[str]:
@@ -224,12 +231,16 @@ class Report:
         yield ""
         yield f"By up to {self.settings.seeds} fresh seeds on the validation split, none of which is reported."
         yield ""
-        yield "| finalist | search | fresh seeds | |"
-        yield "| --- | --- | --- | --- |"
+        study = self.searched.study
+        others = study.objectives[1:]
+        yield f"| finalist | search |{''.join(f' {one.name} |' for one in others)} fresh seeds | |"
+        yield f"| --- | --- |{' --- |' * len(others)} --- | --- |"
         for i, contestant in enumerate(finish.finalists):
             scores = ", ".join(unit.score(sign * score) for score in finish.race.scores[i])
             note = "winner" if i == finish.race.winner else finish.race.dropped[i]
-            yield f"| {contestant.name} | {unit.score(self.trials[i].scores[self.measure.name])} | {scores} | {note} |"
+            also = "".join(f" {_number(one.value(self.trials[i], study.workload))} |" for one in others)
+            search = unit.score(self.trials[i].scores[self.measure.name])
+            yield f"| {contestant.name} | {search} |{also} {scores} | {note} |"
         yield from self._how_baselines()
 
     def _how_baselines(self) -> Iterator[str]:
@@ -263,6 +274,27 @@ class Report:
                 yield f"- {rung.epochs} epochs, {len(rung.trials)} trained, the best: {best}"
             if families:
                 yield from ("", "All candidates: " + "; ".join(one.name for one in own) + ".")
+
+
+def objectives_note(searched: Searched) -> str:
+    """Say that a finish looks at the first objective alone, where the search had several; else nothing."""
+    study = searched.study
+    if len(study.objectives) < 2:
+        return ""
+    first, names = study.objectives[0].name, ", ".join(one.name for one in study.objectives)
+    note = (
+        f"The search had several objectives ({names}). A finish chooses and compares by {first} alone, among the "
+        "networks on the search's front that are best in that."
+    )
+    knee = study.knee()
+    if knee is None:
+        return note
+    values = ", ".join(f"{one.name} {_number(one.value(knee, study.workload))}" for one in study.objectives)
+    return f"{note} The search's own model, the knee of its front, is trial {knee.number} ({values})."
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:,.6g}"
 
 
 def _halving(halving: Halving, measure: Measure) -> dict[str, Any]:

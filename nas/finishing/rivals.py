@@ -12,7 +12,7 @@ from typing import Any
 from nas.cost import LATENCY, Constraint, cost_of, violation
 from nas.errors import DeviceError
 from nas.finishing.bench import Contestant
-from nas.finishing.folder import seconds_by_name
+from nas.finishing.folder import CANDIDATES, seconds_by_name
 from nas.finishing.published import published_candidates
 from nas.finishing.searched import Searched
 from nas.finishing.settings import NONE, PUBLISHED, RANDOM, FinishSettings
@@ -24,8 +24,6 @@ from nas.seeds import derived_seed
 
 KINDS: Mapping[str, Sequence[str]] = {PUBLISHED: (PUBLISHED,), RANDOM: (PUBLISHED, RANDOM), NONE: ()}
 """What the winner is compared with, by `finish.baseline`."""
-CANDIDATES = "candidates.json"
-"""The file in the folder of a finish that lists what there was to choose the baselines from."""
 LR_MULTIPLES = (1.0, 1 / 3, 3.0)
 """Of the recipe's learning rate: published networks are tried with the first, then all with the next."""
 _RANDOM = 200

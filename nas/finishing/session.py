@@ -20,22 +20,26 @@ from nas.finishing.bench import REPORT, Contestant, FinishTrial, Measure
 from nas.finishing.config import FinishConfig
 from nas.finishing.final_scores import FinalScores
 from nas.finishing.folder import (
+    CANDIDATES,
     FOLDER,
     RECOMMENDED,
     REPORT_JSON,
     REPORT_MD,
     check_same_networks,
+    known_of,
     settings_of,
     write_settings,
 )
+from nas.finishing.history import Begun, looks_of
 from nas.finishing.pool_bench import WEIGHTS, PoolBench, TrainingSetup
 from nas.finishing.records import FinishRecords
-from nas.finishing.report import Report
+from nas.finishing.report import Report, objectives_note
 from nas.finishing.rivals import KINDS, rival_candidates, rivals_of
 from nas.finishing.searched import Searched, read_searched
 from nas.finishing.shipping import other_model, ship
 from nas.finishing.study import Finish, Say, carry_out, choosing_share
 from nas.finishing.time_limit import needed_seconds, time_limit
+from nas.finishing.words import recommended_in_short
 from nas.held_out import check_test_split_allowed
 from nas.machine import cores_or
 from nas.network.architecture import Architecture
@@ -192,15 +196,16 @@ class _Session:
         ranked = searched.finalists(settings.top_k)
         with ExitStack() as stack:
             pool = self._pool(stack)
-            write_settings(config, searched, self.home)  # not those of a call that could not begin
             bench = PoolBench(
                 self.home,
                 pool,
                 TrainingSetup(searched.data, config.accelerator),
                 FinalScores(searched.data, self.home.parent, config.accelerator),
                 lambda trial: self._ended(trial, records),
+                begun=Begun.of(config, known_of(config, searched), self.home / CANDIDATES),
             )
             stack.callback(bench.close)
+            write_settings(config, searched, self.home)  # not those of a call that could not begin
             if records is not None:
                 records.write(bench.trials.values())
             decide = partial(
@@ -217,19 +222,27 @@ class _Session:
             found = decide(say=self.say)
             if found.ships and self._weights_again(found, bench):
                 found = decide()  # all of it is in the log
-            images = int(pool.describe()["test_images"])
-        return Report(
-            searched=searched,
-            settings=settings,
-            measure=self.measure,
-            finish=found,
-            trials=[trial for trial, _ in ranked],
-            candidates=candidates,
-            folder=self.home,
-            test_images=images,
-            workers=self.workers,
-            limit_seconds=limit,
-        )
+            report = Report(
+                searched=searched,
+                settings=settings,
+                measure=self.measure,
+                finish=found,
+                trials=[trial for trial, _ in ranked],
+                candidates=candidates,
+                folder=self.home,
+                test_images=int(pool.describe()["test_images"]),
+                workers=self.workers,
+                limit_seconds=limit,
+                looks=looks_of(bench.trials.values(), bench.reported, self._readings()),
+            )
+            bench.report(recommended_in_short(found))
+        return report
+
+    def _readings(self) -> int:
+        """Return how often the test split was read for this search."""
+        from nas.training.data.test_split import Ledger
+
+        return len(Ledger(self.home.parent).entries())
 
     def _weights_again(self, found: Finish, bench: PoolBench) -> bool:
         """Train what ships again where its weights are gone; returns whether that was needed."""
@@ -271,6 +284,8 @@ class _Session:
             f"It takes at most {(limit + beside) / 60:.3g} min: {limit / 60:.3g} min to choose and report the winner "
             f"(finish.minutes){rivals if beside else ''}"
         )
+        if note := objectives_note(self.searched):
+            self.say(note)
         if limit < needed:
             self.say(
                 f"That may be too short for an answer: one seed to choose with and a few to report need about "

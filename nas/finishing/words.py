@@ -84,6 +84,14 @@ def named(kind: str) -> str:
     return kind if kind == WINNER else f"{kind} baseline"
 
 
+def recommended_in_short(finish: Finish) -> str:
+    """Return what is recommended in a few words."""
+    if not finish.ships:
+        return "nothing"
+    name = f"{named(finish.recommended)} ({finish.finals[finish.recommended].contestant.name})"
+    return name if finish.decided else f"{name}, compared with nothing"
+
+
 def sentence(finish: Finish, measure: Measure) -> str:
     """Return the recommendation in a sentence, without its full stop."""
     failed = " and ".join(failures_by_name(finish))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -121,3 +123,91 @@ def test_what_is_not_ours_in_the_folder_that_ships_is_kept(
     (model / "NOTES.txt").unlink()
     assert go_on(exporting) == 0
     assert report_of(exporting)["other_model"] == ""
+
+
+def _edit(path: Path, change: Callable[[Any], Any]) -> None:
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+
+
+def test_what_was_edited_by_hand_is_refused_with_file_and_rule(
+    searched: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert finish(searched, top_k=1, seeds=1, final_seeds=2, baseline="none") == 0
+    home, before = searched / "finish", report_of(searched)
+    cases: list[tuple[str, Callable[[Any], Any], list[str]]] = [
+        (
+            "settings.json",
+            lambda values: values | {"finish": values["finish"] | {"final_seeds": 1}},
+            ["settings.json: finish.final_seeds is 1, but this finish was begun with 2 (first line of"],
+        ),
+        (
+            "settings.json",
+            lambda values: values | {"train": values["train"] | {"epochs": 1}},
+            ["settings.json: train.epochs is 1, but this finish was begun with 12"],
+        ),
+        ("settings.json", lambda values: {}, ["settings.json has no 'study_id', which every finish writes"]),
+        ("candidates.json", lambda values: values | {"measuring": {"published": 1.0}}, ["candidates.json is not as"]),
+        ("candidates.json", lambda values: values | {"measuring": {"published": -1.0}}, ["number of seconds >= 0"]),
+        ("seconds.json", lambda values: values | {"choose": float("nan")}, ["seconds.json", "choose must be a finite"]),
+        ("seconds.json", lambda values: values | {"report": -1}, ["seconds.json", "report must be a finite", "-1"]),
+        ("seconds.json", lambda values: values | {"report": "1"}, ["seconds.json", "report must be a number"]),
+    ]
+    for name, change, messages in cases:
+        saved = (home / name).read_text()
+        _edit(home / name, change)
+        assert go_on(searched) == 2
+        error = capsys.readouterr().err
+        for message in messages:
+            assert message in error
+        assert len(error.splitlines()) == 1
+        (home / name).write_text(saved)
+    # Without its settings it is not a new finish either.
+    (home / "settings.json").unlink()
+    assert finish(searched, top_k=1, seeds=1, final_seeds=1, baseline="none") == 2
+    assert "finish.final_seeds is 1, but this finish was begun with 2" in capsys.readouterr().err
+    assert not (home / "settings.json").exists()
+    assert finish(searched, top_k=1, seeds=1, final_seeds=2, baseline="none") == 0
+    assert report_of(searched) == before
+
+
+def test_a_finish_of_before_its_log_said_what_it_was_begun_with_goes_on(searched: Path) -> None:
+    assert finish(searched, top_k=1, seeds=1, final_seeds=2, baseline="none") == 0
+    log, before = searched / "finish" / "trials.jsonl", report_of(searched)
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [next(iter(line)) for line in lines if "key" not in line] == ["begun", "reported"]
+    earlier = [{key: value for key, value in line.items() if key != "check"} for line in lines if "key" in line]
+    log.write_text("".join(json.dumps(line) + "\n" for line in earlier))
+    assert go_on(searched) == 0
+    assert report_of(searched) == before
+
+
+def test_going_on_after_a_result_is_a_second_look(searched: Path) -> None:
+    assert finish(searched, top_k=2, seeds=1, final_seeds=4, baseline="none", minutes=4.5 / 60) == 0
+    first = report_of(searched)
+    assert 0 < first["final"]["winner"]["test"]["count"] < 4
+    assert first["looks"]["earlier"] == 0
+    text = (searched / "finish" / "report.md").read_text()
+    assert "what it then reports is a second look at the test split" in text
+    assert "This is look" not in text
+    name = first["final"]["winner"]["name"]
+    more = {"run": str(searched), "workers": 1, "mlflow": False, "finish": {"minutes": 60.0}}
+    for _ in range(2):  # the same once more is no other look
+        assert finish_command(more, ["finish.minutes"]) == 0
+        assert report_of(searched)["looks"] == {"earlier": 1, "recommended": [f"winner ({name})"], "readings": 0}
+    text = (searched / "finish" / "report.md").read_text()
+    assert "This is look 2 at the test split" in text
+    assert f"Recommended before: winner ({name}). The ledger has 0 readings" in text  # the stub writes none
+
+
+def test_a_search_with_several_objectives_is_told_that_one_counts(searched: Path) -> None:
+    study = json.loads((searched / "study.json").read_text())
+    study["objective"] = ["val_accuracy", "macs"]
+    study["direction"] = ["maximize", "minimize"]
+    (searched / "study.json").write_text(json.dumps(study))
+    assert finish(searched, top_k=3, seeds=1, final_seeds=1, baseline="none") == 0
+    text = (searched / "finish" / "report.md").read_text()
+    assert (
+        "The search had several objectives (val_accuracy, macs). A finish chooses and compares by val_accuracy" in text
+    )
+    assert "the knee of its front, is trial " in text
+    assert "| finalist | search | macs | fresh seeds | |" in text

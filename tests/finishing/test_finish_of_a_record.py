@@ -304,6 +304,6 @@ def test_a_damaged_log_is_named_with_what_to_do(searched: Path, capsys: pytest.C
     assert finish(searched, baseline="none", final_seeds=2) == 0
     log = searched / "finish" / "trials.jsonl"
     lines = log.read_text().splitlines()
-    log.write_text("\n".join([lines[0].replace('"seed":', '"seeds":'), *lines[1:]]) + "\n")
+    log.write_text("\n".join([lines[0], lines[1].replace('"seed":', '"seeds":'), *lines[2:]]) + "\n")
     assert finish_command({"run": str(searched)}) == 2
-    assert "trials.jsonl:1: not a trial of a finish" in capsys.readouterr().err
+    assert "trials.jsonl:2: not a trial of a finish" in capsys.readouterr().err
