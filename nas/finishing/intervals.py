@@ -7,9 +7,7 @@ from dataclasses import dataclass, replace
 from math import isnan, nan, sqrt
 from statistics import fmean, stdev
 
-from scipy.stats import t
-
-from nas.statistics import LEVEL, mean_interval
+from nas.statistics import LEVEL, mean_interval, student_quantile
 
 TIE = 1e-7
 """Differences of scores that are no larger are none: accuracies are counts divided by a number of images, some of them
@@ -93,7 +91,7 @@ class Comparison:
         found = self.difference
         if not found.std > TIE:
             return nan
-        return float(t.ppf(1 - LEVEL, found.count - 1)) * found.std / sqrt(found.count)
+        return student_quantile(1 - LEVEL, found.count - 1) * found.std / sqrt(found.count)
 
 
 def compare(network: Sequence[float], baseline: Sequence[float]) -> Comparison:
