@@ -302,6 +302,11 @@ def _beyond(size: int) -> int:
     return most - int(binom.cdf(most, size, 0.5) > LEVEL / 2)
 
 
+def student_quantile(share: float, freedom: int) -> float:
+    """Return the value that Student's t with some degrees of freedom is below with a chance of `share`."""
+    return float(t.ppf(share, freedom))
+
+
 def mean_interval(values: Sequence[float]) -> tuple[float, float]:
     """Return the ends of Student's 95 % interval of the mean of some values; both are nan for a single value."""
     if len(values) < 2:

@@ -11,6 +11,7 @@ from math import inf, isfinite
 from typing import Any, Protocol
 
 from nas.cost import cost_of
+from nas.errors import TrainingError
 from nas.network.architecture import Architecture
 from nas.settings import as_before
 from nas.training.recipe import Recipe
@@ -76,6 +77,14 @@ class FinishTrial:
     """Seconds that its phase had taken when it ended, earlier sessions included."""
     reason: str = ""
     """Why it failed, or nothing."""
+
+    @property
+    def of_itself(self) -> bool:
+        """Whether it failed by itself, as by a loss that is no number, so that the same training fails again.
+
+        Others failed by what was around them, such as a machine without memory.
+        """
+        return self.reason.startswith(f"{TrainingError.__name__}: ")
 
     @classmethod
     def of(cls, job: Job, **result: Any) -> FinishTrial:

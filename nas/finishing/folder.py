@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ FOLDER = "finish"
 """In the run folder of the search."""
 SETTINGS, REPORT_JSON, REPORT_MD = "settings.json", "report.json", "report.md"
 """In that: settings, and what was found, for programs and for people."""
+CANDIDATES = "candidates.json"
+"""In that too: what there was to choose the baselines from."""
 RECOMMENDED, MODEL = "recommended.json", "model"
 """Beside these the network that is recommended: its architecture, and the folder that ships."""
 _OWN = ("study_id", "finalists")
@@ -39,7 +42,14 @@ def settings_of(values: Mapping[str, Any], typed: Collection[str], home: Path) -
     if not (home / SETTINGS).exists():
         return settings_from(FinishConfig, values)
     check_typed(FinishConfig, typed)
-    begun = {key: value for key, value in read_settings(home / SETTINGS, "finish").items() if key not in _OWN}
+    saved = read_settings(home / SETTINGS, "finish")
+    missing = [name for name in (*_OWN, "finish", "train") if name not in saved]
+    if missing:
+        raise ConfigError(
+            f"{shown(home / SETTINGS)} has no {missing[0]!r}, which every finish writes. Take the file from a copy, or "
+            f"remove or rename {shown(home)} to finish the search anew"
+        )
+    begun = {key: value for key, value in saved.items() if key not in _OWN}
     settings = resumed(as_recorded(FinishConfig, begun), values, [*typed, "run"], [*changeable(FinishConfig)], home)
     return settings_from(FinishConfig, settings)
 
@@ -53,7 +63,7 @@ def check_same_networks(config: FinishConfig, searched: Searched, home: Path) ->
     if not (home / SETTINGS).exists():
         return
     earlier = read_settings(home / SETTINGS, "finish")
-    for name, value in _known(config, searched).items():
+    for name, value in known_of(config, searched).items():
         if earlier.get(name) != value:
             raise ConfigError(
                 f"{shown(home)} is a finish of other networks: the search has gone on since. Remove or rename that "
@@ -61,12 +71,23 @@ def check_same_networks(config: FinishConfig, searched: Searched, home: Path) ->
             )
 
 
-def _known(config: FinishConfig, searched: Searched) -> dict[str, Any]:
+def known_of(config: FinishConfig, searched: Searched) -> dict[str, Any]:
+    """Return of which search settings are, and of which of its networks."""
     finalists = [arch.arch_id for _, arch in searched.finalists(config.finish.top_k)]
     return dict(zip(_OWN, (searched.study.study_id, finalists), strict=True))
 
 
 def write_settings(config: FinishConfig, searched: Searched, home: Path) -> None:
     """Write the settings that the finish goes on with."""
-    settings = json.loads(json.dumps({**asdict(config), **_known(config, searched)}))
+    settings = json.loads(json.dumps({**asdict(config), **known_of(config, searched)}))
     write_whole(home / SETTINGS, json.dumps(settings, indent=1) + "\n")
+
+
+def seconds_by_name(values: Any) -> dict[str, float]:
+    """Read seconds by a name each; raises `ValueError` or `TypeError` for what is no time, such as NaN or -1."""
+    for name, seconds in values.items():
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+            raise TypeError(f"{name} must be a number of seconds, but is {seconds!r:.80}")
+        if not (isfinite(seconds) and seconds >= 0):
+            raise ValueError(f"{name} must be a finite number of seconds >= 0, but is {seconds!r}")
+    return {str(name): float(seconds) for name, seconds in values.items()}

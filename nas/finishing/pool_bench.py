@@ -9,16 +9,19 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
 from nas.console import defer_signals
 from nas.cost import cost_of
+from nas.errors import TrainingError, reason_of
 from nas.evaluation import Budget
 from nas.evaluators.training import TrainingEvaluator
 from nas.finishing.bench import CHOOSE, REPORT, TEST, FinishTrial, Job
+from nas.finishing.folder import CANDIDATES, SETTINGS, seconds_by_name
+from nas.finishing.history import Begun, Line, Reported, as_line, line_from
 from nas.line_log import LineLog
 from nas.run_folder import read_json, write_whole
 from nas.training.data.config import DataConfig
@@ -54,6 +57,8 @@ class PoolBench:
         setup: TrainingSetup,
         tester: Tester,
         ended: Callable[[FinishTrial], None] = lambda trial: None,
+        *,
+        begun: Begun | None = None,
     ) -> None:
         """Read the log of earlier sessions.
 
@@ -63,20 +68,41 @@ class PoolBench:
             setup: data and accelerator.
             tester: scores weights on the test split.
             ended: told of each trial when it is on the disk.
+            begun: what the finish is to be begun with, or was; logs that are older do not say.
 
         Raises:
-            ConfigError: the log was damaged.
+            ConfigError: the log was damaged, or the finish was begun with something else.
         """
         self._folder, self._pool, self._setup = folder, pool, setup
         self._tester, self._ended = tester, ended
         self._log = LineLog(folder / TRIALS)
-        self.trials = {trial.key: trial for trial in self._log.read("a trial of a finish", FinishTrial.from_dict)}
-        """All that ended, by key, the last one of each."""
+        lines = self._log.read("a trial of a finish", line_from)
+        self.trials = {trial.key: trial for trial in lines if isinstance(trial, FinishTrial)}
+        """All that ended, by key, the last one of each at the place of the first."""
+        self.reported = [line for line in lines if isinstance(line, Reported)]
+        """What was reported, the last at the end."""
+        if begun is not None:
+            self._begin(begun, lines)
         self._spent = _clocks(folder / CLOCKS)
         for trial in self.trials.values():
             self._spent[trial.phase] = max(self.spent(trial.phase), trial.elapsed)
         self._number = 0
         (folder / WEIGHTS).mkdir(exist_ok=True)
+
+    def _begin(self, begun: Begun, lines: Sequence[Line]) -> None:
+        if not lines:
+            self._log.append(as_line(begun), durable=True)
+        elif isinstance(lines[0], Begun):
+            folder = self._folder
+            lines[0].check(begun, settings=folder / SETTINGS, candidates=folder / CANDIDATES, log=folder / TRIALS)
+
+    def report(self, recommended: str) -> None:
+        """Note what is recommended by the scores that there are, where that was not noted."""
+        tested = sum(trial.phase == TEST for trial in self.trials.values())
+        line = Reported(tested, recommended)
+        if line not in self.reported[-1:]:
+            self._log.append(as_line(line), durable=True)
+            self.reported.append(line)
 
     def weights(self, job: Job) -> Path:
         """Return the file of the weights of a training that is reported, or of that which a test job scores."""
@@ -87,7 +113,8 @@ class PoolBench:
         return self._spent.get(phase, 0.0)
 
     def run(self, jobs: Sequence[Job], *, until: float = inf) -> Mapping[str, FinishTrial]:
-        """Do jobs; see `Bench.run`. One that failed in an earlier session is done again.
+        """Do jobs; see `Bench.run`. One that failed in an earlier session is done again, if not by itself: a loss that
+        is no number is so again, however much time there is.
 
         Raises:
             EvaluationError: jobs of several networks in a row have failed alike.
@@ -97,6 +124,21 @@ class PoolBench:
             self._do(todo, until)
         return self._found(jobs)
 
+    def train_again(self, job: Job) -> bool:
+        """Do a training that is reported again, for its weights, which are gone; returns whether that gave them.
+
+        Where its scores are others now, as on another machine, its weights are scored on the test split too. Where it
+        fails its scores stay.
+        """
+        earlier = self.trials[job.key]
+        self._do([job], inf)
+        now = self.trials[job.key]
+        if now.reason:
+            self._add(earlier)
+        elif now.scores != earlier.scores and self._ended_well(job.tested.key):
+            self._score(job.tested)
+        return not now.reason
+
     def test(self, jobs: Sequence[Job]) -> Mapping[str, FinishTrial]:
         """Score weights on the test split, in this process; see `Bench.test`.
 
@@ -104,11 +146,14 @@ class PoolBench:
             HeldOutError: this process may not read it. DataError, ConfigError, OSError: weights, data or ledger cannot
                 be read or written.
         """
-        for job in {job.key: job for job in jobs if not self._ended_well(job.key)}.values():
-            started = time.monotonic()
-            scores = self._tester(job, self.weights(job))
-            self._add(_trial(job, scores, seconds=time.monotonic() - started))
+        for job in {job.key: job for job in jobs if not self._ended_for_good(job.key)}.values():
+            self._score(job)
         return self._found(jobs)
+
+    def _score(self, job: Job) -> None:
+        started = time.monotonic()
+        scores = self._tester(job, self.weights(job))
+        self._add(_trial(job, scores, seconds=time.monotonic() - started))
 
     def _found(self, jobs: Iterable[Job]) -> dict[str, FinishTrial]:
         return {job.key: self.trials[job.key] for job in jobs if job.key in self.trials}
@@ -116,11 +161,14 @@ class PoolBench:
     def _ended_well(self, key: str) -> bool:
         return key in self.trials and not self.trials[key].reason
 
+    def _ended_for_good(self, key: str) -> bool:
+        return self._ended_well(key) or (key in self.trials and self.trials[key].of_itself)
+
     def _done(self, job: Job) -> bool:
         if not self._ended_well(job.key):
-            return False
+            return self._ended_for_good(job.key)
         # Weights are needed until they are scored.
-        return job.phase != REPORT or self._ended_well(job.tested.key) or self.weights(job).is_file()
+        return job.phase != REPORT or self._ended_for_good(job.tested.key) or self.weights(job).is_file()
 
     def _do(self, todo: list[Job], until: float) -> None:
         phase = todo[0].phase
@@ -171,7 +219,7 @@ class PoolBench:
     def _add(self, trial: FinishTrial) -> None:
         # A Ctrl-C in the middle of it would take a training of hours back.
         with defer_signals("What a training came to is being written"):
-            self._log.append(asdict(trial), durable=True)
+            self._log.append(as_line(trial), durable=True)
             self.trials[trial.key] = trial
             self._ended(trial)
 
@@ -194,7 +242,7 @@ def _clocks(path: Path) -> dict[str, float]:
     """Read the seconds of each phase that earlier sessions wrote."""
     if not path.exists():
         return {}
-    return read_json(path, "the seconds of a finish", lambda values: {str(k): float(v) for k, v in values.items()})
+    return read_json(path, "the seconds of a finish", seconds_by_name)
 
 
 def _trained(job: Job, outcome: Outcome, seconds: float, elapsed: float) -> FinishTrial:
@@ -208,5 +256,6 @@ def _trial(job: Job, scores: Mapping[str, float], **figures: Any) -> FinishTrial
     """Return the trial of a job that ended; scores that are no numbers, such as an infinite loss, are a failure."""
     bad = {name: score for name, score in scores.items() if not isfinite(score)}
     if bad:
-        return FinishTrial.of(job, reason=", ".join(f"{name} is {score}" for name, score in bad.items()), **figures)
+        words = ", ".join(f"{name} is {score}" for name, score in bad.items())
+        return FinishTrial.of(job, reason=reason_of(TrainingError(words)), **figures)
     return FinishTrial.of(job, scores=dict(scores), **figures)

@@ -11,58 +11,18 @@ from typing import Any
 from nas.cost import cost_of
 from nas.finishing.bench import Measure
 from nas.finishing.halving import Halving
+from nas.finishing.history import FIRST_LOOK, Looks
 from nas.finishing.intervals import Comparison, MeanInterval
 from nas.finishing.rivals import RivalCandidates
 from nas.finishing.searched import Searched
 from nas.finishing.settings import NONE, FinishSettings
 from nas.finishing.study import WINNER, Final, Finish, choosing_seeds, reporting_seeds
+from nas.finishing.words import Unit, failures, named, sentence
 from nas.search.trial import Trial
 from nas.statistics import proportion_interval
 
 FORMAT = "nas.finish/1"
 _SHOWN_ON_A_RUNG = 5
-
-
-@dataclass(frozen=True)
-class Unit:
-    """How scores are shown: shares in per cent, their differences in points."""
-
-    factor: float = 1.0
-    name: str = ""
-    points: str = ""
-    digits: int = 4
-
-    @classmethod
-    def of(cls, measure: Measure) -> Unit:
-        """Return the unit of a measure."""
-        return cls(100.0, " %", " points", 2) if measure.name.endswith("accuracy") else cls()
-
-    def score(self, value: float) -> str:
-        """Return a score in words."""
-        return f"{self.factor * value:.{self.digits}f}{self.name}"
-
-    def difference(self, value: float) -> str:
-        """Return a difference in words."""
-        return f"{self.factor * value:+.{self.digits}f}{self.points}"
-
-    def interval(self, found: MeanInterval, sign: int = 1) -> str:
-        """Return a mean with its interval in words; `sign` -1 turns a measure that is minimized back."""
-        if not found.count:
-            return "none"
-        if isnan(found.low):
-            return f"{self.score(sign * found.mean)} (one seed)"
-        found = found.within(0.0, 1.0) if self.name else found
-        ends = (f"{self.factor * end:.{self.digits}f}" for end in sorted((sign * found.low, sign * found.high)))
-        return f"{self.score(sign * found.mean)} ({' to '.join(ends)})"
-
-    def gap(self, found: MeanInterval) -> str:
-        """Return a mean difference with its interval in words."""
-        if not found.count:
-            return "no seed that both were trained with"
-        if isnan(found.low):
-            return f"{self.difference(found.mean)} (one seed)"
-        ends = (f"{self.factor * end:+.{self.digits}f}" for end in (found.low, found.high))
-        return f"{self.difference(found.mean)} (95 % interval {' to '.join(ends)})"
 
 
 @dataclass(frozen=True)
@@ -84,10 +44,14 @@ class Report:
     """Trainings at a time."""
     limit_seconds: float
     """That choosing and reporting could take."""
+    looks: Looks = FIRST_LOOK
+    """What of the test split was known before."""
     model: Path | None = None
     """The folder that what is recommended ships in; None where nothing is, or it could not be written."""
     trouble: str = ""
     """Why it could not be written, or nothing."""
+    other_model: str = ""
+    """What that folder holds, where it is there but not what is recommended, or nothing."""
 
     @property
     def search_score(self) -> float:
@@ -102,34 +66,7 @@ class Report:
 
     def sentence(self) -> str:
         """Return the recommendation in a sentence, without its full stop."""
-        finish = self.finish
-        winner = f"the winner of the search ({finish.finals[WINNER].contestant.name})"
-        compared = {kind: one for kind, one in finish.on_test.items() if one.difference.count}
-        if not finish.ships:
-            return (
-                "Recommended: nothing yet: the time was up before the winner was trained anew; the same command with "
-                "more finish.minutes goes on"
-            )
-        if not finish.decided:
-            return (
-                f"Recommended for now: {winner}, compared with nothing: the time was up before a baseline was trained "
-                "with a seed of its; the same command with more finish.minutes goes on"
-            )
-        if not finish.on_test:
-            return f"Recommended: {winner}; nothing tells whether it is better than a published network"
-        kind = finish.recommended
-        against = kind if kind != WINNER else min(compared, key=lambda other: compared[other].difference.mean)
-        comparison = compared[against]
-        how = (
-            f"{Unit.of(self.measure).gap(comparison.difference)}, better with {comparison.ahead} of "
-            f"{comparison.difference.count} seeds"
-        )
-        why = "the interval holds 0" if comparison.difference.count > 1 else "one seed gives no interval"
-        how += "" if comparison.shown else f"; {why}, so that this may be chance"
-        if kind == WINNER:
-            return f"Recommended: {winner}. On the test split, winner minus {against} baseline: {how}"
-        network = f"the {kind} network {finish.finals[kind].contestant.name}"
-        return f"Recommended: {network}. The search has found nothing better: on the test split, winner minus it: {how}"
+        return sentence(self.finish, self.measure)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; scores and differences as the measure has them, differences up is better."""
@@ -181,6 +118,8 @@ class Report:
             "sentence": self.sentence(),
             "model": None if self.model is None else self.model.name,
             "trouble": self.trouble,
+            "looks": asdict(self.looks) | {"recommended": [*self.looks.recommended]},
+            "other_model": self.other_model,
         }
 
     def _final(self, final: Final) -> dict[str, Any]:
@@ -191,6 +130,7 @@ class Report:
             "params": cost.params,
             "macs": cost.macs,
             "lr": final.contestant.recipe.lr,
+            "trainings": len(final.ended),
             "failed": [trial.reason for trial in final.failed],
             "weights": [f"{trial.key}.safetensors" for trial in final.trained],
             **{
@@ -204,22 +144,32 @@ class Report:
         return [*self._table(), "", f"**{self.sentence()}.**", "", *self._figures(), "", *self._how()]
 
     def _table(self) -> Iterator[str]:
-        unit, sign = Unit.of(self.measure), self.measure.sign
-        yield "| network | search | validation, fresh seeds | test | seeds | parameters | multiply-adds |"
+        unit = Unit.of(self.measure)
+        search = "search" if self.measure.sign == 1 else f"search ({self.measure.name}: lower is better)"
+        yield f"| network | {search} | validation, fresh seeds | test | seeds | parameters | multiply-adds |"
         yield "| --- | --- | --- | --- | --- | --- | --- |"
         for kind, final in self.finish.finals.items():
             cost = cost_of(final.contestant.architecture)
-            what = "winner of the search" if kind == WINNER else f"{kind} baseline"
+            what = "winner of the search" if kind == WINNER else named(kind)
+            failed = f" ({failures(final)})" if final.failed else ""
             yield (
                 f"| {what}: {final.contestant.name} | {unit.score(self.search_score) if kind == WINNER else ''} "
-                f"| {unit.interval(final.interval(self.measure), sign)} "
-                f"| {unit.interval(final.interval(self.measure.on_test), sign)} "
-                f"| {len(final.trained)} | {cost.params:,} | {cost.macs:,} |"
+                f"| {unit.interval(final.interval(self.measure))} "
+                f"| {unit.interval(final.interval(self.measure.on_test))} "
+                f"| {len(final.trained)}{failed} | {cost.params:,} | {cost.macs:,} |"
             )
 
     def _figures(self) -> Iterator[str]:
         unit = Unit.of(self.measure)
+        if self.trouble:
+            yield f"- What is recommended could not be exported: {self.trouble}."
+        if self.other_model:
+            yield f"- {self.other_model}."
+        yield from self.looks.lines()
         yield from self._short_of_time()
+        yield from self._failures()
+        if note := objectives_note(self.searched):
+            yield f"- {note}"
         trained = sum(trial.trained for trial in self.searched.study.trials)
         if not isnan(self.too_high):
             yield (
@@ -236,7 +186,7 @@ class Report:
                 yield (
                     f"- With {comparison.difference.count} seeds and the noise seen here, the better network is "
                     "recommended in 95 of 100 cases where the two differ by "
-                    f"{unit.difference(comparison.sure_from)[1:]} or more."
+                    f"{unit.size(comparison.sure_from)} or more."
                 )
         final = self.finish.finals[WINNER].interval(self.measure.on_test)
         if final.count and self.measure.name.endswith("accuracy"):
@@ -250,7 +200,7 @@ class Report:
         """Say what the time was too short for."""
         finish = self.finish
         asked = self.settings.final_seeds
-        done = {kind: len(final.trained) + len(final.failed) for kind, final in finish.finals.items()}
+        done = {kind: len(final.ended) for kind, final in finish.finals.items()}
         short = [f"{count} of {asked} final seeds of the {kind}" for kind, count in done.items() if count < asked]
         if finish.race.out_of_time:
             scores = [scores for scores in finish.race.scores if scores]
@@ -259,8 +209,21 @@ class Report:
         if short:
             yield (
                 f"- The time, {self.limit_seconds / 60:.3g} min, was enough for {' and for '.join(short)}; the same "
-                "command with more finish.minutes goes on."
+                "command with more finish.minutes goes on; what it then reports is a second look at the test split."
             )
+
+    def _failures(self) -> Iterator[str]:
+        """Say which final trainings failed, and what follows from that."""
+        for kind, final in self.finish.finals.items():
+            if final.failed:
+                reasons = "; ".join(dict.fromkeys(trial.reason for trial in final.failed))
+                again = [trial for trial in final.failed if not trial.of_itself]
+                more = f" The same command does {len(again)} of them again." if again else ""
+                yield (
+                    f"- {len(final.failed)} of {len(final.ended)} final trainings of the {named(kind)} failed: "
+                    f"{reasons}. Means, intervals and pairs are of the others; of two networks that with fewer "
+                    f"failures is recommended.{more}"
+                )
 
     def _how(self) -> Iterator[str]:
         finish, unit, sign = self.finish, Unit.of(self.measure), self.measure.sign
@@ -268,12 +231,16 @@ class Report:
         yield ""
         yield f"By up to {self.settings.seeds} fresh seeds on the validation split, none of which is reported."
         yield ""
-        yield "| finalist | search | fresh seeds | |"
-        yield "| --- | --- | --- | --- |"
+        study = self.searched.study
+        others = study.objectives[1:]
+        yield f"| finalist | search |{''.join(f' {one.name} |' for one in others)} fresh seeds | |"
+        yield f"| --- | --- |{' --- |' * len(others)} --- | --- |"
         for i, contestant in enumerate(finish.finalists):
             scores = ", ".join(unit.score(sign * score) for score in finish.race.scores[i])
             note = "winner" if i == finish.race.winner else finish.race.dropped[i]
-            yield f"| {contestant.name} | {unit.score(self.trials[i].scores[self.measure.name])} | {scores} | {note} |"
+            also = "".join(f" {_number(one.value(self.trials[i], study.workload))} |" for one in others)
+            search = unit.score(self.trials[i].scores[self.measure.name])
+            yield f"| {contestant.name} | {search} |{also} {scores} | {note} |"
         yield from self._how_baselines()
 
     def _how_baselines(self) -> Iterator[str]:
@@ -307,6 +274,27 @@ class Report:
                 yield f"- {rung.epochs} epochs, {len(rung.trials)} trained, the best: {best}"
             if families:
                 yield from ("", "All candidates: " + "; ".join(one.name for one in own) + ".")
+
+
+def objectives_note(searched: Searched) -> str:
+    """Say that a finish looks at the first objective alone, where the search had several; else nothing."""
+    study = searched.study
+    if len(study.objectives) < 2:
+        return ""
+    first, names = study.objectives[0].name, ", ".join(one.name for one in study.objectives)
+    note = (
+        f"The search had several objectives ({names}). A finish chooses and compares by {first} alone, among the "
+        "networks on the search's front that are best in that."
+    )
+    knee = study.knee()
+    if knee is None:
+        return note
+    values = ", ".join(f"{one.name} {_number(one.value(knee, study.workload))}" for one in study.objectives)
+    return f"{note} The search's own model, the knee of its front, is trial {knee.number} ({values})."
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:,.6g}"
 
 
 def _halving(halving: Halving, measure: Measure) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 from nas.cost import LATENCY, Constraint, cost_of, violation
 from nas.errors import DeviceError
 from nas.finishing.bench import Contestant
+from nas.finishing.folder import CANDIDATES, seconds_by_name
 from nas.finishing.published import published_candidates
 from nas.finishing.searched import Searched
 from nas.finishing.settings import NONE, PUBLISHED, RANDOM, FinishSettings
@@ -23,8 +24,6 @@ from nas.seeds import derived_seed
 
 KINDS: Mapping[str, Sequence[str]] = {PUBLISHED: (PUBLISHED,), RANDOM: (PUBLISHED, RANDOM), NONE: ()}
 """What the winner is compared with, by `finish.baseline`."""
-CANDIDATES = "candidates.json"
-"""The file in the folder of a finish that lists what there was to choose the baselines from."""
 LR_MULTIPLES = (1.0, 1 / 3, 3.0)
 """Of the recipe's learning rate: published networks are tried with the first, then all with the next."""
 _RANDOM = 200
@@ -81,7 +80,7 @@ class RivalCandidates:
     @classmethod
     def from_dict(cls, values: Any) -> RivalCandidates:
         """Read what `to_dict` wrote."""
-        seconds = {str(kind): float(took) for kind, took in values["measuring"].items()}
+        seconds = seconds_by_name(values["measuring"])
         return cls([RivalCandidate.from_dict(one) for one in values["candidates"]], seconds)
 
     def to_dict(self) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, replace
+from functools import partial
 from math import ceil
 from os import PathLike, fspath
 from pathlib import Path
@@ -15,26 +16,30 @@ from typing import Any
 from nas.console import defer_signals
 from nas.errors import ConfigError, check_kind, reason_of
 from nas.evaluators.training import TrainingEvaluator
-from nas.finishing.bench import Contestant, FinishTrial, Measure
+from nas.finishing.bench import REPORT, Contestant, FinishTrial, Measure
 from nas.finishing.config import FinishConfig
 from nas.finishing.final_scores import FinalScores
 from nas.finishing.folder import (
+    CANDIDATES,
     FOLDER,
     RECOMMENDED,
     REPORT_JSON,
     REPORT_MD,
     check_same_networks,
+    known_of,
     settings_of,
     write_settings,
 )
+from nas.finishing.history import Begun, looks_of
 from nas.finishing.pool_bench import WEIGHTS, PoolBench, TrainingSetup
 from nas.finishing.records import FinishRecords
-from nas.finishing.report import Report
+from nas.finishing.report import Report, objectives_note
 from nas.finishing.rivals import KINDS, rival_candidates, rivals_of
 from nas.finishing.searched import Searched, read_searched
-from nas.finishing.shipping import ship
-from nas.finishing.study import Say, carry_out, choosing_share
+from nas.finishing.shipping import other_model, ship
+from nas.finishing.study import Finish, Say, carry_out, choosing_share
 from nas.finishing.time_limit import needed_seconds, time_limit
+from nas.finishing.words import recommended_in_short
 from nas.held_out import check_test_split_allowed
 from nas.machine import cores_or
 from nas.network.architecture import Architecture
@@ -191,18 +196,20 @@ class _Session:
         ranked = searched.finalists(settings.top_k)
         with ExitStack() as stack:
             pool = self._pool(stack)
-            write_settings(config, searched, self.home)  # not those of a call that could not begin
             bench = PoolBench(
                 self.home,
                 pool,
                 TrainingSetup(searched.data, config.accelerator),
                 FinalScores(searched.data, self.home.parent, config.accelerator),
                 lambda trial: self._ended(trial, records),
+                begun=Begun.of(config, known_of(config, searched), self.home / CANDIDATES),
             )
             stack.callback(bench.close)
+            write_settings(config, searched, self.home)  # not those of a call that could not begin
             if records is not None:
                 records.write(bench.trials.values())
-            found = carry_out(
+            decide = partial(
+                carry_out,
                 settings,
                 [Contestant(f"trial {trial.number}", arch, config.train) for trial, arch in ranked],
                 rivals_of(candidates, settings, searched),
@@ -211,21 +218,42 @@ class _Session:
                 study_seed=searched.seed,
                 search_seconds=seconds,
                 limit_seconds=limit,
-                say=self.say,
             )
-            images = int(pool.describe()["test_images"])
-        return Report(
-            searched=searched,
-            settings=settings,
-            measure=self.measure,
-            finish=found,
-            trials=[trial for trial, _ in ranked],
-            candidates=candidates,
-            folder=self.home,
-            test_images=images,
-            workers=self.workers,
-            limit_seconds=limit,
-        )
+            found = decide(say=self.say)
+            if found.ships and self._weights_again(found, bench):
+                found = decide()  # all of it is in the log
+            report = Report(
+                searched=searched,
+                settings=settings,
+                measure=self.measure,
+                finish=found,
+                trials=[trial for trial, _ in ranked],
+                candidates=candidates,
+                folder=self.home,
+                test_images=int(pool.describe()["test_images"]),
+                workers=self.workers,
+                limit_seconds=limit,
+                looks=looks_of(bench.trials.values(), bench.reported, self._readings()),
+            )
+            bench.report(recommended_in_short(found))
+        return report
+
+    def _readings(self) -> int:
+        """Return how often the test split was read for this search."""
+        from nas.training.data.test_split import Ledger
+
+        return len(Ledger(self.home.parent).entries())
+
+    def _weights_again(self, found: Finish, bench: PoolBench) -> bool:
+        """Train what ships again where its weights are gone; returns whether that was needed."""
+        final = found.finals[found.recommended]
+        job = final.contestant.job(REPORT, final.shipped.seed)
+        if bench.weights(job).is_file():
+            return False
+        self.say(f"The weights of {job.name}, seed {job.seed}, are gone from {shown(bench.weights(job).parent)}:")
+        if not bench.train_again(job):
+            self.say("That did not give them; its scores stay as they were")
+        return True
 
     def _pool(self, stack: ExitStack) -> WorkerPool:
         """Start the workers, which end with the stack, and make sure that the data are those of the search."""
@@ -256,6 +284,8 @@ class _Session:
             f"It takes at most {(limit + beside) / 60:.3g} min: {limit / 60:.3g} min to choose and report the winner "
             f"(finish.minutes){rivals if beside else ''}"
         )
+        if note := objectives_note(self.searched):
+            self.say(note)
         if limit < needed:
             self.say(
                 f"That may be too short for an answer: one seed to choose with and a few to report need about "
@@ -265,14 +295,21 @@ class _Session:
     def _shipped(self, report: Report) -> Report:
         """Write the folder that ships; what goes wrong in that costs no report."""
         if not report.finish.ships:
-            return report
+            return self._with_what_is_there(report)
         try:
             model = ship(report, self.home / WEIGHTS)
         except Exception as error:  # of whatever writes and runs ONNX
-            return replace(report, trouble=reason_of(error))
+            return self._with_what_is_there(replace(report, trouble=reason_of(error)))
         self.say(f"Model: {shown(model)}, with the weights of the first final seed")
         self.say(f"Try it: {to_type('predict', shown(model))} PICTURE ...")
         return replace(report, model=model)
+
+    def _with_what_is_there(self, report: Report) -> Report:
+        """Say what the folder that ships holds, where nothing was written to it."""
+        other = other_model(report)
+        if other:
+            self.say(f"Note: {other}")
+        return replace(report, other_model=other)
 
     def _write(self, report: Report) -> list[Path]:
         head = [f"# Finish of {self.searched.study.name}", ""]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nas.errors import ConfigError
 from nas.finishing.bench import FinishTrial, Measure
-from nas.finishing.folder import MODEL
+from nas.finishing.folder import FOLDER, MODEL
 from nas.finishing.report import Report
 from nas.finishing.study import WINNER, Final
+from nas.finishing.words import failures
+from nas.run_folder import read_inside
 
 if TYPE_CHECKING:
     from nas.exporting.card import Card, Score
@@ -21,7 +24,9 @@ _VAL, _TEST = "val_accuracy", "test_accuracy"
 
 
 def ship(report: Report, weights: Path) -> Path:
-    """Write the folder that the recommended network ships in, as `nas export` does; an earlier one is replaced.
+    """Write the folder that the recommended network ships in, as `nas export` does.
+
+    One that an earlier session wrote is replaced when the new one is whole; until then it stays.
 
     Args:
         report: of a finish that recommends something.
@@ -31,9 +36,10 @@ def ship(report: Report, weights: Path) -> Path:
         The folder, `model` beside the report.
 
     Raises:
-        NasError: weights or data cannot be read, the network cannot be written as ONNX, or the folder not at all.
+        NasError: weights or data cannot be read, the network cannot be written as ONNX, or the folder not at all, as
+            where something is in it that no finish has written.
     """
-    from nas.exporting.folder import export_model, read_weights
+    from nas.exporting.folder import check_free, export_model, read_weights
     from nas.exporting.settings import ExportSettings
     from nas.exporting.source import architecture_source
     from nas.training.data.load import load_data
@@ -42,7 +48,10 @@ def ship(report: Report, weights: Path) -> Path:
     final = report.finish.finals[report.finish.recommended]
     architecture, settings = final.contestant.architecture, ExportSettings()
     out = report.folder / MODEL
-    shutil.rmtree(out, ignore_errors=True)  # of an earlier session, which may have recommended something else
+    try:
+        check_free(out, replace_earlier=True)
+    except ConfigError as error:
+        raise ConfigError(f"{error}. Nothing in it was touched") from None
     data = load_data(report.searched.data)
     export_model(
         out,
@@ -53,8 +62,25 @@ def ship(report: Report, weights: Path) -> Path:
         source=architecture_source(architecture),
         images=check_images(data, settings.calibration_images),
         settings=settings,
+        replace_earlier=True,
     )
     return out
+
+
+def other_model(report: Report) -> str:
+    """Return what the folder that ships holds, where it is there and no export of what this report recommends."""
+    out = report.folder / MODEL
+    if not os.path.lexists(out) or report.model is not None:
+        return ""
+    if not report.finish.ships:
+        return f"{FOLDER}/{MODEL} is what was there before; this report recommends nothing"
+    arch_id = report.finish.finals[report.finish.recommended].contestant.architecture.arch_id
+    try:
+        same = arch_id in read_inside(out / "card.md").decode(errors="replace")
+    except OSError:
+        same = False
+    what = "an earlier export of this network" if same else "another network or something else, not what is recommended"
+    return f"{FOLDER}/{MODEL} holds {what}"
 
 
 def card_of(report: Report, data: ImageData) -> Card:
@@ -62,9 +88,10 @@ def card_of(report: Report, data: ImageData) -> Card:
     from nas.exporting.card import Card
 
     final, searched = report.finish.finals[report.finish.recommended], report.searched
+    failed = f" that gave a score ({failures(final)})" if final.failed else ""
     seed = {
         "seed": final.shipped.seed,
-        "weights": f"of the first of {len(final.trained)} seeds, which was so before any score was known",
+        "weights": f"of the first of {len(final.trained)} seeds{failed}, which was so before any score was known",
         "seconds": round(final.shipped.seconds, 1),
     }
     return Card(
@@ -87,6 +114,7 @@ def _scores(report: Report, final: Final, val_images: int) -> Iterator[Score]:
         if found.count:
             ends = (found.low, found.high) if found.count > 1 else (None, None)
             fresh = f"mean of {found.count} fresh seed{'s' * (found.count != 1)}, which chose nothing"
+            fresh += f"; {failures(final)}, and are not in it" if final.failed else ""
             yield Score(accuracy=found.mean, split=split, how=fresh, low=ends[0], high=ends[1], images=counts[split])
     own: list[tuple[str, FinishTrial | None, str]] = [
         ("test", tested.get(final.shipped.seed), _TEST),

@@ -45,7 +45,12 @@ class Final:
     tested: tuple[FinishTrial, ...]
     """Their scores on the test split."""
     failed: tuple[FinishTrial, ...]
-    """Trainings that gave none."""
+    """Trainings that gave none, and scorings on the test split that did not."""
+
+    @property
+    def ended(self) -> frozenset[int]:
+        """Seeds with which its training has ended, whatever came of it."""
+        return frozenset(trial.seed for trial in (*self.trained, *self.failed))
 
     @property
     def shipped(self) -> FinishTrial:
@@ -83,11 +88,15 @@ class Finish:
     """The same on the test split, which decides."""
 
     @property
+    def compared(self) -> tuple[str, ...]:
+        """The kinds of the baselines that were trained with a seed of the winner, whatever came of it."""
+        mine = self.finals[WINNER].ended
+        return tuple(kind for kind in self.on_test if mine & self.finals[kind].ended)
+
+    @property
     def decided(self) -> bool:
-        """Whether the time was enough to recommend anything: the winner was trained with a seed of its own, and, where
-        there is a baseline, with one that a baseline was trained with too."""
-        compared = any(one.difference.count for one in self.on_test.values())
-        return bool(self.finals[WINNER].trained) and (compared or not self.on_test)
+        """Whether anything is recommended: something gave a score, and, where there is a baseline, one was compared."""
+        return self.ships and bool(self.compared or not self.on_test)
 
     @property
     def ships(self) -> bool:
@@ -98,13 +107,30 @@ class Finish:
     def recommended(self) -> str:
         """What is recommended: the winner, or the kind of the baseline that was at least as good on the test split.
 
-        A baseline that has no seed in common with the winner is not compared with it.
+        A training that fails counts as the worst result: of two networks that with fewer failures is recommended,
+        whatever the other scores are, and where as many failed the scores of the others decide. A baseline that has no
+        seed in common with the winner is not compared with it.
         """
-        if not self.decided:
-            return WINNER
-        compared = {kind: one for kind, one in self.on_test.items() if one.difference.count}
-        better = {kind: one.difference.mean for kind, one in compared.items() if not one.recommended}
-        return min(better, key=lambda kind: better[kind]) if better else WINNER
+        better = [kind for kind in self.compared if self._at_least_as_good(kind)]
+        return min(better, key=self._place) if better else WINNER
+
+    @property
+    def closest(self) -> str:
+        """The baseline that comes closest to the winner, or is best; one must have been compared."""
+        return min(self.compared, key=self._place)
+
+    def _at_least_as_good(self, kind: str) -> bool:
+        mine, theirs = self.finals[WINNER], self.finals[kind]
+        if not theirs.trained:
+            return False
+        if len(mine.failed) != len(theirs.failed):
+            return len(theirs.failed) < len(mine.failed)
+        return not self.on_test[kind].recommended
+
+    def _place(self, kind: str) -> tuple[bool, int, float]:
+        """Return what is smaller the better a baseline is: something came of it, few failures, small differences."""
+        final, gap = self.finals[kind], self.on_test[kind].difference
+        return not final.trained, len(final.failed), gap.mean if gap.count else 0.0
 
 
 def choosing_seeds(study_seed: int, count: int) -> list[int]:
@@ -213,15 +239,22 @@ def _finals(reported: Mapping[str, Contestant], seeds: Sequence[int], bench: Ben
     finals = {}
     for kind, contestant in reported.items():
         own = [contestant.job(REPORT, seed).key for seed in seeds]
-        mine = [trials[key] for key in own if key in trials]
-        scored = [contestant.job(TEST, trial.seed).key for trial in mine if not trial.reason]
-        finals[kind] = Final(
-            contestant,
-            tuple(trial for trial in mine if not trial.reason),
-            tuple(tested[key] for key in scored if key in tested and not tested[key].reason),
-            tuple(trial for trial in mine if trial.reason),
-        )
+        finals[kind] = _final(contestant, [trials[key] for key in own if key in trials], tested)
     return finals
+
+
+def _final(contestant: Contestant, mine: Sequence[FinishTrial], tested: Mapping[str, FinishTrial]) -> Final:
+    """Return what came of a network; a training whose weights have no score on the test split has failed too."""
+    keys = [contestant.job(TEST, trial.seed).key for trial in mine if not trial.reason]
+    tests = [tested[key] for key in keys if key in tested]
+    bad = [trial for trial in tests if trial.reason]
+    lost = {trial.seed for trial in bad}
+    return Final(
+        contestant,
+        tuple(trial for trial in mine if not trial.reason and trial.seed not in lost),
+        tuple(trial for trial in tests if not trial.reason),
+        (*(trial for trial in mine if trial.reason), *bad),
+    )
 
 
 def _compared(finals: Mapping[str, Final], kind: str, measure: Measure) -> Comparison:

@@ -43,7 +43,7 @@ class RuleBench:
                 break
             self.done.append(job)
             why = self.fails(job)
-            name = "test_accuracy" if job.phase == "test" else self.metric
+            name = self.metric.replace("val_", "test_") if job.phase == TEST else self.metric
             self.trials[job.key] = FinishTrial.of(
                 job,
                 scores={} if why else {name: self.score(job)},

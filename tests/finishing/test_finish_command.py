@@ -94,8 +94,10 @@ def _report(run_folder: Path) -> dict[str, Any]:
 
 
 def _lines(run_folder: Path) -> list[dict[str, Any]]:
+    """Return the trials in the log, without what it says of the finish itself."""
     path = run_folder / "finish" / "trials.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return [line for line in lines if "key" in line]
 
 
 def _copy(searched: Path, name: str) -> Path:

@@ -3,141 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import nas
 from nas.commands.finish import finish_command
 from nas.errors import ConfigError, HeldOutError, WorkerError
-from nas.evaluation import Budget
 from nas.finishing import session
-from nas.finishing.bench import Job
-from nas.finishing.folder import MODEL
 from nas.finishing.report import Report
 from nas.finishing.searched import read_searched
 from nas.finishing.settings import FinishSettings
 from nas.finishing.time_limit import needed_seconds, time_limit
 from nas.held_out import without_test_split
 from nas.search.config import Config
-from nas.training.data.config import DataConfig
 from nas.training.recipe import Recipe
 from nas.training.recipe_files import read_recipe
-from nas.workers.evaluating import Task
-from nas.workers.in_process import InThisProcess
+from tests.finishing.recorded import DATA, StubPool, finish, report_of
 from tests.logs import rewrite
-
-SPACE: dict[str, Any] = {
-    "name": "tiny",
-    "assume": {"channels": 1, "resolution": 28, "num_classes": 10},
-    "stem": {"block": "conv", "out_channels": {"choose": [4, 8, 12]}, "stride": 2},
-    "stages": [{"block": "residual_basic", "out_channels": {"choose": [8, 12, 16, 24]}, "stride": 2}],
-    "head": {"block": "classifier"},
-}
-DATA = {"name": "digits", "input_shape": [1, 28, 28], "num_classes": 10, "split_fingerprint": "f", "test_images": 360}
-
-
-class StubPool(InThisProcess):
-    """One worker on a clock of its own, for which every evaluation takes a second."""
-
-    clock = 0.0
-    tasks: list[Task | Job]
-    better = 0.0
-    """By how much published networks are better than those of the space."""
-    dies_after = 10**9
-
-    def __init__(self, evaluator: Any, count: int, **_: Any) -> None:
-        super().__init__(evaluator, "val_accuracy")
-
-    def describe(self) -> Mapping[str, Any]:
-        return DATA
-
-    def now(self) -> float:
-        return StubPool.clock
-
-    def submit(self, task: Task) -> None:
-        if len(StubPool.tasks) >= StubPool.dies_after:
-            raise KeyboardInterrupt
-        StubPool.tasks.append(task)
-        StubPool.clock += 1
-        super().submit(replace(task, evaluator=partial(self._score, task.evaluator)))
-
-    @staticmethod
-    def _score(evaluator: object, architecture: nas.Architecture, budget: Budget, seed: int) -> dict[str, float]:
-        if budget.weights is not None:
-            Path(budget.weights).write_bytes(b"weights")
-        return {"val_accuracy": _true_score(architecture, seed), "val_loss": 1.0}
-
-
-def _true_score(architecture: nas.Architecture, seed: int) -> float:
-    own = architecture.stages[0].blocks[0].kind == "residual_basic" and len(architecture.stages) == 1
-    return 0.8 + nas.cost_of(architecture).params / 1e7 + (seed % 100) / 1e4 + (0.0 if own else StubPool.better)
-
-
-@dataclass
-class StubTester:
-    """Gives a point less on the test split than there was on validation."""
-
-    data: DataConfig
-    run: Path
-    accelerator: str
-
-    def __call__(self, job: Job, weights: Path) -> dict[str, float]:
-        if len(StubPool.tasks) >= StubPool.dies_after:
-            raise KeyboardInterrupt
-        assert weights.read_bytes() == b"weights"
-        StubPool.tasks.append(job)
-        return {"test_accuracy": _true_score(job.architecture, job.seed) - 0.01, "test_loss": 1.0}
-
-
-def _ship(report: Report, weights: Path) -> Path:
-    """Write the name of the weights that would ship."""
-    final = report.finish.finals[report.finish.recommended]
-    path = report.folder / MODEL
-    path.write_text(f"{final.shipped.key}.safetensors")
-    assert (weights / path.read_text()).is_file()
-    return path
-
-
-@pytest.fixture
-def searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A search whose record says that it took 60 seconds."""
-    folder = tmp_path / "x"
-    config = {"data": asdict(DataConfig()), "train": asdict(Recipe(epochs=9)), "workers": 1}
-    nas.run_search(
-        nas.SearchSpace.from_dict(SPACE),
-        evaluator=lambda architecture, budget, seed: 0.9 + nas.cost_of(architecture).params / 1e7,
-        trials=8,
-        constraints={"params": 30_000, "macs": 3_000_000},
-        run_dir=folder,
-        notes={"config": config, "data": DATA},
-        sampler="random",
-    )
-    rewrite(folder / "trials.jsonl", lambda number, values: {**values, "elapsed": 60.0})
-    monkeypatch.setattr(session, "WorkerPool", StubPool)
-    monkeypatch.setattr(session, "FinalScores", StubTester)
-    monkeypatch.setattr(session, "ship", _ship)
-    StubPool.clock, StubPool.tasks, StubPool.better, StubPool.dies_after = 0.0, [], 0.0, 10**9
-    return folder
-
-
-def _finish(folder: Path, **finish: Any) -> int:
-    return finish_command({"run": str(folder), "workers": 1, "mlflow": False, "finish": finish})
-
-
-def _report(folder: Path) -> dict[str, Any]:
-    report = json.loads((folder / "finish" / "report.json").read_text())
-    assert isinstance(report, dict)
-    return report
 
 
 def test_what_is_reported(searched: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert _finish(searched) == 0
-    report, printed = _report(searched), capsys.readouterr().out
+    assert finish(searched) == 0
+    report, printed = report_of(searched), capsys.readouterr().out
     trials = [json.loads(line) for line in (searched / "trials.jsonl").read_text().splitlines()]
     best = sorted({trial["scores"]["val_accuracy"] for trial in trials if trial["state"] == "completed"})[-5:][::-1]
     assert [one["search_score"] for one in report["choosing"]["finalists"]] == best
@@ -168,8 +57,8 @@ def test_what_is_reported(searched: Path, capsys: pytest.CaptureFixture[str]) ->
 @pytest.mark.parametrize(("better", "recommended"), [(0.05, "published"), (-0.05, "winner")])
 def test_what_is_better_is_recommended(searched: Path, better: float, recommended: str) -> None:
     StubPool.better = better
-    assert _finish(searched) == 0
-    report = _report(searched)
+    assert finish(searched) == 0
+    report = report_of(searched)
     assert report["recommended"] == recommended
     assert report["comparisons"]["published"]["test"]["shown"]
     assert (report["comparisons"]["published"]["test"]["mean"] > 0) == (recommended == "winner")
@@ -178,7 +67,7 @@ def test_what_is_better_is_recommended(searched: Path, better: float, recommende
 
 
 def test_a_session_that_ends_at_any_time_changes_nothing(searched: Path, tmp_path: Path) -> None:
-    assert _finish(searched) == 0
+    assert finish(searched) == 0
     whole, tasks = (searched / "finish" / "report.json").read_text(), len(StubPool.tasks)
     for path in sorted((searched / "finish").rglob("*"), reverse=True):
         path.unlink() if path.is_file() else path.rmdir()
@@ -193,8 +82,8 @@ def test_a_session_that_ends_at_any_time_changes_nothing(searched: Path, tmp_pat
 
 
 def test_random_networks_beside_published_ones(searched: Path) -> None:
-    assert _finish(searched, baseline="random", top_k=2, final_seeds=2) == 0
-    report = _report(searched)
+    assert finish(searched, baseline="random", top_k=2, final_seeds=2) == 0
+    report = report_of(searched)
     assert set(report["final"]) == {"winner", "published", "random"}
     assert sum(kind == "random" for kind, _, _ in report["candidates"]) == 12  # all networks of the space
     assert set(report["comparisons"]) == {"published", "random"}
@@ -204,30 +93,30 @@ def test_limits_that_only_training_shows_are_said_to_be_untried(searched: Path) 
     study = json.loads((searched / "study.json").read_text())
     study["constraints"]["int8_accuracy"] = [0.9, None]
     (searched / "study.json").write_text(json.dumps(study))
-    assert _finish(searched, top_k=2, final_seeds=2) == 0
+    assert finish(searched, top_k=2, final_seeds=2) == 0
     report = (searched / "finish" / "report.md").read_text()
     assert "hold params <= 30,000, macs <= 3e+06. Successive" in report
     assert "Nobody has tried whether they hold 0.9 <= int8_accuracy, which only training shows." in report
 
 
 def test_without_a_baseline_it_says_that_nothing_is_known(searched: Path) -> None:
-    assert _finish(searched, baseline="none", final_seeds=1) == 0
-    report = _report(searched)
+    assert finish(searched, baseline="none", final_seeds=1) == 0
+    report = report_of(searched)
     assert report["comparisons"] == {}
     assert "nothing tells whether it is better than a published network" in report["sentence"]
     assert (report["final"]["winner"]["val"]["low"], report["final"]["winner"]["val"]["std"]) == (None, None)
 
 
 def test_more_minutes_go_on_where_the_time_was_up(searched: Path) -> None:
-    assert _finish(searched, minutes=0.3) == 0
-    few = _report(searched)["final"]["winner"]["val"]["count"]
+    assert finish(searched, minutes=0.3) == 0
+    few = report_of(searched)["final"]["winner"]["val"]["count"]
     assert few < 8
     assert finish_command({"run": str(searched), "finish": {"minutes": 60.0}}, ["finish.minutes"]) == 0
-    assert _report(searched)["final"]["winner"]["val"]["count"] == 8
+    assert report_of(searched)["final"]["winner"]["val"]["count"] == 8
 
 
 def test_what_may_not_change_is_refused(searched: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert _finish(searched, final_seeds=2, baseline="none") == 0
+    assert finish(searched, final_seeds=2, baseline="none") == 0
     assert finish_command({"run": str(searched), "finish": {"final_seeds": 3}}, ["finish.final_seeds"]) == 2
     assert "finish.final_seeds was 2" in capsys.readouterr().err
     line = json.loads((searched / "trials.jsonl").read_text().splitlines()[-1])
@@ -240,8 +129,8 @@ def test_what_may_not_change_is_refused(searched: Path, capsys: pytest.CaptureFi
 
 def test_the_time_follows_from_that_of_the_search(searched: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rewrite(searched / "trials.jsonl", lambda number, values: {**values, "elapsed": 180.0})
-    assert _finish(searched, final_seeds=1, seeds=1) == 0
-    assert _report(searched)["limit_seconds"] == 720
+    assert finish(searched, final_seeds=1, seeds=1) == 0
+    assert report_of(searched)["limit_seconds"] == 720
     # 5 of 7 trainings choose, so that 8.57 of 12 min do; published networks have as much and the 3 min of the search.
     printed = capsys.readouterr().out
     assert (
@@ -278,7 +167,7 @@ def test_a_time_that_is_too_short_is_said_before_anything_begins(
     history = [{"epoch": epoch} for epoch in range(10)]
     more = {"seconds": {"evaluation": 50.0}, "history": history}
     rewrite(searched / "trials.jsonl", lambda number, values: {**values, **more})
-    assert _finish(searched, minutes=10.0, baseline="none", final_seeds=2) == 0
+    assert finish(searched, minutes=10.0, baseline="none", final_seeds=2) == 0
     # 5 finalists and 2 final seeds of 12 epochs, 5 s each.
     assert "need about 7 min, by what" not in capsys.readouterr().out
     assert finish_command({"run": str(searched), "mlflow": False, "finish": {"minutes": 6.5}}, ["finish.minutes"]) == 0
@@ -286,7 +175,7 @@ def test_a_time_that_is_too_short_is_said_before_anything_begins(
 
 
 def test_a_finish_that_cannot_begin_keeps_its_settings(searched: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert _finish(searched, minutes=3.0) == 0
+    assert finish(searched, minutes=3.0) == 0
 
     def fails(*args: object, **more: object) -> None:
         raise WorkerError("no worker starts")
@@ -299,8 +188,8 @@ def test_a_finish_that_cannot_begin_keeps_its_settings(searched: Path, monkeypat
 
 
 def test_short_time_is_said_with_what_it_was_enough_for(searched: Path) -> None:
-    assert _finish(searched, minutes=0.3) == 0
-    report = _report(searched)
+    assert finish(searched, minutes=0.3) == 0
+    report = report_of(searched)
     text = (searched / "finish" / "report.md").read_text()
     seeds = report["final"]["winner"]["val"]["count"]
     assert f"was enough for {seeds} of 8 final seeds of the winner" in text
@@ -308,12 +197,12 @@ def test_short_time_is_said_with_what_it_was_enough_for(searched: Path) -> None:
     # The same command has no more time, and finds the same.
     tasks = len(StubPool.tasks)
     assert finish_command({"run": str(searched), "mlflow": False}) == 0
-    assert (len(StubPool.tasks), _report(searched)) == (tasks, report)
+    assert (len(StubPool.tasks), report_of(searched)) == (tasks, report)
 
 
 def test_a_winner_that_was_compared_with_nothing_ships_and_says_so(searched: Path) -> None:
-    assert _finish(searched, minutes=0.02) == 0
-    report = _report(searched)
+    assert finish(searched, minutes=0.02) == 0
+    report = report_of(searched)
     assert (report["recommended"], report["model"]) == (None, "model")
     assert "Recommended for now: the winner of the search" in report["sentence"]
     assert "compared with nothing: the time was up" in report["sentence"]
@@ -330,24 +219,24 @@ def test_an_export_that_fails_costs_no_report(
 
     with monkeypatch.context() as patch:
         patch.setattr(session, "ship", fails)
-        assert _finish(searched, final_seeds=2, baseline="none") == 2
+        assert finish(searched, final_seeds=2, baseline="none") == 2
     assert "could not be exported: ValueError: no such operation" in capsys.readouterr().err
-    report = _report(searched)
+    report = report_of(searched)
     assert report["final"]["winner"]["test"]["count"] == 2
     assert (report["model"], "no such operation" in report["trouble"]) == (None, True)
     assert finish_command({"run": str(searched), "mlflow": False}) == 0
-    assert (_report(searched)["model"], _report(searched)["trouble"]) == ("model", "")
+    assert (report_of(searched)["model"], report_of(searched)["trouble"]) == ("model", "")
 
 
 def test_from_python_it_is_the_same(searched: Path, tmp_path: Path) -> None:
-    assert _finish(searched, final_seeds=3, baseline="none") == 0
-    by_command, tasks = _report(searched), len(StubPool.tasks)
+    assert finish(searched, final_seeds=3, baseline="none") == 0
+    by_command, tasks = report_of(searched), len(StubPool.tasks)
     for path in sorted((searched / "finish").rglob("*"), reverse=True):
         path.unlink() if path.is_file() else path.rmdir()
     StubPool.clock, StubPool.tasks = 0.0, []
     lines: list[str] = []
     report = nas.finish(searched, recipe=Recipe(), final_seeds=3, baseline="none", workers=1, say=lines.append)
-    assert report.to_dict() == _report(searched) == by_command
+    assert report.to_dict() == report_of(searched) == by_command
     assert len(StubPool.tasks) == tasks
     assert report.sentence() in "\n".join(lines)
     assert report.model == searched / "finish" / "model"
@@ -384,8 +273,8 @@ def test_networks_are_measured_where_latency_is_limited(searched: Path, monkeypa
     study["constraints"]["latency_ms"] = [None, 2.0]
     study["deployment"] = {"runtime": "torch", "batch": 1, "threads": 1}
     (searched / "study.json").write_text(json.dumps(study))
-    assert _finish(searched, top_k=2, final_seeds=2) == 0
-    report = _report(searched)
+    assert finish(searched, top_k=2, final_seeds=2) == 0
+    report = report_of(searched)
     # 30 of 60 s, 7 s each: five are measured, of which every other one is fast enough.
     assert len(measured) == 5
     saved = json.loads((searched / "finish" / "candidates.json").read_text())
@@ -400,7 +289,7 @@ def test_data_that_are_others_now_are_refused(
     searched: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(DATA, "split_fingerprint", "g")
-    assert _finish(searched) == 2
+    assert finish(searched) == 2
     assert "their fingerprint was f, is g" in capsys.readouterr().err
 
 
@@ -412,9 +301,9 @@ def test_a_search_that_does_not_train_has_no_finish() -> None:
 
 
 def test_a_damaged_log_is_named_with_what_to_do(searched: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert _finish(searched, baseline="none", final_seeds=2) == 0
+    assert finish(searched, baseline="none", final_seeds=2) == 0
     log = searched / "finish" / "trials.jsonl"
     lines = log.read_text().splitlines()
-    log.write_text("\n".join([lines[0].replace('"seed":', '"seeds":'), *lines[1:]]) + "\n")
+    log.write_text("\n".join([lines[0], lines[1].replace('"seed":', '"seeds":'), *lines[2:]]) + "\n")
     assert finish_command({"run": str(searched)}) == 2
-    assert "trials.jsonl:1: not a trial of a finish" in capsys.readouterr().err
+    assert "trials.jsonl:2: not a trial of a finish" in capsys.readouterr().err
