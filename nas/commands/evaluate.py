@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from nas.commands.network_argument import types_data, with_recorded_data
 from nas.console import run
-from nas.errors import ConfigError
-from nas.run_folder import shown, write_whole
+from nas.errors import ConfigError, plain
+from nas.run_folder import shown, user_path, write_whole
 from nas.settings import Range, check_settings, setting, settings_from
 from nas.training.data.config import DataConfig
 
@@ -64,10 +64,10 @@ def _evaluate(values: Mapping[str, Any], typed: list[str]) -> None:
     from nas.training.evaluate import evaluate
     from nas.training.evaluation_page import page
 
-    folder = Path(config.model or "").expanduser()
+    folder = user_path(config.model or "")
     data = config.data if types_data(typed) else None
     found = evaluate(folder, data, split=config.split, worst=config.worst)
-    out = Path(config.out).expanduser() if config.out is not None else folder / f"evaluation_{config.split}"
+    out = user_path(config.out) if config.out is not None else folder / f"evaluation_{config.split}"
     try:
         out.mkdir(parents=True, exist_ok=True)
         write_whole(out / "evaluation.json", json.dumps(found.to_dict(), indent=1) + "\n")
@@ -95,7 +95,7 @@ def _print(found: Evaluated, out: Path) -> None:
     if scores.worst:
         print("\nMost wrong about")
         for mistake in scores.worst[:_SHOWN]:
-            which = mistake.name or f"image {mistake.image}"
+            which = plain(mistake.name) or f"image {mistake.image}"
             print(
                 f"  {which}: {mistake.label} ({mistake.of_label:.1%}), called {mistake.predicted} "
                 f"({mistake.probability:.1%})"

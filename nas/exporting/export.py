@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 
 from nas.errors import ConfigError, NasError, check_kind
@@ -13,7 +13,7 @@ from nas.exporting.found import architecture_in, found_in, found_with
 from nas.exporting.settings import ExportSettings
 from nas.exporting.source import architecture_source
 from nas.network.architecture import Architecture
-from nas.run_folder import shown
+from nas.run_folder import shown, user_path
 from nas.settings import settings_from
 from nas.training.data.config import DataConfig
 from nas.training.data.load import load_data
@@ -94,11 +94,11 @@ def export_whole(
     check_kind("export: weights", weights, (str, PathLike, type(None)), "the path of a file, or None", ConfigError)
     check_kind("export: data", data, (DataConfig, str, type(None)), "a DataConfig, a name, or None", ConfigError)
     check_kind("export: settings", settings, (ExportSettings, type(None)), "ExportSettings, or None", ConfigError)
-    settings, place = settings or ExportSettings(), Path(fspath(out)).expanduser()
+    settings, place = settings or ExportSettings(), user_path(out)
     check_installed(settings)
     check_free(place, replace_earlier=replace_earlier)
     folder = _folder(model)
-    found = _found(model, folder, None if weights is None else Path(fspath(weights)).expanduser())
+    found = _found(model, folder, None if weights is None else user_path(weights))
     config = read_data_config(data) if isinstance(data, str) else data
     found, images, unmeasured = _with_images(found, config, folder, settings.calibration_images)
     assert found.preprocess is not None
@@ -125,7 +125,7 @@ def _folder(model: str | PathLike[str] | Architecture | TrainedModel) -> Path | 
     """
     if isinstance(model, Architecture):
         return None
-    folder = model.folder if isinstance(model, TrainedModel) else Path(fspath(model)).expanduser()
+    folder = model.folder if isinstance(model, TrainedModel) else user_path(model)
     if not folder.is_dir():
         raise ConfigError(f"there is no folder {folder}: give that of a training or of a search")
     return folder

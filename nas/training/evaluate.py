@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from nas.errors import ConfigError, DataError, NasError, check_kind, reason_of
 from nas.network.architecture import Architecture
-from nas.run_folder import read_inside, read_json, weights_file
+from nas.run_folder import read_inside, read_json, user_path, weights_file
 from nas.settings import Range, settings_from
 from nas.training.data.batches import Batches
 from nas.training.data.config import DataConfig
@@ -99,7 +99,7 @@ def evaluate(
     if split not in SPLITS:
         raise ConfigError(f"evaluate: split must be one of {', '.join(SPLITS)}, but got {split!r:.80}")
     worst = _MOST_WORST.checked("evaluate: worst", worst)
-    place = folder.folder if isinstance(folder, TrainedModel) else Path(fspath(folder)).expanduser()
+    place = folder.folder if isinstance(folder, TrainedModel) else user_path(folder)
     model = model_in(place)
     config = read_data_config(data) if isinstance(data, str) else data or _recorded_data(model)
     loaded = load_data(config)
