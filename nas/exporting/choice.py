@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from nas.errors import DeviceError
 from nas.exporting.card import FileFigures, Measured
 from nas.exporting.int8 import Operators, accuracy, operators, quantise, side_by_side
+from nas.exporting.markdown import markdown
 from nas.exporting.onnx.pictures import for_pictures
 from nas.exporting.preprocess import Floats, Pixels, Preprocess
 from nas.exporting.settings import ExportSettings
@@ -129,7 +130,7 @@ def measured_models(
         found = compare(model, int8, images)
     except DeviceError as error:
         alone = _fp32_alone(model, preprocess, images)
-        return replace(alone, notes=(f"There is no `{INT8}`: {error}.",)), None
+        return replace(alone, notes=(f"There is no `{INT8}`: {markdown(str(error))}.",)), None
     why_not = found.why_not(settings)
     verdicts = _verdicts(found, settings, why_not)
     rows = zip((FP32, INT8), found.bytes, found.accuracy, found.latency_ms, verdicts, strict=True)

@@ -10,6 +10,7 @@ from nas.errors import ConfigError, NasError, check_kind
 from nas.exporting.choice import INT8, CheckImages
 from nas.exporting.folder import Exportable, check_free, check_installed, export_model
 from nas.exporting.found import architecture_in, found_in, found_with
+from nas.exporting.markdown import markdown
 from nas.exporting.settings import ExportSettings
 from nas.exporting.source import architecture_source
 from nas.network.architecture import Architecture
@@ -111,7 +112,7 @@ def export_whole(
         source=architecture_source(found.architecture),
         images=images,
         settings=settings,
-        note=f"Its accuracy was not measured, and there is no `{INT8}`: {unmeasured}." if unmeasured else "",
+        note=f"Its accuracy was not measured, and there is no `{INT8}`: {markdown(unmeasured)}." if unmeasured else "",
         replace_earlier=replace_earlier,
     )
     return Exported(paths, unmeasured)

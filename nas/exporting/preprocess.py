@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from math import isfinite, prod
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,8 @@ COVER_CROP = "cover_crop"
 """Scaled so that it covers the size, bilinear with antialiasing as Pillow does it, then cut at the centre."""
 LEVELS = "(level / 255 - mean) / std, a channel"
 """How the 8-bit levels of a picture become the numbers that a network takes."""
+LARGEST = 1e30
+"""Of mean and deviation, which become numbers of 32 bits."""
 _MOST = 2**16
 """Pixels along a side, and classes."""
 _MOST_LEVELS = 2**28
@@ -54,9 +56,12 @@ class Preprocess:
         _check(len(self.shape) == 3 and all(0 < n <= _MOST for n in self.shape), "shape", "3 sizes > 0", self.shape)
         _check(channels in (1, 3), "shape", "1 or 3 channels, then height and width", self.shape)
         _check(
-            len(self.mean) == channels and all(map(isfinite, self.mean)), "mean", "a number for each channel", self.mean
+            len(self.mean) == channels and all(abs(n) <= LARGEST for n in self.mean),
+            "mean",
+            "a number for each channel",
+            self.mean,
         )
-        positive = len(self.std) == channels and all(isfinite(n) and n > 0 for n in self.std)
+        positive = len(self.std) == channels and all(0 < n <= LARGEST for n in self.std)
         _check(positive, "std", "a number > 0 for each channel", self.std)
         _check(0 < len(self.classes) <= _MOST, "classes", "a name for each output", len(self.classes))
         size = self.network_size

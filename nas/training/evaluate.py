@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nas.errors import ConfigError, DataError, NasError, check_kind, reason_of
+from nas.exporting.preprocess import LARGEST
 from nas.network.architecture import Architecture
 from nas.run_folder import read_inside, read_json, user_path, weights_file
 from nas.settings import Range, settings_from
@@ -213,7 +214,7 @@ def _as_trained(data: ImageData, metadata: Mapping[str, str], weights: Path) -> 
     if "mean" not in metadata or "std" not in metadata:
         return data
     mean, std = (_listed(metadata, name, weights) for name in ("mean", "std"))
-    numbers = all(isinstance(value, float | int) for value in (*mean, *std))
+    numbers = all(type(value) in (float, int) and abs(value) <= LARGEST for value in (*mean, *std))
     if not numbers or not len(mean) == len(std) == data.input_shape[0] or min(std) <= 0:
         raise DataError(f"{weights}: mean and std are no numbers > 0 for each of {data.input_shape[0]} channels")
     return replace(data, mean=tuple(map(float, mean)), std=tuple(map(float, std)))
