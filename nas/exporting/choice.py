@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -106,7 +106,13 @@ def compare(fp32: bytes, int8: bytes, images: CheckImages) -> Comparison:
 
 
 def measured_models(
-    network: bytes, model: bytes, preprocess: Preprocess, images: CheckImages | None, settings: ExportSettings
+    network: bytes,
+    model: bytes,
+    preprocess: Preprocess,
+    images: CheckImages | None,
+    settings: ExportSettings,
+    *,
+    about: Mapping[str, str] | None = None,
 ) -> tuple[Measured, bytes | None]:
     """Quantise a network, measure it beside the one in fp32, and decide.
 
@@ -116,6 +122,7 @@ def measured_models(
         preprocess: what is done to pictures.
         images: to calibrate and measure with; None: only fp32 is timed.
         settings: when int8 is kept.
+        about: what the metadata of the model in 8 bits are to say, as those of `model` do.
 
     Returns:
         The figures of each file, and the model in 8 bits for pictures where it is kept.
@@ -126,7 +133,7 @@ def measured_models(
     if images is None or settings.int8 == "never":
         return _fp32_alone(model, preprocess, images), None
     try:
-        int8 = for_pictures(quantise(network, images.inputs(preprocess)), preprocess)
+        int8 = for_pictures(quantise(network, images.inputs(preprocess)), preprocess, about)
         found = compare(model, int8, images)
     except DeviceError as error:
         alone = _fp32_alone(model, preprocess, images)

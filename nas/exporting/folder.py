@@ -166,10 +166,11 @@ def export_model(
     graph = lower(architecture)
     check_fits(graph, architecture, weights, preprocess)
     network = to_onnx(graph, weights)
-    model = for_pictures(network, preprocess)
+    about = _about(architecture, card)
+    model = for_pictures(network, preprocess, about)
     _check_runs(model, preprocess)
     files: dict[str, bytes] = {"model.onnx": model}
-    measured, int8 = measured_models(network, model, preprocess, images, settings)
+    measured, int8 = measured_models(network, model, preprocess, images, settings, about=about)
     measured = replace(measured, notes=(*measured.notes, note)) if note else measured
     files |= {"model.int8.onnx": int8} if int8 is not None else {}
     files |= _for_phones(graph, weights) if settings.executorch else {}
@@ -183,6 +184,13 @@ def export_model(
         files=[*files],
     )
     return _write_folder(out, {**files, "card.md": text.encode()}, replace_earlier=replace_earlier)
+
+
+def _about(architecture: Architecture, card: Card) -> dict[str, str]:
+    """Return what the metadata of an exported model say beside its classes: which network, and what it learned from."""
+    names = ("name", "split_fingerprint", "images_by_class")
+    trained_on = {name: card.data[name] for name in names if name in card.data}
+    return {"arch_id": architecture.arch_id, **({"trained_on": json.dumps(trained_on)} if trained_on else {})}
 
 
 def check_installed(settings: ExportSettings) -> None:

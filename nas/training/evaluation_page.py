@@ -69,6 +69,7 @@ def _head(evaluated: Evaluated) -> Iterator[str]:
         ("Log loss", f"{scores.log_loss:.4f}"),
         ("Expected calibration error", f"{scores.calibration_error:.4f}"),
         ("Fingerprint of the splits", evaluated.fingerprint),
+        ("Data of the training", evaluated.other_data or "these, split as they are here"),
     ):
         yield f"<tr><td>{name}</td><td>{escape(plain(value))}</td></tr>"
     yield "</table>"

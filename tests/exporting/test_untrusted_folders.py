@@ -30,7 +30,7 @@ def folder(trained: Trained, tmp_path: Path) -> Path:
     path = tmp_path / "run"
     path.mkdir()
     (path / "architecture.json").write_text(trained.architecture.to_json())
-    save_file(trained.weights, path / "weights.safetensors", weights_metadata(trained.architecture, trained.data))
+    save_file(dict(trained.weights), path / "weights.safetensors", weights_metadata(trained.architecture, trained.data))
     (path / "preprocess.json").write_text(json.dumps(trained.preprocess.to_dict()))
     (path / "card.json").write_text(json.dumps(trained.card.to_dict()))
     return path

@@ -81,7 +81,7 @@ def test_names_that_are_no_text_are_shown_as_they_can_be(exported: Path, tmp_pat
     _with_metadata(exported, tmp_path, classes=json.dumps(["\ud800"] * 10))
     (tmp_path / "predict.py").write_bytes((exported / "predict.py").read_bytes())
     Image.new("L", (8, 8)).save(tmp_path / "a.png")
-    words = [sys.executable, tmp_path / "predict.py", tmp_path / "a.png", "--top", "1"]
+    words = [sys.executable, str(tmp_path / "predict.py"), str(tmp_path / "a.png"), "--top", "1"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert (done.returncode, "Traceback" in done.stderr) == (0, False)
     assert r"\ud800" in done.stdout
