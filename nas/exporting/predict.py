@@ -315,7 +315,7 @@ def write(predictions: Iterable[Prediction], file_format: str, file: TextIO) -> 
         if one.error:
             failed += 1
             print(f"{one.image}: cannot be read: {one.error}", file=sys.stderr)
-        if file_format == "csv":
+        if file_format == "csv":  # names as they are, also where a spreadsheet sees a formula: programs compare them
             table.writerows([one.image, rank, *_shown(*pair)] for rank, pair in enumerate(one.top, 1))
         else:
             file.write(f"{',' if number else ''}\n {json.dumps(_record(one))}")
