@@ -100,6 +100,11 @@ def plain(text: str, longest: int = _LONGEST) -> str:
     return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
 
 
+def is_text(text: str) -> bool:
+    """Whether a text can be written as UTF-8: names of files may hold bytes that are none."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
 def nearest(word: object, names: Iterable[str]) -> str:
     """Return a sentence that names what is close to `word`, or else everything there is."""
     known = sorted(names)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.errors import ConfigError, nearest
-from nas.run_folder import Held, claim, first_free, hold, read_json, shown
+from nas.run_folder import Held, claim, first_free, hold, read_json, shown, user_path
 from nas.settings import as_recorded, changeable, paths, setting
 
 
@@ -103,7 +103,7 @@ def settings_to_go_on(
         return values
     typed = list(typed)
     check_typed(kind, typed)
-    folder = Path(str(values.get("records", {}).get("dir", RecordSettings().dir))).expanduser() / name
+    folder = user_path(str(values.get("records", {}).get("dir", RecordSettings().dir))) / name
     begun = {key: value for key, value in read_settings(folder / file, what).items() if key not in own}
     return resumed(as_recorded(kind, begun), values, typed, list(changeable(kind, inside=False)), folder)
 

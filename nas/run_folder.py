@@ -29,6 +29,20 @@ _BEFORE_A_RECORD = {LOCK, WORKERS_LOG}
 """Files that are there before a run has a record."""
 
 
+def user_path(path: str | os.PathLike[str]) -> Path:
+    """Return a path that a user typed, with `~` and `~USER` as the folders that they mean.
+
+    Raises:
+        ConfigError: there is no such user; names the path.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(
+            f"the path {str(path)!a} cannot be read: {error}; write ./~... for a file of that name"
+        ) from None
+
+
 def weights_file(run: Path, arch_id: str) -> Path:
     """Return where a run folder keeps the trained weights of a network, if it does."""
     return run / WEIGHTS / f"{arch_id}.safetensors"

@@ -5,13 +5,16 @@ from __future__ import annotations
 import multiprocessing as mp
 import os
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import nas
 from nas.errors import ConfigError
-from nas.run_folder import FolderTakenError, Held, claim, first_free, hold, read_inside, write_whole, writing
+from nas.run_folder import FolderTakenError, Held, claim, first_free, hold, read_inside, user_path, write_whole, writing
 
 
 def test_a_folder_is_claimed_once(tmp_path: Path) -> None:
@@ -155,3 +158,17 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path, path: str) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="cannot be made"):
         claim(tmp_path / path, "search", "")
+
+
+def test_a_path_that_a_user_typed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert user_path("~/runs") == tmp_path / "runs"
+    assert user_path(Path("runs")) == Path("runs")
+    with pytest.raises(ConfigError, match=r"the path '~nobody-has-this-name/x' cannot be read"):
+        user_path("~nobody-has-this-name/x")
+
+
+@pytest.mark.parametrize("call", [nas.predict, nas.export, lambda path, _: nas.evaluate(path)])
+def test_calls_say_which_path_has_no_home(call: Callable[..., Any]) -> None:
+    with pytest.raises(ConfigError, match="~nobody-has-this-name/x"):
+        call("~nobody-has-this-name/x", [] if call is nas.predict else "out")

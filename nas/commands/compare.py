@@ -36,7 +36,7 @@ from nas.machine import check_workers, cores_or
 from nas.names import check_name
 from nas.pareto import hypervolume
 from nas.resume import RecordSettings
-from nas.run_folder import Held, claim, first_free, shown, write_whole
+from nas.run_folder import Held, claim, first_free, shown, user_path, write_whole
 from nas.search.settings import SearchSettings, Settings
 from nas.settings import SEED, Range, check_settings, setting, settings_from
 from nas.space import load_space, space_names
@@ -165,7 +165,7 @@ def _say_power(config: CompareConfig, *, timed: bool) -> None:
 
 
 def _folder(config: CompareConfig) -> Held:
-    root, make = Path(config.records.dir).expanduser(), partial(claim, what="comparison", way_out="give another name")
+    root, make = user_path(config.records.dir), partial(claim, what="comparison", way_out="give another name")
     if config.name is not None:
         return make(root / config.name)
     return first_free(root, f"compare-{Path(config.space or '').stem}-{datetime.now(UTC):%Y%m%d-%H%M%S}", make)

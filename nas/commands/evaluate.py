@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from nas.commands.network_argument import types_data, with_recorded_data
 from nas.console import run
-from nas.errors import ConfigError
-from nas.run_folder import shown, write_whole
+from nas.errors import ConfigError, plain
+from nas.run_folder import shown, user_path, write_whole
 from nas.settings import Range, check_settings, setting, settings_from
 from nas.training.data.config import DataConfig
 
@@ -33,7 +33,11 @@ class EvaluateConfig:
     )  # fmt: skip
     split: str = setting("val", "val, or test: once, when all decisions are made", ("val", "test"))
     worst: int = setting(24, "mistakes to list and to show", Range(0, 1000, whole=True))
-    out: str | None = setting(None, "folder for evaluation.json and .html; null: evaluation_SPLIT in DIR", typed="text")
+    out: str | None = setting(
+        None,
+        "folder for evaluation.json and .html; null: evaluation_SPLIT in the run folder, or beside DIR",
+        typed="text",
+    )
     data: DataConfig = setting(DataConfig, "which data set; that of the training or search where nothing is said of it")
 
     def __post_init__(self) -> None:
@@ -61,13 +65,13 @@ def _evaluate(values: Mapping[str, Any], typed: list[str]) -> None:
     model = values.get("model")
     config = settings_from(EvaluateConfig, with_recorded_data(values, typed, model if isinstance(model, str) else None))
     print("Loading torch and the data ...", flush=True)
-    from nas.training.evaluate import evaluate
+    from nas.training.evaluate import evaluate, model_in
     from nas.training.evaluation_page import page
 
-    folder = Path(config.model or "").expanduser()
+    folder = user_path(config.model or "")
     data = config.data if types_data(typed) else None
     found = evaluate(folder, data, split=config.split, worst=config.worst)
-    out = Path(config.out).expanduser() if config.out is not None else folder / f"evaluation_{config.split}"
+    out = user_path(config.out) if config.out is not None else model_in(folder).results(config.split)
     try:
         out.mkdir(parents=True, exist_ok=True)
         write_whole(out / "evaluation.json", json.dumps(found.to_dict(), indent=1) + "\n")
@@ -88,6 +92,8 @@ def _print(found: Evaluated, out: Path) -> None:
         f"log loss                    {scores.log_loss:.4f}\n"
         f"expected calibration error  {scores.calibration_error:.4f}\n"
     )
+    if found.other_data:
+        print(f"Note: {found.other_data}\n")
     width = max(5, *(len(one.name) for one in scores.classes))
     print(f"{'class':{width}}  images  precision  recall      F1")
     for one in scores.classes:
@@ -95,7 +101,7 @@ def _print(found: Evaluated, out: Path) -> None:
     if scores.worst:
         print("\nMost wrong about")
         for mistake in scores.worst[:_SHOWN]:
-            which = mistake.name or f"image {mistake.image}"
+            which = plain(mistake.name) or f"image {mistake.image}"
             print(
                 f"  {which}: {mistake.label} ({mistake.of_label:.1%}), called {mistake.predicted} "
                 f"({mistake.probability:.1%})"

@@ -12,7 +12,7 @@ from nas.commands.network_argument import read_network, types_data, with_recorde
 from nas.console import run
 from nas.errors import ConfigError
 from nas.exporting.settings import ExportSettings
-from nas.run_folder import shown
+from nas.run_folder import shown, user_path
 from nas.settings import setting, settings_from
 from nas.to_type import to_type
 from nas.training.data.config import DataConfig
@@ -50,7 +50,7 @@ class ExportConfig:
     @property
     def path(self) -> Path:
         """The folder or file of the network."""
-        return Path(str(self.model)).expanduser()
+        return user_path(str(self.model))
 
 
 def export_command(values: Mapping[str, Any], typed: Iterable[str] | None = None) -> int:
@@ -72,7 +72,7 @@ def _export(values: Mapping[str, Any], typed: Collection[str]) -> None:
     config = settings_from(ExportConfig, with_recorded_data(values, typed, model if isinstance(model, str) else None))
     from nas.exporting.export import export_whole
 
-    out = Path(str(config.out)).expanduser()
+    out = user_path(str(config.out))
     found = export_whole(
         config.path if config.path.is_dir() else _architecture(config),
         out,

@@ -10,7 +10,7 @@ from typing import Any
 from nas.errors import ConfigError, NasError, SpaceError, nearest, why_unreadable
 from nas.network.architecture import Architecture
 from nas.resources import space_names
-from nas.run_folder import shown
+from nas.run_folder import shown, user_path
 from nas.space import load_space
 from nas.training.data.recorded import recorded_data
 
@@ -31,7 +31,7 @@ def read_network(name: str, genotype: str | None, input_shape: tuple[int, ...], 
     Raises:
         NasError: there is no such thing, or it leaves choices open.
     """
-    path = Path(name).expanduser()
+    path = user_path(name)
     is_space = not (name.endswith(".json") or path.is_dir()) or name in space_names()
     if genotype is not None and not is_space:
         raise ConfigError(f"genotype is for a space, but {name} is one network with all that is decided")
@@ -75,7 +75,7 @@ def _of_space(name: str, genotype: str | None, input_shape: tuple[int, ...], num
 
 def _genotype(text: str) -> dict[str, Any]:
     try:
-        read = Path(text).expanduser().read_text() if text.endswith(".json") else text
+        read = user_path(text).read_text() if text.endswith(".json") else text
         found = json.loads(read)
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"genotype={text!r:.80} cannot be read as JSON: {why_unreadable(error)}") from None
@@ -99,7 +99,7 @@ def with_recorded_data(values: Mapping[str, Any], typed: Collection[str], folder
         typed: paths of those that the user typed.
         folder: that the user named; may be no run folder.
     """
-    place = Path(folder).expanduser() if folder else None
+    place = user_path(folder) if folder else None
     if place is None or "data" in typed or not place.is_dir():
         return dict(values)
     known = recorded_data(place)

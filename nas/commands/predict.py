@@ -19,13 +19,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _work(options: argparse.Namespace) -> None:
     from nas.exporting.predict import opened, predict, write
-    from nas.exporting.predictions import AT_LEAST_ONE, exported_model
+    from nas.exporting.predictions import AT_LEAST_ONE, exported_model, told_of_models
 
     for name in ("top", "batch"):
         AT_LEAST_ONE.checked(f"--{name}", getattr(options, name))
     model = exported_model(Path(options.folder), options.model)
     try:
-        with opened(options.output) as file:
+        with told_of_models(), opened(options.output) as file:
             found = predict(model, options.images, top=options.top, batch=options.batch)
             failed = write(found, options.format, file)
     except OSError as error:

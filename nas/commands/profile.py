@@ -20,6 +20,7 @@ from nas.exporting.drawing import check_drawing, draw
 from nas.latency.deployment import deployment
 from nas.network.architecture import Architecture
 from nas.network.lower import lower
+from nas.run_folder import user_path
 from nas.space.describe import random_network
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def _read(options: argparse.Namespace) -> Architecture:
 
 def _text_of(path: str) -> str:
     try:
-        return Path(path).expanduser().read_text()
+        return user_path(path).read_text()
     except (OSError, RuntimeError, ValueError) as error:
         raise ConfigError(f"{path} cannot be read: {why_unreadable(error)}") from None
 

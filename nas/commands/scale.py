@@ -16,7 +16,7 @@ from nas.held_out import without_test_split
 from nas.network.architecture import Architecture
 from nas.network.identity import earlier_id
 from nas.resume import RecordSettings, read_settings, settings_to_go_on, study_folder
-from nas.run_folder import Held, shown, write_whole
+from nas.run_folder import Held, shown, user_path, write_whole
 from nas.scaling.study.base import read_base
 from nas.scaling.study.config import ScaleConfig
 from nas.scaling.study.networks import Networks, base_line, networks_of, write_networks
@@ -90,7 +90,7 @@ def _shape(data: DataConfig) -> tuple[tuple[int, ...], int]:
 
 def _folder(config: ScaleConfig) -> Held:
     """Hold the folder of the results: that of an earlier study, or a new one."""
-    root = Path(config.records.dir).expanduser()
+    root = user_path(config.records.dir)
     return study_folder(root, config.name, resume=config.resume, settings=_SETTINGS, stem="scale", what="scaling study")
 
 

@@ -27,7 +27,7 @@ from nas.held_out import without_test_split
 from nas.machine import check_workers, cores_or
 from nas.names import check_name
 from nas.resume import RecordSettings, settings_to_go_on, study_folder
-from nas.run_folder import Held, shown, write_whole
+from nas.run_folder import Held, shown, user_path, write_whole
 from nas.search.objectives import Objective, objectives_from
 from nas.search.settings import SearchSettings, Settings
 from nas.settings import SEED, Range, check_settings, setting, settings_from
@@ -150,7 +150,7 @@ def _work(config: SpacesConfig, spaces: list[SearchSpace], folder: Path) -> None
 
 def _folder(config: SpacesConfig) -> Held:
     """Hold the folder of the results: that of an earlier comparison, or a new one."""
-    root = Path(config.records.dir).expanduser()
+    root = user_path(config.records.dir)
     return study_folder(root, config.name, resume=config.resume, settings=_SETTINGS, stem="spaces", what="comparison")
 
 

@@ -17,7 +17,7 @@ from nas.machine import check_accelerator
 from nas.names import check_name
 from nas.resources import space_names
 from nas.resume import RecordSettings, check_typed, read_settings, resumed, study_folder
-from nas.run_folder import Held, hold, shown
+from nas.run_folder import Held, hold, shown, user_path
 from nas.settings import SEED, Range, changeable, check_settings, setting, settings_from
 from nas.to_type import to_type
 from nas.training.data.config import DataConfig
@@ -81,7 +81,7 @@ def train_command(values: Mapping[str, Any], typed: Iterable[str]) -> int:
 
 
 def _train(values: Mapping[str, Any], typed: list[str]) -> None:
-    folder = Path(str(values["resume"])).expanduser() if values.get("resume") else None
+    folder = user_path(str(values["resume"])) if values.get("resume") else None
     config = settings_from(TrainConfig, _going_on(folder, values, typed) if folder else _new(values, typed))
     print("Loading torch and the data ...", flush=True)
     job = _job(config)
@@ -126,7 +126,7 @@ def _origin(network: str) -> str:
     """Say where a network comes from, for the card of what is exported; empty where a file alone is given."""
     if network in space_names():
         return f"A network of the space {network}."
-    folder = Path(network).expanduser()
+    folder = user_path(network)
     if not folder.is_dir():
         return ""
     from nas.exporting.found import STUDY, origin_of
@@ -138,7 +138,7 @@ def _origin(network: str) -> str:
 def _held(config: TrainConfig, folder: Path | None) -> Held:
     if folder is not None:
         return hold(folder, "training")
-    root = Path(config.records.dir).expanduser()
+    root = user_path(config.records.dir)
     return study_folder(root, config.name, resume=False, settings=_SETTINGS, stem="train", what="training")
 
 

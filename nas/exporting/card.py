@@ -1,20 +1,26 @@
-"""What is known of a trained network, and card.md, which says it to whoever uses the exported files."""
+"""What is known of a trained network, and card.md, which says it to whoever uses the exported files.
+
+What comes from others, such as names of classes, stands in card.md as `markdown` writes it; in JSON files and in the
+metadata of models it is exactly what it is.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
-from math import isfinite
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from nas.cost import Cost
-from nas.errors import DataError
+from nas.errors import DataError, NasError, plain
+from nas.exporting.markdown import markdown
 from nas.exporting.preprocess import Preprocess
 
 CARD = "card.json"
 """The file that a `Card` stands in, in the folder of a training."""
 SPLITS = ("validation", "test")
+_LARGEST = 1e9
+"""Of an end of an interval."""
 WHICH = "Which file to ship"
 """The heading of the table of model files."""
 
@@ -49,14 +55,27 @@ class Score:
     def __post_init__(self) -> None:
         if self.split not in SPLITS:
             raise DataError(f"card: the split of a score must be one of {SPLITS}, but got {self.split!r:.80}")
-        for value in (self.accuracy, *(end for end in (self.low, self.high) if end is not None)):
-            if not isinstance(value, int | float) or not isfinite(value):
-                raise DataError(f"card: a score must be a number, but got {value!r:.80}")
+        if not isinstance(self.how, str):
+            raise DataError(f"card: what a score is must be text, but got {self.how!r:.80}")
+        if not _is_number(self.accuracy) or not 0 <= self.accuracy <= 1:
+            raise DataError(f"card: a score must be a number from 0 to 1, but got {self.accuracy!r:.80}")
+        for end in (self.low, self.high):
+            if end is not None and not _is_number(end):
+                raise DataError(f"card: an end of an interval must be a number, but got {end!r:.80}")
+        if self.images is not None and (type(self.images) is not int or self.images < 0):
+            raise DataError(f"card: the images of a score must be a whole number >= 0, but got {self.images!r:.80}")
 
     def __str__(self) -> str:
-        interval = "" if self.low is None or self.high is None else f" [{self.low:.2%}, {self.high:.2%}]"
+        interval = ""
+        if self.low is not None and self.high is not None:
+            # Cards from before have intervals over seeds that go beyond what an accuracy can be.
+            interval = f" [{max(0, self.low):.2%}, {min(1, self.high):.2%}]"
         images = f", {self.images:,} images" if self.images is not None else ""
         return f"{self.accuracy:.2%}{interval} on {self.split} ({self.how}{images})"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,22 +103,34 @@ class Card:
 
     @classmethod
     def from_dict(cls, values: object) -> Card:
-        """Read what `to_dict` wrote; raises `DataError` where it is none."""
+        """Read what `to_dict` wrote, or others; raises `DataError` where it is none."""
         names = {member.name for member in fields(cls)}
         if not isinstance(values, Mapping) or "name" not in values or not values.keys() <= names:
             raise DataError(f"a card must have a name and may have {sorted(names)}, but got {values!r:.120}")
-        given = dict(values)
+        for name, kind, what in _KINDS:
+            if not isinstance(values.get(name, kind()), kind):
+                raise DataError(f"card.{name} must be {what}, but got {values[name]!r:.80}")
+        limits = values.get("limits", list(LIMITS))
+        if not all(isinstance(limit, str) for limit in limits):
+            raise DataError(f"card.limits must be a list of texts, but got {limits!r:.80}")
         try:
-            given["scores"] = tuple(Score(**score) for score in given.get("scores", ()))
-            given["limits"] = tuple(map(str, given.get("limits", LIMITS)))
-            for name in ("training", "data"):
-                given[name] = dict(given.get(name, {}))
-        except (TypeError, ValueError) as error:
-            raise DataError(f"a card cannot be read: {error}") from None
-        for name in ("name", "origin", "licence"):
-            if not isinstance(given.get(name, ""), str):
-                raise DataError(f"card.{name} must be text, but got {given[name]!r:.80}")
-        return cls(**given)
+            scores = tuple(Score(**score) for score in values.get("scores", []))
+            json.dumps(values, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise DataError(f"a card must be text that can be written as UTF-8, but has {error.object!r:.80}") from None
+        except NasError:
+            raise
+        except (TypeError, ValueError, RecursionError) as error:
+            raise DataError(f"a card cannot be read: {plain(str(error), 200)}") from None
+        return cls(**{**values, "scores": scores, "limits": tuple(limits)})
+
+
+_KINDS: tuple[tuple[str, type, str], ...] = (
+    *((name, str, "text") for name in ("name", "origin", "licence")),
+    *((name, list, "a list") for name in ("scores", "limits")),
+    *((name, dict, "a mapping") for name in ("training", "data")),
+)
+"""What the values of a card are in JSON."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -144,18 +175,20 @@ def card_text(
         preprocess: what is done to a picture.
         measured: what was measured of the files.
         files: names of what is in the folder.
+
+    The notes and verdicts in `measured` are Markdown already.
     """
     parts = [
-        [f"# {card.name}"],
+        [f"# {markdown(card.name)}"],
         _what(card, arch_id, preprocess),
-        ["## Accuracy", *(_listed([str(score) for score in card.scores]) or ["Not recorded."])],
+        ["## Accuracy", *(_listed(_scores(card)) or ["Not recorded."])],
         [f"## {WHICH}", *_table(measured)],
         ["## Cost", *_cost(cost)],
         ["## How to use it", *_use(files, preprocess)],
-        ["## Limits", *_listed(card.limits)],
+        ["## Limits", *_listed([*map(markdown, card.limits)])],
         ["## Training", *(_listed(_settings(card.training)) or ["Not recorded."])],
         ["## Data", *(_listed(_settings(card.data)) or ["Not recorded."])],
-        ["## Licence", card.licence],
+        ["## Licence", markdown(card.licence)],
     ]
     return "\n\n".join("\n".join(_spaced(part)) for part in parts) + "\n"
 
@@ -182,12 +215,16 @@ def _what(card: Card, arch_id: str, preprocess: Preprocess) -> list[str]:
         f"An image classifier for {len(preprocess.classes)} classes: {_few(preprocess.classes)}. It was trained on "
         f"{colours} pictures of {width}x{height} pixels, to which others are scaled and cut. Network `{arch_id}`."
     ]
-    return [*lines, "", card.origin] if card.origin else lines
+    return [*lines, "", markdown(card.origin)] if card.origin else lines
+
+
+def _scores(card: Card) -> list[str]:
+    return [str(replace(score, how=markdown(score.how))) for score in card.scores]
 
 
 def _few(classes: Sequence[str], most: int = 20) -> str:
     more = f" and {len(classes) - most:,} more" if len(classes) > most else ""
-    return ", ".join(classes[:most]) + more
+    return ", ".join(map(markdown, classes[:most])) + more
 
 
 def _table(measured: Measured) -> Iterator[str]:
@@ -248,6 +285,13 @@ logits = network(torch.zeros(1, {channels}, {height}, {width}))  # a picture nor
 from safetensors.torch import load_file
 weights = load_file("model.safetensors")  # the state dict of the class in model.py
 ```""",
+    "preprocess.json": (
+        "What is done to a picture before the network sees it. The .onnx files do it themselves. First `resize`, which "
+        "is cover_crop: the picture is scaled so that it covers `shape` (channels, height, width), bilinear with "
+        "antialiasing as Pillow does it, and cut at the centre. Then `normalise`: of each level from 0 to 255, (level "
+        "/ 255 - mean) / std with the `mean` and `std` of its channel. Where `network_size` is given, the result is "
+        "resized to that height and width, bilinear with antialiasing. `classes` are the network's outputs in order."
+    ),
 }
 """How each file is used."""
 
@@ -267,8 +311,8 @@ def _use(files: Sequence[str], preprocess: Preprocess) -> Iterator[str]:
 
 
 def _settings(values: Mapping[str, Any]) -> list[str]:
-    return [f"{name}: {_plain(value)}" for name, value in values.items()]
+    return [f"{markdown(name)}: {markdown(_plain(value))}" for name, value in values.items()]
 
 
 def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from nas.errors import DeviceError
 from nas.exporting.card import FileFigures, Measured
 from nas.exporting.int8 import Operators, accuracy, operators, quantise, side_by_side
+from nas.exporting.markdown import markdown
 from nas.exporting.onnx.pictures import for_pictures
 from nas.exporting.preprocess import Floats, Pixels, Preprocess
 from nas.exporting.settings import ExportSettings
@@ -105,7 +106,13 @@ def compare(fp32: bytes, int8: bytes, images: CheckImages) -> Comparison:
 
 
 def measured_models(
-    network: bytes, model: bytes, preprocess: Preprocess, images: CheckImages | None, settings: ExportSettings
+    network: bytes,
+    model: bytes,
+    preprocess: Preprocess,
+    images: CheckImages | None,
+    settings: ExportSettings,
+    *,
+    about: Mapping[str, str] | None = None,
 ) -> tuple[Measured, bytes | None]:
     """Quantise a network, measure it beside the one in fp32, and decide.
 
@@ -115,6 +122,7 @@ def measured_models(
         preprocess: what is done to pictures.
         images: to calibrate and measure with; None: only fp32 is timed.
         settings: when int8 is kept.
+        about: what the metadata of the model in 8 bits are to say, as those of `model` do.
 
     Returns:
         The figures of each file, and the model in 8 bits for pictures where it is kept.
@@ -125,11 +133,11 @@ def measured_models(
     if images is None or settings.int8 == "never":
         return _fp32_alone(model, preprocess, images), None
     try:
-        int8 = for_pictures(quantise(network, images.inputs(preprocess)), preprocess)
+        int8 = for_pictures(quantise(network, images.inputs(preprocess)), preprocess, about)
         found = compare(model, int8, images)
     except DeviceError as error:
         alone = _fp32_alone(model, preprocess, images)
-        return replace(alone, notes=(f"There is no `{INT8}`: {error}.",)), None
+        return replace(alone, notes=(f"There is no `{INT8}`: {markdown(str(error))}.",)), None
     why_not = found.why_not(settings)
     verdicts = _verdicts(found, settings, why_not)
     rows = zip((FP32, INT8), found.bytes, found.accuracy, found.latency_ms, verdicts, strict=True)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 
 from nas.errors import ConfigError, NasError, check_kind
 from nas.exporting.choice import INT8, CheckImages
-from nas.exporting.folder import Exportable, check_free, check_installed, export_model
+from nas.exporting.folder import ARCHITECTURE, WEIGHTS, Exportable, check_free, check_installed, export_model
 from nas.exporting.found import architecture_in, found_in, found_with
+from nas.exporting.markdown import markdown
 from nas.exporting.settings import ExportSettings
 from nas.exporting.source import architecture_source
 from nas.network.architecture import Architecture
-from nas.run_folder import shown
+from nas.run_folder import shown, user_path, weights_file
 from nas.settings import settings_from
 from nas.training.data.config import DataConfig
 from nas.training.data.load import load_data
@@ -21,6 +22,8 @@ from nas.training.data.recorded import recorded_data
 from nas.training.preprocess import check_images, check_same, preprocess_of
 from nas.training.recipe_files import read_data_config
 from nas.training.train import TrainedModel
+from nas.training.trained_on import TrainedOn, relation, trained_on
+from nas.training.weights import load_metadata
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +97,15 @@ def export_whole(
     check_kind("export: weights", weights, (str, PathLike, type(None)), "the path of a file, or None", ConfigError)
     check_kind("export: data", data, (DataConfig, str, type(None)), "a DataConfig, a name, or None", ConfigError)
     check_kind("export: settings", settings, (ExportSettings, type(None)), "ExportSettings, or None", ConfigError)
-    settings, place = settings or ExportSettings(), Path(fspath(out)).expanduser()
+    settings, place = settings or ExportSettings(), user_path(out)
     check_installed(settings)
     check_free(place, replace_earlier=replace_earlier)
     folder = _folder(model)
-    found = _found(model, folder, None if weights is None else Path(fspath(weights)).expanduser())
+    found = _found(model, folder, None if weights is None else user_path(weights))
     config = read_data_config(data) if isinstance(data, str) else data
-    found, images, unmeasured = _with_images(found, config, folder, settings.calibration_images)
+    header = load_metadata(_weights(folder, found.architecture) if weights is None else user_path(weights))
+    was = trained_on(header, [folder] if folder is not None else [])
+    found, images, unmeasured, other = _with_images(found, config, folder, settings.calibration_images, was)
     assert found.preprocess is not None
     paths = export_model(
         place,
@@ -111,7 +116,9 @@ def export_whole(
         source=architecture_source(found.architecture),
         images=images,
         settings=settings,
-        note=f"Its accuracy was not measured, and there is no `{INT8}`: {unmeasured}." if unmeasured else "",
+        note=f"Its accuracy was not measured, and there is no `{INT8}`: {markdown(unmeasured)}."
+        if unmeasured
+        else other,
         replace_earlier=replace_earlier,
     )
     return Exported(paths, unmeasured)
@@ -125,10 +132,16 @@ def _folder(model: str | PathLike[str] | Architecture | TrainedModel) -> Path | 
     """
     if isinstance(model, Architecture):
         return None
-    folder = model.folder if isinstance(model, TrainedModel) else Path(fspath(model)).expanduser()
+    folder = model.folder if isinstance(model, TrainedModel) else user_path(model)
     if not folder.is_dir():
         raise ConfigError(f"there is no folder {folder}: give that of a training or of a search")
     return folder
+
+
+def _weights(folder: Path | None, architecture: Architecture) -> Path:
+    """Return the file of the weights that `_found` reads in a folder."""
+    assert folder is not None
+    return folder / WEIGHTS if (folder / ARCHITECTURE).exists() else weights_file(folder, architecture.arch_id)
 
 
 def _found(model: object, folder: Path | None, weights: Path | None) -> Exportable:
@@ -147,19 +160,24 @@ def _found(model: object, folder: Path | None, weights: Path | None) -> Exportab
 
 
 def _with_images(
-    found: Exportable, given: DataConfig | None, folder: Path | None, calibration_images: int
-) -> tuple[Exportable, CheckImages | None, str]:
-    """Return the network with what was done to its pictures, images to measure it with, and why there are none."""
+    found: Exportable, given: DataConfig | None, folder: Path | None, calibration_images: int, was: TrainedOn | None
+) -> tuple[Exportable, CheckImages | None, str, str]:
+    """Return the network with what was done to its pictures, and images to measure it with.
+
+    Then why there are none, and what is to be said where they are not those of the training.
+    """
     config, unmeasured = given, "give data=... for both"
     try:
         recorded = recorded_data(folder) if folder is not None and given is None else None
         config = given if recorded is None else settings_from(DataConfig, recorded, "data")
         data = None if config is None else load_data(config)
-        if data is not None:
+        if config is not None and data is not None:
             preprocess = found.preprocess or preprocess_of(data, found.architecture)
             check_same(preprocess, data)
             card = replace(found.card, data=found.card.data or data.record())
-            return replace(found, preprocess=preprocess, card=card), check_images(data, calibration_images), ""
+            other = "" if was is None else relation(was, data, config, [] if folder is None else [folder])
+            other = other and f"Of the images that this was measured with: {markdown(other)}."
+            return replace(found, preprocess=preprocess, card=card), check_images(data, calibration_images), "", other
     except NasError as error:
         if given is not None or found.preprocess is None:
             raise
@@ -170,4 +188,4 @@ def _with_images(
             f"nothing says how pictures were prepared and what the classes are called: give data=... as in training "
             f"({place} has no preprocess.json, and the weights do not say it)"
         )
-    return found, None, unmeasured
+    return found, None, unmeasured, ""

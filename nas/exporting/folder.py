@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -28,6 +28,8 @@ from nas.network.architecture import Architecture
 from nas.network.graph import Graph
 from nas.network.lower import lower
 from nas.run_folder import read_inside, read_json
+
+T = TypeVar("T")
 
 ARCHITECTURE, WEIGHTS = "architecture.json", "weights.safetensors"
 """Files of a trained network: what `exportable` reads, with `PREPROCESS` and `CARD`."""
@@ -77,13 +79,23 @@ def exportable(path: Path) -> Exportable:
         architecture = Architecture.from_json(text.decode())
     except UnicodeDecodeError as error:
         raise ConfigError(f"architecture {path / ARCHITECTURE} cannot be read: {error}") from None
+    except NasError as error:
+        raise DataError(f"{path / ARCHITECTURE}: {error}") from None
     preprocess = card = None
     if os.path.lexists(path / PREPROCESS):
-        preprocess = read_json(path / PREPROCESS, "preprocess", Preprocess.from_dict)
+        preprocess = read_known(path / PREPROCESS, "preprocess", Preprocess.from_dict)
     if os.path.lexists(path / CARD):
-        card = read_json(path / CARD, "card", Card.from_dict)
+        card = read_known(path / CARD, "card", Card.from_dict)
     weights = read_weights(path / WEIGHTS)
     return Exportable(architecture, weights, preprocess, card or Card(name=path.absolute().name))
+
+
+def read_known(path: Path, what: str, parse: Callable[[Any], T]) -> T:
+    """Read a JSON file as `read_json`; what is wrong in it is said with the name of the file."""
+    try:
+        return read_json(path, what, parse)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
 
 
 def read_weights(path: Path) -> Weights:
@@ -154,10 +166,11 @@ def export_model(
     graph = lower(architecture)
     check_fits(graph, architecture, weights, preprocess)
     network = to_onnx(graph, weights)
-    model = for_pictures(network, preprocess)
+    about = _about(architecture, card)
+    model = for_pictures(network, preprocess, about)
     _check_runs(model, preprocess)
     files: dict[str, bytes] = {"model.onnx": model}
-    measured, int8 = measured_models(network, model, preprocess, images, settings)
+    measured, int8 = measured_models(network, model, preprocess, images, settings, about=about)
     measured = replace(measured, notes=(*measured.notes, note)) if note else measured
     files |= {"model.int8.onnx": int8} if int8 is not None else {}
     files |= _for_phones(graph, weights) if settings.executorch else {}
@@ -171,6 +184,13 @@ def export_model(
         files=[*files],
     )
     return _write_folder(out, {**files, "card.md": text.encode()}, replace_earlier=replace_earlier)
+
+
+def _about(architecture: Architecture, card: Card) -> dict[str, str]:
+    """Return what the metadata of an exported model say beside its classes: which network, and what it learned from."""
+    names = ("name", "split_fingerprint", "images_by_class")
+    trained_on = {name: card.data[name] for name in names if name in card.data}
+    return {"arch_id": architecture.arch_id, **({"trained_on": json.dumps(trained_on)} if trained_on else {})}
 
 
 def check_installed(settings: ExportSettings) -> None:
@@ -245,11 +265,17 @@ def _check_weights(graph: Graph, weights: Weights) -> None:
 
 
 def _check_runs(model: bytes, preprocess: Preprocess) -> None:
-    """Run a model once on black pictures of another size, so that no file ships that does not run."""
+    """Run a model once on a black and a white picture of another size, so that no file ships that does not run."""
     channels, height, width = preprocess.shape
     black = np.zeros((2, height + 1, width + 2, channels), dtype=np.uint8)
+    black[1] = 255
     (found,) = outputs(model, [black])
     assert found.shape == (2, len(preprocess.classes))
+    if not np.isfinite(found).all():
+        raise DataError(
+            "the network gives something else than numbers for a black and a white picture, so it has no use; "
+            f"preprocess.mean is {preprocess.mean!r:.80}, and std {preprocess.std!r:.80}"
+        )
 
 
 def _others(graph: Graph, weights: Weights, preprocess: Preprocess, source: Source | None) -> dict[str, bytes]:

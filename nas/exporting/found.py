@@ -8,9 +8,9 @@ from typing import Any
 
 from nas.errors import ConfigError, why_unreadable
 from nas.exporting.card import CARD, Card, Score
-from nas.exporting.folder import ARCHITECTURE, WEIGHTS, Exportable, exportable, read_weights
+from nas.exporting.folder import ARCHITECTURE, WEIGHTS, Exportable, exportable, read_known, read_weights
 from nas.network.architecture import Architecture
-from nas.run_folder import read_inside, read_json, shown, weights_file
+from nas.run_folder import read_inside, shown, weights_file
 from nas.search.log import read_study, read_trials
 from nas.search.trial import State, Trial
 from nas.statistics import proportion_interval
@@ -84,7 +84,7 @@ def architecture_in(folder: Path) -> Architecture:
 def origin_of(folder: Path) -> str:
     """Say where the network of the folder of a search or a training comes from; empty where it does not say."""
     if (folder / CARD).is_file():
-        return read_json(folder / CARD, "card", Card.from_dict).origin
+        return read_known(folder / CARD, "card", Card.from_dict).origin
     if not (folder / STUDY).is_file():
         return ""
     config = read_study(folder)["notes"].get("config", {})

@@ -29,6 +29,10 @@ from PIL import Image, ImageOps
 
 MODEL = "model.onnx"
 FORMATS = ("csv", "json")
+_MOST_SIDE, _MOST_LEVELS = 2**16, 2**28
+"""Of the pictures of a model: pixels along a side, and 8-bit levels in one, or in all that are run at a time."""
+_MOST_SCALED = 2**26
+"""Pixels that a picture is scaled to before it is cut; of more only those are computed that are kept."""
 
 
 class ModelError(ValueError):
@@ -87,15 +91,52 @@ def open_model(path: Path, threads: int = 0) -> Model:
     try:
         known = session.get_modelmeta().custom_metadata_map
         classes, shape = json.loads(known["classes"]), json.loads(known["preprocess"])["shape"]
-        channels, height, width = map(int, shape)
-        model = Model(session, (channels, height, width), tuple(map(str, classes)))
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         raise ModelError(
             f"{path} has no names of classes in its metadata; `nas export` writes models with them"
         ) from None
-    if channels not in (1, 3) or min(shape) < 1 or not classes:
-        raise ModelError(f"{path} is for pictures of {shape} and {len(classes)} classes, which there are none of")
-    return model
+    why = _why_not_shape(shape) or _why_not_classes(classes) or _why_others(session, shape, classes)
+    if why:
+        raise ModelError(f"{path} is no exported model: {why}")
+    return Model(session, (shape[0], shape[1], shape[2]), tuple(classes))
+
+
+def _why_not_shape(shape: object) -> str:
+    """Return why metadata say no shape of pictures; empty where they do."""
+    if not isinstance(shape, list) or len(shape) != 3 or any(type(side) is not int for side in shape):
+        return f"the shape of its pictures must be three whole numbers, but is {shape!r:.80}"
+    channels, height, width = shape
+    sides = min(height, width) >= 1 and max(height, width) <= _MOST_SIDE
+    if channels not in (1, 3) or not sides or channels * height * width > _MOST_LEVELS:
+        return (
+            f"its pictures must have 1 or 3 channels, sides of 1 to {_MOST_SIDE:,} and {_MOST_LEVELS:,} levels at the "
+            f"most, but have {shape!r:.80}"
+        )
+    return ""
+
+
+def _why_not_classes(classes: object) -> str:
+    """Return why metadata hold no names of classes; empty where they do."""
+    if isinstance(classes, list) and classes and all(isinstance(name, str) for name in classes):
+        return ""
+    return f"the names of its classes must be a list of texts, but are {classes!r:.80}"
+
+
+def _why_others(session: Any, shape: Sequence[int], classes: Sequence[str]) -> str:
+    """Return why the inputs and outputs of a model are not what its metadata say; empty where they are."""
+    takes = {one.name: (one.type, one.shape) for one in session.get_inputs()}
+    gives = {one.name: one.shape for one in session.get_outputs()}
+    kind, sizes = takes.get("pixels", ("", []))
+    if len(takes) != 1 or kind != "tensor(uint8)" or len(sizes) != 4 or len(gives.get("probabilities", ())) != 2:
+        return "it must take `pixels`, 8-bit levels (pictures, height, width, channels), and give `probabilities`"
+    # A size that is no number is known only when it runs.
+    for what, said, own in (
+        ("channels", shape[0], sizes[3]),
+        ("classes", len(classes), gives["probabilities"][1]),
+    ):
+        if isinstance(own, int) and own != said:
+            return f"its metadata say {said:,} {what}, but it has {own:,}"
+    return ""
 
 
 def why_no_file(path: Path, *, links: bool = True) -> str:
@@ -162,15 +203,32 @@ def decoded(path: Path, *channels: int) -> list[Image.Image]:
 
 
 def fitted(picture: Image.Image, size: tuple[int, int]) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Scale a picture to cover `(height, width)`, cut it at the centre; return `(height, width, channels)`."""
+    """Scale a picture to cover `(height, width)`, cut it at the centre; return `(height, width, channels)`.
+
+    Raises:
+        PictureError: it cannot be scaled, for example for want of memory.
+    """
     height, width = size
-    if picture.size != (width, height):
-        scale = max(width / picture.width, height / picture.height)
-        scaled = max(width, round(picture.width * scale)), max(height, round(picture.height * scale))
-        left, upper = (scaled[0] - width) // 2, (scaled[1] - height) // 2
+    try:
+        if picture.size != (width, height):
+            picture = _covering(picture, height, width)
+        return np.array(picture, dtype=np.uint8).reshape(height, width, -1)
+    except Exception as error:
+        raise PictureError(f"it cannot be scaled: {str(error) or type(error).__name__}") from None
+
+
+def _covering(picture: Image.Image, height: int, width: int) -> Image.Image:
+    """Return the middle of a picture that is scaled to cover a size."""
+    scale = max(width / picture.width, height / picture.height)
+    scaled = max(width, round(picture.width * scale)), max(height, round(picture.height * scale))
+    left, upper = (scaled[0] - width) // 2, (scaled[1] - height) // 2
+    if scaled[0] * scaled[1] <= _MOST_SCALED:
+        # The way of every training so far: pixels of a box, whose ends are rounded, may be a level off.
         picture = picture.resize(scaled, Image.Resampling.BILINEAR)
-        picture = picture.crop((left, upper, left + width, upper + height))
-    return np.array(picture, dtype=np.uint8).reshape(height, width, -1)
+        return picture.crop((left, upper, left + width, upper + height))
+    across, down = picture.width / scaled[0], picture.height / scaled[1]
+    box = left * across, upper * down, (left + width) * across, (upper + height) * down
+    return picture.resize((width, height), Image.Resampling.BILINEAR, box=box)
 
 
 def _in_colours(picture: Image.Image, file_format: str | None, channels: int) -> Image.Image:
@@ -186,9 +244,19 @@ def _in_colours(picture: Image.Image, file_format: str | None, channels: int) ->
 
 
 def classify(model: Model, pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Return the probabilities `(pictures, classes)` of pictures, uint8 of `(pictures, height, width, channels)`."""
-    (probabilities,) = model.session.run(["probabilities"], {"pixels": pixels})
-    return np.asarray(probabilities)
+    """Return the probabilities `(pictures, classes)` of pictures, uint8 of `(pictures, height, width, channels)`.
+
+    Raises:
+        ModelError: the model cannot run, or gives something else.
+    """
+    try:
+        (found,) = map(np.asarray, model.session.run(["probabilities"], {"pixels": pixels}))
+    except Exception as error:  # onnxruntime has an exception for each of its codes
+        raise ModelError(f"the model cannot run: {error}") from None
+    if found.shape != (len(pixels), len(model.classes)):
+        wanted = (len(pixels), len(model.classes))
+        raise ModelError(f"the model must give probabilities of {wanted}, (pictures, classes), but gives {found.shape}")
+    return found
 
 
 def predict(
@@ -200,9 +268,14 @@ def predict(
         model: an exported model.
         images: paths, or what `picture_of` takes.
         top: classes that are told of each.
-        batch: pictures that are read and run at a time.
+        batch: pictures that are read and run at a time; fewer where they are very large.
+
+    Raises:
+        ModelError: the model cannot run.
     """
     left = enumerate(images)
+    channels, height, width = model.shape
+    batch = max(1, min(batch, _MOST_LEVELS // (channels * height * width)))
     while some := list(islice(left, batch)):
         read: dict[int, np.ndarray[Any, Any]] = {}
         errors = dict[int, str]()
@@ -242,7 +315,7 @@ def write(predictions: Iterable[Prediction], file_format: str, file: TextIO) -> 
         if one.error:
             failed += 1
             print(f"{one.image}: cannot be read: {one.error}", file=sys.stderr)
-        if file_format == "csv":
+        if file_format == "csv":  # names as they are, also where a spreadsheet sees a formula: programs compare them
             table.writerows([one.image, rank, *_shown(*pair)] for rank, pair in enumerate(one.top, 1))
         else:
             file.write(f"{',' if number else ''}\n {json.dumps(_record(one))}")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nas.errors import ConfigError, DataError, check_kind
+from nas.errors import ConfigError, DataError, check_kind, plain
+from nas.run_folder import user_path
 from nas.settings import Range
 
 if TYPE_CHECKING:
@@ -42,7 +44,8 @@ def predict(
         with their probabilities. Where a file cannot be read, `error` says why, and the others go on.
 
     Raises:
-        ConfigError: there is no such model, or an argument is not what it must be. DataError: an array is no picture.
+        ConfigError: there is no such model, it cannot run, or an argument is not what it must be.
+        DataError: an array is no picture.
     """
     from nas.exporting.predict import predict as predictions
 
@@ -50,7 +53,9 @@ def predict(
     check_kind("predict: model", model, (str, PathLike), what, ConfigError)
     top, batch = AT_LEAST_ONE.checked("predict: top", top), AT_LEAST_ONE.checked("predict: batch", batch)
     threads, checked = THREADS.checked("predict: threads", threads), _pictures(pictures)
-    return list(predictions(exported_model(Path(fspath(model)), threads=threads), checked, top=top, batch=batch))
+    opened = exported_model(Path(fspath(model)), threads=threads)
+    with told_of_models():
+        return list(predictions(opened, checked, top=top, batch=batch))
 
 
 def _pictures(given: object) -> list[Any]:
@@ -91,12 +96,21 @@ def exported_model(path: Path, name: str | None = None, *, threads: int = 0) -> 
     Raises:
         ConfigError: there is none, or it is no exported model.
     """
-    from nas.exporting.predict import ModelError, open_model
+    from nas.exporting.predict import open_model
+
+    with told_of_models():
+        return open_model(_model_file(user_path(path), name), threads)
+
+
+@contextmanager
+def told_of_models() -> Iterator[None]:
+    """Raise what the shipped code says of a model, which knows no nas, as `ConfigError`."""
+    from nas.exporting.predict import ModelError
 
     try:
-        return open_model(_model_file(path.expanduser(), name), threads)
+        yield
     except ModelError as error:
-        raise ConfigError(f"{error}") from None
+        raise ConfigError(plain(str(error))) from None
 
 
 def _model_file(path: Path, name: str | None) -> Path:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from math import isfinite
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.errors import DataError
+from nas.errors import DataError, is_text
 
 PREPROCESS = "preprocess.json"
 """The file that a `Preprocess` stands in, in the folder of a training and in an exported one."""
@@ -22,8 +22,14 @@ Pixels = NDArray[np.uint8]
 
 COVER_CROP = "cover_crop"
 """Scaled so that it covers the size, bilinear with antialiasing as Pillow does it, then cut at the centre."""
+LEVELS = "(level / 255 - mean) / std, a channel"
+"""How the 8-bit levels of a picture become the numbers that a network takes."""
+LARGEST = 1e30
+"""Of mean and deviation, which become numbers of 32 bits."""
 _MOST = 2**16
 """Pixels along a side, and classes."""
+_MOST_LEVELS = 2**28
+"""Of a picture, which `nas.exporting.predict` takes no more of either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +48,20 @@ class Preprocess:
     """Height and width that the normalised picture is then resized to; None: those of `shape`."""
     resize: str = COVER_CROP
     """How a picture is brought to `shape`."""
+    normalise: str = LEVELS
+    """What is done to its levels then."""
 
     def __post_init__(self) -> None:
         channels = self.shape[0] if len(self.shape) == 3 else 0
         _check(len(self.shape) == 3 and all(0 < n <= _MOST for n in self.shape), "shape", "3 sizes > 0", self.shape)
         _check(channels in (1, 3), "shape", "1 or 3 channels, then height and width", self.shape)
         _check(
-            len(self.mean) == channels and all(map(isfinite, self.mean)), "mean", "a number for each channel", self.mean
+            len(self.mean) == channels and all(abs(n) <= LARGEST for n in self.mean),
+            "mean",
+            "a number for each channel",
+            self.mean,
         )
-        positive = len(self.std) == channels and all(isfinite(n) and n > 0 for n in self.std)
+        positive = len(self.std) == channels and all(0 < n <= LARGEST for n in self.std)
         _check(positive, "std", "a number > 0 for each channel", self.std)
         _check(0 < len(self.classes) <= _MOST, "classes", "a name for each output", len(self.classes))
         size = self.network_size
@@ -58,6 +69,9 @@ class Preprocess:
             size is None or (len(size) == 2 and all(0 < n <= _MOST for n in size)), "network_size", "2 sizes > 0", size
         )
         _check(self.resize == COVER_CROP, "resize", COVER_CROP, self.resize)
+        _check(self.normalise == LEVELS, "normalise", LEVELS, self.normalise)
+        _check(prod(self.shape) <= _MOST_LEVELS, "shape", f"at most {_MOST_LEVELS:,} levels", self.shape)
+        _check(all(map(is_text, self.classes)), "classes", "names that can be written as UTF-8", self.classes)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -87,6 +101,7 @@ class Preprocess:
             classes=_names(values["classes"]),
             network_size=None if size is None else _two(_numbers("network_size", size, int)),
             resize=str(values.get("resize", COVER_CROP)),
+            normalise=str(values.get("normalise", LEVELS)),  # none in files from before it was said
         )
 
     def levels(self) -> tuple[Floats, Floats]:
@@ -151,7 +166,10 @@ def _numbers(name: str, values: object, kind: type) -> tuple[Any, ...]:
         values,
     )
     assert isinstance(values, list | tuple)
-    return tuple(map(kind, values))
+    try:
+        return tuple(map(kind, values))
+    except OverflowError:
+        raise DataError(f"preprocess.{name} must be numbers of at most 1.8e308, but got {values!r:.80}") from None
 
 
 def _names(values: object) -> tuple[str, ...]:

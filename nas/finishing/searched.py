@@ -12,6 +12,7 @@ from nas.cost import LATENCY, Constraint, Workload, value_of
 from nas.errors import ConfigError
 from nas.latency.deployment import Deployment
 from nas.network.architecture import Architecture
+from nas.run_folder import user_path
 from nas.search.log import read_study, read_trials
 from nas.search.objectives import objectives_from, recorded_directions
 from nas.search.study import Study
@@ -83,9 +84,7 @@ def read_searched(folder: Path, root: str | None = None) -> Searched:
     study = _study(folder, saved)
     if not study.best(1):
         raise ConfigError(f"the search in {folder} has no network that was trained to its end")
-    data = as_recorded(DataConfig, config["data"]) | (
-        {} if root is None else {"root": str(Path(root).expanduser().absolute())}
-    )
+    data = as_recorded(DataConfig, config["data"]) | ({} if root is None else {"root": str(user_path(root).absolute())})
     limits = _limits(saved.get("constraints", {}))
     late = tuple(limit for limit in limits if limit.after_training)
     limits = tuple(limit for limit in limits if not limit.after_training)

@@ -43,7 +43,7 @@ from nas.finishing.words import recommended_in_short
 from nas.held_out import check_test_split_allowed
 from nas.machine import cores_or
 from nas.network.architecture import Architecture
-from nas.run_folder import WORKERS_LOG, hold, shown, write_whole
+from nas.run_folder import WORKERS_LOG, hold, shown, user_path, write_whole
 from nas.search.config import gpu_devices
 from nas.settings import settings_from
 from nas.to_type import to_type
@@ -128,7 +128,7 @@ def finish_search(values: Mapping[str, Any], typed: Collection[str], say: Say) -
     """
     given = settings_from(FinishConfig, values)
     check_test_split_allowed()  # before hours of training that would come to nothing
-    folder = Path(str(given.run)).expanduser()
+    folder = user_path(str(given.run))
     read_searched(folder)  # before anything is made in a folder that holds none
     with hold(folder, "search or a finish of one"):
         home = folder.absolute() / FOLDER

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nas.errors import ConfigError, DataError, NasError, check_kind, reason_of
+from nas.exporting.preprocess import LARGEST
 from nas.network.architecture import Architecture
-from nas.run_folder import read_inside, read_json, weights_file
+from nas.run_folder import read_inside, read_json, user_path, weights_file
 from nas.settings import Range, settings_from
 from nas.training.data.batches import Batches
 from nas.training.data.config import DataConfig
@@ -27,6 +28,7 @@ from nas.training.data.test_split import Ledger, read_test_split
 from nas.training.recipe_files import read_data_config
 from nas.training.scores import Scores, scores_of
 from nas.training.train import ARCHITECTURE, SUMMARY, WEIGHTS, TrainedModel
+from nas.training.trained_on import arch_id_of, relation, trained_on
 from nas.training.weights import load_metadata, trained_network
 
 SPLITS = ("val", "test")
@@ -35,6 +37,8 @@ ONNX = "model.onnx"
 """An exported model, which takes images as they are."""
 WINNER = "best_architecture.json"
 """The best network of a search, in its folder."""
+STUDY, FINISH = "study.json", "finish"
+"""Of the folder of a search: its record, and what `nas finish` makes in it."""
 _BATCH = 256
 _MOST_WORST = Range(0, 1000, whole=True)
 
@@ -59,6 +63,8 @@ class Evaluated:
     """On all images of the split."""
     pixels: tuple[NDArray[np.uint8], ...]
     """Of the worst mistakes, each `(channels, height, width)`, in their order."""
+    other_data: str = ""
+    """A sentence where these are other data than those of the training, or nobody knows; empty where they are those."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON, without pixels."""
@@ -69,6 +75,7 @@ class Evaluated:
             "data": self.data,
             "split": self.split,
             "split_fingerprint": self.fingerprint,
+            "other_data": self.other_data,
             "interval": "Clopper-Pearson, 95 %, over the images, of this one network",
             **self.scores.to_dict(),
         }
@@ -92,18 +99,20 @@ def evaluate(
         worst: number of mistakes to list.
 
     Raises:
-        NasError: the folder has no model, or one for other data; data that cannot be read.
+        NasError: the folder has no model, or one for other classes; data that cannot be read, or are those of the
+            training split in another way, so that images were learned.
     """
     check_kind("evaluate: folder", folder, (str, PathLike, TrainedModel), "the path of a folder", ConfigError)
     check_kind("evaluate: data", data, (DataConfig, str, type(None)), "a DataConfig, a name, or None", ConfigError)
     if split not in SPLITS:
         raise ConfigError(f"evaluate: split must be one of {', '.join(SPLITS)}, but got {split!r:.80}")
     worst = _MOST_WORST.checked("evaluate: worst", worst)
-    place = folder.folder if isinstance(folder, TrainedModel) else Path(fspath(folder)).expanduser()
+    place = folder.folder if isinstance(folder, TrainedModel) else user_path(folder)
     model = model_in(place)
     config = read_data_config(data) if isinstance(data, str) else data or _recorded_data(model)
     loaded = load_data(config)
-    classify, arch_id = _classifier(model, loaded)
+    classify, arch_id, metadata = _classifier(model, loaded)
+    other = relation(trained_on(metadata, model.folders), loaded, config, model.folders)
     images = loaded.val if split == "val" else _test_images(config, model, arch_id)
     logits = classify(images)
     if not np.isfinite(logits).all():
@@ -113,7 +122,7 @@ def evaluate(
     wrong = torch.tensor([mistake.image for mistake in scores.worst], dtype=torch.int64)
     pixels = tuple(images.read(wrong).numpy()) if len(wrong) else ()
     file = str(model.file.relative_to(place))
-    return Evaluated(place, file, arch_id, loaded.name, split, loaded.fingerprint, scores, pixels)
+    return Evaluated(place, file, arch_id, loaded.name, split, loaded.fingerprint, scores, pixels, other)
 
 
 def _test_images(config: DataConfig, model: ModelIn, arch_id: str) -> Images:
@@ -122,9 +131,10 @@ def _test_images(config: DataConfig, model: ModelIn, arch_id: str) -> Images:
     Raises:
         HeldOutError: a search is running in this process. ConfigError: the ledger cannot be written.
     """
-    folder, record = model.folder, model.file.parent / SUMMARY
+    folder, record = model.ledger, model.file.parent / SUMMARY
     seed = read_json(record, "the record of the training", _seed) if record.is_file() else 0
     try:
+        folder.mkdir(exist_ok=True)
         return read_test_split(config, Ledger(folder), arch_id=arch_id, seed=seed, purpose="nas evaluate")
     except OSError as error:
         raise ConfigError(
@@ -147,6 +157,35 @@ class ModelIn:
     """What is run: weights, or an exported model."""
     architecture: Path | None
     """The file with the network; None where the model is exported."""
+
+    @property
+    def run(self) -> Path | None:
+        """The folder of the run that made it, which keeps what is found out of it; None where it ships alone.
+
+        An exported folder stays as it was exported: a search that goes on replaces the one that it has written.
+        """
+        exported = self.file.parent.absolute()
+        if self.architecture is not None or self.folder.absolute() != exported:
+            return self.folder
+        above = [exported.parent, *([exported.parent.parent] if exported.parent.name == FINISH else [])]
+        return next((one for one in above if any((one / name).is_file() for name in (STUDY, SUMMARY))), None)
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Those that may say more of the model: as it was given, that of the file, and that of the run."""
+        return tuple(dict.fromkeys(one for one in (self.file.parent, self.folder, self.run) if one is not None))
+
+    def results(self, split: str) -> Path:
+        """Return the folder for what an evaluation on a split finds out: in that of the run, or beside what ships."""
+        if self.run is not None:
+            return self.run / f"evaluation_{split}"
+        exported = self.file.parent.absolute()
+        return exported.with_name(f"{exported.name}_evaluation_{split}")
+
+    @property
+    def ledger(self) -> Path:
+        """The folder whose ledger says when the test split was read."""
+        return self.results("test") if self.run is None else self.run
 
 
 def model_in(folder: Path) -> ModelIn:
@@ -174,7 +213,7 @@ def model_in(folder: Path) -> ModelIn:
 
 
 def _recorded_data(model: ModelIn) -> DataConfig:
-    for folder in dict.fromkeys((model.folder, model.file.parent)):
+    for folder in dict.fromkeys((model.folder, *model.folders)):
         known = recorded_data(folder)
         if known is not None:
             return settings_from(DataConfig, known, "data")
@@ -185,17 +224,18 @@ Classifier = Callable[[Images], NDArray[np.float64]]
 """From images to logits `(images, num_classes)`."""
 
 
-def _classifier(model: ModelIn, data: ImageData) -> tuple[Classifier, str]:
-    """Return what runs a model, and the id of its network; empty where the model is exported."""
+def _classifier(model: ModelIn, data: ImageData) -> tuple[Classifier, str, Mapping[str, str]]:
+    """Return what runs a model, the id of its network, empty where nothing says it, and the metadata of the file."""
     weights = model.file
     if model.architecture is None:
-        return _onnx_classifier(weights, data), ""
+        classifier, metadata = _onnx_classifier(weights, data)
+        return classifier, arch_id_of(metadata, weights.parent), metadata
     arch = read_json(model.architecture, "the network", Architecture.from_dict)
     data.check_fits(arch)
     metadata = load_metadata(weights)
     _check_classes(metadata, data, weights)
     network = trained_network(arch, weights)
-    return _torch_classifier(network, arch, _as_trained(data, metadata, weights)), arch.arch_id
+    return _torch_classifier(network, arch, _as_trained(data, metadata, weights)), arch.arch_id, metadata
 
 
 def _check_classes(metadata: Mapping[str, str], data: ImageData, weights: Path) -> None:
@@ -213,7 +253,7 @@ def _as_trained(data: ImageData, metadata: Mapping[str, str], weights: Path) -> 
     if "mean" not in metadata or "std" not in metadata:
         return data
     mean, std = (_listed(metadata, name, weights) for name in ("mean", "std"))
-    numbers = all(isinstance(value, float | int) for value in (*mean, *std))
+    numbers = all(type(value) in (float, int) and abs(value) <= LARGEST for value in (*mean, *std))
     if not numbers or not len(mean) == len(std) == data.input_shape[0] or min(std) <= 0:
         raise DataError(f"{weights}: mean and std are no numbers > 0 for each of {data.input_shape[0]} channels")
     return replace(data, mean=tuple(map(float, mean)), std=tuple(map(float, std)))
@@ -242,8 +282,11 @@ def _torch_classifier(network: torch.nn.Module, arch: Architecture, data: ImageD
     return classify
 
 
-def _onnx_classifier(path: Path, data: ImageData) -> Classifier:
-    """Return what runs an exported file: it takes pixels from 0 to 255, and has normalisation and resize inside."""
+def _onnx_classifier(path: Path, data: ImageData) -> tuple[Classifier, Mapping[str, str]]:
+    """Return what runs an exported file, and its metadata.
+
+    It takes pixels from 0 to 255, and has normalisation and resize inside.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -254,8 +297,12 @@ def _onnx_classifier(path: Path, data: ImageData) -> Classifier:
         raise
     except Exception as error:  # of its own kinds, which are no public names
         raise DataError(f"evaluate: {path} cannot be run: {reason_of(error)}") from None
-    _check_classes(session.get_modelmeta().custom_metadata_map, data, path)
-    (given,), outputs = session.get_inputs(), [output.name for output in session.get_outputs()]
+    metadata = session.get_modelmeta().custom_metadata_map
+    _check_classes(metadata, data, path)
+    inputs, outputs = session.get_inputs(), [output.name for output in session.get_outputs()]
+    if len(inputs) != 1 or len(inputs[0].shape) != 4:
+        raise DataError(f"evaluate: {path} must take one input of 4 dimensions, but takes {len(inputs)}")
+    given = inputs[0]
     wanted = "logits" if "logits" in outputs else outputs[0]
     channels_last = given.shape[-1] == data.input_shape[0] and given.shape[1] != data.input_shape[0]
     kind = np.uint8 if given.type == "tensor(uint8)" else np.float32
@@ -265,10 +312,19 @@ def _onnx_classifier(path: Path, data: ImageData) -> Classifier:
         for indices in torch.split(torch.arange(len(images.labels)), _BATCH):
             pixels = images.read(indices).numpy()
             pixels = pixels.transpose(0, 2, 3, 1) if channels_last else pixels
-            found.append(session.run([wanted], {given.name: np.ascontiguousarray(pixels, dtype=kind)})[0])
+            try:
+                (logits,) = session.run([wanted], {given.name: np.ascontiguousarray(pixels, dtype=kind)})
+            except Exception as error:
+                raise DataError(f"evaluate: {path} cannot be run: {reason_of(error)}") from None
+            if np.shape(logits) != (len(indices), data.num_classes):
+                raise DataError(
+                    f"evaluate: {path} must give {(len(indices), data.num_classes)} numbers for {len(indices)} images "
+                    f"of {data.num_classes} classes, but gives {np.shape(logits)}"
+                )
+            found.append(logits)
         return np.concatenate(found).astype(np.float64)
 
-    return classify
+    return classify, metadata
 
 
 def _names(images: Images) -> Sequence[str]:

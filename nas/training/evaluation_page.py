@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from nas.errors import plain
 from nas.training.evaluate import Evaluated
 from nas.training.scores import Scores
 
@@ -68,8 +69,9 @@ def _head(evaluated: Evaluated) -> Iterator[str]:
         ("Log loss", f"{scores.log_loss:.4f}"),
         ("Expected calibration error", f"{scores.calibration_error:.4f}"),
         ("Fingerprint of the splits", evaluated.fingerprint),
+        ("Data of the training", evaluated.other_data or "these, split as they are here"),
     ):
-        yield f"<tr><td>{name}</td><td>{escape(value)}</td></tr>"
+        yield f"<tr><td>{name}</td><td>{escape(plain(value))}</td></tr>"
     yield "</table>"
 
 
@@ -134,7 +136,7 @@ def _worst(evaluated: Evaluated) -> Iterator[str]:
         return
     yield '<div class="worst">'
     for mistake, pixels in zip(evaluated.scores.worst, evaluated.pixels, strict=True):
-        which = mistake.name or f"image {mistake.image} of the split"
+        which = plain(mistake.name) or f"image {mistake.image} of the split"  # files may have names that are no text
         yield (
             f"<figure>{picture(pixels, which)}<figcaption>is <b>{escape(mistake.label)}</b> ({mistake.of_label:.1%}), "
             f"called <b>{escape(mistake.predicted)}</b> ({mistake.probability:.1%})<br>{escape(which)}</figcaption>"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from numpy.typing import NDArray
 
-from nas.errors import DataError
+from nas.errors import DataError, plain
 from nas.exporting.preprocess import Pixels, Preprocess
 from nas.network.architecture import Architecture
 from nas.training.data.splits import ImageData, Images
@@ -59,8 +59,9 @@ def preprocess_beside(weights: Path, architecture: Architecture) -> Preprocess |
         return None
     try:
         found = Preprocess.from_dict({name: json.loads(metadata[key]) for name, key in names.items()})
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"weights {weights}: what their header says of pictures cannot be read: {error}") from None
+    except (ValueError, RecursionError) as error:  # ValueError: a DataError, too
+        why = plain(str(error), 300)
+        raise DataError(f"weights {weights}: what their header says of pictures cannot be read: {why}") from None
     return replace(found, network_size=_other_size(architecture, found.size))
 
 

@@ -40,9 +40,12 @@ def accuracy_of(values: list[float], images: int) -> dict[str, Any]:
     Args:
         values: of each seed.
         images: that each was scored on.
+
+    The interval is cut to 0 and 1, which no accuracy goes beyond; Student's knows nothing of that.
     """
     mean = sum(values) / len(values)
     several = len(values) > 1
     low, high = mean_interval(values) if several else proportion_interval(round(mean * images), images)
+    low, high = max(0.0, low), min(1.0, high)
     what = OVER_SEEDS if several else OVER_IMAGES
     return {"split": "val", "value": mean, "low": low, "high": high, "interval": what, "images": images}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,7 +19,7 @@ from nas.exporting.preprocess import PREPROCESS
 from nas.line_log import LineLog
 from nas.machine import check_accelerator
 from nas.network.architecture import Architecture, checked_architecture
-from nas.run_folder import claim, hold, read_json, write_whole
+from nas.run_folder import claim, hold, read_json, user_path, write_whole
 from nas.settings import SEED, Range
 from nas.training.card import card_of_training
 from nas.training.curves import draw_curves, write_curves
@@ -153,7 +153,7 @@ def train(
         accelerator=accelerator,
     )
     load_data(job.data).check_fits(architecture)
-    path = Path(fspath(folder)).expanduser()
+    path = user_path(folder)
     held = hold(path, "training") if resume and path.is_dir() else claim(path, "training", "or resume=True goes on")
     with held:
         begin(job, held.path, {}, resume=resume)

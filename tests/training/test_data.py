@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -325,3 +326,11 @@ def test_too_few_images_to_split_are_an_error_that_says_so(tmp_path: Path) -> No
 def test_a_data_set_of_fixed_size_refuses_another_resolution() -> None:
     with pytest.raises(ConfigError, match="digits keeps its size, but got 64"):
         DataConfig(name="digits", resolution=64)
+
+
+def test_a_class_folder_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    for name in (b"caf\xe9", b"dog"):
+        folder = os.path.join(os.fsencode(tmp_path), b"train", name)
+        os.makedirs(folder)
+    with pytest.raises(DataError, match=r"class folder 'caf\\udce9' in .* must have a name in UTF-8"):
+        load_data(DataConfig(name="image_folder", root=str(tmp_path)))

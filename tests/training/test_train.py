@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 import nas
 from nas.errors import ConfigError, DataError, NasError
@@ -27,7 +29,7 @@ from nas.training.fit import fit
 from nas.training.recipe import Recipe
 from nas.training.recipe_files import read_data_config, read_recipe
 from nas.training.train import TrainedModel
-from nas.training.weights import save_weights
+from nas.training.weights import load_metadata, load_weights, save_weights
 from tests.training.test_fit import ARCH, DATA, RECIPE, SPACE
 
 SHORT = replace(RECIPE, epochs=2, ema=0.9, mixup=0.2)
@@ -87,7 +89,8 @@ def test_several_seeds_give_a_mean_with_its_interval(tmp_path: Path) -> None:
     summary = json.loads((tmp_path / "a" / "train.json").read_text())["val_accuracy"]
     values = [one.scores["val_accuracy"] for one in model.evaluations.values()]
     assert summary["value"] == pytest.approx(sum(values) / 2)
-    assert (summary["low"], summary["high"]) == pytest.approx(mean_interval(values))
+    low, high = mean_interval(values)
+    assert (summary["low"], summary["high"]) == pytest.approx((max(0, low), min(1, high)))
     assert "Student" in summary["interval"]
     # One more, later: the first two are not trained again.
     more = nas.train(ARCH, DATA, recipe, folder=tmp_path / "a", seed=1, seeds=3, resume=True)
@@ -164,10 +167,14 @@ def test_an_evaluation_gives_the_score_of_the_training(trained: Any) -> None:
     json.dumps(found.to_dict())
 
 
-def test_images_are_normalised_as_in_training(trained: Any) -> None:
+def test_images_are_normalised_as_in_training(trained: Any, tmp_path: Path) -> None:
     """Other data of the same classes have another mean; that of the training counts."""
     other = replace(DATA, split_seed=1)
-    found = evaluate(trained.folder, other)
+    shutil.copy(trained.folder / "architecture.json", tmp_path)
+    metadata = {**load_metadata(trained.weights), "data": "photos", "split_fingerprint": "abc"}
+    save_file(load_weights(trained.weights), tmp_path / "weights.safetensors", metadata)
+    found = evaluate(tmp_path, other)
+    assert found.other_data.startswith("these are other data than it was trained on, which were photos")
     data, own = load_data(other), load_data(DATA)
     pixels = data.val.read(torch.arange(len(data.val.labels))).float() / 255
     mean, std = (torch.tensor(v).view(-1, 1, 1) for v in (own.mean, own.std))

@@ -15,6 +15,7 @@ from nas.evaluators.table.cells import NO_VALUE, Numbers, open_table, option_of,
 from nas.evaluators.table.settings import TableSettings
 from nas.network.architecture import Architecture
 from nas.network.settings import Scalar
+from nas.run_folder import user_path
 from nas.space import Genotype, SearchSpace
 from nas.space.tree.pickers import pick_from
 
@@ -92,7 +93,7 @@ def read_table(space: SearchSpace, settings: TableSettings) -> Table:
         ConfigError: a file or column that is not there, a row that is no network of the space, a value that is no
             number; names file and line.
     """
-    path = Path(settings.file or "").expanduser()
+    path = user_path(settings.file or "")
     try:
         with open_table(path) as rows:
             columns = _columns(settings, rows.header, path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 import numpy as np
 import onnx
@@ -26,13 +27,14 @@ _USE = (
 )
 
 
-def for_pictures(network: bytes, preprocess: Preprocess) -> bytes:
+def for_pictures(network: bytes, preprocess: Preprocess, about: Mapping[str, str] | None = None) -> bytes:
     """Put pictures in front of a network, and the shares of its classes behind it.
 
     Args:
         network: an ONNX model with one input of `(batch, channels, *preprocess.size)`, fp32, and one output of
             `(batch, classes)`, as `nas.exporting.onnx.graph.to_onnx` writes it, whole or quantised.
         preprocess: what was done to pictures in training.
+        about: more that its metadata are to say, by keys.
 
     Returns:
         An ONNX model whose input and outputs are `_USE`; class names and `preprocess` are in its metadata.
@@ -67,9 +69,8 @@ def for_pictures(network: bytes, preprocess: Preprocess) -> bytes:
     whole = helper.make_model(
         graph, opset_imports=model.opset_import, ir_version=model.ir_version, producer_name="nas", doc_string=_USE
     )
-    helper.set_model_props(
-        whole, {CLASSES: json.dumps(list(preprocess.classes)), PREPROCESS: json.dumps(preprocess.to_dict())}
-    )
+    known = {CLASSES: json.dumps(list(preprocess.classes)), PREPROCESS: json.dumps(preprocess.to_dict())}
+    helper.set_model_props(whole, known | dict(about or {}))
     onnx.checker.check_model(whole)
     return bytes(whole.SerializeToString())
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from nas.errors import ConfigError, why_unreadable
 from nas.network.architecture import Architecture
+from nas.run_folder import user_path
 from nas.scaling.scale import scale
 from nas.space import load_space
 from nas.space.task import check_task
@@ -31,7 +32,7 @@ def read_base(
     Raises:
         NasError: it cannot be read, leaves a choice open, is for other data, or is no classifier.
     """
-    arch = _of_space(space, data) if space is not None else _of_file(Path(str(base)).expanduser())
+    arch = _of_space(space, data) if space is not None else _of_file(user_path(str(base)))
     if data is not None and (arch.input_shape[0], arch.num_classes) != (data[0][0], data[1]):
         raise ConfigError(
             f"base: the network takes {arch.input_shape[0]} channels and gives {arch.num_classes} classes, but the "

@@ -9,6 +9,7 @@ from pathlib import Path
 from nas.cost import LATENCY, cost_of
 from nas.errors import ConfigError, NasError
 from nas.network.architecture import Architecture
+from nas.run_folder import user_path
 from nas.scaling.family import distinct_members, family, note_lines, table_lines, write_family
 from nas.scaling.laws.law import why_insufficient
 from nas.scaling.laws.observations import Observation
@@ -117,7 +118,7 @@ def _latencies(config: ScaleConfig) -> Latencies | None:
     """Return the latencies, with those of an earlier session of the study; None where they are not measured."""
     if not config.measures:
         return None
-    records = Path(config.records.dir).expanduser()
+    records = user_path(config.records.dir)
     latencies = Latencies(config.inference.deployment, records, partial(print, flush=True))
     if config.resume:
         latencies.read(records / str(config.name))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nas.errors import DataError, why_unreadable
+from nas.run_folder import user_path
 from nas.training.data.data_set import DataSet
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def load_fashion_mnist(config: DataConfig) -> Splits:
     from nas.training.data.split_by_content import in_memory, split_by_content
     from nas.training.data.split_by_place import split_indices, splits_by_place
 
-    root = Path(config.root).expanduser() if config.root else _DEBIAN
+    root = user_path(config.root) if config.root else _DEBIAN
     train, test = (_read_pair(root, prefix) for prefix in ("train", "t10k"))
     shape = tuple(train.pixels.shape[1:])
     if config.split_scheme == 1:

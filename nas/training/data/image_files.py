@@ -14,9 +14,10 @@ import torch
 from PIL import ExifTags, Image
 from torch import Tensor
 
-from nas.errors import DataError, why_unreadable
+from nas.errors import DataError, is_text, why_unreadable
 from nas.exporting.predict import PictureError, decoded, fitted
 from nas.machine import cores
+from nas.run_folder import user_path
 from nas.training.data.config import DataConfig
 from nas.training.data.content import SPLITS, TRAIN, digests_of
 from nas.training.data.split_by_content import Source, split_by_content
@@ -60,7 +61,7 @@ def read_image(path: Path, size: tuple[int, int], channels: int) -> Tensor:
     Raises:
         DataError: not an image that can be read; names the file.
     """
-    return _pixels(_decoded(path, channels)[0], size)
+    return _pixels(_decoded(path, channels)[0], size, path)
 
 
 def _decoded(path: Path, *channels: int) -> list[Image.Image]:
@@ -71,9 +72,16 @@ def _decoded(path: Path, *channels: int) -> list[Image.Image]:
         raise DataError(f"data image_folder: {path} cannot be read: {error}") from None
 
 
-def _pixels(picture: Image.Image, size: tuple[int, int]) -> Tensor:
-    """Return the pixels of a picture that is fitted to a size, `(channels, height, width)`."""
-    return torch.from_numpy(fitted(picture, size)).permute(2, 0, 1).contiguous()
+def _pixels(picture: Image.Image, size: tuple[int, int], path: Path) -> Tensor:
+    """Return the pixels of a picture that is fitted to a size, `(channels, height, width)`.
+
+    Raises:
+        DataError: it cannot be; names the file.
+    """
+    try:
+        return torch.from_numpy(fitted(picture, size)).permute(2, 0, 1).contiguous()
+    except PictureError as error:
+        raise DataError(f"data image_folder: {path}: {error}") from None
 
 
 def load_image_folder(config: DataConfig) -> Splits:
@@ -84,7 +92,7 @@ def load_image_folder(config: DataConfig) -> Splits:
     """
     if not config.root:
         raise DataError(f"data image_folder: give data.root=FOLDER. {_HOW}")
-    root = Path(config.root).expanduser().absolute()
+    root = user_path(config.root).absolute()
     classes = _classes(root / TRAIN)
     size = (config.resolution, config.resolution) if config.resolution else _common_size(root / TRAIN)
     given = {
@@ -138,7 +146,7 @@ def _look(path: Path, size: tuple[int, int], channels: int) -> tuple[bytes, Tens
     any resolution, and where it was saved in another format without loss.
     """
     colour, seen = _decoded(path, 3, channels)
-    return digests_of(np.asarray(colour)[None])[0], _pixels(seen, size)
+    return digests_of(np.asarray(colour)[None])[0], _pixels(seen, size, path)
 
 
 def _look_at_content(path: Path) -> tuple[bytes, Tensor | None]:
@@ -159,6 +167,12 @@ def _classes(folder: Path) -> tuple[str, ...]:
     classes = tuple(sorted(path.name for path in folder.iterdir() if path.is_dir()))
     if len(classes) < 2:
         raise DataError(f"data image_folder: {folder} has {len(classes)} class folders, two are needed. {_HOW}")
+    for name in classes:
+        if not is_text(name):  # it goes into files that are UTF-8
+            raise DataError(
+                f"data image_folder: the class folder {name!a} in {folder} must have a name in UTF-8: rename "
+                "it, since the folder's name is that of the class"
+            )
     return classes
 
 
