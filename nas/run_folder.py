@@ -43,6 +43,10 @@ def user_path(path: str | os.PathLike[str]) -> Path:
         ) from None
 
 
+BEST_ARCHITECTURE = "best_architecture.json"
+"""The file in the run folder of a search with its best network."""
+
+
 def weights_file(run: Path, arch_id: str) -> Path:
     """Return where a run folder keeps the trained weights of a network, if it does."""
     return run / WEIGHTS / f"{arch_id}.safetensors"

@@ -9,13 +9,13 @@ from rich.console import Console
 
 from nas.commands.export import export_run
 from nas.errors import ConfigError, reason_of
-from nas.run_folder import shown, weights_file, write_whole
+from nas.run_folder import BEST_ARCHITECTURE, shown, weights_file, write_whole
 from nas.search.study import Study
 from nas.to_type import to_type
 from nas.training.data.config import DataConfig
 
-MODEL, BEST = "model", "best_architecture.json"
-"""That folder, and the file with the network, both in the run folder."""
+MODEL = "model"
+"""That folder, in the run folder."""
 
 
 def write_best(study: Study, run: Path) -> Path:
@@ -24,7 +24,7 @@ def write_best(study: Study, run: Path) -> Path:
     What the user has put in the place of the model stays.
     """
     assert study.winner is not None
-    text, path = study.space.decode(study.winner.genotype).to_json(indent=1) + "\n", run / BEST
+    text, path = study.space.decode(study.winner.genotype).to_json(indent=1) + "\n", run / BEST_ARCHITECTURE
     if path.exists() and path.read_text() != text and (run / MODEL).exists() and _is_export(run / MODEL):
         shutil.rmtree(run / MODEL)
     return write_whole(path, text)

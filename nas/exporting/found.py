@@ -10,11 +10,10 @@ from nas.errors import ConfigError, why_unreadable
 from nas.exporting.card import CARD, Card, Score
 from nas.exporting.folder import ARCHITECTURE, WEIGHTS, Exportable, exportable, read_known, read_weights
 from nas.network.architecture import Architecture
-from nas.run_folder import read_inside, shown, weights_file
+from nas.run_folder import BEST_ARCHITECTURE, read_inside, shown, weights_file
 from nas.search.log import read_study, read_trials
 from nas.search.trial import State, Trial
 from nas.statistics import proportion_interval
-from nas.training.evaluate import WINNER
 from nas.training.preprocess import preprocess_beside
 
 STUDY = "study.json"
@@ -70,10 +69,11 @@ def architecture_in(folder: Path) -> Architecture:
     Raises:
         ConfigError: there is none, or it cannot be read. NasError: the file describes none.
     """
-    path = next((folder / name for name in (ARCHITECTURE, WINNER) if (folder / name).exists()), None)
+    path = next((folder / name for name in (ARCHITECTURE, BEST_ARCHITECTURE) if (folder / name).exists()), None)
     if path is None:
         raise ConfigError(
-            f"{shown(folder)} has neither {ARCHITECTURE}, which a training leaves, nor {WINNER}, which a search does"
+            f"{shown(folder)} has neither {ARCHITECTURE}, which a training leaves, nor {BEST_ARCHITECTURE}, which a "
+            "search does"
         )
     try:
         return Architecture.from_json(read_inside(path).decode())

@@ -190,7 +190,7 @@ def _session(model: bytes, options: Any) -> Any:
 
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # as in `_run`
+    except Exception as error:  # an exception for each of its codes, as in `_run`
         raise DeviceError(f"onnxruntime cannot run the model: {reason_of(error)}") from None
 
 

@@ -213,7 +213,7 @@ def fitted(picture: Image.Image, size: tuple[int, int]) -> np.ndarray[Any, np.dt
         if picture.size != (width, height):
             picture = _covering(picture, height, width)
         return np.array(picture, dtype=np.uint8).reshape(height, width, -1)
-    except Exception as error:
+    except Exception as error:  # pillow raises several kinds, and there may be no memory for the picture
         raise PictureError(f"it cannot be scaled: {str(error) or type(error).__name__}") from None
 
 

@@ -8,17 +8,16 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from nas.cost import LATENCY, Constraint, Workload, value_of
+from nas.cost import LATENCY, Constraint, value_of
 from nas.errors import ConfigError
 from nas.latency.deployment import Deployment
 from nas.network.architecture import Architecture
 from nas.run_folder import user_path
-from nas.search.log import read_study, read_trials
-from nas.search.objectives import objectives_from, recorded_directions
+from nas.search.load import load_study
+from nas.search.log import read_study
 from nas.search.study import Study
-from nas.search.trial import Trial, with_current_id
+from nas.search.trial import Trial
 from nas.settings import as_recorded, settings_from
-from nas.space import SearchSpace
 from nas.training.data.config import DataConfig
 from nas.training.recipe import Recipe
 
@@ -81,7 +80,7 @@ def read_searched(folder: Path, root: str | None = None) -> Searched:
     config = saved["notes"].get("config")
     if config is None or config.get("evaluator", {}).get("name", "train") != "train":
         raise ConfigError(f"{folder} is not the run folder of a nas search that has trained its networks")
-    study = _study(folder, saved)
+    study = load_study(folder)
     if not study.best(1):
         raise ConfigError(f"the search in {folder} has no network that was trained to its end")
     data = as_recorded(DataConfig, config["data"]) | ({} if root is None else {"root": str(user_path(root).absolute())})
@@ -101,21 +100,6 @@ def read_searched(folder: Path, root: str | None = None) -> Searched:
         late_limits=late,
         deployment=Deployment(**saved["deployment"]) if "deployment" in saved else None,
         workers=config.get("workers", "auto"),
-    )
-
-
-def _study(folder: Path, saved: Mapping[str, Any]) -> Study:
-    space = SearchSpace.from_dict(saved["space"])
-    space = space.for_data(tuple(saved["input_shape"]), saved["num_classes"], task="classification")
-    return Study(
-        name=folder.name,
-        study_id=str(saved["study_id"]),
-        space=space,
-        objectives=objectives_from(saved["objective"], recorded_directions(saved)),
-        soft_weight=float(saved.get("soft_weight", 0.0)),
-        workload=Workload(**saved["workload"]) if "workload" in saved else Workload(),
-        notes=saved["notes"],
-        trials=[with_current_id(trial, space) for trial in read_trials(folder)],
     )
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from nas.errors import ConfigError, DataError, NasError, check_kind, reason_of
 from nas.exporting.preprocess import LARGEST
 from nas.network.architecture import Architecture
-from nas.run_folder import read_inside, read_json, user_path, weights_file
+from nas.run_folder import BEST_ARCHITECTURE, read_inside, read_json, user_path, weights_file
 from nas.settings import Range, settings_from
 from nas.training.data.batches import Batches
 from nas.training.data.config import DataConfig
@@ -35,8 +35,6 @@ SPLITS = ("val", "test")
 """What can be scored on."""
 ONNX = "model.onnx"
 """An exported model, which takes images as they are."""
-WINNER = "best_architecture.json"
-"""The best network of a search, in its folder."""
 STUDY, FINISH = "study.json", "finish"
 """Of the folder of a search: its record, and what `nas finish` makes in it."""
 _BATCH = 256
@@ -200,15 +198,15 @@ def model_in(folder: Path) -> ModelIn:
             return ModelIn(folder, place / WEIGHTS, place / ARCHITECTURE)
         if (place / ONNX).is_file():
             return ModelIn(folder, place / ONNX, None)
-        if own and (winner := folder / WINNER).is_file():
+        if own and (winner := folder / BEST_ARCHITECTURE).is_file():
             weights = weights_file(folder, read_json(winner, "the best network", Architecture.from_dict).arch_id)
             if weights.is_file():
                 return ModelIn(folder, weights, winner)
     if not folder.is_dir():
         raise ConfigError(f"there is no folder {folder}")
     raise ConfigError(
-        f"{folder} has no model: neither {ONNX}, nor {ARCHITECTURE} and {WEIGHTS}, nor {WINNER} with weights "
-        f"that a search has kept. nas train {folder} trains the network of a run folder, and keeps its weights"
+        f"{folder} has no model: neither {ONNX}, nor {ARCHITECTURE} and {WEIGHTS}, nor {BEST_ARCHITECTURE} with "
+        f"weights that a search has kept. nas train {folder} trains the network of a run folder, and keeps its weights"
     )
 
 

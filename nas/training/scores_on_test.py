@@ -8,13 +8,12 @@ import torch
 import torch.nn.functional as F
 
 from nas.network.architecture import Architecture
-from nas.pytorch import build
 from nas.training.data.batches import Batches
 from nas.training.data.config import DataConfig
 from nas.training.data.load import load_data
 from nas.training.data.test_split import Ledger, read_test_split
 from nas.training.recipe import Recipe
-from nas.training.weights import fit_weights, load_weights
+from nas.training.weights import trained_network
 
 
 def scores_on_test(
@@ -45,10 +44,9 @@ def scores_on_test(
         HeldOutError: this process may not read the test split.
         DataError: the weights or the data cannot be read, or do not fit the network.
     """
-    network = build(architecture)
-    fit_weights(network, load_weights(weights))
+    network = trained_network(architecture, weights)
     device = torch.device("cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu")
-    network.eval().to(device)
+    network.to(device)
     data = load_data(config)
     data.check_fits(architecture)
     ledger, purpose = Ledger(run), "finish: a training that is reported"

@@ -6,13 +6,10 @@ from pathlib import Path
 
 from nas.errors import ConfigError, why_unreadable
 from nas.network.architecture import Architecture
-from nas.run_folder import user_path
+from nas.run_folder import BEST_ARCHITECTURE, user_path
 from nas.scaling.scale import scale
 from nas.space import load_space
 from nas.space.task import check_task
-
-WINNER = "best_architecture.json"
-"""The file of a search's best network, in its run folder."""
 
 
 def read_base(
@@ -57,9 +54,11 @@ def _of_space(name: str, data: tuple[tuple[int, ...], int] | None) -> Architectu
 
 def _of_file(path: Path) -> Architecture:
     if path.is_dir():
-        if not (path / WINNER).exists():
-            raise ConfigError(f"base: {path} has no {WINNER}, which a search writes when it has found a network")
-        path = path / WINNER
+        if not (path / BEST_ARCHITECTURE).exists():
+            raise ConfigError(
+                f"base: {path} has no {BEST_ARCHITECTURE}, which a search writes when it has found a network"
+            )
+        path = path / BEST_ARCHITECTURE
     try:
         return Architecture.from_json(path.read_text())
     except (OSError, UnicodeDecodeError) as error:
