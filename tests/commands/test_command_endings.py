@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -83,18 +84,32 @@ def test_the_end_of_the_terminal_interrupts_a_search(folder: Path) -> None:
 def test_a_second_ctrl_c_leaves_no_run_that_runs(folder: Path) -> None:
     process = _search(folder, *TABLE, "search.trials=900")
     assert process.stdout is not None
+    assert process.stderr is not None
     while not process.stdout.readline().startswith("  trial   60"):
         pass
-    process.send_signal(signal.SIGTERM)
-    time.sleep(2.5)  # MLflow takes longer for what waits to be written
-    process.send_signal(signal.SIGTERM)
-    _, err = process.communicate()
-    assert process.returncode == 130
-    assert "writes its records" in err, "the second came too late"
-    with sqlite3.connect(folder / "runs" / "mlflow.db") as database:
-        states = {state for (state,) in database.execute("SELECT status FROM runs")}
-    assert "KILLED" in states
-    assert "RUNNING" not in states
+    with closing(sqlite3.connect(folder / "runs" / "mlflow.db", timeout=60, isolation_level=None)) as database:
+        while "RUNNING" not in _statuses(database):
+            assert process.poll() is None
+            time.sleep(0.02)
+        database.execute("BEGIN IMMEDIATE")  # until it ends nobody else writes, so that MLflow is not done too early
+        process.send_signal(signal.SIGTERM)
+        time.sleep(1)  # two at once are one signal
+        process.send_signal(signal.SIGTERM)
+        while "writes its records" not in (line := process.stderr.readline()):
+            assert line, "it ended without a word to the second"
+        database.execute("ROLLBACK")
+        process.communicate()
+        assert process.returncode == 130
+        assert "KILLED" in _statuses(database)
+        assert "RUNNING" not in _statuses(database)
+
+
+def _statuses(database: sqlite3.Connection) -> set[str]:
+    """Return the statuses of all runs; empty while MLflow makes its tables."""
+    try:
+        return {status for (status,) in database.execute("SELECT status FROM runs")}
+    except sqlite3.OperationalError:
+        return set()
 
 
 @pytest.mark.slow
