@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -26,6 +26,7 @@ from nas.training.recipe import Recipe
 if TYPE_CHECKING:
     from nas.evaluation import Evaluation
     from nas.records.training_records import TrainingRecords
+    from nas.training.progress import Progress
     from nas.training.train import TrainedModel, TrainJob
 
 _SETTINGS = "settings.json"
@@ -144,6 +145,7 @@ def _held(config: TrainConfig, folder: Path | None) -> Held:
 
 def _trained(config: TrainConfig, job: TrainJob, folder: Path, *, going_on: bool) -> None:
     from nas.cost import cost_of
+    from nas.training.progress import Progress
     from nas.training.train import begin, run_job
 
     saved = read_settings(folder / _SETTINGS, "training") if going_on else {}
@@ -163,7 +165,8 @@ def _trained(config: TrainConfig, job: TrainJob, folder: Path, *, going_on: bool
 
         records = TrainingRecords(folder.parent, run_id, folder.name, asdict(config))
     try:
-        model = run_job(job, folder, _Progress(job, records))
+        progress = Progress(job.recipe.epochs, job.seeds, partial(print, flush=True))
+        model = run_job(job, folder, _Watcher(progress, records))
     except BaseException:
         if records is not None:
             with defer_signals("The training is ending and writes its records"):
@@ -172,40 +175,18 @@ def _trained(config: TrainConfig, job: TrainJob, folder: Path, *, going_on: bool
     _report(config, model, records)
 
 
-class _Progress:
+class _Watcher:
     """Prints a line an epoch, and hands what each seed came to to the records."""
 
-    def __init__(self, job: TrainJob, records: TrainingRecords | None) -> None:
-        self._job, self._records = job, records
-        self._started = time.monotonic()
-        self._epochs, self._seeds = 0, 0
-
-    def epoch(self, seed: int, metrics: Mapping[str, float]) -> None:
-        """Print the metrics of an epoch, and how long the rest will take."""
-        self._epochs += 1
-        every, epoch = self._job.recipe.epochs, int(metrics["epoch"])
-        left = every * (self._job.seeds - self._seeds) - epoch
-        seconds = (time.monotonic() - self._started) / self._epochs * left
-        of_seed = f"seed {seed}  " if self._job.seeds > 1 else ""
-        print(
-            f"  {of_seed}epoch {epoch:{len(str(every))}}/{every}  "
-            f"training loss {metrics['train_loss']:.4f}, accuracy {metrics['train_accuracy']:.4f}  "
-            f"validation loss {metrics['val_loss']:.4f}, accuracy {metrics['val_accuracy']:.4f}  "
-            f"{_clock(seconds)} left",
-            flush=True,
-        )
+    def __init__(self, progress: Progress, records: TrainingRecords | None) -> None:
+        self._progress, self._records = progress, records
+        self.epoch = progress.epoch
 
     def trained(self, seed: int, evaluation: Evaluation) -> None:
         """Write the result of a seed to the records."""
-        self._seeds += 1
+        self._progress.trained(seed, evaluation)
         if self._records is not None:
             self._records.write(seed, evaluation)
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def _report(config: TrainConfig, model: TrainedModel, records: TrainingRecords | None) -> None:

@@ -59,7 +59,7 @@ _RULES: dict[str, tuple[Callable[[object], bool], str]] = {
     "notes": (_or_none(_named), "a mapping from names to plain values, or None"),
     "recorders": (_recorders, "a list of recorders, each with the methods of nas.search.recording.Recorder"),
     "pool": (
-        _has("free", "submit", "wait", "paused", "now", "listen", "running", "end"),
+        _has("free", "describe", "submit", "wait", "paused", "now", "listen", "running", "end", "close"),
         "a pool with the methods of nas.workers.pool.Pool",
     ),
 }

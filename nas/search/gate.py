@@ -1,4 +1,4 @@
-"""Checks candidates against limits before they are evaluated: what is counted, then predicted, then measured."""
+"""Checks candidates against limits before they are evaluated, and rejects what ran out of memory in training."""
 
 from __future__ import annotations
 

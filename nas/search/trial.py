@@ -182,7 +182,7 @@ class Trial:
 
 
 def proposed(candidate: Candidate, number: int, seed: int) -> Trial:
-    """Return the trial of a candidate, in the state rejected until it is accepted."""
+    """Return the trial of a candidate, which stays in the state rejected until its evaluation has ended."""
     return Trial(
         number=number,
         state=State.REJECTED,

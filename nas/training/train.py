@@ -6,7 +6,7 @@ A run that is killed goes on from its last whole epoch, and comes out as one tha
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
@@ -26,6 +26,7 @@ from nas.training.curves import draw_curves, write_curves
 from nas.training.data.config import DataConfig
 from nas.training.fit import fit, load_data
 from nas.training.preprocess import preprocess_of
+from nas.training.progress import Progress
 from nas.training.recipe import SCORES, Recipe
 from nas.training.recipe_files import read_data_config, read_recipe
 from nas.training.summary import summary_of
@@ -76,14 +77,6 @@ class Watcher(Protocol):
         """Hear what the training with a seed came to; of one that was done before, too."""
 
 
-class _Silent:
-    def epoch(self, seed: int, metrics: Mapping[str, float]) -> None:
-        pass
-
-    def trained(self, seed: int, evaluation: Evaluation) -> None:
-        pass
-
-
 @dataclass(frozen=True)
 class TrainedModel:
     """A network with its trained weights."""
@@ -120,6 +113,7 @@ def train(
     seeds: int = 1,
     resume: bool = False,
     accelerator: str = "auto",
+    say: Callable[[str], None] | None = None,
 ) -> TrainedModel:
     """Train a network, score it on the validation split, and keep its weights; the test split is not read.
 
@@ -132,6 +126,7 @@ def train(
         seeds: trainings, with `seed` and those behind it; the weights of the first are the model.
         resume: go on with the run in `folder`; one that is done gives what it came to.
         accelerator: auto, cpu or gpu.
+        say: told a line an epoch, e.g. `print`.
 
     Raises:
         NasError: an argument that does not hold, a folder that is taken, data that cannot be read or do not fit the
@@ -144,6 +139,8 @@ def train(
     check_kind("train: resume", resume, bool, "True or False", ConfigError)
     check_kind("train: accelerator", accelerator, str, "auto, cpu or gpu", ConfigError)
     check_accelerator(accelerator)
+    if say is not None and not callable(say):
+        raise ConfigError(f"train: say must be a function that takes a line, but got {say!r:.80}")
     job = TrainJob(
         architecture=architecture,
         data=read_data_config(data) if isinstance(data, str) else data,
@@ -157,7 +154,7 @@ def train(
     held = hold(path, "training") if resume and path.is_dir() else claim(path, "training", "or resume=True goes on")
     with held:
         begin(job, held.path, {}, resume=resume)
-        return run_job(job, held.path)
+        return run_job(job, held.path, Progress(job.recipe.epochs, job.seeds, say or (lambda line: None)))
 
 
 def begin(job: TrainJob, folder: Path, settings: Mapping[str, Any], *, resume: bool) -> None:
@@ -191,7 +188,7 @@ def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def run_job(job: TrainJob, folder: Path, watcher: Watcher | None = None) -> TrainedModel:
+def run_job(job: TrainJob, folder: Path, watcher: Watcher) -> TrainedModel:
     """Train with each seed that is not done yet, and write what came out after each.
 
     Args:
@@ -202,7 +199,6 @@ def run_job(job: TrainJob, folder: Path, watcher: Watcher | None = None) -> Trai
     Raises:
         NasError: data that cannot be read or do not fit the network, or a loss that is no number.
     """
-    watcher = watcher or _Silent()
     log = LineLog(folder / _SEEDS)
     done = dict(log.read("the result of a seed", _evaluation))
     try:

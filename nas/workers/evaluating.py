@@ -13,6 +13,7 @@ from typing import Any
 
 from nas.errors import NasError, plain, reason_of
 from nas.evaluation import Budget, Evaluation, Evaluator, Listener, listening
+from nas.held_out import without_test_split
 from nas.network.architecture import Architecture
 
 _LOG = logging.getLogger(__name__)
@@ -51,6 +52,8 @@ ReportListener = Callable[[int, int, Mapping[str, float]], bool]
 def evaluate(evaluator: Evaluator, task: Task, objective: str, listener: Listener) -> Outcome:
     """Run an evaluator, pass its reports on, and turn whatever it does into an outcome.
 
+    The test split cannot be read meanwhile, in whatever process this is.
+
     Raises:
         KeyboardInterrupt: the user ends the search.
     """
@@ -60,7 +63,8 @@ def evaluate(evaluator: Evaluator, task: Task, objective: str, listener: Listene
         return os.getpid() == here and listener(step, _numbers(scores))
 
     try:
-        with only_in_this_process(), listening(on_report):
+        # Whatever is evaluated: results of evaluations are chosen by.
+        with without_test_split(), only_in_this_process(), listening(on_report):
             result = (task.evaluator or evaluator)(task.architecture, task.budget, task.seed)
         evaluation = _as_evaluation(result, objective, time.perf_counter() - started)
     except KeyboardInterrupt:

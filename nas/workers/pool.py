@@ -1,9 +1,14 @@
 """What a search asks of whatever evaluations run in.
 
 A pool runs each task by `nas.workers.evaluating.evaluate`, wherever that is, so that whatever an evaluator does becomes
-an outcome. What kills the place where it runs becomes one too, with the reason, and `killed` where memory ran out. A
-limit of time that the user states is the pool's to keep; where none is, the driver ends what takes too long.
-`Budget.checkpoint` is a path that every place has to see.
+an outcome, and none can read the test split. `evaluate` lets `KeyboardInterrupt` through: where nobody types Ctrl-C the
+pool makes a failure of it. What kills the place where a task runs becomes an outcome too, with the reason, and `killed`
+where memory ran out; whether it is tried once more before that is the pool's business. After the outcome of a task, or
+`end`, no report of it comes.
+
+Limits of time and memory that the user states are the pool's to keep, and whoever makes it gives them to it; where
+there is no limit of time (`search.trial_minutes`), the driver ends what takes too long. `Budget.checkpoint`, `weights`
+and `int8` are paths that every place and the driver have to see.
 """
 
 from __future__ import annotations
@@ -38,7 +43,7 @@ class Pool(Protocol):
     def wait(self, timeout: float | None) -> list[Outcome]:
         """Return evaluations that ended; waits for one or some other news, at most so many seconds (None: any time).
 
-        The listener is called meanwhile, in the thread that waits. Raises what ends the pool: no worker can start.
+        Raises what ends the pool: no worker can start.
         """
         ...
 
@@ -51,7 +56,10 @@ class Pool(Protocol):
         ...
 
     def listen(self, listener: ReportListener) -> None:
-        """Have `listener` called with each report of an evaluation, which waits to learn whether it is to end."""
+        """Have `listener` called with each report of an evaluation, which waits to learn whether it is to end.
+
+        That is done in the thread of the driver, while it is in `wait` or `submit`.
+        """
         ...
 
     def running(self) -> Mapping[int, float]:

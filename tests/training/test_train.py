@@ -82,8 +82,12 @@ def test_the_network_has_the_weights(trained: Any) -> None:
 
 
 def test_several_seeds_give_a_mean_with_its_interval(tmp_path: Path) -> None:
-    recipe = replace(RECIPE, epochs=1)
-    model = nas.train(ARCH, DATA, recipe, folder=tmp_path / "a", seed=1, seeds=2)
+    recipe, said = replace(RECIPE, epochs=1), list[str]()
+    model = nas.train(ARCH, DATA, recipe, folder=tmp_path / "a", seed=1, seeds=2, say=said.append)
+    accuracies = [f"accuracy {one.scores['val_accuracy']:.4f}" for one in model.evaluations.values()]
+    assert [line.split("  ")[1:3] for line in said] == [["seed 1", "epoch 1/1"], ["seed 2", "epoch 1/1"]]
+    assert all(accuracy in line for accuracy, line in zip(accuracies, said, strict=True))
+    assert said[1].endswith("0:00 left")
     alone = nas.train(ARCH, DATA, recipe, folder=tmp_path / "b", seed=2)
     assert model.evaluations[2].history == alone.evaluation.history
     summary = json.loads((tmp_path / "a" / "train.json").read_text())["val_accuracy"]

@@ -9,6 +9,7 @@ import pytest
 
 import nas
 from nas.evaluation import Budget, Evaluation, report
+from nas.held_out import check_test_split_allowed
 from nas.network.architecture import Architecture
 from nas.workers.evaluating import Outcome, Task
 from nas.workers.in_process import InThisProcess
@@ -26,6 +27,8 @@ class Counting:
     def __call__(self, architecture: Architecture, budget: Budget, seed: int) -> Evaluation:
         if seed == 13:
             raise ValueError("unlucky")
+        if seed == 17:
+            check_test_split_allowed()
         steps = 0
         for step in (1, 2, 3):
             steps = step
@@ -81,6 +84,13 @@ def test_a_failure_ends_its_own_task_only(pool: Pool) -> None:
     assert ended[13].evaluation is None
     assert ended[13].reason == "ValueError: unlucky"
     assert ended[4].evaluation is not None
+
+
+def test_no_evaluation_can_read_the_test_split(pool: Pool) -> None:
+    outcome = _all(pool, [17])[17]
+    assert outcome.evaluation is None
+    assert "the test split cannot be read here" in outcome.reason
+    check_test_split_allowed()  # this process searches no more
 
 
 def test_a_listener_hears_each_step_and_may_end_it(pool: Pool) -> None:

@@ -109,7 +109,7 @@ class ImageData:
     split_scheme: int
     """How they were split (`DataConfig.split_scheme`)."""
     test_by_class: tuple[int, ...]
-    """Number of test images of each class. Their pixels are read by `nas.training.data.test_split` alone."""
+    """Number of test images of each class. Their pixels are kept by `nas.training.data.test_split` alone."""
     notes: tuple[str, ...] = ()
     """What a user should know of the splits, in sentences."""
 
