@@ -30,6 +30,7 @@ from nas.evaluators.training import TrainingSettings
 from nas.held_out import without_test_split
 from nas.latency.measure import Latency
 from nas.names import name_problem
+from nas.records.store import how_to_browse
 from nas.records.tracker import MlflowTracker
 from nas.resume import check_typed, resumed
 from nas.run_folder import WORKERS_LOG, first_free, shown
@@ -371,10 +372,5 @@ def _report(job: _Job, study: Study, tracker: MlflowTracker | None, console: Con
             highlight=False,
         )
     elif tracker is not None:
-        console.print(
-            f"Browse: MLFLOW_DISABLE_TELEMETRY=true {shlex.quote(sys.executable)} "
-            f"-m mlflow ui --backend-store-uri {shlex.quote(tracker.uri)} --port 5000\n"
-            f"  then open http://127.0.0.1:5000{tracker.page}",
-            highlight=False,
-        )
+        console.print(how_to_browse(tracker.uri, tracker.page), highlight=False)
         console.print(f"MLflow records took {tracker.seconds:.1f} s beside the search.", highlight=False)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from nas.records.store import database_uri, open_store, places
+from nas.records.store import database_uri, how_to_browse, open_store, places
 from nas.records.study_run import StudyRun
 
 
@@ -58,11 +56,8 @@ class StudyRecords:
         """How to look at it in MLflow, or what is not there."""
         if self.trouble:
             return f"{self.trouble}; the folder has all of it"
-        command = f"{shlex.quote(sys.executable)} -m mlflow ui --backend-store-uri {shlex.quote(self.uri)} --port 5000"
-        return (
-            f"Browse: MLFLOW_DISABLE_TELEMETRY=true {command}\n"
-            f"  then open http://127.0.0.1:5000, experiment {self.experiment}"
-        )
+        study = self._study
+        return how_to_browse(self.uri, f"/#/experiments/{study.experiment}/runs/{study.run_id}" if study else "")
 
     def end(self, metrics: Mapping[str, float], files: Iterable[Path]) -> None:
         """Write the results of the study and copy its files."""

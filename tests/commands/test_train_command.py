@@ -115,7 +115,12 @@ def test_a_killed_training_goes_on(folder: Path, number: signal.Signals) -> None
         rows = database.execute(
             "SELECT experiments.name, runs.status FROM runs JOIN experiments USING (experiment_id)"
         ).fetchall()
+        pages = database.execute(
+            "SELECT experiment_id, run_uuid FROM runs JOIN tags USING (run_uuid) "
+            "WHERE key = 'nas.trial' AND value = 'study'"
+        ).fetchall()
     assert rows == [("training", "FINISHED")] * 3  # the run, and its two seeds
+    assert again.stdout.rstrip().endswith("open http://127.0.0.1:5000/#/experiments/{}/runs/{}".format(*pages[0]))
 
 
 @pytest.mark.parametrize(
