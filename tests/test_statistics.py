@@ -305,6 +305,18 @@ def test_the_interval_of_a_mean_is_scipys() -> None:
     assert np.isnan(mean_interval([1.0])).all()
 
 
+def test_equal_scores_have_no_interval_which_would_have_no_width() -> None:
+    assert np.isnan(mean_interval([0.9835, 0.9835])).all()
+    assert np.isnan(mean_interval([0.9, float(np.float32(0.9)), 0.9])).all()  # one of them was counted in 32 bits
+    assert np.isnan(mean_interval([42.0, float(np.nextafter(np.float32(42), np.float32(43)))])).all()
+    assert mean_interval([0.9835] * 4) == pytest.approx(
+        (0.9835, 0.9835)
+    )  # by chance with 3 %, if the deviation is one image
+    one_image_of_a_million = [0.9, 0.900001, 0.9]
+    expected = ttest_1samp(one_image_of_a_million, 0).confidence_interval(0.95)
+    assert mean_interval(one_image_of_a_million) == pytest.approx((expected.low, expected.high), abs=1e-9)
+
+
 @pytest.mark.parametrize("quantile", [0.05, 0.975])
 def test_students_factor_is_that_of_an_interval(quantile: float) -> None:
     """scipy's interval of a mean by Student over that of a normal distribution."""

@@ -7,11 +7,7 @@ from dataclasses import dataclass, replace
 from math import isnan, nan, sqrt
 from statistics import fmean, stdev
 
-from nas.statistics import LEVEL, mean_interval, student_quantile
-
-TIE = 1e-7
-"""Differences of scores that are no larger are none: accuracies are counts divided by a number of images, some of them
-in 32 bits, so that equal means may differ by as much. One image more of a million is ten times that."""
+from nas.statistics import EQUAL, LEVEL, mean_interval, student_quantile
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +16,7 @@ class MeanInterval:
 
     mean: float
     low: float
-    """Lower end of the 95 % interval; nan with fewer than two values."""
+    """Lower end of the 95 % interval; nan where there is none: `nas.statistics.mean_interval`."""
     high: float
     """Upper end of it."""
     std: float
@@ -73,12 +69,12 @@ class Comparison:
         rule that asks for an interval above 0 would keep to the baseline in most cases where the network is better by
         half a point: 5 % of wrong recommendations would take it 29 seeds (docs/decisions/032-honest-finish.md).
         """
-        return self.difference.mean > TIE
+        return self.difference.mean > EQUAL
 
     @property
     def shown(self) -> bool:
         """Whether the interval leaves 0 out, so that the difference is more than chance."""
-        return self.difference.low > TIE or self.difference.high < -TIE
+        return self.difference.low > EQUAL or self.difference.high < -EQUAL
 
     @property
     def sure_from(self) -> float:
@@ -89,7 +85,7 @@ class Comparison:
         from the others, which is no sign that there is no noise.
         """
         found = self.difference
-        if not found.std > TIE:
+        if not found.std > EQUAL:
             return nan
         return student_quantile(1 - LEVEL, found.count - 1) * found.std / sqrt(found.count)
 
@@ -102,4 +98,4 @@ def compare(network: Sequence[float], baseline: Sequence[float]) -> Comparison:
         baseline: those of the baseline with the same seeds, in the same order.
     """
     gaps = [mine - other for mine, other in zip(network, baseline, strict=True)]
-    return Comparison(interval_of(gaps), sum(gap > TIE for gap in gaps), sum(gap < -TIE for gap in gaps))
+    return Comparison(interval_of(gaps), sum(gap > EQUAL for gap in gaps), sum(gap < -EQUAL for gap in gaps))

@@ -46,7 +46,7 @@ class Unit:
             return "none"
         mean = self.score(self.sign * found.mean)
         if isnan(found.low):
-            return f"{mean} (one seed)"
+            return f"{mean} ({_without_interval(found)})"
         found = found.within(0.0, 1.0) if self.name else found
         ends = (f"{self.factor * end:.{self.digits}f}" for end in self._ends(found))
         return f"{mean} ({' to '.join(ends)})"
@@ -56,12 +56,16 @@ class Unit:
         if not found.count:
             return "no seed gave both a score"
         if isnan(found.low):
-            return f"{self.difference(found.mean)} (one seed)"
+            return f"{self.difference(found.mean)} ({_without_interval(found)})"
         ends = (f"{self.factor * end:+.{self.digits}f}" for end in self._ends(found))
         return f"{self.difference(found.mean)} (95 % interval {' to '.join(ends)})"
 
     def _ends(self, found: MeanInterval) -> list[float]:
         return sorted((self.sign * found.low, self.sign * found.high))
+
+
+def _without_interval(found: MeanInterval) -> str:
+    return "one seed" if found.count == 1 else f"the same with all {found.count} seeds: no interval"
 
 
 def failures(final: Final) -> str:
@@ -143,8 +147,10 @@ def _how(finish: Finish, against: str, measure: Measure) -> str:
     gap = Unit.of(measure).gap(comparison.difference)
     if not comparison.difference.count:
         return gap
-    why = "the interval holds 0" if comparison.difference.count > 1 else "one seed gives no interval"
+    found = comparison.difference
+    no_interval = "one seed gives" if found.count == 1 else "equal differences give"
+    why = f"{no_interval} no interval" if isnan(found.low) else "the interval holds 0"
     return (
-        f"{gap}, better with {comparison.ahead} of {comparison.difference.count} seeds"
+        f"{gap}, better with {comparison.ahead} of {found.count} seeds"
         f"{'' if comparison.shown else f'; {why}, so that this may be chance'}"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isnan
 from typing import TYPE_CHECKING, Any
 
 from nas.network.architecture import Architecture
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from nas.training.data.splits import ImageData
 
 OVER_SEEDS = "mean over seeds, Student's 95 % interval"
-OVER_IMAGES = "one training, Clopper-Pearson 95 % interval over the images"
+OVER_IMAGES = "Clopper-Pearson 95 % interval over the images that it is scored on, chance in training left out"
 """What an interval is of."""
 
 
@@ -37,15 +38,24 @@ def summary_of(
 def accuracy_of(values: list[float], images: int) -> dict[str, Any]:
     """Return an accuracy with its 95 % interval, and what that is of.
 
+    It is over the images where seeds tell nothing: there is one, or all gave the same. It is cut to 0 and 1, which no
+    accuracy goes beyond; Student's knows nothing of that.
+
     Args:
         values: of each seed.
         images: that each was scored on.
-
-    The interval is cut to 0 and 1, which no accuracy goes beyond; Student's knows nothing of that.
     """
     mean = sum(values) / len(values)
-    several = len(values) > 1
-    low, high = mean_interval(values) if several else proportion_interval(round(mean * images), images)
-    low, high = max(0.0, low), min(1.0, high)
-    what = OVER_SEEDS if several else OVER_IMAGES
-    return {"split": "val", "value": mean, "low": low, "high": high, "interval": what, "images": images}
+    low, high = mean_interval(values)
+    what = OVER_SEEDS
+    if isnan(low):
+        low, high = proportion_interval(round(mean * images), images)
+        what = OVER_IMAGES
+    return {
+        "split": "val",
+        "value": mean,
+        "low": max(0.0, low),
+        "high": min(1.0, high),
+        "interval": what,
+        "images": images,
+    }

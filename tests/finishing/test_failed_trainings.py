@@ -7,9 +7,10 @@ from collections.abc import Collection
 import pytest
 
 from nas.finishing.bench import REPORT, TEST, Job, Measure
+from nas.finishing.intervals import interval_of
 from nas.finishing.settings import PUBLISHED, FinishSettings
 from nas.finishing.study import WINNER, Finish, Rival, carry_out, reporting_seeds
-from nas.finishing.words import sentence
+from nas.finishing.words import Unit, sentence
 from tests.finishing.simulated import RuleBench, contestants
 
 ACCURACY = Measure("val_accuracy")
@@ -84,6 +85,13 @@ def test_without_a_baseline_failures_are_said() -> None:
     assert found.recommended == WINNER
     assert found.finals[WINNER].shipped.seed == SEEDS[1]
     assert sentence(found, ACCURACY).endswith(f"; 2 of 8 final trainings of the winner failed ({WHY})")
+
+
+def test_seeds_that_agree_have_no_interval_in_words() -> None:
+    unit = Unit.of(ACCURACY)
+    assert unit.interval(interval_of([0.9835])) == "98.35 % (one seed)"
+    assert unit.interval(interval_of([0.9835] * 2)) == "98.35 % (the same with all 2 seeds: no interval)"
+    assert unit.gap(interval_of([0.01] * 3)) == "+1.00 points (the same with all 3 seeds: no interval)"
 
 
 def test_a_loss_that_is_lower_has_a_difference_below_0_in_words() -> None:

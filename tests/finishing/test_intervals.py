@@ -28,6 +28,9 @@ def test_the_interval_of_a_textbook() -> None:
 def test_what_needs_more_values_is_not_a_number() -> None:
     assert interval_of([2.0]).mean == 2.0
     assert all(map(isnan, (interval_of([2.0]).low, interval_of([2.0]).std, interval_of([]).mean)))
+    same = compare([0.92, 0.92], [0.91, 0.91])
+    assert same.recommended
+    assert not same.shown, "that two seeds agree is no sign that all do"
 
 
 def test_a_comparison_is_paired() -> None:

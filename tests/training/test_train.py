@@ -15,6 +15,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
+from scipy.stats import binomtest
 
 import nas
 from nas.errors import ConfigError, DataError, NasError
@@ -28,6 +29,7 @@ from nas.training.evaluation_page import page
 from nas.training.fit import fit
 from nas.training.recipe import Recipe
 from nas.training.recipe_files import read_data_config, read_recipe
+from nas.training.summary import accuracy_of
 from nas.training.train import TrainedModel
 from nas.training.weights import load_metadata, load_weights, save_weights
 from tests.training.test_fit import ARCH, DATA, RECIPE, SPACE
@@ -60,7 +62,7 @@ def test_a_folder_holds_all_that_is_known(trained: Any) -> None:
         "low": low,
         "high": high,
         "images": images,
-        "interval": "one training, Clopper-Pearson 95 % interval over the images",
+        "interval": "Clopper-Pearson 95 % interval over the images that it is scored on, chance in training left out",
     }
     assert summary["data"]["classes"] == ["0", "1", "2", "3"]
     with (trained.folder / "curves.csv").open(newline="") as file:
@@ -307,3 +309,10 @@ def test_an_exported_model_takes_images_as_they_are(tmp_path: Path) -> None:
     (tmp_path / "model" / "model.onnx").write_bytes(b"no model")
     with pytest.raises(DataError, match=r"model\.onnx cannot be run"):
         evaluate(tmp_path, DATA)
+
+
+def test_seeds_that_agree_give_the_interval_over_the_images() -> None:
+    found = accuracy_of([0.9, 0.9, 0.9], 50)
+    expected = binomtest(45, 50).proportion_ci(method="exact")
+    assert (found["low"], found["high"]) == pytest.approx((expected.low, expected.high))
+    assert "over the images" in found["interval"]

@@ -95,17 +95,17 @@ def _distinct_sizes(sizes: Sequence[SizeResult]) -> list[SizeResult]:
 
 
 def loss_interval(values: Sequence[float], loss: str) -> tuple[float, float]:
-    """Return Student's 95 % interval of a mean loss, within the range of the loss; both ends nan for a single value."""
+    """Return Student's 95 % interval of a mean loss, within the range of the loss; see `mean_interval` for nan."""
     low, high = mean_interval(values)
     return (low, high) if isnan(low) else (max(0.0, low), min(_MAX_LOSS[loss], high))
 
 
 def mean_text(losses: Sequence[float], loss: str) -> str:
-    """Return a mean loss with its 95 % interval, in words; without the interval for a single run."""
+    """Return a mean loss with its 95 % interval, in words; without it for a single run, and where all gave the same."""
     if not losses:
         return "failed"
     low, high = loss_interval(losses, loss)
-    return f"{np.mean(losses):.4f}" + (f" ({low:.4f} to {high:.4f})" if len(losses) > 1 else "")
+    return f"{np.mean(losses):.4f}" + ("" if isnan(low) else f" ({low:.4f} to {high:.4f})")
 
 
 def head_lines(config: ScaleConfig, base: Architecture, folder: Path) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -26,6 +26,7 @@ from tests.scaling.study.test_measured_latency import FormulaMeter
 
 @given(losses=st.lists(st.floats(0, 1), min_size=2, max_size=5))
 def test_an_interval_of_error_rates_is_within_0_and_1(losses: list[float]) -> None:
+    assume(len(losses) > 3 or max(losses) - min(losses) > 1e-6)  # a few equal ones have no interval
     low, high = loss_interval(losses, "error")
     assert 0 <= low <= high <= 1
     low, high = loss_interval([5 * loss for loss in losses], "val_loss")
@@ -41,6 +42,7 @@ def test_an_interval_is_students_where_that_is_inside() -> None:
     assert loss_interval([0.1, 0.3], "error") == (0.0, 1.0)
     assert loss_interval([1.0, 3.0], "val_loss") == pytest.approx((0.0, 2 + 12.706), abs=1e-3)
     assert mean_text([0.1, 0.3], "error") == "0.2000 (0.0000 to 1.0000)"
+    assert mean_text([0.1, 0.1], "error") == "0.1000"
 
 
 @given(one=st.lists(st.floats(0, 1), min_size=2, max_size=6), other=st.lists(st.floats(0, 1), min_size=2, max_size=6))
@@ -67,7 +69,7 @@ def test_a_report_of_two_runs_that_are_alike_or_far_apart(
     assert run(base, mode="compare", **settings) == 0
     text = capsys.readouterr().out
     ends = [(float(low), float(high)) for low, high in re.findall(r"\((-?[\d.]+) to (-?[\d.]+)\) \|", text)]
-    assert len(ends) == 4
+    assert len(ends) == 3  # the two runs that gave the same have none
     assert all(0 <= low <= high <= 1 for low, high in ends)
     gaps = re.findall(r"\(([+-][\d.]+) to ([+-][\d.]+)\)", text)
     assert len(gaps) == 2
