@@ -25,6 +25,7 @@ _GUIDED_DRAWS = 3000
 _MAX_SPACES = 3
 _MIN_SHARE = 0.01
 _MAX_SAMPLED = 5
+_FOR_SMALL_INPUTS = "small_images"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,8 @@ def _space_names(request: Request, families: Sequence[str]) -> Iterable[str]:
     """Return the spaces around the families of the networks to start from, and others with small networks."""
     if request.task == "series":
         return ["conv1d"]
-    names = [SPACES[family] for family in families if family in SPACES]
+    names = [_FOR_SMALL_INPUTS] if request.small_images else []
+    names += [SPACES[family] for family in families if family in SPACES]
     if request.size_mib is not None or request.params is not None:
         names += ["mbconv", "densenet", "squeezenet"]
     names += ["mbconv", "resnet", "densenet"] + ["vit"] * request.enough_for_transformers + ["five_stage"]
@@ -135,10 +137,10 @@ def _why_space(name: str, starts: Sequence[Start], share: float, params: tuple[f
     acceptance = (
         f"{share:.0%} of random ones hold the limits" if share else "only guided sampling finds some in the limits"
     )
-    return (
-        f"{f'The family of {around}' if around else 'Reaches far down'}: networks of mostly {params[0] / 1e6:.2g} to "
-        f"{params[1] / 1e6:.2g} M parameters; {acceptance}."
-    )
+    what = f"The family of {around}" if around else "Reaches far down"
+    if name == _FOR_SMALL_INPUTS:
+        what = "Made for inputs of this size, with several kinds of blocks"
+    return f"{what}: networks of mostly {params[0] / 1e6:.2g} to {params[1] / 1e6:.2g} M parameters; {acceptance}."
 
 
 def _why_asked(limit: Constraint) -> str:

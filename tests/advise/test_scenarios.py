@@ -80,10 +80,15 @@ SCENARIOS: dict[str, tuple[dict[str, Any], str, set[str], set[str]]] = {
         {"shape": (1, 28, 28), "classes": 10, "images": 70_000, "params": 1e5},
         "lenet5",
         {"small_cnn"},
-        {"densenet"},
+        {"small_images", "densenet"},
     ),
-    "32x32": ({"shape": (3, 32, 32), "classes": 10, "device": "mobile"}, "lenet5", {"small_cnn"}, {"mbconv"}),
-    "8x8": ({"shape": (1, 8, 8), "data_set": "digits", "classes": 10, "images": 1797}, "small_cnn", set(), {"mbconv"}),
+    "32x32": ({"shape": (3, 32, 32), "classes": 10, "device": "mobile"}, "lenet5", {"small_cnn"}, {"small_images"}),
+    "8x8": (
+        {"shape": (1, 8, 8), "data_set": "digits", "classes": 10, "images": 1797},
+        "small_cnn",
+        set(),
+        {"small_images", "mbconv"},
+    ),
     "not square": ({"shape": (3, 128, 96), "device": "edge"}, "mobilenet_v3_large", set(), {"mobilenet_v3"}),
 }
 OTHER_TASKS = {
@@ -136,6 +141,8 @@ def test_the_answer(name: str) -> None:
         assert start.network.cost.size_mib <= (wanted.size_mib or 1e9)
         assert start.network.cost.params <= (wanted.params or 1e12)
         assert wanted.shape in (None, start.network.input_shape)
+    small = max(wanted.shape or (224,)) <= 64
+    assert (advice.spaces[0].space.name == "small_images") == small
     lines = [command.line for command in advice.commands]
     assert any(line.startswith(f"python -m nas.search +space={advice.spaces[0].space.name} ") for line in lines)
     _check_commands(advice)
