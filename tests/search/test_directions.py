@@ -18,6 +18,7 @@ from nas.errors import ConfigError
 from nas.evaluators.proxies.names import PROXY_NAMES
 from nas.search.directions import direction_of
 from nas.search.objectives import objectives_from
+from nas.training.data.registry import DATA_SETS
 from tests.search.conftest import SMALL
 
 
@@ -65,6 +66,12 @@ def test_better_small(name: str) -> None:
 @pytest.mark.parametrize(("word", "direction"), [("accuracy", "maximize"), ("error", "minimize"), ("rmse", "minimize")])
 def test_what_stands_around_a_word_changes_nothing(before: str, after: str, word: str, direction: str) -> None:
     assert direction_of(before + word + after) == direction
+
+
+@pytest.mark.parametrize("data_set", DATA_SETS)
+def test_the_name_of_a_data_set_changes_nothing(data_set: str) -> None:
+    assert direction_of(f"{data_set}_val_accuracy") == "maximize"
+    assert direction_of(f"val_loss_{data_set}") == "minimize"
 
 
 @pytest.mark.parametrize("name", UNSAID)

@@ -44,14 +44,15 @@ def _gp(seed: int) -> BaseSampler:
         return GPSampler(seed=seed, independent_sampler=RandomSampler(seed=seed), warn_independent_sampling=False)
 
 
-_OURS: Mapping[str, type[GenotypeSampler]] = {
+OURS: Mapping[str, type[GenotypeSampler]] = {
     "predictor": PredictorSampler,
     "evolution": RegularizedEvolutionSampler,
     "local": LocalSearchSampler,
     "grid": GridSampler,
     "uniform": UniformSampler,
 }
-_OPTUNA: Mapping[str, Callable[[int], BaseSampler]] = {
+"""Those that propose whole genotypes."""
+OPTUNA: Mapping[str, Callable[[int], BaseSampler]] = {
     "random": lambda seed: RandomSampler(seed=seed),
     "tpe": lambda seed: TPESampler(seed=seed),
     "tpe_multivariate": _multivariate_tpe,
@@ -63,7 +64,7 @@ _OPTUNA: Mapping[str, Callable[[int], BaseSampler]] = {
 
 def sampler_names() -> list[str]:
     """Return the names that `sampler` takes."""
-    return ["default", *_OURS, *_OPTUNA]
+    return ["default", *OURS, *OPTUNA]
 
 
 def sampler(
@@ -98,7 +99,7 @@ def sampler(
         raise ConfigError(f"sampler: examine must be a function, or None, but got {examine!r:.80}")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     name = DEFAULT if name == "default" else name
-    make = partial(_OURS[name], space=space, examine=examine, prior=prior) if name in _OURS else _OPTUNA[name]
+    make = partial(OURS[name], space=space, examine=examine, prior=prior) if name in OURS else OPTUNA[name]
     try:
         return make(seed, **options)
     except TypeError:

@@ -13,12 +13,11 @@ from optuna.testing.pytest_samplers import (
 )
 
 from nas.search.samplers import sampler as make
-
-NAMES = ("predictor", "evolution", "local")
+from tests.search.samplers.ours import WITHOUT_A_SPACE
 
 
 class _Ours:
-    @pytest.fixture(params=NAMES)
+    @pytest.fixture(params=WITHOUT_A_SPACE)
     def sampler(self, request: pytest.FixtureRequest) -> Callable[[], BaseSampler]:
         return lambda: make(str(request.param), seed=0)
 

@@ -7,15 +7,14 @@ import pytest
 import nas
 from nas.search.trial import State
 from tests.search.conftest import SMALL
-
-OURS = ["predictor", "evolution", "local", "uniform"]
+from tests.search.samplers.ours import WITHIN_LIMITS
 
 
 def _params(arch: nas.Architecture, budget: nas.Budget, seed: int) -> float:
     return float(nas.cost_of(arch).params)
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", WITHIN_LIMITS)
 def test_what_is_over_a_limit_is_not_proposed_though_it_would_be_best(name: str) -> None:
     """More parameters are better, so whoever follows the score runs into the limit."""
     space = nas.SearchSpace.from_dict(SMALL)
@@ -30,7 +29,7 @@ def test_what_is_over_a_limit_is_not_proposed_though_it_would_be_best(name: str)
         assert best.cost.params >= 0.8 * limit
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", WITHIN_LIMITS)
 def test_no_network_is_evaluated_twice_whatever_genotype_states_it(name: str) -> None:
     """Two stages of the same block behind each other: 4 x 4 depths, but only 0 to 6 blocks in all."""
     stage = {"block": "conv", "depth": {"range": [0, 3]}, "out_channels": 4}

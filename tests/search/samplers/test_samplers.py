@@ -22,6 +22,7 @@ from nas.search.stop_reason import StopReason
 from nas.search.study import Study
 from nas.search.trial import State
 from tests.search.conftest import SAMPLERS, SMALL
+from tests.search.samplers.ours import ALL, WITHIN_LIMITS
 
 NAMES = [name for name in SAMPLERS if name != "default"]
 
@@ -81,11 +82,11 @@ def test_limits_hold_in_a_conditional_space(name: str) -> None:
     for trial in study.trials:
         assert trial.cost is not None
         assert (trial.state is State.REJECTED) == (trial.cost.params > 4000 or trial.cost.macs > 3e5)
-        if name in ("predictor", "evolution", "local", "uniform"):
+        if name in WITHIN_LIMITS:
             assert trial.state is not State.REJECTED
 
 
-@pytest.mark.parametrize("name", ["predictor", "evolution", "local", "uniform"])
+@pytest.mark.parametrize("name", WITHIN_LIMITS)
 def test_nothing_is_proposed_twice(name: str) -> None:
     study = _search(name, 60)
     assert study.counts() | {"completed": 60, "duplicate": 0} == study.counts()
@@ -93,7 +94,7 @@ def test_nothing_is_proposed_twice(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["predictor", "uniform", *(pytest.param(name, marks=pytest.mark.slow) for name in ("evolution", "local", "grid"))],
+    [pytest.param(name, marks=() if name in ("predictor", "uniform") else pytest.mark.slow) for name in ALL],
 )
 def test_a_search_ends_when_all_that_holds_the_limits_was_tried(name: str) -> None:
     space = nas.SearchSpace.from_dict(SMALL)
@@ -121,7 +122,7 @@ def test_other_seeds_propose_something_else(name: str) -> None:
     assert _genotypes(_search(name, seed=1)) != _genotypes(_search(name, seed=2))
 
 
-@pytest.mark.parametrize("name", ["predictor", "evolution", "local", "grid", "uniform"])
+@pytest.mark.parametrize("name", ALL)
 def test_a_plain_optuna_study(name: str) -> None:
     """Without `run_search`: the space decides, Optuna keeps the trials."""
     space = nas.SearchSpace.from_dict(SMALL)
@@ -215,7 +216,7 @@ def test_regularised_evolution_lets_the_old_die() -> None:
             assert sum(parent[name] != trial.params[name] for name in parent) == 1
 
 
-@pytest.mark.parametrize("name", ["predictor", "evolution", "local", "uniform"])
+@pytest.mark.parametrize("name", WITHIN_LIMITS)
 def test_decisions_that_depend_on_others_in_a_plain_study(name: str) -> None:
     """Nothing is tried twice, though a candidate also states decisions that are not asked for in the end."""
 
@@ -231,7 +232,7 @@ def test_decisions_that_depend_on_others_in_a_plain_study(name: str) -> None:
     assert len({frozenset(trial.params.items()) for trial in study.trials}) >= 57
 
 
-@pytest.mark.parametrize("name", ["predictor", "evolution", "local", "uniform"])
+@pytest.mark.parametrize("name", WITHIN_LIMITS)
 def test_trials_beside_and_decisions_beside_those_of_the_space(name: str) -> None:
     """A trial that has only begun, and a learning rate that the objective asks for too."""
     space = nas.SearchSpace.from_dict(SMALL)
