@@ -1,0 +1,202 @@
+"""Search, published and random networks with equal seconds of choosing, as a user has them: search, then finish.
+
+    python -m benchmarks.equal_seconds digits_100k
+    python -m benchmarks.equal_seconds fashion_200k --minutes 100   # so long at most; the same command goes on
+    python -m benchmarks.equal_seconds --table
+
+A side has some minutes on all cores: the search and the choosing of its winner together, and each baseline as many. The
+trainings that are reported come after that, by seeds that chose nothing. Nothing else may run meanwhile. Records,
+without weights, are kept in benchmarks/data/equal_seconds, where another machine finds them; what is being trained at
+the end of `--minutes` is trained again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nas.finishing.settings import RANDOM, FinishSettings
+from nas.finishing.study import choosing_share
+
+ROOT = Path(__file__).resolve().parents[1]
+RECORDS = ROOT / "benchmarks" / "data" / "equal_seconds"
+_RUNS, _DONE = "runs/equal_seconds", "search.txt"
+_NOT_KEPT = ("weights", "model", "checkpoints", "artifacts", "lock", "*.ckpt*", "*.safetensors", "*.log")
+_PICTURES = "runs/equal_seconds/shapes"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """Data, limits, and how many minutes a side has."""
+
+    search: Sequence[str]
+    """Settings of the search: data, limits, epochs."""
+    finish: Sequence[str]
+    """Settings of the trainings that choose the winner, and that are reported."""
+    side: float
+    """Minutes of a side."""
+    choosing: float
+    """Of these the minutes in which the winner is chosen from the best of the search."""
+    settings: FinishSettings
+
+
+def _few(top_k: int, seeds: int, final_seeds: int) -> FinishSettings:
+    return FinishSettings(top_k=top_k, seeds=seeds, final_seeds=final_seeds, baseline=RANDOM)
+
+
+_SHAPES = ("data=image_folder", f"data.root={_PICTURES}", "data.resolution=64", "pruner=asha", "train.epochs=9")
+_FASHION = ("data=fashion_mnist", "pruner=asha", "train.epochs=9")
+_LONG = ("recipe=standard", "train.epochs=12")
+CASES: Mapping[str, Case] = {
+    "digits_100k": Case(
+        search=("constraints.params=1e5", "constraints.macs=2e6"),
+        finish=(),
+        side=10,
+        choosing=3.5,
+        settings=_few(5, 3, 8),
+    ),
+    "digits_50k": Case(
+        search=("constraints.params=5e4", "constraints.macs=1e6"),
+        finish=(),
+        side=10,
+        choosing=3.5,
+        settings=_few(5, 3, 8),
+    ),
+    "shapes_100k": Case(
+        search=(*_SHAPES, "constraints.params=1e5", "constraints.macs=1e7"),
+        finish=_LONG,
+        side=45,
+        choosing=15,
+        settings=_few(3, 2, 5),
+    ),
+    "shapes_500k": Case(
+        search=(*_SHAPES, "constraints.params=5e5", "constraints.macs=4e7"),
+        finish=_LONG,
+        side=45,
+        choosing=15,
+        settings=_few(3, 2, 5),
+    ),
+    "fashion_200k": Case(
+        search=(*_FASHION, "constraints.params=2e5", "constraints.macs=8e6"),
+        finish=_LONG,
+        side=90,
+        choosing=30,
+        settings=_few(3, 2, 5),
+    ),
+}
+
+
+def main() -> None:
+    """Do a case, or print the table of those that are done."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.equal_seconds",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("case", nargs="?", choices=CASES)
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after so many; the same goes on")
+    parser.add_argument("--table", action="store_true", help="print what is there by now")
+    given = parser.parse_args()
+    if given.case:
+        _do(given.case, time.monotonic() + 60 * given.minutes)
+    if given.table or not given.case:
+        print("\n".join(_table()))
+
+
+def _do(name: str, until: float) -> None:
+    """Search, then finish; what is there is gone on with."""
+    case, run, kept = CASES[name], ROOT / _RUNS / name, RECORDS / name
+    if kept.exists() and not run.exists():
+        shutil.copytree(kept, run)
+    if any(_PICTURES in word for word in case.search) and not (ROOT / _PICTURES).exists():
+        _call("benchmarks.rendered_shapes", [_PICTURES], until)
+    try:
+        if not (run / _DONE).exists():
+            _search(name, case, run, until)
+        if (run / _DONE).exists():
+            _finish(case, run, until)
+    finally:
+        if run.exists():
+            shutil.copytree(run, kept, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*_NOT_KEPT))
+
+
+def _search(name: str, case: Case, run: Path, until: float) -> None:
+    began = (run / "trials.jsonl").exists()
+    new = [
+        "+space=small_images",
+        f"name={name}",
+        f"records.dir={_RUNS}",
+        "records.mlflow=false",
+        "search.trials=100000",
+    ]
+    new += [f"search.minutes={case.side - case.choosing:g}", *case.search]
+    code, printed = _call("nas.search", [f"resume={_RUNS}/{name}"] if began else new, until)
+    if code == 0:
+        (run / _DONE).write_text(printed)
+
+
+def _finish(case: Case, run: Path, until: float) -> None:
+    settings = case.settings
+    words = [f"finish.{key}={getattr(settings, key)}" for key in ("top_k", "seeds", "final_seeds", "baseline")]
+    minutes = case.choosing / choosing_share(settings, rivals=2)
+    words += [f"finish.minutes={minutes:g}", "mlflow=false", *case.finish]
+    begun = (run / "finish" / "trials.jsonl").exists()
+    _call("nas", ["finish", str(run.relative_to(ROOT)), *([] if begun else words)], until)
+
+
+def _call(module: str, words: Sequence[str], until: float) -> tuple[int, str]:
+    """Run a module from the root, print what it prints, and interrupt it when the time is up."""
+    print("$ python -m", module, *words, flush=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, *words], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        print(line, end="", flush=True)
+        lines.append(line)
+        if time.monotonic() > until:  # seen with the next line, which is never far
+            process.send_signal(signal.SIGINT)
+            until = float("inf")
+    return process.wait(), "".join(lines)
+
+
+def _table() -> Iterator[str]:
+    """Yield a row for each network of each case that is done."""
+    yield "| case | network | params | MACs | test accuracy, % | seeds | winner minus it, points | recommended |"
+    yield "| --- | --- | --: | --: | --- | --: | --- | --- |"
+    for name in CASES:
+        path = RECORDS / name / "finish" / "report.json"
+        if path.exists():
+            yield from _rows(name, json.loads(path.read_text()))
+
+
+def _rows(name: str, report: Mapping[str, Any]) -> Iterator[str]:
+    for kind, final in report["final"].items():
+        test, found = final["test"], report["comparisons"].get(kind)
+        gap = "" if found is None else _with_ends(found["test"], "+.2f")
+        yes = "yes" if kind == report["recommended"] else ""
+        yield (
+            f"| {name} | {kind}: {final['name']} | {final['params']:,} | {final['macs']:,} | {_with_ends(test, '.2f')} "
+            f"| {test['count']} | {gap} | {yes} |"
+        )
+
+
+def _with_ends(found: Mapping[str, Any], form: str) -> str:
+    mean, low, high = (found[end] and 100 * found[end] for end in ("mean", "low", "high"))
+    if mean is None:
+        return "none"
+    return f"{mean:{form}}" + ("" if low is None else f" ({low:{form}} to {high:{form}})")
+
+
+if __name__ == "__main__":
+    main()
