@@ -76,9 +76,9 @@ class Declaration:
     """What a mapping may hold, each with what it means."""
     by_name: Mapping[str, type] | None = None
     """Of a group whose `name` says which class its settings are of: these classes."""
-    typed: Literal["", "text", "path"] = ""
+    typed: Literal["", "text", "path", "paths"] = ""
     """`text` where whatever a user types is taken as it stands, such as a name; `path` where it is a path, too, which
-    is made absolute in the record of a run. Anything else is read by Hydra's grammar."""
+    is made absolute in the record of a run. Anything else is read by Hydra's grammar, also `paths`, a list of them."""
     example: str = ""
     """A value of a setting that the files in `conf/` do not hold, since it is given with a plus or as words."""
     before: Any = None
@@ -93,7 +93,7 @@ def setting(
     may_change: bool = False,
     keys: Mapping[str, str] | None = None,
     by_name: Mapping[str, type] | None = None,
-    typed: Literal["", "text", "path"] = "",
+    typed: Literal["", "text", "path", "paths"] = "",
     example: str = "",
     before: Any = None,
 ) -> Any:

@@ -49,7 +49,7 @@ def hydra_main(
     guard_streams()
     try:
         typed = words(sys.argv[1:])
-        text = {path for path, declared in paths(config()) if declared.typed}
+        text = {path for path, declared in paths(config()) if declared.typed in ("text", "path")}
         sys.argv[1:] = hydra_arguments(typed, groups=_groups(typed), text=text, several=_several)
     except NasError as error:
         print(f"nas.{settings}: {error}", file=sys.stderr)

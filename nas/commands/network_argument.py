@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
-from nas.errors import ConfigError, NasError, SpaceError, nearest, why_unreadable
+from nas.errors import ConfigError, SpaceError, nearest, why_unreadable
 from nas.network.architecture import Architecture
+from nas.network.architecture_file import read_architecture
 from nas.resources import space_names
-from nas.run_folder import shown, user_path
+from nas.run_folder import user_path
 from nas.space import load_space
 from nas.training.data.recorded import recorded_data
 
-ARCHITECTURES = ("architecture.json", "best_architecture.json", "model/architecture.json")
-"""Files with the network of a run folder; the first that is there is taken."""
 WAYS = "give an architecture file (.json), a run folder, or a space: reference/NAME, or NAME with genotype="
 
 
@@ -37,26 +35,7 @@ def read_network(name: str, genotype: str | None, input_shape: tuple[int, ...], 
         raise ConfigError(f"genotype is for a space, but {name} is one network with all that is decided")
     if is_space:
         return _of_space(name, genotype, input_shape, num_classes)
-    return _of_file(path if not path.is_dir() else _in_folder(path))
-
-
-def _in_folder(folder: Path) -> Path:
-    found = next((folder / file for file in ARCHITECTURES if (folder / file).is_file()), None)
-    if found is None:
-        raise ConfigError(
-            f"{shown(folder.absolute())} has no {' or '.join(ARCHITECTURES[:2])}, which a search writes when it has "
-            f"found a network; {WAYS}"
-        )
-    return found
-
-
-def _of_file(path: Path) -> Architecture:
-    try:
-        return Architecture.from_json(path.read_text())
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"network: {path} cannot be read: {why_unreadable(error)}") from None
-    except NasError as error:
-        raise ConfigError(f"network: {path}: {error}") from None
+    return read_architecture(path, "network")
 
 
 def _of_space(name: str, genotype: str | None, input_shape: tuple[int, ...], num_classes: int) -> Architecture:

@@ -177,12 +177,20 @@ def _split_as_earlier(values: dict[str, Any], config: Config, typed: Collection[
 def _absolute(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings with absolute paths of what is read, so that the search can be resumed from anywhere."""
     settings = copy.deepcopy(dict(values))
-    for path in (path for path, declared in paths(Config) if declared.typed == "path"):
+    for path, declared in paths(Config):
+        if declared.typed not in ("path", "paths"):
+            continue
         group, name = path.split(".")
         value = settings.get(group, {}).get(name)
-        if value is not None:
-            settings[group][name] = str(Path(value).expanduser().absolute())
+        if isinstance(value, list):
+            settings[group][name] = [_absolute_path(str(one)) for one in value]
+        elif value is not None:
+            settings[group][name] = _absolute_path(value)
     return settings
+
+
+def _absolute_path(path: str) -> str:
+    return str(Path(path).expanduser().absolute())
 
 
 def _new_folder(config: Config, space: SearchSpace) -> RunFolder:

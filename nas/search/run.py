@@ -27,6 +27,7 @@ from nas.run_folder import WORKERS_LOG
 from nas.search.after_training import AfterTraining, asked_for, check_asked
 from nas.search.arguments import check_kinds, kinds_in
 from nas.search.driver import Driver
+from nas.search.first import first_networks
 from nas.search.gate import Gate
 from nas.search.log import STUDY_FORMAT, RunFolder, read_study
 from nas.search.objectives import objectives_from, recorded_directions
@@ -123,6 +124,7 @@ def run_search(
     predict = profile.interval if profile is not None and meter is not None else None
     gate = Gate(space, limits, workload, predict=predict, meter=meter.measure if meter is not None else None)
     known = earlier_results(Path(search.warm_start), space, objectives[0]) if search.warm_start is not None else ()
+    first = [*first_networks(search.first, space), *(result.genotype for result in known[:WARM_STARTS])]
     prior = [(result.genotype, result.value) for result in known] if len(objectives) == 1 else []
     make = own or proposer(named.name, settings.seed, space, gate.examine, prior=prior, options=named.options)
     with ExitStack() as stack:
@@ -146,7 +148,7 @@ def run_search(
         pool = pool or _pool(evaluator, workers, settings, study, stack=stack, folder=folder)
         after_training = _after_training(late, limits, int8_meter, folder, stack)
         files, kept = _files(settings, folder, stack)
-        driver = Driver(
+        return Driver(
             study,
             space,
             pool,
@@ -155,12 +157,11 @@ def run_search(
             gate=gate,
             after_training=after_training,
             budget=replace(budget, int8=str(after_training.folder) if late else None),
-            first=[result.genotype for result in known[:WARM_STARTS]],
+            first=first,
             files=files,
             folder=folder,
             recorders=[*kept, *recorders],
-        )
-        return driver.run()
+        ).run()
 
 
 def _directions(

@@ -73,6 +73,12 @@ class SearchSettings:
         Range(0, 100_000, whole=True),
         may_change=True,
     )
+    first: list[str] = setting(
+        [],
+        "your own networks of the space, evaluated before any other: architecture files, or run folders for their best",
+        may_change=True,
+        typed="paths",
+    )
     warm_start: str | None = setting(
         None, "run folder of an earlier search of this or an overlapping space, to learn from", typed="path"
     )
@@ -182,6 +188,8 @@ def _sampler(sampler: str | SamplerSettings, options: Mapping[str, Any] | None) 
 
 
 def _plain(name: str, value: Any) -> Any:
+    if name == "first" and isinstance(value, list | tuple):
+        return [_plain("warm_start", one) for one in value]
     return fspath(value) if name == "warm_start" and isinstance(value, PathLike) else value
 
 

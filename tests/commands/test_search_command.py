@@ -287,6 +287,24 @@ def test_a_search_leaves_the_best_architecture(table: Path) -> None:
     assert "Best architecture: runs/t/best_architecture.json\n" in result.stdout
 
 
+def test_networks_of_the_users_own_come_first_also_from_another_folder(table: Path) -> None:
+    space = nas.SearchSpace.from_dict(SMALL)
+    own = [space.decode(space.sample(seed)) for seed in (3, 4)]
+    for name, arch in zip("ab", own, strict=True):
+        (table / f"{name}.json").write_text(arch.to_json())
+    result = _search_table(table, "search.first=[a.json]", "search.trials=2")
+    assert result.returncode == 0, result.stderr
+    elsewhere = table / "elsewhere"
+    elsewhere.mkdir()
+    words = ["resume=../runs/t", "search.trials=4", "search.first=[../a.json,../b.json]"]
+    result = run("nas.search", *words, cwd=elsewhere)
+    assert result.returncode == 0, result.stderr
+    trials = [json.loads(line) for line in (table / "runs" / "t" / "trials.jsonl").read_text().splitlines()]
+    assert [trial["arch_id"] for trial in trials][::2] == [arch.arch_id for arch in own]
+    result = run("nas.search", "resume=../runs/t", "search.trials=5", cwd=table / "runs")
+    assert result.returncode == 0, result.stderr
+
+
 def test_a_search_on_a_table_with_two_objectives(table: Path) -> None:
     result = _search_table(
         table, "search.objective=[val_accuracy,macs]", "search.trials=20", "search.baseline_fraction=0.2"
