@@ -34,6 +34,8 @@ def shaped(space: SearchSpace, config: Config) -> SearchSpace:
 
 def _explain(config: Config) -> None:
     space = shaped(load_space(config.space or ""), config)
+    fit = config.fitted(space)
+    space = fit.space
     constraints = space.limits_with(config.constraints, config.soft)
     hard = [limit for limit in constraints if not limit.soft and not limit.after_training]
     if late := [str(limit) for limit in constraints if limit.after_training and not limit.soft]:
@@ -45,6 +47,8 @@ def _explain(config: Config) -> None:
         )
     predict = None
     print(f"{space.name}: {count_text(space.size())} genotypes, {input_text(space)}")
+    if line := fit.line():
+        print(line)
     if any(limit.measured for limit in hard):
         profile, how = config.profile()
         predict = profile.interval if profile else None

@@ -215,6 +215,8 @@ def _search(job: _Job, console: Console) -> int:
         with console.status("Loading torch and the data ..."):
             data = pool.describe()
         space = job.space.for_data(tuple(data["input_shape"]), data["num_classes"], task=job.config.evaluator.task)
+        fit = job.config.fitted(space) if not job.resume else None
+        space = fit.space if fit is not None else space
         console.print(
             f"Search space {space.name}: {count_text(space.size())} genotypes. Data {data['name']}, "
             f"{workers} worker{'s' * (workers != 1)}, run folder {job.folder}",
@@ -223,7 +225,7 @@ def _search(job: _Job, console: Console) -> int:
         for note in filter(None, map(against_its_name, job.config.search.objectives)) if job.resume else ():
             console.print(note, highlight=False)
         _same_data(job, data)
-        for line in _sources(job.config, space, data):
+        for line in (*_sources(job.config, space, data), *filter(None, [fit and fit.line()])):
             console.print(line, highlight=False)
         with pool.paused():  # it may measure
             report_feasibility(job.config, space, lambda text: console.print(text, highlight=False), resumed=job.resume)

@@ -29,6 +29,8 @@ class EvaluatorSettings(ABC):
     """Whether it says itself, in the description of its data, after how many epochs it has scores."""
     after_training: ClassVar[tuple[str, ...]] = ()
     """What of `nas.cost.AFTER_TRAINING` it gives beside its scores where a search asks for that."""
+    any_network: ClassVar[bool] = True
+    """Whether it scores whatever a space states, so that a space may be brought to the limits of a search."""
     compares: ClassVar[bool] = True
     """Whether strategies and spaces can be compared by it."""
 

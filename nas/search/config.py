@@ -25,6 +25,7 @@ from nas.search.after_training import asked_for, check_asked
 from nas.search.settings import Settings
 from nas.settings import setting, settings_from
 from nas.space import SearchSpace, space_names
+from nas.space.fit import Fit, fit_to_limits
 from nas.training.data.config import DataConfig
 from nas.training.recipe import Recipe
 from nas.workers.process import check_worker_count
@@ -47,6 +48,12 @@ class Config(Settings):
 
     space: str | None = setting(
         None, "given as +space=NAME or +space=path/to/file.yaml", example="mbconv", typed="text"
+    )
+    fit: str = setting(
+        "auto",
+        "auto multiplies the widths of the space until about a quarter of it holds the limits and uses them; none "
+        "leaves it as it is; with search.first it stays as it is",
+        ("auto", "none"),
     )
     workers: int | str = setting("auto", "evaluation processes: auto is one a core, or one a GPU", may_change=True)
     accelerator: str = setting("auto", "auto, cpu or gpu", may_change=True)
@@ -98,6 +105,15 @@ class Config(Settings):
             )
         check_accelerator(self.accelerator)
         check_name(self.name)
+
+    def fitted(self, space: SearchSpace) -> Fit:
+        """Return a space, made for its data, as a search of it takes it.
+
+        Networks of the user's own, and those of a table, are of the space as it is written.
+        """
+        as_it_is = self.fit == "none" or self.search.first or not self.evaluator.any_network
+        limits = space.limits_with(self.constraints, self.soft)
+        return fit_to_limits(space, () if as_it_is else limits, workload=self.workload)
 
     @property
     def budget(self) -> Budget:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -11,14 +13,26 @@ from tests.run_command import run
 
 
 def test_what_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    assert limits({"space": "nasbench_macro", "constraints": {"params": 4.5e5, "macs": [1e5, None]}}) == 0
+    constraints = {"params": 4.5e5, "macs": [1e5, None]}
+    assert limits({"space": "nasbench_macro", "constraints": constraints, "fit": "none"}) == 0
     printed = capsys.readouterr().out
+    assert "Widths" not in printed
     assert "nasbench_macro: 6,561 genotypes, input 1x8x8, 10 classes" in printed
     assert "params <= 450,000: excludes " in printed
     assert "would accept 10 %" in printed
     assert "100,000 <= macs" in printed
     assert "Smallest network: " in printed
     assert "A candidate that holds them: {" in printed
+
+
+def test_it_explains_the_space_as_a_search_takes_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert limits({"space": "mbconv", "constraints": {"params": 1e4}}) == 0
+    printed = capsys.readouterr().out
+    assert "Widths of the space are multiplied by 0.0" in printed
+    (smallest,) = re.findall(r"Smallest network found: ([\d,]+) params", printed)
+    assert int(smallest.replace(",", "")) < 1e4
+    (candidate,) = re.findall(r"A candidate that holds them: (\{.*\})", printed)
+    assert json.loads(candidate)["stem.0.out_channels"] < 16, "the narrowest as it is written"
 
 
 def test_what_only_training_shows_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:

@@ -287,6 +287,25 @@ def test_a_search_leaves_the_best_architecture(table: Path) -> None:
     assert "Best architecture: runs/t/best_architecture.json\n" in result.stdout
 
 
+def test_a_space_is_brought_to_the_limits_once(folder: Path) -> None:
+    words = ["evaluator=proxy", "search.objective=zico", "constraints.params=1e4", "records.mlflow=false", "workers=1"]
+    result = run("nas.search", "+space=mbconv", *words, "search.trials=2", "name=fitted", cwd=folder)
+    assert result.returncode == 0, result.stderr
+    assert "Widths of the space are multiplied by 0.0" in result.stdout
+    saved = json.loads((folder / "runs" / "fitted" / "study.json").read_text())["space"]
+    assert max(saved["stem"]["out_channels"]["choose"]) < 16
+    again = run("nas.search", "resume=runs/fitted", "search.trials=3", cwd=folder)
+    assert again.returncode == 0, again.stderr
+    assert "Widths" not in again.stdout
+    space = nas.SearchSpace.from_dict(saved).for_data((1, 8, 8), 10)
+    lines = (folder / "runs" / "fitted" / "trials.jsonl").read_text().splitlines()
+    assert len(lines) == 3
+    for trial in map(json.loads, lines):
+        assert nas.cost_of(space.decode(trial["genotype"])).params == trial["cost"]["params"] <= 1e4
+    as_written = run("nas.limits", "+space=mbconv", "constraints.params=1e4", "fit=none", cwd=folder)
+    assert as_written.returncode == 2, "nothing of the space as it is written is so small"
+
+
 def test_networks_of_the_users_own_come_first_also_from_another_folder(table: Path) -> None:
     space = nas.SearchSpace.from_dict(SMALL)
     own = [space.decode(space.sample(seed)) for seed in (3, 4)]

@@ -24,6 +24,7 @@ class TableSettings(EvaluatorSettings):
     task: ClassVar[Task] = "any"
     simulated: ClassVar[bool] = True
     states_epochs: ClassVar[bool] = True
+    any_network: ClassVar[bool] = False
 
     name: str = setting("table", "of the evaluator, as the files in conf/evaluator")
     file: str | None = setting(None, "of a table: a CSV file with a header, a network a row", typed="path")

@@ -229,7 +229,7 @@ def read_value(
             raise choice[word].error(f"{word!r} goes with 'range'", path)
     int_range, sources = None, []
     if "range" in choice:
-        int_range, numbers = _range(choice, path)
+        int_range, numbers = read_range(choice, path)
         sources = [Source(value, choice["range"].file, choice["range"].line) for value in numbers]
     else:
         sources = _scalar_options(choice["choose"], path)
@@ -290,8 +290,15 @@ def check_distinct(source: Source, values: list[Scalar], path: str) -> None:
         seen.add(key)
 
 
-def _range(choice: Mapping[str, Source], path: str) -> tuple[IntRange | None, list[int]]:
-    """Read `range: [low, high]` with a `step`, or with a `factor` between neighbours (a logarithmic range)."""
+def read_range(choice: Mapping[str, Source], path: str) -> tuple[IntRange | None, list[int]]:
+    """Read `range: [low, high]` with a `step`, or with a `factor` between neighbours (a logarithmic range).
+
+    Returns:
+        The range where its values are evenly spaced, and its values.
+
+    Raises:
+        SpaceError: ends that are no whole numbers, or that a step or factor does not meet.
+    """
     source = choice["range"]
     if "step" in choice and "factor" in choice:
         raise choice["factor"].error("a range has either 'step' or 'factor'", path)

@@ -1,0 +1,171 @@
+"""A space brought to the limits of a search: as wide as lets its networks use them, and enough of them hold them.
+
+Limits of a few hundred thousand parameters leave next to nothing of a space that was made for millions, and what is
+left is its edge: the narrowest, shallowest networks with the earliest strides. Limits far above a space are not used at
+all. Widths are what both follow from most directly (costs grow with their square), and what a space can be multiplied
+by without a loss of choices.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import inf, log
+from statistics import median
+
+from nas.cost import BATCH_OF_ONE, Constraint, Cost, Workload, check, cost_of, value_of
+from nas.errors import NasError, SpaceError
+from nas.space.space import SearchSpace
+from nas.space.widths import with_widths
+
+LEAST_SHARE, MOST_SHARE = 0.1, 0.5
+"""Shares of random genotypes that hold the limits between which a space fits them."""
+_WANTED_SHARE = 0.25
+LEAST_USE = 0.5
+"""Of the tightest limit, what the median network that holds them uses at least in a space that fits."""
+_SAMPLES = 300
+_STEP = 2**0.25
+_MOST_STEPS = 16
+"""Times `_STEP` that widths are multiplied or divided by at most: 16 times."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What limits leave of a space, from random genotypes."""
+
+    share: float
+    """Of the genotypes, which hold them."""
+    use: float
+    """Of the tightest limit, by the median of those that hold them; 0 where none does, inf without an upper limit."""
+
+    @property
+    def fits(self) -> bool:
+        """Whether neither more nor less of the space holds the limits than is to be, and they are used."""
+        return LEAST_SHARE <= self.share <= MOST_SHARE and self.use >= LEAST_USE
+
+
+_ALL = Held(1.0, inf)
+"""Of a space without limits."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A space beside limits, and what it took to bring it there."""
+
+    space: SearchSpace
+    multiplier: float
+    """Of all numbers of channels; 1 leaves the space as it is."""
+    before: Held
+    """What the limits leave of the space as it was."""
+    after: Held
+    """What they leave of it now."""
+
+    def line(self) -> str:
+        """Return what was done in a sentence; empty where nothing was."""
+        if self.multiplier == 1:
+            return ""
+        return (
+            f"Widths of the space are multiplied by {self.multiplier:.3g}, so that {self.after.share:.0%} of random "
+            f"networks hold the limits ({self.before.share:.1%} did) and the median of these uses {self.after.use:.0%} "
+            "of the tightest; fit=none leaves it as it is"
+        )
+
+
+def widened(space: SearchSpace, multiplier: float) -> SearchSpace:
+    """Return a space with every number of channels times a number, rounded to a multiple of 4.
+
+    Options that become equal are one. What is decided by name, under `let`, keeps its options: formulas over it are
+    multiplied.
+
+    Raises:
+        SpaceError: a space that no longer states a network, such as one whose groups do not divide its channels.
+    """
+    scaled = SearchSpace.from_source(with_widths(space.source, multiplier), space.name)
+    return scaled.for_data(space.input_shape, space.num_classes, task=space.task)
+
+
+def fit_to_limits(
+    space: SearchSpace, limits: Sequence[Constraint], *, workload: Workload = BATCH_OF_ONE, seed: int = 0
+) -> Fit:
+    """Return a space as wide as fits some limits: about a quarter of its genotypes hold them, and use them.
+
+    Widths are multiplied by a power of 2^(1/4), from 1/16 to 16. Where nothing fits, what comes nearest to it is taken.
+    A space that fits stays as it is, and so does any without upper limits that can be counted, or with nothing to
+    choose. None is made wider beside a limit that has to be measured, since wide networks are slow.
+
+    Args:
+        space: made for its data.
+        limits: of the search; soft and measured ones do not count.
+        workload: batch sizes that limits may depend on.
+        seed: of the genotypes that are drawn.
+    """
+    counted = [limit for limit in limits if limit.counted and not limit.soft]
+    if not any(limit.high < inf for limit in counted) or space.size() == 1:
+        return Fit(space, 1.0, _ALL, _ALL)
+    before = _held(space, counted, workload, seed)
+    best = Fit(space, 1.0, before, before)
+    if before.fits:
+        return best
+
+    def at(steps: int) -> Fit | None:
+        """Return the space with its widths times so many steps; None where that is no space."""
+        nonlocal best
+        multiplier = _STEP**steps
+        try:
+            other = widened(space, multiplier)
+        except SpaceError:  # its groups no longer divide its channels, say
+            return None
+        found = Fit(other, multiplier, before, _held(other, counted, workload, seed))
+        best = min(best, found, key=lambda fit: _miss(fit.after))
+        return found
+
+    most = 0 if any(limit.measured and not limit.soft for limit in limits) else _MOST_STEPS
+    if any(limit.low > -inf for limit in counted):
+        _scan(at, most)
+    elif before.share < LEAST_SHARE:
+        _bisect(at, -_MOST_STEPS, 0)
+    else:
+        _bisect(at, 0, most)
+    return best
+
+
+def _bisect(at: Callable[[int], Fit | None], low: int, high: int) -> None:
+    """Try numbers of steps between two, towards the share that is wanted: the wider a space, the less of it holds."""
+    while high - low > 1:
+        middle = (low + high) // 2
+        found = at(middle)
+        too_wide = found.after.share < _WANTED_SHARE if found is not None else middle > 0
+        low, high = (low, middle) if too_wide else (middle, high)
+
+
+def _scan(at: Callable[[int], Fit | None], most: int) -> None:
+    """Try more and more steps in both directions until one fits: networks may be too small for a limit, too."""
+    for steps in range(1, _MOST_STEPS + 1):
+        for one in (-steps, steps) if steps <= most else (-steps,):
+            found = at(one)
+            if found is not None and found.after.fits:
+                return
+
+
+def _miss(held: Held) -> tuple[bool, float]:
+    """Return what is smaller the better a space fits: whether it does not, and how far the share is from the wanted."""
+    return not held.fits, abs(log(held.share / _WANTED_SHARE)) if held.share else inf
+
+
+def _held(space: SearchSpace, limits: Sequence[Constraint], workload: Workload, seed: int) -> Held:
+    rng, used = random.Random(seed), list[float]()
+    for _ in range(_SAMPLES):
+        try:
+            cost = cost_of(space.decode(space.sample(rng)))
+        except NasError:  # no network
+            continue
+        found = check(cost, limits, workload)
+        if not any(violation.rejects for violation in found):
+            used.append(_use(cost, limits, workload))
+    return Held(len(used) / _SAMPLES, median(used) if used else 0.0)
+
+
+def _use(cost: Cost, limits: Sequence[Constraint], workload: Workload) -> float:
+    """Return the largest share of an upper limit that a network has; inf without such a limit."""
+    return max((value_of(cost, one.metric, workload) / one.high for one in limits if one.high < inf), default=inf)
