@@ -56,6 +56,23 @@ def test_known_coefficients_are_found_within_five_percent(loss: Callable[[Shares
     assert (found.alpha.value, found.beta.value, found.gamma.value) == pytest.approx(truth, rel=0.05)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_the_shares_are_where_the_quadratic_is_least(seed: int) -> None:
+    """Also where depth and width depend on each other, and where it is least at an edge: by scipy."""
+    rng = np.random.default_rng(seed)
+    root = rng.normal(size=(2, 2))
+    curve, best = root @ root.T + 0.2 * np.eye(2), rng.uniform(-0.1, 0.9, size=2)
+
+    def loss(at: Shares) -> float:
+        off = np.array(at[:2]) - best
+        return float(np.exp(0.1 * off @ curve @ off))
+
+    found = best_coefficients(points(loss, noise=0.0))
+    assert found.shares == pytest.approx(least(loss), abs=0.02)  # at an edge on a lattice
+    assert found.surface(np.array([found.shares]))[0] <= min(map(loss, lattice(20))) + 1e-6
+    assert coefficients(found.shares) == pytest.approx((found.alpha.value, found.beta.value, found.gamma.value))
+
+
 def test_the_interval_of_a_coefficient_holds_about_as_often_as_it_says() -> None:
     truth = coefficients(BEST)
     held = [
