@@ -3,7 +3,7 @@
     python -m benchmarks.suggestion_time
 
 A space of 20 decisions with 3 to 5 options each; once as plain Optuna decisions, once as a search space of networks,
-whose costs the sampler counts.
+whose costs the sampler counts. And plain decisions of which many depend on others: blocks of kinds with their own.
 """
 
 from __future__ import annotations
@@ -68,6 +68,33 @@ def _time(make: Callable[[], BaseSampler], distributions: dict[str, BaseDistribu
     return statistics.median(seconds)
 
 
+def _ask_conditional(trial: optuna.Trial) -> float:
+    """Ask for four stages of one to four blocks each: every block has a kind, and each kind decisions of its own."""
+    for stage in range(4):
+        for block in range(trial.suggest_int(f"depth {stage}", 1, 4)):
+            kind = trial.suggest_categorical(f"kind {stage} {block}", ("plain", "inverted"))
+            trial.suggest_categorical(f"{kind} kernel {stage} {block}", (3, 5))
+            if kind == "inverted":
+                trial.suggest_categorical(f"expansion {stage} {block}", (2, 4, 6))
+    return random.Random(str(sorted(trial.params.items()))).random()
+
+
+def _time_conditional(past: int) -> float:
+    """Return the median seconds of a proposal of the default sampler where decisions depend on others."""
+    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler(seed=past))
+    study.optimize(_ask_conditional, past)
+    study.sampler = sampler("default")
+    seconds = []
+    for _ in range(_ASKED):
+        started = time.perf_counter()
+        trial = study.ask()
+        value = _ask_conditional(trial)
+        seconds.append(time.perf_counter() - started)
+        study.tell(trial, value)
+    print(f"    first {1e3 * seconds[0]:.1f} ms, mean {1e3 * statistics.mean(seconds):.1f} ms")
+    return statistics.median(seconds)
+
+
 def main() -> None:
     """Measure and print a table."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -85,6 +112,8 @@ def main() -> None:
     for name, (make, distributions) in kinds.items():
         print(name)
         rows.append((name, [_time(make, distributions, past) for past in _COUNTS]))
+    print("default, conditional decisions")
+    rows.append(("default, conditional decisions", [_time_conditional(past) for past in _COUNTS]))
     print("\n| sampler | " + " | ".join(f"{past:,} trials" for past in _COUNTS) + " | ratio |")
     print("| --- |" + " --: |" * (len(_COUNTS) + 1))
     for name, seconds in rows:

@@ -13,6 +13,38 @@ from nas.search.samplers.distributions import nearby_value, random_value
 from nas.search.samplers.domain import Params, Proposal
 
 
+class _Tried:
+    """Sets of decisions, as a tree of what was asked for first, second, and so on.
+
+    An objective function asks for the next decision by those before it, so that mostly one path has to be followed,
+    however many trials there were.
+    """
+
+    def __init__(self) -> None:
+        self._next: dict[str, dict[Any, _Tried]] = {}
+        """By what is asked for next, and the answer."""
+        self._ends = False
+        """Whether a trial asked for nothing more."""
+
+    def add(self, params: Params) -> None:
+        """Add the decisions of a trial, in the order in which it asked for them."""
+        node = self
+        for name, value in params.items():
+            node = node._next.setdefault(name, {}).setdefault(value, _Tried())
+        node._ends = True
+
+    def any_in(self, params: Params) -> bool:
+        """Whether some parameters state all decisions of any trial, with the same values."""
+        open_nodes = [self]
+        while open_nodes:
+            node = open_nodes.pop()
+            if node._ends:
+                return True
+            answers = ((by_value, params[name]) for name, by_value in node._next.items() if name in params)
+            open_nodes += [by_value[value] for by_value, value in answers if value in by_value]
+        return False
+
+
 class ObservedDomain:
     """The decisions that trials have made so far; there are no limits.
 
@@ -23,8 +55,8 @@ class ObservedDomain:
     def __init__(self) -> None:
         """Start without any decision."""
         self._distributions: dict[str, BaseDistribution] = {}
-        self._tried: dict[frozenset[str], set[Hashable]] = {}
-        """By the names of their decisions, what the trials tried that ended."""
+        self._tried = _Tried()
+        """What the trials tried that ended."""
         self._names_by_option: dict[tuple[str, Any], frozenset[str]] = {}
         """By a decision and its option, the names of all decisions of the latest trial that had it."""
         self._incomplete: dict[int, Hashable] = {}
@@ -41,7 +73,7 @@ class ObservedDomain:
         if trial.state in (TrialState.COMPLETE, TrialState.PRUNED) and key:
             self._incomplete.pop(trial.number, None)
             names = frozenset(trial.params)
-            self._tried.setdefault(names, set()).add(key)
+            self._tried.add(trial.params)
             for name, distribution in trial.distributions.items():
                 if isinstance(distribution, CategoricalDistribution):
                     self._names_by_option[name, trial.params[name]] = names
@@ -88,11 +120,7 @@ class ObservedDomain:
 
     def is_new(self, proposal: Proposal) -> bool:
         """Whether no trial has tried it; of one that ended all decisions must be stated, with the same values."""
-        params = proposal.params
-        return proposal.key not in self._incomplete.values() and not any(
-            names <= params.keys() and frozenset((name, params[name]) for name in names) in keys
-            for names, keys in self._tried.items()
-        )
+        return proposal.key not in self._incomplete.values() and not self._tried.any_in(proposal.params)
 
     def sample_untried(self, rng: random.Random) -> Proposal | None:
         """Return None: what has not been tried cannot be gone through."""

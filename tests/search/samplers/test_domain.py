@@ -5,6 +5,11 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import optuna
+from hypothesis import given
+from hypothesis import strategies as st
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+
 import nas
 from nas.search.samplers.domain import Proposal, first_new, new_proposals, random_new
 from nas.search.samplers.observed_domain import ObservedDomain
@@ -28,6 +33,21 @@ def test_only_what_is_new_and_holds_the_limits_is_yielded_and_no_more_is_propose
     assert len(waiting) == 2
     assert list(proposals) == [last]
     assert first_new(domain, iter(given * 2).__next__, 2) is None, "attempts are counted"
+
+
+_DECISIONS = st.dictionaries(st.sampled_from("abcd"), st.integers(0, 1), min_size=1)
+
+
+@given(tried=st.lists(_DECISIONS, max_size=12), asked=_DECISIONS)
+def test_what_states_all_decisions_of_a_trial_is_not_new(tried: list[dict[str, int]], asked: dict[str, int]) -> None:
+    """Whatever the order is in which trials asked: against each trial in turn."""
+    domain, anywhere = ObservedDomain(), CategoricalDistribution((0, 1))
+    for number, params in enumerate(tried):
+        distributions: dict[str, BaseDistribution] = dict.fromkeys(params, anywhere)
+        trial = optuna.trial.create_trial(params=params, distributions=distributions, value=0.0)
+        trial.number = number
+        domain.observe(trial)
+    assert domain.is_new(domain.proposal(asked)) == (not any(params.items() <= asked.items() for params in tried))
 
 
 class _Draws:
