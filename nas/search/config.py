@@ -21,6 +21,7 @@ from nas.latency.device_profile import DeviceProfile, profile_path
 from nas.machine import check_accelerator, check_workers, cores_or
 from nas.names import check_name
 from nas.resume import RecordSettings
+from nas.run_folder import user_path
 from nas.search.after_training import asked_for, check_asked
 from nas.search.settings import Settings
 from nas.settings import setting, settings_from
@@ -109,11 +110,16 @@ class Config(Settings):
     def fitted(self, space: SearchSpace) -> Fit:
         """Return a space, made for its data, as a search of it takes it.
 
-        Networks of the user's own, and those of a table, are of the space as it is written.
+        Networks of the user's own, and those of a table, are of the space as it is written. With a warm start it is
+        brought to the limits only where that leaves as many of the earlier networks in it.
         """
         as_it_is = self.fit == "none" or self.search.first or not self.evaluator.any_network
         limits = space.limits_with(self.constraints, self.soft)
-        return fit_to_limits(space, () if as_it_is else limits, workload=self.workload)
+        fit = fit_to_limits(space, () if as_it_is else limits, workload=self.workload)
+        earlier = self.search.warm_start
+        if earlier is None or fit.multiplier == 1 or _known(earlier, fit.space) >= _known(earlier, space):
+            return fit
+        return fit_to_limits(space, ())
 
     @property
     def budget(self) -> Budget:
@@ -173,6 +179,16 @@ class Config(Settings):
     def from_values(cls, values: Mapping[str, Any]) -> Config:
         """Read plain values; raises `ConfigError` for an unknown name or a wrong type or value."""
         return settings_from(cls, values)
+
+
+def _known(folder: str, space: SearchSpace) -> int:
+    """Return how many networks of an earlier search are in a space."""
+    from nas.search.warm_start import earlier_results
+
+    try:
+        return len(earlier_results(user_path(folder), space))
+    except ConfigError:
+        return 0
 
 
 def calibration(config: Config, space: SearchSpace) -> str:

@@ -13,10 +13,12 @@ from scipy.stats import kendalltau
 
 import nas
 from nas.errors import ConfigError
+from nas.search.config import Config
 from nas.search.samplers import sampler
 from nas.search.samplers.observed_domain import ObservedDomain
 from nas.search.samplers.prior_model import PriorModel
 from nas.search.samplers.space_domain import SpaceDomain
+from nas.search.settings import SearchSettings
 from nas.search.warm_start import WARM_STARTS, earlier_results
 from tests.search.conftest import SMALL
 
@@ -71,6 +73,18 @@ def test_other_samplers_begin_with_the_best_too(earlier: Path, name: str) -> Non
     study = nas.run_search(space, score, trials=8, seed=0, warm_start=earlier, sampler=name)
     known = earlier_results(earlier, space)
     assert [trial.genotype for trial in study.trials[:WARM_STARTS]] == [one.genotype for one in known[:WARM_STARTS]]
+
+
+def test_a_space_is_fitted_to_limits_only_where_that_leaves_the_earlier_networks_in_it(tmp_path: Path) -> None:
+    space = nas.load_space("mbconv").for_data((1, 8, 8), 10)
+    fitted = Config(space="mbconv", constraints={"params": 1e4}).fitted(space)
+    assert fitted.multiplier < 0.2
+    for name, searched in (("as it is", space), ("fitted", fitted.space)):
+        nas.run_search(searched, score, trials=5, sampler="random", run_dir=tmp_path / name)
+        settings = SearchSettings(warm_start=str(tmp_path / name))
+        found = Config(space="mbconv", constraints={"params": 1e4}, search=settings).fitted(space)
+        assert found.multiplier == (1 if name == "as it is" else fitted.multiplier)
+        assert len(earlier_results(tmp_path / name, found.space)) == 5
 
 
 def test_a_space_that_shares_nothing(earlier: Path) -> None:
