@@ -90,9 +90,10 @@ def fit_to_limits(
 ) -> Fit:
     """Return a space as wide as fits some limits: about a quarter of its genotypes hold them, and use them.
 
-    Widths are multiplied by a power of 2^(1/4), from 1/16 to 16. Where nothing fits, what comes nearest to it is taken.
-    A space that fits stays as it is, and so does any without upper limits that can be counted, or with nothing to
-    choose. None is made wider beside a limit that has to be measured, since wide networks are slow.
+    Widths are multiplied by a power of 2^(1/4), from 1/16 to 16. Where nothing fits, what comes nearest to it is taken;
+    but beside limits that are still far above a space 16 times as wide, which nobody means, it stays as it is. So does
+    a space that fits, any without upper limits that can be counted, and one with nothing to choose. None is made wider
+    beside a limit that has to be measured, since wide networks are slow.
 
     Args:
         space: made for its data.
@@ -127,7 +128,8 @@ def fit_to_limits(
         _bisect(at, -_MOST_STEPS, 0)
     else:
         _bisect(at, 0, most)
-    return best
+    too_far = before.share > MOST_SHARE and not best.after.fits
+    return Fit(space, 1.0, before, before) if too_far else best
 
 
 def _bisect(at: Callable[[int], Fit | None], low: int, high: int) -> None:

@@ -107,6 +107,14 @@ def test_one_network_stays_what_it_is() -> None:
     assert fit_to_limits(space, constraints_from({"params": 1e5})).space is space
 
 
+def test_limits_that_are_out_of_reach_above_leave_it_as_it_is() -> None:
+    """As does one that widths change nothing of."""
+    space = nas.load_space("mbconv").for_data((1, 8, 8), 10)
+    for limits in ({"params": 1e12}, {"receptive_field": 1e6}):
+        fit = fit_to_limits(space, constraints_from(limits))
+        assert (fit.space, fit.before.share, fit.line()) == (space, 1, "")
+
+
 def test_limits_that_nothing_can_hold_leave_it_as_it_is() -> None:
     space = nas.load_space("mbconv").for_data((1, 28, 28), 10)
     assert fit_to_limits(space, constraints_from({"params": 10})).space is space
