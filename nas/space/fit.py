@@ -128,8 +128,7 @@ def fit_to_limits(
         _bisect(at, -_MOST_STEPS, 0)
     else:
         _bisect(at, 0, most)
-    too_far = before.share > MOST_SHARE and not best.after.fits
-    return Fit(space, 1.0, before, before) if too_far else best
+    return best if best.after.share <= MOST_SHARE else Fit(space, 1.0, before, before)
 
 
 def _bisect(at: Callable[[int], Fit | None], low: int, high: int) -> None:
