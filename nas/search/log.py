@@ -112,7 +112,7 @@ def _study(file: Path, values: Any) -> dict[str, Any]:
 def read_trials(path: Path) -> list[Trial]:
     """Return the trials in a run folder; a last line that was cut off is left out.
 
-    A trial that was paused has a line for each pause, of which the last one counts.
+    A trial that was paused or interrupted has a line for each time, of which the last one counts.
 
     Raises:
         ConfigError: a line before the last cannot be read, or is not as it was written.
@@ -124,6 +124,10 @@ def _last_of_each(trials: list[Trial]) -> list[Trial]:
     return list({trial.number: trial for trial in trials}.values())
 
 
+_GOES_ON = (State.PAUSED, State.INTERRUPTED)
+"""States behind which a trial has another line, when it is gone on with."""
+
+
 def _trial_reader() -> Callable[[Any], Trial]:
     """Return a reader of the lines of one log in their order; it raises `ValueError` for what no search writes."""
     states: dict[int, State] = {}
@@ -131,7 +135,7 @@ def _trial_reader() -> Callable[[Any], Trial]:
     def read(values: Any) -> Trial:
         trial = Trial.from_dict(values)
         problem = _implausible_number(trial)
-        if states.get(trial.number, State.PAUSED) is not State.PAUSED:
+        if states.get(trial.number, State.PAUSED) not in _GOES_ON:
             problem = f"trial {trial.number} has ended on a line before"
         elif trial.duplicate_of is not None and trial.duplicate_of not in states:
             problem = f"it repeats trial {trial.duplicate_of}, which no line before is of"

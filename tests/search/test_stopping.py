@@ -237,6 +237,11 @@ def test_what_runs_when_the_time_is_over_is_run_again(space: nas.SearchSpace, tm
     assert _facts(again) == _facts(whole)
     assert "interrupted" not in again.counts()
     assert len({trial.number for trial in again.trials}) == len(again.trials)
+    # What was interrupted has two lines by now.
+    assert sorted(read_trials(tmp_path / "run"), key=lambda trial: trial.number) == again.trials
+    assert nas.load_study(tmp_path / "run").counts() == again.counts()
+    more = nas.run_search(space, trouble.HangsOnce(tmp_path / "calls"), **run | {"trials": 8}, resume=True)
+    assert _facts(more)[:7] == _facts(whole)
 
 
 class _Reports:
@@ -294,6 +299,8 @@ def test_a_search_that_is_interrupted_anywhere_goes_on_as_if_nothing_had_been(
         assert cut.interrupted
         again = nas.run_search(space, _interrupts_at(0), **run, resume=True)
         assert sorted(_facts(again), key=lambda one: one[0]) == sorted(_facts(whole), key=lambda one: one[0])
+        read = read_trials(tmp_path / str(call))
+        assert {trial.number: trial.state for trial in read} == {one.number: one.state for one in again.trials}
 
 
 # Signals at the end
