@@ -29,7 +29,7 @@ from nas.finishing.study import choosing_share
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORDS = ROOT / "benchmarks" / "data" / "equal_seconds"
-_RUNS, _DONE = "runs/equal_seconds", "search.txt"
+_RUNS, _DONE = "runs/equal_seconds", "search_done"
 _NOT_KEPT = ("weights", "model", "checkpoints", "artifacts", "lock", "*.ckpt*", "*.safetensors", "*.log")
 _PICTURES = "runs/equal_seconds/shapes"
 
@@ -127,6 +127,8 @@ def _do(name: str, until: float) -> None:
     finally:
         if run.exists():
             shutil.copytree(run, kept, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*_NOT_KEPT))
+        if (kept / "finish" / "report.json").exists():  # it names them; they are a megabyte
+            (kept / "finish" / "candidates.json").unlink(missing_ok=True)
 
 
 def _search(name: str, case: Case, run: Path, until: float) -> None:
@@ -139,9 +141,9 @@ def _search(name: str, case: Case, run: Path, until: float) -> None:
         "search.trials=100000",
     ]
     new += [f"search.minutes={case.side - case.choosing:g}", *case.search]
-    code, printed = _call("nas.search", [f"resume={_RUNS}/{name}"] if began else new, until)
+    code = _call("nas.search", [f"resume={_RUNS}/{name}"] if began else new, until)
     if code == 0:
-        (run / _DONE).write_text(printed)
+        (run / _DONE).touch()
 
 
 def _finish(case: Case, run: Path, until: float) -> None:
@@ -153,21 +155,19 @@ def _finish(case: Case, run: Path, until: float) -> None:
     _call("nas", ["finish", str(run.relative_to(ROOT)), *([] if begun else words)], until)
 
 
-def _call(module: str, words: Sequence[str], until: float) -> tuple[int, str]:
-    """Run a module from the root, print what it prints, and interrupt it when the time is up."""
+def _call(module: str, words: Sequence[str], until: float) -> int:
+    """Run a module from the root, print what it prints, interrupt it when the time is up; returns its exit code."""
     print("$ python -m", module, *words, flush=True)
     process = subprocess.Popen(
         [sys.executable, "-m", module, *words], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     assert process.stdout is not None
-    lines = []
     for line in process.stdout:
         print(line, end="", flush=True)
-        lines.append(line)
         if time.monotonic() > until:  # seen with the next line, which is never far
             process.send_signal(signal.SIGINT)
             until = float("inf")
-    return process.wait(), "".join(lines)
+    return process.wait()
 
 
 def _table() -> Iterator[str]:
@@ -195,7 +195,10 @@ def _with_ends(found: Mapping[str, Any], form: str) -> str:
     mean, low, high = (found[end] and 100 * found[end] for end in ("mean", "low", "high"))
     if mean is None:
         return "none"
-    return f"{mean:{form}}" + ("" if low is None else f" ({low:{form}} to {high:{form}})")
+    if low is None:
+        return f"{mean:{form}}"
+    low, high = (low, high) if "+" in form else (max(0.0, low), min(100.0, high))
+    return f"{mean:{form}} ({low:{form}} to {high:{form}})"
 
 
 if __name__ == "__main__":
