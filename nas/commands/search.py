@@ -225,8 +225,10 @@ def _search(job: _Job, console: Console) -> int:
         for note in filter(None, map(against_its_name, job.config.search.objectives)) if job.resume else ():
             console.print(note, highlight=False)
         _same_data(job, data)
-        for line in (*_sources(job.config, space, data), *filter(None, [fit and fit.line()])):
+        for line in _sources(job.config, space, data):
             console.print(line, highlight=False)
+        if fit is not None and fit.line():
+            console.print(fit.line(), highlight=False)
         with pool.paused():  # it may measure
             report_feasibility(job.config, space, lambda text: console.print(text, highlight=False), resumed=job.resume)
         recorders: list[Recorder] = [Progress(console, job.config.search.trials, job.config.search.minutes)]
