@@ -40,7 +40,7 @@ class FreshStatistics(pl.Callback):
         assert isinstance(module, ImageModule)
         with torch.no_grad(), trainer.precision_plugin.forward_context():
             for inputs, _ in islice(module.some_training_batches(), _BATCHES):
-                pl_module(inputs.to(pl_module.device))
+                pl_module(inputs)
         for layer, (momentum, buffers) in zip(layers, before, strict=True):
             layer.eval()
             layer.momentum = momentum

@@ -18,7 +18,7 @@ from nas.seeds import derived_seed
 from nas.training.augment import erased, mixed
 from nas.training.data.batches import Batches
 from nas.training.data.registry import may_mirror
-from nas.training.data.splits import ImageData
+from nas.training.data.splits import ImageData, Images
 from nas.training.recipe import Recipe
 
 # Szegedy et al. 2015, "Going deeper with convolutions", section 5.
@@ -132,11 +132,14 @@ class Classification(pl.LightningModule):
         """Return the optimiser of the recipe, and its learning rate by the step (`lr_factor`)."""
         recipe = self.recipe
         groups = _decay_groups(self.network, recipe.weight_decay)
+        # One kernel for all parameters; Lightning does not clip gradients for those in mixed precision.
+        fused = recipe.precision == "32-true"
         optimizer: torch.optim.Optimizer
         if recipe.optimizer == "adamw":
-            optimizer = torch.optim.AdamW(groups, lr=recipe.lr)
+            optimizer = torch.optim.AdamW(groups, lr=recipe.lr, fused=fused)
         else:
-            optimizer = torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.momentum > 0)
+            momentum = recipe.momentum
+            optimizer = torch.optim.SGD(groups, lr=recipe.lr, momentum=momentum, nesterov=momentum > 0, fused=fused)
         total = max(1, int(self.trainer.estimated_stepping_batches))
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: lr_factor(step, total, recipe.warmup_fraction)
@@ -236,13 +239,16 @@ class ImageModule(pl.LightningDataModule):
         trainer = self.trainer
         return {"rank": trainer.global_rank, "ranks": trainer.world_size} if trainer is not None else {}
 
+    def _batches(self, images: Images, batch_size: int, **settings: Any) -> Batches:
+        """Return batches on the device that trains, so that a GPU gets pixels of 8 bits and does the rest itself."""
+        device = self.trainer.strategy.root_device if self.trainer is not None else "cpu"
+        return Batches(images, self.data, batch_size, self.shape, device=device, **settings)
+
     def train_dataloader(self) -> Batches:
         """Return the training batches of this process, shuffled anew and augmented in each epoch."""
-        return Batches(
+        return self._batches(
             self.train,
-            self.data,
             self.recipe.batch_size,
-            self.shape,
             shuffle=True,
             augment=self.augment,
             shift=self.recipe.shift,
@@ -254,8 +260,8 @@ class ImageModule(pl.LightningDataModule):
 
     def some_training_batches(self) -> Batches:
         """Training batches without augmentation, the same for every epoch and process."""
-        return Batches(self.train, self.data, self.recipe.batch_size, self.shape, shuffle=True, seed=self.seed)
+        return self._batches(self.train, self.recipe.batch_size, shuffle=True, seed=self.seed)
 
     def val_dataloader(self) -> Batches:
         """Return the validation batches of this process."""
-        return Batches(self.data.val, self.data, 4 * self.recipe.batch_size, self.shape, **self._shard)
+        return self._batches(self.data.val, 4 * self.recipe.batch_size, **self._shard)

@@ -139,3 +139,13 @@ def test_augmentation_leaves_the_data_set_alone(data: ImageData) -> None:
     for _ in _batches(data, augment="shift_flip"):
         pass
     assert torch.equal(data.train.read(torch.arange(64)), before)
+
+
+def test_a_walk_never_waits_for_its_device(data: ImageData) -> None:
+    """Tensors of `meta` have no values, so that a look at one is an error."""
+    made = Batches(
+        data.train, data, 16, (3, 24, 24), shuffle=True, augment="shift", flip=True, seed=1, device=torch.device("meta")
+    )
+    batches = list(made)
+    assert [tuple(inputs.shape) for inputs, _ in batches] == [(16, 3, 24, 24)] * 4
+    assert {tensor.device.type for batch in batches for tensor in batch} == {"meta"}

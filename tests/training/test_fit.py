@@ -8,7 +8,7 @@ import sys
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import pytorch_lightning as pl
@@ -267,3 +267,49 @@ def test_one_epoch_on_few_images_is_better_than_chance() -> None:
     small = min((space.decode(space.sample(seed=seed)) for seed in range(40)), key=lambda arch: nas.cost_of(arch).macs)
     scores = fit(small, digits, Recipe(epochs=12), nas.Budget(epochs=1, schedule_epochs=12), seed=0).scores
     assert scores["val_accuracy"] > 0.3
+
+
+@pytest.mark.parametrize(("optimizer", "precision", "fused"), [
+    ("adamw", "32-true", True), ("sgd", "32-true", True), ("adamw", "bf16-mixed", False), ("sgd", "bf16-mixed", False)
+])  # fmt: skip
+def test_optimisers_are_fused_where_their_gradients_can_be_clipped(optimizer: str, precision: str, fused: bool) -> None:
+    digits = load_data(DataConfig())
+    architecture = SPACE.for_data((1, 8, 8), 10).decode({"stem.0.out_channels": 8})
+    recipe = Recipe(optimizer=optimizer, lr=0.01, epochs=1, precision=precision)
+    seen = list[bool]()
+
+    class Look(pl.Callback):
+        def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+            seen.extend(bool(group["fused"]) for group in trainer.optimizers[0].param_groups)
+
+    task = Classification(nas.build(architecture), recipe)
+    trainer = pl.Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        precision=cast("Any", precision),
+        gradient_clip_val=recipe.gradient_clip,
+        callbacks=[Look()],
+        num_sanity_val_steps=0,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(task, datamodule=ImageModule(digits, recipe, (1, 8, 8)))
+    assert seen == [fused, fused]
+    found = fit(architecture, digits, recipe, seed=0)
+    assert math.isfinite(found.scores["val_loss"])
+
+
+def test_a_training_step_never_waits_for_its_device() -> None:
+    """Tensors of `meta` have no values, so that a look at one is an error; the loss is checked in one step of 50."""
+    recipe = Recipe(erase=0.5, mixup=0.2, cutmix=1.0, label_smoothing=0.1)
+    space = nas.load_space("mbconv").for_data((3, 16, 16), 4)
+    network = nas.build(space.decode(space.sample(0))).to("meta")
+    task = Classification(network, recipe).to("meta")
+    batch = torch.empty(8, 3, 16, 16, device="meta"), torch.empty(8, dtype=torch.int64, device="meta")
+    loss = task.training_step(batch, 1)
+    loss.backward()
+    assert loss.device.type == "meta"
+    with pytest.raises(Exception, match="meta"):
+        task.training_step(batch, 50)

@@ -38,6 +38,7 @@ class Batches:
         walk: Callable[[], int] | None = None,
         rank: int = 0,
         ranks: int = 1,
+        device: torch.device | str = "cpu",
     ) -> None:
         """Take images and how to walk through them.
 
@@ -55,6 +56,8 @@ class Batches:
             walk: says at the start of a walk which one it is, from 0; by default they are counted.
             rank: takes every `ranks`-th image, from this one on.
             ranks: processes that share the images.
+            device: where batches are made, from pixels of 8 bits that are sent there; what is random is drawn on the
+                CPU, so that a batch has the same images everywhere.
         """
         self.images, self.batch_size, self.size = images, batch_size, tuple(input_shape[1:])
         self.shuffle = shuffle
@@ -63,8 +66,9 @@ class Batches:
         self.seed, self.rank, self.ranks = seed, rank, ranks
         self._walk = walk or iter(range(2**62)).__next__
         self.generator = torch.Generator()
-        self.mean = torch.tensor(data.mean).view(-1, 1, 1) * 255
-        self.std = torch.tensor(data.std).view(-1, 1, 1) * 255
+        self.device = torch.device(device)
+        self.mean = (torch.tensor(data.mean).view(-1, 1, 1) * 255).to(self.device)
+        self.std = (torch.tensor(data.std).view(-1, 1, 1) * 255).to(self.device)
 
     def __len__(self) -> int:
         full, rest = divmod(len(self._mine(torch.arange(len(self.images.labels)))), self.batch_size)
@@ -81,22 +85,28 @@ class Batches:
         self.generator.manual_seed(derived_seed(self.seed, self._walk(), num_bytes=7))
         order = torch.randperm(count, generator=self.generator) if self.shuffle else torch.arange(count)
         for indices in torch.split(self._mine(order), self.batch_size)[: len(self)]:
-            pixels = self.images.read(indices)
+            pixels = self._there(self.images.read(indices))
             if self.shift:
                 pixels = self._shift(pixels)
             if self.flip:
                 mirror = torch.rand(len(pixels), generator=self.generator) < 0.5
-                pixels[mirror] = pixels[mirror].flip(-1)
+                # Not by an index of those to mirror, for whose length the CPU would wait.
+                pixels = torch.where(self._there(mirror)[:, None, None, None], pixels.flip(-1), pixels)
             inputs = (pixels.float() - self.mean) / self.std
             if tuple(inputs.shape[2:]) != self.size:
                 inputs = F.interpolate(inputs, self.size, mode="bilinear", antialias=True)
-            yield inputs.contiguous(memory_format=torch.channels_last), self.images.labels[indices]
+            yield inputs.contiguous(memory_format=torch.channels_last), self._there(self.images.labels[indices])
+
+    def _there(self, values: Tensor) -> Tensor:
+        """Return values of the CPU on the device, without waiting for it where it is a GPU."""
+        if self.device.type == "cuda":
+            values = values.pin_memory()
+        return values.to(self.device, non_blocking=True)
 
     def _shift(self, pixels: Tensor) -> Tensor:
         """Move each image by up to a share of its size, its edge pixels filling the gap."""
         batch, _, height, width = pixels.shape
-        rows = self._shifted(batch, height)
-        columns = self._shifted(batch, width)
+        rows, columns = (self._there(self._shifted(batch, size)) for size in (height, width))
         pixels = pixels.gather(2, rows[:, None, :, None].expand(-1, pixels.shape[1], -1, width))
         return pixels.gather(3, columns[:, None, None, :].expand(-1, pixels.shape[1], height, -1))
 
