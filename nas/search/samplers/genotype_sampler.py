@@ -68,11 +68,18 @@ class GenotypeSampler(BaseSampler):
         self._history = History(self._domain)
         self._study_name = name
         self._repeats = 0
+        self.expect(1)
 
     @property
     def exhausted(self) -> bool:
         """Whether it finds nothing more to propose that was not tried."""
         return self._repeats >= _MAX_REPEATS
+
+    def expect(self, count: int) -> None:
+        """Take note that so many proposals are asked for at once, so that one look at the trials may do for all.
+
+        The driver of a search says so, where several workers wait. Otherwise each follows from the trials as they are.
+        """
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the arguments of the constructor: what was read from a study is read again."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from copy import copy
 from itertools import cycle, islice
 from typing import Unpack
 
@@ -55,12 +56,21 @@ class PredictorSampler(GenotypeSampler):
         super().__init__(seed, **options)
         self._prior_model: PriorModel | None = None
 
+    def expect(self, count: int) -> None:
+        """Fit the surrogates once for so many proposals; each counts as pending for those after it."""
+        self._expected = count
+        self._round: _Round | None = None
+
     def propose(self, history: History, domain: Domain, rng: random.Random) -> Proposal | None:
         """Return the child with the highest acquisition; a random genotype for the first 8 trials."""
         if len(history.results) < _RANDOM_TRIALS:
             return random_new(domain, rng)
         # Matrices this small gain nothing from threads, and lose much where other processes use the cores.
         with _BLAS.limit(limits=1):
+            again = self._round.next(domain) if self._round is not None and self._expected > 1 else None
+            if again is not None:
+                self._expected -= 1
+                return again
             return self._best_child(history, domain, rng)
 
     def _model_of_prior(self, domain: Domain) -> PriorModel | None:
@@ -82,7 +92,9 @@ class PredictorSampler(GenotypeSampler):
         neighbours = _neighbours(domain, best, rng)
         if neighbours:
             children, gains = children + neighbours, np.concatenate([gains, acquisition(neighbours)])
-        return children[int(np.argmax(gains))]
+        chosen = _Round(acquisition, children, gains)
+        self._round = chosen if self._expected > 1 else None
+        return chosen.best
 
 
 class _Acquisition:
@@ -110,6 +122,13 @@ class _Acquisition:
             self._surrogates.append(surrogate.believing(pending) if surrogate and pending else surrogate)
         self._constraints = self._constraint_surrogates(history)
         self._means, _ = self._predict(self._evaluated, features)
+
+    def believing(self, pending: Sequence[Proposal]) -> _Acquisition:
+        """Return one for which some proposals run too."""
+        other = copy(self)
+        features = self._features(pending)
+        other._surrogates = [surrogate and surrogate.believing(features) for surrogate in self._surrogates]
+        return other
 
     def _features(self, proposals: Sequence[Proposal]) -> Features:
         costs = np.array([proposal.cost_features for proposal in proposals])
@@ -169,6 +188,24 @@ class _Acquisition:
             excess, sd = surrogate.predict(features)
             gains = gains * norm.cdf(-excess / sd)
         return gains
+
+
+class _Round:
+    """The children of one look at the trials, of which the best are proposed one after the other."""
+
+    def __init__(self, acquisition: _Acquisition, children: Sequence[Proposal], gains: Array) -> None:
+        """Take children with their acquisition, `(children,)`."""
+        self._acquisition, self._children = acquisition, children
+        self.best = children[int(np.argmax(gains))]
+
+    def next(self, domain: Domain) -> Proposal | None:
+        """Return the best child once the one before is pending; None where none is left that is new."""
+        self._children = [child for child in self._children if domain.is_new(child)]
+        if not self._children:
+            return None
+        self._acquisition = self._acquisition.believing([self.best])
+        self.best = self._children[int(np.argmax(self._acquisition(self._children)))]
+        return self.best
 
 
 def _training_subset(values: Array) -> list[int]:
