@@ -117,8 +117,8 @@ class Driver:
         self._fill(deferred)
         while self._running and not self._out_of_time:
             deferred.check()
-            left = self.settings.trials - self._begun - len(self._interrupted)
-            ahead = self._proposals.wanted_ahead(left) if not self.pool.free and not self.study.stop else 0
+            busy = not self.pool.free and not self.study.stop
+            ahead = self._proposals.wanted_ahead(self._left) if busy else 0
             ended = self._collect(0.0 if ahead else _TICK_SECONDS)
             if ahead and not ended:
                 self._proposals.make(ahead, self._tried)
@@ -158,6 +158,11 @@ class Driver:
     def _begun(self) -> int:
         """Trials whose evaluation has begun."""
         return self._trained + len(self._running) + len(self._paused)
+
+    @property
+    def _left(self) -> int:
+        """Trials that are to be proposed yet, where each of them is evaluated."""
+        return self.settings.trials - self._begun - len(self._interrupted)
 
     @property
     def _out_of_time(self) -> bool:
@@ -213,7 +218,7 @@ class Driver:
     # One proposal
 
     def _consider_next(self) -> None:
-        made = self._proposals.take(min(self.pool.free, self.settings.trials - self._begun), self._tried)
+        made = self._proposals.take(self.pool.free, self._left, self._tried)
         candidate = self.gate.examine(made.genotype)
         self._consider(made, candidate)
         if candidate.accepted or not made.from_sampler or not self.gate.wasteful or self._proposals:

@@ -136,15 +136,17 @@ class Proposals:
             self._ahead.append(self._made(tried))
         self._pace.proposed(count, self._now() - started)
 
-    def take(self, waiting: int, tried: Tried) -> Proposed:
+    def take(self, waiting: int, left: int, tried: Tried) -> Proposed:
         """Remove and return the earliest proposal; make some where there is none.
 
         Args:
             waiting: workers that wait for a proposal: where proposals hold up the search all get theirs at once.
+            left: as for `wanted_ahead`.
             tried: as for `make`.
         """
         if not self._ahead:
-            self.make(waiting if self._pace.ahead and not self._gate.wasteful else 1, tried)
+            ahead = self.wanted_ahead(left)
+            self.make(max(ahead, min(waiting, left)) if ahead else 1, tried)
         return self._ahead.popleft()
 
     def _number(self) -> int:

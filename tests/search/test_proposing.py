@@ -22,6 +22,7 @@ from nas.search.trial import State, Trial
 from nas.seeds import derived_seed
 from nas.workers.evaluating import Outcome, ReportListener, Task, evaluate
 from tests.search.conftest import SMALL
+from tests.search.test_guided import TIGHT
 
 _EVALUATION = 0.2
 
@@ -35,7 +36,7 @@ def score(arch: nas.Architecture, budget: nas.Budget, seed: int) -> nas.Evaluati
 class SlowDriver:
     """Workers on a clock on which the driver takes time too: a look at the clock takes some."""
 
-    def __init__(self, workers: int, *, look: float = 0.05, ends_after: int | None = None) -> None:
+    def __init__(self, workers: int, *, look: float = 0.01, ends_after: int | None = None) -> None:
         self.workers, self.look, self.ends_after = workers, look, ends_after
         self.clock = 0.0
         self.busy: list[tuple[float, Outcome]] = []
@@ -92,17 +93,21 @@ class Record:
 
     def __init__(self, pool: SlowDriver, folder: Path | None = None) -> None:
         self.pool, self.folder, self.kept = pool, folder, 0
+        self.missing: set[int] = set()
+        """Numbers below one that was begun, which neither ran nor were on record then."""
 
     def begin(self, study: Study) -> None: ...
     def proposed(self, study: Study, running: int) -> None: ...
-    def paused(self, study: Study, trial: Trial) -> None: ...
     def end(self, study: Study) -> None: ...
 
+    def paused(self, study: Study, trial: Trial) -> None:
+        self.ended(study, trial)
+
     def ended(self, study: Study, trial: Trial) -> None:
-        """What is on record or runs has all numbers from 0; a copy of what is on disk is what a kill would leave."""
+        """A copy of what is on disk is what a kill would leave."""
         begun = {task.number for task in self.pool.submitted} | {trial.number for trial in study.trials}
-        assert begun == set(range(len(begun)))
-        if self.folder is not None and trial.number == 9:
+        self.missing |= set(range(max(begun))) - begun
+        if self.folder is not None and not self.kept and len(self.pool.submitted) + len(study.trials) > 11:
             self.kept += 1
             shutil.copytree(self.folder / "run", self.folder / "killed")
 
@@ -119,6 +124,12 @@ class Witness(optuna.samplers.RandomSampler):
 @pytest.fixture
 def space() -> nas.SearchSpace:
     return nas.SearchSpace.from_dict(SMALL)
+
+
+@pytest.fixture
+def eager(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many proposals ahead as there can be."""
+    monkeypatch.setattr(Pace, "ahead", property(lambda pace: pace._workers))
 
 
 def _facts(study: Study) -> list[tuple[Any, ...]]:
@@ -176,7 +187,7 @@ def test_workers_that_end_find_their_next_trial_made(space: nas.SearchSpace) -> 
             super().submit(task)
 
     study = nas.run_search(space, pool=Pool(4), trials=25, sampler=witness)
-    assert asked_since.count(0) > len(asked_since) / 2
+    assert asked_since.count(0) >= 10  # before, each was asked for when a worker was free
     assert study.counts()["completed"] == 25
     assert witness.asked == len(study.trials)
 
@@ -187,13 +198,14 @@ def test_where_proposals_take_no_time_none_is_made_ahead(space: nas.SearchSpace)
     assert pool.glances == 0
 
 
+@pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize(
     "settings",
     [
         {},
         {"baseline_fraction": 0.3},
         {"constraints": {"params": 2500}, "sampler": "random"},
-        {"constraints": {"params": (900, 1000)}, "sampler": "random"},  # hardly any: guided
+        {"constraints": TIGHT, "sampler": "random", "trials": 5},  # which is guided
         {"pruner": "asha", "budget": nas.Budget(epochs=9)},
         {"sampler": "tpe", "constraints": {"macs": 2e5}},
     ],
@@ -204,10 +216,14 @@ def test_numbers_have_no_holes_and_a_kill_loses_only_what_ran(
 ) -> None:
     pool = SlowDriver(4)
     record = Record(pool, tmp_path)
+    space = nas.load_space("mbconv") if "trials" in settings else space
     wanted = {"trials": 24, "seed": 1, **settings}
     study = nas.run_search(space, pool=pool, recorders=[record], run_dir=tmp_path / "run", **wanted)
-    assert pool.glances > 0
+    assert pool.glances > 0 or "trials" in settings  # where candidates are guided none is proposed ahead
     assert record.kept == 1
+    assert any(trial.guided for trial in study.trials) == ("trials" in settings)
+    repeats = {trial.number for trial in study.trials if trial.state is State.DUPLICATE}
+    assert record.missing <= repeats, "only what repeats a network that runs may wait for it"
     assert sorted(trial.number for trial in study.trials) == list(range(len(study.trials)))
     for trial in study.trials:
         assert trial.seed == derived_seed(1, trial.number, "evaluation")
@@ -215,11 +231,12 @@ def test_numbers_have_no_holes_and_a_kill_loses_only_what_ran(
     resumed = nas.run_search(space, pool=SlowDriver(4), run_dir=tmp_path / "killed", resume=True, **wanted)
     new = {trial.number for trial in resumed.trials} - {trial.number for trial in at_kill}
     assert min(new) == 1 + max(trial.number for trial in at_kill)
-    assert len([trial for trial in resumed.trials if trial.trained]) == 24
+    assert len([trial for trial in resumed.trials if trial.trained]) == wanted["trials"]
     for trial in resumed.trials:
         assert trial.seed == derived_seed(1, trial.number, "evaluation")
 
 
+@pytest.mark.usefixtures("eager")
 def test_an_interrupted_search_has_what_ran_on_record_and_nothing_that_was_not_begun(
     space: nas.SearchSpace, tmp_path: Path
 ) -> None:
@@ -237,6 +254,7 @@ def test_an_interrupted_search_has_what_ran_on_record_and_nothing_that_was_not_b
     assert again.counts()["completed"] == 24
 
 
+@pytest.mark.usefixtures("eager")
 def test_no_more_is_proposed_than_the_search_needs(space: nas.SearchSpace) -> None:
     witness = Witness(seed=0)
     study = nas.run_search(space, pool=SlowDriver(8), trials=11, sampler=witness)
@@ -245,6 +263,7 @@ def test_no_more_is_proposed_than_the_search_needs(space: nas.SearchSpace) -> No
     assert unused == 0
 
 
+@pytest.mark.usefixtures("eager")
 def test_a_promotion_that_became_possible_goes_before_what_was_proposed_ahead(space: nas.SearchSpace) -> None:
     class Pool(SlowDriver):
         ended_first = promoted = new_ahead = 0
@@ -277,6 +296,7 @@ def test_a_promotion_that_became_possible_goes_before_what_was_proposed_ahead(sp
     assert study.counts()["completed"] == 8
 
 
+@pytest.mark.usefixtures("eager")
 def test_equal_networks_that_were_given_first_are_evaluated_once(space: nas.SearchSpace, tmp_path: Path) -> None:
     genotypes = [space.sample(seed=seed) for seed in (0, 1, 2, 3, 4, 5)]
     files = []
@@ -284,13 +304,14 @@ def test_equal_networks_that_were_given_first_are_evaluated_once(space: nas.Sear
         path = tmp_path / f"{index}.json"
         path.write_text(space.decode(genotype).to_json())
         files.append(str(path))
-    pool = SlowDriver(2, look=0.5)
+    pool = SlowDriver(2)
     study = nas.run_search(space, pool=pool, trials=9, first=files, seed=0)
     assert pool.glances > 0
     by_number = sorted(study.trials, key=lambda trial: trial.number)
     assert [trial.genotype for trial in by_number[:6]] == genotypes
 
 
+@pytest.mark.usefixtures("eager")
 def test_a_small_space_is_searched_to_its_end(space: nas.SearchSpace) -> None:
     stage = {"block": "mbconv", "kernel": {"choose": [3, 5, 7]}, "out_channels": {"choose": [8, 12, 16, 24]}}
     few = nas.SearchSpace.from_dict({**SMALL, "stem": {"block": "conv", "out_channels": 8}, "stages": [stage]})
