@@ -217,7 +217,7 @@ def test_numbers_have_no_holes_and_a_kill_loses_only_what_ran(
     pool = SlowDriver(4)
     record = Record(pool, tmp_path)
     space = nas.load_space("mbconv") if "trials" in settings else space
-    wanted = {"trials": 24, "seed": 1, **settings}
+    wanted: dict[str, Any] = {"trials": 24, "seed": 1, **settings}
     study = nas.run_search(space, pool=pool, recorders=[record], run_dir=tmp_path / "run", **wanted)
     assert pool.glances > 0 or "trials" in settings  # where candidates are guided none is proposed ahead
     assert record.kept == 1
@@ -241,7 +241,7 @@ def test_an_interrupted_search_has_what_ran_on_record_and_nothing_that_was_not_b
     space: nas.SearchSpace, tmp_path: Path
 ) -> None:
     pool = SlowDriver(4, ends_after=14)
-    wanted = {"trials": 24, "seed": 1, "run_dir": tmp_path / "run"}
+    wanted: dict[str, Any] = {"trials": 24, "seed": 1, "run_dir": tmp_path / "run"}
     study = nas.run_search(space, pool=pool, **wanted)
     assert study.interrupted
     assert pool.glances > 0

@@ -58,17 +58,17 @@ class GenotypeSampler(BaseSampler):
         self._seed, self._space, self._examine = seed, options.get("space"), options.get("examine")
         self._prior = tuple(options.get("prior", ()))
         self._lock = threading.RLock()
-        self._proposed: dict[int, Params] = {}
-        """By the number of a trial that runs, what was proposed for it."""
         self._begin_study("")
+        self.expect(1)
 
     def _begin_study(self, name: str) -> None:
         """Forget the trials of any study before."""
         self._domain: Domain = ObservedDomain() if self._space is None else SpaceDomain(self._space, self._examine)
         self._history = History(self._domain)
         self._study_name = name
+        self._proposed: dict[int, Params] = {}
+        """By the number of a trial that runs, what was proposed for it."""
         self._repeats = 0
-        self.expect(1)
 
     @property
     def exhausted(self) -> bool:
@@ -105,6 +105,8 @@ class GenotypeSampler(BaseSampler):
     def _proposed_params(self, study: Study, trial: FrozenTrial) -> Params:
         with self._lock:
             if self._study_name != study.study_name:
+                if self._study_name:
+                    self.expect(1)  # what was expected was for the study before
                 self._begin_study(study.study_name)
             if trial.number not in self._proposed:
                 self._history.read(study, trial)
