@@ -36,7 +36,8 @@ def graph_id(graph: Graph, *, scheme: int = SCHEME) -> str:
     graph = flattened(graph, ops.Add)
     live = graph.live(training=True)
     alike = _in_any_order(graph, live, joins=scheme > 1)
-    keys = _keys(graph, live, alike)
+    labels = {index: label(graph.nodes[index].op).encode() for index in live}
+    keys = _keys(graph, live, alike, labels)
     order: dict[int, int] = {}
     lines: list[bytes] = []
     # Depth-first from the output, inputs before the node itself; iterative, since graphs get deep.
@@ -52,7 +53,7 @@ def graph_id(graph: Graph, *, scheme: int = SCHEME) -> str:
             order[index] = len(order)
             numbers = " ".join(str(order[i]) for i in inputs)
             join = b" any order" if index in alike and type(graph.nodes[index].op) is ops.Concat else b""
-            lines.append(label(graph.nodes[index].op).encode() + join + b" <- " + numbers.encode())
+            lines.append(labels[index] + join + b" <- " + numbers.encode())
         else:
             stack.append((index, True))
             stack.extend((i, False) for i in reversed(inputs))
@@ -109,14 +110,13 @@ def _digest(*parts: bytes) -> bytes:
     return hashlib.blake2b(b"|".join(parts), digest_size=16).digest()
 
 
-def _keys(graph: Graph, live: list[int], alike: Set[int]) -> dict[int, bytes]:
+def _keys(graph: Graph, live: list[int], alike: Set[int], labels: dict[int, bytes]) -> dict[int, bytes]:
     """A hash of each node's surroundings, which orders the inputs of those in `alike` whatever their order was.
 
     Colour refinement: a node's key takes in the keys of what it is computed from and of what is computed from it, again
     until no more nodes are told apart. Two equal branches of which one is read elsewhere too then have other keys.
     """
-    keys = {index: label(graph.nodes[index].op).encode() for index in live}
-    colours = 0
+    keys, colours = labels, 0
     while len(set(keys.values())) > colours:
         colours = len(set(keys.values()))
         keys = _refined(graph, live, keys, alike)

@@ -19,6 +19,7 @@ from nas.search.gate import ExclusiveQueue, Gate
 from nas.search.log import RunFolder
 from nas.search.objectives import fault
 from nas.search.optuna_study import add_recorded, enqueue, new_optuna_study, restore_rungs, signed, tell, with_step
+from nas.search.proposing import Pace, Proposals, Proposed
 from nas.search.recording import Recorder, Recording
 from nas.search.settings import Settings
 from nas.search.stop_reason import Stop, StopReason
@@ -60,15 +61,15 @@ class Driver:
         self.study, self.space, self.pool = study, space, pool
         self.gate, self._after_training, self.settings, pruning = gate, after_training, settings.search, settings.pruner
         self.seed, self._record = settings.seed, Recording(study, folder, recorders)
-        self._first = list(first)  # proposed before the sampler is asked
         self._budgets = pruning.budgets(budget)
         self._halving = pruning.halving(self._budgets, self.settings.trials)
         self._files = files
         pool.listen(self._on_report)
-        # A sampler made anew for each proposal from a seed of its own has no state to lose: a resumed study
-        # proposes what an uninterrupted one does.
-        self._make_sampler = sampler if not isinstance(sampler, BaseSampler) else None
         self._optuna = new_optuna_study(study, sampler, pruning.pruner())
+        self._pace = Pace(pool.free)
+        self._proposals = Proposals(
+            self._optuna, space, gate, settings, pace=self._pace, now=pool.now, sampler=sampler, first=first
+        )
         self._running: dict[int, tuple[Trial, optuna.Trial]] = {}
         self._paused: dict[int, tuple[Trial, optuna.Trial]] = {}  # they may get more budget
         self._rung: dict[int, int] = {}  # at whose end a running trial will be
@@ -80,7 +81,7 @@ class Driver:
         self._waiting: dict[str, list[tuple[Trial, optuna.Trial]]] = {}  # duplicates of what runs, by `arch_id`
         self._by_network: dict[str, Trial] = {}  # evaluated, by `arch_id`
         self._tried: set[frozenset[tuple[str, Any]]] = set()
-        self._next_number = self._trained = 0
+        self._trained = 0
         self._fruitless = 0  # proposals since one was last evaluated to its end
         self._before = max((trial.elapsed for trial in study.trials), default=0.0)
         self._started = pool.now()
@@ -116,7 +117,11 @@ class Driver:
         self._fill(deferred)
         while self._running and not self._out_of_time:
             deferred.check()
-            self._collect(_TICK_SECONDS)
+            busy = not self.pool.free and not self.study.stop
+            ahead = self._proposals.wanted_ahead(self._left) if busy else 0
+            ended = self._collect(0.0 if ahead else _TICK_SECONDS)
+            if ahead and not ended:
+                self._proposals.make(ahead, self._tried)
             self._fill(deferred)
             self._record.proposed(len(self._running))
         self._interrupt()
@@ -145,7 +150,7 @@ class Driver:
                 continue
             if self.study.stop or self._begun >= self.settings.trials:
                 return
-            self._propose()
+            self._consider_next()
             if self.gate.measures and self.pool.free and self._running:  # measuring takes time: others may be done
                 self._collect(_GLANCE_SECONDS)
 
@@ -153,6 +158,11 @@ class Driver:
     def _begun(self) -> int:
         """Trials whose evaluation has begun."""
         return self._trained + len(self._running) + len(self._paused)
+
+    @property
+    def _left(self) -> int:
+        """Trials that are to be proposed yet, where each of them is evaluated."""
+        return self.settings.trials - self._begun - len(self._interrupted)
 
     @property
     def _out_of_time(self) -> bool:
@@ -173,13 +183,18 @@ class Driver:
         self._paused.clear()
         self.study.stop = self.study.stop or self._reached()
 
-    def _collect(self, seconds: float) -> None:
-        for outcome in (*self.pool.wait(seconds), *(self._watch.late() if self.settings.trial_minutes is None else ())):
-            if outcome.number in self._running:  # nobody waits for any other
-                self._finish(outcome)
+    def _collect(self, seconds: float) -> bool:
+        """Wait for evaluations, at most so long, and see to those that ended; return whether any did."""
+        outcomes = (*self.pool.wait(seconds), *(self._watch.late() if self.settings.trial_minutes is None else ()))
+        ended = [outcome for outcome in outcomes if outcome.number in self._running]  # nobody waits for any other
+        for outcome in ended:
+            self._finish(outcome)
+        return bool(ended)
 
     def _reached(self) -> Stop | None:
         """Return why the search is to end now; None where it is to go on."""
+        if self._proposals.closed and not self._proposals:
+            return StopReason.SAMPLER_EXHAUSTED.stop()
         counts = {"trained": self._trained, "tried": len(self._tried), "fruitless": self._fruitless}
         return limit_reached(self.settings, self.study, **counts)
 
@@ -202,50 +217,32 @@ class Driver:
 
     # One proposal
 
-    def _propose(self) -> None:
-        number = self._new_number()
-        while self._first:
-            genotype = self._first.pop(0)
-            if frozenset(genotype.items()) not in self._tried:
-                candidate = self.gate.examine(genotype)
-                self._consider(number, candidate, enqueue(self._optuna, self.space, candidate.genotype))
-                return
-        if derived_seed(self.seed, number, "baseline") < self.settings.baseline_fraction * 2**32:
-            candidate, _ = self.gate.random(derived_seed(self.seed, number, "proposal"))
-            self._consider(number, candidate, enqueue(self._optuna, self.space, candidate.genotype), baseline=True)
-            return
-        if self._make_sampler is not None:
-            self._optuna.sampler = self._make_sampler(derived_seed(self.seed, number, "proposal"))
-        optuna_trial = self._optuna.ask()
-        candidate = self.gate.examine(self.space.suggest(optuna_trial))
-        self._consider(number, candidate, optuna_trial)
-        if candidate.accepted or not self.gate.wasteful:
+    def _consider_next(self) -> None:
+        made = self._proposals.take(self.pool.free, self._left, self._tried)
+        candidate = self.gate.examine(made.genotype)
+        self._consider(made, candidate)
+        if candidate.accepted or not made.from_sampler or not self.gate.wasteful or self._proposals:
             return
         # So few random candidates hold the limits that this one is brought to where they hold.
-        guided, examined = self.gate.guided(candidate, derived_seed(self.seed, number, "guided"))
+        guided, examined = self.gate.guided(candidate, derived_seed(self.seed, made.number, "guided"))
         if not guided.accepted:
             self.study.stop = StopReason.INFEASIBLE.stop(examined=examined, problem=guided.problem)
             return
-        self._consider(self._new_number(), guided, enqueue(self._optuna, self.space, guided.genotype), guided=examined)
+        number, optuna_trial = self._proposals.new_number(), enqueue(self._optuna, self.space, guided.genotype)
+        self._consider(Proposed(number, guided.genotype, optuna_trial), guided, guided=examined)
 
-    def _new_number(self) -> int:
-        number, self._next_number = self._next_number, self._next_number + 1
-        return number
-
-    def _consider(
-        self, number: int, candidate: Candidate, optuna_trial: optuna.Trial, *, guided: int = 0, baseline: bool = False
-    ) -> None:
+    def _consider(self, made: Proposed, candidate: Candidate, *, guided: int = 0) -> None:
         """Record a candidate that is not accepted; hand the others on."""
         self._fruitless += 1
-        trial = proposed(candidate, number, derived_seed(self.seed, number, "evaluation"))
-        trial = replace(trial, guided=guided, baseline=baseline)
+        trial = proposed(candidate, made.number, derived_seed(self.seed, made.number, "evaluation"))
+        trial = replace(trial, guided=guided, baseline=made.baseline)
         self._tried.add(frozenset(candidate.genotype.items()))
-        if not guided and not baseline:
+        if not guided and not made.baseline:
             self.gate.proposed(candidate.accepted)
         if candidate.accepted:
-            self._accept(trial, candidate, optuna_trial)
+            self._accept(trial, candidate, made.optuna_trial)
         else:
-            self._close(trial, optuna_trial)
+            self._close(trial, made.optuna_trial)
 
     def _accept(self, trial: Trial, candidate: Candidate, optuna_trial: optuna.Trial) -> None:
         """Evaluate a candidate that holds the limits that can be counted and predicted, unless its network is known."""
@@ -317,6 +314,7 @@ class Driver:
         reason = outcome.reason if evaluation is None else fault(self.study.objectives, evaluation)
         if evaluation is not None:
             trial = trial.evaluated(evaluation)
+            self._pace.evaluated(evaluation.seconds.get("evaluation", 0.0))
         if outcome.out_of_memory or evaluation is None or reason:
             if self._halving is not None:
                 self._halving.dropped(trial.number)
@@ -362,7 +360,8 @@ class Driver:
         if trial.state is State.FAILED:
             end_where_alike(self.study, self._failures, trial.reason)
         if not tell(self._optuna, optuna_trial, trial, self.study):
-            self.study.stop = StopReason.SAMPLER_EXHAUSTED.stop()
+            self._proposals.closed = True
+            self.study.stop = self.study.stop if self._proposals else StopReason.SAMPLER_EXHAUSTED.stop()
         self._record.ended(trial)
 
     def _remember(self, trial: Trial) -> None:
@@ -394,4 +393,4 @@ class Driver:
             if not trial.guided and not trial.baseline:
                 self.gate.proposed(trial.held_free_limits)
             self._fruitless = 0 if trial.trained or optuna_trial is not None else self._fruitless + 1
-            self._next_number = trial.number + 1
+            self._proposals.next_number = trial.number + 1

@@ -58,21 +58,28 @@ class GenotypeSampler(BaseSampler):
         self._seed, self._space, self._examine = seed, options.get("space"), options.get("examine")
         self._prior = tuple(options.get("prior", ()))
         self._lock = threading.RLock()
-        self._proposed: dict[int, Params] = {}
-        """By the number of a trial that runs, what was proposed for it."""
         self._begin_study("")
+        self.expect(1)
 
     def _begin_study(self, name: str) -> None:
         """Forget the trials of any study before."""
         self._domain: Domain = ObservedDomain() if self._space is None else SpaceDomain(self._space, self._examine)
         self._history = History(self._domain)
         self._study_name = name
+        self._proposed: dict[int, Params] = {}
+        """By the number of a trial that runs, what was proposed for it."""
         self._repeats = 0
 
     @property
     def exhausted(self) -> bool:
         """Whether it finds nothing more to propose that was not tried."""
         return self._repeats >= _MAX_REPEATS
+
+    def expect(self, count: int) -> None:
+        """Take note that so many proposals are asked for at once, so that one look at the trials may do for all.
+
+        The driver of a search says so, where several workers wait. Otherwise each follows from the trials as they are.
+        """
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the arguments of the constructor: what was read from a study is read again."""
@@ -98,6 +105,8 @@ class GenotypeSampler(BaseSampler):
     def _proposed_params(self, study: Study, trial: FrozenTrial) -> Params:
         with self._lock:
             if self._study_name != study.study_name:
+                if self._study_name:
+                    self.expect(1)  # what was expected was for the study before
                 self._begin_study(study.study_name)
             if trial.number not in self._proposed:
                 self._history.read(study, trial)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from copy import copy
 from itertools import cycle, islice
 from typing import Unpack
 
@@ -55,12 +56,21 @@ class PredictorSampler(GenotypeSampler):
         super().__init__(seed, **options)
         self._prior_model: PriorModel | None = None
 
+    def expect(self, count: int) -> None:
+        """Fit the surrogates once for so many proposals; each counts as pending for those after it."""
+        self._expected = count
+        self._round: _Round | None = None
+
     def propose(self, history: History, domain: Domain, rng: random.Random) -> Proposal | None:
         """Return the child with the highest acquisition; a random genotype for the first 8 trials."""
         if len(history.results) < _RANDOM_TRIALS:
             return random_new(domain, rng)
         # Matrices this small gain nothing from threads, and lose much where other processes use the cores.
         with _BLAS.limit(limits=1):
+            again = self._round.next(domain) if self._round is not None and self._expected > 1 else None
+            if again is not None:
+                self._expected -= 1
+                return again
             return self._best_child(history, domain, rng)
 
     def _model_of_prior(self, domain: Domain) -> PriorModel | None:
@@ -82,6 +92,8 @@ class PredictorSampler(GenotypeSampler):
         neighbours = _neighbours(domain, best, rng)
         if neighbours:
             children, gains = children + neighbours, np.concatenate([gains, acquisition(neighbours)])
+        if self._expected > 1:
+            self._round = _Round(acquisition, children, gains)
         return children[int(np.argmax(gains))]
 
 
@@ -101,8 +113,8 @@ class _Acquisition:
         self._metrics = [
             _free_metric(self._evaluated, values[:, index] * sign) for index, sign in enumerate(self._signs)
         ]
-        features = self._features(self._evaluated)
-        pending = self._features([domain.proposal(params) for params in history.pending]) if history.pending else None
+        features = self.features(self._evaluated)
+        pending = self.features([domain.proposal(params) for params in history.pending]) if history.pending else None
         self._surrogates: list[Surrogate | None] = []
         for column, metric in zip(values.T, self._metrics, strict=True):
             scores = warp_lower_half(column) if len(self._metrics) == 1 else column
@@ -111,7 +123,14 @@ class _Acquisition:
         self._constraints = self._constraint_surrogates(history)
         self._means, _ = self._predict(self._evaluated, features)
 
-    def _features(self, proposals: Sequence[Proposal]) -> Features:
+    def believing(self, features: Features) -> _Acquisition:
+        """Return one for which the proposals of these features run too."""
+        other = copy(self)
+        other._surrogates = [surrogate and surrogate.believing(features) for surrogate in self._surrogates]
+        return other
+
+    def features(self, proposals: Sequence[Proposal]) -> Features:
+        """Return proposals as the surrogates see them."""
         costs = np.array([proposal.cost_features for proposal in proposals])
         prior_means = self._prior_model.prior_means(proposals) if self._prior_model is not None else None
         levels = self._encoding.levels([proposal.params for proposal in proposals])
@@ -124,7 +143,7 @@ class _Acquisition:
             counted = name in FREE_METRICS and bool(self._evaluated[0].cost_features)
             if not counted and any(excess > 0 for _, _, excess in excesses):
                 recent = excesses[-_MAX_RESULTS:]
-                features = self._features([self._domain.proposal(params) for _, params, _ in recent])
+                features = self.features([self._domain.proposal(params) for _, params, _ in recent])
                 surrogates.append(Surrogate(self._encoding, features, np.array([excess for _, _, excess in recent])))
         return surrogates
 
@@ -153,12 +172,15 @@ class _Acquisition:
         )
         if earlier:
             proposals = proposals + earlier
-            means = np.concatenate([means, self._predict(earlier, self._features(earlier))[0]])
+            means = np.concatenate([means, self._predict(earlier, self.features(earlier))[0]])
         return [proposals[index] for index in np.argsort(domination_counts(means), kind="stable")[:count]]
 
-    def __call__(self, proposals: Sequence[Proposal]) -> Array:
-        """Return the acquisition of proposals, `(proposals,)`: what is gained times the chance that limits hold."""
-        features = self._features(proposals)
+    def __call__(self, proposals: Sequence[Proposal], features: Features | None = None) -> Array:
+        """Return the acquisition of proposals, `(proposals,)`: what is gained times the chance that limits hold.
+
+        `features` are those of `proposals`, where they are known.
+        """
+        features = features or self.features(proposals)
         means, sds = self._predict(proposals, features)
         if means.shape[1] == 1:
             gains = expected_improvement(means[:, 0], sds[:, 0], float(self._means.max()))
@@ -169,6 +191,32 @@ class _Acquisition:
             excess, sd = surrogate.predict(features)
             gains = gains * norm.cdf(-excess / sd)
         return gains
+
+
+class _Round:
+    """The children of one look at the trials, of which the best are proposed one after the other."""
+
+    def __init__(self, acquisition: _Acquisition, children: Sequence[Proposal], gains: Array) -> None:
+        """Take children with their acquisition, `(children,)`."""
+        self._acquisition, self._children = acquisition, children
+        self._features = acquisition.features(children)
+        self._gains = gains
+
+    @property
+    def best(self) -> Proposal:
+        """The child with the highest acquisition."""
+        return self._children[int(np.argmax(self._gains))]
+
+    def next(self, domain: Domain) -> Proposal | None:
+        """Return the best child once the one before is pending; None where none is left that is new."""
+        taken = int(np.argmax(self._gains))
+        self._acquisition = self._acquisition.believing(self._features.among([taken]))
+        left = [index for index, child in enumerate(self._children) if domain.is_new(child)]
+        if not left:
+            return None
+        self._children, self._features = [self._children[index] for index in left], self._features.among(left)
+        self._gains = self._acquisition(self._children, self._features)
+        return self.best
 
 
 def _training_subset(values: Array) -> list[int]:

@@ -23,9 +23,11 @@ Examine = Callable[[Genotype], Candidate]
 _MAX_DRAWS = 50
 """Random genotypes that are examined for one that holds the limits, before one is mutated towards them."""
 _CACHE_SIZE = 4_000
-"""Proposals that are kept, so that they are not counted again."""
+"""Proposals of a large space that are kept, so that neither their costs nor the ids of their networks are counted
+again."""
 _MAX_ENUMERATED = 50_000
-"""Genotypes of the largest space that is gone through for what no trial has tried."""
+"""Genotypes of the largest space that is gone through for what no trial has tried, and all of whose proposals are
+kept."""
 
 
 class SpaceDomain:
@@ -42,6 +44,7 @@ class SpaceDomain:
         self._tried: set[Hashable] = set()
         self._tried_by_cost: dict[Cost | None, list[Candidate]] = {}
         self._cache: dict[Hashable, Proposal] = {}
+        self._cache_size = max(_CACHE_SIZE, space.size()) if space.size() <= _MAX_ENUMERATED else _CACHE_SIZE
         self._infeasible = False
         """Whether mutation has once led to nothing that holds the limits."""
         self._untried: list[Proposal] | None = None
@@ -92,7 +95,7 @@ class SpaceDomain:
         key = frozenset(params.items())
         cached = self._cache.get(key)
         if cached is None:
-            if len(self._cache) > _CACHE_SIZE:
+            if len(self._cache) > self._cache_size:
                 self._cache.clear()
             cached = self._cache[key] = _proposal(key, self._examine(dict(params)))
         return cached

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
@@ -55,6 +56,13 @@ class Features:
     def filled_prior_means(self) -> Array:
         """`(networks,)`: the prior means, 0 where there are none."""
         return np.zeros(len(self)) if self.prior_means is None else self.prior_means
+
+    def among(self, indices: Sequence[int]) -> Features:
+        """Return those of some of the networks."""
+        rows = list(indices)
+        return Features(
+            self.levels[rows], self.costs[rows], None if self.prior_means is None else self.prior_means[rows]
+        )
 
     def joined(self, others: Features) -> Features:
         """Return these networks and others behind them, whose features are of the same kind."""

@@ -6,14 +6,19 @@ import random
 from typing import Any
 
 import optuna
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 import nas
+from nas.search.samplers import space_domain
 from nas.search.samplers.domain import Proposal, first_new, new_proposals, random_new
 from nas.search.samplers.observed_domain import ObservedDomain
 from nas.search.samplers.space_domain import SpaceDomain
+from nas.space import Genotype
+from nas.space.feasible import Candidate
+from nas.space.feasible import examine as examine_genotype
 from tests.search.conftest import SMALL
 
 
@@ -97,3 +102,29 @@ def test_mutations_and_crossovers_are_of_the_space() -> None:
     domain.mark_tried(0, first)
     assert (domain.num_tried, domain.is_untried(first.params), domain.is_untried(second.params)) == (1, False, True)
     assert (domain.is_new(first), domain.is_new(second)) == (False, True)
+
+
+def test_of_a_space_that_can_be_gone_through_nothing_is_counted_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(space_domain, "_CACHE_SIZE", 10)
+    space = nas.SearchSpace.from_dict(SMALL)
+    counted: list[frozenset[tuple[str, Any]]] = []
+
+    def examine(genotype: Genotype) -> Candidate:
+        counted.append(frozenset(genotype.items()))
+        return examine_genotype(space, genotype, ())
+
+    domain = SpaceDomain(space, examine)
+    genotypes = list(space.enumerate())
+    for genotype in genotypes * 2:
+        assert domain.proposal(genotype).params == genotype
+    assert len(counted) == len(set(counted)) == space.size() == len(genotypes)
+
+
+def test_of_a_large_space_only_the_latest_proposals_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(space_domain, "_CACHE_SIZE", 10)
+    monkeypatch.setattr(space_domain, "_MAX_ENUMERATED", 900)  # the space has 999
+    space = nas.SearchSpace.from_dict(SMALL)
+    domain = SpaceDomain(space)
+    for genotype in space.enumerate():
+        domain.proposal(genotype)
+    assert len(domain._cache) <= 11

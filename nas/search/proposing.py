@@ -1,0 +1,170 @@
+"""What a search tries next, in the order of its numbers; some of it is proposed ahead, before a worker is free."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+import optuna
+from optuna.samplers import BaseSampler
+
+from nas.search.gate import Gate
+from nas.search.optuna_study import enqueue
+from nas.search.samplers.genotype_sampler import GenotypeSampler
+from nas.search.settings import Settings
+from nas.seeds import derived_seed
+from nas.space import Genotype, SearchSpace
+
+Tried = Collection[frozenset[tuple[str, Any]]]
+"""Genotypes, as the pairs of their decisions."""
+
+_LATEST = 16
+"""Proposals and evaluations by whose times it is judged how many proposals are to be made ahead."""
+_NEGLIGIBLE = 0.01
+"""Share of the time of an evaluation that a worker may wait for its proposal: less is not worth knowing less."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposed:
+    """A genotype that is to be examined, and evaluated where it holds the limits."""
+
+    number: int
+    genotype: Genotype
+    optuna_trial: optuna.Trial
+    baseline: bool = False
+    """Whether it is a random one, to compare those of the sampler with."""
+    from_sampler: bool = False
+
+
+class Pace:
+    """How many proposals are to wait for workers, by how long the latest proposals and evaluations have taken.
+
+    A proposal that waits was made without the results that come meanwhile, so that no more wait than evaluations end
+    while a proposal is made: none where a proposal takes less than 1 % of an evaluation, nor with one worker, and at
+    most as many as there are workers.
+    """
+
+    def __init__(self, workers: int) -> None:
+        """Take the number of evaluations that run at a time."""
+        self._workers = workers
+        self._proposals: deque[float] = deque(maxlen=_LATEST)
+        self._evaluations: deque[float] = deque(maxlen=_LATEST)
+
+    def proposed(self, count: int, seconds: float) -> None:
+        """Note how long it took to make so many proposals."""
+        self._proposals.append(seconds / count)
+
+    def evaluated(self, seconds: float) -> None:
+        """Note how long an evaluation took."""
+        self._evaluations.append(seconds)
+
+    @property
+    def ahead(self) -> int:
+        """How many proposals are to wait; 0 where each is to be made when a worker is free for it."""
+        if self._workers == 1 or not self._proposals or not self._evaluations:
+            return 0
+        proposal, evaluation = median(self._proposals), median(self._evaluations)
+        if proposal <= _NEGLIGIBLE * evaluation:
+            return 0
+        return self._workers if proposal >= evaluation else math.ceil(self._workers * proposal / evaluation)
+
+
+class Proposals:
+    """Makes proposals, and keeps those that were made ahead until they are taken.
+
+    These are nowhere on record: a search that ends forgets them, and one that is resumed proposes anew under their
+    numbers, which are above all that were taken. Whatever follows from a proposal (checks, records, limits of the
+    search) is done when it is taken, as if it had been made then; only the sampler knows of it before, as of a trial
+    that runs.
+    """
+
+    def __init__(
+        self,
+        optuna_study: optuna.Study,
+        space: SearchSpace,
+        gate: Gate,
+        settings: Settings,
+        *,
+        pace: Pace,
+        now: Callable[[], float],
+        sampler: Callable[[int], BaseSampler] | BaseSampler,
+        first: Sequence[Genotype],
+    ) -> None:
+        """Begin with the genotypes of `first`; `now` gives the seconds that count for `pace`."""
+        self._optuna, self._space, self._gate, self._pace, self._now = optuna_study, space, gate, pace, now
+        self._seed, self._baseline_fraction = settings.seed, settings.search.baseline_fraction
+        self._first = list(first)
+        # A sampler made anew for each proposal from a seed of its own has no state to lose: a resumed study
+        # proposes what an uninterrupted one does.
+        self._make_sampler = sampler if not isinstance(sampler, BaseSampler) else None
+        self._ours = sampler if isinstance(sampler, GenotypeSampler) else None
+        self._ahead: deque[Proposed] = deque()
+        self.next_number = 0
+        self.closed = False
+        """Whether the sampler has nothing more to propose; what was made ahead is still to be taken."""
+
+    def __len__(self) -> int:
+        """Return how many were made ahead."""
+        return len(self._ahead)
+
+    def new_number(self) -> int:
+        """Return the number of a trial that is not proposed here; none may be ahead, so that numbers are in order."""
+        assert not self._ahead
+        return self._number()
+
+    def wanted_ahead(self, left: int) -> int:
+        """Return how many are to be made now, while all workers are busy; `left` is how many the search needs yet."""
+        if self.closed or self._gate.wasteful:  # in which case the next one may be guided
+            return 0
+        return max(0, min(self._pace.ahead, left) - len(self._ahead))
+
+    def make(self, count: int, tried: Tried) -> None:
+        """Make proposals, to be taken in their order.
+
+        Args:
+            count: of them; the project's own samplers may look at the trials once for all of them.
+            tried: genotypes that were taken before.
+        """
+        started = self._now()
+        if self._ours is not None:
+            self._ours.expect(count)
+        for _ in range(count):
+            self._ahead.append(self._made(tried))
+        self._pace.proposed(count, self._now() - started)
+
+    def take(self, waiting: int, left: int, tried: Tried) -> Proposed:
+        """Remove and return the earliest proposal; make some where there is none.
+
+        Args:
+            waiting: workers that wait for a proposal: where proposals hold up the search all get theirs at once.
+            left: as for `wanted_ahead`.
+            tried: as for `make`.
+        """
+        if not self._ahead:
+            ahead = self.wanted_ahead(left)
+            self.make(max(ahead, min(waiting, left)) if ahead else 1, tried)
+        return self._ahead.popleft()
+
+    def _number(self) -> int:
+        number, self.next_number = self.next_number, self.next_number + 1
+        return number
+
+    def _made(self, tried: Tried) -> Proposed:
+        number = self._number()
+        while self._first:
+            genotype = self._first.pop(0)
+            waits = any(other.genotype == genotype for other in self._ahead)
+            if not waits and frozenset(genotype.items()) not in tried:
+                return Proposed(number, genotype, enqueue(self._optuna, self._space, genotype))
+        if derived_seed(self._seed, number, "baseline") < self._baseline_fraction * 2**32:
+            candidate, _ = self._gate.random(derived_seed(self._seed, number, "proposal"))
+            optuna_trial = enqueue(self._optuna, self._space, candidate.genotype)
+            return Proposed(number, candidate.genotype, optuna_trial, baseline=True)
+        if self._make_sampler is not None:
+            self._optuna.sampler = self._make_sampler(derived_seed(self._seed, number, "proposal"))
+        optuna_trial = self._optuna.ask()
+        return Proposed(number, self._space.suggest(optuna_trial), optuna_trial, from_sampler=True)
