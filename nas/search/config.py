@@ -25,8 +25,9 @@ from nas.run_folder import user_path
 from nas.search.after_training import asked_for, check_asked
 from nas.search.settings import Settings
 from nas.settings import setting, settings_from
-from nas.space import SearchSpace, space_names
+from nas.space import SearchSpace, load_space, space_names
 from nas.space.fit import Fit, fit_to_limits
+from nas.space.fix import fixed
 from nas.training.data.config import DataConfig
 from nas.training.recipe import Recipe
 from nas.workers.process import check_worker_count
@@ -106,6 +107,14 @@ class Config(Settings):
             )
         check_accelerator(self.accelerator)
         check_name(self.name)
+
+    def load_space(self) -> SearchSpace:
+        """Return the space with the decisions fixed that are to be.
+
+        Raises:
+            SpaceError: no such space. ConfigError: `search.fix` names no decision of it, or none of its options.
+        """
+        return fixed(load_space(self.space or ""), self.search.fix, "search.fix")
 
     def fitted(self, space: SearchSpace) -> Fit:
         """Return a space, made for its data, as a search of it takes it.

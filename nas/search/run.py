@@ -40,6 +40,7 @@ from nas.search.trial_files import KeptWeights, TrialFiles
 from nas.search.warm_start import WARM_STARTS, earlier_results
 from nas.settings import Range
 from nas.space import SearchSpace
+from nas.space.fix import fixed
 from nas.training.data.config import DataConfig
 from nas.workers.in_process import InThisProcess
 from nas.workers.pool import Pool
@@ -111,6 +112,7 @@ def run_search(
     workers = Range(0, whole=True).checked("run_search: workers", workers)
     check_worker_count(workers)
     settings = with_keywords(settings, changes)
+    space = fixed(space, settings.search.fix, "search.fix")
     search, pruning, named = settings.search, settings.pruner, settings.sampler
     objectives = objectives_from(search.objective, _directions(search.direction, resume, run_dir))
     pruning.check(budget := budget or Budget(), len(objectives))

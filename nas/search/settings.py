@@ -73,6 +73,11 @@ class SearchSettings:
         Range(0, 100_000, whole=True),
         may_change=True,
     )
+    fix: Mapping[str, Any] = setting(
+        {},
+        "decisions of the space bound to a value, or to some: {stages.0.kernel: 3, stages.*.block: [conv, mbconv]}; "
+        "nas space NAME lists them",
+    )
     first: list[str] = setting(
         [],
         "your own networks of the space, evaluated before any other: architecture files, or run folders for their best",
