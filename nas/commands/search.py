@@ -315,7 +315,7 @@ def _run(
     return run_search(
         space,
         pool=pool,
-        settings=config,
+        settings=config.with_portfolio(space),
         workload=config.workload,
         deployment=config.deployment if measured or config.measures_int8 else None,
         profile=config.profile()[0] if measured else None,

@@ -15,6 +15,7 @@ from nas.console import DeferredSignals, defer_signals
 from nas.errors import ConfigError, DeviceError, reason_of
 from nas.evaluation import Budget
 from nas.search.after_training import AfterTraining
+from nas.search.first import First
 from nas.search.gate import ExclusiveQueue, Gate
 from nas.search.log import RunFolder
 from nas.search.objectives import fault
@@ -52,7 +53,7 @@ class Driver:
         gate: Gate,
         after_training: AfterTraining,
         budget: Budget,
-        first: Sequence[Genotype],
+        first: Sequence[First],
         files: TrialFiles,
         folder: RunFolder | None,
         recorders: Sequence[Recorder],
@@ -205,14 +206,14 @@ class Driver:
     def _propose(self) -> None:
         number = self._new_number()
         while self._first:
-            genotype = self._first.pop(0)
-            if frozenset(genotype.items()) not in self._tried:
-                candidate = self.gate.examine(genotype)
-                self._consider(number, candidate, enqueue(self._optuna, self.space, candidate.genotype))
+            first = self._first.pop(0)
+            if frozenset(first.genotype.items()) not in self._tried:
+                candidate, optuna_trial = self.gate.examine(first.genotype), self._enqueued(first.genotype)
+                self._consider(number, candidate, optuna_trial, design=first.design)
                 return
         if derived_seed(self.seed, number, "baseline") < self.settings.baseline_fraction * 2**32:
             candidate, _ = self.gate.random(derived_seed(self.seed, number, "proposal"))
-            self._consider(number, candidate, enqueue(self._optuna, self.space, candidate.genotype), baseline=True)
+            self._consider(number, candidate, self._enqueued(candidate.genotype), baseline=True)
             return
         if self._make_sampler is not None:
             self._optuna.sampler = self._make_sampler(derived_seed(self.seed, number, "proposal"))
@@ -226,21 +227,21 @@ class Driver:
         if not guided.accepted:
             self.study.stop = StopReason.INFEASIBLE.stop(examined=examined, problem=guided.problem)
             return
-        self._consider(self._new_number(), guided, enqueue(self._optuna, self.space, guided.genotype), guided=examined)
+        self._consider(self._new_number(), guided, self._enqueued(guided.genotype), guided=examined)
+
+    def _enqueued(self, genotype: Genotype) -> optuna.Trial:
+        return enqueue(self._optuna, self.space, genotype)
 
     def _new_number(self) -> int:
         number, self._next_number = self._next_number, self._next_number + 1
         return number
 
-    def _consider(
-        self, number: int, candidate: Candidate, optuna_trial: optuna.Trial, *, guided: int = 0, baseline: bool = False
-    ) -> None:
-        """Record a candidate that is not accepted; hand the others on."""
+    def _consider(self, number: int, candidate: Candidate, optuna_trial: optuna.Trial, **how: Any) -> None:
+        """Record a candidate that is not accepted; hand the others on. `how` it was made are fields of its trial."""
         self._fruitless += 1
-        trial = proposed(candidate, number, derived_seed(self.seed, number, "evaluation"))
-        trial = replace(trial, guided=guided, baseline=baseline)
+        trial = replace(proposed(candidate, number, derived_seed(self.seed, number, "evaluation")), **how)
         self._tried.add(frozenset(candidate.genotype.items()))
-        if not guided and not baseline:
+        if not trial.guided and not trial.baseline:
             self.gate.proposed(candidate.accepted)
         if candidate.accepted:
             self._accept(trial, candidate, optuna_trial)

@@ -84,6 +84,14 @@ class SearchSettings:
         may_change=True,
         typed="paths",
     )
+    portfolio: int | None = setting(
+        None,
+        "known designs, uniform networks as large as the limits allow, evaluated after those of first; null: 6, but at "
+        "most half of the trials, where limits are given and candidates are trained; 0, and null in run_search: none",
+        Range(0, 1000, whole=True),
+        may_change=True,
+        before=0,
+    )
     warm_start: str | None = setting(
         None, "run folder of an earlier search of this or an overlapping space, to learn from", typed="path"
     )

@@ -141,7 +141,7 @@ def _stating(
         return {**words, "optional": plain([plain(value) for value in values])}
     if "range" in words:
         words = {key: item for key, item in words.items() if key not in ("range", "step", "factor")}
-        steps = {after - before for before, after in pairwise(map(int, values))}
+        steps = {after - before for before, after in pairwise(value for value in values if isinstance(value, int))}
         if choice.int_range is None or len(steps) > 1:
             return {**words, "choose": plain([plain(value) for value in values])}
         ends = [plain(values[0]), plain(values[-1])]
