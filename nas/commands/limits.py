@@ -9,7 +9,7 @@ from typing import Any
 from nas.console import run
 from nas.errors import ConfigError, SpaceError
 from nas.search.config import Config, calibration, other_input
-from nas.space import SearchSpace, load_space
+from nas.space import SearchSpace
 from nas.space.describe import extreme, input_text
 from nas.space.explain import explain
 from nas.space.explain_text import infeasible, lines
@@ -33,7 +33,7 @@ def shaped(space: SearchSpace, config: Config) -> SearchSpace:
 
 
 def _explain(config: Config) -> None:
-    space = shaped(load_space(config.space or ""), config)
+    space = shaped(config.load_space(), config)
     fit = config.fitted(space)
     space = fit.space
     constraints = space.limits_with(config.constraints, config.soft)

@@ -169,6 +169,7 @@ _SPACE_EXAMPLES = """\
   python -m nas.space my_space.yaml --data 1x28x28 --classes 10
   python -m nas.space mbconv --draw network.svg     draw one network; also .png and .dot (Graphviz)
   python -m nas.space reference/mobilenet_v2 --let width=0.5
+  python -m nas.space mbconv --fix stages.0.kernel=3 --fix 'stages.*.depth=[1, 2]'
   python -m nas.space --blocks                      what blocks there are
   python -m nas.space --block mbconv                one of them, with its settings
   python -m nas.space --schema > space.schema.json  JSON Schema of space files, for editors
@@ -178,6 +179,9 @@ _SPACE_EXAMPLES = """\
 def _add_space_options(parser: argparse.ArgumentParser) -> None:
     """Add what every command takes that reads a space: `nas.commands.space.space_from` understands it."""
     parser.add_argument("--let", action="append", default=[], metavar="NAME=VALUE", help="another value for a name")
+    parser.add_argument(
+        "--fix", action="append", default=[], metavar="DECISION=VALUE", help="bind a decision to a value, or to [A, B]"
+    )
     parser.add_argument("--data", metavar="CxHxW", help="shape of the input; CxL for series (what the space assumes)")
     parser.add_argument("--classes", type=int, help="number of classes (what the space assumes)")
 

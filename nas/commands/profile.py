@@ -68,13 +68,13 @@ def _latency(arch: Architecture, options: argparse.Namespace) -> Latency:
 def _read(options: argparse.Namespace) -> Architecture:
     # A genotype in a file is not an architecture.
     if options.network.endswith(".json"):
-        for name in ("let", "data", "classes", "genotype", "seed"):
+        for name in ("let", "fix", "data", "classes", "genotype", "seed"):
             if getattr(options, name) not in (None, []):
                 raise ConfigError(
                     f"--{name} is for a space, but {options.network} is one network with all that decided"
                 )
         return Architecture.from_json(_text_of(options.network))
-    space = space_from(options.network, options.let, options.data, options.classes)
+    space = space_from(options.network, options.let, options.data, options.classes, options.fix)
     if options.genotype is None:
         return random_network(space, options.seed or 0)
     given = options.genotype

@@ -48,7 +48,7 @@ from nas.search.study import Study, front_of
 from nas.search.trial import Trial
 from nas.search.warm_start import WARM_STARTS, earlier_results
 from nas.settings import as_recorded, changeable, paths
-from nas.space import SearchSpace, load_space
+from nas.space import SearchSpace
 from nas.space.tree.genotype import count_text
 from nas.starting import INTERRUPTED
 from nas.to_type import to_type
@@ -152,7 +152,7 @@ def _read(values: Mapping[str, Any], overrides: Sequence[str]) -> _Job:
         config = Config.from_values(values)
         values = _split_as_earlier(_absolute(values), config, typed_paths(overrides))
         config = Config.from_values(values)
-        space = load_space(config.space or "")
+        space = config.load_space()
     if config.measures(space):
         config.profile()
     if config.search.warm_start is not None:
@@ -315,7 +315,7 @@ def _run(
     return run_search(
         space,
         pool=pool,
-        settings=config,
+        settings=config.with_portfolio(space),
         workload=config.workload,
         deployment=config.deployment if measured or config.measures_int8 else None,
         profile=config.profile()[0] if measured else None,

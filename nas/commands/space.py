@@ -24,6 +24,7 @@ from nas.space.describe import (
     random_network,
     spread,
 )
+from nas.space.fix import fixed
 from nas.space.language.schema import space_schema
 from nas.space.space import SearchSpace, load_space
 from nas.space.tree.genotype import count_text
@@ -50,23 +51,25 @@ def _work(options: argparse.Namespace) -> None:
         _describe(options)
 
 
-def read_let(texts: Sequence[str]) -> dict[str, object]:
+def read_let(texts: Sequence[str], option: str = "--let") -> dict[str, object]:
     """Read `["width=0.5"]`; values are written as in a space file."""
     values: dict[str, object] = {}
     for text in texts:
         name, mark, value = text.partition("=")
         if not mark:
-            raise SpaceError(f"--let takes NAME=VALUE, but got {text!r}")
+            raise SpaceError(f"{option} takes NAME=VALUE, but got {text!r}")
         try:
             values[name] = yaml.safe_load(value)
         except (yaml.YAMLError, RecursionError, ValueError):
-            raise SpaceError(f"--let {name}: not a value of a space file: {value!r}") from None
+            raise SpaceError(f"{option} {name}: not a value of a space file: {value!r}") from None
     return values
 
 
-def space_from(name: str, let: Sequence[str], data: str | None, classes: int | None) -> SearchSpace:
-    """Load a space for the input and classes that a command line gives."""
-    space = load_space(name, **read_let(let))
+def space_from(
+    name: str, let: Sequence[str], data: str | None, classes: int | None, fix: Sequence[str] = ()
+) -> SearchSpace:
+    """Load a space for the input and classes that a command line gives, with the decisions fixed that it fixes."""
+    space = fixed(load_space(name, **read_let(let)), read_let(fix, "--fix"), "--fix")
     shape = space.input_shape if data is None else read_shape(data)
     return space.for_data(shape, space.num_classes if classes is None else classes, task="any")
 
@@ -85,7 +88,7 @@ def read_shape(text: str) -> tuple[int, ...]:
 def _describe(options: argparse.Namespace) -> None:
     if options.draw:
         check_drawing(options.draw)
-    space = space_from(options.space, options.let, options.data, options.classes)
+    space = space_from(options.space, options.let, options.data, options.classes, options.fix)
     size = space.size()
     print(f"{space.name}: {space.file.description}" if space.file.description else space.name)
     print(f"{count_text(size)} genotype{'s' * (size != 1)}, {input_text(space)}")

@@ -50,6 +50,8 @@ def _trial_tags(study: Study, trial: Trial) -> dict[str, str]:
     if trial.int8_latency is not None:
         tags["int8_runtime"] = mlflow_text(str(trial.int8_latency.deployment))
         tags["int8_device"] = mlflow_text(trial.int8_latency.device.hardware)
+    if trial.design:
+        tags["design"] = mlflow_text(trial.design)
     if trial.duplicate_of is not None:
         tags["duplicate_of"] = str(trial.duplicate_of)
     return tags

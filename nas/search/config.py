@@ -6,7 +6,8 @@ import os
 import shutil
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,15 @@ from nas.run_folder import user_path
 from nas.search.after_training import asked_for, check_asked
 from nas.search.settings import Settings
 from nas.settings import setting, settings_from
-from nas.space import SearchSpace, space_names
+from nas.space import SearchSpace, load_space, space_names
 from nas.space.fit import Fit, fit_to_limits
+from nas.space.fix import fixed
 from nas.training.data.config import DataConfig
 from nas.training.recipe import Recipe
 from nas.workers.process import check_worker_count
+
+_DESIGNS = 6
+"""Known designs that a search under limits begins with where nothing is said."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +112,14 @@ class Config(Settings):
         check_accelerator(self.accelerator)
         check_name(self.name)
 
+    def load_space(self) -> SearchSpace:
+        """Return the space with the decisions fixed that are to be.
+
+        Raises:
+            SpaceError: no such space. ConfigError: `search.fix` names no decision of it, or none of its options.
+        """
+        return fixed(load_space(self.space or ""), self.search.fix, "search.fix")
+
     def fitted(self, space: SearchSpace) -> Fit:
         """Return a space, made for its data, as a search of it takes it.
 
@@ -120,6 +133,16 @@ class Config(Settings):
         if earlier is None or fit.multiplier == 1 or _known(earlier, fit.space) >= _known(earlier, space):
             return fit
         return fit_to_limits(space, ())
+
+    def with_portfolio(self, space: SearchSpace) -> Config:
+        """Return these settings with the number of known designs that a search of a space begins with."""
+        if self.search.portfolio is not None:
+            return self
+        limits = space.limits_with(self.constraints, self.soft)
+        limited = any(limit.counted and not limit.soft and limit.high < inf for limit in limits)
+        trains = isinstance(self.evaluator, TrainingSettings)
+        count = min(_DESIGNS, self.search.trials // 2) if limited and trains else 0
+        return replace(self, search=replace(self.search, portfolio=count))
 
     @property
     def budget(self) -> Budget:

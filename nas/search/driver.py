@@ -15,6 +15,7 @@ from nas.console import DeferredSignals, defer_signals
 from nas.errors import ConfigError, DeviceError, reason_of
 from nas.evaluation import Budget
 from nas.search.after_training import AfterTraining
+from nas.search.first import First
 from nas.search.gate import ExclusiveQueue, Gate
 from nas.search.log import RunFolder
 from nas.search.objectives import fault
@@ -28,7 +29,7 @@ from nas.search.study import Study
 from nas.search.trial import State, Trial, proposed
 from nas.search.trial_files import TrialFiles
 from nas.seeds import derived_seed
-from nas.space import Genotype, SearchSpace
+from nas.space import SearchSpace
 from nas.space.feasible import Candidate
 from nas.workers.evaluating import Outcome, Task
 from nas.workers.giving_up import EqualFailures, Watch, work_of
@@ -53,7 +54,7 @@ class Driver:
         gate: Gate,
         after_training: AfterTraining,
         budget: Budget,
-        first: Sequence[Genotype],
+        first: Sequence[First],
         files: TrialFiles,
         folder: RunFolder | None,
         recorders: Sequence[Recorder],
@@ -235,7 +236,7 @@ class Driver:
         """Record a candidate that is not accepted; hand the others on."""
         self._fruitless += 1
         trial = proposed(candidate, made.number, derived_seed(self.seed, made.number, "evaluation"))
-        trial = replace(trial, guided=guided, baseline=made.baseline)
+        trial = replace(trial, guided=guided, baseline=made.baseline, design=made.design)
         self._tried.add(frozenset(candidate.genotype.items()))
         if not guided and not made.baseline:
             self.gate.proposed(candidate.accepted)

@@ -1,16 +1,57 @@
-"""Networks of the user's own that a search evaluates before any other."""
+"""What a search evaluates before any other: networks of the user's own, an earlier search's best, known designs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+from nas.cost import Constraint, Workload
 from nas.errors import ConfigError, SpaceError
 from nas.network.architecture import Architecture
 from nas.network.architecture_file import read_architecture
 from nas.network.rounding import resized
 from nas.run_folder import user_path
+from nas.search.settings import SearchSettings
+from nas.search.warm_start import WARM_STARTS, EarlierResult
 from nas.space import Genotype, SearchSpace
+from nas.space.designs import Examine, uniform_designs
+
+
+@dataclass(frozen=True, slots=True)
+class First:
+    """A network that is proposed before the sampler is asked."""
+
+    genotype: Genotype
+    design: str = ""
+    """What it is, where it is a known design."""
+
+
+def first_proposals(
+    search: SearchSettings,
+    space: SearchSpace,
+    earlier: Sequence[EarlierResult],
+    examine: Examine,
+    *,
+    limits: Sequence[Constraint],
+    workload: Workload,
+) -> list[First]:
+    """Return what a search begins with, in order.
+
+    Args:
+        search: its settings.
+        space: made for its data.
+        earlier: the results of the search that it learns from, the best first.
+        examine: checks a genotype against the limits that are counted and predicted.
+        limits: of the search.
+        workload: how the networks are to run.
+
+    Raises:
+        ConfigError: a network of the user's own cannot be read, or is not in the space.
+    """
+    own = [First(genotype) for genotype in first_networks(search.first, space)]
+    best = [First(result.genotype) for result in earlier[:WARM_STARTS]]
+    designs = uniform_designs(space, examine, limits, search.portfolio, workload) if search.portfolio else []
+    return [*own, *best, *(First(design.candidate.genotype, design.name) for design in designs)]
 
 
 def first_networks(paths: Sequence[str], space: SearchSpace) -> list[Genotype]:

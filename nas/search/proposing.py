@@ -12,6 +12,7 @@ from typing import Any
 import optuna
 from optuna.samplers import BaseSampler
 
+from nas.search.first import First
 from nas.search.gate import Gate
 from nas.search.optuna_study import enqueue
 from nas.search.samplers.genotype_sampler import GenotypeSampler
@@ -38,6 +39,8 @@ class Proposed:
     baseline: bool = False
     """Whether it is a random one, to compare those of the sampler with."""
     from_sampler: bool = False
+    design: str = ""
+    """What it is, where it is a known design."""
 
 
 class Pace:
@@ -92,9 +95,9 @@ class Proposals:
         pace: Pace,
         now: Callable[[], float],
         sampler: Callable[[int], BaseSampler] | BaseSampler,
-        first: Sequence[Genotype],
+        first: Sequence[First],
     ) -> None:
-        """Begin with the genotypes of `first`; `now` gives the seconds that count for `pace`."""
+        """Begin with what `first` holds; `now` gives the seconds that count for `pace`."""
         self._optuna, self._space, self._gate, self._pace, self._now = optuna_study, space, gate, pace, now
         self._seed, self._baseline_fraction = settings.seed, settings.search.baseline_fraction
         self._first = list(first)
@@ -156,10 +159,11 @@ class Proposals:
     def _made(self, tried: Tried) -> Proposed:
         number = self._number()
         while self._first:
-            genotype = self._first.pop(0)
-            waits = any(other.genotype == genotype for other in self._ahead)
-            if not waits and frozenset(genotype.items()) not in tried:
-                return Proposed(number, genotype, enqueue(self._optuna, self._space, genotype))
+            first = self._first.pop(0)
+            waits = any(other.genotype == first.genotype for other in self._ahead)
+            if not waits and frozenset(first.genotype.items()) not in tried:
+                optuna_trial = enqueue(self._optuna, self._space, first.genotype)
+                return Proposed(number, first.genotype, optuna_trial, design=first.design)
         if derived_seed(self._seed, number, "baseline") < self._baseline_fraction * 2**32:
             candidate, _ = self._gate.random(derived_seed(self._seed, number, "proposal"))
             optuna_trial = enqueue(self._optuna, self._space, candidate.genotype)

@@ -27,7 +27,7 @@ from nas.run_folder import WORKERS_LOG
 from nas.search.after_training import AfterTraining, asked_for, check_asked
 from nas.search.arguments import check_kinds, kinds_in
 from nas.search.driver import Driver
-from nas.search.first import first_networks
+from nas.search.first import first_proposals
 from nas.search.gate import Gate
 from nas.search.log import STUDY_FORMAT, RunFolder, read_study
 from nas.search.objectives import objectives_from, recorded_directions
@@ -37,9 +37,10 @@ from nas.search.settings import PYTHON_SETTINGS, Settings, takes_settings, with_
 from nas.search.study import Study
 from nas.search.trial import with_current_id
 from nas.search.trial_files import KeptWeights, TrialFiles
-from nas.search.warm_start import WARM_STARTS, earlier_results
+from nas.search.warm_start import earlier_results
 from nas.settings import Range
 from nas.space import SearchSpace
+from nas.space.fix import fixed
 from nas.training.data.config import DataConfig
 from nas.workers.in_process import InThisProcess
 from nas.workers.pool import Pool
@@ -111,6 +112,7 @@ def run_search(
     workers = Range(0, whole=True).checked("run_search: workers", workers)
     check_worker_count(workers)
     settings = with_keywords(settings, changes)
+    space = fixed(space, settings.search.fix, "search.fix")
     search, pruning, named = settings.search, settings.pruner, settings.sampler
     objectives = objectives_from(search.objective, _directions(search.direction, resume, run_dir))
     pruning.check(budget := budget or Budget(), len(objectives))
@@ -124,7 +126,7 @@ def run_search(
     predict = profile.interval if profile is not None and meter is not None else None
     gate = Gate(space, limits, workload, predict=predict, meter=meter.measure if meter is not None else None)
     known = earlier_results(Path(search.warm_start), space, objectives[0]) if search.warm_start is not None else ()
-    first = [*first_networks(search.first, space), *(result.genotype for result in known[:WARM_STARTS])]
+    first = first_proposals(search, space, known, gate.examine, limits=limits, workload=workload)
     prior = [(result.genotype, result.value) for result in known] if len(objectives) == 1 else []
     make = own or proposer(named.name, settings.seed, space, gate.examine, prior=prior, options=named.options)
     with ExitStack() as stack:
@@ -140,6 +142,7 @@ def run_search(
             rungs=len(pruning.budgets(budget)),
             folder=folder.path if folder else None,
             notes=dict(notes or {}),
+            designs=tuple(one.design for one in first if one.design),
         )
         if folder is not None:
             decisive = _decisive(study, limits, meter, int8_meter)

@@ -73,11 +73,24 @@ class SearchSettings:
         Range(0, 100_000, whole=True),
         may_change=True,
     )
+    fix: Mapping[str, Any] = setting(
+        {},
+        "decisions of the space bound to a value, or to some: {stages.0.kernel: 3, stages.*.block: [conv, mbconv]}; "
+        "nas space NAME lists them",
+    )
     first: list[str] = setting(
         [],
         "your own networks of the space, evaluated before any other: architecture files, or run folders for their best",
         may_change=True,
         typed="paths",
+    )
+    portfolio: int | None = setting(
+        None,
+        "known designs, uniform networks as large as the limits allow, evaluated after those of first; null: 6, but at "
+        "most half of the trials, where limits are given and candidates are trained; 0, and null in run_search: none",
+        Range(0, 1000, whole=True),
+        may_change=True,
+        before=0,
     )
     warm_start: str | None = setting(
         None, "run folder of an earlier search of this or an overlapping space, to learn from", typed="path"

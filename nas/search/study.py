@@ -43,6 +43,8 @@ class Study:
     """Number of budgets, rising, of which the better trials get more; 1 where all get the same."""
     notes: dict[str, Any] = field(default_factory=dict, repr=False)
     """What else its record holds, as plain values: configuration, data, versions."""
+    designs: tuple[str, ...] = field(default=(), repr=False)
+    """The known designs that it begins with."""
     trials: list[Trial] = field(default_factory=list, repr=False)
     stop: Stop | None = None
     """Why the search ended; None while it runs."""

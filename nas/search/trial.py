@@ -46,7 +46,7 @@ _FIELD_TYPES: Mapping[tuple[str, ...], tuple[type, ...]] = {
     ("genotype", "scores", "seconds"): (dict,),
     ("cost", "latency", "int8_latency"): (dict, NoneType),
     ("history", "steps", "violations"): (list, tuple),
-    ("reason",): (str,),
+    ("reason", "design"): (str,),
     ("arch_id",): (str, NoneType),
 }
 """By names of fields of a record, the types that their values may have."""
@@ -86,6 +86,8 @@ class Trial:
     """Candidates that guided sampling examined to make it; 0: the sampler's own proposal."""
     baseline: bool = False
     """Whether it is a random candidate, to compare those of the sampler with."""
+    design: str = ""
+    """What known design it is, where the search began with some (`search.portfolio`)."""
     duplicate_of: int | None = None
     """The number of the trial that evaluated the same network."""
     seed: int = 0
@@ -144,9 +146,8 @@ class Trial:
         return sum(max(0.0, violation.excess) for violation in self.violations if violation.soft)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON; a latency in 8 bits only where there is one, as most studies have none."""
-        values = asdict(self)
-        return values if self.int8_latency is not None else {k: v for k, v in values.items() if k != "int8_latency"}
+        """Return plain values for JSON; a latency in 8 bits and a known design only where there is one."""
+        return {name: v for name, v in asdict(self).items() if v or name not in ("int8_latency", "design")}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Trial:

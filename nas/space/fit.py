@@ -163,10 +163,10 @@ def _held(space: SearchSpace, limits: Sequence[Constraint], workload: Workload, 
             continue
         found = check(cost, limits, workload)
         if not any(violation.rejects for violation in found):
-            used.append(_use(cost, limits, workload))
+            used.append(use_of(cost, limits, workload))
     return Held(len(used) / _SAMPLES, median(used) if used else 0.0)
 
 
-def _use(cost: Cost, limits: Sequence[Constraint], workload: Workload) -> float:
+def use_of(cost: Cost, limits: Sequence[Constraint], workload: Workload) -> float:
     """Return the largest share of an upper limit that a network has; inf without such a limit."""
     return max((value_of(cost, one.metric, workload) / one.high for one in limits if one.high < inf), default=inf)

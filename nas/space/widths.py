@@ -19,6 +19,7 @@ def with_widths(space: Source, multiplier: float) -> Source:
     """Return a space whose every number of channels is `multiplier` times what it was, rounded to a multiple of 4.
 
     Options that become equal are one; a formula is multiplied as a whole, so that names under `let` stay what they are.
+    So does a number that a user fixed.
 
     Args:
         space: values with places, as they were read.
@@ -58,6 +59,8 @@ def _kind(entry: Mapping[str, Source]) -> str | None:
 def _times(source: Source, multiplier: float) -> Source:
     """Return a value of a setting that counts channels, times a number: whatever the language has for it."""
     value = source.value
+    if source.fixed:
+        return source
     if isinstance(value, int) and not isinstance(value, bool):
         return Source(round_to(value * multiplier, _DIVISOR), source.file, source.line)
     if isinstance(value, str) and is_formula(value):

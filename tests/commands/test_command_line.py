@@ -85,6 +85,29 @@ def test_other_settings_have_the_types_that_hydra_gives_them(monkeypatch: pytest
     assert values["data"]["name"] == "synthetic"
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("'search.fix={stages.0.kernel: 3}'", {"stages.0.kernel": 3}),
+        ("search.fix='{stages.0.kernel: 3}'", {"stages.0.kernel": 3}),
+        (
+            "'search.fix={stages.0.kernel: [3, 5], stages.*.block: mbconv}'",
+            {"stages.0.kernel": [3, 5], "stages.*.block": "mbconv"},
+        ),
+        ("search.fix={stages.0.kernel:3}", {"stages.0.kernel": 3}),  # no shell splits this one
+        (
+            "'search.fix={let.norm: null, stages.2.blocks.1.present: true, stem.0.se_ratio: 0.25}'",
+            {"let.norm": None, "stages.2.blocks.1.present": True, "stem.0.se_ratio": 0.25},
+        ),
+        ("search.fix.stages.0.kernel=3", {"stages": {"0": {"kernel": 3}}}),  # no quotes in any shell
+    ],
+)
+def test_fixed_decisions_arrive_as_they_were_meant(monkeypatch: pytest.MonkeyPatch, typed: str, meant: Any) -> None:
+    values = _values(monkeypatch, "+space=mbconv", *shlex.split(typed))
+    assert values["search"]["fix"] == meant
+    assert Config.from_values(values).search.fix == meant
+
+
 def test_flags_come_first_with_their_values() -> None:
     typed = ["seed=1", "-m", "name=a b,c", "--cfg", "job", "--config-dir=x", "sampler=tpe,default"]
     expected = ["-m", "--cfg", "job", "--config-dir=x", "++seed=1", "++name='a b','c'", "sampler=tpe,default"]

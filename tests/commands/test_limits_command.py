@@ -35,6 +35,22 @@ def test_it_explains_the_space_as_a_search_takes_it(capsys: pytest.CaptureFixtur
     assert json.loads(candidate)["stem.0.out_channels"] < 16, "the narrowest as it is written"
 
 
+def test_fixed_decisions_are_fixed_before_the_space_is_brought_to_the_limits(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    fix = {"stages.*.kernel": 3, "stem.0.out_channels": 24}
+    values = {"space": "mbconv", "constraints": {"params": 1e4}, "search": {"fix": fix}}
+    assert limits(values) == 0
+    printed = capsys.readouterr().out
+    assert "Widths of the space are multiplied by 0." in printed
+    (candidate,) = re.findall(r"A candidate that holds them: (\{.*\})", printed)
+    genotype = json.loads(candidate)
+    assert {value for path, value in genotype.items() if path.endswith(".kernel")} == {3}
+    assert genotype["stem.0.out_channels"] == 24
+    assert limits({**values, "search": {"fix": {"stages.0.kernel": 9}}}) == 2
+    assert "search.fix: stages.0.kernel must be one of [3, 5], but got 9" in capsys.readouterr().err
+
+
 def test_what_only_training_shows_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
     assert limits({"space": "nasbench_macro", "constraints": {"params": 4.5e5, "int8_accuracy": [0.9, None]}}) == 0
     printed = capsys.readouterr().out

@@ -17,7 +17,7 @@ def baseline_lines(study: Study) -> list[str]:
     # random candidates are. Those of the sampler count once.
     done = [trial for trial in study.trials if _counts(trial)]
     sign = study.objectives[0].sign
-    own = np.array([sign * study.judged(trial) for trial in done if not trial.baseline])
+    own = np.array([sign * study.judged(trial) for trial in done if not trial.baseline and not trial.design])
     random = np.array([sign * study.judged(trial) for trial in done if trial.baseline])
     if not any(trial.baseline for trial in study.trials):
         return []

@@ -64,6 +64,10 @@ class Progress:
         """Start the clock and the live line."""
         self._started = time.monotonic()
         self._done_before = _trained(study)
+        if study.designs and not study.trials:
+            several = "s" * (len(study.designs) > 1)
+            text = f"Begins with {len(study.designs)} known design{several}: {'; '.join(study.designs)}"
+            self.console.print(text, highlight=False)
         if self.console.is_terminal:
             self._live = Live(console=self.console, auto_refresh=False, transient=True)
             self._live.start()
@@ -120,6 +124,7 @@ class Progress:
             + f"  params {cost.params:>11,}  macs {cost.macs:>13,}"
             + (f"  {trial.latency.ms:8.3f} ms" if trial.latency else "")
             + (f"  {seconds:6.1f} s" if seconds is not None and not original else original)
+            + (f"  {trial.design}" if trial.design else "")
             + (f"  {trial.reason}" if trial.state in (State.PRUNED, State.OVER_LIMIT) else "")
         )
 

@@ -89,16 +89,27 @@ def read_entry(source: Source, path: str, context: Context) -> Node:
         words = read_mapping(source, path, {"choose"}, "a choice of blocks")
         items = read_options(words["choose"], path, "a choice of blocks, by name,")
         options = tuple(Option(name, part(option, f"{path}.{name}", name)) for name, option in items.items())
-        return Choice("choose", options, _per_of_parts(context))
+        return context.stated(Choice("choose", options, _per_of_parts(context)), source)
     if "block" not in entry:
         raise source.error(f"needs 'block', the kind of block. It has {source.describe()}", path)
     node = _read_copies(entry, source, path, context)
     if "optional" not in entry:
         return node
-    if entry["optional"].value is not True:
-        raise entry["optional"].error(f"optional is true or left out, but got {entry['optional'].describe()}", path)
-    nothing = Copies(0, Const(None), numbered=False)
-    return Choice("present", (Option(True, node), Option(False, nothing)), _per_of_parts(context))
+    parts = {True: node, False: Copies(0, Const(None), numbered=False)}
+    options = tuple(Option(present, parts[present]) for present in _read_optional(entry["optional"], path))
+    return context.stated(Choice("present", options, _per_of_parts(context)), source)
+
+
+def _read_optional(source: Source, path: str) -> list[bool]:
+    """Return the options of `optional: true`; of `[true]` or `[false]` the one that it is fixed to."""
+    given = source.plain()
+    if given is True:
+        return [True, False]
+    if not (isinstance(given, list) and len(given) == 1 and isinstance(given[0], bool)):
+        raise source.error(
+            f"optional is true or left out, or [true] or [false] where that is fixed, but got {source.describe()}", path
+        )
+    return given
 
 
 def _per_of_parts(context: Context) -> Per:
@@ -201,7 +212,7 @@ def _read_kind(source: Source, path: str, context: Context) -> tuple[Node, _Kind
     nodes = [node for _, node in read]
     shares = per == "block" and any("stage" in node.decides for node in nodes)
     named = tuple(Option(name, node) for (name, _), node in zip(items, nodes, strict=True))
-    node = (JointChoice if shares else Choice)("block", named, per)
+    node = context.stated((JointChoice if shares else Choice)("block", named, per), source)
     return node, [(kind, frozenset(key for key, _ in own.settings.items)) for kind, own in read]
 
 

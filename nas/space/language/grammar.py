@@ -22,7 +22,7 @@ from nas.space.language.values import (
     read_value,
 )
 from nas.space.tree.layout import Layout
-from nas.space.tree.nodes import Node
+from nas.space.tree.nodes import Choice, Node
 from nas.space.tree.sections import Chain, SectionNode
 
 _HEADER = {"name", "description", "assume", "limits"}
@@ -53,6 +53,8 @@ class SpaceFile:
     """For each of them where its parts are written, by their paths without the prefix."""
     reads_size: bool
     """Whether a name stands for the map size of the data."""
+    choices: tuple[tuple[Choice, Source], ...]
+    """Each choice of the layouts with the mapping that states it."""
 
     @property
     def let_names(self) -> tuple[str, ...]:
@@ -92,6 +94,7 @@ def parse(source: Source, name: str, size: int | None = None) -> SpaceFile:
         layouts=layouts,
         sources={prefix: context.sources for prefix, context in contexts.items()},
         reads_size=any(_reads_size(description) for description in descriptions.values()),
+        choices=tuple(stated for context in contexts.values() for stated in context.choices),
     )
 
 

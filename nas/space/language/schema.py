@@ -174,7 +174,7 @@ def _entry(name: str) -> dict[str, Any]:
     }
 
 
-_OF_ENTRY = {"depth": _value(Setting("depth", int, low=0)), "optional": {"const": True}}
+_OF_ENTRY = {"depth": _value(Setting("depth", int, low=0)), "optional": {"enum": [True, [True], [False]]}}
 # An entry that chooses its kind, or takes one by name: its settings are checked when it is read.
 _OPEN_ENTRY = {
     "type": "object",

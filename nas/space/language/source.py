@@ -52,6 +52,8 @@ class Source:
     file: str
     line: int | None
     """Counted from 1; None where the space was given as Python values."""
+    fixed: bool = False
+    """Whether its options are those of a user who fixed the decision: they stay when widths are multiplied."""
 
     def error(self, message: str, path: str = "") -> SpaceError:
         """Return an error that begins with file and line; `path` is the place in the tree of the space."""

@@ -44,10 +44,17 @@ class Context:
     """What the names stand for that are read already."""
     sources: dict[str, Source] = field(default_factory=dict)
     """Where each part is written, by its path."""
+    choices: list[tuple[Choice, Source]] = field(default_factory=list)
+    """The choices that are read already, each with the mapping that states it."""
 
     def at(self, level: Level) -> Context:
         """Return this with another level; names and sources are the same ones."""
         return replace(self, level=level)
+
+    def stated(self, choice: Choice, source: Source) -> Choice:
+        """Note which mapping states a choice, and return the choice."""
+        self.choices.append((choice, source))
+        return choice
 
     def assignments(self, names: Iterable[str], most: int) -> Iterator[Names]:
         """Yield what these names can be at once, up to `most` ways."""
@@ -237,7 +244,8 @@ def read_value(
     check_distinct(choice.get("choose", source), [value for value, _ in values], path)
     options = tuple(Option(value, nodes.const(checked)) for value, checked in values)
     per = read_per(choice, path, context, may)
-    return nodes.choice(name, options, per, int_range, met_again=per == "stage" and context.level == "block")
+    node = nodes.choice(name, options, per, int_range, met_again=per == "stage" and context.level == "block")
+    return context.stated(node, source)
 
 
 def read_if(source: Source, path: str, context: Context, part: Callable[[Source, str, str], Node]) -> Node:
