@@ -310,12 +310,14 @@ def _run(
     data: Mapping[str, Any],
     recorders: Sequence[Recorder],
 ) -> Study:
-    config = job.config
+    config = job.config.with_portfolio(space)
+    # What a search began with stays so, also where it goes on to another number of trials.
+    values = {**job.values, "search": {**job.values.get("search", {}), "portfolio": config.search.portfolio}}
     measured = config.measures(space)
     return run_search(
         space,
         pool=pool,
-        settings=config.with_portfolio(space),
+        settings=config,
         workload=config.workload,
         deployment=config.deployment if measured or config.measures_int8 else None,
         profile=config.profile()[0] if measured else None,
@@ -323,7 +325,7 @@ def _run(
         budget=Budget(epochs=data["epochs"]) if config.evaluator.states_epochs else config.budget,
         run_dir=job.run,
         resume=job.resume,
-        notes={"config": job.values, "data": data, "versions": _versions()},
+        notes={"config": values, "data": data, "versions": _versions()},
         recorders=recorders,
     )
 

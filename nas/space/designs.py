@@ -21,7 +21,7 @@ from nas.space.tree.blocks import KindNode
 from nas.space.tree.genotype import Genotype, Names
 from nas.space.tree.nodes import Choice, Const, Option
 
-LEAST_USE = 0.5
+_LEAST_USE = 0.5
 """Of the limit that is used most a design has at least this share of what the design has that uses it most."""
 _LAST_MAP = 7
 """Positions a side that the last map of a network has where the space leaves it open, as most published ones have."""
@@ -77,14 +77,14 @@ def uniform_designs(
             if candidate is not None and candidate.accepted and candidate.cost is not None:
                 use = use_of(candidate.cost, bounded, workload) if bounded else 1.0
                 found.setdefault(candidate.architecture.arch_id, (use, Design(plan.name(growth), candidate)))
-        least = least or LEAST_USE * max((use for use, _ in found.values()), default=0.0)
+        least = least or _LEAST_USE * max((use for use, _ in found.values()), default=0.0)
         made |= {key: design for key, (use, design) in found.items() if use >= least and key not in made}
         if len(made) >= most:
             break
     return list(made.values())[:most]
 
 
-def is_kind(choice: Choice) -> bool:
+def _is_kind(choice: Choice) -> bool:
     """Whether a choice is between descriptions that have names: kinds of blocks, entries, whole layouts."""
     return all(isinstance(value, str) for value in choice.values) and all(
         type(option.node) is not Const for option in choice.options
@@ -110,7 +110,7 @@ def _kinds(space: SearchSpace) -> list[_Kind]:
             for path, choice in decisions.items()
             if path != NETWORK and path.startswith(f"{layout}." if layout else "")
         ]
-        options = [option for choice in own if is_kind(choice) for option in choice.options]
+        options = [option for choice in own if _is_kind(choice) for option in choice.options]
         words = dict.fromkeys(str(option.value) for option in options if not _is_nothing(option))
         rows.append([_Kind(layout, word) for word in words or ("",)])
     return [kind for row in zip_longest(*rows) for kind in row if kind is not None]
@@ -159,7 +159,7 @@ class _Plan:
                 return levels[path]
             if path == NETWORK:
                 return choice.index_of(self.kind.layout) or 0
-            return choice.index_of(self.kind.word) or 0 if is_kind(choice) else (len(choice.options) - 1) // 2
+            return choice.index_of(self.kind.word) or 0 if _is_kind(choice) else (len(choice.options) - 1) // 2
 
         return self.space.resolve(pick)
 
@@ -226,7 +226,7 @@ class _Plan:
         decisions, genotype = self.space.decisions(), self.genotype({})
         for path in genotype:
             choice = decisions[path]
-            if is_kind(choice) or len(choice.options) == 1:
+            if _is_kind(choice) or len(choice.options) == 1:
                 continue
             shapes = {index: self._shape({path: index}) for index in range(len(choice.options))}
             known = {index: shape for index, shape in shapes.items() if shape is not None}
