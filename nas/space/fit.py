@@ -52,6 +52,12 @@ class Held:
         return LEAST_SHARE <= self.share <= MOST_SHARE and self.use >= LEAST_USE
 
     @property
+    def too_wide(self) -> bool:
+        """Whether a narrower space is to be tried: less holds the limits than is wanted, or is to be where that does
+        not use them."""
+        return self.share < (_WANTED_SHARE if self.use >= LEAST_USE else LEAST_SHARE)
+
+    @property
     def near(self) -> bool:
         """Whether it fits, with a share that is wanted but for what chance makes of it."""
         return self.fits and abs(self.share - _WANTED_SHARE) <= _NEAR
@@ -174,6 +180,8 @@ def fit_to_limits(
 def _approach(at: Callable[[int], Fit | None], before: Held, low: int, high: int) -> None:
     """Try numbers of steps between two until about the wanted share is left: the wider a space, the less of it holds.
 
+    Where that share does not use the limits wider ones are tried, as long as enough of them holds.
+
     The next one follows from costs that grow with the square of widths; where that is beyond what is known to be too
     narrow or too wide it is the one next to that, and where nothing is known of it the one in the middle.
     """
@@ -186,7 +194,7 @@ def _approach(at: Callable[[int], Fit | None], before: Held, low: int, high: int
         found = at(middle)
         if found is not None and found.after.near:
             return
-        too_wide = found.after.share < _WANTED_SHARE if found is not None else middle > 0
+        too_wide = found.after.too_wide if found is not None else middle > 0
         low, high = (low, middle) if too_wide else (middle, high)
         place, held = (middle, found.after) if found is not None else (middle, _ALL)
 

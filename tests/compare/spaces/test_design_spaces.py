@@ -435,4 +435,4 @@ def test_the_command_refuses_slips(tmp_path: Path) -> None:
         assert (done.returncode, message in done.stderr, done.stderr.count("\n")) == (2, True, 1), done.stderr
     helped = run("nas.spaces", "--help")
     assert helped.returncode == 0
-    assert "python -m nas.spaces compare SPACE SPACE" in helped.stdout
+    assert "python -m nas.spaces compare [SPACE SPACE ...]" in helped.stdout
