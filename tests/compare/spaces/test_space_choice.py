@@ -106,7 +106,7 @@ def _turns(
     clock: _Clock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, trials: int = 40, **given: Any
 ) -> list[tuple[str, int]]:
     monkeypatch.setattr(population, "evaluate_population", clock.evaluate)
-    monkeypatch.setattr(population.time, "monotonic", lambda: clock.now)
+    monkeypatch.setattr("nas.compare.spaces.population.time.monotonic", lambda: clock.now)
     space = nas.load_space("mbconv")
     drawn = [Drawn(space=space, name=name, share=1.0, run_dir=tmp_path / name) for name in (*clock.cost, clock.broken)]
     found = evaluate_populations(
