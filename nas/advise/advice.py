@@ -10,9 +10,10 @@ from nas.advise.command_lines import Command, commands, python_code
 from nas.advise.networks import CountedNetwork, Start, candidates, choose_starts, smallest, within_limits
 from nas.advise.notes import notes
 from nas.advise.request import Request
-from nas.advise.space_choice import Choice, Limit, Region, choose_region, impossible_networks
+from nas.advise.space_choice import Choice, Limit, Region, choose_region, impossible_networks, suited_spaces
 from nas.cost import Constraint
 from nas.network.ops import Shape
+from nas.space import SearchSpace
 
 _USUAL: dict[str, tuple[Shape, int]] = {
     "classification": ((3, 224, 224), 1000),
@@ -111,6 +112,22 @@ def advise(request: Request) -> Advice:
         impossible,
         (*notes(request, starts, region), *refused),
     )
+
+
+def spaces_for(shape: Shape, classes: int, images: int | None = None) -> list[SearchSpace]:
+    """Return up to three spaces that suit images of a shape, the first one first, made for them.
+
+    They are those of `advise` without limits: a space is brought to limits by its widths (`nas.space.fit`), so that
+    what it holds of them as it is written says little of it.
+
+    Args:
+        shape: `(channels, height, width)`.
+        classes: number of classes.
+        images: number of labelled images for training; None where it is not known.
+    """
+    request = Request(shape=shape, classes=classes, images=images)
+    networks, _ = candidates(request)
+    return suited_spaces(request, _starts(request, networks), shape, classes)
 
 
 def _starts(request: Request, networks: list[CountedNetwork]) -> list[Start]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
@@ -118,6 +119,23 @@ def _sampled(name: str, shape: Shape, classes: int) -> _SampledSpace:
     """Sample a space of nas for an input; cached, since a program that compares requests samples the same spaces."""
     space = load_space(name).for_data(shape, classes)
     return _SampledSpace(space, spread(space, _SAMPLES, 0))
+
+
+def suited_spaces(request: Request, starts: Sequence[Start], shape: Shape, classes: int) -> list[SearchSpace]:
+    """Return the spaces that suit the data of a request, the first one first, whatever of them holds its limits.
+
+    Args:
+        request: of the user.
+        starts: networks to start from, whose families come first.
+        shape: of the input.
+        classes: of the data.
+    """
+    found: list[SearchSpace] = []
+    for name in _space_names(request, [start.network.published.family for start in starts]):
+        if len(found) < _MAX_SPACES:
+            with suppress(NasError):  # it does not take such an input
+                found.append(load_space(name).for_data(shape, classes))
+    return found
 
 
 def _space_names(request: Request, families: Sequence[str]) -> Iterable[str]:

@@ -39,7 +39,8 @@ from nas.resume import RecordSettings
 from nas.run_folder import Held, claim, first_free, shown, user_path, write_whole
 from nas.search.settings import SearchSettings, Settings
 from nas.settings import SEED, Range, check_settings, setting, settings_from
-from nas.space import load_space, space_names
+from nas.space import SearchSpace, load_space, space_names
+from nas.space.fit import Fit, fit_as_set, fit_setting
 from nas.statistics import seeds_needed
 from nas.training.data.config import DataConfig
 from nas.training.recipe import Recipe
@@ -51,6 +52,7 @@ class CompareConfig:
     """All settings of one comparison. `conf/compare.yaml` says what each means."""
 
     space: str | None = setting(None, "given as +space=NAME", example="mbconv", typed="text")
+    fit: str = fit_setting("; on a table it stays as it is")
     strategies: list[str] = setting(
         ["default", "random"],
         "samplers, or SAMPLER+PRUNER such as default+asha; the others are compared with the first",
@@ -114,6 +116,10 @@ class CompareConfig:
         search = SearchSettings(trials=self.trials, objective=self.objective, direction=self.direction)
         return Settings(search=search, constraints=self.constraints)
 
+    def fitted(self, space: SearchSpace) -> Fit:
+        """Return a space, made for its data, as searches by training take it."""
+        return fit_as_set(space, self.fit, space.limits_with(self.constraints))
+
     @property
     def processes(self) -> int:
         """How many searches, or evaluations, run at a time."""
@@ -129,22 +135,23 @@ def compare(values: Mapping[str, Any]) -> int:
 def _compare(config: CompareConfig) -> None:
     with _folder(config) as held:
         try:
-            comparison = _compared(config, held.path)
+            comparison, done = _compared(config, held.path)
         except NasError:
             held.discard()  # where it holds searches it stays
             raise
-        _report(config, comparison, held.path)
+        _report(config, comparison, done, held.path)
 
 
-def _compared(config: CompareConfig, folder: Path) -> StrategyComparison:
+def _compared(config: CompareConfig, folder: Path) -> tuple[StrategyComparison, str]:
+    """Return the comparison, and what was done with the space; empty where nothing was."""
     table = config.evaluator
-    return _on_table(config, table) if isinstance(table, TableSettings) else _trained(config, folder)
+    return (_on_table(config, table), "") if isinstance(table, TableSettings) else _trained(config, folder)
 
 
-def _report(config: CompareConfig, comparison: StrategyComparison, folder: Path) -> None:
+def _report(config: CompareConfig, comparison: StrategyComparison, done: str, folder: Path) -> None:
     write_curves(comparison, folder / "curves.csv")
     draw_curves(comparison, folder / "curves.svg")
-    lines = report_of(comparison)
+    lines = [*([done, ""] if done else []), *report_of(comparison)]
     if config.reach is not None:
         lines += ["", *evaluations_to_reach(comparison, config.reach, config.trials)]
     write_whole(folder / "report.md", "\n".join(lines) + "\n")
@@ -234,14 +241,16 @@ def _sorted(config: CompareConfig, curves_of: Mapping[tuple[str, int], Curve]) -
     return {str(Strategy.read(text)): [curves_of[text, seed] for seed in _seeds(config)] for text in config.strategies}
 
 
-def _trained(config: CompareConfig, folder: Path) -> StrategyComparison:
+def _trained(config: CompareConfig, folder: Path) -> tuple[StrategyComparison, str]:
     """Compare by training, on a real space: strategies take turns, so that a machine that slows down slows all."""
-    problem = TrainedProblem(
-        load_space(config.space or ""), TrainingEvaluator(config.data, config.train), config.of_each, config.processes
-    )
+    evaluator = TrainingEvaluator(config.data, config.train)
+    space = load_space(config.space or "")
+    problem = TrainedProblem(space, evaluator, config.of_each, config.processes, config.fitted)
     _say_power(config, timed=True)
     curves_of: dict[tuple[str, int], Curve] = {}
     with problem:
+        if done := problem.fit.line():
+            print(done, flush=True)
         for seed in _seeds(config):
             for text in config.strategies:
                 curves_of[text, seed] = problem.search(Strategy.read(text), seed, folder / f"{text}-{seed}")
@@ -251,6 +260,5 @@ def _trained(config: CompareConfig, folder: Path) -> StrategyComparison:
                     f"  {text}, seed {seed}: {problem.measure} {last}, {curve.duration:.0f} s, {curve.epochs:g} epochs",
                     flush=True,
                 )
-    return StrategyComparison(
-        curves=_sorted(config, curves_of), measure=problem.measure, best=None, evaluations=config.places
-    )
+    curves = _sorted(config, curves_of)
+    return StrategyComparison(curves=curves, measure=problem.measure, best=None, evaluations=config.places), done

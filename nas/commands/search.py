@@ -9,9 +9,9 @@ import platform
 import shlex
 import sys
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from rich.console import Console
 from nas.commands.command_line import typed_paths
 from nas.commands.finish import FULL, finish_command
 from nas.commands.search_model import say_next, write_best, write_model
+from nas.commands.search_space import PreparedSpace, given_space, minutes_left, prepared, resumed_space
 from nas.compare.strategies.baseline import baseline_lines
 from nas.console import Interrupt, guard_streams, interruptible
 from nas.errors import ConfigError, NasError
@@ -34,7 +35,7 @@ from nas.records.store import how_to_browse
 from nas.records.tracker import MlflowTracker
 from nas.resume import check_typed, resumed
 from nas.run_folder import WORKERS_LOG, first_free, shown
-from nas.search.config import Config, worker_count
+from nas.search.config import AUTO, Config, worker_count
 from nas.search.log import RunFolder, read_study
 from nas.search.objectives import against_its_name, recorded_directions
 from nas.search.recording import Recorder
@@ -152,7 +153,7 @@ def _read(values: Mapping[str, Any], overrides: Sequence[str]) -> _Job:
         config = Config.from_values(values)
         values = _split_as_earlier(_absolute(values), config, typed_paths(overrides))
         config = Config.from_values(values)
-        space = config.load_space()
+        space = given_space(config)
     if config.measures(space):
         config.profile()
     if config.search.warm_start is not None:
@@ -201,7 +202,8 @@ def _new_folder(config: Config, space: SearchSpace) -> RunFolder:
         return make(root / config.name)
     source = config.evaluator.source(config.data)
     source = "table" if name_problem(source) else source
-    return first_free(root, f"{space.name}-{source}-{datetime.now(UTC):%Y%m%d-%H%M%S}", make)
+    name = AUTO if config.chooses_space else space.name
+    return first_free(root, f"{name}-{source}-{datetime.now(UTC):%Y%m%d-%H%M%S}", make)
 
 
 def _search(job: _Job, console: Console) -> int:
@@ -214,9 +216,8 @@ def _search(job: _Job, console: Console) -> int:
         tracker = _tracker(job, stack)
         with console.status("Loading torch and the data ..."):
             data = pool.describe()
-        space = job.space.for_data(tuple(data["input_shape"]), data["num_classes"], task=job.config.evaluator.task)
-        fit = job.config.fitted(space) if not job.resume else None
-        space = fit.space if fit is not None else space
+        ready = _ready(job, pool, data, workers, partial(console.print, highlight=False))
+        space = ready.space
         console.print(
             f"Search space {space.name}: {count_text(space.size())} genotypes. Data {data['name']}, "
             f"{workers} worker{'s' * (workers != 1)}, run folder {job.folder}",
@@ -225,14 +226,13 @@ def _search(job: _Job, console: Console) -> int:
         for note in filter(None, map(against_its_name, job.config.search.objectives)) if job.resume else ():
             console.print(note, highlight=False)
         _same_data(job, data)
-        for line in _sources(job.config, space, data):
+        for line in (*_sources(job.config, space, data), *ready.lines):
             console.print(line, highlight=False)
-        if fit is not None and fit.line():
-            console.print(fit.line(), highlight=False)
         with pool.paused():  # it may measure
             report_feasibility(job.config, space, lambda text: console.print(text, highlight=False), resumed=job.resume)
-        recorders: list[Recorder] = [Progress(console, job.config.search.trials, job.config.search.minutes)]
-        study = _run(job, space, pool, data, recorders + ([tracker] if tracker else []))
+        left = minutes_left(job.config.search.minutes, ready.seconds)
+        recorders: list[Recorder] = [Progress(console, job.config.search.trials, left)]
+        study = _run(job, ready, pool, data, recorders + ([tracker] if tracker else []))
     _report(job, study, tracker, console)
     trials = [trial for trial in study.trials if trial.finished >= session]
     if not job.config.evaluator.simulated:
@@ -244,6 +244,13 @@ def _search(job: _Job, console: Console) -> int:
     if isinstance(job.config.evaluator, TrainingSettings) and not job.config.finish:
         say_next(study, job.run.path, console)
     return 0 if study.best(1) and not study.failed_alike else 1
+
+
+def _ready(job: _Job, pool: Pool, data: Mapping[str, Any], workers: int, say: Callable[[str], None]) -> PreparedSpace:
+    """Return the space that is searched: that of the record where the search is gone on with."""
+    if job.resume:
+        return resumed_space(job.config, job.space, data, read_study(job.folder)["notes"])
+    return prepared(job.config, job.space, data, pool=pool, at_once=workers, folder=job.run.path, say=say)
 
 
 def _sources(config: Config, space: SearchSpace, described: Mapping[str, Any]) -> Iterator[str]:
@@ -305,19 +312,21 @@ def _tracker(job: _Job, stack: ExitStack) -> MlflowTracker | None:
 
 def _run(
     job: _Job,
-    space: SearchSpace,
+    ready: PreparedSpace,
     pool: Pool,
     data: Mapping[str, Any],
     recorders: Sequence[Recorder],
 ) -> Study:
+    space = ready.space
     config = job.config.with_portfolio(space)
     # What a search began with stays so, also where it goes on to another number of trials.
     values = {**job.values, "search": {**job.values.get("search", {}), "portfolio": config.search.portfolio}}
     measured = config.measures(space)
+    minutes = minutes_left(config.search.minutes, ready.seconds)
     return run_search(
         space,
         pool=pool,
-        settings=config,
+        settings=replace(config, search=replace(config.search, minutes=minutes)),
         workload=config.workload,
         deployment=config.deployment if measured or config.measures_int8 else None,
         profile=config.profile()[0] if measured else None,
@@ -325,7 +334,7 @@ def _run(
         budget=Budget(epochs=data["epochs"]) if config.evaluator.states_epochs else config.budget,
         run_dir=job.run,
         resume=job.resume,
-        notes={"config": values, "data": data, "versions": _versions()},
+        notes={"config": values, "data": data, "versions": _versions(), **ready.notes},
         recorders=recorders,
     )
 

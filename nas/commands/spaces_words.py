@@ -9,7 +9,7 @@ from nas.commands.command_line import quoted
 from nas.errors import ConfigError, nearest
 
 COMMANDS = ("compare",)
-_USAGE = "python -m nas.spaces compare SPACE SPACE [setting=value ...]; --help says more"
+_USAGE = "python -m nas.spaces compare [SPACE SPACE ...] [setting=value ...]; --help says more"
 
 
 def overrides_from(arguments: Sequence[str]) -> list[str]:

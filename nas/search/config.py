@@ -27,7 +27,7 @@ from nas.search.after_training import asked_for, check_asked
 from nas.search.settings import Settings
 from nas.settings import setting, settings_from
 from nas.space import SearchSpace, load_space, space_names
-from nas.space.fit import Fit, fit_to_limits
+from nas.space.fit import Fit, fit_as_set, fit_setting, left_as_it_is
 from nas.space.fix import fixed
 from nas.training.data.config import DataConfig
 from nas.training.recipe import Recipe
@@ -35,6 +35,8 @@ from nas.workers.process import check_worker_count
 
 _DESIGNS = 6
 """Known designs that a search under limits begins with where nothing is said."""
+AUTO = "auto"
+"""What is given in place of the name of a space where it is to be chosen."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,14 +55,14 @@ class Config(Settings):
     """All settings of one search by the command."""
 
     space: str | None = setting(
-        None, "given as +space=NAME or +space=path/to/file.yaml", example="mbconv", typed="text"
+        None,
+        "given as +space=NAME or +space=path/to/file.yaml; +space=auto chooses among those that suit the data, by "
+        "random networks within the limits, in 15 % of search.minutes, or on top with as much training as 15 % of "
+        "search.trials",
+        example="mbconv",
+        typed="text",
     )
-    fit: str = setting(
-        "auto",
-        "auto multiplies the widths of the space until about a quarter of it holds the limits and uses them; none "
-        "leaves it as it is; with search.first it stays as it is",
-        ("auto", "none"),
-    )
+    fit: str = fit_setting("; with search.first it stays as it is")
     workers: int | str = setting("auto", "evaluation processes: auto is one a core, or one a GPU", may_change=True)
     accelerator: str = setting("auto", "auto, cpu or gpu", may_change=True)
     name: str | None = setting(None, "of the run folder; null makes one from space, data and time", typed="text")
@@ -86,8 +88,12 @@ class Config(Settings):
     def __post_init__(self) -> None:
         if self.space is None:
             names = ", ".join(space_names())
-            raise ConfigError(f"which space? Give +space=NAME or +space=path/to/file.yaml. There are: {names}")
+            raise ConfigError(
+                f"which space? Give +space=NAME or +space=path/to/file.yaml, or +space={AUTO}. There are: {names}"
+            )
         super().__post_init__()
+        if self.chooses_space:
+            self._check_choice()
         check_workers(self.workers)
         if isinstance(self.workers, int) and not self.evaluator.simulated:
             check_worker_count(self.workers)
@@ -120,19 +126,48 @@ class Config(Settings):
         """
         return fixed(load_space(self.space or ""), self.search.fix, "search.fix")
 
+    @property
+    def chooses_space(self) -> bool:
+        """Whether the space is chosen before it is searched."""
+        return self.space == AUTO
+
+    @property
+    def counted_limits(self) -> Mapping[str, Any]:
+        """The hard limits that can be counted before anything is built."""
+        counted = [limit.metric for limit in constraints_from(self.constraints) if limit.counted]
+        return {name: self.constraints[name] for name in counted}
+
+    def _check_choice(self) -> None:
+        """Raise `ConfigError` where no space can be chosen by networks that are trained within limits."""
+        way_out = "give +space=NAME"
+        if not isinstance(self.evaluator, TrainingSettings):
+            raise ConfigError(
+                f"+space={AUTO} chooses by networks that it trains, which evaluator={self.evaluator.name} does not; "
+                f"{way_out}"
+            )
+        for name in ("fix", "first", "warm_start"):
+            if getattr(self.search, name):
+                raise ConfigError(f"+space={AUTO}: search.{name} is of one space, which is not known yet; {way_out}")
+        if not any(limit.high < inf for limit in constraints_from(self.counted_limits)):
+            raise ConfigError(
+                f"+space={AUTO} chooses by what spaces make of limits: give one that can be counted, such as "
+                f"constraints.params=5e5, or {way_out}; nas advise proposes both"
+            )
+
     def fitted(self, space: SearchSpace) -> Fit:
         """Return a space, made for its data, as a search of it takes it.
 
         Networks of the user's own, and those of a table, are of the space as it is written. With a warm start it is
         brought to the limits only where that leaves as many of the earlier networks in it.
         """
-        as_it_is = self.fit == "none" or self.search.first or not self.evaluator.any_network
+        if self.search.first or not self.evaluator.any_network:
+            return left_as_it_is(space)
         limits = space.limits_with(self.constraints, self.soft)
-        fit = fit_to_limits(space, () if as_it_is else limits, workload=self.workload)
+        fit = fit_as_set(space, self.fit, limits, workload=self.workload)
         earlier = self.search.warm_start
         if earlier is None or fit.multiplier == 1 or _known(earlier, fit.space) >= _known(earlier, space):
             return fit
-        return fit_to_limits(space, ())
+        return left_as_it_is(space)
 
     def with_portfolio(self, space: SearchSpace) -> Config:
         """Return these settings with the number of known designs that a search of a space begins with."""
@@ -219,7 +254,8 @@ def calibration(config: Config, space: SearchSpace) -> str:
     shape, use = "x".join(map(str, space.input_shape)), config.inference
     options = {"runtime": (use.runtime, "auto"), "batch": (use.batch, 1), "threads": (use.threads, 1)}
     given = "".join(f" --{name} {value}" for name, (value, usual) in options.items() if value != usual)
-    return f"python -m nas.calibrate --space {config.space} --data {shape}{given}"
+    name = space.name if config.chooses_space else config.space
+    return f"python -m nas.calibrate --space {name} --data {shape}{given}"
 
 
 def other_input(config: Config, space: SearchSpace, profile: DeviceProfile) -> str:

@@ -11,17 +11,21 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import inf, log
+from math import ceil, inf, log
 from statistics import median
+from typing import Any
 
 from nas.cost import BATCH_OF_ONE, Constraint, Cost, Workload, check, cost_of, value_of
 from nas.errors import NasError, SpaceError
+from nas.settings import setting
 from nas.space.space import SearchSpace
 from nas.space.widths import with_widths
 
 LEAST_SHARE, MOST_SHARE = 0.1, 0.5
 """Shares of random genotypes that hold the limits between which a space fits them."""
 _WANTED_SHARE = 0.25
+_NEAR = 0.05
+"""Two standard deviations of the share in 300 genotypes of which a quarter holds."""
 LEAST_USE = 0.5
 """Of the tightest limit, what the median network that holds them uses at least in a space that fits."""
 _SAMPLES = 300
@@ -38,11 +42,25 @@ class Held:
     """Of the genotypes, which hold them."""
     use: float
     """Of the tightest limit, by the median of those that hold them; 0 where none does, inf without an upper limit."""
+    wanted_use: float = inf
+    """Of the tightest limit, by the largest of the share of the genotypes that is wanted; inf where these are no
+    networks."""
 
     @property
     def fits(self) -> bool:
         """Whether neither more nor less of the space holds the limits than is to be, and they are used."""
         return LEAST_SHARE <= self.share <= MOST_SHARE and self.use >= LEAST_USE
+
+    @property
+    def too_wide(self) -> bool:
+        """Whether a narrower space is to be tried: less holds the limits than is wanted, or is to be where that does
+        not use them."""
+        return self.share < (_WANTED_SHARE if self.use >= LEAST_USE else LEAST_SHARE)
+
+    @property
+    def near(self) -> bool:
+        """Whether it fits, with a share that is wanted but for what chance makes of it."""
+        return self.fits and abs(self.share - _WANTED_SHARE) <= _NEAR
 
 
 _ALL = Held(1.0, inf)
@@ -62,14 +80,37 @@ class Fit:
     """What they leave of it now."""
 
     def line(self) -> str:
-        """Return what was done in a sentence; empty where nothing was."""
+        """Return what was done in a sentence, and what could not be; empty where there is nothing to say."""
+        hold = f"{self.after.share:.0%} of random networks hold the limits"
+        unused = 0 < self.after.use < LEAST_USE
+        uses = f"the median of these uses {'only ' * unused}{self.after.use:.0%} of the tightest"
+        better = ", and no width that was tried does better" * unused
         if self.multiplier == 1:
-            return ""
+            return f"Widths of the space stay as they are: {hold}, {uses}{better}" if unused else ""
         return (
-            f"Widths of the space are multiplied by {self.multiplier:.3g}, so that {self.after.share:.0%} of random "
-            f"networks hold the limits ({self.before.share:.1%} did) and the median of these uses {self.after.use:.0%} "
-            "of the tightest; fit=none leaves it as it is"
+            f"Widths of the space are multiplied by {self.multiplier:.3g}, so that {hold} ({self.before.share:.1%} "
+            f"did) and {uses}{better}; fit=none leaves it as it is"
         )
+
+
+def fit_setting(more: str = "") -> Any:
+    """Declare the setting of every command that takes limits: whether a space is brought to them.
+
+    Args:
+        more: what else is to be said of it.
+    """
+    return setting(
+        "auto",
+        "auto multiplies the widths of the space until about a quarter of it holds the limits and uses them; none "
+        f"leaves it as it is{more}",
+        ("auto", "none"),
+        before="none",
+    )
+
+
+def left_as_it_is(space: SearchSpace) -> Fit:
+    """Return a space as it is, where limits are not to change it."""
+    return Fit(space, 1.0, _ALL, _ALL)
 
 
 def widened(space: SearchSpace, multiplier: float) -> SearchSpace:
@@ -83,6 +124,11 @@ def widened(space: SearchSpace, multiplier: float) -> SearchSpace:
     """
     scaled = SearchSpace.from_source(with_widths(space.source, multiplier), space.name)
     return scaled.for_data(space.input_shape, space.num_classes, task=space.task)
+
+
+def fit_as_set(space: SearchSpace, fit: str, limits: Sequence[Constraint], *, workload: Workload = BATCH_OF_ONE) -> Fit:
+    """Return a space as the setting `fit` says: brought to some limits, or as it is; see `fit_to_limits`."""
+    return left_as_it_is(space) if fit == "none" else fit_to_limits(space, limits, workload=workload)
 
 
 def fit_to_limits(
@@ -103,7 +149,7 @@ def fit_to_limits(
     """
     counted = [limit for limit in limits if limit.counted and not limit.soft]
     if not any(limit.high < inf for limit in counted) or space.size() == 1:
-        return Fit(space, 1.0, _ALL, _ALL)
+        return left_as_it_is(space)
     before = _held(space, counted, workload, seed)
     best = Fit(space, 1.0, before, before)
     if before.fits:
@@ -125,19 +171,32 @@ def fit_to_limits(
     if any(limit.low > -inf for limit in counted):
         _scan(at, most)
     elif before.share < LEAST_SHARE:
-        _bisect(at, -_MOST_STEPS, 0)
+        _approach(at, before, -_MOST_STEPS, 0)
     else:
-        _bisect(at, 0, most)
+        _approach(at, before, 0, most)
     return best if best.after.share <= MOST_SHARE else Fit(space, 1.0, before, before)
 
 
-def _bisect(at: Callable[[int], Fit | None], low: int, high: int) -> None:
-    """Try numbers of steps between two, towards the share that is wanted: the wider a space, the less of it holds."""
+def _approach(at: Callable[[int], Fit | None], before: Held, low: int, high: int) -> None:
+    """Try numbers of steps between two until about the wanted share is left: the wider a space, the less of it holds.
+
+    Where that share does not use the limits wider ones are tried, as long as enough of them holds.
+
+    The next one follows from costs that grow with the square of widths; where that is beyond what is known to be too
+    narrow or too wide it is the one next to that, and where nothing is known of it the one in the middle.
+    """
+    place, held = 0, before
     while high - low > 1:
-        middle = (low + high) // 2
+        steps = (low + high) / 2
+        if 0 < held.wanted_use < inf:
+            steps = place - log(held.wanted_use) / (2 * log(_STEP))
+        middle = min(max(round(steps), low + 1), high - 1)
         found = at(middle)
-        too_wide = found.after.share < _WANTED_SHARE if found is not None else middle > 0
+        if found is not None and found.after.near:
+            return
+        too_wide = found.after.too_wide if found is not None else middle > 0
         low, high = (low, middle) if too_wide else (middle, high)
+        place, held = (middle, found.after) if found is not None else (middle, _ALL)
 
 
 def _scan(at: Callable[[int], Fit | None], most: int) -> None:
@@ -155,16 +214,18 @@ def _miss(held: Held) -> tuple[bool, float]:
 
 
 def _held(space: SearchSpace, limits: Sequence[Constraint], workload: Workload, seed: int) -> Held:
-    rng, used = random.Random(seed), list[float]()
+    rng, used, every = random.Random(seed), list[float](), list[float]()
     for _ in range(_SAMPLES):
         try:
             cost = cost_of(space.decode(space.sample(rng)))
         except NasError:  # no network
             continue
-        found = check(cost, limits, workload)
-        if not any(violation.rejects for violation in found):
-            used.append(use_of(cost, limits, workload))
-    return Held(len(used) / _SAMPLES, median(used) if used else 0.0)
+        every.append(use_of(cost, limits, workload))
+        if not any(violation.rejects for violation in check(cost, limits, workload)):
+            used.append(every[-1])
+    wanted = ceil(_WANTED_SHARE * _SAMPLES)
+    wanted_use = sorted(every)[wanted - 1] if len(every) >= wanted else inf
+    return Held(len(used) / _SAMPLES, median(used) if used else 0.0, wanted_use)
 
 
 def use_of(cost: Cost, limits: Sequence[Constraint], workload: Workload) -> float:

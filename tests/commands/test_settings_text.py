@@ -73,7 +73,6 @@ _OTHER_THINGS = {
     ("run_search", "workers"),  # 0 of them evaluate in this process, which the command does not
     ("_pool", "workers"),
     ("run_search", "resume"),  # whether `run_dir` holds a study to go on with, where the setting is its folder
-    ("evaluate_population", "name"),  # of a population, where the setting is of a run folder
 }
 _PLAIN = {"int", "float", "str", "bool", "Any", "Mapping", "Sequence", "list", "Path", "None", "object"}
 

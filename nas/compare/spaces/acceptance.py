@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from nas.compare.spaces.complexity import match
-from nas.cost import Cost, value_of
+from nas.cost import BATCH_OF_ONE, Cost, Workload, value_of
 from nas.errors import SpaceError
 from nas.space import SearchSpace
 from nas.space.feasible import examine, feasible
@@ -32,7 +32,13 @@ class Acceptance:
 
 
 def acceptance_of(
-    space: SearchSpace, constraints: Mapping[str, Any], *, name: str, seed: int = 0, draws: int = 1000
+    space: SearchSpace,
+    constraints: Mapping[str, Any],
+    *,
+    name: str,
+    seed: int = 0,
+    draws: int = 1000,
+    workload: Workload = BATCH_OF_ONE,
 ) -> Acceptance:
     """Draw random genotypes and check them against the limits.
 
@@ -42,15 +48,16 @@ def acceptance_of(
         name: what messages call the space.
         seed: of the draws.
         draws: number of genotypes.
+        workload: batch sizes, where a limit depends on them.
 
     Raises:
         SpaceError: no network that holds the limits is found, by climbing towards them either.
     """
     limits, rng = space.limits_with(constraints), random.Random(seed)
-    candidates = [examine(space, space.sample(rng), limits) for _ in range(draws)]
+    candidates = [examine(space, space.sample(rng), limits, workload) for _ in range(draws)]
     costs = tuple(candidate.cost for candidate in candidates if candidate.accepted and candidate.cost is not None)
     if not costs:
-        nearest, climbed = feasible(space, limits, rng)
+        nearest, climbed = feasible(space, limits, rng, workload)
         if not nearest.accepted:
             raise SpaceError(
                 f"{name}: no network that holds the limits is found among {draws + climbed:,}; the nearest: "

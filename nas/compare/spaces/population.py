@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from nas.compare.spaces.complexity import Array
-from nas.cost import Cost, value_of
-from nas.errors import SpaceError
+from nas.compare.spaces.complexity import MIN_NETWORKS, Array
+from nas.cost import BATCH_OF_ONE, Cost, Workload, value_of
+from nas.errors import NasError, SpaceError
 from nas.evaluation import Budget
 from nas.search.objectives import Objective
 from nas.search.run import run_search
@@ -59,47 +60,116 @@ class Population:
         return np.array([value_of(network.cost, metric) for network in self.networks])
 
 
-def evaluate_population(
-    space: SearchSpace,
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """A space that networks are drawn from."""
+
+    space: SearchSpace
+    """Made for the data at hand."""
+    name: str
+    """What messages call it."""
+    share: float
+    """Share of its random genotypes that hold the limits; see `nas.compare.spaces.acceptance`."""
+    run_dir: Path | None = None
+    """The folder of the record; a search that is there already is resumed."""
+
+
+def evaluate_populations(
+    drawn: Sequence[Drawn],
     *,
-    name: str,
-    share: float,
     pool: Pool,
     settings: Settings,
     budget: Budget | None,
-    run_dir: Path | None = None,
+    workload: Workload = BATCH_OF_ONE,
+    most_seconds: float | None = None,
+    at_once: int = MIN_NETWORKS,
+    drop: Callable[[Drawn, NasError], None] | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> list[Population]:
+    """Draw networks of several spaces and evaluate them.
+
+    Within a time the spaces take turns, each with the same number of networks, so that it ends all alike. A round that
+    would take longer than is left, by the one before it, is not begun: a network that would be cut off is a slow one,
+    and without these a space would look other than it is.
+
+    Args:
+        drawn: the spaces; each needs a folder where there is a time.
+        pool: where they are evaluated.
+        settings: as `evaluate_population` takes them.
+        budget: of each evaluation.
+        workload: batch sizes, where a limit depends on them.
+        most_seconds: the time for all of them; a first round is done whatever it takes. None: without turns.
+        at_once: networks of each space in a round, at least `MIN_NETWORKS`.
+        drop: takes a space of which nothing can be evaluated, and why, and the others go on; None: that ends all.
+        say: takes lines of progress.
+
+    Raises:
+        NasError: as `evaluate_population`, without `drop`.
+    """
+    started, trials = time.monotonic(), settings.search.trials
+    step = max(MIN_NETWORKS, at_once)
+    left, populations = list(drawn), list[Population]()
+    for count in [trials] if most_seconds is None else [*range(step, trials, step), trials]:
+        begun, populations = time.monotonic(), []
+        for one in list(left):
+            try:
+                populations.append(
+                    evaluate_population(
+                        one, pool=pool, settings=settings, budget=budget, workload=workload, count=count, say=say
+                    )
+                )
+            except NasError as error:
+                if drop is None:
+                    raise
+                left.remove(one)
+                drop(one, error)
+        now = time.monotonic()
+        if most_seconds is not None and now - started + (now - begun) > most_seconds:
+            break
+    return populations
+
+
+def evaluate_population(
+    drawn: Drawn,
+    *,
+    pool: Pool,
+    settings: Settings,
+    budget: Budget | None,
+    workload: Workload = BATCH_OF_ONE,
+    count: int | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> Population:
     """Draw networks uniformly and evaluate them.
 
     Args:
-        space: made for the data at hand.
-        name: what messages call the population.
-        share: share of the random genotypes that hold the limits; see `nas.compare.spaces.acceptance`.
+        drawn: the space.
         pool: where they are evaluated.
         settings: of the draws: how many networks to evaluate (a space that has fewer gives what it has), hard limits,
             the seed, and the score. The error is one less it where it is maximized, and itself where it is minimized.
         budget: of each evaluation.
-        run_dir: the folder of the record; a search that is there already is resumed.
+        workload: batch sizes, where a limit depends on them.
+        count: of the networks that the settings say, how many are to be evaluated by the end; None: all.
         say: takes a line of progress every ten networks.
 
     Raises:
         SpaceError: no network could be evaluated.
         EvaluationError: evaluations in a row failed alike.
     """
+    run_dir, trials = drawn.run_dir, settings.search.trials
     study = run_search(
-        space,
+        drawn.space,
         pool=pool,
-        settings=settings,
+        settings=replace(settings, search=replace(settings.search, trials=count or trials)),
         sampler="uniform",
         budget=budget,
+        workload=workload,
         max_rejections=_MAX_REJECTIONS,
         run_dir=run_dir,
         resume=run_dir is not None and (run_dir / "study.json").exists(),
-        recorders=[_Progress(name, settings.search.trials, say)],
+        recorders=[_Progress(drawn.name, trials, say)],
     )
     check_ended(study)
-    return population_of(study, name=name, share=share)
+    return population_of(study, name=drawn.name, share=drawn.share)
 
 
 def population_of(study: Study, *, name: str, share: float) -> Population:

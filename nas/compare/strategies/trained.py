@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
@@ -15,13 +16,24 @@ from nas.search.settings import Settings
 from nas.search.stopping import check_ended
 from nas.search.trial import Trial
 from nas.space import SearchSpace
+from nas.space.fit import Fit, left_as_it_is
 from nas.workers.processes import WorkerPool
 
 
 class TrainedProblem:
     """A space and a data set to train on. It is a context; leaving it ends its worker processes."""
 
-    def __init__(self, space: SearchSpace, evaluator: TrainingEvaluator, settings: Settings, processes: int) -> None:
+    fit: Fit
+    """The space that is searched, known when the context is entered."""
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        evaluator: TrainingEvaluator,
+        settings: Settings,
+        processes: int,
+        make_fit: Callable[[SearchSpace], Fit] = left_as_it_is,
+    ) -> None:
         """Set up the problem; worker processes start when the context is entered.
 
         Args:
@@ -29,6 +41,7 @@ class TrainedProblem:
             evaluator: that trains.
             settings: of each search, beside its strategy and its seed.
             processes: number of evaluations at a time.
+            make_fit: brings the space, made for its data, to the limits.
 
         Raises:
             ConfigError: several objectives.
@@ -37,6 +50,7 @@ class TrainedProblem:
         if len(self._objectives) > 1:
             raise ConfigError("nas.compare with training compares one objective; on a table it compares several too")
         self._space, self._evaluator, self._settings, self._processes = space, evaluator, settings, processes
+        self._make_fit = make_fit
 
     @property
     def measure(self) -> str:
@@ -47,7 +61,8 @@ class TrainedProblem:
     def __enter__(self) -> TrainedProblem:
         self._pool = WorkerPool(self._evaluator, self._processes, objective=self._objectives[0].name)
         data = self._pool.describe()
-        self._space = self._space.for_data(tuple(data["input_shape"]), data["num_classes"], task="classification")
+        space = self._space.for_data(tuple(data["input_shape"]), data["num_classes"], task="classification")
+        self.fit = self._make_fit(space)
         return self
 
     def __exit__(
@@ -62,7 +77,7 @@ class TrainedProblem:
             EvaluationError: evaluations in a row failed alike.
         """
         study = run_search(
-            self._space,
+            self.fit.space,
             pool=self._pool,
             settings=self._settings,
             sampler=strategy.sampler,

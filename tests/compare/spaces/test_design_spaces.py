@@ -21,7 +21,7 @@ from nas.compare.spaces.acceptance import acceptance_of
 from nas.compare.spaces.complexity import Array, match, unmatched, weights_of
 from nas.compare.spaces.difference import bootstrap_weights, compare_errors
 from nas.compare.spaces.distribution import area_between, distribution_of, ks_distance
-from nas.compare.spaces.population import EvaluatedNetwork, Population, evaluate_population
+from nas.compare.spaces.population import Drawn, EvaluatedNetwork, Population, evaluate_population
 from nas.compare.spaces.report import SpaceComparison, table_of
 from nas.errors import ConfigError, EvaluationError, SpaceError
 from nas.evaluators.table.evaluator import TableEvaluator
@@ -295,10 +295,9 @@ def _population(files: dict[str, Path], name: str, **given: Any) -> Population:
 
     rows = nas.load_space(files["all"]).for_data((3, 16, 16), 4)
     table = read_table(rows, TableSettings(file=str(files["table"]), scores={"val_accuracy": "val_accuracy"}))
+    space = nas.load_space(files[name]).for_data((3, 16, 16), 4)
     return evaluate_population(
-        nas.load_space(files[name]).for_data((3, 16, 16), 4),
-        name=name,
-        share=1.0,
+        Drawn(space=space, name=name, share=1.0),
         pool=SimulatedPool(TableEvaluator(table)),
         settings=with_keywords(PYTHON_SETTINGS, {"trials": 60, **given}),
         budget=None,
@@ -436,4 +435,4 @@ def test_the_command_refuses_slips(tmp_path: Path) -> None:
         assert (done.returncode, message in done.stderr, done.stderr.count("\n")) == (2, True, 1), done.stderr
     helped = run("nas.spaces", "--help")
     assert helped.returncode == 0
-    assert "python -m nas.spaces compare SPACE SPACE" in helped.stdout
+    assert "python -m nas.spaces compare [SPACE SPACE ...]" in helped.stdout
