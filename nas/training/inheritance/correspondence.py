@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,7 @@ from nas.training.inheritance.channels import Channels, Numbers, channels_of, is
 
 MIXING = (ops.Conv, ops.ConvTranspose, ops.Linear)
 """Operations with weights that mix channels, but for depthwise convolutions."""
-PER_CHANNEL = (
-    *(ops.BatchNorm, ops.ClassToken, ops.GroupNorm, ops.LayerNorm, ops.LayerScale, ops.PositionEmbedding),
-)
+PER_CHANNEL = (*(ops.BatchNorm, ops.ClassToken, ops.GroupNorm, ops.LayerNorm, ops.LayerScale, ops.PositionEmbedding),)
 """Operations with numbers for each channel."""
 
 
@@ -41,14 +39,14 @@ class Correspondence:
         child: tuple[Architecture, Graph],
         weights: Mapping[str, Tensor],
     ) -> None:
-        self._parent, self._child = parent[1], child[1]
-        self.parents, self.children = channels_of(self._parent), channels_of(self._child)
+        self.parent, self.child = parent[1], child[1]
+        self.parents, self.children = channels_of(self.parent), channels_of(self.child)
         self.partner = _partners(parent, child)
         """For a node of the child the one of the parent, by index."""
-        self._importance = _importance(self._parent, self.parents, weights)
+        self._importance = _importance(self.parent, self.parents, weights)
         self._stands_for: dict[int, list[int]] = defaultdict(list)
         for index, partner in self.partner.items():
-            if has_state(self._child.nodes[index].op) or index == 0:
+            if has_state(self.child.nodes[index].op) or index == 0:
                 self._match_node(index, partner)
 
     def positions(self, index: int, partner: int) -> Numbers:
@@ -72,9 +70,9 @@ class Correspondence:
 
     def _match_node(self, index: int, partner: int) -> None:
         self._match(self.children.values[index].channels, self.parents.values[partner].channels)
-        if type(self._child.nodes[index].op) in MIXING:
+        if type(self.child.nodes[index].op) in MIXING:
             # Of a block that is another one: what it gives stands for what the parent's gave.
-            read, theirs = self._child.nodes[index].inputs[0], self._parent.nodes[partner].inputs[0]
+            read, theirs = self.child.nodes[index].inputs[0], self.parent.nodes[partner].inputs[0]
             if not (self.positions(read, theirs) >= 0).any():
                 self._match(self.children.values[read].channels, self.parents.values[theirs].channels)
 
@@ -101,16 +99,37 @@ class Correspondence:
 
 def _partners(parent: tuple[Architecture, Graph], child: tuple[Architecture, Graph]) -> dict[int, int]:
     """Return the nodes of one name and operation in blocks of one kind, as far as they run in inference."""
-    kinds = [{name: block.kind for name, block in architecture.named_blocks()} for architecture, _ in (parent, child)]
+    blocks = _block_partners(parent[0], child[0])
     named = {parent[1].nodes[i].name: i for i in parent[1].live()}
-    found = {}
-    for index in child[1].live():
+    found = {0: 0}
+    for index in child[1].live()[1:]:
         node = child[1].nodes[index]
-        partner = named.get(node.name)
-        block = ".".join(node.name.split(".")[: 4 if node.name.startswith("stages.") else 2])
-        if partner is not None and kinds[0].get(block) == kinds[1].get(block):
-            if _alike(node.op, parent[1].nodes[partner].op):
-                found[index] = partner
+        parts = node.name.split(".")
+        size = 4 if parts[0] == "stages" else 2
+        block = blocks.get(".".join(parts[:size]))
+        partner = None if block is None else named.get(".".join([block, *parts[size:]]))
+        if partner is not None and _alike(node.op, parent[1].nodes[partner].op):
+            found[index] = partner
+    return found
+
+
+def _block_partners(parent: Architecture, child: Architecture) -> dict[str, str]:
+    """Return for blocks of the child the parent's in the same section: from both ends as far as their kinds are the
+    same ones, and between by their places.
+    """
+    theirs = dict(parent.sections())
+    found: dict[str, str] = {}
+    for name, section in child.sections():
+        own = [block.kind for block in section.blocks]
+        others = [block.kind for block in theirs[name].blocks] if name in theirs else []
+        shorter = min(len(own), len(others))
+        first = next((i for i in range(shorter) if own[i] != others[i]), shorter)
+        last = next((i for i in range(shorter - first) if own[-1 - i] != others[-1 - i]), shorter - first)
+        pairs = [
+            *((i, i) for i in range(shorter - last)),
+            *((len(own) - 1 - i, len(others) - 1 - i) for i in range(last)),
+        ]
+        found |= {f"{name}.{i}": f"{name}.{j}" for i, j in pairs if own[i] == others[j]}
     return found
 
 
@@ -141,15 +160,16 @@ def _importance(graph: Graph, channels: Channels, weights: Mapping[str, Tensor])
 
 
 def _in_parts(
-    own: Iterable[int], theirs: Iterable[int], children: Channels, parents: Channels
+    own: Sequence[int], theirs: Sequence[int], children: Channels, parents: Channels
 ) -> list[tuple[list[int], list[int]]]:
-    """Split channels by the groups of convolutions that they are in, where both have the same ones."""
+    """Split channels by the groups of convolutions that they are in, unless fewer find a place among the others so."""
     mine: dict[tuple[int, ...], list[int]] = defaultdict(list)
     others: dict[tuple[int, ...], list[int]] = defaultdict(list)
     for channel in own:
         mine[children.parts.get(channel, ())].append(channel)
     for channel in theirs:
         others[parents.parts.get(channel, ())].append(channel)
-    if set(mine) != set(others):
+    placed = sum(min(len(mine[part]), len(others[part])) for part in mine.keys() & others.keys())
+    if mine.keys() != others.keys() and placed < min(len(own), len(theirs)):
         return [(list(own), list(theirs))]
-    return [(mine[part], others[part]) for part in mine]
+    return [(mine[part], others[part]) for part in mine.keys() & others.keys()]

@@ -21,6 +21,9 @@ _NORMS = (ops.BatchNorm, ops.GroupNorm, ops.LayerNorm)
 _ORDERED = (ops.GroupNorm, ops.LayerNorm, ops.LocalResponseNorm, ops.SelfAttention)
 """What they give of a channel depends on the channels beside it."""
 
+_SLOPED_AT_ZERO = ("silu", "hardswish", "gelu", "tanh")
+"""Non-linearities that are zero at zero and rise there on both sides; relu's gradient there is zero in torch."""
+
 
 @dataclass(frozen=True, slots=True)
 class Carried:
@@ -34,12 +37,10 @@ class Carried:
 
 
 class Walk:
-    """Takes over the weights of a parent, operation by operation. See `nas.training.inheritance.inherit`."""
+    """Takes over the weights of a parent, operation by operation. See `nas.training.inheritance.inherit_weights`."""
 
     def __init__(
         self,
-        parent: Graph,
-        child: Graph,
         correspondence: Correspondence,
         trained: Mapping[str, Tensor],
         state: dict[str, Tensor],
@@ -48,19 +49,17 @@ class Walk:
         """Make a walk.
 
         Args:
-            parent: the trained network.
-            child: the network that takes over.
-            correspondence: of both.
+            correspondence: of the trained network and the one that takes over.
             trained: weights of the parent.
             state: initial weights of the child, which are changed.
             parameters: names of those in `state` that are learned, which are counted.
         """
         self.state, self.taken, self._parameters = state, 0, parameters
-        self._parent, self._child, self._match = parent, child, correspondence
-        self._trained = _by_node(parent, trained)
-        self._fresh = _by_node(child, state)
-        self._numbers = ValueNumbers(parent)
-        self._uses = child.uses()
+        self._parent, self._child, self._match = correspondence.parent, correspondence.child, correspondence
+        self._trained = _by_node(self._parent, trained)
+        self._fresh = _by_node(self._child, state)
+        self._numbers = ValueNumbers(self._parent)
+        self._uses = self._child.uses()
         self._carried: dict[int, Carried | None] = {}
 
     def run(self) -> bool:
@@ -83,19 +82,16 @@ class Walk:
         return same_count and bool((positions == np.arange(len(positions))).all())
 
     def _value(self, index: int, node: Node) -> Carried | None:
+        """Follow a value; None for what is new."""
         partner = self._match.partner.get(index)
         if index == 0:
             return Carried(0, node.shape == self._parent.in_shape)
-        if type(node.op) in DROPS:
-            return self._carried[node.inputs[0]]
         if has_state(node.op):
             return None if partner is None else self._with_weights(index, node, partner)
         if type(node.op) is ops.Add:
             return self._sum(node, partner)
         if type(node.op) is ops.Concat:
             return self._join(index, node, partner)
-        if type(node.op) is ops.Scale and self._carried[node.inputs[1]] is None:
-            return self._open_gate(node)
         return self._without_weights(index, node, partner)
 
     def _with_weights(self, index: int, node: Node, partner: int) -> Carried | None:
@@ -111,9 +107,7 @@ class Walk:
         taken = take(pair, self._fresh.get(node.name, {}), self._trained.get(theirs.name, {}))
         for name, value in taken.tensors.items():
             self.state[f"{node.name}.{name}"] = value
-        self.taken += sum(
-            number for name, number in taken.numbers.items() if f"{node.name}.{name}" in self._parameters
-        )
+        self.taken += sum(number for name, number in taken.numbers.items() if f"{node.name}.{name}" in self._parameters)
         same = read is not None and read.exact and read.node == self._numbers.first[theirs.inputs[0]]
         exact = same and taken.whole and self._in_step(index, node, partner)
         return Carried(self._numbers.first[partner], exact)
@@ -130,6 +124,10 @@ class Walk:
 
     def _without_weights(self, index: int, node: Node, partner: int | None) -> Carried | None:
         reads = [self._carried[i] for i in node.inputs]
+        if type(node.op) in DROPS:
+            return reads[0]
+        if type(node.op) is ops.Scale and reads[1] is None:
+            return self._open_gate(node)
         known = [read for read in reads if read is not None]
         if len(known) < len(reads):
             return None
@@ -170,12 +168,14 @@ class Walk:
 
     def _silence(self, index: int) -> bool:
         """Have a new branch give zeros at first, by its last operation with weights; return whether it has one."""
-        while self._uses[index] == 1 and type(self._child.nodes[index].op) in (*DROPS, ops.Scale):
+        readers = 1
+        while self._uses[index] == readers and _keeps_zero(self._child.nodes[index].op):
+            readers = 2 if type(self._child.nodes[index].op) is ops.Scale else 1  # the gate's path reads it too
             index = self._child.nodes[index].inputs[0]
         node = self._child.nodes[index]
         named = [name for name in ("weight", "bias") if name in self._fresh.get(node.name, {})]
         last = type(node.op) in (*MIXING, *_NORMS, ops.LayerScale)
-        if not last or "weight" not in named or self._uses[index] > 1 or index in self._match.partner:
+        if not last or "weight" not in named or self._uses[index] > readers or index in self._match.partner:
             return False
         for name in named:
             self.state[f"{node.name}.{name}"] = torch.zeros_like(self.state[f"{node.name}.{name}"])
@@ -221,6 +221,11 @@ class Walk:
                 self.state[f"{before.name}.{name}"] = self.state[f"{before.name}.{name}"] / factor
             return read
         return replace(read, factor=read.factor * factor)
+
+
+def _keeps_zero(op: ops.Op) -> bool:
+    """Whether an operation gives zeros of zeros, and yet lets gradients through to what gives them."""
+    return type(op) in (*DROPS, ops.Scale) or (type(op) is ops.Activation and op.kind in _SLOPED_AT_ZERO)
 
 
 def _activated(kind: str | None, value: float) -> float:

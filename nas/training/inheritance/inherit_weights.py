@@ -14,10 +14,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from nas.errors import DataError
+from nas.errors import DataError, check_kind
 from nas.network.architecture import Architecture, checked_architecture
 from nas.network.lower import lower
 from nas.pytorch.build import build, state_shapes
+from nas.settings import SEED
 from nas.training.inheritance.correspondence import Correspondence
 from nas.training.inheritance.walk import Walk
 
@@ -36,7 +37,7 @@ class Inherited:
 
 
 def inherit(
-    parent: Architecture, parent_weights: Mapping[str, Tensor], child: Architecture, seed: int
+    parent: Architecture, parent_weights: Mapping[str, Tensor], child: Architecture, seed: int = 0
 ) -> tuple[dict[str, Tensor], Inherited]:
     """Return initial weights of a network, from those of a trained one wherever it has something like them.
 
@@ -55,13 +56,16 @@ def inherit(
         The whole state dict of `nas.build(child)`, on the CPU; and what of it was taken over.
 
     Raises:
-        DataError: the weights are not those of the parent.
+        DataError: the weights are not those of the parent. NasError: an argument is something else.
     """
     checked_architecture(child, "inherit")
+    checked_architecture(parent, "inherit")
+    check_kind("inherit: parent_weights", parent_weights, Mapping, "a state dict, as module.state_dict() gives it")
+    SEED.checked("inherit: seed", seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = build(child)
-    inherited = inherit_into(network, child, checked_architecture(parent, "inherit"), parent_weights)
+    inherited = inherit_into(network, child, parent, parent_weights)
     return dict(network.state_dict()), inherited
 
 
@@ -80,12 +84,12 @@ def inherit_into(
         DataError: the weights are not those of the parent.
     """
     graphs = lower(parent), lower(child)
+    _check_weights(state_shapes(graphs[0]), parent_weights)
     trained = {name: value.detach().cpu() for name, value in parent_weights.items()}
-    _check_weights(state_shapes(graphs[0]), trained)
     state = {name: value.detach().clone() for name, value in network.state_dict().items()}
     counted = {name for name, _ in network.named_parameters() if not name.startswith(_TRAINING_ONLY)}
     correspondence = Correspondence((parent, graphs[0]), (child, graphs[1]), trained)
-    walk = Walk(*graphs, correspondence, trained, state, counted)
+    walk = Walk(correspondence, trained, state, counted)
     exact = walk.run()
     network.load_state_dict(walk.state)
     total = sum(state[name].numel() for name in counted)
@@ -96,7 +100,7 @@ def _check_weights(shapes: Mapping[str, tuple[int, ...]], weights: Mapping[str, 
     for name, shape in shapes.items():
         if name.startswith(_TRAINING_ONLY):
             continue
-        if name not in weights:
+        if not isinstance(weights.get(name), Tensor):
             raise DataError(f"inherit: the parent has {name!r}, which its weights lack: they are of another network")
         if tuple(weights[name].shape) != shape:
             raise DataError(
