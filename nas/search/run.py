@@ -17,6 +17,7 @@ from optuna.samplers import BaseSampler
 from nas.cost import BATCH_OF_ONE, INT8_LATENCY, Constraint, Workload
 from nas.errors import ConfigError
 from nas.evaluation import Budget, Evaluator
+from nas.evaluators.training import INHERIT
 from nas.held_out import without_test_split
 from nas.latency.deployment import Deployment
 from nas.latency.deployment import deployment as deployment_here
@@ -36,7 +37,7 @@ from nas.search.samplers import proposer
 from nas.search.settings import PYTHON_SETTINGS, Settings, takes_settings, with_keywords
 from nas.search.study import Study
 from nas.search.trial import with_current_id
-from nas.search.trial_files import KeptWeights, TrialFiles
+from nas.search.trial_files import KeptWeights, Parents, TrialFiles, check_inherit
 from nas.search.warm_start import WARM_STARTS, earlier_results
 from nas.settings import Range
 from nas.space import SearchSpace
@@ -64,6 +65,7 @@ def run_search(
     notes: Mapping[str, Any] | None = None,
     recorders: Sequence[Recorder] = (),
     pool: Pool | None = None,
+    inherit: str | None = None,
     **changes: Any,
 ) -> Study:
     """Search a space for the network with the best score.
@@ -89,6 +91,9 @@ def run_search(
         notes: what else is to be kept in the study's record, as plain values.
         recorders: are told of every trial.
         pool: running workers that evaluate, in place of `evaluator` and `workers`; it stays open.
+        inherit: which trained network each one takes initial weights from, told to the evaluator by `Budget.inherit`:
+            none, parent (the nearest by decisions whose weights are kept) or best. None: what the evaluator's
+            attribute `inherit` says, if it has one.
         changes: settings by their names (`nas.search.settings`, docs/settings.md): those of `SearchSettings`, such as
             `trials` (100 where nothing is said), `minutes` or `objective`; `seed`: the same one gives the same trials,
             with 0 workers or 1; `constraints` and `soft`: `{metric: upper bound}` or `{metric: (lower, upper)}` of
@@ -117,6 +122,7 @@ def run_search(
     limits = space.limits_with(settings.constraints, settings.soft)
     late = asked_for(limits, (objective.name for objective in objectives))
     check_asked(late, getattr(evaluator, "after_training", ()) if pool is None else None, pruning)
+    inherit = check_inherit(inherit or getattr(evaluator, "inherit", INHERIT[0]), search, run_dir)
     int8_meter = _int8_meter(deployment, workload) if INT8_LATENCY in late else None
     measures = any(limit.measured for limit in limits) or any(objective.measured for objective in objectives)
     meter = _meter(deployment, profile, workload) if measures else None
@@ -143,11 +149,11 @@ def run_search(
         )
         if folder is not None:
             decisive = _decisive(study, limits, meter, int8_meter)
-            decisive |= _how(settings, own, own_options) | _split_scheme(evaluator)
+            decisive |= _how(settings, own, own_options) | _split_scheme(evaluator) | {"inherit": inherit}
             _open(study, folder, resume, decisive | {"budget": budget.record(), "pruning": asdict(pruning)})
         pool = pool or _pool(evaluator, workers, settings, study, stack=stack, folder=folder)
         after_training = _after_training(late, limits, int8_meter, folder, stack)
-        files, kept = _files(settings, folder, stack)
+        files, kept = _files(settings, folder, stack, study, inherit)
         return Driver(
             study,
             space,
@@ -248,11 +254,14 @@ def _meter(deployment: Deployment | None, profile: DeviceProfile | None, workloa
     return Meter(deployment, usual_ms=profile.reference_ms if profile is not None else math.inf)
 
 
-def _files(settings: Settings, folder: RunFolder | None, stack: ExitStack) -> tuple[TrialFiles, Sequence[Recorder]]:
+def _files(
+    settings: Settings, folder: RunFolder | None, stack: ExitStack, study: Study, inherit: str
+) -> tuple[TrialFiles, Sequence[Recorder]]:
     """Where evaluations leave files, and what keeps those of the best."""
     continues = settings.pruner.halves and settings.pruner.fidelity == "epochs"
     run = folder.path if folder is not None and settings.search.keep else None
-    files = TrialFiles(_folder_of(folder, "checkpoints", stack) if continues else None, run)
+    parents = Parents(study, run, inherit) if run is not None and inherit != INHERIT[0] else None
+    files = TrialFiles(_folder_of(folder, "checkpoints", stack) if continues else None, run, parents)
     return files, [KeptWeights(run, settings.search.keep)] if run is not None else []
 
 
@@ -305,7 +314,8 @@ def _open(study: Study, folder: RunFolder, resume: bool, decisive: Mapping[str, 
     if not resume:
         folder.write_study({"format": STUDY_FORMAT, "study_id": study.study_id, **decisive, "notes": study.notes})
         return
-    earlier = {"split_scheme": 1, **read_study(folder.path)}  # studies from before there was another
+    # Studies from before there was another.
+    earlier = {"split_scheme": 1, "inherit": INHERIT[0], **read_study(folder.path)}
     for key, value in decisive.items():
         if earlier.get(key) != value:
             raise ConfigError(f"resume: {key} was {earlier.get(key)!r} in {folder.path}, but is now {value!r}")
