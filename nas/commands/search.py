@@ -325,7 +325,6 @@ def _run(
         resume=job.resume,
         notes={"config": job.values, "data": data, "versions": _versions()},
         recorders=recorders,
-        inherit=config.evaluator.inherit if isinstance(config.evaluator, TrainingSettings) else None,
     )
 
 

@@ -37,7 +37,7 @@ from nas.search.samplers import proposer
 from nas.search.settings import PYTHON_SETTINGS, Settings, takes_settings, with_keywords
 from nas.search.study import Study
 from nas.search.trial import with_current_id
-from nas.search.trial_files import KeptWeights, Parents, TrialFiles, check_inherit
+from nas.search.trial_files import KeptWeights, Parents, TrialFiles, check_inherit, inherits
 from nas.search.warm_start import WARM_STARTS, earlier_results
 from nas.settings import Range
 from nas.space import SearchSpace
@@ -65,7 +65,6 @@ def run_search(
     notes: Mapping[str, Any] | None = None,
     recorders: Sequence[Recorder] = (),
     pool: Pool | None = None,
-    inherit: str | None = None,
     **changes: Any,
 ) -> Study:
     """Search a space for the network with the best score.
@@ -74,7 +73,8 @@ def run_search(
         space: what to search, made for the data at hand (`SearchSpace.for_data`).
         evaluator: `(architecture, budget, seed) -> score`, a dict of scores, or an `Evaluation`. `int8_accuracy` and
             `int8_latency_ms` are had of one that names them in `after_training`, as `TrainingEvaluator` does, and that
-            does what `Budget.int8` says.
+            does what `Budget.int8` says. Where its `inherit` is parent or best, as that of `TrainingEvaluator` may be,
+            `Budget.inherit` tells it which trained network of the search to take initial weights from.
         settings: what decides the search; each may also be given by its name, see `changes`.
         workers: processes that evaluate; 0 evaluates in this process. With 1 or more the evaluator is pickled and a
             trial that kills its process ends only itself.
@@ -91,9 +91,6 @@ def run_search(
         notes: what else is to be kept in the study's record, as plain values.
         recorders: are told of every trial.
         pool: running workers that evaluate, in place of `evaluator` and `workers`; it stays open.
-        inherit: which trained network each one takes initial weights from, told to the evaluator by `Budget.inherit`:
-            none, parent (the nearest by decisions whose weights are kept) or best. None: what the evaluator's
-            attribute `inherit` says, if it has one.
         changes: settings by their names (`nas.search.settings`, docs/settings.md): those of `SearchSettings`, such as
             `trials` (100 where nothing is said), `minutes` or `objective`; `seed`: the same one gives the same trials,
             with 0 workers or 1; `constraints` and `soft`: `{metric: upper bound}` or `{metric: (lower, upper)}` of
@@ -122,7 +119,7 @@ def run_search(
     limits = space.limits_with(settings.constraints, settings.soft)
     late = asked_for(limits, (objective.name for objective in objectives))
     check_asked(late, getattr(evaluator, "after_training", ()) if pool is None else None, pruning)
-    inherit = check_inherit(inherit or getattr(evaluator, "inherit", INHERIT[0]), search, run_dir)
+    how = check_inherit(inherits(settings, evaluator), search, run_dir)
     int8_meter = _int8_meter(deployment, workload) if INT8_LATENCY in late else None
     measures = any(limit.measured for limit in limits) or any(objective.measured for objective in objectives)
     meter = _meter(deployment, profile, workload) if measures else None
@@ -149,11 +146,11 @@ def run_search(
         )
         if folder is not None:
             decisive = _decisive(study, limits, meter, int8_meter)
-            decisive |= _how(settings, own, own_options) | _split_scheme(evaluator) | {"inherit": inherit}
+            decisive |= _how(settings, own, own_options) | _split_scheme(evaluator) | {"inherit": how}
             _open(study, folder, resume, decisive | {"budget": budget.record(), "pruning": asdict(pruning)})
         pool = pool or _pool(evaluator, workers, settings, study, stack=stack, folder=folder)
         after_training = _after_training(late, limits, int8_meter, folder, stack)
-        files, kept = _files(settings, folder, stack, study, inherit)
+        files, kept = _files(settings, folder, stack, study, how)
         return Driver(
             study,
             space,
@@ -255,12 +252,12 @@ def _meter(deployment: Deployment | None, profile: DeviceProfile | None, workloa
 
 
 def _files(
-    settings: Settings, folder: RunFolder | None, stack: ExitStack, study: Study, inherit: str
+    settings: Settings, folder: RunFolder | None, stack: ExitStack, study: Study, how: str
 ) -> tuple[TrialFiles, Sequence[Recorder]]:
     """Where evaluations leave files, and what keeps those of the best."""
     continues = settings.pruner.halves and settings.pruner.fidelity == "epochs"
     run = folder.path if folder is not None and settings.search.keep else None
-    parents = Parents(study, run, inherit) if run is not None and inherit != INHERIT[0] else None
+    parents = Parents(study, run, how) if run is not None and how != INHERIT[0] else None
     files = TrialFiles(_folder_of(folder, "checkpoints", stack) if continues else None, run, parents)
     return files, [KeptWeights(run, settings.search.keep)] if run is not None else []
 

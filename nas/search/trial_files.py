@@ -9,7 +9,7 @@ from nas.errors import ConfigError, nearest
 from nas.evaluation import Budget
 from nas.evaluators.training import INHERIT
 from nas.run_folder import WEIGHTS, weights_file
-from nas.search.settings import SearchSettings
+from nas.search.settings import SearchSettings, Settings
 from nas.search.study import Study
 from nas.search.trial import Trial
 
@@ -45,6 +45,11 @@ def decisions_apart(one: Trial, other: Trial) -> int:
         (path in one.genotype, one.genotype.get(path)) != (path in other.genotype, other.genotype.get(path))
         for path in paths
     )
+
+
+def inherits(settings: Settings, given: object) -> object:
+    """Return whose weights trials begin with: as a command's settings of its evaluator say, or the evaluator given."""
+    return getattr(getattr(settings, "evaluator", given), "inherit", INHERIT[0])
 
 
 def check_inherit(how: object, settings: SearchSettings, run: object) -> str:

@@ -35,7 +35,8 @@ class _Trains:
         assert budget.weights is not None
         Path(budget.weights).parent.mkdir(exist_ok=True)
         Path(budget.weights).write_text(arch.arch_id)
-        return Evaluation({"score": float(nas.cost_of(arch).params % 1009)}, inherited=taken)
+        score = float(nas.cost_of(arch).params % 1009)
+        return Evaluation({"score": score, "val_accuracy": score}, inherited=taken)
 
 
 def _search(folder: Path | None, evaluator: Any, **changes: Any) -> Study:
@@ -138,7 +139,7 @@ def test_what_cannot_be_inherited_is_refused(
     folder: bool, inherit: Any, changes: Any, message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigError, match=message):
-        _search(tmp_path / "run" if folder else None, _Trains(), inherit=inherit, **changes)
+        _search(tmp_path / "run" if folder else None, _Trains(inherit), **changes)
     assert not (tmp_path / "run").exists()
 
 
@@ -152,6 +153,22 @@ def test_settings_that_contradict_are_refused_at_once() -> None:
         Config(space="mbconv", evaluator=inherits, search=SearchSettings(keep=0))
     with pytest.raises(ConfigError, match="comparisons train from scratch"):
         inherits.check_compares({})
+
+
+def test_the_settings_of_a_command_say_it_where_a_pool_evaluates(tmp_path: Path) -> None:
+    from nas.evaluators.training import TrainingSettings
+    from nas.workers.in_process import InThisProcess
+
+    evaluator = _Trains()
+    config = Config(space="small", evaluator=TrainingSettings(inherit="best"))
+    study = nas.run_search(
+        nas.SearchSpace.from_dict(SMALL),
+        pool=InThisProcess(evaluator, "val_accuracy"),
+        settings=config,
+        run_dir=tmp_path / "run",
+        trials=4,
+    )
+    assert sum(trial.inherited_share == 0.25 for trial in study.trials) == 3
 
 
 def test_decisions_that_only_one_has_count() -> None:

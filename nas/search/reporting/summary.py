@@ -75,7 +75,7 @@ def _inherited_lines(study: Study) -> list[str]:
         return []
     return [
         f"{len(shares)} of {len(trained)} networks began with the weights of another one (median share of their "
-        f"parameters {median(shares):.0%}): their scores are not those of a training from scratch, which nas finish does."
+        f"parameters {median(shares):.0%}): their scores are not those of a training from scratch (nas finish)."
     ]
 
 
