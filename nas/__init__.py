@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from nas.space import load_space as load_space
     from nas.space import space_names as space_names
     from nas.training.evaluate import evaluate as evaluate
+    from nas.training.inheritance.inherit_weights import inherit as inherit
     from nas.training.train import train as train
 
 if sys.argv[:1] == ["-m"]:  # a command is being started, perhaps one of ours
@@ -57,6 +58,7 @@ _HOME: dict[str, str] = {
     "evaluate": "nas.training.evaluate",
     "export": "nas.exporting.export",
     "finish": "nas.finishing.session",
+    "inherit": "nas.training.inheritance.inherit_weights",
     "load_space": "nas.space",
     "load_study": "nas.search.load",
     "lower": "nas.network",

@@ -13,8 +13,8 @@ from nas.errors import NasError, check_kind
 from nas.network.architecture import Architecture
 from nas.settings import Range, check_settings, setting
 
-_RESULTS = ("weights", "int8")
-"""Of a budget: where results go."""
+_FILES = ("inherit", "weights", "int8")
+"""Of a budget: what initial weights come from, and where results go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,9 @@ class Budget:
     )
     checkpoint: str | None = None
     """File to go on from, where it is there, and to keep the state of training in at the end."""
+    inherit: str | None = None
+    """File of the weights of another trained network, to take initial weights from (`nas.inherit`); evaluators without
+    any ignore it."""
     weights: str | None = None
     """File to write the trained weights to at the end (`nas.training.weights`); evaluators without any ignore it."""
     int8: str | None = None
@@ -41,12 +44,22 @@ class Budget:
 
     def __post_init__(self) -> None:
         check_settings(self, "nas.Budget")
-        for name in ("checkpoint", *_RESULTS):
+        for name in ("checkpoint", *_FILES):
             check_kind(f"nas.Budget.{name}", getattr(self, name), (str, NoneType), "a path, or None")
 
     def record(self) -> dict[str, Any]:
-        """Return plain values of how much it is; where results go is no part of that."""
-        return {name: value for name, value in asdict(self).items() if name not in _RESULTS}
+        """Return plain values of how much it is; files that it names are no part of that."""
+        return {name: value for name, value in asdict(self).items() if name not in _FILES}
+
+
+@dataclass(frozen=True, slots=True)
+class InheritedWeights:
+    """What came of `Budget.inherit`."""
+
+    share: float
+    """Of the parameters, from 0 to 1, how many began with a trained number."""
+    problem: str = ""
+    """Why all of them began with fresh values; empty where they did not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +75,8 @@ class Evaluation:
     missing: Mapping[str, str] = field(default_factory=dict)
     """Scores that the network has not, by name, each with the reason: what cannot be had in 8 bits has no accuracy
     there."""
+    inherited: InheritedWeights | None = None
+    """What came of `Budget.inherit`; None where there was none, or a training went on from a checkpoint."""
 
 
 class Evaluator(Protocol):

@@ -51,6 +51,7 @@ CALLS: dict[str, tuple[Callable[..., Any], Given]] = {
     "export": (nas.export, {"model": "none", "out": "none either"}),
     "predict": (nas.predict, {"model": "none", "pictures": []}),
     "finish": (nas.finish, {"run": "none"}),
+    "inherit": (nas.inherit, {"parent": ARCH, "parent_weights": {}, "child": ARCH, "seed": 0}),
     "Architecture.from_dict": (nas.Architecture.from_dict, {"values": ARCH.to_dict()}),
     "Architecture.from_json": (nas.Architecture.from_json, {"text": ARCH.to_json()}),
     "Architecture.to_json": (ARCH.to_json, {}),

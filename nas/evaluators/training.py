@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from nas.cost import AFTER_TRAINING
+from nas.errors import ConfigError
 from nas.evaluation import Budget, Evaluation, Evaluator
 from nas.evaluators.settings import EvaluatorSettings
 from nas.network.architecture import Architecture
@@ -15,6 +16,9 @@ from nas.space import SearchSpace
 from nas.space.task import Task
 from nas.training.data.config import DataConfig
 from nas.training.recipe import SCORES, Recipe
+
+INHERIT = ("none", "parent", "best")
+"""Words of `evaluator.inherit`."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,8 @@ class TrainingEvaluator:
     recipe: Recipe
     accelerator: str = "auto"
     """As Lightning's `Trainer` takes it: auto, cpu, gpu."""
+    inherit: str = "none"
+    """Which trained network of a search each one takes initial weights from: none, parent or best (`run_search`)."""
     devices: int = 1
     """Processes that train one network together. More than one needs a search without workers (`workers=0`)."""
 
@@ -74,12 +80,24 @@ class TrainingSettings(EvaluatorSettings):
     after_training: ClassVar[tuple[str, ...]] = AFTER_TRAINING
 
     name: str = setting("train", "of the evaluator, as the files in conf/evaluator")
+    inherit: str = setting(
+        "none",
+        "initial weights from a trained network of the search: parent is the nearest, by decisions, of those that "
+        "search.keep keeps, best the best one; scores are then not those of a training from scratch",
+        INHERIT,
+    )
 
     @property
     def known_scores(self) -> tuple[str, ...]:
         """Those of the validation split."""
         return SCORES
 
+    def check_compares(self, constraints: Mapping[str, object]) -> None:
+        """Raise `ConfigError` also where networks would inherit weights, which is for a search of its own."""
+        super().check_compares(constraints)
+        if self.inherit != INHERIT[0]:
+            raise ConfigError(f"evaluator.inherit={self.inherit} is for nas.search; comparisons train from scratch")
+
     def make(self, space: SearchSpace, data: DataConfig, recipe: Recipe, accelerator: str) -> Evaluator:
         """Return the evaluator that trains as the recipe says."""
-        return TrainingEvaluator(data, recipe, accelerator)
+        return TrainingEvaluator(data, recipe, accelerator, self.inherit)

@@ -59,7 +59,7 @@ _IDENTITY_AT_SAME_SHAPE = (
 )
 
 SCHEME = 3
-"""Counts up whenever ids change, as when networks get simpler than before. 1 did without `_same_as_input`, `_canonical`
+"""Counts up whenever ids change, as when networks get simpler than before. 1 did without `same_as_input`, `_canonical`
 and joining at once what is joined in steps; 2 took operations of users for those that they derive from, and told them
 apart by their short name alone."""
 
@@ -89,20 +89,20 @@ def simplify(graph: Graph, in_range: ValueRange = ANY, *, scheme: int = SCHEME) 
         if same is None and node.inputs and scheme > 1:
             in_shape = kept[node.inputs[0]].shape
             node = _canonical(node, in_shape)
-            same = node.inputs[0] if _same_as_input(node, in_shape, ranges[node.inputs[0]]) else None
+            same = node.inputs[0] if same_as_input(node, in_shape, ranges[node.inputs[0]]) else None
         if same is None and type(node.op) not in _NEVER_SHARED and type(node.op) in ops.BUILT_IN:
             key = (node.op, tuple(sorted(node.inputs)) if type(node.op) is ops.Add else node.inputs)
             same = computed.setdefault(key, len(kept))
         if same is None or same == len(kept):
             same = len(kept)
             kept.append(node)
-            ranges.append(_range(node.op, [ranges[i] for i in node.inputs]) if index else in_range)
+            ranges.append(range_of(node.op, [ranges[i] for i in node.inputs]) if index else in_range)
         index_of[index] = same
     simpler = renumbered(graph, kept, index_of, ranges[index_of[graph.outputs[0]]])
     return _without_dead(flattened(simpler, ops.Concat) if scheme > 1 else simpler)
 
 
-def _same_as_input(node: Node, in_shape: Shape, in_range: ValueRange) -> bool:
+def same_as_input(node: Node, in_shape: Shape, in_range: ValueRange) -> bool:
     """Whether an operation gives back what it reads first, whatever that is."""
     op = node.op
     if type(op) is ops.Activation:
@@ -140,7 +140,7 @@ def _fits(pool: ops.MaxPool | ops.AvgPool, in_shape: Shape) -> bool:
     return all(k <= n + 2 * p for k, p, n in sizes)
 
 
-def _range(op: Op, reads: Sequence[ValueRange]) -> ValueRange:
+def range_of(op: Op, reads: Sequence[ValueRange]) -> ValueRange:
     """Return bounds of the numbers that an operation gives, from those of what it reads."""
     if type(op) is ops.Activation:
         if op.kind == "relu":

@@ -54,6 +54,8 @@ def _trial_tags(study: Study, trial: Trial) -> dict[str, str]:
         tags["design"] = mlflow_text(trial.design)
     if trial.duplicate_of is not None:
         tags["duplicate_of"] = str(trial.duplicate_of)
+    if trial.inherited_from is not None:
+        tags["inherited_from"] = str(trial.inherited_from)
     return tags
 
 
@@ -61,6 +63,8 @@ def _metrics(trial: Trial) -> dict[str, Any]:
     metrics: dict[str, Any] = dict(trial.scores)
     if trial.cost is not None:
         metrics |= {name: v for name, v in trial.cost.to_dict().items() if isinstance(v, int | float)}
+    if trial.inherited_share is not None:
+        metrics["inherited_share"] = trial.inherited_share
     # What is limited, as the limits have it.
     metrics |= {violation.metric: violation.value for violation in trial.violations if math.isfinite(violation.value)}
     for name, latency in (("latency", trial.latency), ("int8_latency", trial.int8_latency)):

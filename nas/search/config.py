@@ -25,6 +25,7 @@ from nas.resume import RecordSettings
 from nas.run_folder import user_path
 from nas.search.after_training import asked_for, check_asked
 from nas.search.settings import Settings
+from nas.search.trial_files import check_inherit
 from nas.settings import setting, settings_from
 from nas.space import SearchSpace, load_space, space_names
 from nas.space.fit import Fit, fit_as_set, fit_setting, left_as_it_is
@@ -106,6 +107,8 @@ class Config(Settings):
         objectives = self.search.objectives
         if not self.evaluator.states_epochs:
             self.pruner.check(self.budget, len(objectives))
+        if isinstance(self.evaluator, TrainingSettings):
+            check_inherit(self.evaluator.inherit, self.search, run="the run folder")
         if self.finish and not isinstance(self.evaluator, TrainingSettings):
             raise ConfigError(
                 f"finish=true trains the best networks anew, which evaluator={self.evaluator.name} does not"

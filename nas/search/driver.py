@@ -275,7 +275,7 @@ class Driver:
 
     def _submit(self, trial: Trial, optuna_trial: optuna.Trial, rung: int) -> None:
         """Have a trial evaluated with the budget of a rung."""
-        budget = self._files.budget(self._budgets[rung], trial)
+        trial, budget = self._files.prepared(self._budgets[rung], trial)
         self._running[trial.number] = trial, optuna_trial
         self._rung[trial.number] = rung
         assert trial.cost is not None

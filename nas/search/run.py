@@ -17,6 +17,7 @@ from optuna.samplers import BaseSampler
 from nas.cost import BATCH_OF_ONE, INT8_LATENCY, Constraint, Workload
 from nas.errors import ConfigError
 from nas.evaluation import Budget, Evaluator
+from nas.evaluators.training import INHERIT
 from nas.held_out import without_test_split
 from nas.latency.deployment import Deployment
 from nas.latency.deployment import deployment as deployment_here
@@ -27,16 +28,16 @@ from nas.run_folder import WORKERS_LOG
 from nas.search.after_training import AfterTraining, asked_for, check_asked
 from nas.search.arguments import check_kinds, kinds_in
 from nas.search.driver import Driver
-from nas.search.first import first_proposals
+from nas.search.first import First, first_proposals
 from nas.search.gate import Gate
 from nas.search.log import STUDY_FORMAT, RunFolder, read_study
-from nas.search.objectives import objectives_from, recorded_directions
+from nas.search.objectives import Objective, objectives_from, recorded_directions
 from nas.search.recording import Recorder
 from nas.search.samplers import proposer
 from nas.search.settings import PYTHON_SETTINGS, Settings, takes_settings, with_keywords
 from nas.search.study import Study
 from nas.search.trial import with_current_id
-from nas.search.trial_files import KeptWeights, TrialFiles
+from nas.search.trial_files import KeptWeights, Parents, TrialFiles, check_inherit, inherits
 from nas.search.warm_start import earlier_results
 from nas.settings import Range
 from nas.space import SearchSpace
@@ -73,7 +74,8 @@ def run_search(
         space: what to search, made for the data at hand (`SearchSpace.for_data`).
         evaluator: `(architecture, budget, seed) -> score`, a dict of scores, or an `Evaluation`. `int8_accuracy` and
             `int8_latency_ms` are had of one that names them in `after_training`, as `TrainingEvaluator` does, and that
-            does what `Budget.int8` says.
+            does what `Budget.int8` says. Where its `inherit` is parent or best, as that of `TrainingEvaluator` may be,
+            `Budget.inherit` tells it which trained network of the search to take initial weights from.
         settings: what decides the search; each may also be given by its name, see `changes`.
         workers: processes that evaluate; 0 evaluates in this process. With 1 or more the evaluator is pickled and a
             trial that kills its process ends only itself.
@@ -113,22 +115,20 @@ def run_search(
     check_worker_count(workers)
     settings = with_keywords(settings, changes)
     space = fixed(space, settings.search.fix, "search.fix")
-    search, pruning, named = settings.search, settings.pruner, settings.sampler
+    search, pruning = settings.search, settings.pruner
     objectives = objectives_from(search.objective, _directions(search.direction, resume, run_dir))
     pruning.check(budget := budget or Budget(), len(objectives))
     limits = space.limits_with(settings.constraints, settings.soft)
     late = asked_for(limits, (objective.name for objective in objectives))
     check_asked(late, getattr(evaluator, "after_training", ()) if pool is None else None, pruning)
+    how = check_inherit(inherits(settings, evaluator), search, run_dir)
     int8_meter = _int8_meter(deployment, workload) if INT8_LATENCY in late else None
     measures = any(limit.measured for limit in limits) or any(objective.measured for objective in objectives)
     meter = _meter(deployment, profile, workload) if measures else None
     space = space.for_data(space.input_shape, space.num_classes, task=getattr(evaluator, "task", None))
     predict = profile.interval if profile is not None and meter is not None else None
     gate = Gate(space, limits, workload, predict=predict, meter=meter.measure if meter is not None else None)
-    known = earlier_results(Path(search.warm_start), space, objectives[0]) if search.warm_start is not None else ()
-    first = first_proposals(search, space, known, gate.examine, limits=limits, workload=workload)
-    prior = [(result.genotype, result.value) for result in known] if len(objectives) == 1 else []
-    make = own or proposer(named.name, settings.seed, space, gate.examine, prior=prior, options=named.options)
+    first, make = _proposals(settings, space, gate, objectives, limits=limits, workload=workload)
     with ExitStack() as stack:
         stack.enter_context(without_test_split())
         folder = _folder(run_dir, resume, stack)
@@ -146,17 +146,17 @@ def run_search(
         )
         if folder is not None:
             decisive = _decisive(study, limits, meter, int8_meter)
-            decisive |= _how(settings, own, own_options) | _split_scheme(evaluator)
+            decisive |= _how(settings, own, own_options) | _split_scheme(evaluator) | {"inherit": how}
             _open(study, folder, resume, decisive | {"budget": budget.record(), "pruning": asdict(pruning)})
         pool = pool or _pool(evaluator, workers, settings, study, stack=stack, folder=folder)
         after_training = _after_training(late, limits, int8_meter, folder, stack)
-        files, kept = _files(settings, folder, stack)
+        files, kept = _files(settings, folder, stack, study, how)
         return Driver(
             study,
             space,
             pool,
             settings,
-            sampler=make,
+            sampler=own or make,
             gate=gate,
             after_training=after_training,
             budget=replace(budget, int8=str(after_training.folder) if late else None),
@@ -177,6 +177,23 @@ def _directions(
         raise ConfigError("run_search: resume needs run_dir, the folder of the study")
     path = run_dir.path if isinstance(run_dir, RunFolder) else Path(run_dir)
     return direction if direction is not None else recorded_directions(read_study(path, "resume: "))
+
+
+def _proposals(
+    settings: Settings,
+    space: SearchSpace,
+    gate: Gate,
+    objectives: Sequence[Objective],
+    *,
+    limits: Sequence[Constraint],
+    workload: Workload,
+) -> tuple[list[First], Callable[[int], BaseSampler] | BaseSampler]:
+    """Return what a search begins with, and the sampler of its settings, which proposes what follows."""
+    search, named = settings.search, settings.sampler
+    known = earlier_results(Path(search.warm_start), space, objectives[0]) if search.warm_start is not None else ()
+    first = first_proposals(search, space, known, gate.examine, limits=limits, workload=workload)
+    prior = [(result.genotype, result.value) for result in known] if len(objectives) == 1 else []
+    return first, proposer(named.name, settings.seed, space, gate.examine, prior=prior, options=named.options)
 
 
 def _pool(
@@ -251,11 +268,14 @@ def _meter(deployment: Deployment | None, profile: DeviceProfile | None, workloa
     return Meter(deployment, usual_ms=profile.reference_ms if profile is not None else math.inf)
 
 
-def _files(settings: Settings, folder: RunFolder | None, stack: ExitStack) -> tuple[TrialFiles, Sequence[Recorder]]:
+def _files(
+    settings: Settings, folder: RunFolder | None, stack: ExitStack, study: Study, how: str
+) -> tuple[TrialFiles, Sequence[Recorder]]:
     """Where evaluations leave files, and what keeps those of the best."""
     continues = settings.pruner.halves and settings.pruner.fidelity == "epochs"
     run = folder.path if folder is not None and settings.search.keep else None
-    files = TrialFiles(_folder_of(folder, "checkpoints", stack) if continues else None, run)
+    parents = Parents(study, run, how) if run is not None and how != INHERIT[0] else None
+    files = TrialFiles(_folder_of(folder, "checkpoints", stack) if continues else None, run, parents)
     return files, [KeptWeights(run, settings.search.keep)] if run is not None else []
 
 
@@ -308,7 +328,8 @@ def _open(study: Study, folder: RunFolder, resume: bool, decisive: Mapping[str, 
     if not resume:
         folder.write_study({"format": STUDY_FORMAT, "study_id": study.study_id, **decisive, "notes": study.notes})
         return
-    earlier = {"split_scheme": 1, **read_study(folder.path)}  # studies from before there was another
+    # Studies from before there was another.
+    earlier = {"split_scheme": 1, "inherit": INHERIT[0], **read_study(folder.path)}
     for key, value in decisive.items():
         if earlier.get(key) != value:
             raise ConfigError(f"resume: {key} was {earlier.get(key)!r} in {folder.path}, but is now {value!r}")

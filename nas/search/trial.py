@@ -41,12 +41,13 @@ class State(StrEnum):
 
 _FIELD_TYPES: Mapping[tuple[str, ...], tuple[type, ...]] = {
     ("number", "guided", "seed", "id_scheme"): (int,),
-    ("first_rung", "duplicate_of"): (int, NoneType),
+    ("first_rung", "duplicate_of", "inherited_from"): (int, NoneType),
+    ("inherited_share",): (int, float, NoneType),
     ("elapsed", "finished"): (int, float),
     ("genotype", "scores", "seconds"): (dict,),
     ("cost", "latency", "int8_latency"): (dict, NoneType),
     ("history", "steps", "violations"): (list, tuple),
-    ("reason", "design"): (str,),
+    ("reason", "design", "inherited_problem"): (str,),
     ("arch_id",): (str, NoneType),
 }
 """By names of fields of a record, the types that their values may have."""
@@ -90,6 +91,12 @@ class Trial:
     """What known design it is, where the search began with some (`search.portfolio`)."""
     duplicate_of: int | None = None
     """The number of the trial that evaluated the same network."""
+    inherited_from: int | None = None
+    """The number of the trial whose trained weights it was to begin with; None: it was trained from scratch."""
+    inherited_share: float | None = None
+    """Of its parameters how many began with a trained number; None where its evaluation did not say."""
+    inherited_problem: str = ""
+    """Why it began with fresh weights all the same."""
     seed: int = 0
     """Seed of its evaluation."""
     seconds: Mapping[str, float] = field(default_factory=dict)
@@ -124,7 +131,11 @@ class Trial:
     def evaluated(self, evaluation: Evaluation) -> Trial:
         """Return this with the curves and the time of an evaluation, the time of lower rungs included."""
         seconds = {name: self.seconds.get(name, 0.0) + value for name, value in evaluation.seconds.items()}
-        return replace(self, history=evaluation.history, seconds=seconds)
+        trial = replace(self, history=evaluation.history, seconds=seconds)
+        taken = evaluation.inherited
+        if taken is None:
+            return trial
+        return replace(trial, inherited_share=taken.share, inherited_problem=taken.problem)
 
     def completed(self) -> Trial:
         """Return this as evaluated, with scores."""
@@ -138,6 +149,7 @@ class Trial:
             elapsed: seconds of search.
         """
         begun = replace(self, scores={}, steps=(), history=(), seconds={}, finished=time.time(), elapsed=elapsed)
+        begun = replace(begun, inherited_from=None, inherited_share=None, inherited_problem="")
         return replace(begun, state=State.INTERRUPTED, reason=f"ended on the way: {why}")
 
     @property
@@ -146,8 +158,11 @@ class Trial:
         return sum(max(0.0, violation.excess) for violation in self.violations if violation.soft)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON; a latency in 8 bits and a known design only where there is one."""
-        return {name: v for name, v in asdict(self).items() if v or name not in ("int8_latency", "design")}
+        """Return plain values for JSON; latency in 8 bits, a known design, inherited weights only where there are."""
+        unused = {name for name in ("int8_latency", "design") if not getattr(self, name)}
+        if self.inherited_from is None:
+            unused |= {"inherited_from", "inherited_share", "inherited_problem"}
+        return {name: value for name, value in asdict(self).items() if name not in unused}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Trial:

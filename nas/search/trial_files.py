@@ -5,10 +5,69 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from nas.errors import ConfigError, nearest
 from nas.evaluation import Budget
+from nas.evaluators.training import INHERIT
 from nas.run_folder import WEIGHTS, weights_file
+from nas.search.settings import SearchSettings, Settings
 from nas.search.study import Study
 from nas.search.trial import Trial
+
+
+class Parents:
+    """Chooses which trained network a trial takes initial weights from, among those whose weights are kept."""
+
+    def __init__(self, study: Study, run: Path, how: str) -> None:
+        """Choose among the trials of a study by `nas.evaluators.training.INHERIT`: parent or best."""
+        self._study, self._run, self._how = study, run, how
+
+    def chosen(self, trial: Trial) -> Trial:
+        """Return a trial with its parent, where there is one; one that goes on keeps the one that it began with."""
+        if trial.steps or trial.inherited_from is not None:
+            return trial
+        ranked = self._study.best(len(self._study.trials))
+        kept = [one for one in ranked if one.arch_id is not None and weights_file(self._run, one.arch_id).exists()]
+        if not kept:
+            return trial
+        parent = kept[0] if self._how == "best" else min(kept, key=lambda one: decisions_apart(one, trial))
+        return replace(trial, inherited_from=parent.number)
+
+    def arch_id(self, trial: Trial) -> str | None:
+        """Return the network of a trial's parent; None where it has none."""
+        found = (one.arch_id for one in self._study.trials if one.number == trial.inherited_from)
+        return next(found, None)
+
+
+def decisions_apart(one: Trial, other: Trial) -> int:
+    """Count the decisions that two trials take differently; one that only one of them has is one."""
+    paths = one.genotype.keys() | other.genotype.keys()
+    return sum(
+        (path in one.genotype, one.genotype.get(path)) != (path in other.genotype, other.genotype.get(path))
+        for path in paths
+    )
+
+
+def inherits(settings: Settings, given: object) -> object:
+    """Return whose weights trials begin with: as a command's settings of its evaluator say, or the evaluator given."""
+    return getattr(getattr(settings, "evaluator", given), "inherit", INHERIT[0])
+
+
+def check_inherit(how: object, settings: SearchSettings, run: object) -> str:
+    """Return whose weights trials begin with.
+
+    Raises:
+        ConfigError: it is an unknown word, or no weights are kept.
+    """
+    if how not in INHERIT:
+        raise ConfigError(
+            f"inherit must be one of {', '.join(INHERIT)}, but got {how!r:.80}. {nearest(str(how), INHERIT)}"
+        )
+    if how != INHERIT[0] and (run is None or not settings.keep):
+        raise ConfigError(
+            f"evaluator.inherit={how} takes weights that the search keeps in its run folder, but "
+            + ("search.keep is 0" if not settings.keep else "there is no run_dir")
+        )
+    return str(how)
 
 
 @dataclass(frozen=True)
@@ -20,8 +79,18 @@ class TrialFiles:
     run: Path | None = None
     """The run folder, which takes weights; None where none are kept."""
 
-    def budget(self, budget: Budget, trial: Trial) -> Budget:
-        """Return a budget that says where the files of a trial go."""
+    parents: Parents | None = None
+    """Whose weights trials begin with; None where they are trained from scratch."""
+
+    def prepared(self, budget: Budget, trial: Trial) -> tuple[Trial, Budget]:
+        """Return a trial with the one that it inherits weights from, and a budget that says where its files are."""
+        if self.parents is not None and self.run is not None:
+            trial = self.parents.chosen(trial)
+            parent = self.parents.arch_id(trial)
+            budget = replace(budget, inherit=None if parent is None else str(weights_file(self.run, parent)))
+        return trial, self._budget(budget, trial)
+
+    def _budget(self, budget: Budget, trial: Trial) -> Budget:
         if self.checkpoints is not None:
             budget = replace(budget, checkpoint=str(self._checkpoint(self.checkpoints, trial)))
         if self.run is not None and trial.arch_id is not None:

@@ -24,6 +24,7 @@ from nas.training.data.load import load_data
 from nas.training.data.splits import ImageData
 from nas.training.ema import WeightAverage
 from nas.training.epoch_reports import EpochReporter, reachable
+from nas.training.inheritance.from_file import inherit_from
 from nas.training.int8 import int8_scores
 from nas.training.recipe import SCORES, Recipe
 from nas.training.task import Classification, ImageModule
@@ -56,8 +57,9 @@ def fit(
         architecture: the network to build.
         data: the data set, without its test split.
         recipe: settings of training.
-        budget: epochs, share of the data and of the resolution, the checkpoint to continue from, and where the weights
-            and the network in 8 bits go. A run that continues gives the numbers of one that never stopped.
+        budget: epochs, share of the data and of the resolution, the checkpoint to continue from, the weights to begin
+            with, and where the weights and the network in 8 bits go. A run that continues gives the numbers of one that
+            never stopped.
         seed: of weights, order and augmentation.
         augment: none, shift, shift_flip.
         accelerator: as Lightning takes it.
@@ -80,7 +82,12 @@ def fit(
     architecture = _at_resolution(architecture, budget.resolution_fraction)
     data.check_fits(architecture)
     pl.seed_everything(seed, verbose=False)
-    network = build(_with_drop_path(architecture, recipe.drop_path), zero_init_last=recipe.zero_init_last)
+    built = _with_drop_path(architecture, recipe.drop_path)
+    network = build(built, zero_init_last=recipe.zero_init_last)
+    checkpoint = _usable(budget.checkpoint)
+    inherited = None
+    if budget.inherit is not None and checkpoint is None:
+        inherited = inherit_from(Path(budget.inherit), network, built)
     # Torch's stubs leave memory_format out of GraphModule.to.
     network = cast("Any", network).to(memory_format=torch.channels_last)
     history: list[dict[str, float]] = []
@@ -104,7 +111,7 @@ def fit(
         if after_epoch is not None and budget.checkpoint is not None and devices == 1:
             callbacks.append(_CheckpointEachEpoch(budget.checkpoint))
         trainer = _trainer(recipe, budget.schedule_epochs or epochs, callbacks, accelerator, devices)
-        trainer.fit(task, datamodule=module, ckpt_path=_usable(budget.checkpoint), weights_only=True)
+        trainer.fit(task, datamodule=module, ckpt_path=checkpoint, weights_only=True)
     if devices == 1:
         history = reporter.history  # with the epochs before the checkpoint
         if budget.checkpoint is not None:
@@ -121,7 +128,7 @@ def fit(
         scores |= in_8_bits
         seconds["int8"] = time.perf_counter() - began
     seconds["evaluation"] = time.perf_counter() - started
-    return Evaluation(scores, tuple(history), seconds, missing)
+    return Evaluation(scores, tuple(history), seconds, missing, inherited)
 
 
 def _usable(checkpoint: str | None) -> str | None:

@@ -34,12 +34,13 @@ def weights_of(module: nn.Module) -> dict[str, Tensor]:
 
 
 def weights_metadata(architecture: Architecture, data: ImageData) -> dict[str, str]:
-    """Return what is kept beside weights: which network, and what inputs it was trained on.
+    """Return what is kept beside weights: the network, and what inputs it was trained on.
 
-    `mean` and `std` (a channel, in units of full white = 1), `classes` and `image_shape` are JSON.
+    `architecture`, `mean` and `std` (a channel, in units of full white = 1), `classes` and `image_shape` are JSON.
     """
     return {
         "arch_id": architecture.arch_id,
+        "architecture": architecture.to_json(),
         "data": data.name,
         "split_fingerprint": data.fingerprint,
         "image_shape": json.dumps(list(data.input_shape)),

@@ -128,6 +128,7 @@ def _as_evaluation(result: Any, objective: str, seconds: float) -> Evaluation:
         tuple(_numbers(row) for row in result.history),
         {"evaluation": seconds, **_numbers(result.seconds)},
         {str(name): str(reason) for name, reason in result.missing.items()},
+        result.inherited,
     )
 
 

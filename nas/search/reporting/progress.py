@@ -125,6 +125,8 @@ class Progress:
             + (f"  {trial.latency.ms:8.3f} ms" if trial.latency else "")
             + (f"  {seconds:6.1f} s" if seconds is not None and not original else original)
             + (f"  {trial.design}" if trial.design else "")
+            + (f"  with weights of trial {trial.inherited_from}" if trial.inherited_share else "")
+            + (f"  {trial.inherited_problem}" if trial.inherited_problem else "")
             + (f"  {trial.reason}" if trial.state in (State.PRUNED, State.OVER_LIMIT) else "")
         )
 

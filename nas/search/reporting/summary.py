@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import median
 
 from rich import box
 from rich.console import Console
@@ -47,7 +48,7 @@ def print_best(console: Console, study: Study, count: int = 5) -> None:
             trial.arch_id,
         )
     console.print(table)
-    for line in _selection_lines(study):
+    for line in (*_selection_lines(study), *_inherited_lines(study)):
         console.print(line, highlight=False)
 
 
@@ -63,6 +64,18 @@ def _selection_lines(study: Study) -> list[str]:
     return [
         f"{'They were' if several else 'The best was'} selected out of {tried} by this very {scores}{where}, which is "
         f"therefore optimistic: luck is selected too. Evaluated anew, expect worse."
+    ]
+
+
+def _inherited_lines(study: Study) -> list[str]:
+    """Return a note on the networks that began with trained weights; none where none did."""
+    trained = [trial for trial in study.trials if trial.trained]
+    shares = [trial.inherited_share for trial in trained if trial.inherited_share]
+    if not shares:
+        return []
+    return [
+        f"{len(shares)} of {len(trained)} networks began with the weights of another one (median share of their "
+        f"parameters {median(shares):.0%}): their scores are not those of a training from scratch (nas finish)."
     ]
 
 

@@ -1,0 +1,1 @@
+"""Initial weights of a network from those of a trained one."""

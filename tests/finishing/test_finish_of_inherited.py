@@ -1,0 +1,29 @@
+"""A finish trains from scratch, whatever weights the search began its networks with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from nas.evaluators.training import TrainingEvaluator
+from nas.search.log import read_trials
+from nas.workers.evaluating import Task
+from tests.finishing.recorded import StubPool, finish
+from tests.logs import rewrite
+
+
+def test_what_is_reported_is_trained_from_scratch(searched: Path) -> None:
+    def inherits(number: int, values: dict[str, Any]) -> dict[str, Any]:
+        return {**values, "inherited_from": 0, "inherited_share": 0.9} if number else values
+
+    rewrite(searched / "trials.jsonl", inherits)
+    (searched / "weights").mkdir(exist_ok=True)
+    for trial in read_trials(searched):
+        (searched / "weights" / f"{trial.arch_id}.safetensors").write_bytes(b"of the search")
+    assert finish(searched, top_k=2, final_seeds=2, baseline="none") == 0
+    tasks = [
+        task for task in StubPool.tasks if isinstance(task, Task) and isinstance(task.evaluator, TrainingEvaluator)
+    ]
+    assert len(tasks) >= 4
+    assert {task.budget.inherit for task in tasks} == {None}
+    assert {task.budget.checkpoint for task in tasks} == {None}
