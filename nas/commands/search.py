@@ -42,7 +42,7 @@ from nas.search.recording import Recorder
 from nas.search.reporting.feasibility import report_feasibility
 from nas.search.reporting.progress import Progress
 from nas.search.reporting.rungs import rung_correlations, rung_lines
-from nas.search.reporting.summary import print_best, time_summary
+from nas.search.reporting.summary import print_best, time_summary, to_go_on
 from nas.search.run import run_search
 from nas.search.samplers import sampler
 from nas.search.study import Study, front_of
@@ -231,7 +231,7 @@ def _search(job: _Job, console: Console) -> int:
         with pool.paused():  # it may measure
             report_feasibility(job.config, space, lambda text: console.print(text, highlight=False), resumed=job.resume)
         left = minutes_left(job.config.search.minutes, ready.seconds)
-        recorders: list[Recorder] = [Progress(console, job.config.search.trials, left)]
+        recorders: list[Recorder] = [Progress(console, job.config.search.known_trials, left)]
         study = _run(job, ready, pool, data, recorders + ([tracker] if tracker else []))
     _report(job, study, tracker, console)
     trials = [trial for trial in study.trials if trial.finished >= session]
@@ -384,10 +384,8 @@ def _report(job: _Job, study: Study, tracker: MlflowTracker | None, console: Con
             console.print(f"Its {what}: {latency}", highlight=False)
     console.print(f"Run folder: {job.folder}", highlight=False)
     if study.can_go_on:
-        console.print(
-            f"Go on with: {to_type('search', f'resume={job.folder}', f'search.trials={job.config.search.trials}')}",
-            highlight=False,
-        )
+        more = to_go_on(study, job.config.search)
+        console.print(f"Go on with: {to_type('search', f'resume={job.folder}', more)}", highlight=False)
     if tracker is not None and tracker.trouble:
         console.print(
             f"{tracker.trouble}\nThe record in {job.folder} is whole; "

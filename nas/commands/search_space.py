@@ -139,7 +139,7 @@ class _Choosing:
             drop=lambda one, error: self.left_out.append(f"{one.name}: {error}"),
             say=self.say,
         )
-        return self._chosen([one for one in populations if self._enough(one)], settings.search.trials, begun)
+        return self._chosen([one for one in populations if self._enough(one)], settings.search.most_trials, begun)
 
     def _spaces(self) -> list[SearchSpace]:
         shape, classes = tuple(self.described["input_shape"]), self.described["num_classes"]
@@ -180,7 +180,7 @@ class _Choosing:
         if search.minutes is None:
             assert self._budget.epochs is not None
             each = self._budget.epochs / config.train.epochs
-            trials = min(trials, max(MIN_NETWORKS, round(SHARE * search.trials / each / max(1, spaces))))
+            trials = min(trials, max(MIN_NETWORKS, round(SHARE * search.most_trials / each / max(1, spaces))))
         return Settings(
             seed=config.seed,
             search=SearchSettings(trials=trials, objective=score, direction=direction),

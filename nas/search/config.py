@@ -179,7 +179,7 @@ class Config(Settings):
         limits = space.limits_with(self.constraints, self.soft)
         limited = any(limit.counted and not limit.soft and limit.high < inf for limit in limits)
         trains = isinstance(self.evaluator, TrainingSettings)
-        count = min(_DESIGNS, self.search.trials // 2) if limited and trains else 0
+        count = min(_DESIGNS, self.search.most_trials // 2) if limited and trains else 0
         return replace(self, search=replace(self.search, portfolio=count))
 
     @property

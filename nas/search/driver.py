@@ -63,7 +63,7 @@ class Driver:
         self.gate, self._after_training, self.settings, pruning = gate, after_training, settings.search, settings.pruner
         self.seed, self._record = settings.seed, Recording(study, folder, recorders)
         self._budgets = pruning.budgets(budget)
-        self._halving = pruning.halving(self._budgets, self.settings.trials)
+        self._halving = pruning.halving(self._budgets, self.settings.most_trials)
         self._files = files
         pool.listen(self._on_report)
         self._optuna = new_optuna_study(study, sampler, pruning.pruner())
@@ -136,7 +136,7 @@ class Driver:
                 self._submit(*again)
             if self._alone.holds(self._running):
                 return
-            if self._interrupted and self._begun < self.settings.trials:
+            if self._interrupted and self._begun < self.settings.most_trials:
                 trial, optuna_trial = self._interrupted.pop(0)
                 self._submit(trial, optuna_trial, trial.first_rung or 0)
                 continue
@@ -149,7 +149,7 @@ class Driver:
             if self.study.stop and self._halving is not None and not self._halving.closed:
                 self._halving.close()
                 continue
-            if self.study.stop or self._begun >= self.settings.trials:
+            if self.study.stop or self._begun >= self.settings.most_trials:
                 return
             self._consider_next()
             if self.gate.measures and self.pool.free and self._running:  # measuring takes time: others may be done
@@ -163,12 +163,12 @@ class Driver:
     @property
     def _left(self) -> int:
         """Trials that are to be proposed yet, where each of them is evaluated."""
-        return self.settings.trials - self._begun - len(self._interrupted)
+        return self.settings.most_trials - self._begun - len(self._interrupted)
 
     @property
     def _out_of_time(self) -> bool:
         minutes = self.settings.minutes
-        if minutes is None or self.elapsed < 60 * minutes or self._trained >= self.settings.trials:
+        if minutes is None or self.elapsed < 60 * minutes or self._trained >= self.settings.most_trials:
             return False
         if not self.study.failed_alike:
             self.study.stop, self.study.can_go_on = StopReason.TIME_OVER.stop(minutes=minutes), True

@@ -93,10 +93,10 @@ def run_search(
         recorders: are told of every trial.
         pool: running workers that evaluate, in place of `evaluator` and `workers`; it stays open.
         changes: settings by their names (`nas.search.settings`, docs/settings.md): those of `SearchSettings`, such as
-            `trials` (100 where nothing is said), `minutes` or `objective`; `seed`: the same one gives the same trials,
-            with 0 workers or 1; `constraints` and `soft`: `{metric: upper bound}` or `{metric: (lower, upper)}` of
-            `nas.cost.SEARCH_METRICS`; `sampler`: a name (`nas.search.samplers.sampler_names`) with `sampler_options`,
-            or an Optuna sampler; `pruner`: a name, or a `nas.search.budgets.pruning.Pruning`.
+            `trials` (100 where neither it nor `minutes` is said), `minutes` or `objective`; `seed`: the same one gives
+            the same trials, with 0 workers or 1; `constraints` and `soft`: `{metric: upper bound}` or `{metric:
+            (lower, upper)}` of `nas.cost.SEARCH_METRICS`; `sampler`: a name (`nas.search.samplers.sampler_names`) with
+            `sampler_options`, or an Optuna sampler; `pruner`: a name, or a `nas.search.budgets.pruning.Pruning`.
 
     Returns:
         The study. A trial that fails is recorded with its reason and does not end it.

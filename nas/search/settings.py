@@ -16,6 +16,8 @@ from nas.settings import SEED, Range, check_settings, declarations, setting
 from nas.workers.giving_up import MAX_EQUAL_FAILURES
 
 _MOST = 100_000_000
+_TRIALS = 12
+"""Of the command, where neither trials nor minutes are said."""
 _COUNT = Range(0, _MOST, whole=True, above=True)
 _MINUTES = Range(0, _MOST, above=True)
 _POPULATION = Range(1, 100_000, whole=True)
@@ -27,8 +29,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 class SearchSettings:
     """When the search ends, and what it looks for."""
 
-    trials: int = setting(
-        12, "accepted networks to evaluate; rejected ones and duplicates do not count", _COUNT, may_change=True
+    trials: int | None = setting(
+        None,
+        "accepted networks to evaluate; rejected ones and duplicates do not count; null: 12, in run_search 100, or as "
+        "many as fit in search.minutes where these are given",
+        _COUNT,
+        may_change=True,
     )
     minutes: float | None = setting(
         None, "the search ends after this time; what runs then is run again by resume=...", _MINUTES, may_change=True
@@ -100,6 +106,16 @@ class SearchSettings:
         check_settings(self, "search")
 
     @property
+    def known_trials(self) -> int | None:
+        """How many evaluated networks end the search; None where its minutes alone do."""
+        return self.trials or (_TRIALS if self.minutes is None else None)
+
+    @property
+    def most_trials(self) -> int:
+        """The same; more than there can be where its minutes alone end it."""
+        return self.known_trials or _MOST
+
+    @property
     def objectives(self) -> tuple[Objective, ...]:
         """What is searched for."""
         return objectives_from(self.objective, self.direction)
@@ -151,6 +167,11 @@ class Settings:
 
     def __post_init__(self) -> None:
         check_settings(self, "")
+        if self.pruner.name == "successive_halving" and self.search.known_trials is None:
+            raise ConfigError(
+                "pruner=successive_halving decides when all trials have had a rung: give search.trials beside "
+                "search.minutes, or take pruner=asha, which decides as they end"
+            )
 
 
 PYTHON_SETTINGS = Settings(search=SearchSettings(trials=100))
@@ -180,6 +201,8 @@ def with_keywords(settings: Settings, changes: Mapping[str, Any]) -> Settings:
         if name not in (known := _keywords()):
             raise ConfigError(f"run_search: unknown argument {name!r}. {nearest(name, known)}")
     inner = {name: _plain(name, value) for name, value in changes.items() if name in names}
+    if inner.get("minutes") is not None and settings is PYTHON_SETTINGS:
+        inner.setdefault("trials", None)  # as many as fit
     outer = {name: value for name, value in changes.items() if name not in names}
     if outer.keys() & {"sampler", "sampler_options"}:
         outer["sampler"] = _sampler(outer.pop("sampler", settings.sampler.name), outer.pop("sampler_options", None))

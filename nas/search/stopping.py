@@ -19,7 +19,7 @@ def limit_reached(settings: SearchSettings, study: Study, *, trained: int, tried
         tried: genotypes that were proposed.
         fruitless: proposals since one was last evaluated.
     """
-    if trained >= settings.trials:
+    if trained >= settings.most_trials:
         return StopReason.TRIALS_DONE.stop(trained=trained)
     if tried >= study.space.size():
         return StopReason.SPACE_EXHAUSTED.stop(size=study.space.size())

@@ -15,7 +15,7 @@ from nas.errors import ConfigError, NasError
 from nas.resume import check_typed, resumed
 from nas.search.budgets.pruning import Pruning
 from nas.search.config import Config
-from nas.search.settings import PYTHON_SETTINGS, SamplerSettings, Settings, with_keywords
+from nas.search.settings import PYTHON_SETTINGS, SamplerSettings, SearchSettings, Settings, with_keywords
 from nas.settings import settings_from
 
 SPACE = nas.load_space("mbconv")
@@ -60,6 +60,33 @@ def test_settings_and_keywords_are_the_same(tmp_path: Path) -> None:
     by_settings = nas.run_search(SPACE, _score, settings=settings)
     by_keywords = nas.run_search(SPACE, _score, **keywords)
     assert [trial.genotype for trial in by_settings.trials] == [trial.genotype for trial in by_keywords.trials]
+
+
+@pytest.mark.parametrize(
+    ("given", "known"),
+    [({}, 12), ({"trials": 5}, 5), ({"minutes": 1.0}, None), ({"trials": 5, "minutes": 1.0}, 5)],
+)
+def test_trials_end_a_search_where_minutes_alone_do_not(given: dict[str, Any], known: int | None) -> None:
+    search = SearchSettings(**given)
+    assert search.known_trials == known
+    assert search.most_trials == (10**8 if known is None else known)
+
+
+def test_a_search_of_some_minutes_makes_as_many_trials_as_fit() -> None:
+    """100 end one of which nothing is said; the space has 128 networks."""
+    space = nas.SearchSpace.from_dict(
+        {
+            "stages": [{"block": "conv", "out_channels": {"range": [1, 128]}}],
+            "head": {"block": "classifier"},
+        }
+    )
+    counts = [len(nas.run_search(space, _score, sampler="grid", **given).trials) for given in ({}, {"minutes": 1e4})]
+    assert counts == [100, 128]
+
+
+def test_halving_by_whole_rungs_needs_a_number_of_trials() -> None:
+    with pytest.raises(ConfigError, match=r"give search\.trials beside search\.minutes"):
+        Config.from_values({"space": "mbconv", "search": {"minutes": 5}, "pruner": {"name": "successive_halving"}})
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,7 @@ def evaluate_populations(
     Raises:
         NasError: as `evaluate_population`, without `drop`.
     """
-    started, trials = time.monotonic(), settings.search.trials
+    started, trials = time.monotonic(), settings.search.most_trials
     step = max(MIN_NETWORKS, at_once)
     left, populations = list(drawn), list[Population]()
     for count in [trials] if most_seconds is None else [*range(step, trials, step), trials]:
@@ -155,7 +155,7 @@ def evaluate_population(
         SpaceError: no network could be evaluated.
         EvaluationError: evaluations in a row failed alike.
     """
-    run_dir, trials = drawn.run_dir, settings.search.trials
+    run_dir, trials = drawn.run_dir, settings.search.most_trials
     study = run_search(
         drawn.space,
         pool=pool,

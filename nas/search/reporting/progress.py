@@ -50,8 +50,8 @@ class Progress:
     The live line has counts, the best score so far, and the time left.
     """
 
-    def __init__(self, console: Console, trials: int, minutes: float | None) -> None:
-        """Make a recorder for a search that ends after so many trials or minutes."""
+    def __init__(self, console: Console, trials: int | None, minutes: float | None) -> None:
+        """Make a recorder for a search that ends after so many trials or minutes; None: the other one says when."""
         self.console, self.trials, self.minutes = console, trials, minutes
         self._live: Live | None = None
         self._started = time.monotonic()
@@ -132,7 +132,7 @@ class Progress:
 
     def _status(self, study: Study) -> str:
         counts, done, best = study.counts(), _trained(study), study.best(1)
-        parts = [f"{done}/{self.trials} done", f"{self._running} running"]
+        parts = [f"{done}{'' if self.trials is None else f'/{self.trials}'} done", f"{self._running} running"]
         parts += [f"{counts[state]} {state}" for state in _COUNTED if counts.get(state)]
         parts += [f"best {best[0].scores[study.objective]:.4f}"] if best else []
         parts += [f"{duration(time.monotonic() - self._started)} gone", self._left(done)]
@@ -142,7 +142,7 @@ class Progress:
         """Return the time left at the speed so far, or until the limit in minutes; empty where neither says."""
         spent, now = time.monotonic() - self._started, done - self._done_before
         guesses = []
-        if now:
+        if now and self.trials is not None:
             guesses.append(spent / now * (self.trials - done))
         if self.minutes is not None:
             guesses.append(60 * self.minutes - spent)

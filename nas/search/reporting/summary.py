@@ -11,8 +11,18 @@ from rich.table import Table
 
 from nas.cost import AFTER_TRAINING
 from nas.search.reporting.progress import duration
+from nas.search.settings import SearchSettings
+from nas.search.stop_reason import StopReason
 from nas.search.study import Study
 from nas.search.trial import State, Trial
+
+
+def to_go_on(study: Study, search: SearchSettings) -> str:
+    """Return the setting with which a search that ended before its end goes on: more time, where that was over."""
+    over = study.stop is not None and study.stop.reason is StopReason.TIME_OVER
+    if search.minutes is not None and (over or search.known_trials is None):
+        return f"search.minutes={search.minutes * (2 if over else 1):g}"
+    return f"search.trials={search.known_trials}"
 
 
 def print_best(console: Console, study: Study, count: int = 5) -> None:

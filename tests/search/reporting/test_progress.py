@@ -15,7 +15,9 @@ from nas.cost import Cost
 from nas.latency.deployment import Deployment, Device
 from nas.latency.measure import Latency
 from nas.search.reporting.progress import Progress, duration
-from nas.search.reporting.summary import print_best, time_summary
+from nas.search.reporting.summary import print_best, time_summary, to_go_on
+from nas.search.settings import SearchSettings
+from nas.search.stop_reason import Stop, StopReason
 from nas.search.study import Study
 from nas.search.trial import State, Trial
 from tests.search.conftest import SMALL
@@ -207,3 +209,36 @@ def test_measured_latencies_have_a_column() -> None:
     assert rows[1][-4:] == ["size", "MiB", "ms", "arch_id"]
     assert [row[-2:] for row in rows[3:5]] == [["1.250", "a"], [rows[4][-2], "b"]]
     assert len(rows[4]) == len(rows[3]) - 1
+
+
+def test_where_the_time_alone_ends_a_search_it_alone_says_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    study = _study(1)
+    console = Console(file=io.StringIO(), force_terminal=True, width=200, color_system=None)
+    progress = Progress(console, None, 5)
+    progress.begin(study)
+    study.trials.append(_trial(1, scores={"val_accuracy": 0.5}))
+    clock[0] += 60
+    progress.proposed(study, running=2)
+    progress.end(study)
+    assert "2 done | 2 running | best" in _text(console)
+    assert "1:00 gone | about 4:00 left" in _text(console)
+
+
+@pytest.mark.parametrize(
+    ("reason", "given", "setting"),
+    [
+        (StopReason.INTERRUPTED.stop(), {}, "search.trials=12"),
+        (StopReason.INTERRUPTED.stop(), {"trials": 20, "minutes": 60}, "search.trials=20"),
+        (StopReason.INTERRUPTED.stop(), {"minutes": 60}, "search.minutes=60"),
+        (StopReason.TIME_OVER.stop(minutes=60), {"minutes": 60}, "search.minutes=120"),
+        (StopReason.TIME_OVER.stop(minutes=0.5), {"trials": 20, "minutes": 0.5}, "search.minutes=1"),
+    ],
+)
+def test_a_search_that_ended_early_goes_on_with_what_it_lacked(
+    reason: Stop, given: dict[str, float], setting: str
+) -> None:
+    study = _study(1)
+    study.stop = reason
+    assert to_go_on(study, SearchSettings(**given)) == setting
