@@ -15,6 +15,7 @@ import random
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -25,6 +26,7 @@ import torch
 from torch import nn
 
 import nas
+from nas.errors import ShapeError
 from nas.seeds import derived_seed
 from nas.space import Genotype
 from nas.training.data.config import DataConfig
@@ -102,7 +104,9 @@ def _steps(space: nas.SearchSpace, genotype: Genotype, seed: int) -> Iterator[Ge
     random.Random(seed).shuffle(others)
     for other in others:
         if not _kind(genotype, other).startswith(("dropout", "drop_path")):
-            yield other
+            with suppress(ShapeError):  # no network: its map would shrink to nothing
+                nas.cost_of(space.decode(other))
+                yield other
 
 
 def _kind(genotype: Genotype, other: Genotype) -> str:

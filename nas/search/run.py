@@ -111,8 +111,7 @@ def run_search(
     check_kinds(**({"evaluator": evaluator} if pool is None else {"pool": pool}), space=space, workload=workload)
     check_kinds(run_dir=run_dir, resume=resume, notes=notes, recorders=recorders, budget=budget)
     check_kinds(deployment=deployment, profile=profile, settings=settings, **kinds_in(changes))
-    workers = Range(0, whole=True).checked("run_search: workers", workers)
-    check_worker_count(workers)
+    check_worker_count(workers := Range(0, whole=True).checked("run_search: workers", workers))
     settings = with_keywords(settings, changes)
     space = fixed(space, settings.search.fix, "search.fix")
     search, pruning = settings.search, settings.pruner
