@@ -10,8 +10,9 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from nas.space.tree.nodes import Choice
 
-_MUTATION_SD = 0.2
-"""Standard deviation of the mutation of a number, as a share of its range."""
+_MUTATION_SDS = (0.2, 0.07, 0.02, 0.006)
+"""Standard deviations of the mutation of a number, as shares of its range: one of those that are no smaller than the
+step of the range is drawn each time."""
 
 
 def distribution_of(choice: Choice) -> BaseDistribution:
@@ -41,7 +42,9 @@ def nearby_value(distribution: BaseDistribution, value: Any, rng: random.Random)
         return value
     if distribution.log:
         low, high, centre = math.log(low), math.log(high), math.log(max(centre, low))
-    share = min(max((centre - low) / (high - low) + rng.gauss(0, _MUTATION_SD), 0.0), 1.0)
+    smallest = (distribution.step or 0) / (distribution.high - distribution.low)
+    sd = rng.choice([sd for sd in _MUTATION_SDS if sd >= smallest] or _MUTATION_SDS[:1])
+    share = min(max((centre - low) / (high - low) + rng.gauss(0, sd), 0.0), 1.0)
     nearby = _value_at(distribution, share)
     return nearby if nearby != value else random_value(distribution, rng)
 

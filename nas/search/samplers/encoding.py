@@ -5,25 +5,32 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from scipy.spatial.distance import cdist
 
 Array = NDArray[np.float64]
 Levels = NDArray[np.int64]
 
-_MAX_LEVELS = 33
-"""Levels of a range at most: one with more values, or a continuous one, is divided into so many steps."""
+_MAX_ORDERED = 33
+"""Values of a range that is taken for options in an order, at most; what has more, or is continuous, is a number."""
+_NUMBER_LEVELS = 10_001
+"""Levels into which the range of a number is divided, at most."""
 _LENGTHSCALE = 2 / 3
 """Of the exponential kernel over ordered levels, as a share of the distance from the first to the last."""
+_NUMBER_LENGTHSCALES = (0.12, 0.4)
+"""Of the two kernels over a number whose mean is taken, as shares of its range."""
+_JOINT_LENGTHSCALE = 0.3
+"""Of the kernel over all numbers together, in ranges."""
 
 
 @dataclass(frozen=True, eq=False)
 class DecisionLevels:
-    """The levels of one decision, numbered from 0; the last number, `count`, is for a decision that is not active."""
+    """The levels of one decision, numbered from 0; `inactive` is for a decision that is not active."""
 
     distribution: BaseDistribution
 
@@ -48,9 +55,28 @@ class DecisionLevels:
         if isinstance(distribution, CategoricalDistribution):
             return len(distribution.choices)
         assert isinstance(distribution, IntDistribution | FloatDistribution)
-        if distribution.log or not distribution.step:
-            return _MAX_LEVELS if distribution.high > distribution.low else 1
-        return min(_MAX_LEVELS, round((distribution.high - distribution.low) / distribution.step) + 1)
+        if distribution.log and self._num_values > 1:
+            return _NUMBER_LEVELS if self.is_number else _MAX_ORDERED
+        return min(_NUMBER_LEVELS, self._num_values)
+
+    @cached_property
+    def _num_values(self) -> int:
+        """Number of values of a range; that of levels where it is continuous."""
+        distribution = self.distribution
+        assert isinstance(distribution, IntDistribution | FloatDistribution)
+        if distribution.step is None:
+            return _NUMBER_LEVELS if distribution.high > distribution.low else 1
+        return round((distribution.high - distribution.low) / distribution.step) + 1
+
+    @cached_property
+    def is_number(self) -> bool:
+        """Whether it is a number from a range of many, and not one of a few options."""
+        return not isinstance(self.distribution, CategoricalDistribution) and self._num_values > _MAX_ORDERED
+
+    @cached_property
+    def inactive(self) -> int:
+        """The level of a decision that is not active: the one behind the others; of a number far from them all."""
+        return 5 * self.count if self.is_number else self.count
 
     def level(self, value: Any) -> int:
         """Return the level of a value; `count` for a category that the distribution does not have."""
@@ -74,9 +100,10 @@ class DecisionLevels:
 
     @cached_property
     def kernel(self) -> Array:
-        """The kernel between levels, `(count + 1, count + 1)`.
+        """The kernel between the levels of options, `(count + 1, count + 1)`.
 
-        1 for the same level and 0 for two categories; for two numbers half of an exponential kernel.
+        1 for the same level and 0 for two categories; for two options in an order half of an exponential kernel. For
+        numbers, whose levels are too many for that, see `number_kernel`.
         """
         kernel = np.eye(self.count + 1)
         if self.ordered and self.count > 1:
@@ -84,6 +111,11 @@ class DecisionLevels:
             exponential = np.exp(-np.abs(positions[:, None] - positions[None]) / _LENGTHSCALE)
             kernel[:-1, :-1] = 0.5 * kernel[:-1, :-1] + 0.5 * exponential
         return kernel
+
+    def number_kernel(self, levels: Levels, others: Levels) -> Array:
+        """Return the kernel between levels of a number, `(n,)` and `(m,)`, as `(n, m)`."""
+        distances = np.abs(levels[:, None] - others[None])
+        return np.asarray(_by_distance(self.count)[np.minimum(distances, self.count)])
 
     @property
     def _ranks(self) -> Array:
@@ -94,11 +126,32 @@ class DecisionLevels:
         return np.arange(self.count, dtype=float)
 
 
-class KernelColumns(NamedTuple):
-    """The kernel between every level of every decision and the levels of `m` genotypes, `(all levels, m)` each."""
+def _matern(distances: Array) -> Array:
+    """Return Matern's kernel with smoothness 5/2 (Rasmussen & Williams 2006, equation 4.17), by lengthscales apart."""
+    scaled = np.sqrt(5) * distances
+    return np.asarray((1 + scaled + scaled**2 / 3) * np.exp(-scaled))
 
-    values: Array
+
+@cache
+def _by_distance(count: int) -> Array:
+    """Return the kernel between two levels of a number by their distance, `(count + 1,)`.
+
+    The last one, 0, is for whatever is further apart than two levels can be: an inactive number and another one.
+    """
+    places = np.linspace(0, 1, count)
+    kernels = [_matern(places / lengthscale) for lengthscale in _NUMBER_LENGTHSCALES]
+    return np.append(np.mean(kernels, axis=0), 0.0)
+
+
+class KernelColumns(NamedTuple):
+    """The kernel between the levels of each decision and those of `m` genotypes."""
+
+    options: Array
+    """`(levels of all decisions that are no numbers, m)`."""
     squares: Array
+    """Those of `options`."""
+    numbers: Levels
+    """The levels of the numbers themselves, `(m, numbers)`."""
 
 
 class Encoding:
@@ -108,31 +161,37 @@ class Encoding:
         """Take the decisions by name."""
         self.names = tuple(distributions)
         self._decisions = [DecisionLevels(distribution) for distribution in distributions.values()]
-        self._starts = np.cumsum([0, *(decision.count + 1 for decision in self._decisions)])
+        self._numbers = [index for index, decision in enumerate(self._decisions) if decision.is_number]
+        self._options = [index for index, decision in enumerate(self._decisions) if not decision.is_number]
+        self._number_counts = np.array([self._decisions[index].count for index in self._numbers])
+        self._starts = np.cumsum([0, *(self._decisions[index].count + 1 for index in self._options)])
+
+    @property
+    def has_numbers(self) -> bool:
+        """Whether some decision is a number from a range of many."""
+        return bool(self._numbers)
 
     def levels(self, genotypes: Sequence[Mapping[str, Any]]) -> Levels:
         """Return the levels of genotypes, `(genotypes, decisions)`."""
         named = list(zip(self.names, self._decisions, strict=True))
         rows = [
-            [decision.level(genotype[name]) if name in genotype else decision.count for name, decision in named]
+            [decision.level(genotype[name]) if name in genotype else decision.inactive for name, decision in named]
             for genotype in genotypes
         ]
         return np.array(rows, dtype=np.int64).reshape(len(genotypes), len(named))
 
     def kernel_columns(self, levels: Levels) -> KernelColumns:
         """Return what `kernels` needs of the genotypes on its right-hand side, `(m, decisions)`."""
-        if not self._decisions:
-            return KernelColumns(np.zeros((0, len(levels))), np.zeros((0, len(levels))))
-        values = np.concatenate(
-            [decision.kernel[:, levels[:, index]] for index, decision in enumerate(self._decisions)]
-        )
-        return KernelColumns(values, values**2)
+        columns = [self._decisions[index].kernel[:, levels[:, index]] for index in self._options]
+        options = np.concatenate([np.zeros((0, len(levels))), *columns])
+        return KernelColumns(options, options**2, levels[:, self._numbers])
 
     def kernels(self, levels: Levels, columns: KernelColumns) -> tuple[Array, Array]:
         """Return two kernels between genotypes, from 0 to 1: of single decisions, and of pairs of decisions.
 
         The first is the mean over all decisions of their kernels a_i; the second the mean over all pairs of decisions
-        of the product of their kernels, by the identity `2 sum_{i<j} a_i a_j = (sum a)^2 - sum a^2`.
+        of the product of their kernels, by the identity `2 sum_{i<j} a_i a_j = (sum a)^2 - sum a^2`. Where there are
+        numbers, half of the second is a kernel over all decisions: a valley across them is not one of single numbers.
 
         Args:
             levels: `(n, decisions)`.
@@ -143,11 +202,27 @@ class Encoding:
         """
         number = max(1, len(self._decisions))
         one_hot = self._one_hot(levels)
-        single, squares = one_hot @ columns.values, one_hot @ columns.squares
+        single, squares = one_hot @ columns.options, one_hot @ columns.squares
+        joint = self._joint_kernel(single, levels[:, self._numbers], columns.numbers) if self._numbers else None
+        for index, others in zip(self._numbers, columns.numbers.T, strict=True):
+            kernel = self._decisions[index].number_kernel(levels[:, index], others)
+            single, squares = single + kernel, squares + kernel**2
         pairs = (single**2 - squares) / (number * (number - 1)) if number > 1 else single
-        return single / number, pairs
+        return single / number, pairs if joint is None else (pairs + joint) / 2
+
+    def _joint_kernel(self, option_sums: Array, numbers: Levels, others: Levels) -> Array:
+        """Return a kernel over all numbers by their distance, times the mean kernel of the options, `(n, m)`.
+
+        Args:
+            option_sums: sums of the kernels of the options, `(n, m)`.
+            numbers: levels, `(n, numbers)`.
+            others: levels, `(m, numbers)`.
+        """
+        distances = cdist(numbers / self._number_counts, others / self._number_counts)
+        kernel = _matern(distances / _JOINT_LENGTHSCALE)
+        return kernel * option_sums / len(self._options) if self._options else kernel
 
     def _one_hot(self, levels: Levels) -> Array:
         one_hot = np.zeros((len(levels), int(self._starts[-1])))
-        one_hot[np.arange(len(levels))[:, None], levels + self._starts[:-1]] = 1.0
+        one_hot[np.arange(len(levels))[:, None], levels[:, self._options] + self._starts[:-1]] = 1.0
         return one_hot

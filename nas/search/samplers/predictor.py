@@ -35,6 +35,8 @@ _NUM_CHANGES = (1, 1, 1, 2, 2, 3)
 """How many decisions a mutation changes, one of these."""
 _NUM_BEST, _NUM_NEIGHBOURS = 5, 40
 """So many neighbours of the best children are judged too."""
+_EXPLORING_EVERY, _EXPLORING_MARGIN = 4, 0.5
+"""With numbers, every so many-th proposal is for gains beyond a margin, in standard deviations of the scores."""
 
 
 class PredictorSampler(GenotypeSampler):
@@ -45,6 +47,9 @@ class PredictorSampler(GenotypeSampler):
     as the surrogate sees it, so that one lucky evaluation does not stop the search; with several objectives the
     expected improvement of the hypervolume, where an objective that is a free cost is counted and not predicted. What
     has been tried is not proposed again, nor, with a space, another genotype of the same network, nor one over a limit.
+
+    Numbers from a range can always be refined a little more, and while they are no other category is tried. So with
+    numbers and one objective every fourth proposal is for improvements of some size only.
 
     With a prior, the results of an earlier search, a surrogate of these alone gives prior means; the other one learns
     from the study's own trials what they are worth, whichever way they point. The first trials have to be diverse for
@@ -122,6 +127,8 @@ class _Acquisition:
             self._surrogates.append(surrogate.believing(pending) if surrogate and pending else surrogate)
         self._constraints = self._constraint_surrogates(history)
         self._means, _ = self._predict(self._evaluated, features)
+        explores = self._encoding.has_numbers and history.trial_number % _EXPLORING_EVERY == 0
+        self._margin = _EXPLORING_MARGIN * float(self._means.std()) if explores else 0.0
 
     def believing(self, features: Features) -> _Acquisition:
         """Return one for which the proposals of these features run too."""
@@ -183,7 +190,7 @@ class _Acquisition:
         features = features or self.features(proposals)
         means, sds = self._predict(proposals, features)
         if means.shape[1] == 1:
-            gains = expected_improvement(means[:, 0], sds[:, 0], float(self._means.max()))
+            gains = expected_improvement(means[:, 0], sds[:, 0], float(self._means.max()) + self._margin)
         else:
             points = self._means[front(self._means)]
             gains = expected_hypervolume_improvement(means, sds, points, self._means.min(axis=0))

@@ -37,8 +37,10 @@ def test_levels_and_their_kernel() -> None:
     ("distribution", "values", "levels"),
     [
         (IntDistribution(0, 10, step=5), [0, 5, 10], [0, 1, 2]),
-        (IntDistribution(1, 1024, log=True), [1, 32, 1024], [0, 16, 32]),
-        (FloatDistribution(0.0, 1.0), [0.0, 0.5, 1.0, 2.0], [0, 16, 32, 32]),
+        (IntDistribution(0, 100), [0, 37, 100], [0, 37, 100]),
+        (IntDistribution(1, 16, log=True), [1, 4, 16], [0, 16, 32]),
+        (IntDistribution(1, 1024, log=True), [1, 32, 1024], [0, 5000, 10000]),
+        (FloatDistribution(0.0, 1.0), [0.0, 0.5, 1.0, 2.0], [0, 5000, 10000, 10000]),
         (FloatDistribution(2.0, 2.0), [2.0], [0]),
     ],
 )
