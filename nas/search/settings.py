@@ -201,8 +201,8 @@ def with_keywords(settings: Settings, changes: Mapping[str, Any]) -> Settings:
         if name not in (known := _keywords()):
             raise ConfigError(f"run_search: unknown argument {name!r}. {nearest(name, known)}")
     inner = {name: _plain(name, value) for name, value in changes.items() if name in names}
-    if inner.get("minutes") is not None and settings is PYTHON_SETTINGS:
-        inner.setdefault("trials", None)  # as many as fit
+    if settings is PYTHON_SETTINGS and inner.get("trials") is None:
+        inner["trials"] = settings.search.trials if inner.get("minutes") is None else None  # as many as fit
     outer = {name: value for name, value in changes.items() if name not in names}
     if outer.keys() & {"sampler", "sampler_options"}:
         outer["sampler"] = _sampler(outer.pop("sampler", settings.sampler.name), outer.pop("sampler_options", None))

@@ -250,7 +250,7 @@ def test_networks_whose_map_vanishes_are_rejected_not_fatal() -> None:
     [
         ({"trials": 0}, "trials must be > 0, but got 0"),
         ({"trials": "5"}, "trials must be a whole number, but got '5'"),
-        ({"trials": None}, "trials must be a whole number, but got None"),
+        ({"trials": "few"}, "trials must be a whole number, but got .few."),
         ({"trials": 2.0}, "trials must be a whole number, but got 2.0"),
         ({"trials": np.array([3])}, r"trials must be a whole number, but got array\(\[3\]\)"),
         ({"trials": True}, "trials must be a whole number, but got True"),

@@ -80,8 +80,9 @@ def test_a_search_of_some_minutes_makes_as_many_trials_as_fit() -> None:
             "head": {"block": "classifier"},
         }
     )
-    counts = [len(nas.run_search(space, _score, sampler="grid", **given).trials) for given in ({}, {"minutes": 1e4})]
-    assert counts == [100, 128]
+    cases: list[dict[str, Any]] = [{}, {"trials": None}, {"minutes": 1e4}]
+    counts = [len(nas.run_search(space, _score, sampler="grid", **given).trials) for given in cases]
+    assert counts == [100, 100, 128]
 
 
 def test_halving_by_whole_rungs_needs_a_number_of_trials() -> None:

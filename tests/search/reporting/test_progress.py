@@ -237,7 +237,7 @@ def test_where_the_time_alone_ends_a_search_it_alone_says_what_is_left(monkeypat
     ],
 )
 def test_a_search_that_ended_early_goes_on_with_what_it_lacked(
-    reason: Stop, given: dict[str, float], setting: str
+    reason: Stop, given: dict[str, Any], setting: str
 ) -> None:
     study = _study(1)
     study.stop = reason

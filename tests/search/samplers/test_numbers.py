@@ -122,7 +122,7 @@ def test_with_numbers_every_fourth_proposal_is_for_more_than_a_little(numbers: b
         history.trial_number = number
         acquisition = predictor._Acquisition(history, domain)
         proposals = [domain.proposal({"n": n}) for n in (2, 3, 9)]
-        means, sds = acquisition._predict(proposals, acquisition._features(proposals))
+        means, sds = acquisition._predict(proposals, acquisition.features(proposals))
         evaluated = acquisition._means[:, 0]
         least = evaluated.max() + (0.5 * evaluated.std() if numbers and number % 4 == 0 else 0.0)
         expected = expected_improvement(means[:, 0], sds[:, 0], least)
