@@ -171,16 +171,16 @@ def fit_to_limits(
     if any(limit.low > -inf for limit in counted):
         _scan(at, most)
     elif before.share < LEAST_SHARE:
-        _approach(at, before, -_MOST_STEPS, 0)
+        _approach(at, before, -_MOST_STEPS - 1, 0)
     else:
-        _approach(at, before, 0, most)
+        _approach(at, before, 0, most + 1)
     return best if best.after.share <= MOST_SHARE else Fit(space, 1.0, before, before)
 
 
 def _approach(at: Callable[[int], Fit | None], before: Held, low: int, high: int) -> None:
-    """Try numbers of steps between two until about the wanted share is left: the wider a space, the less of it holds.
+    """Try numbers of steps between two, without these, until about the wanted share is left.
 
-    Where that share does not use the limits wider ones are tried, as long as enough of them holds.
+    The wider a space, the less of it holds. Where that share does not use the limits wider ones are tried, as long as enough of them holds.
 
     The next one follows from costs that grow with the square of widths; where that is beyond what is known to be too
     narrow or too wide it is the one next to that, and where nothing is known of it the one in the middle.
