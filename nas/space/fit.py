@@ -171,9 +171,9 @@ def fit_to_limits(
     if any(limit.low > -inf for limit in counted):
         _scan(at, most)
     elif before.share < LEAST_SHARE:
-        _approach(at, before, -_MOST_STEPS - 1, 0)
+        _approach(at, before, -_MOST_STEPS, 0)
     else:
-        _approach(at, before, 0, most + 1)
+        _approach(at, before, 0, most)
     return best if best.after.share <= MOST_SHARE else Fit(space, 1.0, before, before)
 
 
