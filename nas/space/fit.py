@@ -178,9 +178,10 @@ def fit_to_limits(
 
 
 def _approach(at: Callable[[int], Fit | None], before: Held, low: int, high: int) -> None:
-    """Try numbers of steps between two until about the wanted share is left: the wider a space, the less of it holds.
+    """Try numbers of steps between two, without these, until about the wanted share is left.
 
-    Where that share does not use the limits wider ones are tried, as long as enough of them holds.
+    The wider a space, the less of it holds. Where that share does not use the limits wider ones are tried, as long as
+    enough of them holds.
 
     The next one follows from costs that grow with the square of widths; where that is beyond what is known to be too
     narrow or too wide it is the one next to that, and where nothing is known of it the one in the middle.
