@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 _CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+FEW_CHANNELS = 8
+"""Channels that a vector register of AVX2 holds; of fewer `StridedPointwiseConv2d` is made."""
 
 
 class Blur(nn.Module):
@@ -53,6 +55,20 @@ class DepthwiseConv2d(nn.Conv2d):
         geometry = self.stride, self.padding, self.dilation
         y: Tensor = _SmallDepthwise.apply(x, self.weight, geometry)  # type: ignore[no-untyped-call]  # torch has no types
         return y if self.bias is None else y + self.bias.view(-1, 1, 1)
+
+
+class StridedPointwiseConv2d(nn.Conv2d):
+    """A 1x1 convolution that leaves positions out, of few channels: (B, C, H, W) -> (B, C', H', W').
+
+    The backward pass that torch 2.13 has for CPUs with AVX2 (oneDNN) writes beyond its memory where a map of fewer than
+    8 channels lies in channels-last order: the process crashes, or goes on with what it has overwritten. Here the
+    positions are left out first, which gives the same numbers.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C', H', W')."""
+        rows, columns = self.stride
+        return F.conv2d(x[..., ::rows, ::columns], self.weight, self.bias)
 
 
 class _SmallDepthwise(torch.autograd.Function):

@@ -58,11 +58,20 @@ def module_of(op: ops.Op, spatial_dims: int, inplace: bool) -> nn.Module | None:
     return None
 
 
+def _convolution(op: ops.Conv) -> Callable[..., nn.Module]:
+    """Return the module of a convolution: torch's own, but where that is slow or wrong."""
+    if len(op.kernel) != 2:
+        return _CONV[len(op.kernel)]
+    if op.groups == op.in_channels == op.out_channels > 1:
+        return layers.DepthwiseConv2d
+    pointwise = op.kernel == (1, 1) and op.padding == (0, 0) and op.groups == 1
+    few = op.in_channels < layers.FEW_CHANNELS
+    return layers.StridedPointwiseConv2d if pointwise and few and op.stride != (1, 1) else _CONV[2]
+
+
 @module_of.register
 def _(op: ops.Conv, spatial_dims: int, inplace: bool) -> nn.Module:
-    depthwise = len(op.kernel) == 2 and op.groups == op.in_channels == op.out_channels > 1
-    convolution: Callable[..., nn.Module] = layers.DepthwiseConv2d if depthwise else _CONV[len(op.kernel)]
-    return convolution(
+    return _convolution(op)(
         op.in_channels,
         op.out_channels,
         op.kernel,
