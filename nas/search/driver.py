@@ -187,10 +187,12 @@ class Driver:
     def _collect(self, seconds: float) -> bool:
         """Wait for evaluations, at most so long, and see to those that ended; return whether any did."""
         outcomes = (*self.pool.wait(seconds), *(self._watch.late() if self.settings.trial_minutes is None else ()))
-        ended = [outcome for outcome in outcomes if outcome.number in self._running]  # nobody waits for any other
-        for outcome in ended:
-            self._finish(outcome)
-        return bool(ended)
+        ended = False
+        for outcome in outcomes:
+            if outcome.number in self._running:  # nobody waits for any other
+                self._finish(outcome)
+                ended = True
+        return ended
 
     def _reached(self) -> Stop | None:
         """Return why the search is to end now; None where it is to go on."""

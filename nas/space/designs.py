@@ -138,7 +138,7 @@ class _Scale:
         return place / last / _FAVOUR if growth == ("deeper" if self.deepens else "wider") else (place + 0.5) / last
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Plan:
     """The designs of one kind of block. `levels` are indices of options by path, the middle ones left out."""
 

@@ -47,7 +47,7 @@ WITH_SETTINGS = [name for name, command in COMMANDS.items() if isinstance(comman
         ("nas search constraints.params=", []),
         ("nas search constraints.params=1e5 constraints.size_", [f"constraints.{m}=" for m in (
             "size_fp16_mib", "size_int8_mib", "size_mib")]),
-        ("nas search search.trials=", ["search.trials=12 "]),
+        ("nas search search.keep=", ["search.keep=5 "]),
         ("nas search records.mlflow=", ["records.mlflow=true ", "records.mlflow=false "]),
         ("nas search pruner.e", []),
         ("nas search pruner=asha pruner.e", ["pruner.eta="]),

@@ -49,7 +49,7 @@ def test_help_teaches_without_loading_anything(tmp_path: Path) -> None:
         (["+space=mbconv", "constraints.params=[5,1]"], "the lower bound"),
         (["+space=mbconv", "workers=0"], "workers must be auto or a whole number from 1 to 1,024, but got 0"),
         (["+space=mbconv", "search.objective=val_acuracy"], "Did you mean 'val_accuracy'"),
-        (["+space=mbconv", "search.trials=many"], "search.trials must be a whole number, but got 'many'"),
+        (["+space=mbconv", "search.trials=many"], "search.trials must be a whole number or null, but got 'many'"),
         (["+space=mbconv", "train.lr=-1"], "train.lr must be > 0, but got -1"),
         (["+space=mbconv", "data.augment=flip"], "data.augment: unknown 'flip'"),
         (["+space=mbconv", "+train.epoch=3"], "unknown setting 'train.epoch'. Did you mean 'epochs'"),
