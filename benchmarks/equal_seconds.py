@@ -133,13 +133,7 @@ def _do(name: str, until: float) -> None:
 
 def _search(name: str, case: Case, run: Path, until: float) -> None:
     began = (run / "trials.jsonl").exists()
-    new = [
-        "+space=small_images",
-        f"name={name}",
-        f"records.dir={_RUNS}",
-        "records.mlflow=false",
-        "search.trials=100000",
-    ]
+    new = ["+space=small_images", f"name={name}", f"records.dir={_RUNS}", "records.mlflow=false"]
     new += [f"search.minutes={case.side - case.choosing:g}", *case.search]
     code = _call("nas.search", [f"resume={_RUNS}/{name}"] if began else new, until)
     if code == 0:
