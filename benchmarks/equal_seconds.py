@@ -126,9 +126,18 @@ def _do(name: str, until: float) -> None:
             _finish(case, run, until)
     finally:
         if run.exists():
-            shutil.copytree(run, kept, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*_NOT_KEPT))
-        if (kept / "finish" / "report.json").exists():  # it names them; they are a megabyte
-            (kept / "finish" / "candidates.json").unlink(missing_ok=True)
+            _keep(run, kept)
+
+
+def _keep(run: Path, kept: Path) -> None:
+    """Copy the records of a run, with paths from the root, which is elsewhere on another machine."""
+    shutil.copytree(run, kept, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*_NOT_KEPT))
+    if (kept / "finish" / "report.json").exists():  # it names them; they are a megabyte
+        (kept / "finish" / "candidates.json").unlink(missing_ok=True)
+    for path in kept.rglob("*.[jm]*"):  # json, jsonl, md
+        text = path.read_text()
+        if f"{ROOT}/" in text:
+            path.write_text(text.replace(f"{ROOT}/", ""))
 
 
 def _search(name: str, case: Case, run: Path, until: float) -> None:
