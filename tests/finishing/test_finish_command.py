@@ -280,6 +280,7 @@ def test_published_networks_are_measured_where_latency_is_limited(tmp_path: Path
 def test_a_search_with_finish_ends_in_one(tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(SPACE)
     words = ["+space=tiny.yaml", "name=x", "workers=1", "search.trials=2", "train.epochs=1", "finish=true"]
+    words += ["data.train_fraction=0.1"]  # which the finish has too
     done = run("nas.search", *words, "constraints.params=2e4", "records.mlflow=false", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     report = _report(tmp_path / "runs" / "x")

@@ -6,6 +6,7 @@ import keyword
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from typing import Literal
 
 from nas.exporting.source.operations import Formula, Layer
@@ -82,6 +83,7 @@ def tree_of(graph: Graph, written: dict[int, Layer | Formula]) -> Tree:
     _find_ends(root, graph, [*written])
     _decide(root, graph, written)
     root.form = "class"
+    _break_circles(root, graph)
     _rename(root)
     names: dict[str, str] = {}
     for path, index in _leaves(root):
@@ -146,6 +148,32 @@ def _is_call(scope: Scope, graph: Graph) -> bool:
         if index not in inside and any(i in inside or i in after for i in graph.nodes[index].inputs):
             after.add(index)
     return bool(scope.inputs) and not after & {*scope.inputs}
+
+
+def _break_circles(scope: Scope, graph: Graph) -> None:
+    """Have parts that read of each other called one by one: each of them could run at once, but not all."""
+    while scope.form == "class" and (circle := _circle(scope, graph)):
+        max(circle, key=lambda part: len(part.nodes)).form = "container"
+    for child in scope.children.values():
+        if isinstance(child, Scope):
+            _break_circles(child, graph)
+
+
+def _circle(scope: Scope, graph: Graph) -> list[Scope]:
+    """Return scopes of a class of which each reads what another one gives; none where there is no circle."""
+    parts = dict(scope.parts())
+    inside = {name: part.nodes if isinstance(part, Scope) else [part] for name, part in parts.items()}
+    part_of = {index: name for name, nodes in inside.items() for index in nodes}
+    reads = {
+        name: {part_of[i] for index in nodes for i in graph.nodes[index].inputs if i in part_of} - {name}
+        for name, nodes in inside.items()
+    }
+    try:
+        TopologicalSorter(reads).prepare()
+    except CycleError as error:
+        found = [parts[name] for name in error.args[1]]
+        return [part for part in found if isinstance(part, Scope)]
+    return []
 
 
 def _is_chain(scope: Scope, graph: Graph, written: dict[int, Layer | Formula]) -> bool:

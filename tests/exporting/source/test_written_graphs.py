@@ -53,6 +53,14 @@ def test_any_graph(graph: Graph) -> None:
     check_graph(graph)
 
 
+def test_parts_that_read_of_each_other() -> None:
+    """`a` reads what `0` gives and `0` what `a` gives, each of another operation."""
+    named = [("a.a", 0), ("0.a", 0), ("a.b", 2), ("0.b", 1), ("a.c", 0)]
+    nodes = [Node("input", ops.Input((WIDTH,)), (), (WIDTH,))]
+    nodes += [Node(name, ops.Linear(WIDTH, WIDTH), (read,), (WIDTH,)) for name, read in named]
+    check_graph(Graph(with_memory(nodes, (3, 4)), (3, 4)))
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @given(graphs())
