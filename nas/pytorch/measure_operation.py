@@ -147,7 +147,7 @@ class _Peak(TorchDispatchMode):
     """Follows how many bytes new tensors take at one time."""
 
     def __init__(self, existing: Sequence[Tensor]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # nor this
+        super().__init__()  # type: ignore[no-untyped-call]  # torch has no types here
         self._existing = {_storage(tensor) for tensor in existing}
         self._holders: dict[int, int] = {}
         self._held = self.bytes = 0

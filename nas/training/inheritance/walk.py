@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -150,21 +150,31 @@ class Walk:
             return bool((new == (positions >= theirs))[positions >= 0].all())
         return self._in_step(index, node, same)
 
+    def _combined(self, node: Node, partner: int | None, rest: Callable[[int], bool]) -> Carried | None:
+        """Return what an operation of several values carries, of those that stand for some of the parent's.
+
+        `rest` takes the node that combines these in the parent, and says whether the others leave it as it is there.
+        """
+        known = [read for i in node.inputs if (read := self._carried[i]) is not None]
+        if not known:
+            return None
+        same = self._numbers.find(node.op, [read.node for read in known])
+        if same is None and len(known) == 1 and partner is None:
+            same = known[0].node
+        if same is None:
+            return Carried(known[0].node if partner is None else self._numbers.first[partner], exact=False)
+        alike = rest(same)
+        return Carried(self._numbers.first[same], alike and all(read.exact and read.factor == 1 for read in known))
+
     def _sum(self, node: Node, partner: int | None) -> Carried | None:
         """A sum of which a new term can begin at zero goes on as that of the others."""
-        reads = {i: self._carried[i] for i in node.inputs}
-        known = [self._carried[i] for i in node.inputs]
-        terms = [read for read in known if read is not None]
-        if not terms:
-            return None
-        same = self._numbers.find(node.op, [term.node for term in terms])
-        if same is None and len(terms) == 1 and partner is None:
-            same = terms[0].node
-        if same is None:
-            return Carried(terms[0].node if partner is None else self._numbers.first[partner], exact=False)
-        exact = all(term.exact and term.factor == 1 for term in terms)
-        silent = [self._silence(i) for i, read in reads.items() if read is None]
-        return Carried(self._numbers.first[same], exact and all(silent))
+        new = [i for i in dict.fromkeys(node.inputs) if self._carried[i] is None]
+
+        def silenced(same: int) -> bool:
+            done = [self._silence(i) for i in new]  # each of them, also after one that cannot be
+            return all(done)
+
+        return self._combined(node, partner, silenced)
 
     def _silence(self, index: int) -> bool:
         """Have a new branch give zeros at first, by its last operation with weights; return whether it has one."""
@@ -183,22 +193,10 @@ class Walk:
 
     def _join(self, index: int, node: Node, partner: int | None) -> Carried | None:
         """Joined maps of which some are new go on as the others, joined."""
-        reads = [self._carried[i] for i in node.inputs]
-        known = [read for read in reads if read is not None]
-        if not known:
-            return None
-        same = self._numbers.find(node.op, [read.node for read in known])
-        if same is None and len(known) == 1 and partner is None:
-            same = known[0].node
-        if same is None:
-            return Carried(known[0].node if partner is None else self._numbers.first[partner], exact=False)
-        is_new = [
-            np.full(len(self._match.children.values[i].channels), read is None)
-            for i, read in zip(node.inputs, reads, strict=True)
-        ]
-        new = self._match.positions(index, same)[np.concatenate(is_new)]
-        exact = all(read.exact and read.factor == 1 for read in known) and bool((new < 0).all())
-        return Carried(self._numbers.first[same], exact)
+        is_new = np.concatenate(
+            [np.full(len(self._match.children.values[i].channels), self._carried[i] is None) for i in node.inputs]
+        )
+        return self._combined(node, partner, lambda same: bool((self._match.positions(index, same)[is_new] < 0).all()))
 
     def _open_gate(self, node: Node) -> Carried | None:
         """A new squeeze-and-excitation begins with one constant factor, which is taken out where weights allow it.
