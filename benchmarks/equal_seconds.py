@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 import shutil
 import signal
 import subprocess
@@ -26,6 +27,7 @@ from typing import Any
 
 from nas.finishing.settings import RANDOM, FinishSettings
 from nas.finishing.study import choosing_share
+from nas.latency.deployment import processor
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORDS = ROOT / "benchmarks" / "data" / "equal_seconds"
@@ -90,7 +92,7 @@ CASES: Mapping[str, Case] = {
         finish=("train.epochs=10",),
         side=90,
         choosing=30,
-        settings=_few(3, 1, 5),
+        settings=_few(5, 1, 5),
     ),
 }
 
@@ -114,7 +116,7 @@ def main() -> None:
 
 def _do(name: str, until: float) -> None:
     """Search, then finish; what is there is gone on with."""
-    case, run, kept = CASES[name], ROOT / _RUNS / name, RECORDS / name
+    case, run, kept, started = CASES[name], ROOT / _RUNS / name, RECORDS / name, time.monotonic()
     if kept.exists() and not run.exists():
         shutil.copytree(kept, run)
     if any(_PICTURES in word for word in case.search) and not (ROOT / _PICTURES).exists():
@@ -127,6 +129,19 @@ def _do(name: str, until: float) -> None:
     finally:
         if run.exists():
             _keep(run, kept)
+            _note_seconds(kept / "seconds.jsonl", started)
+
+
+def _note_seconds(path: Path, started: float) -> None:
+    """Add what this call took, since a side's seconds are worth what the machine could do in them."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    line = {
+        "seconds": round(time.monotonic() - started),
+        "cpu_seconds": round(used.ru_utime + used.ru_stime),
+        "machine": processor(),
+    }
+    with path.open("a") as file:
+        file.write(json.dumps(line) + "\n")
 
 
 def _keep(run: Path, kept: Path) -> None:

@@ -116,7 +116,7 @@ class Device:
 def this_device(runtime: str) -> Device:
     """Describe this machine as the device of a runtime."""
     versions = {package: _version(package) for package in PACKAGES[runtime]}
-    hardware = (_gpu() if runtime == "cuda" else None) or _processor()
+    hardware = (_gpu() if runtime == "cuda" else None) or processor()
     return Device(hardware, cores(), f"{platform.system()} {platform.machine()}", versions)
 
 
@@ -127,7 +127,7 @@ def _version(package: str) -> str:
         return "unknown"
 
 
-def _processor() -> str:
+def processor() -> str:
     """The model of the processor with its family and stepping, since one name may stand for several."""
     facts = {}
     path = Path("/proc/cpuinfo")
