@@ -72,6 +72,12 @@ def check_kind(
         raise kind_of(f"{name} must be {what}, but got {value!r:.80}")
 
 
+def check_function(name: str, value: object, what: str = "a function") -> None:
+    """Raise a `ConfigError` for what is neither None nor can be called; arguments are those of `check_kind`."""
+    if value is not None and not callable(value):
+        raise ConfigError(f"{name} must be {what}, or None, but got {value!r:.80}")
+
+
 def why_unreadable(error: Exception) -> str:
     """Return why a file cannot be read, without the number and the path of an error of the system."""
     return (error.strerror if isinstance(error, OSError) else None) or str(error)

@@ -22,7 +22,7 @@ from rich.console import Console
 from nas.commands.command_line import typed_paths
 from nas.commands.finish import FULL, finish_command
 from nas.commands.search_model import say_next, write_best, write_model
-from nas.commands.search_space import PreparedSpace, given_space, minutes_left, prepared, resumed_space
+from nas.commands.search_space import PreparedSpace, given_space, prepared, resumed_space
 from nas.compare.strategies.baseline import baseline_lines
 from nas.console import Interrupt, guard_streams, interruptible
 from nas.errors import ConfigError, NasError
@@ -230,7 +230,7 @@ def _search(job: _Job, console: Console) -> int:
             console.print(line, highlight=False)
         with pool.paused():  # it may measure
             report_feasibility(job.config, space, lambda text: console.print(text, highlight=False), resumed=job.resume)
-        left = minutes_left(job.config.search.minutes, ready.seconds)
+        left = ready.minutes_left(job.config.search.minutes)
         recorders: list[Recorder] = [Progress(console, job.config.search.known_trials, left)]
         study = _run(job, ready, pool, data, recorders + ([tracker] if tracker else []))
     _report(job, study, tracker, console)
@@ -322,7 +322,7 @@ def _run(
     # What a search began with stays so, also where it goes on to another number of trials.
     values = {**job.values, "search": {**job.values.get("search", {}), "portfolio": config.search.portfolio}}
     measured = config.measures(space)
-    minutes = minutes_left(config.search.minutes, ready.seconds)
+    minutes = ready.minutes_left(config.search.minutes)
     return run_search(
         space,
         pool=pool,

@@ -48,6 +48,13 @@ class PreparedSpace:
     notes: Mapping[str, Any] = field(default_factory=dict)
     """What is kept of it in the record of the study."""
 
+    def minutes_left(self, minutes: float | None) -> float | None:
+        """Return what is left of the minutes of a search: half of them at least.
+
+        A first round of the choice is done whatever it takes.
+        """
+        return None if minutes is None else max(minutes - self.seconds / 60, minutes / 2)
+
 
 def prepared(
     config: Config,
@@ -93,14 +100,6 @@ def resumed_space(
     choice = notes.get("choice")
     seconds = choice.get("seconds") if isinstance(choice, Mapping) else None
     return PreparedSpace(space, (), float(seconds) if isinstance(seconds, int | float) else 0.0)
-
-
-def minutes_left(minutes: float | None, seconds: float) -> float | None:
-    """Return the minutes of a search of which the choice of its space took some seconds; half of them are left to it.
-
-    A first round of that choice is done whatever it takes.
-    """
-    return None if minutes is None else max(minutes - seconds / 60, minutes / 2)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.console import defer_signals
-from nas.errors import ConfigError, check_kind, reason_of
+from nas.errors import ConfigError, check_function, check_kind, reason_of
 from nas.evaluators.training import TrainingEvaluator
 from nas.finishing.bench import REPORT, Contestant, FinishTrial, Measure
 from nas.finishing.config import FinishConfig
@@ -102,8 +102,7 @@ def finish(
     check_kind("finish: recipe", recipe, (Recipe, str, type(None)), "a Recipe, or the name of one", ConfigError)
     check_kind("finish: root", root, (str, PathLike, type(None)), "the path of a folder", ConfigError)
     check_kind("finish: mlflow", mlflow, bool, "True or False", ConfigError)
-    if say is not None and not callable(say):
-        raise ConfigError(f"finish: say must be a function that takes a line, but got {say!r:.80}")
+    check_function("finish: say", say, "a function that takes a line")
     own = {"top_k": top_k, "seeds": seeds, "final_seeds": final_seeds, "baseline": baseline, "minutes": minutes}
     own = {name: value for name, value in own.items() if value is not None}
     outer: dict[str, Any] = {"workers": workers, "accelerator": accelerator, "mlflow": mlflow}

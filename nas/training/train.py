@@ -12,7 +12,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Protocol
 
-from nas.errors import ConfigError, check_kind
+from nas.errors import ConfigError, check_function, check_kind
 from nas.evaluation import Budget, Evaluation
 from nas.exporting.card import CARD
 from nas.exporting.preprocess import PREPROCESS
@@ -139,8 +139,7 @@ def train(
     check_kind("train: resume", resume, bool, "True or False", ConfigError)
     check_kind("train: accelerator", accelerator, str, "auto, cpu or gpu", ConfigError)
     check_accelerator(accelerator)
-    if say is not None and not callable(say):
-        raise ConfigError(f"train: say must be a function that takes a line, but got {say!r:.80}")
+    check_function("train: say", say, "a function that takes a line")
     job = TrainJob(
         architecture=architecture,
         data=read_data_config(data) if isinstance(data, str) else data,

@@ -11,7 +11,7 @@ import pytest
 import nas
 from nas.advise.advice import spaces_for
 from nas.commands.next_search import search_words
-from nas.commands.search_space import minutes_left, resumed_space
+from nas.commands.search_space import PreparedSpace, resumed_space
 from nas.commands.spaces import SpacesConfig
 from nas.errors import ConfigError
 from nas.search.config import Config
@@ -56,10 +56,9 @@ def test_limits_of_no_space_are_not_explained(capsys: pytest.CaptureFixture[str]
 
 
 def test_the_choice_is_part_of_the_time() -> None:
-    assert minutes_left(None, 30) is None
-    assert minutes_left(10, 0) == 10
-    assert minutes_left(10, 90) == pytest.approx(8.5)
-    assert minutes_left(10, 301) == 5, "half of it at least is left"
+    space = nas.load_space("mbconv")
+    for seconds, minutes, left in ((30, None, None), (0, 10, 10), (90, 10, 8.5), (301, 10, 5)):  # half at least
+        assert PreparedSpace(space, (), seconds).minutes_left(minutes) == left
 
 
 def test_a_search_that_goes_on_knows_what_its_choice_took() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import optuna
 from optuna.samplers import BaseSampler, GPSampler, NSGAIIISampler, NSGAIISampler, RandomSampler, TPESampler
 
-from nas.errors import ConfigError, check_kind, nearest
+from nas.errors import ConfigError, check_function, check_kind, nearest
 from nas.search.samplers.domain import Params
 from nas.search.samplers.evolution import RegularizedEvolutionSampler
 from nas.search.samplers.genotype_sampler import GenotypeSampler
@@ -95,8 +95,7 @@ def sampler(
         raise ConfigError(f"sampler: unknown {name!r}. {nearest(name, names)}")
     check_kind("sampler: space", space, (SearchSpace, NoneType), "a SearchSpace, or None", ConfigError)
     check_kind("sampler: prior", prior, (list, tuple), "a list of genotypes, each with a number", ConfigError)
-    if examine is not None and not callable(examine):
-        raise ConfigError(f"sampler: examine must be a function, or None, but got {examine!r:.80}")
+    check_function("sampler: examine", examine)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     name = DEFAULT if name == "default" else name
     make = partial(OURS[name], space=space, examine=examine, prior=prior) if name in OURS else OPTUNA[name]
