@@ -56,6 +56,31 @@ _ADVISE_EXAMPLES = """\
 """
 
 
+def browse_parser() -> argparse.ArgumentParser:
+    """Return the parser of `nas.browse`."""
+    console.guard_streams()
+    parser = argparse.ArgumentParser(
+        prog="nas browse",
+        description="Start MLflow's server on what is recorded, for this machine alone, and print the page to open: "
+        "that of a run, or all experiments. Ctrl-C ends it.",
+        epilog=_BROWSE_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("run", nargs="?", help="folder of a search, a finish, a training or a scaling study")
+    parser.add_argument("--port", type=int, default=5000, help="of the server (5000)")
+    parser.add_argument("--records", default="runs", metavar="DIR", help="without a run: the folder of records (runs)")
+    return parser
+
+
+_BROWSE_EXAMPLES = """
+examples
+  nas browse runs/NAME              the trials of a search as a table, best first
+  nas browse runs/NAME/finish       what was trained anew
+  nas browse                        all experiments of runs/
+  nas browse runs/NAME --port 5001
+"""
+
+
 def calibrate_parser() -> argparse.ArgumentParser:
     """Return the parser of `nas.calibrate`."""
     from nas.latency.deployment import RUNTIMES

@@ -127,7 +127,7 @@ def _train(config: ScaleConfig, base: Architecture, networks: Networks, folder: 
         _LINE(f"\nTraining. To go on with it: {again}")
     records = None
     if config.records.mlflow and config.training:
-        records = ScalingRecords(folder.parent, study_id, folder.name, asdict(config))
+        records = ScalingRecords(folder.parent, folder, study_id, folder.name, asdict(config))
     try:
         with ScalingStudy(config, base, folder, lambda text: _LINE(f"  {text}"), records) as study:
             lines = mode_runner(config.mode)(study, networks)

@@ -31,7 +31,6 @@ from nas.evaluators.training import TrainingSettings
 from nas.held_out import without_test_split
 from nas.latency.measure import Latency
 from nas.names import name_problem
-from nas.records.store import how_to_browse
 from nas.records.tracker import MlflowTracker
 from nas.resume import check_typed, resumed
 from nas.run_folder import WORKERS_LOG, first_free, shown
@@ -393,5 +392,5 @@ def _report(job: _Job, study: Study, tracker: MlflowTracker | None, console: Con
             highlight=False,
         )
     elif tracker is not None:
-        console.print(how_to_browse(tracker.uri, tracker.page), highlight=False)
+        console.print(f"Browse: {to_type('browse', job.folder)}", highlight=False)
         console.print(f"MLflow records took {tracker.seconds:.1f} s beside the search.", highlight=False)

@@ -163,7 +163,7 @@ def _trained(config: TrainConfig, job: TrainJob, folder: Path, *, going_on: bool
     if config.records.mlflow:
         from nas.records.training_records import TrainingRecords
 
-        records = TrainingRecords(folder.parent, run_id, folder.name, asdict(config))
+        records = TrainingRecords(folder.parent, folder, run_id, folder.name, asdict(config))
     try:
         progress = Progress(job.recipe.epochs, job.seeds, partial(print, flush=True))
         model = run_job(job, folder, _Watcher(progress, records))

@@ -334,7 +334,7 @@ class _Session:
             return None
         study = self.searched.study
         settings = {**asdict(self.config), "search_study_id": study.study_id}
-        return FinishRecords(self.home.parent.parent, f"{study.study_id}-finish", study.name, settings)
+        return FinishRecords(self.home.parent.parent, self.home, f"{study.study_id}-finish", study.name, settings)
 
     def _ended(self, trial: FinishTrial, records: FinishRecords | None) -> None:
         outcome = (

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import shlex
 import sqlite3
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -59,17 +57,6 @@ def places(root: Path) -> tuple[Path, str]:
     """Return the database in a folder of records, and the address of the folder of its artifacts; both absolute."""
     folder = root.resolve()
     return folder / DATABASE, (folder / ARTIFACTS).as_uri()
-
-
-def how_to_browse(uri: str, page: str) -> str:
-    """Return in two lines how to look at records: what starts MLflow's server, and the page to open.
-
-    Args:
-        uri: of the database.
-        page: its path behind the address of the server.
-    """
-    command = f"{shlex.quote(sys.executable)} -m mlflow ui --backend-store-uri {shlex.quote(uri)} --port 5000"
-    return f"Browse: MLFLOW_DISABLE_TELEMETRY=true {command}\n  then open http://127.0.0.1:5000{page}"
 
 
 def database_uri(database: Path) -> str:

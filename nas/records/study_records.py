@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from nas.records.store import database_uri, how_to_browse, open_store, places
+from nas.records.store import open_store
 from nas.records.study_run import StudyRun
+from nas.run_folder import shown
+from nas.to_type import to_type
 
 
 class StudyRecords:
@@ -18,28 +20,24 @@ class StudyRecords:
     parts: ClassVar[str] = "trainings"
     """What the study is made of, in words."""
 
-    def __init__(self, root: Path, study_id: str, name: str, settings: Mapping[str, Any]) -> None:
+    def __init__(self, root: Path, folder: Path, study_id: str, name: str, settings: Mapping[str, Any]) -> None:
         """Open the database; `trouble` says why it cannot be opened.
 
         Args:
             root: the folder of the database.
+            folder: of the study, by which its page is found.
             study_id: of the study; a resumed study has the same.
             name: of the study, for people.
             settings: of the study, nested or flat.
         """
         self.error: Exception | None = None
         """The first one."""
-        self._root = root
+        self._root, self._folder = root, folder
         self._study: StudyRun | None = None
         self._noting_errors(lambda: self._open(study_id, name, settings))
 
     def _open(self, study_id: str, name: str, settings: Mapping[str, Any]) -> None:
         self._study = StudyRun(open_store(self._root), self.experiment, study_id, name=name, settings=settings)
-
-    @property
-    def uri(self) -> str:
-        """The address of the database, for `mlflow ui`."""
-        return database_uri(places(self._root)[0])
 
     @property
     def trouble(self) -> str:
@@ -56,8 +54,7 @@ class StudyRecords:
         """How to look at it in MLflow, or what is not there."""
         if self.trouble:
             return f"{self.trouble}; the folder has all of it"
-        study = self._study
-        return how_to_browse(self.uri, f"/#/experiments/{study.experiment}/runs/{study.run_id}" if study else "")
+        return f"Browse: {to_type('browse', shown(self._folder))}"
 
     def end(self, metrics: Mapping[str, float], files: Iterable[Path]) -> None:
         """Write the results of the study and copy its files."""

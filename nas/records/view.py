@@ -24,6 +24,8 @@ FRONT_TAG = "front"
 STUDY_ITSELF = "study"
 """Value of `TRIAL_TAG` on the run that stands for the study."""
 
+_VIEW_TAG = "mlflow.sharedViewState."
+"""Of an experiment, with the name of the view behind it."""
 _COLUMN_WIDTH = 110
 
 
@@ -35,10 +37,29 @@ def study_page(client: MlflowClient, experiment: str, study: Study) -> str:
         experiment: its id.
         study: the study; a repeated call writes the same view again.
     """
-    key = "nas-" + hashlib.sha256(study.study_id.encode()).hexdigest()[:16]
+    key = _view_key(study.study_id)
     # MLflow wants the state as text inside the text.
     view = {"name": study.name, "createdAt": int(time.time() * 1000), "state": json.dumps(_state(study))}
-    client.set_experiment_tag(experiment, f"mlflow.sharedViewState.{key}", json.dumps(view))
+    client.set_experiment_tag(experiment, f"{_VIEW_TAG}{key}", json.dumps(view))
+    return _page_with_view(experiment, key)
+
+
+def saved_page(client: MlflowClient, experiment: str, study_id: str) -> str | None:
+    """Return the page of a study whose view was written earlier, or None where none was."""
+    key = _view_key(study_id)
+    return _page_with_view(experiment, key) if f"{_VIEW_TAG}{key}" in client.get_experiment(experiment).tags else None
+
+
+def run_page(experiment: str, run_id: str) -> str:
+    """Return the page of one run, its path behind the address of the server."""
+    return f"/#/experiments/{experiment}/runs/{run_id}"
+
+
+def _view_key(study_id: str) -> str:
+    return "nas-" + hashlib.sha256(study_id.encode()).hexdigest()[:16]
+
+
+def _page_with_view(experiment: str, key: str) -> str:
     # What is to be searched stands in the view alone: one word of it in the address would switch the view off.
     query = {"workflowType": "machine_learning", "compareRunsMode": "TABLE", "viewStateShareKey": key}
     return f"/#/experiments/{experiment}/runs?{urlencode(query)}"

@@ -1,0 +1,31 @@
+"""`nas browse`: MLflow's pages of what is recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+from nas.commands.options import browse_parser
+from nas.console import run
+from nas.run_folder import user_path
+
+_UNTIL = "It is served to this machine alone, until Ctrl-C."
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Read the command line, and serve until interrupted; returns the exit code."""
+    given = browse_parser().parse_args(arguments)
+    return run("nas.browse", lambda: _serve(given.run, given.records, given.port))
+
+
+def _serve(run_folder: str | None, records: str, port: int) -> None:
+    from nas.records.browsing import check_free, database_of, page_of, recorded_in, serve
+
+    recorded = recorded_in(user_path(run_folder).absolute()) if run_folder is not None else None
+    root = recorded.root if recorded is not None else user_path(records)
+    database_of(root)
+    check_free(port)  # all this before MLflow is loaded, which takes seconds
+    print("Starting MLflow's server ...", flush=True)
+    page = page_of(recorded) if recorded is not None else "/"
+    with suppress(KeyboardInterrupt):
+        serve(root, port, lambda address: print(f"Open {address}{page}\n{_UNTIL}", flush=True))

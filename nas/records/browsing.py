@@ -1,0 +1,201 @@
+"""MLflow's own pages of what is recorded: its server on this machine, and the page of a run folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from nas.errors import ConfigError, NasError, nearest
+from nas.records.store import DATABASE, database_uri, open_client, places
+from nas.records.view import STUDY_ITSELF, STUDY_TAG, TRIAL_TAG, run_page, saved_page
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+HOST = "127.0.0.1"
+"""Nobody else can reach it: MLflow's server asks for no password."""
+_IDS = (("study.json", "study_id"), ("settings.json", "study_id"), ("settings.json", "run_id"))
+"""Where run folders say what they are known by: searches, scaling studies, trainings."""
+FINISH = "finish"
+"""Folder of a finish, in that of its search, and what its id ends with."""
+_START_SECONDS = 120.0
+_LOOK_SECONDS = 0.2
+_LAST_LINES = 5
+
+
+class BrowseError(NasError):
+    """MLflow's server does not start."""
+
+
+def database_of(root: Path) -> Path:
+    """Return the database in a folder of records.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    database = places(root)[0]
+    if not database.is_file():
+        raise ConfigError(
+            f"{root} has no {DATABASE}: nothing was recorded there, or with records.mlflow=false; "
+            "--records names another folder"
+        )
+    return database
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A study that may have a record in MLflow."""
+
+    root: Path
+    """The folder of records."""
+    study_id: str
+    """What the study is known by."""
+
+
+def recorded_in(run: Path) -> Recorded:
+    """Return what a run folder says of its record; that of a finish is in the folder of its search.
+
+    Raises:
+        ConfigError: it is no folder of a search, a finish, a training or a scaling study.
+    """
+    if not run.is_dir():
+        names = [path.parent.name for name in dict(_IDS) for path in run.parent.glob(f"*/{name}")]
+        raise ConfigError(f"{run} is no folder. {nearest(run.name, sorted({*names}))}")
+    search = run.parent
+    if run.name == FINISH and (search / "study.json").is_file():
+        return Recorded(search.parent, f"{_study_id(search)}-{FINISH}")
+    return Recorded(search, _study_id(run))
+
+
+def page_of(recorded: Recorded) -> str:
+    """Return the page of a study, its path behind the address of the server; loads MLflow.
+
+    Raises:
+        ConfigError: the database has no such study, or there is none.
+    """
+    client = open_client(database_of(recorded.root))
+    # Experiments are few: one for each space that was searched.
+    for experiment in client.search_experiments():
+        page = _page_in(client, str(experiment.experiment_id), recorded.study_id)
+        if page is not None:
+            return page
+    raise ConfigError(
+        f"{recorded.root / DATABASE} has no such run: was it made with records.mlflow=false? "
+        "A search that is gone on with (resume=RUN) writes what is missing"
+    )
+
+
+def _study_id(run: Path) -> str:
+    for name, key in _IDS:
+        try:
+            known = json.loads((run / name).read_text()).get(key)
+        except (OSError, ValueError, AttributeError):
+            continue
+        if isinstance(known, str) and known.isalnum():
+            return known
+    raise ConfigError(f"{run} is not the folder of a search, a finish, a training or a scaling study")
+
+
+def _page_in(client: MlflowClient, experiment: str, study_id: str) -> str | None:
+    condition = f"tags.`{STUDY_TAG}` = '{study_id}' AND tags.`{TRIAL_TAG}` = '{STUDY_ITSELF}'"
+    runs = client.search_runs([experiment], condition, max_results=1)
+    if not runs:
+        return None
+    return saved_page(client, experiment, study_id) or run_page(experiment, str(runs[0].info.run_id))
+
+
+def serve(root: Path, port: int, ready: Callable[[str], None]) -> None:
+    """Run MLflow's server on the records in a folder until this process is interrupted.
+
+    Args:
+        root: the folder of records.
+        port: of this machine's own address.
+        ready: told the address once the server answers.
+
+    Raises:
+        ConfigError: there are no records, or something else uses the port. BrowseError: the server does not start, or
+            has ended. KeyboardInterrupt: it was interrupted, which is how it is meant to end.
+    """
+    uri, artifacts = database_uri(database_of(root)), places(root)[1]
+    check_free(port)
+    command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", uri, "--default-artifact-root", artifacts]
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(
+            command,
+            env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # it has processes of its own, which end with it
+        )
+        try:
+            _wait(process, port, output)
+            ready(f"http://{HOST}:{port}")
+            process.wait()
+            raise BrowseError(_ended(process, output))
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+            process.wait()
+
+
+def check_free(port: int) -> None:
+    """Raise a `ConfigError` where another program uses a port of this machine; names one that is free."""
+    if not _is_free(port):
+        other = next((one for one in range(port + 1, min(port + 100, 65536)) if _is_free(one)), None)
+        instead = f"; --port {other} is free" if other is not None else ""
+        raise ConfigError(f"port {port} is taken by another program{instead}")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        # As the server does it, so that one that has just ended is not in the way.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+def _wait(process: subprocess.Popen[bytes], port: int, output: IO[bytes]) -> None:
+    """Wait until the server answers.
+
+    Raises:
+        BrowseError: it ends before that, or takes too long; with the last lines of what it said.
+    """
+    until = time.monotonic() + _START_SECONDS
+    while not _answers(port):
+        if process.poll() is not None or time.monotonic() > until:
+            raise BrowseError(_ended(process, output))
+        time.sleep(_LOOK_SECONDS)
+
+
+def _ended(process: subprocess.Popen[bytes], output: IO[bytes]) -> str:
+    output.seek(0)
+    said = output.read().decode(errors="replace").strip().splitlines()[-_LAST_LINES:]
+    code = process.poll()
+    why = f"does not answer after {_START_SECONDS:g} s" if code is None else f"has ended with code {code}"
+    return f"MLflow's server {why}:\n" + "\n".join(said)
+
+
+def _answers(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://{HOST}:{port}/health", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except (OSError, urllib.error.URLError):
+        return False

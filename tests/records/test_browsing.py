@@ -1,0 +1,128 @@
+"""MLflow's pages: which is that of a run folder, what is refused, and the server itself."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+import nas
+from nas.commands.browse import main
+from nas.errors import NasError
+from nas.records.browsing import HOST, check_free, page_of, recorded_in, serve
+from nas.records.store import database_uri
+from nas.records.study_run import StudyRun
+from nas.records.tracker import MlflowTracker
+from tests.search.conftest import SMALL
+
+_ID = "0123456789abcdef"
+
+
+def _study(root: Path, folder: Path, study_id: str, file: str = "settings.json", key: str = "study_id") -> str:
+    """Write a study of a kind that has no view of its own, in the database and as a folder; returns its run's id."""
+    from nas.records.store import open_store
+
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / file).write_text(f'{{"{key}": "{study_id}"}}')
+    return StudyRun(open_store(root), "training", study_id, name="a", settings={}).run_id
+
+
+def test_the_page_of_a_search_is_its_view(root: Path) -> None:
+    space = nas.SearchSpace.from_dict(SMALL)
+    tracker = MlflowTracker(root)
+    nas.run_search(space, lambda *_: 1.0, trials=2, run_dir=root / "a", recorders=[tracker])
+    tracker.close()
+    assert tracker.page.startswith("/#/experiments/")
+    assert page_of(recorded_in(root / "a")) == tracker.page
+
+
+@pytest.mark.parametrize("key", ["study_id", "run_id"])
+def test_the_page_of_another_study_is_its_run(root: Path, key: str) -> None:
+    run_id = _study(root, root / "a", _ID, key=key)
+    experiment = MlflowClient(tracking_uri=database_uri(root / "mlflow.db")).get_run(run_id).info.experiment_id
+    assert page_of(recorded_in(root / "a")) == f"/#/experiments/{experiment}/runs/{run_id}"
+
+
+def test_the_page_of_a_finish_is_found_by_its_search(root: Path) -> None:
+    (root / "a" / "finish").mkdir(parents=True)
+    (root / "a" / "study.json").write_text(f'{{"study_id": "{_ID}"}}')
+    run_id = _study(root, root / "b", f"{_ID}-finish")
+    assert page_of(recorded_in(root / "a" / "finish")).endswith(f"/runs/{run_id}")
+
+
+def test_a_run_that_is_not_in_mlflow_is_told(root: Path) -> None:
+    (root / "a").mkdir()
+    (root / "a" / "study.json").write_text(f'{{"study_id": "{_ID}"}}')
+    with pytest.raises(NasError, match=r"mlflow\.db has no such run.*resume=RUN"):
+        page_of(recorded_in(root / "a"))
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"study_id": 3}', """{"study_id": "x' OR '' = '"}"""])
+def test_a_folder_without_an_id_is_told(tmp_path: Path, text: str) -> None:
+    (tmp_path / "study.json").write_text(text)
+    with pytest.raises(NasError, match="is not the folder of a search, a finish, a training or a scaling study"):
+        recorded_in(tmp_path)
+
+
+def test_a_mistyped_folder_gets_the_nearest_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("digits_a", "other", "artifacts"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "digits_a" / "study.json").write_text("{}")
+    assert main([str(tmp_path / "digit_a")]) == 2
+    assert "Did you mean 'digits_a'" in capsys.readouterr().err
+
+
+def test_a_folder_without_records_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--records", str(tmp_path)]) == 2
+    assert "has no mlflow.db" in capsys.readouterr().err
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A port that another program listens on."""
+    with socket.socket() as other:
+        other.bind((HOST, 0))
+        other.listen()
+        yield other.getsockname()[1]
+
+
+def test_a_port_that_is_taken_is_told(taken: int) -> None:
+    with pytest.raises(NasError, match=rf"port {taken} is taken by another program; --port \d+ is free"):
+        check_free(taken)
+
+
+@pytest.mark.slow
+def test_a_server_that_does_not_start_says_why(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").write_text("no database")
+    with pytest.raises(NasError, match=r"MLflow's server has ended with code \d"):
+        serve(tmp_path, _free_port(), lambda address: None)
+
+
+@pytest.mark.slow  # MLflow takes seconds to start
+def test_the_server_answers_and_ends_with_the_command(root: Path) -> None:
+    port = _free_port()
+    command = [sys.executable, "-m", "nas", "browse", "--records", str(root), "--port", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ) as process:
+        assert process.stdout is not None
+        lines = iter(process.stdout.readline, "")
+        address = next(line for line in lines if line.startswith("Open ")).split()[1]
+        assert address == f"http://{HOST}:{port}/"
+        with urllib.request.urlopen(address) as answer:
+            assert b"MLflow" in answer.read()
+        process.send_signal(signal.SIGINT)
+        assert process.wait() == 0
+    check_free(port)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
