@@ -24,12 +24,17 @@ def new_optuna_study(
 ) -> optuna.Study:
     """Return Optuna's study in memory; a sampler that is made anew for each proposal is set when it is made."""
     return optuna.create_study(
-        directions=[
-            StudyDirection.MAXIMIZE if objective.sign > 0 else StudyDirection.MINIMIZE for objective in study.objectives
-        ],
+        directions=directions_of(study),
         sampler=sampler if isinstance(sampler, BaseSampler) else None,
         pruner=pruner,
     )
+
+
+def directions_of(study: Study) -> list[StudyDirection]:
+    """Return Optuna's directions of the objectives."""
+    return [
+        StudyDirection.MAXIMIZE if objective.sign > 0 else StudyDirection.MINIMIZE for objective in study.objectives
+    ]
 
 
 def optuna_result(trial: Trial, study: Study) -> tuple[TrialState, tuple[float, ...] | None, dict[str, float]]:
