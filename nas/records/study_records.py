@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from nas.records.store import open_store
 from nas.records.study_run import StudyRun
+from nas.records.values import GOES_ON
 from nas.run_folder import shown
 from nas.to_type import to_type
 
@@ -63,8 +64,8 @@ class StudyRecords:
         self.writing(lambda study: study.end())
 
     def interrupted(self) -> None:
-        """Record that the study was interrupted."""
-        self.writing(lambda study: study.end("KILLED"))
+        """Record that the study was interrupted, and can be gone on with."""
+        self.writing(lambda study: study.end(GOES_ON))
 
     def writing(self, work: Callable[[StudyRun], None]) -> None:
         """Do a piece of the writing; nothing is tried where the database could not be opened."""

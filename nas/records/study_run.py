@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from nas.records.store import Store, experiment_id, find_runs, flat, log_values
-from nas.records.values import Record, milliseconds, mlflow_name, mlflow_text, values_of
+from nas.records.values import GOES_ON, Record, Values, milliseconds, mlflow_name, mlflow_text, values_of
 from nas.records.view import STUDY_ITSELF, STUDY_TAG, TRIAL_TAG
 
 _MOST_FAILURES = 10
 """Runs in a row that cannot be written, after which the database is taken for broken."""
+_DESCRIPTION = "mlflow.note.content"
+"""MLflow's tag for a text in Markdown."""
+_UNENDED = ("RUNNING", GOES_ON)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,20 +102,28 @@ class StudyRun:
         """Write an artifact of plain values."""
         self._client.log_dict(self.run_id, content, name)
 
+    def log_text(self, name: str, content: str) -> None:
+        """Write an artifact of text."""
+        self._client.log_text(self.run_id, content, name)
+
+    def describe(self, markdown: str) -> None:
+        """Write what MLflow's page of the study says in words."""
+        self._client.set_tag(self.run_id, _DESCRIPTION, mlflow_text(markdown))
+
     def log_files(self, files: Iterable[Path]) -> None:
         """Copy files to the artifacts."""
         for file in files:
             self._client.log_artifact(self.run_id, str(file))
 
     def end(self, status: str = "FINISHED") -> None:
-        """Say how the study ended: MLflow's FINISHED, FAILED or KILLED."""
+        """Say how the study ended: MLflow's FINISHED or FAILED, or `GOES_ON`."""
         self._client.set_terminated(self.run_id, status=status)
 
     # The runs under it
 
     def has_ended(self, key: str) -> bool:
         """Whether the database has a run as it was at its end."""
-        return key in self.children and self.children[key].status != "RUNNING"
+        return key in self.children and self.children[key].status not in _UNENDED
 
     def write(self, records: Sequence[Record]) -> None:
         """Write runs, new ones in one transaction; where that fails each alone, so that none stops another.
@@ -159,7 +170,7 @@ class StudyRun:
 
     def _is_written(self, record: Record) -> bool:
         known = self.children.get(record.key)
-        return known is not None and known.status in ("FINISHED", record.status)
+        return known is not None and known.status not in _UNENDED and known.status in ("FINISHED", record.status)
 
     def _tagged(self, record: Record) -> Record:
         """Return a record with the tags that say whose run it is."""
@@ -174,9 +185,7 @@ class StudyRun:
             values = record.values
             if known is not None:
                 self._bring_tags(known, record)
-                # Parameters can be written once.
-                written = self._client.get_run(run_id).data.params
-                values = replace(values, params=[param for param in values.params if param.key not in written])
+                values = self._lacking(run_id, values)
             log_values(self._client, run_id, values)
             self._client.set_terminated(run_id, status=record.status, end_time=record.ended)
         except Exception as error:  # the others can be written; the study is worth more than any
@@ -185,6 +194,14 @@ class StudyRun:
             self.children[record.key] = ChildRun(run_id, record.status, record.tags)
             self.lacking.pop(record.key, None)
             self._failures = 0
+
+    def _lacking(self, run_id: str, values: Values) -> Values:
+        """Return what a run has not: parameters can be written once, and a point of a curve that comes again is two."""
+        written = self._client.get_run(run_id).data
+        params = [param for param in values.params if param.key not in written.params]
+        curves = {metric.key for metric in values.metrics if metric.step and metric.key in written.metrics}
+        points = {(key, point.step) for key in curves for point in self._client.get_metric_history(run_id, key)}
+        return replace(values, params=params, metrics=[m for m in values.metrics if (m.key, m.step) not in points])
 
     def _create(self, record: Record) -> str:
         run = self._client.create_run(

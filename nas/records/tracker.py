@@ -10,16 +10,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from nas.errors import ConfigError
+from nas.records.description import description_of, rejected_table
 from nas.records.store import Store, database_uri, open_store, places
 from nas.records.study_run import StudyRun
 from nas.records.trials import front_tag, record_of
-from nas.records.values import Record
-from nas.records.view import FRONT_TAG, study_page
+from nas.records.values import GOES_ON, Record
+from nas.records.view import FRONT_TAG, run_page, study_page
 from nas.search.reporting.rungs import rung_correlations
 from nas.search.study import Study, front_of
 from nas.search.trial import State, Trial
 from nas.space.tree.genotype import count_text
 
+MOST_REJECTED = 500
+"""Rejected trials that get a run each, the first of a study: tight limits reject thousands."""
 _TOGETHER = 50
 """Trials that are written in one transaction, at most."""
 _VALUES_TOGETHER = 5000
@@ -33,7 +36,7 @@ class MlflowTracker:
 
     What waits to be written is not kept here: it is the end of the study's list of trials. Trials are written together,
     many in one transaction; where that fails each is written alone, so that none stops the records of another.
-    Rejected candidates get no run each: the parent run counts them, and the run folder's log holds them.
+    Of rejected candidates the first get a run each; the study's own run counts all, and has them in a table.
     """
 
     def __init__(self, root: Path) -> None:
@@ -53,6 +56,10 @@ class MlflowTracker:
         self._run: StudyRun | None = None
         self._written = 0
         """How many of the study's trials were looked at."""
+        self._rejected = 0
+        """Rejected trials that have a run."""
+        self._paused: dict[int, Trial] = {}
+        """Those that wait for more budget and are not written yet, by number."""
         self._best: float | None = None
         self._study: Study | None = None
         self._over = False
@@ -94,7 +101,9 @@ class MlflowTracker:
         """Nothing is written before a trial ends."""
 
     def paused(self, study: Study, trial: Trial) -> None:
-        """Nothing is written before a trial ends."""
+        """Have what the trial came to so far written."""
+        self._paused[trial.number] = trial
+        self._news.set()
 
     def ended(self, study: Study, trial: Trial) -> None:
         """Have the trial written."""
@@ -161,6 +170,10 @@ class MlflowTracker:
 
     def _write_waiting(self, run: StudyRun, study: Study) -> None:
         """Write the trials that ended since the last time, many at once."""
+        while self._paused:
+            number, trial = self._paused.popitem()
+            if not run.has_ended(str(number)):
+                run.write([record_of(study, trial)])
         while self._written < len(study.trials):
             trials, records = self._next_batch(run, study)
             run.write(records)
@@ -174,8 +187,10 @@ class MlflowTracker:
         while self._written < len(study.trials) and len(records) < _TOGETHER and values < _VALUES_TOGETHER:
             trial = study.trials[self._written]
             self._written += 1
-            if trial.state in (State.REJECTED, State.INTERRUPTED):  # the second has no end yet
-                continue
+            if trial.state is State.REJECTED:
+                self._rejected += 1
+            if trial.state is State.INTERRUPTED or (trial.state is State.REJECTED and self._rejected > MOST_REJECTED):
+                continue  # the first has no end yet
             if run.has_ended(str(trial.number)):
                 self._note_best(run, study, [trial], write=False)
                 continue
@@ -211,7 +226,7 @@ class MlflowTracker:
 
     def _end(self, run: StudyRun, study: Study) -> None:
         """Write the results; each part on its own."""
-        for part in (_end_counts, _end_best, _end_rungs, _end_status):
+        for part in (_end_counts, _end_best, _end_rungs, _end_rejected, _end_description, _end_status):
             with self._noting_errors():
                 part(run, study)
 
@@ -252,6 +267,18 @@ def _end_rungs(run: StudyRun, study: Study) -> None:
     )
 
 
+def _end_rejected(run: StudyRun, study: Study) -> None:
+    """Write a table of the rejected trials, of which only the first have runs."""
+    rejected = [trial for trial in study.trials if trial.state is State.REJECTED]
+    if rejected:
+        run.log_text("rejected.csv", rejected_table(rejected))
+
+
+def _end_description(run: StudyRun, study: Study) -> None:
+    pages = {int(key): run_page(run.experiment, child.run_id) for key, child in run.children.items()}
+    run.describe(description_of(study, pages, MOST_REJECTED))
+
+
 def _end_status(run: StudyRun, study: Study) -> None:
     ended = "FAILED" if study.failed_alike else "FINISHED"
-    run.end("KILLED" if study.interrupted else ended)
+    run.end(GOES_ON if study.interrupted else ended)

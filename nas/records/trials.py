@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from nas.records.values import Record, milliseconds, mlflow_text, values_of
+from nas.records.values import GOES_ON, Record, milliseconds, mlflow_text, values_of
 from nas.search.study import Study
 from nas.search.trial import State, Trial
 
@@ -14,6 +14,8 @@ _RUN_STATUS = {
     State.OVER_LIMIT: "FINISHED",
     State.PRUNED: "FINISHED",
     State.DUPLICATE: "FINISHED",
+    State.REJECTED: "FINISHED",
+    State.PAUSED: GOES_ON,
     State.FAILED: "FAILED",
 }
 

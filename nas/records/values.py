@@ -32,6 +32,10 @@ _MAX_STEP = 2**53
 _LAST_SECOND = 1e11
 
 
+GOES_ON = "SCHEDULED"
+"""MLflow's status of what may be gone on with: a trial that waits for more budget, a study that was interrupted."""
+
+
 @dataclass(frozen=True)
 class Values:
     """What is written to a run."""
@@ -54,7 +58,7 @@ class Record:
     """Without those that say whose run it is."""
     values: Values
     status: str
-    """MLflow's: FINISHED or FAILED."""
+    """MLflow's: FINISHED, FAILED, or `GOES_ON`."""
     started: int
     """In milliseconds since 1970."""
     ended: int
