@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from nas.records.values import mlflow_name
 from nas.search.study import Study
+from nas.space import SearchSpace
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -27,6 +29,11 @@ STUDY_ITSELF = "study"
 _VIEW_TAG = "mlflow.sharedViewState."
 """Of an experiment, with the name of the view behind it."""
 _COLUMN_WIDTH = 110
+_SECTION = "nas-search"
+"""Of the charts, what the page knows it by."""
+_PARALLEL = 12
+"""Decisions in parallel coordinates, the first ones: more are not told apart."""
+_DRAWS = 50
 
 
 def study_page(client: MlflowClient, experiment: str, study: Study) -> str:
@@ -82,4 +89,31 @@ def _state(study: Study) -> dict[str, object]:
         "selectedColumns": columns,
         "columnOrder": columns,
         "columnWidths": dict.fromkeys(columns, _COLUMN_WIDTH),
+        "runsHiddenMode": "SHOW_ALL",
+        "compareRunCharts": list(_charts(study, limited)),
+        "compareRunSections": [{"uuid": _SECTION, "name": "search", "display": True, "isReordered": True}],
+        "isAccordionReordered": True,  # else the page would put its own sections before
     }
+
+
+def _charts(study: Study, limited: Sequence[str]) -> Iterator[dict[str, object]]:
+    """Yield the charts that stand before those which the page makes itself: score against cost, and all decisions."""
+    score = mlflow_name(study.objective)
+    costs = dict.fromkeys([*limited, *(one.name for one in study.objectives[1:]), "params", "macs"])
+    for cost in costs:
+        axes = {"xaxis": {"key": mlflow_name(cost), "type": "METRIC"}, "yaxis": {"key": score, "type": "METRIC"}}
+        yield _chart("SCATTER", f"{study.objective} against {cost}", f"scatter-{mlflow_name(cost)}", axes)
+    decided = [mlflow_name(path) for path in _always_decided(study.space)][:_PARALLEL]
+    axes = {"selectedParams": decided, "selectedMetrics": [score], "showAllRuns": True}
+    yield _chart("PARALLEL", f"{study.objective} by decisions", "parallel", axes)
+
+
+def _always_decided(space: SearchSpace) -> list[str]:
+    """Return the decisions that all of some random networks have: the chart leaves out what lacks one of its axes."""
+    drawn = [space.sample(seed) for seed in range(_DRAWS)]
+    return [path for path in space.decisions() if all(path in genotype for genotype in drawn)]
+
+
+def _chart(kind: str, title: str, key: str, axes: Mapping[str, object]) -> dict[str, object]:
+    common = {"type": kind, "uuid": f"nas-{key}", "displayName": title, "metricSectionId": _SECTION}
+    return {**common, "runsCountToCompare": 100, "deleted": False, "isGenerated": False, **axes}

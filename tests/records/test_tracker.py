@@ -263,6 +263,15 @@ def test_the_page_of_a_study_shows_its_trials_best_first(space: nas.SearchSpace,
     scores = [run.data.metrics["val_accuracy"] for run in shown if "val_accuracy" in run.data.metrics]
     assert scores == sorted(scores, reverse=True)
     assert {"metrics.`val_accuracy`", "metrics.`params`", "metrics.`macs`"} <= set(state["selectedColumns"])
+    # The page leaves out a chart that lacks an axis, and of parallel coordinates each run that lacks one.
+    charts = {chart["uuid"]: chart for chart in state["compareRunCharts"]}
+    for chart in (charts["nas-scatter-params"], charts["nas-scatter-macs"]):
+        assert chart["yaxis"]["key"] == "val_accuracy"
+        assert all(chart["xaxis"]["key"] in run.data.metrics for run in shown)
+    decided = charts["nas-parallel"]["selectedParams"]
+    assert decided == ["stages.0.out_channels", "stages.0.kernel"]
+    assert all(set(decided) <= set(run.data.params) for run in shown)
+    assert {chart["metricSectionId"] for chart in charts.values()} == {state["compareRunSections"][0]["uuid"]}
 
 
 @pytest.mark.slow
