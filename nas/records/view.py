@@ -104,8 +104,8 @@ def _charts(study: Study, limited: Sequence[str]) -> Iterator[dict[str, object]]
         axes = {"xaxis": {"key": mlflow_name(cost), "type": "METRIC"}, "yaxis": {"key": score, "type": "METRIC"}}
         yield _chart("SCATTER", f"{study.objective} against {cost}", f"scatter-{mlflow_name(cost)}", axes)
     decided = [mlflow_name(path) for path in _always_decided(study.space)][:_PARALLEL]
-    axes = {"selectedParams": decided, "selectedMetrics": [score], "showAllRuns": True}
-    yield _chart("PARALLEL", f"{study.objective} by decisions", "parallel", axes)
+    drawn = {"selectedParams": decided, "selectedMetrics": [score], "showAllRuns": True}
+    yield _chart("PARALLEL", f"{study.objective} by decisions", "parallel", drawn)
 
 
 def _always_decided(space: SearchSpace) -> list[str]:
