@@ -41,7 +41,8 @@ def race(
     """Train finalists with the first seed, then those still in the race with the second, and so on.
 
     All have the same seeds. From the second on finalists that can no longer win are dropped (`beaten`). Where the time
-    is up, the means over the seeds that all who are in the race were trained with decide.
+    is up, the means over the seeds that all who are in the race were trained with decide, and where no training has
+    ended by then, the order of the search. One finalist alone wins without a training.
 
     Args:
         finalists: in the order of the search.
@@ -51,8 +52,10 @@ def race(
         until: seconds of the phase after which nothing is trained.
 
     Raises:
-        NasError: the training of every finalist failed, or none ended in the time.
+        NasError: the training of every finalist failed.
     """
+    if len(finalists) == 1:
+        return Race(0, ((),), ("",))
     scores: list[list[float]] = [[] for _ in finalists]
     dropped = [""] * len(finalists)
     racing, late = list(range(len(finalists))), False
@@ -94,11 +97,11 @@ def _enter(
 
 def _winner(racing: Sequence[int], scores: Sequence[Sequence[float]], dropped: Sequence[str]) -> int:
     """Return the one with the best mean over the seeds that all in the race have; of equal ones the search's better."""
+    if not racing:
+        raise NasError(f"no finalist could be trained to choose the winner: {next(filter(None, dropped))}")
     trained = [i for i in sorted(racing) if scores[i]]
     if not trained:
-        late = "none ended in the time that finish.minutes leaves for choosing; the same command with more goes on"
-        why = next(filter(None, dropped), late)
-        raise NasError(f"no finalist could be trained to choose the winner: {why}")
+        return min(racing)
     common = min(len(scores[i]) for i in trained)
     return max(trained, key=lambda i: (fmean(scores[i][:common]), -i))
 

@@ -229,7 +229,10 @@ class Report:
         finish, unit, sign = self.finish, Unit.of(self.measure), self.measure.sign
         yield "## How the winner was chosen"
         yield ""
-        yield f"By up to {self.settings.seeds} fresh seeds on the validation split, none of which is reported."
+        if len(finish.finalists) == 1:
+            yield "It is the only finalist, the best of the search."
+        else:
+            yield f"By up to {self.settings.seeds} fresh seeds on the validation split, none of which is reported."
         yield ""
         study = self.searched.study
         others = study.objectives[1:]

@@ -190,11 +190,7 @@ def carry_out(
     )
     found = race(finalists, choosing_seeds(study_seed, settings.seeds), bench, measure, until=until)
     winner = finalists[found.winner]
-    tried = sum(map(bool, found.scores))
-    say(
-        f"Winner: {winner.name}, by the mean of its {len(found.scores[found.winner])} seeds; of equal means the better "
-        f"one in the search. {tried} of {len(finalists)} were trained in the time"
-    )
+    say(f"Winner: {winner.name}, {_how_chosen(found)}")
     halvings, missing = dict[str, Halving](), dict[str, str]()
     for rival in rivals:
         seconds = max(0.0, search_seconds + bench.spent(CHOOSE) - rival.measuring)
@@ -226,6 +222,17 @@ def carry_out(
         finals=finals,
         on_val={kind: _compared(finals, kind, measure) for kind in halvings},
         on_test={kind: _compared(finals, kind, measure.on_test) for kind in halvings},
+    )
+
+
+def _how_chosen(found: Race) -> str:
+    tried, seeds = sum(map(bool, found.scores)), len(found.scores[found.winner])
+    if not seeds:
+        only = len(found.scores) == 1
+        return "the only finalist" if only else "the best of the search: the time held no training to choose by"
+    return (
+        f"by the mean of its {seeds} seeds; of equal means the better one in the search. {tried} of "
+        f"{len(found.scores)} were trained in the time"
     )
 
 

@@ -77,10 +77,10 @@ def test_a_failure_leaves_the_race_with_its_reason() -> None:
     found = race(contestants(3), SEEDS, bench, ACCURACY)
     assert found.winner == 1
     assert found.dropped[0] == "its training failed: the loss is nan"
-    bench = table((0.95,) * 3)
+    bench = table(*[(0.95,) * 3] * 2)
     bench.fails = lambda job: "no memory"
     with pytest.raises(NasError, match=r"no finalist could be trained to choose the winner: .*no memory"):
-        race(contestants(1), SEEDS, bench, ACCURACY)
+        race(contestants(2), SEEDS, bench, ACCURACY)
 
 
 def test_when_the_time_is_up_the_seeds_that_all_have_decide() -> None:
@@ -90,8 +90,18 @@ def test_when_the_time_is_up_the_seeds_that_all_have_decide() -> None:
     assert found.out_of_time
     assert [len(scores) for scores in found.scores] == [3, 3, 2]
     assert found.winner == 0
-    with pytest.raises(NasError, match=r"none ended in the time that finish\.minutes leaves"):
-        race(contestants(2), SEEDS, table(*[(0.9,) * 3] * 2), ACCURACY, until=0.5)
+
+
+def test_where_the_time_holds_no_training_the_best_of_the_search_wins() -> None:
+    found = race(contestants(2), SEEDS, table((0.9,) * 3, (0.95,) * 3), ACCURACY, until=0.5)
+    assert (found.winner, found.scores, found.dropped, found.out_of_time) == (0, ((), ()), ("", ""), True)
+
+
+def test_one_finalist_alone_wins_without_a_training() -> None:
+    bench = table((0.9,) * 3)
+    bench.fails = lambda job: "it was trained"
+    found = race(contestants(1), SEEDS, bench, ACCURACY)
+    assert (found.winner, found.scores, found.dropped, found.out_of_time) == (0, ((),), ("",), False)
 
 
 def test_an_interrupted_race_goes_on_to_the_same_end() -> None:
