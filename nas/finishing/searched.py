@@ -82,7 +82,7 @@ def read_searched(folder: Path, root: str | None = None) -> Searched:
         raise ConfigError(f"{folder} is not the run folder of a nas search that has trained its networks")
     study = load_study(folder)
     if not study.best(1):
-        raise ConfigError(f"the search in {folder} has no network that was trained to its end")
+        raise ConfigError(f"the search in {folder} has no network that was trained")
     data = as_recorded(DataConfig, config["data"]) | ({} if root is None else {"root": str(user_path(root).absolute())})
     limits = _limits(saved.get("constraints", {}))
     late = tuple(limit for limit in limits if limit.after_training)

@@ -108,9 +108,10 @@ class Driver:
                 self._interrupt()
             except BaseException as error:  # whatever it is, what was begun is ended
                 self.study.stop, self.study.can_go_on = StopReason.ERROR.stop(error=reason_of(error)), True
-                self._record.end()
                 raise
-            self._record.end()
+            finally:
+                self.study.trials += [trial for trial, _ in self._paused.values()]  # they are in its record
+                self._record.end()
         return self.study
 
     def _search(self, deferred: DeferredSignals) -> None:
@@ -212,10 +213,9 @@ class Driver:
 
     def _keep_interrupted(self, trial: Trial) -> None:
         """Record a trial whose evaluation did not come to its end; one that was promoted stays paused in the log."""
-        if trial.steps and self._halving is not None:
-            return
-        trial = trial.interrupted(self.study.stop_reason, self.elapsed)
-        self._record.keep(trial, durable=True)
+        if not trial.steps or self._halving is None:
+            trial = trial.interrupted(self.study.stop_reason, self.elapsed)
+            self._record.keep(trial, durable=True)
         self.study.trials.append(trial)
 
     # One proposal
@@ -342,10 +342,10 @@ class Driver:
         trial = with_step(trial, optuna_trial, rung + 1, values)
         if self._halving.ended(trial.number, signed(values, self.study)):
             return replace(trial, state=State.COMPLETED)
-        trial = replace(trial, state=State.PAUSED)
+        trial = replace(trial, state=State.PAUSED, finished=time.time(), elapsed=self.elapsed)
         self._paused[trial.number] = trial, optuna_trial
         self._fruitless = 0
-        self._record.paused(replace(trial, finished=time.time(), elapsed=self.elapsed))
+        self._record.paused(trial)
         return trial
 
     def _end(self, trial: Trial, optuna_trial: optuna.Trial) -> None:

@@ -112,7 +112,7 @@ class Study:
         return values[0]
 
     def best(self, count: int = 5) -> list[Trial]:
-        """Return the best completed trials, best first; of equal ones the one with fewer parameters.
+        """Return the best trials of `ranked`, best first; of equal ones the one with fewer parameters.
 
         With several objectives those are trials on the Pareto front, by the first objective, see `front`. A trial over
         a soft limit is judged with its penalty.
@@ -121,11 +121,11 @@ class Study:
         def key(trial: Trial) -> tuple[float, int, int]:
             return -self.objectives[0].sign * self.judged(trial), trial.cost.params if trial.cost else 0, trial.number
 
-        return sorted(self.front() if len(self.objectives) > 1 else self._done, key=key)[:count]
+        return sorted(self.front() if len(self.objectives) > 1 else self.ranked, key=key)[:count]
 
     @property
     def winner(self) -> Trial | None:
-        """The best trial; with several objectives the knee of the front. None where nothing was completed."""
+        """The best trial; with several objectives the knee of the front. None where nothing was evaluated."""
         best = self.best(1)
         return (self.knee() or best[0] if len(self.objectives) > 1 else best[0]) if best else None
 
@@ -204,8 +204,11 @@ class Study:
         return growing_hypervolume(points, worst)
 
     @property
-    def _done(self) -> list[Trial]:
-        return [trial for trial in self.trials if trial.state is State.COMPLETED]
+    def ranked(self) -> list[Trial]:
+        """The completed trials; where none is, as in a halving search that was cut short, those on the highest rung."""
+        done = [trial for trial in self.trials if trial.state is State.COMPLETED]
+        highest = max((trial.rung or 0 for trial in self.scored), default=0)
+        return done or [trial for trial in self.scored if trial.rung == highest]
 
     def _points(self, trials: list[Trial], rung: int | None = None) -> NDArray[np.float64]:
         """Return the objectives of trials at their end or on a rung, `(trials, objectives)`; larger is better."""

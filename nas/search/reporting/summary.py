@@ -31,8 +31,9 @@ def print_best(console: Console, study: Study, count: int = 5) -> None:
     best = study.best(len(study.trials) if several else count)
     if not best:
         return
-    knee, rungs = (study.knee(), study.rungs > 1) if several else (None, False)
-    title = f"Best of {study.counts()['completed']} networks"
+    unended = best[0].state is not State.COMPLETED and not several
+    knee, rungs = study.knee() if several else None, study.rungs > 1 and (several or unended)
+    title = f"Best of {len(study.ranked)} networks" + (" on the highest rung so far" if unended else "")
     if several:
         highest = ", each on the highest rung that it has ended" if rungs else ""
         title = f"Pareto front of {len(study.scored)} networks{highest} (* its knee)"
@@ -64,7 +65,9 @@ def print_best(console: Console, study: Study, count: int = 5) -> None:
 
 def _selection_lines(study: Study) -> list[str]:
     """Return a note that the best scores were selected among many; none where fewer than two were evaluated."""
-    tried = sum(trial.trained and trial.state is not State.FAILED for trial in study.trials)
+    tried = sum(
+        (trial.trained and trial.state is not State.FAILED) or trial.state is State.PAUSED for trial in study.trials
+    )
     if tried < 2:
         return []
     several = len(study.objectives) > 1

@@ -165,6 +165,42 @@ def _search(pruner: str | Pruning, trials: int = 27, **arguments: Any) -> Study:
     )
 
 
+def test_one_that_is_cut_short_reports_what_waits(tmp_path: Path) -> None:
+    """As its record does; the best is that of the highest rung, on which fewer are than on the first."""
+    evaluations = 0
+
+    def interrupted(arch: nas.Architecture, budget: nas.Budget, seed: int) -> Evaluation:
+        nonlocal evaluations
+        evaluations += 1
+        if evaluations > 8:
+            raise KeyboardInterrupt
+        return _curve(arch, budget, seed)
+
+    space = nas.SearchSpace.from_dict(SMALL)
+    study = nas.run_search(
+        space,
+        interrupted,
+        trials=27,
+        pruner="asha",
+        sampler="random",
+        seed=0,
+        budget=nas.Budget(epochs=9),
+        objective="score",
+        run_dir=tmp_path / "run",
+    )
+    assert study.interrupted
+    recorded = nas.load_study(tmp_path / "run")
+    assert study.counts() == recorded.counts()
+    assert study.counts()["paused"] >= 5
+    assert study.counts()["completed"] == 0
+    waiting = [trial for trial in study.trials if trial.state is State.PAUSED]
+    assert all(trial.finished > 0 and trial.seconds["trained"] > 0 for trial in waiting)
+    second = [trial for trial in waiting if trial.rung == 2]
+    assert 0 < len(second) < len(waiting)
+    assert study.best(99) == sorted(second, key=lambda trial: -trial.scores["score"])
+    assert recorded.winner == study.winner == study.best(1)[0]
+
+
 def _spent(study: Study) -> float:
     return sum(trial.seconds.get("trained", 0.0) for trial in study.trials)
 
