@@ -21,6 +21,10 @@ class RecordSettings:
 
     dir: str = setting("runs", "holds a folder a run, and mlflow.db", typed="text")
     mlflow: bool = setting(True, "record in MLflow too", may_change=True)
+    uri: str | None = setting(
+        None, "http://... of an MLflow server; null: MLFLOW_TRACKING_URI, or if that is unset mlflow.db in records.dir",
+        may_change=True, typed="text",
+    )  # fmt: skip
 
 
 def read_settings(path: Path, what: str) -> dict[str, Any]:

@@ -20,8 +20,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _serve(run_folder: str | None, records: str, port: int) -> None:
     from nas.records.browsing import check_free, database_of, page_of, recorded_in, serve
+    from nas.records.server import server_of, shown_server
 
     recorded = recorded_in(user_path(run_folder).absolute()) if run_folder is not None else None
+    server = recorded.server if recorded is not None else server_of(None)
+    if server is not None:
+        page = page_of(recorded) if recorded is not None else "/"
+        print(f"Open {shown_server(server)}{page}")
+        return
     root = recorded.root if recorded is not None else user_path(records)
     database_of(root)
     check_free(port)  # all this before MLflow is loaded, which takes seconds

@@ -81,6 +81,28 @@ examples
 """
 
 
+def records_parser() -> argparse.ArgumentParser:
+    """Return the parser of `nas.records`."""
+    console.guard_streams()
+    parser = argparse.ArgumentParser(
+        prog="nas records",
+        description="Write to MLflow what it lacks of a search: after an outage of its server, a database that was "
+        "deleted, or a search with records.mlflow=false. What is there is not written twice.",
+        epilog=_RECORDS_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("run", help="folder of a search")
+    parser.add_argument("--uri", metavar="ADDRESS", help="http://... of an MLflow server (that of the search)")
+    return parser
+
+
+_RECORDS_EXAMPLES = """
+examples
+  nas records runs/NAME
+  nas records runs/NAME --uri http://tracking.example:5000
+"""
+
+
 def calibrate_parser() -> argparse.ArgumentParser:
     """Return the parser of `nas.calibrate`."""
     from nas.latency.deployment import RUNTIMES

@@ -15,6 +15,7 @@ from nas.errors import ConfigError
 from nas.held_out import without_test_split
 from nas.network.architecture import Architecture
 from nas.network.identity import earlier_id
+from nas.records.server import server_of
 from nas.resume import RecordSettings, read_settings, settings_to_go_on, study_folder
 from nas.run_folder import Held, shown, user_path, write_whole
 from nas.scaling.study.base import read_base
@@ -127,7 +128,9 @@ def _train(config: ScaleConfig, base: Architecture, networks: Networks, folder: 
         _LINE(f"\nTraining. To go on with it: {again}")
     records = None
     if config.records.mlflow and config.training:
-        records = ScalingRecords(folder.parent, folder, study_id, folder.name, asdict(config))
+        records = ScalingRecords(
+            folder.parent, folder, study_id, folder.name, asdict(config), server=server_of(config.records.uri)
+        )
     try:
         with ScalingStudy(config, base, folder, lambda text: _LINE(f"  {text}"), records) as study:
             lines = mode_runner(config.mode)(study, networks)

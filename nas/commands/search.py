@@ -31,6 +31,7 @@ from nas.evaluators.training import TrainingSettings
 from nas.held_out import without_test_split
 from nas.latency.measure import Latency
 from nas.names import name_problem
+from nas.records.server import server_of
 from nas.records.tracker import MlflowTracker
 from nas.resume import check_typed, resumed
 from nas.run_folder import WORKERS_LOG, first_free, shown
@@ -153,6 +154,8 @@ def _read(values: Mapping[str, Any], overrides: Sequence[str]) -> _Job:
         values = _split_as_earlier(_absolute(values), config, typed_paths(overrides))
         config = Config.from_values(values)
         space = given_space(config)
+    if config.records.mlflow:
+        server_of(config.records.uri)
     if config.measures(space):
         config.profile()
     if config.search.warm_start is not None:
@@ -304,7 +307,7 @@ def _tracker(job: _Job, stack: ExitStack) -> MlflowTracker | None:
     if not job.config.records.mlflow:
         return None
     # Beside the run folder, wherever a resumed search is started from.
-    tracker = MlflowTracker(job.run.path.parent)
+    tracker = MlflowTracker(job.run.path.parent, server_of(job.config.records.uri))
     stack.callback(tracker.close)
     return tracker
 

@@ -15,6 +15,7 @@ from nas.console import defer_signals, run
 from nas.errors import ConfigError
 from nas.machine import check_accelerator
 from nas.names import check_name
+from nas.records.server import server_of
 from nas.resources import space_names
 from nas.resume import RecordSettings, check_typed, read_settings, resumed, study_folder
 from nas.run_folder import Held, hold, shown, user_path
@@ -163,7 +164,9 @@ def _trained(config: TrainConfig, job: TrainJob, folder: Path, *, going_on: bool
     if config.records.mlflow:
         from nas.records.training_records import TrainingRecords
 
-        records = TrainingRecords(folder.parent, folder, run_id, folder.name, asdict(config))
+        records = TrainingRecords(
+            folder.parent, folder, run_id, folder.name, asdict(config), server=server_of(config.records.uri)
+        )
     try:
         progress = Progress(job.recipe.epochs, job.seeds, partial(print, flush=True))
         model = run_job(job, folder, _Watcher(progress, records))

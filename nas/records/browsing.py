@@ -12,14 +12,15 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from nas.errors import ConfigError, NasError, nearest
-from nas.records.store import DATABASE, database_uri, open_client, places
+from nas.records.server import ServerAwayError, answers, server_of, shown_server
+from nas.records.store import DATABASE, database_uri, open_client, open_store, places
 from nas.records.view import STUDY_ITSELF, STUDY_TAG, TRIAL_TAG, run_page, saved_page
 
 if TYPE_CHECKING:
@@ -55,6 +56,26 @@ def database_of(root: Path) -> Path:
     return database
 
 
+def _server(run: Path) -> str | None:
+    """Return the server that a run was recorded on: by its settings, or as is said now."""
+    for settings in (_json(run / "study.json").get("notes"), {"config": _json(run / "settings.json")}):
+        given: Any = settings
+        for name in ("config", "records", "uri"):
+            given = given.get(name) if isinstance(given, Mapping) else None
+        if isinstance(given, str):
+            return server_of(given)
+    return server_of(None)
+
+
+def _json(path: Path) -> Mapping[str, Any]:
+    """Return what is in a file; nothing where it is none of ours."""
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, Mapping) else {}
+
+
 @dataclass(frozen=True)
 class Recorded:
     """A study that may have a record in MLflow."""
@@ -63,6 +84,8 @@ class Recorded:
     """The folder of records."""
     study_id: str
     """What the study is known by."""
+    server: str | None = None
+    """Address of the MLflow server that has it."""
 
 
 def recorded_in(run: Path) -> Recorded:
@@ -76,34 +99,36 @@ def recorded_in(run: Path) -> Recorded:
         raise ConfigError(f"{run} is no folder. {nearest(run.name, sorted({*names}))}")
     search = run.parent
     if run.name == FINISH and (search / "study.json").is_file():
-        return Recorded(search.parent, f"{_study_id(search)}-{FINISH}")
-    return Recorded(search, _study_id(run))
+        return Recorded(search.parent, f"{_study_id(search)}-{FINISH}", _server(search))
+    return Recorded(search, _study_id(run), _server(run))
 
 
 def page_of(recorded: Recorded) -> str:
     """Return the page of a study, its path behind the address of the server; loads MLflow.
 
     Raises:
-        ConfigError: the database has no such study, or there is none.
+        ConfigError: the database or the server has no such study, there is no database. ServerAwayError: the server
+            does not answer.
     """
-    client = open_client(database_of(recorded.root))
+    if recorded.server is not None and not answers(recorded.server):
+        raise ServerAwayError(f"{shown_server(recorded.server)} does not answer")
+    server = recorded.server
+    client = open_client(database_of(recorded.root)) if server is None else open_store(recorded.root, server).client
     # Experiments are few: one for each space that was searched.
     for experiment in client.search_experiments():
         page = _page_in(client, str(experiment.experiment_id), recorded.study_id)
         if page is not None:
             return page
+    where = recorded.root / DATABASE if server is None else shown_server(server)
     raise ConfigError(
-        f"{recorded.root / DATABASE} has no such run: was it made with records.mlflow=false? "
-        "A search that is gone on with (resume=RUN) writes what is missing"
+        f"{where} has no such run: was it made with records.mlflow=false? Of a search, nas records RUN writes what is "
+        "missing"
     )
 
 
 def _study_id(run: Path) -> str:
     for name, key in _IDS:
-        try:
-            known = json.loads((run / name).read_text()).get(key)
-        except (OSError, ValueError, AttributeError):
-            continue
+        known = _json(run / name).get(key)
         if isinstance(known, str) and known.isalnum():
             return known
     raise ConfigError(f"{run} is not the folder of a search, a finish, a training or a scaling study")

@@ -13,6 +13,7 @@ from uuid import uuid4
 
 from filelock import FileLock
 
+from nas.records.server import answers, set_up_requests
 from nas.records.values import Values
 from nas.run_folder import refuse_link, refuse_links
 
@@ -36,16 +37,35 @@ _MAX_TAGS = 100
 
 @dataclass(frozen=True)
 class Store:
-    """An open database, and where the files of its runs lie."""
+    """An open database or a server, and where the files of its runs lie."""
 
     client: MlflowClient
-    batches: BatchStore
-    artifacts: str
-    """Address of the folder."""
+    batches: BatchStore | None
+    """Writes many runs at once; None: a server takes one at a time."""
+    artifacts: str | None
+    """Address of the folder; None: the server has its own."""
+    server: str | None = None
+    """Its address."""
+
+    @property
+    def away(self) -> bool:
+        """Whether it is a server that does not answer now."""
+        return self.server is not None and not answers(self.server)
 
 
-def open_store(root: Path) -> Store:
-    """Open the database in a folder of records, as `open_client` does; loads MLflow, which takes seconds."""
+def open_store(root: Path, server: str | None = None) -> Store:
+    """Open the database in a folder of records, as `open_client` does; loads MLflow, which takes seconds.
+
+    Args:
+        root: the folder.
+        server: an MLflow server that records go to instead; nothing is asked of it yet.
+    """
+    if server is not None:
+        set_up_requests()
+        from mlflow import MlflowClient
+
+        _quiet()
+        return Store(MlflowClient(tracking_uri=server), None, None, server)
     from nas.records.batch import BatchStore
 
     database, artifacts = places(root)
@@ -88,11 +108,7 @@ def open_client(database: Path) -> MlflowClient:
     """
     from mlflow import MlflowClient
 
-    # MLflow sets its own level when it is loaded; what it says of its tables is of no use here, and what goes wrong is
-    # raised beside being logged.
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    logging.getLogger("mlflow.store").setLevel(logging.CRITICAL)
+    _quiet()
     database.parent.mkdir(parents=True, exist_ok=True)
     lock = database.with_name(f".{database.name}.lock")
     refuse_link(lock)
@@ -112,7 +128,17 @@ def open_client(database: Path) -> MlflowClient:
         return MlflowClient(tracking_uri=database_uri(database))
 
 
-def experiment_id(client: MlflowClient, name: str, artifacts: str) -> str:
+def _quiet() -> None:
+    """Let MLflow, which sets its own level when it is loaded, say next to nothing.
+
+    What it says of its tables is of no use here, and what goes wrong is raised beside being logged.
+    """
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger("mlflow.store").setLevel(logging.CRITICAL)
+
+
+def experiment_id(client: MlflowClient, name: str, artifacts: str | None) -> str:
     """Return the id of an experiment, which is made where there is none of that name."""
     known = client.get_experiment_by_name(name)
     return str(known.experiment_id if known is not None else client.create_experiment(name, artifacts))

@@ -21,7 +21,16 @@ class StudyRecords:
     parts: ClassVar[str] = "trainings"
     """What the study is made of, in words."""
 
-    def __init__(self, root: Path, folder: Path, study_id: str, name: str, settings: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        root: Path,
+        folder: Path,
+        study_id: str,
+        name: str,
+        settings: Mapping[str, Any],
+        *,
+        server: str | None = None,
+    ) -> None:
         """Open the database; `trouble` says why it cannot be opened.
 
         Args:
@@ -30,15 +39,18 @@ class StudyRecords:
             study_id: of the study; a resumed study has the same.
             name: of the study, for people.
             settings: of the study, nested or flat.
+            server: address of an MLflow server that takes the place of the database.
         """
         self.error: Exception | None = None
         """The first one."""
-        self._root, self._folder = root, folder
+        self._root, self._folder, self._server = root, folder, server
         self._study: StudyRun | None = None
         self._noting_errors(lambda: self._open(study_id, name, settings))
 
     def _open(self, study_id: str, name: str, settings: Mapping[str, Any]) -> None:
-        self._study = StudyRun(open_store(self._root), self.experiment, study_id, name=name, settings=settings)
+        self._study = StudyRun(
+            open_store(self._root, self._server), self.experiment, study_id, name=name, settings=settings
+        )
 
     @property
     def trouble(self) -> str:

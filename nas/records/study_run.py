@@ -9,11 +9,15 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from nas.records.server import ServerAwayError
 from nas.records.store import Store, experiment_id, find_runs, flat, log_values
 from nas.records.values import GOES_ON, Record, Values, milliseconds, mlflow_name, mlflow_text, values_of
 from nas.records.view import STUDY_ITSELF, STUDY_TAG, TRIAL_TAG
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
 
 _MOST_FAILURES = 10
 """Runs in a row that cannot be written, after which the database is taken for broken."""
@@ -55,16 +59,12 @@ class StudyRun:
             settings: of the study, nested or flat.
             files: JSON files by name.
         """
-        self._client, self._batches, self._study_id = store.client, store.batches, study_id
+        self._store, self._client, self._study_id = store, store.client, study_id
         self.experiment = experiment_id(self._client, mlflow_text(experiment), store.artifacts)
         """Its id."""
-        known = find_runs(self._client, self.experiment, f"tags.`{STUDY_TAG}` = '{study_id}'")
-        runs = {run.data.tags[TRIAL_TAG]: run for run in known}
-        earlier = runs.pop(STUDY_ITSELF, None)
-        self.children = {
-            key: ChildRun(str(run.info.run_id), str(run.info.status), run.data.tags) for key, run in runs.items()
-        }
+        self.children: dict[str, ChildRun] = {}
         """What is in the database, by key."""
+        earlier = self.read_children()
         self.lacking: dict[str, str] = {}
         """Why those that could not be written are not there, by key."""
         self._failures = 0
@@ -79,6 +79,19 @@ class StudyRun:
         log_values(self._client, self.run_id, values_of(flat(settings), {}))
         for file, content in (files or {}).items():
             self.log_json(file, content)
+
+    def read_children(self) -> Run | None:
+        """Read what the database has of the study; returns the study's own run.
+
+        A server that was away may have made a run whose answer did not come.
+        """
+        known = find_runs(self._client, self.experiment, f"tags.`{STUDY_TAG}` = '{self._study_id}'")
+        runs = {run.data.tags[TRIAL_TAG]: run for run in known}
+        own = runs.pop(STUDY_ITSELF, None)
+        self.children = {
+            key: ChildRun(str(run.info.run_id), str(run.info.status), run.data.tags) for key, run in runs.items()
+        }
+        return own
 
     # The study's own run
 
@@ -131,12 +144,14 @@ class StudyRun:
         One that was cut off is completed, one that failed and was done again written again, others left as they are.
 
         Raises:
+            ServerAwayError: the server does not answer; what was to be written can be written again.
             Exception: of MLflow, when none of many can be written any more; `lacking` has the reason of each.
         """
         waiting = [record for record in records if not self._is_written(record)]
         new = [self._tagged(record) for record in waiting if record.key not in self.children]
         try:
-            ids = self._batches.write(self.experiment, new) if new else []
+            batches = self._store.batches
+            ids = batches.write(self.experiment, new) if new and batches is not None else []
         except Exception:  # whatever it is, one of them has it, and the others do not
             ids = []
         if ids:
@@ -182,6 +197,7 @@ class StudyRun:
         try:
             known = self.children.get(record.key)
             run_id = known.run_id if known is not None else self._create(record)
+            self.children.setdefault(record.key, ChildRun(run_id, "RUNNING", record.tags))
             values = record.values
             if known is not None:
                 self._bring_tags(known, record)
@@ -189,6 +205,8 @@ class StudyRun:
             log_values(self._client, run_id, values)
             self._client.set_terminated(run_id, status=record.status, end_time=record.ended)
         except Exception as error:  # the others can be written; the study is worth more than any
+            if self._store.away:
+                raise ServerAwayError(str(error)) from error
             self.lack(record.key, error)
         else:
             self.children[record.key] = ChildRun(run_id, record.status, record.tags)

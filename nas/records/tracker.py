@@ -11,6 +11,7 @@ from pathlib import Path
 
 from nas.errors import ConfigError
 from nas.records.description import description_of, rejected_table
+from nas.records.server import ServerAwayError, shown_server
 from nas.records.store import Store, database_uri, open_store, places
 from nas.records.study_run import StudyRun
 from nas.records.trials import front_tag, record_of
@@ -29,6 +30,8 @@ _VALUES_TOGETHER = 5000
 """Values of them, at most, so that the memory is bounded; one trial may have more."""
 _PATIENCE_SECONDS = 1.0
 """How long a trial waits for others to be written with it."""
+_FIRST_RETRY, _LAST_RETRY, _LAST_SECONDS = 2.0, 30.0, 30.0
+"""How long until a server that is away is asked again, at first and at most, and how long at the end of a search."""
 
 
 class MlflowTracker:
@@ -37,15 +40,18 @@ class MlflowTracker:
     What waits to be written is not kept here: it is the end of the study's list of trials. Trials are written together,
     many in one transaction; where that fails each is written alone, so that none stops the records of another.
     Of rejected candidates the first get a run each; the study's own run counts all, and has them in a table.
+
+    A server that does not answer is asked again later: what came meanwhile waits, and the search does not.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, server: str | None = None) -> None:
         """Start loading MLflow in the background.
 
         Args:
             root: folder of `mlflow.db` and of the artifacts.
+            server: address of an MLflow server that takes the place of both.
         """
-        self._root = root
+        self._root, self._server = root, server
         self.seconds = 0.0
         """Time spent writing, after MLflow was loaded."""
         self.error: Exception | None = None
@@ -61,6 +67,12 @@ class MlflowTracker:
         self._paused: dict[int, Trial] = {}
         """Those that wait for more budget and are not written yet, by number."""
         self._best: float | None = None
+        self._better: list[tuple[int, float, float]] = []
+        """Points of the best score that are not written yet: trial, score and when."""
+        self._earlier: frozenset[str] = frozenset()
+        """Trials whose runs had ended before this session, by key."""
+        self._retry: float | None = None
+        """Seconds until a server that did not answer is asked again; None where it did."""
         self._study: Study | None = None
         self._over = False
         self._news, self._last, self._loaded = threading.Event(), threading.Event(), threading.Event()
@@ -69,12 +81,14 @@ class MlflowTracker:
 
     @property
     def uri(self) -> str:
-        """Address of the database."""
-        return database_uri(places(self._root)[0])
+        """Address of the database, or of the server."""
+        return self._server or database_uri(places(self._root)[0])
 
     @property
     def trouble(self) -> str:
         """What is not in MLflow, in words; empty where all is."""
+        if isinstance(self.error, ServerAwayError):
+            return f"MLflow lacks what came last: {self.error}"
         if self.error is not None:
             return f"MLflow was not written: {type(self.error).__name__}: {self.error}"
         if self._run is not None and self._run.lacking:
@@ -128,22 +142,47 @@ class MlflowTracker:
 
     def _work(self) -> None:
         with self._noting_errors():
-            self._store = open_store(self._root)
+            self._store = open_store(self._root, self._server)
         self._loaded.set()
         last = False
         while not last:
-            self._news.wait()
+            self._news.wait(self._retry)
             self._news.clear()
-            last = self._last.wait(_PATIENCE_SECONDS)
+            last = self._last.wait(self._retry or _PATIENCE_SECONDS)
             started = time.perf_counter()
             study = self._study
-            if study is not None and self.error is None:
-                with self._noting_errors():
-                    self._run = self._run or self._open_run(study)
-                    self._write_waiting(self._run, study)
+            if study is not None:
+                self._attempt(study)
+                if last:
+                    self._last_attempts(study)
             if study is not None and self._run is not None and self.error is None and self._over:
                 self._end(self._run, study)
             self.seconds += time.perf_counter() - started
+
+    def _attempt(self, study: Study) -> None:
+        """Write what waits; where the server does not answer, that is to be tried again in `_retry` seconds."""
+        if self.error is not None or self._store is None:
+            return
+        try:
+            if self._run is not None and self._retry is not None:
+                self._run.read_children()
+            self._run = self._run or self._open_run(study)
+            self._write_waiting(self._run, study)
+            self._retry = None
+        except Exception as error:  # records are of less worth than the search; a resumed one writes what is missing
+            if self._store.away:
+                self._retry = min(2 * (self._retry or _FIRST_RETRY / 2), _LAST_RETRY)
+            else:
+                self.error = error
+
+    def _last_attempts(self, study: Study) -> None:
+        """Ask a server that is away a few times more before what waits is left to be written later."""
+        until = time.monotonic() + _LAST_SECONDS
+        while self._retry is not None and self.error is None and time.monotonic() < until:
+            time.sleep(_FIRST_RETRY)
+            self._attempt(study)
+        if self._retry is not None and self.error is None:
+            self.error = ServerAwayError(f"{shown_server(self._server or '')} does not answer")
 
     @contextmanager
     def _noting_errors(self) -> Iterator[None]:
@@ -163,6 +202,7 @@ class MlflowTracker:
         }
         files = {"study.json": study.notes, "space.json": study.space.to_dict()}
         run = StudyRun(self._store, study.space.name, study.study_id, name=study.name, settings=settings, files=files)
+        self._earlier = frozenset(key for key in run.children if run.has_ended(key))
         self.page = study_page(self._store.client, run.experiment, study)
         return run
 
@@ -172,12 +212,24 @@ class MlflowTracker:
         """Write the trials that ended since the last time, many at once."""
         while self._paused:
             number, trial = self._paused.popitem()
-            if not run.has_ended(str(number)):
-                run.write([record_of(study, trial)])
+            try:
+                if not run.has_ended(str(number)):
+                    run.write([record_of(study, trial)])
+            except ServerAwayError:
+                self._paused.setdefault(number, trial)
+                raise
         while self._written < len(study.trials):
+            before = self._written, self._rejected
             trials, records = self._next_batch(run, study)
-            run.write(records)
-            self._note_best(run, study, trials)
+            try:
+                run.write(records)
+            except ServerAwayError:
+                self._written, self._rejected = before
+                raise
+            self._note_best(study, trials)
+        if self._better:
+            run.log_points(f"best_{study.objective}", self._better)
+            self._better = []
 
     def _next_batch(self, run: StudyRun, study: Study) -> tuple[list[Trial], list[Record]]:
         """Return the next trials whose runs have not ended, and what is written of them."""
@@ -192,7 +244,7 @@ class MlflowTracker:
             if trial.state is State.INTERRUPTED or (trial.state is State.REJECTED and self._rejected > MOST_REJECTED):
                 continue  # the first has no end yet
             if run.has_ended(str(trial.number)):
-                self._note_best(run, study, [trial], write=False)
+                self._note_best(study, [trial], write=str(trial.number) not in self._earlier)
                 continue
             try:
                 record = record_of(study, trial)
@@ -204,18 +256,13 @@ class MlflowTracker:
             values += len(record.values.metrics) + len(record.values.params)
         return trials, records
 
-    def _note_best(self, run: StudyRun, study: Study, trials: Sequence[Trial], *, write: bool = True) -> None:
-        """Follow the best score, and write each that is better than all before it."""
-        better = []
+    def _note_best(self, study: Study, trials: Sequence[Trial], *, write: bool = True) -> None:
+        """Follow the best score; what is better than all before it is to be written."""
         for trial in trials:
             score = trial.scores.get(study.objective)
             if trial.state is State.COMPLETED and score is not None and self._is_better(study, score):
                 self._best = score
-                better.append((trial, score))
-        if write:
-            run.log_points(
-                f"best_{study.objective}", [(trial.number, score, trial.finished) for trial, score in better]
-            )
+                self._better += [(trial.number, score, trial.finished)] if write else []
 
     def _is_better(self, study: Study, score: float) -> bool:
         if self._best is None:
@@ -234,7 +281,8 @@ class MlflowTracker:
 def _end_counts(run: StudyRun, study: Study) -> None:
     metrics = {f"trials_{state}": float(count) for state, count in study.counts().items()}
     run.log(metrics | {f"rejected_by_{name.replace(' ', '_')}": float(n) for name, n in study.rejections().items()})
-    run.set_tag("stop_reason", study.stop_reason)
+    if study.stop is not None:
+        run.set_tag("stop_reason", study.stop_reason)
 
 
 def _end_best(run: StudyRun, study: Study) -> None:
@@ -281,4 +329,6 @@ def _end_description(run: StudyRun, study: Study) -> None:
 
 def _end_status(run: StudyRun, study: Study) -> None:
     ended = "FAILED" if study.failed_alike else "FINISHED"
-    run.end(GOES_ON if study.interrupted else ended)
+    # A study that is read back does not know why it ended.
+    waits = study.stop is None and any(trial.state in (State.PAUSED, State.INTERRUPTED) for trial in study.trials)
+    run.end(GOES_ON if study.interrupted or waits else ended)

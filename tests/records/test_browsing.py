@@ -61,7 +61,7 @@ def test_the_page_of_a_finish_is_found_by_its_search(root: Path) -> None:
 def test_a_run_that_is_not_in_mlflow_is_told(root: Path) -> None:
     (root / "a").mkdir()
     (root / "a" / "study.json").write_text(f'{{"study_id": "{_ID}"}}')
-    with pytest.raises(NasError, match=r"mlflow\.db has no such run.*resume=RUN"):
+    with pytest.raises(NasError, match=r"mlflow\.db has no such run.*nas records RUN"):
         page_of(recorded_in(root / "a"))
 
 

@@ -1,0 +1,47 @@
+"""`nas records`: what MLflow lacks of a search, written from its run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from nas.commands.options import records_parser
+from nas.console import run
+from nas.errors import NasError
+from nas.run_folder import shown, user_path
+from nas.settings import as_recorded
+
+
+class MissingRecordsError(NasError):
+    """MLflow still lacks something."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Read the command line and write; returns the exit code."""
+    given = records_parser().parse_args(arguments)
+    return run("nas.records", lambda: _write(user_path(given.run), given.uri))
+
+
+def _write(folder: Path, uri: str | None) -> None:
+    from nas.records.server import server_of, shown_server
+    from nas.records.tracker import MlflowTracker
+    from nas.resume import RecordSettings
+    from nas.search.load import load_study
+    from nas.search.log import RunFolder
+
+    study = load_study(folder)
+    config = study.notes.get("config", {})
+    server = server_of(uri or as_recorded(RecordSettings, config.get("records", {})).get("uri"))
+    held = RunFolder(folder, resume=True)  # a search that runs in it writes itself
+    try:
+        root = folder.absolute().parent
+        where = shown_server(server) if server is not None else str(shown(root / "mlflow.db"))
+        print(f"Writing {len(study.trials):,} trials to {where} ...", flush=True)
+        tracker = MlflowTracker(root, server)
+        tracker.begin(study)
+        tracker.end(study)
+        if tracker.trouble:
+            raise MissingRecordsError(tracker.trouble)
+        print(f"MLflow has all of {shown(folder)}: {tracker.seconds:.1f} s")
+    finally:
+        held.close()

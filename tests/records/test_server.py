@@ -1,0 +1,207 @@
+"""Records on an MLflow server: its address, and a server that is away."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+
+import nas
+from nas.commands.browse import main as browse
+from nas.commands.records import main as write_records
+from nas.errors import ConfigError
+from nas.records import tracker as tracker_module
+from nas.records.server import answers, server_of, shown_server
+from nas.records.tracker import MlflowTracker
+from nas.search.trial import State
+from tests.search.conftest import SMALL
+
+HOST = "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("given", "variable", "server"),
+    [
+        (None, None, None),
+        (None, "http://there:5000/", "http://there:5000"),
+        (None, "https://user:secret@there/mlflow", "https://user:secret@there/mlflow"),
+        (None, "sqlite:///mlflow.db", None),
+        (None, "./mlruns", None),
+        ("http://here:5000", "http://there:5000", "http://here:5000"),
+    ],
+)
+def test_a_setting_counts_more_than_the_variable(
+    given: str | None, variable: str | None, server: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    if variable is not None:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", variable)
+    assert server_of(given) == server
+
+
+@pytest.mark.parametrize("address", ["there:5000", "sqlite:///mlflow.db", "http://", "http://[bad", ""])
+def test_what_is_no_address_of_a_server_is_refused(address: str) -> None:
+    with pytest.raises(ConfigError, match=r"records\.uri must be the http://"):
+        server_of(address)
+
+
+def test_a_password_is_not_taken_since_it_would_be_recorded() -> None:
+    with pytest.raises(ConfigError, match="MLFLOW_TRACKING_PASSWORD") as found:
+        server_of("https://user:secret@there")
+    assert "secret" not in str(found.value)
+    assert shown_server("https://user:secret@there:1/mlflow") == "https://there:1/mlflow"
+
+
+class _Refuses(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_error(int(self.path.split("/")[1]))
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+def test_a_server_that_refuses_is_there_and_one_that_fails_is_away() -> None:
+    with HTTPServer((HOST, 0), _Refuses) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://{HOST}:{server.server_address[1]}"
+        assert answers(f"{address}/401")
+        assert not answers(f"{address}/503")
+        server.shutdown()
+    assert not answers(address)
+
+
+def test_a_server_that_never_answers_costs_the_search_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("_FIRST_RETRY", "_LAST_SECONDS"):
+        monkeypatch.setattr(tracker_module, name, 0.1)
+    server = f"http://{HOST}:{_free_port()}"
+    tracker = MlflowTracker(tmp_path, server)
+    study = nas.run_search(
+        nas.SearchSpace.from_dict(SMALL), lambda *_: 1.0, trials=3, run_dir=tmp_path / "a", recorders=[tracker]
+    )
+    assert study.counts()["completed"] == 3
+    assert tracker.trouble == f"MLflow lacks what came last: {server} does not answer"
+    assert write_records([str(tmp_path / "a"), "--uri", server]) == 2
+    assert "does not answer" in capsys.readouterr().err
+
+
+def test_what_a_database_lacks_is_written_from_the_run_folder(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study = nas.run_search(nas.SearchSpace.from_dict(SMALL), lambda *_: 1.0, trials=3, run_dir=root / "a")
+    for _ in range(2):
+        assert write_records([str(root / "a")]) == 0
+        assert "MLflow has all of" in capsys.readouterr().out
+        runs = _runs(MlflowClient(tracking_uri=MlflowTracker(root).uri))
+        assert sorted(runs) == sorted(["study", *(str(trial.number) for trial in study.trials)])
+    assert runs["study"].info.status == "FINISHED"
+
+
+def test_a_folder_that_is_none_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert write_records([str(tmp_path)]) == 2
+    assert "nas.records:" in capsys.readouterr().err
+
+
+@pytest.mark.slow  # MLflow's server takes seconds to start
+def test_an_outage_in_the_middle_loses_nothing(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The server is not there at the start, comes, is killed between two trials, and comes back."""
+    monkeypatch.setattr(tracker_module, "_FIRST_RETRY", 0.2)
+    port = _free_port()
+    server = f"http://{HOST}:{port}"
+    tracker = MlflowTracker(root / "records", server)
+    phases = iter(("before", "there", "away", "back"))
+    running: list[Any] = []
+
+    def evaluate(arch: nas.Architecture, budget: nas.Budget, seed: int) -> float:
+        """Three trials in each phase."""
+        if calls["n"] % 3 == 0:
+            phase = next(phases, None)
+            if phase in ("there", "back"):
+                running.append(_start(root, port))
+                _wait_until(lambda: answers(server))
+            elif phase == "away":
+                _wait_until(lambda: len(tracker._run.children if tracker._run else ()) >= 3)
+                _kill(running.pop())
+        calls["n"] += 1
+        return nas.cost_of(arch).params / 1e6
+
+    calls = {"n": 0}
+    config = {"records": {"uri": server}}
+    try:
+        study = nas.run_search(
+            nas.SearchSpace.from_dict(SMALL),
+            evaluate,
+            trials=12,
+            sampler="random",
+            run_dir=root / "records" / "a",
+            recorders=[tracker],
+            notes={"config": config},
+        )
+        assert tracker.trouble == ""
+        client = MlflowClient(tracking_uri=server)
+        runs = _runs(client)
+        trials = {str(trial.number): trial for trial in study.trials}
+        assert sorted(runs) == sorted(["study", *trials])
+        for key, trial in trials.items():
+            assert runs[key].info.status == "FINISHED"
+            assert runs[key].data.metrics["val_accuracy"] == trial.scores["val_accuracy"]
+            assert runs[key].data.params["arch_id"] == trial.arch_id
+        best = client.get_metric_history(runs["study"].info.run_id, "best_val_accuracy")
+        completed = [trial for trial in study.trials if trial.state is State.COMPLETED]
+        scores = [trial.scores["val_accuracy"] for trial in completed]
+        assert sorted(point.value for point in best) == sorted({max(scores[: n + 1]) for n in range(len(scores))})
+        assert browse([str(root / "records" / "a")]) == 0
+        assert capsys.readouterr().out == f"Open {server}{tracker.page}\n"
+    finally:
+        for process in running:
+            _kill(process)
+
+
+def _runs(client: MlflowClient) -> dict[str, Any]:
+    experiment = client.get_experiment_by_name("small")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id], max_results=1000)
+    by_key = {run.data.tags["nas.trial"]: run for run in runs}
+    assert len(by_key) == len(runs), "nothing is there twice"
+    return by_key
+
+
+def _start(root: Path, port: int) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
+    command += [
+        "--backend-store-uri",
+        f"sqlite:///{root / 'mlflow.db'}",
+        "--artifacts-destination",
+        str(root / "files"),
+    ]
+    log = (root / "server.log").open("ab")
+    return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _wait_until(holds: Any) -> None:
+    until = time.monotonic() + 120
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
