@@ -15,10 +15,12 @@ from nas.cost.measured_costs import assumptions, completed
 from nas.cost.memory import (
     FLOAT_BYTES,
     MIB,
+    RANDOM,
     PeakMemory,
     SavedMemory,
     chain_peak,
     chain_saved,
+    held_bytes,
     peak_memory,
     saved_memory,
     storages,
@@ -195,17 +197,20 @@ def _counts(graph: Graph, live: set[int], storage: Sequence[int]) -> Counts:
 
 def _graph_part(graph: Graph, in_layout: Layout = IN_ORDER) -> PartCost:
     graph = completed(graph)
-    live, node_layouts = graph.live(), layouts(graph, in_layout)
+    kinds = {type(node.op) for node in graph.nodes}
+    live, node_layouts, held_by = graph.live(), layouts(graph, in_layout), held_bytes(graph)
+    live_in_training = graph.live(training=True) if graph.auxiliary else live
     storage = storages(graph, node_layouts)
-    tokens = isinstance(graph.out_shapes[0], Tokens)
+    storage_in_training = storage if RANDOM.isdisjoint(kinds) else storages(graph, node_layouts, training=True)
+    first = graph.nodes[graph.outputs[0]].shape
     return PartCost(
         counts=_counts(graph, set(live), storage),
-        peak=peak_memory(graph, live, storage),
-        saved=saved_memory(graph, node_layouts),
+        peak=peak_memory(graph, live, storage, held_by),
+        saved=saved_memory(graph, live_in_training, storage_in_training, held_by, node_layouts),
         growths=field_growth(graph, live),
         out_shapes=graph.out_shapes,
         auxiliary=bool(graph.auxiliary),
-        out_type=ValueType(graph.out_range, node_layouts[graph.outputs[0]], tokens),
+        out_type=ValueType(graph.out_range, node_layouts[graph.outputs[0]], isinstance(first, Tokens)),
     )
 
 

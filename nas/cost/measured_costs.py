@@ -151,8 +151,8 @@ def _completed(graph: Graph, node: Node) -> Node:
     if type(node.op) in ops.BUILT_IN:
         return node
     if all(states(node.op, name) for name in _COUNTED):
-        return replace(node, op=Completed(node.op, None))
+        return node._replace(op=Completed(node.op, None))
     shapes = tuple(graph.nodes[i].shape for i in node.inputs)
     measured = _Measurement.measure(node.op, shapes) if _Measurement.measure is not None else None
     _Measurement.assumed += measured is None
-    return replace(node, op=Completed(node.op, measured))
+    return node._replace(op=Completed(node.op, measured))

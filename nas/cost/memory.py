@@ -14,7 +14,8 @@ FLOAT_BYTES = 4
 MIB = 2**20
 """Bytes."""
 
-_RANDOM = (ops.Dropout, ops.DropPath)
+RANDOM = frozenset({ops.Dropout, ops.DropPath})
+"""Operations that give a view of their input in inference only."""
 
 
 def storages(graph: Graph, node_layouts: Sequence[Layout], *, training: bool = False) -> list[int]:
@@ -30,17 +31,20 @@ def storages(graph: Graph, node_layouts: Sequence[Layout], *, training: bool = F
         shares = node.in_place or (
             node.op.memory == "view"
             and node.inputs
-            and not (training and type(node.op) in _RANDOM)
+            and not (training and type(node.op) in RANDOM)
             and not copied(graph, node, node_layouts[node.inputs[0]])
         )
         storage.append(storage[node.inputs[0]] if shares else index)
     return storage
 
 
-def _bytes(graph: Graph, index: int) -> int:
-    node = graph.nodes[index]
-    in_shape = graph.nodes[node.inputs[0]].shape if node.inputs else node.shape
-    return FLOAT_BYTES * node.op.held(in_shape, node.shape)
+def held_bytes(graph: Graph) -> list[int]:
+    """Return for each node the bytes of the memory that it writes where it writes new memory, in fp32 at batch 1."""
+    nodes = graph.nodes
+    return [
+        FLOAT_BYTES * node.op.held(nodes[node.inputs[0]].shape if node.inputs else node.shape, node.shape)
+        for node in nodes
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,7 @@ class PeakMemory:
     """Whether the output lies in the memory of the input."""
 
 
-def peak_memory(graph: Graph, live: Sequence[int], storage: Sequence[int]) -> PeakMemory:
+def peak_memory(graph: Graph, live: Sequence[int], storage: Sequence[int], held_by: Sequence[int]) -> PeakMemory:
     """Count the memory of activations in inference, fp32 at batch 1.
 
     Each tensor is freed after its last use. Beside the outputs only the positions of maxima count, which torch writes
@@ -67,6 +71,7 @@ def peak_memory(graph: Graph, live: Sequence[int], storage: Sequence[int]) -> Pe
         graph: the graph.
         live: the nodes that run, from `Graph.live`.
         storage: the nodes in whose memory they write, from `storages`.
+        held_by: bytes of that memory, from `held_bytes`.
     """
     last_use: dict[int, int] = {}
     for index in live:
@@ -82,7 +87,7 @@ def peak_memory(graph: Graph, live: Sequence[int], storage: Sequence[int]) -> Pe
     input_needed = True
     for index in live[1:]:
         if storage[index] == index:
-            held += _bytes(graph, index)
+            held += held_by[index]
         alive = held + graph.nodes[index].op.workspace(graph.nodes[index].shape)
         if input_needed:
             over = max(over, alive)
@@ -92,9 +97,9 @@ def peak_memory(graph: Graph, live: Sequence[int], storage: Sequence[int]) -> Pe
             if root == 0:
                 input_needed = False
             else:
-                held -= _bytes(graph, root)
+                held -= held_by[root]
     out = storage[graph.outputs[-1]]
-    return PeakMemory(over, without, _bytes(graph, out), out == 0)
+    return PeakMemory(over, without, held_by[out], out == 0)
 
 
 def chain_peak(parts: Iterable[PeakMemory]) -> int:
@@ -123,17 +128,25 @@ class SavedMemory:
     """Whether the output lies in the memory of the input."""
 
 
-def saved_memory(graph: Graph, node_layouts: Sequence[Layout]) -> SavedMemory:
+def saved_memory(
+    graph: Graph,
+    live: Sequence[int],
+    storage: Sequence[int],
+    held_by: Sequence[int],
+    node_layouts: Sequence[Layout],
+) -> SavedMemory:
     """Count what autograd saves at batch 1 in fp32, without the parameters themselves.
 
     Args:
         graph: the graph.
+        live: the nodes that run in training, from `Graph.live`.
+        storage: the nodes in whose memory they write in training, from `storages`.
+        held_by: bytes of that memory, from `held_bytes`.
         node_layouts: how the outputs of its operations lie in memory, from `layouts`.
     """
-    storage = storages(graph, node_layouts, training=True)
     roots: set[int] = set()
     extra = 0
-    for index in graph.live(training=True):
+    for index in live:
         node = graph.nodes[index]
         in_shape = graph.nodes[node.inputs[0]].shape if node.inputs else node.shape
         if node.inputs and scattered(in_shape, node_layouts[node.inputs[0]]):
@@ -148,15 +161,15 @@ def saved_memory(graph: Graph, node_layouts: Sequence[Layout]) -> SavedMemory:
                 roots.update(storage[i] for i in node.inputs)
             elif node.in_place:
                 # Its input is overwritten, so torch keeps a copy.
-                extra += _bytes(graph, index)
+                extra += held_by[index]
             else:
                 roots.add(storage[node.inputs[0]])
     out = storage[graph.outputs[-1]]
     return SavedMemory(
-        inner_bytes=extra + sum(_bytes(graph, root) for root in roots if root),
+        inner_bytes=extra + sum([held_by[root] for root in roots if root]),
         saves_input=0 in roots,
         output_saved=out in roots,
-        output_bytes=_bytes(graph, out),
+        output_bytes=held_by[out],
         passes_input=out == 0,
     )
 

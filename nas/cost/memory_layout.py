@@ -30,6 +30,8 @@ _PASS_ON_ALWAYS = (
     *(ops.Activation, ops.AdaptiveAvgPool, ops.Add, ops.AvgPool, ops.DropPath, ops.Dropout, ops.LayerScale),
     *(ops.LocalResponseNorm, ops.MaxPool, ops.PositionEmbedding, ops.Scale),
 )
+# What gives another layout to a value that lies in order; all others keep it so.
+_LEAVE_ORDER = frozenset({ops.Crop, ops.LayerNorm, ops.ToTokens, ops.Zero})
 # Torch has a format with channels last for maps of two and three dimensions only.
 _PASS_ON_OF_MAPS = (
     *(ops.BatchNorm, ops.Blur, ops.ChannelPad, ops.Concat, ops.Conv, ops.ConvTranspose, ops.GroupNorm, ops.Pad),
@@ -47,6 +49,8 @@ def layouts(graph: Graph, in_layout: Layout = IN_ORDER) -> list[Layout]:
         graph: the graph.
         in_layout: how its input lies.
     """
+    if in_layout == IN_ORDER and _LEAVE_ORDER.isdisjoint([type(node.op) for node in graph.nodes]):
+        return [IN_ORDER] * len(graph.nodes)
     node_layouts = [in_layout]
     for node in graph.nodes[1:]:
         node_layouts.append(_layout(graph, node, [node_layouts[i] for i in node.inputs]))

@@ -8,9 +8,10 @@ branches: the largest. Gates of squeeze-and-excitation, which see the whole map,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from math import inf
+from typing import NamedTuple
 
 from nas.network import ops
 from nas.network.graph import Graph, Node
@@ -25,8 +26,7 @@ _POINT = Window(1, 1)
 _FIRST_ONLY = (ops.Scale, ops.Crop)
 
 
-@dataclass(frozen=True, slots=True)
-class FieldGrowth:
+class FieldGrowth(NamedTuple):
     """What a part of a network adds to the receptive field in one dimension."""
 
     growth: float | Fraction
@@ -35,9 +35,10 @@ class FieldGrowth:
     """Positions of its input between neighbours of its output."""
 
 
-def extend(field: ReceptiveField, windows: Sequence[Window]) -> ReceptiveField:
+@lru_cache(maxsize=4096)  # cells and blocks have few different windows
+def extend(field: ReceptiveField, windows: tuple[Window, ...]) -> ReceptiveField:
     """Return the receptive field after an operation with these windows, which reads a map with that field."""
-    if not windows:
+    if not windows or windows == (_POINT,) * len(field):
         return field
     # On tokens, or where channels are taken for a map, windows mix what is everywhere in the input.
     if windows[0].size == 0 or len(windows) != len(field):
@@ -49,10 +50,11 @@ def extend(field: ReceptiveField, windows: Sequence[Window]) -> ReceptiveField:
 
 
 def _plain(value: float | Fraction) -> float | Fraction:
-    return int(value) if isinstance(value, Fraction) and value.denominator == 1 else value
+    return int(value) if type(value) is Fraction and value.denominator == 1 else value
 
 
-def _join(fields: Sequence[ReceptiveField]) -> ReceptiveField:
+@lru_cache(maxsize=4096)
+def _join(fields: tuple[ReceptiveField, ...]) -> ReceptiveField:
     return tuple(
         Window(max(window.size for window in windows), max(window.stride for window in windows))
         for windows in zip(*fields, strict=True)
@@ -75,10 +77,9 @@ def receptive_field_of(graph: Graph, live: Sequence[int]) -> ReceptiveField:
 def _after(graph: Graph, node: Node, fields: dict[int, ReceptiveField]) -> ReceptiveField:
     first = fields[node.inputs[0]]
     if len(node.inputs) > 1 and type(node.op) not in _FIRST_ONLY:
-        others = [fields[i] for i in node.inputs[1:]]
-        first = first if all(other == first for other in others) else _join([first, *others])
+        first = _join(tuple([fields[i] for i in node.inputs]))
     windows = node.op.windows(graph.nodes[node.inputs[0]].shape)
-    return extend(first, windows) if windows else first
+    return extend(first, tuple(windows)) if windows else first
 
 
 def field_growth(graph: Graph, live: Sequence[int]) -> tuple[FieldGrowth, ...]:

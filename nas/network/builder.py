@@ -6,6 +6,7 @@ import operator
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import prod
 
 from nas.errors import ShapeError
@@ -48,6 +49,10 @@ class Value:
         return len(self.map_size)
 
 
+_splice = lru_cache(maxsize=16384)(splice)
+"""What is made of others, such as a cell, has the same parts in the same places again and again."""
+
+
 class GraphBuilder:
     """Adds operations to a graph. A block is a function that takes one and a `Value` and returns a `Value`."""
 
@@ -70,13 +75,13 @@ class GraphBuilder:
         full = self.prefix + name
         assert full not in self._names, f"two operations named {full!r} in one block"
         try:
-            shape = _kept_kind(op, inputs, op.out_shape(*(value.shape for value in inputs)))
+            shape = _kept_kind(op, inputs, op.out_shape(*[value.shape for value in inputs]))
             _check_size(op, shape)
         except ShapeError as error:
             raise error.inside(full) from None
         self._check_room(1)
         self._names.add(full)
-        self._nodes.append(Node(full, op, tuple(value.index for value in inputs), shape))
+        self._nodes.append(Node(full, op, tuple([value.index for value in inputs]), shape))
         return Value(len(self._nodes) - 1, shape)
 
     def insert(self, graph: Graph, x: Value) -> Value:
@@ -84,8 +89,10 @@ class GraphBuilder:
         if len(graph.outputs) > 1:
             raise ShapeError("gives several maps, which only the last block of a network may").inside(self.prefix[:-1])
         self._check_room(len(graph.nodes))
-        part = splice(graph, x.index, len(self._nodes), self.prefix)
-        self._names.update(node.name for node in part.nodes)
+        if len(graph.nodes) == 1 and not graph.auxiliary:
+            return Value(x.index, graph.out_shape)
+        part = _splice(graph, x.index, len(self._nodes), self.prefix)
+        self._names.update([node.name for node in part.nodes])
         self._nodes += part.nodes
         self._auxiliary += part.auxiliary
         return Value(part.outputs[0], graph.out_shape)

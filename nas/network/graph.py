@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from typing import NamedTuple
 
 from nas.errors import ShapeError
 from nas.network import ops
@@ -33,9 +33,8 @@ class ValueRange(IntEnum):
 ANY, NOT_NEGATIVE, UP_TO_6 = ValueRange
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
-    """One operation in a graph."""
+class Node(NamedTuple):
+    """One operation in a graph. A tuple, since lowering makes very many."""
 
     name: str
     """Hierarchical and unique, e.g. `stages.2.blocks.1.expand.conv`; parameters are named after it."""
@@ -101,15 +100,19 @@ class Graph:
                 needed.update(self.nodes[index].inputs)
         return sorted(needed)
 
-    def uses(self) -> Counter[int]:
+    def uses(self) -> list[int]:
         """Count how often each node is read: by other nodes, and as an output."""
         return uses(self.nodes, self.ends)
 
 
-def uses(nodes: Iterable[Node], ends: Iterable[int]) -> Counter[int]:
+def uses(nodes: Sequence[Node], ends: Iterable[int]) -> list[int]:
     """Count how often each node is read: by other nodes, and as one of `ends`."""
-    counted = Counter(i for node in nodes for i in node.inputs)
-    counted.update(ends)
+    counted = [0] * len(nodes)
+    for node in nodes:
+        for index in node.inputs:
+            counted[index] += 1
+    for index in ends:
+        counted[index] += 1
     return counted
 
 
@@ -149,11 +152,10 @@ def flattened(graph: Graph, kind: type[Op]) -> Graph:
     return replace(graph, nodes=tuple(nodes))
 
 
-@dataclass(frozen=True, slots=True)
-class Splice:
+class Splice(NamedTuple):
     """The nodes of a graph as they stand behind others."""
 
-    nodes: list[Node]
+    nodes: tuple[Node, ...]
     """All but its input, under new names."""
     outputs: tuple[int, ...]
     """Indices among all nodes."""
@@ -172,11 +174,14 @@ def splice(graph: Graph, source: int, length: int, prefix: str) -> Splice:
     """
     offset = length - 1
 
-    def moved(indices: Iterable[int]) -> tuple[int, ...]:
-        return tuple([index + offset if index else source for index in indices])
-
-    nodes = [Node(prefix + n.name, n.op, moved(n.inputs), n.shape, n.in_place) for n in graph.nodes[1:]]
-    return Splice(nodes, moved(graph.outputs), moved(graph.auxiliary))
+    nodes = [
+        Node(prefix + name, op, tuple([i + offset if i else source for i in inputs]), shape, in_place)
+        for name, op, inputs, shape, in_place in graph.nodes[1:]
+    ]
+    outputs, auxiliary = (
+        tuple([i + offset if i else source for i in ends]) for ends in (graph.outputs, graph.auxiliary)
+    )
+    return Splice(tuple(nodes), outputs, auxiliary)
 
 
 def chain(in_shape: Shape, parts: Iterable[tuple[str, Graph]]) -> Graph:
@@ -222,14 +227,14 @@ def with_memory(nodes: Sequence[Node], ends: Iterable[int]) -> tuple[Node, ...]:
     def marked(node: Node) -> Node:
         if type(node.op) is ops.Add and len(node.inputs) > 1 and not free(node.inputs[0]) and free(node.inputs[1]):
             first, second, *others = node.inputs
-            node = replace(node, inputs=(second, first, *others))
+            node = node._replace(inputs=(second, first, *others))
         in_place = memory_of(node.op) == "in_place" and free(node.inputs[0])
-        return node if node.in_place == in_place else replace(node, in_place=in_place)
+        return node if node.in_place == in_place else node._replace(in_place=in_place)
 
-    return tuple(marked(node) for node in nodes)
+    return tuple([marked(node) for node in nodes])
 
 
-def _free_memory(nodes: Sequence[Node], times: Mapping[int, int]) -> Callable[[int], bool]:
+def _free_memory(nodes: Sequence[Node], times: Sequence[int]) -> Callable[[int], bool]:
     """Return what says whether the memory of a node may be written over by its one reader."""
 
     def free(index: int) -> bool:

@@ -147,12 +147,11 @@ def block_graph(
 
 def add_section(g: GraphBuilder, x: Value, section: Section, name: str) -> Value:
     """Add the blocks of a section, for blocks that are made of others; their names start with `name`."""
-    with g.scope(name):
-        for i, block in enumerate(section.blocks):
-            with g.scope(str(i)):
-                try:
-                    graph = block_graph(block, x.shape, g.num_classes, False)
-                except ShapeError as error:
-                    raise error.inside(f"{name}.{i}") from None
-                x = g.insert(graph, x)
+    for i, block in enumerate(section.blocks):
+        with g.scope(f"{name}.{i}"):
+            try:
+                graph = block_graph(block, x.shape, g.num_classes, False)
+            except ShapeError as error:
+                raise error.inside(f"{name}.{i}") from None
+            x = g.insert(graph, x)
     return x

@@ -21,9 +21,11 @@ from nas.network.graph import (
 from nas.network.ops import Op, Shape
 
 # Of zeros they give zeros, whatever the weights.
-_KEEP_ZERO = (
-    *(ops.AdaptiveAvgPool, ops.AvgPool, ops.Blur, ops.DropPath, ops.Dropout, ops.GlobalAvgPool, ops.GlobalMaxPool),
-    *(ops.MaxPool, ops.Scale, ops.Zero),
+_KEEP_ZERO = frozenset(
+    {
+        *(ops.AdaptiveAvgPool, ops.AvgPool, ops.Blur, ops.DropPath, ops.Dropout, ops.GlobalAvgPool, ops.GlobalMaxPool),
+        *(ops.MaxPool, ops.Scale, ops.Zero),
+    }
 )
 # With weights or randomness: two equal ones on the same input compute different values.
 _NEVER_SHARED = frozenset(
@@ -42,20 +44,30 @@ _NEVER_SHARED = frozenset(
         ops.PositionEmbedding,
     }
 )
+# Whatever they read, they have an effect, and there is one way to write them.
+_AS_WRITTEN = frozenset(
+    {ops.Add, ops.BatchNorm, ops.Concat, ops.GroupNorm, ops.LayerNorm, ops.Linear, ops.Scale, ops.Zero}
+)
 # They give numbers that they read, or zeros, so that bounds of what they read hold for what they give.
-_KEEP_RANGE = (
-    *(ops.ChannelPad, ops.ChannelShuffle, ops.Concat, ops.Crop, ops.Flatten, ops.GlobalMaxPool, ops.MaxPool, ops.Pad),
-    *(ops.TakeToken, ops.ToTokens, ops.Upsample),
+_KEEP_RANGE = frozenset(
+    {
+        *(ops.ChannelPad, ops.ChannelShuffle, ops.Concat, ops.Crop, ops.Flatten, ops.GlobalMaxPool, ops.MaxPool),
+        *(ops.Pad, ops.TakeToken, ops.ToTokens, ops.Upsample),
+    }
 )
 # Of numbers that are not negative they give such.
-_KEEP_SIGN = (
-    *(ops.Add, ops.AdaptiveAvgPool, ops.AvgPool, ops.Blur, ops.Dropout, ops.DropPath, ops.GlobalAvgPool, ops.MeanToken),
-    *(ops.LocalResponseNorm, ops.Scale),
+_KEEP_SIGN = frozenset(
+    {
+        *(ops.Add, ops.AdaptiveAvgPool, ops.AvgPool, ops.Blur, ops.Dropout, ops.DropPath, ops.GlobalAvgPool),
+        *(ops.LocalResponseNorm, ops.MeanToken, ops.Scale),
+    }
 )
 # They give back their input where they keep its shape.
-_IDENTITY_AT_SAME_SHAPE = (
-    *(ops.AdaptiveAvgPool, ops.ChannelPad, ops.Crop, ops.Flatten, ops.GlobalAvgPool, ops.GlobalMaxPool, ops.Pad),
-    ops.Upsample,
+_IDENTITY_AT_SAME_SHAPE = frozenset(
+    {
+        *(ops.AdaptiveAvgPool, ops.ChannelPad, ops.Crop, ops.Flatten, ops.GlobalAvgPool, ops.GlobalMaxPool, ops.Pad),
+        ops.Upsample,
+    }
 )
 
 SCHEME = 3
@@ -86,7 +98,7 @@ def simplify(graph: Graph, in_range: ValueRange = ANY, *, scheme: int = SCHEME) 
     """Index in `kept` of an operation on inputs, where that may be shared."""
     for index, old in enumerate(graph.nodes):
         node, same = _simpler(old, tuple([index_of[i] for i in old.inputs]), kept)
-        if same is None and node.inputs and scheme > 1:
+        if same is None and node.inputs and scheme > 1 and type(node.op) not in _AS_WRITTEN:
             in_shape = kept[node.inputs[0]].shape
             node = _canonical(node, in_shape)
             same = node.inputs[0] if same_as_input(node, in_shape, ranges[node.inputs[0]]) else None
@@ -121,16 +133,20 @@ def same_as_input(node: Node, in_shape: Shape, in_range: ValueRange) -> bool:
 def _canonical(node: Node, in_shape: Shape) -> Node:
     """Write settings that have no effect on an operation in one way: dilation of a kernel of 1, padding of 0."""
     op = node.op
-    if type(op) is ops.Conv and any(k == 1 < d for k, d in zip(op.kernel, op.dilation, strict=True)):
-        holes = tuple(d if k > 1 else 1 for k, d in zip(op.kernel, op.dilation, strict=True))
-        return replace(node, op=replace(op, dilation=holes))
+    if type(op) is ops.Conv:
+        holes = op.dilation
+        if max(op.dilation) > 1:
+            holes = tuple(d if k > 1 else 1 for k, d in zip(op.kernel, op.dilation, strict=True))
+        if holes == op.dilation:
+            return node
+        return node._replace(op=replace(op, dilation=holes))
     if (type(op) is ops.MaxPool or type(op) is ops.AvgPool) and op.ceil:
         floor = replace(op, ceil=False)
         if _fits(floor, in_shape) and floor.out_shape(in_shape) == node.shape:
-            node = replace(node, op=floor)
+            node = node._replace(op=floor)
     op = node.op
     if type(op) is ops.AvgPool and not op.count_padding and not any(op.padding):
-        return replace(node, op=replace(op, count_padding=True))
+        return node._replace(op=replace(op, count_padding=True))
     return node
 
 
@@ -166,7 +182,7 @@ def _simpler(node: Node, inputs: tuple[int, ...], kept: Sequence[Node]) -> tuple
     if inputs and type(kept[inputs[0]].op) is ops.Zero and _zero_stays(op):
         if kept[inputs[0]].shape == node.shape:
             return node, inputs[0]
-        return replace(node, op=ops.Zero(node.shape), inputs=kept[inputs[0]].inputs), None
+        return node._replace(op=ops.Zero(node.shape), inputs=kept[inputs[0]].inputs), None
     return reading(node, inputs), None
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from math import prod
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from nas.errors import ShapeError
 
@@ -46,14 +47,20 @@ Saved = Literal["input", "inputs", "output"]
 """What the backward pass needs again: the first input, all inputs, or the output."""
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(NamedTuple):
     """The positions of the input that a position of the output depends on, in one dimension."""
 
     size: float | Fraction = 1
     """Positions of the input that one position of the output depends on, holes of a dilation included."""
     stride: float | Fraction = 1
     """Positions of the input between neighbours of the output; below 1 where the map grows."""
+
+
+@lru_cache(maxsize=4096)  # networks have few different ones
+def sliding_windows(kernel: Ints, stride: Ints, dilation: Ints | None = None) -> tuple[Window, ...]:
+    """Return windows of d (k - 1) + 1 positions, holes of a dilation included, a dimension each."""
+    sizes = zip(kernel, stride, dilation or (1,) * len(kernel), strict=True)
+    return tuple(Window(d * (k - 1) + 1, s) for k, s, d in sizes)
 
 
 @dataclass(frozen=True, slots=True)

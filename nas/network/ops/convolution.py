@@ -7,7 +7,7 @@ from fractions import Fraction
 from math import prod
 
 from nas.errors import ShapeError
-from nas.network.ops.base import Ints, Op, Shape, Tokens, Window, needs, needs_map, slide
+from nas.network.ops.base import Ints, Op, Shape, Tokens, Window, needs, needs_map, slide, sliding_windows
 
 
 def _check_groups(op: str, in_channels: int, out_channels: int, groups: int) -> None:
@@ -72,8 +72,7 @@ class Conv(Op):
 
     def windows(self, in_shape: Shape) -> tuple[Window, ...]:
         """Windows of d (k - 1) + 1 positions, holes included."""
-        sizes = zip(self.kernel, self.dilation, self.stride, strict=True)
-        return tuple(Window(d * (k - 1) + 1, s) for k, d, s in sizes)
+        return sliding_windows(self.kernel, self.stride, self.dilation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +167,7 @@ class Blur(Op):
 
     def windows(self, in_shape: Shape) -> tuple[Window, ...]:
         """Windows of the size of the kernel."""
-        return tuple(Window(k, s) for k, s in zip(self.kernel, self.stride, strict=True))
+        return sliding_windows(self.kernel, self.stride)
 
 
 @dataclass(frozen=True, slots=True)

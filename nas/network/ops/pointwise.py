@@ -73,7 +73,7 @@ class DropPath(Op):
 
 def _equal(op: str, shapes: tuple[Shape, ...]) -> Shape:
     for shape in shapes[1:]:
-        if shape != shapes[0] or kind_of(shape) != kind_of(shapes[0]):
+        if shape is not shapes[0] and (shape != shapes[0] or kind_of(shape) != kind_of(shapes[0])):
             first, other = (f"{kind_of(s)} {s}" for s in (shapes[0], shape))
             raise ShapeError(f"{op}: needs equal shapes, but got {first} and {other}")
     return shapes[0]

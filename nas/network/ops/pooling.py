@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import prod
 
 from nas.errors import ShapeError
-from nas.network.ops.base import MAX_DIMS, Ints, Op, Saved, Shape, Window, by, needs_map, slide
+from nas.network.ops.base import MAX_DIMS, Ints, Op, Saved, Shape, Window, by, needs_map, slide, sliding_windows
 
 
 def _pooled(op: str, pool: MaxPool | AvgPool, shape: Shape) -> Shape:
@@ -41,7 +41,7 @@ class MaxPool(Op):
 
     def windows(self, in_shape: Shape) -> tuple[Window, ...]:
         """Windows of the size of the kernel."""
-        return tuple(Window(k, s) for k, s in zip(self.kernel, self.stride, strict=True))
+        return sliding_windows(self.kernel, self.stride)
 
     def workspace(self, out_shape: Shape) -> int:
         """The position of each maximum, in 64 bits."""
@@ -75,7 +75,7 @@ class AvgPool(Op):
 
     def windows(self, in_shape: Shape) -> tuple[Window, ...]:
         """Windows of the size of the kernel."""
-        return tuple(Window(k, s) for k, s in zip(self.kernel, self.stride, strict=True))
+        return sliding_windows(self.kernel, self.stride)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial
 
 from nas.cost import Cost
 from nas.errors import NasError
+from nas.network.comparison import same_network
 from nas.search.samplers.distributions import distribution_of
 from nas.search.samplers.domain import Params, Proposal
 from nas.space import Genotype, SearchSpace, variation
@@ -137,13 +138,11 @@ class SpaceDomain:
         """Whether no trial has tried the same network, also by another genotype."""
         if proposal.key in self._tried:
             return False
-        # Two genotypes of one network cost the same; only where they do are the networks compared in full.
-        others = self._tried_by_cost.get(proposal.cost, ())
-        if not others:
-            return True
         assert proposal.candidate is not None
-        arch_id = proposal.candidate.architecture.arch_id
-        return all(other.architecture.arch_id != arch_id for other in others)
+        architecture = proposal.candidate.architecture
+        # Two genotypes of one network cost the same; only where they do are the networks compared.
+        others = self._tried_by_cost.get(proposal.cost, ())
+        return not any(same_network(architecture, other.architecture) for other in others)
 
     def sample_untried(self, rng: random.Random) -> Proposal | None:
         """Draw from all genotypes that hold the limits and are new; None where there is none, or the space is large."""

@@ -7,12 +7,10 @@ from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_solve
-from scipy.linalg.lapack import dtrtri
+from scipy.linalg.lapack import dpotrs, dtrtri
 from scipy.stats import norm, rankdata
 
 from nas.search.samplers.encoding import Array, Encoding, Levels
@@ -77,7 +75,8 @@ class Features:
         return len(self.levels)
 
 
-class _Kernels(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class _Kernels:
     """What covariances between networks and those that were evaluated are made of, `(networks, evaluated)` each."""
 
     single: Array
@@ -90,6 +89,17 @@ class _Kernels(NamedTuple):
     """Products of the prior means."""
     prior_squares: Array
     """`(networks,)`: squares of the prior means."""
+
+    @cached_property
+    def _of_costs(self) -> dict[float, Array]:
+        """By lengthscale, the kernels over costs that were asked for: members differ mostly in weights and noise."""
+        return {}
+
+    def of_costs(self, lengthscale: float) -> Array:
+        """Return the kernel over costs, `(networks, evaluated)`."""
+        if lengthscale not in self._of_costs:
+            self._of_costs[lengthscale] = np.exp(-self.cost_distances / (2 * lengthscale**2))
+        return self._of_costs[lengthscale]
 
     def among(self, subset: NDArray[np.int64]) -> _Kernels:
         """Return those among some of the evaluated networks, where these are the evaluated ones themselves."""
@@ -117,7 +127,7 @@ class _Hyperparameters:
         """Return the prior covariance, `(networks, evaluated)`, without noise."""
         covariance = self.weights[0] * kernels.single + self.weights[1] * kernels.pairs + _MEAN_VARIANCE
         if self.weights[2]:
-            covariance = covariance + self.weights[2] * np.exp(-kernels.cost_distances / (2 * self.lengthscale**2))
+            covariance = covariance + self.weights[2] * kernels.of_costs(self.lengthscale)
         return covariance + self.slope_variance * kernels.prior_products if self.slope_variance else covariance
 
     def variance(self, kernels: _Kernels) -> Array | float:
@@ -133,9 +143,9 @@ class _GaussianProcess:
         """Condition on scores `(n,)` of networks with a covariance `(n, n)`, without noise."""
         self.hyperparameters = hyperparameters
         noisy = covariance.copy()
-        noisy[np.diag_indices_from(noisy)] += hyperparameters.noise
+        noisy.flat[:: len(noisy) + 1] += hyperparameters.noise  # the diagonal
         self._factor = np.linalg.cholesky(noisy)
-        self._weights = cho_solve((self._factor, True), scores, check_finite=False)
+        self._weights, _ = dpotrs(self._factor, scores, lower=1)
         self._signal_variance = max(float(scores @ self._weights) / len(scores), 1e-12)
 
     @property
