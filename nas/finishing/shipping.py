@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import asdict
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -112,7 +113,7 @@ def _scores(report: Report, final: Final, val_images: int) -> Iterator[Score]:
     for split, name in (("test", _TEST), ("validation", _VAL)):
         found = final.interval(Measure(name)).within(0.0, 1.0)
         if found.count:
-            ends = (found.low, found.high) if found.count > 1 else (None, None)
+            ends = (None, None) if isnan(found.low) else (found.low, found.high)
             fresh = f"mean of {found.count} fresh seed{'s' * (found.count != 1)}, which chose nothing"
             fresh += f"; {failures(final)}, and are not in it" if final.failed else ""
             yield Score(accuracy=found.mean, split=split, how=fresh, low=ends[0], high=ends[1], images=counts[split])

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 import nas
+from tests.run_command import Started
 from tests.search.conftest import SMALL
 
-ROOT = Path(__file__).parents[2]
 TABLE = [
     "+space=small.yaml",
     "evaluator=table",
@@ -40,15 +38,8 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def _search(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "nas.search", *arguments],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
+def _search(folder: Path, *arguments: str) -> Started:
+    return Started("nas.search", *arguments, cwd=folder)
 
 
 def _trials(folder: Path) -> list[str]:
@@ -58,10 +49,8 @@ def _trials(folder: Path) -> list[str]:
 
 def test_a_reader_that_goes_away_ends_no_search(folder: Path) -> None:
     process = _search(folder, *TABLE, "search.trials=12", "records.mlflow=false")
-    assert process.stdout is not None
     process.stdout.readline()
     process.stdout.close()
-    assert process.stderr is not None
     assert not process.stderr.read()
     assert process.wait() == 0
     assert _trials(folder).count("completed") == 12
@@ -70,21 +59,19 @@ def test_a_reader_that_goes_away_ends_no_search(folder: Path) -> None:
 
 def test_the_end_of_the_terminal_interrupts_a_search(folder: Path) -> None:
     process = _search(folder, *TABLE, "search.trials=900", "records.mlflow=false")
-    assert process.stdout is not None
     while "trial" not in process.stdout.readline():
         pass
     process.send_signal(signal.SIGHUP)
     out, _ = process.communicate()
-    assert process.returncode == 130
+    assert process.poll() == 130
     assert "Ended: interrupted" in out
     assert "resume=runs/run" in out
 
 
 @pytest.mark.slow
-def test_a_second_ctrl_c_leaves_no_run_that_runs(folder: Path) -> None:
+def test_a_second_ctrl_c_leaves_no_run_that_runs(folder: Path, put_store: Callable[[Path], None]) -> None:
+    put_store(folder / "runs")
     process = _search(folder, *TABLE, "search.trials=900")
-    assert process.stdout is not None
-    assert process.stderr is not None
     while not process.stdout.readline().startswith("  trial   60"):
         pass
     with closing(sqlite3.connect(folder / "runs" / "mlflow.db", timeout=60, isolation_level=None)) as database:
@@ -99,17 +86,14 @@ def test_a_second_ctrl_c_leaves_no_run_that_runs(folder: Path) -> None:
             assert line, "it ended without a word to the second"
         database.execute("ROLLBACK")
         process.communicate()
-        assert process.returncode == 130
+        assert process.poll() == 130
         assert "SCHEDULED" in _statuses(database), "it can be gone on with"
         assert "RUNNING" not in _statuses(database)
 
 
 def _statuses(database: sqlite3.Connection) -> set[str]:
-    """Return the statuses of all runs; empty while MLflow makes its tables."""
-    try:
-        return {status for (status,) in database.execute("SELECT status FROM runs")}
-    except sqlite3.OperationalError:
-        return set()
+    """Return the statuses of all runs."""
+    return {status for (status,) in database.execute("SELECT status FROM runs")}
 
 
 @pytest.mark.slow
@@ -125,7 +109,7 @@ def test_trials_that_fail_alike_end_a_search_with_1(folder: Path) -> None:
     arguments = ["+space=small.yaml", "name=run", "sampler=random", "records.mlflow=false", "search.trials=30", *train]
     process = _search(folder, *arguments, "search.max_equal_failures=2")
     out, err = process.communicate()
-    assert process.returncode == 1, out + err
+    assert process.poll() == 1, out + err
     assert _trials(folder) == ["failed", "failed"]
     assert "Ended: the last 2 evaluations failed alike" in out
     assert "nas search resume=runs/run" in out

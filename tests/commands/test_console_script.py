@@ -168,7 +168,7 @@ def test_every_command_with_settings_has_a_file_of_them() -> None:
     assert {path.stem for path in resource_dir("conf").glob("*.yaml")} == set(WITH_SETTINGS)
 
 
-@pytest.mark.slow  # trains two networks in a worker process
+@pytest.mark.slow  # trains a network in a worker process
 def test_workers_of_the_script_start(tmp_path: Path) -> None:
     """Worker processes read the script again that started them: it has no ending and is named like the package."""
     script = tmp_path / "bin" / "nas"
@@ -176,7 +176,7 @@ def test_workers_of_the_script_start(tmp_path: Path) -> None:
     script.write_text(
         "import sys\nfrom nas.commands.console_script import main\nif __name__ == '__main__':\n    sys.exit(main())\n"
     )
-    words = ["+space=mbconv", "search.trials=2", "train.epochs=1", "constraints.macs=2e6", "workers=1", "name=a"]
+    words = ["+space=mbconv", "search.trials=1", "train.epochs=1", "constraints.macs=2e6", "workers=1", "name=a"]
     done = subprocess.run(
         [sys.executable, script, "search", *words, "records.mlflow=false"],
         env={**os.environ, "PYTHONPATH": str(ROOT)},

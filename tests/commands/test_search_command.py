@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +19,17 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 import nas
-from tests.run_command import run
+from tests.run_command import Started, run
 from tests.search.conftest import SMALL
-
-COMMAND = [sys.executable, "-m", "nas.search"]
 
 
 def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COMMAND, *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    return run("nas.search", *arguments, cwd=folder)
 
 
 def test_help_teaches_without_loading_anything(tmp_path: Path) -> None:
-    result = _run(tmp_path, "--help")
+    words = [sys.executable, "-m", "nas.search", "--help"]
+    result = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert result.returncode == 0
     for word in ("+space=mbconv", "constraints.params=5e5", "resume=runs/NAME", "data=fashion_mnist", "search.minutes"):
         assert word in result.stdout
@@ -121,9 +121,7 @@ def _trained_in_mlflow(folder: Path, study: str) -> list[int]:
 
 def _kill_after(folder: Path, name: str, lines: int) -> None:
     """Start a search and end its driver with SIGKILL when its log has so many lines."""
-    process = subprocess.Popen(
-        [*COMMAND, *QUICK, f"name={name}"], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    process = Started("nas.search", *QUICK, f"name={name}", cwd=folder)  # what it prints is less than a pipe holds
     log = folder / "runs" / name / "trials.jsonl"
     while process.poll() is None and (not log.exists() or log.read_bytes().count(b"\n") < lines):
         time.sleep(0.01)
@@ -132,7 +130,8 @@ def _kill_after(folder: Path, name: str, lines: int) -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_search_is_resumed_as_if_nothing_had_been(folder: Path) -> None:
+def test_a_killed_search_is_resumed_as_if_nothing_had_been(folder: Path, put_store: Callable[[Path], None]) -> None:
+    put_store(folder / "runs")
     whole = _run(folder, *QUICK, "name=whole")
     assert whole.returncode == 0, whole.stderr
     assert "Ended: 5 trials done. 5 completed" in whole.stdout
@@ -187,7 +186,8 @@ def test_a_search_on_images_is_resumed_from_another_folder_after_they_moved(fold
             pixels = rng.integers(0, 255, (16, 16), dtype=np.uint8)
             Image.fromarray(pixels).save(folder / "photos" / "train" / name / f"{i}.png")
     begin = ["+space=small.yaml", "data=image_folder", "data.root=photos", "data.channels=1", "train.epochs=1"]
-    assert _run(folder, *begin, "workers=1", "search.trials=1", "name=pets").returncode == 0
+    begin += ["workers=1", "search.trials=1", "records.mlflow=false", "name=pets"]
+    assert _run(folder, *begin).returncode == 0
     run = folder / "runs" / "pets"
     elsewhere = folder / "elsewhere"
     elsewhere.mkdir()
@@ -226,21 +226,13 @@ def test_an_impossible_limit_ends_before_the_search(folder: Path) -> None:
 def test_ctrl_c_says_how_to_go_on(folder: Path) -> None:
     # More trials than can end before the signal arrives.
     endless = ["search.trials=10000" if setting.startswith("search.trials") else setting for setting in QUICK]
-    process = subprocess.Popen(
-        [*COMMAND, *endless, "name=stopped"],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        text=True,
-        # Tests that run in the background inherit that Ctrl-C is ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509  (no threads)
-    )
-    assert process.stdout is not None
+    process = Started("nas.search", *endless, "records.mlflow=false", "name=stopped", cwd=folder)
     for line in process.stdout:
         if "trial" in line and "val_accuracy" in line:
             process.send_signal(signal.SIGINT)
             break
-    rest = process.stdout.read()
-    assert process.wait() == 130
+    rest, _ = process.communicate()
+    assert process.poll() == 130
     assert "Ended: interrupted" in rest
     assert "nas search resume=runs/stopped" in rest
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ def _search(folder: Path, *words: str) -> Any:
     return result.stdout
 
 
-def test_it_says_records_and_goes_on_with_them(tmp_path: Path) -> None:
+def test_it_says_records_and_goes_on_with_them(tmp_path: Path, put_store: Callable[[Path], None]) -> None:
+    put_store(tmp_path / "runs")
     (tmp_path / "small.yaml").write_text(yaml.safe_dump(SMALL))
     new = ("+space=small.yaml", "constraints.params=6000", "train.epochs=1", "search.trials=2", "name=run")
     fix = ("search.fix.stages.1.expand_ratio=2", "search.fix={stages.0.blocks.*.kernel: 3}")

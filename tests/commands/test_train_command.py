@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sqlite3
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,9 +14,8 @@ import nas
 from nas.commands.command_line import first_word_to
 from nas.commands.network_argument import read_network, with_recorded_data
 from nas.errors import ConfigError, NasError
-from tests.run_command import run
+from tests.run_command import Started, run
 
-ROOT = Path(__file__).parents[2]
 SMALL = {
     "assume": {"channels": 1, "resolution": 8, "num_classes": 10},
     "stem": {"block": "conv", "out_channels": {"choose": [8, 16]}},
@@ -81,25 +78,18 @@ def test_train_then_evaluate(folder: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_a_killed_training_goes_on(folder: Path, number: signal.Signals) -> None:
+def test_a_killed_training_goes_on(folder: Path, number: signal.Signals, put_store: Callable[[Path], None]) -> None:
     """With the numbers of one that was never stopped, and one run in MLflow."""
+    put_store(folder / "runs")
     words = ["network.json", "data.train_fraction=0.2", "train.epochs=6", "seeds=2"]
     whole = run("nas", "train", *words, "name=whole", "records.mlflow=false", cwd=folder)
     assert whole.returncode == 0, whole.stderr
-    process = subprocess.Popen(
-        [sys.executable, "-m", "nas", "train", *words, "name=killed"],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    assert process.stdout is not None
+    process = Started("nas", "train", *words, "name=killed", cwd=folder)
     while "seed 1  epoch 3/6" not in (line := process.stdout.readline()):
-        assert line, process.stderr.read() if process.stderr else ""
+        assert line, process.stderr.read()
     process.send_signal(number)
     out, err = process.communicate()
-    assert process.returncode == (-9 if number == signal.SIGKILL else 130), out + err
+    assert process.poll() == (-9 if number == signal.SIGKILL else 130), out + err
     if number == signal.SIGINT:
         assert "nas.train: interrupted" in err
     again = run("nas", "train", "resume=runs/killed", cwd=folder)

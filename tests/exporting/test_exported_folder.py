@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
-import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +23,7 @@ from safetensors.torch import load_file
 from nas.errors import ConfigError, DataError, NasError
 from nas.exporting import predict
 from nas.exporting.card import Card, Score, section
-from nas.exporting.folder import export_model, exportable
+from nas.exporting.folder import _write_folder, export_model, exportable
 from nas.exporting.preprocess import Preprocess
 from nas.exporting.settings import ExportSettings
 from tests.exporting.conftest import Trained
@@ -165,29 +165,31 @@ def test_what_does_not_fit_leaves_nothing(trained: Trained, tmp_path: Path, name
     assert os.listdir(tmp_path) == []
 
 
-_KILLED = """
-import os, signal, sys
-from pathlib import Path
-import numpy as np
-from nas.exporting import folder
-count = 0
-def fsync(descriptor):
-    global count
-    count += 1
-    if count == int(sys.argv[2]):
-        os.kill(os.getpid(), signal.SIGKILL)
-folder.os.fsync = fsync
-folder._write_folder(Path(sys.argv[1]), {f"file{i}": b"x" * 10 for i in range(3)})
-"""
+_THREE = {f"file{i}": b"x" * 10 for i in range(3)}
+
+
+def _write_until_killed(out: Path, last: int) -> None:
+    written: list[int] = []
+
+    def fsync(descriptor: int) -> None:
+        written.append(descriptor)
+        if len(written) == last:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", fsync)
+        _write_folder(out, _THREE)
 
 
 @pytest.mark.parametrize("file", [1, 3])
 def test_a_process_that_is_killed_leaves_no_folder(tmp_path: Path, file: int) -> None:
-    words = [sys.executable, "-c", textwrap.dedent(_KILLED), str(tmp_path / "out"), str(file)]
-    assert subprocess.run(words, check=False).returncode == -signal.SIGKILL
+    process = multiprocessing.get_context("fork").Process(target=_write_until_killed, args=(tmp_path / "out", file))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
     assert not (tmp_path / "out").exists()
     assert all(name.endswith(".partial") for name in os.listdir(tmp_path))
-    assert subprocess.run([*words[:-1], "9"], check=False).returncode == 0
+    _write_folder(tmp_path / "out", _THREE)
     assert sorted(os.listdir(tmp_path / "out")) == ["file0", "file1", "file2"]
 
 

@@ -5,22 +5,27 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 import nas
 from nas.commands.finish import finish_command
 from nas.errors import ConfigError, HeldOutError, WorkerError
+from nas.exporting.card import Score
 from nas.finishing import session
 from nas.finishing.report import Report
 from nas.finishing.searched import read_searched
 from nas.finishing.settings import FinishSettings
+from nas.finishing.shipping import card_of
 from nas.finishing.time_limit import needed_seconds, time_limit
 from nas.held_out import without_test_split
 from nas.search.config import Config
 from nas.training.recipe import Recipe
 from nas.training.recipe_files import read_recipe
-from tests.finishing.recorded import DATA, StubPool, finish, report_of
+from tests.finishing import recorded
+from tests.finishing.recorded import DATA, StubPool, finish, report_of, write_weights_name
 from tests.logs import rewrite
 
 
@@ -307,3 +312,26 @@ def test_a_damaged_log_is_named_with_what_to_do(searched: Path, capsys: pytest.C
     log.write_text("\n".join([lines[0], lines[1].replace('"seed":', '"seeds":'), *lines[2:]]) + "\n")
     assert finish_command({"run": str(searched)}) == 2
     assert "trials.jsonl:2: not a trial of a finish" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("equal", [True, False])
+def test_the_card_has_an_interval_where_the_final_seeds_differ(
+    searched: Path, monkeypatch: pytest.MonkeyPatch, equal: bool
+) -> None:
+    """Two that score the same have none, and ship all the same."""
+    data: Any = SimpleNamespace(val=SimpleNamespace(labels=range(287)), record=dict)
+    scores: list[Score] = []
+
+    def ship(report: Report, weights: Path) -> Path:
+        scores.extend(card_of(report, data).scores)
+        return write_weights_name(report, weights)
+
+    monkeypatch.setattr(session, "ship", ship)
+    if equal:
+        monkeypatch.setattr(recorded, "_true_score", lambda architecture, seed: 0.9)
+    assert finish(searched, top_k=1, seeds=1, final_seeds=2, baseline="none") == 0
+    means = [score for score in scores if score.how.startswith("mean of 2 fresh seeds")]
+    assert [score.split for score in means] == ["test", "validation"]
+    assert [score.low is None for score in means] == [score.high is None for score in means] == [equal] * 2
+    if equal:
+        assert [score.accuracy for score in means] == pytest.approx([0.89, 0.9])
