@@ -152,10 +152,15 @@ def _write(path: Path, text: str) -> None:
         raise ConfigError(f"device profile {path} cannot be written: {error}") from None
 
 
+def devices_folder(records: Path) -> Path:
+    """Return the folder of what is known of devices, in a folder of records."""
+    return records / "devices"
+
+
 def profile_path(records: Path, deployment: Deployment) -> Path:
     """Return the file that the profile of a deployment is kept in, under a folder of records."""
     threads = "" if deployment.runtime == "cuda" else f"-threads{deployment.threads}"
-    return records / "devices" / f"{deployment.runtime}-batch{deployment.batch}{threads}.json"
+    return devices_folder(records) / f"{deployment.runtime}-batch{deployment.batch}{threads}.json"
 
 
 def known_profile(records: Path, deployment: Deployment) -> DeviceProfile | None:

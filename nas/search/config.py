@@ -18,7 +18,7 @@ from nas.evaluators.registry import EVALUATORS
 from nas.evaluators.settings import EvaluatorSettings
 from nas.evaluators.training import TrainingSettings
 from nas.latency.deployment import Deployment, DeploymentSettings
-from nas.latency.device_profile import DeviceProfile, profile_path
+from nas.latency.device_profile import DeviceProfile, devices_folder, profile_path
 from nas.machine import check_accelerator, check_workers, cores_or
 from nas.names import check_name
 from nas.resume import RecordSettings
@@ -48,6 +48,9 @@ class InferenceSettings(DeploymentSettings):
         "auto",
         "of python -m nas.calibrate: auto is runs/devices/..., where it is there; null: measure all",
         typed="text",
+    )
+    remeasure: bool = setting(
+        False, "measure also networks whose latency an earlier search measured on this device, with these versions"
     )
 
 
@@ -215,6 +218,11 @@ class Config(Settings):
     def deployment(self) -> Deployment:
         """How the networks are to be run; raises `ConfigError` where this machine cannot."""
         return self.inference.deployment
+
+    @property
+    def known_latencies(self) -> Path | None:
+        """The folder of latencies that were measured before; None: every network is measured."""
+        return None if self.inference.remeasure else devices_folder(user_path(self.records.dir))
 
     def profile(self) -> tuple[DeviceProfile | None, str]:
         """Return the device profile to predict latency with, or None, and what to tell the user of it.

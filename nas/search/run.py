@@ -22,8 +22,10 @@ from nas.held_out import without_test_split
 from nas.latency.deployment import Deployment
 from nas.latency.deployment import deployment as deployment_here
 from nas.latency.device_profile import DeviceProfile
-from nas.latency.measure import Meter
+from nas.latency.known import KnownLatencies
+from nas.latency.measure import Latency, Meter
 from nas.names import check_name
+from nas.network.architecture import Architecture
 from nas.run_folder import WORKERS_LOG
 from nas.search.after_training import AfterTraining, asked_for, check_asked
 from nas.search.arguments import check_kinds, kinds_in
@@ -126,7 +128,7 @@ def run_search(
     meter = _meter(deployment, profile, workload) if measures else None
     space = space.for_data(space.input_shape, space.num_classes, task=getattr(evaluator, "task", None))
     predict = profile.interval if profile is not None and meter is not None else None
-    gate = Gate(space, limits, workload, predict=predict, meter=meter.measure if meter is not None else None)
+    gate = Gate(space, limits, workload, predict=predict, meter=_measure(meter, settings))
     first, make = _proposals(settings, space, gate, objectives, limits=limits, workload=workload)
     with ExitStack() as stack:
         stack.enter_context(without_test_split())
@@ -265,6 +267,14 @@ def _meter(deployment: Deployment | None, profile: DeviceProfile | None, workloa
     if why_not:
         raise ConfigError(f"the device profile does not hold here: {why_not}; python -m nas.calibrate makes one")
     return Meter(deployment, usual_ms=profile.reference_ms if profile is not None else math.inf)
+
+
+def _measure(meter: Meter | None, settings: Settings) -> Callable[[Architecture], Latency] | None:
+    """What says the latency of a network: what is known of earlier searches, else a measurement."""
+    folder = settings.known_latencies
+    if meter is None or folder is None:
+        return meter.measure if meter is not None else None
+    return KnownLatencies(meter, folder).measure
 
 
 def _files(

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from os import PathLike, fspath
+from pathlib import Path
 from typing import Any, TypeVar
 
 from nas.cost.metrics import METRIC_DOCS
@@ -164,6 +165,11 @@ class Settings:
     )
     sampler: SamplerSettings = setting(SamplerSettings, "what proposes candidates; default is predictor")
     pruner: Pruning = setting(Pruning, "what gives the better candidates more budget, or ends poor ones")
+
+    @property
+    def known_latencies(self) -> Path | None:
+        """The folder of latencies that were measured before; None: every network is measured."""
+        return None
 
     def __post_init__(self) -> None:
         check_settings(self, "")

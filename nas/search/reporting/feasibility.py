@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from nas.cost import Constraint
 from nas.errors import SpaceError
 from nas.latency.deployment import Deployment
+from nas.latency.known import KnownLatencies
 from nas.latency.measure import Meter
 from nas.network.architecture import Architecture
 from nas.search.config import Config, other_input
@@ -39,6 +40,9 @@ def report_feasibility(
     if any(limit.measured for limit in limits):
         profile, how = config.profile()
         show(f"Latency: {config.deployment}; {how}")
+        folder = config.known_latencies
+        if folder is not None and (known := len(KnownLatencies(Meter(config.deployment), folder))):
+            show(f"  {known:,} networks were measured by earlier searches (inference.remeasure=true measures again)")
         if profile is not None and (hint := other_input(config, space, profile)):
             show(hint)
     late = ", ".join(str(limit) for limit in limits if limit.after_training and not limit.soft)
