@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from copy import copy
 from itertools import cycle, islice
 from typing import Unpack
@@ -27,26 +27,29 @@ _RANDOM_TRIALS = 8
 _MAX_RESULTS = 192
 """Trials that the surrogate learns from; with more, the better half of them and some of all others."""
 _NUM_PARENTS = 20
-_NUM_CHILDREN = 160
+_NUM_CHILDREN = 80
 _ATTEMPTS_PER_CHILD = 2
 _RANDOM_SHARE, _CROSSOVER_SHARE = 0.2, 0.2
 """Shares of the children that are random, and that have two parents."""
 _NUM_CHANGES = (1, 1, 1, 2, 2, 3)
 """How many decisions a mutation changes, one of these."""
-_NUM_BEST, _NUM_NEIGHBOURS = 5, 40
-"""So many neighbours of the best children are judged too."""
+_NUM_CENTRES, _NUM_NEIGHBOURS = 2, 40
+"""Of each round of the climb: proposals whose neighbours are looked at, and attempts to find such neighbours."""
+_MAX_ROUNDS, _MAX_JUDGED = 12, 320
+"""The climb ends after so many rounds, or with so many proposals judged, children included."""
 _EXPLORING_EVERY, _EXPLORING_MARGIN = 4, 0.5
 """With numbers, every so many-th proposal is for gains beyond a margin, in standard deviations of the scores."""
 
 
 class PredictorSampler(GenotypeSampler):
-    """Proposes the child of the best trials with the highest acquisition.
+    """Proposes what has the highest acquisition of children of the best trials, and of networks around these.
 
-    Children come from mutation and crossover of the best trials. A surrogate, an ensemble of Gaussian processes over
-    decisions and free costs, predicts their scores, and the acquisition is the expected improvement over the best trial
-    as the surrogate sees it, so that one lucky evaluation does not stop the search; with several objectives the
-    expected improvement of the hypervolume, where an objective that is a free cost is counted and not predicted. What
-    has been tried is not proposed again, nor, with a space, another genotype of the same network, nor one over a limit.
+    Children come from mutation and crossover of the best trials; from the best of them the search climbs on. A
+    surrogate, an ensemble of Gaussian processes over decisions and free costs, predicts their scores, and the
+    acquisition is the expected improvement over the best trial as the surrogate sees it, so that one lucky evaluation
+    does not stop the search; with several objectives the expected improvement of the hypervolume, where an objective
+    that is a free cost is counted and not predicted. What has been tried is not proposed again, nor, with a space,
+    another genotype of the same network, nor one over a limit.
 
     Numbers from a range can always be refined a little more, and while they are no other category is tried. So with
     numbers and one objective every fourth proposal is for improvements of some size only.
@@ -67,7 +70,7 @@ class PredictorSampler(GenotypeSampler):
         self._round: _Round | None = None
 
     def propose(self, history: History, domain: Domain, rng: random.Random) -> Proposal | None:
-        """Return the child with the highest acquisition; a random genotype for the first 8 trials."""
+        """Return the proposal with the highest acquisition; a random genotype for the first 8 trials."""
         if len(history.results) < _RANDOM_TRIALS:
             return random_new(domain, rng)
         # Matrices this small gain nothing from threads, and lose much where other processes use the cores.
@@ -92,11 +95,7 @@ class PredictorSampler(GenotypeSampler):
         children = [parent for parent in parents if domain.is_new(parent)] + _children(domain, parents, rng)
         if not children:
             return random_new(domain, rng)
-        gains = acquisition(children)
-        best = [children[index] for index in np.argsort(-gains, kind="stable")[:_NUM_BEST]]
-        neighbours = _neighbours(domain, best, rng)
-        if neighbours:
-            children, gains = children + neighbours, np.concatenate([gains, acquisition(neighbours)])
+        children, gains = _climb(domain, acquisition, children, rng)
         if self._expected > 1:
             self._round = _Round(acquisition, children, gains)
         return children[int(np.argmax(gains))]
@@ -265,7 +264,40 @@ def _children(domain: Domain, parents: Sequence[Proposal], rng: random.Random) -
     return list(islice(new_proposals(domain, child, _ATTEMPTS_PER_CHILD * _NUM_CHILDREN), _NUM_CHILDREN))
 
 
-def _neighbours(domain: Domain, best: Sequence[Proposal], rng: random.Random) -> list[Proposal]:
-    """Return new neighbours of the best children, in turn."""
-    centres = cycle(best)
-    return list(new_proposals(domain, lambda: domain.mutate(next(centres), rng, 1), _NUM_NEIGHBOURS))
+def _climb(
+    domain: Domain, acquisition: _Acquisition, children: Sequence[Proposal], rng: random.Random
+) -> tuple[list[Proposal], Array]:
+    """Return children with new proposals around the best of them, and the acquisition of all, `(proposals,)`.
+
+    A best-first search: each round judges neighbours of the best proposals whose neighbours were not looked at. It goes
+    on with the next best where none is better, since under tight limits most climbs end in a poor local optimum.
+    """
+    judged = list({child.key: child for child in children}.values())
+    gains = acquisition(judged)
+    keys, centres_before = {proposal.key for proposal in judged}, set[Hashable]()
+    for _ in range(_MAX_ROUNDS):
+        order = (judged[index] for index in np.argsort(-gains, kind="stable"))
+        centres = list(islice((one for one in order if one.key not in centres_before), _NUM_CENTRES))
+        if not centres or len(judged) >= _MAX_JUDGED:
+            break
+        centres_before |= {centre.key for centre in centres}
+        found = {proposal.key: proposal for proposal in _neighbours(domain, centres, rng)}
+        neighbours = [proposal for key, proposal in found.items() if key not in keys]
+        if neighbours:
+            judged, gains = judged + neighbours, np.concatenate([gains, acquisition(neighbours)])
+            keys |= found.keys()
+    return judged, gains
+
+
+def _neighbours(domain: Domain, centres: Sequence[Proposal], rng: random.Random) -> Iterator[Proposal]:
+    """Yield new neighbours of some proposals, in turn.
+
+    Where a changed decision breaks a limit two are changed: at a limit one has to give what another one takes.
+    """
+    turn = cycle(centres)
+
+    def neighbour() -> Proposal | None:
+        centre = next(turn)
+        return domain.mutate(centre, rng, 1) or domain.mutate(centre, rng, 2)
+
+    return new_proposals(domain, neighbour, _NUM_NEIGHBOURS)

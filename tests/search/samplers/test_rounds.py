@@ -82,7 +82,7 @@ def test_the_first_of_several_is_what_would_be_proposed_alone(fits: list[int]) -
 
 def test_what_is_new_is_proposed_where_all_children_are_taken(monkeypatch: pytest.MonkeyPatch, fits: list[int]) -> None:
     monkeypatch.setattr(predictor, "_NUM_CHILDREN", 2)
-    monkeypatch.setattr(predictor, "_NUM_NEIGHBOURS", 1)
+    monkeypatch.setattr(predictor, "_MAX_JUDGED", 2)
     space = nas.SearchSpace.from_dict(SMALL)
     made, study = _study(space)
     made.expect(8)
