@@ -14,6 +14,7 @@ import nas
 from nas.commands.command_line import first_word_to
 from nas.commands.network_argument import read_network, with_recorded_data
 from nas.errors import ConfigError, NasError
+from nas.records.browsing import page_of, recorded_in
 from tests.run_command import Started, run
 
 SMALL = {
@@ -110,7 +111,8 @@ def test_a_killed_training_goes_on(folder: Path, number: signal.Signals, put_sto
             "WHERE key = 'nas.trial' AND value = 'study'"
         ).fetchall()
     assert rows == [("training", "FINISHED")] * 3  # the run, and its two seeds
-    assert again.stdout.rstrip().endswith("open http://127.0.0.1:5000/#/experiments/{}/runs/{}".format(*pages[0]))
+    assert again.stdout.rstrip().endswith("nas browse runs/killed")
+    assert page_of(recorded_in(folder / "runs" / "killed")) == "/#/experiments/{}/runs/{}".format(*pages[0])
 
 
 @pytest.mark.parametrize(
