@@ -246,6 +246,7 @@ COMMANDS: Mapping[str, Command] = {
         added=(),
         words=_model_first,
     ),
+    "report": OptionsCommand("Write what came of runs as a page for the browser", options.report_parser),
     "predict": OptionsCommand("Say what pictures show, by an exported model", options.predict_parser),
     "completion": OptionsCommand("Print the script that completes `nas` in a shell", options.completion_parser),
 }

@@ -33,6 +33,7 @@ from nas.latency.measure import Latency
 from nas.names import name_problem
 from nas.records.store import how_to_browse
 from nas.records.tracker import MlflowTracker
+from nas.reports.write import report_or_say, write_search_report
 from nas.resume import check_typed, resumed
 from nas.run_folder import WORKERS_LOG, first_free, shown
 from nas.search.config import AUTO, Config, worker_count
@@ -383,6 +384,7 @@ def _report(job: _Job, study: Study, tracker: MlflowTracker | None, console: Con
         for what, latency in _latencies(winner).items():
             console.print(f"Its {what}: {latency}", highlight=False)
     console.print(f"Run folder: {job.folder}", highlight=False)
+    report_or_say(lambda: write_search_report(job.run.path, study), partial(console.print, highlight=False))
     if study.can_go_on:
         more = to_go_on(study, job.config.search)
         console.print(f"Go on with: {to_type('search', f'resume={job.folder}', more)}", highlight=False)
