@@ -28,9 +28,11 @@ _LENGTHSCALE = 2 / 3
 """Of the kernel over options in an order, as a share of the way from the first to the last."""
 _PRIOR_SCALE = 0.3
 """Of the half-Cauchy prior of what the standard deviations of all effects share, in those of the scores."""
-_NOISE_PRIOR = 0.05
+_NOISE_PRIOR = 0.02
 """Scale of the inverse gamma prior of the noise variance, whose shape is 1."""
-_OUTLIERS, _OUTLIER_VARIANCE = 0.03, 100.0
+_NORMAL_80 = 2.563
+"""Width of the middle four fifths of a normal distribution, in standard deviations."""
+_OUTLIERS, _OUTLIER_VARIANCE = 0.03, 1e6
 """Share of networks that are expected to be far off what their decisions say, such as trainings that diverged, and the
 variance of their noise as a multiple of the others'."""
 _DRAWS, _BURN_IN = 800, 200
@@ -106,13 +108,19 @@ def importance(
     decisions = [found for name in names if (found := _decision(name, [genotypes[i] for i in chosen], drawn))]
     if len(values) < MIN_TRIALS or np.ptp(values) == 0 or not decisions:
         return None
-    standardised = (values - np.median(values)) / values.std()
+    standardised = (values - np.median(values)) / _spread(values)
     variances, off = _sampled_variances(decisions, standardised, np.random.default_rng(seed))
     shares = variances / variances.sum(axis=1, keepdims=True)
     means, ends = shares.mean(axis=0), np.quantile(shares, [0.025, 0.975], axis=0)
     parts = [Share(*map(float, part)) for part in zip(means, *ends, strict=True)]
     order = np.argsort(-means[:-1], kind="stable")
     return Importance({decisions[i].name: parts[i] for i in order}, parts[-1], len(values), int((off > 0.5).sum()))
+
+
+def _spread(values: Array) -> float:
+    """Return the standard deviation of scores, as the middle four fifths of them have it where these differ."""
+    low, high = np.quantile(values, [0.1, 0.9])
+    return float(high - low) / _NORMAL_80 or float(values.std())
 
 
 def _evenly(count: int, most: int) -> NDArray[np.int64]:

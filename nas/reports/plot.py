@@ -54,7 +54,7 @@ class Scale:
                 if len(found) <= _MAX_TICKS:
                     break
             return found[:: ceil(len(found) / _MAX_TICKS)] if found else []
-        step = _round_step((self.high - self.low) / 5)
+        step = _round_step((self.high - self.low) / 6)
         first = ceil(self.low / step - 1e-9)
         return [index * step for index in range(first, floor(self.high / step + 1e-9) + 1)]
 

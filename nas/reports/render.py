@@ -14,7 +14,14 @@ from markupsafe import Markup
 import nas
 from nas.errors import plain
 
+_LONGEST = 200_000
+"""Characters of a text, such as all settings, at most."""
 _TEMPLATES = Path(__file__).with_name("templates")
+
+
+def _visible(value: object) -> object:
+    """Return text whose controls and halves of characters are escaped; it is then escaped as HTML."""
+    return value if isinstance(value, Markup) else plain(str(value), longest=_LONGEST)
 
 
 @cache
@@ -23,6 +30,7 @@ def _environment() -> Environment:
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_visible,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -55,7 +63,7 @@ def render(template: str, title: str, **values: Any) -> str:
         _environment()
         .get_template(template)
         .render(
-            title=plain(title),
+            title=title,
             style=_asset("style.css"),
             script=script,
             policy=_policy(str(script)),
