@@ -156,6 +156,7 @@ def _optunas(repetitions: Sequence[Searched], drawn: Sequence[Mapping[str, Any]]
 
     for label, evaluator, filled in (
         ("PED-ANOVA", PedAnovaImportanceEvaluator(), False),
+        ("PED-ANOVA over the space", PedAnovaImportanceEvaluator(evaluate_on_local=False), False),
         ("fANOVA", FanovaImportanceEvaluator(seed=0), True),
     ):
         found = [evaluator.evaluate(study(one, filled=filled)) for one in repetitions]
@@ -177,9 +178,9 @@ def main() -> None:
     warnings.simplefilter("ignore")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     space = nas.SearchSpace.from_dict({"name": given.space, **SPACES[given.space]})
-    drawn = [space.sample(seed) for seed in range(1000)]
+    drawn = [space.sample(seed) for seed in range(4000)]
     repetitions = list(_repetitions(given, space, drawn))
-    _ours(repetitions, drawn)
+    _ours(repetitions, drawn[:1000])
     if given.optuna:
         _optunas(repetitions, drawn)
 

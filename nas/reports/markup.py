@@ -32,12 +32,8 @@ def element(name: str, *children: object, **attributes: object) -> Markup:
 def _attribute(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.1f}".removesuffix(".0")
-    return str(escape(plain(str(value))))
-
-
-def joined(parts: list[Markup]) -> Markup:
-    """Return pieces of markup behind each other."""
-    return Markup("\n").join(parts)
+    text = str(value)
+    return str(escape(plain(text, longest=len(text))))  # a path has thousands of characters
 
 
 def compact(value: float) -> str:

@@ -17,6 +17,8 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 24, 40
 _LOG_FROM = 8
 """From this ratio of the largest to the smallest value an axis is logarithmic."""
 _MAX_TICKS = 6
+_DENSE = 500
+"""Of more marks each is paler."""
 _CHARACTER = 6.2
 """Width of a digit of the labels, in pixels."""
 
@@ -121,7 +123,7 @@ class Chart:
             *marks,
             viewBox=f"0 0 {self.width} {self.height}",
             role="img",
-            class_="chart",
+            class_="chart dense" if len(marks) > _DENSE else "chart",
         )
 
     @property

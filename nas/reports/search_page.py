@@ -10,6 +10,7 @@ from random import Random
 
 from markupsafe import Markup
 
+from nas.compare.strategies.baseline import baseline_lines
 from nas.errors import NasError, plain
 from nas.exporting.drawing import to_svg
 from nas.reports import search_words
@@ -122,7 +123,7 @@ def _page(record: SearchRecord) -> SearchPage:
             for metric in shown_metrics(study, record.limits)
         ),
         progress=tuple(charts),
-        baseline=tuple(search_words.baseline_text(study)),
+        baseline=tuple(baseline_lines(study)),
         importance_words=search_words.importance_words(found, study),
         importance=_importance_figure(found, rung) if found is not None else None,
         shared=_shared_table(shared),

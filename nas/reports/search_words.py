@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from math import isfinite
 
-from nas.compare.strategies.baseline import baseline_lines
 from nas.cost import Constraint
 from nas.reports.importance import Importance, Share
-from nas.reports.markup import compact, percent, score_text
+from nas.reports.markup import percent, score_text
 from nas.reports.search_figures import Rejection, completed, normalised_hypervolume
 from nas.reports.search_record import SearchRecord
 from nas.search.objectives import Objective
@@ -74,8 +73,8 @@ def came_out(record: SearchRecord) -> Iterator[str]:
     tried = sum(trial.trained and trial.state is not State.FAILED for trial in study.trials)
     if tried > 1:
         yield (
-            f"It was selected out of {tried} by this very score, which is therefore optimistic: luck is selected too. "
-            "Trained anew, expect worse; nas finish says by how much."
+            f"It was selected out of {tried:,} by this very score, which is therefore optimistic: luck is selected "
+            "too. Trained anew, expect worse; nas finish says by how much."
         )
 
 
@@ -107,11 +106,6 @@ def _front_words(study: Study) -> Iterator[str]:
             f"they are at least as good in all objectives as {percent(volumes[-1])} of all combinations (the "
             "hypervolume, 1 being the ideal point)."
         )
-
-
-def baseline_text(study: Study) -> list[str]:
-    """Return how the search's own candidates compare with random ones."""
-    return baseline_lines(study)
 
 
 def importance_words(found: Importance | None, study: Study) -> str:
@@ -155,6 +149,4 @@ def rejection_words(found: Sequence[Rejection], record: SearchRecord) -> str:
 
 def value_text(value: object) -> str:
     """Return an option of a decision as a space file has it."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return compact(value) if isinstance(value, float) else str(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 from nas.reports.markup import compact, element, percent
-from nas.reports.plot import Scale, chart, mark, scale_for, steps
+from nas.reports.plot import Scale, chart, line, mark, scale_for, steps
 
 
 def test_a_scale_maps_ends_middle_and_what_is_beyond() -> None:
@@ -57,6 +57,12 @@ def test_a_line_of_steps_keeps_its_height_until_the_next_point() -> None:
     path = str(steps(area, [(0, 0), (10, 10)], "c"))
     at = [area.x(0), area.y(0), area.x(10), area.y(10)]
     assert path == f'<path d="M{at[0]:.1f} {at[1]:.1f}H{at[2]:.1f}V{at[3]:.1f}" class="c"></path>'
+
+
+def test_a_long_line_is_drawn_whole() -> None:
+    area = chart([0, 5000], [0, 1], "x", "y", x_log=False)
+    path = str(line(area, [(i, i % 2) for i in range(5000)], "c"))
+    assert len(re.findall(r"[\d.]+ [\d.]+", path)) == 5000
 
 
 def test_text_and_attributes_are_escaped() -> None:
