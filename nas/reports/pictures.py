@@ -48,8 +48,12 @@ def _figure(count: int) -> tuple[Any, Sequence[Any]]:
 
     columns = min(3, count)
     rows = -(-count // columns)
-    figure = Figure(figsize=(_SIZE[0] * columns, _SIZE[1] * rows), layout="constrained")
+    width, height = _SIZE[0] * columns, _SIZE[1] * rows
+    figure = Figure(figsize=(width, height))
     FigureCanvasAgg(figure)
+    # Fixed margins, in inches: a layout that is solved for draws everything several times.
+    sides = {"left": 0.75 / width, "right": 1 - 0.15 / width, "bottom": 0.55 / height, "top": 1 - 0.15 / height}
+    figure.subplots_adjust(**sides, wspace=0.28, hspace=0.28)
     return figure, list(figure.subplots(rows, columns, squeeze=False).ravel()[:count])
 
 

@@ -11,6 +11,8 @@ import pytest
 
 import nas
 from nas.errors import ConfigError
+from nas.reports.search_page import search_page
+from nas.reports.search_record import read_record
 from nas.reports.write import report_or_say, write_report, write_search_report
 from nas.search.budgets.pruning import Pruning
 from nas.search.study import Study
@@ -23,7 +25,7 @@ FIXTURES = Path(__file__).resolve().parents[1] / "same_results" / "before"
 
 
 def _page(folder: Path, study: Study | None = None) -> Element:
-    return read_page(write_search_report(folder, study)[0].read_text())
+    return read_page(search_page(read_record(folder, study)))
 
 
 def _table(page: Element) -> list[dict[str, str]]:
@@ -99,7 +101,7 @@ def test_rejections_and_the_best_are_told(run: Path) -> None:
 
 
 def test_nothing_is_loaded_and_only_our_script_runs(run: Path) -> None:
-    text = write_search_report(run)[0].read_text()
+    text = search_page(read_record(run))
     page = read_page(text)
     policy = page.all("meta", content="default-src")[0].attributes["content"] or ""
     assert policy.startswith("default-src 'none'; script-src 'sha256-")
