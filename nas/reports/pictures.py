@@ -111,6 +111,10 @@ def _finish(area: Any, x_label: str, y_label: str, scores: Sequence[float], sign
     if ends is not None and ends[0] < ends[1]:
         room = 0.06 * (ends[1] - ends[0])
         area.set_ylim(ends[0] - room, ends[1] + room)
+        beyond = sum(not ends[0] <= score <= ends[1] for score in scores)
+        if beyond:
+            words = f"{beyond} far worse not shown"
+            area.text(0.99, 0.07, words, ha="right", fontsize="x-small", transform=area.transAxes)
     area.set_xlabel(x_label)
     area.set_ylabel(y_label.replace("$", r"\$"))
     area.grid(alpha=0.3)
