@@ -3,7 +3,7 @@
 Searches try near the best what they try at all, so the variance among their trials is not that over the space. An
 analysis of variance with random effects learns what each option does from the trials, and is evaluated on networks
 drawn from the space: Hutter et al. 2014, "An efficient approach for assessing hyperparameter importance" (fANOVA), with
-a model that knows how unsure it is in place of a random forest. docs/decisions/042 has what it was measured by.
+a model that knows how unsure it is in place of a random forest. docs/decisions/046 has what it was measured by.
 """
 
 from __future__ import annotations
