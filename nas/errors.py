@@ -100,6 +100,8 @@ def plain(text: str, longest: int = _LONGEST) -> str:
 
     What encodes to no UTF-8 and what controls a terminal is escaped; of a text that is too long the middle is left out.
     """
+    if len(text) <= longest and text.isprintable():
+        return text
     if len(text) > longest:
         head, tail = 3 * longest // 4, longest // 4
         text = f"{text[:head]} [{len(text) - head - tail:,} characters left out] {text[-tail:]}"

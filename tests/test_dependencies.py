@@ -29,6 +29,7 @@ BAD_RELEASES = [
     ("pillow", "10.0.0", "CVE-2023-4863: libwebp wrote outside its buffer, mended in 10.0.1"),
     ("pillow", "12.1.1", "CVE-2026-42308: overflow in fonts, mended in 12.2.0"),
     ("onnx", "1.20.1", "CVE-2026-27489, -34446, -34447: links led outside the folder, mended in 1.21.0"),
+    ("jinja2", "3.1.5", "CVE-2025-27516: templates got out of their sandbox, mended in 3.1.6"),
     ("scikit-learn", "1.4.2", "CVE-2024-5206: TfidfVectorizer kept what it should not, mended in 1.5.0"),
 ]
 """Name, version, and what is wrong with it, by the advisory of that number."""

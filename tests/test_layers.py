@@ -36,6 +36,7 @@ LAYERS = [
     ["nas.records"],
     ["nas.advise", "nas.compare"],
     ["nas.scaling.study", "nas.finishing"],
+    ["nas.reports"],
     ["nas.commands"],
     # What `python -m` starts: a few lines each, which nothing imports.
     [
@@ -79,9 +80,12 @@ OWNERS = {
     "matplotlib": [
         "nas.compare.strategies.report",
         "nas.compare.spaces.report",
+        "nas.reports.pictures",
         "nas.scaling.study",
         "nas.training.curves",
     ],
+    "jinja2": ["nas.reports.render"],
+    "markupsafe": ["nas.reports"],
     "onnx": ["nas.exporting"],
     "onnxruntime": ["nas.latency.runtimes", "nas.exporting.int8", "nas.exporting.predict", "nas.training.evaluate"],
     "openvino": ["nas.latency.runtimes"],

@@ -35,6 +35,7 @@ from nas.held_out import without_test_split
 from nas.machine import check_workers, cores_or
 from nas.names import check_name
 from nas.pareto import hypervolume
+from nas.reports.write import report_or_say, write_folder_report
 from nas.resume import RecordSettings
 from nas.run_folder import Held, claim, first_free, shown, user_path, write_whole
 from nas.search.settings import SearchSettings, Settings
@@ -158,6 +159,7 @@ def _report(config: CompareConfig, comparison: StrategyComparison, done: str, fo
     write_whole(folder / "settings.json", json.dumps(asdict(config), indent=1) + "\n")
     print("\n" + "\n".join(lines))
     print(f"\nCurves, chart and settings: {shown(folder)}")
+    report_or_say(lambda: write_folder_report(folder), print)
 
 
 def _say_power(config: CompareConfig, *, timed: bool) -> None:

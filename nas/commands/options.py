@@ -196,6 +196,43 @@ _PROXIES_EXAMPLES = """  python -m nas.proxies runs/NAME
 """
 
 
+def report_parser() -> argparse.ArgumentParser:
+    """Return the parser of `nas report`."""
+    console.guard_streams()
+    parser = argparse.ArgumentParser(
+        prog="nas report",
+        description="Write what came of a run as one HTML page that opens without a network, with its two main charts "
+        "as PNG: what was asked and found, accuracy against costs, the course of the search, which decisions matter, "
+        "what limits rejected, all trials, time, and the commands that repeat it. Several searches are shown side by "
+        "side.",
+        epilog=_REPORT_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "runs", nargs="+", metavar="RUN", help="run folder of a search, a comparison or a scaling study"
+    )
+    parser.add_argument(
+        "--output", metavar="FILE", help="of the page (RUN/report.html; of several runs report.html here)"
+    )
+    parser.add_argument(
+        "--optuna",
+        metavar="FILE",
+        help="write one search as a journal of Optuna's too (.log or .journal): optuna-dashboard FILE shows it",
+    )
+    return parser
+
+
+_REPORT_EXAMPLES = """
+examples
+  nas report runs/NAME                               writes runs/NAME/report.html, report_costs.png, report_progress.png
+  nas report runs/a runs/b runs/c --output abc.html  searches side by side: same objective, one table, shared charts
+  nas report runs/NAME --optuna study.log            for optuna-dashboard, and for Optuna's own plots and importances
+
+A search, a comparison and a scaling study write it when they end, and an interrupted search too; this writes it anew,
+also of a search that still runs. A page holds everything that it shows: send it, print it, keep it beside the figures.
+"""
+
+
 def space_parser() -> argparse.ArgumentParser:
     """Return the parser of `nas.space`."""
     parser = console.parser("nas.space", "Print what a search space holds.", _SPACE_EXAMPLES)

@@ -143,6 +143,9 @@ def _train(config: ScaleConfig, base: Architecture, networks: Networks, folder: 
         folder / _REPORT,
         "\n".join([*head_lines(config, base, folder), *map("{}\n".format, networks.notes), *lines]).strip() + "\n",
     )
+    from nas.reports.write import report_or_say, write_folder_report
+
+    report_or_say(lambda: write_folder_report(folder), _LINE)
     if records is not None:
         files = [path for path in sorted(folder.iterdir()) if path.suffix in (".md", ".svg", ".csv")]
         records.end(study.metrics, files)

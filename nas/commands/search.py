@@ -33,6 +33,7 @@ from nas.latency.measure import Latency
 from nas.names import name_problem
 from nas.records.server import server_of
 from nas.records.tracker import MlflowTracker
+from nas.reports.write import report_or_say, write_search_report
 from nas.resume import check_typed, resumed
 from nas.run_folder import WORKERS_LOG, first_free, shown
 from nas.search.config import AUTO, Config, worker_count
@@ -232,19 +233,18 @@ def _search(job: _Job, console: Console) -> int:
             console.print(line, highlight=False)
         with pool.paused():  # it may measure
             report_feasibility(job.config, space, lambda text: console.print(text, highlight=False), resumed=job.resume)
-        left = ready.minutes_left(job.config.search.minutes)
-        recorders: list[Recorder] = [Progress(console, job.config.search.known_trials, left)]
-        study = _run(job, ready, pool, data, recorders + ([tracker] if tracker else []))
+        progress = Progress(console, job.config.search.known_trials, ready.minutes_left(job.config.search.minutes))
+        study = _run(job, ready, pool, data, [progress, *([tracker] if tracker else [])])
     _report(job, study, tracker, console)
     trials = [trial for trial in study.trials if trial.finished >= session]
     if not job.config.evaluator.simulated:
         console.print(time_summary(trials, time.monotonic() - started, workers), highlight=False)
     if study.interrupted:
         return INTERRUPTED
-    if isinstance(job.config.evaluator, TrainingSettings) and job.config.search.keep:
+    if isinstance(job.config.evaluator, TrainingSettings):
         write_model(study, job.run.path, job.config.data, console)
-    if isinstance(job.config.evaluator, TrainingSettings) and not job.config.finish:
-        say_next(study, job.run.path, console)
+        if not job.config.finish:
+            say_next(study, job.run.path, console)
     return 0 if study.best(1) and not study.failed_alike else 1
 
 
@@ -385,6 +385,7 @@ def _report(job: _Job, study: Study, tracker: MlflowTracker | None, console: Con
         for what, latency in _latencies(winner).items():
             console.print(f"Its {what}: {latency}", highlight=False)
     console.print(f"Run folder: {job.folder}", highlight=False)
+    report_or_say(lambda: write_search_report(job.run.path, study), partial(console.print, highlight=False))
     if study.can_go_on:
         more = to_go_on(study, job.config.search)
         console.print(f"Go on with: {to_type('search', f'resume={job.folder}', more)}", highlight=False)

@@ -31,6 +31,7 @@ from nas.evaluators.training import TrainingEvaluator, TrainingSettings
 from nas.held_out import without_test_split
 from nas.machine import check_workers, cores_or
 from nas.names import check_name
+from nas.reports.write import report_or_say, write_folder_report
 from nas.resume import RecordSettings, settings_to_go_on, study_folder
 from nas.run_folder import Held, read_json, shown, user_path, write_whole
 from nas.search.objectives import Objective, objectives_from
@@ -196,6 +197,7 @@ def _work(config: SpacesConfig, written: list[_Space], folder: Path) -> None:
     draw_edf(comparison, folder / "edf.svg")
     write_whole(folder / "report.md", "\n".join(lines) + "\n")
     print("\n" + "\n".join(lines))
+    report_or_say(lambda: write_folder_report(folder), print)
     if config.evaluator.any_network:
         print(f"Next: {to_type('search', *search_words(choice.name, config.data, config.constraints, config.fit))}")
     print(f"\nNetworks, distributions and report: {shown(folder)}")

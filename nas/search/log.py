@@ -15,7 +15,7 @@ from nas.search.trial import State, Trial
 
 STUDY_FORMAT = "nas.study/1"
 _STUDY_KEYS = {"study_id", "space", "input_shape", "num_classes", "objective", "direction", "seed", "notes"}
-_TRIALS, _STUDY = "trials.jsonl", "study.json"
+_TRIALS, STUDY = "trials.jsonl", "study.json"
 
 
 class RunFolder:
@@ -34,12 +34,12 @@ class RunFolder:
             ConfigError: there is no study to resume, or the folder cannot be written or holds a link.
         """
         if resume:
-            if not (path / _STUDY).is_file():
-                raise ConfigError(f"resume: no study in {path} (it has no {_STUDY})")
+            if not (path / STUDY).is_file():
+                raise ConfigError(f"resume: no study in {path} (it has no {STUDY})")
             self._held = hold(path, "search")
         else:
             way_out = f"continue it with resume={path}, or give another name"
-            self._held = claim(path, "search", way_out, records=None if empty else (_STUDY, _TRIALS))
+            self._held = claim(path, "search", way_out, records=None if empty else (STUDY, _TRIALS))
         self._log = LineLog(self.path / _TRIALS)
 
     @property
@@ -57,7 +57,7 @@ class RunFolder:
             text = json.dumps(values, indent=2)
         except (TypeError, ValueError, RecursionError) as error:
             raise ConfigError(f"notes of a study must be plain values, as JSON has them: {error}") from None
-        self.write_text(_STUDY, text)
+        self.write_text(STUDY, text)
 
     def write_text(self, name: str, text: str) -> Path:
         """Write a small file whole or not at all; return its path."""
@@ -78,7 +78,7 @@ class RunFolder:
     def close(self) -> None:
         """Close the log and let others open the folder; one in which no study was begun is removed again."""
         self._log.close()
-        if (self.path / _STUDY).exists():
+        if (self.path / STUDY).exists():
             self._held.release()
         else:
             self._held.discard()
@@ -94,9 +94,9 @@ def read_study(path: Path, purpose: str = "") -> dict[str, Any]:
     Raises:
         ConfigError: there is no study, or the file cannot be read.
     """
-    file = path / _STUDY
+    file = path / STUDY
     if not file.is_file():
-        raise ConfigError(f"{purpose}no study in {path} (it has no {_STUDY})")
+        raise ConfigError(f"{purpose}no study in {path} (it has no {STUDY})")
     return read_json(file, "study", partial(_study, file))
 
 

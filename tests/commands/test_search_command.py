@@ -277,6 +277,9 @@ def test_a_search_leaves_the_best_architecture(table: Path) -> None:
     best = nas.Architecture.from_json((table / "runs" / "t" / "best_architecture.json").read_text())
     assert nas.cost_of(best).params == max(_of_trials(table, "params"))
     assert "Best architecture: runs/t/best_architecture.json\n" in result.stdout
+    assert "Report: runs/t/report.html\n" in result.stdout
+    page = (table / "runs" / "t" / "report.html").read_text()
+    assert f"<h1>t: best val_accuracy {max(_of_trials(table, 'val_accuracy')):.4f}</h1>" in page
 
 
 def test_a_space_is_brought_to_the_limits_once(folder: Path) -> None:
@@ -335,6 +338,10 @@ def test_a_search_on_a_table_with_two_objectives(table: Path) -> None:
     for accuracy, minus_macs in sorted(values):
         area, worst = area + (accuracy - worst) * (most + minus_macs), accuracy
     assert f"hypervolume {area:.6g} above" in result.stdout
+    # A report that cannot be written is no reason to fail.
+    (table / "runs" / "t" / "report.html").unlink()
+    (table / "runs" / "t" / "report.html").mkdir()
     again = run("nas.search", "resume=runs/t", "search.trials=22", cwd=table)
     assert again.returncode == 0, again.stderr
+    assert "The report could not be written, which changes nothing of the rest: ConfigError: " in again.stdout
     assert "Pareto front of 22 networks" in again.stdout

@@ -197,6 +197,7 @@ def test_the_command_on_a_table(files: tuple[Path, Path], tmp_path: Path) -> Non
     assert all(float(row["regret"]) >= 0 for row in rows)
     assert (tmp_path / "c" / "curves.svg").read_text().startswith("<?xml")
     assert (tmp_path / "c" / "report.md").exists()
+    assert "Course of the searches" in (tmp_path / "c" / "report.html").read_text()
     again = run(*command)
     assert again.returncode == 2
     assert "is there already" in again.stderr

@@ -34,6 +34,7 @@ def test_a_family_is_trained_and_its_law_found(base: Path, capsys: pytest.Captur
     assert low <= 0.05 <= high
     assert "without an asymptote" in text
     assert (folder(base) / "report.md").exists()
+    assert "Loss against macs" in (folder(base) / "report.html").read_text()
     assert (folder(base) / "scaling.svg").read_text().startswith("<?xml")
     with (folder(base) / "runs.csv").open() as file:
         rows = list(csv.DictReader(file))

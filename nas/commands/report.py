@@ -1,0 +1,38 @@
+"""`nas report RUN...`: what came of runs, as a page for the browser."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from nas.commands.options import report_parser
+from nas.console import run
+from nas.errors import ConfigError
+from nas.run_folder import shown, user_path
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Read the command line and write the report; returns the exit code."""
+    given = report_parser().parse_args(arguments)
+    output = user_path(given.output) if given.output is not None else None
+    journal = user_path(given.optuna) if given.optuna is not None else None
+    return run("nas report", lambda: _report([user_path(folder) for folder in given.runs], output, journal))
+
+
+def _report(folders: Sequence[Path], output: Path | None, journal: Path | None) -> None:
+    from nas.reports.write import write_report
+
+    if journal is not None:
+        _write_journal(folders, journal)
+    for path in write_report(folders, output):
+        print(f"Report: {shown(path.absolute())}")
+
+
+def _write_journal(folders: Sequence[Path], journal: Path) -> None:
+    from nas.search.load import load_study
+    from nas.search.optuna_file import write_optuna
+
+    if len(folders) != 1:
+        raise ConfigError(f"--optuna writes one search, but {len(folders)} are given")
+    write_optuna(load_study(folders[0]), journal)
+    print(f"Optuna: {shown(journal.absolute())}")

@@ -1,0 +1,104 @@
+"""Writes the report of a run into its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from nas.errors import ConfigError, reason_of
+from nas.reports.folder_page import TEXT, folder_page
+from nas.reports.runs_page import runs_page
+from nas.reports.search_page import search_page
+from nas.reports.search_record import read_record
+from nas.run_folder import refuse_link, shown, write_bytes, write_whole
+from nas.search.log import STUDY
+from nas.search.study import Study
+
+REPORT = "report.html"
+"""The file in a run folder."""
+
+
+def write_search_report(folder: Path, study: Study | None = None, *, output: Path | None = None) -> list[Path]:
+    """Write the report of a search, and its two main charts as PNG beside it.
+
+    Args:
+        folder: of the run.
+        study: as the search left it; None: read it.
+        output: where to; None: `report.html` in the folder.
+
+    Returns:
+        What was written, the page first.
+
+    Raises:
+        ConfigError: there is no study, or a file of it cannot be read or written. SpaceError: its space is none that
+            is known here.
+    """
+    from nas.reports.pictures import pictures
+
+    record = read_record(folder, study)
+    page = output or folder / REPORT
+    written = [_written(page, lambda: write_whole(page, search_page(record)))]
+    for name, data in pictures(record).items():
+        file = page.with_name(name if output is None else f"{page.stem}{name.removeprefix('report')}")
+        written.append(_written(file, lambda file=file, data=data: write_bytes(file, data)))  # type: ignore[misc]
+    return written
+
+
+def write_folder_report(folder: Path, *, output: Path | None = None) -> list[Path]:
+    """Write the report of a comparison or a scaling study from its text and its CSV files.
+
+    Args:
+        folder: of the run.
+        output: where to; None: `report.html` in the folder.
+
+    Returns:
+        What was written.
+
+    Raises:
+        ConfigError: there is no report of one, or a file cannot be read or written.
+    """
+    page = output or folder / REPORT
+    return [_written(page, lambda: write_whole(page, folder_page(folder)))]
+
+
+def write_report(folders: Sequence[Path], output: Path | None = None) -> list[Path]:
+    """Write the report of one run, or of several searches side by side.
+
+    Args:
+        folders: of the runs.
+        output: where to; None: `report.html` in the folder of one run, or in the current one of several.
+
+    Returns:
+        The files that were written, the page first.
+
+    Raises:
+        ConfigError: a folder holds no run that is known, or a file of it cannot be read or written.
+    """
+    if len(folders) == 1:
+        is_search = (folders[0] / STUDY).is_file() or not (folders[0] / TEXT).is_file()
+        return (write_search_report if is_search else write_folder_report)(folders[0], output=output)
+    page = output or Path(REPORT)
+    return [_written(page, lambda: write_whole(page, runs_page(folders)))]
+
+
+def _written(path: Path, write: Callable[[], Path]) -> Path:
+    """Write a file that is no link; raises `ConfigError` where that cannot be."""
+    refuse_link(path)
+    try:
+        return write()
+    except OSError as error:
+        raise ConfigError(f"the report cannot be written to {path}: {error.strerror or error}") from None
+
+
+def report_or_say(write: Callable[[], Sequence[Path]], say: Callable[[str], None]) -> None:
+    """Write a report at the end of a run, and say where it is; whatever goes wrong is said in a line.
+
+    Args:
+        write: writes it and returns its files, the page first.
+        say: takes the line.
+    """
+    try:
+        say(f"Report: {shown(write()[0])}")
+    except Exception as error:
+        reason = " ".join(reason_of(error).split())
+        say(f"The report could not be written, which changes nothing of the rest: {reason}")

@@ -1,0 +1,56 @@
+"""`nas report` as it is typed, and the report that a command writes at its end."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
+from nas.commands.report import main
+from nas.reports.commands_to_repeat import search_command
+from nas.search.config import Config
+from nas.training.recipe_files import read_data_config
+from tests.reports.studies import searched
+
+
+def test_it_says_what_it_wrote(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    searched(tmp_path / "run", trials=2)
+    assert main([str(tmp_path / "run")]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == f"Report: {tmp_path / 'run' / 'report.html'}"
+
+
+def test_it_writes_a_journal_of_optuna_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study = searched(tmp_path / "run", trials=2)
+    assert main([str(tmp_path / "run"), "--optuna", str(tmp_path / "study.log")]) == 0
+    assert f"Optuna: {tmp_path / 'study.log'}" in capsys.readouterr().out.splitlines()
+    read = optuna.load_study(study_name=None, storage=JournalStorage(JournalFileBackend(str(tmp_path / "study.log"))))
+    assert len(read.trials) == len(study.trials)
+    assert main([str(tmp_path / "run")] * 2 + ["--optuna", str(tmp_path / "other.log")]) == 2
+    assert "--optuna writes one search, but 2 are given" in capsys.readouterr().err
+
+
+def test_what_is_no_run_is_said_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(tmp_path)]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err == f"nas report: no study in {tmp_path} (it has no study.json)\n"
+    searched(tmp_path / "run", trials=1)
+    assert main([str(tmp_path / "run"), "--output", str(tmp_path / "nowhere" / "x.html")]) == 2
+    assert "cannot be written to" in capsys.readouterr().err
+
+
+def test_a_search_is_repeated_by_what_is_not_usual() -> None:
+    usual = {"space": "mbconv", "data": asdict(read_data_config("digits"))}
+    words = search_command(asdict(Config.from_values(usual))).split()
+    assert words[-3:] == ["search", "+space=mbconv", "data=digits"]
+    limits = {"params": 5e5, "macs": [1e5, None]}
+    changed = Config.from_values({**usual, "constraints": limits, "search": {"trials": 7}, "seed": 3})
+    words = search_command({**asdict(changed), "name": "mine"}).split()
+    assert "constraints.params=500000" in words
+    assert "'constraints.macs=[100000,null]'" in words
+    assert {"search.trials=7", "seed=3"} <= {*words}
+    assert not any(word.startswith("name=") for word in words)
