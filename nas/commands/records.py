@@ -40,6 +40,7 @@ def _write(folder: Path, uri: str | None) -> None:
         tracker = MlflowTracker(root, server)
         tracker.begin(study)
         tracker.end(study)
+        tracker.log_files(sorted(folder.glob("report*.[hp]*")))  # the page and its pictures
         if tracker.trouble:
             raise MissingRecordsError(tracker.trouble)
         print(f"MLflow has all of {shown(folder)}: {tracker.seconds:.1f} s")

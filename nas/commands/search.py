@@ -6,7 +6,6 @@ import copy
 import importlib.metadata
 import json
 import platform
-import shlex
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -385,16 +384,10 @@ def _report(job: _Job, study: Study, tracker: MlflowTracker | None, console: Con
         for what, latency in _latencies(winner).items():
             console.print(f"Its {what}: {latency}", highlight=False)
     console.print(f"Run folder: {job.folder}", highlight=False)
-    report_or_say(lambda: write_search_report(job.run.path, study), partial(console.print, highlight=False))
+    page = report_or_say(lambda: write_search_report(job.run.path, study), partial(console.print, highlight=False))
     if study.can_go_on:
         more = to_go_on(study, job.config.search)
         console.print(f"Go on with: {to_type('search', f'resume={job.folder}', more)}", highlight=False)
-    if tracker is not None and tracker.trouble:
-        console.print(
-            f"{tracker.trouble}\nThe record in {job.folder} is whole; "
-            f"resume={shlex.quote(str(job.folder))} writes what is missing.",
-            highlight=False,
-        )
-    elif tracker is not None:
-        console.print(f"Browse: {to_type('browse', job.folder)}", highlight=False)
-        console.print(f"MLflow records took {tracker.seconds:.1f} s beside the search.", highlight=False)
+    if tracker is not None:
+        tracker.log_files(page)
+        console.print(tracker.browse(job.folder), highlight=False)

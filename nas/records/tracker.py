@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from nas.search.reporting.rungs import rung_correlations
 from nas.search.study import Study, front_of
 from nas.search.trial import State, Trial
 from nas.space.tree.genotype import count_text
+from nas.to_type import to_type
 
 MOST_REJECTED = 500
 """Rejected trials that get a run each, the first of a study: tight limits reject thousands."""
@@ -98,6 +99,13 @@ class MlflowTracker:
             return f"MLflow lacks {len(lacking)} of {count} trials: {number}: {reason}"
         return ""
 
+    def browse(self, folder: Path) -> str:
+        """Say how to look at the study, whose run folder is given, in MLflow, or what is not there."""
+        if self.trouble:
+            again = to_type("records", folder)
+            return f"{self.trouble}\nThe record in {folder} is whole; {again} writes what is missing."
+        return f"Browse: {to_type('browse', folder)}\nMLflow records took {self.seconds:.1f} s beside the search."
+
     # What the driver calls; each only wakes the thread.
 
     def begin(self, study: Study) -> None:
@@ -137,6 +145,12 @@ class MlflowTracker:
         self._last.set()
         self._news.set()
         self._thread.join()
+
+    def log_files(self, files: Iterable[Path]) -> None:
+        """Copy files of a study that has ended to its artifacts, such as its report; again replaces them."""
+        if self._run is not None and self.error is None:
+            with self._noting_errors():
+                self._run.log_files(files)
 
     # What the thread does.
 

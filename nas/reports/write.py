@@ -90,15 +90,21 @@ def _written(path: Path, write: Callable[[], Path]) -> Path:
         raise ConfigError(f"the report cannot be written to {path}: {error.strerror or error}") from None
 
 
-def report_or_say(write: Callable[[], Sequence[Path]], say: Callable[[str], None]) -> None:
+def report_or_say(write: Callable[[], Sequence[Path]], say: Callable[[str], None]) -> Sequence[Path]:
     """Write a report at the end of a run, and say where it is; whatever goes wrong is said in a line.
 
     Args:
         write: writes it and returns its files, the page first.
         say: takes the line.
+
+    Returns:
+        The files that were written; none where it went wrong.
     """
     try:
-        say(f"Report: {shown(write()[0])}")
+        written = write()
+        say(f"Report: {shown(written[0])}")
+        return written
     except Exception as error:
         reason = " ".join(reason_of(error).split())
         say(f"The report could not be written, which changes nothing of the rest: {reason}")
+        return ()

@@ -165,3 +165,19 @@ def test_a_cell_is_no_formula() -> None:
     trial = next(trial for trial in study.trials if trial.state is State.REJECTED)
     rows = list(csv.reader(io.StringIO(rejected_table([replace(trial, reason='=HYPERLINK("http://x")')]))))
     assert rows[1][1] == '\'=HYPERLINK("http://x")'
+
+
+def test_files_that_come_after_the_end_are_artifacts_of_the_study(root: Path) -> None:
+    recorder = MlflowTracker(root)
+    nas.run_search(SPACE, lambda *_: 1.0, trials=1, run_dir=root / "run", recorders=[recorder])
+    for text in ("first", "second"):
+        (root / "run" / "report.html").write_text(text)
+        recorder.log_files([root / "run" / "report.html"])
+    client = MlflowClient(tracking_uri=recorder.uri)
+    file = client.download_artifacts(_runs(root)["study"].info.run_id, "report.html")
+    assert Path(file).read_text() == "second"
+    assert recorder.browse(root / "run").startswith("Browse: ")
+    (root / "run" / "report.html").unlink()
+    recorder.log_files([root / "run" / "report.html"])
+    assert recorder.browse(root / "run").startswith("MLflow was not written: ")
+    assert f"nas records {root / 'run'} writes what is missing" in recorder.browse(root / "run")
