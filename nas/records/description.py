@@ -62,7 +62,7 @@ def _found(study: Study, pages: Mapping[int, str]) -> str:
     rows = [head, ["---"] + ["--:"] * (len(head) - 1)]
     rows += [[_named(trial, pages, knee), *_figures(trial, names, timed=timed)] for trial in best]
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    count = len(study.scored)
+    count = study.compared
     chosen = (
         f"The Pareto front of {count} networks, its knee in bold:"
         if knee is not None

@@ -13,7 +13,7 @@ from nas.reports.search_record import SearchRecord
 from nas.search.objectives import Objective
 from nas.search.reporting.progress import duration
 from nas.search.study import Study
-from nas.search.trial import State, Trial
+from nas.search.trial import Trial
 from nas.space.tree.genotype import count_text
 
 _TOLD = ("params", "macs", "size_mib", "latency_ms")
@@ -70,7 +70,7 @@ def came_out(record: SearchRecord) -> Iterator[str]:
     which = "The knee of the front" if len(study.objectives) > 1 else "The best"
     yield f"{which} is {winner_words(study, winner)}."
     yield from _front_words(study)
-    tried = sum(trial.trained and trial.state is not State.FAILED for trial in study.trials)
+    tried = study.compared
     if tried > 1:
         yield (
             f"It was selected out of {tried:,} by this very score, which is therefore optimistic: luck is selected "

@@ -162,6 +162,12 @@ class Study:
         ]
 
     @property
+    def compared(self) -> int:
+        """How many trials the best was selected among: those that were evaluated, with whatever budget."""
+        evaluated = (trial for trial in self.trials if trial.trained or trial.state is State.PAUSED)
+        return sum(trial.state is not State.FAILED for trial in evaluated)
+
+    @property
     def rung_scores(self) -> list[dict[int, float]]:
         """Of each trial that began on a rung, the first objective by rung, counted from 1."""
         begun = [trial for trial in self.trials if trial.first_rung is not None]

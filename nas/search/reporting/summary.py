@@ -65,9 +65,7 @@ def print_best(console: Console, study: Study, count: int = 5) -> None:
 
 def _selection_lines(study: Study) -> list[str]:
     """Return a note that the best scores were selected among many; none where fewer than two were evaluated."""
-    tried = sum(
-        (trial.trained and trial.state is not State.FAILED) or trial.state is State.PAUSED for trial in study.trials
-    )
+    tried = study.compared
     if tried < 2:
         return []
     several = len(study.objectives) > 1

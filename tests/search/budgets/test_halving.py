@@ -199,6 +199,7 @@ def test_one_that_is_cut_short_reports_what_waits(tmp_path: Path) -> None:
     assert 0 < len(second) < len(waiting)
     assert study.best(99) == sorted(second, key=lambda trial: -trial.scores["score"])
     assert recorded.winner == study.winner == study.best(1)[0]
+    assert study.compared == recorded.compared == len(waiting)
 
 
 def _spent(study: Study) -> float:
