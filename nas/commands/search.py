@@ -42,7 +42,7 @@ from nas.search.recording import Recorder
 from nas.search.reporting.feasibility import report_feasibility
 from nas.search.reporting.progress import Progress
 from nas.search.reporting.rungs import rung_correlations, rung_lines
-from nas.search.reporting.summary import print_best, time_summary, to_go_on
+from nas.search.reporting.summary import nearest_misses, print_best, time_summary, to_go_on
 from nas.search.run import run_search
 from nas.search.samplers import sampler
 from nas.search.study import Study, front_of
@@ -368,7 +368,8 @@ def _report(job: _Job, study: Study, tracker: MlflowTracker | None, console: Con
             highlight=False,
         )
     print_best(console, study)
-    for line in (*baseline_lines(study), *rung_lines(rung_correlations(study.rung_scores))):
+    rungs = rung_lines(rung_correlations(study.rung_scores))
+    for line in (*nearest_misses(study), *baseline_lines(study), *rungs):
         console.print(line, highlight=False)
     winner = study.winner
     if winner is not None:
