@@ -28,6 +28,9 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"
 
 
+_SILENT_SECONDS = 30.0
+"""After which a line says that the search goes on, where there is no live line."""
+
 P = ParamSpec("P")
 
 
@@ -47,7 +50,8 @@ def _shown(show: Callable[P, None]) -> Callable[P, None]:
 class Progress:
     """A recorder that prints a line for each trial, and on a terminal a live line.
 
-    The live line has counts, the best score so far, and the time left.
+    The live line has counts, the best score so far, and the time left. Elsewhere, such as in a file, that is a line of
+    its own where nothing else was printed for half a minute.
     """
 
     def __init__(self, console: Console, trials: int | None, minutes: float | None) -> None:
@@ -58,16 +62,24 @@ class Progress:
         self._done_before = 0
         self._running = 0
         self._rejected_shown = 0
+        self._waiting: set[int] = set()
+        """Trials that are paused, by number."""
+        self._printed = time.monotonic()
+        """When the last line was."""
+
+    def _print(self, line: str) -> None:
+        self.console.print(line, highlight=False)
+        self._printed = time.monotonic()
 
     @_shown
     def begin(self, study: Study) -> None:
         """Start the clock and the live line."""
-        self._started = time.monotonic()
+        self._started = self._printed = time.monotonic()
         self._done_before = _trained(study)
         if study.designs and not study.trials:
             several = "s" * (len(study.designs) > 1)
             text = f"Begins with {len(study.designs)} known design{several}: {'; '.join(study.designs)}"
-            self.console.print(text, highlight=False)
+            self._print(text)
         if self.console.is_terminal:
             self._live = Live(console=self.console, auto_refresh=False, transient=True)
             self._live.start()
@@ -82,24 +94,28 @@ class Progress:
     def _show(self, study: Study) -> None:
         if self._live is not None:
             self._live.update(Text(self._status(study), no_wrap=True, overflow="ellipsis"), refresh=True)
+        elif time.monotonic() - self._printed >= _SILENT_SECONDS:
+            self._print(f"  {self._status(study)}")
 
     @_shown
     def paused(self, study: Study, trial: Trial) -> None:
         """Print a line for a trial that may get more budget."""
-        self.console.print(self._line(study, trial) + f"  paused on rung {trial.steps[-1][0]}", highlight=False)
+        self._waiting.add(trial.number)
+        self._print(self._line(study, trial) + f"  paused on rung {trial.steps[-1][0]}")
 
     @_shown
     def ended(self, study: Study, trial: Trial) -> None:
         """Print a line for a trial; rejected ones are counted in the live line, or now and then in one of their own."""
+        self._waiting.discard(trial.number)
         if trial.state is State.REJECTED:
             # On a terminal the live line counts them; in a log, now and then a line shows that things move.
             rejected = study.counts()["rejected"]
             if self._live is None and rejected >= max(50, 2 * self._rejected_shown):
                 self._rejected_shown = rejected
-                self.console.print(f"  {rejected} candidates rejected so far, the last one: {trial.reason}")
+                self._print(f"  {rejected} candidates rejected so far, the last one: {trial.reason}")
             self._show(study)
             return
-        self.console.print(self._line(study, trial), highlight=False)
+        self._print(self._line(study, trial))
 
     @_shown
     def end(self, study: Study) -> None:
@@ -133,6 +149,7 @@ class Progress:
     def _status(self, study: Study) -> str:
         counts, done, best = study.counts(), _trained(study), study.best(1)
         parts = [f"{done}{'' if self.trials is None else f'/{self.trials}'} done", f"{self._running} running"]
+        parts += [f"{len(self._waiting)} paused"] if self._waiting else []
         parts += [f"{counts[state]} {state}" for state in _COUNTED if counts.get(state)]
         parts += [f"best {best[0].scores[study.objective]:.4f}"] if best else []
         parts += [f"{duration(time.monotonic() - self._started)} gone", self._left(done)]

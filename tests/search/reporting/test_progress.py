@@ -14,6 +14,7 @@ import nas
 from nas.cost import Cost
 from nas.latency.deployment import Deployment, Device
 from nas.latency.measure import Latency
+from nas.search.reporting import progress as progress_module
 from nas.search.reporting.progress import Progress, duration
 from nas.search.reporting.summary import print_best, time_summary, to_go_on
 from nas.search.settings import SearchSettings
@@ -28,6 +29,25 @@ def _study(trials: int, objective: str | list[str] = "val_accuracy") -> Study:
     return nas.run_search(
         space, lambda arch, budget, seed: float(arch.arch_id[0] < "8"), trials=trials, objective=objective
     )
+
+
+def test_a_file_gets_a_line_when_nothing_else_came_for_half_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    study, console, now = _study(3), _console(), [100.0]
+    monkeypatch.setattr(progress_module.time, "monotonic", lambda: now[0])
+    progress = Progress(console, 24, None)
+    progress.begin(study)
+    lines = []
+    for now[0] in (110.0, 129.0, 131.0, 140.0, 160.0, 162.0):
+        before = len(_text(console))
+        progress.proposed(study, 2)
+        lines.append(_text(console)[before:])
+    assert [bool(line) for line in lines] == [False, False, True, False, False, True]
+    assert lines[2] == "  3/24 done | 2 running | best 1.0000 | 0:31 gone\n"
+    progress.paused(study, replace(study.trials[0], number=7, steps=((1, (0.5,)),)))
+    now[0] = 200.0
+    before = len(_text(console))
+    progress.proposed(study, 1)
+    assert "1 running | 1 paused | best" in _text(console)[before:]
 
 
 def _console() -> Console:
