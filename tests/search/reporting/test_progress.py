@@ -14,7 +14,6 @@ import nas
 from nas.cost import Cost
 from nas.latency.deployment import Deployment, Device
 from nas.latency.measure import Latency
-from nas.search.reporting import progress as progress_module
 from nas.search.reporting.progress import Progress, duration
 from nas.search.reporting.summary import print_best, time_summary, to_go_on
 from nas.search.settings import SearchSettings
@@ -33,7 +32,7 @@ def _study(trials: int, objective: str | list[str] = "val_accuracy") -> Study:
 
 def test_a_file_gets_a_line_when_nothing_else_came_for_half_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     study, console, now = _study(3), _console(), [100.0]
-    monkeypatch.setattr(progress_module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     progress = Progress(console, 24, None)
     progress.begin(study)
     lines = []
