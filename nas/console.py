@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 
-def parser(name: str, description: str, examples: str) -> argparse.ArgumentParser:
-    """Return the parser of `python -m NAME`, whose help ends with examples."""
+def parser(prog: str, description: str, examples: str) -> argparse.ArgumentParser:
+    """Return the parser of a command, whose help ends with examples; `prog` is how it is typed."""
     guard_streams()
     return argparse.ArgumentParser(
-        prog=f"python -m {name}",
+        prog=prog,
         description=description,
         epilog=f"\nexamples\n{examples}",
         formatter_class=argparse.RawDescriptionHelpFormatter,

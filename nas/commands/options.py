@@ -19,7 +19,7 @@ def advise_parser() -> argparse.ArgumentParser:
     """Return the parser of `nas.advise`."""
     from nas.advise.rules_of_thumb import DEVICES, PRIORITIES, TASKS
 
-    parser = console.parser("nas.advise", _ADVISE, _ADVISE_EXAMPLES)
+    parser = console.parser("python -m nas.advise", _ADVISE, _ADVISE_EXAMPLES)
     parser.add_argument("--task", default="classification", metavar="TASK", help=f"{', '.join(TASKS)}")
     parser.add_argument("--device", metavar="DEVICE", help=f"where it is to run: {', '.join(DEVICES)}")
     parser.add_argument("--priority", metavar="WORD", help=f"{', '.join(PRIORITIES)} (balanced): accuracy against work")
@@ -58,13 +58,11 @@ _ADVISE_EXAMPLES = """\
 
 def browse_parser() -> argparse.ArgumentParser:
     """Return the parser of `nas.browse`."""
-    console.guard_streams()
-    parser = argparse.ArgumentParser(
-        prog="nas browse",
-        description="Start MLflow's server on what is recorded, for this machine alone, and print the page to open: "
+    parser = console.parser(
+        "nas browse",
+        "Start MLflow's server on what is recorded, for this machine alone, and print the page to open: "
         "that of a run, or all experiments. Ctrl-C ends it.",
-        epilog=_BROWSE_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        _BROWSE_EXAMPLES,
     )
     parser.add_argument("run", nargs="?", help="folder of a search, a finish, a training or a scaling study")
     parser.add_argument("--port", type=int, default=5000, help="of the server (5000)")
@@ -72,8 +70,7 @@ def browse_parser() -> argparse.ArgumentParser:
     return parser
 
 
-_BROWSE_EXAMPLES = """
-examples
+_BROWSE_EXAMPLES = """\
   nas browse runs/NAME              the trials of a search as a table, best first
   nas browse runs/NAME/finish       what was trained anew
   nas browse                        all experiments of runs/
@@ -83,21 +80,18 @@ examples
 
 def records_parser() -> argparse.ArgumentParser:
     """Return the parser of `nas.records`."""
-    console.guard_streams()
-    parser = argparse.ArgumentParser(
-        prog="nas records",
-        description="Write to MLflow what it lacks of a search: after an outage of its server, a database that was "
+    parser = console.parser(
+        "nas records",
+        "Write to MLflow what it lacks of a search: after an outage of its server, a database that was "
         "deleted, or a search with records.mlflow=false. What is there is not written twice.",
-        epilog=_RECORDS_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        _RECORDS_EXAMPLES,
     )
     parser.add_argument("run", help="folder of a search")
     parser.add_argument("--uri", metavar="ADDRESS", help="http://... of an MLflow server (that of the search)")
     return parser
 
 
-_RECORDS_EXAMPLES = """
-examples
+_RECORDS_EXAMPLES = """\
   nas records runs/NAME
   nas records runs/NAME --uri http://tracking.example:5000
 """
@@ -108,7 +102,7 @@ def calibrate_parser() -> argparse.ArgumentParser:
     from nas.latency.deployment import RUNTIMES
 
     parser = console.parser(
-        "nas.calibrate",
+        "python -m nas.calibrate",
         "Measure random networks on this device and learn to predict the latency of others. Searches with a limit on "
         "latency then measure only what is not surely over it.",
         _CALIBRATE_EXAMPLES,
@@ -142,7 +136,9 @@ def profile_parser() -> argparse.ArgumentParser:
     from nas.latency.deployment import RUNTIMES
 
     parser = console.parser(
-        "nas.profile", "Print the cost of a network, block by block and in total, at batch 1.", _PROFILE_EXAMPLES
+        "python -m nas.profile",
+        "Print the cost of a network, block by block and in total, at batch 1.",
+        _PROFILE_EXAMPLES,
     )
     parser.add_argument("network", help="a space (name or .yaml), or an architecture (.json)")
     _add_space_options(parser)
@@ -177,7 +173,7 @@ def proxies_parser() -> argparse.ArgumentParser:
     from nas.evaluators.proxies.names import PROXY_NAMES
 
     parser = console.parser(
-        "nas.proxies",
+        "python -m nas.proxies",
         "Measures zero-cost proxies on the networks that a search has trained, without training them, and says how "
         "well each orders them (Kendall's tau with its 95 % interval). One that does not beat the costs that "
         "are counted for nothing, and a model of them, is of no use for this space and data.",
@@ -198,15 +194,13 @@ _PROXIES_EXAMPLES = """  python -m nas.proxies runs/NAME
 
 def report_parser() -> argparse.ArgumentParser:
     """Return the parser of `nas report`."""
-    console.guard_streams()
-    parser = argparse.ArgumentParser(
-        prog="nas report",
-        description="Write what came of a run as one HTML page that opens without a network, with its two main charts "
+    parser = console.parser(
+        "nas report",
+        "Write what came of a run as one HTML page that opens without a network, with its two main charts "
         "as PNG: what was asked and found, accuracy against costs, the course of the search, which decisions matter, "
         "what limits rejected, all trials, time, and the commands that repeat it. Several searches are shown side by "
         "side.",
-        epilog=_REPORT_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        _REPORT_EXAMPLES,
     )
     parser.add_argument(
         "runs", nargs="+", metavar="RUN", help="run folder of a search, a comparison or a scaling study"
@@ -222,8 +216,7 @@ def report_parser() -> argparse.ArgumentParser:
     return parser
 
 
-_REPORT_EXAMPLES = """
-examples
+_REPORT_EXAMPLES = """\
   nas report runs/NAME                               writes runs/NAME/report.html, report_costs.png, report_progress.png
   nas report runs/a runs/b runs/c --output abc.html  searches side by side: same objective, one table, shared charts
   nas report runs/NAME --optuna study.log            for optuna-dashboard, and for Optuna's own plots and importances
@@ -235,7 +228,7 @@ also of a search that still runs. A page holds everything that it shows: send it
 
 def space_parser() -> argparse.ArgumentParser:
     """Return the parser of `nas.space`."""
-    parser = console.parser("nas.space", "Print what a search space holds.", _SPACE_EXAMPLES)
+    parser = console.parser("python -m nas.space", "Print what a search space holds.", _SPACE_EXAMPLES)
     parser.add_argument("space", nargs="?", help="name of a space, or path of a .yaml file")
     _add_space_options(parser)
     parser.add_argument("--samples", type=int, default=1000, help="random networks whose costs are shown (1000)")
@@ -272,12 +265,10 @@ def _add_space_options(parser: argparse.ArgumentParser) -> None:
 
 def predict_parser() -> argparse.ArgumentParser:
     """Return the parser of `nas predict`, which has the options of the predict.py in exported folders."""
-    console.guard_streams()
-    parser = argparse.ArgumentParser(
-        prog="nas predict",
-        description="Say what pictures show, by an exported model: the likeliest classes with their probabilities.",
-        epilog=_PREDICT_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = console.parser(
+        "nas predict",
+        "Say what pictures show, by an exported model: the likeliest classes with their probabilities.",
+        _PREDICT_EXAMPLES,
     )
     parser.add_argument("folder", metavar="DIR", help="that nas export wrote, a run folder with one, or an .onnx file")
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="a file: JPEG, PNG, WebP or what else pillow reads")
@@ -289,8 +280,7 @@ def predict_parser() -> argparse.ArgumentParser:
     return parser
 
 
-_PREDICT_EXAMPLES = """
-examples
+_PREDICT_EXAMPLES = """\
   nas predict shipped photo.jpg more/*.png             the five likeliest classes of each, as CSV
   nas predict shipped photo.jpg --top 1 --format json
   nas predict runs/NAME *.jpg --model model.int8.onnx --output classes.csv
@@ -302,19 +292,16 @@ is not installed, python DIR/predict.py does the same with numpy, pillow and onn
 
 def completion_parser() -> argparse.ArgumentParser:
     """Return the parser of `nas completion`."""
-    console.guard_streams()
-    parser = argparse.ArgumentParser(
-        prog="nas completion",
-        description="Print the script that lets a shell complete commands, settings, options and names of spaces.",
-        epilog=_COMPLETION_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = console.parser(
+        "nas completion",
+        "Print the script that lets a shell complete commands, settings, options and names of spaces.",
+        _COMPLETION_EXAMPLES,
     )
     parser.add_argument("shell", choices=SHELLS, help="the shell that reads the script")
     return parser
 
 
-_COMPLETION_EXAMPLES = """
-examples
+_COMPLETION_EXAMPLES = """\
   eval "$(nas completion bash)"     in ~/.bashrc
   eval "$(nas completion zsh)"      in ~/.zshrc, after compinit
 """
