@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 
 from nas.commands.options import browse_parser
 from nas.console import run
@@ -33,5 +32,16 @@ def _serve(run_folder: str | None, records: str, port: int) -> None:
     check_free(port)  # all this before MLflow is loaded, which takes seconds
     print("Starting MLflow's server ...", flush=True)
     page = page_of(recorded) if recorded is not None else "/"
-    with suppress(KeyboardInterrupt):
-        serve(root, port, lambda address: print(f"Open {address}{page}\n{_UNTIL}", flush=True))
+    print("Waiting until it answers, which takes some seconds ...", flush=True)
+    answered = False
+
+    def ready(address: str) -> None:
+        nonlocal answered
+        answered = True
+        print(f"Open {address}{page}\n{_UNTIL}", flush=True)
+
+    try:
+        serve(root, port, ready)
+    except KeyboardInterrupt:  # how it is meant to end, but not before anybody could open a page
+        if not answered:
+            raise

@@ -36,7 +36,7 @@ def _write(folder: Path, uri: str | None) -> None:
     try:
         root = folder.absolute().parent
         where = shown_server(server) if server is not None else str(shown(root / "mlflow.db"))
-        print(f"Writing {len(study.trials):,} trials to {where} ...", flush=True)
+        print(f"Writing what {where} lacks of {len(study.trials):,} trials ...", flush=True)
         tracker = MlflowTracker(root, server)
         tracker.begin(study)
         tracker.end(study)

@@ -16,7 +16,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = report_parser().parse_args(arguments)
     output = user_path(given.output) if given.output is not None else None
     journal = user_path(given.optuna) if given.optuna is not None else None
-    return run("nas report", lambda: _report([user_path(folder) for folder in given.runs], output, journal))
+    return run("nas.report", lambda: _report([user_path(folder) for folder in given.runs], output, journal))
 
 
 def _report(folders: Sequence[Path], output: Path | None, journal: Path | None) -> None:

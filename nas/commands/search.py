@@ -216,6 +216,8 @@ def _search(job: _Job, console: Console) -> int:
         # The workers load torch and the data while this process loads MLflow and Optuna.
         pool = _pool(job, workers, gpus, stack)
         tracker = _tracker(job, stack)
+        if not console.is_terminal:
+            console.print("Loading torch and the data ...")
         with console.status("Loading torch and the data ..."):
             data = pool.describe()
         ready = _ready(job, pool, data, workers, partial(console.print, highlight=False))

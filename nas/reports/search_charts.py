@@ -190,7 +190,7 @@ def progress_chart(figure: ProgressFigure, objective: str, sign: int) -> Figure:
         return Figure("Best so far", area.draw(marks, note), tuple(keys), note)
     best = [(float(place), score) for place, score in figure.best]
     marks.append(steps(area, [*best, (float(last), best[-1][1])], "best"))
-    keys.append(Key(line_sample("best"), "best so far of the search's own"))
+    keys.append(Key(line_sample("best"), "best so far, without random candidates"))
     note = "No random candidates to compare with; search.baseline_fraction=0.1 spends one in ten on them."
     if len(figure.random) == 1:
         note = "One random candidate alone is nothing to compare with."
@@ -250,7 +250,9 @@ def time_chart(shares: Sequence[TimeShare]) -> Figure:
     total = sum(share.seconds for share in shares) or 1.0
     texts = [f"{duration(share.seconds)} ({percent(share.seconds / total)})" for share in shares]
     rows = [(share.what, share.seconds, nan, nan, text) for share, text in zip(shares, texts, strict=True)]
-    return Figure("Where the time went", bars(rows, max((share.seconds for share in shares), default=1.0)))
+    longest = max((share.seconds for share in shares), default=1.0)
+    note = "From the first proposal to the end of the last trial; what comes before and after is in none of it."
+    return Figure("Where the time went", bars(rows, longest), note=note)
 
 
 def rung_chart(curves: Sequence[dict[int, float]], numbers: Sequence[int], rho: RungCorrelation) -> Figure:
