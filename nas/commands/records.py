@@ -9,7 +9,6 @@ from nas.commands.options import records_parser
 from nas.console import run
 from nas.errors import NasError
 from nas.run_folder import shown, user_path
-from nas.settings import as_recorded
 
 
 class MissingRecordsError(NasError):
@@ -23,15 +22,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _write(folder: Path, uri: str | None) -> None:
+    from nas.records.browsing import server_in
     from nas.records.server import server_of, shown_server
     from nas.records.tracker import MlflowTracker
-    from nas.resume import RecordSettings
     from nas.search.load import load_study
     from nas.search.log import RunFolder
 
     study = load_study(folder)
-    config = study.notes.get("config", {})
-    server = server_of(uri or as_recorded(RecordSettings, config.get("records", {})).get("uri"))
+    server = server_of(uri) if uri is not None else server_in(folder)
     held = RunFolder(folder, resume=True)  # a search that runs in it writes itself
     try:
         root = folder.absolute().parent

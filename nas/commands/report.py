@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nas.commands.options import report_parser
 from nas.console import run
-from nas.errors import ConfigError
+from nas.errors import ConfigError, NasError, reason_of
 from nas.run_folder import shown, user_path
 
 
@@ -24,7 +24,13 @@ def _report(folders: Sequence[Path], output: Path | None, journal: Path | None) 
 
     if journal is not None:
         _write_journal(folders, journal)
-    for path in write_report(folders, output):
+    try:
+        written = write_report(folders, output)
+    except NasError:
+        raise
+    except Exception as error:  # a folder may come from a stranger, with anything in its records
+        raise ConfigError(f"the records cannot be shown: {reason_of(error)}") from error
+    for path in written:
         print(f"Report: {shown(path.absolute())}")
 
 

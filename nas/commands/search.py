@@ -30,7 +30,7 @@ from nas.evaluators.training import TrainingSettings
 from nas.held_out import without_test_split
 from nas.latency.measure import Latency
 from nas.names import name_problem
-from nas.records.server import server_of
+from nas.records.server import recorded_server, server_of
 from nas.records.tracker import MlflowTracker
 from nas.reports.write import report_or_say, write_search_report
 from nas.resume import check_typed, resumed
@@ -308,7 +308,7 @@ def _tracker(job: _Job, stack: ExitStack) -> MlflowTracker | None:
     if not job.config.records.mlflow:
         return None
     # Beside the run folder, wherever a resumed search is started from.
-    tracker = MlflowTracker(job.run.path.parent, server_of(job.config.records.uri))
+    tracker = MlflowTracker(job.run.path.parent, (recorded_server if job.resume else server_of)(job.config.records.uri))
     stack.callback(tracker.close)
     return tracker
 

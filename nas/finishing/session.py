@@ -43,7 +43,7 @@ from nas.finishing.words import recommended_in_short
 from nas.held_out import check_test_split_allowed
 from nas.machine import cores_or
 from nas.network.architecture import Architecture
-from nas.records.server import server_of
+from nas.records.server import recorded_server
 from nas.run_folder import WORKERS_LOG, hold, shown, user_path, write_whole
 from nas.search.config import gpu_devices
 from nas.settings import settings_from
@@ -335,7 +335,7 @@ class _Session:
             return None
         study = self.searched.study
         settings = {**asdict(self.config), "search_study_id": study.study_id}
-        server = server_of(study.notes["config"].get("records", {}).get("uri"))
+        server = recorded_server(study.notes["config"].get("records", {}).get("uri"))
         known_by = f"{study.study_id}-finish"
         return FinishRecords(self.home.parent.parent, self.home, known_by, study.name, settings, server=server)
 

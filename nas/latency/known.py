@@ -7,6 +7,7 @@ import json
 import os
 from contextlib import suppress
 from dataclasses import asdict
+from math import isfinite
 from pathlib import Path
 
 from nas.latency.measure import Latency, Meter
@@ -34,7 +35,8 @@ class KnownLatencies:
         self._path = folder / f"latencies-{meter.deployment.runtime}-{key}.jsonl"
         self._known: dict[str, Latency] = {}
         with suppress(OSError):
-            for line in self._path.read_text().splitlines():
+            text = self._path.read_bytes() if self._path.is_file() and not self._path.is_symlink() else b""
+            for line in text.decode(errors="replace").splitlines():
                 self._read(line)
 
     def __len__(self) -> int:
@@ -49,9 +51,11 @@ class KnownLatencies:
                 self._meter.deployment,
                 self._meter.device.to_dict(),
             )
-            if same and found["id_scheme"] == SCHEME and latency.ms > 0:
+            figures = (latency.ms, latency.median_ms, latency.p95_ms, latency.cv)
+            sound = all(isinstance(one, float) and isfinite(one) for one in figures) and latency.ms > 0
+            if same and sound and found["id_scheme"] == SCHEME:
                 self._known[found["arch_id"]] = latency
-        except (ValueError, KeyError, TypeError, AttributeError):  # cut off, or of another version
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):  # cut off, or of another version
             return
 
     def measure(self, architecture: Architecture) -> Latency:

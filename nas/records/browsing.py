@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from nas.errors import ConfigError, NasError, nearest
-from nas.records.server import ServerAwayError, answers, server_of, shown_server
+from nas.errors import ConfigError, NasError, nearest, reason_of
+from nas.records.server import ServerAwayError, answers, recorded_server, shown_server, without_password
 from nas.records.store import DATABASE, database_uri, open_client, open_store, places
 from nas.records.view import STUDY_ITSELF, STUDY_TAG, TRIAL_TAG, run_page, saved_page
 
@@ -35,6 +35,7 @@ FINISH = "finish"
 _START_SECONDS = 120.0
 _LOOK_SECONDS = 0.2
 _LAST_LINES = 5
+_LAST_PORT = 65535
 
 
 class BrowseError(NasError):
@@ -56,22 +57,22 @@ def database_of(root: Path) -> Path:
     return database
 
 
-def _server(run: Path) -> str | None:
-    """Return the server that a run was recorded on: by its settings, or as is said now."""
+def server_in(run: Path) -> str | None:
+    """Return the server that a run was recorded on, by its settings, or as is said now; see `recorded_server`."""
     for settings in (_json(run / "study.json").get("notes"), {"config": _json(run / "settings.json")}):
         given: Any = settings
         for name in ("config", "records", "uri"):
             given = given.get(name) if isinstance(given, Mapping) else None
         if isinstance(given, str):
-            return server_of(given)
-    return server_of(None)
+            return recorded_server(given)
+    return recorded_server(None)
 
 
 def _json(path: Path) -> Mapping[str, Any]:
     """Return what is in a file; nothing where it is none of ours."""
     try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError):
+        found = json.loads(path.read_text()) if path.is_file() and not path.is_symlink() else {}
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, Mapping) else {}
 
@@ -99,8 +100,8 @@ def recorded_in(run: Path) -> Recorded:
         raise ConfigError(f"{run} is no folder. {nearest(run.name, sorted({*names}))}")
     search = run.parent
     if run.name == FINISH and (search / "study.json").is_file():
-        return Recorded(search.parent, f"{_study_id(search)}-{FINISH}", _server(search))
-    return Recorded(search, _study_id(run), _server(run))
+        return Recorded(search.parent, f"{_study_id(search)}-{FINISH}", server_in(search))
+    return Recorded(search, _study_id(run), server_in(run))
 
 
 def page_of(recorded: Recorded) -> str:
@@ -113,17 +114,26 @@ def page_of(recorded: Recorded) -> str:
     if recorded.server is not None and not answers(recorded.server):
         raise ServerAwayError(f"{shown_server(recorded.server)} does not answer")
     server = recorded.server
-    client = open_client(database_of(recorded.root)) if server is None else open_store(recorded.root, server).client
-    # Experiments are few: one for each space that was searched.
-    for experiment in client.search_experiments():
-        page = _page_in(client, str(experiment.experiment_id), recorded.study_id)
-        if page is not None:
-            return page
+    try:
+        page = _find_page(recorded, server)
+    except NasError:
+        raise
+    except Exception as error:  # of MLflow, its database, or whoever answers at that address
+        raise BrowseError(f"MLflow cannot be asked: {without_password(reason_of(error))}") from None
+    if page is not None:
+        return page
     where = recorded.root / DATABASE if server is None else shown_server(server)
     raise ConfigError(
         f"{where} has no such run: was it made with records.mlflow=false? Of a search, nas records RUN writes what is "
         "missing"
     )
+
+
+def _find_page(recorded: Recorded, server: str | None) -> str | None:
+    client = open_client(database_of(recorded.root)) if server is None else open_store(recorded.root, server).client
+    # Experiments are few: one for each space that was searched.
+    pages = (_page_in(client, str(one.experiment_id), recorded.study_id) for one in client.search_experiments())
+    return next(filter(None, pages), None)
 
 
 def _study_id(run: Path) -> str:
@@ -180,8 +190,10 @@ def serve(root: Path, port: int, ready: Callable[[str], None]) -> None:
 
 def check_free(port: int) -> None:
     """Raise a `ConfigError` where another program uses a port of this machine; names one that is free."""
+    if not 1 <= port <= _LAST_PORT:
+        raise ConfigError(f"--port must be a number from 1 to {_LAST_PORT}, but got {port}")
     if not _is_free(port):
-        other = next((one for one in range(port + 1, min(port + 100, 65536)) if _is_free(one)), None)
+        other = next((one for one in range(port + 1, min(port + 100, _LAST_PORT + 1)) if _is_free(one)), None)
         instead = f"; --port {other} is free" if other is not None else ""
         raise ConfigError(f"port {port} is taken by another program{instead}")
 

@@ -7,9 +7,12 @@ import html
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from nas.cost import constraints_from
+from nas.errors import NasError
+from nas.records.values import mlflow_text
 from nas.search.study import Study
 from nas.search.trial import Trial
 from nas.to_type import to_type
@@ -33,7 +36,7 @@ def description_of(study: Study, pages: Mapping[int, str], most_rejected: int) -
 
 def as_text(text: str) -> str:
     """Return a text so that Markdown shows it as it is."""
-    return _SPECIAL.sub(r"\\\1", html.escape(text)).replace("\n", " ")
+    return _SPECIAL.sub(r"\\\1", html.escape(" ".join(text.split()), quote=False))
 
 
 def _asked(study: Study) -> str:
@@ -41,7 +44,9 @@ def _asked(study: Study) -> str:
     aims = " and ".join(f"{one.direction} {as_text(one.name)}" for one in study.objectives)
     said = f"Search of **{as_text(study.space.name)}** to {aims}"
     given = {name: bound for name, bound in _mapping(config, "constraints").items() if bound is not None}
-    limits = ", ".join(as_text(str(limit)) for limit in constraints_from(given)) if given else ""
+    limits = ""
+    with suppress(NasError):  # of a record that somebody edited
+        limits = ", ".join(as_text(str(limit)) for limit in constraints_from(given)) if given else ""
     data = _mapping(config, "data").get("name")
     return said + (f", within {limits}" if limits else "") + (f", on {as_text(str(data))}" if data else "") + "."
 
@@ -99,7 +104,8 @@ def _next(study: Study) -> str:
     if study.folder is None:
         return ""
     return "\n".join(
-        f"    {line}" for line in (to_type("finish", study.folder), to_type("search", f"resume={study.folder}"))
+        f"    {' '.join(line.split())}"
+        for line in (to_type("finish", study.folder), to_type("search", f"resume={study.folder}"))
     )
 
 
@@ -121,4 +127,6 @@ def rejected_table(rejected: Sequence[Trial]) -> str:
 
 
 def _cell(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+    if not isinstance(value, str):
+        return value
+    return ("'" if value.startswith(_FORMULA) else "") + mlflow_text(value)

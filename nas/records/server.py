@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import urllib.error
 import urllib.request
+from http.client import HTTPException
+from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from nas.errors import ConfigError, NasError
@@ -14,9 +17,8 @@ VARIABLE = "MLFLOW_TRACKING_URI"
 """MLflow's own variable for the address, which counts where no setting gives one."""
 _ANSWER_SECONDS = 5.0
 _REQUESTS = {
-    # MLflow would try for minutes, while what came since can wait in the run folder.
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # it would also make a run again whose answer was lost
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",  # seconds; what came since can wait in the run folder
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # two lines a trial
 }
 
@@ -47,12 +49,44 @@ def server_of(given: str | None) -> str | None:
     return given.rstrip("/")
 
 
+def recorded_server(given: object) -> str | None:
+    """Return the server of a run by what its folder says, which may come from a stranger.
+
+    Args:
+        given: `records.uri` in its settings.
+
+    Raises:
+        ConfigError: it is no address, or a server other than that of `MLFLOW_TRACKING_URI` would be sent the user's
+            password.
+    """
+    usual = server_of(None)
+    if not isinstance(given, str):
+        return usual
+    server = server_of(given)
+    if server != usual and _has_credentials():
+        raise ConfigError(
+            f"this run was recorded on {server}, which would be sent your MLflow credentials: "
+            f"set {VARIABLE}={server} if it is to have them"
+        )
+    return server
+
+
+def _has_credentials() -> bool:
+    names = ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
+    return any(map(os.environ.get, names)) or (Path.home() / ".mlflow" / "credentials").exists()
+
+
+def without_password(text: str) -> str:
+    """Return what MLflow says without the user and password of an address in it."""
+    return re.sub(r"(https?://)[^/\s@]*@", r"\1", text)
+
+
 def _is_server(address: str) -> bool:
     try:
         parts = urlsplit(address)
-    except ValueError:
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and address.isprintable()
+    except ValueError:  # also of a port that is none
         return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
 def shown_server(server: str) -> str:
@@ -68,7 +102,7 @@ def answers(server: str) -> bool:
             return True
     except urllib.error.HTTPError as error:
         return error.code < 500
-    except OSError:
+    except (OSError, HTTPException, ValueError):  # nobody is there, or somebody else
         return False
 
 

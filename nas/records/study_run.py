@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nas.records.server import ServerAwayError
+from nas.records.server import ServerAwayError, without_password
 from nas.records.store import Store, experiment_id, find_runs, flat, log_values
 from nas.records.values import GOES_ON, Record, Values, milliseconds, mlflow_name, mlflow_text, values_of
 from nas.records.view import STUDY_ITSELF, STUDY_TAG, TRIAL_TAG
@@ -170,7 +170,7 @@ class StudyRun:
         Raises:
             Exception: `error`, when none of many can be written any more.
         """
-        self.lacking[key] = mlflow_text(f"{type(error).__name__}: {error}", 500)
+        self.lacking[key] = mlflow_text(without_password(f"{type(error).__name__}: {error}"), 500)
         self._failures += 1
         if self._failures >= _MOST_FAILURES:
             raise error

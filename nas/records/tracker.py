@@ -11,7 +11,7 @@ from pathlib import Path
 
 from nas.errors import ConfigError
 from nas.records.description import description_of, rejected_table
-from nas.records.server import ServerAwayError, shown_server
+from nas.records.server import ServerAwayError, shown_server, without_password
 from nas.records.store import Store, database_uri, open_store, places
 from nas.records.study_run import StudyRun
 from nas.records.trials import front_tag, record_of
@@ -91,7 +91,7 @@ class MlflowTracker:
         if isinstance(self.error, ServerAwayError):
             return f"MLflow lacks what came last: {self.error}"
         if self.error is not None:
-            return f"MLflow was not written: {type(self.error).__name__}: {self.error}"
+            return without_password(f"MLflow was not written: {type(self.error).__name__}: {self.error}")
         if self._run is not None and self._run.lacking:
             lacking = self._run.lacking
             number, reason = next(iter(lacking.items()))
@@ -166,9 +166,10 @@ class MlflowTracker:
             started = time.perf_counter()
             study = self._study
             if study is not None:
-                self._attempt(study)
-                if last:
-                    self._last_attempts(study)
+                with self._noting_errors():
+                    self._attempt(study)
+                    if last:
+                        self._last_attempts(study)
             if study is not None and self._run is not None and self.error is None and self._over:
                 self._end(self._run, study)
             self.seconds += time.perf_counter() - started

@@ -74,7 +74,8 @@ def _page_with_view(experiment: str, key: str) -> str:
 
 def _state(study: Study) -> dict[str, object]:
     config = study.notes.get("config", {})
-    limited = [name for kind in ("constraints", "soft") for name, bound in config.get(kind, {}).items() if bound]
+    given = [config.get(kind) for kind in ("constraints", "soft")]
+    limited = [name for limits in given if isinstance(limits, Mapping) for name, bound in limits.items() if bound]
     scores = dict.fromkeys(
         [*(objective.name for objective in study.objectives), "val_accuracy", "params", "macs", *limited, "val_loss"]
     )

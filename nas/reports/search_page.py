@@ -169,7 +169,9 @@ def _tiles(record: SearchRecord) -> Iterator[Tile]:
                 yield Tile(compact(value), what)
     yield Tile(f"{sum(trial.trained for trial in study.trials):,}", "networks evaluated")
     yield Tile(f"{study.counts()['rejected']:,}", "rejected before training")
-    yield Tile(duration(max((trial.elapsed for trial in study.trials), default=0.0)), "from the first proposal to the last trial")
+    yield Tile(
+        duration(max((trial.elapsed for trial in study.trials), default=0.0)), "from first proposal to last trial"
+    )
 
 
 def _importance(study: Study, rung: int | None) -> Importance | None:

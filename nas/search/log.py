@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -103,6 +104,9 @@ def read_study(path: Path, purpose: str = "") -> dict[str, Any]:
 def _study(file: Path, values: Any) -> dict[str, Any]:
     if not isinstance(values, dict) or values.get("format") != STUDY_FORMAT or not values.keys() >= _STUDY_KEYS:
         raise ConfigError(f"{file} does not describe a study")
+    study_id = values["study_id"]
+    if not isinstance(study_id, str) or not re.fullmatch(r"[0-9A-Za-z-]{1,64}", study_id):  # MLflow is asked for it
+        raise ConfigError(f"{file} does not describe a study: its study_id is {study_id!r:.80}")
     notes = values["notes"]
     if not isinstance(notes, dict) or any(not isinstance(notes.get(name, {}), dict) for name in ("config", "data")):
         raise ConfigError(f"{file} does not describe a study: its notes are no mappings")

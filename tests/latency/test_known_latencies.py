@@ -81,8 +81,21 @@ def test_lines_that_cannot_be_read_are_left_out(tmp_path: Path) -> None:
     (path,) = tmp_path.iterdir()
     good, second = path.read_text().splitlines()
     older = json.dumps(json.loads(second) | {"id_scheme": 0})
-    for bad in ("", "{", "[]", "3", '{"latency": {}}', older, second.replace('"ms": 2.0', '"ms": -1'), second[:-20]):
-        path.write_text(f"{bad}\n{good}\n{bad}")
+    deep = "[" * 100_000
+    odd = [second.replace('"ms": 2.0', f'"ms": {value}') for value in ("Infinity", "NaN", "true", '"2"', "1e999")]
+    for bad in (
+        deep,
+        *odd,
+        "",
+        "{",
+        "[]",
+        "3",
+        '{"latency": {}}',
+        older,
+        second.replace('"ms": 2.0', '"ms": -1'),
+        second[:-20],
+    ):
+        path.write_bytes(f"{bad}\n{good}\n".encode() + b"\xff\n" + bad.encode())
         assert len(_known(tmp_path, _Meter())) == 1, bad
 
 

@@ -99,6 +99,12 @@ def test_a_port_that_is_taken_is_told(taken: int) -> None:
         check_free(taken)
 
 
+def test_a_port_that_is_none_is_told(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for port in ("0", "70000", "-1"):
+        assert main(["--records", str(root), "--port", port]) == 2
+        assert f"--port must be a number from 1 to 65535, but got {port}" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_a_server_that_does_not_start_says_why(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_text("no database")

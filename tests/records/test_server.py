@@ -21,7 +21,7 @@ from nas.commands.browse import main as browse
 from nas.commands.records import main as write_records
 from nas.errors import ConfigError
 from nas.records import tracker as tracker_module
-from nas.records.server import answers, server_of, shown_server
+from nas.records.server import answers, recorded_server, server_of, shown_server, without_password
 from nas.records.tracker import MlflowTracker
 from nas.search.trial import State
 from tests.search.conftest import SMALL
@@ -49,7 +49,10 @@ def test_a_setting_counts_more_than_the_variable(
     assert server_of(given) == server
 
 
-@pytest.mark.parametrize("address", ["there:5000", "sqlite:///mlflow.db", "http://", "http://[bad", ""])
+@pytest.mark.parametrize(
+    "address",
+    ["there:5000", "sqlite:///mlflow.db", "http://", "http://[bad", "http://a:b", "http://a:0", "http://a\n", ""],
+)
 def test_what_is_no_address_of_a_server_is_refused(address: str) -> None:
     with pytest.raises(ConfigError, match=r"records\.uri must be the http://"):
         server_of(address)
@@ -78,6 +81,37 @@ def test_a_server_that_refuses_is_there_and_one_that_fails_is_away() -> None:
         assert not answers(f"{address}/503")
         server.shutdown()
     assert not answers(address)
+
+
+def test_what_answers_in_another_language_is_away() -> None:
+    with socket.create_server((HOST, 0)) as other:
+
+        def greet() -> None:
+            connection, _ = other.accept()
+            connection.sendall(b"SSH-2.0-OpenSSH\r\n")
+            connection.close()
+
+        threading.Thread(target=greet, daemon=True).start()
+        assert not answers(f"http://{HOST}:{other.getsockname()[1]}")
+
+
+def test_a_folder_cannot_have_a_password_sent_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert recorded_server("http://there:5000") == "http://there:5000"
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "secret")
+    with pytest.raises(
+        ConfigError, match="would be sent your MLflow credentials: set MLFLOW_TRACKING_URI=http://there"
+    ):
+        recorded_server("http://there:5000")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://there:5000")
+    assert recorded_server("http://there:5000") == "http://there:5000"
+    assert recorded_server(None) == "http://there:5000"
+    assert recorded_server(5) == "http://there:5000"
+
+
+def test_what_mlflow_says_is_told_without_the_password() -> None:
+    text = "API request to https://user:s3cret@there:1/api failed, see http://there/x@y"
+    assert without_password(text) == "API request to https://there:1/api failed, see http://there/x@y"
 
 
 def test_a_server_that_never_answers_costs_the_search_nothing(

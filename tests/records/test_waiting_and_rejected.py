@@ -148,6 +148,8 @@ def test_the_page_of_a_study_says_what_came_out(root: Path) -> None:
 def test_names_are_shown_as_text(name: str) -> None:
     shown = as_text(name)
     assert "<" not in shown
+    assert "\n" not in as_text(f"{name}\r\n# heading")
+    assert as_text("it's") == "it's"
     assert not re.search(r"(?<!\\)[\[\]|*`]", shown)
 
 

@@ -15,6 +15,7 @@ import nas
 from nas.errors import ConfigError
 from nas.run_folder import FolderTakenError
 from nas.search.log import RunFolder, read_study, read_trials
+from tests.search.conftest import SMALL
 
 
 def _score(arch: nas.Architecture, budget: nas.Budget, seed: int) -> float:
@@ -187,3 +188,12 @@ def test_a_folder_that_is_open_already_stays_open(space: nas.SearchSpace, tmp_pa
         RunFolder(tmp_path / "run", resume=True)
     folder.close()
     assert len(read_trials(tmp_path / "run")) == 2
+
+
+@pytest.mark.parametrize("study_id", ["a' OR '' = '", "", "x" * 65, None, "a b"])
+def test_an_id_that_a_filter_could_be_made_of_is_refused(tmp_path: Path, study_id: object) -> None:
+    nas.run_search(nas.SearchSpace.from_dict(SMALL), lambda *_: 1.0, trials=1, run_dir=tmp_path / "run")
+    file = tmp_path / "run" / "study.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"study_id": study_id}))
+    with pytest.raises(ConfigError, match="its study_id is"):
+        read_study(tmp_path / "run")
