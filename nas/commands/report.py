@@ -22,9 +22,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _report(folders: Sequence[Path], output: Path | None, journal: Path | None) -> None:
     from nas.reports.write import write_report
 
-    if journal is not None:
-        _write_journal(folders, journal)
     try:
+        if journal is not None:
+            _write_journal(folders, journal)
         written = write_report(folders, output)
     except NasError:
         raise

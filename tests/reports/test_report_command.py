@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -31,6 +32,18 @@ def test_it_writes_a_journal_of_optuna_too(tmp_path: Path, capsys: pytest.Captur
     assert len(read.trials) == len(study.trials)
     assert main([str(tmp_path / "run")] * 2 + ["--optuna", str(tmp_path / "other.log")]) == 2
     assert "--optuna writes one search, but 2 are given" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", [[], ["--optuna", "study.log"]])
+def test_records_that_nobody_can_show_are_said_in_one_line(
+    tmp_path: Path, option: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    searched(tmp_path / "run", trials=1)
+    study = tmp_path / "run" / "study.json"
+    study.write_text(json.dumps(json.loads(study.read_text()) | {"input_shape": 5}))
+    assert main([str(tmp_path / "run"), *option]) == 2
+    assert capsys.readouterr().err.startswith("nas.report: the records cannot be shown: TypeError")
 
 
 def test_what_is_no_run_is_said_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
