@@ -158,14 +158,8 @@ class Copies(InnerNode):
 
     def resolve(self, scope: Scope, pick: Pick) -> list[tuple[Block, ...]]:
         """Return the blocks of each copy; raises `SpaceError` where derived values break the rule of a setting."""
-        if not self.count or not scope.copies:
+        if not self.count:
             return [()] * len(scope.copies)
-        if not self.decides:  # they are all alike
-            inner = self.inner(scope)
-            one = Scope(inner.shared, inner.copies[:1], inner.names, inner.let_path)
-            ((kind, settings),) = self.block.resolve(one, pick)
-            alike = [self.block_of(kind, settings, first=i == 0) for i in range(min(2, self.count))]
-            return [(*alike, *alike[1:] * (self.count - 2))] * len(scope.copies)
         blocks = [
             self.block_of(kind, settings, first=i % self.count == 0)
             for i, (kind, settings) in enumerate(self.block.resolve(self.inner(scope), pick))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 import nas
@@ -174,7 +174,20 @@ def _assert_twins(stages: list[Plain], naming: _Naming, rng: random.Random) -> N
         assert inline.decode(inline.encode(arch)) == arch
 
 
+_BRANCH = {"block": "conv", "out_channels": 8, "optional": True}
+
+
 @given(st.lists(_entry(), min_size=1, max_size=2), st.integers(0, 10**6))
+@example(
+    # What decides nothing for a block may decide something for a stage or the network.
+    [
+        {
+            "block": "parallel",
+            "branches": [[{**_BRANCH, "kernel": 3}], [{**_BRANCH, "kernel": _kernel(per)} for per in (None, "stage")]],
+        }
+    ],
+    5,
+)
 @settings(max_examples=60)
 def test_a_description_and_its_twin_with_names_state_the_same(stages: list[Plain], seed: int) -> None:
     rng = random.Random(seed)
