@@ -169,6 +169,21 @@ def hold(path: Path, what: str) -> Held:
     return held
 
 
+def in_use(path: Path) -> bool:
+    """Return whether a process holds a folder; one that is not there is in nobody's use."""
+    if not (path / LOCK).is_file():
+        return False
+    refuse_link(path / LOCK)
+    lock = FileLock(path / LOCK, timeout=0, thread_local=False)
+    try:
+        with lock:  # for so short that whoever wants the folder now waits for it
+            return False
+    except Timeout:
+        return True
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from None
+
+
 def refuse_links(folder: Path) -> None:
     """Raise `ConfigError` where a folder holds a link, a pipe or a device, at any depth: no run puts one there."""
     for where, folders, files in os.walk(folder):

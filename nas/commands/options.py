@@ -213,12 +213,18 @@ def report_parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="write one search as a journal of Optuna's too (.log or .journal): optuna-dashboard FILE shows it",
     )
+    parser.add_argument(
+        "--follow",
+        action="store_true",
+        help="of one search that runs: write the page anew after each trial until it ends; an open page renews itself",
+    )
     return parser
 
 
 _REPORT_EXAMPLES = """\
   nas report runs/NAME                               writes runs/NAME/report.html, report_costs.png, report_progress.png
   nas report runs/a runs/b runs/c --output abc.html  searches side by side: same objective, one table, shared charts
+  nas report runs/NAME --follow                      while the search runs: the open page shows each trial as it ends
   nas report runs/NAME --optuna study.log            for optuna-dashboard, and for Optuna's own plots and importances
 
 A search, a comparison and a scaling study write it when they end, and an interrupted search too; this writes it anew,

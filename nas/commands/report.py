@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from nas.commands.options import report_parser
@@ -16,22 +17,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = report_parser().parse_args(arguments)
     output = user_path(given.output) if given.output is not None else None
     journal = user_path(given.optuna) if given.optuna is not None else None
-    return run("nas.report", lambda: _report([user_path(folder) for folder in given.runs], output, journal))
+    folders = [user_path(folder) for folder in given.runs]
+    return run("nas.report", lambda: _report(folders, output, journal, following=given.follow))
 
 
-def _report(folders: Sequence[Path], output: Path | None, journal: Path | None) -> None:
+def _report(folders: Sequence[Path], output: Path | None, journal: Path | None, *, following: bool) -> None:
     from nas.reports.write import write_report
 
+    if following and len(folders) != 1:
+        raise ConfigError(f"--follow follows one search, but {len(folders)} are given")
     try:
+        written = _follow(folders[0], output) if following else write_report(folders, output)
         if journal is not None:
             _write_journal(folders, journal)
-        written = write_report(folders, output)
     except NasError:
         raise
     except Exception as error:  # a folder may come from a stranger, with anything in its records
         raise ConfigError(f"the records cannot be shown: {reason_of(error)}") from error
     for path in written:
         print(f"Report: {shown(path.absolute())}")
+
+
+def _follow(folder: Path, output: Path | None) -> list[Path]:
+    from nas.reports.follow import follow
+
+    return follow(folder, output=output, say=partial(print, flush=True))
 
 
 def _write_journal(folders: Sequence[Path], journal: Path) -> None:

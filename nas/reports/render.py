@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from functools import cache
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +51,13 @@ def _policy(script: str) -> str:
     )
 
 
-def render(template: str, title: str, **values: Any) -> str:
+def render(template: str, title: str, *, reload_seconds: float | None = None, **values: Any) -> str:
     """Return a page.
 
     Args:
         template: name of a file in `templates`.
         title: of the page.
+        reload_seconds: after which an open page reads itself again; None: never.
         values: what the template shows: text is escaped, `Markup` is not.
     """
     script = _asset("script.js")
@@ -64,6 +66,7 @@ def render(template: str, title: str, **values: Any) -> str:
         .get_template(template)
         .render(
             title=title,
+            reload_seconds=None if reload_seconds is None else ceil(reload_seconds),
             style=_asset("style.css"),
             script=script,
             policy=_policy(str(script)),

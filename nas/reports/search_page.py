@@ -95,13 +95,13 @@ class SearchPage:
     settings: str
 
 
-def search_page(record: SearchRecord) -> str:
-    """Return the text of the page of a search."""
+def search_page(record: SearchRecord, *, reload_seconds: float | None = None) -> str:
+    """Return the text of the page of a search; where that runs yet, one that reads itself again after some seconds."""
     study = record.study
     best = study.best(len(study.trials))
     front = f"front of {len(best)} networks, " if len(study.objectives) > 1 else ""
     score = f": {front}best {study.objective} {score_text(best[0].scores[study.objective])}" if best else ""
-    return render("search.html", f"{study.name}{score}", page=_page(record))
+    return render("search.html", f"{study.name}{score}", reload_seconds=reload_seconds, page=_page(record))
 
 
 def _page(record: SearchRecord) -> SearchPage:

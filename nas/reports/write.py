@@ -36,8 +36,8 @@ def write_search_report(folder: Path, study: Study | None = None, *, output: Pat
     from nas.reports.pictures import pictures
 
     record = read_record(folder, study)
-    page = output or folder / REPORT
-    written = [_written(page, lambda: write_whole(page, search_page(record)))]
+    page = page_of(folder, output)
+    written = [write_page(page, search_page(record))]
     for name, data in pictures(record).items():
         file = page.with_name(name if output is None else f"{page.stem}{name.removeprefix('report')}")
         written.append(_written(file, lambda file=file, data=data: write_bytes(file, data)))  # type: ignore[misc]
@@ -57,8 +57,7 @@ def write_folder_report(folder: Path, *, output: Path | None = None) -> list[Pat
     Raises:
         ConfigError: there is no report of one, or a file cannot be read or written.
     """
-    page = output or folder / REPORT
-    return [_written(page, lambda: write_whole(page, folder_page(folder)))]
+    return [write_page(page_of(folder, output), folder_page(folder))]
 
 
 def write_report(folders: Sequence[Path], output: Path | None = None) -> list[Path]:
@@ -77,8 +76,17 @@ def write_report(folders: Sequence[Path], output: Path | None = None) -> list[Pa
     if len(folders) == 1:
         is_search = (folders[0] / STUDY).is_file() or not (folders[0] / TEXT).is_file()
         return (write_search_report if is_search else write_folder_report)(folders[0], output=output)
-    page = output or Path(REPORT)
-    return [_written(page, lambda: write_whole(page, runs_page(folders)))]
+    return [write_page(output or Path(REPORT), runs_page(folders))]
+
+
+def page_of(folder: Path, output: Path | None) -> Path:
+    """Return where the page of a run goes: where it was asked for, else into its folder."""
+    return output or folder / REPORT
+
+
+def write_page(path: Path, text: str) -> Path:
+    """Write a page; raises `ConfigError` where that cannot be."""
+    return _written(path, lambda: write_whole(path, text))
 
 
 def _written(path: Path, write: Callable[[], Path]) -> Path:

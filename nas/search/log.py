@@ -16,7 +16,7 @@ from nas.search.trial import State, Trial
 
 STUDY_FORMAT = "nas.study/1"
 _STUDY_KEYS = {"study_id", "space", "input_shape", "num_classes", "objective", "direction", "seed", "notes"}
-_TRIALS, STUDY = "trials.jsonl", "study.json"
+TRIALS, STUDY = "trials.jsonl", "study.json"
 
 
 class RunFolder:
@@ -40,8 +40,8 @@ class RunFolder:
             self._held = hold(path, "search")
         else:
             way_out = f"continue it with resume={path}, or give another name"
-            self._held = claim(path, "search", way_out, records=None if empty else (STUDY, _TRIALS))
-        self._log = LineLog(self.path / _TRIALS)
+            self._held = claim(path, "search", way_out, records=None if empty else (STUDY, TRIALS))
+        self._log = LineLog(self.path / TRIALS)
 
     @property
     def path(self) -> Path:
@@ -121,7 +121,7 @@ def read_trials(path: Path) -> list[Trial]:
     Raises:
         ConfigError: a line before the last cannot be read, or is not as it was written.
     """
-    return _last_of_each(LineLog(path / _TRIALS).read("a trial", _trial_reader()))
+    return _last_of_each(LineLog(path / TRIALS).read("a trial", _trial_reader()))
 
 
 def _last_of_each(trials: list[Trial]) -> list[Trial]:
