@@ -42,7 +42,7 @@ from nas.search.recording import Recorder
 from nas.search.reporting.feasibility import report_feasibility
 from nas.search.reporting.progress import Progress
 from nas.search.reporting.rungs import rung_correlations, rung_lines
-from nas.search.reporting.summary import nearest_misses, print_best, time_summary, to_go_on
+from nas.search.reporting.summary import expected_gain, nearest_misses, print_best, time_summary, to_go_on
 from nas.search.run import run_search
 from nas.search.samplers import sampler
 from nas.search.study import Study, front_of
@@ -371,7 +371,7 @@ def _report(job: _Job, study: Study, tracker: MlflowTracker | None, console: Con
         )
     print_best(console, study)
     rungs = rung_lines(rung_correlations(study.rung_scores))
-    for line in (*nearest_misses(study), *baseline_lines(study), *rungs):
+    for line in (*nearest_misses(study), *expected_gain(study), *baseline_lines(study), *rungs):
         console.print(line, highlight=False)
     winner = study.winner
     if winner is not None:

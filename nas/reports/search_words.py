@@ -12,6 +12,7 @@ from nas.reports.search_figures import Rejection, completed, normalised_hypervol
 from nas.reports.search_record import SearchRecord
 from nas.search.objectives import Objective
 from nas.search.reporting.progress import duration
+from nas.search.reporting.summary import expected_gain
 from nas.search.study import Study
 from nas.search.trial import Trial
 from nas.space.tree.genotype import count_text
@@ -76,6 +77,7 @@ def came_out(record: SearchRecord) -> Iterator[str]:
             f"It was selected out of {tried:,} by this very score, which is therefore optimistic: luck is selected "
             "too. Trained anew, expect worse; nas finish says by how much."
         )
+    yield from expected_gain(study)
 
 
 def winner_words(study: Study, winner: Trial) -> str:

@@ -200,7 +200,7 @@ class Driver:
         if self._proposals.closed and not self._proposals:
             return StopReason.SAMPLER_EXHAUSTED.stop()
         counts = {"trained": self._trained, "tried": len(self._tried), "fruitless": self._fruitless}
-        return limit_reached(self.settings, self.study, **counts)
+        return limit_reached(self.settings, self.study, without_gain=self._proposals.without_gain, **counts)
 
     def _interrupt(self) -> None:
         """End what runs; a resumed search runs it again."""
@@ -238,7 +238,7 @@ class Driver:
         """Record a candidate that is not accepted; hand the others on."""
         self._fruitless += 1
         trial = proposed(candidate, made.number, derived_seed(self.seed, made.number, "evaluation"))
-        trial = replace(trial, guided=guided, baseline=made.baseline, design=made.design)
+        trial = made.described(replace(trial, guided=guided))
         self._tried.add(frozenset(candidate.genotype.items()))
         if not guided and not made.baseline:
             self.gate.proposed(candidate.accepted)
@@ -396,4 +396,4 @@ class Driver:
             if not trial.guided and not trial.baseline:
                 self.gate.proposed(trial.held_free_limits)
             self._fruitless = 0 if trial.trained or optuna_trial is not None else self._fruitless + 1
-            self._proposals.next_number = trial.number + 1
+            self._proposals.recorded(trial)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
@@ -15,14 +15,18 @@ from optuna.samplers import BaseSampler
 from nas.search.first import First
 from nas.search.gate import Gate
 from nas.search.optuna_study import enqueue
+from nas.search.samplers.acquisition import Gain
 from nas.search.samplers.genotype_sampler import GenotypeSampler
 from nas.search.settings import Settings
+from nas.search.trial import Trial
 from nas.seeds import derived_seed
 from nas.space import Genotype, SearchSpace
 
 Tried = Collection[frozenset[tuple[str, Any]]]
 """Genotypes, as the pairs of their decisions."""
 
+LEAST_GAIN = 0.1
+"""What must be expected of a proposal, in standard deviations of the noise of a score; see `search.patience`."""
 _LATEST = 16
 """Proposals and evaluations by whose times it is judged how many proposals are to be made ahead."""
 _NEGLIGIBLE = 0.01
@@ -41,6 +45,15 @@ class Proposed:
     from_sampler: bool = False
     design: str = ""
     """What it is, where it is a known design."""
+    gain: Gain | None = None
+    """What is expected of it, where the sampler has a model that says so."""
+
+    def described(self, trial: Trial) -> Trial:
+        """Return its trial with where it came from, and what is expected of it."""
+        trial = replace(trial, baseline=self.baseline, design=self.design)
+        if self.gain is None:
+            return trial
+        return replace(trial, expected_gain=self.gain.expected, noise_sd=self.gain.noise_sd)
 
 
 class Pace:
@@ -107,6 +120,8 @@ class Proposals:
         self._ours = sampler if isinstance(sampler, GenotypeSampler) else None
         self._ahead: deque[Proposed] = deque()
         self.next_number = 0
+        self.without_gain = 0
+        """Proposals in a row of which less than `LEAST_GAIN` was expected; others do not count."""
         self.closed = False
         """Whether the sampler has nothing more to propose; what was made ahead is still to be taken."""
 
@@ -150,7 +165,19 @@ class Proposals:
         if not self._ahead:
             ahead = self.wanted_ahead(left)
             self.make(max(ahead, min(waiting, left)) if ahead else 1, tried)
-        return self._ahead.popleft()
+        made = self._ahead.popleft()
+        self._count(made.gain)
+        return made
+
+    def recorded(self, trial: Trial) -> None:
+        """Take note of a trial of an earlier session."""
+        self.next_number = trial.number + 1
+        if trial.expected_gain is not None and trial.noise_sd is not None:
+            self._count(Gain(trial.expected_gain, trial.noise_sd))
+
+    def _count(self, gain: Gain | None) -> None:
+        if gain is not None:
+            self.without_gain = self.without_gain + 1 if gain.expected < LEAST_GAIN * gain.noise_sd else 0
 
     def _number(self) -> int:
         number, self.next_number = self.next_number, self.next_number + 1
@@ -171,4 +198,6 @@ class Proposals:
         if self._make_sampler is not None:
             self._optuna.sampler = self._make_sampler(derived_seed(self._seed, number, "proposal"))
         optuna_trial = self._optuna.ask()
-        return Proposed(number, self._space.suggest(optuna_trial), optuna_trial, from_sampler=True)
+        genotype = self._space.suggest(optuna_trial)
+        gain = self._ours.gain if self._ours is not None else None
+        return Proposed(number, genotype, optuna_trial, from_sampler=True, gain=gain)

@@ -36,6 +36,7 @@ from nas.search.log import STUDY_FORMAT, RunFolder, read_study
 from nas.search.objectives import Objective, objectives_from, recorded_directions
 from nas.search.recording import Recorder
 from nas.search.samplers import proposer
+from nas.search.samplers.predictor import PredictorSampler
 from nas.search.settings import PYTHON_SETTINGS, Settings, takes_settings, with_keywords
 from nas.search.study import Study
 from nas.search.trial import with_current_id
@@ -110,6 +111,10 @@ def run_search(
     check_not_starting()
     own = changes.pop("sampler") if isinstance(changes.get("sampler"), BaseSampler) else None
     own_options = changes.pop("sampler_options", None) if own is not None else None  # they are its own business
+    if own is not None and changes.get("patience") is not None and not isinstance(own, PredictorSampler):
+        raise ConfigError(
+            f"search.patience goes by the gain that sampler=predictor expects; {type(own).__name__} expects none"
+        )
     check_kinds(**({"evaluator": evaluator} if pool is None else {"pool": pool}), space=space, workload=workload)
     check_kinds(run_dir=run_dir, resume=resume, notes=notes, recorders=recorders, budget=budget)
     check_kinds(deployment=deployment, profile=profile, settings=settings, **kinds_in(changes))

@@ -21,6 +21,8 @@ _TRIALS = 12
 """Of the command, where neither trials nor minutes are said."""
 _COUNT = Range(0, _MOST, whole=True, above=True)
 _MINUTES = Range(0, _MOST, above=True)
+_MODELLED = ("default", "predictor")
+"""Samplers whose model says what gain is expected of a proposal."""
 _POPULATION = Range(1, 100_000, whole=True)
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -49,6 +51,13 @@ class SearchSettings:
     )
     max_rejections: int = setting(
         1000, "proposals in a row without a new network that end the search", _COUNT, may_change=True
+    )
+    patience: int | None = setting(
+        None,
+        "the search ends after so many proposals in a row of which the sampler expects next to no gain, less than a "
+        "tenth of the noise of a score; for one objective and sampler=predictor; null: never",
+        _COUNT,
+        may_change=True,
     )
     trial_minutes: float | None = setting(
         None,
@@ -173,11 +182,23 @@ class Settings:
 
     def __post_init__(self) -> None:
         check_settings(self, "")
+        if self.search.patience is not None:
+            self._check_patience()
         if self.pruner.name == "successive_halving" and self.search.known_trials is None:
             raise ConfigError(
                 "pruner=successive_halving decides when all trials have had a rung: give search.trials beside "
                 "search.minutes, or take pruner=asha, which decides as they end"
             )
+
+    def _check_patience(self) -> None:
+        """Raise `ConfigError` where nothing says what gain is expected of a proposal."""
+        if self.sampler.name not in _MODELLED:
+            raise ConfigError(
+                f"search.patience goes by the gain that sampler=predictor expects; "
+                f"sampler={self.sampler.name} expects none"
+            )
+        if isinstance(self.search.objective, list) and len(self.search.objective) > 1:
+            raise ConfigError("search.patience is for one objective: the gain of several has no noise to go by")
 
 
 PYTHON_SETTINGS = Settings(search=SearchSettings(trials=100))

@@ -14,6 +14,10 @@ class StopReason(Enum):
     PROPOSALS_REJECTED = (
         "{fruitless} proposals in a row were over a limit or known already (rejected so far, by limit: {causes})"
     )
+    NO_GAIN_EXPECTED = (
+        "no further gain is expected: {count} proposals in a row promised less than {share:g} % of the noise of a "
+        "score (search.patience)"
+    )
     INFEASIBLE = "no candidate holds the limits: {examined:,} looked at by guided sampling, the nearest: {problem}"
     SAMPLER_EXHAUSTED = "the sampler has nothing more to propose that was not tried"
     TIME_OVER = "{minutes:g} minutes are over"

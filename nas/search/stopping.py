@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from nas.errors import EvaluationError
+from nas.search.proposing import LEAST_GAIN
 from nas.search.settings import SearchSettings
 from nas.search.stop_reason import Stop, StopReason
 from nas.search.study import Study
 from nas.workers.giving_up import EqualFailures
 
 
-def limit_reached(settings: SearchSettings, study: Study, *, trained: int, tried: int, fruitless: int) -> Stop | None:
+def limit_reached(
+    settings: SearchSettings, study: Study, *, trained: int, tried: int, fruitless: int, without_gain: int
+) -> Stop | None:
     """Return why a search is to end now; None where it is to go on.
 
     Args:
@@ -18,11 +21,14 @@ def limit_reached(settings: SearchSettings, study: Study, *, trained: int, tried
         trained: trials that were evaluated.
         tried: genotypes that were proposed.
         fruitless: proposals since one was last evaluated.
+        without_gain: proposals in a row of which hardly any gain was expected.
     """
     if trained >= settings.most_trials:
         return StopReason.TRIALS_DONE.stop(trained=trained)
     if tried >= study.space.size():
         return StopReason.SPACE_EXHAUSTED.stop(size=study.space.size())
+    if settings.patience is not None and without_gain >= settings.patience:
+        return StopReason.NO_GAIN_EXPECTED.stop(count=without_gain, share=100 * LEAST_GAIN)
     if fruitless < settings.max_rejections:
         return None
     causes = ", ".join(f"{name} {count}" for name, count in study.rejections().items()) or "none"

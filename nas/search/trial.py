@@ -42,7 +42,7 @@ class State(StrEnum):
 _FIELD_TYPES: Mapping[tuple[str, ...], tuple[type, ...]] = {
     ("number", "guided", "seed", "id_scheme"): (int,),
     ("first_rung", "duplicate_of", "inherited_from"): (int, NoneType),
-    ("inherited_share",): (int, float, NoneType),
+    ("inherited_share", "expected_gain", "noise_sd"): (int, float, NoneType),
     ("elapsed", "finished"): (int, float),
     ("genotype", "scores", "seconds"): (dict,),
     ("cost", "latency", "int8_latency"): (dict, NoneType),
@@ -89,6 +89,10 @@ class Trial:
     """Whether it is a random candidate, to compare those of the sampler with."""
     design: str = ""
     """What known design it is, where the search began with some (`search.portfolio`)."""
+    expected_gain: float | None = None
+    """What the sampler's model expected it to improve on the best, in units of the objective; None: no model did."""
+    noise_sd: float | None = None
+    """Standard deviation of the noise of a score, as that model saw it then."""
     duplicate_of: int | None = None
     """The number of the trial that evaluated the same network."""
     inherited_from: int | None = None
@@ -158,8 +162,10 @@ class Trial:
         return sum(max(0.0, violation.excess) for violation in self.violations if violation.soft)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON; latency in 8 bits, a known design, inherited weights only where there are."""
+        """Return plain values for JSON; what not every search has only where it is there."""
         unused = {name for name in ("int8_latency", "design") if not getattr(self, name)}
+        if self.expected_gain is None:
+            unused |= {"expected_gain", "noise_sd"}
         if self.inherited_from is None:
             unused |= {"inherited_from", "inherited_share", "inherited_problem"}
         return {name: value for name, value in asdict(self).items() if name not in unused}

@@ -15,6 +15,11 @@ TEXTS: dict[StopReason, tuple[dict[str, Any], str]] = {
         {"fruitless": 12, "causes": "params 12"},
         "12 proposals in a row were over a limit or known already (rejected so far, by limit: params 12)",
     ),
+    StopReason.NO_GAIN_EXPECTED: (
+        {"count": 7, "share": 10.0},
+        "no further gain is expected: 7 proposals in a row promised less than 10 % of the noise of a score "
+        "(search.patience)",
+    ),
     StopReason.INFEASIBLE: (
         {"examined": 20_000, "problem": "params 2 is over 1"},
         "no candidate holds the limits: 20,000 looked at by guided sampling, the nearest: params 2 is over 1",

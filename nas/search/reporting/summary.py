@@ -16,6 +16,9 @@ from nas.search.stop_reason import StopReason
 from nas.search.study import Study
 from nas.search.trial import State, Trial
 
+_LATEST = 5
+"""Proposals, some of which are for gains of another kind, as those beyond a margin."""
+
 
 def to_go_on(study: Study, search: SearchSettings) -> str:
     """Return the setting with which a search that ended before its end goes on: more time, where that was over."""
@@ -76,6 +79,20 @@ def nearest_misses(study: Study) -> list[str]:
             nearest[one.metric] = min(found, nearest.get(one.metric, found))
     return [
         f"Nearest to the limit on {metric}: trial {number}, {what}" for metric, (_, number, what) in nearest.items()
+    ]
+
+
+def expected_gain(study: Study) -> list[str]:
+    """Return how much better than the best the latest proposals were expected to be; nothing where no model said so."""
+    said = sorted((trial for trial in study.trials if trial.expected_gain is not None), key=lambda trial: trial.number)
+    latest = [(trial.expected_gain, trial.noise_sd) for trial in said[-_LATEST:]]
+    pairs = [(gain, noise) for gain, noise in latest if gain is not None and noise]
+    if not pairs:
+        return []
+    gain, noise = max(pairs)
+    return [
+        f"The latest {len(pairs)} proposals were expected to improve the best {study.objective} by {gain:.2g} at most, "
+        f"{gain / noise:.2g} times the noise of a score."
     ]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy.stats import norm
 
@@ -10,6 +12,16 @@ from nas.search.samplers.encoding import Array
 
 _MAX_STRIPS = 1000
 """Columns into which the space above a front is cut at most, see `nas.pareto.strips`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """What a proposal is expected to improve on the best trial, beside how far chance moves a score."""
+
+    expected: float
+    """In units of the objective."""
+    noise_sd: float
+    """Standard deviation of the noise of a score, as the surrogate sees it, in the same units."""
 
 
 def expected_improvement(mean: Array, sd: Array, threshold: Array | float) -> Array:

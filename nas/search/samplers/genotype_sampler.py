@@ -13,6 +13,7 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from nas.search.samplers.acquisition import Gain
 from nas.search.samplers.distributions import random_value
 from nas.search.samplers.domain import Domain, Params, Proposal
 from nas.search.samplers.history import History
@@ -45,6 +46,9 @@ class GenotypeSampler(BaseSampler):
     allows, and none over its limits is proposed; without one the sampler learns from the trials which decisions there
     are, and can be used with any objective function.
     """
+
+    gain: Gain | None = None
+    """Of the latest proposal; None where no model says what is expected of it."""
 
     def __init__(self, seed: int = 0, **options: Unpack[Options]) -> None:
         """Make a sampler; the same seed gives the same proposals.

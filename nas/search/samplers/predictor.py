@@ -14,7 +14,7 @@ from threadpoolctl import ThreadpoolController
 
 from nas.cost import FREE_METRICS, value_of
 from nas.pareto import domination_counts, front
-from nas.search.samplers.acquisition import expected_hypervolume_improvement, expected_improvement
+from nas.search.samplers.acquisition import Gain, expected_hypervolume_improvement, expected_improvement
 from nas.search.samplers.domain import Domain, Proposal, new_proposals, random_new
 from nas.search.samplers.encoding import Array, Encoding
 from nas.search.samplers.genotype_sampler import GenotypeSampler, Options
@@ -71,13 +71,14 @@ class PredictorSampler(GenotypeSampler):
 
     def propose(self, history: History, domain: Domain, rng: random.Random) -> Proposal | None:
         """Return the proposal with the highest acquisition; a random genotype for the first 8 trials."""
+        self.gain = None
         if len(history.results) < _RANDOM_TRIALS:
             return random_new(domain, rng)
         # Matrices this small gain nothing from threads, and lose much where other processes use the cores.
         with _BLAS.limit(limits=1):
-            again = self._round.next(domain) if self._round is not None and self._expected > 1 else None
-            if again is not None:
+            if self._round is not None and self._expected > 1 and (again := self._round.next(domain)) is not None:
                 self._expected -= 1
+                self.gain = self._round.gain
                 return again
             return self._best_child(history, domain, rng)
 
@@ -98,7 +99,9 @@ class PredictorSampler(GenotypeSampler):
         children, gains = _climb(domain, acquisition, children, rng)
         if self._expected > 1:
             self._round = _Round(acquisition, children, gains)
-        return children[int(np.argmax(gains))]
+        best = children[int(np.argmax(gains))]
+        self.gain = acquisition.gain(best)
+        return best
 
 
 class _Acquisition:
@@ -198,6 +201,18 @@ class _Acquisition:
             gains = gains * norm.cdf(-excess / sd)
         return gains
 
+    def gain(self, proposal: Proposal) -> Gain | None:
+        """Return what a proposal is expected to improve on the best, whatever the margin; None with several objectives.
+
+        Their hypervolume has no noise of its own.
+        """
+        surrogate = self._surrogates[0]
+        if len(self._surrogates) != 1 or surrogate is None:
+            return None
+        whole = copy(self)
+        whole._margin = 0.0
+        return Gain(float(whole([proposal])[0]), surrogate.noise_sd)
+
 
 class _Round:
     """The children of one look at the trials, of which the best are proposed one after the other."""
@@ -212,6 +227,11 @@ class _Round:
     def best(self) -> Proposal:
         """The child with the highest acquisition."""
         return self._children[int(np.argmax(self._gains))]
+
+    @property
+    def gain(self) -> Gain | None:
+        """What the best is expected to improve."""
+        return self._acquisition.gain(self.best)
 
     def next(self, domain: Domain) -> Proposal | None:
         """Return the best child once the one before is pending; None where none is left that is new."""

@@ -153,6 +153,11 @@ class _GaussianProcess:
         """The logarithm of the marginal likelihood, without its constant terms."""
         return float(-0.5 * len(self._factor) * np.log(self._signal_variance) - np.log(np.diag(self._factor)).sum())
 
+    @property
+    def noise_variance(self) -> float:
+        """The variance of the noise of a score."""
+        return self._signal_variance * self.hyperparameters.noise
+
     @cached_property
     def _whitening(self) -> Array:
         """Transpose of the inverse of the factor: one product with it is quicker than solving for each network."""
@@ -231,6 +236,12 @@ class Surrogate:
         distances = np.maximum(squares, 0.0) * (2 / max(1, costs.shape[1]))
         means = features.filled_prior_means
         return _Kernels(single, pairs, distances, np.outer(means, self._features.filled_prior_means), means**2)
+
+    @property
+    def noise_sd(self) -> float:
+        """The standard deviation of the noise of a score, by the members of the ensemble."""
+        variances = np.array([member.noise_variance for member in self._members])
+        return self._sd * float(np.sqrt(self._member_weights @ variances))
 
     def predict(self, features: Features) -> tuple[Array, Array]:
         """Return the expected scores and their standard deviations, without noise, `(networks,)` each."""
