@@ -27,7 +27,7 @@ from nas.search.samplers.domain import random_new
 from nas.search.samplers.history import History, Result
 from nas.search.samplers.predictor import PredictorSampler
 
-_SHARES = (0.3, LEAST_GAIN, 0.03, 0.01)
+_SHARES = (0.3, 0.1, LEAST_GAIN, 0.01)
 """Of the noise: what must be expected of a proposal."""
 _PATIENCE = (5, 10, 20)
 _NOISE = 0.003

@@ -23,7 +23,7 @@ from nas.errors import ConfigError, NasError, why_unreadable
 
 T = TypeVar("T")
 
-LOCK, WORKERS_LOG, WEIGHTS = "lock", "workers.log", "weights"
+LOCK, WORKERS_LOG, WEIGHTS, CHECKPOINTS = "lock", "workers.log", "weights", "checkpoints"
 _LOCK_SECONDS = 0.1
 _BEFORE_A_RECORD = {LOCK, WORKERS_LOG}
 """Files that are there before a run has a record."""
@@ -50,6 +50,11 @@ BEST_ARCHITECTURE = "best_architecture.json"
 def weights_file(run: Path, arch_id: str) -> Path:
     """Return where a run folder keeps the trained weights of a network, if it does."""
     return run / WEIGHTS / f"{arch_id}.safetensors"
+
+
+def checkpoint_file(folder: Path, number: int) -> Path:
+    """Return where a folder of states of trainings has that of a trial to go on from, if it has."""
+    return folder / f"{number}.ckpt"
 
 
 class FolderTakenError(ConfigError):

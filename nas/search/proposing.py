@@ -25,7 +25,7 @@ from nas.space import Genotype, SearchSpace
 Tried = Collection[frozenset[tuple[str, Any]]]
 """Genotypes, as the pairs of their decisions."""
 
-LEAST_GAIN = 0.1
+LEAST_GAIN = 0.03
 """What must be expected of a proposal, in standard deviations of the noise of a score; see `search.patience`."""
 _LATEST = 16
 """Proposals and evaluations by whose times it is judged how many proposals are to be made ahead."""

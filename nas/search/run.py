@@ -26,9 +26,10 @@ from nas.latency.known import KnownLatencies
 from nas.latency.measure import Latency, Meter
 from nas.names import check_name
 from nas.network.architecture import Architecture
-from nas.run_folder import WORKERS_LOG
+from nas.run_folder import CHECKPOINTS, WORKERS_LOG
 from nas.search.after_training import AfterTraining, asked_for, check_asked
 from nas.search.arguments import check_kinds, kinds_in
+from nas.search.disk_budget import DiskBudget
 from nas.search.driver import Driver
 from nas.search.first import First, first_proposals
 from nas.search.gate import Gate
@@ -289,8 +290,11 @@ def _files(
     continues = settings.pruner.halves and settings.pruner.fidelity == "epochs"
     run = folder.path if folder is not None and settings.search.keep else None
     parents = Parents(study, run, how) if run is not None and how != INHERIT[0] else None
-    files = TrialFiles(_folder_of(folder, "checkpoints", stack) if continues else None, run, parents)
-    return files, [KeptWeights(run, settings.search.keep)] if run is not None else []
+    files = TrialFiles(_folder_of(folder, CHECKPOINTS, stack) if continues else None, run, parents)
+    kept: list[Recorder] = [KeptWeights(run, settings.search.keep)] if run is not None else []
+    if folder is not None and settings.search.disk_mib is not None:
+        kept.append(DiskBudget(folder.path, settings.search.disk_mib, study.trials))
+    return files, kept
 
 
 def _after_training(

@@ -54,8 +54,8 @@ class SearchSettings:
     )
     patience: int | None = setting(
         None,
-        "the search ends after so many proposals in a row of which the sampler expects next to no gain, less than a "
-        "tenth of the noise of a score; for one objective and sampler=predictor; null: never",
+        "the search ends after so many proposals in a row of which the sampler expects next to no gain, less than "
+        "3 % of the noise of a score; for one objective and sampler=predictor; null: never",
         _COUNT,
         may_change=True,
     )
@@ -87,6 +87,13 @@ class SearchSettings:
         "best networks whose trained weights stay in RUN/weights, or with several objectives those of the front; "
         "RUN/model is the best of them, ready to use; 0: none",
         Range(0, 100_000, whole=True),
+        may_change=True,
+    )
+    disk_mib: float | None = setting(
+        None,
+        "what RUN/weights and the states of trainings that may go on (RUN/checkpoints) may take of the disk; the worst "
+        "go first, a trial whose state is gone begins anew, and the best network keeps its weights; null: no limit",
+        Range(0, _MOST, above=True),
         may_change=True,
     )
     fix: Mapping[str, Any] = setting(

@@ -8,7 +8,7 @@ from pathlib import Path
 from nas.errors import ConfigError, nearest
 from nas.evaluation import Budget
 from nas.evaluators.training import INHERIT
-from nas.run_folder import WEIGHTS, weights_file
+from nas.run_folder import WEIGHTS, checkpoint_file, weights_file
 from nas.search.settings import SearchSettings, Settings
 from nas.search.study import Study
 from nas.search.trial import Trial
@@ -92,7 +92,7 @@ class TrialFiles:
 
     def _budget(self, budget: Budget, trial: Trial) -> Budget:
         if self.checkpoints is not None:
-            budget = replace(budget, checkpoint=str(self._checkpoint(self.checkpoints, trial)))
+            budget = replace(budget, checkpoint=str(checkpoint_file(self.checkpoints, trial.number)))
         if self.run is not None and trial.arch_id is not None:
             budget = replace(budget, weights=str(weights_file(self.run, trial.arch_id)))
         return budget
@@ -100,11 +100,7 @@ class TrialFiles:
     def ended(self, trial: Trial) -> None:
         """Remove the state of a trial, which does not go on."""
         if self.checkpoints is not None:
-            self._checkpoint(self.checkpoints, trial).unlink(missing_ok=True)
-
-    @staticmethod
-    def _checkpoint(folder: Path, trial: Trial) -> Path:
-        return folder / f"{trial.number}.ckpt"
+            checkpoint_file(self.checkpoints, trial.number).unlink(missing_ok=True)
 
 
 class KeptWeights:

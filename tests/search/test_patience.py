@@ -40,19 +40,19 @@ def ended() -> Study:
 
 
 def _without_gain(study: Study) -> list[int]:
-    """Return after each trial how many in a row had promised less than a tenth of the noise."""
+    """Return after each trial how many in a row had promised less than 3 % of the noise."""
     counts = [0]
     for trial in sorted(study.trials, key=lambda trial: trial.number):
         if trial.expected_gain is not None:
             assert trial.noise_sd is not None
-            counts.append(counts[-1] + 1 if trial.expected_gain < trial.noise_sd / 10 else 0)
+            counts.append(counts[-1] + 1 if trial.expected_gain < 0.03 * trial.noise_sd else 0)
     return counts[1:]
 
 
 def test_it_ends_after_so_many_proposals_without_gain_and_not_before(ended: Study) -> None:
     assert ended.stop is not None
     assert ended.stop.reason is StopReason.NO_GAIN_EXPECTED
-    assert ended.stop_reason.startswith("no further gain is expected: 4 proposals in a row promised less than 10 % of")
+    assert ended.stop_reason.startswith("no further gain is expected: 4 proposals in a row promised less than 3 % of")
     counts = _without_gain(ended)
     assert counts[-1] == 4
     assert max(counts[:-1]) < 4

@@ -16,8 +16,8 @@ TEXTS: dict[StopReason, tuple[dict[str, Any], str]] = {
         "12 proposals in a row were over a limit or known already (rejected so far, by limit: params 12)",
     ),
     StopReason.NO_GAIN_EXPECTED: (
-        {"count": 7, "share": 10.0},
-        "no further gain is expected: 7 proposals in a row promised less than 10 % of the noise of a score "
+        {"count": 7, "share": 3.0},
+        "no further gain is expected: 7 proposals in a row promised less than 3 % of the noise of a score "
         "(search.patience)",
     ),
     StopReason.INFEASIBLE: (
