@@ -250,6 +250,7 @@ COMMANDS: Mapping[str, Command] = {
     "records": OptionsCommand("Write to MLflow what it lacks of a search", options.records_parser),
     "report": OptionsCommand("Write what came of runs as a page for the browser", options.report_parser),
     "predict": OptionsCommand("Say what pictures show, by an exported model", options.predict_parser),
+    "clean": OptionsCommand("Say what runs take of the disk, and remove what nothing needs", options.clean_parser),
     "completion": OptionsCommand("Print the script that completes `nas` in a shell", options.completion_parser),
 }
 

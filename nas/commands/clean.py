@@ -1,0 +1,60 @@
+"""`nas clean [RUN...]`: what runs take of the disk, and what of it nothing needs any more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nas.commands.options import clean_parser
+from nas.console import run
+from nas.errors import ConfigError
+from nas.run_folder import shown, user_path
+
+if TYPE_CHECKING:
+    from nas.cleaning import RunFiles
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Read the command line, and list or remove; returns the exit code."""
+    given = clean_parser().parse_args(arguments)
+    folders = [user_path(folder) for folder in given.runs]
+    return run(
+        "nas.clean", lambda: _clean(folders, user_path(given.records), given.keep, states=given.states, yes=given.yes)
+    )
+
+
+def _clean(folders: Sequence[Path], records: Path, keep: int, *, states: bool, yes: bool) -> None:
+    from nas.cleaning import files_of, remove
+
+    found = []
+    for folder in folders or _runs_in(records):
+        if not folder.is_dir():
+            raise ConfigError(f"there is no folder {folder}")
+        found.append(files_of(folder, keep=keep, states=states))
+        print("\n".join(_lines(found[-1])), flush=True)
+    whole, unneeded = sum(one.size for one in found), sum(one.unneeded_size for one in found)
+    if not unneeded:
+        print(f"Of {_mib(whole)} nothing can go.")
+    elif not yes:
+        print(f"Of {_mib(whole)} {_mib(unneeded)} can go. Nothing was removed: --yes does that.")
+    else:
+        removed = sum(remove(one.run, keep=keep, states=states) for one in found if one.unneeded)
+        print(f"Removed {_mib(removed)} of {_mib(whole)}.")
+
+
+def _runs_in(records: Path) -> list[Path]:
+    if not records.is_dir():
+        raise ConfigError(f"there is no folder {records}; --records names the folder of the runs")
+    return sorted(path for path in records.iterdir() if path.is_dir() and not path.is_symlink())
+
+
+def _lines(found: RunFiles) -> Iterator[str]:
+    alone = f"; left alone: {found.left_alone}" if found.left_alone else ""
+    yield f"{shown(found.run.absolute())}: {_mib(found.size)}{alone}"
+    for one in found.unneeded:
+        yield f"  {_mib(one.size)} in {len(one.files)} file{'s' * (len(one.files) != 1)}: {one.what}"
+
+
+def _mib(size: int) -> str:
+    return f"{size / 2**20:,.1f} MiB"
