@@ -36,7 +36,7 @@ LAYERS = [
     ["nas.records"],
     ["nas.advise", "nas.compare"],
     ["nas.scaling.study", "nas.finishing"],
-    ["nas.reports"],
+    ["nas.cleaning", "nas.reports"],
     ["nas.commands"],
     # What `python -m` starts: a few lines each, which nothing imports.
     [
