@@ -112,15 +112,12 @@ def run_search(
     check_not_starting()
     own = changes.pop("sampler") if isinstance(changes.get("sampler"), BaseSampler) else None
     own_options = changes.pop("sampler_options", None) if own is not None else None  # they are its own business
-    if own is not None and changes.get("patience") is not None and not isinstance(own, PredictorSampler):
-        raise ConfigError(
-            f"search.patience goes by the gain that sampler=predictor expects; {type(own).__name__} expects none"
-        )
     check_kinds(**({"evaluator": evaluator} if pool is None else {"pool": pool}), space=space, workload=workload)
     check_kinds(run_dir=run_dir, resume=resume, notes=notes, recorders=recorders, budget=budget)
     check_kinds(deployment=deployment, profile=profile, settings=settings, **kinds_in(changes))
     check_worker_count(workers := Range(0, whole=True).checked("run_search: workers", workers))
     settings = with_keywords(settings, changes)
+    _check_gain_is_known(own, settings)
     space = fixed(space, settings.search.fix, "search.fix")
     search, pruning = settings.search, settings.pruner
     objectives = objectives_from(search.objective, _directions(search.direction, resume, run_dir))
@@ -172,6 +169,14 @@ def run_search(
             folder=folder,
             recorders=[*kept, *recorders],
         ).run()
+
+
+def _check_gain_is_known(own: BaseSampler | None, settings: Settings) -> None:
+    """Raise `ConfigError` where a sampler of the user's says nothing of the gain that `search.patience` goes by."""
+    if settings.search.patience is not None and own is not None and not isinstance(own, PredictorSampler):
+        raise ConfigError(
+            f"search.patience goes by the gain that sampler=predictor expects; {type(own).__name__} expects none"
+        )
 
 
 def _directions(
