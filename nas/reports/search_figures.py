@@ -342,7 +342,9 @@ def time_shares(study: Study, workers: int | None) -> list[TimeShare]:
         if trial.state is State.DUPLICATE:
             continue
         inner = {name: value for name, value in trial.seconds.items() if name != "evaluation" and isfinite(value)}
+        stopped = inner.pop("stopped", 0.0)
         rest = max(0.0, trial.seconds.get("evaluation", 0.0) - sum(inner.values()))
+        inner["stopped"] = stopped
         inner["rest of training" if "train_steps" in inner else "rest"] = rest
         for name, value in inner.items():
             what = _PART_WORDS.get(name, name)
@@ -359,6 +361,7 @@ _PART_WORDS = {
     "train_steps": "training steps",
     "rest of training": "validation and set-up of trainings",
     "rest": "evaluation",
+    "stopped": "stopped, while the latency of others was measured",
     "int8": "8-bit weights: making and checking them",
 }
 

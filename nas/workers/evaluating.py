@@ -8,7 +8,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from nas.errors import NasError, plain, reason_of
@@ -43,6 +43,17 @@ class Outcome:
     out_of_memory: bool = False
     killed: bool = False
     """Whether the system killed its process because memory ran out."""
+
+    def without_stops(self, seconds: float) -> Outcome:
+        """Return it with times that leave out what its process was stopped for; that is a time of its own, `stopped`.
+
+        In what part of the evaluation it was stopped is not known: all are shortened alike.
+        """
+        whole = self.evaluation.seconds.get("evaluation", 0.0) if self.evaluation is not None else 0.0
+        if self.evaluation is None or not 0 < seconds < whole:
+            return self
+        parts = {name: value * (1 - seconds / whole) for name, value in self.evaluation.seconds.items()}
+        return replace(self, evaluation=replace(self.evaluation, seconds={**parts, "stopped": seconds}))
 
 
 ReportListener = Callable[[int, int, Mapping[str, float]], bool]

@@ -53,6 +53,8 @@ class _Worker:
     """At its task, this one included."""
     began: float = field(default=float("inf"))
     """When it began its task; what time it stood still is added."""
+    stopped: float = 0.0
+    """Seconds of its task that it stood still."""
 
 
 class WorkerPool:
@@ -149,7 +151,7 @@ class WorkerPool:
             self._replace(index)
             self._workers[index].process.connection.send(task)
         worker = self._workers[index]
-        worker.task, worker.attempts = task, attempts
+        worker.task, worker.attempts, worker.stopped = task, attempts, 0.0
         if worker.ready:
             worker.began = time.monotonic()
 
@@ -218,7 +220,7 @@ class WorkerPool:
             return None
         worker.task, worker.began = None, float("inf")
         assert isinstance(message, Outcome)
-        return message
+        return message.without_stops(worker.stopped)
 
     def _replace(self, index: int) -> Outcome | None:
         """Put a new process in the place of one that died, and give it the task of one that was killed.
@@ -257,17 +259,20 @@ class WorkerPool:
 
         One that is only starting goes on, since it has not yet a group of its own.
         """
-        stopped = [worker.process for worker in self._workers if worker.ready and worker.process.alive]
+        stopped = [worker for worker in self._workers if worker.ready and worker.process.alive]
         started = time.monotonic()
         try:
-            for process in stopped:
-                process.signal(signal.SIGSTOP)
+            for worker in stopped:
+                worker.process.signal(signal.SIGSTOP)
             yield
         finally:
-            for process in stopped:
-                process.signal(signal.SIGCONT)
+            for worker in stopped:
+                worker.process.signal(signal.SIGCONT)
+            seconds = time.monotonic() - started
             for worker in self._workers:
-                worker.began += time.monotonic() - started
+                worker.began += seconds
+            for worker in stopped:
+                worker.stopped += seconds
 
     def _shorten_log(self) -> None:
         """Leave out the earlier part of what workers have printed, where that is too much."""

@@ -154,6 +154,16 @@ def test_seconds_add_up_to_those_of_the_workers() -> None:
     assert sum(one.seconds for one in time_shares(made, None)) == 6
 
 
+def test_what_workers_were_stopped_for_is_told_apart() -> None:
+    seconds = {"evaluation": 3.0, "train_steps": 2.0, "stopped": 0.5}
+    shares = {one.what: one.seconds for one in time_shares(study(trial(0, 0.5, seconds=seconds)), None)}
+    assert shares == {
+        "training steps": 2,
+        "validation and set-up of trainings": 1,
+        "stopped, while the latency of others was measured": 0.5,
+    }
+
+
 def test_decisions_are_judged_on_a_rung_that_many_have_had() -> None:
     steps = [((1, (0.1 + i / 100,)), *(((2, (0.5,)),) if i < 3 else ())) for i in range(40)]
     made = study(*(trial(i, 0.5, first_rung=0, steps=one) for i, one in enumerate(steps)), rungs=2)

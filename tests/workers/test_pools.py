@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -111,3 +113,57 @@ def test_nothing_is_heard_of_what_was_ended(pool: Pool) -> None:
     pool.submit(Task(1, ARCHITECTURE, Budget(), 1))
     pool.end(1)
     assert set(_all(pool, [2])) == {2}
+
+
+class Spinning:
+    """Works until a file is there, and says how long that took."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __call__(self, architecture: Architecture, budget: Budget, seed: int) -> Evaluation:
+        started = time.monotonic()
+        report(1, {"val_accuracy": 0.0})
+        while not self.file.exists():
+            pass
+        wall = time.monotonic() - started
+        return Evaluation({"val_accuracy": wall}, seconds={"evaluation": wall, "train_steps": wall / 4})
+
+
+def _next(pool: Pool) -> Outcome:
+    ended: Sequence[Outcome] = ()
+    while not ended:
+        ended = pool.wait(0.1)
+    return ended[0]
+
+
+def test_what_a_worker_was_stopped_for_is_no_time_of_its_evaluation(tmp_path: Path) -> None:
+    pool, begun = WorkerPool(Spinning(tmp_path / "file"), 1), list[int]()
+
+    def heard(number: int, step: int, scores: Mapping[str, float]) -> bool:
+        begun.append(number)
+        return False
+
+    pool.listen(heard)
+    try:
+        pool.submit(Task(0, ARCHITECTURE, Budget(), 1))
+        while not begun:
+            pool.wait(0.1)
+        started = time.monotonic()
+        for _ in range(2):
+            with pool.paused():
+                time.sleep(0.2)
+        stopped = time.monotonic() - started
+        (tmp_path / "file").touch()
+        outcome = _next(pool)
+        pool.submit(Task(1, ARCHITECTURE, Budget(), 1))
+        again = _next(pool)
+    finally:
+        pool.close()
+    assert outcome.evaluation is not None
+    seconds, wall = outcome.evaluation.seconds, outcome.evaluation.scores["val_accuracy"]
+    assert 0.4 <= seconds["stopped"] <= stopped
+    assert seconds["evaluation"] == pytest.approx(wall - seconds["stopped"])
+    assert seconds["train_steps"] == pytest.approx(seconds["evaluation"] / 4)
+    assert again.evaluation is not None
+    assert "stopped" not in again.evaluation.seconds

@@ -138,5 +138,6 @@ def time_summary(trials: Sequence[Trial], seconds: float, workers: int) -> str:
         f"Time of this session: {duration(seconds)} with {workers} worker{'s' * (workers != 1)}; of their time "
         f"{steps / capacity:.1%} in training steps, "
         f"{(evaluation - steps) / capacity:.1%} in the rest of training (validation, set-up), "
-        f"{max(0.0, 1 - evaluation / capacity):.1%} idle (start-up, waiting)"
+        f"{max(0.0, 1 - evaluation / capacity):.1%} idle (start-up, waiting, stopped "
+        "while latency was measured)"
     )

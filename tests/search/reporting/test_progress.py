@@ -205,7 +205,7 @@ def test_where_the_time_went() -> None:
     trials = [_trial(n, seconds={"evaluation": 40.0, "train_steps": 30.0}) for n in range(3)]
     assert time_summary(trials, 100, 2) == (
         "Time of this session: 1:40 with 2 workers; of their time 45.0% in training steps, 15.0% in the rest of "
-        "training (validation, set-up), 40.0% idle (start-up, waiting)"
+        "training (validation, set-up), 40.0% idle (start-up, waiting, stopped while latency was measured)"
     )
     assert "with 1 worker;" in time_summary(trials, 100, 1)
     assert "0.0% in training steps" in time_summary([], 0, 0)  # ended at once
