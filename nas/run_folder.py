@@ -246,11 +246,34 @@ def read_json(path: Path, what: str, parse: Callable[[Any], T], *, way_out: str 
     Raises:
         ConfigError: it cannot be read, is no JSON, or holds something else; with file, reason and way out.
     """
-    try:
+    with understood(what, path, way_out=way_out):
         return parse(json.loads(read_inside(path) if inside else path.read_bytes()))
+
+
+_NOT_UNDERSTOOD = (
+    *(OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError),
+    *(AssertionError, RecursionError),
+)
+"""What code raises on values of another form than a run has written."""
+
+
+@contextmanager
+def understood(what: str, path: Path, *, way_out: str = "") -> Iterator[None]:
+    """Make values of what a file holds, which may come from a stranger.
+
+    Args:
+        what: the file is, for messages.
+        path: of the file.
+        way_out: what the user can do, for messages.
+
+    Raises:
+        ConfigError: whatever goes wrong inside, with file, reason and way out; an error of the project as it is.
+    """
+    try:
+        yield
     except NasError:
         raise
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
+    except _NOT_UNDERSTOOD as error:
         kind = "" if isinstance(error, OSError | ValueError) else f"{type(error).__name__}: "
         raise ConfigError(f"{what} {path} cannot be read: {kind}{why_unreadable(error)}{way_out}") from None
 

@@ -12,9 +12,9 @@ from nas.cost import LATENCY, Constraint, value_of
 from nas.errors import ConfigError
 from nas.latency.deployment import Deployment
 from nas.network.architecture import Architecture
-from nas.run_folder import user_path
+from nas.run_folder import understood, user_path
 from nas.search.load import load_study
-from nas.search.log import read_study
+from nas.search.log import STUDY, read_study
 from nas.search.study import Study
 from nas.search.trial import Trial
 from nas.settings import as_recorded, settings_from
@@ -76,7 +76,11 @@ def read_searched(folder: Path, root: str | None = None) -> Searched:
     Raises:
         ConfigError: it holds no search by the command that trained its networks, or none that found one.
     """
-    saved = read_study(folder)
+    with understood("study", folder / STUDY):
+        return _searched(folder, read_study(folder), root)
+
+
+def _searched(folder: Path, saved: Mapping[str, Any], root: str | None) -> Searched:
     config = saved["notes"].get("config")
     if config is None or config.get("evaluator", {}).get("name", "train") != "train":
         raise ConfigError(f"{folder} is not the run folder of a nas search that has trained its networks")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from os import PathLike, fspath
 from pathlib import Path
+from typing import Any
 
 from nas.cost import BATCH_OF_ONE, Workload
 from nas.errors import ConfigError, check_kind
 from nas.evaluation import Budget
+from nas.run_folder import understood
 from nas.search.budgets.pruning import Pruning
-from nas.search.log import read_study, read_trials
+from nas.search.log import STUDY, read_study, read_trials
 from nas.search.objectives import objectives_from, recorded_directions
 from nas.search.study import Study
 from nas.search.trial import with_current_id
@@ -33,9 +36,13 @@ def load_study(run: str | PathLike[str]) -> Study:
     """
     check_kind("load_study: run", run, (str, PathLike), "the path of a run folder", ConfigError)
     folder = Path(fspath(run)).expanduser()
-    saved = read_study(folder)
+    with understood("study", folder / STUDY):
+        return _study(folder, read_study(folder))
+
+
+def _study(folder: Path, saved: Mapping[str, Any]) -> Study:
     space = SearchSpace.from_dict(saved["space"]).for_data(tuple(saved["input_shape"]), saved["num_classes"])
-    return Study(
+    study = Study(
         name=folder.absolute().name,
         study_id=str(saved["study_id"]),
         space=space,
@@ -48,6 +55,11 @@ def load_study(run: str | PathLike[str]) -> Study:
         trials=sorted((with_current_id(one, space) for one in read_trials(folder)), key=lambda one: one.finished),
         folder=folder,
     )
+    without = [trial.number for trial in study.scored if study.values(trial) is None]
+    if without:
+        names = " and ".join(objective.name for objective in study.objectives)
+        raise ConfigError(f"{folder / STUDY} and its trials do not fit: trial {without[0]} has no {names}")
+    return study
 
 
 def _rungs(pruning: object, budget: object) -> int:

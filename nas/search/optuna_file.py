@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nas.cost import value_of
 from nas.errors import ConfigError
-from nas.run_folder import write_whole
+from nas.run_folder import understood, write_whole
 from nas.search.optuna_study import directions_of, optuna_result
 from nas.search.samplers.distributions import distribution_of
 from nas.search.study import Study
@@ -62,7 +62,8 @@ def write_optuna(study: Study, path: Path) -> None:
         path: of the file, which must not be there; ends with `.journal` or `.log`.
 
     Raises:
-        ConfigError: the file is there, ends with something else, or cannot be written.
+        ConfigError: the file is there, ends with something else, or cannot be written; or a trial of a record that was
+            edited is none of its space.
     """
     if path.suffix not in ENDINGS:
         raise ConfigError(f"Optuna's journal must end with {' or '.join(ENDINGS)}, but got {path.name!r}")
@@ -72,7 +73,8 @@ def write_optuna(study: Study, path: Path) -> None:
     level = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        _write(study, JournalStorage(lines))
+        with understood("a trial of the study in", study.folder or Path(study.name)):
+            _write(study, JournalStorage(lines))
     finally:
         optuna.logging.set_verbosity(level)
     try:
