@@ -41,8 +41,9 @@ from nas.search.objectives import against_its_name, recorded_directions
 from nas.search.recording import Recorder
 from nas.search.reporting.feasibility import report_feasibility
 from nas.search.reporting.progress import Progress
+from nas.search.reporting.rejections import nearest_misses
 from nas.search.reporting.rungs import rung_correlations, rung_lines
-from nas.search.reporting.summary import expected_gain, nearest_misses, print_best, time_summary, to_go_on
+from nas.search.reporting.summary import expected_gain, print_best, time_summary, to_go_on
 from nas.search.run import run_search
 from nas.search.samplers import sampler
 from nas.search.study import Study, front_of

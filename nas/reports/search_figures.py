@@ -10,7 +10,7 @@ from math import inf, isfinite
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.cost import AFTER_TRAINING, FREE_METRICS, INT8_LATENCY, METRICS, Constraint, Violation, value_of
+from nas.cost import AFTER_TRAINING, FREE_METRICS, INT8_LATENCY, METRICS, Constraint, value_of
 from nas.cost.metrics import METRIC_DOCS
 from nas.pareto import knee
 from nas.search.objectives import Objective
@@ -87,30 +87,6 @@ class ProgressFigure:
     random: tuple[RandomCourse, ...]
     hypervolume: tuple[float, ...]
     """After each trial with scores, as a share of the box between worst and best; of one objective none."""
-
-
-@dataclass(frozen=True)
-class Miss:
-    """The candidate that came nearest to a limit without holding it."""
-
-    number: int
-    value: float
-    bound: float
-    excess: float
-    """As a share of the bound."""
-
-
-@dataclass(frozen=True)
-class Rejection:
-    """How many candidates a limit rejected."""
-
-    metric: str
-    """Of the limit; empty where no valid network could be made or its evaluation ran out of memory."""
-    what: str
-    count: int
-    alone: int
-    """How many of them held all other limits."""
-    nearest: Miss | None
 
 
 @dataclass(frozen=True)
@@ -284,29 +260,6 @@ def scored_on(study: Study, rung: int | None) -> list[tuple[Trial, float]]:
         return [(trial, study.judged(trial)) for trial in completed(study)]
     found = [(trial, dict(trial.steps)) for trial in study.trials if trial.first_rung is not None]
     return [(trial, steps[rung][0]) for trial, steps in found if rung in steps and isfinite(steps[rung][0])]
-
-
-def rejections(study: Study) -> list[Rejection]:
-    """Return what rejected candidates, the limit that rejected most first, each with its nearest miss."""
-    by_metric: dict[str, list[tuple[Trial, Violation, bool]]] = {}
-    others: Counter[str] = Counter()
-    for trial in study.trials:
-        if trial.state not in (State.REJECTED, State.OVER_LIMIT):
-            continue
-        over = [violation for violation in trial.violations if violation.rejects]
-        for violation in over:
-            by_metric.setdefault(violation.metric, []).append((trial, violation, len(over) == 1))
-        if not over:
-            others["ran out of memory" if trial.out_of_memory else "no valid network"] += 1
-    found = [_rejection(metric, cases) for metric, cases in by_metric.items()]
-    found += [Rejection("", what, count, count, None) for what, count in others.items()]
-    return sorted(found, key=lambda one: (-one.count, one.metric))
-
-
-def _rejection(metric: str, cases: Sequence[tuple[Trial, Violation, bool]]) -> Rejection:
-    trial, violation, _ = min(cases, key=lambda case: (case[1].excess, case[0].number))
-    nearest = Miss(trial.number, violation.value, violation.bound, violation.excess)
-    return Rejection(metric, METRIC_DOCS.get(metric, metric), len(cases), sum(case[2] for case in cases), nearest)
 
 
 def shared_values(study: Study) -> list[SharedValue]:

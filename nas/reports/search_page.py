@@ -28,7 +28,6 @@ from nas.reports.search_charts import (
     time_chart,
 )
 from nas.reports.search_figures import (
-    Rejection,
     SharedValue,
     completed,
     cost_columns,
@@ -36,7 +35,6 @@ from nas.reports.search_figures import (
     counted_value,
     origin_of,
     progress_figure,
-    rejections,
     scored_on,
     shared_values,
     shown_metrics,
@@ -47,6 +45,7 @@ from nas.reports.search_record import SearchRecord
 from nas.reports.tables import Cell, Head, Row, Table, number, table_of, whole, words
 from nas.run_folder import shown
 from nas.search.reporting.progress import duration
+from nas.search.reporting.rejections import Rejection, rejections
 from nas.search.reporting.rungs import rung_correlations
 from nas.search.study import Study
 from nas.search.trial import State, Trial
@@ -238,8 +237,8 @@ def _rejection_row(one: Rejection) -> list[Cell]:
     miss = one.nearest
     return [
         *cells,
-        *(words(search_words.cost_text(value)) for value in (miss.value, miss.bound)),
-        words(percent(miss.excess)),
+        *(words(search_words.cost_text(value)) for value in (miss.violation.value, miss.violation.bound)),
+        words(percent(miss.violation.excess)),
         whole(miss.number),
     ]
 

@@ -8,10 +8,11 @@ from math import isfinite
 from nas.cost import Constraint
 from nas.reports.importance import Importance, Share
 from nas.reports.markup import percent, score_text
-from nas.reports.search_figures import Rejection, completed, normalised_hypervolume
+from nas.reports.search_figures import completed, normalised_hypervolume
 from nas.reports.search_record import SearchRecord
 from nas.search.objectives import Objective
 from nas.search.reporting.progress import duration
+from nas.search.reporting.rejections import Rejection
 from nas.search.reporting.summary import expected_gain
 from nas.search.study import Study
 from nas.search.trial import Trial

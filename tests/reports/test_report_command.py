@@ -43,7 +43,7 @@ def test_records_that_nobody_can_show_are_said_in_one_line(
     study = tmp_path / "run" / "study.json"
     study.write_text(json.dumps(json.loads(study.read_text()) | {"input_shape": 5}))
     assert main([str(tmp_path / "run"), *option]) == 2
-    assert capsys.readouterr().err.startswith("nas.report: the records cannot be shown: TypeError")
+    assert capsys.readouterr().err.startswith(f"nas.report: study {study} cannot be read: TypeError")
 
 
 def test_what_is_no_run_is_said_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

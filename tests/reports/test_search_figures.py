@@ -15,13 +15,13 @@ from nas.reports.search_figures import (
     normalised_hypervolume,
     progress_figure,
     random_course,
-    rejections,
     scored_on,
     shared_values,
     shown_metrics,
     telling_rung,
     time_shares,
 )
+from nas.search.reporting.rejections import rejections
 from nas.search.trial import State
 from tests.reports.studies import over, searched, study, trial
 
@@ -130,8 +130,9 @@ def test_each_limit_names_its_nearest_miss() -> None:
     macs, params, *others = sorted(rejections(made), key=lambda one: (not one.metric, one.metric))
     assert (macs.count, macs.alone) == (3, 2)
     assert macs.nearest is not None
-    assert (macs.nearest.number, macs.nearest.value, macs.nearest.bound) == (2, 51, 50)
-    assert macs.nearest.excess == pytest.approx(0.02)
+    miss = macs.nearest.violation
+    assert (macs.nearest.number, miss.value, miss.bound) == (2, 51, 50)
+    assert miss.excess == pytest.approx(0.02)
     assert (params.count, params.alone) == (1, 0)
     assert {(one.what, one.count) for one in others} == {("ran out of memory", 1), ("no valid network", 1)}
 
@@ -186,4 +187,4 @@ def test_a_search_that_rejects_is_counted_as_its_trials_say(tmp_path: Path) -> N
     (limit,) = rejections(found)
     assert limit.count == len(rejected) == found.counts()["rejected"]
     assert limit.nearest is not None
-    assert limit.nearest.value == min(one.cost.params for one in rejected if one.cost)
+    assert limit.nearest.violation.value == min(one.cost.params for one in rejected if one.cost)

@@ -66,22 +66,6 @@ def print_best(console: Console, study: Study, count: int = 5) -> None:
         console.print(line, highlight=False)
 
 
-def nearest_misses(study: Study) -> list[str]:
-    """Return how near candidates came to each limit that rejected some, where nothing was found; else nothing."""
-    if study.best(1):
-        return []
-    nearest: dict[str, tuple[float, int, str]] = {}
-    for trial in study.trials:
-        over = [one for one in trial.violations if one.rejects]
-        for one in over:
-            beside = ", and over no other limit" if len(over) == 1 else ""
-            found = one.excess, trial.number, f"{one}{beside}"
-            nearest[one.metric] = min(found, nearest.get(one.metric, found))
-    return [
-        f"Nearest to the limit on {metric}: trial {number}, {what}" for metric, (_, number, what) in nearest.items()
-    ]
-
-
 def expected_gain(study: Study) -> list[str]:
     """Return how much better than the best the latest proposals were expected to be; nothing where no model said so."""
     said = sorted((trial for trial in study.trials if trial.expected_gain is not None), key=lambda trial: trial.number)

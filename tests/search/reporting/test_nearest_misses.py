@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import nas
-from nas.search.reporting.summary import nearest_misses
+from nas.search.reporting.rejections import nearest_misses
 from nas.search.trial import State
 from tests.search.conftest import SMALL
 
@@ -28,9 +28,9 @@ def test_the_nearest_candidate_of_each_limit_is_named() -> None:
         for trial in study.trials
         if trial.state is State.REJECTED
     }
-    lines = nearest_misses(study)
-    assert [line.split(":")[0] for line in lines] == ["Nearest to the limit on params", "Nearest to the limit on macs"]
-    for line, metric in zip(lines, ("params", "macs"), strict=True):
+    lines = sorted(nearest_misses(study))
+    assert [line.split(":")[0] for line in lines] == ["Nearest to the limit on macs", "Nearest to the limit on params"]
+    for line, metric in zip(lines, ("macs", "params"), strict=True):
         number = int(re.search(r"trial (\d+)", line)[1])  # type: ignore[index]
         least = min(getattr(cost, metric) for cost in costs.values())
         assert getattr(costs[number], metric) == least
