@@ -55,7 +55,11 @@ def split_memory(classes: tuple[str, ...], images: MemoryImages, config: DataCon
 
 
 def split_by_content(
-    config: DataConfig, classes: tuple[str, ...], input_shape: Shape, given: Mapping[str, Source]
+    config: DataConfig,
+    classes: tuple[str, ...],
+    input_shape: Shape,
+    given: Mapping[str, Source],
+    notes: Sequence[str] = (),
 ) -> Splits:
     """Split the training images of a data set, as far as it has no splits of its own, and put it together.
 
@@ -67,13 +71,14 @@ def split_by_content(
         classes: their names.
         input_shape: `(channels, height, width)`.
         given: the splits that it has: training images, and those of the others where it has them.
+        notes: what a user should know of its files, in sentences.
 
     Raises:
         DataError: an empty split, or a class without training images.
     """
     all_images = _Images(given, classes)
     places = {split: [*all_images.of(split)] for split in given}
-    notes = [*all_images.leave_out(places), *all_images.conflicts()]
+    notes = [*notes, *all_images.leave_out(places), *all_images.conflicts()]
     shares = {TEST: config.test_fraction, VAL: config.val_fraction}
     shares = {split: share for split, share in shares.items() if split not in given}
     found = assign(
