@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -197,6 +198,8 @@ def test_an_outage_in_the_middle_loses_nothing(
         assert sorted(point.value for point in best) == sorted({max(scores[: n + 1]) for n in range(len(scores))})
         assert browse([str(root / "records" / "a")]) == 0
         assert capsys.readouterr().out == f"Open {server}{tracker.page}\n"
+        assert browse([str(root / "records" / "a"), "--json"]) == 0
+        assert json.loads(capsys.readouterr().out) == {"address": f"{server}{tracker.page}"}
     finally:
         for process in running:
             _kill(process)

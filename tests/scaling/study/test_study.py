@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 import nas
+from nas.json_output import json_document
 from nas.scaling.laws.response_surface import coefficients, lattice
 from nas.scaling.study import scaling_study as study
 from nas.scaling.study.config import ScaleConfig
@@ -26,8 +27,9 @@ from tests.scaling.lawpool import LawPool, folder, run
 
 
 def test_a_family_is_trained_and_its_law_found(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(base, times=[1, 2, 4, 8, 16], rule="width", rounding={"divisor": 1}) == 0
-    text = capsys.readouterr().out
+    with json_document(True):
+        assert run(base, times=[1, 2, 4, 8, 16], rule="width", rounding={"divisor": 1}) == 0
+    out, text = capsys.readouterr()
     found = re.search(r"width, C in multiply-adds: E \+ A C\^-a with E (\S+) \((\S+) to (\S+)\)", text)
     assert found, text
     low, high = float(found[2]), float(found[3])
@@ -41,6 +43,12 @@ def test_a_family_is_trained_and_its_law_found(base: Path, capsys: pytest.Captur
     assert len(rows) == 15
     for row in rows:
         assert float(row["loss"]) == pytest.approx(LawPool.law(int(row["macs"])), rel=0.05)
+    facts = json.loads(out)
+    law, sizes = (facts["rules"]["width"][name] for name in ("law", "sizes"))
+    assert f"{law['constants']['E']['value']:.4g}" == found[1]
+    assert [one["macs"] for one in sizes] == [one["cost"]["macs"] for one in facts["networks"]]
+    assert [loss for one in sizes for loss in one["losses"]] == pytest.approx([float(row["loss"]) for row in rows])
+    assert (facts["run_folder"], facts["base"]["cost"]["macs"]) == (str(folder(base)), sizes[0]["macs"])
 
 
 def test_a_forecast_is_frozen_before_its_network_is_trained(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
