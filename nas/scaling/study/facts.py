@@ -44,10 +44,13 @@ def isoflop_facts(profiles: Sequence[IsoflopProfile], law: Law | str) -> dict[st
     return {"profiles": found, "law": None if isinstance(law, str) else _law(law), "no_law": no_law}
 
 
-def plan_facts(result: SequentialResult) -> dict[str, Any]:
-    """Return the runs of a sequential design, by multiply-adds of their network, and why it ended."""
+def plan_facts(result: SequentialResult, law: Law | str, target: float) -> dict[str, Any]:
+    """Return the runs of a sequential design, by multiply-adds of their network, and the forecast at `target` ones."""
     runs = {f"{macs:.0f}": count for macs, count in result.counts.items()}
-    return {"runs_by_macs": runs, "spent": result.spent, "stop_reason": result.stopped}
+    found = {"runs_by_macs": runs, "spent": result.spent, "stop_reason": result.stopped}
+    if isinstance(law, str):
+        return {**found, "law": None, "no_law": law, "forecast": None}
+    return {**found, "law": _law(law), "no_law": "", "forecast": {"macs": target, **asdict(law.forecast(target))}}
 
 
 def coefficient_facts(results: Sequence[SharesResult], best: BestCoefficients) -> dict[str, Any]:

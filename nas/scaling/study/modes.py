@@ -26,7 +26,7 @@ from nas.scaling.study.report import (
     write_runs,
 )
 from nas.scaling.study.scaling_study import ScalingStudy, check_forecast, train_families
-from nas.scaling.study.sequential import sequential_lines, train_sequentially
+from nas.scaling.study.sequential import sequential_law, sequential_lines, train_sequentially
 from nas.scaling.study.training_runs import RUNS
 
 _print = partial(print, flush=True)
@@ -104,8 +104,9 @@ def _plan(study: ScalingStudy, networks: Networks) -> list[str]:
     target = study.config.forecast * study.cost.macs
     sizes = study.setups(networks.distinct_members)
     done = train_sequentially(study, sizes, target, _print)
-    study.facts |= plan_facts(done)
-    lines = sequential_lines(study, done, target)
+    law = sequential_law(study, done)
+    study.facts |= plan_facts(done, law, target)
+    lines = sequential_lines(study, done, law, target)
     sizes_done = [size for size in map(study.finished, sizes) if size.runs]
     if sizes_done:
         (rule,) = networks.families
