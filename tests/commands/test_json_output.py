@@ -81,16 +81,24 @@ def test_an_error_is_a_document_and_a_line(
     assert list(document) == ["error"]
 
 
-@pytest.mark.parametrize("words", [["--nothing"], ["--seed", "one"]])
-def test_what_argparse_refuses_is_a_document_too(
-    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("name", "words", "said"),
+    [
+        ("space", ["--nothing"], "usage: "),
+        ("space", ["--seed", "one"], "usage: "),
+        ("search", ["--nothing"], "nas.search: unknown flag "),
+        ("train", ["a", "b"], "nas.train: one word comes before the settings"),
+    ],
+)
+def test_what_is_no_command_line_is_a_document_too(
+    name: str, words: list[str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["space", FLAG, *words])
+    monkeypatch.setattr(sys, "argv", [name, FLAG, *words])
     with pytest.raises(SystemExit, match="2"):
-        registry.run_command("space")
+        registry.run_command(name)
     out, err = capsys.readouterr()
-    assert words[0] in json.loads(out)["error"]
-    assert "usage:" in err
+    assert words[0] in json.loads(out)["error"] in err
+    assert err.startswith(said)
 
 
 @pytest.mark.parametrize("flag", ["--multirun", "-m", "--cfg=job", "--hydra-help"])
