@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from pathlib import Path
 
 from nas.errors import ConfigError, nearest
+from nas.json_output import FLAG as JSON
 
 FLAGS = (
     "--help",
@@ -39,7 +40,9 @@ FLAGS_WITH_VALUE = (
     "-i",
 )
 """Flags of Hydra that a value follows."""
-_LONG_FLAGS = [flag for flag in (*FLAGS, *FLAGS_WITH_VALUE) if flag.startswith("--")]
+_LONG_FLAGS = [flag for flag in (*FLAGS, *FLAGS_WITH_VALUE, JSON) if flag.startswith("--")]
+_OTHER_WORK = ("--hydra-help", "--version", "--shell-completion", "-sc", "--cfg", "-c", "--info", "-i")
+"""Flags with which a command shows something else than what it finds out."""
 _SETTING = re.compile(r"(?P<plus>\+{0,2})(?P<path>[A-Za-z_]\w*(?:[./][\w.-]+)*)=(?P<value>.*)", re.DOTALL)
 _NULL = "null"
 """What is never text: it takes a setting back to what it is without a value."""
@@ -56,6 +59,25 @@ def typed_paths(overrides: Iterable[str]) -> list[str]:
     """Return the paths of settings as typed: `train.epochs` of `++train.epochs=3`, and `train` of `recipe=sgd`."""
     paths = [re.sub(r"^[+~]*([\w.]+).*$", r"\1", override, flags=re.DOTALL) for override in overrides]
     return ["train" if path == "recipe" else path for path in paths]
+
+
+def check_json(arguments: Sequence[str]) -> list[str]:
+    """Return a command line without the flag `--json`, which is none of Hydra's.
+
+    Raises:
+        ConfigError: it is there beside a flag with which there is not one document.
+    """
+    rest = [argument for argument in arguments if argument != JSON]
+    if len(rest) == len(arguments):
+        return rest
+    for flag in (argument.partition("=")[0] for argument in rest):
+        if flag in ("--multirun", "-m"):
+            raise ConfigError(f"{JSON} prints one document, but {flag} runs the command several times: leave one out")
+        if flag in _OTHER_WORK:
+            raise ConfigError(
+                f"{JSON} prints what the command finds out, but {flag} shows something else: leave one out"
+            )
+    return rest
 
 
 def hydra_arguments(

@@ -15,7 +15,7 @@ from hydra.errors import OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 
 from nas.commands.command_line import groups_in, hydra_arguments
-from nas.console import guard_streams
+from nas.console import guard_streams, say_error
 from nas.errors import NasError
 from nas.resources import resource_dir
 from nas.settings import paths
@@ -52,12 +52,12 @@ def hydra_main(
         text = {path for path, declared in paths(config()) if declared.typed in ("text", "path")}
         sys.argv[1:] = hydra_arguments(typed, groups=_groups(typed), text=text, several=_several)
     except NasError as error:
-        print(f"nas.{settings}: {error}", file=sys.stderr)
+        say_error(f"nas.{settings}", error)
         sys.exit(2)
     try:
         main()
     except KeyboardInterrupt:
-        print(f"nas.{settings}: interrupted", file=sys.stderr)
+        say_error(f"nas.{settings}", "interrupted")
         sys.exit(INTERRUPTED)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from nas.commands.options import records_parser
 from nas.console import run
 from nas.errors import NasError
+from nas.json_output import add_facts
 from nas.run_folder import shown, user_path
 
 
@@ -18,7 +19,7 @@ class MissingRecordsError(NasError):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read the command line and write; returns the exit code."""
     given = records_parser().parse_args(arguments)
-    return run("nas.records", lambda: _write(user_path(given.run), given.uri))
+    return run("nas.records", lambda: _write(user_path(given.run), given.uri), json=given.json)
 
 
 def _write(folder: Path, uri: str | None) -> None:
@@ -39,6 +40,7 @@ def _write(folder: Path, uri: str | None) -> None:
         tracker.begin(study)
         tracker.end(study)
         tracker.log_files(sorted(folder.glob("report*.[hp]*")))  # the page and its pictures
+        add_facts({"run_folder": folder, "trials": len(study.trials), "mlflow": tracker.facts(folder)})
         if tracker.trouble:
             raise MissingRecordsError(tracker.trouble)
         print(f"MLflow has all of {shown(folder)}: {tracker.seconds:.1f} s")

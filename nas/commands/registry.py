@@ -11,11 +11,14 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import takewhile
 from typing import Any
 
 from nas.commands import options
-from nas.commands.command_line import first_word_to, typed_paths
-from nas.console import guard_streams
+from nas.commands.command_line import check_json, first_word_to, typed_paths
+from nas.console import guard_streams, say_error
+from nas.errors import ConfigError
+from nas.json_output import FLAG, add_exit_code, json_document
 
 HELP = frozenset({"--help", "-h"})
 """The flags that every command takes."""
@@ -256,10 +259,20 @@ COMMANDS: Mapping[str, Command] = {
 
 
 def run_command(name: str) -> int:
-    """Do what `sys.argv[1:]` asks of a command, and return the exit code."""
-    command = COMMANDS[name]
-    if isinstance(command, SettingsCommand):
-        return _run_with_settings(name, command)
+    """Do what `sys.argv[1:]` asks of a command, and return the exit code.
+
+    With `--json` standard output has one JSON document and nothing else, whatever happens; but help is help.
+    """
+    guard_streams()
+    command, words = COMMANDS[name], list(takewhile("--".__ne__, sys.argv[1:]))
+    with json_document(FLAG in words and not HELP & set(words)):
+        code = _run_with_settings(name, command) if isinstance(command, SettingsCommand) else _run(name, command)
+        if code:
+            add_exit_code(code)
+        return code
+
+
+def _run(name: str, command: OptionsCommand) -> int:
     if HELP & set(sys.argv[1:]):
         command.parser().parse_args()  # ends here, but where it is a value, as in `-- --help`
     code = import_module(f"nas.commands.{name}").main()
@@ -268,12 +281,16 @@ def run_command(name: str) -> int:
 
 
 def _run_with_settings(name: str, command: SettingsCommand) -> int:
+    try:
+        sys.argv[1:] = check_json(sys.argv[1:])
+    except ConfigError as error:
+        say_error(f"nas.{name}", error)
+        return 2
     if HELP & set(sys.argv[1:]) and HELP.issuperset(command.words(sys.argv[1:])):
         from nas.commands.conf_files import help_text
 
         text = help_text(name)
         if text is not None:
-            guard_streams()
             print(text)
             return 0
     from nas.commands.hydra_main import hydra_main

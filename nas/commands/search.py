@@ -20,15 +20,16 @@ from rich.console import Console
 
 from nas.commands.command_line import typed_paths
 from nas.commands.finish import FULL, finish_command
+from nas.commands.search_facts import FRONT, failed, latencies, search_facts
 from nas.commands.search_model import say_next, write_best, write_model
 from nas.commands.search_space import PreparedSpace, given_space, prepared, resumed_space
 from nas.compare.strategies.baseline import baseline_lines
-from nas.console import Interrupt, guard_streams, interruptible
+from nas.console import Interrupt, guard_streams, interruptible, say_error
 from nas.errors import ConfigError, NasError
 from nas.evaluation import Budget
 from nas.evaluators.training import TrainingSettings
 from nas.held_out import without_test_split
-from nas.latency.measure import Latency
+from nas.json_output import add_facts, part_of_document
 from nas.names import name_problem
 from nas.records.server import recorded_server, server_of
 from nas.records.tracker import MlflowTracker
@@ -47,7 +48,6 @@ from nas.search.reporting.summary import expected_gain, print_best, time_summary
 from nas.search.run import run_search
 from nas.search.samplers import sampler
 from nas.search.study import Study, front_of
-from nas.search.trial import Trial
 from nas.search.warm_start import WARM_STARTS, earlier_results
 from nas.settings import as_recorded, changeable, paths
 from nas.space import SearchSpace
@@ -91,19 +91,20 @@ def _ended(values: Mapping[str, Any], overrides: Sequence[str], interrupt: Inter
         if code or not job.config.finish:
             return code
         job.run.close()
-        return finish_command(_finish_values(job))
+        with part_of_document("finish"):
+            return finish_command(_finish_values(job))
     except NasError as error:
-        print(f"nas.search: {error}", file=sys.stderr)
+        say_error("nas.search", error)
         return 2
     except OSError as error:  # a disk that is full, a folder that may not be written
-        print(f"nas.search: {error}. Finished trials are in the run folder; resume=FOLDER goes on.", file=sys.stderr)
+        say_error("nas.search", f"{error}. Finished trials are in the run folder; resume=FOLDER goes on.")
         return 2
     except BaseException as error:
         if not interrupt.caused(error):
             raise
         begun = job is not None and (job.folder / "trials.jsonl").exists()
         then = f"; go on with resume={job.folder}" if job is not None and begun else " before the first trial"
-        print(f"nas.search: interrupted{then}", file=sys.stderr)
+        say_error("nas.search", f"interrupted{then}")
         return INTERRUPTED
     finally:
         if job is not None:
@@ -238,6 +239,7 @@ def _search(job: _Job, console: Console) -> int:
         progress = Progress(console, job.config.search.known_trials, ready.minutes_left(job.config.search.minutes))
         study = _run(job, ready, pool, data, [progress, *([tracker] if tracker else [])])
     _report(job, study, tracker, console)
+    add_facts({"seconds": time.monotonic() - started, "workers": workers})
     trials = [trial for trial in study.trials if trial.finished >= session]
     if not job.config.evaluator.simulated:
         console.print(time_summary(trials, time.monotonic() - started, workers), highlight=False)
@@ -247,7 +249,7 @@ def _search(job: _Job, console: Console) -> int:
         write_model(study, job.run.path, job.config.data, console)
         if not job.config.finish:
             say_next(study, job.run.path, console)
-    return 0 if study.best(1) and not study.failed_alike else 1
+    return int(failed(study))
 
 
 def _ready(job: _Job, pool: Pool, data: Mapping[str, Any], workers: int, say: Callable[[str], None]) -> PreparedSpace:
@@ -350,12 +352,6 @@ def _versions() -> dict[str, str]:
     return versions
 
 
-def _latencies(trial: Trial) -> dict[str, Latency]:
-    """Return the latencies that were measured of a trial, by what they are of."""
-    found = {"latency": trial.latency, "latency in 8 bits": trial.int8_latency}
-    return {what: latency for what, latency in found.items() if latency is not None}
-
-
 def _report(job: _Job, study: Study, tracker: MlflowTracker | None, console: Console) -> None:
     """Say how the search ended, what is best, and where the records are."""
     counts = ", ".join(f"{count} {state}" for state, count in study.counts().items())
@@ -372,26 +368,30 @@ def _report(job: _Job, study: Study, tracker: MlflowTracker | None, console: Con
         )
     print_best(console, study)
     rungs = rung_lines(rung_correlations(study.rung_scores))
-    for line in (*nearest_misses(study), *expected_gain(study), *baseline_lines(study), *rungs):
+    notes = (*nearest_misses(study), *expected_gain(study), *baseline_lines(study), *rungs)
+    for line in notes:
         console.print(line, highlight=False)
     winner = study.winner
     if winner is not None:
         path = write_best(study, job.run.path)
         if len(study.objectives) > 1:
-            front = job.run.write_text("pareto_front.json", json.dumps(front_of(study), indent=1) + "\n")
+            front = job.run.write_text(FRONT, json.dumps(front_of(study), indent=1) + "\n")
             console.print(
                 f"Pareto front: {shown(front)}, hypervolume {study.hypervolume()[-1]:.6g} above the worst of each "
                 "objective that was found",
                 highlight=False,
             )
         console.print(f"{'Knee' if len(study.objectives) > 1 else 'Best'} architecture: {shown(path)}", highlight=False)
-        for what, latency in _latencies(winner).items():
+        for what, latency in latencies(winner).items():
             console.print(f"Its {what}: {latency}", highlight=False)
     console.print(f"Run folder: {job.folder}", highlight=False)
     page = report_or_say(lambda: write_search_report(job.run.path, study), partial(console.print, highlight=False))
+    add_facts(search_facts(study, job.run.path, files=page, notes=notes))
     if study.can_go_on:
-        more = to_go_on(study, job.config.search)
-        console.print(f"Go on with: {to_type('search', f'resume={job.folder}', more)}", highlight=False)
+        again = to_type("search", f"resume={job.folder}", to_go_on(study, job.config.search))
+        add_facts({"go_on": again})
+        console.print(f"Go on with: {again}", highlight=False)
     if tracker is not None:
         tracker.log_files(page)
+        add_facts({"mlflow": tracker.facts(job.folder)})
         console.print(tracker.browse(job.folder), highlight=False)

@@ -13,6 +13,7 @@ from uuid import uuid4
 from nas.commands.network_argument import WAYS, read_network, with_recorded_data
 from nas.console import defer_signals, run
 from nas.errors import ConfigError
+from nas.json_output import add_facts
 from nas.machine import check_accelerator
 from nas.names import check_name
 from nas.records.server import server_of
@@ -197,6 +198,7 @@ def _report(config: TrainConfig, model: TrainedModel, records: TrainingRecords |
 
     summary = json.loads((model.folder / SUMMARY).read_text())
     accuracy, place = summary["val_accuracy"], shown(model.folder)
+    add_facts({**summary, "run_folder": model.folder})
     print(
         f"\nValidation accuracy {accuracy['value']:.4f} ({accuracy['low']:.4f} to {accuracy['high']:.4f}; "
         f"{accuracy['interval']}, {accuracy['images']:,} images); the test split was not read.\n"
@@ -211,4 +213,5 @@ def _report(config: TrainConfig, model: TrainedModel, records: TrainingRecords |
     metrics = {"val_accuracy": accuracy["value"], "val_accuracy_low": accuracy["low"]}
     metrics |= {"val_accuracy_high": accuracy["high"]}
     records.end(metrics, [path for path in sorted(model.folder.iterdir()) if path.suffix in (".csv", ".png")])
+    add_facts({"mlflow": records.facts})
     print(records.browse)

@@ -16,7 +16,7 @@ import numpy as np
 from nas.cost import cost_of
 from nas.errors import ConfigError, DataError, NasError, nearest, why_unreadable
 from nas.exporting import predict
-from nas.exporting.card import CARD, Card, card_text
+from nas.exporting.card import CARD, Card, Measured, card_text
 from nas.exporting.choice import CheckImages, measured_models
 from nas.exporting.int8 import outputs
 from nas.exporting.onnx.graph import to_onnx
@@ -121,6 +121,16 @@ def _read(path: Path, what: str) -> bytes:
         raise ConfigError(f"{what} {path} cannot be read: {why_unreadable(error)}") from None
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A folder that ships, as it was written."""
+
+    paths: tuple[Path, ...]
+    """Of its files."""
+    measured: Measured
+    """What was measured of the models in it."""
+
+
 def export_model(
     out: Path,
     architecture: Architecture,
@@ -133,7 +143,7 @@ def export_model(
     settings: ExportSettings | None = None,
     note: str = "",
     replace_earlier: bool = False,
-) -> tuple[Path, ...]:
+) -> Written:
     """Write a folder that a trained network ships in: all of it, or nothing.
 
     It has `model.onnx` for pictures of any size, `model.safetensors`, `model.py` where there is a source,
@@ -151,9 +161,6 @@ def export_model(
         note: what else the card says of the files, a sentence.
         replace_earlier: whether a folder that an earlier export wrote, and in which nothing else is, is replaced, when
             the new one is whole.
-
-    Returns:
-        The paths of the files.
 
     Raises:
         ConfigError: the folder is there already or cannot be written, or what is asked for is not installed.
@@ -183,7 +190,8 @@ def export_model(
         measured=measured,
         files=[*files],
     )
-    return _write_folder(out, {**files, "card.md": text.encode()}, replace_earlier=replace_earlier)
+    files["card.md"] = text.encode()
+    return Written(_write_folder(out, files, replace_earlier=replace_earlier), measured)
 
 
 def _about(architecture: Architecture, card: Card) -> dict[str, str]:

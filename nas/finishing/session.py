@@ -41,6 +41,7 @@ from nas.finishing.study import Finish, Say, carry_out, choosing_share
 from nas.finishing.time_limit import needed_seconds, time_limit
 from nas.finishing.words import recommended_in_short
 from nas.held_out import check_test_split_allowed
+from nas.json_output import add_facts
 from nas.machine import cores_or
 from nas.network.architecture import Architecture
 from nas.records.server import recorded_server
@@ -176,6 +177,7 @@ class _Session:
         if records is not None:
             records.recommend(report.finish.recommended if report.finish.decided else "winner, not compared yet")
             records.end(_metrics(report), files)
+            add_facts({"mlflow": records.facts})
             self.say(records.browse)
         return report
 

@@ -44,7 +44,7 @@ def _export(trained: Trained, out: Path, **changed: Any) -> tuple[Path, ...]:
         "preprocess": trained.preprocess,
         "card": trained.card,
     }
-    return export_model(out, **{**given, **changed})
+    return export_model(out, **{**given, **changed}).paths
 
 
 def test_what_is_in_it(trained: Trained, exported: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -115,16 +116,16 @@ def test_a_server_that_does_not_start_says_why(tmp_path: Path) -> None:
 @pytest.mark.slow  # MLflow takes seconds to start
 def test_the_server_answers_and_ends_with_the_command(root: Path) -> None:
     port = _free_port()
-    command = [sys.executable, "-m", "nas", "browse", "--records", str(root), "--port", str(port)]
+    command = [sys.executable, "-m", "nas", "browse", "--records", str(root), "--port", str(port), "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ) as process:
         assert process.stdout is not None
-        lines = iter(process.stdout.readline, "")
-        address = next(line for line in lines if line.startswith("Open ")).split()[1]
+        document = "".join(iter(process.stdout.readline, "}\n")) + "}"  # while the server goes on
+        address = json.loads(document)["address"]
         assert address == f"http://{HOST}:{port}/"
         with urllib.request.urlopen(address) as answer:
             assert b"MLflow" in answer.read()
         process.send_signal(signal.SIGINT)
-        assert process.wait() == 0
+        assert (process.wait(), process.stdout.read()) == (0, "")
     check_free(port)
 
 
