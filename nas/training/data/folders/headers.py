@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -87,37 +87,40 @@ def look_at(path: Path, *, most_pixels: int) -> Header | Bad:
         return Bad(f"cannot be read ({why_unreadable(error)})")
 
 
+_UNKNOWN = Bad("are no pictures, or their first bytes are damaged")
+_CUT_OFF = Bad("are cut off at their end")
+
+
 def _header(path: Path, begin: bytes, end: bytes, size: int, most_pixels: int) -> Header | Bad:
     named = path.suffix.lower() in SUFFIXES
     if what := _something_else(begin):
         return Bad(f"are {what}, whatever their names say") if named else NO_PICTURE
     if missing := _missing_reader(begin):
         return Bad(missing)
-    found, ends = _opened(path, begin, end, size, most_pixels)
-    if found == _UNKNOWN and not named:
-        return NO_PICTURE
-    return found if ends or isinstance(found, Bad) else Bad("are cut off at their end")
+    if _lacks_its_end(begin, end, size):  # before pillow reads on, and stumbles over it
+        return _CUT_OFF
+    found = _opened(path, begin, size, most_pixels)
+    return NO_PICTURE if found == _UNKNOWN and not named else found
 
 
-_UNKNOWN = Bad("are no pictures, or their first bytes are damaged")
-
-
-def _opened(path: Path, begin: bytes, end: bytes, size: int, most_pixels: int) -> tuple[Header | Bad, bool]:
-    """Return what pillow finds in the first bytes, and whether the end is there."""
+def _opened(path: Path, begin: bytes, size: int, most_pixels: int) -> Header | Bad:
+    """Return what pillow finds in the first bytes."""
     large = Bad(f"have more than {most_pixels:,} pixels (data.max_pixels)")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of very many pixels, which are counted here
             with Image.open(path, formats=_readable()) as image:
-                found = Header(str(image.format), _seen(image), image.mode, getattr(image, "is_animated", False))
-                ends = _ENDINGS.get(found.format, _any_end)(image, begin, end, size)
+                if image.width * image.height > most_pixels:
+                    return large
+                if _lacks_rows(image, begin, size):
+                    return _CUT_OFF
+                return Header(str(image.format), _seen(image), image.mode, getattr(image, "is_animated", False))
     except UnidentifiedImageError:
-        return _UNKNOWN, False
+        return _UNKNOWN
     except Image.DecompressionBombError:
-        return large, False
+        return large
     except Exception:  # decoders raise all kinds of errors on broken files
-        return Bad("have damaged first bytes"), False
-    return large if found.size[0] * found.size[1] > most_pixels else found, ends
+        return Bad("have damaged first bytes")
 
 
 @cache
@@ -127,7 +130,9 @@ def _readable() -> tuple[str, ...]:
 
 
 def _seen(image: Image.Image) -> tuple[int, int]:
-    turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+    # Of a PNG whose EXIF data are not before its pixels pillow would decode all of these first.
+    known = image.format != "PNG" or "exif" in image.info
+    turned = known and image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
     return (image.width, image.height) if turned else (image.height, image.width)
 
 
@@ -157,49 +162,30 @@ def _missing_reader(begin: bytes) -> str:
     return ""
 
 
-def _any_end(image: Image.Image, begin: bytes, end: bytes, size: int) -> bool:
-    return True
+def _lacks_its_end(begin: bytes, end: bytes, size: int) -> bool:
+    """Whether a file of a format that says where it ends does not come to that."""
+    if begin.startswith(b"\xff\xd8\xff"):  # JPEG, behind whose end cameras and programs add data
+        return b"\xff\xd9" not in end
+    if begin.startswith(b"\x89PNG"):
+        return b"IEND" not in end
+    if begin.startswith(b"GIF8"):
+        return not end.rstrip(b"\0").endswith(b";")
+    if begin.startswith(b"RIFF") and begin[8:12] == b"WEBP":
+        return size < 8 + int.from_bytes(begin[4:8], "little")
+    return False
 
 
-def _jpeg_ends(image: Image.Image, begin: bytes, end: bytes, size: int) -> bool:
-    return b"\xff\xd9" in end  # cameras and programs add data behind it
-
-
-def _png_ends(image: Image.Image, begin: bytes, end: bytes, size: int) -> bool:
-    return b"IEND" in end
-
-
-def _gif_ends(image: Image.Image, begin: bytes, end: bytes, size: int) -> bool:
-    return end.rstrip(b"\0").endswith(b";")
-
-
-def _webp_ends(image: Image.Image, begin: bytes, end: bytes, size: int) -> bool:
-    return size >= 8 + int.from_bytes(begin[4:8], "little")
-
-
-def _bmp_ends(image: Image.Image, begin: bytes, end: bytes, size: int) -> bool:
-    bits, compression = int.from_bytes(begin[28:30], "little"), int.from_bytes(begin[30:34], "little")
-    if int.from_bytes(begin[14:18], "little") < 40 or compression not in (0, 3):
-        return True  # of which the length does not follow from the size
-    row = (image.width * bits + 31) // 32 * 4
-    return size >= int.from_bytes(begin[10:14], "little") + row * image.height
-
-
-def _tiff_ends(image: Image.Image, begin: bytes, end: bytes, size: int) -> bool:
+def _lacks_rows(image: Image.Image, begin: bytes, size: int) -> bool:
+    """Whether a BMP or TIFF is shorter than its header says, where that follows from it."""
+    if image.format == "BMP":
+        bits, compression = int.from_bytes(begin[28:30], "little"), int.from_bytes(begin[30:34], "little")
+        if int.from_bytes(begin[14:18], "little") < 40 or compression not in (0, 3):
+            return False
+        row = (image.width * bits + 31) // 32 * 4
+        return size < int.from_bytes(begin[10:14], "little") + row * image.height
     tags = getattr(image, "tag_v2", {})
-    for places, counts in ((273, 279), (324, 325)):  # of strips, and of tiles
+    for places, counts in ((273, 279), (324, 325)):  # of the strips of a TIFF, and of its tiles
         ends = [place + count for place, count in zip(tags.get(places, ()), tags.get(counts, ()), strict=False)]
         if ends and max(ends) > size:
-            return False
-    return True
-
-
-_ENDINGS: Mapping[str, Callable[[Image.Image, bytes, bytes, int], bool]] = {
-    "JPEG": _jpeg_ends,
-    "MPO": _jpeg_ends,
-    "PNG": _png_ends,
-    "GIF": _gif_ends,
-    "WEBP": _webp_ends,
-    "BMP": _bmp_ends,
-    "TIFF": _tiff_ends,
-}
+            return True
+    return False

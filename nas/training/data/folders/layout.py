@@ -77,7 +77,7 @@ def class_folders(root: Path) -> Layout:
         raise DataError(f"data image_folder: {root} has {names}, but no folder for training (train or training). {HOW}")
     classes = _classes(splits[TRAIN])
     files = {split: _files(splits[split], classes, splits[TRAIN]) for split in SPLITS if split in splits}
-    return Layout(root, classes, files, (*_left_out(root, splits), *_absent(splits, files, classes)))
+    return Layout(root, classes, files, tuple(_left_out(root, splits)))
 
 
 def _folders(root: Path) -> list[Path]:
@@ -120,7 +120,11 @@ def _files(folder: Path, classes: Sequence[str], train: Path | None = None) -> l
                 f"data image_folder: {folder} has a class {path.name!r} that {train} has not. "
                 f"{nearest(path.name, classes)}"
             )
-    return [(path, label) for name, label in labels.items() for path in files_under(folder / name)]
+    return [(path, label) for name, label in labels.items() for path in _files_of(folder / name)]
+
+
+def _files_of(folder: Path) -> list[Path]:
+    return files_under(folder) if folder.is_dir() else []
 
 
 def _left_out(root: Path, splits: Mapping[str, Path]) -> Iterator[str]:
@@ -129,17 +133,6 @@ def _left_out(root: Path, splits: Mapping[str, Path]) -> Iterator[str]:
     if others:
         known = ", ".join(folder.name for folder in splits.values())
         yield f"{_some(others)} in {root} {'is' if len(others) == 1 else 'are'} not read: its splits are {known}"
-
-
-def _absent(
-    splits: Mapping[str, Path], files: Mapping[str, Sequence[tuple[Path, int]]], classes: Sequence[str]
-) -> Iterator[str]:
-    """Say which classes have no file in a split of the folder's own."""
-    for split in files:
-        held = {label for _, label in files[split]}
-        missing = [name for label, name in enumerate(classes) if label not in held]
-        if missing and split != TRAIN:
-            yield f"{splits[split].name} has nothing of {_some(missing)}"
 
 
 def _some(names: Sequence[str]) -> str:
