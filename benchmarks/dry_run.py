@@ -85,9 +85,9 @@ def measure(name: str, folder: Path) -> dict[str, object]:
     real = max(trial.elapsed for trial in trials)
     return {
         "name": name,
-        "estimate": middle,
-        "low": low,
-        "high": high,
+        "estimate": round(middle, 1),
+        "low": round(low, 1),
+        "high": round(high, 1),
         "real": round(real, 1),
         "ratio": round(middle / real, 3),
         "within": low <= real <= high,

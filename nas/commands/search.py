@@ -247,7 +247,7 @@ def _search(job: _Job, console: Console) -> int:
             space,
             data,
             pool,
-            workers=workers,
+            at_once=workers,
             trials=job.run.read_trials() if job.resume else (),
             dry_run=job.dry_run,
             say=partial(console.print, highlight=False),

@@ -62,10 +62,10 @@ def sources(config: Config, space: SearchSpace, described: Mapping[str, Any]) ->
 def say_time(
     config: Config,
     space: SearchSpace,
-    data: Mapping[str, Any],
+    described: Mapping[str, Any],
     pool: Pool,
     *,
-    workers: int,
+    at_once: int,
     trials: Sequence[Trial],
     dry_run: bool,
     say: Say,
@@ -78,9 +78,9 @@ def say_time(
     Args:
         config: of the search.
         space: made for its data.
-        data: as the workers say.
+        described: the data, as the workers say.
         pool: of the search, in which nothing runs.
-        workers: that it has.
+        at_once: trials that it evaluates at a time.
         trials: of earlier sessions.
         dry_run: whether it is only asked.
         say: takes each line.
@@ -98,11 +98,11 @@ def say_time(
         return
     if len(begun) >= LEAST_PROBED:
         known = config.search.known_trials is not None
-        found = estimate_from_trials(begun, left=left if known else len(begun), workers=workers)
+        found = estimate_from_trials(begun, left=left if known else len(begun), workers=at_once)
         basis = f"from its own {len(begun)} trials"
-    elif dry_run or worth_probing(config, data["train_images"]):
+    elif dry_run or worth_probing(config, described["train_images"]):
         say("Training some candidates for a moment, to estimate the time ...")
-        outlook = _probed(config, space, evaluator, pool, workers=workers, dry_run=dry_run)
+        outlook = _probed(config, space, evaluator, pool, at_once=at_once, dry_run=dry_run)
         if outlook.estimate is None:
             few = f"{outlook.probed} candidates could be trained, and {LEAST_PROBED} are needed"
             say(f"Time: not estimated: {few}{outlook.problem}")
@@ -112,16 +112,16 @@ def say_time(
         if minutes is not None:
             say(f"Time: ends after search.minutes={minutes:g} at the latest (--dry-run says how many trials that is)")
         return
-    for line in time_lines(config, found, basis, workers=workers, used=used):
+    for line in time_lines(config, found, basis, at_once=at_once, used=used):
         say(line)
 
 
 def _probed(
-    config: Config, space: SearchSpace, evaluator: Evaluator, pool: Pool, *, workers: int, dry_run: bool
+    config: Config, space: SearchSpace, evaluator: Evaluator, pool: Pool, *, at_once: int, dry_run: bool
 ) -> Outlook:
     """Return what a probe says, whose problem is the end of a sentence; an error does not cost the search."""
     try:
-        outlook = probe(config, space, evaluator, pool, workers=workers)
+        outlook = probe(config, space, evaluator, pool, at_once=at_once)
     except NasError as error:
         if dry_run:
             raise
@@ -133,18 +133,18 @@ def _begun(trial: Trial) -> bool:
     return (trial.trained or trial.state is State.PAUSED) and "evaluation" in trial.seconds
 
 
-def time_lines(config: Config, found: Estimate, basis: str, *, workers: int, used: float = 0.0) -> Iterator[str]:
+def time_lines(config: Config, found: Estimate, basis: str, *, at_once: int, used: float = 0.0) -> Iterator[str]:
     """Yield what is said of the time of a search.
 
     Args:
         config: of the search.
         found: the estimate.
         basis: what it comes from.
-        workers: at a time.
+        at_once: trials at a time.
         used: seconds of the search that are over.
     """
     each = about(Range(found.trial_seconds, found.trial_seconds, found.trial_seconds)).partition(" (")[0]
-    how = f"with {workers} worker{'s' * (workers != 1)}, {each} each; {basis}"
+    how = f"with {at_once} worker{'s' * (at_once != 1)}, {each} each; {basis}"
     minutes, trials = config.search.minutes, config.search.known_trials
     if minutes is not None and (trials is None or found.seconds.high > 60 * minutes - used):
         fit = found.fitting(60 * minutes - used)

@@ -63,7 +63,7 @@ def worth_probing(config: Config, images: int) -> bool:
     return walks * images >= _LEAST_IMAGES
 
 
-def probe(config: Config, space: SearchSpace, evaluator: Evaluator, pool: Pool, *, workers: int) -> Outlook:
+def probe(config: Config, space: SearchSpace, evaluator: Evaluator, pool: Pool, *, at_once: int) -> Outlook:
     """Train random candidates that hold the limits for a moment, and estimate the time of the search from that.
 
     All workers are busy with it, as they will be. The search is not changed by it: it has seeds of its own, and no
@@ -74,7 +74,7 @@ def probe(config: Config, space: SearchSpace, evaluator: Evaluator, pool: Pool, 
         space: made for its data.
         evaluator: what times an evaluation (`EvaluatorSettings.probe`).
         pool: of the search, in which nothing runs.
-        workers: that it has.
+        at_once: candidates that it trains at a time.
     """
     config = config.with_portfolio(space)
     limits = space.limits_with(config.constraints, config.soft)
@@ -82,7 +82,7 @@ def probe(config: Config, space: SearchSpace, evaluator: Evaluator, pool: Pool, 
     if not drawn:
         return Outlook(None, 0)
     work, trials = _work_among(drawn), config.search.known_trials
-    count = -(-max(_PROBED, 3 * workers) // workers) * workers
+    count = -(-max(_PROBED, 3 * at_once) // at_once) * at_once
     probed, problem = _probed(_chosen(first, drawn, work, count, trials=trials), work, config, evaluator, pool)
     if len(probed) < LEAST_PROBED:
         return Outlook(None, len(probed), problem)
@@ -99,7 +99,7 @@ def probe(config: Config, space: SearchSpace, evaluator: Evaluator, pool: Pool, 
 
     def estimated(trials: int) -> Estimate:
         rungs = rungs_of(config, trials)
-        return estimate(rungs, probed, candidates, trials=trials, workers=workers, measuring=measuring)
+        return estimate(rungs, probed, candidates, trials=trials, workers=at_once, measuring=measuring)
 
     minutes = config.search.minutes
     found = estimated(trials or _PROBED)
@@ -110,10 +110,10 @@ def probe(config: Config, space: SearchSpace, evaluator: Evaluator, pool: Pool, 
     return Outlook(found, len(probed))
 
 
-def rungs_of(config: Config, trials: int) -> list[Rung]:
+def rungs_of(config: Config, count: int) -> list[Rung]:
     """Return what so many trials of a search get on each rung."""
     budgets = config.pruner.budgets(config.budget)
-    counts = trials_by_rung(config.pruner, config.budget, trials)
+    counts = trials_by_rung(config.pruner, config.budget, count)
     return [Rung(*one) for one in zip(counts, added_epochs(config.pruner, budgets), budgets, strict=True)]
 
 
@@ -184,10 +184,13 @@ def _probed(
     """Train candidates for a moment, as many at a time as there are workers; returns also why one failed."""
     left = [*enumerate(chosen)]
     random.Random(derived_seed(config.seed, "probe", "order")).shuffle(left)
+    # The first training of a process takes up to five times as long: one on each worker, which does not count.
+    left += [(len(chosen) + worker, chosen[len(chosen) // 2]) for worker in range(pool.free)]
     running: dict[int, Candidate] = {}
     found, problem, started = list[Probed](), "", time.monotonic()
     while left or running:
-        if time.monotonic() - started > _SECONDS and len(found) + len(running) >= LEAST_PROBED:
+        expected = len(found) + sum(number >= -len(chosen) for number in running)
+        if time.monotonic() - started > _SECONDS and expected >= LEAST_PROBED:
             left.clear()
         while left and pool.free:
             place, candidate = left.pop()
@@ -198,7 +201,7 @@ def _probed(
             candidate = running.pop(outcome.number)
             if outcome.evaluation is None:
                 problem = outcome.reason
-            else:
+            elif -1 - outcome.number < len(chosen):
                 found.append(_from_seconds(work(candidate), outcome.evaluation.seconds))
     return found, problem
 
