@@ -69,7 +69,7 @@ class FinishRecords(StudyRecords):
         report = read_json(home / REPORT_JSON, "the report of a finish", dict)
         study.set_tag("recommended", report["recommended"] or "winner, not compared yet")
         text = read_inside(home / REPORT_MD).decode(errors="replace")
-        study.describe(text.partition("\n## How the winner was chosen")[0])
+        study.describe(_described(text, str(report["sentence"])))
         for model in models_of(home, report, self._search):
             self.writing(partial(self._write_model, model=model, register=register))
         self.end(_metrics(report), [home / name for name in _FILES if (home / name).is_file()])
@@ -114,6 +114,13 @@ def record_finish(home: Path, study: Study, server: str | None) -> FinishRecords
     else:
         records.interrupted()
     return records
+
+
+def _described(text: str, sentence: str) -> str:
+    """Return the beginning of a report, what is recommended first: MLflow's page shows a few lines until asked."""
+    recommended = f"**{sentence}.**"
+    figures = text.partition("\n## How the winner was chosen")[0].partition("\n")[2]
+    return f"{recommended}\n\n{figures.replace(recommended, '', 1).strip()}"
 
 
 def _metrics(report: Mapping[str, Any]) -> dict[str, float]:

@@ -71,7 +71,10 @@ class StudyRun:
         """Why those that could not be written are not there, by key."""
         self._failures = 0
         """In a row."""
+        self._ended: int | None = None
+        """When it ended, in milliseconds since 1970, as long as nothing is written that came later."""
         if earlier is not None:
+            self._ended = earlier.info.end_time if earlier.info.status not in _UNENDED else None
             self.run_id = str(earlier.info.run_id)
             self._client.update_run(self.run_id, status="RUNNING")
             return
@@ -137,7 +140,7 @@ class StudyRun:
 
     def end(self, status: str = "FINISHED") -> None:
         """Say how the study ended: MLflow's FINISHED or FAILED, or `GOES_ON`."""
-        self._client.set_terminated(self.run_id, status=status)
+        self._client.set_terminated(self.run_id, status=status, end_time=self._ended)
 
     # The runs under it
 
@@ -155,6 +158,7 @@ class StudyRun:
             Exception: of MLflow, when none of many can be written any more; `lacking` has the reason of each.
         """
         waiting = [record for record in records if not self._is_written(record)]
+        self._ended = None if waiting else self._ended
         new = [self._tagged(record) for record in waiting if record.key not in self.children]
         try:
             batches = self._store.batches
