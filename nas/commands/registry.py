@@ -259,7 +259,7 @@ COMMANDS: Mapping[str, Command] = {
         words=_model_first,
     ),
     "browse": OptionsCommand("Open MLflow's pages of what is recorded", options.browse_parser),
-    "records": OptionsCommand("Write to MLflow what it lacks of a search", options.records_parser),
+    "records": OptionsCommand("Write to MLflow what it lacks of a search and its finish", options.records_parser),
     "report": OptionsCommand("Write what came of runs as a page for the browser", options.report_parser),
     "predict": OptionsCommand("Say what pictures show, by an exported model", options.predict_parser),
     "clean": OptionsCommand("Say what runs take of the disk, and remove what nothing needs", options.clean_parser),
