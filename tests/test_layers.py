@@ -86,7 +86,7 @@ OWNERS = {
     ],
     "jinja2": ["nas.reports.render"],
     "markupsafe": ["nas.reports"],
-    "onnx": ["nas.exporting"],
+    "onnx": ["nas.exporting", "nas.records.models"],
     "onnxruntime": ["nas.latency.runtimes", "nas.exporting.int8", "nas.exporting.predict", "nas.training.evaluate"],
     "openvino": ["nas.latency.runtimes"],
     "executorch": ["nas.pytorch.executorch"],

@@ -84,7 +84,7 @@ def _of_settings(name: str, command: SettingsCommand, before: Sequence[str], las
     if before and before[-1] in FLAGS_WITH_VALUE:
         return _whole(_SHOWN.get(before[-1], ()), last)
     if last.startswith("-"):
-        return _whole(sorted({*FLAGS, *FLAGS_WITH_VALUE, JSON}), last)
+        return _whole(sorted({*FLAGS, *FLAGS_WITH_VALUE, JSON, *command.flags}), last)
     leading = _leading(command, before, last)
     return leading if command.first and not before else leading + _setting(name, command, before, last)
 

@@ -81,7 +81,7 @@ def records_parser() -> argparse.ArgumentParser:
     """Return the parser of `nas.records`."""
     parser = console.parser(
         "nas records",
-        "Write to MLflow what it lacks of a search: after an outage of its server, a database that was "
+        "Write to MLflow what it lacks of a search and its finish: after an outage of its server, a database that was "
         "deleted, or a search with records.mlflow=false. What is there is not written twice.",
         _RECORDS_EXAMPLES,
     )

@@ -1,4 +1,4 @@
-"""`nas records`: what MLflow lacks of a search, written from its run folder."""
+"""`nas records`: what MLflow lacks of a search and its finish, written from its run folder."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _write(folder: Path, uri: str | None) -> None:
+    from nas.finishing.folder import FOLDER, SETTINGS
+    from nas.finishing.records import record_finish
     from nas.records.browsing import server_in
     from nas.records.server import server_of, shown_server
     from nas.records.tracker import MlflowTracker
@@ -43,6 +45,12 @@ def _write(folder: Path, uri: str | None) -> None:
         add_facts({"run_folder": folder, "trials": len(study.trials), "mlflow": tracker.facts(folder)})
         if tracker.trouble:
             raise MissingRecordsError(tracker.trouble)
+        if (folder / FOLDER / SETTINGS).is_file():
+            finish = record_finish(folder.absolute() / FOLDER, study, server)
+            if finish.trouble:
+                raise MissingRecordsError(finish.trouble)
+            add_facts({"finish": finish.facts})
+            print(f"Its finish is there too. {finish.registered}".rstrip())
         print(f"MLflow has all of {shown(folder)}: {tracker.seconds:.1f} s")
     finally:
         held.close()

@@ -9,7 +9,7 @@ import argparse
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from itertools import takewhile
 from typing import Any
@@ -52,6 +52,8 @@ class SettingsCommand:
     """What its first word may be; names of spaces follow that, then settings. Empty: settings only."""
     argument: str = ""
     """The setting that the first word is taken for, such as `network`; empty where there is none."""
+    flags: Mapping[str, Callable[[dict[str, Any], list[str]], int]] = field(default_factory=dict)
+    """Flags of its own, each with what is done in place of `work` where it is given."""
 
 
 def _search_config() -> type:
@@ -106,6 +108,12 @@ def _search(values: dict[str, Any], typed: list[str]) -> int:
     from nas.commands.search import search
 
     return search(values, typed)
+
+
+def _dry_run(values: dict[str, Any], typed: list[str]) -> int:
+    from nas.commands.search import search
+
+    return search(values, typed, dry_run=True)
 
 
 def _limits(values: dict[str, Any], _: list[str]) -> int:
@@ -199,6 +207,7 @@ COMMANDS: Mapping[str, Command] = {
         _search,
         _search_config,
         added=("space", "experiment"),
+        flags={"--dry-run": _dry_run},
     ),
     "finish": SettingsCommand(
         "Train the best of a search anew, beside published networks",
@@ -250,7 +259,7 @@ COMMANDS: Mapping[str, Command] = {
         words=_model_first,
     ),
     "browse": OptionsCommand("Open MLflow's pages of what is recorded", options.browse_parser),
-    "records": OptionsCommand("Write to MLflow what it lacks of a search", options.records_parser),
+    "records": OptionsCommand("Write to MLflow what it lacks of a search and its finish", options.records_parser),
     "report": OptionsCommand("Write what came of runs as a page for the browser", options.report_parser),
     "predict": OptionsCommand("Say what pictures show, by an exported model", options.predict_parser),
     "clean": OptionsCommand("Say what runs take of the disk, and remove what nothing needs", options.clean_parser),
@@ -295,5 +304,7 @@ def _run_with_settings(name: str, command: SettingsCommand) -> int:
             return 0
     from nas.commands.hydra_main import hydra_main
 
-    hydra_main(name, command.work, command.config, words=command.words)
+    work = next((command.flags[word] for word in sys.argv[1:] if word in command.flags), command.work)
+    sys.argv[1:] = [word for word in sys.argv[1:] if word not in command.flags]
+    hydra_main(name, work, command.config, words=command.words, flags=command.flags)
     return 0

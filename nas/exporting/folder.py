@@ -170,12 +170,9 @@ def export_model(
     settings = settings or ExportSettings()
     check_installed(settings)
     check_free(out, replace_earlier=replace_earlier)
+    about = about_network(architecture, card.data)
+    network, model = onnx_models(architecture, weights, preprocess, about)
     graph = lower(architecture)
-    check_fits(graph, architecture, weights, preprocess)
-    network = to_onnx(graph, weights)
-    about = _about(architecture, card)
-    model = for_pictures(network, preprocess, about)
-    _check_runs(model, preprocess)
     files: dict[str, bytes] = {"model.onnx": model}
     measured, int8 = measured_models(network, model, preprocess, images, settings, about=about)
     measured = replace(measured, notes=(*measured.notes, note)) if note else measured
@@ -194,10 +191,38 @@ def export_model(
     return Written(_write_folder(out, files, replace_earlier=replace_earlier), measured)
 
 
-def _about(architecture: Architecture, card: Card) -> dict[str, str]:
-    """Return what the metadata of an exported model say beside its classes: which network, and what it learned from."""
+def onnx_models(
+    architecture: Architecture, weights: Weights, preprocess: Preprocess, about: Mapping[str, str]
+) -> tuple[bytes, bytes]:
+    """Return a trained network as ONNX: the network alone, and for pictures of any size, which is `model.onnx`.
+
+    Args:
+        architecture: the network, a classifier of images.
+        weights: its state dict; auxiliary classifiers are left out.
+        preprocess: what was done to pictures in training.
+        about: what `about_network` gives.
+
+    Raises:
+        DataError: weights or preprocessing do not fit the network. NasError: it cannot be written as ONNX.
+        DeviceError: onnxruntime cannot run it.
+    """
+    graph = lower(architecture)
+    check_fits(graph, architecture, weights, preprocess)
+    network = to_onnx(graph, weights)
+    model = for_pictures(network, preprocess, about)
+    _check_runs(model, preprocess)
+    return network, model
+
+
+def about_network(architecture: Architecture, data: Mapping[str, Any]) -> dict[str, str]:
+    """Return what the metadata of an exported model say beside its classes: which network, and what it learned from.
+
+    Args:
+        architecture: the network.
+        data: what `ImageData.record` says of its data, or nothing.
+    """
     names = ("name", "split_fingerprint", "images_by_class")
-    trained_on = {name: card.data[name] for name in names if name in card.data}
+    trained_on = {name: data[name] for name in names if name in data}
     return {"arch_id": architecture.arch_id, **({"trained_on": json.dumps(trained_on)} if trained_on else {})}
 
 

@@ -115,7 +115,9 @@ def test_a_killed_training_goes_on(folder: Path, number: signal.Signals, put_sto
         ).fetchall()
     assert rows == [("training", "FINISHED")] * 3  # the run, and its two seeds
     assert again.stdout.rstrip().endswith("nas browse runs/killed")
-    assert page_of(recorded_in(folder / "runs" / "killed")) == "/#/experiments/{}/runs/{}".format(*pages[0])
+    assert page_of(
+        recorded_in(folder / "runs" / "killed")
+    ) == "/#/experiments/{}/runs/{}?workflowType=machine_learning".format(*pages[0])
 
 
 @pytest.mark.parametrize(

@@ -49,14 +49,16 @@ def test_the_page_of_a_search_is_its_view(root: Path) -> None:
 def test_the_page_of_another_study_is_its_run(root: Path, key: str) -> None:
     run_id = _study(root, root / "a", _ID, key=key)
     experiment = MlflowClient(tracking_uri=database_uri(root / "mlflow.db")).get_run(run_id).info.experiment_id
-    assert page_of(recorded_in(root / "a")) == f"/#/experiments/{experiment}/runs/{run_id}"
+    assert (
+        page_of(recorded_in(root / "a")) == f"/#/experiments/{experiment}/runs/{run_id}?workflowType=machine_learning"
+    )
 
 
 def test_the_page_of_a_finish_is_found_by_its_search(root: Path) -> None:
     (root / "a" / "finish").mkdir(parents=True)
     (root / "a" / "study.json").write_text(f'{{"study_id": "{_ID}"}}')
     run_id = _study(root, root / "b", f"{_ID}-finish")
-    assert page_of(recorded_in(root / "a" / "finish")).endswith(f"/runs/{run_id}")
+    assert page_of(recorded_in(root / "a" / "finish")).endswith(f"/runs/{run_id}?workflowType=machine_learning")
 
 
 def test_a_run_that_is_not_in_mlflow_is_told(root: Path) -> None:
