@@ -26,6 +26,7 @@ from nas.scaling.study.networks import Networks, base_line, networks_of, write_n
 from nas.settings import settings_from
 from nas.to_type import to_type
 from nas.training.data.config import DataConfig
+from nas.training.data.registry import check_files
 
 if TYPE_CHECKING:
     pass
@@ -82,6 +83,7 @@ def _shape(data: DataConfig) -> tuple[tuple[int, ...], int]:
     known = data.known_shape()
     if known is not None:
         return known
+    check_files(data)
     from nas.evaluators.training import TrainingEvaluator
     from nas.training.recipe import Recipe
     from nas.workers.processes import WorkerPool

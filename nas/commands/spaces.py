@@ -42,6 +42,7 @@ from nas.space import SearchSpace, load_space, space_names
 from nas.space.fit import fit_as_set, fit_setting
 from nas.to_type import to_type
 from nas.training.data.config import DataConfig
+from nas.training.data.registry import check_files
 from nas.training.recipe import Recipe
 from nas.workers.pool import Pool
 from nas.workers.processes import WorkerPool
@@ -255,6 +256,7 @@ def _on_table(config: SpacesConfig, settings: TableSettings, written: list[_Spac
 
 def _trained(config: SpacesConfig, written: list[_Space], folder: Path) -> tuple[list[_Space], list[Population]]:
     """Train networks; returns the spaces as they were brought to the limits, too."""
+    check_files(config.data)
     evaluator = TrainingEvaluator(config.data, config.train)
     pool = WorkerPool(evaluator, cores_or(config.workers), objective=config.score.name)
     try:

@@ -23,6 +23,7 @@ from nas.run_folder import Held, hold, shown, user_path
 from nas.settings import SEED, Range, changeable, check_settings, setting, settings_from
 from nas.to_type import to_type
 from nas.training.data.config import DataConfig
+from nas.training.data.registry import check_files
 from nas.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ def train_command(values: Mapping[str, Any], typed: Iterable[str]) -> int:
 def _train(values: Mapping[str, Any], typed: list[str]) -> None:
     folder = user_path(str(values["resume"])) if values.get("resume") else None
     config = settings_from(TrainConfig, _going_on(folder, values, typed) if folder else _new(values, typed))
+    check_files(config.data)
     print("Loading torch and the data ...", flush=True)
     job = _job(config)
     with _held(config, folder) as held:

@@ -15,6 +15,7 @@ from nas.settings import setting
 from nas.space import SearchSpace
 from nas.space.task import Task
 from nas.training.data.config import DataConfig
+from nas.training.data.registry import check_files
 from nas.training.recipe import SCORES, Recipe
 
 INHERIT = ("none", "parent", "best")
@@ -132,6 +133,7 @@ class TrainingSettings(EvaluatorSettings):
 
     def make(self, space: SearchSpace, data: DataConfig, recipe: Recipe, accelerator: str) -> Evaluator:
         """Return the evaluator that trains as the recipe says."""
+        check_files(data)  # before workers load torch
         return TrainingEvaluator(data, recipe, accelerator, self.inherit)
 
     def probe(self, data: DataConfig, recipe: Recipe, accelerator: str) -> Evaluator:

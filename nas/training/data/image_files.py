@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -11,21 +11,26 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image
+from PIL import Image
 from torch import Tensor
 
-from nas.errors import DataError, is_text, why_unreadable
+from nas.errors import DataError
 from nas.exporting.predict import PictureError, decoded, fitted
 from nas.machine import cores
-from nas.run_folder import user_path
 from nas.training.data.config import DataConfig
-from nas.training.data.content import SPLITS, TRAIN, digests_of
+from nas.training.data.content import SPLITS, digests_of
+from nas.training.data.folders.usable import REFUSE, common_size, left_out, refusal, usable_pictures
 from nas.training.data.split_by_content import Source, split_by_content
 from nas.training.data.split_by_place import split_indices, splits_by_place
 from nas.training.data.splits import Images, MemoryImages, Splits
 
-SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
-_HOW = "Expected ROOT/train/CLASS/*.png (or .jpg, ...), and the same under val/ and test/ where you have them."
+
+class UndecodedError(DataError):
+    """A file that is no picture, or one that cannot be brought to its size."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(f"data image_folder: {path} cannot be read: {why}")
+        self.why = why
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +74,7 @@ def _decoded(path: Path, *channels: int) -> list[Image.Image]:
     try:
         return decoded(path, *channels)
     except PictureError as error:
-        raise DataError(f"data image_folder: {path} cannot be read: {error}") from None
+        raise UndecodedError(path, str(error)) from None
 
 
 def _pixels(picture: Image.Image, size: tuple[int, int], path: Path) -> Tensor:
@@ -81,49 +86,53 @@ def _pixels(picture: Image.Image, size: tuple[int, int], path: Path) -> Tensor:
     try:
         return torch.from_numpy(fitted(picture, size)).permute(2, 0, 1).contiguous()
     except PictureError as error:
-        raise DataError(f"data image_folder: {path}: {error}") from None
+        raise UndecodedError(path, str(error)) from None
 
 
 def load_image_folder(config: DataConfig) -> Splits:
-    """Images under `root/train`, `root/val` and `root/test`; a missing val or test split is taken from train.
+    """Pictures in folders that are classes, or splits of them, or with a table of their classes.
+
+    Splits that the folder has not are drawn from the training images.
 
     Raises:
-        DataError: missing folders, classes that differ, images of several sizes without `data.resolution`.
+        DataError: the folder is of no known form, files that cannot be used, images of several sizes without
+            `data.resolution`.
     """
-    if not config.root:
-        raise DataError(f"data image_folder: give data.root=FOLDER. {_HOW}")
-    root = user_path(config.root).absolute()
-    classes = _classes(root / TRAIN)
-    size = (config.resolution, config.resolution) if config.resolution else _common_size(root / TRAIN)
-    given = {
-        split: _find(root / split, classes, size, config.channels)
-        for split in SPLITS
-        if split == TRAIN or (root / split).is_dir()
-    }
-    if not given[TRAIN].files:
-        raise DataError(f"data image_folder: no images in the training split. {_HOW}")
+    pictures = usable_pictures(config)
+    size = (config.resolution, config.resolution) if config.resolution else common_size(pictures)
+    given = {split: _images(files, size, config.channels) for split, files in pictures.files.items()}
     count = sum(len(images.files) for images in given.values())
     in_memory = count * config.channels * size[0] * size[1] <= config.memory_mib * 2**20
     if config.split_scheme == 1:
-        return _split_by_place(config, classes, given, in_memory=in_memory)
-    sources = {split: _source(images, root, in_memory=in_memory) for split, images in given.items()}
-    return split_by_content(config, classes, (config.channels, *size), sources)
+        return _split_by_place(config, pictures.classes, given, in_memory=in_memory)
+    shape = (config.channels, *size)
+    sources, bad = {}, dict[Path, str]()
+    for split, images in given.items():
+        sources[split] = _source(images, pictures.root, bad, in_memory=in_memory)
+    if bad and config.bad == REFUSE:
+        raise DataError(refusal(pictures.root, bad, count))
+    notes = (*pictures.notes, *left_out(pictures.root, bad, count))
+    return split_by_content(config, pictures.classes, shape, sources, notes)
 
 
-def _find(folder: Path, classes: tuple[str, ...], size: tuple[int, int], channels: int) -> FileImages:
-    if _classes(folder) != classes:
-        raise DataError(f"data image_folder: {folder} has classes {_classes(folder)}, train has {classes}")
-    files = [(path, i) for i, name in enumerate(classes) for path in _images(folder / name)]
+def _images(files: Sequence[tuple[Path, int]], size: tuple[int, int], channels: int) -> FileImages:
     labels = torch.tensor([label for _, label in files], dtype=torch.int64)
     return FileImages(tuple(path for path, _ in files), labels, size, channels)
 
 
-def _source(images: FileImages, root: Path, *, in_memory: bool) -> Source:
-    """Look at each image once: for its content, and for its pixels where they are kept in memory."""
+def _source(images: FileImages, root: Path, bad: dict[Path, str], *, in_memory: bool) -> Source:
+    """Look at each image once: for its content, and for its pixels where they are kept in memory.
+
+    Images that cannot be decoded are left out, and why is put into `bad`.
+    """
     look = partial(_look, size=images.size, channels=images.channels) if in_memory else _look_at_content
     # Decoding, hashing and scaling leave Python's lock.
     with ThreadPoolExecutor(max_workers=min(8, cores())) as pool:
-        seen = list(pool.map(look, images.files))
+        looks = list(pool.map(partial(_if_it_can_be, look), images.files))
+    bad |= {path: found for path, found in zip(images.files, looks, strict=True) if isinstance(found, str)}
+    usable = [place for place, found in enumerate(looks) if not isinstance(found, str)]
+    images = images.take(torch.tensor(usable, dtype=torch.int64))
+    seen = [found for found in looks if not isinstance(found, str)]
 
     def take(places: Sequence[int]) -> Images:
         indices = torch.tensor(places, dtype=torch.int64)
@@ -139,6 +148,18 @@ def _source(images: FileImages, root: Path, *, in_memory: bool) -> Source:
     )
 
 
+Look = tuple[bytes, Tensor | None]
+"""The digest of an image's content, and its pixels where they are kept."""
+
+
+def _if_it_can_be(look: Callable[[Path], Look], path: Path) -> Look | str:
+    """Look at an image, or return what is wrong with it."""
+    try:
+        return look(path)
+    except UndecodedError as error:
+        return f"cannot be decoded ({error.why})"
+
+
 def _look(path: Path, size: tuple[int, int], channels: int) -> tuple[bytes, Tensor | None]:
     """Return the digest of an image's content, and its pixels as training sees them.
 
@@ -150,7 +171,6 @@ def _look(path: Path, size: tuple[int, int], channels: int) -> tuple[bytes, Tens
 
 
 def _look_at_content(path: Path) -> tuple[bytes, Tensor | None]:
-    _refuse_special(path)
     known = os.stat(path)
     return _digest(path, known.st_size, known.st_mtime_ns), None
 
@@ -159,54 +179,6 @@ def _look_at_content(path: Path) -> tuple[bytes, Tensor | None]:
 def _digest(path: Path, size: int, changed: int) -> bytes:
     """Return the digest of an image's content; a process decodes a file for it once, while that is not changed."""
     return digests_of(np.asarray(_decoded(path, 3)[0])[None])[0]
-
-
-def _classes(folder: Path) -> tuple[str, ...]:
-    if not folder.is_dir():
-        raise DataError(f"data image_folder: no folder {folder}. {_HOW}")
-    classes = tuple(sorted(path.name for path in folder.iterdir() if path.is_dir()))
-    if len(classes) < 2:
-        raise DataError(f"data image_folder: {folder} has {len(classes)} class folders, two are needed. {_HOW}")
-    for name in classes:
-        if not is_text(name):  # it goes into files that are UTF-8
-            raise DataError(
-                f"data image_folder: the class folder {name!a} in {folder} must have a name in UTF-8: rename "
-                "it, since the folder's name is that of the class"
-            )
-    return classes
-
-
-def _images(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-
-
-def _refuse_special(path: Path) -> None:
-    """Raise `DataError` where an image is no file: a pipe would be waited for, a device be read without end."""
-    if not path.is_file():
-        raise DataError(f"data image_folder: {path} is not a file, but a folder, a pipe, a device or a broken link")
-
-
-def _size(image: Image.Image) -> tuple[int, int]:
-    """Height and width as a person sees the image: cameras store a turn beside the pixels."""
-    turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
-    return (image.width, image.height) if turned else (image.height, image.width)
-
-
-def _common_size(folder: Path) -> tuple[int, int]:
-    """Height and width that all images of a split share."""
-    sizes: dict[tuple[int, int], Path] = {}
-    for path in _images(folder):
-        _refuse_special(path)
-        try:
-            with Image.open(path) as image:
-                sizes.setdefault(_size(image), path)
-        except Exception as error:  # as in `read_image`
-            raise DataError(f"data image_folder: {path} cannot be read: {why_unreadable(error)}") from None
-        if len(sizes) > 1:
-            raise DataError(f"data image_folder: images have several sizes {list(sizes)}; give data.resolution=64")
-    if not sizes:
-        raise DataError(f"data image_folder: no images under {folder}. {_HOW}")
-    return next(iter(sizes))
 
 
 def _split_by_place(
@@ -225,8 +197,6 @@ def _split_by_place(
 
 
 def _hold_out(images: FileImages, fraction: float, seed: int) -> tuple[FileImages, FileImages]:
-    if not images.files:
-        raise DataError(f"data image_folder: no images in the training split. {_HOW}")
     rest, out = split_indices(images.labels.numpy(), fraction, seed)
     return images.take(torch.from_numpy(rest)), images.take(torch.from_numpy(out))
 
