@@ -104,6 +104,12 @@ def _evaluate_config() -> type:
     return EvaluateConfig
 
 
+def _data_config() -> type:
+    from nas.commands.data import DataCommandConfig
+
+    return DataCommandConfig
+
+
 def _search(values: dict[str, Any], typed: list[str]) -> int:
     from nas.commands.search import search
 
@@ -148,9 +154,25 @@ def _export(values: dict[str, Any], typed: list[str]) -> int:
 
 def _model_first(words: Sequence[str]) -> list[str]:
     """Make a setting of a first word that is none: `runs/x out=y` becomes `model=runs/x out=y`."""
+    return _first_to("model", words)
+
+
+def _first_to(setting: str, words: Sequence[str]) -> list[str]:
     if words and not words[0].startswith("-") and not re.match(r"\+{0,2}[A-Za-z_][\w./]*=", words[0]):
-        return [f"model={words[0]}", *words[1:]]
+        return [f"{setting}={words[0]}", *words[1:]]
     return list(words)
+
+
+def _data(values: dict[str, Any], _: list[str]) -> int:
+    from nas.commands.data import data_command
+
+    return data_command(values)
+
+
+def _root_first(words: Sequence[str]) -> list[str]:
+    """Make settings of a first word that is none: `photos` becomes `data=image_folder data.root=photos`."""
+    found = _first_to("data.root", words)
+    return found if found == list(words) else ["data=image_folder", *found]
 
 
 def _finish(values: dict[str, Any], typed: list[str]) -> int:
@@ -257,6 +279,13 @@ COMMANDS: Mapping[str, Command] = {
         _export_config,
         added=(),
         words=_model_first,
+    ),
+    "data": SettingsCommand(
+        "Say what a data set holds, before anything is trained on it",
+        _data,
+        _data_config,
+        added=(),
+        words=_root_first,
     ),
     "browse": OptionsCommand("Open MLflow's pages of what is recorded", options.browse_parser),
     "records": OptionsCommand("Write to MLflow what it lacks of a search and its finish", options.records_parser),
