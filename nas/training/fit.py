@@ -119,7 +119,9 @@ def fit(
             average.swap(task)  # what was scored is what is kept
     if budget.weights is not None:
         save_weights(Path(budget.weights), network, weights_metadata(architecture, data))
-    scores, seconds = {name: history[-1][name] for name in SCORES}, {"train_steps": task.step_seconds}
+    # A checkpoint of before may be of a last epoch that has not all of them.
+    scores = {name: history[-1][name] for name in SCORES if name in history[-1]}
+    seconds = {"train_steps": task.step_seconds}
     missing: Mapping[str, str] = {}
     if budget.int8 is not None:
         began = time.perf_counter()

@@ -16,6 +16,7 @@ from nas.errors import TrainingError
 from nas.network.ops import Shape
 from nas.seeds import derived_seed
 from nas.training.augment import erased, mixed
+from nas.training.class_counts import ClassCounts
 from nas.training.data.batches import Batches
 from nas.training.data.registry import may_mirror
 from nas.training.data.splits import ImageData, Images
@@ -48,6 +49,7 @@ class Classification(pl.LightningModule):
         """Time in training steps: forward, backward and optimiser."""
         self._step_started = 0.0
         self._train = self._val = _Tally()
+        self._val_classes = ClassCounts()
         self._rng = np.random.default_rng(seed)
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -97,18 +99,19 @@ class Classification(pl.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Begin the sums of the validation."""
-        self._val = _Tally()
+        self._val, self._val_classes = _Tally(), ClassCounts()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add a batch to the sums of the validation."""
         inputs, labels = batch
         logits = self(inputs)
         self._val.add(logits, labels, F.cross_entropy(logits, labels))
+        self._val_classes.add(logits, labels)
 
     def epoch_metrics(self) -> dict[str, float]:
         """Return the metrics of the epoch that has just ended, over all processes that train together.
 
-        They are `epoch`, from 1, and `train_loss`, `train_accuracy`, `val_loss`, `val_accuracy`.
+        They are `epoch`, from 1, `train_loss`, `train_accuracy`, and `nas.training.recipe.SCORES`.
 
         Raises:
             TrainingError: the loss is not a number.
@@ -121,6 +124,8 @@ class Classification(pl.LightningModule):
             "val_loss": val[0],
             "val_accuracy": val[1],
         }
+        by_class = self._val_classes.scores(lambda counts: _total(counts, self.trainer))
+        metrics |= {f"val_{name}": score for name, score in by_class.items()}
         self._check(metrics["train_loss"] + metrics["val_loss"], f"the end of epoch {self.current_epoch + 1}")
         return metrics
 
@@ -191,9 +196,15 @@ class _Tally:
     def summed(self, trainer: pl.Trainer) -> tuple[float, float]:
         """Return mean loss and accuracy over all processes; 0 of both where nothing was added."""
         sums = torch.tensor([float(self._loss), float(self._hits), float(self.count)], dtype=torch.float64)
-        sums = trainer.strategy.reduce(sums.to(_float64(trainer)), reduce_op="sum").cpu()
-        loss, hits, count = sums.tolist()
+        loss, hits, count = _total(sums, trainer).tolist()
         return loss / max(1.0, count), hits / max(1.0, count)
+
+
+def _total(numbers: Tensor, trainer: pl.Trainer) -> Tensor:
+    """Return the sums of float64 numbers over all processes that train together, on the CPU."""
+    total = trainer.strategy.reduce(numbers.to(_float64(trainer)), reduce_op="sum")
+    assert isinstance(total, Tensor)
+    return total.cpu()
 
 
 def _float64(trainer: pl.Trainer) -> torch.device:

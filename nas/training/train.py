@@ -235,7 +235,7 @@ def _checkpoint(folder: Path, seed: int) -> Path:
 
 
 def _evaluation(line: Mapping[str, Any]) -> tuple[int, Evaluation]:
-    scores = {name: float(line["scores"][name]) for name in SCORES}
+    scores = {name: float(line["scores"][name]) for name in SCORES if name in line["scores"]}
     history = tuple({name: float(value) for name, value in row.items()} for row in line["history"])
     return int(line["seed"]), Evaluation(scores, history, dict(line["seconds"]))
 
