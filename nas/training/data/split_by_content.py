@@ -11,9 +11,19 @@ import torch
 
 from nas.network.ops import Shape
 from nas.training.data.config import DataConfig
-from nas.training.data.content import SPLITS, TEST, TRAIN, VAL, assign, digests_of, fingerprint, in_proportion
+from nas.training.data.content import (
+    SPLITS,
+    TEST,
+    TRAIN,
+    VAL,
+    assign,
+    digests_of,
+    fingerprint,
+    first_part,
+    in_proportion,
+)
 from nas.training.data.split_by_place import split_memory_by_place
-from nas.training.data.splits import Images, MemoryImages, Splits, part_size, splits_of
+from nas.training.data.splits import Images, MemoryImages, Splits, splits_of
 
 _MAX_NAMED = 5
 """Images that a note names at most."""
@@ -88,7 +98,8 @@ def split_by_content(
         drawn[split].append(place)
     places |= {split: drawn[split] for split in (TRAIN, *shares)}
     places = {split: in_proportion(places[split], all_images.digests, all_images.labels) for split in SPLITS}
-    places[TRAIN] = places[TRAIN][: part_size(len(places[TRAIN]), config.train_fraction)]
+    labels = np.array([all_images.labels[place] for place in places[TRAIN]], dtype=np.int64)
+    places[TRAIN] = [places[TRAIN][i] for i in first_part(labels, config.train_fraction)]
     return splits_of(
         config,
         classes,
