@@ -68,6 +68,7 @@ class TrainingEvaluator:
             budget,
             seed=seed,
             augment=self.data.augment,
+            balance=self.data.balance,
             accelerator=self.accelerator,
             devices=self.devices,
         )
@@ -99,6 +100,7 @@ class TrainingProbe:
             self.recipe,
             seed=seed,
             augment=self.data.augment,
+            balance=self.data.balance,
             accelerator=self.accelerator,
             seconds=self.seconds,
         )

@@ -17,6 +17,7 @@ from nas.network.ops import Shape
 from nas.seeds import derived_seed
 from nas.training.augment import erased, mixed
 from nas.training.class_counts import ClassCounts
+from nas.training.data.balance import class_weights
 from nas.training.data.batches import Batches
 from nas.training.data.registry import may_mirror
 from nas.training.data.splits import ImageData, Images
@@ -34,7 +35,11 @@ Batch = tuple[Tensor, Tensor]
 class Classification(pl.LightningModule):
     """Trains a classifier by a recipe, and counts loss and accuracy of each epoch."""
 
-    def __init__(self, network: nn.Module, recipe: Recipe, *, seed: int = 0) -> None:
+    class_weights: Tensor | None
+
+    def __init__(
+        self, network: nn.Module, recipe: Recipe, *, seed: int = 0, class_weights: Tensor | None = None
+    ) -> None:
         """Make a module.
 
         Args:
@@ -42,9 +47,12 @@ class Classification(pl.LightningModule):
                 of logits, those of auxiliary classifiers behind its own.
             recipe: optimiser, schedule, label smoothing, and what is erased and mixed.
             seed: of what is erased and mixed, which is the same in an epoch whether training began before it or in it.
+            class_weights: of the classes in the training loss, `(num_classes,)`; None weighs all images alike. That of
+                the validation never has any.
         """
         super().__init__()
         self.network, self.recipe, self.seed = network, recipe, seed
+        self.register_buffer("class_weights", class_weights, persistent=False)
         self.step_seconds = 0.0
         """Time in training steps: forward, backward and optimiser."""
         self._step_started = 0.0
@@ -85,9 +93,10 @@ class Classification(pl.LightningModule):
             erased(inputs, recipe.erase, self._rng), labels, mixup=recipe.mixup, cutmix=recipe.cutmix, rng=self._rng
         )
         logits, *auxiliary = self._predict(examples.inputs)
-        loss = examples.loss(logits, recipe.label_smoothing)
+        loss = examples.loss(logits, recipe.label_smoothing, self.class_weights)
         for prediction in auxiliary:
-            loss = loss + _AUXILIARY_WEIGHT * examples.loss(prediction, recipe.label_smoothing)
+            auxiliary_loss = examples.loss(prediction, recipe.label_smoothing, self.class_weights)
+            loss = loss + _AUXILIARY_WEIGHT * auxiliary_loss
         if self.device.type == "cpu" or batch_idx % _LOSS_CHECK_EVERY == 0:
             self._check(float(loss.detach()), f"epoch {self.current_epoch + 1}, step {batch_idx + 1}")
         self._train.add(logits.detach(), examples.larger, loss.detach())
@@ -223,6 +232,7 @@ class ImageModule(pl.LightningDataModule):
         input_shape: Shape,
         *,
         augment: str = "none",
+        balance: str = "none",
         seed: int = 0,
         fraction: float = 1.0,
     ) -> None:
@@ -233,12 +243,19 @@ class ImageModule(pl.LightningDataModule):
             recipe: its batch size is that of training; four times that in validation.
             input_shape: `(channels, height, width)` of the images that it gives.
             augment: none, shift, shift_flip; of training only, beside what the recipe says.
+            balance: none, weights, sampler; of training only.
             seed: of order and augmentation.
             fraction: share of the training split that is used.
         """
         super().__init__()
         self.data, self.recipe, self.shape, self.augment, self.seed = data, recipe, input_shape, augment, seed
         self.train = data.part_of_train(fraction)
+        self.balance = balance
+
+    @property
+    def class_weights(self) -> Tensor | None:
+        """Weights of the classes in the loss, `(num_classes,)`: by what is trained on, which all processes share."""
+        return class_weights(self.train.labels, self.data.num_classes) if self.balance == "weights" else None
 
     def _epoch(self) -> int:
         assert self.trainer is not None
@@ -266,12 +283,14 @@ class ImageModule(pl.LightningDataModule):
             flip=self.recipe.flip and may_mirror(self.data.name),
             seed=self.seed,
             walk=self._epoch if self.trainer is not None else None,
+            balanced=self.balance == "sampler",
             **self._shard,
         )
 
     def some_training_batches(self) -> Batches:
-        """Training batches without augmentation, the same for every epoch and process."""
-        return self._batches(self.train, self.recipe.batch_size, shuffle=True, seed=self.seed)
+        """Training batches without augmentation, the same for every epoch and process, with classes as in training."""
+        balanced = self.balance == "sampler"
+        return self._batches(self.train, self.recipe.batch_size, shuffle=True, balanced=balanced, seed=self.seed)
 
     def val_dataloader(self) -> Batches:
         """Return the validation batches of this process."""
