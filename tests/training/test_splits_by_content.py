@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy.stats import binom, binomtest
 
+from nas.errors import DataError
 from nas.training.data.config import DataConfig
 from nas.training.data.content import SPLITS, TEST, TRAIN, VAL, assign, digests_of, first_part, in_proportion
 from nas.training.data.load import load_data
@@ -245,6 +246,32 @@ def test_an_image_that_is_in_the_test_split_too_is_left_out_of_training(
     assert "1 image is left out of train, since val has it too: train/cow/04.png (cow)" in data.notes
     assert "1 image is left out of val, since test has it too: val/dog/everywhere.png (dog)" in data.notes
     assert "data image_folder: 1 image is left out of val" in caplog.text
+
+
+@pytest.mark.parametrize(("later", "earlier"), [("val", "train"), ("test", "train"), ("test", "val")])
+def test_a_split_that_is_mostly_a_copy_is_refused(tmp_path: Path, later: str, earlier: str) -> None:
+    """Whatever its files are called: half of it may be copies, which are left out, and one more may not."""
+    root = _folder(tmp_path / "images", count=6)
+    for number, name in enumerate(("cat", "cow", "dog")):
+        source, into = root / earlier / name, root / later / name
+        for folder, count in ((source, 0 if earlier == "train" else 4), (into, 2)):
+            folder.mkdir(parents=True, exist_ok=True)
+            for i in range(count):
+                _noise(9000 + 100 * number + 10 * count + i).save(folder / f"own{i}.png")
+        for i, file in enumerate(sorted(source.glob("*.png"))[:2]):
+            with Image.open(file) as image:
+                image.save(into / f"copy{i}.bmp")
+    data = load_data(_config(root))
+    assert any(f"6 images are left out of {earlier}, since {later} has them too" in note for note in data.notes)
+    (root / later / "cat" / "own0.png").unlink()
+    load_data.cache_clear()
+    message = (
+        rf"data image_folder: {later} must be other images than {earlier}, but 6 of its 11 images are in {earlier} "
+        rf"too: {later}/cat/copy0\.bmp \(cat\), .*, \.\.\.\. Without {later} a share of the training images is held "
+        rf"out instead \(data\.{later}_fraction\)"
+    )
+    with pytest.raises(DataError, match=message):
+        load_data(_config(root))
 
 
 def test_an_image_that_is_moved_is_named(tmp_path: Path) -> None:
