@@ -84,13 +84,19 @@ def _evaluate(values: Mapping[str, Any], typed: list[str]) -> None:
 
 
 def _print(found: Evaluated, out: Path) -> None:
+    from nas.training.scores import TOP
+
     scores = found.scores
+    top = f"top-{min(TOP, len(scores.classes))} accuracy"
     split = "validation" if found.split == "val" else "test"
     print(
         f"{shown(found.folder.absolute()) / found.file} on the {split} split of {found.data}: "
         f"{scores.images:,} images\n"
         f"\naccuracy                    {scores.accuracy:.4f}  ({scores.low:.4f} to {scores.high:.4f}: "
         f"Clopper-Pearson, 95 %, of this one network)\n"
+        f"balanced accuracy           {scores.balanced_accuracy:.4f}\n"
+        f"macro F1                    {scores.macro_f1:.4f}\n"
+        f"{top:28}{scores.top5:.4f}\n"
         f"log loss                    {scores.log_loss:.4f}\n"
         f"expected calibration error  {scores.calibration_error:.4f}\n"
     )

@@ -69,6 +69,7 @@ class TrainingEvaluator:
             budget,
             seed=seed,
             augment=self.data.augment,
+            balance=self.data.balance,
             accelerator=self.accelerator,
             devices=self.devices,
         )
@@ -100,6 +101,7 @@ class TrainingProbe:
             self.recipe,
             seed=seed,
             augment=self.data.augment,
+            balance=self.data.balance,
             accelerator=self.accelerator,
             seconds=self.seconds,
         )

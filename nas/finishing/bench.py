@@ -187,6 +187,16 @@ class Measure:
         return self.sign * trial.scores[self.name]
 
     @property
+    def is_share(self) -> bool:
+        """Whether it is a share, which is shown in per cent."""
+        return self.of_images or self.name.endswith("accuracy")
+
+    @property
+    def of_images(self) -> bool:
+        """Whether it is the share of the images that are told right, each of which counts the same."""
+        return self.name in ("val_accuracy", "test_accuracy", "val_top5", "test_top5")
+
+    @property
     def on_test(self) -> Measure:
         """The same on the test split."""
         return Measure(self.name.replace("val_", "test_", 1), self.sign)

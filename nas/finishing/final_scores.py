@@ -21,7 +21,7 @@ class FinalScores:
     """auto, cpu or gpu."""
 
     def __call__(self, job: Job, weights: Path) -> Mapping[str, float]:
-        """Return `test_accuracy` and `test_loss`.
+        """Return the scores of `nas.training.recipe.SCORES`, with `test_` in the place of `val_`.
 
         Args:
             job: of which network, with which seed and batch size; the seed is for the ledger.

@@ -189,7 +189,7 @@ class Report:
                     f"{unit.size(comparison.sure_from)} or more."
                 )
         final = self.finish.finals[WINNER].interval(self.measure.on_test)
-        if final.count and self.measure.name.endswith("accuracy"):
+        if final.count and self.measure.of_images:
             low, high = proportion_interval(round(final.mean * self.test_images), self.test_images)
             yield (
                 "- Intervals are Student's at 95 % over seeds, for these images. Which images there are adds to that: "

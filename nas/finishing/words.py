@@ -24,7 +24,7 @@ class Unit:
     @classmethod
     def of(cls, measure: Measure) -> Unit:
         """Return the unit of a measure."""
-        if measure.name.endswith("accuracy"):
+        if measure.is_share:
             return cls(100.0, " %", " points", 2, sign=measure.sign)
         return cls(sign=measure.sign)
 

@@ -31,7 +31,7 @@ from nas.space import SearchSpace, load_space, space_names
 from nas.space.fit import Fit, fit_as_set, fit_setting, left_as_it_is
 from nas.space.fix import fixed
 from nas.training.data.config import DataConfig
-from nas.training.recipe import Recipe
+from nas.training.recipe import SCORES, Recipe
 from nas.workers.process import check_worker_count
 
 _DESIGNS = 6
@@ -119,7 +119,7 @@ class Config(Settings):
         if self.finish and objectives[0].name in AFTER_TRAINING:
             raise ConfigError(
                 f"finish=true reports what holds on the test split, where {objectives[0].name} is not looked at; "
-                "search for val_accuracy or val_loss, and give it as a limit or as a second objective"
+                f"search for one of {', '.join(SCORES)}, and give it as a limit or as a second objective"
             )
         check_accelerator(self.accelerator)
         check_name(self.name)

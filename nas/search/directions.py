@@ -16,7 +16,9 @@ def _listed(text: str) -> frozenset[str]:
 
 
 _EXACT = (
-    dict.fromkeys((*METRICS, INT8_LATENCY), MINIMIZE) | dict.fromkeys(PROXY_NAMES, MAXIMIZE) | {INT8_ACCURACY: MAXIMIZE}
+    dict.fromkeys((*METRICS, INT8_LATENCY), MINIMIZE)
+    | dict.fromkeys(PROXY_NAMES, MAXIMIZE)
+    | dict.fromkeys((INT8_ACCURACY, "val_top5"), MAXIMIZE)
 )
 
 _MAXIMIZED = _listed(
@@ -68,7 +70,7 @@ def direction_of(name: str) -> str | None:
     The last word that names a score decides, as in English: `dice_loss` is a loss. Each other word must be in a list of
     those that leave the direction as it is (`val_top5_error_mean`), since another may reverse it, or name something
     else (`error_reduction`, `accuracy_deficit`, `lost_accuracy`, `seconds_to_accuracy`). Costs of `nas.cost.METRICS`
-    are minimized, proxies maximized; `int8_accuracy` and `int8_latency_ms` are known by name too.
+    are minimized, proxies maximized; `int8_accuracy`, `int8_latency_ms` and `val_top5` are known by name too.
     """
     if name in _EXACT:
         return _EXACT[name]

@@ -44,7 +44,8 @@ class SearchSettings:
     )
     objective: str | list[str] = setting(
         "val_accuracy",
-        "or val_loss, int8_accuracy; or a list that begins with one: [val_accuracy, macs, latency_ms, int8_latency_ms]",
+        "or val_loss, val_balanced_accuracy, val_macro_f1, val_top5, int8_accuracy; or a list that begins with one: "
+        "[val_accuracy, macs, latency_ms, int8_latency_ms]",
     )
     direction: str | list[str] | None = setting(
         None, "maximize or minimize, or a list; null: what the names say, if they do"

@@ -33,14 +33,20 @@ class Mixed:
     share: Tensor | None = None
     """Of the image itself in the mixture, from 0 to 1, `(batch,)`."""
 
-    def loss(self, logits: Tensor, label_smoothing: float) -> Tensor:
-        """Return the mean cross-entropy: with both labels, by their shares, where images are mixed."""
+    def loss(self, logits: Tensor, label_smoothing: float, weights: Tensor | None = None) -> Tensor:
+        """Return the mean cross-entropy: with both labels, by their shares, where images are mixed.
+
+        Args:
+            logits: `(batch, num_classes)`.
+            label_smoothing: share of each label that goes to all classes alike.
+            weights: of the classes, `(num_classes,)`; the cross-entropy with a label counts by the weight of that, what
+                is smoothed off it too, and the mean is over images, not over weights.
+        """
         if self.partners is None or self.share is None:
-            return F.cross_entropy(logits, self.labels, label_smoothing=label_smoothing)
-        own, other = (
-            F.cross_entropy(logits, labels, label_smoothing=label_smoothing, reduction="none")
-            for labels in (self.labels, self.partners)
-        )
+            if weights is None:
+                return F.cross_entropy(logits, self.labels, label_smoothing=label_smoothing)
+            return _weighted(logits, self.labels, label_smoothing, weights).mean()
+        own, other = (_weighted(logits, labels, label_smoothing, weights) for labels in (self.labels, self.partners))
         return (self.share * own + (1 - self.share) * other).mean()
 
     @property
@@ -49,6 +55,12 @@ class Mixed:
         if self.partners is None or self.share is None:
             return self.labels
         return torch.where(self.share >= 0.5, self.labels, self.partners)
+
+
+def _weighted(logits: Tensor, labels: Tensor, label_smoothing: float, weights: Tensor | None) -> Tensor:
+    """Return the cross-entropy of each image, `(batch,)`, times the weight of its label where there are weights."""
+    losses = F.cross_entropy(logits, labels, label_smoothing=label_smoothing, reduction="none")
+    return losses if weights is None else weights[labels] * losses
 
 
 def erased(inputs: Tensor, probability: float, rng: np.random.Generator) -> Tensor:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nas.evaluation import Evaluation
 from nas.exporting.card import Card, Score
+from nas.training.data.config import DataConfig
 from nas.training.recipe import Recipe
 from nas.training.summary import accuracy_of
 
@@ -21,7 +22,7 @@ def card_of_training(
     data: ImageData,
     evaluations: Mapping[int, Evaluation],
     *,
-    augment: str = "none",
+    settings: DataConfig,
     origin: str = "",
 ) -> Card:
     """Return the card of a network that was trained by a recipe.
@@ -31,7 +32,7 @@ def card_of_training(
         recipe: how it was trained.
         data: what it was trained on.
         evaluations: what each seed came to on the validation split, by seed; the weights are those of the first.
-        augment: what was done to training images (`DataConfig.augment`).
+        settings: of the data, which say what was done to training images and for uneven classes.
         origin: where the network comes from, in sentences.
     """
     seeds, images = [*evaluations], len(data.val.labels)
@@ -42,10 +43,11 @@ def card_of_training(
         how = f"mean of {len(seeds)} trainings with seeds {', '.join(map(str, seeds))}; interval over seeds"
         scores.insert(0, _score(accuracies, images, how))
     seconds = evaluations[seeds[0]].seconds.get("evaluation")
+    done_to_data = {"augment": settings.augment, "balance": settings.balance}
     return Card(
         name=f"Image classifier {name}",
         scores=tuple(scores),
-        training={**asdict(recipe), "augment": augment, "seed": seeds[0], **_rounded("seconds", seconds)},
+        training={**asdict(recipe), **done_to_data, "seed": seeds[0], **_rounded("seconds", seconds)},
         data=data.record(),
         origin=origin,
     )

@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from nas.run_folder import write_bytes, writing
+from nas.training.recipe import SCORES
 
 History = Sequence[Mapping[str, float]]
 """A row of metrics an epoch, see `Classification.epoch_metrics`."""
-_COLUMNS = ("seed", "epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
+_COLUMNS = ("seed", "epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", *SCORES[2:])
 
 
 def write_curves(path: Path, histories: Mapping[int, History]) -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from nas.errors import plain
 from nas.training.evaluate import Evaluated
-from nas.training.scores import Scores
+from nas.training.scores import TOP, Scores
 
 _PICTURE = 96
 """Pixels of the longer side of a small picture, at least."""
@@ -66,6 +66,9 @@ def _head(evaluated: Evaluated) -> Iterator[str]:
         ("Network", evaluated.arch_id or "not stated"),
         ("Accuracy", f"{scores.accuracy:.4f} ({scores.correct:,} of {scores.images:,} images)"),
         ("95 % interval", f"{scores.low:.4f} to {scores.high:.4f} (Clopper-Pearson, of this one network)"),
+        ("Balanced accuracy", f"{scores.balanced_accuracy:.4f} (mean recall of the classes)"),
+        ("Macro F1", f"{scores.macro_f1:.4f} (mean F1 of the classes)"),
+        (f"Top-{min(TOP, len(scores.classes))} accuracy", f"{scores.top5:.4f}"),
         ("Log loss", f"{scores.log_loss:.4f}"),
         ("Expected calibration error", f"{scores.calibration_error:.4f}"),
         ("Fingerprint of the splits", evaluated.fingerprint),

@@ -47,6 +47,7 @@ def fit(
     *,
     seed: int,
     augment: str = "none",
+    balance: str = "none",
     accelerator: str = "auto",
     devices: int = 1,
     after_epoch: Callable[[Mapping[str, float]], None] | None = None,
@@ -62,6 +63,7 @@ def fit(
             never stopped.
         seed: of weights, order and augmentation.
         augment: none, shift, shift_flip.
+        balance: none, weights, sampler: what is done for classes of uneven size.
         accelerator: as Lightning takes it.
         devices: processes that train together, each with a part of every epoch's batches.
         after_epoch: hears the metrics of each epoch. With it the checkpoint is written after every epoch, not only at
@@ -97,10 +99,16 @@ def fit(
             after_epoch(metrics)
         return report(int(metrics["epoch"]), {name: metrics[name] for name in SCORES})
 
-    task = Classification(network, recipe, seed=seed)
     module = ImageModule(
-        data, recipe, architecture.input_shape, augment=augment, seed=seed, fraction=budget.data_fraction
+        data,
+        recipe,
+        architecture.input_shape,
+        augment=augment,
+        balance=balance,
+        seed=seed,
+        fraction=budget.data_fraction,
     )
+    task = Classification(network, recipe, seed=seed, class_weights=module.class_weights)
     with reachable(listener, processes=devices) as reached, warnings.catch_warnings():
         # Lightning advises DataLoader workers; batches are made in this process on purpose.
         warnings.filterwarnings("ignore", module="pytorch_lightning")
@@ -119,7 +127,9 @@ def fit(
             average.swap(task)  # what was scored is what is kept
     if budget.weights is not None:
         save_weights(Path(budget.weights), network, weights_metadata(architecture, data))
-    scores, seconds = {name: history[-1][name] for name in SCORES}, {"train_steps": task.step_seconds}
+    # A checkpoint of before may be of a last epoch that has not all of them.
+    scores = {name: history[-1][name] for name in SCORES if name in history[-1]}
+    seconds = {"train_steps": task.step_seconds}
     missing: Mapping[str, str] = {}
     if budget.int8 is not None:
         began = time.perf_counter()

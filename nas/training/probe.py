@@ -48,6 +48,7 @@ def training_times(
     *,
     seed: int,
     augment: str = "none",
+    balance: str = "none",
     accelerator: str = "auto",
     seconds: float,
 ) -> TrainingTimes:
@@ -59,6 +60,7 @@ def training_times(
         recipe: settings of training.
         seed: of weights, order and augmentation.
         augment: none, shift, shift_flip.
+        balance: none, weights, sampler.
         accelerator: as Lightning takes it.
         seconds: of training steps; there are 5 at least, and an epoch at most.
 
@@ -70,8 +72,8 @@ def training_times(
     pl.seed_everything(seed, verbose=False)
     built = with_drop_path(architecture, recipe.drop_path)
     network = channels_last(build(built, zero_init_last=recipe.zero_init_last))
-    task = Classification(network, recipe, seed=seed)
-    module = ImageModule(data, recipe, architecture.input_shape, augment=augment, seed=seed)
+    module = ImageModule(data, recipe, architecture.input_shape, augment=augment, balance=balance, seed=seed)
+    task = Classification(network, recipe, seed=seed, class_weights=module.class_weights)
     clock = _Clock(seconds)
     average = [WeightAverage(recipe.ema)] if recipe.ema else []
     with warnings.catch_warnings():

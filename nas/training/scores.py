@@ -17,6 +17,9 @@ from nas.statistics import proportion_interval
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+TOP = 5
+"""The likeliest classes that `top5` looks for an image's own among: all of them where there are fewer, so that it is
+then 1."""
 BINS = 15
 """Of confidence, equally wide, for the calibration error: as Guo et al. 2017."""
 
@@ -85,6 +88,12 @@ class Scores:
     """Lower end of its Clopper-Pearson 95 % interval, for images drawn independently: of this one network."""
     high: float
     """Upper end."""
+    balanced_accuracy: float
+    """Mean recall of the classes that have images (`balanced_accuracy`)."""
+    macro_f1: float
+    """Mean F1 of the classes that have images or are named (`macro_f1`)."""
+    top5: float
+    """Share of the images whose class is among the `TOP` likeliest."""
     log_loss: float
     """Mean negative log likelihood of the classes, natural logarithm."""
     calibration_error: float
@@ -102,6 +111,34 @@ class Scores:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         return asdict(self)
+
+
+def balanced_accuracy(right: Ints, images: Ints) -> float:
+    """Return the mean recall of the classes that have images: each counts the same, however few images it has.
+
+    It is the balanced accuracy of scikit-learn (Brodersen et al. 2010, "The balanced accuracy and its posterior
+    distribution"), not adjusted for chance; 0 where there are no images.
+
+    Args:
+        right: images of each class that are told right, `(num_classes,)`.
+        images: of each class.
+    """
+    some = images > 0
+    return float((right[some] / images[some]).mean()) if some.any() else 0.0
+
+
+def macro_f1(right: Ints, images: Ints, named: Ints) -> float:
+    """Return the mean F1 of the classes that have images or are named, as scikit-learn and torchmetrics count it.
+
+    F1 is the harmonic mean of precision and recall, `2 * right / (images + named)`; 0 where there are no images.
+
+    Args:
+        right: images of each class that are told right, `(num_classes,)`.
+        images: of each class.
+        named: images that are taken for each class.
+    """
+    some = images + named > 0
+    return float((2 * right[some] / (images + named)[some]).mean()) if some.any() else 0.0
 
 
 def scores_of(
@@ -130,6 +167,9 @@ def scores_of(
     )
     bins = _bins(confidence, correct)
     wrong = np.flatnonzero(~correct)
+    matrix = confusion_matrix(labels, predicted, labels=numbers)
+    right, of_class, named = matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0)
+    likelier = (log_shares > of_label[:, None]).sum(axis=1)
     order = wrong[np.argsort(of_label[wrong], kind="stable")][:worst]
     return Scores(
         images=len(labels),
@@ -137,6 +177,9 @@ def scores_of(
         accuracy=hits / len(labels),
         low=low,
         high=high,
+        balanced_accuracy=balanced_accuracy(right, of_class),
+        macro_f1=macro_f1(right, of_class, named),
+        top5=float((likelier < TOP).mean()),
         log_loss=float(-of_label.mean()),
         calibration_error=sum(one.images * abs(one.accuracy - one.confidence) for one in bins) / len(labels),
         bins=bins,
@@ -144,9 +187,7 @@ def scores_of(
             ClassScores(name, int(counts[i]), float(precision[i]), float(recall[i]), float(f1[i]))
             for i, name in enumerate(classes)
         ),
-        confusion=tuple(
-            tuple(int(value) for value in row) for row in confusion_matrix(labels, predicted, labels=numbers)
-        ),
+        confusion=tuple(tuple(int(value) for value in row) for row in matrix),
         worst=tuple(
             Mistake(
                 image=int(i),

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from nas.network.architecture import Architecture
+from nas.training.class_counts import ClassCounts
 from nas.training.data.batches import Batches
 from nas.training.data.config import DataConfig
 from nas.training.data.load import load_data
@@ -26,7 +27,7 @@ def scores_on_test(
     run: Path,
     accelerator: str = "auto",
 ) -> dict[str, float]:
-    """Return accuracy and mean cross-entropy of a trained network over the test split.
+    """Return the scores of a trained network on the test split.
 
     Args:
         architecture: the network.
@@ -38,7 +39,7 @@ def scores_on_test(
         accelerator: auto, cpu or gpu; auto takes a GPU where there is one.
 
     Returns:
-        `test_accuracy` and `test_loss`.
+        Those of `nas.training.recipe.SCORES`, with `test_` in the place of `val_`.
 
     Raises:
         HeldOutError: this process may not read the test split.
@@ -52,11 +53,13 @@ def scores_on_test(
     ledger, purpose = Ledger(run), "finish: a training that is reported"
     # All that can be wrong is found before they are read: reading them is noted, and is for a score.
     images = read_test_split(config, ledger, arch_id=architecture.arch_id, seed=seed, purpose=purpose)
-    loss, hits, count = 0.0, 0, 0
+    loss, hits, count, classes = 0.0, 0, 0, ClassCounts()
     with torch.inference_mode():
         for inputs, labels in Batches(images, data, 4 * recipe.batch_size, architecture.input_shape):
             logits = network(inputs.to(device)).cpu()
             loss += float(F.cross_entropy(logits, labels, reduction="sum"))
             hits += int((logits.argmax(1) == labels).sum())
             count += len(labels)
-    return {"test_accuracy": hits / count, "test_loss": loss / count}
+            classes.add(logits, labels)
+    by_class = {f"test_{name}": score for name, score in classes.scores().items()}
+    return {"test_accuracy": hits / count, "test_loss": loss / count, **by_class}

@@ -16,6 +16,8 @@ from nas.errors import TrainingError
 from nas.network.ops import Shape
 from nas.seeds import derived_seed
 from nas.training.augment import erased, mixed
+from nas.training.class_counts import ClassCounts
+from nas.training.data.balance import class_weights
 from nas.training.data.batches import Batches
 from nas.training.data.registry import may_mirror
 from nas.training.data.splits import ImageData, Images
@@ -33,7 +35,11 @@ Batch = tuple[Tensor, Tensor]
 class Classification(pl.LightningModule):
     """Trains a classifier by a recipe, and counts loss and accuracy of each epoch."""
 
-    def __init__(self, network: nn.Module, recipe: Recipe, *, seed: int = 0) -> None:
+    class_weights: Tensor | None
+
+    def __init__(
+        self, network: nn.Module, recipe: Recipe, *, seed: int = 0, class_weights: Tensor | None = None
+    ) -> None:
         """Make a module.
 
         Args:
@@ -41,13 +47,17 @@ class Classification(pl.LightningModule):
                 of logits, those of auxiliary classifiers behind its own.
             recipe: optimiser, schedule, label smoothing, and what is erased and mixed.
             seed: of what is erased and mixed, which is the same in an epoch whether training began before it or in it.
+            class_weights: of the classes in the training loss, `(num_classes,)`; None weighs all images alike. That of
+                the validation never has any.
         """
         super().__init__()
         self.network, self.recipe, self.seed = network, recipe, seed
+        self.register_buffer("class_weights", class_weights, persistent=False)
         self.step_seconds = 0.0
         """Time in training steps: forward, backward and optimiser."""
         self._step_started = 0.0
         self._train = self._val = _Tally()
+        self._val_classes = ClassCounts()
         self._rng = np.random.default_rng(seed)
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -83,9 +93,10 @@ class Classification(pl.LightningModule):
             erased(inputs, recipe.erase, self._rng), labels, mixup=recipe.mixup, cutmix=recipe.cutmix, rng=self._rng
         )
         logits, *auxiliary = self._predict(examples.inputs)
-        loss = examples.loss(logits, recipe.label_smoothing)
+        loss = examples.loss(logits, recipe.label_smoothing, self.class_weights)
         for prediction in auxiliary:
-            loss = loss + _AUXILIARY_WEIGHT * examples.loss(prediction, recipe.label_smoothing)
+            auxiliary_loss = examples.loss(prediction, recipe.label_smoothing, self.class_weights)
+            loss = loss + _AUXILIARY_WEIGHT * auxiliary_loss
         if self.device.type == "cpu" or batch_idx % _LOSS_CHECK_EVERY == 0:
             self._check(float(loss.detach()), f"epoch {self.current_epoch + 1}, step {batch_idx + 1}")
         self._train.add(logits.detach(), examples.larger, loss.detach())
@@ -97,18 +108,19 @@ class Classification(pl.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Begin the sums of the validation."""
-        self._val = _Tally()
+        self._val, self._val_classes = _Tally(), ClassCounts()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add a batch to the sums of the validation."""
         inputs, labels = batch
         logits = self(inputs)
         self._val.add(logits, labels, F.cross_entropy(logits, labels))
+        self._val_classes.add(logits, labels)
 
     def epoch_metrics(self) -> dict[str, float]:
         """Return the metrics of the epoch that has just ended, over all processes that train together.
 
-        They are `epoch`, from 1, and `train_loss`, `train_accuracy`, `val_loss`, `val_accuracy`.
+        They are `epoch`, from 1, `train_loss`, `train_accuracy`, and `nas.training.recipe.SCORES`.
 
         Raises:
             TrainingError: the loss is not a number.
@@ -121,6 +133,8 @@ class Classification(pl.LightningModule):
             "val_loss": val[0],
             "val_accuracy": val[1],
         }
+        by_class = self._val_classes.scores(lambda counts: _total(counts, self.trainer))
+        metrics |= {f"val_{name}": score for name, score in by_class.items()}
         self._check(metrics["train_loss"] + metrics["val_loss"], f"the end of epoch {self.current_epoch + 1}")
         return metrics
 
@@ -191,9 +205,15 @@ class _Tally:
     def summed(self, trainer: pl.Trainer) -> tuple[float, float]:
         """Return mean loss and accuracy over all processes; 0 of both where nothing was added."""
         sums = torch.tensor([float(self._loss), float(self._hits), float(self.count)], dtype=torch.float64)
-        sums = trainer.strategy.reduce(sums.to(_float64(trainer)), reduce_op="sum").cpu()
-        loss, hits, count = sums.tolist()
+        loss, hits, count = _total(sums, trainer).tolist()
         return loss / max(1.0, count), hits / max(1.0, count)
+
+
+def _total(numbers: Tensor, trainer: pl.Trainer) -> Tensor:
+    """Return the sums of float64 numbers over all processes that train together, on the CPU."""
+    total = trainer.strategy.reduce(numbers.to(_float64(trainer)), reduce_op="sum")
+    assert isinstance(total, Tensor)
+    return total.cpu()
 
 
 def _float64(trainer: pl.Trainer) -> torch.device:
@@ -212,6 +232,7 @@ class ImageModule(pl.LightningDataModule):
         input_shape: Shape,
         *,
         augment: str = "none",
+        balance: str = "none",
         seed: int = 0,
         fraction: float = 1.0,
     ) -> None:
@@ -222,12 +243,19 @@ class ImageModule(pl.LightningDataModule):
             recipe: its batch size is that of training; four times that in validation.
             input_shape: `(channels, height, width)` of the images that it gives.
             augment: none, shift, shift_flip; of training only, beside what the recipe says.
+            balance: none, weights, sampler; of training only.
             seed: of order and augmentation.
             fraction: share of the training split that is used.
         """
         super().__init__()
         self.data, self.recipe, self.shape, self.augment, self.seed = data, recipe, input_shape, augment, seed
         self.train = data.part_of_train(fraction)
+        self.balance = balance
+
+    @property
+    def class_weights(self) -> Tensor | None:
+        """Weights of the classes in the loss, `(num_classes,)`: by what is trained on, which all processes share."""
+        return class_weights(self.train.labels, self.data.num_classes) if self.balance == "weights" else None
 
     def _epoch(self) -> int:
         assert self.trainer is not None
@@ -255,12 +283,14 @@ class ImageModule(pl.LightningDataModule):
             flip=self.recipe.flip and may_mirror(self.data.name),
             seed=self.seed,
             walk=self._epoch if self.trainer is not None else None,
+            balanced=self.balance == "sampler",
             **self._shard,
         )
 
     def some_training_batches(self) -> Batches:
-        """Training batches without augmentation, the same for every epoch and process."""
-        return self._batches(self.train, self.recipe.batch_size, shuffle=True, seed=self.seed)
+        """Training batches without augmentation, the same for every epoch and process, with classes as in training."""
+        balanced = self.balance == "sampler"
+        return self._batches(self.train, self.recipe.batch_size, shuffle=True, balanced=balanced, seed=self.seed)
 
     def val_dataloader(self) -> Batches:
         """Return the validation batches of this process."""

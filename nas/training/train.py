@@ -20,7 +20,7 @@ from nas.line_log import LineLog
 from nas.machine import check_accelerator
 from nas.network.architecture import Architecture, checked_architecture
 from nas.run_folder import claim, hold, read_json, user_path, write_whole
-from nas.settings import SEED, Range
+from nas.settings import SEED, Range, as_recorded
 from nas.training.card import card_of_training
 from nas.training.curves import draw_curves, write_curves
 from nas.training.data.config import DataConfig
@@ -170,12 +170,18 @@ def begin(job: TrainJob, folder: Path, settings: Mapping[str, Any], *, resume: b
     """
     record, path = job.record(), folder / _SETTINGS
     if resume and path.exists():
-        before = _flat(read_json(path, "the settings of the training", lambda values: dict(values["job"])))
+        before = _flat(read_json(path, "the settings of the training", _job_as_recorded))
         for name, value in _flat(record).items():
             if before.get(name) != value:
                 raise ConfigError(f"resume: {name} was {before.get(name)!r:.80} in {folder}, but is now {value!r:.80}")
     write_whole(path, json.dumps({**settings, "job": record}, indent=1) + "\n")
     write_whole(folder / ARCHITECTURE, job.architecture.to_json(indent=1) + "\n")
+
+
+def _job_as_recorded(values: Any) -> dict[str, Any]:
+    """Return what a run was begun as, with settings that are younger than its record as they were done then."""
+    job = dict(values["job"])
+    return job | {"data": as_recorded(DataConfig, job["data"]), "train": as_recorded(Recipe, job["train"])}
 
 
 def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -225,6 +231,7 @@ def _trained(job: TrainJob, folder: Path, seed: int, watcher: Watcher) -> Evalua
         Budget(checkpoint=str(_checkpoint(folder, seed)), weights=str(weights)),
         seed=seed,
         augment=job.data.augment,
+        balance=job.data.balance,
         accelerator=job.accelerator,
         after_epoch=lambda metrics: watcher.epoch(seed, metrics),
     )
@@ -235,7 +242,7 @@ def _checkpoint(folder: Path, seed: int) -> Path:
 
 
 def _evaluation(line: Mapping[str, Any]) -> tuple[int, Evaluation]:
-    scores = {name: float(line["scores"][name]) for name in SCORES}
+    scores = {name: float(line["scores"][name]) for name in SCORES if name in line["scores"]}
     history = tuple({name: float(value) for name, value in row.items()} for row in line["history"])
     return int(line["seed"]), Evaluation(scores, history, dict(line["seconds"]))
 
@@ -247,7 +254,7 @@ def _write(job: TrainJob, folder: Path, done: Mapping[int, Evaluation]) -> None:
     seconds = {str(seed): one.seconds.get("evaluation") for seed, one in done.items()}
     parts = {**summary, "seconds": seconds, "train": asdict(job.recipe), "data_settings": asdict(job.data)}
     write_whole(folder / SUMMARY, json.dumps(parts, indent=1) + "\n")
-    card = card_of_training(folder.name, job.recipe, data, done, augment=job.data.augment, origin=job.origin)
+    card = card_of_training(folder.name, job.recipe, data, done, settings=job.data, origin=job.origin)
     for name, one in ((PREPROCESS, preprocess_of(data, job.architecture)), (CARD, card)):
         write_whole(folder / name, json.dumps(one.to_dict(), indent=1) + "\n")
     write_curves(folder / _CURVES[0], {seed: one.history for seed, one in done.items()})

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from scipy.stats import binomtest
-from sklearn.metrics import f1_score, log_loss, precision_score, recall_score
+from sklearn.metrics import (
+    balanced_accuracy_score,
+    f1_score,
+    log_loss,
+    precision_score,
+    recall_score,
+    top_k_accuracy_score,
+)
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from nas.statistics import proportion_interval
@@ -35,6 +44,10 @@ def test_by_hand() -> None:
     assert mistakes == [(3, "z", "a", "c"), (1, "x", "b", "a")]
     assert [one.probability for one in scores.worst] == pytest.approx([0.6, 0.5])
     assert [one.of_label for one in scores.worst] == pytest.approx([0.25, 0.3])
+    # The class without images counts in neither mean but for its one wrong answer in F1.
+    assert scores.balanced_accuracy == pytest.approx((0.5 + 0.5) / 2)
+    assert scores.macro_f1 == pytest.approx((0.5 + 2 / 3 + 0) / 3)
+    assert scores.top5 == 1.0
     # Each confidence is in a bin of its own: |1 - 0.7|, |0 - 0.5|, |1 - 0.8|, |0 - 0.6|.
     assert scores.calibration_error == pytest.approx((0.3 + 0.5 + 0.2 + 0.6) / 4)
 
@@ -59,6 +72,21 @@ def test_as_other_libraries_have_it() -> None:
     assert len(scores.worst) == 24
     of_label = [one.of_label for one in scores.worst]
     assert of_label == sorted(of_label)
+
+
+def test_the_scores_for_uneven_classes_are_scikit_learns() -> None:
+    rng = np.random.default_rng(1)
+    labels = rng.choice(8, 400, p=[0.5, 0.2, 0.1, 0.1, 0.05, 0.04, 0.01, 0.0])
+    logits = rng.normal(0, 1, (400, 8))
+    logits[np.arange(400), labels] += 1
+    scores, predicted = scores_of(logits, labels, [*"abcdefgh"]), logits.argmax(1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that one class is named and has no images
+        assert scores.balanced_accuracy == pytest.approx(balanced_accuracy_score(labels, predicted))
+    assert scores.macro_f1 == pytest.approx(f1_score(labels, predicted, average="macro"))
+    assert scores.top5 == pytest.approx(top_k_accuracy_score(labels, logits, k=5, labels=range(8)))
+    found = (scores.accuracy, scores.balanced_accuracy, scores.macro_f1, scores.top5)
+    assert len({round(one, 3) for one in found}) == 4
 
 
 def test_large_logits_and_certainty() -> None:

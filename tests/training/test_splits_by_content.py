@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy.stats import binom, binomtest
 
+from nas.errors import DataError
 from nas.training.data.config import DataConfig
-from nas.training.data.content import SPLITS, TEST, TRAIN, VAL, assign, digests_of, in_proportion
+from nas.training.data.content import SPLITS, TEST, TRAIN, VAL, assign, digests_of, first_part, in_proportion
 from nas.training.data.load import load_data
 from nas.training.data.registry import DATA_SETS
 from nas.training.data.split_by_content import in_memory, split_by_content
@@ -247,6 +248,32 @@ def test_an_image_that_is_in_the_test_split_too_is_left_out_of_training(
     assert "data image_folder: 1 image is left out of val" in caplog.text
 
 
+@pytest.mark.parametrize(("later", "earlier"), [("val", "train"), ("test", "train"), ("test", "val")])
+def test_a_split_that_is_mostly_a_copy_is_refused(tmp_path: Path, later: str, earlier: str) -> None:
+    """Whatever its files are called: half of it may be copies, which are left out, and one more may not."""
+    root = _folder(tmp_path / "images", count=6)
+    for number, name in enumerate(("cat", "cow", "dog")):
+        source, into = root / earlier / name, root / later / name
+        for folder, count in ((source, 0 if earlier == "train" else 4), (into, 2)):
+            folder.mkdir(parents=True, exist_ok=True)
+            for i in range(count):
+                _noise(9000 + 100 * number + 10 * count + i).save(folder / f"own{i}.png")
+        for i, file in enumerate(sorted(source.glob("*.png"))[:2]):
+            with Image.open(file) as image:
+                image.save(into / f"copy{i}.bmp")
+    data = load_data(_config(root))
+    assert any(f"6 images are left out of {earlier}, since {later} has them too" in note for note in data.notes)
+    (root / later / "cat" / "own0.png").unlink()
+    load_data.cache_clear()
+    message = (
+        rf"data image_folder: {later} must be other images than {earlier}, but 6 of its 11 images are in {earlier} "
+        rf"too: {later}/cat/copy0\.bmp \(cat\), .*, \.\.\.\. Without {later} a share of the training images is held "
+        rf"out instead \(data\.{later}_fraction\)"
+    )
+    with pytest.raises(DataError, match=message):
+        load_data(_config(root))
+
+
 def test_an_image_that_is_moved_is_named(tmp_path: Path) -> None:
     root = _folder(tmp_path / "images", count=3)
     data = load_data(_config(root))
@@ -296,6 +323,42 @@ def test_parts_of_training_are_nested_and_in_proportion() -> None:
     assert [len(part.labels) for part in parts] == [round(0.1 * count), round(0.5 * count), count]
     for label, total in enumerate(data.images_by_class[TRAIN]):
         assert parts[0].labels.tolist().count(label) == pytest.approx(0.1 * total, abs=1)
+
+
+@given(st.lists(st.integers(0, 6), min_size=2, max_size=80), st.floats(0.01, 1), st.floats(0.01, 1))
+def test_a_part_keeps_each_class_and_else_is_the_first_images(labels: list[int], one: float, other: float) -> None:
+    digests = [_digest(content) for content in range(len(labels))]
+    order = np.array([labels[place] for place in in_proportion(range(len(labels)), digests, labels)])
+    smaller, larger = (first_part(order, fraction).tolist() for fraction in sorted((one, other)))
+    assert {*smaller} <= {*larger}
+    for part, fraction in ((smaller, min(one, other)), (larger, max(one, other))):
+        assert part == sorted({*part})
+        assert {*order[part].tolist()} == {*labels}
+        assert len(part) == max(2, len({*labels}), round(fraction * len(labels)))
+        if {*order[: len(part)].tolist()} == {*labels}:
+            assert part == [*range(len(part))]
+        # Only the first image of a class is here before its turn, so proportions move by an image a class at most.
+        assert len({*range(len(part))} - {*part}) <= len({*labels}) - len({*order[: len(part)].tolist()})
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.01])
+def test_a_rare_class_is_in_a_small_part_of_training(fraction: float) -> None:
+    """Three images of 303, whose first comes at a sixth of the order of the split."""
+    pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (450, 1, 4, 4), dtype=np.uint8))
+    labels = torch.tensor([*[0, 1] * 222, *[2] * 6])
+    given_images = {TRAIN: in_memory(MemoryImages(pixels, labels))}
+    whole, small = (
+        split_by_content(
+            DataConfig(name="synthetic", train_fraction=one), ("a", "b", "c"), (1, 4, 4), given_images
+        ).data
+        for one in (1.0, fraction)
+    )
+    assert 2 not in whole.train.labels[: round(fraction * len(whole.train.labels))].tolist()
+    for part in (whole.part_of_train(fraction), small.train):
+        assert len(part.labels) == max(3, round(fraction * len(whole.train.labels)))
+        assert {*part.labels.tolist()} == {0, 1, 2}
+        assert part.labels.tolist().count(2) == 1
+    assert {*_contents(small.train)} == {*_contents(whole.part_of_train(fraction))}
 
 
 def test_a_large_folder_is_not_held_in_memory(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from nas.network.ops import Shape
 from nas.seeds import derived_seed
+from nas.training.data.balance import balanced_order
 from nas.training.data.splits import ImageData, Images
 
 _SHIFT = 1 / 8
@@ -36,6 +37,7 @@ class Batches:
         flip: bool = False,
         seed: int = 0,
         walk: Callable[[], int] | None = None,
+        balanced: bool = False,
         rank: int = 0,
         ranks: int = 1,
         device: torch.device | str = "cpu",
@@ -54,6 +56,7 @@ class Batches:
             flip: mirror half of the images, whatever `augment` says.
             seed: of order and augmentation.
             walk: says at the start of a walk which one it is, from 0; by default they are counted.
+            balanced: draw each class equally often, with replacement, where `shuffle` is set (`balanced_order`).
             rank: takes every `ranks`-th image, from this one on.
             ranks: processes that share the images.
             device: where batches are made, from pixels of 8 bits that are sent there; what is random is drawn on the
@@ -64,6 +67,7 @@ class Batches:
         self.shift = shift or (_SHIFT if augment != "none" else 0.0)
         self.flip = flip or augment == "shift_flip"
         self.seed, self.rank, self.ranks = seed, rank, ranks
+        self.balanced = balanced
         self._walk = walk or iter(range(2**62)).__next__
         self.generator = torch.Generator()
         self.device = torch.device(device)
@@ -75,16 +79,23 @@ class Batches:
         # A training batch of one image has no batch statistics, so such a last batch is left out.
         return full + (1 if rest > 1 or (rest and not self.shuffle) or not full else 0)
 
+    def _order(self) -> Tensor:
+        """Return all images of a walk, those of the other ranks too."""
+        labels = self.images.labels
+        if not self.shuffle:
+            return torch.arange(len(labels))
+        if self.balanced:
+            return balanced_order(labels, self.generator)
+        return torch.randperm(len(labels), generator=self.generator)
+
     def _mine(self, order: Tensor) -> Tensor:
         """Return the images of this rank. In training all must do the same number of steps, so some may be left out."""
         whole = len(order) // self.ranks * self.ranks if self.shuffle else len(order)
         return order[:whole][self.rank :: self.ranks]
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        count = len(self.images.labels)
         self.generator.manual_seed(derived_seed(self.seed, self._walk(), num_bytes=7))
-        order = torch.randperm(count, generator=self.generator) if self.shuffle else torch.arange(count)
-        for indices in torch.split(self._mine(order), self.batch_size)[: len(self)]:
+        for indices in torch.split(self._mine(self._order()), self.batch_size)[: len(self)]:
             pixels = self._there(self.images.read(indices))
             if self.shift:
                 pixels = self._shift(pixels)

@@ -9,6 +9,7 @@ from nas.settings import Range, check_settings, setting
 from nas.training.data.registry import DATA_SETS
 
 AUGMENTATIONS = ("none", "shift", "shift_flip")
+BALANCES = ("none", "weights", "sampler")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,11 +63,19 @@ class DataConfig:
     )
     train_fraction: float = setting(
         1.0,
-        "share of the training split that is trained on, drawn at random and always the same",
+        "share of the training split that is trained on, always the same; classes in their proportions, with at least "
+        "an image of each",
         Range(0, 1, above=True),
     )
     augment: str = setting(
         "none", f"{', '.join(AUGMENTATIONS)}: shifts by up to an eighth of the size, and mirror images", AUGMENTATIONS
+    )
+    balance: str = setting(
+        "none",
+        f"{', '.join(BALANCES)}, for classes of uneven size: weights has each class weigh the same in the training "
+        "loss, sampler draws each equally often, with replacement, in as many steps as before",
+        BALANCES,
+        before="none",
     )
     resolution: int | None = setting(
         None, "size that image_folder brings its images to, and that of synthetic ones", Range(1, 16_384, whole=True)

@@ -144,6 +144,25 @@ def in_proportion(places: Iterable[int], digests: Sequence[bytes], labels: Seque
     return [place for *_, place in sorted(ranked)]
 
 
+def first_part(labels: NDArray[np.int64], fraction: float) -> NDArray[np.int64]:
+    """Return which images a part of an ordered split holds, in their order: the first ones, with each class among them.
+
+    The first image of a class that has so few that its turn comes later is in place of the last of the others. So a
+    smaller part is within a larger one, and a part that holds all classes anyway is just the first images. It has at
+    least two images, and one of each class.
+
+    Args:
+        labels: of the images of the split, in the order of `in_proportion`.
+        fraction: share of the split, above 0.
+    """
+    if fraction >= 1:
+        return np.arange(len(labels))
+    first_of_class = np.unique(labels, return_index=True)[1]
+    others = np.delete(np.arange(len(labels)), first_of_class)
+    size = max(2, len(first_of_class), round(fraction * len(labels)))
+    return np.sort(np.concatenate([first_of_class, others])[:size])
+
+
 def fingerprint(
     digests: Sequence[bytes], labels: Sequence[int], parts: Mapping[str, Iterable[int]], shape: Sequence[int]
 ) -> str:

@@ -9,11 +9,22 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from nas.errors import DataError
 from nas.network.ops import Shape
 from nas.training.data.config import DataConfig
-from nas.training.data.content import SPLITS, TEST, TRAIN, VAL, assign, digests_of, fingerprint, in_proportion
+from nas.training.data.content import (
+    SPLITS,
+    TEST,
+    TRAIN,
+    VAL,
+    assign,
+    digests_of,
+    fingerprint,
+    first_part,
+    in_proportion,
+)
 from nas.training.data.split_by_place import split_memory_by_place
-from nas.training.data.splits import Images, MemoryImages, Splits, part_size, splits_of
+from nas.training.data.splits import Images, MemoryImages, Splits, splits_of
 
 _MAX_NAMED = 5
 """Images that a note names at most."""
@@ -64,7 +75,8 @@ def split_by_content(
     """Split the training images of a data set, as far as it has no splits of its own, and put it together.
 
     An image that is in two splits of the data set's own is left out of the one that is nearer to training: a test on
-    what was trained on, or chosen by, would say too much.
+    what was trained on, or chosen by, would say too much. A split of which that is more than half is refused: whoever
+    copied it hardly meant to train without these images.
 
     Args:
         config: of the data set.
@@ -74,10 +86,11 @@ def split_by_content(
         notes: what a user should know of its files, in sentences.
 
     Raises:
-        DataError: an empty split, or a class without training images.
+        DataError: an empty split, one of which more than half is in another, or a class without training images.
     """
     all_images = _Images(given, classes)
     places = {split: [*all_images.of(split)] for split in given}
+    all_images.check_copies(places, config.name)
     notes = [*notes, *all_images.leave_out(places), *all_images.conflicts()]
     shares = {TEST: config.test_fraction, VAL: config.val_fraction}
     shares = {split: share for split, share in shares.items() if split not in given}
@@ -94,7 +107,8 @@ def split_by_content(
     places |= {split: drawn[split] for split in (TRAIN, *shares)}
     notes += all_images.absent(places)
     places = {split: in_proportion(places[split], all_images.digests, all_images.labels) for split in SPLITS}
-    places[TRAIN] = places[TRAIN][: part_size(len(places[TRAIN]), config.train_fraction)]
+    labels = np.array([all_images.labels[place] for place in places[TRAIN]], dtype=np.int64)
+    places[TRAIN] = [places[TRAIN][i] for i in first_part(labels, config.train_fraction)]
     return splits_of(
         config,
         classes,
@@ -134,6 +148,19 @@ class _Images:
         """Return some images, which are all of one split of the data set's own."""
         split = self._split(places[0]) if places else TRAIN
         return self._given[split].take([place - self._first[split] for place in places])
+
+    def check_copies(self, places: Mapping[str, Sequence[int]], name: str) -> None:
+        """Raise `DataError` where more than half of the images of a split are in one that is nearer to training too."""
+        for later, earlier in ((VAL, TRAIN), (TEST, TRAIN), (TEST, VAL)):
+            own, held = places.get(later, ()), {self.digests[place] for place in places.get(earlier, ())}
+            copies = [place for place in own if self.digests[place] in held]
+            if 2 * len(copies) > len(own):
+                raise DataError(
+                    f"data {name}: {later} must be other images than {earlier}, but {len(copies):,} of its "
+                    f"{len(own):,} images are in {earlier} too: {self._some(copies)}. Without {later} a share of the "
+                    f"training images is held out instead (data.{later}_fraction); or take these images out of one of "
+                    "the two"
+                )
 
     def leave_out(self, places: dict[str, list[int]]) -> list[str]:
         """Take images out of a split that are in a later one too; return sentences that say so."""

@@ -21,7 +21,7 @@ from nas.network.architecture import Architecture
 from nas.network.lower import lower
 from nas.network.ops import Shape
 from nas.training.data.config import DataConfig
-from nas.training.data.content import TEST, TRAIN, VAL
+from nas.training.data.content import TEST, TRAIN, VAL, first_part
 
 Indices = NDArray[np.int64]
 
@@ -81,12 +81,7 @@ def some_of(images: Images, fraction: float) -> Images:
     if fraction >= 1:
         return images
     order = torch.randperm(len(images.labels), generator=torch.Generator().manual_seed(0))
-    return SomeImages(images, order[: part_size(len(order), fraction)])
-
-
-def part_size(count: int, fraction: float) -> int:
-    """Return how many of `count` images a part of them has."""
-    return count if fraction >= 1 else max(2, round(fraction * count))
+    return SomeImages(images, order[: max(2, round(fraction * len(order)))])
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,12 +116,12 @@ class ImageData:
     def part_of_train(self, fraction: float) -> Images:
         """Return a part of the training split; a smaller one is part of a larger one, always the same.
 
-        It holds the classes in their proportions, but for scheme 1, where it is random.
+        It holds the classes in their proportions, and at least one image of each (`content.first_part`), but for scheme
+        1, where it is random.
         """
         if self.split_scheme == 1 or fraction >= 1:
             return some_of(self.train, fraction)
-        # The images are in such an order that any first part will do (`content.in_proportion`).
-        return SomeImages(self.train, torch.arange(part_size(len(self.train.labels), fraction)))
+        return SomeImages(self.train, torch.from_numpy(first_part(self.train.labels.numpy(), fraction)))
 
     def check_fits(self, architecture: Architecture) -> None:
         """Raise `DataError` where an architecture takes other channels, or gives something else than the classes.
