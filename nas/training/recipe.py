@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nas.errors import ConfigError
 from nas.settings import Range, check_settings, setting
 
 OPTIMIZERS = ("adamw", "sgd")
@@ -11,6 +12,9 @@ PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
 SCORES = ("val_accuracy", "val_loss", "val_balanced_accuracy", "val_macro_f1", "val_top5")
 """What training gives, of the last epoch (`nas.training.scores`)."""
+
+HIGHEST_MAGNITUDE = 30
+"""Of the operations of RandAugment and TrivialAugment."""
 
 _SHARE = Range(0, 1, below=True)
 _HALF = Range(0, 0.5)
@@ -45,6 +49,57 @@ class Recipe:
     )
     flip: bool = setting(
         False, "mirror half of the images, where the data set says that a mirror image shows the same", before=False
+    )
+    flip_vertical: bool = setting(
+        False,
+        "mirror half of the images top to bottom, whatever the data set says: for pictures from above",
+        before=False,
+    )
+    crop_scale: float = setting(
+        1.0,
+        "least share of the area of a random crop, which is resized to the whole; 1: none; Szegedy et al. 2015, Going "
+        "deeper with convolutions, 6, has 0.08",
+        Range(0, 1, above=True),
+        before=1.0,
+    )
+    crop_ratio: float = setting(
+        0.75, "least width over height of a crop, and the most is 1 over it", Range(0, 1, above=True), before=0.75
+    )
+    rotation: float = setting(
+        0.0,
+        "turn each image by up to this many degrees, either way, the edge filling the gap",
+        Range(0, 180),
+        before=0.0,
+    )
+    brightness: float = setting(0.0, "multiply values by 1 and up to this share more or less", Range(0, 1), before=0.0)
+    contrast: float = setting(
+        0.0, "the same of the difference from the mean grey of the image", Range(0, 1), before=0.0
+    )
+    saturation: float = setting(
+        0.0,
+        "the same of the difference from the grey of the pixel, of images of 3 channels",
+        Range(0, 1),
+        before=0.0,
+    )
+    hue: float = setting(
+        0.0, "turn the hue by up to this share of the colour circle, of images of 3 channels", _HALF, before=0.0
+    )
+    rand_augment: int = setting(
+        0,
+        "operations an image, drawn from 14, 0: none; Cubuk et al. 2020, RandAugment, has 2 for ImageNet",
+        Range(0, 14, whole=True),
+        before=0,
+    )
+    rand_augment_magnitude: int = setting(
+        9,
+        f"how far those operations go that have a strength, of {HIGHEST_MAGNITUDE}",
+        Range(0, HIGHEST_MAGNITUDE, whole=True),
+        before=9,
+    )
+    trivial_augment: bool = setting(
+        False,
+        "one of those operations an image, of a magnitude that is drawn, too; Mueller & Hutter 2021, TrivialAugment",
+        before=False,
     )
     erase: float = setting(
         0.0,
@@ -81,3 +136,14 @@ class Recipe:
 
     def __post_init__(self) -> None:
         check_settings(self, "train")
+        if self.rand_augment and self.trivial_augment:
+            raise ConfigError(
+                "train.rand_augment and train.trivial_augment are two policies of the same operations: set one of them"
+            )
+
+    @property
+    def changes_pixels(self) -> bool:
+        """Whether pixels are changed in training beside shifts and mirror images."""
+        places = self.flip_vertical or self.crop_scale < 1 or self.rotation > 0
+        colours = max(self.brightness, self.contrast, self.saturation, self.hue) > 0
+        return places or colours or self.rand_augment > 0 or self.trivial_augment

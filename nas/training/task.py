@@ -281,6 +281,7 @@ class ImageModule(pl.LightningDataModule):
             augment=self.augment,
             shift=self.recipe.shift,
             flip=self.recipe.flip and may_mirror(self.data.name),
+            recipe=self.recipe,
             seed=self.seed,
             walk=self._epoch if self.trainer is not None else None,
             balanced=self.balance == "sampler",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -141,11 +142,63 @@ def test_augmentation_leaves_the_data_set_alone(data: ImageData) -> None:
     assert torch.equal(data.train.read(torch.arange(64)), before)
 
 
-def test_a_walk_never_waits_for_its_device(data: ImageData) -> None:
-    """Tensors of `meta` have no values, so that a look at one is an error."""
-    made = Batches(
-        data.train, data, 16, (3, 24, 24), shuffle=True, augment="shift", flip=True, seed=1, device=torch.device("meta")
+def _everything(policy: Mapping[str, Any]) -> Recipe:
+    """A recipe that changes pixels in every way, by one of the two policies."""
+    return Recipe(
+        flip_vertical=True,
+        crop_scale=0.3,
+        rotation=20.0,
+        brightness=0.3,
+        contrast=0.3,
+        saturation=0.3,
+        hue=0.3,
+        **policy,
     )
+
+
+_POLICIES: list[dict[str, Any]] = [{"rand_augment": 3}, {"trivial_augment": True}]
+
+
+def test_what_a_recipe_does_to_pixels_follows_from_seed_walk_and_rank(data: ImageData) -> None:
+    """Not from what was walked through before, so that training can go on elsewhere; in each process another."""
+
+    def inputs(walk: int, seed: int = 1, **settings: Any) -> Tensor:
+        made = _batches(data, recipe=_everything(_POLICIES[0]), seed=seed, walk=lambda: walk, **settings)
+        return torch.cat([x for x, _ in made])
+
+    counted = _batches(data, recipe=_everything(_POLICIES[0]), seed=1)
+    walks = [torch.cat([x for x, _ in counted]) for _ in range(2)]
+    assert torch.equal(inputs(0), walks[0])
+    assert torch.equal(inputs(1), walks[1])
+    assert not torch.equal(walks[0], walks[1])
+    assert not torch.equal(inputs(0), inputs(0, seed=2))
+    same = replace(data, train=MemoryImages(data.train.read(torch.zeros(64).long()), torch.zeros(64).long()))
+    ranks = [
+        torch.cat([x for x, _ in _batches(same, recipe=_everything(_POLICIES[1]), seed=1, rank=rank, ranks=2)])
+        for rank in range(2)
+    ]
+    assert not torch.equal(*ranks)
+
+
+def test_a_module_does_to_training_images_what_its_recipe_says(data: ImageData) -> None:
+    """And nothing to those of validation, or to those that statistics are computed of."""
+    plain, changed = (
+        ImageModule(data, recipe, data.input_shape, seed=1) for recipe in (Recipe(), Recipe(trivial_augment=True))
+    )
+    (before, labels), (after, same) = (next(iter(module.train_dataloader())) for module in (plain, changed))
+    assert torch.equal(labels, same)
+    assert 16 < (before != after).flatten(1).any(1).sum() < 64
+    for name in ("val_dataloader", "some_training_batches"):
+        first, second = (next(iter(getattr(module, name)()))[0] for module in (plain, changed))
+        assert torch.equal(first, second)
+
+
+@pytest.mark.parametrize("policy", [{}, *_POLICIES])
+def test_a_walk_never_waits_for_its_device(data: ImageData, policy: dict[str, Any]) -> None:
+    """Tensors of `meta` have no values, so that a look at one is an error."""
+    recipe = _everything(policy) if policy else None
+    settings: dict[str, Any] = {"shuffle": True, "augment": "shift", "flip": True, "recipe": recipe, "seed": 1}
+    made = Batches(data.train, data, 16, (3, 24, 24), device=torch.device("meta"), **settings)
     batches = list(made)
     assert [tuple(inputs.shape) for inputs, _ in batches] == [(16, 3, 24, 24)] * 4
     assert {tensor.device.type for batch in batches for tensor in batch} == {"meta"}

@@ -37,15 +37,26 @@ DROPS = nas.SearchSpace.from_dict(
     }
 ).decode({})
 """With residual branches that can drop out."""
+PIXELS: dict[str, Any] = {
+    "flip_vertical": True,
+    "crop_scale": 0.3,
+    "rotation": 20.0,
+    "brightness": 0.4,
+    "contrast": 0.4,
+    "saturation": 0.4,
+    "hue": 0.1,
+}
 INGREDIENTS: dict[str, dict[str, Any]] = {
     "none": {},
     "shift": {"shift": 0.2},
+    "pixels": PIXELS | {"trivial_augment": True},
     "erase": {"erase": 0.5},
     "mixup": {"mixup": 0.3},
     "cutmix": {"cutmix": 1.0},
     "drop path": {"drop_path": 0.3},
     "ema": {"ema": 0.9},
-    "all": {"shift": 0.2, "erase": 0.5, "mixup": 0.3, "cutmix": 1.0, "drop_path": 0.3, "ema": 0.9},
+    "all": PIXELS
+    | {"shift": 0.2, "rand_augment": 2, "erase": 0.5, "mixup": 0.3, "cutmix": 1.0, "drop_path": 0.3, "ema": 0.9},
 }
 
 

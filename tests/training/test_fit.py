@@ -167,6 +167,9 @@ def test_data_must_fit_the_architecture(data: ImageData) -> None:
             nas.Budget(epochs=1),
             seed=0,
         )
+    series = nas.load_space("reference/fcn1d").for_data((3, 16), 4)
+    with pytest.raises(DataError, match=r"inputs of shape \(3, 16, 16\), but the architecture takes \(3, 16\): "):
+        data.check_fits(series.decode(series.sample(0)))
 
 
 def test_the_network_decides_the_input_size(data: ImageData) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from nas.network.ops import Shape
 from nas.seeds import derived_seed
+from nas.training.data.augmented_pixels import augmented, sent
 from nas.training.data.balance import balanced_order
 from nas.training.data.splits import ImageData, Images
+from nas.training.recipe import Recipe
 
 _SHIFT = 1 / 8
 """Share of its size by which an image is moved at most, where `data.augment` says no more."""
@@ -35,6 +38,7 @@ class Batches:
         augment: str = "none",
         shift: float = 0.0,
         flip: bool = False,
+        recipe: Recipe | None = None,
         seed: int = 0,
         walk: Callable[[], int] | None = None,
         balanced: bool = False,
@@ -54,6 +58,7 @@ class Batches:
             shift: share of its size by which each image is moved at most; 0 leaves that to `augment`, where it is an
                 eighth.
             flip: mirror half of the images, whatever `augment` says.
+            recipe: whose crops, rotations, colours and policies are made (`augmented`); None makes none.
             seed: of order and augmentation.
             walk: says at the start of a walk which one it is, from 0; by default they are counted.
             balanced: draw each class equally often, with replacement, where `shuffle` is set (`balanced_order`).
@@ -66,6 +71,7 @@ class Batches:
         self.shuffle = shuffle
         self.shift = shift or (_SHIFT if augment != "none" else 0.0)
         self.flip = flip or augment == "shift_flip"
+        self.recipe = recipe
         self.seed, self.rank, self.ranks = seed, rank, ranks
         self.balanced = balanced
         self._walk = walk or iter(range(2**62)).__next__
@@ -94,7 +100,9 @@ class Batches:
         return order[:whole][self.rank :: self.ranks]
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        self.generator.manual_seed(derived_seed(self.seed, self._walk(), num_bytes=7))
+        walk = self._walk()
+        self.generator.manual_seed(derived_seed(self.seed, walk, num_bytes=7))
+        rng = np.random.default_rng(derived_seed(self.seed, "pixels", walk, self.rank, num_bytes=8))
         for indices in torch.split(self._mine(self._order()), self.batch_size)[: len(self)]:
             pixels = self._there(self.images.read(indices))
             if self.shift:
@@ -103,16 +111,15 @@ class Batches:
                 mirror = torch.rand(len(pixels), generator=self.generator) < 0.5
                 # Not by an index of those to mirror, for whose length the CPU would wait.
                 pixels = torch.where(self._there(mirror)[:, None, None, None], pixels.flip(-1), pixels)
+            if self.recipe is not None:
+                pixels = augmented(pixels, self.recipe, rng)
             inputs = (pixels.float() - self.mean) / self.std
             if tuple(inputs.shape[2:]) != self.size:
                 inputs = F.interpolate(inputs, self.size, mode="bilinear", antialias=True)
             yield inputs.contiguous(memory_format=torch.channels_last), self._there(self.images.labels[indices])
 
     def _there(self, values: Tensor) -> Tensor:
-        """Return values of the CPU on the device, without waiting for it where it is a GPU."""
-        if self.device.type == "cuda":
-            values = values.pin_memory()
-        return values.to(self.device, non_blocking=True)
+        return sent(values, self.device)
 
     def _shift(self, pixels: Tensor) -> Tensor:
         """Move each image by up to a share of its size, its edge pixels filling the gap."""

@@ -126,8 +126,13 @@ class ImageData:
     def check_fits(self, architecture: Architecture) -> None:
         """Raise `DataError` where an architecture takes other channels, or gives something else than the classes.
 
-        An image of another size is resized.
+        An image of another size is resized, but a network of series takes none.
         """
+        if len(architecture.input_shape) != len(self.input_shape):
+            raise DataError(
+                f"data {self.name} has inputs of shape {self.input_shape}, but the architecture takes "
+                f"{architecture.input_shape}: they must have as many dimensions"
+            )
         channels, gives = architecture.input_shape[0], lower(architecture).out_shapes
         if (channels, gives) != (self.input_shape[0], ((self.num_classes,),)):
             raise DataError(
