@@ -23,7 +23,7 @@ from nas.training.data.config import DataConfig
 from nas.training.data.content import SPLITS, TEST, TRAIN, VAL, assign, digests_of, in_proportion
 from nas.training.data.load import load_data
 from nas.training.data.registry import DATA_SETS
-from nas.training.data.split_by_content import in_memory, split_by_content
+from nas.training.data.split_by_content import source_of, split_by_content
 from nas.training.data.splits import Images, MemoryImages
 from nas.training.data.test_split import Ledger, read_test_split
 
@@ -258,7 +258,7 @@ def test_an_image_that_is_moved_is_named(tmp_path: Path) -> None:
 
 def _of(images: MemoryImages, **changes: Any) -> Mapping[str, Any]:
     config = DataConfig(name="synthetic", **changes)
-    data = split_by_content(config, ("a", "b"), (1, 4, 4), {TRAIN: in_memory(images)}).data
+    data = split_by_content(config, ("a", "b"), (1, 4, 4), {TRAIN: source_of(images)}).data
     return {"fingerprint": data.fingerprint, "train": _contents(data.train), "labels": data.train.labels.tolist()}
 
 

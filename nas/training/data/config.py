@@ -17,7 +17,7 @@ class DataConfig:
 
     name: str = setting("digits", ", ".join(DATA_SETS))
     root: str | None = setting(
-        None, "folder with the files, of fashion_mnist and image_folder", may_change=True, typed="path"
+        None, "folder with the files, or the file; digits and synthetic have none", may_change=True, typed="path"
     )
     split_seed: int = setting(
         0,
@@ -59,7 +59,8 @@ class DataConfig:
     samples: int = setting(1000, "number of images of synthetic", Range(10, 10_000_000, whole=True))
     memory_mib: int = setting(
         4096,
-        "an image folder up to this size is kept in memory; a larger one is read batch by batch",
+        "images up to this size are kept in memory; a larger image folder is read batch by batch, what else is larger "
+        "refused",
         Range(0, 2**24, whole=True),
     )
 

@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from nas.training.data.data_set import DataSet
 from nas.training.data.digits import DIGITS
 from nas.training.data.fashion_mnist import FASHION_MNIST
+from nas.training.data.idx import IDX
 from nas.training.data.image_folder import IMAGE_FOLDER
 from nas.training.data.synthetic import SYNTHETIC
 
 DATA_SETS: Mapping[str, DataSet] = {
     "digits": DIGITS,
     "fashion_mnist": FASHION_MNIST,
+    "idx": IDX,
     "image_folder": IMAGE_FOLDER,
     "synthetic": SYNTHETIC,
 }
