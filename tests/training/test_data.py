@@ -25,7 +25,7 @@ from nas.training.data.registry import DATA_SETS
 from nas.training.data.split_by_place import split_indices
 from nas.training.data.splits import ImageData, Images
 from nas.training.data.test_split import Ledger, read_test_split
-from tests.training.data_files import idx_folder, write_idx
+from tests.training.data_files import cifar_folder, idx_folder, write_idx
 
 
 def _image_folder(root: Path, splits: tuple[str, ...] = ("train",), size: tuple[int, int] = (12, 10)) -> Path:
@@ -41,6 +41,8 @@ def _image_folder(root: Path, splits: tuple[str, ...] = ("train",), size: tuple[
 
 
 MAKE: dict[str, Callable[[Path], DataConfig]] = {
+    "cifar10": lambda root: DataConfig(name="cifar10", root=str(cifar_folder(root, "cifar10", "python"))),
+    "cifar100": lambda root: DataConfig(name="cifar100", root=str(cifar_folder(root, "cifar100", "binary"))),
     "digits": lambda root: DataConfig(name="digits"),
     "fashion_mnist": lambda root: DataConfig(name="fashion_mnist", root=str(idx_folder(root))),
     "idx": lambda root: DataConfig(name="idx", root=str(idx_folder(root))),
@@ -280,7 +282,7 @@ def test_image_folders_that_are_not_right(tmp_path: Path, spoil: Callable[[Path]
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"name": "cifar"}, "unknown data set 'cifar'"),
+        ({"name": "cifra"}, "unknown data set 'cifra'"),
         ({"augment": "shfit"}, "Did you mean 'shift'"),
         ({"val_fraction": 1.0}, "`0 < val_fraction < 1` must hold, but got 1.0"),
         ({"test_fraction": 0.0}, "`0 < test_fraction < 1`"),
