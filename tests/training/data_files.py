@@ -104,3 +104,11 @@ def _write_names(folder: Path, name: str, kind: str) -> None:
         (folder / "batches.meta").write_bytes(as_python_2({"num_cases_per_batch": 40, "label_names": names}))
     else:
         (folder / "meta").write_bytes(as_python_2({"fine_label_names": names, "coarse_label_names": ["few"] * 20}))
+
+
+def arrays_file(root: Path) -> Path:
+    """Write an `.npz` of 60 colour 6x5 images of three classes."""
+    path = root / "mine.npz"
+    pixels = np.random.default_rng(3).integers(0, 256, (60, 6, 5, 3), dtype=np.uint8)
+    np.savez(path, x=pixels, y=np.arange(60) % 3)
+    return path

@@ -25,7 +25,7 @@ from nas.training.data.registry import DATA_SETS
 from nas.training.data.split_by_place import split_indices
 from nas.training.data.splits import ImageData, Images
 from nas.training.data.test_split import Ledger, read_test_split
-from tests.training.data_files import cifar_folder, idx_folder, write_idx
+from tests.training.data_files import arrays_file, cifar_folder, idx_folder, write_idx
 
 
 def _image_folder(root: Path, splits: tuple[str, ...] = ("train",), size: tuple[int, int] = (12, 10)) -> Path:
@@ -41,6 +41,7 @@ def _image_folder(root: Path, splits: tuple[str, ...] = ("train",), size: tuple[
 
 
 MAKE: dict[str, Callable[[Path], DataConfig]] = {
+    "arrays": lambda root: DataConfig(name="arrays", root=str(arrays_file(root))),
     "cifar10": lambda root: DataConfig(name="cifar10", root=str(cifar_folder(root, "cifar10", "python"))),
     "cifar100": lambda root: DataConfig(name="cifar100", root=str(cifar_folder(root, "cifar100", "binary"))),
     "digits": lambda root: DataConfig(name="digits"),

@@ -59,8 +59,8 @@ class DataConfig:
     samples: int = setting(1000, "number of images of synthetic", Range(10, 10_000_000, whole=True))
     memory_mib: int = setting(
         4096,
-        "images up to this size are kept in memory; a larger image folder is read batch by batch, what else is larger "
-        "refused",
+        "images up to this size are kept in memory; larger image folders and .npy files are read batch by batch, what "
+        "else is larger refused",
         Range(0, 2**24, whole=True),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from nas.training.data.arrays import ARRAYS
 from nas.training.data.cifar import CIFAR10, CIFAR100
 from nas.training.data.data_set import DataSet
 from nas.training.data.digits import DIGITS
@@ -13,6 +14,7 @@ from nas.training.data.image_folder import IMAGE_FOLDER
 from nas.training.data.synthetic import SYNTHETIC
 
 DATA_SETS: Mapping[str, DataSet] = {
+    "arrays": ARRAYS,
     "cifar10": CIFAR10,
     "cifar100": CIFAR100,
     "digits": DIGITS,
