@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import pytest
+from PIL import Image
 
 
 def write_idx(path: Path, values: np.ndarray[Any, Any]) -> None:
@@ -112,3 +114,13 @@ def arrays_file(root: Path) -> Path:
     pixels = np.random.default_rng(3).integers(0, 256, (60, 6, 5, 3), dtype=np.uint8)
     np.savez(path, x=pixels, y=np.arange(60) % 3)
     return path
+
+
+def hf_folder(root: Path) -> Path:
+    """Save 60 colour 6x5 images of three classes as Hugging Face's package does; skips the test where it is not."""
+    datasets = pytest.importorskip("datasets")
+    pixels = np.random.default_rng(4).integers(0, 256, (60, 6, 5, 3), dtype=np.uint8)
+    columns = {"image": [Image.fromarray(one) for one in pixels], "label": np.arange(60) % 3}
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(num_classes=3)})
+    datasets.Dataset.from_dict(columns, features=features).save_to_disk(root / "saved")
+    return root / "saved"

@@ -25,7 +25,7 @@ from nas.training.data.registry import DATA_SETS
 from nas.training.data.split_by_place import split_indices
 from nas.training.data.splits import ImageData, Images
 from nas.training.data.test_split import Ledger, read_test_split
-from tests.training.data_files import arrays_file, cifar_folder, idx_folder, write_idx
+from tests.training.data_files import arrays_file, cifar_folder, hf_folder, idx_folder, write_idx
 
 
 def _image_folder(root: Path, splits: tuple[str, ...] = ("train",), size: tuple[int, int] = (12, 10)) -> Path:
@@ -46,6 +46,7 @@ MAKE: dict[str, Callable[[Path], DataConfig]] = {
     "cifar100": lambda root: DataConfig(name="cifar100", root=str(cifar_folder(root, "cifar100", "binary"))),
     "digits": lambda root: DataConfig(name="digits"),
     "fashion_mnist": lambda root: DataConfig(name="fashion_mnist", root=str(idx_folder(root))),
+    "hf": lambda root: DataConfig(name="hf", root=str(hf_folder(root))),
     "idx": lambda root: DataConfig(name="idx", root=str(idx_folder(root))),
     "image_folder": lambda root: DataConfig(name="image_folder", root=str(_image_folder(root))),
     "synthetic": lambda root: DataConfig(name="synthetic", samples=200, num_classes=4),

@@ -52,15 +52,17 @@ class DataConfig:
         "none", f"{', '.join(AUGMENTATIONS)}: shifts by up to an eighth of the size, and mirror images", AUGMENTATIONS
     )
     resolution: int | None = setting(
-        None, "size that image_folder brings its images to, and that of synthetic ones", Range(1, 16_384, whole=True)
+        None,
+        "size that image_folder and hf bring their images to, and that of synthetic ones",
+        Range(1, 16_384, whole=True),
     )
-    channels: int = setting(3, "1 for grey or 3 for colour, of image_folder and synthetic")
+    channels: int = setting(3, "1 for grey or 3 for colour, of image_folder, hf and synthetic")
     num_classes: int = setting(10, "of synthetic", Range(2, 2**20, whole=True))
     samples: int = setting(1000, "number of images of synthetic", Range(10, 10_000_000, whole=True))
     memory_mib: int = setting(
         4096,
-        "images up to this size are kept in memory; larger image folders and .npy files are read batch by batch, what "
-        "else is larger refused",
+        "images up to this size are kept in memory; larger ones are read batch by batch from image_folder, hf and .npy "
+        "files, and refused from .npz and IDX files",
         Range(0, 2**24, whole=True),
     )
 
