@@ -91,6 +91,7 @@ OWNERS = {
     "openvino": ["nas.latency.runtimes"],
     "executorch": ["nas.pytorch.executorch"],
     "safetensors": ["nas.exporting.folder", "nas.training"],
+    "datasets": ["nas.training.data.hf_folder"],
     "PIL": [
         "nas.reports.data_page",
         "nas.training.data",

@@ -18,6 +18,7 @@ from nas.commands.command_line import groups_in
 from nas.commands.conf_files import settings_of
 from nas.commands.registry import COMMANDS, SettingsCommand
 from nas.resources import resource_dir, space_names
+from nas.training.data.registry import DATA_SETS
 
 ROOT = Path(__file__).resolve().parents[2]
 WITH_SETTINGS = [name for name, command in COMMANDS.items() if isinstance(command, SettingsCommand)]
@@ -32,7 +33,7 @@ WITH_SETTINGS = [name for name, command in COMMANDS.items() if isinstance(comman
         ("nas nothing ", []),
         ("LANG=C /somewhere/bin/nas sea", ["search "]),
         ("other sea", []),
-        ("nas search data=", ["data=digits ", "data=fashion_mnist ", "data=image_folder ", "data=synthetic "]),
+        ("nas search data=", [f"data={name} " for name in DATA_SETS]),
         ("nas search +data=dig", ["+data=digits "]),
         ("nas search sampler=t", ["sampler=tpe ", "sampler=tpe_multivariate "]),
         ("nas search se", ["search.", "seed="]),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import os
-import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,20 +25,7 @@ from nas.training.data.registry import DATA_SETS
 from nas.training.data.split_by_place import split_indices
 from nas.training.data.splits import ImageData, Images
 from nas.training.data.test_split import Ledger, read_test_split
-
-
-def _write_idx(path: Path, values: np.ndarray) -> None:
-    data = bytes((0, 0, 8, values.ndim)) + struct.pack(f">{values.ndim}I", *values.shape) + values.tobytes()
-    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
-
-
-def _idx_folder(root: Path, suffix: str = ".gz", count: int = 60) -> Path:
-    rng = np.random.default_rng(0)
-    for prefix in ("train", "t10k"):
-        pixels = rng.integers(0, 256, (count, 28, 28), dtype=np.uint8)
-        _write_idx(root / f"{prefix}-images-idx3-ubyte{suffix}", pixels)
-        _write_idx(root / f"{prefix}-labels-idx1-ubyte{suffix}", (np.arange(count) % 10).astype(np.uint8))
-    return root
+from tests.training.data_files import arrays_file, cifar_folder, hf_folder, idx_folder, write_idx
 
 
 def _image_folder(root: Path, splits: tuple[str, ...] = ("train",), size: tuple[int, int] = (12, 10)) -> Path:
@@ -55,8 +41,13 @@ def _image_folder(root: Path, splits: tuple[str, ...] = ("train",), size: tuple[
 
 
 MAKE: dict[str, Callable[[Path], DataConfig]] = {
+    "arrays": lambda root: DataConfig(name="arrays", root=str(arrays_file(root))),
+    "cifar10": lambda root: DataConfig(name="cifar10", root=str(cifar_folder(root, "cifar10", "python"))),
+    "cifar100": lambda root: DataConfig(name="cifar100", root=str(cifar_folder(root, "cifar100", "binary"))),
     "digits": lambda root: DataConfig(name="digits"),
-    "fashion_mnist": lambda root: DataConfig(name="fashion_mnist", root=str(_idx_folder(root))),
+    "fashion_mnist": lambda root: DataConfig(name="fashion_mnist", root=str(idx_folder(root))),
+    "hf": lambda root: DataConfig(name="hf", root=str(hf_folder(root))),
+    "idx": lambda root: DataConfig(name="idx", root=str(idx_folder(root))),
     "image_folder": lambda root: DataConfig(name="image_folder", root=str(_image_folder(root))),
     "synthetic": lambda root: DataConfig(name="synthetic", samples=200, num_classes=4),
 }
@@ -150,7 +141,7 @@ def test_a_part_of_the_training_split_leaves_the_other_splits_as_they_are(tmp_pa
 
 @pytest.mark.parametrize("suffix", ["", ".gz"])
 def test_idx_files_raw_and_compressed(tmp_path: Path, suffix: str) -> None:
-    root = str(_idx_folder(tmp_path, suffix))
+    root = str(idx_folder(tmp_path, suffix))
     config = DataConfig(name="fashion_mnist", root=root, val_fraction=0.1, split_scheme=1)
     data, test = load_data(config), _test_images(config, tmp_path)
     assert (len(data.train.labels), len(data.val.labels), len(test.labels)) == (50, 10, 60)
@@ -169,11 +160,11 @@ def _magic(root: Path) -> None:
 
 
 def _labels(root: Path) -> None:
-    _write_idx(root / "train-labels-idx1-ubyte", np.full(60, 10, dtype=np.uint8))
+    write_idx(root / "train-labels-idx1-ubyte", np.full(60, 10, dtype=np.uint8))
 
 
 def _fewer(root: Path) -> None:
-    _write_idx(root / "train-labels-idx1-ubyte", np.zeros(59, dtype=np.uint8))
+    write_idx(root / "train-labels-idx1-ubyte", np.zeros(59, dtype=np.uint8))
 
 
 def _no_gzip(root: Path) -> None:
@@ -191,7 +182,7 @@ def _torn_gzip(root: Path) -> None:
     [
         (_truncate, "should hold 47040 bytes, has 47039"),
         (_magic, "is not an IDX file of bytes in 1 dimensions"),
-        (_labels, "do not belong together"),
+        (_labels, "has a label over 9: 10"),
         (_fewer, "do not belong together"),
         (_no_gzip, "cannot be read"),
         (_torn_gzip, "cannot be read"),
@@ -199,7 +190,7 @@ def _torn_gzip(root: Path) -> None:
     ],
 )
 def test_idx_files_that_are_not_right(tmp_path: Path, spoil: Callable[[Path], None], message: str) -> None:
-    spoil(_idx_folder(tmp_path, ""))
+    spoil(idx_folder(tmp_path, ""))
     with pytest.raises(DataError, match=message):
         load_data(DataConfig(name="fashion_mnist", root=str(tmp_path)))
 
@@ -293,7 +284,7 @@ def test_image_folders_that_are_not_right(tmp_path: Path, spoil: Callable[[Path]
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"name": "cifar"}, "unknown data set 'cifar'"),
+        ({"name": "cifra"}, "unknown data set 'cifra'"),
         ({"augment": "shfit"}, "Did you mean 'shift'"),
         ({"val_fraction": 1.0}, "`0 < val_fraction < 1` must hold, but got 1.0"),
         ({"test_fraction": 0.0}, "`0 < test_fraction < 1`"),

@@ -24,7 +24,7 @@ from nas.training.data.config import DataConfig
 from nas.training.data.content import SPLITS, TEST, TRAIN, VAL, assign, digests_of, first_part, in_proportion
 from nas.training.data.load import load_data
 from nas.training.data.registry import DATA_SETS
-from nas.training.data.split_by_content import in_memory, split_by_content
+from nas.training.data.split_by_content import source_of, split_by_content
 from nas.training.data.splits import Images, MemoryImages
 from nas.training.data.test_split import Ledger, read_test_split
 
@@ -285,7 +285,7 @@ def test_an_image_that_is_moved_is_named(tmp_path: Path) -> None:
 
 def _of(images: MemoryImages, **changes: Any) -> Mapping[str, Any]:
     config = DataConfig(name="synthetic", **changes)
-    data = split_by_content(config, ("a", "b"), (1, 4, 4), {TRAIN: in_memory(images)}).data
+    data = split_by_content(config, ("a", "b"), (1, 4, 4), {TRAIN: source_of(images)}).data
     return {"fingerprint": data.fingerprint, "train": _contents(data.train), "labels": data.train.labels.tolist()}
 
 
@@ -346,7 +346,7 @@ def test_a_rare_class_is_in_a_small_part_of_training(fraction: float) -> None:
     """Three images of 303, whose first comes at a sixth of the order of the split."""
     pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (450, 1, 4, 4), dtype=np.uint8))
     labels = torch.tensor([*[0, 1] * 222, *[2] * 6])
-    given_images = {TRAIN: in_memory(MemoryImages(pixels, labels))}
+    given_images = {TRAIN: source_of(MemoryImages(pixels, labels))}
     whole, small = (
         split_by_content(
             DataConfig(name="synthetic", train_fraction=one), ("a", "b", "c"), (1, 4, 4), given_images

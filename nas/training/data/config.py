@@ -18,7 +18,7 @@ class DataConfig:
 
     name: str = setting("digits", ", ".join(DATA_SETS))
     root: str | None = setting(
-        None, "folder with the files, of fashion_mnist and image_folder", may_change=True, typed="path"
+        None, "folder with the files, or the file; digits and synthetic have none", may_change=True, typed="path"
     )
     labels: str | None = setting(
         None,
@@ -78,14 +78,17 @@ class DataConfig:
         before="none",
     )
     resolution: int | None = setting(
-        None, "size that image_folder brings its images to, and that of synthetic ones", Range(1, 16_384, whole=True)
+        None,
+        "size that image_folder and hf bring their images to, and that of synthetic ones",
+        Range(1, 16_384, whole=True),
     )
-    channels: int = setting(3, "1 for grey or 3 for colour, of image_folder and synthetic")
+    channels: int = setting(3, "1 for grey or 3 for colour, of image_folder, hf and synthetic")
     num_classes: int = setting(10, "of synthetic", Range(2, 2**20, whole=True))
     samples: int = setting(1000, "number of images of synthetic", Range(10, 10_000_000, whole=True))
     memory_mib: int = setting(
         4096,
-        "an image folder up to this size is kept in memory; a larger one is read batch by batch",
+        "images up to this size are kept in memory; larger ones are read batch by batch from image_folder, hf and .npy "
+        "files, and refused from .npz and IDX files",
         Range(0, 2**24, whole=True),
     )
 

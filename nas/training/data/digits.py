@@ -17,7 +17,8 @@ def load_digits(config: DataConfig) -> Splits:
     import torch
     from sklearn.datasets import load_digits as sklearn_digits
 
-    from nas.training.data.split_by_content import split_memory
+    from nas.training.data.content import TRAIN
+    from nas.training.data.split_by_content import split_images
     from nas.training.data.splits import MemoryImages
 
     bunch = sklearn_digits()
@@ -25,7 +26,7 @@ def load_digits(config: DataConfig) -> Splits:
     pixels = torch.from_numpy((bunch.images * (255 / 16)).round().astype(np.uint8)).unsqueeze(1)
     images = MemoryImages(pixels, torch.from_numpy(bunch.target.astype(np.int64)))
     classes = tuple(str(name) for name in bunch.target_names)
-    return split_memory(classes, images, config)
+    return split_images(config, classes, {TRAIN: images})
 
 
 DIGITS = DataSet(load=load_digits, shape=lambda config: ((1, 8, 8), 10), images=1_797)

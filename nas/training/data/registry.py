@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from nas.training.data.arrays import ARRAYS
+from nas.training.data.cifar import CIFAR10, CIFAR100
 from nas.training.data.data_set import DataSet
 from nas.training.data.digits import DIGITS
 from nas.training.data.fashion_mnist import FASHION_MNIST
+from nas.training.data.hf import HF
+from nas.training.data.idx import IDX
 from nas.training.data.image_folder import IMAGE_FOLDER
 from nas.training.data.synthetic import SYNTHETIC
 
@@ -15,8 +19,13 @@ if TYPE_CHECKING:
     from nas.training.data.config import DataConfig
 
 DATA_SETS: Mapping[str, DataSet] = {
+    "arrays": ARRAYS,
+    "cifar10": CIFAR10,
+    "cifar100": CIFAR100,
     "digits": DIGITS,
     "fashion_mnist": FASHION_MNIST,
+    "hf": HF,
+    "idx": IDX,
     "image_folder": IMAGE_FOLDER,
     "synthetic": SYNTHETIC,
 }

@@ -23,11 +23,12 @@ from nas.training.data.content import (
     first_part,
     in_proportion,
 )
-from nas.training.data.split_by_place import split_memory_by_place
-from nas.training.data.splits import Images, MemoryImages, Splits, splits_of
+from nas.training.data.split_by_place import split_images_by_place
+from nas.training.data.splits import Images, Splits, part_of, splits_of
 
 _MAX_NAMED = 5
 """Images that a note names at most."""
+_WORDS = {TRAIN: "training", VAL: "validation", TEST: "test"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,25 +45,53 @@ class Source:
     """Returns some of the images, by their places."""
 
 
-def in_memory(images: MemoryImages, what: str = "image") -> Source:
-    """Return images in memory as what is to be split; `what` they are, for messages."""
+def source_of(images: Images, what: str = "image", *, keep: bool = True) -> Source:
+    """Return images as what is to be split.
+
+    Args:
+        images: of which a thousand at a time are looked at.
+        what: they are, for messages.
+        keep: the pixels of a split in memory, else it is read from where the images are.
+    """
+    digests = list[bytes]()
+    for places in torch.split(torch.arange(len(images.labels)), 1024):
+        digests += digests_of(images.read(places).numpy())
     return Source(
         images.labels.tolist(),
-        digests_of(images.pixels.numpy()),
+        digests,
         lambda place: f"{what} {place}",
-        lambda places: images.take(np.array(places, dtype=np.int64)),
+        lambda places: part_of(images, torch.tensor(places, dtype=torch.int64), keep=keep),
     )
 
 
-def split_memory(classes: tuple[str, ...], images: MemoryImages, config: DataConfig) -> Splits:
-    """Split one set of images in memory into training, validation and test, as the config says.
+def split_images(
+    config: DataConfig,
+    classes: tuple[str, ...],
+    given: Mapping[str, Images],
+    *,
+    keep: bool = True,
+    notes: Sequence[str] = (),
+) -> Splits:
+    """Split images into training, validation and test as the config says, as far as they have no such splits.
+
+    Args:
+        config: of the data set.
+        classes: their names.
+        given: the splits that there are, all of one size: training images, and those of the others where they are.
+        keep: as in `source_of`.
+        notes: what else a user should know, in sentences.
 
     Raises:
         DataError: an empty split, or a class without training images.
     """
+    shape = tuple(given[TRAIN].read(torch.arange(min(1, len(given[TRAIN].labels)))).shape[1:])
+    if 0 in shape or not len(given[TRAIN].labels):
+        raise DataError(f"data {config.name}: there are {len(given[TRAIN].labels)} training images of shape {shape}")
     if config.split_scheme == 1:
-        return split_memory_by_place(classes, images, config)
-    return split_by_content(config, classes, tuple(images.pixels.shape[1:]), {TRAIN: in_memory(images)})
+        return split_images_by_place(config, classes, given, keep=keep, notes=notes)
+    names = {split: f"{_WORDS[split]} image" if len(given) > 1 else "image" for split in given}
+    sources = {split: source_of(images, names[split], keep=keep) for split, images in given.items()}
+    return split_by_content(config, classes, shape, sources, notes)
 
 
 def split_by_content(
@@ -83,7 +112,7 @@ def split_by_content(
         classes: their names.
         input_shape: `(channels, height, width)`.
         given: the splits that it has: training images, and those of the others where it has them.
-        notes: what a user should know of its files, in sentences.
+        notes: what else a user should know, in sentences.
 
     Raises:
         DataError: an empty split, one of which more than half is in another, or a class without training images.
@@ -91,7 +120,7 @@ def split_by_content(
     all_images = _Images(given, classes)
     places = {split: [*all_images.of(split)] for split in given}
     all_images.check_copies(places, config.name)
-    notes = [*notes, *all_images.leave_out(places), *all_images.conflicts()]
+    said = [*notes, *all_images.leave_out(places), *all_images.conflicts()]
     shares = {TEST: config.test_fraction, VAL: config.val_fraction}
     shares = {split: share for split, share in shares.items() if split not in given}
     found = assign(
@@ -100,12 +129,12 @@ def split_by_content(
         shares,
         config.split_seed,
     )
-    notes += all_images.moves(found.moved)
+    said += all_images.moves(found.moved)
     drawn = defaultdict[str, list[int]](list)
     for place, split in zip(places[TRAIN], found.splits, strict=True):
         drawn[split].append(place)
     places |= {split: drawn[split] for split in (TRAIN, *shares)}
-    notes += all_images.absent(places)
+    said += all_images.absent(places)
     places = {split: in_proportion(places[split], all_images.digests, all_images.labels) for split in SPLITS}
     labels = np.array([all_images.labels[place] for place in places[TRAIN]], dtype=np.int64)
     places[TRAIN] = [places[TRAIN][i] for i in first_part(labels, config.train_fraction)]
@@ -118,7 +147,7 @@ def split_by_content(
         test_labels=torch.tensor([all_images.labels[place] for place in places[TEST]], dtype=torch.int64),
         test=lambda: all_images.take(places[TEST]),
         fingerprint=fingerprint(all_images.digests, all_images.labels, places, input_shape),
-        notes=notes,
+        notes=said,
     )
 
 

@@ -6,13 +6,15 @@ One more image moves others from split to split. It is kept so that such studies
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 
 from nas.network.ops import Shape
 from nas.training.data.config import DataConfig
-from nas.training.data.splits import Images, Indices, MemoryImages, Splits, some_of, splits_of
+from nas.training.data.content import TEST, TRAIN, VAL
+from nas.training.data.splits import Images, Indices, Splits, part_of, some_of, splits_of
 
 
 def split_indices(labels: Indices, fraction: float, seed: int) -> tuple[Indices, Indices]:
@@ -31,23 +33,39 @@ def split_indices(labels: Indices, fraction: float, seed: int) -> tuple[Indices,
     return rest, out
 
 
-def split_memory_by_place(classes: tuple[str, ...], images: MemoryImages, config: DataConfig) -> Splits:
-    """Split one set of images in memory into training, validation and test, as the config says."""
-    labels = images.labels.numpy()
-    rest, test = split_indices(labels, config.test_fraction, config.split_seed)
-    kept, val = split_indices(labels[rest], config.val_fraction, config.split_seed + 1)
-    return splits_by_place(
-        config,
-        classes,
-        tuple(images.pixels.shape[1:]),
-        train=images.take(rest[kept]),
-        val=images.take(rest[val]),
-        test=images.take(test),
-    )
+def split_images_by_place(
+    config: DataConfig,
+    classes: tuple[str, ...],
+    given: Mapping[str, Images],
+    *,
+    keep: bool = True,
+    notes: Sequence[str] = (),
+) -> Splits:
+    """Split images as the config says, as far as they have no splits of their own: first the test, then validation.
+
+    Args: those of `nas.training.data.split_by_content.split_images`.
+    """
+    train, parts, seed = given[TRAIN], dict(given), config.split_seed
+    rest = np.arange(len(train.labels))
+    for split, fraction in ((TEST, config.test_fraction), (VAL, config.val_fraction)):
+        if split not in given:
+            kept, out = split_indices(train.labels.numpy()[rest], fraction, seed)
+            parts[split] = part_of(train, torch.from_numpy(rest[out]), keep=keep)
+            rest, seed = rest[kept], seed + 1
+    parts[TRAIN] = part_of(train, torch.from_numpy(rest), keep=keep)
+    shape = tuple(parts[TRAIN].read(torch.arange(1)).shape[1:])
+    return splits_by_place(config, classes, shape, train=parts[TRAIN], val=parts[VAL], test=parts[TEST], notes=notes)
 
 
 def splits_by_place(
-    config: DataConfig, classes: tuple[str, ...], input_shape: Shape, *, train: Images, val: Images, test: Images
+    config: DataConfig,
+    classes: tuple[str, ...],
+    input_shape: Shape,
+    *,
+    train: Images,
+    val: Images,
+    test: Images,
+    notes: Sequence[str] = (),
 ) -> Splits:
     """Put a data set together whose splits are made: as much of the training split as the config says.
 
@@ -64,6 +82,7 @@ def splits_by_place(
         test_labels=test.labels,
         test=lambda: test,
         fingerprint=_fingerprint(train, val, test),
+        notes=notes,
     )
 
 

@@ -51,12 +51,6 @@ class MemoryImages:
         """Return those images as uint8 of shape `(len(indices), channels, height, width)`."""
         return self.pixels[indices]
 
-    def take(self, indices: Indices) -> MemoryImages:
-        """Return a copy of some of the images, so that the others can go."""
-        chosen = torch.from_numpy(indices)
-        files = tuple(self.files[i] for i in indices.tolist()) if self.files else ()
-        return MemoryImages(self.pixels[chosen], self.labels[chosen], files)
-
 
 @dataclass(frozen=True, eq=False)
 class SomeImages:
@@ -74,6 +68,17 @@ class SomeImages:
     def read(self, indices: Tensor) -> Tensor:
         """Return those images as uint8 of shape `(len(indices), channels, height, width)`."""
         return self.images.read(self.indices[indices])
+
+
+def part_of(images: Images, indices: Tensor, *, keep: bool = True) -> Images:
+    """Return some images: a copy of them in memory, so that the others can go, or read from where they are.
+
+    Args:
+        images: of which.
+        indices: int64; which of them.
+        keep: the copy in memory.
+    """
+    return MemoryImages(images.read(indices), images.labels[indices]) if keep else SomeImages(images, indices)
 
 
 def some_of(images: Images, fraction: float) -> Images:

@@ -24,7 +24,8 @@ def load_synthetic(config: DataConfig) -> Splits:
     import numpy as np
     import torch
 
-    from nas.training.data.split_by_content import split_memory
+    from nas.training.data.content import TRAIN
+    from nas.training.data.split_by_content import split_images
     from nas.training.data.splits import MemoryImages
 
     shape, count = _shape(config)
@@ -34,7 +35,7 @@ def load_synthetic(config: DataConfig) -> Splits:
     noise = rng.normal(0, 64, (config.samples, *shape))
     pixels = np.clip(patterns[labels] + noise, 0, 255).astype(np.uint8)
     images = MemoryImages(torch.from_numpy(pixels), torch.from_numpy(labels.astype(np.int64)))
-    return split_memory(tuple(str(i) for i in range(count)), images, config)
+    return split_images(config, tuple(str(i) for i in range(count)), {TRAIN: images})
 
 
 SYNTHETIC = DataSet(load=load_synthetic, shape=_shape, resizes=True)
