@@ -169,7 +169,8 @@ def scores_of(
     wrong = np.flatnonzero(~correct)
     matrix = confusion_matrix(labels, predicted, labels=numbers)
     right, of_class, named = matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0)
-    likelier = (log_shares > of_label[:, None]).sum(axis=1)
+    # Of equal ones the first, as for the class that is named.
+    likeliest = np.argsort(-log_shares, axis=1, kind="stable")[:, :TOP]
     order = wrong[np.argsort(of_label[wrong], kind="stable")][:worst]
     return Scores(
         images=len(labels),
@@ -179,7 +180,7 @@ def scores_of(
         high=high,
         balanced_accuracy=balanced_accuracy(right, of_class),
         macro_f1=macro_f1(right, of_class, named),
-        top5=float((likelier < TOP).mean()),
+        top5=float((likeliest == labels[:, None]).any(axis=1).mean()),
         log_loss=float(-of_label.mean()),
         calibration_error=sum(one.images * abs(one.accuracy - one.confidence) for one in bins) / len(labels),
         bins=bins,

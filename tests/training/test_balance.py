@@ -140,6 +140,16 @@ def test_each_kind_trains_in_another_way(digits: ImageData) -> None:
     assert found["none"] == fit(ARCH, few, Recipe(epochs=1, batch_size=32), seed=0).scores["val_loss"]
 
 
+@pytest.mark.parametrize("balance", ["weights", "sampler"])
+def test_what_goes_on_comes_out_as_if_it_had_never_stopped(digits: ImageData, balance: str, tmp_path: Path) -> None:
+    few, recipe = replace(digits, train=digits.part_of_train(0.2)), Recipe(epochs=2, batch_size=32, mixup=0.3)
+    whole = fit(ARCH, few, recipe, seed=0, balance=balance)
+    for epochs in (1, 2):
+        budget = nas.Budget(epochs=epochs, schedule_epochs=2, checkpoint=str(tmp_path / "state.ckpt"))
+        parts = fit(ARCH, few, recipe, budget, seed=0, balance=balance)
+    assert parts.history == whole.history
+
+
 def test_validation_and_parts_of_the_data(digits: ImageData) -> None:
     """Validation is as it was; weights are those of the part that is trained on."""
     recipe = Recipe(batch_size=32)

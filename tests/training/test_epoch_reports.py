@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from contextlib import nullcontext
 from contextvars import ContextVar
@@ -203,7 +204,7 @@ def test_two_processes_end_together_when_a_trial_is_pruned() -> None:
         heard.append(step)
         return step == 2
 
-    evaluator = TrainingEvaluator(DATA, RECIPE, accelerator="cpu", devices=2)
+    evaluator = TrainingEvaluator(replace(DATA, balance="weights"), RECIPE, accelerator="cpu", devices=2)
     with listening(hear):
         found = evaluator(ARCH, nas.Budget(epochs=6), 0)
     assert heard == [1, 2]
@@ -211,6 +212,10 @@ def test_two_processes_end_together_when_a_trial_is_pruned() -> None:
     assert found.scores["val_accuracy"] == found.history[-1]["val_accuracy"]
     # Of the images of the validation split each was scored once, by one of the two.
     assert (found.scores["val_accuracy"] * len(load_data(DATA).val.labels)) % 1 == pytest.approx(0, abs=1e-6)
+    assert found.scores["val_top5"] == 1.0  # of four classes
+    counts = torch.bincount(load_data(DATA).val.labels).tolist()
+    parts = found.scores["val_balanced_accuracy"] * 4 * math.lcm(*counts)
+    assert parts == pytest.approx(round(parts), abs=1e-3)
     study = nas.run_search(SPACE, evaluator, trials=1, seed=0, budget=nas.Budget(epochs=2), pruner="median")
     assert [trial.state for trial in study.trials] == [State.COMPLETED]
     assert len(study.trials[0].steps) == 2

@@ -42,7 +42,8 @@ def test_a_network_with_read_weights_scores_the_same_to_the_last_digit(recipe: R
     trainer = pl.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False)
     trainer.validate(task, ImageModule(data, recipe, ARCH.input_shape), verbose=False)
     loss, accuracy = task._val.summed(trainer)
-    assert {"val_loss": loss, "val_accuracy": accuracy} == found.scores
+    by_class = {f"val_{name}": score for name, score in task._val_classes.scores().items()}
+    assert {"val_loss": loss, "val_accuracy": accuracy, **by_class} == found.scores
     metadata = load_metadata(path)
     assert metadata["arch_id"] == ARCH.arch_id
     assert json.loads(metadata["mean"]) == list(data.mean)
