@@ -26,6 +26,8 @@ BEFORE = HERE / "before"
 
 EPOCHS = 9
 _TIMES = ("seconds", "finished", "check")
+_SINCE = ("expected_gain", "noise_sd")
+"""What trials say since the results were kept, and what nothing follows from."""
 """Of a line of a log: what differs between two runs of one search, and the checksum over it."""
 
 
@@ -119,7 +121,7 @@ ON_TABLE = (
 def trials_in(folder: Path) -> list[dict[str, Any]]:
     """The trials of a run folder, but for times."""
     rows = [json.loads(line) for line in (folder / "trials.jsonl").read_text().splitlines()]
-    return [{key: value for key, value in row.items() if key not in _TIMES} for row in rows]
+    return [{key: value for key, value in row.items() if key not in (*_TIMES, *_SINCE)} for row in rows]
 
 
 def on_table(folder: Path, *words: str) -> Any:
