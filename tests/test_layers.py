@@ -91,7 +91,7 @@ OWNERS = {
     "openvino": ["nas.latency.runtimes"],
     "executorch": ["nas.pytorch.executorch"],
     "safetensors": ["nas.exporting.folder", "nas.training"],
-    "PIL": ["nas.training.data", "nas.training.evaluation_page", "nas.exporting.drawing", "nas.exporting.predict"],
+    "PIL": ["nas.training.data", "nas.training.evaluation_page", "nas.exporting.drawing", "nas.exporting.reading"],
 }
 
 

@@ -19,11 +19,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _work(options: argparse.Namespace) -> None:
     from nas.exporting.predict import opened, predict, write
-    from nas.exporting.predictions import AT_LEAST_ONE, exported_model, told_of_models
+    from nas.exporting.predictions import AT_LEAST_ONE, AT_LEAST_ONE_PIXEL, exported_model, told_of_models
 
     for name in ("top", "batch"):
         AT_LEAST_ONE.checked(f"--{name}", getattr(options, name))
-    model = exported_model(Path(options.folder), options.model)
+    AT_LEAST_ONE_PIXEL.checked("--max-pixels", options.max_pixels)
+    model = exported_model(Path(options.folder), options.model, max_pixels=options.max_pixels)
     try:
         with told_of_models(), opened(options.output) as file:
             found = predict(model, options.images, top=options.top, batch=options.batch)

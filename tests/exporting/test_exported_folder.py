@@ -21,10 +21,10 @@ from safetensors.numpy import save_file
 from safetensors.torch import load_file
 
 from nas.errors import ConfigError, DataError, NasError
-from nas.exporting import predict
 from nas.exporting.card import Card, Score, section
 from nas.exporting.folder import _write_folder, export_model, exportable
 from nas.exporting.preprocess import Preprocess
+from nas.exporting.script import script
 from nas.exporting.settings import ExportSettings
 from tests.exporting.conftest import Trained
 
@@ -56,7 +56,7 @@ def test_what_is_in_it(trained: Trained, exported: Path) -> None:
         "predict.py",
         "preprocess.json",
     ]
-    assert (exported / "predict.py").read_text() == Path(predict.__file__).read_text()
+    assert (exported / "predict.py").read_text() == script()
     assert Preprocess.from_dict(json.loads((exported / "preprocess.json").read_text())) == trained.preprocess
     found = load_file(exported / "model.safetensors")
     assert found.keys() == trained.module.state_dict().keys()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ from nas.errors import DataError, NasError
 from nas.exporting.int8 import outputs
 from nas.exporting.onnx.graph import to_onnx
 from nas.exporting.onnx.pictures import for_pictures
-from nas.exporting.predict import read_picture
 from nas.exporting.preprocess import Preprocess
+from nas.exporting.reading import RESIZES, read_picture
 from nas.network.lower import lower
 from nas.resources import space_names
 from nas.training.data.batches import Batches
@@ -50,23 +51,32 @@ def _flat_network(size: tuple[int, int], channels: int) -> tuple[bytes, Preproce
 
 
 @settings(max_examples=60)
-@example(height=5, width=7, size=(2, 2), channels=1)  # 7 * 2 / 5 = 2.8
-@example(height=4, width=10, size=(2, 1), channels=1)  # 10 * 2 / 4 = 5, whose half is cut to 2
-@example(height=2, width=5, size=(1, 1), channels=3)  # 2.5, which rounds to 2
+@example(height=5, width=7, size=(2, 2), channels=1, resize="cover_crop")  # 7 * 2 / 5 = 2.8
+@example(height=4, width=10, size=(2, 1), channels=1, resize="cover_crop")  # 10 * 2 / 4 = 5, whose half is cut to 2
+@example(height=2, width=5, size=(1, 1), channels=3, resize="cover_crop")  # 2.5, which rounds to 2
 @given(
     height=st.integers(1, 60),
     width=st.integers(1, 60),
     size=st.tuples(st.integers(1, 24), st.integers(1, 24)),
     channels=st.sampled_from([1, 3]),
+    resize=st.sampled_from(RESIZES),
 )
-def test_a_picture_is_scaled_and_cut_as_pillow_does(
-    height: int, width: int, size: tuple[int, int], channels: int, tmp_path_factory: pytest.TempPathFactory
+def test_a_picture_is_brought_to_a_size_as_pillow_does(
+    *,
+    height: int,
+    width: int,
+    size: tuple[int, int],
+    channels: int,
+    resize: str,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     pixels = np.random.default_rng(height * 61 + width).integers(0, 256, (height, width, channels), dtype=np.uint8)
     path = tmp_path_factory.mktemp("picture") / "picture.png"
     Image.fromarray(pixels[:, :, 0] if channels == 1 else pixels).save(path)
-    expected = read_picture(path, (channels, *size))
-    model = for_pictures(*_flat_network(size, channels))
+    network, preprocess = _flat_network(size, channels)
+    preprocess = replace(preprocess, resize=resize, background="#0ac84d")
+    expected = read_picture(path, preprocess.reading)
+    model = for_pictures(network, preprocess)
     (found,) = outputs(model, [pixels[None]])
     levels = found.reshape(channels, *size).transpose(1, 2, 0)
     # Both round to 8 bits after each direction: a level apart is the same number, rounded in another order.

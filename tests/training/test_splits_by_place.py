@@ -61,7 +61,7 @@ def test_a_record_without_a_scheme_is_of_the_first() -> None:
         assert settings_from(DataConfig, as_recorded(Config, recorded)["data"]).split_scheme == 1
         assert as_recorded(DataConfig, recorded["data"])["split_scheme"] == 1
     assert as_recorded(Config, {"data": {"split_scheme": 2}})["data"]["split_scheme"] == 2
-    assert DataConfig().split_scheme == 2
+    assert DataConfig().split_scheme == 3
 
 
 def test_a_search_of_that_time_resumes_with_its_scheme(tmp_path: Path) -> None:

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 
-import numpy as np
 import torch
 from PIL import ExifTags, Image
 from torch import Tensor
 
 from nas.errors import DataError, is_text, why_unreadable
-from nas.exporting.predict import PictureError, decoded, fitted
+from nas.exporting.reading import Reading
 from nas.machine import cores
 from nas.run_folder import user_path
 from nas.training.data.config import DataConfig
-from nas.training.data.content import SPLITS, TRAIN, digests_of
+from nas.training.data.content import SPLITS, TRAIN
+from nas.training.data.pictures import Seen, check_memory, held_by, notes_of, pixels_of, reading_of, seen, settled
 from nas.training.data.split_by_content import Source, split_by_content
 from nas.training.data.split_by_place import split_indices, splits_by_place
 from nas.training.data.splits import Images, MemoryImages, Splits
@@ -34,54 +34,33 @@ class FileImages:
 
     files: tuple[Path, ...]
     labels: Tensor
-    size: tuple[int, int]
-    channels: int
+    reading: Reading
 
     def read(self, indices: Tensor) -> Tensor:
         """Read those images as uint8 of shape `(len(indices), channels, height, width)`."""
         if not len(indices):
-            return torch.empty((0, self.channels, *self.size), dtype=torch.uint8)
+            return torch.empty((0, *self.reading.shape), dtype=torch.uint8)
         # Decoding leaves Python's lock, so two threads read ahead of one another.
         with ThreadPoolExecutor(max_workers=2) as pool:
             pixels = list(pool.map(self._read_one, indices.tolist()))
         return torch.stack(pixels)
 
     def _read_one(self, index: int) -> Tensor:
-        return read_image(self.files[index], self.size, self.channels)
+        return read_image(self.files[index], self.reading)
 
     def take(self, indices: torch.Tensor) -> FileImages:
         """Return some of the images."""
         files = tuple(self.files[i] for i in indices.tolist())
-        return FileImages(files, self.labels[indices], self.size, self.channels)
+        return FileImages(files, self.labels[indices], self.reading)
 
 
-def read_image(path: Path, size: tuple[int, int], channels: int) -> Tensor:
-    """Read an image as uint8 `(channels, height, width)`: scaled to cover `size`, then cut at the centre.
+def read_image(path: Path, reading: Reading) -> Tensor:
+    """Read an image as uint8 `(channels, height, width)`.
 
     Raises:
         DataError: not an image that can be read; names the file.
     """
-    return _pixels(_decoded(path, channels)[0], size, path)
-
-
-def _decoded(path: Path, *channels: int) -> list[Image.Image]:
-    """Read an image at its full size, as `nas.exporting.predict.decoded`; raises `DataError`, which names the file."""
-    try:
-        return decoded(path, *channels)
-    except PictureError as error:
-        raise DataError(f"data image_folder: {path} cannot be read: {error}") from None
-
-
-def _pixels(picture: Image.Image, size: tuple[int, int], path: Path) -> Tensor:
-    """Return the pixels of a picture that is fitted to a size, `(channels, height, width)`.
-
-    Raises:
-        DataError: it cannot be; names the file.
-    """
-    try:
-        return torch.from_numpy(fitted(picture, size)).permute(2, 0, 1).contiguous()
-    except PictureError as error:
-        raise DataError(f"data image_folder: {path}: {error}") from None
+    return pixels_of(held_by(path, reading.max_pixels), reading, path)
 
 
 def load_image_folder(config: DataConfig) -> Splits:
@@ -95,70 +74,78 @@ def load_image_folder(config: DataConfig) -> Splits:
     root = user_path(config.root).absolute()
     classes = _classes(root / TRAIN)
     size = (config.resolution, config.resolution) if config.resolution else _common_size(root / TRAIN)
+    reading = reading_of(config, (config.channels, *size))
     given = {
-        split: _find(root / split, classes, size, config.channels)
-        for split in SPLITS
-        if split == TRAIN or (root / split).is_dir()
+        split: _find(root / split, classes, reading) for split in SPLITS if split == TRAIN or (root / split).is_dir()
     }
     if not given[TRAIN].files:
         raise DataError(f"data image_folder: no images in the training split. {_HOW}")
     count = sum(len(images.files) for images in given.values())
     in_memory = count * config.channels * size[0] * size[1] <= config.memory_mib * 2**20
+    if in_memory:
+        check_memory(count, reading)
     if config.split_scheme == 1:
         return _split_by_place(config, classes, given, in_memory=in_memory)
-    sources = {split: _source(images, root, in_memory=in_memory) for split, images in given.items()}
-    return split_by_content(config, classes, (config.channels, *size), sources)
+    return _split_by_content(config, classes, root, given, in_memory=in_memory)
 
 
-def _find(folder: Path, classes: tuple[str, ...], size: tuple[int, int], channels: int) -> FileImages:
+def _find(folder: Path, classes: tuple[str, ...], reading: Reading) -> FileImages:
     if _classes(folder) != classes:
         raise DataError(f"data image_folder: {folder} has classes {_classes(folder)}, train has {classes}")
     files = [(path, i) for i, name in enumerate(classes) for path in _images(folder / name)]
     labels = torch.tensor([label for _, label in files], dtype=torch.int64)
-    return FileImages(tuple(path for path, _ in files), labels, size, channels)
+    return FileImages(tuple(path for path, _ in files), labels, reading)
 
 
-def _source(images: FileImages, root: Path, *, in_memory: bool) -> Source:
-    """Look at each image once: for its content, and for its pixels where they are kept in memory."""
-    look = partial(_look, size=images.size, channels=images.channels) if in_memory else _look_at_content
+@dataclass(frozen=True, eq=False)
+class _Looked:
+    """The files of a split, each of which was looked at once."""
+
+    images: FileImages
+    looks: tuple[Seen, ...]
+    pixels: tuple[Tensor | None, ...]
+    """Of each as training sees it, where they are kept in memory and its depth was known; else None."""
+    in_memory: bool
+
+    def take(self, places: Sequence[int], reading: Reading | None) -> Images:
+        """Return some of the images, read as is said."""
+        chosen = self.images.take(torch.tensor(places, dtype=torch.int64))
+        chosen = chosen if reading is None else replace(chosen, reading=reading)
+        if not self.in_memory or not places:
+            return chosen
+        kept = [self.pixels[place] for place in places]
+        again = iter(chosen.read(torch.tensor([i for i, pixels in enumerate(kept) if pixels is None])))
+        pixels = torch.stack([next(again) if pixels is None else pixels for pixels in kept])
+        return MemoryImages(pixels, chosen.labels, chosen.files)
+
+
+def _looked(images: FileImages, config: DataConfig, *, in_memory: bool) -> _Looked:
+    """Look at each file: for its content, and for its pixels where they are kept in memory."""
+    depth_known = config.depth != "auto"
+    look = partial(_look, known=depth_known) if in_memory else _look_at_content
     # Decoding, hashing and scaling leave Python's lock.
     with ThreadPoolExecutor(max_workers=min(8, cores())) as pool:
-        seen = list(pool.map(look, images.files))
-
-    def take(places: Sequence[int]) -> Images:
-        indices = torch.tensor(places, dtype=torch.int64)
-        pixels = [kept for place in places if (kept := seen[place][1]) is not None]
-        chosen = images.take(indices)
-        return MemoryImages(torch.stack(pixels), chosen.labels, chosen.files) if pixels else chosen
-
-    return Source(
-        images.labels.tolist(),
-        [digest for digest, _ in seen],
-        lambda place: str(images.files[place].relative_to(root)),
-        take,
-    )
+        found = list(pool.map(partial(look, reading=images.reading, scheme=config.split_scheme), images.files))
+    return _Looked(images, tuple(one for one, _ in found), tuple(pixels for _, pixels in found), in_memory)
 
 
-def _look(path: Path, size: tuple[int, int], channels: int) -> tuple[bytes, Tensor | None]:
-    """Return the digest of an image's content, and its pixels as training sees them.
-
-    Its content is its pixels at full size and in colour, whatever training makes of them: so its split is the same at
-    any resolution, and where it was saved in another format without loss.
-    """
-    colour, seen = _decoded(path, 3, channels)
-    return digests_of(np.asarray(colour)[None])[0], _pixels(seen, size, path)
+def _look(path: Path, *, known: bool, reading: Reading, scheme: int) -> tuple[Seen, Tensor | None]:
+    """Return what is kept of a file, and its pixels as training sees them; None where its depth is not known yet."""
+    found = held_by(path, reading.max_pixels)
+    look = seen(found, reading, scheme)
+    return look, pixels_of(found, reading, path) if known or look.bits is None else None
 
 
-def _look_at_content(path: Path) -> tuple[bytes, Tensor | None]:
+def _look_at_content(path: Path, *, reading: Reading, scheme: int) -> tuple[Seen, Tensor | None]:
     _refuse_special(path)
     known = os.stat(path)
-    return _digest(path, known.st_size, known.st_mtime_ns), None
+    return _look_once(path, known.st_size, known.st_mtime_ns, reading, scheme), None
 
 
 @lru_cache(maxsize=2**20)
-def _digest(path: Path, size: int, changed: int) -> bytes:
-    """Return the digest of an image's content; a process decodes a file for it once, while that is not changed."""
-    return digests_of(np.asarray(_decoded(path, 3)[0])[None])[0]
+def _look_once(path: Path, size: int, changed: int, reading: Reading, scheme: int) -> Seen:
+    """Return what is kept of a file; a process decodes it for that once, while it is not changed."""
+    return seen(held_by(path, reading.max_pixels), reading, scheme)
 
 
 def _classes(folder: Path) -> tuple[str, ...]:
@@ -209,6 +196,36 @@ def _common_size(folder: Path) -> tuple[int, int]:
     return next(iter(sizes))
 
 
+def _split_by_content(
+    config: DataConfig, classes: tuple[str, ...], root: Path, given: Mapping[str, FileImages], *, in_memory: bool
+) -> Splits:
+    """Split as schemes 2 and 3 do: by what the files hold."""
+    looked = {split: _looked(images, config, in_memory=in_memory) for split, images in given.items()}
+    looks = [look for one in looked.values() for look in one.looks]
+    files = [path for one in looked.values() for path in one.images.files]
+
+    def settle(places: Sequence[int]) -> tuple[Reading, list[str]]:
+        trained_on = [looked[TRAIN].looks[place] for place in places]
+        reading = settled(given[TRAIN].reading, config, trained_on)
+        return reading, notes_of(looks, _name_in(root, files), reading, auto=config.depth == "auto")
+
+    sources = {split: _source(one, root) for split, one in looked.items()}
+    return split_by_content(config, classes, given[TRAIN].reading.shape, sources, settle)
+
+
+def _source(looked: _Looked, root: Path) -> Source:
+    return Source(
+        looked.images.labels.tolist(),
+        [look.digest for look in looked.looks],
+        _name_in(root, looked.images.files),
+        looked.take,
+    )
+
+
+def _name_in(root: Path, files: Sequence[Path]) -> Callable[[int], str]:
+    return lambda place: str(files[place].relative_to(root))
+
+
 def _split_by_place(
     config: DataConfig, classes: tuple[str, ...], given: dict[str, FileImages], *, in_memory: bool
 ) -> Splits:
@@ -219,9 +236,14 @@ def _split_by_place(
         train, test = _hold_out(train, config.test_fraction, config.split_seed)
     if val is None:
         train, val = _hold_out(train, config.val_fraction, config.split_seed + 1)
+    reading = train.reading
+    if config.depth == "auto":
+        reading = settled(reading, config, _looked(train, config, in_memory=False).looks)
     keep = _in_memory if in_memory else _as_it_is
-    shape = (config.channels, *train.size)
-    return splits_by_place(config, classes, shape, train=keep(train), val=keep(val), test=keep(test))
+    train, val, test = (replace(images, reading=reading) for images in (train, val, test))
+    return splits_by_place(
+        config, classes, reading.shape, train=keep(train), val=keep(val), test=keep(test), reading=reading
+    )
 
 
 def _hold_out(images: FileImages, fraction: float, seed: int) -> tuple[FileImages, FileImages]:

@@ -17,4 +17,4 @@ def _load(config: DataConfig) -> Splits:
     return load_image_folder(config)
 
 
-IMAGE_FOLDER = DataSet(load=_load, resizes=True)
+IMAGE_FOLDER = DataSet(load=_load, resizes=True, files=True)

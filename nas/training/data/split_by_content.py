@@ -1,4 +1,4 @@
-"""Splits of scheme 2: by the content of each image (`nas.training.data.content`), and what a user should know of it."""
+"""Splits of schemes 2 and 3: by the content of each image (`nas.training.data.content`), and what to know of it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from nas.exporting.reading import Reading
 from nas.network.ops import Shape
 from nas.training.data.config import DataConfig
 from nas.training.data.content import SPLITS, TEST, TRAIN, VAL, assign, digests_of, fingerprint, in_proportion
@@ -29,8 +30,8 @@ class Source:
     """Of the content of each."""
     name: Callable[[int], str]
     """Names an image, by its place, for messages."""
-    take: Callable[[Sequence[int]], Images]
-    """Returns some of the images, by their places."""
+    take: Callable[[Sequence[int], Reading | None], Images]
+    """Returns some of the images, by their places; those of files read as is said."""
 
 
 def in_memory(images: MemoryImages, what: str = "image") -> Source:
@@ -39,7 +40,7 @@ def in_memory(images: MemoryImages, what: str = "image") -> Source:
         images.labels.tolist(),
         digests_of(images.pixels.numpy()),
         lambda place: f"{what} {place}",
-        lambda places: images.take(np.array(places, dtype=np.int64)),
+        lambda places, reading: images.take(np.array(places, dtype=np.int64)),
     )
 
 
@@ -55,7 +56,11 @@ def split_memory(classes: tuple[str, ...], images: MemoryImages, config: DataCon
 
 
 def split_by_content(
-    config: DataConfig, classes: tuple[str, ...], input_shape: Shape, given: Mapping[str, Source]
+    config: DataConfig,
+    classes: tuple[str, ...],
+    input_shape: Shape,
+    given: Mapping[str, Source],
+    settle: Callable[[Sequence[int]], tuple[Reading, Sequence[str]]] | None = None,
 ) -> Splits:
     """Split the training images of a data set, as far as it has no splits of its own, and put it together.
 
@@ -67,6 +72,8 @@ def split_by_content(
         classes: their names.
         input_shape: `(channels, height, width)`.
         given: the splits that it has: training images, and those of the others where it has them.
+        settle: told before any image is taken which of the training images that the data have are trained on, by
+            their places, it returns how files are read, and sentences about that; None where images are no files.
 
     Raises:
         DataError: an empty split, or a class without training images.
@@ -88,17 +95,22 @@ def split_by_content(
         drawn[split].append(place)
     places |= {split: drawn[split] for split in (TRAIN, *shares)}
     places = {split: in_proportion(places[split], all_images.digests, all_images.labels) for split in SPLITS}
+    reading = None
+    if settle is not None:  # all of the training split, so that a part of it is read as the whole is
+        reading, more = settle(places[TRAIN])
+        notes += more
     places[TRAIN] = places[TRAIN][: part_size(len(places[TRAIN]), config.train_fraction)]
     return splits_of(
         config,
         classes,
         input_shape,
-        train=all_images.take(places[TRAIN]),
-        val=all_images.take(places[VAL]),
+        train=all_images.take(places[TRAIN], reading),
+        val=all_images.take(places[VAL], reading),
         test_labels=torch.tensor([all_images.labels[place] for place in places[TEST]], dtype=torch.int64),
-        test=lambda: all_images.take(places[TEST]),
+        test=lambda: all_images.take(places[TEST], reading),
         fingerprint=fingerprint(all_images.digests, all_images.labels, places, input_shape),
         notes=notes,
+        reading=reading,
     )
 
 
@@ -124,10 +136,10 @@ class _Images:
         split = self._split(place)
         return f"{self._given[split].name(place - self._first[split])} ({self._classes[self.labels[place]]})"
 
-    def take(self, places: Sequence[int]) -> Images:
-        """Return some images, which are all of one split of the data set's own."""
+    def take(self, places: Sequence[int], reading: Reading | None) -> Images:
+        """Return some images, which are all of one split of the data set's own, read as is said."""
         split = self._split(places[0]) if places else TRAIN
-        return self._given[split].take([place - self._first[split] for place in places])
+        return self._given[split].take([place - self._first[split] for place in places], reading)
 
     def leave_out(self, places: dict[str, list[int]]) -> list[str]:
         """Take images out of a split that are in a later one too; return sentences that say so."""

@@ -10,6 +10,7 @@ import hashlib
 import numpy as np
 import torch
 
+from nas.exporting.reading import Reading
 from nas.network.ops import Shape
 from nas.training.data.config import DataConfig
 from nas.training.data.splits import Images, Indices, MemoryImages, Splits, some_of, splits_of
@@ -47,9 +48,18 @@ def split_memory_by_place(classes: tuple[str, ...], images: MemoryImages, config
 
 
 def splits_by_place(
-    config: DataConfig, classes: tuple[str, ...], input_shape: Shape, *, train: Images, val: Images, test: Images
+    config: DataConfig,
+    classes: tuple[str, ...],
+    input_shape: Shape,
+    *,
+    train: Images,
+    val: Images,
+    test: Images,
+    reading: Reading | None = None,
 ) -> Splits:
     """Put a data set together whose splits are made: as much of the training split as the config says.
+
+    How files are read is `reading`, None where images are no files.
 
     Raises:
         DataError: an empty split, or a class without training images.
@@ -64,6 +74,7 @@ def splits_by_place(
         test_labels=test.labels,
         test=lambda: test,
         fingerprint=_fingerprint(train, val, test),
+        reading=reading,
     )
 
 
