@@ -94,7 +94,8 @@ def evaluate(
         folder: of a training, with `architecture.json` and `weights.safetensors`, or what `nas.train` returned; or an
             exported one, with `model.onnx`; or that of a search, whose best network is taken with the weights that
             were kept of it. Where it is none of these its `model/` is taken.
-        data: the data set: settings, or a name in `conf/data`; None takes that of the training or the search.
+        data: the data set: settings, or a name in `conf/data`; None takes that of the training or the search. Files are
+            read as in the training (`background`, `depth` and `fit`), whatever is said here.
         split: val or test.
         worst: number of mistakes to list.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import multiprocessing
 import os
@@ -45,6 +46,21 @@ def _export(trained: Trained, out: Path, **changed: Any) -> tuple[Path, ...]:
         "card": trained.card,
     }
     return export_model(out, **{**given, **changed})
+
+
+def test_the_shipped_code_is_one_file_without_names_that_stand_for_two_things() -> None:
+    defined: list[str] = []
+    tree = ast.parse(script())
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            defined.append(node.name)
+        elif isinstance(node, ast.Assign):
+            defined += [name.id for target in node.targets for name in ast.walk(target) if isinstance(name, ast.Name)]
+    assert {"held", "read_picture", "MAX_PIXELS", "main"} < set(defined)
+    assert len(defined) == len(set(defined))
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = {node.module if isinstance(node, ast.ImportFrom) else node.names[0].name for node in imports}
+    assert not [name for name in names if str(name).startswith("nas")]
 
 
 def test_what_is_in_it(trained: Trained, exported: Path) -> None:

@@ -269,6 +269,13 @@ def test_too_many_pixels_are_refused_by_the_header(tmp_path: Path) -> None:
             held(tmp_path / "some.png", most)
 
 
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_the_limit_is_exact_also_where_pillow_only_warns(tmp_path: Path) -> None:
+    (tmp_path / "some.png").write_bytes(png(np.zeros((10, 11, 1), dtype=int), 8))
+    with pytest.raises(PictureError, match=r"it has 11 x 10 pixels, which are more than 109 \(max_pixels\)"):
+        held(tmp_path / "some.png", 109)
+
+
 def test_pillows_own_limit_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "some.png").write_bytes(png(np.zeros((10, 11, 1), dtype=int), 8))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20)

@@ -219,6 +219,7 @@ def test_all_that_is_seen_is_part_of_a_content(tmp_path: Path) -> None:
         png(deep, 16),
         png(deep + 1, 16),
         png(np.concatenate([deep, _ALPHA.astype(int) * 257], axis=2), 16),
+        png(np.concatenate([deep, _ALPHA.astype(int) // 2 * 257], axis=2), 16),
     ]
     digests = []
     for data in made:
@@ -302,6 +303,25 @@ def test_what_weights_and_models_from_before_mean() -> None:
         reading_said({**metadata, "depth": '"12"'}, Path("new"))
     with pytest.raises(DataError, match="cannot be read"):
         reading_said({"preprocess": "[1"}, Path("new"))
+
+
+def test_the_size_of_turned_files_is_that_which_is_seen(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    for name in ("a", "b"):
+        (tmp_path / "train" / name).mkdir(parents=True)
+        for number in range(6):
+            picture = Image.fromarray(_RNG.integers(0, 256, (8, 5, 3), dtype=np.uint8))
+            for ending in ("tif", "png", "jpg"):
+                picture.save(tmp_path / "train" / name / f"{number}.{ending}", exif=exif)
+    data = load_data(DataConfig(name="image_folder", root=str(tmp_path), split_seed=1))
+    assert data.input_shape == (3, 5, 8)
+    files = _files(data) if not hasattr(data.train, "pixels") else list(data.train.files)  # type: ignore[attr-defined]
+    assert {path.suffix for path in files} == {".tif", ".png", ".jpg"}
+    for path, pixels in zip(files, _pixels(data.train), strict=True):
+        if path.suffix == ".tif":
+            stored = np.array(Image.open(path.with_suffix(".png"))).transpose(1, 0, 2)[:, ::-1]
+            np.testing.assert_array_equal(pixels.transpose(1, 2, 0), stored)
 
 
 def test_files_with_too_many_pixels_are_named(tmp_path: Path) -> None:

@@ -175,7 +175,8 @@ def _refuse_special(path: Path) -> None:
 
 def _size(image: Image.Image) -> tuple[int, int]:
     """Height and width as a person sees the image: cameras store a turn beside the pixels."""
-    turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+    # Pillow says the size of a TIFF as it is turned already.
+    turned = image.format != "TIFF" and image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
     return (image.width, image.height) if turned else (image.height, image.width)
 
 
