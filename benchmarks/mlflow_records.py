@@ -22,8 +22,8 @@ from nas.records.trials import record_of
 from nas.search.study import Study
 
 
-def made_up(trials: int, epochs: int, seed: int) -> Study:
-    """A study whose networks are real and whose training is not."""
+def made_up(trials: int, epochs: int, seed: int, run_dir: Path | None = None) -> Study:
+    """A study whose networks are real and whose training is not; in a run folder, where one is given."""
     rng = random.Random(seed)
 
     def evaluate(*_: object) -> Evaluation:
@@ -34,7 +34,7 @@ def made_up(trials: int, epochs: int, seed: int) -> Study:
         return Evaluation({"val_accuracy": rng.random(), "val_loss": rng.random()}, rows, {"train_steps": rng.random()})
 
     space = nas.load_space("mbconv").for_data((1, 8, 8), 10)
-    return nas.run_search(space, evaluate, trials=trials, sampler="random", seed=seed)
+    return nas.run_search(space, evaluate, trials=trials, sampler="random", seed=seed, run_dir=run_dir)
 
 
 def alone(study: Study, root: Path) -> tuple[float, float]:

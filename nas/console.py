@@ -14,45 +14,76 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from types import FrameType
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, NoReturn, cast
 
 from nas.errors import EvaluationError, NasError
+from nas.json_output import FLAG, FLAG_HELP, add_error, json_document
 from nas.starting import INTERRUPTED, SIGNALS
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 
-def parser(prog: str, description: str, examples: str) -> argparse.ArgumentParser:
-    """Return the parser of a command, whose help ends with examples; `prog` is how it is typed."""
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are in the JSON document too."""
+
+    def error(self, message: str) -> NoReturn:
+        """End the process, with the usage and the message on stderr."""
+        add_error(message)
+        super().error(message)
+
+
+def parser(prog: str, description: str, examples: str, *, json: bool = True) -> argparse.ArgumentParser:
+    """Return the parser of a command, whose help ends with examples.
+
+    Args:
+        prog: how it is typed.
+        description: what it does.
+        examples: lines of them.
+        json: whether it has facts to print as JSON.
+    """
     guard_streams()
-    return argparse.ArgumentParser(
+    made = _Parser(
         prog=prog,
         description=description,
         epilog=f"\nexamples\n{examples}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    if json:
+        made.add_argument(FLAG, action="store_true", help=FLAG_HELP)
+    return made
 
 
-def run(name: str, work: Callable[[], None]) -> int:
+def run(name: str, work: Callable[[], None], *, json: bool = False) -> int:
     """Do a command's work and return its exit code.
 
     2 with one line on stderr where the user's input is wrong, 1 where evaluations fail one like the other, 130 where it
     was interrupted.
+
+    Args:
+        name: of the command, for its messages.
+        work: what it does; tells its facts by `nas.json_output.add_facts`.
+        json: whether these are printed as JSON.
     """
     guard_streams()
-    with interruptible() as interrupt:
+    with json_document(json), interruptible() as interrupt:
         try:
             work()
         except NasError as error:
-            print(f"{name}: {error}", file=sys.stderr)
+            say_error(name, error)
             return 1 if isinstance(error, EvaluationError) else 2
         except BaseException as error:
             if not interrupt.caused(error):
                 raise
-            print(f"{name}: interrupted", file=sys.stderr)
+            say_error(name, "interrupted")
             return INTERRUPTED
     return 0
+
+
+def say_error(name: str, message: object) -> None:
+    """Say why a command fails, in a line on stderr and in the JSON document."""
+    print(f"{name}: {message}", file=sys.stderr)
+    add_error(message)
 
 
 # What is shown

@@ -16,7 +16,7 @@ LAYERS = [
     [
         *("nas.starting", "nas.errors", "nas.equality", "nas.names", "nas.resources", "nas.settings", "nas.console"),
         *("nas.run_folder", "nas.seeds", "nas.line_log", "nas.resume", "nas.machine", "nas.statistics", "nas.pareto"),
-        *("nas.held_out", "nas.to_type"),
+        *("nas.held_out", "nas.to_type", "nas.json_output"),
     ],
     ["nas.scaling.laws"],
     ["nas.network"],
@@ -86,12 +86,18 @@ OWNERS = {
     ],
     "jinja2": ["nas.reports.render"],
     "markupsafe": ["nas.reports"],
-    "onnx": ["nas.exporting"],
+    "onnx": ["nas.exporting", "nas.records.models"],
     "onnxruntime": ["nas.latency.runtimes", "nas.exporting.int8", "nas.exporting.predict", "nas.training.evaluate"],
     "openvino": ["nas.latency.runtimes"],
     "executorch": ["nas.pytorch.executorch"],
     "safetensors": ["nas.exporting.folder", "nas.training"],
-    "PIL": ["nas.training.data", "nas.training.evaluation_page", "nas.exporting.drawing", "nas.exporting.reading"],
+    "PIL": [
+        "nas.reports.data_page",
+        "nas.training.data",
+        "nas.training.evaluation_page",
+        "nas.exporting.drawing",
+        "nas.exporting.reading",
+    ],
 }
 
 

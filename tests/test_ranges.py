@@ -133,8 +133,5 @@ def test_an_image_that_is_a_pipe_or_a_device_is_not_waited_for(tmp_path: Path) -
     os.mkfifo(tmp_path / "train" / "a" / "pipe.png")
     (tmp_path / "train" / "b" / "zeros.png").symlink_to("/dev/zero")
     for resolution in (None, 8):
-        with pytest.raises(
-            DataError,
-            match=r"pipe\.png (is not a file, but a folder, a pipe|cannot be read: it is a pipe)",
-        ):
+        with pytest.raises(DataError, match=r"2 are pipes, devices or broken links: .*pipe\.png, .*zeros\.png"):
             load_image_folder(DataConfig(name="image_folder", root=str(tmp_path), resolution=resolution))

@@ -44,7 +44,8 @@ def _search_commands() -> list[list[str]]:
         path.read_text() for folder in ("conf/experiment", "search_spaces") for path in (ROOT / folder).rglob("*.yaml")
     ]
     lines = re.findall(r"python -m nas\.search (.*)", "\n".join(texts))
-    words = [shlex.split(line, comments=True) for line in lines]
+    flags = COMMANDS["search"].flags  # which Hydra never sees
+    words = [[word for word in shlex.split(line, comments=True) if word not in flags] for line in lines]
     return [
         command
         for command in words

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 
 from nas import console
@@ -13,6 +12,7 @@ from nas.advise.text import lines
 from nas.commands.options import advise_parser
 from nas.commands.space import read_shape
 from nas.errors import ConfigError
+from nas.json_output import add_facts
 from nas.training.data.config import DataConfig
 from nas.training.data.registry import DATA_SETS
 
@@ -20,12 +20,13 @@ from nas.training.data.registry import DATA_SETS
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 2 where nothing holds what is asked."""
     options = advise_parser().parse_args(arguments)
-    return console.run("nas.advise", lambda: _work(options))
+    return console.run("nas.advise", lambda: _work(options), json=options.json)
 
 
 def _work(options: argparse.Namespace) -> None:
     advice = advise(_request(options))
-    print(json.dumps(advice.to_dict(), indent=1) if options.json else "\n".join(lines(advice)))
+    add_facts(advice.to_dict())
+    print("\n".join(lines(advice)))
     if advice.hopeless:
         raise ConfigError(f"nothing holds what is asked: {advice.impossible[0]}")
 

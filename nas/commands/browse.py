@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from nas.commands.options import browse_parser
 from nas.console import run
+from nas.json_output import add_facts, print_document
 from nas.run_folder import user_path
 
 _UNTIL = "It is served to this machine alone, until Ctrl-C."
@@ -14,7 +15,7 @@ _UNTIL = "It is served to this machine alone, until Ctrl-C."
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read the command line, and serve until interrupted; returns the exit code."""
     given = browse_parser().parse_args(arguments)
-    return run("nas.browse", lambda: _serve(given.run, given.records, given.port))
+    return run("nas.browse", lambda: _serve(given.run, given.records, given.port), json=given.json)
 
 
 def _serve(run_folder: str | None, records: str, port: int) -> None:
@@ -25,6 +26,7 @@ def _serve(run_folder: str | None, records: str, port: int) -> None:
     server = recorded.server if recorded is not None else server_of(None)
     if server is not None:
         page = page_of(recorded) if recorded is not None else "/"
+        add_facts({"address": f"{shown_server(server)}{page}"})
         print(f"Open {shown_server(server)}{page}")
         return
     root = recorded.root if recorded is not None else user_path(records)
@@ -38,6 +40,8 @@ def _serve(run_folder: str | None, records: str, port: int) -> None:
     def ready(address: str) -> None:
         nonlocal answered
         answered = True
+        add_facts({"address": f"{address}{page}"})
+        print_document()  # a program that waits for it cannot wait for the end
         print(f"Open {address}{page}\n{_UNTIL}", flush=True)
 
     try:

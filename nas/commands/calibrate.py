@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from nas.commands.options import calibrate_parser
 from nas.commands.space import space_from
 from nas.console import run
 from nas.errors import ConfigError
+from nas.json_output import add_facts
 from nas.latency.calibrate import calibrate
 from nas.latency.deployment import deployment
 from nas.latency.device_profile import Accuracy, DeviceProfile, check_writable, profile_path
@@ -21,7 +24,7 @@ _SPACES = ("mbconv", "mobilenet_v3", "resnet")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     options = calibrate_parser().parse_args(arguments)
-    return run("nas.calibrate", lambda: _work(options))
+    return run("nas.calibrate", lambda: _work(options), json=options.json)
 
 
 def _work(options: argparse.Namespace) -> None:
@@ -43,6 +46,7 @@ def _work(options: argparse.Namespace) -> None:
     profile = calibrate(spaces, where, seconds=60 * options.minutes, seed=options.seed, progress=progress)
     replaced = " (the earlier one is replaced)" if path.exists() else ""
     profile.save(path)
+    add_facts(_facts(profile, path))
     for line in _report(profile):
         print(line)
     print(f"\nDevice profile: {path}{replaced}")
@@ -50,6 +54,20 @@ def _work(options: argparse.Namespace) -> None:
 
 def _described(space: SearchSpace) -> str:
     return f"{space.name} ({'x'.join(map(str, space.input_shape))})"
+
+
+def _facts(profile: DeviceProfile, path: Path) -> dict[str, Any]:
+    return {
+        "device_profile": path,
+        "device": profile.device.to_dict(),
+        "deployment": asdict(profile.deployment),
+        "spaces": profile.spaces,
+        "networks": profile.accuracy.networks,
+        "seconds": profile.seconds,
+        "quiet": profile.quiet,
+        "accuracy": asdict(profile.accuracy),
+        "macs_only": asdict(profile.macs_only),
+    }
 
 
 def _report(profile: DeviceProfile) -> list[str]:

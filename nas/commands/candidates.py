@@ -13,6 +13,7 @@ from nas.commands.command_line import FLAGS, FLAGS_WITH_VALUE, groups_in
 from nas.commands.conf_files import settings_of
 from nas.commands.options import known_values
 from nas.commands.registry import COMMANDS, OptionsCommand, SettingsCommand
+from nas.json_output import FLAG as JSON
 from nas.resources import resource_dir, space_names
 
 _SPACES = ("space", "table_space")
@@ -83,7 +84,7 @@ def _of_settings(name: str, command: SettingsCommand, before: Sequence[str], las
     if before and before[-1] in FLAGS_WITH_VALUE:
         return _whole(_SHOWN.get(before[-1], ()), last)
     if last.startswith("-"):
-        return _whole(sorted({*FLAGS, *FLAGS_WITH_VALUE}), last)
+        return _whole(sorted({*FLAGS, *FLAGS_WITH_VALUE, JSON, *command.flags}), last)
     leading = _leading(command, before, last)
     return leading if command.first and not before else leading + _setting(name, command, before, last)
 

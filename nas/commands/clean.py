@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nas.commands.options import clean_parser
 from nas.console import run
 from nas.errors import ConfigError
+from nas.json_output import add_facts
 from nas.run_folder import shown, user_path
 
 if TYPE_CHECKING:
@@ -20,7 +21,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = clean_parser().parse_args(arguments)
     folders = [user_path(folder) for folder in given.runs]
     return run(
-        "nas.clean", lambda: _clean(folders, user_path(given.records), given.keep, states=given.states, yes=given.yes)
+        "nas.clean",
+        lambda: _clean(folders, user_path(given.records), given.keep, states=given.states, yes=given.yes),
+        json=given.json,
     )
 
 
@@ -33,6 +36,7 @@ def _clean(folders: Sequence[Path], records: Path, keep: int, *, states: bool, y
             raise ConfigError(f"there is no folder {folder}")
         found.append(files_of(folder, keep=keep, states=states))
         print("\n".join(_lines(found[-1])), flush=True)
+    add_facts({"runs": [_facts(one) for one in found], "removed_bytes": 0})
     whole, unneeded = sum(one.size for one in found), sum(one.unneeded_size for one in found)
     if not unneeded:
         print(f"Of {_mib(whole)} nothing can go.")
@@ -40,7 +44,13 @@ def _clean(folders: Sequence[Path], records: Path, keep: int, *, states: bool, y
         print(f"Of {_mib(whole)} {_mib(unneeded)} can go. Nothing was removed: --yes does that.")
     else:
         removed = sum(remove(one.run, keep=keep, states=states) for one in found if one.unneeded)
+        add_facts({"removed_bytes": removed})
         print(f"Removed {_mib(removed)} of {_mib(whole)}.")
+
+
+def _facts(found: RunFiles) -> dict[str, Any]:
+    unneeded = [{"what": one.what, "files": list(one.files), "bytes": one.size} for one in found.unneeded]
+    return {"run_folder": found.run, "bytes": found.size, "unneeded": unneeded, "left_alone": found.left_alone or None}
 
 
 def _runs_in(records: Path) -> list[Path]:

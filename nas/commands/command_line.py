@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from pathlib import Path
 
 from nas.errors import ConfigError, nearest
+from nas.json_output import FLAG as JSON
 
 FLAGS = (
     "--help",
@@ -39,7 +40,9 @@ FLAGS_WITH_VALUE = (
     "-i",
 )
 """Flags of Hydra that a value follows."""
-_LONG_FLAGS = [flag for flag in (*FLAGS, *FLAGS_WITH_VALUE) if flag.startswith("--")]
+_LONG_FLAGS = [flag for flag in (*FLAGS, *FLAGS_WITH_VALUE, JSON) if flag.startswith("--")]
+_OTHER_WORK = ("--hydra-help", "--version", "--shell-completion", "-sc", "--cfg", "-c", "--info", "-i")
+"""Flags with which a command shows something else than what it finds out."""
 _SETTING = re.compile(r"(?P<plus>\+{0,2})(?P<path>[A-Za-z_]\w*(?:[./][\w.-]+)*)=(?P<value>.*)", re.DOTALL)
 _NULL = "null"
 """What is never text: it takes a setting back to what it is without a value."""
@@ -58,12 +61,32 @@ def typed_paths(overrides: Iterable[str]) -> list[str]:
     return ["train" if path == "recipe" else path for path in paths]
 
 
+def check_json(arguments: Sequence[str]) -> list[str]:
+    """Return a command line without the flag `--json`, which is none of Hydra's.
+
+    Raises:
+        ConfigError: it is there beside a flag with which there is not one document.
+    """
+    rest = [argument for argument in arguments if argument != JSON]
+    if len(rest) == len(arguments):
+        return rest
+    for flag in (argument.partition("=")[0] for argument in rest):
+        if flag in ("--multirun", "-m"):
+            raise ConfigError(f"{JSON} prints one document, but {flag} runs the command several times: leave one out")
+        if flag in _OTHER_WORK:
+            raise ConfigError(
+                f"{JSON} prints what the command finds out, but {flag} shows something else: leave one out"
+            )
+    return rest
+
+
 def hydra_arguments(
     arguments: Sequence[str],
     *,
     groups: Mapping[str, Collection[str]],
     text: Collection[str],
     several: Callable[[str], bool | None],
+    flags: Collection[str] = (),
 ) -> list[str]:
     """Return a command line as Hydra takes it, flags first.
 
@@ -72,16 +95,17 @@ def hydra_arguments(
         groups: the config groups: what each may be set to, by its name.
         text: settings whose value is taken as it was typed.
         several: whether Hydra's grammar reads several values in a setting; None where it cannot read it.
+        flags: those of the command itself, which are taken out already.
 
     Raises:
         ConfigError: a flag, group or word that there is not, or several values where one is meant.
     """
-    flags, words = _flags_apart(arguments)
+    of_hydra, words = _flags_apart(arguments, flags)
     _check_one_recipe(words)
-    if {"-sc", "--shell-completion"} & set(flags):  # install=bash and the like are words of Hydra's own
-        return [*flags, *words]
-    sweep = bool({"-m", "--multirun"} & set(flags))
-    return [*flags, *(_setting(word, groups, text, several, sweep) for word in words)]
+    if {"-sc", "--shell-completion"} & set(of_hydra):  # install=bash and the like are words of Hydra's own
+        return [*of_hydra, *words]
+    sweep = bool({"-m", "--multirun"} & set(of_hydra))
+    return [*of_hydra, *(_setting(word, groups, text, several, sweep) for word in words)]
 
 
 def _check_one_recipe(words: Sequence[str]) -> None:
@@ -91,21 +115,23 @@ def _check_one_recipe(words: Sequence[str]) -> None:
         raise ConfigError(f"{' and '.join(map(repr, given))} both say how networks are trained; give recipe=NAME alone")
 
 
-def _flags_apart(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+def _flags_apart(arguments: Sequence[str], own: Collection[str]) -> tuple[list[str], list[str]]:
     """Tell flags, with their values, from settings: argparse takes settings in one place only."""
     flags: list[str] = []
     words: list[str] = []
     left = iter(arguments)
     for argument in left:
         if argument.startswith("-"):
-            flags += _flag(argument, left)
+            flags += _flag(argument, left, own)
         else:
             words.append(argument)
     return flags, words
 
 
-def _flag(argument: str, left: Iterator[str]) -> list[str]:
+def _flag(argument: str, left: Iterator[str], own: Collection[str]) -> list[str]:
     name, equals, _ = argument.partition("=")
+    if name in own:
+        raise ConfigError(f"{name} is a flag without a value, but got {argument!r}")
     if argument in FLAGS or (equals and name in FLAGS_WITH_VALUE):
         return [argument]
     if argument in FLAGS_WITH_VALUE:
@@ -113,8 +139,8 @@ def _flag(argument: str, left: Iterator[str]) -> list[str]:
         return [argument] if value is None else [argument, value]
     setting = "+space" if name == "--space" else name.lstrip("-").replace("-", "_")
     raise ConfigError(
-        f"unknown flag {name!r}. {nearest(name, _LONG_FLAGS)} Settings have no dashes: {setting}=VALUE, or with "
-        "its group, such as search.trials=50"
+        f"unknown flag {name!r}. {nearest(name, [*_LONG_FLAGS, *own])} Settings have no dashes: {setting}=VALUE, or "
+        "with its group, such as search.trials=50"
     )
 
 

@@ -20,6 +20,8 @@ from nas.compare.strategies.report import (
     comparisons_of,
     draw_curves,
     evaluations_to_reach,
+    facts_of,
+    reach_facts,
     report_of,
     write_curves,
 )
@@ -32,6 +34,7 @@ from nas.evaluators.settings import EvaluatorSettings
 from nas.evaluators.table.settings import TableSettings
 from nas.evaluators.training import TrainingEvaluator, TrainingSettings
 from nas.held_out import without_test_split
+from nas.json_output import add_facts
 from nas.machine import check_workers, cores_or
 from nas.names import check_name
 from nas.pareto import hypervolume
@@ -87,7 +90,7 @@ class CompareConfig:
         if self.space is None:
             raise ConfigError(f"which space? Give +space=NAME. There are: {', '.join(space_names())}")
         if not self.strategies:
-            raise ConfigError("strategies must name one or more, such as strategies=[default,tpe,random]")
+            raise ConfigError("strategies must name one or more, such as 'strategies=[default,tpe,random]'")
         names = [str(Strategy.read(text)) for text in self.strategies]
         if len(set(names)) < len(names):
             raise ConfigError(f"strategies must be different, but got {names}")
@@ -159,7 +162,9 @@ def _report(config: CompareConfig, comparison: StrategyComparison, done: str, fo
     write_whole(folder / "settings.json", json.dumps(asdict(config), indent=1) + "\n")
     print("\n" + "\n".join(lines))
     print(f"\nCurves, chart and settings: {shown(folder)}")
-    report_or_say(lambda: write_folder_report(folder), print)
+    page = report_or_say(lambda: write_folder_report(folder), print)
+    reach = {"reach": reach_facts(comparison, config.reach, config.trials)} if config.reach is not None else {}
+    add_facts({**facts_of(comparison), **reach, "run_folder": folder, "report": page[0] if page else None})
 
 
 def _say_power(config: CompareConfig, *, timed: bool) -> None:
@@ -168,7 +173,7 @@ def _say_power(config: CompareConfig, *, timed: bool) -> None:
     if count and config.seeds < seeds_needed(count):
         print(
             f"Mind: seeds={config.seeds} is too few to show that any strategy is better: the {count} comparisons of "
-            f"this report take {seeds_needed(count)} at least. Fewer places need fewer: at=[{config.trials}]",
+            f"this report take {seeds_needed(count)} at least. Fewer places need fewer: 'at=[{config.trials}]'",
             flush=True,
         )
 

@@ -9,6 +9,7 @@ from nas import __version__
 from nas.commands.registry import COMMANDS, HELP, run_command
 from nas.console import guard_streams
 from nas.errors import nearest
+from nas.json_output import FLAG, FLAG_HELP
 from nas.starting import end_at_once
 
 COMPLETE = "--complete"
@@ -63,6 +64,7 @@ def help_text() -> str:
             "",
             "options",
             f"  {'--help':<{width}}  show this; after a command: explain it, with examples",
+            f"  {FLAG:<{width}}  after a command: {FLAG_HELP}",
             f"  {'--version':<{width}}  show the version",
         ]
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from nas.commands.network_argument import types_data, with_recorded_data
 from nas.console import run
 from nas.errors import ConfigError, plain
+from nas.json_output import add_facts
 from nas.run_folder import shown, user_path, write_whole
 from nas.settings import Range, check_settings, setting, settings_from
 from nas.training.data.config import DataConfig
@@ -78,6 +79,7 @@ def _evaluate(values: Mapping[str, Any], typed: list[str]) -> None:
         write_whole(out / "evaluation.html", page(found))
     except OSError as error:
         raise ConfigError(f"out: {out} cannot be written: {error.strerror}") from None
+    add_facts({**found.to_dict(), "folder": out})
     _print(found, out)
 
 

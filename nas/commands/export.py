@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from nas.commands.network_argument import read_network, types_data, with_recorde
 from nas.console import run
 from nas.errors import ConfigError
 from nas.exporting.settings import ExportSettings
+from nas.json_output import add_facts
 from nas.run_folder import shown, user_path
 from nas.settings import setting, settings_from
 from nas.to_type import to_type
@@ -127,6 +128,17 @@ def export_run(
 def _tell(out: Path, found: Exported) -> None:
     from nas.exporting.card import WHICH, section
 
+    measured = found.measured
+    add_facts(
+        {
+            "folder": out,
+            "files": [path.name for path in found.paths],
+            "models": [asdict(figures) for figures in measured.files],
+            "val_images": measured.images,
+            "device": measured.device,
+            "unmeasured": found.unmeasured,
+        }
+    )
     place = shlex.quote(str(shown(out)))
     print(f"{place}: {', '.join(path.name for path in found.paths)}")
     print(section((out / "card.md").read_text(), WHICH))

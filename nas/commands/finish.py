@@ -8,7 +8,9 @@ from typing import Any
 
 from nas.console import run
 from nas.errors import NasError
+from nas.finishing.folder import REPORT_MD
 from nas.finishing.session import FULL, finish_search
+from nas.json_output import add_facts
 from nas.run_folder import shown
 
 __all__ = ["FULL", "finish_command"]
@@ -29,6 +31,8 @@ def finish_command(values: Mapping[str, Any], typed: Iterable[str] = ()) -> int:
 
 def _finish(values: Mapping[str, Any], typed: list[str]) -> None:
     report = finish_search(values, typed, partial(print, flush=True))
+    places = {"folder": report.folder, "report": report.folder / REPORT_MD, "model": report.model}
+    add_facts({**report.to_dict(), **places})
     if report.trouble:
         raise NasError(
             f"the report is in {shown(report.folder)}, but what it recommends could not be exported: {report.trouble}. "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from hydra.errors import OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 
 from nas.commands.command_line import groups_in, hydra_arguments
-from nas.console import guard_streams
+from nas.console import guard_streams, say_error
 from nas.errors import NasError
 from nas.resources import resource_dir
 from nas.settings import paths
@@ -28,6 +28,7 @@ def hydra_main(
     config: Callable[[], type],
     *,
     words: Callable[[Sequence[str]], list[str]] = list,
+    flags: Collection[str] = (),
 ) -> None:
     """Read the command line, do a command's work and exit with its code.
 
@@ -36,6 +37,7 @@ def hydra_main(
         work: takes the settings as plain values, and those that the user typed; returns the exit code.
         config: loads the class of the settings.
         words: makes settings of the words of the command line; raises `ConfigError`.
+        flags: those of the command itself, which are taken out already; messages name them.
     """
 
     @hydra.main(version_base="1.3", config_path=str(resource_dir("conf")), config_name=settings)
@@ -50,14 +52,14 @@ def hydra_main(
     try:
         typed = words(sys.argv[1:])
         text = {path for path, declared in paths(config()) if declared.typed in ("text", "path")}
-        sys.argv[1:] = hydra_arguments(typed, groups=_groups(typed), text=text, several=_several)
+        sys.argv[1:] = hydra_arguments(typed, groups=_groups(typed), text=text, several=_several, flags=flags)
     except NasError as error:
-        print(f"nas.{settings}: {error}", file=sys.stderr)
+        say_error(f"nas.{settings}", error)
         sys.exit(2)
     try:
         main()
     except KeyboardInterrupt:
-        print(f"nas.{settings}: interrupted", file=sys.stderr)
+        say_error(f"nas.{settings}", "interrupted")
         sys.exit(INTERRUPTED)
 
 

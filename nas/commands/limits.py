@@ -8,6 +8,7 @@ from typing import Any
 
 from nas.console import run
 from nas.errors import ConfigError, SpaceError
+from nas.json_output import add_facts
 from nas.search.config import Config, calibration, other_input
 from nas.space import SearchSpace, space_names
 from nas.space.describe import extreme, input_text
@@ -65,10 +66,21 @@ def _explain(config: Config) -> None:
         if profile is not None and (hint := other_input(config, space, profile)):
             print(hint)
     explanation = explain(space, constraints, seed=config.seed, workload=config.workload, predict=predict)
+    smallest = extreme(space, largest=False, seed=config.seed)
+    add_facts(
+        {
+            "space": space.name,
+            "genotypes": space.size(),
+            "input_shape": space.input_shape,
+            "num_classes": space.num_classes,
+            "width_multiplier": fit.multiplier,
+            **explanation.to_dict(),
+            "smallest": {"genotype": smallest.genotype, "cost": smallest.cost.to_dict(), "exact": smallest.exact},
+        }
+    )
     print()
     for line in lines(explanation):
         print(line)
-    smallest = extreme(space, largest=False, seed=config.seed)
     how = "" if smallest.exact else " found"
     print(
         f"\nSmallest network{how}: {smallest.cost.params:,} params, {smallest.cost.macs:,} MACs, "

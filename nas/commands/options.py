@@ -34,7 +34,6 @@ def advise_parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", metavar="CxHxW", help="input; CxL for series; or a data set: digits, fashion_mnist")
     parser.add_argument("--classes", type=int, metavar="N", help="number of classes (1,000; of series 10)")
     parser.add_argument("--pretrained", action="store_true", help="weights trained on other images may be used")
-    parser.add_argument("--json", action="store_true", help="print JSON in place of text")
     return parser
 
 
@@ -82,7 +81,7 @@ def records_parser() -> argparse.ArgumentParser:
     """Return the parser of `nas.records`."""
     parser = console.parser(
         "nas records",
-        "Write to MLflow what it lacks of a search: after an outage of its server, a database that was "
+        "Write to MLflow what it lacks of a search and its finish: after an outage of its server, a database that was "
         "deleted, or a search with records.mlflow=false. What is there is not written twice.",
         _RECORDS_EXAMPLES,
     )
@@ -145,7 +144,6 @@ def profile_parser() -> argparse.ArgumentParser:
     parser.add_argument("--genotype", help="the decisions, as JSON or a .json file; without it a random network")
     parser.add_argument("--seed", type=int, help="of the random network (0)")
     parser.add_argument("--layers", action="store_true", help="show every operation, not only the blocks")
-    parser.add_argument("--json", action="store_true", help="print JSON in place of a table")
     parser.add_argument("--latency", action="store_true", help="measure its latency on this machine too")
     parser.add_argument("--runtime", default="auto", help=f"for --latency: auto, {', '.join(RUNTIMES)}")
     parser.add_argument("--batch", type=int, default=1, help="for --latency: examples at a time (1)")
@@ -342,6 +340,7 @@ def completion_parser() -> argparse.ArgumentParser:
         "nas completion",
         "Print the script that lets a shell complete commands, settings, options and names of spaces.",
         _COMPLETION_EXAMPLES,
+        json=False,
     )
     parser.add_argument("shell", choices=SHELLS, help="the shell that reads the script")
     return parser

@@ -3,34 +3,53 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from io import StringIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nas import console
 from nas.commands.options import predict_parser
 from nas.errors import ConfigError, NasError
+from nas.json_output import add_facts
+
+if TYPE_CHECKING:
+    from nas.exporting.predict import Prediction
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     options = predict_parser().parse_args(arguments)
-    return console.run("nas.predict", lambda: _work(options))
+    return console.run("nas.predict", lambda: _work(options), json=options.json)
 
 
 def _work(options: argparse.Namespace) -> None:
-    from nas.exporting.predict import opened, predict, write
+    from nas.exporting.predict import opened, predict, record_of, write
     from nas.exporting.predictions import AT_LEAST_ONE, AT_LEAST_ONE_PIXEL, exported_model, told_of_models
 
     for name in ("top", "batch"):
         AT_LEAST_ONE.checked(f"--{name}", getattr(options, name))
     AT_LEAST_ONE_PIXEL.checked("--max-pixels", options.max_pixels)
     model = exported_model(Path(options.folder), options.model, max_pixels=options.max_pixels)
+    told: list[Prediction] = []
+    # In the document they are instead of on standard output.
+    only_json = options.json and options.output is None
     try:
-        with told_of_models(), opened(options.output) as file:
+        with told_of_models(), nullcontext(StringIO()) if only_json else opened(options.output) as file:
             found = predict(model, options.images, top=options.top, batch=options.batch)
-            failed = write(found, options.format, file)
+            failed = write(_kept(found, told) if options.json else found, options.format, file)
     except OSError as error:
         raise ConfigError(f"--output={options.output} cannot be written: {error}") from None
+    predictions = [record_of(one) for one in told]
+    add_facts({"predictions": predictions, "failed": failed, "output": options.output})
     if failed:
         done = "; the others are done" if failed < len(options.images) else ""
         raise NasError(f"{failed:,} of {len(options.images):,} pictures cannot be read{done}")
+
+
+def _kept(predictions: Iterable[Prediction], told: list[Prediction]) -> Iterator[Prediction]:
+    """Yield predictions as they come, and keep them."""
+    for one in predictions:
+        told.append(one)
+        yield one

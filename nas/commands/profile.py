@@ -17,6 +17,7 @@ from nas.cost.measured_costs import completed
 from nas.cost.memory import MIB
 from nas.errors import ConfigError, why_unreadable
 from nas.exporting.drawing import check_drawing, draw
+from nas.json_output import add_facts
 from nas.latency.deployment import deployment
 from nas.network.architecture import Architecture
 from nas.network.lower import lower
@@ -32,7 +33,7 @@ _COLUMNS = ("out", "params", "MACs", "activations", "peak MiB", "field", "stride
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     options = profile_parser().parse_args(arguments)
-    return console.run("nas.profile", lambda: _work(options))
+    return console.run("nas.profile", lambda: _work(options), json=options.json)
 
 
 def _work(options: argparse.Namespace) -> None:
@@ -46,14 +47,13 @@ def _work(options: argparse.Namespace) -> None:
         deployment(options.runtime, options.batch, options.threads)
     arch = _read(options)
     if options.draw:
-        draw(arch, options.draw, title=options.network)
-    if options.json:
-        measured = {"latency": _latency(arch, options).to_dict()} if options.latency else {}
-        print(json.dumps(_as_json(arch, layers=options.layers) | measured, indent=1))
-    else:
-        _print(arch, options.network, layers=options.layers)
-        if options.latency:
-            print(f"latency           {_latency(arch, options)}")
+        add_facts({"drawing": draw(arch, options.draw, title=options.network)})
+    add_facts(_facts(arch, layers=options.layers))
+    _print(arch, options.network, layers=options.layers)
+    if options.latency:
+        latency = _latency(arch, options)
+        add_facts({"latency": latency.to_dict()})
+        print(f"latency           {latency}")
 
 
 def _latency(arch: Architecture, options: argparse.Namespace) -> Latency:
@@ -96,7 +96,7 @@ def _text_of(path: str) -> str:
         raise ConfigError(f"{path} cannot be read: {why_unreadable(error)}") from None
 
 
-def _as_json(arch: Architecture, *, layers: bool) -> dict[str, Any]:
+def _facts(arch: Architecture, *, layers: bool) -> dict[str, Any]:
     return {
         "arch_id": arch.arch_id,
         "input_shape": arch.input_shape,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from nas.commands.options import proxies_parser
@@ -14,6 +15,7 @@ from nas.evaluation import Budget
 from nas.evaluators.proxies.diagnosis import diagnose, lines
 from nas.evaluators.proxies.evaluator import ProxyEvaluator
 from nas.evaluators.proxies.names import check_names
+from nas.json_output import add_facts
 from nas.machine import cores
 from nas.search.log import read_study, read_trials
 from nas.search.trial import State, Trial
@@ -30,7 +32,8 @@ _LOOK_SECONDS = 1.0
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read the command line and diagnose; returns the exit code."""
     given = proxies_parser().parse_args(arguments)
-    return run("nas.proxies", lambda: _diagnose(Path(given.run), given.proxies.split(","), given.most, given.batch))
+    names = given.proxies.split(",")
+    return run("nas.proxies", lambda: _diagnose(Path(given.run), names, given.most, given.batch), json=given.json)
 
 
 def _diagnose(folder: Path, names: list[str], most: int, batch: int) -> None:
@@ -55,8 +58,11 @@ def _diagnose(folder: Path, names: list[str], most: int, batch: int) -> None:
     counted = [trial.cost for trial in trials if trial.cost is not None]
     costs = {metric: [value_of(cost, metric) for cost in counted] for metric in FREE_METRICS}
     values = [trial.scores[objective] for trial in trials]
+    reports = diagnose(values, costs | scores, minimize=direction == "minimize")
+    found = {report.name: asdict(report) for report in reports}
+    add_facts({"run_folder": folder, "objective": objective, "networks": len(trials), "proxies": found})
     print(f"Rank correlation with {objective} of {len(trials)} networks of {folder}:\n")
-    print("\n".join(lines(diagnose(values, costs | scores, minimize=direction == "minimize"))))
+    print("\n".join(lines(reports)))
 
 
 def _first(value: str | list[str]) -> str:

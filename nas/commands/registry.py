@@ -9,13 +9,16 @@ import argparse
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
+from itertools import takewhile
 from typing import Any
 
 from nas.commands import options
-from nas.commands.command_line import first_word_to, typed_paths
-from nas.console import guard_streams
+from nas.commands.command_line import check_json, first_word_to, typed_paths
+from nas.console import guard_streams, say_error
+from nas.errors import ConfigError
+from nas.json_output import FLAG, add_exit_code, json_document
 
 HELP = frozenset({"--help", "-h"})
 """The flags that every command takes."""
@@ -49,6 +52,8 @@ class SettingsCommand:
     """What its first word may be; names of spaces follow that, then settings. Empty: settings only."""
     argument: str = ""
     """The setting that the first word is taken for, such as `network`; empty where there is none."""
+    flags: Mapping[str, Callable[[dict[str, Any], list[str]], int]] = field(default_factory=dict)
+    """Flags of its own, each with what is done in place of `work` where it is given."""
 
 
 def _search_config() -> type:
@@ -99,10 +104,22 @@ def _evaluate_config() -> type:
     return EvaluateConfig
 
 
+def _data_config() -> type:
+    from nas.commands.data import DataCommandConfig
+
+    return DataCommandConfig
+
+
 def _search(values: dict[str, Any], typed: list[str]) -> int:
     from nas.commands.search import search
 
     return search(values, typed)
+
+
+def _dry_run(values: dict[str, Any], typed: list[str]) -> int:
+    from nas.commands.search import search
+
+    return search(values, typed, dry_run=True)
 
 
 def _limits(values: dict[str, Any], _: list[str]) -> int:
@@ -137,9 +154,25 @@ def _export(values: dict[str, Any], typed: list[str]) -> int:
 
 def _model_first(words: Sequence[str]) -> list[str]:
     """Make a setting of a first word that is none: `runs/x out=y` becomes `model=runs/x out=y`."""
+    return _first_to("model", words)
+
+
+def _first_to(setting: str, words: Sequence[str]) -> list[str]:
     if words and not words[0].startswith("-") and not re.match(r"\+{0,2}[A-Za-z_][\w./]*=", words[0]):
-        return [f"model={words[0]}", *words[1:]]
+        return [f"{setting}={words[0]}", *words[1:]]
     return list(words)
+
+
+def _data(values: dict[str, Any], _: list[str]) -> int:
+    from nas.commands.data import data_command
+
+    return data_command(values)
+
+
+def _root_first(words: Sequence[str]) -> list[str]:
+    """Make settings of a first word that is none: `photos` becomes `data=image_folder data.root=photos`."""
+    found = _first_to("data.root", words)
+    return found if found == list(words) else ["data=image_folder", *found]
 
 
 def _finish(values: dict[str, Any], typed: list[str]) -> int:
@@ -196,6 +229,7 @@ COMMANDS: Mapping[str, Command] = {
         _search,
         _search_config,
         added=("space", "experiment"),
+        flags={"--dry-run": _dry_run},
     ),
     "finish": SettingsCommand(
         "Train the best of a search anew, beside published networks",
@@ -246,8 +280,15 @@ COMMANDS: Mapping[str, Command] = {
         added=(),
         words=_model_first,
     ),
+    "data": SettingsCommand(
+        "Say what a data set holds, before anything is trained on it",
+        _data,
+        _data_config,
+        added=(),
+        words=_root_first,
+    ),
     "browse": OptionsCommand("Open MLflow's pages of what is recorded", options.browse_parser),
-    "records": OptionsCommand("Write to MLflow what it lacks of a search", options.records_parser),
+    "records": OptionsCommand("Write to MLflow what it lacks of a search and its finish", options.records_parser),
     "report": OptionsCommand("Write what came of runs as a page for the browser", options.report_parser),
     "predict": OptionsCommand("Say what pictures show, by an exported model", options.predict_parser),
     "clean": OptionsCommand("Say what runs take of the disk, and remove what nothing needs", options.clean_parser),
@@ -256,10 +297,20 @@ COMMANDS: Mapping[str, Command] = {
 
 
 def run_command(name: str) -> int:
-    """Do what `sys.argv[1:]` asks of a command, and return the exit code."""
-    command = COMMANDS[name]
-    if isinstance(command, SettingsCommand):
-        return _run_with_settings(name, command)
+    """Do what `sys.argv[1:]` asks of a command, and return the exit code.
+
+    With `--json` standard output has one JSON document and nothing else, whatever happens; but help is help.
+    """
+    guard_streams()
+    command, words = COMMANDS[name], list(takewhile("--".__ne__, sys.argv[1:]))
+    with json_document(FLAG in words and not HELP & set(words)):
+        code = _run_with_settings(name, command) if isinstance(command, SettingsCommand) else _run(name, command)
+        if code:
+            add_exit_code(code)
+        return code
+
+
+def _run(name: str, command: OptionsCommand) -> int:
     if HELP & set(sys.argv[1:]):
         command.parser().parse_args()  # ends here, but where it is a value, as in `-- --help`
     code = import_module(f"nas.commands.{name}").main()
@@ -268,15 +319,21 @@ def run_command(name: str) -> int:
 
 
 def _run_with_settings(name: str, command: SettingsCommand) -> int:
+    try:
+        sys.argv[1:] = check_json(sys.argv[1:])
+    except ConfigError as error:
+        say_error(f"nas.{name}", error)
+        return 2
     if HELP & set(sys.argv[1:]) and HELP.issuperset(command.words(sys.argv[1:])):
         from nas.commands.conf_files import help_text
 
         text = help_text(name)
         if text is not None:
-            guard_streams()
             print(text)
             return 0
     from nas.commands.hydra_main import hydra_main
 
-    hydra_main(name, command.work, command.config, words=command.words)
+    work = next((command.flags[word] for word in sys.argv[1:] if word in command.flags), command.work)
+    sys.argv[1:] = [word for word in sys.argv[1:] if word not in command.flags]
+    hydra_main(name, work, command.config, words=command.words, flags=command.flags)
     return 0

@@ -9,6 +9,7 @@ from pathlib import Path
 from nas.commands.options import report_parser
 from nas.console import run
 from nas.errors import ConfigError, NasError, reason_of
+from nas.json_output import add_facts
 from nas.run_folder import shown, user_path
 
 
@@ -18,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     output = user_path(given.output) if given.output is not None else None
     journal = user_path(given.optuna) if given.optuna is not None else None
     folders = [user_path(folder) for folder in given.runs]
-    return run("nas.report", lambda: _report(folders, output, journal, following=given.follow))
+    return run("nas.report", lambda: _report(folders, output, journal, following=given.follow), json=given.json)
 
 
 def _report(folders: Sequence[Path], output: Path | None, journal: Path | None, *, following: bool) -> None:
@@ -34,6 +35,7 @@ def _report(folders: Sequence[Path], output: Path | None, journal: Path | None, 
         raise
     except Exception as error:  # a folder may come from a stranger, with anything in its records
         raise ConfigError(f"the records cannot be shown: {reason_of(error)}") from error
+    add_facts({"runs": folders, "report": written[0], "files": written})
     for path in written:
         print(f"Report: {shown(path.absolute())}")
 
@@ -51,4 +53,5 @@ def _write_journal(folders: Sequence[Path], journal: Path) -> None:
     if len(folders) != 1:
         raise ConfigError(f"--optuna writes one search, but {len(folders)} are given")
     write_optuna(load_study(folders[0]), journal)
+    add_facts({"optuna": journal})
     print(f"Optuna: {shown(journal.absolute())}")

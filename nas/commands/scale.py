@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from nas.console import defer_signals, run
+from nas.cost import cost_of
 from nas.errors import ConfigError
 from nas.held_out import without_test_split
+from nas.json_output import add_facts
 from nas.network.architecture import Architecture
 from nas.network.identity import earlier_id
 from nas.records.server import server_of
@@ -24,6 +26,7 @@ from nas.scaling.study.networks import Networks, base_line, networks_of, write_n
 from nas.settings import settings_from
 from nas.to_type import to_type
 from nas.training.data.config import DataConfig
+from nas.training.data.registry import check_files
 
 if TYPE_CHECKING:
     pass
@@ -63,12 +66,15 @@ def _scale(config: ScaleConfig) -> None:
 
 
 def _work(config: ScaleConfig, base: Architecture, networks: Networks, folder: Path, study_id: str) -> None:
+    add_facts({"mode": config.mode, "run_folder": folder})
     if networks.families:
         lines = [base_line(base, networks.latencies)]
         lines += [f"{rule.name}: {rule.formula}" for rule in config.scaled_by()]
         _LINE("\n".join([*lines, *write_networks(config, base, networks, folder)]))
     if config.training or config.mode == "plan":
         _train(config, base, networks, folder, study_id)
+    known = {"arch_id": base.arch_id, "input_shape": base.input_shape, "cost": cost_of(base).to_dict()}
+    add_facts({"base": known, "networks": networks.facts(), "missing": networks.missing})
     print(f"\nArchitectures, table{' and report' if config.training else ''}: {shown(folder)}")
 
 
@@ -77,6 +83,7 @@ def _shape(data: DataConfig) -> tuple[tuple[int, ...], int]:
     known = data.known_shape()
     if known is not None:
         return known
+    check_files(data)
     from nas.evaluators.training import TrainingEvaluator
     from nas.training.recipe import Recipe
     from nas.workers.processes import WorkerPool
@@ -145,8 +152,10 @@ def _train(config: ScaleConfig, base: Architecture, networks: Networks, folder: 
     )
     from nas.reports.write import report_or_say, write_folder_report
 
-    report_or_say(lambda: write_folder_report(folder), _LINE)
+    page = report_or_say(lambda: write_folder_report(folder), _LINE)
+    add_facts({**study.facts, "report": page[0] if page else None})
     if records is not None:
         files = [path for path in sorted(folder.iterdir()) if path.suffix in (".md", ".svg", ".csv")]
         records.end(study.metrics, files)
+        add_facts({"mlflow": records.facts})
         _LINE(records.browse)

@@ -8,8 +8,8 @@ import json
 import platform
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -20,15 +20,17 @@ from rich.console import Console
 
 from nas.commands.command_line import typed_paths
 from nas.commands.finish import FULL, finish_command
+from nas.commands.search_facts import FRONT, failed, latencies, search_facts
 from nas.commands.search_model import say_next, write_best, write_model
+from nas.commands.search_outlook import NOTHING_KEPT, check_dry_run, say_time, sources
 from nas.commands.search_space import PreparedSpace, given_space, prepared, resumed_space
 from nas.compare.strategies.baseline import baseline_lines
-from nas.console import Interrupt, guard_streams, interruptible
+from nas.console import Interrupt, guard_streams, interruptible, say_error
 from nas.errors import ConfigError, NasError
 from nas.evaluation import Budget
 from nas.evaluators.training import TrainingSettings
 from nas.held_out import without_test_split
-from nas.latency.measure import Latency
+from nas.json_output import add_facts, part_of_document
 from nas.names import name_problem
 from nas.records.server import recorded_server, server_of
 from nas.records.tracker import MlflowTracker
@@ -47,8 +49,6 @@ from nas.search.reporting.summary import expected_gain, print_best, time_summary
 from nas.search.run import run_search
 from nas.search.samplers import sampler
 from nas.search.study import Study, front_of
-from nas.search.trial import Trial
-from nas.search.warm_start import WARM_STARTS, earlier_results
 from nas.settings import as_recorded, changeable, paths
 from nas.space import SearchSpace
 from nas.space.tree.genotype import count_text
@@ -64,12 +64,13 @@ _FILE_WIDTH = 200
 _PACKAGES = ("torch", "pytorch-lightning", "optuna", "mlflow", "numpy")
 
 
-def search(values: Mapping[str, Any], overrides: Sequence[str]) -> int:
+def search(values: Mapping[str, Any], overrides: Sequence[str], *, dry_run: bool = False) -> int:
     """Run one search.
 
     Args:
         values: all settings, as plain values.
         overrides: those that the user typed; a resumed search takes only these.
+        dry_run: whether to end before the first trial, with what was said by then, and to keep nothing.
 
     Returns:
         The exit code. 0: something was evaluated. 1: nothing could be, or the last evaluations failed alike.
@@ -77,37 +78,41 @@ def search(values: Mapping[str, Any], overrides: Sequence[str]) -> int:
     """
     guard_streams()
     with interruptible() as interrupt:
-        return _ended(values, overrides, interrupt)
+        return _ended(values, overrides, interrupt, dry_run)
 
 
-def _ended(values: Mapping[str, Any], overrides: Sequence[str], interrupt: Interrupt) -> int:
+def _ended(values: Mapping[str, Any], overrides: Sequence[str], interrupt: Interrupt, dry_run: bool) -> int:
     """Run one search, and say in one line what ended it before its time."""
     # Into a file nothing is cut to the width of a terminal that is not there.
     console = Console(soft_wrap=True, markup=False, emoji=False, width=None if sys.stdout.isatty() else _FILE_WIDTH)
     job: _Job | None = None
     try:
-        job = _read(values, overrides)
+        job = replace(_read(values, overrides), dry_run=dry_run)
         code = _search(job, console)
-        if code or not job.config.finish:
+        if code or dry_run or not job.config.finish:
             return code
         job.run.close()
-        return finish_command(_finish_values(job))
+        with part_of_document("finish"):
+            return finish_command(_finish_values(job))
     except NasError as error:
-        print(f"nas.search: {error}", file=sys.stderr)
+        say_error("nas.search", error)
         return 2
     except OSError as error:  # a disk that is full, a folder that may not be written
-        print(f"nas.search: {error}. Finished trials are in the run folder; resume=FOLDER goes on.", file=sys.stderr)
+        say_error("nas.search", f"{error}. Finished trials are in the run folder; resume=FOLDER goes on.")
         return 2
     except BaseException as error:
         if not interrupt.caused(error):
             raise
         begun = job is not None and (job.folder / "trials.jsonl").exists()
         then = f"; go on with resume={job.folder}" if job is not None and begun else " before the first trial"
-        print(f"nas.search: interrupted{then}", file=sys.stderr)
+        say_error("nas.search", f"interrupted{then}")
         return INTERRUPTED
     finally:
         if job is not None:
             job.run.close()
+            if dry_run:
+                with suppress(OSError):  # it holds other runs
+                    job.run.path.parent.rmdir()
 
 
 def _finish_values(job: _Job) -> dict[str, Any]:
@@ -127,6 +132,8 @@ class _Job:
     run: RunFolder
     """Held for this search until it is closed."""
     resume: bool
+    dry_run: bool = False
+    """Whether to end before the first trial."""
 
     @property
     def folder(self) -> Path:
@@ -212,6 +219,8 @@ def _new_folder(config: Config, space: SearchSpace) -> RunFolder:
 def _search(job: _Job, console: Console) -> int:
     started, session = time.monotonic(), time.time()
     workers, gpus = worker_count(job.config)
+    if job.dry_run and not job.resume:
+        check_dry_run(job.config)
     with ExitStack() as stack:
         stack.enter_context(without_test_split())
         # The workers load torch and the data while this process loads MLflow and Optuna.
@@ -225,19 +234,33 @@ def _search(job: _Job, console: Console) -> int:
         space = ready.space
         console.print(
             f"Search space {space.name}: {count_text(space.size())} genotypes. Data {data['name']}, "
-            f"{workers} worker{'s' * (workers != 1)}, run folder {job.folder}",
+            f"{workers} worker{'s' * (workers != 1)}{'' if job.dry_run else f', run folder {job.folder}'}",
             highlight=False,
         )
         for note in filter(None, map(against_its_name, job.config.search.objectives)) if job.resume else ():
             console.print(note, highlight=False)
         _same_data(job, data)
-        for line in (*_sources(job.config, space, data), *ready.lines):
+        for line in (*sources(job.config, space, data), *ready.lines):
             console.print(line, highlight=False)
         with pool.paused():  # it may measure
             report_feasibility(job.config, space, lambda text: console.print(text, highlight=False), resumed=job.resume)
+        say_time(
+            job.config,
+            space,
+            data,
+            pool,
+            at_once=workers,
+            trials=job.run.read_trials() if job.resume else (),
+            dry_run=job.dry_run,
+            say=partial(console.print, highlight=False),
+        )
+        if job.dry_run:
+            console.print(NOTHING_KEPT, highlight=False)
+            return 0
         progress = Progress(console, job.config.search.known_trials, ready.minutes_left(job.config.search.minutes))
         study = _run(job, ready, pool, data, [progress, *([tracker] if tracker else [])])
     _report(job, study, tracker, console)
+    add_facts({"seconds": time.monotonic() - started, "workers": workers})
     trials = [trial for trial in study.trials if trial.finished >= session]
     if not job.config.evaluator.simulated:
         console.print(time_summary(trials, time.monotonic() - started, workers), highlight=False)
@@ -247,7 +270,7 @@ def _search(job: _Job, console: Console) -> int:
         write_model(study, job.run.path, job.config.data, console)
         if not job.config.finish:
             say_next(study, job.run.path, console)
-    return 0 if study.best(1) and not study.failed_alike else 1
+    return int(failed(study))
 
 
 def _ready(job: _Job, pool: Pool, data: Mapping[str, Any], workers: int, say: Callable[[str], None]) -> PreparedSpace:
@@ -255,25 +278,6 @@ def _ready(job: _Job, pool: Pool, data: Mapping[str, Any], workers: int, say: Ca
     if job.resume:
         return resumed_space(job.config, job.space, data, read_study(job.folder)["notes"])
     return prepared(job.config, job.space, data, pool=pool, at_once=workers, folder=job.run.path, say=say)
-
-
-def _sources(config: Config, space: SearchSpace, described: Mapping[str, Any]) -> Iterator[str]:
-    """Say what a table, or an earlier search, brings, and what is to be known of the data."""
-    for note in described.get("notes", ()):
-        yield f"Data: {note}"
-    if "networks" in described:
-        yield (
-            f"A table of {described['networks']:,} networks; costs are counted for images of "
-            f"{'x'.join(map(str, space.input_shape))} and {space.num_classes} classes, as the space assumes"
-        )
-    if config.search.warm_start is not None:
-        known = len(earlier_results(Path(config.search.warm_start), space))
-        yield (
-            f"Warm start: {known} networks of {config.search.warm_start} are in this space; the best "
-            f"{min(known, WARM_STARTS)} come first, and the default sampler learns what the others say of the new ones"
-        )
-        if (scheme := described.get("split_scheme", 3)) < 3:
-            yield f"The data are split as they were then: data.split_scheme={scheme}"
 
 
 def _pool(job: _Job, workers: int, gpus: Sequence[str], stack: ExitStack) -> Pool:
@@ -306,7 +310,7 @@ def _same_data(job: _Job, data: Mapping[str, Any]) -> None:
 
 
 def _tracker(job: _Job, stack: ExitStack) -> MlflowTracker | None:
-    if not job.config.records.mlflow:
+    if job.dry_run or not job.config.records.mlflow:
         return None
     # Beside the run folder, wherever a resumed search is started from.
     tracker = MlflowTracker(job.run.path.parent, (recorded_server if job.resume else server_of)(job.config.records.uri))
@@ -350,12 +354,6 @@ def _versions() -> dict[str, str]:
     return versions
 
 
-def _latencies(trial: Trial) -> dict[str, Latency]:
-    """Return the latencies that were measured of a trial, by what they are of."""
-    found = {"latency": trial.latency, "latency in 8 bits": trial.int8_latency}
-    return {what: latency for what, latency in found.items() if latency is not None}
-
-
 def _report(job: _Job, study: Study, tracker: MlflowTracker | None, console: Console) -> None:
     """Say how the search ended, what is best, and where the records are."""
     counts = ", ".join(f"{count} {state}" for state, count in study.counts().items())
@@ -372,26 +370,30 @@ def _report(job: _Job, study: Study, tracker: MlflowTracker | None, console: Con
         )
     print_best(console, study)
     rungs = rung_lines(rung_correlations(study.rung_scores))
-    for line in (*nearest_misses(study), *expected_gain(study), *baseline_lines(study), *rungs):
+    notes = (*nearest_misses(study), *expected_gain(study), *baseline_lines(study), *rungs)
+    for line in notes:
         console.print(line, highlight=False)
     winner = study.winner
     if winner is not None:
         path = write_best(study, job.run.path)
         if len(study.objectives) > 1:
-            front = job.run.write_text("pareto_front.json", json.dumps(front_of(study), indent=1) + "\n")
+            front = job.run.write_text(FRONT, json.dumps(front_of(study), indent=1) + "\n")
             console.print(
                 f"Pareto front: {shown(front)}, hypervolume {study.hypervolume()[-1]:.6g} above the worst of each "
                 "objective that was found",
                 highlight=False,
             )
         console.print(f"{'Knee' if len(study.objectives) > 1 else 'Best'} architecture: {shown(path)}", highlight=False)
-        for what, latency in _latencies(winner).items():
+        for what, latency in latencies(winner).items():
             console.print(f"Its {what}: {latency}", highlight=False)
     console.print(f"Run folder: {job.folder}", highlight=False)
     page = report_or_say(lambda: write_search_report(job.run.path, study), partial(console.print, highlight=False))
+    add_facts(search_facts(study, job.run.path, files=page, notes=notes))
     if study.can_go_on:
-        more = to_go_on(study, job.config.search)
-        console.print(f"Go on with: {to_type('search', f'resume={job.folder}', more)}", highlight=False)
+        again = to_type("search", f"resume={job.folder}", to_go_on(study, job.config.search))
+        add_facts({"go_on": again})
+        console.print(f"Go on with: {again}", highlight=False)
     if tracker is not None:
         tracker.log_files(page)
+        add_facts({"mlflow": tracker.facts(job.folder)})
         console.print(tracker.browse(job.folder), highlight=False)

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from nas.commands.export import export_run
 from nas.errors import ConfigError, reason_of
+from nas.json_output import add_facts, part_of_document
 from nas.run_folder import BEST_ARCHITECTURE, shown, weights_file, write_whole
 from nas.search.study import Study
 from nas.to_type import to_type
@@ -48,15 +49,18 @@ def write_model(study: Study, run: Path, data: DataConfig, console: Console) -> 
     out = shown(run) / MODEL
     console.print(f"\nWriting the best network to {out} ...", highlight=False)
     try:
-        export_run(shown(run), out, data=data, replace=True)
+        with part_of_document("model"):
+            export_run(shown(run), out, data=data, replace=True)
     except Exception as error:  # of whatever writes, quantises and runs ONNX
         again = to_type("export", shown(run), "out=FOLDER")
+        add_facts({"model": {"trouble": reason_of(error)}})
         console.print(f"It was not written: {reason_of(error)}\n{again} tries it again", highlight=False)
 
 
 def say_next(study: Study, run: Path, console: Console) -> None:
     """Say what comes after a search that has found a network."""
     if study.winner is not None:
+        add_facts({"next": to_type("finish", shown(run))})
         console.print(
             f"Next: {to_type('finish', shown(run))}\n"
             "  trains the best networks anew beside published ones: the accuracy on the test split with its interval, "

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import collections.abc
+import shlex
 import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
@@ -18,6 +19,7 @@ import yaml
 from nas.commands import registry
 from nas.commands.registry import SettingsCommand
 from nas.evaluators.registry import EVALUATORS
+from nas.json_output import FLAG, FLAG_HELP
 from nas.resources import resource_dir
 from nas.search.budgets.pruning import Pruning
 from nas.search.settings import SamplerSettings
@@ -132,7 +134,8 @@ def _help_lines(settings: Any, where: str = "") -> Iterator[str]:
         if inner is None and not declared.keys and not (member.name == "name" and where.strip(".") in GROUPS):
             shown = (
                 f"+{path}={declared.example}" if declared.example else f"{path}={_text(getattr(settings, member.name))}"
-            ).replace(", ", ",")  # a shell parts words at spaces
+            ).replace(", ", ",")  # a shell parts words at spaces, and zsh takes brackets for a pattern of file names
+            shown = shlex.quote(shown) if "[" in shown else shown
             yield from _commented(f"  {shown}", declared.doc, _HELP_COLUMN, "")
     for member, declared in declarations(kind):
         path = f"{where}{member.name}"
@@ -170,7 +173,8 @@ def command_file(name: str, text: str) -> str:
     first = next(i for i, line in enumerate(rest) if line.strip() in ("Common settings", _TITLE))
     last = next(i for i, line in enumerate(rest) if i > first and line.strip() == "")
     last = next((i for i, line in enumerate(rest) if i > first and line.startswith("      All settings")), last)
-    shown = [f"{' ' * 6}{line}".rstrip() for line in (_TITLE, *_help_lines(_composed(name, text)), "")]
+    flag = [*_commented(f"  {FLAG}", FLAG_HELP, _HELP_COLUMN, "")]
+    shown = [f"{' ' * 6}{line}".rstrip() for line in (_TITLE, *flag, *_help_lines(_composed(name, text)), "")]
     return "\n".join([*lines[:begin], "", *settings, "", *rest[:first], *shown, *rest[last:]]) + "\n"
 
 

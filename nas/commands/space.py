@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import yaml
 
@@ -12,10 +13,13 @@ from nas import console
 from nas.commands.options import space_parser
 from nas.errors import SpaceError
 from nas.exporting.drawing import check_drawing, draw
+from nas.json_output import add_facts
+from nas.network.registry import block_names
 from nas.resources import space_names
 from nas.space.describe import (
     Extreme,
     Spread,
+    block_facts,
     block_lines,
     decision_tree,
     describe_block,
@@ -30,22 +34,28 @@ from nas.space.space import SearchSpace, load_space
 from nas.space.tree.genotype import count_text
 
 _METRICS = ("params", "macs", "activations", "peak_memory_bytes")
+_QUANTILES = ("min", "5 %", "25 %", "median", "75 %", "95 %", "max")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     options = space_parser().parse_args(arguments)
-    return console.run("nas.space", lambda: _work(options))
+    return console.run("nas.space", lambda: _work(options), json=options.json)
 
 
 def _work(options: argparse.Namespace) -> None:
     if options.schema:
+        add_facts(space_schema())
         print(json.dumps(space_schema(), indent=1))
     elif options.blocks:
+        add_facts({"blocks": block_names()})
         print("\n".join(block_lines()))
     elif options.block is not None:
-        print("\n".join(describe_block(options.block)))
+        lines = describe_block(options.block)
+        add_facts(block_facts(options.block))
+        print("\n".join(lines))
     elif options.space is None:
+        add_facts({"spaces": space_names()})
         print("\n".join(space_names()))
     else:
         _describe(options)
@@ -90,6 +100,7 @@ def _describe(options: argparse.Namespace) -> None:
         check_drawing(options.draw)
     space = space_from(options.space, options.let, options.data, options.classes, options.fix)
     size = space.size()
+    add_facts(_facts_of(space))
     print(f"{space.name}: {space.file.description}" if space.file.description else space.name)
     print(f"{count_text(size)} genotype{'s' * (size != 1)}, {input_text(space)}")
     if space.file.let_names:
@@ -99,17 +110,44 @@ def _describe(options: argparse.Namespace) -> None:
         print("\nDecisions")
         print("\n".join(f"  {line}" for line in tree))
     sample = spread(space, max(options.samples, 1), options.seed)
+    add_facts(_facts_of_sample(space, sample))
     _print_spread(sample)
     _print_limits(space, sample)
     for name, largest in (("Smallest", False), ("Largest", True)) if size > 1 else ():
-        _print_extreme(name, extreme(space, largest=largest, seed=options.seed))
+        found = extreme(space, largest=largest, seed=options.seed)
+        add_facts({name.lower(): {"genotype": found.genotype, "cost": found.cost.to_dict(), "exact": found.exact}})
+        _print_extreme(name, found)
     if options.draw:
-        arch = random_network(space, options.seed)
-        print(f"\nDrawn: {draw(arch, options.draw, title=f'{space.name}, seed {options.seed}')}")
+        drawn = draw(random_network(space, options.seed), options.draw, title=f"{space.name}, seed {options.seed}")
+        add_facts({"drawing": drawn})
+        print(f"\nDrawn: {drawn}")
     if size > 1:
         print(f"\nSearch it: python -m nas.search +space={options.space}")
     else:
         print(f"\nBlock by block: python -m nas.profile {options.space}")
+
+
+def _facts_of(space: SearchSpace) -> dict[str, Any]:
+    return {
+        "space": space.name,
+        "description": space.file.description,
+        "genotypes": space.size(),
+        "input_shape": space.input_shape,
+        "num_classes": space.num_classes,
+        "let": space.file.let_names,
+        "decisions": {path: choice.values for path, choice in space.decisions().items()},
+    }
+
+
+def _facts_of_sample(space: SearchSpace, sample: Spread) -> dict[str, Any]:
+    counted = {"genotypes": sample.genotypes, "no_network": sample.failed, "exact": sample.exact}
+    limits = (
+        {"limits": [*map(str, space.limits)], "holding_limits": sample.holding(space.limits)} if space.limits else {}
+    )
+    costs = {
+        metric: dict(zip(_QUANTILES, sample.quantiles(metric), strict=True)) for metric in _METRICS if sample.costs
+    }
+    return {"sample": {**counted, **limits, "costs": costs}}
 
 
 def _print_spread(sample: Spread) -> None:
@@ -119,7 +157,7 @@ def _print_spread(sample: Spread) -> None:
     print(f"\nCosts of {title}{failed}")
     if not sample.costs:
         return
-    print(f"  {'':18}" + "".join(f"{name:>16}" for name in ("min", "5 %", "25 %", "median", "75 %", "95 %", "max")))
+    print(f"  {'':18}" + "".join(f"{name:>16}" for name in _QUANTILES))
     for metric in _METRICS:
         print(f"  {metric:18}" + "".join(f" {value:15,.0f}" for value in sample.quantiles(metric)))
 

@@ -16,7 +16,7 @@ from nas.compare.spaces.acceptance import acceptance_of, comparable_text
 from nas.compare.spaces.choice import SpaceChoice
 from nas.compare.spaces.complexity import MIN_NETWORKS
 from nas.compare.spaces.population import Drawn, Population, evaluate_populations
-from nas.compare.spaces.report import SpaceComparison, draw_edf, table_of, write_populations
+from nas.compare.spaces.report import SpaceComparison, draw_edf, facts_of, table_of, write_populations
 from nas.console import run
 from nas.cost import constraints_from
 from nas.cost.metrics import COUNTED_DOCS, FREE_METRICS
@@ -29,6 +29,7 @@ from nas.evaluators.table.settings import TableSettings
 from nas.evaluators.table.table import read_table
 from nas.evaluators.training import TrainingEvaluator, TrainingSettings
 from nas.held_out import without_test_split
+from nas.json_output import add_facts
 from nas.machine import check_workers, cores_or
 from nas.names import check_name
 from nas.reports.write import report_or_say, write_folder_report
@@ -41,6 +42,7 @@ from nas.space import SearchSpace, load_space, space_names
 from nas.space.fit import fit_as_set, fit_setting
 from nas.to_type import to_type
 from nas.training.data.config import DataConfig
+from nas.training.data.registry import check_files
 from nas.training.recipe import Recipe
 from nas.workers.pool import Pool
 from nas.workers.processes import WorkerPool
@@ -197,9 +199,14 @@ def _work(config: SpacesConfig, written: list[_Space], folder: Path) -> None:
     draw_edf(comparison, folder / "edf.svg")
     write_whole(folder / "report.md", "\n".join(lines) + "\n")
     print("\n" + "\n".join(lines))
-    report_or_say(lambda: write_folder_report(folder), print)
+    page = report_or_say(lambda: write_folder_report(folder), print)
+    add_facts(facts_of(comparison))
+    add_facts({"best": choice.name, "shown": choice.shown, "reason": choice.sentence()})
+    add_facts({"run_folder": folder, "report": page[0] if page else None})
     if config.evaluator.any_network:
-        print(f"Next: {to_type('search', *search_words(choice.name, config.data, config.constraints, config.fit))}")
+        following = to_type("search", *search_words(choice.name, config.data, config.constraints, config.fit))
+        add_facts({"next": following})
+        print(f"Next: {following}")
     print(f"\nNetworks, distributions and report: {shown(folder)}")
 
 
@@ -249,6 +256,7 @@ def _on_table(config: SpacesConfig, settings: TableSettings, written: list[_Spac
 
 def _trained(config: SpacesConfig, written: list[_Space], folder: Path) -> tuple[list[_Space], list[Population]]:
     """Train networks; returns the spaces as they were brought to the limits, too."""
+    check_files(config.data)
     evaluator = TrainingEvaluator(config.data, config.train)
     pool = WorkerPool(evaluator, cores_or(config.workers), objective=config.score.name)
     try:

@@ -13,6 +13,7 @@ from uuid import uuid4
 from nas.commands.network_argument import WAYS, read_network, with_recorded_data
 from nas.console import defer_signals, run
 from nas.errors import ConfigError
+from nas.json_output import add_facts
 from nas.machine import check_accelerator
 from nas.names import check_name
 from nas.records.server import server_of
@@ -22,6 +23,7 @@ from nas.run_folder import Held, hold, shown, user_path
 from nas.settings import SEED, Range, changeable, check_settings, setting, settings_from
 from nas.to_type import to_type
 from nas.training.data.config import DataConfig
+from nas.training.data.registry import check_files
 from nas.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -85,6 +87,7 @@ def train_command(values: Mapping[str, Any], typed: Iterable[str]) -> int:
 def _train(values: Mapping[str, Any], typed: list[str]) -> None:
     folder = user_path(str(values["resume"])) if values.get("resume") else None
     config = settings_from(TrainConfig, _going_on(folder, values, typed) if folder else _new(values, typed))
+    check_files(config.data)
     print("Loading torch and the data ...", flush=True)
     job = _job(config)
     with _held(config, folder) as held:
@@ -197,6 +200,7 @@ def _report(config: TrainConfig, model: TrainedModel, records: TrainingRecords |
 
     summary = json.loads((model.folder / SUMMARY).read_text())
     accuracy, place = summary["val_accuracy"], shown(model.folder)
+    add_facts({**summary, "run_folder": model.folder})
     print(
         f"\nValidation accuracy {accuracy['value']:.4f} ({accuracy['low']:.4f} to {accuracy['high']:.4f}; "
         f"{accuracy['interval']}, {accuracy['images']:,} images); the test split was not read.\n"
@@ -211,4 +215,5 @@ def _report(config: TrainConfig, model: TrainedModel, records: TrainingRecords |
     metrics = {"val_accuracy": accuracy["value"], "val_accuracy_low": accuracy["low"]}
     metrics |= {"val_accuracy_high": accuracy["high"]}
     records.end(metrics, [path for path in sorted(model.folder.iterdir()) if path.suffix in (".csv", ".png")])
+    add_facts({"mlflow": records.facts})
     print(records.browse)

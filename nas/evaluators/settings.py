@@ -52,6 +52,13 @@ class EvaluatorSettings(ABC):
             NasError: it does not serve the space, or what it reads cannot be read.
         """
 
+    def probe(self, data: DataConfig, recipe: Recipe, accelerator: str) -> Evaluator | None:
+        """Return what times an evaluation by a short piece of it; None where evaluations take no time to speak of.
+
+        The seconds of its evaluations are those of `nas.training.probe.TrainingTimes`, by name.
+        """
+        return None
+
     def source(self, data: DataConfig) -> str:
         """Return what the scores come from, for the name of a run."""
         return data.name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 from nas.cost import AFTER_TRAINING
@@ -15,6 +15,7 @@ from nas.settings import setting
 from nas.space import SearchSpace
 from nas.space.task import Task
 from nas.training.data.config import DataConfig
+from nas.training.data.registry import check_files
 from nas.training.recipe import SCORES, Recipe
 
 INHERIT = ("none", "parent", "best")
@@ -73,6 +74,38 @@ class TrainingEvaluator:
         )
 
 
+@dataclass(frozen=True)
+class TrainingProbe:
+    """Trains a network for a moment, to learn how long a training takes; it gives no score."""
+
+    data: DataConfig
+    recipe: Recipe
+    accelerator: str = "auto"
+    """As Lightning's `Trainer` takes it: auto, cpu, gpu."""
+    seconds: float = 0.5
+    """Of training steps."""
+
+    def __call__(self, architecture: Architecture, budget: Budget, seed: int) -> Evaluation:
+        """Return the seconds of the parts of a training, by the names of `TrainingTimes`; the budget says nothing.
+
+        Raises:
+            TrainingError: the loss is not a number. DataError: the data do not fit the architecture.
+        """
+        from nas.training.fit import load_data
+        from nas.training.probe import training_times
+
+        times = training_times(
+            architecture,
+            load_data(self.data),
+            self.recipe,
+            seed=seed,
+            augment=self.data.augment,
+            accelerator=self.accelerator,
+            seconds=self.seconds,
+        )
+        return Evaluation({}, seconds=asdict(times))
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings(EvaluatorSettings):
     """Training has its settings in `train` and `data`."""
@@ -100,4 +133,9 @@ class TrainingSettings(EvaluatorSettings):
 
     def make(self, space: SearchSpace, data: DataConfig, recipe: Recipe, accelerator: str) -> Evaluator:
         """Return the evaluator that trains as the recipe says."""
+        check_files(data)  # before workers load torch
         return TrainingEvaluator(data, recipe, accelerator, self.inherit)
+
+    def probe(self, data: DataConfig, recipe: Recipe, accelerator: str) -> Evaluator:
+        """Return what trains for a moment."""
+        return TrainingProbe(data, recipe, accelerator)

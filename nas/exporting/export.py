@@ -7,6 +7,7 @@ from os import PathLike
 from pathlib import Path
 
 from nas.errors import ConfigError, NasError, check_kind
+from nas.exporting.card import Measured
 from nas.exporting.choice import INT8, CheckImages
 from nas.exporting.folder import ARCHITECTURE, WEIGHTS, Exportable, check_free, check_installed, export_model
 from nas.exporting.found import architecture_in, found_in, found_with
@@ -34,6 +35,8 @@ class Exported:
     """Of its files."""
     unmeasured: str
     """Why nothing was measured with images, and `model.int8.onnx` not made; empty where it was."""
+    measured: Measured
+    """What was measured of the models."""
 
 
 def export(
@@ -107,7 +110,7 @@ def export_whole(
     was = trained_on(header, [folder] if folder is not None else [])
     found, images, unmeasured, other = _with_images(found, config, folder, settings.calibration_images, was)
     assert found.preprocess is not None
-    paths = export_model(
+    written = export_model(
         place,
         found.architecture,
         found.weights,
@@ -121,7 +124,7 @@ def export_whole(
         else other,
         replace_earlier=replace_earlier,
     )
-    return Exported(paths, unmeasured)
+    return Exported(written.paths, unmeasured, written.measured)
 
 
 def _folder(model: str | PathLike[str] | Architecture | TrainedModel) -> Path | None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from nas.cost import cost_of
 from nas.errors import ConfigError, DataError, NasError, nearest, why_unreadable
-from nas.exporting.card import CARD, Card, card_text
+from nas.exporting.card import CARD, Card, Measured, card_text
 from nas.exporting.choice import CheckImages, measured_models
 from nas.exporting.int8 import outputs
 from nas.exporting.onnx.graph import to_onnx
@@ -121,6 +121,16 @@ def _read(path: Path, what: str) -> bytes:
         raise ConfigError(f"{what} {path} cannot be read: {why_unreadable(error)}") from None
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A folder that ships, as it was written."""
+
+    paths: tuple[Path, ...]
+    """Of its files."""
+    measured: Measured
+    """What was measured of the models in it."""
+
+
 def export_model(
     out: Path,
     architecture: Architecture,
@@ -133,7 +143,7 @@ def export_model(
     settings: ExportSettings | None = None,
     note: str = "",
     replace_earlier: bool = False,
-) -> tuple[Path, ...]:
+) -> Written:
     """Write a folder that a trained network ships in: all of it, or nothing.
 
     It has `model.onnx` for pictures of any size, `model.safetensors`, `model.py` where there is a source,
@@ -152,9 +162,6 @@ def export_model(
         replace_earlier: whether a folder that an earlier export wrote, and in which nothing else is, is replaced, when
             the new one is whole.
 
-    Returns:
-        The paths of the files.
-
     Raises:
         ConfigError: the folder is there already or cannot be written, or what is asked for is not installed.
         DataError: weights or preprocessing do not fit the network. NasError: it cannot be written as ONNX.
@@ -163,12 +170,9 @@ def export_model(
     settings = settings or ExportSettings()
     check_installed(settings)
     check_free(out, replace_earlier=replace_earlier)
+    about = about_network(architecture, card.data)
+    network, model = onnx_models(architecture, weights, preprocess, about)
     graph = lower(architecture)
-    check_fits(graph, architecture, weights, preprocess)
-    network = to_onnx(graph, weights)
-    about = _about(architecture, card)
-    model = for_pictures(network, preprocess, about)
-    _check_runs(model, preprocess)
     files: dict[str, bytes] = {"model.onnx": model}
     measured, int8 = measured_models(network, model, preprocess, images, settings, about=about)
     measured = replace(measured, notes=(*measured.notes, note)) if note else measured
@@ -183,13 +187,42 @@ def export_model(
         measured=measured,
         files=[*files],
     )
-    return _write_folder(out, {**files, "card.md": text.encode()}, replace_earlier=replace_earlier)
+    files["card.md"] = text.encode()
+    return Written(_write_folder(out, files, replace_earlier=replace_earlier), measured)
 
 
-def _about(architecture: Architecture, card: Card) -> dict[str, str]:
-    """Return what the metadata of an exported model say beside its classes: which network, and what it learned from."""
+def onnx_models(
+    architecture: Architecture, weights: Weights, preprocess: Preprocess, about: Mapping[str, str]
+) -> tuple[bytes, bytes]:
+    """Return a trained network as ONNX: the network alone, and for pictures of any size, which is `model.onnx`.
+
+    Args:
+        architecture: the network, a classifier of images.
+        weights: its state dict; auxiliary classifiers are left out.
+        preprocess: what was done to pictures in training.
+        about: what `about_network` gives.
+
+    Raises:
+        DataError: weights or preprocessing do not fit the network. NasError: it cannot be written as ONNX.
+        DeviceError: onnxruntime cannot run it.
+    """
+    graph = lower(architecture)
+    check_fits(graph, architecture, weights, preprocess)
+    network = to_onnx(graph, weights)
+    model = for_pictures(network, preprocess, about)
+    _check_runs(model, preprocess)
+    return network, model
+
+
+def about_network(architecture: Architecture, data: Mapping[str, Any]) -> dict[str, str]:
+    """Return what the metadata of an exported model say beside its classes: which network, and what it learned from.
+
+    Args:
+        architecture: the network.
+        data: what `ImageData.record` says of its data, or nothing.
+    """
     names = ("name", "split_fingerprint", "images_by_class")
-    trained_on = {name: card.data[name] for name in names if name in card.data}
+    trained_on = {name: data[name] for name in names if name in data}
     return {"arch_id": architecture.arch_id, **({"trained_on": json.dumps(trained_on)} if trained_on else {})}
 
 

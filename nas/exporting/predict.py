@@ -215,7 +215,7 @@ def write(predictions: Iterable[Prediction], file_format: str, file: TextIO) -> 
         if file_format == "csv":  # names as they are, also where a spreadsheet sees a formula: programs compare them
             table.writerows([one.image, rank, *_shown(*pair)] for rank, pair in enumerate(one.top, 1))
         else:
-            file.write(f"{',' if number else ''}\n {json.dumps(_record(one))}")
+            file.write(f"{',' if number else ''}\n {json.dumps(record_of(one))}")
     if file_format == "json":
         file.write("\n]\n")
     return failed
@@ -225,7 +225,8 @@ def _shown(name: str, probability: float) -> tuple[str, str]:
     return name, f"{probability:.6f}"
 
 
-def _record(one: Prediction) -> dict[str, Any]:
+def record_of(one: Prediction) -> dict[str, Any]:
+    """Return a prediction as JSON has it."""
     if one.error:
         return {"image": one.image, "error": one.error}
     return {"image": one.image, "top": [{"class": name, "probability": share} for name, share in one.top]}

@@ -193,10 +193,16 @@ def _lacks(path: Path) -> str:
         return "it is AVIF, which pillow reads from 11.3 on, where it was built with libavif"
     if brand not in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"):
         return "it is of no format that pillow knows"
-    with suppress(ImportError):
-        importlib.import_module("pillow_heif").register_heif_opener()
-        return ""
-    return "it is HEIC, which pillow reads where the package pillow-heif is installed"
+    return "" if heif_is_read() else "it is HEIC, which pillow reads where the package pillow-heif is installed"
+
+
+def heif_is_read() -> bool:
+    """Whether pillow reads HEIC; where pillow-heif is installed it is told to."""
+    if "HEIF" not in Image.OPEN:
+        with suppress(ImportError):
+            importlib.import_module("pillow_heif").register_heif_opener()
+            return True
+    return "HEIF" in Image.OPEN
 
 
 def _held(image: ImageFile.ImageFile, path: Path, max_pixels: int) -> Held:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from nas.errors import ConfigError
 from nas.finishing.settings import FinishSettings
 from nas.machine import check_accelerator, check_workers
+from nas.names import name_problem
 from nas.settings import check_settings, setting
 from nas.training.recipe import Recipe
 
@@ -25,6 +26,12 @@ class FinishConfig:
     workers: int | str = setting("auto", "trainings at a time; auto is one a core, or one a GPU", may_change=True)
     accelerator: str = setting("auto", "auto, cpu or gpu", may_change=True)
     mlflow: bool = setting(True, "record in MLflow too", may_change=True)
+    register: str | None = setting(
+        None,
+        "name in MLflow's model registry under which what is recommended becomes a version; null: none",
+        may_change=True,
+        typed="text",
+    )
     train: Recipe = setting(Recipe, "the full recipe, by which finalists and baselines are trained anew")
 
     def __post_init__(self) -> None:
@@ -33,3 +40,17 @@ class FinishConfig:
         check_settings(self, "")
         check_workers(self.workers)
         check_accelerator(self.accelerator)
+        check_register(self.register)
+        if self.register is not None and not self.mlflow:
+            raise ConfigError("register is of MLflow, which mlflow=false leaves out")
+
+
+def check_register(name: object) -> None:
+    """Raise `ConfigError` where something is no name of a registered model of MLflow, or None for none."""
+    if name is None:
+        return
+    if not isinstance(name, str):
+        raise ConfigError(f"register must be a name, but got {name!r:.80}")
+    problem = name_problem(name) or ("MLflow takes no ':' in it, but got " + ascii(name) if ":" in name else "")
+    if problem:
+        raise ConfigError(f"register: {problem}")

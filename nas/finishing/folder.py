@@ -54,6 +54,11 @@ def settings_of(values: Mapping[str, Any], typed: Collection[str], home: Path) -
     return settings_from(FinishConfig, settings)
 
 
+def recorded_settings(home: Path) -> dict[str, Any]:
+    """Return the settings that a finish was begun with, as plain values; raises `ConfigError` where there are none."""
+    return {key: value for key, value in read_settings(home / SETTINGS, "finish").items() if key not in _OWN}
+
+
 def check_same_networks(config: FinishConfig, searched: Searched, home: Path) -> None:
     """Make sure that an earlier finish in the folder is of the same networks.
 

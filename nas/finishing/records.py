@@ -1,13 +1,33 @@
-"""A finish in MLflow, as a kind of run of its own, whose errors never end the finish."""
+"""A finish in MLflow, as a kind of run of its own, whose errors never end the finish.
+
+Its trainings are written as they end; what came of it is written from its folder, by the finish and by `nas records`
+alike, so that both give the same.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
 
-from nas.finishing.bench import FinishTrial
+from nas.finishing.bench import FinishTrial, Measure
+from nas.finishing.config import check_register
+from nas.finishing.folder import FOLDER, RECOMMENDED, REPORT_JSON, REPORT_MD, recorded_settings
+from nas.finishing.history import line_from
+from nas.finishing.models import ReportedModel, models_of
+from nas.finishing.pool_bench import TRIALS
+from nas.line_log import LineLog
 from nas.records.study_records import StudyRecords
+from nas.records.study_run import StudyRun
 from nas.records.values import Record, milliseconds, mlflow_text, values_of
+from nas.run_folder import read_inside, read_json, shown
+from nas.search.study import Study
+from nas.to_type import to_type
+
+_FILES = (REPORT_JSON, REPORT_MD, RECOMMENDED)
+"""That are copied to MLflow."""
 
 
 class FinishRecords(StudyRecords):
@@ -15,14 +35,106 @@ class FinishRecords(StudyRecords):
 
     experiment = "finish"
 
+    def __init__(self, home: Path, study: Study, settings: Mapping[str, Any], server: str | None) -> None:
+        """Open the database; `trouble` says why it cannot be opened.
+
+        Args:
+            home: folder of the finish, in that of its search.
+            study: of the search.
+            settings: of the finish.
+            server: address of an MLflow server that takes the place of the database.
+        """
+        self._home, self._search = home, study
+        settings = {**settings, "search_study_id": study.study_id}
+        root, known_by = home.parent.parent, f"{study.study_id}-{FOLDER}"
+        super().__init__(root, home, known_by, study.name, settings, server=server)
+        self.registered = ""
+        """The version of the registered model, in words; empty where none was asked for, or made."""
+
     def write(self, trials: Iterable[FinishTrial]) -> None:
         """Write those of some trials that are not written yet."""
         records = [_record(trial) for trial in trials]
         self.writing(lambda study: study.write(records))
 
-    def recommend(self, recommended: str) -> None:
-        """Write what is recommended."""
-        self.writing(lambda study: study.set_tag("recommended", recommended))
+    def report(self, register: str | None) -> None:
+        """Write what the report in the folder says, its files and its networks.
+
+        Args:
+            register: name of the registered model of which what is recommended becomes a version; None: none.
+        """
+        self.writing(lambda study: self._report(study, register))
+
+    def _report(self, study: StudyRun, register: str | None) -> None:
+        home = self._home
+        report = read_json(home / REPORT_JSON, "the report of a finish", dict)
+        study.set_tag("recommended", report["recommended"] or "winner, not compared yet")
+        text = read_inside(home / REPORT_MD).decode(errors="replace")
+        study.describe(_described(text, str(report["sentence"])))
+        for model in models_of(home, report, self._search):
+            self.writing(partial(self._write_model, model=model, register=register))
+        self.end(_metrics(report), [home / name for name in _FILES if (home / name).is_file()])
+
+    def _write_model(self, study: StudyRun, model: ReportedModel, register: str | None) -> None:
+        """Write a network; what goes wrong with one does not keep the others."""
+        from nas.records.models import register_model, write_model  # load MLflow
+
+        written = write_model(study, model.record())
+        if register is not None and model.recommended:
+            tags = {"run": self._search.name, "network": model.network}
+            version = register_model(study, written, register, tags)
+            self.registered = f"Registered: {register}, version {version}"
+
+    @property
+    def browse(self) -> str:
+        """How to look at it in MLflow, or what is not there, and what was registered."""
+        if self.trouble:
+            return f"{super().browse}, and {to_type('records', shown(self._home.parent))} writes what is missing"
+        return "\n".join(filter(None, (self.registered, super().browse)))
+
+
+def record_finish(home: Path, study: Study, server: str | None) -> FinishRecords:
+    """Write what MLflow lacks of a finish from its folder; again writes nothing twice.
+
+    Args:
+        home: the folder, in that of the search, held by the caller.
+        study: of the search.
+        server: address of an MLflow server that takes the place of the database.
+
+    Raises:
+        ConfigError: settings or log of the finish cannot be read.
+    """
+    settings = recorded_settings(home)
+    register = settings.get("register")
+    check_register(register)
+    records = FinishRecords(home, study, settings, server)
+    lines = LineLog(home / TRIALS).read("a trial of a finish", line_from)
+    records.write({line.key: line for line in lines if isinstance(line, FinishTrial)}.values())
+    if (home / REPORT_JSON).is_file():
+        records.report(register)
+    else:
+        records.interrupted()
+    return records
+
+
+def _described(text: str, sentence: str) -> str:
+    """Return the beginning of a report, what is recommended first: MLflow's page shows a few lines until asked."""
+    recommended = f"**{sentence}.**"
+    figures = text.partition("\n## How the winner was chosen")[0].partition("\n")[2]
+    return f"{recommended}\n\n{figures.replace(recommended, '', 1).strip()}"
+
+
+def _metrics(report: Mapping[str, Any]) -> dict[str, float]:
+    """Return what MLflow keeps of a report: intervals of what is reported, and of the differences."""
+    values = {"search_minus_final": report["search_minus_final"]}
+    measure = Measure(report["measure"])
+    for kind, final in report["final"].items():
+        for name, found in ((measure.name, final["val"]), (measure.on_test.name, final["test"])):
+            values |= {f"{kind}/{name}": found["mean"], f"{kind}/{name}_std": found["std"]}
+    for kind, comparison in report["comparisons"].items():
+        found = comparison["test"]
+        values[f"winner_minus_{kind}"] = found["mean"]
+        values |= {f"winner_minus_{kind}_{end}": found[end] for end in ("low", "high")}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _record(trial: FinishTrial) -> Record:

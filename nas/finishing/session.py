@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, replace
@@ -32,7 +31,7 @@ from nas.finishing.folder import (
 )
 from nas.finishing.history import Begun, looks_of
 from nas.finishing.pool_bench import WEIGHTS, PoolBench, TrainingSetup
-from nas.finishing.records import FinishRecords
+from nas.finishing.records import FinishRecords, record_finish
 from nas.finishing.report import Report, objectives_note
 from nas.finishing.rivals import KINDS, rival_candidates, rivals_of
 from nas.finishing.searched import Searched, read_searched
@@ -41,6 +40,7 @@ from nas.finishing.study import Finish, Say, carry_out, choosing_share
 from nas.finishing.time_limit import needed_seconds, time_limit
 from nas.finishing.words import recommended_in_short
 from nas.held_out import check_test_split_allowed
+from nas.json_output import add_facts
 from nas.machine import cores_or
 from nas.network.architecture import Architecture
 from nas.records.server import recorded_server
@@ -69,6 +69,7 @@ def finish(
     workers: int | str | None = None,
     accelerator: str | None = None,
     mlflow: bool = False,
+    register: str | None = None,
     say: Say | None = None,
 ) -> Report:
     """Train the best networks of a search anew, compare the winner with published networks, and write what ships.
@@ -89,6 +90,7 @@ def finish(
         workers: trainings at a time; by default one a core, or one a GPU.
         accelerator: auto, cpu or gpu.
         mlflow: record in MLflow too, beside the run folder.
+        register: name in MLflow's model registry under which what is recommended becomes a version, with `mlflow`.
         say: told how it goes, a line at a time, e.g. `print`.
 
     Returns:
@@ -106,7 +108,7 @@ def finish(
     check_function("finish: say", say, "a function that takes a line")
     own = {"top_k": top_k, "seeds": seeds, "final_seeds": final_seeds, "baseline": baseline, "minutes": minutes}
     own = {name: value for name, value in own.items() if value is not None}
-    outer: dict[str, Any] = {"workers": workers, "accelerator": accelerator, "mlflow": mlflow}
+    outer: dict[str, Any] = {"workers": workers, "accelerator": accelerator, "mlflow": mlflow, "register": register}
     outer |= {"root": None if root is None else fspath(root)}
     outer = {name: value for name, value in outer.items() if value is not None}
     train = read_recipe(FULL if recipe is None else recipe) if not isinstance(recipe, Recipe) else recipe
@@ -169,14 +171,15 @@ class _Session:
                     records.interrupted()
             raise
         self.say("\n" + "\n".join(report.lines()[: report.lines().index("## How the winner was chosen")]))
-        files = self._write(report)
+        self._write(report)
         report = self._shipped(report)
         self._write(report)  # now that it is known whether it ships
         self.say(f"Report: {shown(self.home / REPORT_MD)}")
         if records is not None:
-            records.recommend(report.finish.recommended if report.finish.decided else "winner, not compared yet")
-            records.end(_metrics(report), files)
-            self.say(records.browse)
+            # From the folder, and so also what a server that was away for a while lacks.
+            written = record_finish(self.home, self.searched.study, self._server())
+            add_facts({"mlflow": written.facts})
+            self.say(written.browse)
         return report
 
     def _report(self, records: FinishRecords | None) -> Report:
@@ -311,7 +314,7 @@ class _Session:
             self.say(f"Note: {other}")
         return replace(report, other_model=other)
 
-    def _write(self, report: Report) -> list[Path]:
+    def _write(self, report: Report) -> None:
         head = [f"# Finish of {self.searched.study.name}", ""]
         files = {
             REPORT_JSON: json.dumps(report.to_dict(), indent=1),
@@ -320,7 +323,8 @@ class _Session:
         if report.finish.ships:
             network = report.finish.finals[report.finish.recommended].contestant.architecture
             files[RECOMMENDED] = network.to_json(indent=1)
-        return [write_whole(self.home / name, text + "\n") for name, text in files.items()]
+        for name, text in files.items():
+            write_whole(self.home / name, text + "\n")
 
     def _meter(self) -> Callable[[Architecture], float]:
         """Return what measures the latency of a network in ms, as the search did."""
@@ -333,11 +337,11 @@ class _Session:
     def _records(self) -> FinishRecords | None:
         if not self.config.mlflow:
             return None
-        study = self.searched.study
-        settings = {**asdict(self.config), "search_study_id": study.study_id}
-        server = recorded_server(study.notes["config"].get("records", {}).get("uri"))
-        known_by = f"{study.study_id}-finish"
-        return FinishRecords(self.home.parent.parent, self.home, known_by, study.name, settings, server=server)
+        return FinishRecords(self.home, self.searched.study, asdict(self.config), self._server())
+
+    def _server(self) -> str | None:
+        """Return the MLflow server that the search is recorded on, if there is one."""
+        return recorded_server(self.searched.study.notes["config"].get("records", {}).get("uri"))
 
     def _ended(self, trial: FinishTrial, records: FinishRecords | None) -> None:
         outcome = (
@@ -350,20 +354,3 @@ class _Session:
         )
         if records is not None:
             records.write([trial])
-
-
-def _metrics(report: Report) -> dict[str, float]:
-    """Return what MLflow keeps of a report: intervals of what is reported, and of the differences."""
-    values: dict[str, float] = {"search_minus_final": report.too_high}
-    for kind, final in report.finish.finals.items():
-        for measure in (report.measure, report.measure.on_test):
-            found = final.interval(measure)
-            values[f"{kind}/{measure.name}"] = measure.sign * found.mean
-            values[f"{kind}/{measure.name}_std"] = found.std
-    for kind, comparison in report.finish.on_test.items():
-        values |= {
-            f"winner_minus_{kind}": comparison.difference.mean,
-            f"winner_minus_{kind}_low": comparison.difference.low,
-            f"winner_minus_{kind}_high": comparison.difference.high,
-        }
-    return {name: value for name, value in values.items() if math.isfinite(value)}

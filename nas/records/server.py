@@ -9,9 +9,12 @@ import urllib.error
 import urllib.request
 from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from nas.errors import ConfigError, NasError
+from nas.run_folder import shown
+from nas.to_type import to_type
 
 VARIABLE = "MLFLOW_TRACKING_URI"
 """MLflow's own variable for the address, which counts where no setting gives one."""
@@ -93,6 +96,23 @@ def shown_server(server: str) -> str:
     """Return an address without user and password, as it may be shown."""
     parts = urlsplit(server)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def record_facts(server: str | None, root: Path, folder: Path, trouble: str) -> dict[str, Any]:
+    """Return where the records of a run are, as plain values.
+
+    Args:
+        server: its address; None: there is none, they are in the folder of records.
+        root: the folder of records.
+        folder: of the run.
+        trouble: what is not there, in words; empty where all is.
+    """
+    return {
+        "server": None if server is None else shown_server(server),
+        "database": root / "mlflow.db" if server is None else None,
+        "browse": to_type("browse", shown(folder.absolute())),
+        "trouble": trouble,
+    }
 
 
 def answers(server: str) -> bool:

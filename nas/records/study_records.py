@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from nas.records.server import without_password
+from nas.records.server import record_facts, without_password
 from nas.records.store import open_store
 from nas.records.study_run import StudyRun
 from nas.records.values import GOES_ON
@@ -69,6 +69,11 @@ class StudyRecords:
         if self.trouble:
             return f"{self.trouble}; the folder has all of it"
         return f"Browse: {to_type('browse', shown(self._folder))}"
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Where the records are, as plain values."""
+        return record_facts(self._server, self._root, self._folder, self.trouble)
 
     def end(self, metrics: Mapping[str, float], files: Iterable[Path]) -> None:
         """Write the results of the study and copy its files."""

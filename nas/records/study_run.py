@@ -17,11 +17,12 @@ from nas.records.values import GOES_ON, Record, Values, milliseconds, mlflow_nam
 from nas.records.view import STUDY_ITSELF, STUDY_TAG, TRIAL_TAG
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
     from mlflow.entities import Run
 
 _MOST_FAILURES = 10
 """Runs in a row that cannot be written, after which the database is taken for broken."""
-_DESCRIPTION = "mlflow.note.content"
+DESCRIPTION = "mlflow.note.content"
 """MLflow's tag for a text in Markdown."""
 _UNENDED = ("RUNNING", GOES_ON)
 
@@ -59,7 +60,8 @@ class StudyRun:
             settings: of the study, nested or flat.
             files: JSON files by name.
         """
-        self._store, self._client, self._study_id = store, store.client, study_id
+        self._store, self._client = store, store.client
+        self.study_id = study_id
         self.experiment = experiment_id(self._client, mlflow_text(experiment), store.artifacts)
         """Its id."""
         self.children: dict[str, ChildRun] = {}
@@ -69,7 +71,10 @@ class StudyRun:
         """Why those that could not be written are not there, by key."""
         self._failures = 0
         """In a row."""
+        self._ended: int | None = None
+        """When it ended, in milliseconds since 1970, as long as nothing is written that came later."""
         if earlier is not None:
+            self._ended = earlier.info.end_time if earlier.info.status not in _UNENDED else None
             self.run_id = str(earlier.info.run_id)
             self._client.update_run(self.run_id, status="RUNNING")
             return
@@ -85,13 +90,18 @@ class StudyRun:
 
         A server that was away may have made a run whose answer did not come.
         """
-        known = find_runs(self._client, self.experiment, f"tags.`{STUDY_TAG}` = '{self._study_id}'")
+        known = find_runs(self._client, self.experiment, f"tags.`{STUDY_TAG}` = '{self.study_id}'")
         runs = {run.data.tags[TRIAL_TAG]: run for run in known}
         own = runs.pop(STUDY_ITSELF, None)
         self.children = {
             key: ChildRun(str(run.info.run_id), str(run.info.status), run.data.tags) for key, run in runs.items()
         }
         return own
+
+    @property
+    def client(self) -> MlflowClient:
+        """Of the store."""
+        return self._client
 
     # The study's own run
 
@@ -121,7 +131,7 @@ class StudyRun:
 
     def describe(self, markdown: str) -> None:
         """Write what MLflow's page of the study says in words."""
-        self._client.set_tag(self.run_id, _DESCRIPTION, mlflow_text(markdown))
+        self._client.set_tag(self.run_id, DESCRIPTION, mlflow_text(markdown))
 
     def log_files(self, files: Iterable[Path]) -> None:
         """Copy files to the artifacts."""
@@ -130,7 +140,7 @@ class StudyRun:
 
     def end(self, status: str = "FINISHED") -> None:
         """Say how the study ended: MLflow's FINISHED or FAILED, or `GOES_ON`."""
-        self._client.set_terminated(self.run_id, status=status)
+        self._client.set_terminated(self.run_id, status=status, end_time=self._ended)
 
     # The runs under it
 
@@ -148,6 +158,7 @@ class StudyRun:
             Exception: of MLflow, when none of many can be written any more; `lacking` has the reason of each.
         """
         waiting = [record for record in records if not self._is_written(record)]
+        self._ended = None if waiting else self._ended
         new = [self._tagged(record) for record in waiting if record.key not in self.children]
         try:
             batches = self._store.batches
@@ -189,7 +200,7 @@ class StudyRun:
 
     def _tagged(self, record: Record) -> Record:
         """Return a record with the tags that say whose run it is."""
-        whose = {"mlflow.parentRunId": self.run_id, STUDY_TAG: self._study_id, TRIAL_TAG: record.key}
+        whose = {"mlflow.parentRunId": self.run_id, STUDY_TAG: self.study_id, TRIAL_TAG: record.key}
         return replace(record, tags={**whose, **record.tags})
 
     def _write_alone(self, record: Record) -> None:

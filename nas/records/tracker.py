@@ -8,10 +8,11 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from nas.errors import ConfigError
 from nas.records.description import description_of, rejected_table
-from nas.records.server import ServerAwayError, shown_server, without_password
+from nas.records.server import ServerAwayError, record_facts, shown_server, without_password
 from nas.records.store import Store, database_uri, open_store, places
 from nas.records.study_run import StudyRun
 from nas.records.trials import front_tag, record_of
@@ -105,6 +106,10 @@ class MlflowTracker:
             again = to_type("records", folder)
             return f"{self.trouble}\nThe record in {folder} is whole; {again} writes what is missing."
         return f"Browse: {to_type('browse', folder)}\nMLflow records took {self.seconds:.1f} s beside the search."
+
+    def facts(self, folder: Path) -> dict[str, Any]:
+        """Return where the records of the study are, whose run folder is given, as plain values."""
+        return record_facts(self._server, self._root, folder, self.trouble)
 
     # What the driver calls; each only wakes the thread.
 

@@ -28,6 +28,8 @@ STUDY_ITSELF = "study"
 
 _VIEW_TAG = "mlflow.sharedViewState."
 """Of an experiment, with the name of the view behind it."""
+_WORKFLOW = "machine_learning"
+"""Of MLflow's two kinds of menus."""
 _COLUMN_WIDTH = 110
 _SECTION = "nas-search"
 """Of the charts, what the page knows it by."""
@@ -59,7 +61,8 @@ def saved_page(client: MlflowClient, experiment: str, study_id: str) -> str | No
 
 def run_page(experiment: str, run_id: str) -> str:
     """Return the page of one run, its path behind the address of the server."""
-    return f"/#/experiments/{experiment}/runs/{run_id}"
+    # Without the word MLflow's menu is that for language models: evaluations and prompts, no runs.
+    return f"/#/experiments/{experiment}/runs/{run_id}?workflowType={_WORKFLOW}"
 
 
 def _view_key(study_id: str) -> str:
@@ -68,7 +71,7 @@ def _view_key(study_id: str) -> str:
 
 def _page_with_view(experiment: str, key: str) -> str:
     # What is to be searched stands in the view alone: one word of it in the address would switch the view off.
-    query = {"workflowType": "machine_learning", "compareRunsMode": "TABLE", "viewStateShareKey": key}
+    query = {"workflowType": _WORKFLOW, "compareRunsMode": "TABLE", "viewStateShareKey": key}
     return f"/#/experiments/{experiment}/runs?{urlencode(query)}"
 
 

@@ -343,7 +343,10 @@ def _commands(record: SearchRecord) -> Iterator[tuple[str, str]]:
     folder = shown(record.folder)
     if record.config:
         try:
-            yield "The same search again (with workers=1 the same trials):", search_command(record.config)
+            again = "The same search again, trial by trial:"
+            if record.workers != 1:
+                again = "A search by the same settings; what several workers try depends on which of them is first:"
+            yield again, search_command(record.config)
         except NasError as error:
             yield "The same search again:", f"its settings cannot be read any more: {error}"
     else:

@@ -197,6 +197,11 @@ class Config(Settings):
         return asked_for(limits, self.search.objective)
 
     @property
+    def asks_int8(self) -> bool:
+        """Whether a search looks at trained networks in 8 bits."""
+        return bool(self._asked)
+
+    @property
     def measures_int8(self) -> bool:
         """Whether a search has to measure latency in 8 bits."""
         return INT8_LATENCY in self._asked

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
+from typing import Any
 
 from nas.cost import Constraint, Cost, check, cost_of
 from nas.errors import NasError, ShapeError, SpaceError
@@ -113,6 +114,15 @@ def describe_block(name: str) -> list[str]:
         default = "needed" if setting.required else f"default {_word(setting.default)}"
         lines.append(f"    {setting.name:{width}}  {default}; {setting.rule()}")
     return lines
+
+
+def block_facts(name: str) -> dict[str, Any]:
+    """Return what `describe_block` says as plain values."""
+    settings = {
+        one.name: {"required": one.required, "default": None if one.required else one.default, "rule": one.rule()}
+        for one in block_kind(name).settings.values()
+    }
+    return {"block": name, "description": _documentation(name), "settings": settings}
 
 
 def _documentation(name: str) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from statistics import fmean
+from typing import Any
 
 from nas.cost import BATCH_OF_ONE, Constraint, Interval, Workload, section_costs
 from nas.equality import value_key
@@ -51,6 +52,11 @@ class Share:
         high = float(beta.ppf(1 - tail, self.count + 1, self.total - self.count)) if self.count < self.total else 1.0
         return low, high
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, with the 99 % interval."""
+        low, high = self.interval()
+        return {**asdict(self), "share": self.value, "low": low, "high": high}
+
 
 @dataclass(frozen=True, slots=True)
 class LimitEffect:
@@ -66,6 +72,19 @@ class LimitEffect:
     limits as they are; None where more are accepted now, or where this limit is not what stands in the way."""
     relaxed_low: bool
     """Whether that is the lower bound."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values; a bound that there is not is None."""
+        limit = self.limit
+        return {
+            "metric": limit.metric,
+            "low": limit.low if limit.low > -math.inf else None,
+            "high": limit.high if limit.high < math.inf else None,
+            "excluded": self.excluded.to_dict(),
+            "excluded_alone": self.alone.to_dict(),
+            "relaxed": self.relaxed,
+            "relaxed_low": self.relaxed_low,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +118,25 @@ class Explanation:
     def infeasible(self) -> bool:
         """Whether no candidate was found that holds the limits; certain where all of the space was examined."""
         return not self.nearest.accepted
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values; shares are from 0 to 1."""
+        nearest = self.nearest
+        return {
+            "infeasible": self.infeasible,
+            "accepted": self.accepted.to_dict(),
+            "latency_unknown": self.unsure.to_dict(),
+            "no_network": self.no_network.to_dict(),
+            "limits": [effect.to_dict() for effect in self.effects],
+            "decisions": [asdict(weight) for weight in self.weights],
+            "sections": [{"section": name, "params": params, "macs": macs} for name, params, macs in self.sections],
+            "nearest": {
+                "genotype": nearest.genotype,
+                "holds_limits": nearest.accepted and not nearest.unsure,
+                "problem": nearest.problem,
+                "cost": None if nearest.cost is None else nearest.cost.to_dict(),
+            },
+        }
 
 
 def explain(

@@ -28,7 +28,7 @@ from nas.training.inheritance.from_file import inherit_from
 from nas.training.int8 import int8_scores
 from nas.training.recipe import SCORES, Recipe
 from nas.training.task import Classification, ImageModule
-from nas.training.weights import save_weights, weights_metadata
+from nas.training.weights import Network, save_weights, weights_metadata
 
 __all__ = ["fit", "load_data"]
 
@@ -82,14 +82,13 @@ def fit(
     architecture = _at_resolution(architecture, budget.resolution_fraction)
     data.check_fits(architecture)
     pl.seed_everything(seed, verbose=False)
-    built = _with_drop_path(architecture, recipe.drop_path)
+    built = with_drop_path(architecture, recipe.drop_path)
     network = build(built, zero_init_last=recipe.zero_init_last)
     checkpoint = _usable(budget.checkpoint)
     inherited = None
     if budget.inherit is not None and checkpoint is None:
         inherited = inherit_from(Path(budget.inherit), network, built)
-    # Torch's stubs leave memory_format out of GraphModule.to.
-    network = cast("Any", network).to(memory_format=torch.channels_last)
+    network = channels_last(network)
     history: list[dict[str, float]] = []
 
     def listener(metrics: Mapping[str, float]) -> bool:
@@ -110,7 +109,7 @@ def fit(
         callbacks = [*([average] if average else []), FreshStatistics(), reporter]
         if after_epoch is not None and budget.checkpoint is not None and devices == 1:
             callbacks.append(_CheckpointEachEpoch(budget.checkpoint))
-        trainer = _trainer(recipe, budget.schedule_epochs or epochs, callbacks, accelerator, devices)
+        trainer = trainer_of(recipe, budget.schedule_epochs or epochs, callbacks, accelerator, devices)
         trainer.fit(task, datamodule=module, ckpt_path=checkpoint, weights_only=True)
     if devices == 1:
         history = reporter.history  # with the epochs before the checkpoint
@@ -164,14 +163,30 @@ def _save_checkpoint(trainer: pl.Trainer, path: str) -> None:
     os.replace(partial, path)
 
 
-def _with_drop_path(architecture: Architecture, rate: float) -> Architecture:
+def with_drop_path(architecture: Architecture, rate: float) -> Architecture:
     """Return an architecture whose residual blocks drop out in training, where it has any; parameters stay the same."""
     settings = {name for stage in architecture.stages for block in stage.blocks for name, _ in block.settings}
     return scaled(architecture, drop_path=rate) if rate and DROP_PATH in settings else architecture
 
 
-def _trainer(recipe: Recipe, epochs: int, callbacks: list[pl.Callback], accelerator: str, devices: int) -> pl.Trainer:
+def channels_last(network: Network) -> Network:
+    """Return a network with its weights in the memory format that trains fastest."""
+    # Torch's stubs leave memory_format out of GraphModule.to.
+    return cast("Network", cast("Any", network).to(memory_format=torch.channels_last))
+
+
+def trainer_of(
+    recipe: Recipe,
+    epochs: int,
+    callbacks: list[pl.Callback],
+    accelerator: str,
+    devices: int = 1,
+    *,
+    validation_batches: int | None = None,
+) -> pl.Trainer:
+    """Return what trains for so many epochs, and validates on all batches or on so many."""
     return pl.Trainer(
+        limit_val_batches=validation_batches,
         max_epochs=epochs,
         accelerator=accelerator,
         devices=devices,

@@ -51,9 +51,11 @@ def test_a_data_set_by_name(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_what_cannot_be_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    assert command.main(["--params", "10", "--size-mib", "0.1"]) == 2
+    assert command.main(["--params", "10", "--size-mib", "0.1", "--json"]) == 2
     both = capsys.readouterr()
-    printed = " ".join(both.out.split())
+    printed = " ".join(both.err.split())
+    facts = json.loads(both.out)
+    assert facts["error"] == f"nothing holds what is asked: {facts['impossible'][0]}"
     # MobileNet 0.25: 470,072 parameters and 1.814 MiB in the reference numbers.
     assert "params <= 10: no published network holds it; the smallest, reference/mobilenet_v1" in printed
     assert "width=0.25, needs 470,072" in printed
@@ -61,7 +63,7 @@ def test_what_cannot_be_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert "width=0.25, needs 1.82" in printed
     assert "space densenet: nothing found that holds the limits; the nearest: params " in printed
     assert "nas.search" not in printed
-    assert both.err.startswith("nas.advise: nothing holds what is asked: params <= 10")
+    assert "\nnas.advise: nothing holds what is asked: params <= 10" in both.err
 
 
 def test_spaces_reach_further_down_than_published_networks() -> None:

@@ -65,6 +65,8 @@ WITH_SETTINGS = [name for name, command in COMMANDS.items() if isinstance(comman
         ("nas scale by_size.drop", ["by_size.drop_path=", "by_size.dropout="]),
         ("nas scale plan.nothing.", []),
         ("nas search --mul", ["--multirun "]),
+        ("nas search --dry", ["--dry-run "]),
+        ("nas limits --dry", []),
         ("nas search --cfg j", ["job "]),
         ("nas search data.root='a", []),
         (r"nas search data.root=a\ b sea", ["search."]),

@@ -48,16 +48,32 @@ def picture(tmp_path: Path) -> Path:
 
 
 def test_from_a_folder_to_the_classes_of_a_picture(parts: Path, picture: Path, tmp_path: Path) -> None:
-    done = run("nas", "export", parts, "out=shipped", "data=digits", "export.max_drop=100", cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "| `model.onnx` | " in done.stdout
-    assert "nas predict shipped PICTURE" in done.stdout
+    done = run("nas", "export", parts, "out=shipped", "data=digits", "export.max_drop=100", "--json", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "| `model.onnx` | " in done.stderr
+    assert "nas predict shipped PICTURE" in done.stderr
+    facts = json.loads(done.stdout)
+    assert (facts["folder"], sorted(facts["files"])) == (
+        str(tmp_path / "shipped"),
+        sorted(os.listdir(tmp_path / "shipped")),
+    )
+    figures = facts["models"][0]
+    assert figures["bytes"] == (tmp_path / "shipped" / "model.onnx").stat().st_size
+    assert f"| {figures['accuracy']:.2%} | {figures['latency_ms']:.3f} | {figures['verdict']} |" in done.stderr
     assert {"model.onnx", "card.md", "predict.py"} <= set(os.listdir(tmp_path / "shipped"))
     done = run("nas", "predict", "shipped", picture, picture, "--top", 3, "--format", "json", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     found = json.loads(done.stdout)
     assert [len(one["top"]) for one in found] == [3, 3]
     assert {one["class"] for one in found[0]["top"]} <= {str(digit) for digit in range(10)}
+    words = ["shipped", picture, "none.png", "--top", 3, "--json"]
+    done = run("nas", "predict", *words, cwd=tmp_path)
+    facts = json.loads(done.stdout)
+    assert (done.returncode, facts["failed"], facts["predictions"][0]) == (2, 1, found[0])
+    assert facts["error"] == "1 of 2 pictures cannot be read; the others are done"
+    assert "photo.jpg,1" not in done.stderr
+    assert run("nas", "predict", *words[:2], "--json", "--output", "a.csv", cwd=tmp_path).returncode == 0
+    assert (tmp_path / "a.csv").read_text().startswith("image,rank,class,probability\n")
 
 
 def test_the_shipped_model_py_needs_torch_alone(parts: Path, tmp_path: Path) -> None:
@@ -196,12 +212,12 @@ def test_a_first_word_is_the_network() -> None:
 
 
 def test_the_shipped_program_has_the_same_options(capsys: pytest.CaptureFixture[str]) -> None:
-    """Those of `nas predict`, whose parser stands apart since it must load nothing."""
+    """Those of `nas predict` but `--json`; that parser stands apart since it must load nothing."""
     with pytest.raises(SystemExit):
         predict.main(["--help"])
     shown = capsys.readouterr().out
     for action in predict_parser()._actions:
-        for option in action.option_strings:
+        for option in {*action.option_strings} - {"--json"}:
             assert option in shown
 
 

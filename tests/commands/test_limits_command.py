@@ -8,14 +8,17 @@ from pathlib import Path
 
 import pytest
 
+import nas
 from nas.commands.limits import limits
+from nas.json_output import json_document
 from tests.run_command import run
 
 
 def test_what_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     constraints = {"params": 4.5e5, "macs": [1e5, None]}
-    assert limits({"space": "nasbench_macro", "constraints": constraints, "fit": "none"}) == 0
-    printed = capsys.readouterr().out
+    with json_document(True):
+        assert limits({"space": "nasbench_macro", "constraints": constraints, "fit": "none"}) == 0
+    out, printed = capsys.readouterr()
     assert "Widths" not in printed
     assert "nasbench_macro: 6,561 genotypes, input 1x8x8, 10 classes" in printed
     assert "params <= 450,000: excludes " in printed
@@ -23,6 +26,14 @@ def test_what_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert "100,000 <= macs" in printed
     assert "Smallest network: " in printed
     assert "A candidate that holds them: {" in printed
+    facts, space = json.loads(out), nas.load_space("nasbench_macro").for_data((1, 8, 8), 10)
+    params = [nas.cost_of(space.decode(genotype)).params for genotype in space.enumerate()]
+    held = sum(count <= 4.5e5 for count in params)
+    over = facts["limits"][0]
+    assert (over["metric"], over["high"], over["excluded"]["count"]) == ("params", 4.5e5, len(params) - held)
+    assert facts["smallest"]["cost"]["params"] == min(params)
+    assert facts["nearest"]["holds_limits"]
+    assert facts["accepted"]["share"] == facts["accepted"]["low"] == facts["accepted"]["count"] / 6561 <= held / 6561
 
 
 def test_it_explains_the_space_as_a_search_takes_it(capsys: pytest.CaptureFixture[str]) -> None:

@@ -31,12 +31,16 @@ def test_a_search_by_a_proxy_starts_one_that_trains(tmp_path: Path) -> None:
     best = sorted(trials["cheap"], key=lambda trial: -trial["scores"].get("naswot", -1e9))[:5]
     first = [trial["arch_id"] for trial in sorted(trials["warm"], key=lambda trial: trial["number"])[:5]]
     assert first == [trial["arch_id"] for trial in best]
-    worth = run("nas.proxies", "runs/warm", "--proxies", "naswot,gradnorm", "--batch", "16", cwd=tmp_path)
+    worth = run("nas.proxies", "runs/warm", "--proxies", "naswot,gradnorm", "--batch", "16", "--json", cwd=tmp_path)
     assert worth.returncode == 0, worth.stderr
-    assert "Rank correlation with val_accuracy of 7 networks" in worth.stdout
+    assert "Rank correlation with val_accuracy of 7 networks" in worth.stderr
+    facts = json.loads(worth.stdout)
+    assert (facts["objective"], facts["networks"]) == ("val_accuracy", 7)
     for name in ("params", "macs", "naswot", "gradnorm"):
-        assert f"\n{name} " in worth.stdout
-    assert "off: not shown to be better than all costs" in worth.stdout  # of seven networks nothing is shown
+        assert f"\n{name} " in worth.stderr
+        assert -1 <= facts["proxies"][name]["low"] <= facts["proxies"][name]["tau"] <= 1
+    assert "off: not shown to be better than all costs" in worth.stderr  # of seven networks nothing is shown
+    assert not facts["proxies"]["naswot"]["beats_costs"]
 
 
 def test_slips_are_explained(tmp_path: Path) -> None:

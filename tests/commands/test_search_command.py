@@ -31,7 +31,14 @@ def test_help_teaches_without_loading_anything(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "nas.search", "--help"]
     result = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert result.returncode == 0
-    for word in ("+space=mbconv", "constraints.params=5e5", "resume=runs/NAME", "data=fashion_mnist", "search.minutes"):
+    for word in (
+        "+space=mbconv",
+        "constraints.params=5e5",
+        "resume=runs/NAME",
+        "data=fashion_mnist",
+        "search.minutes",
+        "--dry-run",
+    ):
         assert word in result.stdout
     assert list(tmp_path.iterdir()) == []
 

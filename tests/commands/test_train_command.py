@@ -55,9 +55,11 @@ def test_train_then_evaluate(folder: Path) -> None:
     assert found["accuracy"] == summary["val_accuracy"]["value"]
     assert f"{found['accuracy']:.4f}" in scored.stdout
     assert (out / "evaluation.html").read_text().startswith("<!doctype html>")
-    test = run("nas", "evaluate", "runs/first", "split=test", "out=scores", cwd=folder)
+    test = run("nas", "evaluate", "runs/first", "split=test", "out=scores", "--json", cwd=folder)
     assert test.returncode == 0, test.stderr
-    assert json.loads((folder / "scores" / "evaluation.json").read_text())["split"] == "test"
+    written = json.loads((folder / "scores" / "evaluation.json").read_text())
+    assert json.loads(test.stdout) == {**written, "folder": str(folder / "scores")}
+    assert written["split"] == "test"
 
     assert "nas export runs/first out=DIR" in done.stdout
     shipped = run("nas", "export", "runs/first", "out=shipped", "export.int8=never", cwd=folder)
@@ -68,9 +70,10 @@ def test_train_then_evaluate(folder: Path) -> None:
     assert "epochs: 2" in card
 
     # What it learned is kept as it is, and can be trained anew under another name, on the same data.
-    again = run("nas", "train", "runs/first", *FAST[::2], "name=second", cwd=folder)
+    again = run("nas", "train", "runs/first", *FAST[::2], "name=second", "--json", cwd=folder)
     assert again.returncode == 0, again.stderr
     repeated = json.loads((folder / "runs" / "second" / "train.json").read_text())
+    assert json.loads(again.stdout) == {**repeated, "run_folder": str(folder / "runs" / "second")}
     assert repeated["scores"] == summary["scores"]
     taken = run("nas", "train", "network.json", *FAST, "name=first", cwd=folder)
     assert taken.returncode == 2
@@ -112,7 +115,9 @@ def test_a_killed_training_goes_on(folder: Path, number: signal.Signals, put_sto
         ).fetchall()
     assert rows == [("training", "FINISHED")] * 3  # the run, and its two seeds
     assert again.stdout.rstrip().endswith("nas browse runs/killed")
-    assert page_of(recorded_in(folder / "runs" / "killed")) == "/#/experiments/{}/runs/{}".format(*pages[0])
+    assert page_of(
+        recorded_in(folder / "runs" / "killed")
+    ) == "/#/experiments/{}/runs/{}?workflowType=machine_learning".format(*pages[0])
 
 
 @pytest.mark.parametrize(

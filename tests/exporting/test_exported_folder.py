@@ -45,7 +45,7 @@ def _export(trained: Trained, out: Path, **changed: Any) -> tuple[Path, ...]:
         "preprocess": trained.preprocess,
         "card": trained.card,
     }
-    return export_model(out, **{**given, **changed})
+    return export_model(out, **{**given, **changed}).paths
 
 
 def test_the_shipped_code_is_one_file_without_names_that_stand_for_two_things() -> None:

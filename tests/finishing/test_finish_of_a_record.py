@@ -21,6 +21,7 @@ from nas.finishing.settings import FinishSettings
 from nas.finishing.shipping import card_of
 from nas.finishing.time_limit import needed_seconds, time_limit
 from nas.held_out import without_test_split
+from nas.json_output import json_document
 from nas.search.config import Config
 from nas.training.recipe import Recipe
 from nas.training.recipe_files import read_recipe
@@ -30,8 +31,12 @@ from tests.logs import rewrite
 
 
 def test_what_is_reported(searched: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert finish(searched) == 0
-    report, printed = report_of(searched), capsys.readouterr().out
+    with json_document(True):
+        assert finish(searched) == 0
+    report, (out, printed) = report_of(searched), capsys.readouterr()
+    home = searched / "finish"
+    places = {"folder": str(home), "report": str(home / "report.md"), "model": str(home / "model")}
+    assert json.loads(out) == {**report, **places}
     trials = [json.loads(line) for line in (searched / "trials.jsonl").read_text().splitlines()]
     best = sorted({trial["scores"]["val_accuracy"] for trial in trials if trial["state"] == "completed"})[-5:][::-1]
     assert [one["search_score"] for one in report["choosing"]["finalists"]] == best

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -158,13 +158,16 @@ def test_accuracy_by_hand() -> None:
 
 def test_the_command(lawful: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--runtime", "torch", "--minutes", "1", "--space", "mbconv", "--data", "1x28x28", "--classes", "10"]
-    assert command.main([*options, "--records", str(tmp_path)]) == 0
-    shown = capsys.readouterr().out
+    assert command.main([*options, "--records", str(tmp_path), "--json"]) == 0
+    out, shown = capsys.readouterr()
     assert "mbconv (1x28x28)" in shown
     assert "multiply-adds alone" in shown
     saved = DeviceProfile.load(tmp_path / "devices" / "torch-batch1-threads1.json")
     assert saved.spaces == {"mbconv": (1, 28, 28)}
     assert f"{saved.accuracy.networks} networks" in shown
+    facts = json.loads(out)
+    assert facts["device_profile"] == str(tmp_path / "devices" / "torch-batch1-threads1.json")
+    assert (facts["accuracy"], facts["seconds"]) == (asdict(saved.accuracy), saved.seconds)
 
 
 @pytest.mark.parametrize(

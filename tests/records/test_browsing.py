@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -48,14 +49,16 @@ def test_the_page_of_a_search_is_its_view(root: Path) -> None:
 def test_the_page_of_another_study_is_its_run(root: Path, key: str) -> None:
     run_id = _study(root, root / "a", _ID, key=key)
     experiment = MlflowClient(tracking_uri=database_uri(root / "mlflow.db")).get_run(run_id).info.experiment_id
-    assert page_of(recorded_in(root / "a")) == f"/#/experiments/{experiment}/runs/{run_id}"
+    assert (
+        page_of(recorded_in(root / "a")) == f"/#/experiments/{experiment}/runs/{run_id}?workflowType=machine_learning"
+    )
 
 
 def test_the_page_of_a_finish_is_found_by_its_search(root: Path) -> None:
     (root / "a" / "finish").mkdir(parents=True)
     (root / "a" / "study.json").write_text(f'{{"study_id": "{_ID}"}}')
     run_id = _study(root, root / "b", f"{_ID}-finish")
-    assert page_of(recorded_in(root / "a" / "finish")).endswith(f"/runs/{run_id}")
+    assert page_of(recorded_in(root / "a" / "finish")).endswith(f"/runs/{run_id}?workflowType=machine_learning")
 
 
 def test_a_run_that_is_not_in_mlflow_is_told(root: Path) -> None:
@@ -115,16 +118,16 @@ def test_a_server_that_does_not_start_says_why(tmp_path: Path) -> None:
 @pytest.mark.slow  # MLflow takes seconds to start
 def test_the_server_answers_and_ends_with_the_command(root: Path) -> None:
     port = _free_port()
-    command = [sys.executable, "-m", "nas", "browse", "--records", str(root), "--port", str(port)]
+    command = [sys.executable, "-m", "nas", "browse", "--records", str(root), "--port", str(port), "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ) as process:
         assert process.stdout is not None
-        lines = iter(process.stdout.readline, "")
-        address = next(line for line in lines if line.startswith("Open ")).split()[1]
+        document = "".join(iter(process.stdout.readline, "}\n")) + "}"  # while the server goes on
+        address = json.loads(document)["address"]
         assert address == f"http://{HOST}:{port}/"
         with urllib.request.urlopen(address) as answer:
             assert b"MLflow" in answer.read()
         process.send_signal(signal.SIGINT)
-        assert process.wait() == 0
+        assert (process.wait(), process.stdout.read()) == (0, "")
     check_free(port)
 
 

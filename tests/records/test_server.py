@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -126,15 +127,23 @@ def test_a_server_that_never_answers_costs_the_search_nothing(
     )
     assert study.counts()["completed"] == 3
     assert tracker.trouble == f"MLflow lacks what came last: {server} does not answer"
-    assert write_records([str(tmp_path / "a"), "--uri", server]) == 2
-    assert "does not answer" in capsys.readouterr().err
+    assert write_records([str(tmp_path / "a"), "--uri", server, "--json"]) == 2
+    out, err = capsys.readouterr()
+    assert "does not answer" in err
+    facts = json.loads(out)
+    assert facts["error"] == facts["mlflow"]["trouble"] == tracker.trouble
+    assert facts["mlflow"]["server"] == server
 
 
 def test_what_a_database_lacks_is_written_from_the_run_folder(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     study = nas.run_search(nas.SearchSpace.from_dict(SMALL), lambda *_: 1.0, trials=3, run_dir=root / "a")
     for _ in range(2):
-        assert write_records([str(root / "a")]) == 0
-        assert "MLflow has all of" in capsys.readouterr().out
+        assert write_records([str(root / "a"), "--json"]) == 0
+        out, err = capsys.readouterr()
+        assert "MLflow has all of" in err
+        facts = json.loads(out)
+        assert (facts["run_folder"], facts["trials"]) == (str(root / "a"), 3)
+        assert (facts["mlflow"]["database"], facts["mlflow"]["server"]) == (str(root / "mlflow.db"), None)
         runs = _runs(MlflowClient(tracking_uri=MlflowTracker(root).uri))
         assert sorted(runs) == sorted(["study", *(str(trial.number) for trial in study.trials)])
     assert runs["study"].info.status == "FINISHED"
@@ -197,6 +206,8 @@ def test_an_outage_in_the_middle_loses_nothing(
         assert sorted(point.value for point in best) == sorted({max(scores[: n + 1]) for n in range(len(scores))})
         assert browse([str(root / "records" / "a")]) == 0
         assert capsys.readouterr().out == f"Open {server}{tracker.page}\n"
+        assert browse([str(root / "records" / "a"), "--json"]) == 0
+        assert json.loads(capsys.readouterr().out) == {"address": f"{server}{tracker.page}"}
     finally:
         for process in running:
             _kill(process)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,21 @@ def test_repeating_a_write_adds_nothing(store: Store, tmp_path: Path) -> None:
     assert by_key["study"].info.status == "FINISHED"
     files = {file.path for file in store.client.list_artifacts(by_key["study"].info.run_id)}
     assert files == {"space.json", "report.md"}
+
+
+def test_a_study_that_is_written_again_ended_when_it_did(store: Store) -> None:
+    def write(*keys: str) -> Any:
+        study = study_run(store)
+        study.write([record(key) for key in keys])
+        study.end()
+        return store.client.get_run(study.run_id).info.end_time
+
+    before = time.time() * 1000
+    first = write("a")
+    assert before - 1 <= first <= time.time() * 1000
+    time.sleep(0.01)
+    assert write("a") == first
+    assert write("a", "b") > first
 
 
 def test_a_run_that_was_repeated_is_no_failure(store: Store) -> None:

@@ -137,7 +137,8 @@ def test_the_page_of_a_study_says_what_came_out(root: Path) -> None:
     assert "to maximize val\\_accuracy, within params <= 200." in note.replace("\\<", "<").replace("&lt;", "<")
     best = study.best(1)[0]
     row = next(line for line in note.splitlines() if line.startswith(f"| [{best.number}]"))
-    page = f"#/experiments/{runs['study'].info.experiment_id}/runs/{runs[str(best.number)].info.run_id}"
+    ids = runs["study"].info.experiment_id, runs[str(best.number)].info.run_id
+    page = "#/experiments/{}/runs/{}?workflowType=machine_learning".format(*ids)
     params = nas.cost_of(SPACE.decode(best.genotype)).params
     assert row.startswith(f"| [{best.number}]({page}) | {best.scores['val_accuracy']:.4f} | {params:,} |")
     assert "finish" in note

@@ -26,8 +26,12 @@ def test_it_says_what_it_wrote(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 def test_it_writes_a_journal_of_optuna_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     study = searched(tmp_path / "run", trials=2)
-    assert main([str(tmp_path / "run"), "--optuna", str(tmp_path / "study.log")]) == 0
-    assert f"Optuna: {tmp_path / 'study.log'}" in capsys.readouterr().out.splitlines()
+    assert main([str(tmp_path / "run"), "--optuna", str(tmp_path / "study.log"), "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert f"Optuna: {tmp_path / 'study.log'}" in err.splitlines()
+    facts = json.loads(out)
+    assert (facts["report"], facts["optuna"]) == (str(tmp_path / "run" / "report.html"), str(tmp_path / "study.log"))
+    assert {str(path) for path in (tmp_path / "run").glob("report*.[hp]*")} == {*facts["files"]}
     read = optuna.load_study(study_name=None, storage=JournalStorage(JournalFileBackend(str(tmp_path / "study.log"))))
     assert len(read.trials) == len(study.trials)
     assert main([str(tmp_path / "run")] * 2 + ["--optuna", str(tmp_path / "other.log")]) == 2

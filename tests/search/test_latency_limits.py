@@ -245,7 +245,10 @@ def test_a_limit_that_the_smallest_networks_do_not_hold(monkeypatch: pytest.Monk
     where: dict[str, Any] = {"inference": {"runtime": "torch", "profile": None}}
     said: list[str] = []
     feasibility.report_feasibility(_config(**where, constraints={"latency_ms": least}), space, said.append)
-    assert said == ["Latency: torch, batch 1, 1 thread; latency is measured for every candidate that holds the others"]
+    assert said == [
+        "Latency: torch, batch 1, 1 thread; latency is measured for every candidate that holds the others",
+        "Measuring the smallest networks of the space ...",
+    ]
     assert len(Batch.measured) == 3
     with pytest.raises(SpaceError, match=r"no network of the space holds latency_ms <= 0.01, as far as the smallest"):
         feasibility.report_feasibility(_config(**where, constraints={"latency_ms": 0.01}), space, said.append)

@@ -67,14 +67,14 @@ def test_a_record_without_a_scheme_is_of_the_first() -> None:
 
 def test_a_search_of_that_time_resumes_with_its_scheme(tmp_path: Path) -> None:
     shutil.copytree(BEFORE / "trained", tmp_path / "trained")
-    values = {"resume": str(tmp_path / "trained"), "data": {"split_scheme": 2}}
+    values = {"resume": str(tmp_path / "trained"), "data": {"split_scheme": 3}}
     job = _read(values, [f"resume={tmp_path / 'trained'}"])
     job.run.close()
     assert job.config.data.split_scheme == 1
     data = read_study(BEFORE / "trained")["notes"]["data"]
     assert load_data(job.config.data).fingerprint == data["split_fingerprint"]
-    with pytest.raises(ConfigError, match=r"data\.split_scheme was 1 in .*trained, but is now 2"):
-        _read(values, [f"resume={tmp_path / 'trained'}", "data.split_scheme=2"])
+    with pytest.raises(ConfigError, match=r"data\.split_scheme was 1 in .*trained, but is now 3"):
+        _read(values, [f"resume={tmp_path / 'trained'}", "data.split_scheme=3"])
 
 
 def test_a_scaling_study_of_that_time_does_too(tmp_path: Path) -> None:

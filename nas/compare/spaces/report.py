@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from nas.compare.spaces.complexity import Matching, match, unmatched
 from nas.compare.spaces.difference import ErrorDifference, compare_errors
@@ -92,6 +93,27 @@ def table_of(comparison: SpaceComparison) -> list[str]:
     ]
     notes = [line for population in comparison.populations for line in _notes(population, comparison.trials)]
     return [*lines, *(["", *notes] if notes else [])]
+
+
+def facts_of(comparison: SpaceComparison) -> dict[str, Any]:
+    """Return the figures of the report as plain values, by space; the others are compared with the first."""
+    spaces: dict[str, dict[str, Any]] = {}
+    for number, (population, found) in enumerate(zip(comparison.populations, comparison.distributions, strict=True)):
+        spaces[population.name] = {
+            "networks": len(population.networks),
+            "compared": comparison.matching.used(number),
+            "failed": population.failed,
+            "share_within_limits": population.share,
+            "mean": found.mean,
+            "median": found.quantile(0.5),
+            "best_tenth": found.quantile(0.1),
+            "best": found.best,
+        }
+        if number:
+            difference, verdict = comparison.differences[number - 1], comparison.verdicts[number - 1]
+            ends = {"mean": difference.mean, "low": difference.low, "high": difference.high}
+            spaces[population.name]["minus_first"] = {**ends, "p": verdict.p, "verdict": verdict.text}
+    return {"error_measure": comparison.error, "complexity": comparison.complexity, "spaces": spaces}
 
 
 def _heading(comparison: SpaceComparison) -> str:

@@ -125,6 +125,48 @@ def verdicts_of(comparison: StrategyComparison) -> Verdicts:
     )
 
 
+def facts_of(comparison: StrategyComparison) -> dict[str, Any]:
+    """Return the figures of the report as plain values; a median, end or quality that there is not is nan."""
+    verdicts = verdicts_of(comparison)
+    points: list[tuple[str, float, Callable[[Curve, Any], float]]] = []
+    points += [(f"after {count}", count, quality_after) for count in comparison.evaluations]
+    points += [(f"at {seconds:.4g} s", seconds, quality_at) for seconds in comparison.times]
+    return {
+        "measure": comparison.measure,
+        "quantity": comparison.quantity,
+        "best": comparison.best,
+        "strategies": {
+            name: {
+                "seeds": [curve.seed for curve in curves],
+                "points": {head: _median_facts(comparison.values_at(name, at, read)) for head, at, read in points},
+                "mean_seconds": np.mean([curve.duration for curve in curves]),
+                "mean_evaluations": np.mean([len(curve.quality) for curve in curves]),
+                "mean_epochs": np.mean([curve.epochs for curve in curves]),
+            }
+            for name, curves in comparison.curves.items()
+        },
+        "first_against": {
+            name: {
+                head: _difference_facts(*verdicts[name, at, read])
+                for head, at, read in points
+                if (name, at, read) in verdicts
+            }
+            for name in [*comparison.curves][1:]
+        },
+    }
+
+
+def _median_facts(values: Array) -> dict[str, float]:
+    if np.isnan(values).any():  # a search that has evaluated nothing yet
+        return dict.fromkeys(("median", "low", "high"), np.nan)
+    return dict(zip(("median", "low", "high"), median_interval(values), strict=True))
+
+
+def _difference_facts(difference: Paired, verdict: Verdict) -> dict[str, Any]:
+    names = ("median", "low", "high", "ahead", "behind")
+    return {**{name: getattr(difference, name) for name in names}, "p": verdict.p, "verdict": verdict.text}
+
+
 def _durations(comparison: StrategyComparison) -> list[str]:
     lines = [
         "",
@@ -238,6 +280,17 @@ def evaluations_to_reach(comparison: StrategyComparison, target: str, evaluation
             f"{name} is there after {median}{ends}" if median else f"{name} is not there after {longest}{ends}"
         )
     return [f"Where {target} is after {evaluations} evaluations ({goal:.4g}): " + "; ".join(lines)]
+
+
+def reach_facts(comparison: StrategyComparison, target: str, evaluations: int) -> dict[str, Any]:
+    """Return the figures of `evaluations_to_reach` as plain values: by strategy the median and its interval."""
+    goal = float(np.median(comparison.values_at(target, evaluations)))
+    reached = {}
+    for name, curves in comparison.curves.items():
+        longest = max(1, *(len(curve.quality) for curve in curves))
+        places = first_reached(comparison, name, goal, longest)
+        reached[name] = dict(zip(("evaluations", "soonest", "latest"), places, strict=True))
+    return {"strategy": target, "goal": goal, "reached_after": reached}
 
 
 def first_reached(

@@ -12,6 +12,7 @@ from nas.evaluators.settings import EvaluatorSettings
 from nas.settings import setting
 from nas.space import SearchSpace
 from nas.training.data.config import DataConfig
+from nas.training.data.registry import check_files
 from nas.training.recipe import Recipe
 
 
@@ -35,4 +36,5 @@ class ProxySettings(EvaluatorSettings):
 
     def make(self, space: SearchSpace, data: DataConfig, recipe: Recipe, accelerator: str) -> Evaluator:
         """Return the evaluator that measures by images of the training split."""
+        check_files(data)  # before workers load torch
         return ProxyEvaluator(data, tuple(self.proxies), accelerator=accelerator)

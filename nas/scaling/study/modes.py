@@ -10,6 +10,7 @@ from nas.errors import NasError
 from nas.scaling.family import write_family
 from nas.scaling.solve import Member
 from nas.scaling.study.coefficients import coefficient_lines, draw_surface, search_coefficients
+from nas.scaling.study.facts import coefficient_facts, family_facts, forecast_facts, isoflop_facts, plan_facts
 from nas.scaling.study.isoflop import draw_isoflop, fit_profiles, isoflop_lines, isoflop_profiles
 from nas.scaling.study.networks import Networks
 from nas.scaling.study.preregistration import CheckedForecast
@@ -25,7 +26,7 @@ from nas.scaling.study.report import (
     write_runs,
 )
 from nas.scaling.study.scaling_study import ScalingStudy, check_forecast, train_families
-from nas.scaling.study.sequential import sequential_lines, train_sequentially
+from nas.scaling.study.sequential import sequential_law, sequential_lines, train_sequentially
 from nas.scaling.study.training_runs import RUNS
 
 _print = partial(print, flush=True)
@@ -59,8 +60,10 @@ def _sizes(study: ScalingStudy, networks: Networks) -> list[str]:
     _print("\n".join(lines))
     write_runs(results, folder / "runs.csv")
     draw(results, config.loss, folder / "scaling.svg")
+    study.facts |= {"rules": {result.rule: family_facts(result) for result in results}}
     if networks.forecast_member is not None:
         test, verdict = _forecast(study, results[0], networks.forecast_member)
+        study.facts |= {"forecast": forecast_facts(test, verdict)}
         lines += ["", verdict]
         _print(verdict)
         if test is not None and test.result.losses:
@@ -89,6 +92,7 @@ def _forecast(study: ScalingStudy, result: FamilyResult, member: Member) -> tupl
 def _isoflop(study: ScalingStudy, networks: Networks) -> list[str]:
     profiles = isoflop_profiles(study, study.setups(networks.distinct_members))
     law = fit_profiles(profiles, study.config.seed)
+    study.facts |= isoflop_facts(profiles, law)
     lines = isoflop_lines(profiles, law, study.config.loss)
     _print("\n" + "\n".join(lines))
     draw_isoflop(profiles, law, study.config.loss, study.folder / "isoflop.svg")
@@ -99,11 +103,15 @@ def _plan(study: ScalingStudy, networks: Networks) -> list[str]:
     assert study.config.forecast is not None
     target = study.config.forecast * study.cost.macs
     sizes = study.setups(networks.distinct_members)
-    lines = sequential_lines(study, train_sequentially(study, sizes, target, _print), target)
+    done = train_sequentially(study, sizes, target, _print)
+    law = sequential_law(study, done)
+    study.facts |= plan_facts(done, law, target)
+    lines = sequential_lines(study, done, law, target)
     sizes_done = [size for size in map(study.finished, sizes) if size.runs]
     if sizes_done:
         (rule,) = networks.families
         results = [family_result(rule, sizes_done, max_loss=study.max_loss, seed=study.config.seed)]
+        study.facts |= {"rules": {rule: family_facts(results[0])}}
         lines += ["", *size_table(results, study.config.loss)]
         write_runs(results, study.folder / "runs.csv")
         draw(results, study.config.loss, study.folder / "scaling.svg")
@@ -113,6 +121,7 @@ def _plan(study: ScalingStudy, networks: Networks) -> list[str]:
 
 def _coefficients(study: ScalingStudy, _: Networks) -> list[str]:
     results, best = search_coefficients(study, study.say)
+    study.facts |= coefficient_facts(results, best)
     lines = coefficient_lines(results, best, study.config.loss)
     _print("\n" + "\n".join(lines))
     draw_surface(results, best, study.config.loss, study.folder / "surface.svg")

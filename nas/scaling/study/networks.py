@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from nas.cost import LATENCY, cost_of
 from nas.errors import ConfigError, NasError
@@ -49,6 +50,24 @@ class Networks:
     def notes(self) -> list[str]:
         """Lines on the networks that a report has beside their table."""
         return [*self.missing, *note_lines(self.members)]
+
+    def facts(self) -> list[dict[str, Any]]:
+        """Return each network as plain values."""
+        ms = self.latencies.measured() if self.latencies is not None else {}
+        return [
+            {
+                "rule": member.rule,
+                "phi": member.phi,
+                "arch_id": member.arch.arch_id,
+                "input_shape": member.arch.input_shape,
+                "cost": member.cost.to_dict(),
+                "latency_ms": ms.get(member.arch.arch_id),
+                "multipliers": asdict(member.real),
+                "budget_miss": member.miss,
+                "off_rule": member.off_rule,
+            }
+            for member in self.members
+        ]
 
 
 def networks_of(config: ScaleConfig, base: Architecture) -> Networks:

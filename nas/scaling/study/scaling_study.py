@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
 from pathlib import Path
+from typing import Any
 
 from nas.cost import Cost, cost_of
 from nas.errors import NasError
@@ -56,6 +57,8 @@ class ScalingStudy:
     """Of the base."""
     metrics: dict[str, float] = field(default_factory=dict, init=False)
     """Results of the study by name, for the records."""
+    facts: dict[str, Any] = field(default_factory=dict, init=False)
+    """What it found as plain values, for programs."""
     _pool: WorkerPool | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from nas.errors import NasError
-from nas.scaling.laws.law import fit_law
+from nas.scaling.laws.law import Law, fit_law
 from nas.scaling.laws.observations import Observation
 from nas.scaling.laws.planner import Plan, plan
 from nas.scaling.study.report import LOSS_TEXT, fit_text, law_text
@@ -153,17 +153,25 @@ def _result(study: ScalingStudy, sizes: Sequence[TrainingSetup], budget: _Budget
     return SequentialResult(observations, counts, budget.text(budget.spent(study, sizes)), stopped)
 
 
-def sequential_lines(study: ScalingStudy, result: SequentialResult, target: float) -> list[str]:
+def sequential_law(study: ScalingStudy, result: SequentialResult) -> Law | str:
+    """Return the law of the runs of a sequential design, or why there is none."""
+    if not result.observations:
+        return "nothing was trained"
+    try:
+        return fit_law(result.observations, max_loss=study.max_loss, seed=study.config.seed)
+    except NasError as error:
+        return str(error)
+
+
+def sequential_lines(study: ScalingStudy, result: SequentialResult, law: Law | str, target: float) -> list[str]:
     """Return the report of a sequential design, as lines: the runs, the law, and the forecast at the target."""
     base = study.cost.macs
     trained = ", ".join(f"{count} runs of {macs / base:.3g} x base" for macs, count in result.counts.items() if count)
     lines = [f"Ended: {result.stopped}. Trained, for {result.spent}: {trained or 'nothing'}."]
     if not result.observations:
         return lines
-    try:
-        law = fit_law(result.observations, max_loss=study.max_loss, seed=study.config.seed)
-    except NasError as error:
-        return [*lines, f"No forecast: {error}"]
+    if isinstance(law, str):
+        return [*lines, f"No forecast: {law}"]
     forecast = law.forecast(target)
     return [
         *lines,

@@ -69,12 +69,15 @@ def report_feasibility(
         show(f"Limits: {percent(share.accepted)} of {which} genotypes hold {text}{unsure}")
         if predict and share.accepted.count:
             return
-    _try_smallest(space, [limit for limit in limits if limit.measured and not limit.soft], config.deployment)
+    _try_smallest(space, [limit for limit in limits if limit.measured and not limit.soft], config.deployment, show)
 
 
-def _try_smallest(space: SearchSpace, limits: Sequence[Constraint], deployment: Deployment) -> None:
+def _try_smallest(
+    space: SearchSpace, limits: Sequence[Constraint], deployment: Deployment, show: Callable[[str], None]
+) -> None:
     """Raise `SpaceError` where even the smallest networks, which are measured, are over a limit on latency."""
     for limit in limits:
+        show("Measuring the smallest networks of the space ...")
         networks = [_smallest(space, metric) for metric in ("macs", "activations", "params")]
         least = min(latency.ms for latency in Meter(deployment).measure_all(networks))
         if least > limit.high:

@@ -23,7 +23,7 @@ from nas.search.samplers.prior_model import PriorModel
 from nas.search.samplers.surrogate import Features, Surrogate, warp_lower_half
 
 _BLAS = ThreadpoolController()
-_RANDOM_TRIALS = 8
+RANDOM_TRIALS = 8
 _MAX_RESULTS = 192
 """Trials that the surrogate learns from; with more, the better half of them and some of all others."""
 _NUM_PARENTS = 20
@@ -72,7 +72,7 @@ class PredictorSampler(GenotypeSampler):
     def propose(self, history: History, domain: Domain, rng: random.Random) -> Proposal | None:
         """Return the proposal with the highest acquisition; a random genotype for the first 8 trials."""
         self.gain = None
-        if len(history.results) < _RANDOM_TRIALS:
+        if len(history.results) < RANDOM_TRIALS:
             return random_new(domain, rng)
         # Matrices this small gain nothing from threads, and lose much where other processes use the cores.
         with _BLAS.limit(limits=1):

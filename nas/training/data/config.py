@@ -27,6 +27,20 @@ class DataConfig:
     root: str | None = setting(
         None, "folder with the files, of fashion_mnist and image_folder", may_change=True, typed="path"
     )
+    labels: str | None = setting(
+        None,
+        "of image_folder: a CSV or TSV file under data.root with a column of files and one of their classes (and one "
+        "of splits, where it is called split); null: the folders are the classes",
+        typed="text",
+    )
+    file_column: str | None = setting(None, "of data.labels: the column that names the files; null: found")
+    label_column: str | None = setting(None, "of data.labels: the column that has the classes; null: found")
+    bad: str = setting(
+        "refuse",
+        "what is done where files of image_folder cannot be used: refuse names all of them, skip leaves them out",
+        ("refuse", "skip"),
+        may_change=True,
+    )
     split_seed: int = setting(
         0,
         "of the split; apart from the search's seed, so that studies share their test split",
@@ -34,9 +48,9 @@ class DataConfig:
     )
     split_scheme: int = setting(
         3,
-        "3: an image's split follows from its content, so that no other image moves it; 2: from its content without "
-        "transparency and with 8 bits a level; 1: from its place among the others; both as in studies from before "
-        "there was the next",
+        "3: an image's split follows from its content, so that no other image moves it; 2: the same, without "
+        "transparency and with 8 bits a level, of the files that image_folder read before there was 3; 1: from its "
+        "place among the others, as before there was 2",
         Range(1, 3, whole=True),
         before=1,
     )

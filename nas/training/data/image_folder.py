@@ -1,4 +1,4 @@
-"""The user's own images, in folders: one folder a class. Never loads torch before they are read."""
+"""The user's own images, in folders or with a table of their classes. Never loads torch before they are read."""
 
 from __future__ import annotations
 
@@ -17,4 +17,10 @@ def _load(config: DataConfig) -> Splits:
     return load_image_folder(config)
 
 
-IMAGE_FOLDER = DataSet(load=_load, resizes=True, files=True)
+def _check(config: DataConfig) -> object:
+    from nas.training.data.folders.usable import usable_pictures
+
+    return usable_pictures(config)
+
+
+IMAGE_FOLDER = DataSet(load=_load, check=_check, resizes=True, files=True)

@@ -36,6 +36,14 @@ _MAX_NAMED = 5
 """Files that a note names at most."""
 
 
+class UndecodedError(DataError):
+    """A file that is no picture, or one that cannot be brought to its size."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(f"data image_folder: {path} cannot be read: {why}")
+        self.why = why
+
+
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What is kept of a look at a file."""
@@ -73,7 +81,7 @@ def held_by(path: Path, max_pixels: int) -> Held:
     try:
         return held(path, max_pixels)
     except PictureError as error:
-        raise DataError(f"data image_folder: {path} cannot be read: {error}") from None
+        raise UndecodedError(path, str(error)) from None
 
 
 def pixels_of(held: Held, reading: Reading, path: Path) -> Tensor:
@@ -85,7 +93,7 @@ def pixels_of(held: Held, reading: Reading, path: Path) -> Tensor:
     try:
         return torch.from_numpy(fitted(colours(held, reading), reading)).permute(2, 0, 1).contiguous()
     except PictureError as error:
-        raise DataError(f"data image_folder: {path}: {error}") from None
+        raise UndecodedError(path, str(error)) from None
 
 
 def seen(held: Held, reading: Reading, scheme: int) -> Seen:
@@ -191,7 +199,6 @@ def notes_of(looks: Sequence[Seen], name: Callable[[int], str], reading: Reading
     if white:
         notes.append(f"{_files(white)} levels of more than {reading.depth} bits, which are white: {_some(white, name)}")
     for what, places in (
-        ("several frames or pages, of which the first is taken", [i for i, look in enumerate(looks) if look.several]),
         (
             f"nothing but one colour once transparency is laid on {reading.background} (data.background)",
             [i for i, look in enumerate(looks) if look.vanishes],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from nas.training.data.data_set import DataSet
 from nas.training.data.digits import DIGITS
@@ -10,12 +11,24 @@ from nas.training.data.fashion_mnist import FASHION_MNIST
 from nas.training.data.image_folder import IMAGE_FOLDER
 from nas.training.data.synthetic import SYNTHETIC
 
+if TYPE_CHECKING:
+    from nas.training.data.config import DataConfig
+
 DATA_SETS: Mapping[str, DataSet] = {
     "digits": DIGITS,
     "fashion_mnist": FASHION_MNIST,
     "image_folder": IMAGE_FOLDER,
     "synthetic": SYNTHETIC,
 }
+
+
+def check_files(config: DataConfig) -> None:
+    """Look at the files of a data set as far as that needs no torch and decodes nothing.
+
+    Raises:
+        DataError: something is wrong with them; says all of it at once.
+    """
+    DATA_SETS[config.name].check(config)
 
 
 def may_mirror(name: str) -> bool:

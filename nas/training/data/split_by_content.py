@@ -60,6 +60,8 @@ def split_by_content(
     classes: tuple[str, ...],
     input_shape: Shape,
     given: Mapping[str, Source],
+    *,
+    notes: Sequence[str] = (),
     settle: Callable[[Sequence[int]], tuple[Reading, Sequence[str]]] | None = None,
 ) -> Splits:
     """Split the training images of a data set, as far as it has no splits of its own, and put it together.
@@ -72,6 +74,7 @@ def split_by_content(
         classes: their names.
         input_shape: `(channels, height, width)`.
         given: the splits that it has: training images, and those of the others where it has them.
+        notes: what a user should know of its files, in sentences.
         settle: told before any image is taken which of the training images that the data have are trained on, by
             their places, it returns how files are read, and sentences about that; None where images are no files.
 
@@ -80,7 +83,7 @@ def split_by_content(
     """
     all_images = _Images(given, classes)
     places = {split: [*all_images.of(split)] for split in given}
-    notes = [*all_images.leave_out(places), *all_images.conflicts()]
+    notes = [*notes, *all_images.leave_out(places), *all_images.conflicts()]
     shares = {TEST: config.test_fraction, VAL: config.val_fraction}
     shares = {split: share for split, share in shares.items() if split not in given}
     found = assign(
@@ -94,6 +97,7 @@ def split_by_content(
     for place, split in zip(places[TRAIN], found.splits, strict=True):
         drawn[split].append(place)
     places |= {split: drawn[split] for split in (TRAIN, *shares)}
+    notes += all_images.absent(places)
     places = {split: in_proportion(places[split], all_images.digests, all_images.labels) for split in SPLITS}
     reading = None
     if settle is not None:  # all of the training split, so that a part of it is read as the whole is
@@ -174,6 +178,18 @@ class _Images:
                     f"{_images(digests)} in {split} by exception, since a class would have none there: "
                     f"{self._some(places)}. With more images of the class it may be another"
                 )
+        return notes
+
+    def absent(self, places: Mapping[str, Sequence[int]]) -> list[str]:
+        """Return sentences that say which classes have no image in validation or test."""
+        notes = []
+        for split in (VAL, TEST):
+            held = {self.labels[place] for place in places[split]}
+            names = [name for label, name in enumerate(self._classes) if label not in held]
+            if names and held:
+                some = ", ".join(names[:_MAX_NAMED]) + _more(names)
+                count = f"{len(names):,} class{'es' * (len(names) > 1)}"
+                notes.append(f"{split} has no image of {count}, of which its scores say nothing: {some}")
         return notes
 
     def _some(self, places: Sequence[int]) -> str:

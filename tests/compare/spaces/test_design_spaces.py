@@ -6,7 +6,9 @@ import csv
 import itertools
 import json
 import math
+from collections import defaultdict
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -374,7 +376,16 @@ def test_the_command_on_a_table(files: dict[str, Path], tmp_path: Path) -> None:
     assert (again.returncode, "is there already" in again.stderr) == (2, True)
     other = run("nas.spaces", *words, "resume=true", "seed=1")
     assert (other.returncode, "seed was 0" in other.stderr) == (2, True)
-    assert "whatever its complexity" in run("nas.spaces", *words, "resume=true", "complexity=null").stdout
+    done = run("nas.spaces", *words, "resume=true", "complexity=null", "--json")
+    assert "whatever its complexity" in done.stderr
+    facts, errors = json.loads(done.stdout), defaultdict(list)
+    with (tmp_path / "c" / "populations.csv").open() as file:
+        for row in csv.DictReader(file):
+            errors[row["space"]].append(float(row["error"]))
+    means = {name: fmean(values) for name, values in errors.items()}
+    assert {name: one["mean"] for name, one in facts["spaces"].items()} == pytest.approx(means)
+    assert (facts["best"], facts["complexity"]) == (min(means, key=lambda name: means[name]), None)
+    assert facts["spaces"][str(files["fives"])]["minus_first"]["verdict"] == "better"
 
 
 @pytest.mark.slow  # two searches with worker processes

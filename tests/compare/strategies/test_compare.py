@@ -8,6 +8,7 @@ import json
 import random
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -185,16 +186,21 @@ def test_the_command_on_a_table(files: tuple[Path, Path], tmp_path: Path) -> Non
         "evaluator.scores={val_accuracy: [first, second]}", "strategies=[default,random]", "seeds=3", "trials=12",
         "at=[5,12]", "reach=random", f"records.dir={tmp_path}", "name=c", "constraints.params=20000",
     ]  # fmt: skip
-    done = run(*command)
+    done = run(*command, "--json")
     assert done.returncode == 0, done.stderr
-    assert "| random |" in done.stdout
-    assert "Mind: seeds=3 is too few to show that any strategy is better: the 2 comparisons" in done.stdout
-    assert done.stdout.count("too few seeds to tell: at least 7") == 2
-    assert "Where random is after 12 evaluations" in done.stdout
+    assert "| random |" in done.stderr
+    assert "Mind: seeds=3 is too few to show that any strategy is better: the 2 comparisons" in done.stderr
+    assert done.stderr.count("too few seeds to tell: at least 7") == 2
+    assert "Where random is after 12 evaluations" in done.stderr
+    facts = json.loads(done.stdout)
     with (tmp_path / "c" / "curves.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 2 * 3 * 12
     assert all(float(row["regret"]) >= 0 for row in rows)
+    ends = [float(row["regret"]) for row in rows if (row["strategy"], row["evaluation"]) == ("random", "12")]
+    assert facts["strategies"]["random"]["points"]["after 12"]["median"] == pytest.approx(median(ends), abs=1e-7)
+    assert facts["reach"]["goal"] == facts["strategies"]["random"]["points"]["after 12"]["median"]
+    assert facts["first_against"]["random"]["after 5"]["verdict"].startswith("too few seeds")
     assert (tmp_path / "c" / "curves.svg").read_text().startswith("<?xml")
     assert (tmp_path / "c" / "report.md").exists()
     assert "Course of the searches" in (tmp_path / "c" / "report.html").read_text()

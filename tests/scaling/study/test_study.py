@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 import nas
+from nas.json_output import json_document
 from nas.scaling.laws.response_surface import coefficients, lattice
 from nas.scaling.study import scaling_study as study
 from nas.scaling.study.config import ScaleConfig
@@ -26,8 +27,9 @@ from tests.scaling.lawpool import LawPool, folder, run
 
 
 def test_a_family_is_trained_and_its_law_found(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(base, times=[1, 2, 4, 8, 16], rule="width", rounding={"divisor": 1}) == 0
-    text = capsys.readouterr().out
+    with json_document(True):
+        assert run(base, times=[1, 2, 4, 8, 16], rule="width", rounding={"divisor": 1}) == 0
+    out, text = capsys.readouterr()
     found = re.search(r"width, C in multiply-adds: E \+ A C\^-a with E (\S+) \((\S+) to (\S+)\)", text)
     assert found, text
     low, high = float(found[2]), float(found[3])
@@ -41,12 +43,22 @@ def test_a_family_is_trained_and_its_law_found(base: Path, capsys: pytest.Captur
     assert len(rows) == 15
     for row in rows:
         assert float(row["loss"]) == pytest.approx(LawPool.law(int(row["macs"])), rel=0.05)
+    facts = json.loads(out)
+    law, sizes = (facts["rules"]["width"][name] for name in ("law", "sizes"))
+    assert f"{law['constants']['E']['value']:.4g}" == found[1]
+    assert [one["macs"] for one in sizes] == [one["cost"]["macs"] for one in facts["networks"]]
+    assert [loss for one in sizes for loss in one["losses"]] == pytest.approx([float(row["loss"]) for row in rows])
+    assert (facts["run_folder"], facts["base"]["cost"]["macs"]) == (str(folder(base)), sizes[0]["macs"])
 
 
 def test_a_forecast_is_frozen_before_its_network_is_trained(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(base, times=[1, 2, 4, 8, 16], forecast=32, rule="width", rounding={"divisor": 1}) == 0
-    text = capsys.readouterr().out
-    frozen = read_forecast(folder(base) / "forecast.json")
+    with json_document(True):
+        assert run(base, times=[1, 2, 4, 8, 16], forecast=32, rule="width", rounding={"divisor": 1}) == 0
+    out, text = capsys.readouterr()
+    frozen, facts = read_forecast(folder(base) / "forecast.json"), json.loads(out)["forecast"]
+    assert (facts["loss"], facts["low"], facts["sha256"]) == (frozen.forecast.loss, frozen.forecast.low, frozen.digest)
+    assert facts["verdict"] in text
+    assert facts["measured"]["macs"] == frozen.target.size[0]
     with (folder(base) / "runs.csv").open() as file:
         assert [row["rule"] for row in csv.DictReader(file)] == ["width"] * 15 + ["width, forecast"] * 3
     assert text.index("Frozen before it is trained") < text.index("inside the 90% interval")
@@ -218,14 +230,20 @@ def test_the_best_coefficients_are_found(
     monkeypatch.setattr(study, "WorkerPool", SurfacePool)
     base.write_text(_deep(tmp_path).to_json())
     search = {"by": by}
-    assert run(base, mode="coefficients", search=search, rounding={"divisor": 1}, seeds=2) == 0
-    text = capsys.readouterr().out
+    with json_document(True):
+        assert run(base, mode="coefficients", search=search, rounding={"divisor": 1}, seeds=2) == 0
+    out, text = capsys.readouterr()
     found = [float(value) for value in re.findall(r"(?:alpha|beta|gamma) (\d\.\d+) \(", text)]
     truth = min(
         (coefficients(shares) for shares in lattice(200)),
         key=lambda of: _surface(*of),
     )
     assert found == pytest.approx(truth, rel=0.05)
+    facts = json.loads(out)
+    assert [facts["coefficients"][name]["value"] for name in ("alpha", "beta", "gamma")] == pytest.approx(
+        truth, rel=0.05
+    )
+    assert all(sum(one["shares"]) == pytest.approx(1) for one in facts["networks"])
     assert (folder(base) / "surface.svg").exists()
     assert "rule=compound coefficients.alpha=" in text
 
@@ -244,10 +262,14 @@ def test_the_best_size_for_a_cost_of_training(
 
     monkeypatch.setattr(study, "WorkerPool", ComputePool)
     sizes = {"times": [0.5, 1, 2, 4, 8], "budgets": [2, 4, 8], "train": {"epochs": 48}}
-    assert run(base, mode="isoflop", rule="width", rounding={"divisor": 1}, seeds=1, **sizes) == 0
-    text = capsys.readouterr().out
+    with json_document(True):
+        assert run(base, mode="isoflop", rule="width", rounding={"divisor": 1}, seeds=1, **sizes) == 0
+    out, text = capsys.readouterr()
     found = [float(value.replace(",", "")) for value in re.findall(r"the best size is ([\d,]+) MACs", text)]
     assert found == pytest.approx([unit * 2**0.5, unit * 2, unit * 8**0.5], rel=0.1)
+    profiles = json.loads(out)["profiles"]
+    assert [one["best_macs"]["value"] for one in profiles] == pytest.approx(found, abs=1)
+    assert [one["budget"] for one in profiles] == sizes["budgets"]
     grown = re.search(r"to the power (\S+) \(", text)
     assert grown
     assert float(grown[1]) == pytest.approx(0.5, abs=0.05)
@@ -280,14 +302,19 @@ def test_what_to_train_is_planned_and_trained_within_the_budget(
     macs = nas.cost_of(nas.Architecture.from_json(base.read_text())).macs
     hour = 12 * macs / 1e6 / 3600  # a run of the base
     settings = {"mode": "plan", "rule": "width", "rounding": {"divisor": 1}, "times": [1, 2, 4, 8, 16], "forecast": 64}
-    assert run(base, **settings, plan={"hours": 60 * hour}) == 0
-    text = capsys.readouterr().out
+    with json_document(True):
+        assert run(base, **settings, plan={"hours": 60 * hour}) == 0
+    out, text = capsys.readouterr()
     spent = sum(12 * nas.cost_of(task.architecture).macs / 1e6 / 3600 for task in LawPool.tasks)
     assert 45 * hour < spent <= 60 * hour * 1.001
     assert "Plan: " in text
     said = re.search(r"64 x base\): \S+ \((\S+) to (\S+)\) \(90 %\)", text)
     assert said, text
     assert float(said[1]) <= LawPool.law(64 * macs) <= float(said[2])
+    facts = json.loads(out)
+    assert [f"{facts['forecast'][name]:.4g}" for name in ("low", "high")] == [said[1], said[2]]
+    assert facts["forecast"]["macs"] == 64 * macs
+    assert sum(facts["runs_by_macs"].values()) == len(LawPool.tasks)
     assert "; p of its fit " in text
     # More hours go on from there; saying what would be trained trains nothing.
     before = len(LawPool.tasks)

@@ -1,0 +1,102 @@
+"""What a data set holds, as a page with some of its images."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+from PIL import Image
+
+from nas.reports.render import render
+from nas.reports.tables import Head, Table, table_of, whole, words
+from nas.training.data.content import SPLITS
+from nas.training.data.overview import Alike, Overview, Samples
+
+_MOST_CLASSES, _MOST_GROUPS = 100, 50
+_SIDE = 64
+"""Pixels along the longer side of an image on the page."""
+
+
+@dataclass(frozen=True)
+class DataPage:
+    """What the template of a data set shows."""
+
+    summary: tuple[str, ...]
+    splits: Table
+    samples: tuple[tuple[str, tuple[Markup, ...]], ...]
+    copies: Table | None
+    alike: Table | None
+
+
+def data_page(found: Overview, samples: Samples) -> str:
+    """Return the text of the page of a data set."""
+    shown = [(name, tuple(map(_image, images))) for name, images in [*samples.items()][:_MOST_CLASSES]]
+    page = DataPage(
+        summary=tuple(lines_of(found)),
+        splits=_splits(found),
+        samples=tuple(shown),
+        copies=_groups(found.copies),
+        alike=_groups(found.alike),
+    )
+    return render("data.html", f"Data {found.name}: {len(found.classes):,} classes", page=page)
+
+
+def lines_of(found: Overview) -> Iterator[str]:
+    """Yield what was found, a sentence each."""
+    counts = {split: sum(found.images_by_class[split]) for split in SPLITS}
+    shape = "x".join(map(str, found.input_shape))
+    yield (
+        f"{sum(counts.values()):,} images of {len(found.classes):,} classes, read as {shape}: {counts['train']:,} for "
+        f"training, {counts['val']:,} for validation, {counts['test']:,} for the test"
+    )
+    if found.sizes:
+        most = ", ".join(f"{size} ({count:,})" for size, count in found.sizes[:5])
+        yield f"Width x height: {len(found.sizes):,} sizes, most often {most}"
+    if found.formats:
+        yield "Formats: " + ", ".join(f"{name} {count:,}" for name, count in found.formats.items())
+    if found.grey:
+        all_ = " all" if found.grey == found.looked_at else ""
+        yield (
+            f"Grey although read in colour:{all_} {found.grey:,} of {found.looked_at:,}"
+            + ("; data.channels=1 would do" if all_ else "")
+        )
+    if found.copies:
+        count = sum(len(group.names) for group in found.copies)
+        yield f"Copies: {count:,} images in {len(found.copies):,} groups of equal content, each in one split"
+    if found.alike:
+        yield f"Alike: {len(found.alike):,} pairs of other content that look the same, which may be in several splits"
+    if found.rare:
+        yield f"Rare: {len(found.rare):,} classes have one or two images: {', '.join(found.rare[:10])}"
+    yield from found.notes
+
+
+def _splits(found: Overview) -> Table:
+    heads = (Head("class", "text"), *(Head(split) for split in SPLITS))
+    rows = (
+        [words(name), *(whole(found.images_by_class[split][label]) for split in SPLITS)]
+        for label, name in enumerate(found.classes)
+    )
+    return table_of(heads, rows)
+
+
+def _groups(groups: Sequence[Alike]) -> Table | None:
+    if not groups:
+        return None
+    heads = (Head("images", "text"), Head("classes", "text"))
+    named = ((", ".join(one.names[:5]), ", ".join(dict.fromkeys(one.classes))) for one in groups[:_MOST_GROUPS])
+    return table_of(heads, ([words(names), words(classes)] for names, classes in named))
+
+
+def _image(levels: NDArray[np.uint8]) -> Markup:
+    picture = Image.fromarray(levels[..., 0] if levels.shape[2] == 1 else levels)
+    scale = _SIDE / max(picture.size)
+    size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
+    out = io.BytesIO()
+    picture.resize(size, Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BILINEAR).save(out, "PNG")
+    data = base64.b64encode(out.getvalue()).decode()
+    return Markup('<img src="data:image/png;base64,{}" width="{}" height="{}" alt="">').format(data, *size)

@@ -1,0 +1,140 @@
+"""Which files of a folder are of which class and split, by names alone. Never loads torch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nas.errors import DataError, is_text, nearest
+from nas.training.data.content import SPLITS, TEST, TRAIN, VAL
+
+SPLIT_NAMES: Mapping[str, Sequence[str]] = {
+    TRAIN: ("train", "training"),
+    VAL: ("val", "valid", "validation", "dev", "development"),
+    TEST: ("test", "testing"),
+}
+"""By split, what its folder may be called, in any case."""
+HOW = (
+    "Expected ROOT/CLASS/*.jpg, or ROOT/train/CLASS/*.jpg and the same under val/ and test/ where you have them, or "
+    "data.labels=FILE.csv with a column of files and one of their classes."
+)
+_NOT_DATA = frozenset({"__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "system volume information"})
+"""What systems and programs leave in folders, in lower case; what begins with a dot is none either."""
+_MOST_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Files of a folder by split and class."""
+
+    root: Path
+    classes: tuple[str, ...]
+    """Their names; a label is a place here."""
+    files: Mapping[str, Sequence[tuple[Path, int]]]
+    """By split that the folder has, its files with their labels; the training split holds all that are in no other."""
+    notes: tuple[str, ...] = ()
+    """What a user should know of it, in sentences."""
+
+
+def is_data(name: str) -> bool:
+    """Whether a file or folder of that name may be data: no hidden one, and none that a system has left there."""
+    return not name.startswith(".") and name.lower() not in _NOT_DATA
+
+
+def files_under(folder: Path) -> list[Path]:
+    """Return the files under a folder that may be data, at any depth, in the order of their paths.
+
+    Raises:
+        DataError: a folder cannot be read.
+    """
+    found = []
+    for where, folders, names in os.walk(folder, onerror=_unreadable):
+        folders[:] = [name for name in folders if is_data(name)]
+        found += [Path(where, name) for name in names if is_data(name)]
+    return sorted(found)
+
+
+def _unreadable(error: OSError) -> None:
+    raise DataError(f"data image_folder: the folder {error.filename} cannot be read: {error.strerror}")
+
+
+def class_folders(root: Path) -> Layout:
+    """Return the layout of a folder whose folders are classes, or splits with folders that are classes.
+
+    Raises:
+        DataError: it is neither; says what is expected.
+    """
+    if not root.is_dir():
+        raise DataError(f"data image_folder: no folder {root}. {HOW}")
+    splits = _split_folders(root)
+    if not splits:
+        classes = _classes(root)
+        return Layout(root, classes, {TRAIN: _files(root, classes)})
+    if TRAIN not in splits:
+        names = " and ".join(folder.name for folder in splits.values())
+        raise DataError(f"data image_folder: {root} has {names}, but no folder for training (train or training). {HOW}")
+    classes = _classes(splits[TRAIN])
+    files = {split: _files(splits[split], classes, splits[TRAIN]) for split in SPLITS if split in splits}
+    return Layout(root, classes, files, tuple(_left_out(root, splits)))
+
+
+def _folders(root: Path) -> list[Path]:
+    return sorted(Path(entry.path) for entry in os.scandir(root) if entry.is_dir() and is_data(entry.name))
+
+
+def _split_folders(root: Path) -> dict[str, Path]:
+    """Return the folders of splits by split."""
+    found: dict[str, list[Path]] = {}
+    for folder in _folders(root):
+        for split, names in SPLIT_NAMES.items():
+            if folder.name.lower() in names:
+                found.setdefault(split, []).append(folder)
+    for split, folders in found.items():
+        if len(folders) > 1:
+            names = " and ".join(folder.name for folder in folders)
+            raise DataError(f"data image_folder: {root} has {names}, which both mean the {split} split: rename one")
+    return {split: folders[0] for split, folders in found.items()}
+
+
+def _classes(folder: Path) -> tuple[str, ...]:
+    names = tuple(path.name for path in _folders(folder))
+    if len(names) < 2:
+        raise DataError(f"data image_folder: {folder} has {len(names)} class folders, two are needed. {HOW}")
+    for name in names:
+        if not is_text(name):  # it goes into files that are UTF-8
+            raise DataError(
+                f"data image_folder: the class folder {name!a} in {folder} must have a name in UTF-8: rename "
+                "it, since the folder's name is that of the class"
+            )
+    return names
+
+
+def _files(folder: Path, classes: Sequence[str], train: Path | None = None) -> list[tuple[Path, int]]:
+    """Return the files of a split with their labels; classes that training has not are an error."""
+    labels = {name: label for label, name in enumerate(classes)}
+    for path in _folders(folder):
+        if path.name not in labels:
+            raise DataError(
+                f"data image_folder: {folder} has a class {path.name!r} that {train} has not. "
+                f"{nearest(path.name, classes)}"
+            )
+    return [(path, label) for name, label in labels.items() for path in _files_of(folder / name)]
+
+
+def _files_of(folder: Path) -> list[Path]:
+    return files_under(folder) if folder.is_dir() else []
+
+
+def _left_out(root: Path, splits: Mapping[str, Path]) -> Iterator[str]:
+    """Say which folders beside those of the splits are not read."""
+    others = [folder.name for folder in _folders(root) if folder not in splits.values()]
+    if others:
+        known = ", ".join(folder.name for folder in splits.values())
+        yield f"{_some(others)} in {root} {'is' if len(others) == 1 else 'are'} not read: its splits are {known}"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(map(str, names[:_MOST_NAMED])) + more

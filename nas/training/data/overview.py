@@ -1,0 +1,209 @@
+"""What a data set holds, before anything is trained on it: classes, sizes, copies, rare classes."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from nas.exporting.reading import PictureError, Reading, colours, held
+from nas.machine import cores
+from nas.training.data.config import DataConfig
+from nas.training.data.content import TRAIN, VAL, digests_of
+from nas.training.data.folders.headers import Header
+from nas.training.data.folders.usable import usable_pictures
+from nas.training.data.load import load_data
+from nas.training.data.splits import ImageData, Images
+
+_RARE = 2
+"""Images of a class, at most, of which is told: they cannot be in all three splits."""
+_NEAR = 3
+"""Bits of 64 by which the hashes of alike pictures differ at most."""
+_BANDS = 4
+"""Parts of a hash: of two that differ in 3 bits one part is equal."""
+_LEAST_SIDE = 32
+"""Pixels along a side below which a perceptual hash says nothing."""
+_CROWD = 200
+"""Pictures with an equal part of the hash, above which they are alike by being flat, not by what they show."""
+
+
+@dataclass(frozen=True)
+class Alike:
+    """Pictures that show the same."""
+
+    names: tuple[str, ...]
+    classes: tuple[str, ...]
+    """Of each."""
+
+
+@dataclass(frozen=True)
+class Overview:
+    """What a data set holds."""
+
+    name: str
+    classes: tuple[str, ...]
+    input_shape: tuple[int, ...]
+    """`(channels, height, width)`."""
+    images_by_class: Mapping[str, tuple[int, ...]]
+    """By split, the number of images of each class."""
+    sizes: tuple[tuple[str, int], ...] = ()
+    """Of pictures in files: width x height with how many have it, the most frequent first."""
+    formats: Mapping[str, int] | None = None
+    """Of pictures in files: how many are of which format."""
+    looked_at: int = 0
+    """Images that were looked at for what follows: of a folder all, else those of training and validation."""
+    grey: int = 0
+    """Of these, how many are grey although they are read in colour."""
+    copies: tuple[Alike, ...] = ()
+    """Groups of equal content."""
+    alike: tuple[Alike, ...] = ()
+    """Pairs that look the same, by a perceptual hash; of pictures in files that are not small."""
+    rare: tuple[str, ...] = ()
+    """Classes with one or two images."""
+    notes: tuple[str, ...] = ()
+    """What else a user should know."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    name: str
+    label: int
+    digest: bytes
+    grey: bool
+    hash: int | None
+
+
+def overview(config: DataConfig) -> Overview:
+    """Return what a data set holds.
+
+    Images of the test split are looked at for copies, as loading does, and shown to nobody.
+
+    Raises:
+        DataError: it cannot be read; see `load_data`.
+    """
+    data = load_data(config)
+    headers: Mapping[Path, Header] = {}
+    if config.name == "image_folder":
+        pictures = usable_pictures(config)
+        headers = pictures.headers
+        files = [file for own in pictures.files.values() for file in own]
+        seen = _of_files(files, pictures.root, replace(data.reading, shape=(3, 1, 1), max_pixels=config.max_pixels))
+    else:
+        seen = [*_of_images(data.train, TRAIN), *_of_images(data.val, VAL)]
+    totals = [sum(counts) for counts in zip(*data.images_by_class.values(), strict=True)]
+    sizes = Counter(f"{header.size[1]}x{header.size[0]}" for header in headers.values())
+    return Overview(
+        name=data.name,
+        classes=data.classes,
+        input_shape=tuple(data.input_shape),
+        images_by_class=data.images_by_class,
+        sizes=tuple(sizes.most_common()),
+        formats=dict(Counter(header.format for header in headers.values()).most_common()) or None,
+        looked_at=len(seen),
+        grey=sum(one.grey for one in seen) if data.input_shape[0] == 3 else 0,
+        copies=tuple(_copies(seen, data)),
+        alike=tuple(_alike(seen, data)),
+        rare=tuple(name for name, count in zip(data.classes, totals, strict=True) if count <= _RARE),
+        notes=data.notes,
+    )
+
+
+def _of_files(files: Sequence[tuple[Path, int]], root: Path, reading: Reading) -> list[_Seen]:
+    def look(file: tuple[Path, int]) -> _Seen | None:
+        path, label = file
+        try:
+            picture = colours(held(path, reading.max_pixels), reading)
+        except PictureError:  # left out of the data, which say so
+            return None
+        levels = np.asarray(picture)
+        small = min(picture.size) < _LEAST_SIDE
+        return _Seen(
+            str(path.relative_to(root)),
+            label,
+            digests_of(levels[None])[0],
+            bool((levels == levels[..., :1]).all()),
+            None if small else difference_hash(picture),
+        )
+
+    with ThreadPoolExecutor(max_workers=min(8, cores())) as pool:
+        return [one for one in pool.map(look, files) if one is not None]
+
+
+def _of_images(images: Images, split: str) -> Iterator[_Seen]:
+    pixels = images.read(torch.arange(len(images.labels))).numpy()
+    grey = (pixels == pixels[:, :1]).all(axis=(1, 2, 3))
+    for place, (digest, label) in enumerate(zip(digests_of(pixels), images.labels.tolist(), strict=True)):
+        yield _Seen(f"{split} image {place}", label, digest, bool(grey[place]), None)
+
+
+def difference_hash(picture: Image.Image) -> int:
+    """Return 64 bits: of each of 8 x 8 fields of a picture, whether the one to its right is lighter.
+
+    What is scaled, compressed or a little lighter has nearly the same (N. Krawetz 2013, "Kind of like that": dHash).
+    """
+    fields = np.asarray(picture.convert("L").resize((9, 8), Image.Resampling.BOX), dtype=np.int16)
+    return int.from_bytes(np.packbits(fields[:, 1:] > fields[:, :-1]).tobytes(), "big")
+
+
+def _copies(seen: Sequence[_Seen], data: ImageData) -> Iterator[Alike]:
+    groups: dict[bytes, list[_Seen]] = defaultdict(list)
+    for one in seen:
+        groups[one.digest].append(one)
+    yield from (_group(group, data) for group in groups.values() if len(group) > 1)
+
+
+def _alike(seen: Sequence[_Seen], data: ImageData) -> Iterator[Alike]:
+    """Yield pairs whose hashes hardly differ, and whose content does."""
+    hashed = [(one, one.hash) for one in seen if one.hash is not None]
+    for one, other in _near([value for _, value in hashed]):
+        first, second = hashed[one][0], hashed[other][0]
+        if first.digest != second.digest:
+            yield _group([first, second], data)
+
+
+def _near(hashes: Sequence[int]) -> list[tuple[int, int]]:
+    """Return the places of pairs of hashes that differ in few bits."""
+    found = set[tuple[int, int]]()
+    width = 64 // _BANDS
+    for band in range(_BANDS):
+        same: dict[int, list[int]] = defaultdict(list)
+        for place, value in enumerate(hashes):
+            same[value >> (band * width) & (2**width - 1)].append(place)
+        for places in same.values():
+            if 1 < len(places) <= _CROWD:
+                found |= {
+                    pair for pair in combinations(places, 2) if (hashes[pair[0]] ^ hashes[pair[1]]).bit_count() <= _NEAR
+                }
+    return sorted(found)
+
+
+def _group(group: Sequence[_Seen], data: ImageData) -> Alike:
+    return Alike(tuple(one.name for one in group), tuple(data.classes[one.label] for one in group))
+
+
+Samples = Mapping[str, Sequence[NDArray[np.uint8]]]
+"""By class, some of its training images as training sees them, `(height, width, channels)`."""
+
+
+def samples(config: DataConfig, count: int) -> Samples:
+    """Return the first training images of each class, at most so many."""
+    data = load_data(config)
+    labels = data.train.labels
+    found = {}
+    for label, name in enumerate(data.classes):
+        places = (labels == label).nonzero().flatten()[:count]
+        found[name] = [*data.train.read(places).permute(0, 2, 3, 1).numpy()]
+    return found

@@ -1,0 +1,119 @@
+"""Classes that stand in a table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nas.errors import DataError
+from nas.training.data.folders.labels_file import Columns, labelled_files
+from nas.training.data.folders.layout import Layout
+from tests.training.folders.pictures import save
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for index, name in enumerate(("one.png", "two.jpg", "deep/three.png", "deep/four.png", "five.v2.png")):
+        save(tmp_path / name, index)
+    return tmp_path
+
+
+def _read(root: Path, text: str, file: str | None = None, label: str | None = None, name: str = "labels.csv") -> Layout:
+    (root / name).write_bytes(text.encode())
+    return labelled_files(root, root / name, Columns(file, label))
+
+
+def _named(layout: Layout, split: str = "train") -> dict[str, str]:
+    return {str(path.relative_to(layout.root)): layout.classes[label] for path, label in layout.files[split]}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "file,label\none.png,cat\ndeep/three.png,dog\n",
+        "label;filename\ncat;one.png\ndog;deep/three.png\n",
+        "image\tbreed\n./one.png\tcat\nthree.png\tdog\n",
+        "id,species\none,cat\nthree,dog\n",
+        "\ufeffpath,class\r\none.png,cat\r\n\r\ndeep/three.png,dog\r\n",
+        "nr,what,kind\n7,one.png,cat\n8,three.png,dog\n".replace("kind", "label"),
+        'file,label,remark\none.png,cat,"a, b"\nthree.png," dog ",\n',
+    ],
+)
+def test_files_and_classes_are_found(root: Path, text: str) -> None:
+    layout = _read(root, text)
+    assert layout.classes == ("cat", "dog")
+    assert _named(layout) == {"one.png": "cat", "deep/three.png": "dog"}
+    assert any("3 files of" in note for note in layout.notes)  # which are not in the table
+
+
+def test_columns_can_be_named(root: Path) -> None:
+    text = "file,label,shot,taken by\none.png,cat,two,Ann\nthree.png,dog,four,Bob\n"
+    assert _named(_read(root, text, "shot", "taken by")) == {"two.jpg": "Ann", "deep/four.png": "Bob"}
+
+
+def test_a_name_may_hold_dots(root: Path) -> None:
+    assert _named(_read(root, "id,y\nfive.v2,a\none,b\n")) == {"five.v2.png": "a", "one.png": "b"}
+
+
+def test_numbers_are_in_their_order(root: Path) -> None:
+    layout = _read(root, "id,y\none,10\ntwo,9\nthree,010\n")
+    assert layout.classes == ("9", "010", "10")
+
+
+def test_a_column_of_splits(root: Path) -> None:
+    layout = _read(root, "id,y,split\none,a,Train\ntwo,b,training\nthree,a,valid\nfour,b,TEST\n")
+    assert {split: _named(layout, split) for split in layout.files} == {
+        "train": {"one.png": "a", "two.jpg": "b"},
+        "val": {"deep/three.png": "a"},
+        "test": {"deep/four.png": "b"},
+    }
+
+
+def test_a_file_that_is_there_twice_is_one(root: Path) -> None:
+    assert len(_read(root, "id,y\none,a\none.png,a\ntwo,b\n").files["train"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "said"),
+    [
+        ("id,y\none,a\nnine,b\nten,b\n", (None, None), "of 3 files in .*labels.csv 2 are not there: nine, ten"),
+        ("id,y\n../one,a\n/etc/passwd,b\n", (None, None), "2 are not there: ../one, /etc/passwd"),
+        ("id,y\none,a\ntwo,a\n", (None, None), "column 'y' of .* has one class, two are needed"),
+        ("id,y\none,a\ntwo,\n", (None, None), "1 rows of .* have no y: two"),
+        ("id,y\none,a|b\ntwo,b\n", (None, None), "1 files of .* have several classes, between '|': one"),
+        ("id,y\none,a\ntwo,b\none,b\n", (None, None), "1 files of .* have rows with other classes: one"),
+        ("id,y,split\none,a,tarin\ntwo,b,train\n", (None, None), "unknown split 'tarin'. Did you mean 'train'"),
+        ("id,y,split\none,a,val\ntwo,b,val\n", (None, None), "has no file of the training split"),
+        ("id,p,q\none,a,b\ntwo,b,a\n", (None, None), "which column of .* has the classes.* is one of p, q"),
+        ("n,p\n1,a\n2,b\n", (None, None), "no column of .* names files of .*: its columns are n, p; data.file_column"),
+        ("id,y\none,a\ntwo,b\n", ("idd", None), "data.file_column: .* has no column 'idd'. Did you mean 'id'"),
+        ("id,y\none,a\ntwo,b\n", (None, "z"), "data.label_column: .* has no column 'z'. Known: y"),
+        ("id,y\none,a\ntwo\n", (None, None), "row 3 must have 2 fields"),
+        ("id,y\none,a,b\ntwo,c\n", (None, None), "row 2 must have 2 fields"),
+        ("id,y\n", (None, None), "has no row behind its names of columns"),
+        ("", (None, None), "must have a first line with the names of at least two columns"),
+        ("one\ntwo\n", (None, None), "must have a first line with the names of at least two columns"),
+        ('id,y\none,"a\n', (None, None), "line 1 is no row of a table"),
+    ],
+)
+def test_what_is_wrong_with_a_table_is_said(
+    root: Path, text: str, columns: tuple[str | None, str | None], said: str
+) -> None:
+    with pytest.raises(DataError, match=said.replace("|", r"\|").replace("?", r"\?")):
+        _read(root, text, *columns)
+
+
+def test_two_files_of_one_name(root: Path) -> None:
+    save(root / "other" / "three.png", 9)
+    with pytest.raises(DataError, match="1 are the name of several files: three"):
+        _read(root, "id,y\none,a\nthree,b\n")
+    assert _named(_read(root, "id,y\none,a\nother/three.png,b\n"))["other/three.png"] == "b"
+
+
+def test_a_table_that_cannot_be_read(root: Path) -> None:
+    with pytest.raises(DataError, match=r"data\.labels: there is no file .*none\.csv"):
+        labelled_files(root, root / "none.csv", Columns())
+    (root / "odd.csv").write_bytes(b"id,y\none,\xff\n")
+    with pytest.raises(DataError, match=r"odd\.csv cannot be read: .*utf-8"):
+        labelled_files(root, root / "odd.csv", Columns())
