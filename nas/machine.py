@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
+from pathlib import Path
 
 from nas.errors import ConfigError
 
@@ -27,6 +29,17 @@ def check_accelerator(name: str) -> None:
 def cores() -> int:
     """Return how many cores this process may use; all of the machine's where the system does not say, as on macOS."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def memory() -> int | None:
+    """Return the bytes that this process may have, the machine's or its container's; None where nothing says it."""
+    known = []
+    with suppress(OSError, ValueError, AttributeError):
+        known.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    for limit in ("memory.max", "memory/memory.limit_in_bytes"):  # of cgroups, version 2 and 1
+        with suppress(OSError, ValueError):  # `max` where there is none
+            known.append(int((Path("/sys/fs/cgroup") / limit).read_text()))
+    return min(known, default=None)
 
 
 def cores_or(workers: int | str) -> int:

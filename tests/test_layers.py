@@ -97,7 +97,7 @@ OWNERS = {
         "nas.training.data",
         "nas.training.evaluation_page",
         "nas.exporting.drawing",
-        "nas.exporting.predict",
+        "nas.exporting.reading",
     ],
 }
 

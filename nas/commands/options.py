@@ -280,6 +280,9 @@ def predict_parser() -> argparse.ArgumentParser:
     parser.add_argument("--top", type=int, default=5, help="classes that are told of each picture (5)")
     parser.add_argument("--batch", type=int, default=32, help="pictures at a time (32)")
     parser.add_argument("--format", choices=("csv", "json"), default="csv", help="csv or json (csv)")
+    parser.add_argument(
+        "--max-pixels", type=int, default=100_000_000, metavar="N", help="a file with more is not read (100,000,000)"
+    )
     parser.add_argument("--output", metavar="FILE", help="write there instead of to standard output")
     return parser
 

@@ -26,11 +26,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _work(options: argparse.Namespace) -> None:
     from nas.exporting.predict import opened, predict, record_of, write
-    from nas.exporting.predictions import AT_LEAST_ONE, exported_model, told_of_models
+    from nas.exporting.predictions import AT_LEAST_ONE, AT_LEAST_ONE_PIXEL, exported_model, told_of_models
 
     for name in ("top", "batch"):
         AT_LEAST_ONE.checked(f"--{name}", getattr(options, name))
-    model = exported_model(Path(options.folder), options.model)
+    AT_LEAST_ONE_PIXEL.checked("--max-pixels", options.max_pixels)
+    model = exported_model(Path(options.folder), options.model, max_pixels=options.max_pixels)
     told: list[Prediction] = []
     # In the document they are instead of on standard output.
     only_json = options.json and options.output is None

@@ -57,8 +57,8 @@ def sources(config: Config, space: SearchSpace, described: Mapping[str, Any]) ->
             f"Warm start: {known} networks of {config.search.warm_start} are in this space; the best "
             f"{min(known, WARM_STARTS)} come first, and the default sampler learns what the others say of the new ones"
         )
-        if described.get("split_scheme") == 1:
-            yield "The data are split as they were then: data.split_scheme=1"
+        if (scheme := described.get("split_scheme", 3)) < 3:
+            yield f"The data are split as they were then: data.split_scheme={scheme}"
 
 
 def say_time(

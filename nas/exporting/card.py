@@ -15,6 +15,7 @@ from nas.cost import Cost
 from nas.errors import DataError, NasError, plain
 from nas.exporting.markdown import markdown
 from nas.exporting.preprocess import Preprocess
+from nas.exporting.reading import COVER_CROP, DROP, FULL_DEPTH, PAD, SQUASH
 
 CARD = "card.json"
 """The file that a `Card` stands in, in the folder of a training."""
@@ -213,9 +214,23 @@ def _what(card: Card, arch_id: str, preprocess: Preprocess) -> list[str]:
     colours = "grey" if channels == 1 else "RGB"
     lines = [
         f"An image classifier for {len(preprocess.classes)} classes: {_few(preprocess.classes)}. It was trained on "
-        f"{colours} pictures of {width}x{height} pixels, to which others are scaled and cut. Network `{arch_id}`."
+        f"{colours} pictures of {width}x{height} pixels, to which others are {_BROUGHT[preprocess.resize]}. "
+        f"{_seen(preprocess)} Network `{arch_id}`."
     ]
     return [*lines, "", markdown(card.origin)] if card.origin else lines
+
+
+_BROUGHT = {
+    COVER_CROP: "scaled and cut",
+    PAD: "scaled, with the background at their sides",
+    SQUASH: "scaled, whatever their own proportions",
+}
+
+
+def _seen(preprocess: Preprocess) -> str:
+    laid = "is dropped" if preprocess.background == DROP else f"is laid on `{preprocess.background}`"
+    deep = f", and files with 16 bits a level are read as levels of {preprocess.depth} bits"
+    return f"Transparency {laid}{deep if preprocess.depth < FULL_DEPTH else ''}."
 
 
 def _scores(card: Card) -> list[str]:
@@ -286,9 +301,12 @@ from safetensors.torch import load_file
 weights = load_file("model.safetensors")  # the state dict of the class in model.py
 ```""",
     "preprocess.json": (
-        "What is done to a picture before the network sees it. The .onnx files do it themselves. First `resize`, which "
-        "is cover_crop: the picture is scaled so that it covers `shape` (channels, height, width), bilinear with "
-        "antialiasing as Pillow does it, and cut at the centre. Then `normalise`: of each level from 0 to 255, (level "
+        "What is done to a picture before the network sees it. When its file is read, as predict.py does, the first "
+        "frame is turned as its EXIF data say; levels of 16 bits lose their lower `depth` - 8 bits, and larger ones "
+        "are white; transparency is laid on `background`, or dropped. The rest the .onnx files do themselves. First "
+        "`resize` to `shape` (channels, height, width), bilinear with antialiasing as Pillow does it: cover_crop is "
+        "scaled so that it covers the size, and cut at the centre; pad is scaled to fit into it, in the middle of "
+        "`background`; squash is scaled to just this size. Then `normalise`: of each level from 0 to 255, (level "
         "/ 255 - mean) / std with the `mean` and `std` of its channel. Where `network_size` is given, the result is "
         "resized to that height and width, bilinear with antialiasing. `classes` are the network's outputs in order."
     ),

@@ -20,7 +20,7 @@ from nas.settings import settings_from
 from nas.training.data.config import DataConfig
 from nas.training.data.load import load_data
 from nas.training.data.recorded import recorded_data
-from nas.training.preprocess import check_images, check_same, preprocess_of
+from nas.training.preprocess import check_images, check_same, preprocess_of, read_as
 from nas.training.recipe_files import read_data_config
 from nas.training.train import TrainedModel
 from nas.training.trained_on import TrainedOn, relation, trained_on
@@ -173,6 +173,8 @@ def _with_images(
     try:
         recorded = recorded_data(folder) if folder is not None and given is None else None
         config = given if recorded is None else settings_from(DataConfig, recorded, "data")
+        if config is not None and found.preprocess is not None:
+            config = read_as(config, found.preprocess.reading)
         data = None if config is None else load_data(config)
         if config is not None and data is not None:
             preprocess = found.preprocess or preprocess_of(data, found.architecture)

@@ -15,7 +15,6 @@ import numpy as np
 
 from nas.cost import cost_of
 from nas.errors import ConfigError, DataError, NasError, nearest, why_unreadable
-from nas.exporting import predict
 from nas.exporting.card import CARD, Card, Measured, card_text
 from nas.exporting.choice import CheckImages, measured_models
 from nas.exporting.int8 import outputs
@@ -23,6 +22,7 @@ from nas.exporting.onnx.graph import to_onnx
 from nas.exporting.onnx.pictures import for_pictures
 from nas.exporting.onnx.writer import Weights
 from nas.exporting.preprocess import PREPROCESS, Preprocess
+from nas.exporting.script import script
 from nas.exporting.settings import ExportSettings
 from nas.network.architecture import Architecture
 from nas.network.graph import Graph
@@ -318,12 +318,11 @@ def _others(graph: Graph, weights: Weights, preprocess: Preprocess, source: Sour
     inference = {name: value for name, value in weights.items() if not name.startswith("auxiliary.")}
     names: Callable[[str], str] = (lambda name: name) if source is None else (lambda name: source.names.get(name, name))
     renamed = {names(name): np.asarray(value, order="C") for name, value in inference.items()}
-    code = Path(predict.__file__).read_bytes()
     return {
         **({} if source is None else {"model.py": source.text.encode()}),
         "model.safetensors": save(renamed, {"format": "pt"}),
         PREPROCESS: _json(preprocess.to_dict()),
-        "predict.py": code,
+        "predict.py": script().encode(),
     }
 
 

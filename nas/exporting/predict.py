@@ -4,9 +4,9 @@
     python predict.py photo.jpg --top 1 --format json
     python predict.py *.jpg --model model.int8.onnx --output classes.csv
 
-A picture is read as in training: turned as its EXIF data say, transparency dropped, brought to grey or RGB, scaled to
-cover the size that the model was trained on, and cut at the centre. A picture that cannot be read is named on standard
-error, the others go on, and the exit code is 2.
+A picture is read as in training, as the model says: its first frame, turned as its EXIF data say, its transparency laid
+on a colour, levels of 16 bits brought to 8, in grey or RGB, and brought to the size that the model was trained on. A
+picture that cannot be read is named on standard error, the others go on, and the exit code is 2.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import argparse
 import csv
 import json
 import os
-import stat
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,22 +24,17 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
-from PIL import Image, ImageOps
+
+from nas.exporting.reading import MAX_PIXELS, READ_AS, PictureError, Reading, picture_of, read_picture, why_no_file
 
 MODEL = "model.onnx"
 FORMATS = ("csv", "json")
 _MOST_SIDE, _MOST_LEVELS = 2**16, 2**28
 """Of the pictures of a model: pixels along a side, and 8-bit levels in one, or in all that are run at a time."""
-_MOST_SCALED = 2**26
-"""Pixels that a picture is scaled to before it is cut; of more only those are computed that are kept."""
 
 
 class ModelError(ValueError):
     """A file that is no exported model; the message says why."""
-
-
-class PictureError(ValueError):
-    """A picture that cannot be read; the message says why, without its name."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +43,8 @@ class Model:
 
     session: Any
     """Of onnxruntime."""
-    shape: tuple[int, int, int]
-    """`(channels, height, width)` of the pictures that it was trained on."""
+    reading: Reading
+    """How pictures are read."""
     classes: tuple[str, ...]
     """Names of its outputs, in order."""
 
@@ -67,12 +61,13 @@ class Prediction:
     """Why it cannot be read."""
 
 
-def open_model(path: Path, threads: int = 0) -> Model:
+def open_model(path: Path, threads: int = 0, max_pixels: int = MAX_PIXELS) -> Model:
     """Load a model and the names of its classes.
 
     Args:
         path: of the .onnx file.
         threads: that it may use; 0: as many as there are cores.
+        max_pixels: of a file; one with more is not read.
 
     Raises:
         ModelError: no file, a link, no model, or one without class names.
@@ -90,7 +85,8 @@ def open_model(path: Path, threads: int = 0) -> Model:
         raise ModelError(f"{path} cannot be loaded: {error}") from None
     try:
         known = session.get_modelmeta().custom_metadata_map
-        classes, shape = json.loads(known["classes"]), json.loads(known["preprocess"])["shape"]
+        classes, preprocess = json.loads(known["classes"]), json.loads(known["preprocess"])
+        shape = preprocess["shape"]
     except (KeyError, TypeError, ValueError, RecursionError):
         raise ModelError(
             f"{path} has no names of classes in its metadata; `nas export` writes models with them"
@@ -98,7 +94,12 @@ def open_model(path: Path, threads: int = 0) -> Model:
     why = _why_not_shape(shape) or _why_not_classes(classes) or _why_others(session, shape, classes)
     if why:
         raise ModelError(f"{path} is no exported model: {why}")
-    return Model(session, (shape[0], shape[1], shape[2]), tuple(classes))
+    said = {name: preprocess[name] for name in READ_AS if name in preprocess}
+    try:
+        reading = Reading((shape[0], shape[1], shape[2]), **said, max_pixels=max_pixels)
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"{path} is no exported model: its {error}") from None
+    return Model(session, reading, tuple(classes))
 
 
 def _why_not_shape(shape: object) -> str:
@@ -139,110 +140,6 @@ def _why_others(session: Any, shape: Sequence[int], classes: Sequence[str]) -> s
     return ""
 
 
-def why_no_file(path: Path, *, links: bool = True) -> str:
-    """Return why a path is no plain file that can be opened without waiting; empty where it is one.
-
-    Args:
-        path: that is to be read.
-        links: whether it may be a link to one.
-    """
-    try:
-        mode = (os.stat if links else os.lstat)(path).st_mode
-    except (OSError, ValueError) as error:
-        return getattr(error, "strerror", None) or str(error)
-    kinds = {stat.S_ISDIR: "a folder", stat.S_ISFIFO: "a pipe", stat.S_ISLNK: "a link", stat.S_ISREG: ""}
-    return next((f"it is {kind}" if kind else "" for is_kind, kind in kinds.items() if is_kind(mode)), "it is a device")
-
-
-def read_picture(path: Path, shape: tuple[int, int, int]) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Read a picture as 8-bit levels `(height, width, channels)`.
-
-    It is turned as its EXIF data say, loses its transparency, is brought to grey or RGB, scaled to cover the size with
-    a bilinear filter, and cut at the centre.
-
-    Args:
-        path: of a file that pillow reads.
-        shape: `(channels, height, width)` that it is brought to; 1 channel is grey, 3 are RGB.
-
-    Raises:
-        PictureError: it cannot be read.
-    """
-    channels, height, width = shape
-    return fitted(decoded(path, channels)[0], (height, width))
-
-
-def picture_of(
-    levels: np.ndarray[Any, np.dtype[np.uint8]], shape: tuple[int, int, int]
-) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Return a picture that is in memory as `read_picture` returns that of a file.
-
-    Args:
-        levels: 8-bit levels `(height, width, channels)`: 1 channel is grey, 3 are RGB, a fourth is transparency.
-        shape: `(channels, height, width)` that it is brought to.
-    """
-    channels, height, width = shape
-    picture = Image.fromarray(levels[:, :, 0] if levels.shape[2] == 1 else levels)
-    return fitted(_in_colours(picture, None, channels), (height, width))
-
-
-def decoded(path: Path, *channels: int) -> list[Image.Image]:
-    """Read a picture at its full size, as a person sees it, once in each of some numbers of channels: 1 or 3.
-
-    Raises:
-        PictureError: it cannot be read.
-    """
-    why = why_no_file(path)
-    if why:
-        raise PictureError(why)
-    try:
-        with Image.open(path) as image:
-            picture = ImageOps.exif_transpose(image)
-            return [_in_colours(picture, image.format, number) for number in channels]
-    except Exception as error:  # decoders raise all kinds of errors on broken files
-        raise PictureError(getattr(error, "strerror", None) or str(error) or type(error).__name__) from None
-
-
-def fitted(picture: Image.Image, size: tuple[int, int]) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Scale a picture to cover `(height, width)`, cut it at the centre; return `(height, width, channels)`.
-
-    Raises:
-        PictureError: it cannot be scaled, for example for want of memory.
-    """
-    height, width = size
-    try:
-        if picture.size != (width, height):
-            picture = _covering(picture, height, width)
-        return np.array(picture, dtype=np.uint8).reshape(height, width, -1)
-    except Exception as error:  # pillow raises several kinds, and there may be no memory for the picture
-        raise PictureError(f"it cannot be scaled: {str(error) or type(error).__name__}") from None
-
-
-def _covering(picture: Image.Image, height: int, width: int) -> Image.Image:
-    """Return the middle of a picture that is scaled to cover a size."""
-    scale = max(width / picture.width, height / picture.height)
-    scaled = max(width, round(picture.width * scale)), max(height, round(picture.height * scale))
-    left, upper = (scaled[0] - width) // 2, (scaled[1] - height) // 2
-    if scaled[0] * scaled[1] <= _MOST_SCALED:
-        # The way of every training so far: pixels of a box, whose ends are rounded, may be a level off.
-        picture = picture.resize(scaled, Image.Resampling.BILINEAR)
-        return picture.crop((left, upper, left + width, upper + height))
-    across, down = picture.width / scaled[0], picture.height / scaled[1]
-    box = left * across, upper * down, (left + width) * across, (upper + height) * down
-    return picture.resize((width, height), Image.Resampling.BILINEAR, box=box)
-
-
-def _in_colours(picture: Image.Image, file_format: str | None, channels: int) -> Image.Image:
-    """Return a picture in grey or RGB."""
-    if picture.mode.startswith("I;16") or (picture.mode == "I" and file_format == "PNG"):
-        # pillow would cut 16-bit grey levels off at 255 instead of scaling them.
-        picture = Image.fromarray((np.asarray(picture, dtype=np.int64) >> 8).clip(0, 255).astype(np.uint8))
-    elif picture.mode in ("I", "F"):
-        raise PictureError("its grey levels have no known white; store it with 8 or 16 bits")
-    if picture.mode == "P" and "transparency" in picture.info:
-        picture = picture.convert("RGBA")  # pillow warns of what is lost otherwise
-    return picture.convert("RGB" if channels == 3 else "L")
-
-
 def classify(model: Model, pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Return the probabilities `(pictures, classes)` of pictures, uint8 of `(pictures, height, width, channels)`.
 
@@ -274,7 +171,7 @@ def predict(
         ModelError: the model cannot run.
     """
     left = enumerate(images)
-    channels, height, width = model.shape
+    channels, height, width = model.reading.shape
     batch = max(1, min(batch, _MOST_LEVELS // (channels * height * width)))
     while some := list(islice(left, batch)):
         read: dict[int, np.ndarray[Any, Any]] = {}
@@ -282,9 +179,9 @@ def predict(
         for place, image in some:
             try:
                 if isinstance(image, str):
-                    read[place] = read_picture(Path(image), model.shape)
+                    read[place] = read_picture(Path(image), model.reading)
                 else:
-                    read[place] = picture_of(image, model.shape)
+                    read[place] = picture_of(image, model.reading)
             except PictureError as error:
                 errors[place] = str(error)
         found = dict(zip(read, classify(model, np.stack([*read.values()])), strict=True)) if read else {}
@@ -357,12 +254,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--top", type=int, default=5, help="classes that are told of each picture (5)")
     parser.add_argument("--batch", type=int, default=32, help="pictures at a time (32)")
     parser.add_argument("--format", choices=FORMATS, default=FORMATS[0], help="csv or json (csv)")
+    parser.add_argument(
+        "--max-pixels", type=int, default=MAX_PIXELS, help=f"a file with more is not read ({MAX_PIXELS:,})"
+    )
     parser.add_argument("--output", metavar="FILE", help="write there instead of to standard output")
     options = parser.parse_args(arguments)
-    if min(options.top, options.batch) < 1:
-        parser.error("--top and --batch must be >= 1")
+    if min(options.top, options.batch, options.max_pixels) < 1:
+        parser.error("--top, --batch and --max-pixels must be >= 1")
     try:
-        model = open_model(Path(__file__).resolve().parent / options.model)
+        model = open_model(Path(__file__).resolve().parent / options.model, max_pixels=options.max_pixels)
         with opened(options.output) as file:
             found = predict(model, options.images, top=options.top, batch=options.batch)
             failed = write(found, options.format, file)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 AT_LEAST_ONE, THREADS = Range(1, 1_000_000, whole=True), Range(0, 4096, whole=True)
 """What numbers of pictures and classes may be, and those of threads."""
+AT_LEAST_ONE_PIXEL = Range(1, 2**40, whole=True)
+"""What the number of pixels of a file may be limited to."""
 
 
 def predict(
@@ -28,16 +30,18 @@ def predict(
     top: int = 5,
     batch: int = 32,
     threads: int = 0,
+    max_pixels: int = 100_000_000,
 ) -> list[Prediction]:
     """Say what pictures show.
 
     Args:
         model: a folder that `nas.export` wrote, one with such a folder as `model`, or an .onnx file of one.
         pictures: paths, which are read as in training, or uint8 arrays `(height, width, channels)` of any size, grey
-            (1 channel), RGB (3) or RGB with transparency (4), which is dropped.
+            (1 channel), RGB (3) or RGB with transparency (4), which is laid on the background of the training.
         top: classes that are told of each.
         batch: pictures that are read and run at a time.
         threads: that may be used; 0: as many as there are cores.
+        max_pixels: of a file; one with more is not read.
 
     Returns:
         What each shows, in order: `image` is its path, or of an array its place from 0, `top` has the likeliest classes
@@ -53,7 +57,8 @@ def predict(
     check_kind("predict: model", model, (str, PathLike), what, ConfigError)
     top, batch = AT_LEAST_ONE.checked("predict: top", top), AT_LEAST_ONE.checked("predict: batch", batch)
     threads, checked = THREADS.checked("predict: threads", threads), _pictures(pictures)
-    opened = exported_model(Path(fspath(model)), threads=threads)
+    max_pixels = AT_LEAST_ONE_PIXEL.checked("predict: max_pixels", max_pixels)
+    opened = exported_model(Path(fspath(model)), threads=threads, max_pixels=max_pixels)
     with told_of_models():
         return list(predictions(opened, checked, top=top, batch=batch))
 
@@ -85,13 +90,14 @@ def _check_levels(place: int, levels: NDArray[Any]) -> None:
         )
 
 
-def exported_model(path: Path, name: str | None = None, *, threads: int = 0) -> Model:
+def exported_model(path: Path, name: str | None = None, *, threads: int = 0, max_pixels: int = 100_000_000) -> Model:
     """Load an exported model.
 
     Args:
         path: a file itself, an exported folder, or a run folder with one as `model`.
         name: of the file in that folder; None takes model.onnx.
         threads: that it may use; 0: as many as there are cores.
+        max_pixels: of a file; one with more is not read.
 
     Raises:
         ConfigError: there is none, or it is no exported model.
@@ -99,7 +105,7 @@ def exported_model(path: Path, name: str | None = None, *, threads: int = 0) -> 
     from nas.exporting.predict import open_model
 
     with told_of_models():
-        return open_model(_model_file(user_path(path), name), threads)
+        return open_model(_model_file(user_path(path), name), threads, max_pixels)
 
 
 @contextmanager

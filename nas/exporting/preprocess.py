@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.errors import DataError, is_text
+from nas.exporting.reading import COVER_CROP, DROP, FULL_DEPTH, READ_AS, Reading
 
 PREPROCESS = "preprocess.json"
 """The file that a `Preprocess` stands in, in the folder of a training and in an exported one."""
@@ -20,8 +21,6 @@ Floats = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
 """Pictures of `(pictures, height, width, channels)`."""
 
-COVER_CROP = "cover_crop"
-"""Scaled so that it covers the size, bilinear with antialiasing as Pillow does it, then cut at the centre."""
 LEVELS = "(level / 255 - mean) / std, a channel"
 """How the 8-bit levels of a picture become the numbers that a network takes."""
 LARGEST = 1e30
@@ -47,7 +46,11 @@ class Preprocess:
     network_size: tuple[int, int] | None = None
     """Height and width that the normalised picture is then resized to; None: those of `shape`."""
     resize: str = COVER_CROP
-    """How a picture is brought to `shape`."""
+    """How a picture is brought to `shape`: one of `nas.exporting.reading.RESIZES`."""
+    background: str = DROP
+    """That transparency is laid on, as `#rrggbb`; or `nas.exporting.reading.DROP`."""
+    depth: int = FULL_DEPTH
+    """Bits of the levels of files with 16 bits a level."""
     normalise: str = LEVELS
     """What is done to its levels then."""
 
@@ -68,10 +71,18 @@ class Preprocess:
         _check(
             size is None or (len(size) == 2 and all(0 < n <= _MOST for n in size)), "network_size", "2 sizes > 0", size
         )
-        _check(self.resize == COVER_CROP, "resize", COVER_CROP, self.resize)
         _check(self.normalise == LEVELS, "normalise", LEVELS, self.normalise)
         _check(prod(self.shape) <= _MOST_LEVELS, "shape", f"at most {_MOST_LEVELS:,} levels", self.shape)
         _check(all(map(is_text, self.classes)), "classes", "names that can be written as UTF-8", self.classes)
+        try:
+            self.reading  # noqa: B018  # it checks what it is made of
+        except ValueError as error:
+            raise DataError(f"preprocess.{error}") from None
+
+    @property
+    def reading(self) -> Reading:
+        """How the file of a picture becomes 8-bit levels of `shape`."""
+        return Reading(self.shape, self.background, self.depth, self.resize)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -100,7 +111,7 @@ class Preprocess:
             std=_numbers("std", values["std"], float),
             classes=_names(values["classes"]),
             network_size=None if size is None else _two(_numbers("network_size", size, int)),
-            resize=str(values.get("resize", COVER_CROP)),
+            **{name: values[name] for name in READ_AS if name in values},
             normalise=str(values.get("normalise", LEVELS)),  # none in files from before it was said
         )
 

@@ -46,12 +46,16 @@ from nas.search.warm_start import earlier_results
 from nas.settings import Range
 from nas.space import SearchSpace
 from nas.space.fix import fixed
-from nas.training.data.config import DataConfig
+from nas.training.data.config import DROP, DataConfig
+from nas.training.data.registry import DATA_SETS
 from nas.workers.in_process import InThisProcess
 from nas.workers.pool import Pool
 from nas.workers.process import check_worker_count
 from nas.workers.processes import WorkerPool
 from nas.workers.worker import check_not_starting
+
+_READ: Mapping[str, Any] = {"background": DROP, "depth": 16, "fit": "crop"}
+"""Settings of how files of images are read, as it was done in studies that do not say it."""
 
 
 @takes_settings
@@ -150,7 +154,7 @@ def run_search(
         )
         if folder is not None:
             decisive = _decisive(study, limits, meter, int8_meter)
-            decisive |= _how(settings, own, own_options) | _split_scheme(evaluator) | {"inherit": how}
+            decisive |= _how(settings, own, own_options) | _how_data(evaluator) | {"inherit": how}
             _open(study, folder, resume, decisive | {"budget": budget.record(), "pruning": asdict(pruning)})
         pool = pool or _pool(evaluator, workers, settings, study, stack=stack, folder=folder)
         after_training = _after_training(late, limits, int8_meter, folder, stack)
@@ -263,10 +267,12 @@ def _how(settings: Settings, own: BaseSampler | None, own_options: Mapping[str, 
     }
 
 
-def _split_scheme(evaluator: Evaluator | Callable[..., Any] | None) -> dict[str, Any]:
-    """How the data of an evaluator of ours are split; a command keeps it in its settings."""
+def _how_data(evaluator: Evaluator | Callable[..., Any] | None) -> dict[str, Any]:
+    """How the data of an evaluator of ours are split and read; a command keeps it in its settings."""
     data = getattr(evaluator, "data", None)
-    return {"split_scheme": data.split_scheme} if isinstance(data, DataConfig) else {}
+    if not isinstance(data, DataConfig):
+        return {}
+    return {name: getattr(data, name) for name in ("split_scheme", *(_READ if DATA_SETS[data.name].files else ()))}
 
 
 def _meter(deployment: Deployment | None, profile: DeviceProfile | None, workload: Workload) -> Meter:
@@ -352,7 +358,7 @@ def _open(study: Study, folder: RunFolder, resume: bool, decisive: Mapping[str, 
         folder.write_study({"format": STUDY_FORMAT, "study_id": study.study_id, **decisive, "notes": study.notes})
         return
     # Studies from before there was another.
-    earlier = {"split_scheme": 1, "inherit": INHERIT[0], **read_study(folder.path)}
+    earlier = {"split_scheme": 1, **_READ, "inherit": INHERIT[0], **read_study(folder.path)}
     for key, value in decisive.items():
         if earlier.get(key) != value:
             raise ConfigError(f"resume: {key} was {earlier.get(key)!r} in {folder.path}, but is now {value!r}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from nas.training.data.load import load_data
 from nas.training.data.recorded import recorded_data
 from nas.training.data.splits import ImageData, Images, SomeImages
 from nas.training.data.test_split import Ledger, read_test_split
+from nas.training.preprocess import read_as, reading_said
 from nas.training.recipe_files import read_data_config
 from nas.training.scores import Scores, scores_of
 from nas.training.train import ARCHITECTURE, SUMMARY, WEIGHTS, TrainedModel
@@ -92,7 +94,8 @@ def evaluate(
         folder: of a training, with `architecture.json` and `weights.safetensors`, or what `nas.train` returned; or an
             exported one, with `model.onnx`; or that of a search, whose best network is taken with the weights that
             were kept of it. Where it is none of these its `model/` is taken.
-        data: the data set: settings, or a name in `conf/data`; None takes that of the training or the search.
+        data: the data set: settings, or a name in `conf/data`; None takes that of the training or the search. Files are
+            read as in the training (`background`, `depth` and `fit`), whatever is said here.
         split: val or test.
         worst: number of mistakes to list.
 
@@ -108,8 +111,10 @@ def evaluate(
     place = folder.folder if isinstance(folder, TrainedModel) else user_path(folder)
     model = model_in(place)
     config = read_data_config(data) if isinstance(data, str) else data or _recorded_data(model)
+    classifier, arch_id, metadata = _classifier(model)
+    config = read_as(config, reading_said(metadata, model.file))
     loaded = load_data(config)
-    classify, arch_id, metadata = _classifier(model, loaded)
+    classify = classifier(loaded)
     other = relation(trained_on(metadata, model.folders), loaded, config, model.folders)
     images = loaded.val if split == "val" else _test_images(config, model, arch_id)
     logits = classify(images)
@@ -222,18 +227,24 @@ Classifier = Callable[[Images], NDArray[np.float64]]
 """From images to logits `(images, num_classes)`."""
 
 
-def _classifier(model: ModelIn, data: ImageData) -> tuple[Classifier, str, Mapping[str, str]]:
-    """Return what runs a model, the id of its network, empty where nothing says it, and the metadata of the file."""
+def _classifier(model: ModelIn) -> tuple[Callable[[ImageData], Classifier], str, Mapping[str, str]]:
+    """Return what makes a classifier of images of some data, which may raise `DataError`.
+
+    Then the id of the network, empty where nothing says it, and the metadata of the file.
+    """
     weights = model.file
     if model.architecture is None:
-        classifier, metadata = _onnx_classifier(weights, data)
-        return classifier, arch_id_of(metadata, weights.parent), metadata
-    arch = read_json(model.architecture, "the network", Architecture.from_dict)
-    data.check_fits(arch)
-    metadata = load_metadata(weights)
-    _check_classes(metadata, data, weights)
-    network = trained_network(arch, weights)
-    return _torch_classifier(network, arch, _as_trained(data, metadata, weights)), arch.arch_id, metadata
+        session = _session(weights)
+        metadata = session.get_modelmeta().custom_metadata_map
+        return partial(_onnx_classifier, session, weights), arch_id_of(metadata, weights.parent), metadata
+    arch, metadata = read_json(model.architecture, "the network", Architecture.from_dict), load_metadata(weights)
+
+    def classifier(data: ImageData) -> Classifier:
+        data.check_fits(arch)
+        _check_classes(metadata, data, weights)
+        return _torch_classifier(trained_network(arch, weights), arch, _as_trained(data, metadata, weights))
+
+    return classifier, arch.arch_id, metadata
 
 
 def _check_classes(metadata: Mapping[str, str], data: ImageData, weights: Path) -> None:
@@ -280,23 +291,23 @@ def _torch_classifier(network: torch.nn.Module, arch: Architecture, data: ImageD
     return classify
 
 
-def _onnx_classifier(path: Path, data: ImageData) -> tuple[Classifier, Mapping[str, str]]:
-    """Return what runs an exported file, and its metadata.
-
-    It takes pixels from 0 to 255, and has normalisation and resize inside.
-    """
+def _session(path: Path) -> Any:
+    """Return an exported file as onnxruntime runs it."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     try:
-        session = onnxruntime.InferenceSession(read_inside(path), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(read_inside(path), options, providers=["CPUExecutionProvider"])
     except NasError:
         raise
     except Exception as error:  # of its own kinds, which are no public names
         raise DataError(f"evaluate: {path} cannot be run: {reason_of(error)}") from None
-    metadata = session.get_modelmeta().custom_metadata_map
-    _check_classes(metadata, data, path)
+
+
+def _onnx_classifier(session: Any, path: Path, data: ImageData) -> Classifier:
+    """Return what runs an exported file: it takes pixels from 0 to 255, and has normalisation and resize inside."""
+    _check_classes(session.get_modelmeta().custom_metadata_map, data, path)
     inputs, outputs = session.get_inputs(), [output.name for output in session.get_outputs()]
     if len(inputs) != 1 or len(inputs[0].shape) != 4:
         raise DataError(f"evaluate: {path} must take one input of 4 dimensions, but takes {len(inputs)}")
@@ -322,7 +333,7 @@ def _onnx_classifier(path: Path, data: ImageData) -> tuple[Classifier, Mapping[s
             found.append(logits)
         return np.concatenate(found).astype(np.float64)
 
-    return classify, metadata
+    return classify
 
 
 def _names(images: Images) -> Sequence[str]:

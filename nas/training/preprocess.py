@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,11 @@ from numpy.typing import NDArray
 
 from nas.errors import DataError, plain
 from nas.exporting.preprocess import Pixels, Preprocess
+from nas.exporting.reading import READ_AS, Reading
 from nas.network.architecture import Architecture
+from nas.training.data.config import DataConfig
+from nas.training.data.pictures import RESIZE
+from nas.training.data.registry import DATA_SETS
 from nas.training.data.splits import ImageData, Images
 from nas.training.weights import load_metadata
 
@@ -37,6 +41,7 @@ def preprocess_of(data: ImageData, architecture: Architecture) -> Preprocess:
         std=data.std,
         classes=data.classes,
         network_size=_other_size(architecture, (height, width)),
+        **{name: getattr(data.reading, name) for name in READ_AS},
     )
 
 
@@ -57,12 +62,46 @@ def preprocess_beside(weights: Path, architecture: Architecture) -> Preprocess |
     names = {"shape": "image_shape", "mean": "mean", "std": "std", "classes": "classes"}
     if not metadata.keys() >= {*names.values()}:
         return None
+    names |= {name: name for name in READ_AS if name in metadata}
     try:
         found = Preprocess.from_dict({name: json.loads(metadata[key]) for name, key in names.items()})
     except (ValueError, RecursionError) as error:  # ValueError: a DataError, too
         why = plain(str(error), 300)
         raise DataError(f"weights {weights}: what their header says of pictures cannot be read: {why}") from None
     return replace(found, network_size=_other_size(architecture, found.size))
+
+
+def reading_said(metadata: Mapping[str, str], file: Path) -> Reading | None:
+    """Return how pictures were read in the training of a network; None where nothing says it.
+
+    Args:
+        metadata: of a file of `nas.training.weights.save_weights`, or of an exported model.
+        file: that has them, for messages.
+
+    Raises:
+        DataError: they say something that cannot be.
+    """
+    if not metadata.keys() & {"image_shape", "preprocess"}:
+        return None
+    try:
+        values = {name: json.loads(metadata[name]) for name in READ_AS if name in metadata}
+        values = json.loads(metadata["preprocess"]) if "preprocess" in metadata else values
+        return Reading((3, 1, 1), **{name: values[name] for name in READ_AS if name in values})
+    except (ValueError, TypeError, RecursionError) as error:
+        raise DataError(f"{file}: what it says of pictures cannot be read: {plain(str(error), 300)}") from None
+
+
+def read_as(config: DataConfig, reading: Reading | None) -> DataConfig:
+    """Return settings of data whose files are read as in the training of a network.
+
+    Args:
+        config: of the data.
+        reading: how they were read then; None where nothing says it.
+    """
+    if reading is None or not DATA_SETS[config.name].files:
+        return config
+    fit = next(fit for fit, resize in RESIZE.items() if resize == reading.resize)
+    return replace(config, background=reading.background, depth=reading.depth, fit=fit)
 
 
 def _other_size(architecture: Architecture, size: tuple[int, int]) -> tuple[int, int] | None:

@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from torch import Tensor, fx, nn
 
 from nas.errors import ConfigError, DataError, why_unreadable
+from nas.exporting.reading import READ_AS
 from nas.network.architecture import Architecture
 from nas.pytorch import build
 from nas.run_folder import read_inside, write_bytes
@@ -36,7 +37,8 @@ def weights_of(module: nn.Module) -> dict[str, Tensor]:
 def weights_metadata(architecture: Architecture, data: ImageData) -> dict[str, str]:
     """Return what is kept beside weights: the network, and what inputs it was trained on.
 
-    `architecture`, `mean` and `std` (a channel, in units of full white = 1), `classes` and `image_shape` are JSON.
+    `architecture`, `mean` and `std` (a channel, in units of full white = 1), `classes`, `image_shape` and how files are
+    read (`background`, `depth`, `resize`) are JSON.
     """
     return {
         "arch_id": architecture.arch_id,
@@ -47,6 +49,7 @@ def weights_metadata(architecture: Architecture, data: ImageData) -> dict[str, s
         "mean": json.dumps(list(data.mean)),
         "std": json.dumps(list(data.std)),
         "classes": json.dumps(list(data.classes)),
+        **{name: json.dumps(getattr(data.reading, name)) for name in READ_AS},
     }
 
 

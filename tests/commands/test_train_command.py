@@ -215,8 +215,14 @@ def test_a_run_folder_brings_its_data(tmp_path: Path) -> None:
         path.parent.mkdir()
         path.write_text(json.dumps(record))
     values = {"seed": 1, "data": {"name": "digits", "root": "/moved"}}
-    # Records that do not say how images were split are from before, and keep their splits; nor was anything balanced.
-    before = {"split_scheme": 1, "balance": "none"}
+    # Records that do not say how images were split and read are from before, and keep that; nor was anything balanced.
+    before = {
+        "split_scheme": 1,
+        "balance": "none",
+        "background": "drop",
+        "depth": 16,
+        "max_pixels": 178_956_970,
+    }
     assert with_recorded_data(values, [], str(search))["data"] == {"name": "synthetic", **before}
     assert with_recorded_data(values, ["seed"], str(training))["data"] == {"name": "fashion_mnist", **before}
     assert with_recorded_data(values, ["data"], str(search)) == values
@@ -225,7 +231,7 @@ def test_a_run_folder_brings_its_data(tmp_path: Path) -> None:
     assert with_recorded_data(values, ["data.root"], str(search))["data"] == moved
     (training / "settings.json").write_text('{"job": {"data": {"name": "digits"}}}')  # as `nas.train` leaves it
     (training / "train.json").write_text('{"data_settings": {"name": "image_folder", "split_scheme": 2}}')
-    recorded = {"name": "image_folder", "split_scheme": 2, "balance": "none"}
-    assert with_recorded_data(values, [], str(training))["data"] == recorded
+    known = {"name": "image_folder", **before, "split_scheme": 2}
+    assert with_recorded_data(values, [], str(training))["data"] == known
     assert with_recorded_data(values, [], str(tmp_path)) == values
     assert with_recorded_data(values, [], "reference/lenet5") == values

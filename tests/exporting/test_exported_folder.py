@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import multiprocessing
 import os
@@ -21,10 +22,10 @@ from safetensors.numpy import save_file
 from safetensors.torch import load_file
 
 from nas.errors import ConfigError, DataError, NasError
-from nas.exporting import predict
 from nas.exporting.card import Card, Score, section
 from nas.exporting.folder import _write_folder, export_model, exportable
 from nas.exporting.preprocess import Preprocess
+from nas.exporting.script import script
 from nas.exporting.settings import ExportSettings
 from tests.exporting.conftest import Trained
 
@@ -47,6 +48,21 @@ def _export(trained: Trained, out: Path, **changed: Any) -> tuple[Path, ...]:
     return export_model(out, **{**given, **changed}).paths
 
 
+def test_the_shipped_code_is_one_file_without_names_that_stand_for_two_things() -> None:
+    defined: list[str] = []
+    tree = ast.parse(script())
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            defined.append(node.name)
+        elif isinstance(node, ast.Assign):
+            defined += [name.id for target in node.targets for name in ast.walk(target) if isinstance(name, ast.Name)]
+    assert {"held", "read_picture", "MAX_PIXELS", "main"} < set(defined)
+    assert len(defined) == len(set(defined))
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = {node.module if isinstance(node, ast.ImportFrom) else node.names[0].name for node in imports}
+    assert not [name for name in names if str(name).startswith("nas")]
+
+
 def test_what_is_in_it(trained: Trained, exported: Path) -> None:
     names = sorted(os.listdir(exported))
     assert [name for name in names if "int8" not in name] == [
@@ -56,7 +72,7 @@ def test_what_is_in_it(trained: Trained, exported: Path) -> None:
         "predict.py",
         "preprocess.json",
     ]
-    assert (exported / "predict.py").read_text() == Path(predict.__file__).read_text()
+    assert (exported / "predict.py").read_text() == script()
     assert Preprocess.from_dict(json.loads((exported / "preprocess.json").read_text())) == trained.preprocess
     found = load_file(exported / "model.safetensors")
     assert found.keys() == trained.module.state_dict().keys()

@@ -20,6 +20,7 @@ from nas.exporting.int8 import outputs
 from nas.training.data.config import DataConfig
 from nas.training.data.load import load_data
 from nas.training.recipe import Recipe
+from tests.exporting.png_by_hand import png
 
 CLASSES = ("across", "down", "neither")
 
@@ -35,22 +36,36 @@ def _picture(rng: np.random.Generator, label: int, channels: int) -> Image.Image
     return Image.fromarray(pixels[:, :, 0] if channels == 1 else pixels)
 
 
+_MADE = {
+    # 12 bits in 16, of which 8 keep what the picture was.
+    "deep": lambda levels: png(levels[:, :, None].astype(int) * 16 + 7, 16),
+    # All is in the transparency, on black.
+    "alpha": lambda levels: png(np.pad(levels[:, :, None], ((0, 0), (0, 0), (3, 0))), 8),
+}
+
+
 def _folder(root: Path, channels: int, ending: str) -> Path:
     rng = np.random.default_rng(channels)
     for label, name in enumerate(CLASSES):
         (root / "train" / name).mkdir(parents=True)
         for number in range(150):
+            if ending in ("deep", "alpha"):
+                levels = np.asarray(_picture(rng, label, 1))
+                (root / "train" / name / f"{number}.png").write_bytes(_MADE[ending](levels))
+                continue
             more: dict[str, Any] = {"quality": int(rng.integers(40, 95))} if ending == "jpg" else {}
             _picture(rng, label, channels).save(root / "train" / name / f"{number}.{ending}", **more)
     return root
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("channels", "ending"), [(3, "jpg"), (1, "png")])
-def test_what_ships_says_what_training_says(tmp_path: Path, channels: int, ending: str) -> None:
-    """Of pictures of all sizes: JPEGs in colour, and grey PNGs."""
+@pytest.mark.parametrize(
+    ("channels", "ending", "fit"), [(3, "jpg", "crop"), (1, "png", "crop"), (1, "deep", "pad"), (3, "alpha", "squash")]
+)
+def test_what_ships_says_what_training_says(tmp_path: Path, channels: int, ending: str, fit: str) -> None:
+    """Of pictures of all sizes: JPEGs in colour, grey PNGs, 12 bits in 16, and shapes of transparency alone."""
     root = _folder(tmp_path / "pictures", channels, ending)
-    data = DataConfig(name="image_folder", root=str(root), resolution=20, channels=channels, val_fraction=0.4)
+    data = DataConfig(name="image_folder", root=str(root), resolution=20, channels=channels, val_fraction=0.4, fit=fit)
     space = nas.load_space("reference/small_cnn").for_data((channels, 20, 20), 3)
     model = nas.train(space.decode({}), data, replace(Recipe(), epochs=6), folder=tmp_path / "run")
     paths = nas.export(model, tmp_path / "shipped")
@@ -64,6 +79,10 @@ def test_what_ships_says_what_training_says(tmp_path: Path, channels: int, endin
     assert abs(accuracy - trained) < 0.001
     assert 0.5 < trained < 1, "it learned something, and not all"
     assert [one.top[0][0] for one in nas.predict(tmp_path / "shipped", files)] == said
+    # Scored on the same files, which whoever asks may not know how to read.
+    asked = replace(data, background="black", depth="auto" if ending != "deep" else 16, fit="crop")
+    for folder in (tmp_path / "run", tmp_path / "shipped"):
+        assert nas.evaluate(folder, asked).scores.accuracy == pytest.approx(trained, abs=1e-9)
 
     # The file itself, for one picture and for seven at a time, beside torch behind the same preprocessing.
     pixels = val.read(torch.arange(7))

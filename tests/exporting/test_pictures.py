@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ from nas.errors import DataError, NasError
 from nas.exporting.int8 import outputs
 from nas.exporting.onnx.graph import to_onnx
 from nas.exporting.onnx.pictures import for_pictures
-from nas.exporting.predict import read_picture
+from nas.exporting.predict import ModelError, open_model
 from nas.exporting.preprocess import Preprocess
+from nas.exporting.reading import RESIZES, Reading, read_picture
 from nas.network.lower import lower
 from nas.resources import space_names
 from nas.training.data.batches import Batches
@@ -50,23 +52,32 @@ def _flat_network(size: tuple[int, int], channels: int) -> tuple[bytes, Preproce
 
 
 @settings(max_examples=60)
-@example(height=5, width=7, size=(2, 2), channels=1)  # 7 * 2 / 5 = 2.8
-@example(height=4, width=10, size=(2, 1), channels=1)  # 10 * 2 / 4 = 5, whose half is cut to 2
-@example(height=2, width=5, size=(1, 1), channels=3)  # 2.5, which rounds to 2
+@example(height=5, width=7, size=(2, 2), channels=1, resize="cover_crop")  # 7 * 2 / 5 = 2.8
+@example(height=4, width=10, size=(2, 1), channels=1, resize="cover_crop")  # 10 * 2 / 4 = 5, whose half is cut to 2
+@example(height=2, width=5, size=(1, 1), channels=3, resize="cover_crop")  # 2.5, which rounds to 2
 @given(
     height=st.integers(1, 60),
     width=st.integers(1, 60),
     size=st.tuples(st.integers(1, 24), st.integers(1, 24)),
     channels=st.sampled_from([1, 3]),
+    resize=st.sampled_from(RESIZES),
 )
-def test_a_picture_is_scaled_and_cut_as_pillow_does(
-    height: int, width: int, size: tuple[int, int], channels: int, tmp_path_factory: pytest.TempPathFactory
+def test_a_picture_is_brought_to_a_size_as_pillow_does(
+    *,
+    height: int,
+    width: int,
+    size: tuple[int, int],
+    channels: int,
+    resize: str,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     pixels = np.random.default_rng(height * 61 + width).integers(0, 256, (height, width, channels), dtype=np.uint8)
     path = tmp_path_factory.mktemp("picture") / "picture.png"
     Image.fromarray(pixels[:, :, 0] if channels == 1 else pixels).save(path)
-    expected = read_picture(path, (channels, *size))
-    model = for_pictures(*_flat_network(size, channels))
+    network, preprocess = _flat_network(size, channels)
+    preprocess = replace(preprocess, resize=resize, background="#0ac84d")
+    expected = read_picture(path, preprocess.reading)
+    model = for_pictures(network, preprocess)
     (found,) = outputs(model, [pixels[None]])
     levels = found.reshape(channels, *size).transpose(1, 2, 0)
     # Both round to 8 bits after each direction: a level apart is the same number, rounded in another order.
@@ -142,6 +153,30 @@ def test_names_and_shares_are_inside(tmp_path: Path) -> None:
 def _network(name: str, shape: tuple[int, ...]) -> bytes:
     arch = nas.load_space(f"reference/{name}").for_data(shape, 10, task="any").decode({})
     return to_onnx(lower(arch), {key: value.numpy() for key, value in nas.build(arch).eval().state_dict().items()})
+
+
+def test_the_shipped_code_reads_as_the_model_says(tmp_path: Path) -> None:
+    network, preprocess = _flat_network((2, 2), 3)
+    said = replace(preprocess, resize="pad", background="#0ac84d", depth=12)
+    (tmp_path / "model.onnx").write_bytes(for_pictures(network, said))
+    opened = open_model(tmp_path / "model.onnx", max_pixels=7)
+    assert opened.reading == Reading((3, 2, 2), "#0ac84d", 12, "pad", 7)
+    model = onnx.load(tmp_path / "model.onnx")
+    for changed, message in (
+        ({"depth": 99}, "its depth must be a whole number from 8 to 16, but got 99"),
+        ({"background": 7}, "its background must be #rrggbb"),
+        ({"resize": None}, "its resize must be one of"),
+        ({"background": "drop"}, "its background must be a colour to pad with"),
+    ):
+        values = {"classes": json.dumps(list(said.classes)), "preprocess": json.dumps(said.to_dict() | changed)}
+        helper.set_model_props(model, values)
+        onnx.save(model, tmp_path / "other.onnx")
+        with pytest.raises(ModelError, match=message):
+            open_model(tmp_path / "other.onnx")
+    old = {name: value for name, value in said.to_dict().items() if name not in ("background", "depth", "resize")}
+    helper.set_model_props(model, {"classes": json.dumps(list(said.classes)), "preprocess": json.dumps(old)})
+    onnx.save(model, tmp_path / "old.onnx")
+    assert open_model(tmp_path / "old.onnx").reading == Reading((3, 2, 2), "drop", 16, "cover_crop")
 
 
 def test_what_is_no_classifier_of_images_is_refused() -> None:

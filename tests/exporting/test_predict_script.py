@@ -16,7 +16,8 @@ import pytest
 import torch
 from PIL import ExifTags, Image
 
-from nas.exporting.predict import PictureError, main, read_picture
+from nas.exporting.predict import main
+from nas.exporting.reading import PictureError, Reading, read_picture
 from nas.training.data.image_files import read_image
 from tests.exporting.conftest import Trained
 
@@ -108,9 +109,9 @@ def _odd(folder: Path) -> dict[str, Path]:
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 10, 6)])
 def test_odd_pictures_are_read_as_in_training(tmp_path: Path, shape: tuple[int, int, int]) -> None:
     for name, path in _odd(tmp_path).items():
-        pixels = read_picture(path, shape)
+        pixels = read_picture(path, Reading(shape))
         assert pixels.shape == (*shape[1:], shape[0]), name
-        np.testing.assert_array_equal(pixels.transpose(2, 0, 1), read_image(path, shape[1:], shape[0]).numpy())
+        np.testing.assert_array_equal(pixels.transpose(2, 0, 1), read_image(path, Reading(shape)).numpy())
 
 
 def test_odd_pictures_show_what_pillow_shows(tmp_path: Path) -> None:
@@ -118,17 +119,18 @@ def test_odd_pictures_show_what_pillow_shows(tmp_path: Path) -> None:
     paths = _odd(tmp_path)
     plain = np.array(Image.open(paths["rgb"]))
     for name in ("see_through", "webp", "bmp"):
-        np.testing.assert_array_equal(read_picture(paths[name], (3, 11, 20)), plain)
+        np.testing.assert_array_equal(read_picture(paths[name], Reading((3, 11, 20))), plain)
     jpeg = np.array(Image.open(paths["jpeg"]))
-    np.testing.assert_array_equal(read_picture(paths["turned"], (3, 20, 11)), np.rot90(jpeg, -1))
+    np.testing.assert_array_equal(read_picture(paths["turned"], Reading((3, 20, 11))), np.rot90(jpeg, -1))
     deep = np.array(Image.open(paths["16_bits"]))
-    np.testing.assert_array_equal(read_picture(paths["16_bits"], (1, 11, 20))[:, :, 0], deep // 256)
+    np.testing.assert_array_equal(read_picture(paths["16_bits"], Reading((1, 11, 20)))[:, :, 0], deep // 256)
     np.testing.assert_array_equal(
-        read_picture(paths["bits"], (1, 11, 20))[:, :, 0], 255 * np.array(Image.open(paths["bits"])).astype(np.uint8)
+        read_picture(paths["bits"], Reading((1, 11, 20)))[:, :, 0],
+        255 * np.array(Image.open(paths["bits"])).astype(np.uint8),
     )
     # A row of 20 covers 8x8 when it is 8 high and 160 wide, of which the middle is left.
     middle = np.array(Image.open(paths["row"]).resize((160, 8), Image.Resampling.BILINEAR))[:, 76:84]
-    np.testing.assert_array_equal(read_picture(paths["row"], (3, 8, 8)), middle)
+    np.testing.assert_array_equal(read_picture(paths["row"], Reading((3, 8, 8))), middle)
 
 
 @pytest.fixture
@@ -168,10 +170,12 @@ def test_what_is_no_picture_is_named_and_the_others_go_on(exported: Path, hostil
 def test_links_to_pictures_are_pictures(exported: Path, pictures: list[Path], tmp_path: Path) -> None:
     (tmp_path / "link.png").symlink_to(pictures[0])
     shape = (1, 8, 8)
-    np.testing.assert_array_equal(read_picture(tmp_path / "link.png", shape), read_picture(pictures[0], shape))
+    np.testing.assert_array_equal(
+        read_picture(tmp_path / "link.png", Reading(shape)), read_picture(pictures[0], Reading(shape))
+    )
     (tmp_path / "broken.png").symlink_to(tmp_path / "nothing")
     with pytest.raises(PictureError, match="No such file"):
-        read_picture(tmp_path / "broken.png", shape)
+        read_picture(tmp_path / "broken.png", Reading(shape))
 
 
 def test_what_is_no_model_is_refused(exported: Path, pictures: list[Path], tmp_path: Path) -> None:

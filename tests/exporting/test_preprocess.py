@@ -61,7 +61,7 @@ def test_plain_values_are_read_back() -> None:
         ({"classes": []}, "classes must be a name for each output"),
         ({"classes": [1, 2]}, "classes must be a list of names"),
         ({"network_size": [4]}, "network_size must be height and width"),
-        ({"resize": "stretch"}, "resize must be cover_crop, but got 'stretch'"),
+        ({"resize": "stretch"}, "resize must be one of cover_crop, pad, squash, but got 'stretch'"),
         ({"size": 3}, "preprocess must have shape, mean, std, classes of .*, but got .*'size'"),
     ],
 )

@@ -18,7 +18,9 @@ import nas
 from nas.commands.predict import main as predict_main
 from nas.errors import ConfigError
 from nas.exporting import predict as shipped
-from nas.exporting.predict import ModelError, PictureError, open_model, picture_of, read_picture
+from nas.exporting import reading
+from nas.exporting.predict import ModelError, open_model
+from nas.exporting.reading import PictureError, Reading, picture_of, read_picture
 
 
 def _with_metadata(exported: Path, folder: Path, **metadata: str) -> Path:
@@ -103,7 +105,7 @@ class _Session:
     ("error", "why"), [(RuntimeError("no such kernel"), "cannot run: no such kernel"), (None, r"of \(1, 2\)")]
 )
 def test_a_model_that_fails_while_it_runs_is_told_of(error: Exception | None, why: str) -> None:
-    model = shipped.Model(_Session(error), (1, 2, 2), ("a", "b"))
+    model = shipped.Model(_Session(error), Reading((1, 2, 2)), ("a", "b"))
     with pytest.raises(ModelError, match=why):
         list(shipped.predict(model, [np.zeros((2, 2, 1), np.uint8)]))
 
@@ -115,9 +117,9 @@ def test_only_what_is_kept_is_scaled_of_a_thin_picture(
 ) -> None:
     """The middle is what would be left of the whole, which is scaled below the limit."""
     levels = np.random.default_rng(0).integers(0, 256, (height, width, shape[0]), dtype=np.uint8)
-    whole = picture_of(levels, shape).astype(int)
-    monkeypatch.setattr(shipped, "_MOST_SCALED", 0)
-    assert np.abs(picture_of(levels, shape).astype(int) - whole).max() <= 1
+    whole = picture_of(levels, Reading(shape)).astype(int)
+    monkeypatch.setattr(reading, "_MOST_SCALED", 0)
+    assert np.abs(picture_of(levels, Reading(shape)).astype(int) - whole).max() <= 1
 
 
 def test_a_thin_picture_needs_no_memory_for_what_is_cut_off(tmp_path: Path) -> None:
@@ -125,13 +127,13 @@ def test_a_thin_picture_needs_no_memory_for_what_is_cut_off(tmp_path: Path) -> N
     column = np.full((65_000, 1), 10, np.uint8)
     column[32_000:33_000] = 200
     Image.fromarray(column).save(tmp_path / "thin.png")
-    assert (read_picture(tmp_path / "thin.png", (3, 224, 224)) == 200).all()
+    assert (read_picture(tmp_path / "thin.png", Reading((3, 224, 224))) == 200).all()
 
 
 def test_a_picture_that_cannot_be_scaled_is_named_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(shipped, "_covering", full)
+    monkeypatch.setattr(reading, "_covering", full)
     with pytest.raises(PictureError, match="cannot be scaled: MemoryError"):
-        picture_of(np.zeros((3, 3, 1), np.uint8), (1, 2, 2))
+        picture_of(np.zeros((3, 3, 1), np.uint8), Reading((1, 2, 2)))

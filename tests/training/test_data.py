@@ -18,6 +18,7 @@ from PIL import ExifTags, Image
 from sklearn.datasets import load_digits
 
 from nas.errors import ConfigError, DataError
+from nas.exporting.reading import Reading
 from nas.training.data.config import DataConfig
 from nas.training.data.image_files import read_image
 from nas.training.data.load import load_data
@@ -224,16 +225,16 @@ def test_images_are_scaled_to_cover_and_cut_at_the_centre(tmp_path: Path) -> Non
 def test_16_bit_palette_alpha_and_turned_images(tmp_path: Path) -> None:
     levels = np.array([[0, 256 * 100], [256 * 200, 65535]], dtype=np.uint16)
     Image.fromarray(levels).save(tmp_path / "deep.png")
-    assert read_image(tmp_path / "deep.png", (2, 2), 1).tolist() == [[[0, 100], [200, 255]]]
+    assert read_image(tmp_path / "deep.png", Reading((1, 2, 2))).tolist() == [[[0, 100], [200, 255]]]
     grey = Image.fromarray((levels >> 8).astype(np.uint8))
     for mode in ("P", "RGBA", "LA"):
         (grey if mode == "P" else grey.convert("RGB")).convert(mode).save(tmp_path / f"{mode}.png")
-        assert read_image(tmp_path / f"{mode}.png", (2, 2), 3)[0].tolist() == [[0, 100], [200, 255]]
+        assert read_image(tmp_path / f"{mode}.png", Reading((3, 2, 2)))[0].tolist() == [[0, 100], [200, 255]]
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6  # to be turned clockwise
     wide = Image.fromarray(np.array([[10, 20, 30]], dtype=np.uint8))
     wide.save(tmp_path / "turned.png", exif=exif)
-    assert read_image(tmp_path / "turned.png", (3, 1), 1).tolist() == [[[10], [20], [30]]]
+    assert read_image(tmp_path / "turned.png", Reading((1, 3, 1))).tolist() == [[[10], [20], [30]]]
 
 
 @pytest.mark.parametrize("scheme", [1, 2])

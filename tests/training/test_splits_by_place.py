@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,31 @@ def _search(folder: Path, scheme: int, **settings: Any) -> None:
     evaluator = TrainingEvaluator(data, Recipe(epochs=1))
     space = nas.load_space("mbconv").for_data((3, 16, 16), 2)
     nas.run_search(space, evaluator, sampler="random", run_dir=folder, budget=nas.Budget(epochs=1), **settings)
+
+
+def test_a_study_of_run_search_keeps_how_files_are_read(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        (tmp_path / "data" / "train" / name).mkdir(parents=True)
+        for i in range(12):
+            picture = Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8))
+            picture.save(tmp_path / "data" / "train" / name / f"{i:02}.png")
+    now = DataConfig(name="image_folder", root=str(tmp_path / "data"), split_scheme=2)
+    before = replace(now, background="drop", depth=16)
+    folder = tmp_path / "study"
+    space = nas.load_space("mbconv").for_data((3, 16, 16), 2)
+
+    def search(data: DataConfig, **settings: Any) -> None:
+        evaluator = TrainingEvaluator(data, Recipe(epochs=1))
+        nas.run_search(space, evaluator, sampler="random", run_dir=folder, budget=nas.Budget(epochs=1), **settings)
+
+    search(before, trials=1)
+    study = json.loads((folder / "study.json").read_text())
+    assert [study.pop(name) for name in ("background", "depth", "fit")] == ["drop", 16, "crop"]
+    (folder / "study.json").write_text(json.dumps(study))  # as before it was said
+    with pytest.raises(ConfigError, match=r"background was 'drop' in .*, but is now 'white'"):
+        search(now, trials=2, resume=True)
+    search(before, trials=2, resume=True)
 
 
 def test_a_study_of_run_search_keeps_its_scheme(tmp_path: Path) -> None:

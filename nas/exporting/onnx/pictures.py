@@ -12,6 +12,7 @@ from onnx import TensorProto, helper
 from nas.errors import NasError
 from nas.exporting.onnx.writer import Writer
 from nas.exporting.preprocess import Preprocess
+from nas.exporting.reading import COVER_CROP, PAD, SQUASH
 
 PIXELS, LOGITS, PROBABILITIES = "pixels", "logits", "probabilities"
 """The input, and the outputs, of a model for pictures."""
@@ -22,8 +23,9 @@ PREFIX = "pictures."
 
 _USE = (
     "Input pixels: uint8, (batch, height, width, channels), any size, channels in the order R, G, B. A picture is "
-    "scaled to cover what the network was trained on, cut at the centre and normalised inside. Outputs: logits and "
-    "probabilities, (batch, classes); the names of the classes are a JSON list in the metadata, under `classes`."
+    "brought to the size that the network was trained on, as `resize` in the metadata under `preprocess` says, and "
+    "normalised inside. Outputs: logits and probabilities, (batch, classes); the names of the classes are a JSON list "
+    "in the metadata, under `classes`."
 )
 
 
@@ -83,7 +85,7 @@ def _network_input(w: Writer, preprocess: Preprocess, name: str) -> None:
     """Write what makes the network's input, called `name`, of pictures."""
     mean, std = preprocess.levels()
     pixels = w.add("Transpose", f"{PREFIX}planes", PIXELS, perm=(0, 3, 1, 2))
-    levels = w.add("Cast", f"{PREFIX}levels", _covered(w, pixels, preprocess.shape), to=TensorProto.FLOAT)
+    levels = w.add("Cast", f"{PREFIX}levels", _sized(w, pixels, preprocess), to=TensorProto.FLOAT)
     x = w.add("Sub", f"{PREFIX}centred", levels, w.constant(f"{PREFIX}mean", mean))
     x = w.add("Div", f"{PREFIX}normalised", x, w.constant(f"{PREFIX}std", std))
     resizing = preprocess.resizing()
@@ -95,25 +97,69 @@ def _network_input(w: Writer, preprocess: Preprocess, name: str) -> None:
     w.add("Identity", name, x)
 
 
-def _covered(w: Writer, pixels: str, shape: tuple[int, int, int]) -> str:
-    """Scale pictures so that they cover a size, and cut them at the centre, as `predict.read_picture` does.
+def _sized(w: Writer, pixels: str, preprocess: Preprocess) -> str:
+    """Bring pictures to a size as `nas.exporting.reading.fitted` does.
 
     The sizes are computed in float64, as there. A picture that has the size already stays as it is.
     """
+    shape = preprocess.shape
     size = w.integers(f"{PREFIX}size", *shape[1:])
-    old = w.add("Shape", f"{PREFIX}old_size", pixels, start=2, end=4)
-    exact = w.add("Cast", f"{PREFIX}old_size_exact", old, to=TensorProto.DOUBLE)
-    wanted = w.constant(f"{PREFIX}size_exact", np.array(shape[1:], dtype=np.float64))
-    ratios = w.add("Div", f"{PREFIX}ratios", wanted, exact)
-    scale = w.add("ReduceMax", f"{PREFIX}scale", ratios, w.integers(f"{PREFIX}axis", 0), keepdims=1)
-    rounded = w.add("Round", f"{PREFIX}scaled_exact", w.add("Mul", f"{PREFIX}scaled_unrounded", exact, scale))
-    new = w.add("Max", f"{PREFIX}new_size", w.add("Cast", f"{PREFIX}scaled", rounded, to=TensorProto.INT64), size)
+    new = size if preprocess.resize == SQUASH else _scaled_size(w, pixels, preprocess, size)
     others = w.add("Shape", f"{PREFIX}batch_and_channels", pixels, start=0, end=2)
     sizes = w.add("Concat", f"{PREFIX}sizes", others, new, axis=0)
-    scaled = w.add("Resize", f"{PREFIX}covering", pixels, "", "", sizes, mode="linear", antialias=1, exclude_outside=1)
-    more = w.add("Sub", f"{PREFIX}more", new, size)
-    start = w.add("Div", f"{PREFIX}start", more, w.integers(f"{PREFIX}two", 2))
-    end = w.add("Add", f"{PREFIX}end", start, size)
-    cut = w.add("Slice", f"{PREFIX}cut", scaled, start, end, w.integers(f"{PREFIX}axes", 2, 3))
+    picture = w.add("Resize", f"{PREFIX}scaled", pixels, "", "", sizes, mode="linear", antialias=1, exclude_outside=1)
+    if preprocess.resize == COVER_CROP:
+        start = _half(w, w.add("Sub", f"{PREFIX}more", new, size))
+        end = w.add("Add", f"{PREFIX}end", start, size)
+        picture = w.add("Slice", f"{PREFIX}cut", picture, start, end, w.integers(f"{PREFIX}axes", 2, 3))
+    elif preprocess.resize == PAD:
+        picture = _padded(w, picture, sizes, preprocess, (size, new))
     # It has this size; saying so tells runtimes every size behind it.
-    return w.add("Reshape", f"{PREFIX}picture", cut, w.integers(f"{PREFIX}shape", -1, *shape))
+    return w.add("Reshape", f"{PREFIX}picture", picture, w.integers(f"{PREFIX}shape", -1, *shape))
+
+
+def _scaled_size(w: Writer, pixels: str, preprocess: Preprocess, size: str) -> str:
+    """Write what computes the height and width that pictures are scaled to, to cover a size or to fit into it."""
+    covers = preprocess.resize == COVER_CROP
+    old = w.add("Shape", f"{PREFIX}old_size", pixels, start=2, end=4)
+    exact = w.add("Cast", f"{PREFIX}old_size_exact", old, to=TensorProto.DOUBLE)
+    wanted = w.constant(f"{PREFIX}size_exact", np.array(preprocess.shape[1:], dtype=np.float64))
+    ratios = w.add("Div", f"{PREFIX}ratios", wanted, exact)
+    axis = w.integers(f"{PREFIX}axis", 0)
+    scale = w.add("ReduceMax" if covers else "ReduceMin", f"{PREFIX}scale", ratios, axis, keepdims=1)
+    rounded = w.add("Round", f"{PREFIX}scaled_exact", w.add("Mul", f"{PREFIX}scaled_unrounded", exact, scale))
+    new = w.add("Cast", f"{PREFIX}scaled_size", rounded, to=TensorProto.INT64)
+    if covers:
+        return w.add("Max", f"{PREFIX}new_size", new, size)
+    some = w.add("Max", f"{PREFIX}some_size", new, w.integers(f"{PREFIX}one", 1))
+    return w.add("Min", f"{PREFIX}new_size", some, size)
+
+
+def _half(w: Writer, size: str) -> str:
+    return w.add("Div", f"{PREFIX}start", size, w.integers(f"{PREFIX}two", 2))
+
+
+def _padded(w: Writer, picture: str, sizes: str, preprocess: Preprocess, size_and_new: tuple[str, str]) -> str:
+    """Write what lays pictures in the middle of the background.
+
+    Args:
+        w: what is written to.
+        picture: the pictures.
+        sizes: their shape.
+        preprocess: says the background.
+        size_and_new: height and width of the result, and of the pictures.
+    """
+    size, new = size_and_new
+    missing = w.add("Sub", f"{PREFIX}missing", size, new)
+    before = _half(w, missing)
+    after = w.add("Sub", f"{PREFIX}after", missing, before)
+    none = w.integers(f"{PREFIX}none", 0, 0)
+    pads = w.add("Concat", f"{PREFIX}pads", none, before, none, after, axis=0)
+    one = helper.make_tensor("value", TensorProto.UINT8, [1], [1])
+    inside = w.add("Pad", f"{PREFIX}inside", w.add("ConstantOfShape", f"{PREFIX}ones", sizes, value=one), pads)
+    wide = w.add("Pad", f"{PREFIX}wide", picture, pads)
+    colour = np.array(preprocess.reading.colour, dtype=np.uint8).reshape(-1, 1, 1)
+    background = w.constant(f"{PREFIX}background", colour)
+    return w.add(
+        "Where", f"{PREFIX}padded", w.add("Cast", f"{PREFIX}mask", inside, to=TensorProto.BOOL), wide, background
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from nas.errors import ConfigError, nearest
@@ -10,6 +11,13 @@ from nas.training.data.registry import DATA_SETS
 
 AUGMENTATIONS = ("none", "shift", "shift_flip")
 BALANCES = ("none", "weights", "sampler")
+FITS = ("crop", "pad", "squash")
+BACKGROUNDS = {"white": "#ffffff", "black": "#000000", "grey": "#808080"}
+"""Colours by name."""
+DROP = "drop"
+"""A background that is none: transparency is dropped, so that the colours below it show."""
+_COLOUR = re.compile("#[0-9a-f]{6}", re.IGNORECASE)
+_DEPTH = Range(8, 16, whole=True)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,9 +42,6 @@ class DataConfig:
         ("refuse", "skip"),
         may_change=True,
     )
-    max_pixels: int = setting(
-        100_000_000, "a picture of image_folder with more cannot be used", Range(1, 2**40, whole=True), may_change=True
-    )
     split_seed: int = setting(
         0,
         "of the split; apart from the search's seed, so that studies share their test split",
@@ -44,21 +49,22 @@ class DataConfig:
     )
     split_scheme: int = setting(
         3,
-        "3: an image's split follows from its content, so that no other image moves it; 2: the same, of the files "
-        "that image_folder read before there was 3; 1: from its place among the others, as before there was 2",
+        "3: an image's split follows from its content, so that no other image moves it; 2: the same, without "
+        "transparency and with 8 bits a level, of the files that image_folder read before there was 3; 1: from its "
+        "place among the others, as before there was 2",
         Range(1, 3, whole=True),
         before=1,
     )
     val_fraction: float = setting(
         0.2,
-        "share of the training images held out for validation, where the data have no such split; of scheme 2 the "
-        "probability of each",
+        "share of the training images held out for validation, where the data have no such split; of schemes 2 and "
+        "3 the probability of each",
         Range(0, 1, above=True, below=True),
     )
     test_fraction: float = setting(
         0.2,
-        "share of all images held out for the test, where the data have no such split; of scheme 2 the probability "
-        "of each",
+        "share of all images held out for the test, where the data have no such split; of schemes 2 and 3 the "
+        "probability of each",
         Range(0, 1, above=True, below=True),
     )
     train_fraction: float = setting(
@@ -83,6 +89,32 @@ class DataConfig:
         Range(1, 16_384, whole=True),
     )
     channels: int = setting(3, "1 for grey or 3 for colour, of image_folder, hf and synthetic")
+    fit: str = setting(
+        "crop",
+        f"{', '.join(FITS)}: whether images of image_folder with other proportions are scaled to cover the size, and "
+        "cut; to fit into it, on the background; or to have its sides, which distorts them",
+        FITS,
+    )
+    background: str = setting(
+        "white",
+        f"colour that transparency in files is laid on: {', '.join(BACKGROUNDS)} or #rrggbb; {DROP}: transparency is "
+        "dropped, as in studies from before there was a background",
+        typed="text",
+        before=DROP,
+    )
+    depth: int | str = setting(
+        "auto",
+        "bits of the levels of files with 16 bits a level, 8 to 16; larger levels are white; auto: what the training "
+        "images need together, or say that they have",
+        before=16,
+    )
+    max_pixels: int = setting(
+        100_000_000,
+        "a file with more is refused by its header, before it is decoded",
+        Range(1, 2**40, whole=True),
+        may_change=True,
+        before=178_956_970,  # more was an error of pillow's
+    )
     num_classes: int = setting(10, "of synthetic", Range(2, 2**20, whole=True))
     samples: int = setting(1000, "number of images of synthetic", Range(10, 10_000_000, whole=True))
     memory_mib: int = setting(
@@ -105,8 +137,26 @@ class DataConfig:
                 f"data: `val_fraction + test_fraction < 1` must hold, so that something is left to train on, but got "
                 f"{self.val_fraction:g} + {self.test_fraction:g}"
             )
+        self._check_pictures()
         if self.channels not in (1, 3):
             raise ConfigError(f"data.channels must be 1 or 3, but got {self.channels}")
         if self.resolution is not None and not DATA_SETS[self.name].resizes:
             resized = " and ".join(name for name, data_set in DATA_SETS.items() if data_set.resizes)
             raise ConfigError(f"data.resolution is of {resized}; {self.name} keeps its size, but got {self.resolution}")
+
+    def _check_pictures(self) -> None:
+        """Check what is said of how files of images are read."""
+        if self.background not in (*BACKGROUNDS, DROP) and not _COLOUR.fullmatch(self.background):
+            raise ConfigError(
+                f"data.background must be #rrggbb or a name, but got {self.background!r:.80}. "
+                f"{nearest(self.background, (*BACKGROUNDS, DROP))}"
+            )
+        if self.depth != "auto":
+            if isinstance(self.depth, str):
+                raise ConfigError(f"data.depth must be auto or a whole number from 8 to 16, but got {self.depth!r:.80}")
+            object.__setattr__(self, "depth", _DEPTH.checked("data.depth", self.depth))
+        if self.fit != "crop" and not DATA_SETS[self.name].files:
+            fitted = " and ".join(name for name, data_set in DATA_SETS.items() if data_set.files)
+            raise ConfigError(f"data.fit is of {fitted}; {self.name} has images of one size, but got {self.fit}")
+        if (self.fit, self.background) == ("pad", DROP):
+            raise ConfigError(f"data.fit=pad needs a colour as data.background, but got {DROP}")

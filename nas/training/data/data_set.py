@@ -28,6 +28,8 @@ class DataSet:
     """How many there are in all, as their authors say, where that is known."""
     resizes: bool = False
     """Whether `data.resolution` sets the size of its images."""
+    files: bool = False
+    """Whether each of its images is a file, of any kind and size that pillow reads."""
     has_test_split: bool = False
     """Whether its test split is made already, so that `data.test_fraction` has no meaning."""
     mirrors: bool = False

@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from nas.errors import DataError
-from nas.exporting.predict import fitted
+from nas.exporting.reading import Reading, fitted
 from nas.run_folder import user_path
 from nas.training.data.config import DataConfig
 from nas.training.data.content import TEST, TRAIN, VAL, digests_of
@@ -59,7 +59,8 @@ class HfImages:
     def fitted(self, picture: Image.Image, place: int) -> Tensor:
         """Return the pixels of an image, `(channels, height, width)`: scaled to cover the size, cut at the centre."""
         try:
-            pixels = fitted(picture.convert("L" if self.channels == 1 else "RGB"), self.size)
+            colours = picture.convert("L" if self.channels == 1 else "RGB")
+            pixels = fitted(colours, Reading((self.channels, *self.size)))
         except ValueError as error:
             raise DataError(f"data hf: {self.name} image {place}: {error}") from None
         return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
@@ -191,7 +192,7 @@ def _source(images: HfImages, *, keep: bool, any_size: bool) -> Source:
         if keep:
             kept.append(images.fitted(picture, place))
 
-    def take(places: Sequence[int]) -> Images:
+    def take(places: Sequence[int], reading: Reading | None) -> Images:
         chosen = images.take(places)
         return (
             MemoryImages(torch.stack([kept[place] for place in places]), chosen.labels) if kept and places else chosen

@@ -3,34 +3,35 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from nas.errors import DataError
-from nas.exporting.predict import PictureError, decoded, fitted
+from nas.exporting.reading import Reading
 from nas.machine import cores
 from nas.training.data.config import DataConfig
-from nas.training.data.content import SPLITS, digests_of
-from nas.training.data.folders.usable import REFUSE, common_size, left_out, refusal, usable_pictures
+from nas.training.data.content import SPLITS, TRAIN
+from nas.training.data.folders.usable import REFUSE, Pictures, common_size, left_out, refusal, usable_pictures
+from nas.training.data.pictures import (
+    Seen,
+    UndecodedError,
+    check_memory,
+    held_by,
+    notes_of,
+    pixels_of,
+    reading_of,
+    seen,
+    settled,
+)
 from nas.training.data.split_by_content import Source, split_by_content
 from nas.training.data.split_by_place import split_indices, splits_by_place
 from nas.training.data.splits import Images, MemoryImages, Splits
-
-
-class UndecodedError(DataError):
-    """A file that is no picture, or one that cannot be brought to its size."""
-
-    def __init__(self, path: Path, why: str) -> None:
-        super().__init__(f"data image_folder: {path} cannot be read: {why}")
-        self.why = why
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,54 +40,33 @@ class FileImages:
 
     files: tuple[Path, ...]
     labels: Tensor
-    size: tuple[int, int]
-    channels: int
+    reading: Reading
 
     def read(self, indices: Tensor) -> Tensor:
         """Read those images as uint8 of shape `(len(indices), channels, height, width)`."""
         if not len(indices):
-            return torch.empty((0, self.channels, *self.size), dtype=torch.uint8)
+            return torch.empty((0, *self.reading.shape), dtype=torch.uint8)
         # Decoding leaves Python's lock, so two threads read ahead of one another.
         with ThreadPoolExecutor(max_workers=2) as pool:
             pixels = list(pool.map(self._read_one, indices.tolist()))
         return torch.stack(pixels)
 
     def _read_one(self, index: int) -> Tensor:
-        return read_image(self.files[index], self.size, self.channels)
+        return read_image(self.files[index], self.reading)
 
     def take(self, indices: torch.Tensor) -> FileImages:
         """Return some of the images."""
         files = tuple(self.files[i] for i in indices.tolist())
-        return FileImages(files, self.labels[indices], self.size, self.channels)
+        return FileImages(files, self.labels[indices], self.reading)
 
 
-def read_image(path: Path, size: tuple[int, int], channels: int) -> Tensor:
-    """Read an image as uint8 `(channels, height, width)`: scaled to cover `size`, then cut at the centre.
+def read_image(path: Path, reading: Reading) -> Tensor:
+    """Read an image as uint8 `(channels, height, width)`.
 
     Raises:
         DataError: not an image that can be read; names the file.
     """
-    return _pixels(_decoded(path, channels)[0], size, path)
-
-
-def _decoded(path: Path, *channels: int) -> list[Image.Image]:
-    """Read an image at its full size, as `nas.exporting.predict.decoded`; raises `DataError`, which names the file."""
-    try:
-        return decoded(path, *channels)
-    except PictureError as error:
-        raise UndecodedError(path, str(error)) from None
-
-
-def _pixels(picture: Image.Image, size: tuple[int, int], path: Path) -> Tensor:
-    """Return the pixels of a picture that is fitted to a size, `(channels, height, width)`.
-
-    Raises:
-        DataError: it cannot be; names the file.
-    """
-    try:
-        return torch.from_numpy(fitted(picture, size)).permute(2, 0, 1).contiguous()
-    except PictureError as error:
-        raise UndecodedError(path, str(error)) from None
+    return pixels_of(held_by(path, reading.max_pixels), reading, path)
 
 
 def load_image_folder(config: DataConfig) -> Splits:
@@ -100,56 +80,63 @@ def load_image_folder(config: DataConfig) -> Splits:
     """
     pictures = usable_pictures(config)
     size = (config.resolution, config.resolution) if config.resolution else common_size(pictures)
-    given = {split: _images(files, size, config.channels) for split, files in pictures.files.items()}
+    reading = reading_of(config, (config.channels, *size))
+    given = {split: _images(files, reading) for split, files in pictures.files.items()}
     count = sum(len(images.files) for images in given.values())
     in_memory = count * config.channels * size[0] * size[1] <= config.memory_mib * 2**20
+    if in_memory:
+        check_memory(count, reading)
     if config.split_scheme == 1:
         return _split_by_place(config, pictures.classes, given, in_memory=in_memory)
-    shape = (config.channels, *size)
-    sources, bad = {}, dict[Path, str]()
-    for split, images in given.items():
-        sources[split] = _source(images, pictures.root, bad, in_memory=in_memory)
-    if bad and config.bad == REFUSE:
-        raise DataError(refusal(pictures.root, bad, count))
-    notes = (*pictures.notes, *left_out(pictures.root, bad, count))
-    return split_by_content(config, pictures.classes, shape, sources, notes)
+    return _split_by_content(config, pictures, given, in_memory=in_memory)
 
 
-def _images(files: Sequence[tuple[Path, int]], size: tuple[int, int], channels: int) -> FileImages:
+def _images(files: Sequence[tuple[Path, int]], reading: Reading) -> FileImages:
     labels = torch.tensor([label for _, label in files], dtype=torch.int64)
-    return FileImages(tuple(path for path, _ in files), labels, size, channels)
+    return FileImages(tuple(path for path, _ in files), labels, reading)
 
 
-def _source(images: FileImages, root: Path, bad: dict[Path, str], *, in_memory: bool) -> Source:
-    """Look at each image once: for its content, and for its pixels where they are kept in memory.
+@dataclass(frozen=True, eq=False)
+class _Looked:
+    """The files of a split, each of which was looked at once."""
 
-    Images that cannot be decoded are left out, and why is put into `bad`.
+    images: FileImages
+    looks: tuple[Seen, ...]
+    pixels: tuple[Tensor | None, ...]
+    """Of each as training sees it, where they are kept in memory and its depth was known; else None."""
+    in_memory: bool
+
+    def take(self, places: Sequence[int], reading: Reading | None) -> Images:
+        """Return some of the images, read as is said."""
+        chosen = self.images.take(torch.tensor(places, dtype=torch.int64))
+        chosen = chosen if reading is None else replace(chosen, reading=reading)
+        if not self.in_memory or not places:
+            return chosen
+        kept = [self.pixels[place] for place in places]
+        again = iter(chosen.read(torch.tensor([i for i, pixels in enumerate(kept) if pixels is None])))
+        pixels = torch.stack([next(again) if pixels is None else pixels for pixels in kept])
+        return MemoryImages(pixels, chosen.labels, chosen.files)
+
+
+Look = tuple[Seen, Tensor | None]
+"""What is kept of a file, and its pixels where they are kept in memory."""
+
+
+def _looked(images: FileImages, config: DataConfig, bad: dict[Path, str], *, in_memory: bool) -> _Looked:
+    """Look at each file: for its content, and for its pixels where they are kept in memory.
+
+    Those that cannot be decoded are left out, and why is put into `bad`.
     """
-    look = partial(_look, size=images.size, channels=images.channels) if in_memory else _look_at_content
+    look = partial(_look, known=config.depth != "auto") if in_memory else _look_at_content
+    look = partial(look, reading=images.reading, scheme=config.split_scheme)
     # Decoding, hashing and scaling leave Python's lock.
     with ThreadPoolExecutor(max_workers=min(8, cores())) as pool:
         looks = list(pool.map(partial(_if_it_can_be, look), images.files))
     bad |= {path: found for path, found in zip(images.files, looks, strict=True) if isinstance(found, str)}
     usable = [place for place, found in enumerate(looks) if not isinstance(found, str)]
     images = images.take(torch.tensor(usable, dtype=torch.int64))
-    seen = [found for found in looks if not isinstance(found, str)]
-
-    def take(places: Sequence[int]) -> Images:
-        indices = torch.tensor(places, dtype=torch.int64)
-        pixels = [kept for place in places if (kept := seen[place][1]) is not None]
-        chosen = images.take(indices)
-        return MemoryImages(torch.stack(pixels), chosen.labels, chosen.files) if pixels else chosen
-
-    return Source(
-        images.labels.tolist(),
-        [digest for digest, _ in seen],
-        lambda place: str(images.files[place].relative_to(root)),
-        take,
-    )
-
-
-Look = tuple[bytes, Tensor | None]
-"""The digest of an image's content, and its pixels where they are kept."""
+    found = [one for one in looks if not isinstance(one, str)]
+    return _Looked(images, tuple(one for one, _ in found), tuple(pixels for _, pixels in found), in_memory)
 
 
 def _if_it_can_be(look: Callable[[Path], Look], path: Path) -> Look | str:
@@ -160,25 +147,57 @@ def _if_it_can_be(look: Callable[[Path], Look], path: Path) -> Look | str:
         return f"cannot be decoded ({error.why})"
 
 
-def _look(path: Path, size: tuple[int, int], channels: int) -> tuple[bytes, Tensor | None]:
-    """Return the digest of an image's content, and its pixels as training sees them.
-
-    Its content is its pixels at full size and in colour, whatever training makes of them: so its split is the same at
-    any resolution, and where it was saved in another format without loss.
-    """
-    colour, seen = _decoded(path, 3, channels)
-    return digests_of(np.asarray(colour)[None])[0], _pixels(seen, size, path)
+def _look(path: Path, *, known: bool, reading: Reading, scheme: int) -> tuple[Seen, Tensor | None]:
+    """Return what is kept of a file, and its pixels as training sees them; None where its depth is not known yet."""
+    found = held_by(path, reading.max_pixels)
+    look = seen(found, reading, scheme)
+    return look, pixels_of(found, reading, path) if known or look.bits is None else None
 
 
-def _look_at_content(path: Path) -> tuple[bytes, Tensor | None]:
+def _look_at_content(path: Path, *, reading: Reading, scheme: int) -> tuple[Seen, Tensor | None]:
     known = os.stat(path)
-    return _digest(path, known.st_size, known.st_mtime_ns), None
+    return _look_once(path, known.st_size, known.st_mtime_ns, reading, scheme), None
 
 
 @lru_cache(maxsize=2**20)
-def _digest(path: Path, size: int, changed: int) -> bytes:
-    """Return the digest of an image's content; a process decodes a file for it once, while that is not changed."""
-    return digests_of(np.asarray(_decoded(path, 3)[0])[None])[0]
+def _look_once(path: Path, size: int, changed: int, reading: Reading, scheme: int) -> Seen:
+    """Return what is kept of a file; a process decodes it for that once, while it is not changed."""
+    return seen(held_by(path, reading.max_pixels), reading, scheme)
+
+
+def _split_by_content(
+    config: DataConfig, pictures: Pictures, given: Mapping[str, FileImages], *, in_memory: bool
+) -> Splits:
+    """Split as schemes 2 and 3 do: by what the files hold."""
+    bad = dict[Path, str]()
+    looked = {split: _looked(images, config, bad, in_memory=in_memory) for split, images in given.items()}
+    count = sum(len(images.files) for images in given.values())
+    if bad and config.bad == REFUSE:
+        raise DataError(refusal(pictures.root, bad, count))
+    looks = [look for one in looked.values() for look in one.looks]
+    files = [path for one in looked.values() for path in one.images.files]
+
+    def settle(places: Sequence[int]) -> tuple[Reading, list[str]]:
+        trained_on = [looked[TRAIN].looks[place] for place in places]
+        reading = settled(given[TRAIN].reading, config, trained_on)
+        return reading, notes_of(looks, _name_in(pictures.root, files), reading, auto=config.depth == "auto")
+
+    sources = {split: _source(one, pictures.root) for split, one in looked.items()}
+    notes = (*pictures.notes, *left_out(pictures.root, bad, count))
+    return split_by_content(config, pictures.classes, given[TRAIN].reading.shape, sources, notes=notes, settle=settle)
+
+
+def _source(looked: _Looked, root: Path) -> Source:
+    return Source(
+        looked.images.labels.tolist(),
+        [look.digest for look in looked.looks],
+        _name_in(root, looked.images.files),
+        looked.take,
+    )
+
+
+def _name_in(root: Path, files: Sequence[Path]) -> Callable[[int], str]:
+    return lambda place: str(files[place].relative_to(root))
 
 
 def _split_by_place(
@@ -191,9 +210,14 @@ def _split_by_place(
         train, test = _hold_out(train, config.test_fraction, config.split_seed)
     if val is None:
         train, val = _hold_out(train, config.val_fraction, config.split_seed + 1)
+    reading = train.reading
+    if config.depth == "auto":
+        reading = settled(reading, config, _looked(train, config, {}, in_memory=False).looks)
     keep = _in_memory if in_memory else _as_it_is
-    shape = (config.channels, *train.size)
-    return splits_by_place(config, classes, shape, train=keep(train), val=keep(val), test=keep(test))
+    train, val, test = (replace(images, reading=reading) for images in (train, val, test))
+    return splits_by_place(
+        config, classes, reading.shape, train=keep(train), val=keep(val), test=keep(test), reading=reading
+    )
 
 
 def _hold_out(images: FileImages, fraction: float, seed: int) -> tuple[FileImages, FileImages]:

@@ -23,4 +23,4 @@ def _check(config: DataConfig) -> object:
     return usable_pictures(config)
 
 
-IMAGE_FOLDER = DataSet(load=_load, check=_check, resizes=True)
+IMAGE_FOLDER = DataSet(load=_load, check=_check, resizes=True, files=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from nas.exporting.predict import PictureError, decoded
+from nas.exporting.reading import PictureError, Reading, colours, held
 from nas.machine import cores
 from nas.training.data.config import DataConfig
 from nas.training.data.content import TRAIN, VAL, digests_of
@@ -100,7 +100,7 @@ def overview(config: DataConfig) -> Overview:
         pictures = usable_pictures(config)
         headers = pictures.headers
         files = [file for own in pictures.files.values() for file in own]
-        seen = _of_files(files, pictures.root)
+        seen = _of_files(files, pictures.root, replace(data.reading, shape=(3, 1, 1), max_pixels=config.max_pixels))
     else:
         seen = [*_of_images(data.train, TRAIN), *_of_images(data.val, VAL)]
     totals = [sum(counts) for counts in zip(*data.images_by_class.values(), strict=True)]
@@ -121,11 +121,11 @@ def overview(config: DataConfig) -> Overview:
     )
 
 
-def _of_files(files: Sequence[tuple[Path, int]], root: Path) -> list[_Seen]:
+def _of_files(files: Sequence[tuple[Path, int]], root: Path, reading: Reading) -> list[_Seen]:
     def look(file: tuple[Path, int]) -> _Seen | None:
         path, label = file
         try:
-            picture = decoded(path, 3)[0]
+            picture = colours(held(path, reading.max_pixels), reading)
         except PictureError:  # left out of the data, which say so
             return None
         levels = np.asarray(picture)

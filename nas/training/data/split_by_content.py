@@ -1,4 +1,4 @@
-"""Splits of scheme 2: by the content of each image (`nas.training.data.content`), and what a user should know of it."""
+"""Splits of schemes 2 and 3: by the content of each image (`nas.training.data.content`), and what to know of it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from nas.errors import DataError
+from nas.exporting.reading import Reading
 from nas.network.ops import Shape
 from nas.training.data.config import DataConfig
 from nas.training.data.content import (
@@ -41,8 +42,8 @@ class Source:
     """Of the content of each."""
     name: Callable[[int], str]
     """Names an image, by its place, for messages."""
-    take: Callable[[Sequence[int]], Images]
-    """Returns some of the images, by their places."""
+    take: Callable[[Sequence[int], Reading | None], Images]
+    """Returns some of the images, by their places; those of files read as is said."""
 
 
 def source_of(images: Images, what: str = "image", *, keep: bool = True) -> Source:
@@ -60,7 +61,7 @@ def source_of(images: Images, what: str = "image", *, keep: bool = True) -> Sour
         images.labels.tolist(),
         digests,
         lambda place: f"{what} {place}",
-        lambda places: part_of(images, torch.tensor(places, dtype=torch.int64), keep=keep),
+        lambda places, reading: part_of(images, torch.tensor(places, dtype=torch.int64), keep=keep),
     )
 
 
@@ -91,7 +92,7 @@ def split_images(
         return split_images_by_place(config, classes, given, keep=keep, notes=notes)
     names = {split: f"{_WORDS[split]} image" if len(given) > 1 else "image" for split in given}
     sources = {split: source_of(images, names[split], keep=keep) for split, images in given.items()}
-    return split_by_content(config, classes, shape, sources, notes)
+    return split_by_content(config, classes, shape, sources, notes=notes)
 
 
 def split_by_content(
@@ -99,7 +100,9 @@ def split_by_content(
     classes: tuple[str, ...],
     input_shape: Shape,
     given: Mapping[str, Source],
+    *,
     notes: Sequence[str] = (),
+    settle: Callable[[Sequence[int]], tuple[Reading, Sequence[str]]] | None = None,
 ) -> Splits:
     """Split the training images of a data set, as far as it has no splits of its own, and put it together.
 
@@ -113,6 +116,8 @@ def split_by_content(
         input_shape: `(channels, height, width)`.
         given: the splits that it has: training images, and those of the others where it has them.
         notes: what else a user should know, in sentences.
+        settle: told before any image is taken which of the training images that the data have are trained on, by
+            their places, it returns how files are read, and sentences about that; None where images are no files.
 
     Raises:
         DataError: an empty split, one of which more than half is in another, or a class without training images.
@@ -136,18 +141,23 @@ def split_by_content(
     places |= {split: drawn[split] for split in (TRAIN, *shares)}
     said += all_images.absent(places)
     places = {split: in_proportion(places[split], all_images.digests, all_images.labels) for split in SPLITS}
+    reading = None
+    if settle is not None:  # all of the training split, so that a part of it is read as the whole is
+        reading, more = settle(places[TRAIN])
+        said += more
     labels = np.array([all_images.labels[place] for place in places[TRAIN]], dtype=np.int64)
     places[TRAIN] = [places[TRAIN][i] for i in first_part(labels, config.train_fraction)]
     return splits_of(
         config,
         classes,
         input_shape,
-        train=all_images.take(places[TRAIN]),
-        val=all_images.take(places[VAL]),
+        train=all_images.take(places[TRAIN], reading),
+        val=all_images.take(places[VAL], reading),
         test_labels=torch.tensor([all_images.labels[place] for place in places[TEST]], dtype=torch.int64),
-        test=lambda: all_images.take(places[TEST]),
+        test=lambda: all_images.take(places[TEST], reading),
         fingerprint=fingerprint(all_images.digests, all_images.labels, places, input_shape),
         notes=said,
+        reading=reading,
     )
 
 
@@ -173,10 +183,10 @@ class _Images:
         split = self._split(place)
         return f"{self._given[split].name(place - self._first[split])} ({self._classes[self.labels[place]]})"
 
-    def take(self, places: Sequence[int]) -> Images:
-        """Return some images, which are all of one split of the data set's own."""
+    def take(self, places: Sequence[int], reading: Reading | None) -> Images:
+        """Return some images, which are all of one split of the data set's own, read as is said."""
         split = self._split(places[0]) if places else TRAIN
-        return self._given[split].take([place - self._first[split] for place in places])
+        return self._given[split].take([place - self._first[split] for place in places], reading)
 
     def check_copies(self, places: Mapping[str, Sequence[int]], name: str) -> None:
         """Raise `DataError` where more than half of the images of a split are in one that is nearer to training too."""

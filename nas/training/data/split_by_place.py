@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
+from nas.exporting.reading import Reading
 from nas.network.ops import Shape
 from nas.training.data.config import DataConfig
 from nas.training.data.content import TEST, TRAIN, VAL
@@ -66,8 +67,11 @@ def splits_by_place(
     val: Images,
     test: Images,
     notes: Sequence[str] = (),
+    reading: Reading | None = None,
 ) -> Splits:
     """Put a data set together whose splits are made: as much of the training split as the config says.
+
+    How files are read is `reading`, None where images are no files.
 
     Raises:
         DataError: an empty split, or a class without training images.
@@ -83,6 +87,7 @@ def splits_by_place(
         test=lambda: test,
         fingerprint=_fingerprint(train, val, test),
         notes=notes,
+        reading=reading,
     )
 
 

@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nas.errors import DataError
+from nas.exporting.reading import READ_AS, Reading
 from nas.held_out import keeps_test_split
 from nas.network.architecture import Architecture
 from nas.network.lower import lower
 from nas.network.ops import Shape
 from nas.training.data.config import DataConfig
 from nas.training.data.content import TEST, TRAIN, VAL, first_part
+from nas.training.data.pictures import reading_of
 
 Indices = NDArray[np.int64]
 
@@ -110,8 +112,10 @@ class ImageData:
     """How they were split (`DataConfig.split_scheme`)."""
     test_by_class: tuple[int, ...]
     """Number of test images of each class. Their pixels are kept by `nas.training.data.test_split` alone."""
+    reading: Reading
+    """How files of images are read; of data that are no files, how those are that a network is shown later."""
     notes: tuple[str, ...] = ()
-    """What a user should know of the splits, in sentences."""
+    """What a user should know of the splits and of how files are read, in sentences."""
 
     @property
     def num_classes(self) -> int:
@@ -168,6 +172,7 @@ class ImageData:
             "std": list(self.std),
             "split_scheme": self.split_scheme,
             "split_fingerprint": self.fingerprint,
+            **{name: getattr(self.reading, name) for name in READ_AS},
             "notes": list(self.notes),
         }
 
@@ -197,6 +202,7 @@ def splits_of(
     test: Callable[[], Images],
     fingerprint: str,
     notes: Sequence[str] = (),
+    reading: Reading | None = None,
 ) -> Splits:
     """Put a data set together.
 
@@ -210,6 +216,7 @@ def splits_of(
         test: gives the test images; called only where they are asked for.
         fingerprint: of the splits.
         notes: see `ImageData`.
+        reading: how files are read; None: as the config says.
 
     Raises:
         DataError: an empty split, or a class without training images.
@@ -233,6 +240,7 @@ def splits_of(
         fingerprint=fingerprint,
         split_scheme=config.split_scheme,
         test_by_class=count_by_class(test_labels, len(classes)),
+        reading=reading or reading_of(config, input_shape),
         notes=tuple(notes),
     )
     return Splits(data, test() if keeps_test_split() else None)

@@ -61,7 +61,7 @@ BAD: dict[str, tuple[str, bytes, str]] = {
     "lfs": ("a.png", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "are pointers of Git LFS"),
     "text": ("a.png", b"no picture at all", "are no pictures, or their first bytes are damaged"),
     "zeros": ("a.bmp", bytes(500), "are no pictures, or their first bytes are damaged"),
-    "heic": ("a.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "are HEIC, which pillow cannot read by itself"),
+    "heic": ("a.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "are HEIC, which pillow cannot read without"),
     "heic with another name": ("a.jpg", b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic", "are HEIC"),
     "cut jpeg": ("a.jpg", encoded("JPEG")[:-40], "are cut off at their end"),
     "cut png": ("a.png", encoded("PNG")[:-40], "are cut off at their end"),

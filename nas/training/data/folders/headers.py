@@ -13,7 +13,7 @@ from pathlib import Path
 from PIL import ExifTags, Image, UnidentifiedImageError, features
 
 from nas.errors import why_unreadable
-from nas.exporting.predict import why_no_file
+from nas.exporting.reading import heif_is_read, why_no_file
 from nas.machine import cores
 
 _FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP", "AVIF", "HEIF")
@@ -125,6 +125,7 @@ def _opened(path: Path, begin: bytes, size: int, most_pixels: int) -> Header | B
 
 @cache
 def _readable() -> tuple[str, ...]:
+    heif_is_read()
     Image.init()  # pillow finds its own readers, and those that packages such as pillow-heif have registered
     return tuple(name for name in _FORMATS if name in Image.OPEN)
 
@@ -132,7 +133,8 @@ def _readable() -> tuple[str, ...]:
 def _seen(image: Image.Image) -> tuple[int, int]:
     # Of a PNG whose EXIF data are not before its pixels pillow would decode all of these first.
     known = image.format != "PNG" or "exif" in image.info
-    turned = known and image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+    # The size of a TIFF pillow says as it is turned already.
+    turned = known and image.format != "TIFF" and image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
     return (image.width, image.height) if turned else (image.height, image.width)
 
 
@@ -157,8 +159,8 @@ def _missing_reader(begin: bytes) -> str:
     brand = begin[8:12] if begin[4:8] == b"ftyp" else b""
     if brand in _AVIF and not features.check("avif"):
         return "are AVIF, which this pillow cannot read (pillow 11.3 or newer does)"
-    if brand in _HEIF and "HEIF" not in Image.OPEN:
-        return "are HEIC, which pillow cannot read by itself (convert them to JPEG or PNG)"
+    if brand in _HEIF and not heif_is_read():
+        return "are HEIC, which pillow cannot read without the package pillow-heif (or convert them to JPEG or PNG)"
     return ""
 
 
