@@ -12,7 +12,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 import nas
-from nas.commands.registry import COMMANDS
+from nas.commands.registry import COMMANDS, SettingsCommand
 from nas.resources import resource_dir
 from nas.search.config import Config
 
@@ -44,7 +44,9 @@ def _search_commands() -> list[list[str]]:
         path.read_text() for folder in ("conf/experiment", "search_spaces") for path in (ROOT / folder).rglob("*.yaml")
     ]
     lines = re.findall(r"python -m nas\.search (.*)", "\n".join(texts))
-    flags = COMMANDS["search"].flags  # which Hydra never sees
+    search = COMMANDS["search"]
+    assert isinstance(search, SettingsCommand)
+    flags = search.flags  # which Hydra never sees
     words = [[word for word in shlex.split(line, comments=True) if word not in flags] for line in lines]
     return [
         command

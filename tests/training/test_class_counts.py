@@ -16,7 +16,7 @@ from nas.training.class_counts import ClassCounts
 from nas.training.data.batches import Batches
 from nas.training.data.config import DataConfig
 from nas.training.data.load import load_data
-from nas.training.data.splits import ImageData, MemoryImages
+from nas.training.data.splits import ImageData, Images, part_of
 from nas.training.fit import fit
 from nas.training.recipe import SCORES, Recipe
 from nas.training.weights import trained_network
@@ -84,15 +84,14 @@ def _uneven() -> ImageData:
     """Seven classes, of which the later ones have fewer images, in training and validation."""
     data = load_data(DataConfig(name="synthetic", samples=700, num_classes=7, resolution=8))
 
-    def thinned(images: object) -> MemoryImages:
-        assert isinstance(images, MemoryImages)
+    def thinned(images: Images) -> Images:
         seen = [0] * 7
         kept = []
         for place, label in enumerate(images.labels.tolist()):
             seen[label] += 1
             if seen[label] % (label + 1) == 0:
                 kept.append(place)
-        return images.take(torch.tensor(kept).numpy())
+        return part_of(images, torch.tensor(kept))
 
     return replace(data, train=thinned(data.train), val=thinned(data.val))
 

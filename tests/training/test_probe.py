@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 import nas
@@ -12,7 +14,7 @@ from nas.training.probe import TrainingTimes, _Clock, training_times
 from nas.training.recipe import Recipe
 from tests.search.conftest import SMALL
 
-ALL = {"name": "synthetic", "channels": 1, "num_classes": 4, "resolution": 16, "augment": "none"}
+ALL: dict[str, Any] = {"name": "synthetic", "channels": 1, "num_classes": 4, "resolution": 16, "augment": "none"}
 
 
 def test_times_of_a_whole_epoch_from_some_of_its_steps() -> None:
