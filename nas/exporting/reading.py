@@ -30,6 +30,8 @@ READ_AS = ("background", "depth", "resize")
 """What the files of a model say of a `Reading`, beside the shape."""
 FULL_DEPTH = 16
 """Bits of a level of a file that has more than 8."""
+PICTURE_FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP", "AVIF", "HEIF")
+"""What is read, by pillow's names. For others pillow may start a program: Ghostscript for an EPS, whatever its name."""
 MAX_PIXELS = 100_000_000
 """Of a file, where nothing is said."""
 _MOST_SCALED = 2**26
@@ -154,7 +156,7 @@ def open_picture(path: Path, max_pixels: int) -> ImageFile.ImageFile:
     """Open a picture, of which pillow reads the header; it may have that many pixels, whatever pillow's own limit.
 
     Raises:
-        PictureError: it has more, or is of no format that pillow knows. OSError: it cannot be read.
+        PictureError: it has more, or is of no format that is read. OSError: it cannot be read.
     """
     try:
         image = _open(path, max_pixels)
@@ -177,7 +179,7 @@ def _open(path: Path, max_pixels: int) -> ImageFile.ImageFile:
     with _OPENING:
         own, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, max_pixels
         try:
-            image = Image.open(path)
+            image = Image.open(path, formats=formats_read())
         finally:
             Image.MAX_IMAGE_PIXELS = own
     image.filename = ""  # else pillow 13.0 maps TIFF files into memory, those to be turned with their sides swapped
@@ -192,8 +194,14 @@ def _lacks(path: Path) -> str:
     if brand in (b"avif", b"avis"):
         return "it is AVIF, which pillow reads from 11.3 on, where it was built with libavif"
     if brand not in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"):
-        return "it is of no format that pillow knows"
+        return "it is of no format that is read"
     return "" if heif_is_read() else "it is HEIC, which pillow reads where the package pillow-heif is installed"
+
+
+def formats_read() -> tuple[str, ...]:
+    """Return those of `PICTURE_FORMATS` that pillow reads here; HEIC once `heif_is_read` was asked."""
+    Image.init()  # pillow finds its own readers; again it does nothing
+    return tuple(name for name in PICTURE_FORMATS if name in Image.OPEN)
 
 
 def heif_is_read() -> bool:

@@ -52,7 +52,7 @@ def test_files_that_cannot_be_read_are_told_in_their_place(exported: Path, level
     first, second, third = nas.predict(exported, [levels[0], tmp_path / "text.jpg", tmp_path / "gone.png"])
     assert first.error == ""
     assert second.top == ()
-    assert "no format that pillow knows" in second.error
+    assert "no format that is read" in second.error
     assert "No such file" in third.error
     assert nas.predict(exported, []) == []
 

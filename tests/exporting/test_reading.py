@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import io
+import subprocess
 import sys
 import types
 from collections.abc import Callable
@@ -294,7 +295,7 @@ def test_what_pillow_lacks_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     with pytest.raises(PictureError, match="it is HEIC, which pillow reads where the package pillow-heif is installed"):
         held(tmp_path / "a.heic")
-    with pytest.raises(PictureError, match="no format that pillow knows"):
+    with pytest.raises(PictureError, match="no format that is read"):
         held(tmp_path / "a.png")
     monkeypatch.setattr(Image, "open", _knows_nothing)
     (tmp_path / "a.avif").write_bytes(_heic(b"avif"))
@@ -302,8 +303,19 @@ def test_what_pillow_lacks_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         held(tmp_path / "a.avif")
 
 
-def _knows_nothing(path: Path) -> Image.Image:
+def _knows_nothing(path: Path, formats: object = None) -> Image.Image:
     raise UnidentifiedImageError(f"cannot identify {path}")
+
+
+@pytest.mark.parametrize("name", ["a.eps", "a.jpg"])
+def test_no_program_is_started_for_a_drawing(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow would hand it to Ghostscript, which runs what it says."""
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("a program is started"))
+    (tmp_path / name).write_bytes(
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n/s 9 def s s scale\n%%EOF\n"
+    )
+    with pytest.raises(PictureError, match="it is of no format that is read"):
+        held(tmp_path / name)
 
 
 def test_pillow_heif_is_used_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -312,7 +324,7 @@ def test_pillow_heif_is_used_where_it_is(tmp_path: Path, monkeypatch: pytest.Mon
     opens = Image.open
     package = types.ModuleType("pillow_heif")
     monkeypatch.setitem(sys.modules, "pillow_heif", package)
-    registered = lambda: monkeypatch.setattr(Image, "open", lambda path: opens(tmp_path / "b.bmp"))  # noqa: E731
+    registered = lambda: monkeypatch.setattr(Image, "open", lambda path, formats: opens(tmp_path / "b.bmp"))  # noqa: E731
     monkeypatch.setattr(package, "register_heif_opener", registered, raising=False)
     assert (read_picture(tmp_path / "a.heic", Reading((1, 3, 3))) == 7).all()
 

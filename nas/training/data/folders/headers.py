@@ -7,17 +7,14 @@ import warnings
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from PIL import ExifTags, Image, UnidentifiedImageError, features
 
 from nas.errors import why_unreadable
-from nas.exporting.reading import heif_is_read, why_no_file
+from nas.exporting.reading import formats_read, heif_is_read, why_no_file
 from nas.machine import cores
 
-_FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP", "AVIF", "HEIF")
-"""What is read, by pillow's names. Others are programs for a printer (EPS), or are known by no first bytes."""
 SUFFIXES = frozenset(
     (
         *(".avif", ".bmp", ".dib", ".gif", ".heic", ".heif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg"),
@@ -109,7 +106,7 @@ def _opened(path: Path, begin: bytes, size: int, most_pixels: int) -> Header | B
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of very many pixels, which are counted here
-            with Image.open(path, formats=_readable()) as image:
+            with Image.open(path, formats=formats_read()) as image:
                 if image.width * image.height > most_pixels:
                     return large
                 if _lacks_rows(image, begin, size):
@@ -121,13 +118,6 @@ def _opened(path: Path, begin: bytes, size: int, most_pixels: int) -> Header | B
         return large
     except Exception:  # decoders raise all kinds of errors on broken files
         return Bad("have damaged first bytes")
-
-
-@cache
-def _readable() -> tuple[str, ...]:
-    heif_is_read()
-    Image.init()  # pillow finds its own readers, and those that packages such as pillow-heif have registered
-    return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
 def _seen(image: Image.Image) -> tuple[int, int]:
