@@ -27,10 +27,12 @@ def _report(folders: Sequence[Path], output: Path | None, journal: Path | None, 
 
     if following and len(folders) != 1:
         raise ConfigError(f"--follow follows one search, but {len(folders)} are given")
+    if journal is not None and len(folders) != 1:
+        raise ConfigError(f"--optuna writes one search, but {len(folders)} are given")
     try:
         written = _follow(folders[0], output) if following else write_report(folders, output)
         if journal is not None:
-            _write_journal(folders, journal)
+            _write_journal(folders[0], journal)
     except NasError:
         raise
     except Exception as error:  # a folder may come from a stranger, with anything in its records
@@ -46,12 +48,10 @@ def _follow(folder: Path, output: Path | None) -> list[Path]:
     return follow(folder, output=output, say=partial(print, flush=True))
 
 
-def _write_journal(folders: Sequence[Path], journal: Path) -> None:
+def _write_journal(folder: Path, journal: Path) -> None:
     from nas.search.load import load_study
     from nas.search.optuna_file import write_optuna
 
-    if len(folders) != 1:
-        raise ConfigError(f"--optuna writes one search, but {len(folders)} are given")
-    write_optuna(load_study(folders[0]), journal)
+    write_optuna(load_study(folder), journal)
     add_facts({"optuna": journal})
     print(f"Optuna: {shown(journal.absolute())}")

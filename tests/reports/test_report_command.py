@@ -24,7 +24,11 @@ def test_it_says_what_it_wrote(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert capsys.readouterr().out.splitlines()[0] == f"Report: {tmp_path / 'run' / 'report.html'}"
 
 
-def test_it_writes_a_journal_of_optuna_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_writes_a_journal_of_optuna_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
     study = searched(tmp_path / "run", trials=2)
     assert main([str(tmp_path / "run"), "--optuna", str(tmp_path / "study.log"), "--json"]) == 0
     out, err = capsys.readouterr()
@@ -36,6 +40,7 @@ def test_it_writes_a_journal_of_optuna_too(tmp_path: Path, capsys: pytest.Captur
     assert len(read.trials) == len(study.trials)
     assert main([str(tmp_path / "run")] * 2 + ["--optuna", str(tmp_path / "other.log")]) == 2
     assert "--optuna writes one search, but 2 are given" in capsys.readouterr().err
+    assert not [*(tmp_path / "here").iterdir()]  # nothing is written where something is refused
 
 
 @pytest.mark.parametrize("option", [[], ["--optuna", "study.log"]])
