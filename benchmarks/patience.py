@@ -25,13 +25,12 @@ from nas.search.samplers import sampler
 from nas.search.samplers.acquisition import Gain
 from nas.search.samplers.domain import random_new
 from nas.search.samplers.history import History, Result
-from nas.search.samplers.predictor import PredictorSampler
+from nas.search.samplers.predictor import RANDOM_TRIALS, PredictorSampler
 
 _SHARES = (0.3, 0.1, LEAST_GAIN, 0.01)
 """Of the noise: what must be expected of a proposal."""
 _PATIENCE = (5, 10, 20)
 _NOISE = 0.003
-_RANDOM_TRIALS = 8
 
 
 @dataclass(frozen=True)
@@ -67,13 +66,13 @@ def on_landscape(tightest: float | None, seed: int, trials: int) -> list[Tried]:
     for number in range(trials):
         history.trial_number = number
         chance = random.Random(f"{seed}-{number}")
-        wanted = random_new(domain, chance) if number < _RANDOM_TRIALS else ours._best_child(history, domain, chance)
+        wanted = random_new(domain, chance) if number < RANDOM_TRIALS else ours._best_child(history, domain, chance)
         assert wanted is not None
         domain.mark_tried(number, wanted)
         true = landscape.score(domain.genotype(wanted.params))
         score = true + rng.gauss(0, _NOISE)
         history.results.append(Result(number, wanted.params, (score,)))
-        tried.append(Tried(ours.gain if number >= _RANDOM_TRIALS else None, score, true))
+        tried.append(Tried(ours.gain if number >= RANDOM_TRIALS else None, score, true))
     return tried
 
 

@@ -32,6 +32,9 @@ FULL_DEPTH = 16
 """Bits of a level of a file that has more than 8."""
 PICTURE_FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP", "AVIF", "HEIF")
 """What is read, by pillow's names. For others pillow may start a program: Ghostscript for an EPS, whatever its name."""
+AVIF_BRANDS = frozenset({b"avif", b"avis"})
+HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
+"""What stands in the first bytes of files of these formats, behind `ftyp`."""
 MAX_PIXELS = 100_000_000
 """Of a file, where nothing is said."""
 _MOST_SCALED = 2**26
@@ -191,9 +194,9 @@ def _lacks(path: Path) -> str:
     with open(path, "rb") as file:
         start = file.read(12)
     brand = start[8:] if start[4:8] == b"ftyp" else b""
-    if brand in (b"avif", b"avis"):
+    if brand in AVIF_BRANDS:
         return "it is AVIF, which pillow reads from 11.3 on, where it was built with libavif"
-    if brand not in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"):
+    if brand not in HEIF_BRANDS:
         return "it is of no format that is read"
     return "" if heif_is_read() else "it is HEIC, which pillow reads where the package pillow-heif is installed"
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from PIL import ExifTags, Image, UnidentifiedImageError, features
 
 from nas.errors import why_unreadable
-from nas.exporting.reading import formats_read, heif_is_read, why_no_file
+from nas.exporting.reading import AVIF_BRANDS, HEIF_BRANDS, formats_read, heif_is_read, why_no_file
 from nas.machine import cores
 
 SUFFIXES = frozenset(
@@ -25,8 +25,6 @@ SUFFIXES = frozenset(
 _BEGINS = 64
 _ENDS = 2**16
 """Bytes of the beginning and of the end that are looked at."""
-_HEIF = {b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"heim", b"heis"}
-_AVIF = {b"avif", b"avis"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +145,9 @@ def _something_else(begin: bytes) -> str:
 def _missing_reader(begin: bytes) -> str:
     """Return what reads a file whose format pillow does not know here; empty where it does."""
     brand = begin[8:12] if begin[4:8] == b"ftyp" else b""
-    if brand in _AVIF and not features.check("avif"):
+    if brand in AVIF_BRANDS and not features.check("avif"):
         return "are AVIF, which this pillow cannot read (pillow 11.3 or newer does)"
-    if brand in _HEIF and not heif_is_read():
+    if brand in HEIF_BRANDS and not heif_is_read():
         return "are HEIC, which pillow cannot read without the package pillow-heif (or convert them to JPEG or PNG)"
     return ""
 
