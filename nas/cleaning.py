@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nas.errors import ConfigError, NasError, reason_of
-from nas.finishing.folder import FOLDER, REPORT_JSON
-from nas.run_folder import CHECKPOINTS, WEIGHTS, checkpoint_file, hold, in_use, read_json, weights_file
+from nas.finishing.folder import REPORT_JSON
+from nas.run_folder import CHECKPOINTS, FINISH, WEIGHTS, checkpoint_file, hold, in_use, read_json, weights_file
 from nas.search.load import load_study
 from nas.search.log import STUDY
 from nas.search.study import Study
@@ -102,7 +102,7 @@ def _unneeded(run: Path, sizes: Mapping[Path, int], keep: int, states: bool) -> 
     study = load_study(run) if (run / STUDY).is_file() else None
     kinds: dict[str, Iterable[Path]] = {
         "weights of networks that are not among the best": _weights(run, study, keep) if study is not None else (),
-        "weights of further seeds of the finish": _finish_weights(run / FOLDER),
+        "weights of further seeds of the finish": _finish_weights(run / FINISH),
         "states of trainings": _states(run, study, states),
     }
     for what, paths in kinds.items():

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import stat
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -43,8 +44,13 @@ def user_path(path: str | os.PathLike[str]) -> Path:
         ) from None
 
 
-BEST_ARCHITECTURE = "best_architecture.json"
-"""The file in the run folder of a search with its best network."""
+BEST_ARCHITECTURE, FINISH = "best_architecture.json", "finish"
+"""In the run folder of a search: the file with its best network, and the folder of its finish."""
+
+
+def is_run_id(value: object) -> bool:
+    """Whether a value may be what a run is known by: records are asked for it, in a language of their own."""
+    return isinstance(value, str) and re.fullmatch("[0-9A-Za-z-]{1,64}", value) is not None
 
 
 def weights_file(run: Path, arch_id: str) -> Path:

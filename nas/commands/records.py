@@ -9,7 +9,7 @@ from nas.commands.options import records_parser
 from nas.console import run
 from nas.errors import NasError
 from nas.json_output import add_facts
-from nas.run_folder import shown, user_path
+from nas.run_folder import FINISH, shown, user_path
 
 
 class MissingRecordsError(NasError):
@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _write(folder: Path, uri: str | None) -> None:
-    from nas.finishing.folder import FOLDER, SETTINGS
+    from nas.finishing.folder import SETTINGS
     from nas.finishing.records import record_finish
     from nas.records.browsing import server_in
     from nas.records.server import server_of, shown_server
@@ -45,8 +45,8 @@ def _write(folder: Path, uri: str | None) -> None:
         add_facts({"run_folder": folder, "trials": len(study.trials), "mlflow": tracker.facts(folder)})
         if tracker.trouble:
             raise MissingRecordsError(tracker.trouble)
-        if (folder / FOLDER / SETTINGS).is_file():
-            finish = record_finish(folder.absolute() / FOLDER, study, server)
+        if (folder / FINISH / SETTINGS).is_file():
+            finish = record_finish(folder.absolute() / FINISH, study, server)
             if finish.trouble:
                 raise MissingRecordsError(finish.trouble)
             add_facts({"finish": finish.facts})

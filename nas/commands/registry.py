@@ -152,15 +152,8 @@ def _export(values: dict[str, Any], typed: list[str]) -> int:
     return export_command(values, typed_paths(typed))
 
 
-def _model_first(words: Sequence[str]) -> list[str]:
-    """Make a setting of a first word that is none: `runs/x out=y` becomes `model=runs/x out=y`."""
-    return _first_to("model", words)
-
-
-def _first_to(setting: str, words: Sequence[str]) -> list[str]:
-    if words and not words[0].startswith("-") and not re.match(r"\+{0,2}[A-Za-z_][\w./]*=", words[0]):
-        return [f"{setting}={words[0]}", *words[1:]]
-    return list(words)
+def _of_export(words: Sequence[str]) -> list[str]:
+    return first_word_to("model", words, "nas export RUN|ARCH [setting=value ...]; --help says more")
 
 
 def _data(values: dict[str, Any], _: list[str]) -> int:
@@ -169,9 +162,9 @@ def _data(values: dict[str, Any], _: list[str]) -> int:
     return data_command(values)
 
 
-def _root_first(words: Sequence[str]) -> list[str]:
+def _of_data(words: Sequence[str]) -> list[str]:
     """Make settings of a first word that is none: `photos` becomes `data=image_folder data.root=photos`."""
-    found = _first_to("data.root", words)
+    found = first_word_to("data.root", words, "nas data ROOT [setting=value ...]; --help says more")
     return found if found == list(words) else ["data=image_folder", *found]
 
 
@@ -278,14 +271,14 @@ COMMANDS: Mapping[str, Command] = {
         _export,
         _export_config,
         added=(),
-        words=_model_first,
+        words=_of_export,
     ),
     "data": SettingsCommand(
         "Say what a data set holds, before anything is trained on it",
         _data,
         _data_config,
         added=(),
-        words=_root_first,
+        words=_of_data,
     ),
     "browse": OptionsCommand("Open MLflow's pages of what is recorded", options.browse_parser),
     "records": OptionsCommand("Write to MLflow what it lacks of a search and its finish", options.records_parser),

@@ -16,10 +16,8 @@ from nas.resume import check_typed, read_settings, resumed
 from nas.run_folder import shown, write_whole
 from nas.settings import as_recorded, changeable, settings_from
 
-FOLDER = "finish"
-"""In the run folder of the search."""
 SETTINGS, REPORT_JSON, REPORT_MD = "settings.json", "report.json", "report.md"
-"""In that: settings, and what was found, for programs and for people."""
+"""In the folder of a finish: settings, and what was found, for programs and for people."""
 CANDIDATES = "candidates.json"
 """In that too: what there was to choose the baselines from."""
 RECOMMENDED, MODEL = "recommended.json", "model"

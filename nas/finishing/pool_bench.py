@@ -77,7 +77,7 @@ class PoolBench:
         self._tester, self._ended = tester, ended
         self._log = LineLog(folder / TRIALS)
         lines = self._log.read("a trial of a finish", line_from)
-        self.trials = {trial.key: trial for trial in lines if isinstance(trial, FinishTrial)}
+        self.trials = _standing(trial for trial in lines if isinstance(trial, FinishTrial))
         """All that ended, by key, the last one of each at the place of the first."""
         self.reported = [line for line in lines if isinstance(line, Reported)]
         """What was reported, the last at the end."""
@@ -236,6 +236,21 @@ class PoolBench:
     def close(self) -> None:
         """Close the log."""
         self._log.close()
+
+
+def _standing(trials: Iterable[FinishTrial]) -> dict[str, FinishTrial]:
+    """Return the last trial of each key, without scores on the test split of weights that are others since then.
+
+    A process that was killed between training weights again and scoring those has left the scores of the first ones.
+    """
+    found, trained = dict[str, FinishTrial](), dict[str, Mapping[str, float]]()
+    for trial in trials:
+        if trial.phase == REPORT and not trial.reason:
+            if trained.get(trial.key, trial.scores) != trial.scores:
+                found.pop(trial.key.replace(REPORT, TEST, 1), None)
+            trained[trial.key] = trial.scores
+        found[trial.key] = trial
+    return found
 
 
 def _clocks(path: Path) -> dict[str, float]:

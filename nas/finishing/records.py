@@ -14,7 +14,7 @@ from typing import Any
 
 from nas.finishing.bench import FinishTrial, Measure
 from nas.finishing.config import check_register
-from nas.finishing.folder import FOLDER, RECOMMENDED, REPORT_JSON, REPORT_MD, recorded_settings
+from nas.finishing.folder import RECOMMENDED, REPORT_JSON, REPORT_MD, recorded_settings
 from nas.finishing.history import line_from
 from nas.finishing.models import ReportedModel, models_of
 from nas.finishing.pool_bench import TRIALS
@@ -22,7 +22,7 @@ from nas.line_log import LineLog
 from nas.records.study_records import StudyRecords
 from nas.records.study_run import StudyRun
 from nas.records.values import Record, milliseconds, mlflow_text, values_of
-from nas.run_folder import read_inside, read_json, shown
+from nas.run_folder import FINISH, read_inside, read_json, shown
 from nas.search.study import Study
 from nas.to_type import to_type
 
@@ -46,7 +46,7 @@ class FinishRecords(StudyRecords):
         """
         self._home, self._search = home, study
         settings = {**settings, "search_study_id": study.study_id}
-        root, known_by = home.parent.parent, f"{study.study_id}-{FOLDER}"
+        root, known_by = home.parent.parent, f"{study.study_id}-{FINISH}"
         super().__init__(root, home, known_by, study.name, settings, server=server)
         self.registered = ""
         """The version of the registered model, in words; empty where none was asked for, or made."""

@@ -20,7 +20,6 @@ from nas.finishing.config import FinishConfig
 from nas.finishing.final_scores import FinalScores
 from nas.finishing.folder import (
     CANDIDATES,
-    FOLDER,
     RECOMMENDED,
     REPORT_JSON,
     REPORT_MD,
@@ -44,7 +43,7 @@ from nas.json_output import add_facts
 from nas.machine import cores_or
 from nas.network.architecture import Architecture
 from nas.records.server import recorded_server
-from nas.run_folder import WORKERS_LOG, hold, shown, user_path, write_whole
+from nas.run_folder import FINISH, WORKERS_LOG, hold, shown, user_path, write_whole
 from nas.search.config import gpu_devices
 from nas.settings import settings_from
 from nas.to_type import to_type
@@ -133,7 +132,7 @@ def finish_search(values: Mapping[str, Any], typed: Collection[str], say: Say) -
     folder = user_path(str(given.run))
     read_searched(folder)  # before anything is made in a folder that holds none
     with hold(folder, "search or a finish of one"):
-        home = folder.absolute() / FOLDER
+        home = folder.absolute() / FINISH
         home.mkdir(exist_ok=True)
         config = settings_of(values, typed, home)
         searched = read_searched(folder, config.root)

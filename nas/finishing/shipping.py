@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from nas.errors import ConfigError
 from nas.finishing.bench import FinishTrial, Measure
-from nas.finishing.folder import FOLDER, MODEL
+from nas.finishing.folder import MODEL
 from nas.finishing.report import Report
 from nas.finishing.study import WINNER, Final
 from nas.finishing.words import failures
-from nas.run_folder import read_inside
+from nas.run_folder import FINISH, read_inside
 
 if TYPE_CHECKING:
     from nas.exporting.card import Card, Score
@@ -74,14 +74,14 @@ def other_model(report: Report) -> str:
     if not os.path.lexists(out) or report.model is not None:
         return ""
     if not report.finish.ships:
-        return f"{FOLDER}/{MODEL} is what was there before; this report recommends nothing"
+        return f"{FINISH}/{MODEL} is what was there before; this report recommends nothing"
     arch_id = report.finish.finals[report.finish.recommended].contestant.architecture.arch_id
     try:
         same = arch_id in read_inside(out / "card.md").decode(errors="replace")
     except OSError:
         same = False
     what = "an earlier export of this network" if same else "another network or something else, not what is recommended"
-    return f"{FOLDER}/{MODEL} holds {what}"
+    return f"{FINISH}/{MODEL} holds {what}"
 
 
 def card_of(report: Report, data: ImageData) -> Card:

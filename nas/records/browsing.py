@@ -22,6 +22,7 @@ from nas.errors import ConfigError, NasError, nearest, reason_of
 from nas.records.server import ServerAwayError, answers, recorded_server, shown_server, without_password
 from nas.records.store import DATABASE, database_uri, open_client, open_store, places
 from nas.records.view import STUDY_ITSELF, STUDY_TAG, TRIAL_TAG, run_page, saved_page
+from nas.run_folder import FINISH, is_run_id
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -30,8 +31,6 @@ HOST = "127.0.0.1"
 """Nobody else can reach it: MLflow's server asks for no password."""
 _IDS = (("study.json", "study_id"), ("settings.json", "study_id"), ("settings.json", "run_id"))
 """Where run folders say what they are known by: searches, scaling studies, trainings."""
-FINISH = "finish"
-"""Folder of a finish, in that of its search, and what its id ends with."""
 _START_SECONDS = 120.0
 _LOOK_SECONDS = 0.2
 _LAST_LINES = 5
@@ -139,8 +138,8 @@ def _find_page(recorded: Recorded, server: str | None) -> str | None:
 def _study_id(run: Path) -> str:
     for name, key in _IDS:
         known = _json(run / name).get(key)
-        if isinstance(known, str) and known.isalnum():
-            return known
+        if is_run_id(known):
+            return str(known)
     raise ConfigError(f"{run} is not the folder of a search, a finish, a training or a scaling study")
 
 

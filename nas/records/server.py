@@ -98,6 +98,11 @@ def shown_server(server: str) -> str:
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
+def not_written(error: BaseException) -> str:
+    """Say that nothing was written, and why."""
+    return without_password(f"MLflow was not written: {type(error).__name__}: {error}")
+
+
 def record_facts(server: str | None, root: Path, folder: Path, trouble: str) -> dict[str, Any]:
     """Return where the records of a run are, as plain values.
 

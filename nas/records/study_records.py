@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from nas.records.server import record_facts, without_password
+from nas.records.server import not_written, record_facts
 from nas.records.store import open_store
 from nas.records.study_run import StudyRun
 from nas.records.values import GOES_ON
@@ -57,7 +57,7 @@ class StudyRecords:
     def trouble(self) -> str:
         """What is not in MLflow, in words; empty where all is."""
         if self.error is not None:
-            return without_password(f"MLflow was not written: {type(self.error).__name__}: {self.error}")
+            return not_written(self.error)
         if self._study is not None and self._study.lacking:
             key, reason = next(iter(self._study.lacking.items()))
             return f"MLflow lacks {len(self._study.lacking)} {self.parts}: {key}: {reason}"

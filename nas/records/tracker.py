@@ -12,7 +12,7 @@ from typing import Any
 
 from nas.errors import ConfigError
 from nas.records.description import description_of, rejected_table
-from nas.records.server import ServerAwayError, record_facts, shown_server, without_password
+from nas.records.server import ServerAwayError, not_written, record_facts, shown_server
 from nas.records.store import Store, database_uri, open_store, places
 from nas.records.study_run import StudyRun
 from nas.records.trials import front_tag, record_of
@@ -92,7 +92,7 @@ class MlflowTracker:
         if isinstance(self.error, ServerAwayError):
             return f"MLflow lacks what came last: {self.error}"
         if self.error is not None:
-            return without_password(f"MLflow was not written: {type(self.error).__name__}: {self.error}")
+            return not_written(self.error)
         if self._run is not None and self._run.lacking:
             lacking = self._run.lacking
             number, reason = next(iter(lacking.items()))

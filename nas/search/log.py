@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 from nas.errors import ConfigError
 from nas.line_log import LineLog
-from nas.run_folder import claim, hold, read_json, write_whole
+from nas.run_folder import claim, hold, is_run_id, read_json, write_whole
 from nas.search.trial import State, Trial
 
 STUDY_FORMAT = "nas.study/1"
@@ -105,7 +104,7 @@ def _study(file: Path, values: Any) -> dict[str, Any]:
     if not isinstance(values, dict) or values.get("format") != STUDY_FORMAT or not values.keys() >= _STUDY_KEYS:
         raise ConfigError(f"{file} does not describe a study")
     study_id = values["study_id"]
-    if not isinstance(study_id, str) or not re.fullmatch(r"[0-9A-Za-z-]{1,64}", study_id):  # MLflow is asked for it
+    if not is_run_id(study_id):
         raise ConfigError(f"{file} does not describe a study: its study_id is {study_id!r:.80}")
     notes = values["notes"]
     if not isinstance(notes, dict) or any(not isinstance(notes.get(name, {}), dict) for name in ("config", "data")):

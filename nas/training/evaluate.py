@@ -18,7 +18,7 @@ from torch import Tensor
 from nas.errors import ConfigError, DataError, NasError, check_kind, reason_of
 from nas.exporting.preprocess import LARGEST
 from nas.network.architecture import Architecture
-from nas.run_folder import BEST_ARCHITECTURE, read_inside, read_json, user_path, weights_file
+from nas.run_folder import BEST_ARCHITECTURE, FINISH, read_inside, read_json, user_path, weights_file
 from nas.settings import Range, settings_from
 from nas.training.data.batches import Batches
 from nas.training.data.config import DataConfig
@@ -37,8 +37,8 @@ SPLITS = ("val", "test")
 """What can be scored on."""
 ONNX = "model.onnx"
 """An exported model, which takes images as they are."""
-STUDY, FINISH = "study.json", "finish"
-"""Of the folder of a search: its record, and what `nas finish` makes in it."""
+STUDY = "study.json"
+"""In the folder of a search: its record."""
 _BATCH = 256
 _MOST_WORST = Range(0, 1000, whole=True)
 

@@ -76,6 +76,22 @@ def test_other_scores_of_weights_that_were_gone_are_tested_again(searched: Path)
         assert now[second] == was[second]
 
 
+def test_a_kill_between_training_again_and_testing_leaves_no_score_of_other_weights(searched: Path) -> None:
+    assert finish(searched, top_k=1, final_seeds=2, baseline="none") == 0
+    before, log = report_of(searched), searched / "finish" / "trials.jsonl"
+    recommended, lines = before["recommended"], log.read_text().count("\n")
+    (searched / "finish" / "weights" / before["final"][recommended]["weights"][0]).unlink()
+    StubPool.shift = 0.001
+    assert go_on(searched) == 0
+    scored = report_of(searched)
+    log.write_text("".join(log.read_text().splitlines(keepends=True)[: lines + 1]))  # the training, and not its test
+    assert go_on(searched) == 0
+    assert report_of(searched)["final"] == scored["final"]
+    first = str(before["reporting_seeds"][0])
+    was, now = (report["final"][recommended]["test"]["by_seed"][first] for report in (before, report_of(searched)))
+    assert now - was == pytest.approx(0.001)
+
+
 @pytest.fixture
 def exporting(searched: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The search, whose finish ships by the code of this package, with weights that fit."""

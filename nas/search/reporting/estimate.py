@@ -76,6 +76,10 @@ class Candidates:
     objectives: int = 1
     """How many the search has: with one it is accuracy or loss."""
 
+    def learned(self, trials: int) -> int:
+        """Return how many trials of a search its sampler proposes by what earlier ones have shown."""
+        return 0 if self.random_trials is None else max(0, trials - max(len(self.first), self.random_trials))
+
     def mean_work(self, trials: int) -> Range:
         """Return the mean over the trials of a search.
 
@@ -84,17 +88,16 @@ class Candidates:
         several objectives, among which are costs, it is that of all, between the smaller and the larger half.
         """
         first = self.first[:trials]
-        rest = trials - len(first)
-        random = rest if self.random_trials is None else min(rest, max(0, self.random_trials - len(first)))
+        rest, by_learning = trials - len(first), self.learned(trials)
         works = sorted(self.drawn)
         half, quarter = len(works) // 2, 3 * len(works) // 4
         mean = fmean(works)
         learned = (fmean(works[half:]), mean, fmean(works[quarter:]))
         if self.objectives > 1:
             learned = (mean, fmean(works[: half or 1]), fmean(works[half:]))
-        known = sum(first) + random * mean
+        known = sum(first) + (rest - by_learning) * mean
         chance = _NORMAL * (stdev(works) if len(works) > 1 else 0.0) * sqrt(rest)  # of the sum over the trials
-        middle, low, high = (known + (rest - random) * each for each in learned)
+        middle, low, high = (known + by_learning * each for each in learned)
         low, high = middle - sqrt((middle - low) ** 2 + chance**2), middle + sqrt((high - middle) ** 2 + chance**2)
         return Range(middle, max(low, trials * works[0]), high).times(1 / trials)
 
@@ -141,6 +144,7 @@ def estimate(
     trials: int,
     workers: int,
     measuring: Measuring | None = None,
+    proposal: float = 0.0,
 ) -> Estimate:
     """Estimate the time of a search.
 
@@ -155,6 +159,7 @@ def estimate(
         trials: that it evaluates.
         workers: at a time.
         measuring: what latency takes, where it is measured.
+        proposal: seconds of a sampler that has learned something, for one trial; the worker that it is for waits.
     """
     start_up = median(one.start_up for one in probed)  # a worker's first one is slower
     totals = [sum(rung.trials * rung.seconds(one, start_up) for rung in rungs) for one in probed]
@@ -164,8 +169,9 @@ def estimate(
     # At the end a worker waits for the last ones of the others, on average half an evaluation.
     waiting = (1 - 1 / workers) * min(fullest, total.middle) / 2
     latency = Range(0.0, 0.0, 0.0) if measuring is None else measuring.each_trial().times(trials)
+    fixed = waiting + candidates.learned(trials) * proposal / workers
     parts = zip(total.times(1 / workers), latency, strict=True)
-    return Estimate(trials, Range(*(waiting + train + measure for train, measure in parts)), total.middle / trials)
+    return Estimate(trials, Range(*(fixed + train + measure for train, measure in parts)), total.middle / trials)
 
 
 def _line_at(works: Sequence[float], seconds: Sequence[float], work: Range) -> Range:

@@ -22,6 +22,7 @@ from nas.search.budgets.rung_counts import added_epochs, trials_by_rung
 from nas.search.config import Config
 from nas.search.first import first_proposals
 from nas.search.reporting.estimate import LEAST_PROBED, Candidates, Estimate, Measuring, Probed, Rung, estimate
+from nas.search.reporting.proposal_time import proposal_seconds
 from nas.search.samplers.predictor import RANDOM_TRIALS
 from nas.search.warm_start import earlier_results
 from nas.seeds import derived_seed
@@ -95,11 +96,15 @@ def probe(config: Config, space: SearchSpace, evaluator: Evaluator, pool: Pool, 
             measuring = Measuring(latencies.seconds, len(holding) / len(random_ones))
             random_ones = holding or [min(random_ones)]
     learns = None if config.sampler.name in _NEVER_LEARN else RANDOM_TRIALS
+    some = drawn[: max(RANDOM_TRIALS, (trials or _ACCEPTED) // 2)]
+    proposal = 0.0 if learns is None else proposal_seconds(config, space, some, limits)
     candidates = Candidates(tuple(known), tuple(random_ones), learns, len(config.search.objectives))
 
     def estimated(trials: int) -> Estimate:
         rungs = rungs_of(config, trials)
-        return estimate(rungs, probed, candidates, trials=trials, workers=at_once, measuring=measuring)
+        return estimate(
+            rungs, probed, candidates, trials=trials, workers=at_once, measuring=measuring, proposal=proposal
+        )
 
     minutes = config.search.minutes
     found = estimated(trials or _PROBED)

@@ -63,6 +63,18 @@ def test_workers_stand_still_while_latency_is_measured() -> None:
     assert found.seconds == pytest.approx((125, 120, 130))
 
 
+def test_a_worker_waits_for_the_proposals_of_a_sampler_that_has_learned() -> None:
+    """Of 20 trials the first 8 are random, 12 are proposed in half a second each."""
+    learning = Candidates(first=(2.0,) * 3, drawn=(2.0,) * 3, random_trials=8)
+    found = estimate([Rung(20, 2, TWO_EPOCHS)], PROBED, learning, trials=20, workers=1, proposal=0.5)
+    assert found.seconds.middle == pytest.approx(20 * 11 + 12 * 0.5)
+    known = Candidates(first=(2.0,) * 12, drawn=(2.0,) * 3, random_trials=8)
+    found = estimate([Rung(20, 2, TWO_EPOCHS)], PROBED, known, trials=20, workers=1, proposal=0.5)
+    assert found.seconds.middle == pytest.approx(20 * 11 + 8 * 0.5)
+    found = estimate([Rung(20, 2, TWO_EPOCHS)], PROBED, learning, trials=20, workers=2, proposal=0.5)
+    assert found.seconds.middle == pytest.approx(20 * 11 / 2 + 11 / 2 / 2 + 12 * 0.5 / 2)
+
+
 def test_the_error_of_the_line() -> None:
     """Of 1, 2 and 6 seconds at 1, 2 and 3: slope 2.5, squared residuals .25, 1, .25, with one degree of freedom."""
     probed = [Probed(work, 0, seconds, 0) for work, seconds in ((1, 1), (2, 2), (3, 6))]
