@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from nas.pytorch.layers import InPlaceInInference
 from nas.pytorch.probe import probe_of
 
 RADIUS = 0.05
@@ -63,7 +64,7 @@ def sharpness_of(network: nn.Module, inputs: Tensor, labels: Tensor, *, seed: in
         labels: `(batch,)`.
         seed: of the direction that the power iteration begins with.
     """
-    probe = probe_of(network)
+    probe = _twice_differentiable(probe_of(network))
     with sdpa_kernel(SDPBackend.MATH):  # the fast kernels of attention have no second derivative
         loss = F.cross_entropy(probe(inputs), labels)
         found = torch.autograd.grad(loss, list(probe.parameters()), create_graph=True, allow_unused=True)
@@ -78,6 +79,24 @@ def sharpness_of(network: nn.Module, inputs: Tensor, labels: Tensor, *, seed: in
                 parameter.add_(gradient, alpha=RADIUS / length)
         rise = float(F.cross_entropy(probe(inputs), labels) - loss)
     return Sharpness(largest.value, largest.iterations, largest.converged, rise)
+
+
+class _Hardsigmoid(nn.Module):
+    """relu6(x + 3) / 6, which torch can differentiate twice; its own hardsigmoid it cannot."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the function to each number."""
+        return F.relu6(x + 3) / 6
+
+
+def _twice_differentiable(probe: nn.Module) -> nn.Module:
+    """Put what can be differentiated twice in the place of what cannot; the function stays the same."""
+    for name, module in list(probe.named_modules()):
+        in_place = isinstance(module, InPlaceInInference) and module.function is F.hardsigmoid
+        if in_place or isinstance(module, nn.Hardsigmoid):
+            parent, _, last = name.rpartition(".")
+            setattr(probe.get_submodule(parent), last, _Hardsigmoid())
+    return probe
 
 
 def largest_eigenvalue(gradients: Tensors, parameters: Tensors, *, seed: int = 0) -> Eigenvalue:
