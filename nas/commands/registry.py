@@ -272,7 +272,7 @@ COMMANDS: Mapping[str, Command] = {
         argument="model",
     ),
     "diagnose": SettingsCommand(
-        "Measure what happens inside networks: gradients, dead units, fields, shifts",
+        "Measure what happens inside networks, side by side",
         _diagnose,
         _diagnose_config,
         added=(),

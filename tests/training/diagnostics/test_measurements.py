@@ -365,4 +365,4 @@ def test_the_largest_eigenvalue_of_a_network_against_differences_of_its_gradient
             rows.append((sides[0] - sides[1]) / 2e-5)
     hessian = torch.stack(rows)
     largest = float(torch.linalg.eigvalsh((hessian + hessian.T) / 2)[-1])
-    assert sharpness_of(network, inputs, labels).largest_eigenvalue == pytest.approx(largest, rel=0.02)
+    assert sharpness_of(network, inputs, labels).largest_eigenvalue == pytest.approx(largest, rel=0.05)
