@@ -125,7 +125,7 @@ def _measured(options: argparse.Namespace, data: DataConfig, name: str, depth: i
     found: dict[str, Any] = {"params": cost.params, "theoretical_field": cost.receptive_field}
     found |= {"initial": initial.numbers()}
     if options.steps:
-        batches = len(load_data(data).train.labels) // read_recipe("sgd").batch_size
+        batches = ceil(len(load_data(data).train.labels) / read_recipe("sgd").batch_size)
         recipe = replace(read_recipe("sgd"), lr=options.lr, epochs=ceil(options.steps / batches))
         place = options.out.with_suffix("") / f"{name.replace(', ', '-').replace(' ', '-')}-{depth}-{seed}"
         found["trained"] = _trained(arch, data, recipe, place, seed=seed, how=how)

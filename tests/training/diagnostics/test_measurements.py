@@ -221,6 +221,18 @@ def test_the_effective_field_of_equal_weights_is_a_power_of_the_kernel() -> None
     assert field.effective < 10
 
 
+def test_the_last_map_is_what_the_last_pooling_reads_and_not_gates() -> None:
+    arch = _arch(
+        16, {"block": "mbconv", "out_channels": 4, "expand_ratio": 2, "se_ratio": 0.5, "stride": 2}, CLASSIFIER
+    )
+    network, graph = _built(arch)
+    pools = [node for node in graph.nodes if type(node.op).__name__ == "GlobalAvgPool"]
+    assert len(pools) == 2
+    field = effective_field(network, graph, torch.ones(1, 1, 16, 16))
+    assert field is not None
+    assert field.layer == graph.nodes[pools[1].inputs[0]].name
+
+
 def test_attention_has_no_last_map() -> None:
     arch = nas.load_space("reference/vit_tiny_16").for_data((3, 16, 16), 4, task="classification").decode({})
     network, graph = _built(arch)
@@ -331,8 +343,8 @@ def test_sharpness_of_a_linear_classifier_against_its_whole_hessian() -> None:
         return F.cross_entropy(given @ flat[:12].view(3, 4).T + flat[12:], labels)
 
     assert network.state_dict()["head.0.linear.weight"].shape == (3, 4)
-    hessian = torch.autograd.functional.hessian(loss, weights)  # type: ignore[no-untyped-call]  # torch has no types
-    gradient = torch.autograd.functional.jacobian(loss, weights)  # type: ignore[no-untyped-call]  # torch has no types
+    hessian = torch.autograd.functional.hessian(loss, weights)
+    gradient = torch.autograd.functional.jacobian(loss, weights)
     found = sharpness_of(network, inputs, labels)
     assert found.converged
     assert found.largest_eigenvalue == pytest.approx(float(torch.linalg.eigvalsh(hessian)[-1]), rel=0.01)
