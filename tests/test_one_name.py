@@ -40,7 +40,7 @@ def _spaces(records: Path) -> int:
 
 
 def _diagnose(records: Path) -> int:
-    return diagnose_command({"networks": ["reference/lenet5"], "name": "x", "records": {"dir": str(records)}}, [])
+    return diagnose_command({"networks": ["reference/small_cnn"], "name": "x", "records": {"dir": str(records)}}, [])
 
 
 @pytest.mark.parametrize("command", [_search, _scale, _compare, _spaces, _diagnose])
