@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from nas.space import SearchSpace as SearchSpace
     from nas.space import load_space as load_space
     from nas.space import space_names as space_names
+    from nas.training.diagnostics.diagnose import diagnose as diagnose
     from nas.training.evaluate import evaluate as evaluate
     from nas.training.inheritance.inherit_weights import inherit as inherit
     from nas.training.train import train as train
@@ -55,6 +56,7 @@ _HOME: dict[str, str] = {
     "block": "nas.network",
     "build": "nas.pytorch",
     "cost_of": "nas.cost",
+    "diagnose": "nas.training.diagnostics.diagnose",
     "evaluate": "nas.training.evaluate",
     "export": "nas.exporting.export",
     "finish": "nas.finishing.session",

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from nas.commands.compare import compare as compare_strategies
+from nas.commands.diagnose import diagnose_command
 from nas.commands.scale import scale_command
 from nas.commands.spaces import compare as compare_spaces
 from nas.errors import ConfigError
@@ -38,7 +39,11 @@ def _spaces(records: Path) -> int:
     return compare_spaces({"spaces": ["mbconv", "resnet"], "name": "x", "records": {"dir": str(records)}})
 
 
-@pytest.mark.parametrize("command", [_search, _scale, _compare, _spaces])
+def _diagnose(records: Path) -> int:
+    return diagnose_command({"networks": ["reference/small_cnn"], "name": "x", "records": {"dir": str(records)}}, [])
+
+
+@pytest.mark.parametrize("command", [_search, _scale, _compare, _spaces, _diagnose])
 def test_a_name_that_another_process_has(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], command: Callable[[Path], int]
 ) -> None:

@@ -47,6 +47,7 @@ CALLS: dict[str, tuple[Callable[..., Any], Given]] = {
     "scale": (nas.scale, {"arch": ARCH, "width": 2.0}),
     "space_names": (nas.space_names, {}),
     "train": (nas.train, {"architecture": ARCH, "folder": "none", "data": "no such data"}),
+    "diagnose": (nas.diagnose, {"networks": ARCH}),
     "evaluate": (nas.evaluate, {"folder": "none"}),
     "export": (nas.export, {"model": "none", "out": "none either"}),
     "predict": (nas.predict, {"model": "none", "pictures": []}),

@@ -89,11 +89,15 @@ def _of_settings(name: str, command: SettingsCommand, before: Sequence[str], las
     return leading if command.first and not before else leading + _setting(name, command, before, last)
 
 
+_SEVERAL = "networks"
+"""The setting that is given as several words."""
+
+
 def _leading(command: SettingsCommand, before: Sequence[str], last: str) -> list[str]:
     """Return words that come before the settings of a command: what it is to do, and with which spaces."""
     if not before:
-        return _whole(space_names() if command.argument == "network" else command.first, last)
-    if not command.first or any("=" in word for word in before):
+        return _whole(space_names() if command.argument in ("network", _SEVERAL) else command.first, last)
+    if not (command.first or command.argument == _SEVERAL) or any("=" in word for word in before):
         return []
     return _whole((space for space in space_names() if space not in before), last)
 

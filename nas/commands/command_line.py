@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 
 from nas.errors import ConfigError, nearest
@@ -205,6 +206,31 @@ def first_word_to(name: str, arguments: Sequence[str], usage: str) -> list[str]:
     if len(words) > 1 or words[0] != arguments[0]:
         raise ConfigError(f"one word comes before the settings, but got {shlex.join(arguments)!r}: {usage}")
     return [f"{name}={words[0]}", *arguments[1:]]
+
+
+def words_to(name: str, arguments: Sequence[str], usage: str) -> list[str]:
+    """Turn the words before the settings of a command into a list: `A B seed=1` into `+networks=['A','B'] seed=1`.
+
+    Args:
+        name: of the setting.
+        arguments: as the user typed them.
+        usage: of the command, for the message.
+
+    Raises:
+        ConfigError: a word among the settings.
+    """
+    if any(argument in ("--help", "-h", "--hydra-help", "--version") for argument in arguments):
+        return [argument for argument in arguments if argument.startswith("-")]
+    words = list(takewhile(_is_word, arguments))
+    rest = list(arguments[len(words) :])
+    for before, argument in zip(["", *rest], rest, strict=False):
+        if _is_word(argument) and not before.startswith("-"):  # `--cfg job` is an option with its value
+            raise ConfigError(f"{argument!r} is no setting=value; {name} come before the settings: {usage}")
+    return [f"+{name}=[{','.join(map(quoted, words))}]", *rest] if words else rest
+
+
+def _is_word(argument: str) -> bool:
+    return not argument.startswith("-") and "=" not in argument
 
 
 _QUOTED_NAME = re.compile(r"""([{,]\s*)(["'])(.*?)\2(\s*:)""")

@@ -15,7 +15,7 @@ from itertools import takewhile
 from typing import Any
 
 from nas.commands import options
-from nas.commands.command_line import check_json, first_word_to, typed_paths
+from nas.commands.command_line import check_json, first_word_to, typed_paths, words_to
 from nas.console import guard_streams, say_error
 from nas.errors import ConfigError
 from nas.json_output import FLAG, add_exit_code, json_document
@@ -104,6 +104,12 @@ def _evaluate_config() -> type:
     return EvaluateConfig
 
 
+def _diagnose_config() -> type:
+    from nas.commands.diagnose import DiagnoseConfig
+
+    return DiagnoseConfig
+
+
 def _data_config() -> type:
     from nas.commands.data import DataCommandConfig
 
@@ -190,6 +196,16 @@ def _evaluate(values: dict[str, Any], typed: list[str]) -> int:
     return evaluate_command(values, typed_paths(typed))
 
 
+def _diagnose(values: dict[str, Any], typed: list[str]) -> int:
+    from nas.commands.diagnose import diagnose_command
+
+    return diagnose_command(values, typed_paths(typed))
+
+
+def _of_diagnose(words: Sequence[str]) -> list[str]:
+    return words_to("networks", words, "nas diagnose ARCH [ARCH ...] [setting=value ...]; --help says more")
+
+
 def _of_train(words: Sequence[str]) -> list[str]:
     return first_word_to("network", words, "nas train ARCH [setting=value ...]; --help says more")
 
@@ -247,6 +263,14 @@ COMMANDS: Mapping[str, Command] = {
         added=(),
         words=_of_evaluate,
         argument="model",
+    ),
+    "diagnose": SettingsCommand(
+        "Measure what happens inside networks, side by side",
+        _diagnose,
+        _diagnose_config,
+        added=(),
+        words=_of_diagnose,
+        argument="networks",
     ),
     "profile": OptionsCommand("Print the costs of a network, block by block", options.profile_parser),
     "calibrate": OptionsCommand("Learn to predict latency on this device", options.calibrate_parser),

@@ -167,6 +167,7 @@ def chart(
     *,
     y_range: tuple[float, float] | None = None,
     x_log: bool | None = None,
+    y_log: bool = False,
 ) -> Chart:
     """Return a chart whose axes hold some values.
 
@@ -177,11 +178,12 @@ def chart(
         y_label: the same of the others.
         y_range: of the vertical axis, where it is not to hold all values.
         x_log: whether the axis along the bottom is logarithmic; None: where the values ask for it.
+        y_log: whether the vertical axis is logarithmic.
     """
     heights = ys if y_range is None else y_range
     return Chart(
         scale_for(xs, _LEFT, WIDTH - _RIGHT, log=x_log),
-        scale_for(heights, HEIGHT - _BOTTOM, _TOP, log=False),
+        scale_for(heights, HEIGHT - _BOTTOM, _TOP, log=y_log),
         x_label,
         y_label,
     )

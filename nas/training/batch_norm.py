@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 
 import pytorch_lightning as pl
@@ -26,23 +28,30 @@ class FreshStatistics(pl.Callback):
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Set the statistics of all batch-norm layers to their means over 10 training batches."""
         assert isinstance(pl_module, Classification)
-        layers = [layer for layer in pl_module.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
-        if not layers:
-            return
-        before = [
-            (layer.momentum, {name: buffer.clone() for name, buffer in layer.named_buffers()}) for layer in layers
-        ]
-        for layer in layers:
-            layer.reset_running_stats()
-            layer.momentum = None  # the plain mean over batches
-            layer.train()
         module = trainer.datamodule  # type: ignore[attr-defined]  # which the stubs leave out
         assert isinstance(module, ImageModule)
-        with torch.no_grad(), trainer.precision_plugin.forward_context():
-            for inputs, _ in islice(module.some_training_batches(), _BATCHES):
-                pl_module(inputs)
-        for layer, (momentum, buffers) in zip(layers, before, strict=True):
-            layer.eval()
-            layer.momentum = momentum
-            if not layer.num_batches_tracked:  # it is not part of what is validated: an auxiliary classifier
-                layer.load_state_dict(buffers, strict=False)
+        with fresh_statistics(pl_module) as layers:
+            if layers:
+                with torch.no_grad(), trainer.precision_plugin.forward_context():
+                    for inputs, _ in islice(module.some_training_batches(), _BATCHES):
+                        pl_module(inputs)
+
+
+@contextmanager
+def fresh_statistics(network: nn.Module) -> Iterator[Sequence[nn.Module]]:
+    """Have the batch-norm layers of a network compute their statistics afresh, as means over the batches it is given.
+
+    Yields the layers. Afterwards they normalise by these statistics; those that saw no batch have the ones of before.
+    """
+    layers = [layer for layer in network.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+    before = [(layer.momentum, {name: buffer.clone() for name, buffer in layer.named_buffers()}) for layer in layers]
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None  # the plain mean over batches
+        layer.train()
+    yield layers
+    for layer, (momentum, buffers) in zip(layers, before, strict=True):
+        layer.eval()
+        layer.momentum = momentum
+        if not layer.num_batches_tracked:  # it is not part of what is validated: an auxiliary classifier
+            layer.load_state_dict(buffers, strict=False)

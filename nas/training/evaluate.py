@@ -110,7 +110,7 @@ def evaluate(
     worst = _MOST_WORST.checked("evaluate: worst", worst)
     place = folder.folder if isinstance(folder, TrainedModel) else user_path(folder)
     model = model_in(place)
-    config = read_data_config(data) if isinstance(data, str) else data or _recorded_data(model)
+    config = read_data_config(data) if isinstance(data, str) else data or recorded_data_of(model)
     classifier, arch_id, metadata = _classifier(model)
     config = read_as(config, reading_said(metadata, model.file))
     loaded = load_data(config)
@@ -215,7 +215,8 @@ def model_in(folder: Path) -> ModelIn:
     )
 
 
-def _recorded_data(model: ModelIn) -> DataConfig:
+def recorded_data_of(model: ModelIn) -> DataConfig:
+    """Return the settings of the data that a model was trained on; raises `ConfigError` where its folder lacks them."""
     for folder in dict.fromkeys((model.folder, *model.folders)):
         known = recorded_data(folder)
         if known is not None:
@@ -241,13 +242,13 @@ def _classifier(model: ModelIn) -> tuple[Callable[[ImageData], Classifier], str,
 
     def classifier(data: ImageData) -> Classifier:
         data.check_fits(arch)
-        _check_classes(metadata, data, weights)
-        return _torch_classifier(trained_network(arch, weights), arch, _as_trained(data, metadata, weights))
+        check_classes(metadata, data, weights)
+        return _torch_classifier(trained_network(arch, weights), arch, as_trained(data, metadata, weights))
 
     return classifier, arch.arch_id, metadata
 
 
-def _check_classes(metadata: Mapping[str, str], data: ImageData, weights: Path) -> None:
+def check_classes(metadata: Mapping[str, str], data: ImageData, weights: Path) -> None:
     """Raise `DataError` where a file says that it is of other classes."""
     classes = _listed(metadata, "classes", weights) if "classes" in metadata else list(data.classes)
     if classes != list(data.classes):
@@ -257,7 +258,7 @@ def _check_classes(metadata: Mapping[str, str], data: ImageData, weights: Path) 
         )
 
 
-def _as_trained(data: ImageData, metadata: Mapping[str, str], weights: Path) -> ImageData:
+def as_trained(data: ImageData, metadata: Mapping[str, str], weights: Path) -> ImageData:
     """Return the data with the mean and deviation that the network was trained with, where its file says them."""
     if "mean" not in metadata or "std" not in metadata:
         return data
@@ -307,7 +308,7 @@ def _session(path: Path) -> Any:
 
 def _onnx_classifier(session: Any, path: Path, data: ImageData) -> Classifier:
     """Return what runs an exported file: it takes pixels from 0 to 255, and has normalisation and resize inside."""
-    _check_classes(session.get_modelmeta().custom_metadata_map, data, path)
+    check_classes(session.get_modelmeta().custom_metadata_map, data, path)
     inputs, outputs = session.get_inputs(), [output.name for output in session.get_outputs()]
     if len(inputs) != 1 or len(inputs[0].shape) != 4:
         raise DataError(f"evaluate: {path} must take one input of 4 dimensions, but takes {len(inputs)}")

@@ -90,6 +90,9 @@ WITH_SETTINGS = [name for name, command in COMMANDS.items() if isinstance(comman
         ("nas search recipe=", [f"recipe={name} " for name in ("adamw", "sgd", "short", "standard")]),
         ("nas search train=", ["train=adamw ", "train=sgd "]),
         ("nas evaluate somewhere split=", ["split=val "]),
+        ("nas diagnose reference/lenet", ["reference/lenet5 "]),
+        ("nas diagnose reference/lenet5 reference/lenet reference/vgg_s", ["reference/vgg_small "]),
+        ("nas diagnose reference/lenet5 see", ["seed=", "seeds="]),
         ("nas completion ", ["bash ", "zsh "]),
     ],
 )  # fmt: skip

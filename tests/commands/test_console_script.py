@@ -21,7 +21,10 @@ from nas.resources import resource_dir
 from tests.run_command import run
 
 ROOT = Path(__file__).resolve().parents[2]
-OWN = {"browse", "clean", "completion", "data", "evaluate", "export", "finish", "predict", "records", "report", "train"}
+OWN = {
+    *("browse", "clean", "completion", "data", "diagnose", "evaluate", "export", "finish", "predict", "records"),
+    *("report", "train"),
+}
 """Commands that are there as `nas X` only."""
 WITH_SETTINGS = [name for name, command in COMMANDS.items() if isinstance(command, SettingsCommand)]
 WITH_OPTIONS = {name: command for name, command in COMMANDS.items() if isinstance(command, OptionsCommand)}

@@ -41,6 +41,7 @@ _WRONG = {
     "spaces": ["compare", "mbconv"],
     "train": [],
     "evaluate": ["split=val"],
+    "diagnose": ["seeds=2"],
     "scale": ["+space=mbconv"],
     "predict": ["nowhere", "a.png"],
 }

@@ -1,8 +1,7 @@
-"""Copies of a network that a proxy may do anything to, and what it finds in them."""
+"""What a proxy finds in a copy of a network, and does to it."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 
 import torch
@@ -11,8 +10,8 @@ from torch import Tensor, nn
 
 from nas.errors import TrainingError
 from nas.pytorch.layers import GlobalAvgPool, InPlaceInInference
+from nas.pytorch.probe import BATCH_NORMS
 
-BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 OTHER_NORMS = (nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm)
 POOLS = (
     GlobalAvgPool,
@@ -35,16 +34,6 @@ class Pass(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return a copy of the input."""
         return x.clone()
-
-
-def probe_of(network: nn.Module) -> nn.Module:
-    """Return a copy that normalises by the batch, as in training, and has no dropout and no auxiliary classifiers."""
-    probe = copy.deepcopy(network).eval()
-    for module in probe.modules():
-        if isinstance(module, BATCH_NORMS):
-            module.train()
-    probe.requires_grad_(True).zero_grad(set_to_none=True)
-    return probe
 
 
 def weights_of(network: nn.Module) -> list[Tensor]:

@@ -14,18 +14,17 @@ from torch import Tensor, nn
 
 from nas.errors import NasError, TrainingError
 from nas.evaluators.proxies.copies import (
-    BATCH_NORMS,
     OTHER_NORMS,
     POOLS,
     activations_of,
     draw_gaussian,
     is_rectifier,
     loss_gradients,
-    probe_of,
     replace_modules,
     weights_of,
 )
 from nas.pytorch.layers import SelfAttention
+from nas.pytorch.probe import BATCH_NORMS, probe_of
 
 Proxy = Callable[[nn.Module, Tensor, Tensor], float]
 

@@ -1,0 +1,1 @@
+"""What happens inside a network: gradients, activations, receptive field, shifts and the shape of its loss."""
