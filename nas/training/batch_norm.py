@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from nas.training.task import Classification, ImageModule
+from nas.training.transfer.parts import is_frozen
 
 _BATCHES = 10
 """Training batches that the statistics come from: about the window of running averages with a momentum of 0.1."""
@@ -24,9 +25,13 @@ class FreshStatistics(pl.Callback):
     """
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Set the statistics of all batch-norm layers to their means over 10 training batches."""
+        """Set the statistics of all batch-norm layers that learn to their means over 10 training batches."""
         assert isinstance(pl_module, Classification)
-        layers = [layer for layer in pl_module.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+        layers = [
+            layer
+            for layer in pl_module.modules()
+            if isinstance(layer, nn.modules.batchnorm._BatchNorm) and not is_frozen(layer)
+        ]
         if not layers:
             return
         before = [
