@@ -47,6 +47,11 @@ class TrainConfig:
         typed="text",
     )  # fmt: skip
     genotype: str | None = setting(None, "the decisions of a space with choices: JSON, or a .json file", typed="text")
+    resolution: int | None = setting(
+        None,
+        "size of the images that a network of a space takes, which those of the data are resized to; null: theirs",
+        Range(1, 10_000, whole=True),
+    )
     seed: int = setting(0, "of weights, order and augmentation", SEED)
     seeds: int = setting(
         1,
@@ -119,8 +124,16 @@ def _job(config: TrainConfig) -> TrainJob:
     from nas.training.train import TrainJob, begins
 
     data = load_data(config.data)
+    channels, *size = data.input_shape
+    wanted = size if config.resolution is None else [config.resolution for _ in size]
+    architecture = read_network(config.network or "", config.genotype, (channels, *wanted), data.num_classes)
+    if config.resolution is not None and architecture.input_shape[1:] != tuple(wanted):
+        raise ConfigError(
+            f"resolution={config.resolution} is for a network of a space, but {config.network} takes images of "
+            f"{'x'.join(map(str, architecture.input_shape[1:]))}"
+        )
     job = TrainJob(
-        architecture=read_network(config.network or "", config.genotype, data.input_shape, data.num_classes),
+        architecture=architecture,
         data=config.data,
         recipe=config.train,
         seed=config.seed,

@@ -14,7 +14,6 @@ from typing import Any
 
 from nas.console import defer_signals
 from nas.errors import ConfigError, check_function, check_kind, reason_of
-from nas.evaluators.training import TrainingEvaluator
 from nas.finishing.bench import REPORT, Contestant, FinishTrial, Measure
 from nas.finishing.config import FinishConfig
 from nas.finishing.final_scores import FinalScores
@@ -202,7 +201,7 @@ class _Session:
             bench = PoolBench(
                 self.home,
                 pool,
-                TrainingSetup(searched.data, config.accelerator),
+                self._setup,
                 FinalScores(searched.data, self.home.parent, config.accelerator),
                 lambda trial: self._ended(trial, records),
                 begun=Begun.of(config, known_of(config, searched), self.home / CANDIDATES),
@@ -258,10 +257,14 @@ class _Session:
             self.say("That did not give them; its scores stay as they were")
         return True
 
+    @property
+    def _setup(self) -> TrainingSetup:
+        return TrainingSetup(self.searched.data, self.config.accelerator, self.config.transfer)
+
     def _pool(self, stack: ExitStack) -> WorkerPool:
         """Start the workers, which end with the stack, and make sure that the data are those of the search."""
         pool = WorkerPool(
-            TrainingEvaluator(self.searched.data, self.config.train, self.config.accelerator),
+            self._setup.evaluator(self.config.train),
             self.workers,
             objective=self.measure.name,
             log=self.home / WORKERS_LOG,

@@ -95,9 +95,8 @@ def fit(
     network = build(built, zero_init_last=recipe.zero_init_last)
     data, _ = start(transfer, network, built, data)
     checkpoint = _usable(budget.checkpoint)
-    inherited = None
-    if budget.inherit is not None and checkpoint is None:
-        inherited = inherit_from(Path(budget.inherit), network, built)
+    takes = budget.inherit if checkpoint is None else None
+    inherited = inherit_from(Path(takes), network, built) if takes is not None else None
     network = channels_last(network)
     history: list[dict[str, float]] = []
 

@@ -1,12 +1,14 @@
-"""A finish trains from scratch, whatever weights the search began its networks with."""
+"""A finish trains from scratch, whatever weights the search began its networks with, but where it is told others."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+from nas.commands.finish import finish_command
 from nas.evaluators.training import TrainingEvaluator
 from nas.search.log import read_trials
+from nas.training.transfer.settings import Transfer
 from nas.workers.evaluating import Task
 from tests.finishing.recorded import StubPool, finish
 from tests.logs import rewrite
@@ -27,3 +29,13 @@ def test_what_is_reported_is_trained_from_scratch(searched: Path) -> None:
     assert len(tasks) >= 4
     assert {task.budget.inherit for task in tasks} == {None}
     assert {task.budget.checkpoint for task in tasks} == {None}
+
+
+def test_a_finish_begins_with_a_file_where_that_is_said(searched: Path) -> None:
+    values = {"run": str(searched), "workers": 1, "mlflow": False}
+    settings = {"top_k": 2, "final_seeds": 2, "baseline": "none"}
+    assert finish_command({**values, "finish": settings, "transfer": {"weights": "w", "style": "features"}}) == 0
+    evaluators = {task.evaluator for task in StubPool.tasks if isinstance(task, Task)}
+    assert {one.transfer for one in evaluators if isinstance(one, TrainingEvaluator)} == {
+        Transfer(weights="w", style="features")
+    }

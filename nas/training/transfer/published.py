@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from nas.errors import DataError, NasError, nearest
 from nas.network.architecture import Architecture
 from nas.network.lower import lower
+from nas.pytorch.build import state_shapes
 from nas.training.inheritance.correspondence import has_state
 from nas.training.inheritance.inherit_weights import inherit_into
 from nas.training.transfer.name_map import EPS, NameMap, name_maps
@@ -24,6 +25,8 @@ _NAMED = 3
 """Names that a message gives of each kind of difference."""
 _LEAST = 0.5
 """Share of the names of a network that a file has where it is taken for one of such a network."""
+_AUXILIARY = "auxiliary."
+"""What the names of auxiliary classifiers begin with."""
 _COUNTER = "num_batches_tracked"
 """What batch normalisation counts, which older files lack and nothing here uses."""
 Shapes = Mapping[str, tuple[int, ...]]
@@ -51,11 +54,17 @@ class Begun:
         return f"Begins with the weights of {self.names}: {100 * self.share:.1f} % of the parameters{fresh}."
 
 
-def begin_with(path: Path, network: nn.Module, architecture: Architecture, classes: Sequence[str]) -> Begun:
+def begin_with(
+    path: Path,
+    network: nn.Module,
+    architecture: Architecture,
+    classes: Sequence[str],
+    parent: Architecture | None = None,
+) -> Begun:
     """Put the weights of a file into a network with fresh initial weights.
 
     A file of `nas.train` or of a search says itself of which network it is; any network takes over from it what it can,
-    see `nas.inherit`. The state dict of another library, or of `nas.build`, must be of this network: every name has a
+    see `nas.inherit`. The state dict of another library, or of `nas.build`, must be of `parent`: every name has a
     place and each place a name, but for the layer of the classes, which begins with fresh weights where their number
     differs, and for a first convolution of three channels, which is summed over them for a network of one.
 
@@ -64,6 +73,8 @@ def begin_with(path: Path, network: nn.Module, architecture: Architecture, class
         network: as `nas.build` makes it of `architecture`, on the CPU.
         architecture: its description.
         classes: names of those that it is to tell apart.
+        parent: the network that the weights are of where the file does not say it, and from which `architecture` takes
+            over what it can, with a fresh layer of the classes; None for `architecture` itself.
 
     Raises:
         DataError: the file cannot be read, or is of another network; names what is missing, unused and of other shape.
@@ -71,6 +82,12 @@ def begin_with(path: Path, network: nn.Module, architecture: Architecture, class
     file = read_state_file(path)
     if "architecture" in file.metadata:
         return _of_ours(path, file, network, architecture, classes)
+    if parent is not None:
+        shapes = {name: shape for name, shape in state_shapes(lower(parent)).items() if not name.startswith(_AUXILIARY)}
+        state, begun = matched(path, file.tensors, shapes, parent)
+        whole = {name: state.get(name, torch.zeros(shape)) for name, shape in shapes.items()}
+        share, last = _taken_over(path, whole, (network, architecture, parent), same_classes=False)
+        return replace(begun, share=share, fresh=last)
     own = weights_of(network)
     state, begun = matched(path, file.tensors, {name: tuple(value.shape) for name, value in own.items()}, architecture)
     network.load_state_dict({name: value.to(own[name].dtype) for name, value in state.items()}, strict=False)
@@ -127,26 +144,51 @@ def matched(
 def _of_ours(
     path: Path, file: StateFile, network: nn.Module, architecture: Architecture, classes: Sequence[str]
 ) -> Begun:
-    fresh = {name: value.clone() for name, value in network.state_dict().items()}
     try:
         parent = Architecture.from_json(file.metadata["architecture"])
         mean, std = (_numbers(file.metadata[name]) if name in file.metadata else None for name in ("mean", "std"))
         known = json.loads(file.metadata.get("classes", "null"))
     except (ValueError, TypeError, RecursionError) as error:  # ValueError: a NasError, too
         raise DataError(f"weights {path}: what their header says cannot be read: {str(error)[:200]}") from None
+    same = known == list(classes)
+    share, last = _taken_over(path, file.tensors, (network, architecture, parent), same_classes=same)
+    return Begun(f"a network of ours ({parent.arch_id})", share, last, mean, std)
+
+
+def _taken_over(
+    path: Path,
+    weights: Mapping[str, Tensor],
+    networks: tuple[nn.Module, Architecture, Architecture],
+    *,
+    same_classes: bool,
+) -> tuple[float, str]:
+    """Have a network take over weights of its parent.
+
+    Args:
+        path: of the file, for messages.
+        weights: of the parent, by the names of `nas.build`.
+        networks: the one that takes over, its description, and that of its parent.
+        same_classes: keep the layer of the classes; another one begins with fresh weights.
+
+    Returns:
+        The share of the parameters that have a trained number, and the name of the layer of the classes where it is
+        fresh.
+    """
+    network, architecture, parent = networks
+    fresh = {name: value.clone() for name, value in network.state_dict().items()}
     try:
-        share = inherit_into(network, architecture, parent, file.tensors).share
+        share = inherit_into(network, architecture, parent, weights).share
     except NasError as error:
         raise DataError(f"weights {path}: {error}") from None
     _check_numbers(path, network.state_dict())
-    last = ""
-    if known != list(classes):
-        _, last = _first_and_last(architecture)
-        own = {name: value for name, value in fresh.items() if name.startswith(f"{last}.")}
-        network.load_state_dict(own, strict=False)
-        total = sum(value.numel() for name, value in network.named_parameters() if not name.startswith("auxiliary."))
-        share = max(0.0, share - sum(value.numel() for value in own.values()) / total)
-    return Begun(f"a network of ours ({parent.arch_id})", share, last, mean, std)
+    if same_classes:
+        return share, ""
+    _, last = _first_and_last(architecture)
+    own = {name: value for name, value in fresh.items() if name.startswith(f"{last}.")}
+    trained = sum(bool((network.state_dict()[name] != value).any()) * value.numel() for name, value in own.items())
+    network.load_state_dict(own, strict=False)
+    total = sum(value.numel() for name, value in network.named_parameters() if not name.startswith(_AUXILIARY))
+    return max(0.0, share - trained / total), last
 
 
 def _numbers(text: str) -> tuple[float, ...]:

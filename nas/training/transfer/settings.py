@@ -24,6 +24,12 @@ class Transfer:
         may_change=True,
         typed="path",
     )
+    network: str | None = setting(
+        None,
+        "space of the network that the weights of another library are of, such as reference/resnet18, from which "
+        "another network takes over what it can; null: the one that is trained",
+        typed="text",
+    )
     style: str = setting(
         "fine_tune",
         "fine_tune trains the whole network; features its last layer alone, on what the rest gives for each image, "

@@ -12,9 +12,11 @@ from nas.errors import ConfigError, DataError
 from nas.network.architecture import Architecture
 from nas.pytorch import build
 from nas.run_folder import user_path
+from nas.space import load_space
 from nas.training.data.splits import ImageData
 from nas.training.transfer.published import Begun, begin_with
 from nas.training.transfer.settings import SCRATCH, Transfer
+from nas.training.transfer.state_file import read_state_file
 
 _PIXELS = {
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
@@ -40,10 +42,12 @@ def start(
 
     Raises:
         DataError: the file cannot be read, or is of another network.
+        NasError: `transfer.network` is no space of one network.
     """
     if transfer.weights is None:
         return data, None
-    begun = begin_with(user_path(transfer.weights), network, architecture, data.classes)
+    parent = _parent(transfer.network, architecture, len(data.classes))
+    begun = begin_with(user_path(transfer.weights), network, architecture, data.classes, parent)
     mean, std = _PIXELS.get(transfer.pixels, (begun.mean, begun.std))
     if transfer.pixels == "data" or mean is None or std is None:
         return data, begun
@@ -51,6 +55,33 @@ def start(
     if not min(std) > 0:
         raise DataError(f"weights {transfer.weights}: their deviation of pixels is {std!r:.80}, which must be > 0")
     return replace(data, mean=_of_channels(mean, channels), std=_of_channels(std, channels)), begun
+
+
+def _parent(name: str | None, architecture: Architecture, num_classes: int) -> Architecture | None:
+    """Return the network of a space, for images as an architecture takes; None for no name."""
+    if name is None:
+        return None
+    space = load_space(name).for_data(architecture.input_shape, num_classes, task="classification")
+    if space.size() > 1:
+        raise ConfigError(f"transfer.network={name} leaves choices open, but weights are of one network")
+    return space.decode({})
+
+
+def check_file(transfer: Transfer) -> None:
+    """Make sure that a search can begin with a file of weights, whose candidates differ.
+
+    Raises:
+        DataError: the file cannot be read.
+        ConfigError: neither it nor the settings say of which network it is.
+    """
+    if transfer.weights is None:
+        return
+    metadata = read_state_file(user_path(transfer.weights)).metadata
+    if "architecture" not in metadata and transfer.network is None:
+        raise ConfigError(
+            f"evaluator.transfer.weights={transfer.weights} does not say of which network it is, as files of ours do: "
+            "give evaluator.transfer.network, such as reference/resnet18"
+        )
 
 
 def check_start(transfer: Transfer, architecture: Architecture, data: ImageData) -> str:

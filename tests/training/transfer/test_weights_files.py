@@ -6,6 +6,7 @@ import os
 import pickle
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 import nas
 from nas.errors import DataError
-from nas.network.architecture import Architecture
+from nas.network import Architecture, Section
 from nas.training.transfer.published import Begun, begin_with
 from nas.training.weights import save_weights
 from tests.training.transfer.public_networks import CLASSES, squeezenet1_1
@@ -187,3 +188,22 @@ def test_a_header_that_says_nonsense_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
     safetensors.torch.save_file({"a": torch.zeros(1)}, path, {"architecture": "[" * 100_000})
     assert "header" in refusal(path)
+
+
+def test_another_network_takes_over_from_a_published_one(theirs: nn.Module, tmp_path: Path) -> None:
+    """All that both have, and the layer of the classes fresh, as of a parent in a search."""
+    parent = reference("squeezenet1_1")
+    stages = (*parent.stages[:1], Section(parent.stages[1].blocks[1:]), *parent.stages[2:])
+    arch = replace(parent, stages=stages)
+    network, path = nas.build(arch), saved(tmp_path / "w.pth", theirs.state_dict())
+    begun = begin_with(path, network, arch, NAMES, parent)
+    state = network.state_dict()
+    assert begun.names == "SqueezeNet of torchvision"
+    assert begun.fresh == "head.0.conv"
+    assert torch.equal(state["stem.0.conv.weight"], theirs.state_dict()["features.0.weight"])
+    last = theirs.state_dict()["features.12.expand3x3.weight"]
+    assert torch.equal(state["stages.2.blocks.3.expand3.conv.weight"], last)
+    total = sum(value.numel() for value in state.values())
+    assert 0.9 < begun.share <= 1 - 7 * 512 / total
+    with pytest.raises(DataError, match="not of this network"):
+        begin_with(path, network, arch, NAMES)
