@@ -35,7 +35,9 @@ class FinishConfig:
     )
     train: Recipe = setting(Recipe, "the full recipe, by which finalists and baselines are trained anew")
     transfer: Transfer = setting(
-        Transfer, "weights that finalists and baselines begin with, and what of them learns when"
+        Transfer,
+        "weights that finalists and baselines begin with, and what of them learns when; their own network is then the "
+        "first of the published ones",
     )
 
     def __post_init__(self) -> None:

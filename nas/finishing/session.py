@@ -194,7 +194,10 @@ class _Session:
         self._tell(limit, needed, beside=len(kinds) * (seconds + limit * choosing_share(settings, len(kinds))))
         # Before any worker runs, which would disturb it.
         meter = self._meter() if searched.measures_latency and kinds else None
-        candidates = rival_candidates(searched, settings, self.home, measure=meter, seconds=seconds, say=self.say)
+        pretrained = self._pretrained() if kinds else None
+        candidates = rival_candidates(
+            searched, settings, self.home, measure=meter, seconds=seconds, say=self.say, pretrained=pretrained
+        )
         ranked = searched.finalists(settings.top_k)
         with ExitStack() as stack:
             pool = self._pool(stack)
@@ -256,6 +259,16 @@ class _Session:
         if not bench.train_again(job):
             self.say("That did not give them; its scores stay as they were")
         return True
+
+    def _pretrained(self) -> Architecture | None:
+        """Return the network of the weights that the user has, for the data of the search."""
+        if self.config.transfer.weights is None:
+            return None
+        from nas.training.transfer.start import network_of  # loads torch
+
+        space = self.searched.study.space
+        shape = tuple(self.searched.study.notes.get("data", {}).get("input_shape", space.input_shape))
+        return network_of(self.config.transfer, shape, space.num_classes)
 
     @property
     def _setup(self) -> TrainingSetup:

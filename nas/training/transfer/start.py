@@ -10,6 +10,7 @@ from torch import nn
 
 from nas.errors import ConfigError, DataError
 from nas.network.architecture import Architecture
+from nas.network.ops import Shape
 from nas.pytorch import build
 from nas.run_folder import user_path
 from nas.space import load_space
@@ -46,7 +47,9 @@ def start(
     """
     if transfer.weights is None:
         return data, None
-    parent = _parent(transfer.network, architecture, len(data.classes))
+    parent = None
+    if transfer.network is not None:
+        parent = network_of(transfer, architecture.input_shape, len(data.classes))
     begun = begin_with(user_path(transfer.weights), network, architecture, data.classes, parent)
     mean, std = _PIXELS.get(transfer.pixels, (begun.mean, begun.std))
     if transfer.pixels == "data" or mean is None or std is None:
@@ -57,13 +60,25 @@ def start(
     return replace(data, mean=_of_channels(mean, channels), std=_of_channels(std, channels)), begun
 
 
-def _parent(name: str | None, architecture: Architecture, num_classes: int) -> Architecture | None:
-    """Return the network of a space, for images as an architecture takes; None for no name."""
-    if name is None:
+def network_of(transfer: Transfer, input_shape: Shape, num_classes: int) -> Architecture | None:
+    """Return the network that weights are of, for images of a shape and so many classes.
+
+    Returns:
+        None where there are no weights, or neither their file nor the settings say it.
+
+    Raises:
+        NasError: the file cannot be read, or what says it does not hold.
+    """
+    if transfer.weights is None:
         return None
-    space = load_space(name).for_data(architecture.input_shape, num_classes, task="classification")
+    said = read_state_file(user_path(transfer.weights)).metadata.get("architecture")
+    if said is not None:
+        return replace(Architecture.from_json(said), input_shape=input_shape, num_classes=num_classes)
+    if transfer.network is None:
+        return None
+    space = load_space(transfer.network).for_data(input_shape, num_classes, task="classification")
     if space.size() > 1:
-        raise ConfigError(f"transfer.network={name} leaves choices open, but weights are of one network")
+        raise ConfigError(f"transfer.network={transfer.network} leaves choices open, but weights are of one network")
     return space.decode({})
 
 
