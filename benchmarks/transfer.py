@@ -1,7 +1,7 @@
 """What a training of few images gains by beginning with weights of other classes, for each style, paired by seed.
 
     python -m benchmarks.transfer --out runs/transfer.jsonl
-    python -m benchmarks.transfer --seeds 2 --epochs 4 --pretrain-epochs 1 --rates 0.003 --out runs/small.jsonl
+    python -m benchmarks.transfer --seeds 2 --epochs 8 --pretrain-epochs 1 --rates 0.003 --out runs/small.jsonl
 
 With each seed a network learns the first five classes of Fashion-MNIST; then the other five, of which it gets a few
 images each, drawn by the seed: from fresh weights, and in each style from those that it has. Scores are on
@@ -25,7 +25,7 @@ import torch
 import nas
 from nas.statistics import mean_interval
 from nas.training.data.config import DataConfig
-from nas.training.data.splits import ImageData, Images, MemoryImages
+from nas.training.data.splits import ImageData, Images, MemoryImages, some_of
 from nas.training.fit import fit, load_data
 from nas.training.recipe import Recipe
 from nas.training.transfer.settings import SCRATCH, Transfer
@@ -59,7 +59,12 @@ def main() -> None:
     torch.set_num_threads(1)
     data = load_data(DataConfig(name="fashion_mnist", root=options.root))
     architecture = nas.SearchSpace.from_dict(_NETWORK).decode({})
-    shared = {"images": options.images, "epochs": options.epochs, "pretrain_epochs": options.pretrain_epochs}
+    shared = {
+        "images": options.images,
+        "scored": options.scored,
+        "epochs": options.epochs,
+        "pretrain_epochs": options.pretrain_epochs,
+    }
     for seed in range(options.seeds):
         weights = options.out.parent / f"transfer-{options.pretrain_epochs}-{seed}" / "weights.safetensors"
         if not weights.is_file():
@@ -67,7 +72,7 @@ def main() -> None:
             recipe = Recipe(epochs=options.pretrain_epochs)
             budget = nas.Budget(weights=str(weights))
             fit(architecture, _of_classes(data, range(_KNOWN)), recipe, budget, seed=seed, accelerator="cpu")
-        few = _few(_of_classes(data, range(_KNOWN, len(data.classes))), options.images, seed)
+        few = _few(_of_classes(data, range(_KNOWN, len(data.classes))), options.images, options.scored, seed)
         for name in options.only or STYLES:
             for rate in options.rates:
                 key = {**shared, "style": name, "lr": rate, "seed": seed}
@@ -87,6 +92,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", help="folder of Fashion-MNIST")
     parser.add_argument("--images", type=int, default=20, help="of each class that is moved to")
+    parser.add_argument("--scored", type=int, default=2000, help="validation images, the same for all seeds")
     parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--pretrain-epochs", type=int, default=8)
     parser.add_argument("--seeds", type=int, default=5)
@@ -109,12 +115,14 @@ def _of_classes(data: ImageData, classes: Sequence[int]) -> ImageData:
     return replace(data, classes=names, train=part(data.train), val=part(data.val))
 
 
-def _few(data: ImageData, images: int, seed: int) -> ImageData:
-    """Return data with so many training images of each class."""
+def _few(data: ImageData, images: int, scored: int, seed: int) -> ImageData:
+    """Return data with so many training images of each class, and so many validation images in all."""
     order = torch.randperm(len(data.train.labels), generator=torch.Generator().manual_seed(seed))
     labels = data.train.labels[order]
     chosen = torch.cat([order[labels == number][:images] for number in range(data.num_classes)])
-    return replace(data, train=MemoryImages(data.train.read(chosen), data.train.labels[chosen]))
+    few = MemoryImages(data.train.read(chosen), data.train.labels[chosen])
+    # After each epoch all of these are scored, which takes most of the time.
+    return replace(data, train=few, val=some_of(data.val, min(1.0, scored / len(data.val.labels))))
 
 
 def table(lines: list[dict[str, Any]]) -> Iterator[str]:
@@ -133,7 +141,8 @@ def table(lines: list[dict[str, Any]]) -> Iterator[str]:
     for (style, rate), found in scores.items():
         gains = [100 * (found[s]["val_accuracy"] - base[s]["val_accuracy"]) for s in found if s in base]
         low, high = mean_interval(gains)
-        gain = f"{sum(gains) / len(gains):+.2f} ({low:+.2f} to {high:+.2f})" if gains and found is not base else ""
+        interval = f" ({low:+.2f} to {high:+.2f})" if len(gains) > 1 else ""
+        gain = f"{sum(gains) / len(gains):+.2f}{interval}" if gains and found is not base else ""
         yield (
             f"| {style} | {rate:g} | {mean(found, 'val_accuracy'):.4f} | {gain} | {mean(found, 'val_loss'):.4f} | "
             f"{len(found)} | {mean(found, 'seconds'):.0f} |"
