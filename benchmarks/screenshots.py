@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.browser import Browser
-from nas.records.browsing import FINISH, page_of, recorded_in
+from nas.records.browsing import page_of, recorded_in
 from nas.records.store import open_store
 from nas.records.view import STUDY_TAG, TRIAL_TAG, run_page
+from nas.run_folder import FINISH
 
 WIDTHS = (400, 1600)
 _SETTLE = 3.0

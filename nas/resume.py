@@ -67,6 +67,33 @@ def resumed(
     return settings
 
 
+def with_absolute_paths(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings with absolute paths of what is read, so that the run can be gone on with from anywhere.
+
+    Args:
+        kind: the dataclass of the settings.
+        values: as plain values.
+    """
+    settings = copy.deepcopy(dict(values))
+    for path, declared in paths(kind):
+        if declared.typed not in ("path", "paths"):
+            continue
+        *groups, name = path.split(".")
+        group: Any = settings
+        for outer in groups:
+            group = group.get(outer) if isinstance(group, dict) else None
+        value = group.get(name) if isinstance(group, dict) else None
+        if isinstance(value, list):
+            group[name] = [_absolute_path(str(one)) for one in value]
+        elif value is not None:
+            group[name] = _absolute_path(value)
+    return settings
+
+
+def _absolute_path(path: str) -> str:
+    return str(Path(path).expanduser().absolute())
+
+
 def check_typed(kind: type, typed: Iterable[str]) -> None:
     """Make sure that what a user types to go on with a run are settings.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import importlib.metadata
 import json
 import platform
@@ -35,7 +34,7 @@ from nas.names import name_problem
 from nas.records.server import recorded_server, server_of
 from nas.records.tracker import MlflowTracker
 from nas.reports.write import report_or_say, write_search_report
-from nas.resume import check_typed, resumed
+from nas.resume import check_typed, resumed, with_absolute_paths
 from nas.run_folder import WORKERS_LOG, first_free, shown
 from nas.search.config import AUTO, Config, worker_count
 from nas.search.log import RunFolder, read_study
@@ -49,7 +48,7 @@ from nas.search.reporting.summary import expected_gain, print_best, time_summary
 from nas.search.run import run_search
 from nas.search.samplers import sampler
 from nas.search.study import Study, front_of
-from nas.settings import as_recorded, changeable, paths
+from nas.settings import as_recorded, changeable
 from nas.space import SearchSpace
 from nas.space.tree.genotype import count_text
 from nas.starting import INTERRUPTED
@@ -151,7 +150,7 @@ def _read(values: Mapping[str, Any], overrides: Sequence[str]) -> _Job:
         typed = typed_paths(overrides)
         check_typed(Config, typed)
         begun = as_recorded(Config, saved["notes"]["config"])
-        values = resumed(begun, _absolute(values), typed, [*changeable(Config)], folder)
+        values = resumed(begun, with_absolute_paths(Config, values), typed, [*changeable(Config)], folder)
         if isinstance(values.get("search"), dict):
             # It goes on with the directions that it began with, also where none were given.
             values["search"]["direction"] = recorded_directions(saved)
@@ -159,7 +158,7 @@ def _read(values: Mapping[str, Any], overrides: Sequence[str]) -> _Job:
         space = SearchSpace.from_dict(saved["space"])
     else:
         config = Config.from_values(values)
-        values = _split_as_earlier(_absolute(values), config, typed_paths(overrides))
+        values = _split_as_earlier(with_absolute_paths(Config, values), config, typed_paths(overrides))
         config = Config.from_values(values)
         space = given_space(config)
     if config.records.mlflow:
@@ -183,25 +182,6 @@ def _split_as_earlier(values: dict[str, Any], config: Config, typed: Collection[
     if isinstance(earlier, dict) and all(earlier.get(name) == now.get(name) for name in ("name", "root")):
         now["split_scheme"] = as_recorded(DataConfig, earlier)["split_scheme"]
     return values
-
-
-def _absolute(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings with absolute paths of what is read, so that the search can be resumed from anywhere."""
-    settings = copy.deepcopy(dict(values))
-    for path, declared in paths(Config):
-        if declared.typed not in ("path", "paths"):
-            continue
-        group, name = path.split(".")
-        value = settings.get(group, {}).get(name)
-        if isinstance(value, list):
-            settings[group][name] = [_absolute_path(str(one)) for one in value]
-        elif value is not None:
-            settings[group][name] = _absolute_path(value)
-    return settings
-
-
-def _absolute_path(path: str) -> str:
-    return str(Path(path).expanduser().absolute())
 
 
 def _new_folder(config: Config, space: SearchSpace) -> RunFolder:

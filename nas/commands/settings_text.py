@@ -8,7 +8,7 @@ from __future__ import annotations
 import collections.abc
 import shlex
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
@@ -181,13 +181,19 @@ def command_file(name: str, text: str) -> str:
 def group_file(name: str, text: str) -> str:
     """Return a file of a group in `conf/` with its comments written anew; its head and its values stay."""
     head = [line for line in text.splitlines() if line.startswith("#")]
-    docs = {member.name: declared.doc for kind in GROUPS[name] for member, declared in declarations(kind)}
-    lines = [
-        line
-        for key, value in yaml.safe_load(text).items()
-        for line in _commented(f"{key}: {_text(value)}", docs[key], _COLUMN)
-    ]
-    return "\n".join([*head, *lines]) + "\n"
+    return "\n".join([*head, *_group_lines(GROUPS[name], yaml.safe_load(text))]) + "\n"
+
+
+def _group_lines(kinds: Iterable[type], values: Mapping[str, Any], indent: str = "") -> Iterator[str]:
+    """Yield values of a file of a group, each with its comment; groups within it have theirs below them."""
+    docs = {member.name: (kind, declared.doc) for kind in kinds for member, declared in declarations(kind)}
+    for key, value in values.items():
+        kind, doc = docs[key]
+        inner = _group(kind, key)
+        start = f"{indent}{key}:" if inner is not None else f"{indent}{key}: {_text(value)}"
+        yield from _commented(start, doc, _COLUMN)
+        if inner is not None:
+            yield from _group_lines([inner], value, f"{indent}  ")
 
 
 def reference() -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ from nas.to_type import to_type
 from nas.training.data.config import DataConfig
 from nas.training.data.registry import check_files
 from nas.training.recipe import Recipe
+from nas.training.transfer.settings import Transfer
 
 if TYPE_CHECKING:
     from nas.evaluation import Evaluation
@@ -46,6 +47,11 @@ class TrainConfig:
         typed="text",
     )  # fmt: skip
     genotype: str | None = setting(None, "the decisions of a space with choices: JSON, or a .json file", typed="text")
+    resolution: int | None = setting(
+        None,
+        "size of the images that a network of a space takes, which those of the data are resized to; null: theirs",
+        Range(1, 10_000, whole=True),
+    )
     seed: int = setting(0, "of weights, order and augmentation", SEED)
     seeds: int = setting(
         1,
@@ -56,11 +62,15 @@ class TrainConfig:
     accelerator: str = setting("auto", "auto, cpu or gpu", may_change=True)
     name: str | None = setting(None, "of the run folder; null makes one from the time", typed="text")
     resume: str | None = setting(
-        None, "a run folder to go on with; then only seeds, accelerator, data.root and records may change",
-        may_change=True, typed="text",
-    )  # fmt: skip
+        None,
+        "a run folder to go on with; then only seeds, accelerator, data.root, the place of transfer.weights and "
+        "records may change",
+        may_change=True,
+        typed="text",
+    )
     data: DataConfig = setting(DataConfig, "which data set, and how it is split and augmented")
     train: Recipe = setting(Recipe, "how the network is trained")
+    transfer: Transfer = setting(Transfer, "weights to begin with, and what of the network learns when")
     records: RecordSettings = setting(RecordSettings, "where records go")
 
     def __post_init__(self) -> None:
@@ -111,20 +121,32 @@ def _going_on(folder: Path, values: Mapping[str, Any], typed: list[str]) -> dict
 
 def _job(config: TrainConfig) -> TrainJob:
     from nas.training.fit import load_data
-    from nas.training.train import TrainJob
+    from nas.training.train import TrainJob, begins
 
     data = load_data(config.data)
-    architecture = read_network(config.network or "", config.genotype, data.input_shape, data.num_classes)
-    data.check_fits(architecture)
-    return TrainJob(
+    channels, *size = data.input_shape
+    wanted = size if config.resolution is None else [config.resolution for _ in size]
+    architecture = read_network(config.network or "", config.genotype, (channels, *wanted), data.num_classes)
+    if config.resolution is not None and architecture.input_shape[1:] != tuple(wanted):
+        raise ConfigError(
+            f"resolution={config.resolution} is for a network of a space, but {config.network} takes images of "
+            f"{'x'.join(map(str, architecture.input_shape[1:]))}"
+        )
+    job = TrainJob(
         architecture=architecture,
         data=config.data,
         recipe=config.train,
         seed=config.seed,
         seeds=config.seeds,
         accelerator=config.accelerator,
+        transfer=config.transfer,
         origin=_origin(config.network or ""),
     )
+    begun = begins(job)
+    if not begun:
+        return job
+    print(begun, flush=True)
+    return replace(job, origin=f"{job.origin} {begun}".strip())
 
 
 def _origin(network: str) -> str:

@@ -17,6 +17,7 @@ from nas.space.task import Task
 from nas.training.data.config import DataConfig
 from nas.training.data.registry import check_files
 from nas.training.recipe import SCORES, Recipe
+from nas.training.transfer.settings import SCRATCH, Transfer
 
 INHERIT = ("none", "parent", "best")
 """Words of `evaluator.inherit`."""
@@ -42,15 +43,21 @@ class TrainingEvaluator:
     """Which trained network of a search each one takes initial weights from: none, parent or best (`run_search`)."""
     devices: int = 1
     """Processes that train one network together. More than one needs a search without workers (`workers=0`)."""
+    transfer: Transfer = SCRATCH
+    """Other weights that networks begin with, and what of them learns when; a network that inherits begins with those
+    that it inherits."""
 
     def prepare(self) -> Mapping[str, Any]:
         """Load the libraries and the data, and describe the data: `input_shape`, `num_classes`, the splits.
 
         Raises:
-            DataError: the data set cannot be loaded.
+            DataError: the data set, or the weights that networks begin with, cannot be loaded.
+            ConfigError: these weights do not say of which network they are.
         """
         from nas.training.fit import load_data
+        from nas.training.transfer.start import check_file
 
+        check_file(self.transfer)
         return load_data(self.data).record()
 
     def __call__(self, architecture: Architecture, budget: Budget, seed: int) -> Evaluation:
@@ -72,6 +79,7 @@ class TrainingEvaluator:
             balance=self.data.balance,
             accelerator=self.accelerator,
             devices=self.devices,
+            transfer=self.transfer,
         )
 
 
@@ -121,6 +129,7 @@ class TrainingSettings(EvaluatorSettings):
         "search.keep keeps, best the best one; scores are then not those of a training from scratch",
         INHERIT,
     )
+    transfer: Transfer = setting(Transfer, "weights that candidates begin with, and what of them learns when")
 
     @property
     def known_scores(self) -> tuple[str, ...]:
@@ -132,11 +141,13 @@ class TrainingSettings(EvaluatorSettings):
         super().check_compares(constraints)
         if self.inherit != INHERIT[0]:
             raise ConfigError(f"evaluator.inherit={self.inherit} is for nas.search; comparisons train from scratch")
+        if self.transfer != SCRATCH:
+            raise ConfigError("evaluator.transfer is for nas.search; comparisons train from scratch")
 
     def make(self, space: SearchSpace, data: DataConfig, recipe: Recipe, accelerator: str) -> Evaluator:
         """Return the evaluator that trains as the recipe says."""
         check_files(data)  # before workers load torch
-        return TrainingEvaluator(data, recipe, accelerator, self.inherit)
+        return TrainingEvaluator(data, recipe, accelerator, self.inherit, transfer=self.transfer)
 
     def probe(self, data: DataConfig, recipe: Recipe, accelerator: str) -> Evaluator:
         """Return what trains for a moment."""

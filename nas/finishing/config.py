@@ -10,6 +10,7 @@ from nas.machine import check_accelerator, check_workers
 from nas.names import name_problem
 from nas.settings import check_settings, setting
 from nas.training.recipe import Recipe
+from nas.training.transfer.settings import Transfer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,11 @@ class FinishConfig:
         typed="text",
     )
     train: Recipe = setting(Recipe, "the full recipe, by which finalists and baselines are trained anew")
+    transfer: Transfer = setting(
+        Transfer,
+        "weights that finalists and baselines begin with, and what of them learns when; their own network is then the "
+        "first of the published ones",
+    )
 
     def __post_init__(self) -> None:
         if self.run is None:

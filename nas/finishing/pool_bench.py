@@ -25,6 +25,8 @@ from nas.finishing.history import Begun, Line, Reported, as_line, line_from
 from nas.line_log import LineLog
 from nas.run_folder import read_json, write_whole
 from nas.training.data.config import DataConfig
+from nas.training.recipe import Recipe
+from nas.training.transfer.settings import SCRATCH, Transfer
 from nas.workers.evaluating import Outcome, Task
 from nas.workers.giving_up import MAX_EQUAL_FAILURES, EqualFailures, Watch, work_of
 from nas.workers.pool import Pool
@@ -44,6 +46,12 @@ class TrainingSetup:
     data: DataConfig
     accelerator: str = "auto"
     """As Lightning takes it."""
+    transfer: Transfer = SCRATCH
+    """Other weights that networks begin with, and what of them learns when."""
+
+    def evaluator(self, recipe: Recipe) -> TrainingEvaluator:
+        """Return what trains by a recipe."""
+        return TrainingEvaluator(self.data, recipe, self.accelerator, transfer=self.transfer)
 
 
 class PoolBench:
@@ -230,7 +238,7 @@ class PoolBench:
             job.architecture,
             Budget(epochs=job.recipe.epochs, weights=str(self.weights(job)) if job.phase == REPORT else None),
             job.seed,
-            TrainingEvaluator(self._setup.data, job.recipe, self._setup.accelerator),
+            self._setup.evaluator(job.recipe),
         )
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from nas.cost import LATENCY, Constraint, cost_of, violation
+from nas.cost import LATENCY, Constraint, check, cost_of, violation
 from nas.errors import DeviceError
 from nas.finishing.bench import Contestant
 from nas.finishing.folder import CANDIDATES, seconds_by_name
@@ -100,6 +100,7 @@ def rival_candidates(
     measure: Measure | None,
     seconds: float,
     say: Say,
+    pretrained: Architecture | None = None,
 ) -> RivalCandidates:
     """Return the candidates of the baselines: those that an earlier session wrote down, or new ones, written down.
 
@@ -110,13 +111,15 @@ def rival_candidates(
         measure: of latency; None where that is not limited.
         seconds: that each baseline has; half of them may go into measuring, as a search measures in its own time.
         say: told what is measured.
+        pretrained: the network that the weights of the user are of, which is the first of the published ones, since it
+            is what would be taken instead of a search.
     """
     path = folder / CANDIDATES
     if path.exists():
         return read_json(path, "the candidates of a finish", RivalCandidates.from_dict)
     found, measuring = list[RivalCandidate](), dict[str, float]()
     for kind in KINDS[settings.baseline]:
-        candidates = _published(searched) if kind == PUBLISHED else _random(searched)
+        candidates = _published(searched, pretrained, say) if kind == PUBLISHED else _random(searched)
         if measure is not None and candidates:
             limit = _MEASURING * seconds
             say(f"Measuring the latency of up to {len(candidates)} {kind} candidates, at most {limit / 60:.3g} min")
@@ -151,11 +154,19 @@ def rivals_of(found: RivalCandidates, settings: FinishSettings, searched: Search
     return rivals
 
 
-def _published(searched: Searched) -> list[RivalCandidate]:
+def _published(searched: Searched, pretrained: Architecture | None, say: Say) -> list[RivalCandidate]:
     space = searched.study.space
     shape = tuple(searched.study.notes.get("data", {}).get("input_shape", space.input_shape))
     found = published_candidates(shape, space.num_classes, searched.limits, searched.study.workload)
-    return [RivalCandidate(PUBLISHED, one.name, one.family, one.architecture) for one in found]
+    others = [RivalCandidate(PUBLISHED, one.name, one.family, one.architecture) for one in found]
+    if pretrained is None:
+        return others
+    counted = [limit for limit in searched.limits if limit.counted]
+    if any(one.rejects for one in check(cost_of(pretrained), counted, searched.study.workload)):
+        say("The network of transfer.weights is no baseline: it does not hold the limits of the search")
+        return others
+    own = RivalCandidate(PUBLISHED, "the network of transfer.weights", "", pretrained)
+    return [own, *(one for one in others if one.architecture.arch_id != pretrained.arch_id)]
 
 
 def _random(searched: Searched) -> list[RivalCandidate]:

@@ -14,7 +14,6 @@ from typing import Any
 
 from nas.console import defer_signals
 from nas.errors import ConfigError, check_function, check_kind, reason_of
-from nas.evaluators.training import TrainingEvaluator
 from nas.finishing.bench import REPORT, Contestant, FinishTrial, Measure
 from nas.finishing.config import FinishConfig
 from nas.finishing.final_scores import FinalScores
@@ -194,14 +193,17 @@ class _Session:
         self._tell(limit, needed, beside=len(kinds) * (seconds + limit * choosing_share(settings, len(kinds))))
         # Before any worker runs, which would disturb it.
         meter = self._meter() if searched.measures_latency and kinds else None
-        candidates = rival_candidates(searched, settings, self.home, measure=meter, seconds=seconds, say=self.say)
+        pretrained = self._pretrained() if kinds else None
+        candidates = rival_candidates(
+            searched, settings, self.home, measure=meter, seconds=seconds, say=self.say, pretrained=pretrained
+        )
         ranked = searched.finalists(settings.top_k)
         with ExitStack() as stack:
             pool = self._pool(stack)
             bench = PoolBench(
                 self.home,
                 pool,
-                TrainingSetup(searched.data, config.accelerator),
+                self._setup,
                 FinalScores(searched.data, self.home.parent, config.accelerator),
                 lambda trial: self._ended(trial, records),
                 begun=Begun.of(config, known_of(config, searched), self.home / CANDIDATES),
@@ -257,10 +259,24 @@ class _Session:
             self.say("That did not give them; its scores stay as they were")
         return True
 
+    def _pretrained(self) -> Architecture | None:
+        """Return the network of the weights that the user has, for the data of the search."""
+        if self.config.transfer.weights is None:
+            return None
+        from nas.training.transfer.start import network_of  # loads torch
+
+        space = self.searched.study.space
+        shape = tuple(self.searched.study.notes.get("data", {}).get("input_shape", space.input_shape))
+        return network_of(self.config.transfer, shape, space.num_classes)
+
+    @property
+    def _setup(self) -> TrainingSetup:
+        return TrainingSetup(self.searched.data, self.config.accelerator, self.config.transfer)
+
     def _pool(self, stack: ExitStack) -> WorkerPool:
         """Start the workers, which end with the stack, and make sure that the data are those of the search."""
         pool = WorkerPool(
-            TrainingEvaluator(self.searched.data, self.config.train, self.config.accelerator),
+            self._setup.evaluator(self.config.train),
             self.workers,
             objective=self.measure.name,
             log=self.home / WORKERS_LOG,

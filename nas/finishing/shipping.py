@@ -44,7 +44,8 @@ def ship(report: Report, weights: Path) -> Path:
     from nas.exporting.settings import ExportSettings
     from nas.exporting.source import architecture_source
     from nas.training.data.load import load_data
-    from nas.training.preprocess import check_images, preprocess_of
+    from nas.training.preprocess import as_trained, check_images, preprocess_of
+    from nas.training.weights import load_metadata
 
     final = report.finish.finals[report.finish.recommended]
     architecture, settings = final.contestant.architecture, ExportSettings()
@@ -53,11 +54,12 @@ def ship(report: Report, weights: Path) -> Path:
         check_free(out, replace_earlier=True)
     except ConfigError as error:
         raise ConfigError(f"{error}. Nothing in it was touched") from None
-    data = load_data(report.searched.data)
+    file = weights / f"{final.shipped.key}.safetensors"
+    data = as_trained(load_data(report.searched.data), load_metadata(file), file)
     export_model(
         out,
         architecture,
-        read_weights(weights / f"{final.shipped.key}.safetensors"),
+        read_weights(file),
         preprocess_of(data, architecture),
         card_of(report, data),
         source=architecture_source(architecture),

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from nas.training.task import Classification, ImageModule
+from nas.training.transfer.parts import is_frozen
 
 _BATCHES = 10
 """Training batches that the statistics come from: about the window of running averages with a momentum of 0.1."""
@@ -26,7 +27,7 @@ class FreshStatistics(pl.Callback):
     """
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Set the statistics of all batch-norm layers to their means over 10 training batches."""
+        """Set the statistics of all batch-norm layers that learn to their means over 10 training batches."""
         assert isinstance(pl_module, Classification)
         module = trainer.datamodule  # type: ignore[attr-defined]  # which the stubs leave out
         assert isinstance(module, ImageModule)
@@ -39,11 +40,15 @@ class FreshStatistics(pl.Callback):
 
 @contextmanager
 def fresh_statistics(network: nn.Module) -> Iterator[Sequence[nn.Module]]:
-    """Have the batch-norm layers of a network compute their statistics afresh, as means over the batches it is given.
+    """Have the batch-norm layers that learn compute their statistics afresh, as means over the batches it is given.
 
     Yields the layers. Afterwards they normalise by these statistics; those that saw no batch have the ones of before.
     """
-    layers = [layer for layer in network.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+    layers = [
+        layer
+        for layer in network.modules()
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm) and not is_frozen(layer)
+    ]
     before = [(layer.momentum, {name: buffer.clone() for name, buffer in layer.named_buffers()}) for layer in layers]
     for layer in layers:
         layer.reset_running_stats()

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -16,7 +15,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nas.errors import ConfigError, DataError, NasError, check_kind, reason_of
-from nas.exporting.preprocess import LARGEST
 from nas.network.architecture import Architecture
 from nas.run_folder import BEST_ARCHITECTURE, FINISH, read_inside, read_json, user_path, weights_file
 from nas.settings import Range, settings_from
@@ -26,7 +24,7 @@ from nas.training.data.load import load_data
 from nas.training.data.recorded import recorded_data
 from nas.training.data.splits import ImageData, Images, SomeImages
 from nas.training.data.test_split import Ledger, read_test_split
-from nas.training.preprocess import read_as, reading_said
+from nas.training.preprocess import as_trained, listed, read_as, reading_said
 from nas.training.recipe_files import read_data_config
 from nas.training.scores import Scores, scores_of
 from nas.training.train import ARCHITECTURE, SUMMARY, WEIGHTS, TrainedModel
@@ -250,34 +248,12 @@ def _classifier(model: ModelIn) -> tuple[Callable[[ImageData], Classifier], str,
 
 def check_classes(metadata: Mapping[str, str], data: ImageData, weights: Path) -> None:
     """Raise `DataError` where a file says that it is of other classes."""
-    classes = _listed(metadata, "classes", weights) if "classes" in metadata else list(data.classes)
+    classes = listed(metadata, "classes", weights) if "classes" in metadata else list(data.classes)
     if classes != list(data.classes):
         raise DataError(
             f"{weights} were trained on the classes {', '.join(map(str, classes))[:200]}, but "
             f"data {data.name} has {', '.join(data.classes)[:200]}"
         )
-
-
-def as_trained(data: ImageData, metadata: Mapping[str, str], weights: Path) -> ImageData:
-    """Return the data with the mean and deviation that the network was trained with, where its file says them."""
-    if "mean" not in metadata or "std" not in metadata:
-        return data
-    mean, std = (_listed(metadata, name, weights) for name in ("mean", "std"))
-    numbers = all(type(value) in (float, int) and abs(value) <= LARGEST for value in (*mean, *std))
-    if not numbers or not len(mean) == len(std) == data.input_shape[0] or min(std) <= 0:
-        raise DataError(f"{weights}: mean and std are no numbers > 0 for each of {data.input_shape[0]} channels")
-    return replace(data, mean=tuple(map(float, mean)), std=tuple(map(float, std)))
-
-
-def _listed(metadata: Mapping[str, str], name: str, weights: Path) -> list[Any]:
-    """Return a list that is kept beside weights, which may come from a stranger."""
-    try:
-        found = json.loads(metadata[name])
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, list):
-        raise DataError(f"evaluate: {weights}: {name} in its header is no list, but {metadata[name]!r:.80}")
-    return found
 
 
 def _torch_classifier(network: torch.nn.Module, arch: Architecture, data: ImageData) -> Classifier:

@@ -14,7 +14,7 @@ from typing import Any, cast
 import pytorch_lightning as pl
 import torch
 
-from nas.errors import reason_of
+from nas.errors import ConfigError, reason_of
 from nas.evaluation import Budget, Evaluation, report
 from nas.network.architecture import Architecture
 from nas.pytorch import build
@@ -28,6 +28,10 @@ from nas.training.inheritance.from_file import inherit_from
 from nas.training.int8 import int8_scores
 from nas.training.recipe import SCORES, Recipe
 from nas.training.task import Classification, ImageModule
+from nas.training.transfer.features import last_layer_alone, of_unchanged_images
+from nas.training.transfer.parts import Freezing
+from nas.training.transfer.settings import SCRATCH, Transfer
+from nas.training.transfer.start import start
 from nas.training.weights import Network, save_weights, weights_metadata
 
 __all__ = ["fit", "load_data"]
@@ -50,6 +54,7 @@ def fit(
     balance: str = "none",
     accelerator: str = "auto",
     devices: int = 1,
+    transfer: Transfer = SCRATCH,
     after_epoch: Callable[[Mapping[str, float]], None] | None = None,
 ) -> Evaluation:
     """Build and train a network from a seed, and score it on the validation split after every epoch.
@@ -66,6 +71,7 @@ def fit(
         balance: none, weights, sampler: what is done for classes of uneven size.
         accelerator: as Lightning takes it.
         devices: processes that train together, each with a part of every epoch's batches.
+        transfer: other weights that it begins with, and what of the network learns when.
         after_epoch: hears the metrics of each epoch. With it the checkpoint is written after every epoch, not only at
             the end, so that a run that is killed goes on from the last one; by one process only.
 
@@ -77,6 +83,7 @@ def fit(
         TrainingError: the loss is not a number.
         DataError: the data do not fit the architecture.
         ShapeError: the network does not take images of such a share of its resolution.
+        ConfigError: the transfer is not for several processes.
     """
     started = time.perf_counter()
     budget = budget or Budget()
@@ -86,10 +93,10 @@ def fit(
     pl.seed_everything(seed, verbose=False)
     built = with_drop_path(architecture, recipe.drop_path)
     network = build(built, zero_init_last=recipe.zero_init_last)
+    data, _ = start(transfer, network, built, data)
     checkpoint = _usable(budget.checkpoint)
-    inherited = None
-    if budget.inherit is not None and checkpoint is None:
-        inherited = inherit_from(Path(budget.inherit), network, built)
+    takes = budget.inherit if checkpoint is None else None
+    inherited = inherit_from(Path(takes), network, built) if takes is not None else None
     network = channels_last(network)
     history: list[dict[str, float]] = []
 
@@ -108,17 +115,17 @@ def fit(
         seed=seed,
         fraction=budget.data_fraction,
     )
-    task = Classification(network, recipe, seed=seed, class_weights=module.class_weights)
+    task, images = _learner(network, module, recipe, transfer, devices)
     with reachable(listener, processes=devices) as reached, warnings.catch_warnings():
         # Lightning advises DataLoader workers; batches are made in this process on purpose.
         warnings.filterwarnings("ignore", module="pytorch_lightning")
         reporter = EpochReporter(reached, last_epoch=epochs, seed=seed)
         average = WeightAverage(recipe.ema) if recipe.ema else None
-        callbacks = [*([average] if average else []), FreshStatistics(), reporter]
+        callbacks = [*([average] if average else []), *_statistics(task), reporter]
         if after_epoch is not None and budget.checkpoint is not None and devices == 1:
             callbacks.append(_CheckpointEachEpoch(budget.checkpoint))
         trainer = trainer_of(recipe, budget.schedule_epochs or epochs, callbacks, accelerator, devices)
-        trainer.fit(task, datamodule=module, ckpt_path=checkpoint, weights_only=True)
+        trainer.fit(task, datamodule=images, ckpt_path=checkpoint, weights_only=True)
     if devices == 1:
         history = reporter.history  # with the epochs before the checkpoint
         if budget.checkpoint is not None:
@@ -138,6 +145,27 @@ def fit(
         seconds["int8"] = time.perf_counter() - began
     seconds["evaluation"] = time.perf_counter() - started
     return Evaluation(scores, tuple(history), seconds, missing, inherited)
+
+
+def _learner(
+    network: Network, images: ImageModule, recipe: Recipe, transfer: Transfer, devices: int
+) -> tuple[Classification, pl.LightningDataModule]:
+    """Return what trains a network, or its last layer alone, and what feeds that."""
+    if devices > 1 and transfer.style != SCRATCH.style:
+        raise ConfigError(f"transfer.style={transfer.style} is for a training in one process, but got {devices}")
+    learned, feed = network, cast("pl.LightningDataModule", images)
+    if transfer.style == "features":
+        learned, feed = last_layer_alone(network, images)
+        recipe = of_unchanged_images(recipe)
+    task = Classification(learned, recipe, seed=images.seed, class_weights=images.class_weights, transfer=transfer)
+    return task, feed
+
+
+def _statistics(task: Classification) -> list[pl.Callback]:
+    """Return what sees to the statistics of batch normalisation, and to what is frozen."""
+    transfer = task.transfer
+    frozen: list[pl.Callback] = [] if transfer == SCRATCH else [Freezing(transfer, task.network)]
+    return [*frozen, *([] if transfer.freeze_norm else [FreshStatistics()])]
 
 
 def _usable(checkpoint: str | None) -> str | None:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from nas.errors import DataError, plain
-from nas.exporting.preprocess import Pixels, Preprocess
+from nas.exporting.preprocess import LARGEST, Pixels, Preprocess
 from nas.exporting.reading import READ_AS, Reading
 from nas.network.architecture import Architecture
 from nas.training.data.config import DataConfig
@@ -142,3 +142,25 @@ def _batches(images: Images) -> Iterator[tuple[Pixels, NDArray[Any]]]:
 def _pixels(images: Images, indices: torch.Tensor) -> Pixels:
     pixels: Pixels = images.read(indices).permute(0, 2, 3, 1).contiguous().numpy()
     return pixels
+
+
+def as_trained(data: ImageData, metadata: Mapping[str, str], weights: Path) -> ImageData:
+    """Return the data with the mean and deviation that the network was trained with, where its file says them."""
+    if "mean" not in metadata or "std" not in metadata:
+        return data
+    mean, std = (listed(metadata, name, weights) for name in ("mean", "std"))
+    numbers = all(type(value) in (float, int) and abs(value) <= LARGEST for value in (*mean, *std))
+    if not numbers or not len(mean) == len(std) == data.input_shape[0] or min(std) <= 0:
+        raise DataError(f"{weights}: mean and std are no numbers > 0 for each of {data.input_shape[0]} channels")
+    return replace(data, mean=tuple(map(float, mean)), std=tuple(map(float, std)))
+
+
+def listed(metadata: Mapping[str, str], name: str, weights: Path) -> list[Any]:
+    """Return a list that is kept beside weights, which may come from a stranger."""
+    try:
+        found = json.loads(metadata[name])
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, list):
+        raise DataError(f"evaluate: {weights}: {name} in its header is no list, but {metadata[name]!r:.80}")
+    return found

@@ -13,8 +13,9 @@ from nas.training.data.batches import Batches
 from nas.training.data.config import DataConfig
 from nas.training.data.load import load_data
 from nas.training.data.test_split import Ledger, read_test_split
+from nas.training.preprocess import as_trained
 from nas.training.recipe import Recipe
-from nas.training.weights import trained_network
+from nas.training.weights import load_metadata, trained_network
 
 
 def scores_on_test(
@@ -48,7 +49,7 @@ def scores_on_test(
     network = trained_network(architecture, weights)
     device = torch.device("cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu")
     network.to(device)
-    data = load_data(config)
+    data = as_trained(load_data(config), load_metadata(weights), weights)
     data.check_fits(architecture)
     ledger, purpose = Ledger(run), "finish: a training that is reported"
     # All that can be wrong is found before they are read: reading them is noted, and is for a score.

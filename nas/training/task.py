@@ -22,6 +22,8 @@ from nas.training.data.batches import Batches
 from nas.training.data.registry import may_mirror
 from nas.training.data.splits import ImageData, Images
 from nas.training.recipe import Recipe
+from nas.training.transfer.parts import parameter_groups
+from nas.training.transfer.settings import SCRATCH, Transfer
 
 # Szegedy et al. 2015, "Going deeper with convolutions", section 5.
 _AUXILIARY_WEIGHT = 0.3
@@ -38,7 +40,13 @@ class Classification(pl.LightningModule):
     class_weights: Tensor | None
 
     def __init__(
-        self, network: nn.Module, recipe: Recipe, *, seed: int = 0, class_weights: Tensor | None = None
+        self,
+        network: nn.Module,
+        recipe: Recipe,
+        *,
+        seed: int = 0,
+        class_weights: Tensor | None = None,
+        transfer: Transfer = SCRATCH,
     ) -> None:
         """Make a module.
 
@@ -49,9 +57,10 @@ class Classification(pl.LightningModule):
             seed: of what is erased and mixed, which is the same in an epoch whether training began before it or in it.
             class_weights: of the classes in the training loss, `(num_classes,)`; None weighs all images alike. That of
                 the validation never has any.
+            transfer: learning rates by depth.
         """
         super().__init__()
-        self.network, self.recipe, self.seed = network, recipe, seed
+        self.network, self.recipe, self.seed, self.transfer = network, recipe, seed, transfer
         self.register_buffer("class_weights", class_weights, persistent=False)
         self.step_seconds = 0.0
         """Time in training steps: forward, backward and optimiser."""
@@ -145,7 +154,7 @@ class Classification(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """Return the optimiser of the recipe, and its learning rate by the step (`lr_factor`)."""
         recipe = self.recipe
-        groups = _decay_groups(self.network, recipe.weight_decay)
+        groups = parameter_groups(self.network, recipe, self.transfer)
         # One kernel for all parameters; Lightning does not clip gradients for those in mixed precision.
         fused = recipe.precision == "32-true"
         optimizer: torch.optim.Optimizer
@@ -177,15 +186,6 @@ def lr_factor(step: int, total: int, warmup_fraction: float) -> float:
         return (step + 1) / (warmup + 1)
     progress = (step - warmup) / max(1, total - warmup)
     return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
-
-
-def _decay_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Return groups of parameters: weights (two dimensions or more) decay; biases and normalisation do not."""
-    parameters = list(network.parameters())
-    return [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
 
 
 class _Tally:

@@ -25,12 +25,14 @@ from nas.training.card import card_of_training
 from nas.training.curves import draw_curves, write_curves
 from nas.training.data.config import DataConfig
 from nas.training.fit import fit, load_data
-from nas.training.preprocess import preprocess_of
+from nas.training.preprocess import as_trained, preprocess_of
 from nas.training.progress import Progress
 from nas.training.recipe import SCORES, Recipe
 from nas.training.recipe_files import read_data_config, read_recipe
 from nas.training.summary import summary_of
-from nas.training.weights import Network, trained_network
+from nas.training.transfer.settings import SCRATCH, Transfer
+from nas.training.transfer.start import check_start, file_hash
+from nas.training.weights import Network, load_metadata, trained_network
 
 ARCHITECTURE, WEIGHTS, SUMMARY = "architecture.json", "weights.safetensors", "train.json"
 """Of a folder of a training: the network, its trained weights, and what came out."""
@@ -57,6 +59,8 @@ class TrainJob:
     """Number of trainings."""
     accelerator: str = "auto"
     """As Lightning takes it."""
+    transfer: Transfer = SCRATCH
+    """Other weights that it begins with, and what of the network learns when."""
     origin: str = ""
     """Where the network comes from, in sentences, for its card."""
 
@@ -64,6 +68,7 @@ class TrainJob:
         """Return what says whether a run is the one that was begun, as plain values."""
         data = {name: value for name, value in asdict(self.data).items() if name not in _MAY_CHANGE}
         parts = {"network": self.architecture.to_dict(), "data": data, "train": asdict(self.recipe), "seed": self.seed}
+        parts |= {"transfer": _recorded(self.transfer) | {"sha256": file_hash(self.transfer)}}
         return dict(json.loads(json.dumps(parts)))
 
 
@@ -113,6 +118,7 @@ def train(
     seeds: int = 1,
     resume: bool = False,
     accelerator: str = "auto",
+    transfer: Transfer = SCRATCH,
     say: Callable[[str], None] | None = None,
 ) -> TrainedModel:
     """Train a network, score it on the validation split, and keep its weights; the test split is not read.
@@ -126,6 +132,7 @@ def train(
         seeds: trainings, with `seed` and those behind it; the weights of the first are the model.
         resume: go on with the run in `folder`; one that is done gives what it came to.
         accelerator: auto, cpu or gpu.
+        transfer: other weights that it begins with, and what of the network learns when.
         say: told a line an epoch, e.g. `print`.
 
     Raises:
@@ -139,6 +146,7 @@ def train(
     check_kind("train: resume", resume, bool, "True or False", ConfigError)
     check_kind("train: accelerator", accelerator, str, "auto, cpu or gpu", ConfigError)
     check_accelerator(accelerator)
+    check_kind("train: transfer", transfer, Transfer, "a Transfer", ConfigError)
     check_function("train: say", say, "a function that takes a line")
     job = TrainJob(
         architecture=architecture,
@@ -147,13 +155,25 @@ def train(
         seed=SEED.checked("train: seed", seed),
         seeds=_MOST_SEEDS.checked("train: seeds", seeds),
         accelerator=accelerator,
+        transfer=transfer,
     )
-    load_data(job.data).check_fits(architecture)
+    begins(job)
     path = user_path(folder)
     held = hold(path, "training") if resume and path.is_dir() else claim(path, "training", "or resume=True goes on")
     with held:
         begin(job, held.path, {}, resume=resume)
         return run_job(job, held.path, Progress(job.recipe.epochs, job.seeds, say or (lambda line: None)))
+
+
+def begins(job: TrainJob) -> str:
+    """Return what the network begins with, in a sentence; empty for fresh weights.
+
+    Raises:
+        NasError: data that cannot be read or do not fit the network, or weights that are of another one.
+    """
+    data = load_data(job.data)
+    data.check_fits(job.architecture)
+    return check_start(job.transfer, job.architecture, data)
 
 
 def begin(job: TrainJob, folder: Path, settings: Mapping[str, Any], *, resume: bool) -> None:
@@ -181,7 +201,13 @@ def begin(job: TrainJob, folder: Path, settings: Mapping[str, Any], *, resume: b
 def _job_as_recorded(values: Any) -> dict[str, Any]:
     """Return what a run was begun as, with settings that are younger than its record as they were done then."""
     job = dict(values["job"])
-    return job | {"data": as_recorded(DataConfig, job["data"]), "train": as_recorded(Recipe, job["train"])}
+    known = {"data": as_recorded(DataConfig, job["data"]), "train": as_recorded(Recipe, job["train"])}
+    return {"transfer": _recorded(SCRATCH) | {"sha256": None}} | job | known
+
+
+def _recorded(transfer: Transfer) -> dict[str, Any]:
+    """Return its settings but for the place of the file, which may be moved."""
+    return {name: value for name, value in asdict(transfer).items() if name != "weights"}
 
 
 def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -233,6 +259,7 @@ def _trained(job: TrainJob, folder: Path, seed: int, watcher: Watcher) -> Evalua
         augment=job.data.augment,
         balance=job.data.balance,
         accelerator=job.accelerator,
+        transfer=job.transfer,
         after_epoch=lambda metrics: watcher.epoch(seed, metrics),
     )
 
@@ -250,9 +277,12 @@ def _evaluation(line: Mapping[str, Any]) -> tuple[int, Evaluation]:
 def _write(job: TrainJob, folder: Path, done: Mapping[int, Evaluation]) -> None:
     """Write what is known by now, from what each seed came to."""
     data = load_data(job.data)
+    if job.transfer != SCRATCH:
+        data = as_trained(data, load_metadata(folder / WEIGHTS), folder / WEIGHTS)
     summary = summary_of(job.architecture, data, {seed: one.scores for seed, one in done.items()})
     seconds = {str(seed): one.seconds.get("evaluation") for seed, one in done.items()}
     parts = {**summary, "seconds": seconds, "train": asdict(job.recipe), "data_settings": asdict(job.data)}
+    parts |= {"transfer": asdict(job.transfer)} if job.transfer != SCRATCH else {}
     write_whole(folder / SUMMARY, json.dumps(parts, indent=1) + "\n")
     card = card_of_training(folder.name, job.recipe, data, done, settings=job.data, origin=job.origin)
     for name, one in ((PREPROCESS, preprocess_of(data, job.architecture)), (CARD, card)):

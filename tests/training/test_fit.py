@@ -29,7 +29,9 @@ from nas.training.data.load import load_data
 from nas.training.data.splits import ImageData
 from nas.training.fit import fit
 from nas.training.recipe import Recipe
-from nas.training.task import Classification, ImageModule, _decay_groups, lr_factor
+from nas.training.task import Classification, ImageModule, lr_factor
+from nas.training.transfer.parts import parameter_groups
+from nas.training.transfer.settings import SCRATCH
 
 SPACE = nas.SearchSpace.from_dict(
     {
@@ -194,7 +196,7 @@ def test_schedule_is_a_warm_up_and_half_a_cosine(total: int, warmup: float) -> N
 
 def test_only_weights_decay() -> None:
     network = build(ARCH)
-    decayed, rest = _decay_groups(network, 0.3)
+    decayed, rest = parameter_groups(network, replace(RECIPE, weight_decay=0.3), SCRATCH)
     assert (decayed["weight_decay"], rest["weight_decay"]) == (0.3, 0.0)
     names = {id(p): name for name, p in network.named_parameters()}
     assert all(names[id(p)].endswith(("conv.weight", "linear.weight")) for p in decayed["params"])

@@ -35,8 +35,8 @@ from nas.training.diagnostics.receptive_field import effective_field
 from nas.training.diagnostics.results import Diagnosis, Measured, NetworkDiagnosis
 from nas.training.diagnostics.sharpness import sharpness_of
 from nas.training.diagnostics.shift import shift_variance
-from nas.training.evaluate import as_trained, check_classes, model_in, recorded_data_of
-from nas.training.preprocess import read_as, reading_said
+from nas.training.evaluate import check_classes, model_in, recorded_data_of
+from nas.training.preprocess import as_trained, read_as, reading_said
 from nas.training.recipe_files import read_data_config
 from nas.training.train import TrainedModel
 from nas.training.weights import load_metadata, trained_network

@@ -1,0 +1,132 @@
+"""Begins a training with the weights of another one."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+
+from torch import nn
+
+from nas.errors import ConfigError, DataError
+from nas.network.architecture import Architecture
+from nas.network.ops import Shape
+from nas.pytorch import build
+from nas.run_folder import user_path
+from nas.space import load_space
+from nas.training.data.splits import ImageData
+from nas.training.transfer.published import Begun, begin_with
+from nas.training.transfer.settings import SCRATCH, Transfer
+from nas.training.transfer.state_file import read_state_file
+
+_PIXELS = {
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+}
+"""Means and deviations of pixels, in units of full white = 1, of red, green and blue."""
+_LARGEST = 1e6
+
+
+def start(
+    transfer: Transfer, network: nn.Module, architecture: Architecture, data: ImageData
+) -> tuple[ImageData, Begun | None]:
+    """Put the weights that a training begins with into its network.
+
+    Args:
+        transfer: which weights; None in it leaves the network as it is.
+        network: as `nas.build` makes it, on the CPU.
+        architecture: its description.
+        data: that it is to learn.
+
+    Returns:
+        The data with the mean and deviation that its images are to be normalised by; and what the network began with.
+
+    Raises:
+        DataError: the file cannot be read, or is of another network.
+        NasError: `transfer.network` is no space of one network.
+    """
+    if transfer.weights is None:
+        return data, None
+    parent = None
+    if transfer.network is not None:
+        parent = network_of(transfer, architecture.input_shape, len(data.classes))
+    begun = begin_with(user_path(transfer.weights), network, architecture, data.classes, parent)
+    mean, std = _PIXELS.get(transfer.pixels, (begun.mean, begun.std))
+    if transfer.pixels == "data" or mean is None or std is None:
+        return data, begun
+    channels = data.input_shape[0]
+    if not min(std) > 0:
+        raise DataError(f"weights {transfer.weights}: their deviation of pixels is {std!r:.80}, which must be > 0")
+    return replace(data, mean=_of_channels(mean, channels), std=_of_channels(std, channels)), begun
+
+
+def network_of(transfer: Transfer, input_shape: Shape, num_classes: int) -> Architecture | None:
+    """Return the network that weights are of, for images of a shape and so many classes.
+
+    Returns:
+        None where there are no weights, or neither their file nor the settings say it.
+
+    Raises:
+        NasError: the file cannot be read, or what says it does not hold.
+    """
+    if transfer.weights is None:
+        return None
+    said = read_state_file(user_path(transfer.weights)).metadata.get("architecture")
+    if said is not None:
+        return replace(Architecture.from_json(said), input_shape=input_shape, num_classes=num_classes)
+    if transfer.network is None:
+        return None
+    space = load_space(transfer.network).for_data(input_shape, num_classes, task="classification")
+    if space.size() > 1:
+        raise ConfigError(f"transfer.network={transfer.network} leaves choices open, but weights are of one network")
+    return space.decode({})
+
+
+def check_file(transfer: Transfer) -> None:
+    """Make sure that a search can begin with a file of weights, whose candidates differ.
+
+    Raises:
+        DataError: the file cannot be read.
+        ConfigError: neither it nor the settings say of which network it is.
+    """
+    if transfer.weights is None:
+        return
+    metadata = read_state_file(user_path(transfer.weights)).metadata
+    if "architecture" not in metadata and transfer.network is None:
+        raise ConfigError(
+            f"evaluator.transfer.weights={transfer.weights} does not say of which network it is, as files of ours do: "
+            "give evaluator.transfer.network, such as reference/resnet18"
+        )
+
+
+def check_start(transfer: Transfer, architecture: Architecture, data: ImageData) -> str:
+    """Return what a network will begin with, in a sentence; empty for fresh weights. Raises as `start`."""
+    if transfer == SCRATCH:
+        return ""
+    _, begun = start(transfer, build(architecture), architecture, data)
+    assert begun is not None
+    return begun.sentence
+
+
+def file_hash(transfer: Transfer) -> str | None:
+    """Return the hash of the file of the weights, SHA-256; None for fresh weights.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    if transfer.weights is None:
+        return None
+    try:
+        with user_path(transfer.weights).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ConfigError(f"transfer.weights={transfer.weights} cannot be read: {error.strerror}") from None
+
+
+def _of_channels(values: Sequence[float], channels: int) -> tuple[float, ...]:
+    """Return a number a channel: for grey images the mean of those of colours, and for colours that of grey."""
+    if len(values) not in {1, 3, channels} or not all(abs(value) < _LARGEST for value in values):
+        raise DataError(f"weights: their mean or deviation of pixels is {values!r:.80}, for {channels} channels")
+    if len(values) == channels:
+        return tuple(values)
+    return (sum(values) / len(values),) * channels
