@@ -66,7 +66,7 @@ def read_image(path: Path, reading: Reading) -> Tensor:
     Raises:
         DataError: not an image that can be read; names the file.
     """
-    return pixels_of(held_by(path, reading.max_pixels), reading, path)
+    return torch.from_numpy(pixels_of(held_by(path, reading.max_pixels), reading, path))
 
 
 def load_image_folder(config: DataConfig) -> Splits:
@@ -151,7 +151,7 @@ def _look(path: Path, *, known: bool, reading: Reading, scheme: int) -> tuple[Se
     """Return what is kept of a file, and its pixels as training sees them; None where its depth is not known yet."""
     found = held_by(path, reading.max_pixels)
     look = seen(found, reading, scheme)
-    return look, pixels_of(found, reading, path) if known or look.bits is None else None
+    return look, torch.from_numpy(pixels_of(found, reading, path)) if known or look.bits is None else None
 
 
 def _look_at_content(path: Path, *, reading: Reading, scheme: int) -> tuple[Seen, Tensor | None]:

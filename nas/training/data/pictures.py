@@ -1,4 +1,7 @@
-"""What the files of images hold, looked at once each, and what a user should know of how they are read."""
+"""What the files of images hold, looked at once each, and what a user should know of how they are read.
+
+It never loads torch, since processes that do nothing but decode need it.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from PIL import Image
 
 from nas.errors import DataError
 from nas.exporting.reading import (
@@ -34,6 +36,8 @@ RESIZE = {"crop": COVER_CROP, "pad": PAD, "squash": SQUASH}
 """What `data.fit` is called in the files of a model."""
 _MAX_NAMED = 5
 """Files that a note names at most."""
+_IN_RGB = Reading((3, 1, 1))
+"""How the colours of a content are read."""
 
 
 class UndecodedError(DataError):
@@ -84,14 +88,18 @@ def held_by(path: Path, max_pixels: int) -> Held:
         raise UndecodedError(path, str(error)) from None
 
 
-def pixels_of(held: Held, reading: Reading, path: Path) -> Tensor:
-    """Return the pixels of an image as training sees them, uint8 `(channels, height, width)`.
+def pixels_of(held: Held, reading: Reading, path: Path) -> NDArray[np.uint8]:
+    """Return the pixels of an image as training sees them, `(channels, height, width)`.
 
     Raises:
         DataError: it cannot be scaled; names the file.
     """
+    return _pixels(colours(held, reading), reading, path)
+
+
+def _pixels(picture: Image.Image, reading: Reading, path: Path) -> NDArray[np.uint8]:
     try:
-        return torch.from_numpy(fitted(colours(held, reading), reading)).permute(2, 0, 1).contiguous()
+        return np.ascontiguousarray(fitted(picture, reading).transpose(2, 0, 1))
     except PictureError as error:
         raise UndecodedError(path, str(error)) from None
 
@@ -104,7 +112,10 @@ def seen(held: Held, reading: Reading, scheme: int) -> Seen:
         reading: how it is read.
         scheme: `DataConfig.split_scheme`, which says what its content is.
     """
-    content = _content(held) if scheme > 2 else np.asarray(colours(held, Reading((3, 1, 1))))
+    return _seen(held, reading, _content(held) if scheme > 2 else np.asarray(colours(held, _IN_RGB)))
+
+
+def _seen(held: Held, reading: Reading, content: NDArray[np.uint8]) -> Seen:
     return Seen(
         digests_of(content[None])[0],
         None if held.levels is None else _bits(held.levels, held.significant),
@@ -112,6 +123,21 @@ def seen(held: Held, reading: Reading, scheme: int) -> Seen:
         held.turned,
         _vanishes(held, reading),
     )
+
+
+def seen_and_pixels(held: Held, reading: Reading, path: Path) -> tuple[Seen, NDArray[np.uint8]]:
+    """Return both, of split scheme 3; of most files in one go, as their content is what is brought to a size.
+
+    Raises:
+        DataError: it cannot be scaled; names the file.
+    """
+    if held.levels is not None or held.alpha is not None or reading.shape[0] != 3:
+        return seen(held, reading, 3), pixels_of(held, reading, path)
+    picture = colours(held, reading)
+    content = np.asarray(picture)
+    same = content.shape == (*reading.shape[1:], 3)
+    pixels = content.transpose(2, 0, 1) if same else _pixels(picture, reading, path)
+    return _seen(held, reading, content), pixels
 
 
 def _content(held: Held) -> NDArray[np.uint8]:
@@ -127,7 +153,7 @@ def _content(held: Held) -> NDArray[np.uint8]:
         if held.alpha is not None:
             wide = np.concatenate([wide, held.alpha[:, :, None].astype(np.uint16) * 257], axis=2)
         return np.ascontiguousarray(wide, dtype=">u2").view(np.uint8)
-    rgb = np.asarray(colours(held, Reading((3, 1, 1))))
+    rgb = np.asarray(colours(held, _IN_RGB))
     return rgb if held.alpha is None else np.concatenate([rgb, held.alpha[:, :, None]], axis=2)
 
 
