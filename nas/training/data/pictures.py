@@ -45,7 +45,8 @@ class UndecodedError(DataError):
 
     def __init__(self, path: Path, why: str) -> None:
         super().__init__(f"data image_folder: {path} cannot be read: {why}")
-        self.why = why
+        self.why = f"cannot be decoded ({why})"
+        """Without the file, as `nas.training.data.folders.headers.Bad` has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +204,25 @@ def settled(reading: Reading, config: DataConfig, trained_on: Iterable[Seen]) ->
     """
     bits = [one.bits for one in trained_on if one.bits is not None] if config.depth == "auto" else []
     return replace(reading, depth=max(bits)) if bits else reading
+
+
+def settling(
+    config: DataConfig, reading: Reading, looks: Sequence[Seen], name: Callable[[int], str]
+) -> Callable[[Sequence[int]], tuple[Reading, Sequence[str]]]:
+    """Return what says how files are read and what to know of that, once the training images are known (`divide`).
+
+    Args:
+        config: of the data set.
+        reading: how files are read, as far as it is known before.
+        looks: at all files.
+        name: names a file by its place among them.
+    """
+
+    def settle(trained_on: Sequence[int]) -> tuple[Reading, Sequence[str]]:
+        last = settled(reading, config, [looks[place] for place in trained_on])
+        return last, notes_of(looks, name, last, auto=config.depth == "auto")
+
+    return settle
 
 
 def notes_of(looks: Sequence[Seen], name: Callable[[int], str], reading: Reading, *, auto: bool) -> list[str]:
