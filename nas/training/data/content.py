@@ -38,6 +38,13 @@ def digests_of(pixels: NDArray[np.uint8]) -> list[bytes]:
     return digests
 
 
+def digest_of(pixels: NDArray[np.uint8]) -> bytes:
+    """Return the digest of the content of one image, as `digests_of` does."""
+    digest = hashlib.sha256(f"{'x'.join(map(str, pixels.shape))}:".encode())
+    digest.update(np.ascontiguousarray(pixels))
+    return digest.digest()
+
+
 def chance(digest: bytes, split: str, seed: int) -> float:
     """Return the number from 0 to 1 of a content, which says whether it is in a split: where it is below the share."""
     drawn = hashlib.sha256(f"{seed}/{split}/".encode() + digest).digest()

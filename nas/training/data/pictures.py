@@ -30,7 +30,7 @@ from nas.exporting.reading import (
 )
 from nas.machine import memory
 from nas.training.data.config import BACKGROUNDS, DataConfig
-from nas.training.data.content import digests_of
+from nas.training.data.content import digest_of
 
 RESIZE = {"crop": COVER_CROP, "pad": PAD, "squash": SQUASH}
 """What `data.fit` is called in the files of a model."""
@@ -43,7 +43,7 @@ _IN_RGB = Reading((3, 1, 1))
 class UndecodedError(DataError):
     """A file that is no picture, or one that cannot be brought to its size."""
 
-    def __init__(self, path: Path, why: str) -> None:
+    def __init__(self, path: str | Path, why: str) -> None:
         super().__init__(f"data image_folder: {path} cannot be read: {why}")
         self.why = f"cannot be decoded ({why})"
         """Without the file, as `nas.training.data.folders.headers.Bad` has it."""
@@ -81,7 +81,7 @@ def reading_of(config: DataConfig, shape: Sequence[int]) -> Reading:
     )
 
 
-def held_by(path: Path, max_pixels: int) -> Held:
+def held_by(path: str | Path, max_pixels: int) -> Held:
     """Read what a file holds, as `nas.exporting.reading.held`; raises `DataError`, which names the file."""
     try:
         return held(path, max_pixels)
@@ -89,7 +89,7 @@ def held_by(path: Path, max_pixels: int) -> Held:
         raise UndecodedError(path, str(error)) from None
 
 
-def pixels_of(held: Held, reading: Reading, path: Path) -> NDArray[np.uint8]:
+def pixels_of(held: Held, reading: Reading, path: str | Path) -> NDArray[np.uint8]:
     """Return the pixels of an image as training sees them, `(channels, height, width)`.
 
     Raises:
@@ -98,7 +98,7 @@ def pixels_of(held: Held, reading: Reading, path: Path) -> NDArray[np.uint8]:
     return _pixels(colours(held, reading), reading, path)
 
 
-def _pixels(picture: Image.Image, reading: Reading, path: Path) -> NDArray[np.uint8]:
+def _pixels(picture: Image.Image, reading: Reading, path: str | Path) -> NDArray[np.uint8]:
     try:
         return np.ascontiguousarray(fitted(picture, reading).transpose(2, 0, 1))
     except PictureError as error:
@@ -118,7 +118,7 @@ def seen(held: Held, reading: Reading, scheme: int) -> Seen:
 
 def _seen(held: Held, reading: Reading, content: NDArray[np.uint8]) -> Seen:
     return Seen(
-        digests_of(content[None])[0],
+        digest_of(content),
         None if held.levels is None else _bits(held.levels, held.significant),
         held.several,
         held.turned,
@@ -126,7 +126,7 @@ def _seen(held: Held, reading: Reading, content: NDArray[np.uint8]) -> Seen:
     )
 
 
-def seen_and_pixels(held: Held, reading: Reading, path: Path) -> tuple[Seen, NDArray[np.uint8]]:
+def seen_and_pixels(held: Held, reading: Reading, path: str | Path) -> tuple[Seen, NDArray[np.uint8]]:
     """Return both, of split scheme 3; of most files in one go, as their content is what is brought to a size.
 
     Raises:

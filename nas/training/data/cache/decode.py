@@ -6,12 +6,12 @@ It ends with its standard input, so that none outlives the process that has star
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from nas.exporting.reading import Reading
@@ -32,6 +32,8 @@ class Task(NamedTuple):
 def main() -> None:
     """Answer requests until there are no more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that has started this one
+    gc.freeze()  # what is loaded by now stays, and files leave nothing to be found
+    gc.set_threshold(100_000)
     task = task_from(json.loads(sys.stdin.buffer.readline()))
     for line in sys.stdin.buffer:
         answer = answer_to(json.loads(line), task)
@@ -52,12 +54,12 @@ def reading_from(values: Mapping[str, Any]) -> Reading:
 def answer_to(files: Sequence[tuple[int, str]], task: Task) -> list[Any] | dict[str, Any]:
     """Return what was seen of each file, given with the number of its row, or the error that there was in writing."""
     try:
-        return [_decoded(row, Path(path), task) for row, path in files]
+        return [_decoded(row, path, task) for row, path in files]
     except OSError as error:
         return {"errno": error.errno, "why": error.strerror}
 
 
-def _decoded(row: int, path: Path, task: Task) -> list[Any] | str:
+def _decoded(row: int, path: str, task: Task) -> list[Any] | str:
     """Write the pixels of a file; returns what was seen of it as plain values, or why it cannot be decoded."""
     try:
         held = held_by(path, task.reading.max_pixels)
