@@ -117,7 +117,7 @@ def measure(settings: dict[str, Any], files: Sequence[str], rounds: int) -> None
     print(f"\nThe cache takes {size / MIB:,.0f} MiB. A new process, without what it takes to load torch:\n")
     print("| start | data, s | first batch, s | of processors, s | private, MiB | after a walk, MiB | Pss then, MiB |")
     print("| --- | --: | --: | --: | --: | --: | --: |")
-    for start in ("second", "third"):
+    for start in ("first, which counts mean and deviation", "second"):
         command = [sys.executable, "-m", "benchmarks.image_cache", "--second", json.dumps(settings)]
         found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
         cells = [f"{found[name]:.2f}" for name in ("data", "first_batch", "cpu")]

@@ -136,8 +136,10 @@ def why_no_file(path: str | Path, *, links: bool = True) -> str:
         mode = (os.stat if links else os.lstat)(path).st_mode
     except (OSError, ValueError) as error:
         return getattr(error, "strerror", None) or str(error)
-    kinds = {stat.S_ISDIR: "a folder", stat.S_ISFIFO: "a pipe", stat.S_ISLNK: "a link", stat.S_ISREG: ""}
-    return next((f"it is {kind}" if kind else "" for is_kind, kind in kinds.items() if is_kind(mode)), "it is a device")
+    if stat.S_ISREG(mode):
+        return ""
+    kinds = {stat.S_ISDIR: "a folder", stat.S_ISFIFO: "a pipe", stat.S_ISLNK: "a link"}
+    return next((f"it is {kind}" for is_kind, kind in kinds.items() if is_kind(mode)), "it is a device")
 
 
 def held(path: str | Path, max_pixels: int = MAX_PIXELS) -> Held:
@@ -223,7 +225,7 @@ def heif_is_read() -> bool:
 
 def _held(image: ImageFile.ImageFile, path: str | Path, max_pixels: int) -> Held:
     png = _png_header(path) if image.format == "PNG" else None
-    tiles = _tiles_of_lower_bytes(image)
+    tiles = [] if image.format == "JPEG" else _tiles_of_lower_bytes(image)
     turned = 2 <= image.getexif().get(ExifTags.Base.Orientation, 1) <= 8
     picture = ImageOps.exif_transpose(image) if turned or image.format != "JPEG" else _loaded(image)
     levels = alpha = None

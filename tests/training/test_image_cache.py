@@ -21,6 +21,7 @@ import pytest
 import torch
 from PIL import Image
 
+from nas.commands.clean import main as clean
 from nas.errors import DataError, HeldOutError
 from nas.exporting.reading import Reading
 from nas.held_out import reading_test_split, without_test_split
@@ -511,6 +512,24 @@ def test_the_folder_is_that_of_the_user(tmp_path: Path, monkeypatch: pytest.Monk
     assert cache_folder("auto") == tmp_path / "own" / "nas"
     assert cache_folder("~/there") == tmp_path / "there"
     assert cache_folder("none") is None
+
+
+def test_clean_says_what_it_takes_and_removes_it(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cache = tmp_path / "cache"
+    assert cached(_config(photos, cache)) is not None
+    (cache / "other").mkdir()
+    assert clean(["--cache", str(cache)]) == 0
+    assert "Nothing was removed" in capsys.readouterr().out
+    (entry,) = entries_in(cache)
+    size = sum(path.stat().st_size for path in entry.iterdir())
+    assert size > 36 * 3 * 10 * 12  # the pixels
+    assert clean(["--cache", str(cache), "--yes", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["removed_bytes"] == size
+    assert not entries_in(cache)
+    assert (cache / "other").is_dir()
+    assert clean(["--cache", "none"]) != 0
 
 
 def test_images_know_their_files(photos: Path, tmp_path: Path) -> None:

@@ -126,4 +126,4 @@ def _keep_on_disk(path: Path, done: threading.Event) -> None:
     """Have the disk write while files are decoded, so that there is little to wait for at the end."""
     with path.open("r+b") as file:
         while not done.wait(_SYNC_SECONDS):
-            os.fdatasync(file.fileno())
+            os.fsync(file.fileno())
