@@ -22,13 +22,16 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
+import PIL
 from PIL import Image
 
 from nas.machine import cores
 from nas.training.data.cache import cached as cached_module
 from nas.training.data.cache.clearing import entries_in
+from nas.training.data.cache.make import make_entry
 from nas.training.data.config import DataConfig
 from nas.training.data.folders.usable import Pictures, usable_pictures
 
@@ -92,7 +95,7 @@ def make_pictures(root: Path, count: int, size: int, kind: str) -> None:
 def measure(settings: dict[str, Any], files: Sequence[str], rounds: int) -> None:
     """Print tables of the making and of the next start."""
     config = DataConfig(**settings)
-    print(f"{len(files):,} pictures, {cores()} processes; pillow {Image.__version__}\n")
+    print(f"{len(files):,} pictures, {cores()} processes; pillow {PIL.__version__}\n")
     print("| what | seconds | images a second | of pillow alone | seconds of processors | of pillow alone |")
     print("| --- | --: | --: | --: | --: | --: |", flush=True)
     parts = [files[start : start + _AT_A_TIME] for start in range(0, len(files), _AT_A_TIME)]
@@ -155,16 +158,12 @@ def _spent() -> float:
 def _made(config: DataConfig) -> tuple[float, float]:
     """Make the cache; returns what that takes without the look at beginnings and ends before it."""
     found = list[tuple[float, float]]()
-    make = cached_module.make_entry
 
     def timed(config: DataConfig, pictures: Pictures, folder: Path) -> None:
-        found.append(_timed(lambda: make(config, pictures, folder)))
+        found.append(_timed(lambda: make_entry(config, pictures, folder)))
 
-    cached_module.make_entry = timed
-    try:
+    with patch.object(cached_module, "make_entry", timed):
         assert cached_module.cached(config) is not None
-    finally:
-        cached_module.make_entry = make
     return found[0]
 
 

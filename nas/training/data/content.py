@@ -48,7 +48,7 @@ def digests_of(pixels: NDArray[np.uint8]) -> list[bytes]:
 def digest_of(pixels: NDArray[np.uint8]) -> bytes:
     """Return the digest of the content of one image, as `digests_of` does."""
     digest = hashlib.sha256(_header(pixels.shape))
-    digest.update(np.ascontiguousarray(pixels))
+    digest.update(np.ascontiguousarray(pixels).data)
     return digest.digest()
 
 
