@@ -269,6 +269,8 @@ def test_other_settings_have_entries_of_their_own(
         _load(_config(photos, cache, **changes))
     assert len(entries_in(cache)) == 3
     decodes_nothing()
+    # What models say of how their pictures were read is the same in other words.
+    ways.append({"depth": 16, "background": "#FFFFFF"})
     for changes in (*ways, {"train_fraction": 0.5}, {"augment": "shift"}, {"memory_mib": 1}):
         _load(_config(photos, cache, **changes))
 

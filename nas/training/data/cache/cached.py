@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -42,12 +43,12 @@ def cached(config: DataConfig) -> Entry | None:
     root = user_path(config.root).absolute()
     try:
         listing = listed(root)
-        key = key_of(config, root, listing, None if config.labels is None else root / user_path(config.labels))
+        if config.cache == AUTO and not _takes_long(listing):
+            return None
+        key = key_of(config, root, listing)
+        found = _usable(folder, key, config) or _of_that_depth(folder, config, root, listing)
     except OSError:
         return None
-    if config.cache == AUTO and not _takes_long(listing):
-        return None
-    found = _usable(folder, key, config)
     if found is not None:
         return found
     try:
@@ -70,6 +71,14 @@ def _usable(folder: Path, key: Key, config: DataConfig) -> Entry | None:
     """Return an entry that is there; one that leaves files out is of no use where these are refused."""
     found = read_entry(folder / key.name)
     return None if found is None or (found.bad and config.bad == REFUSE) else found
+
+
+def _of_that_depth(folder: Path, config: DataConfig, root: Path, listing: Listing) -> Entry | None:
+    """Return an entry whose pictures were found to need the depth that is asked for, as models say it that saw them."""
+    if config.depth == "auto":
+        return None
+    found = _usable(folder, key_of(replace(config, depth="auto"), root, listing), config)
+    return found if found is not None and found.reading.depth == config.depth else None
 
 
 def _made(folder: Path, key: Key, config: DataConfig) -> Entry:

@@ -21,9 +21,10 @@ import nas.training.data.folders.labels_file
 import nas.training.data.folders.layout
 import nas.training.data.folders.usable
 import nas.training.data.pictures
+from nas.run_folder import user_path
 from nas.training.data.cache.listing import Listing
 from nas.training.data.cache.place import PREFIX
-from nas.training.data.config import DataConfig
+from nas.training.data.config import BACKGROUNDS, DataConfig
 
 _SETTINGS = (
     *("labels", "file_column", "label_column", "split_seed", "split_scheme", "val_fraction", "test_fraction"),
@@ -62,19 +63,21 @@ class Key:
         return f"{PREFIX}{self.what}-{self.state}"
 
 
-def key_of(config: DataConfig, root: Path, listing: Listing, table: Path | None) -> Key:
+def key_of(config: DataConfig, root: Path, listing: Listing) -> Key:
     """Return what the cache of a folder of pictures is known by.
 
     Args:
         config: how it is read and split.
         root: the folder.
         listing: of what is in it.
-        table: the file with the classes, where there is one.
 
     Raises:
-        OSError: the table cannot be read.
+        OSError: the table of classes cannot be read.
     """
-    what = [str(root), {name: getattr(config, name) for name in _SETTINGS}]
+    settings = {name: getattr(config, name) for name in _SETTINGS}
+    settings["background"] = BACKGROUNDS.get(config.background, config.background.lower())
+    what = [str(root), settings]
+    table = None if config.labels is None else root / user_path(config.labels)
     labels = None if table is None else hashlib.sha256(table.read_bytes()).hexdigest()
     return Key(_hash(what), _hash([listing.state, labels, _reader()]))
 
