@@ -1,4 +1,4 @@
-"""`nas clean [RUN...]`: what runs take of the disk, and what of it nothing needs any more."""
+"""`nas clean [RUN...]`: what runs or the cache of images take of the disk, and what of it nothing needs any more."""
 
 from __future__ import annotations
 
@@ -22,7 +22,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folders = [user_path(folder) for folder in given.runs]
     return run(
         "nas.clean",
-        lambda: _clean(folders, user_path(given.records), given.keep, states=given.states, yes=given.yes),
+        lambda: (
+            _clean(folders, user_path(given.records), given.keep, states=given.states, yes=given.yes)
+            if given.cache is None
+            else _clean_cache(given.cache, yes=given.yes)
+        ),
         json=given.json,
     )
 
@@ -46,6 +50,24 @@ def _clean(folders: Sequence[Path], records: Path, keep: int, *, states: bool, y
         removed = sum(remove(one.run, keep=keep, states=states) for one in found if one.unneeded)
         add_facts({"removed_bytes": removed})
         print(f"Removed {_mib(removed)} of {_mib(whole)}.")
+
+
+def _clean_cache(cache: str, *, yes: bool) -> None:
+    """List the pixels that are cached, or remove them; `cache` as `data.cache`."""
+    from nas.training.data.cache.clearing import entries_in, remove_entries
+    from nas.training.data.cache.place import cache_folder
+
+    folder = cache_folder(cache)
+    if folder is None:
+        raise ConfigError(f"--cache names the folder of a cache, or auto, but got {cache}")
+    found = entries_in(folder)
+    for entry, size in found.items():
+        print(f"{entry.name}: {_mib(size)}")
+    removed = remove_entries(folder) if yes else 0
+    add_facts({"cache": folder, "entries": [{"name": e.name, "bytes": size} for e, size in found.items()]})
+    add_facts({"removed_bytes": removed})
+    whole = f"{_mib(sum(found.values()))} of pixels in {shown(folder)}"
+    print(f"Removed {_mib(removed)} of {whole}." if yes else f"{whole}. Nothing was removed: --yes does that.")
 
 
 def _facts(found: RunFiles) -> dict[str, Any]:

@@ -6,6 +6,7 @@ It needs numpy and pillow alone: `nas.exporting.script` puts it into the predict
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import re
 import stat
@@ -39,6 +40,8 @@ MAX_PIXELS = 100_000_000
 """Of a file, where nothing is said."""
 _MOST_SCALED = 2**26
 """Pixels that a picture is scaled to before it is cut; of more only those are computed that are kept."""
+_SMALL = 2**20
+"""Bytes of a file that is read at once: pillow reads some bytes at a time."""
 _COLOUR = re.compile("#[0-9a-f]{6}")
 _OPENING = threading.Lock()
 """Held while pillow has another limit than its own."""
@@ -122,7 +125,7 @@ def picture_of(levels: NDArray[np.uint8], reading: Reading) -> NDArray[np.uint8]
     return fitted(colours(Held(picture, None, alpha, None, False, False), reading), reading)
 
 
-def why_no_file(path: Path, *, links: bool = True) -> str:
+def why_no_file(path: str | Path, *, links: bool = True) -> str:
     """Return why a path is no plain file that can be opened without waiting; empty where it is one.
 
     Args:
@@ -133,11 +136,13 @@ def why_no_file(path: Path, *, links: bool = True) -> str:
         mode = (os.stat if links else os.lstat)(path).st_mode
     except (OSError, ValueError) as error:
         return getattr(error, "strerror", None) or str(error)
-    kinds = {stat.S_ISDIR: "a folder", stat.S_ISFIFO: "a pipe", stat.S_ISLNK: "a link", stat.S_ISREG: ""}
-    return next((f"it is {kind}" if kind else "" for is_kind, kind in kinds.items() if is_kind(mode)), "it is a device")
+    if stat.S_ISREG(mode):
+        return ""
+    kinds = {stat.S_ISDIR: "a folder", stat.S_ISFIFO: "a pipe", stat.S_ISLNK: "a link"}
+    return next((f"it is {kind}" for is_kind, kind in kinds.items() if is_kind(mode)), "it is a device")
 
 
-def held(path: Path, max_pixels: int = MAX_PIXELS) -> Held:
+def held(path: str | Path, max_pixels: int = MAX_PIXELS) -> Held:
     """Read what a file holds.
 
     Raises:
@@ -155,7 +160,7 @@ def held(path: Path, max_pixels: int = MAX_PIXELS) -> Held:
         raise PictureError(getattr(error, "strerror", None) or str(error) or type(error).__name__) from None
 
 
-def open_picture(path: Path, max_pixels: int) -> ImageFile.ImageFile:
+def open_picture(path: str | Path, max_pixels: int) -> ImageFile.ImageFile:
     """Open a picture, of which pillow reads the header; it may have that many pixels, whatever pillow's own limit.
 
     Raises:
@@ -178,18 +183,20 @@ def open_picture(path: Path, max_pixels: int) -> ImageFile.ImageFile:
     return image
 
 
-def _open(path: Path, max_pixels: int) -> ImageFile.ImageFile:
+def _open(path: str | Path, max_pixels: int) -> ImageFile.ImageFile:
+    with open(path, "rb", buffering=0) as file:
+        small = io.BytesIO(file.read()) if os.fstat(file.fileno()).st_size <= _SMALL else None
     with _OPENING:
         own, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, max_pixels
         try:
-            image = Image.open(path, formats=formats_read())
+            image = Image.open(path if small is None else small, formats=formats_read())
         finally:
             Image.MAX_IMAGE_PIXELS = own
     image.filename = ""  # else pillow 13.0 maps TIFF files into memory, those to be turned with their sides swapped
     return image
 
 
-def _lacks(path: Path) -> str:
+def _lacks(path: str | Path) -> str:
     """Return what is needed to read a file that pillow does not know; empty where it may be read by now."""
     with open(path, "rb") as file:
         start = file.read(12)
@@ -216,11 +223,11 @@ def heif_is_read() -> bool:
     return "HEIF" in Image.OPEN
 
 
-def _held(image: ImageFile.ImageFile, path: Path, max_pixels: int) -> Held:
+def _held(image: ImageFile.ImageFile, path: str | Path, max_pixels: int) -> Held:
     png = _png_header(path) if image.format == "PNG" else None
-    tiles = _tiles_of_lower_bytes(image)
+    tiles = [] if image.format == "JPEG" else _tiles_of_lower_bytes(image)
     turned = 2 <= image.getexif().get(ExifTags.Base.Orientation, 1) <= 8
-    picture = ImageOps.exif_transpose(image)
+    picture = ImageOps.exif_transpose(image) if turned or image.format != "JPEG" else _loaded(image)
     levels = alpha = None
     if picture.mode.startswith("I;16") or (picture.mode == "I" and image.format == "PNG"):
         levels = np.asarray(picture).astype(np.uint16)[:, :, None]
@@ -242,6 +249,12 @@ def _held(image: ImageFile.ImageFile, path: Path, max_pixels: int) -> Held:
     return Held(picture, levels, _opaque_is_none(alpha), significant, several, turned)
 
 
+def _loaded(image: ImageFile.ImageFile) -> Image.Image:
+    """Decode a picture, which needs no copy as one with further frames does, whose number may be looked for."""
+    image.load()
+    return image
+
+
 def _opaque_is_none(alpha: NDArray[np.uint8] | None) -> NDArray[np.uint8] | None:
     return None if alpha is None or alpha.min() == 255 else alpha
 
@@ -257,7 +270,7 @@ class _Png(NamedTuple):
     """Bits of a level that were of use, the most of its channels."""
 
 
-def _png_header(path: Path) -> _Png:
+def _png_header(path: str | Path) -> _Png:
     """Read the chunks of a PNG before its pixels (https://www.w3.org/TR/png-3/, sections 11.2.1, 11.3.1 and 11.3.2)."""
     chunks: dict[bytes, bytes] = {}
     with open(path, "rb") as file:
@@ -330,7 +343,8 @@ def colours(held: Held, reading: Reading) -> Image.Image:
         picture = Image.alpha_composite(Image.new("RGBA", seen.size, reading.background), seen)
     elif picture.mode == "P" and "transparency" in picture.info:
         picture = picture.convert("RGBA")  # pillow warns of what is lost otherwise
-    return picture.convert("RGB" if reading.shape[0] == 3 else "L")
+    mode = "RGB" if reading.shape[0] == 3 else "L"
+    return picture if picture.mode == mode else picture.convert(mode)
 
 
 def fitted(picture: Image.Image, reading: Reading) -> NDArray[np.uint8]:

@@ -16,6 +16,8 @@ BACKGROUNDS = {"white": "#ffffff", "black": "#000000", "grey": "#808080"}
 """Colours by name."""
 DROP = "drop"
 """A background that is none: transparency is dropped, so that the colours below it show."""
+AUTO, NONE = "auto", "none"
+"""Words of `data.cache`."""
 _COLOUR = re.compile("#[0-9a-f]{6}", re.IGNORECASE)
 _DEPTH = Range(8, 16, whole=True)
 
@@ -122,6 +124,13 @@ class DataConfig:
         "images up to this size are kept in memory; larger ones are read batch by batch from image_folder, hf and .npy "
         "files, and refused from .npz and IDX files",
         Range(0, 2**24, whole=True),
+    )
+    cache: str = setting(
+        AUTO,
+        "of image_folder: the folder where its pixels are kept, decoded once for all processes; auto: in the user's "
+        "folder for caches, where there are 5,000 files or 64 MiB of them; none: nowhere",
+        may_change=True,
+        typed="path",
     )
 
     def known_shape(self) -> tuple[tuple[int, ...], int] | None:

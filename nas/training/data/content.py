@@ -12,12 +12,19 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 TRAIN, VAL, TEST = "train", "val", "test"
 SPLITS = (TRAIN, VAL, TEST)
+
+
+@lru_cache
+def _header(shape: tuple[int, ...]) -> bytes:
+    """Return what stands before the bytes of an image in what is hashed."""
+    return f"{'x'.join(map(str, shape))}:".encode()
 
 
 def digests_of(pixels: NDArray[np.uint8]) -> list[bytes]:
@@ -27,7 +34,7 @@ def digests_of(pixels: NDArray[np.uint8]) -> list[bytes]:
         pixels: of shape `(n, ...)`, where the shape of an image counts too: the same bytes in another shape are
             another image.
     """
-    header = hashlib.sha256(f"{'x'.join(map(str, pixels.shape[1:]))}:".encode())
+    header = hashlib.sha256(_header(pixels.shape[1:]))
     size = int(np.prod(pixels.shape[1:]))
     data = np.ascontiguousarray(pixels).reshape(-1).data
     digests = []
@@ -36,6 +43,13 @@ def digests_of(pixels: NDArray[np.uint8]) -> list[bytes]:
         digest.update(data[start : start + size])
         digests.append(digest.digest())
     return digests
+
+
+def digest_of(pixels: NDArray[np.uint8]) -> bytes:
+    """Return the digest of the content of one image, as `digests_of` does."""
+    digest = hashlib.sha256(_header(pixels.shape))
+    digest.update(np.ascontiguousarray(pixels).data)
+    return digest.digest()
 
 
 def chance(digest: bytes, split: str, seed: int) -> float:

@@ -21,7 +21,7 @@ class DataSet:
     Test images are in what it returns only while `nas.training.data.test_split` reads them.
     """
     check: Callable[[DataConfig], object] = lambda config: None
-    """Looks at its files as far as that needs no torch and decodes nothing; raises `DataError`, which says all."""
+    """Looks at its files as far as that needs no torch, and caches them; raises `DataError`, which says all."""
     shape: Callable[[DataConfig], tuple[tuple[int, ...], int] | None] = lambda config: None
     """Shape of an image, `(channels, height, width)`, and number of classes, where they are known before it is read."""
     images: int | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -15,6 +16,8 @@ from torch import Tensor
 from nas.errors import DataError
 from nas.exporting.reading import Reading
 from nas.machine import cores
+from nas.training.data.cache.cached import cached
+from nas.training.data.cached_images import load_cached
 from nas.training.data.config import DataConfig
 from nas.training.data.content import SPLITS, TRAIN
 from nas.training.data.folders.usable import REFUSE, Pictures, common_size, left_out, refusal, usable_pictures
@@ -23,11 +26,11 @@ from nas.training.data.pictures import (
     UndecodedError,
     check_memory,
     held_by,
-    notes_of,
     pixels_of,
     reading_of,
     seen,
     settled,
+    settling,
 )
 from nas.training.data.split_by_content import Source, split_by_content
 from nas.training.data.split_by_place import split_indices, splits_by_place
@@ -66,7 +69,7 @@ def read_image(path: Path, reading: Reading) -> Tensor:
     Raises:
         DataError: not an image that can be read; names the file.
     """
-    return pixels_of(held_by(path, reading.max_pixels), reading, path)
+    return torch.from_numpy(pixels_of(held_by(path, reading.max_pixels), reading, path))
 
 
 def load_image_folder(config: DataConfig) -> Splits:
@@ -78,6 +81,10 @@ def load_image_folder(config: DataConfig) -> Splits:
         DataError: the folder is of no known form, files that cannot be used, images of several sizes without
             `data.resolution`.
     """
+    entry = cached(config)
+    if entry is not None:
+        with suppress(OSError):  # it was removed just now
+            return load_cached(entry, config)
     pictures = usable_pictures(config)
     size = (config.resolution, config.resolution) if config.resolution else common_size(pictures)
     reading = reading_of(config, (config.channels, *size))
@@ -144,14 +151,14 @@ def _if_it_can_be(look: Callable[[Path], Look], path: Path) -> Look | str:
     try:
         return look(path)
     except UndecodedError as error:
-        return f"cannot be decoded ({error.why})"
+        return error.why
 
 
 def _look(path: Path, *, known: bool, reading: Reading, scheme: int) -> tuple[Seen, Tensor | None]:
     """Return what is kept of a file, and its pixels as training sees them; None where its depth is not known yet."""
     found = held_by(path, reading.max_pixels)
     look = seen(found, reading, scheme)
-    return look, pixels_of(found, reading, path) if known or look.bits is None else None
+    return look, torch.from_numpy(pixels_of(found, reading, path)) if known or look.bits is None else None
 
 
 def _look_at_content(path: Path, *, reading: Reading, scheme: int) -> tuple[Seen, Tensor | None]:
@@ -176,12 +183,7 @@ def _split_by_content(
         raise DataError(refusal(pictures.root, bad, count))
     looks = [look for one in looked.values() for look in one.looks]
     files = [path for one in looked.values() for path in one.images.files]
-
-    def settle(places: Sequence[int]) -> tuple[Reading, list[str]]:
-        trained_on = [looked[TRAIN].looks[place] for place in places]
-        reading = settled(given[TRAIN].reading, config, trained_on)
-        return reading, notes_of(looks, _name_in(pictures.root, files), reading, auto=config.depth == "auto")
-
+    settle = settling(config, given[TRAIN].reading, looks, _name_in(pictures.root, files))
     sources = {split: _source(one, pictures.root) for split, one in looked.items()}
     notes = (*pictures.notes, *left_out(pictures.root, bad, count))
     return split_by_content(config, pictures.classes, given[TRAIN].reading.shape, sources, notes=notes, settle=settle)

@@ -18,9 +18,10 @@ def _load(config: DataConfig) -> Splits:
 
 
 def _check(config: DataConfig) -> object:
+    from nas.training.data.cache.cached import cached
     from nas.training.data.folders.usable import usable_pictures
 
-    return usable_pictures(config)
+    return cached(config) or usable_pictures(config)  # what is in a cache was looked at
 
 
 IMAGE_FOLDER = DataSet(load=_load, check=_check, resizes=True, files=True)

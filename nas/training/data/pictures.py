@@ -1,4 +1,7 @@
-"""What the files of images hold, looked at once each, and what a user should know of how they are read."""
+"""What the files of images hold, looked at once each, and what a user should know of how they are read.
+
+It never loads torch, since processes that do nothing but decode need it.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from PIL import Image
 
 from nas.errors import DataError
 from nas.exporting.reading import (
@@ -28,20 +30,23 @@ from nas.exporting.reading import (
 )
 from nas.machine import memory
 from nas.training.data.config import BACKGROUNDS, DataConfig
-from nas.training.data.content import digests_of
+from nas.training.data.content import digest_of
 
 RESIZE = {"crop": COVER_CROP, "pad": PAD, "squash": SQUASH}
 """What `data.fit` is called in the files of a model."""
 _MAX_NAMED = 5
 """Files that a note names at most."""
+_IN_RGB = Reading((3, 1, 1))
+"""How the colours of a content are read."""
 
 
 class UndecodedError(DataError):
     """A file that is no picture, or one that cannot be brought to its size."""
 
-    def __init__(self, path: Path, why: str) -> None:
+    def __init__(self, path: str | Path, why: str) -> None:
         super().__init__(f"data image_folder: {path} cannot be read: {why}")
-        self.why = why
+        self.why = f"cannot be decoded ({why})"
+        """Without the file, as `nas.training.data.folders.headers.Bad` has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +81,7 @@ def reading_of(config: DataConfig, shape: Sequence[int]) -> Reading:
     )
 
 
-def held_by(path: Path, max_pixels: int) -> Held:
+def held_by(path: str | Path, max_pixels: int) -> Held:
     """Read what a file holds, as `nas.exporting.reading.held`; raises `DataError`, which names the file."""
     try:
         return held(path, max_pixels)
@@ -84,14 +89,18 @@ def held_by(path: Path, max_pixels: int) -> Held:
         raise UndecodedError(path, str(error)) from None
 
 
-def pixels_of(held: Held, reading: Reading, path: Path) -> Tensor:
-    """Return the pixels of an image as training sees them, uint8 `(channels, height, width)`.
+def pixels_of(held: Held, reading: Reading, path: str | Path) -> NDArray[np.uint8]:
+    """Return the pixels of an image as training sees them, `(channels, height, width)`.
 
     Raises:
         DataError: it cannot be scaled; names the file.
     """
+    return _pixels(colours(held, reading), reading, path)
+
+
+def _pixels(picture: Image.Image, reading: Reading, path: str | Path) -> NDArray[np.uint8]:
     try:
-        return torch.from_numpy(fitted(colours(held, reading), reading)).permute(2, 0, 1).contiguous()
+        return np.ascontiguousarray(fitted(picture, reading).transpose(2, 0, 1))
     except PictureError as error:
         raise UndecodedError(path, str(error)) from None
 
@@ -104,14 +113,32 @@ def seen(held: Held, reading: Reading, scheme: int) -> Seen:
         reading: how it is read.
         scheme: `DataConfig.split_scheme`, which says what its content is.
     """
-    content = _content(held) if scheme > 2 else np.asarray(colours(held, Reading((3, 1, 1))))
+    return _seen(held, reading, _content(held) if scheme > 2 else np.asarray(colours(held, _IN_RGB)))
+
+
+def _seen(held: Held, reading: Reading, content: NDArray[np.uint8]) -> Seen:
     return Seen(
-        digests_of(content[None])[0],
+        digest_of(content),
         None if held.levels is None else _bits(held.levels, held.significant),
         held.several,
         held.turned,
         _vanishes(held, reading),
     )
+
+
+def seen_and_pixels(held: Held, reading: Reading, path: str | Path) -> tuple[Seen, NDArray[np.uint8]]:
+    """Return both, of split scheme 3; of most files in one go, as their content is what is brought to a size.
+
+    Raises:
+        DataError: it cannot be scaled; names the file.
+    """
+    if held.levels is not None or held.alpha is not None or reading.shape[0] != 3:
+        return seen(held, reading, 3), pixels_of(held, reading, path)
+    picture = colours(held, reading)
+    content = np.asarray(picture)
+    same = content.shape == (*reading.shape[1:], 3)
+    pixels = content.transpose(2, 0, 1) if same else _pixels(picture, reading, path)
+    return _seen(held, reading, content), pixels
 
 
 def _content(held: Held) -> NDArray[np.uint8]:
@@ -127,7 +154,7 @@ def _content(held: Held) -> NDArray[np.uint8]:
         if held.alpha is not None:
             wide = np.concatenate([wide, held.alpha[:, :, None].astype(np.uint16) * 257], axis=2)
         return np.ascontiguousarray(wide, dtype=">u2").view(np.uint8)
-    rgb = np.asarray(colours(held, Reading((3, 1, 1))))
+    rgb = np.asarray(colours(held, _IN_RGB))
     return rgb if held.alpha is None else np.concatenate([rgb, held.alpha[:, :, None]], axis=2)
 
 
@@ -177,6 +204,25 @@ def settled(reading: Reading, config: DataConfig, trained_on: Iterable[Seen]) ->
     """
     bits = [one.bits for one in trained_on if one.bits is not None] if config.depth == "auto" else []
     return replace(reading, depth=max(bits)) if bits else reading
+
+
+def settling(
+    config: DataConfig, reading: Reading, looks: Sequence[Seen], name: Callable[[int], str]
+) -> Callable[[Sequence[int]], tuple[Reading, Sequence[str]]]:
+    """Return what says how files are read and what to know of that, once the training images are known (`divide`).
+
+    Args:
+        config: of the data set.
+        reading: how files are read, as far as it is known before.
+        looks: at all files.
+        name: names a file by its place among them.
+    """
+
+    def settle(trained_on: Sequence[int]) -> tuple[Reading, Sequence[str]]:
+        last = settled(reading, config, [looks[place] for place in trained_on])
+        return last, notes_of(looks, name, last, auto=config.depth == "auto")
+
+    return settle
 
 
 def notes_of(looks: Sequence[Seen], name: Callable[[int], str], reading: Reading, *, auto: bool) -> list[str]:

@@ -32,7 +32,7 @@ DATA_SETS: Mapping[str, DataSet] = {
 
 
 def check_files(config: DataConfig) -> None:
-    """Look at the files of a data set as far as that needs no torch and decodes nothing.
+    """Look at the files of a data set as far as that needs no torch; those that are cached are decoded for it.
 
     Raises:
         DataError: something is wrong with them; says all of it at once.

@@ -1,47 +1,28 @@
-"""Splits of schemes 2 and 3: by the content of each image (`nas.training.data.content`), and what to know of it."""
+"""Splits of schemes 2 and 3: images in the splits that `nas.training.data.division` puts them into."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence, Sized
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from nas.errors import DataError
 from nas.exporting.reading import Reading
 from nas.network.ops import Shape
 from nas.training.data.config import DataConfig
-from nas.training.data.content import (
-    SPLITS,
-    TEST,
-    TRAIN,
-    VAL,
-    assign,
-    digests_of,
-    fingerprint,
-    first_part,
-    in_proportion,
-)
+from nas.training.data.content import TEST, TRAIN, VAL, digests_of
+from nas.training.data.division import Contents, divide
 from nas.training.data.split_by_place import split_images_by_place
 from nas.training.data.splits import Images, Splits, part_of, splits_of
 
-_MAX_NAMED = 5
-"""Images that a note names at most."""
 _WORDS = {TRAIN: "training", VAL: "validation", TEST: "test"}
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
-    """Images before they are split."""
+class Source(Contents):
+    """Images before they are split, and how to get them."""
 
-    labels: Sequence[int]
-    """The class of each."""
-    digests: Sequence[bytes]
-    """Of the content of each."""
-    name: Callable[[int], str]
-    """Names an image, by its place, for messages."""
     take: Callable[[Sequence[int], Reading | None], Images]
     """Returns some of the images, by their places; those of files read as is said."""
 
@@ -104,157 +85,45 @@ def split_by_content(
     notes: Sequence[str] = (),
     settle: Callable[[Sequence[int]], tuple[Reading, Sequence[str]]] | None = None,
 ) -> Splits:
-    """Split the training images of a data set, as far as it has no splits of its own, and put it together.
-
-    An image that is in two splits of the data set's own is left out of the one that is nearer to training: a test on
-    what was trained on, or chosen by, would say too much. A split of which that is more than half is refused: whoever
-    copied it hardly meant to train without these images.
+    """Split the training images of a data set as `divide` does, and put it together.
 
     Args:
         config: of the data set.
         classes: their names.
         input_shape: `(channels, height, width)`.
-        given: the splits that it has: training images, and those of the others where it has them.
-        notes: what else a user should know, in sentences.
-        settle: told before any image is taken which of the training images that the data have are trained on, by
-            their places, it returns how files are read, and sentences about that; None where images are no files.
+        given: see `divide`.
+        notes: see `divide`.
+        settle: see `divide`; asked before any image is taken.
 
     Raises:
         DataError: an empty split, one of which more than half is in another, or a class without training images.
     """
-    all_images = _Images(given, classes)
-    places = {split: [*all_images.of(split)] for split in given}
-    all_images.check_copies(places, config.name)
-    said = [*notes, *all_images.leave_out(places), *all_images.conflicts()]
-    shares = {TEST: config.test_fraction, VAL: config.val_fraction}
-    shares = {split: share for split, share in shares.items() if split not in given}
-    found = assign(
-        [all_images.digests[place] for place in places[TRAIN]],
-        [all_images.labels[place] for place in places[TRAIN]],
-        shares,
-        config.split_seed,
-    )
-    said += all_images.moves(found.moved)
-    drawn = defaultdict[str, list[int]](list)
-    for place, split in zip(places[TRAIN], found.splits, strict=True):
-        drawn[split].append(place)
-    places |= {split: drawn[split] for split in (TRAIN, *shares)}
-    said += all_images.absent(places)
-    places = {split: in_proportion(places[split], all_images.digests, all_images.labels) for split in SPLITS}
-    reading = None
-    if settle is not None:  # all of the training split, so that a part of it is read as the whole is
-        reading, more = settle(places[TRAIN])
-        said += more
-    labels = np.array([all_images.labels[place] for place in places[TRAIN]], dtype=np.int64)
-    places[TRAIN] = [places[TRAIN][i] for i in first_part(labels, config.train_fraction)]
+    division = divide(config, classes, given, notes=notes, settle=settle)
+    places = division.with_part(config.train_fraction)
+
+    def take(split: str) -> Images:
+        return _take(given, places[split], division.reading)
+
     return splits_of(
         config,
         classes,
         input_shape,
-        train=all_images.take(places[TRAIN], reading),
-        val=all_images.take(places[VAL], reading),
-        test_labels=torch.tensor([all_images.labels[place] for place in places[TEST]], dtype=torch.int64),
-        test=lambda: all_images.take(places[TEST], reading),
-        fingerprint=fingerprint(all_images.digests, all_images.labels, places, input_shape),
-        notes=said,
-        reading=reading,
+        train=take(TRAIN),
+        val=take(VAL),
+        test_labels=torch.tensor([division.labels[place] for place in places[TEST]], dtype=torch.int64),
+        test=lambda: take(TEST),
+        fingerprint=division.fingerprint(config.train_fraction, input_shape),
+        notes=division.notes,
+        reading=division.reading,
     )
 
 
-class _Images:
-    """All images of a data set one after another, those of its own splits too."""
-
-    def __init__(self, given: Mapping[str, Source], classes: tuple[str, ...]) -> None:
-        self._given, self._classes = given, classes
-        self.digests = [digest for source in given.values() for digest in source.digests]
-        self.labels = [label for source in given.values() for label in source.labels]
-        ends = np.cumsum([0, *(len(source.labels) for source in given.values())]).tolist()
-        self._first = dict(zip(given, ends, strict=False))
-
-    def of(self, split: str) -> range:
-        """Places of the images of a split of the data set's own."""
-        return range(self._first[split], self._first[split] + len(self._given[split].labels))
-
-    def _split(self, place: int) -> str:
-        return next(split for split in reversed(self._first) if place >= self._first[split])
-
-    def name(self, place: int) -> str:
-        """Name an image, with its class."""
-        split = self._split(place)
-        return f"{self._given[split].name(place - self._first[split])} ({self._classes[self.labels[place]]})"
-
-    def take(self, places: Sequence[int], reading: Reading | None) -> Images:
-        """Return some images, which are all of one split of the data set's own, read as is said."""
-        split = self._split(places[0]) if places else TRAIN
-        return self._given[split].take([place - self._first[split] for place in places], reading)
-
-    def check_copies(self, places: Mapping[str, Sequence[int]], name: str) -> None:
-        """Raise `DataError` where more than half of the images of a split are in one that is nearer to training too."""
-        for later, earlier in ((VAL, TRAIN), (TEST, TRAIN), (TEST, VAL)):
-            own, held = places.get(later, ()), {self.digests[place] for place in places.get(earlier, ())}
-            copies = [place for place in own if self.digests[place] in held]
-            if 2 * len(copies) > len(own):
-                raise DataError(
-                    f"data {name}: {later} must be other images than {earlier}, but {len(copies):,} of its "
-                    f"{len(own):,} images are in {earlier} too: {self._some(copies)}. Without {later} a share of the "
-                    f"training images is held out instead (data.{later}_fraction); or take these images out of one of "
-                    "the two"
-                )
-
-    def leave_out(self, places: dict[str, list[int]]) -> list[str]:
-        """Take images out of a split that are in a later one too; return sentences that say so."""
-        notes = []
-        for later in (TEST, VAL):
-            held = {self.digests[place] for place in places.get(later, ())}
-            for split in SPLITS[: SPLITS.index(later)]:
-                out = [place for place in places.get(split, ()) if self.digests[place] in held]
-                if out:
-                    places[split] = [place for place in places[split] if self.digests[place] not in held]
-                    them = "it" if len(out) == 1 else "them"
-                    notes.append(f"{_images(out)} left out of {split}, since {later} has {them} too: {self._some(out)}")
-        return notes
-
-    def conflicts(self) -> list[str]:
-        """Return a sentence that says which images have several classes, where there are any."""
-        places: dict[bytes, dict[int, int]] = defaultdict(dict)
-        for place, (digest, label) in enumerate(zip(self.digests, self.labels, strict=True)):
-            places[digest].setdefault(label, place)
-        odd = [[*by_label.values()] for by_label in places.values() if len(by_label) > 1]
-        some = "; ".join(" is ".join(map(self.name, same)) for same in odd[:_MAX_NAMED])
-        return [f"{_images(odd)} in several classes, at most one of which is right: {some}{_more(odd)}"] if odd else []
-
-    def moves(self, moved: Mapping[bytes, str]) -> list[str]:
-        """Return sentences that say which images are elsewhere than their content says."""
-        notes = []
-        for split in SPLITS:
-            digests = {digest for digest, into in moved.items() if into == split}
-            if digests:
-                places = [place for place in self.of(TRAIN) if self.digests[place] in digests]
-                notes.append(
-                    f"{_images(digests)} in {split} by exception, since a class would have none there: "
-                    f"{self._some(places)}. With more images of the class it may be another"
-                )
-        return notes
-
-    def absent(self, places: Mapping[str, Sequence[int]]) -> list[str]:
-        """Return sentences that say which classes have no image in validation or test."""
-        notes = []
-        for split in (VAL, TEST):
-            held = {self.labels[place] for place in places[split]}
-            names = [name for label, name in enumerate(self._classes) if label not in held]
-            if names and held:
-                some = ", ".join(names[:_MAX_NAMED]) + _more(names)
-                count = f"{len(names):,} class{'es' * (len(names) > 1)}"
-                notes.append(f"{split} has no image of {count}, of which its scores say nothing: {some}")
-        return notes
-
-    def _some(self, places: Sequence[int]) -> str:
-        return ", ".join(map(self.name, places[:_MAX_NAMED])) + _more(places)
-
-
-def _more(found: Sized) -> str:
-    return ", ..." if len(found) > _MAX_NAMED else ""
-
-
-def _images(found: Sized) -> str:
-    return f"{len(found):,} image{'s are' if len(found) > 1 else ' is'}"
+def _take(given: Mapping[str, Source], places: Sequence[int], reading: Reading | None) -> Images:
+    """Return some images, which are all of one split of the data set's own, by their places among all."""
+    first, of = 0, given[TRAIN]
+    for source in given.values():
+        if places and first <= places[0] < first + len(source.labels):
+            of = source
+            break
+        first += len(source.labels)
+    return of.take([place - first for place in places], reading)

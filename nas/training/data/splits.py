@@ -26,6 +26,8 @@ from nas.training.data.content import TEST, TRAIN, VAL, first_part
 from nas.training.data.pictures import reading_of
 
 Indices = NDArray[np.int64]
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]
+"""Mean and standard deviation a channel, in units of full white = 1."""
 
 
 class Images(Protocol):
@@ -191,6 +193,23 @@ def count_by_class(labels: Tensor, num_classes: int) -> tuple[int, ...]:
     return tuple(torch.bincount(labels, minlength=num_classes).tolist())
 
 
+def statistics_of(images: Images, sample: int = 10_000) -> Statistics:
+    """Return mean and standard deviation, over at most `sample` images spread over the split."""
+    count = len(images.labels)
+    indices = torch.linspace(0, count - 1, steps=min(count, sample)).long()
+    total = squares = torch.zeros(1, dtype=torch.float64)
+    pixels = 0
+    for part in torch.split(indices, 256):
+        values = images.read(part).double().div_(255)
+        total = total + values.sum(dim=(0, 2, 3))
+        squares = squares + values.square().sum(dim=(0, 2, 3))
+        pixels += values.shape[0] * values.shape[2] * values.shape[3]
+    mean = total / pixels
+    # A channel without contrast would divide by zero; one grey level (1/255) is then the unit.
+    std = (squares / pixels - mean.square()).clamp_min(0).sqrt().clamp_min(1 / 255)
+    return tuple(mean.tolist()), tuple(std.tolist())
+
+
 def splits_of(
     config: DataConfig,
     classes: tuple[str, ...],
@@ -203,6 +222,7 @@ def splits_of(
     fingerprint: str,
     notes: Sequence[str] = (),
     reading: Reading | None = None,
+    statistics: Callable[[Images], Statistics] = statistics_of,
 ) -> Splits:
     """Put a data set together.
 
@@ -217,6 +237,7 @@ def splits_of(
         fingerprint: of the splits.
         notes: see `ImageData`.
         reading: how files are read; None: as the config says.
+        statistics: gives those of the training images.
 
     Raises:
         DataError: an empty split, or a class without training images.
@@ -228,7 +249,7 @@ def splits_of(
     if missing:
         names = ", ".join(classes[i] for i in missing[:5])
         raise DataError(f"data {config.name}: {len(missing)} classes have no training images: {names}")
-    mean, std = _statistics(train)
+    mean, std = statistics(train)
     data = ImageData(
         name=config.name,
         classes=classes,
@@ -244,20 +265,3 @@ def splits_of(
         notes=tuple(notes),
     )
     return Splits(data, test() if keeps_test_split() else None)
-
-
-def _statistics(images: Images, sample: int = 10_000) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation a channel, over at most `sample` images spread over the split."""
-    count = len(images.labels)
-    indices = torch.linspace(0, count - 1, steps=min(count, sample)).long()
-    total = squares = torch.zeros(1, dtype=torch.float64)
-    pixels = 0
-    for part in torch.split(indices, 256):
-        values = images.read(part).double().div_(255)
-        total = total + values.sum(dim=(0, 2, 3))
-        squares = squares + values.square().sum(dim=(0, 2, 3))
-        pixels += values.shape[0] * values.shape[2] * values.shape[3]
-    mean = total / pixels
-    # A channel without contrast would divide by zero; one grey level (1/255) is then the unit.
-    std = (squares / pixels - mean.square()).clamp_min(0).sqrt().clamp_min(1 / 255)
-    return tuple(mean.tolist()), tuple(std.tolist())

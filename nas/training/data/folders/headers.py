@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import warnings
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from PIL import ExifTags, Image, UnidentifiedImageError, features
 
@@ -68,14 +70,16 @@ def look_at(path: Path, *, most_pixels: int) -> Header | Bad:
     if why_no_file(path):
         return Bad("are pipes, devices or broken links")
     try:
-        size = os.stat(path).st_size
-        if not size:
-            return Bad("are empty")
-        with path.open("rb") as file:
+        with open(path, "rb", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            if not size:
+                return Bad("are empty")
+            if size <= _ENDS:  # it is read once, and has both
+                whole = file.read()
+                return _header(_File(path, io.BytesIO(whole), size), whole[:_BEGINS], whole, most_pixels)
             begin = file.read(_BEGINS)
-            file.seek(max(0, size - _ENDS))
-            end = file.read()
-        return _header(path, begin, end, size, most_pixels)
+            file.seek(size - _ENDS)
+            return _header(_File(path, path, size), begin, file.read(), most_pixels)
     except PermissionError:
         return Bad("may not be read")
     except OSError as error:
@@ -86,28 +90,38 @@ _UNKNOWN = Bad("are no pictures, or their first bytes are damaged")
 _CUT_OFF = Bad("are cut off at their end")
 
 
-def _header(path: Path, begin: bytes, end: bytes, size: int, most_pixels: int) -> Header | Bad:
-    named = path.suffix.lower() in SUFFIXES
+class _File(NamedTuple):
+    """A file that is looked at."""
+
+    path: Path
+    opened: Path | io.BytesIO
+    """What pillow opens."""
+    size: int
+    """In bytes."""
+
+
+def _header(file: _File, begin: bytes, end: bytes, most_pixels: int) -> Header | Bad:
+    named = os.path.splitext(file.path.name)[1].lower() in SUFFIXES
     if what := _something_else(begin):
         return Bad(f"are {what}, whatever their names say") if named else NO_PICTURE
     if missing := _missing_reader(begin):
         return Bad(missing)
-    if _lacks_its_end(begin, end, size):  # before pillow reads on, and stumbles over it
+    if _lacks_its_end(begin, end, file.size):  # before pillow reads on, and stumbles over it
         return _CUT_OFF
-    found = _opened(path, begin, size, most_pixels)
+    found = _opened(file, begin, most_pixels)
     return NO_PICTURE if found == _UNKNOWN and not named else found
 
 
-def _opened(path: Path, begin: bytes, size: int, most_pixels: int) -> Header | Bad:
+def _opened(file: _File, begin: bytes, most_pixels: int) -> Header | Bad:
     """Return what pillow finds in the first bytes."""
     large = Bad(f"have more than {most_pixels:,} pixels (data.max_pixels)")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of very many pixels, which are counted here
-            with Image.open(path, formats=formats_read()) as image:
+            with Image.open(file.opened, formats=formats_read()) as image:
                 if image.width * image.height > most_pixels:
                     return large
-                if _lacks_rows(image, begin, size):
+                if _lacks_rows(image, begin, file.size):
                     return _CUT_OFF
                 return Header(str(image.format), _seen(image), image.mode, getattr(image, "is_animated", False))
     except UnidentifiedImageError:

@@ -36,6 +36,8 @@ class Pictures:
     headers: Mapping[Path, Header]
     notes: tuple[str, ...]
     """What a user should know of them, in sentences."""
+    bad: int
+    """Files that were left out, since they cannot be used."""
 
 
 def usable_pictures(config: DataConfig) -> Pictures:
@@ -69,7 +71,9 @@ def _checked(layout: Layout, config: DataConfig) -> Pictures:
     if not kept[TRAIN]:
         raise DataError(f"data image_folder: no images in the training split. {HOW}")
     notes = [*layout.notes, *left_out(layout.root, bad, len(files)), *_notes(layout.root, headers, others)]
-    return Pictures(layout.root, layout.classes, {s: kept[s] for s in SPLITS if s in kept}, headers, tuple(notes))
+    return Pictures(
+        layout.root, layout.classes, {s: kept[s] for s in SPLITS if s in kept}, headers, tuple(notes), len(bad)
+    )
 
 
 def refusal(root: Path, bad: Mapping[Path, str], count: int) -> str:
