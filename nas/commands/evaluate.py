@@ -84,7 +84,7 @@ def _evaluate(values: Mapping[str, Any], typed: list[str]) -> None:
 
 
 def _print(found: Evaluated, out: Path) -> None:
-    from nas.training.scores import TOP
+    from nas.training.tasks.classification import TOP
 
     scores = found.scores
     top = f"top-{min(TOP, len(scores.classes))} accuracy"

@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from nas.training.task import Classification, ImageModule
+from nas.training.task import ImageModule, TaskModule
 
 _BATCHES = 10
 """Training batches that the statistics come from: about the window of running averages with a momentum of 0.1."""
@@ -25,7 +25,7 @@ class FreshStatistics(pl.Callback):
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Set the statistics of all batch-norm layers to their means over 10 training batches."""
-        assert isinstance(pl_module, Classification)
+        assert isinstance(pl_module, TaskModule)
         layers = [layer for layer in pl_module.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
         if not layers:
             return

@@ -13,7 +13,8 @@ from PIL import Image
 
 from nas.errors import plain
 from nas.training.evaluate import Evaluated
-from nas.training.scores import TOP, Scores
+from nas.training.scores import Scores
+from nas.training.tasks.classification import TOP
 
 _PICTURE = 96
 """Pixels of the longer side of a small picture, at least."""

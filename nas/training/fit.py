@@ -26,8 +26,8 @@ from nas.training.ema import WeightAverage
 from nas.training.epoch_reports import EpochReporter, reachable
 from nas.training.inheritance.from_file import inherit_from
 from nas.training.int8 import int8_scores
-from nas.training.recipe import SCORES, Recipe
-from nas.training.task import Classification, ImageModule
+from nas.training.recipe import Recipe
+from nas.training.task import ImageModule, TaskModule
 from nas.training.weights import Network, save_weights, weights_metadata
 
 __all__ = ["fit", "load_data"]
@@ -70,12 +70,12 @@ def fit(
             the end, so that a run that is killed goes on from the last one; by one process only.
 
     Returns:
-        The scores `nas.training.recipe.SCORES` of the last epoch, with `int8_accuracy` where the budget asks for 8
+        The scores `Task.val_scores` of the last epoch, with `int8_accuracy` where the budget asks for 8
         bits; the metrics of each epoch, and the seconds of the training steps, of 8 bits, and of everything.
 
     Raises:
         TrainingError: the loss is not a number.
-        DataError: the data do not fit the architecture.
+        DataError: the data do not fit the architecture. ConfigError: the recipe has what means nothing for the task.
         ShapeError: the network does not take images of such a share of its resolution.
     """
     started = time.perf_counter()
@@ -83,6 +83,7 @@ def fit(
     epochs = budget.epochs or recipe.epochs
     architecture = _at_resolution(architecture, budget.resolution_fraction)
     data.check_fits(architecture)
+    data.task.check_training(cutmix=recipe.cutmix, balance=balance)
     pl.seed_everything(seed, verbose=False)
     built = with_drop_path(architecture, recipe.drop_path)
     network = build(built, zero_init_last=recipe.zero_init_last)
@@ -97,7 +98,7 @@ def fit(
         history.append(dict(metrics))
         if after_epoch is not None:
             after_epoch(metrics)
-        return report(int(metrics["epoch"]), {name: metrics[name] for name in SCORES})
+        return report(int(metrics["epoch"]), {name: metrics[name] for name in data.task.val_scores})
 
     module = ImageModule(
         data,
@@ -108,7 +109,8 @@ def fit(
         seed=seed,
         fraction=budget.data_fraction,
     )
-    task = Classification(network, recipe, seed=seed, class_weights=module.class_weights)
+    weights = module.class_weights
+    task = TaskModule(network, recipe, seed=seed, task=data.task, scale=data.scale, class_weights=weights)
     with reachable(listener, processes=devices) as reached, warnings.catch_warnings():
         # Lightning advises DataLoader workers; batches are made in this process on purpose.
         warnings.filterwarnings("ignore", module="pytorch_lightning")
@@ -128,7 +130,7 @@ def fit(
     if budget.weights is not None:
         save_weights(Path(budget.weights), network, weights_metadata(architecture, data))
     # A checkpoint of before may be of a last epoch that has not all of them.
-    scores = {name: history[-1][name] for name in SCORES if name in history[-1]}
+    scores = {name: history[-1][name] for name in data.task.val_scores if name in history[-1]}
     seconds = {"train_steps": task.step_seconds}
     missing: Mapping[str, str] = {}
     if budget.int8 is not None:

@@ -19,7 +19,7 @@ from nas.training.data.config import DataConfig
 from nas.training.data.pictures import RESIZE
 from nas.training.data.registry import DATA_SETS
 from nas.training.data.splits import ImageData, Images
-from nas.training.weights import load_metadata
+from nas.training.weights import LEARNED_AS, load_metadata
 
 if TYPE_CHECKING:
     from nas.exporting.choice import CheckImages
@@ -41,6 +41,9 @@ def preprocess_of(data: ImageData, architecture: Architecture) -> Preprocess:
         std=data.std,
         classes=data.classes,
         network_size=_other_size(architecture, (height, width)),
+        task=data.task.name,
+        target_mean=data.scale.mean if data.scale is not None else (),
+        target_std=data.scale.std if data.scale is not None else (),
         **{name: getattr(data.reading, name) for name in READ_AS},
     )
 
@@ -62,7 +65,7 @@ def preprocess_beside(weights: Path, architecture: Architecture) -> Preprocess |
     names = {"shape": "image_shape", "mean": "mean", "std": "std", "classes": "classes"}
     if not metadata.keys() >= {*names.values()}:
         return None
-    names |= {name: name for name in READ_AS if name in metadata}
+    names |= {name: name for name in (*READ_AS, *LEARNED_AS) if name in metadata}
     try:
         found = Preprocess.from_dict({name: json.loads(metadata[key]) for name, key in names.items()})
     except (ValueError, RecursionError) as error:  # ValueError: a DataError, too
@@ -121,14 +124,16 @@ def check_images(data: ImageData, calibration_images: int) -> CheckImages:
 
     count = len(data.train.labels)
     spread = torch.linspace(0, count - 1, steps=min(count, calibration_images)).long()
-    return CheckImages(_pixels(data.train, spread), lambda: _batches(data.val), len(data.val.labels))
+    calibration, count = _pixels(data.train, spread), len(data.val.labels)
+    return CheckImages(calibration, lambda: _batches(data.val), count, data.task, data.scale)
 
 
 def check_same(preprocess: Preprocess, data: ImageData) -> None:
-    """Raise `DataError` where a network was trained on pictures of another size, or other classes, than some data."""
+    """Raise `DataError` where a network was trained on other pictures or classes or for another task than data have."""
     for what, was, has in (
         ("pictures of", preprocess.shape, tuple(data.input_shape)),
-        ("the classes", preprocess.classes, data.classes),
+        (f"the {data.task.outputs}", preprocess.classes, data.classes),
+        ("the task", preprocess.task, data.task.name),
     ):
         if was != has:
             raise DataError(f"data {data.name} has {what} {has!r:.200}, but the network was trained with {was!r:.200}")

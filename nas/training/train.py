@@ -27,7 +27,7 @@ from nas.training.data.config import DataConfig
 from nas.training.fit import fit, load_data
 from nas.training.preprocess import preprocess_of
 from nas.training.progress import Progress
-from nas.training.recipe import SCORES, Recipe
+from nas.training.recipe import Recipe
 from nas.training.recipe_files import read_data_config, read_recipe
 from nas.training.summary import summary_of
 from nas.training.weights import Network, trained_network
@@ -71,7 +71,7 @@ class Watcher(Protocol):
     """Hears how a training goes."""
 
     def epoch(self, seed: int, metrics: Mapping[str, float]) -> None:
-        """Hear the metrics of an epoch, see `Classification.epoch_metrics`."""
+        """Hear the metrics of an epoch, see `TaskModule.epoch_metrics`."""
 
     def trained(self, seed: int, evaluation: Evaluation) -> None:
         """Hear what the training with a seed came to; of one that was done before, too."""
@@ -148,12 +148,14 @@ def train(
         seeds=_MOST_SEEDS.checked("train: seeds", seeds),
         accelerator=accelerator,
     )
-    load_data(job.data).check_fits(architecture)
+    loaded = load_data(job.data)
+    loaded.check_fits(architecture)
     path = user_path(folder)
     held = hold(path, "training") if resume and path.is_dir() else claim(path, "training", "or resume=True goes on")
+    progress = Progress(job.recipe.epochs, job.seeds, say or (lambda line: None), loaded.task)
     with held:
         begin(job, held.path, {}, resume=resume)
-        return run_job(job, held.path, Progress(job.recipe.epochs, job.seeds, say or (lambda line: None)))
+        return run_job(job, held.path, progress)
 
 
 def begin(job: TrainJob, folder: Path, settings: Mapping[str, Any], *, resume: bool) -> None:
@@ -242,7 +244,7 @@ def _checkpoint(folder: Path, seed: int) -> Path:
 
 
 def _evaluation(line: Mapping[str, Any]) -> tuple[int, Evaluation]:
-    scores = {name: float(line["scores"][name]) for name in SCORES if name in line["scores"]}
+    scores = {str(name): float(score) for name, score in line["scores"].items()}
     history = tuple({name: float(value) for name, value in row.items()} for row in line["history"])
     return int(line["seed"]), Evaluation(scores, history, dict(line["seconds"]))
 
@@ -257,5 +259,6 @@ def _write(job: TrainJob, folder: Path, done: Mapping[int, Evaluation]) -> None:
     card = card_of_training(folder.name, job.recipe, data, done, settings=job.data, origin=job.origin)
     for name, one in ((PREPROCESS, preprocess_of(data, job.architecture)), (CARD, card)):
         write_whole(folder / name, json.dumps(one.to_dict(), indent=1) + "\n")
-    write_curves(folder / _CURVES[0], {seed: one.history for seed, one in done.items()})
-    draw_curves(folder / _CURVES[1], {seed: one.history for seed, one in done.items()})
+    histories = {seed: one.history for seed, one in done.items()}
+    write_curves(folder / _CURVES[0], histories, data.task)
+    draw_curves(folder / _CURVES[1], histories, data.task)

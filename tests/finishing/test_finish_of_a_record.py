@@ -339,4 +339,4 @@ def test_the_card_has_an_interval_where_the_final_seeds_differ(
     assert [score.split for score in means] == ["test", "validation"]
     assert [score.low is None for score in means] == [score.high is None for score in means] == [equal] * 2
     if equal:
-        assert [score.accuracy for score in means] == pytest.approx([0.89, 0.9])
+        assert [score.value for score in means] == pytest.approx([0.89, 0.9])

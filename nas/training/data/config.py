@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from nas.errors import ConfigError, nearest
 from nas.settings import Range, check_settings, setting
 from nas.training.data.registry import DATA_SETS
+from nas.training.tasks.task import Task
 
 AUGMENTATIONS = ("none", "shift", "shift_flip")
 BALANCES = ("none", "weights", "sampler")
@@ -123,6 +124,15 @@ class DataConfig:
         "files, and refused from .npz and IDX files",
         Range(0, 2**24, whole=True),
     )
+
+    @property
+    def task(self) -> Task:
+        """What is to be learned; a table of labels is looked at for it.
+
+        Raises:
+            DataError: the table cannot be read.
+        """
+        return DATA_SETS[self.name].task(self)
 
     def known_shape(self) -> tuple[tuple[int, ...], int] | None:
         """Return shape and number of classes where they are known without reading the data, else None."""
