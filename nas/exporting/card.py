@@ -218,10 +218,10 @@ def _listed(lines: Sequence[str] | Iterator[str]) -> list[str]:
 def _what(card: Card, arch_id: str, preprocess: Preprocess) -> list[str]:
     channels, height, width = preprocess.shape
     colours, task = "grey" if channels == 1 else "RGB", task_named(preprocess.task)
+    what = f"{'An' if task.model[0] in 'aeiou' else 'A'} {task.model} for {len(preprocess.classes)} {task.outputs}"
     lines = [
-        f"An {task.model} for {len(preprocess.classes)} {task.outputs}: {_few(preprocess.classes)}. It was trained on "
-        f"{colours} pictures of {width}x{height} pixels, to which others are {_BROUGHT[preprocess.resize]}. "
-        f"{_seen(preprocess)} Network `{arch_id}`."
+        f"{what}: {_few(preprocess.classes)}. It was trained on {colours} pictures of {width}x{height} pixels, to "
+        f"which others are {_BROUGHT[preprocess.resize]}. {_seen(preprocess)} Network `{arch_id}`."
     ]
     return [*lines, "", markdown(card.origin)] if card.origin else lines
 
@@ -294,8 +294,8 @@ import json, numpy as np, onnxruntime
 from PIL import Image
 session = onnxruntime.InferenceSession("model.onnx")
 pixels = np.array(Image.open("photo.jpg").convert("{mode}"), dtype=np.uint8)[{index}]  # any size
-logits, probabilities = session.run(None, {{"pixels": pixels}})
-print(json.loads(session.get_modelmeta().custom_metadata_map["classes"])[probabilities[0].argmax()])
+{raw}, {answer} = session.run(None, {{"pixels": pixels}})
+{show}
 ```""",
     "model.int8.onnx": "The same lines as for `model.onnx`: input, outputs and metadata are the same.",
     "model.pte": (
@@ -329,8 +329,13 @@ weights = load_file("model.safetensors")  # the state dict of the class in model
 
 
 def _use(files: Sequence[str], preprocess: Preprocess) -> Iterator[str]:
-    grey = preprocess.shape[0] == 1
+    grey, task = preprocess.shape[0] == 1, task_named(preprocess.task)
+    names = 'json.loads(session.get_modelmeta().custom_metadata_map["classes"])'
+    best = f"print({names}[{task.answer}[0].argmax()])"
     values = {
+        "raw": task.raw,
+        "answer": task.answer,
+        "show": best if task == DEFAULT else f"print(dict(zip({names}, {task.answer}[0])))",
         "mode": "L" if grey else "RGB",
         "index": "None, :, :, None" if grey else "None",
         "channels": preprocess.shape[0],

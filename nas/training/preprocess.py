@@ -12,13 +12,15 @@ import torch
 from numpy.typing import NDArray
 
 from nas.errors import DataError, plain
-from nas.exporting.preprocess import Pixels, Preprocess
+from nas.exporting.preprocess import LARGEST, Pixels, Preprocess
 from nas.exporting.reading import READ_AS, Reading
 from nas.network.architecture import Architecture
 from nas.training.data.config import DataConfig
 from nas.training.data.pictures import RESIZE
 from nas.training.data.registry import DATA_SETS
 from nas.training.data.splits import ImageData, Images
+from nas.training.tasks.registry import DEFAULT, task_named
+from nas.training.tasks.task import Scale, Task
 from nas.training.weights import LEARNED_AS, load_metadata
 
 if TYPE_CHECKING:
@@ -92,6 +94,46 @@ def reading_said(metadata: Mapping[str, str], file: Path) -> Reading | None:
         return Reading((3, 1, 1), **{name: values[name] for name in READ_AS if name in values})
     except (ValueError, TypeError, RecursionError) as error:
         raise DataError(f"{file}: what it says of pictures cannot be read: {plain(str(error), 300)}") from None
+
+
+def task_said(metadata: Mapping[str, str], file: Path) -> Task:
+    """Return what a network was trained for; files from before there was more than classification do not say it.
+
+    Args and raises: those of `target_scale`.
+    """
+    return task_named(_learned_as(metadata, file).get("task", DEFAULT.name))
+
+
+def target_scale(metadata: Mapping[str, str], file: Path) -> Scale | None:
+    """Return the scale of the targets that a network was trained with; None where it has none.
+
+    Args:
+        metadata: of a file of `nas.training.weights.save_weights`, or of an exported model.
+        file: that has them, for messages.
+
+    Raises:
+        DataError: they say something that cannot be.
+    """
+    learned = _learned_as(metadata, file)
+    mean, std = (learned.get(name) or [] for name in ("target_mean", "target_std"))
+    if not mean and not std:
+        return None
+    numbers = isinstance(mean, list) and isinstance(std, list) and len(mean) == len(std)
+    if not numbers or not all(type(n) in (int, float) and abs(n) <= LARGEST for n in (*mean, *std)) or min(std) <= 0:
+        raise DataError(f"{file}: target_mean and target_std must be a number each, and the latter > 0")
+    return Scale(tuple(map(float, mean)), tuple(map(float, std)))
+
+
+def _learned_as(metadata: Mapping[str, str], file: Path) -> dict[str, Any]:
+    """Return what metadata say of what a network has learned, by `LEARNED_AS`."""
+    try:
+        values = {name: json.loads(metadata[name]) for name in LEARNED_AS if name in metadata}
+        if "preprocess" in metadata:
+            whole = json.loads(metadata["preprocess"])
+            values = {name: whole[name] for name in LEARNED_AS if name in whole}
+        return values
+    except (ValueError, TypeError, RecursionError) as error:
+        raise DataError(f"{file}: what it says of its task cannot be read: {plain(str(error), 300)}") from None
 
 
 def read_as(config: DataConfig, reading: Reading | None) -> DataConfig:

@@ -69,7 +69,7 @@ def for_pictures(network: bytes, preprocess: Preprocess, about: Mapping[str, str
             helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", len(preprocess.classes)])
             for name in (task.raw, task.answer)
         ],
-        [*before.constants, *model.graph.initializer],
+        [*before.constants, *model.graph.initializer, *after.constants],
         doc_string=use,
     )
     whole = helper.make_model(

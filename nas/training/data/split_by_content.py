@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from nas.errors import DataError
 from nas.exporting.reading import Reading
@@ -26,6 +27,8 @@ from nas.training.data.content import (
 )
 from nas.training.data.split_by_place import split_images_by_place
 from nas.training.data.splits import Images, Splits, part_of, splits_of
+from nas.training.tasks.registry import DEFAULT
+from nas.training.tasks.task import Task
 
 _MAX_NAMED = 5
 """Images that a note names at most."""
@@ -44,6 +47,8 @@ class Source:
     """Names an image, by its place, for messages."""
     take: Callable[[Sequence[int], Reading | None], Images]
     """Returns some of the images, by their places; those of files read as is said."""
+    targets: NDArray[np.float32] | None = None
+    """What each is to be told as, `(n, outputs)`, where that is not one class: `labels` then say nothing."""
 
 
 def source_of(images: Images, what: str = "image", *, keep: bool = True) -> Source:
@@ -103,6 +108,7 @@ def split_by_content(
     *,
     notes: Sequence[str] = (),
     settle: Callable[[Sequence[int]], tuple[Reading, Sequence[str]]] | None = None,
+    task: Task = DEFAULT,
 ) -> Splits:
     """Split the training images of a data set, as far as it has no splits of its own, and put it together.
 
@@ -118,11 +124,12 @@ def split_by_content(
         notes: what else a user should know, in sentences.
         settle: told before any image is taken which of the training images that the data have are trained on, by
             their places, it returns how files are read, and sentences about that; None where images are no files.
+        task: what is to be learned; splits hold its `strata` as they else hold classes.
 
     Raises:
         DataError: an empty split, one of which more than half is in another, or a class without training images.
     """
-    all_images = _Images(given, classes)
+    all_images = _Images(given, classes, task)
     places = {split: [*all_images.of(split)] for split in given}
     all_images.check_copies(places, config.name)
     said = [*notes, *all_images.leave_out(places), *all_images.conflicts()]
@@ -153,21 +160,26 @@ def split_by_content(
         input_shape,
         train=all_images.take(places[TRAIN], reading),
         val=all_images.take(places[VAL], reading),
-        test_labels=torch.tensor([all_images.labels[place] for place in places[TEST]], dtype=torch.int64),
+        test_labels=all_images.targets_of(places[TEST]),
         test=lambda: all_images.take(places[TEST], reading),
-        fingerprint=fingerprint(all_images.digests, all_images.labels, places, input_shape),
+        fingerprint=fingerprint(all_images.marks(), all_images.labels, places, input_shape),
         notes=said,
         reading=reading,
+        task=task,
     )
 
 
 class _Images:
     """All images of a data set one after another, those of its own splits too."""
 
-    def __init__(self, given: Mapping[str, Source], classes: tuple[str, ...]) -> None:
-        self._given, self._classes = given, classes
+    def __init__(self, given: Mapping[str, Source], classes: tuple[str, ...], task: Task) -> None:
+        self._given, self._classes, self._task = given, classes, task
         self.digests = [digest for source in given.values() for digest in source.digests]
         self.labels = [label for source in given.values() for label in source.labels]
+        held = [source.targets for source in given.values() if source.targets is not None]
+        self._targets = np.concatenate(held) if held else None
+        if self._targets is not None:
+            self.labels = task.strata(self._targets).tolist()
         ends = np.cumsum([0, *(len(source.labels) for source in given.values())]).tolist()
         self._first = dict(zip(given, ends, strict=False))
 
@@ -179,9 +191,26 @@ class _Images:
         return next(split for split in reversed(self._first) if place >= self._first[split])
 
     def name(self, place: int) -> str:
-        """Name an image, with its class."""
+        """Name an image, with its class, or what else it is told as."""
         split = self._split(place)
-        return f"{self._given[split].name(place - self._first[split])} ({self._classes[self.labels[place]]})"
+        return f"{self._given[split].name(place - self._first[split])} ({self._told(place)})"
+
+    def _told(self, place: int) -> str:
+        if self._targets is None:
+            return self._classes[self.labels[place]]
+        return self._task.told(self._targets[place], self._classes)
+
+    def targets_of(self, places: Sequence[int]) -> torch.Tensor:
+        """Return what images are to be told as."""
+        if self._targets is None:
+            return torch.tensor([self.labels[place] for place in places], dtype=torch.int64)
+        return torch.from_numpy(self._targets[np.array(places, dtype=np.int64)])
+
+    def marks(self) -> list[bytes]:
+        """Return what tells images and what they are told as apart from others, beside their labels."""
+        if self._targets is None:
+            return self.digests
+        return [digest + row.tobytes() for digest, row in zip(self.digests, self._targets, strict=True)]
 
     def take(self, places: Sequence[int], reading: Reading | None) -> Images:
         """Return some images, which are all of one split of the data set's own, read as is said."""
@@ -216,12 +245,13 @@ class _Images:
 
     def conflicts(self) -> list[str]:
         """Return a sentence that says which images have several classes, where there are any."""
-        places: dict[bytes, dict[int, int]] = defaultdict(dict)
-        for place, (digest, label) in enumerate(zip(self.digests, self.labels, strict=True)):
-            places[digest].setdefault(label, place)
+        places: dict[bytes, dict[str, int]] = defaultdict(dict)
+        for place, digest in enumerate(self.digests):
+            places[digest].setdefault(self._told(place), place)
         odd = [[*by_label.values()] for by_label in places.values() if len(by_label) > 1]
         some = "; ".join(" is ".join(map(self.name, same)) for same in odd[:_MAX_NAMED])
-        return [f"{_images(odd)} in several classes, at most one of which is right: {some}{_more(odd)}"] if odd else []
+        what = self._task.outputs
+        return [f"{_images(odd)} in several {what}, at most one of which is right: {some}{_more(odd)}"] if odd else []
 
     def moves(self, moved: Mapping[bytes, str]) -> list[str]:
         """Return sentences that say which images are elsewhere than their content says."""
@@ -240,9 +270,9 @@ class _Images:
         """Return sentences that say which classes have no image in validation or test."""
         notes = []
         for split in (VAL, TEST):
-            held = {self.labels[place] for place in places[split]}
-            names = [name for label, name in enumerate(self._classes) if label not in held]
-            if names and held:
+            counts = self._task.counts(self.targets_of(places[split]).numpy(), len(self._classes))
+            names = [name for name, count in zip(self._classes, counts, strict=True) if not count]
+            if names and places[split]:
                 some = ", ".join(names[:_MAX_NAMED]) + _more(names)
                 count = f"{len(names):,} class{'es' * (len(names) > 1)}"
                 notes.append(f"{split} has no image of {count}, of which its scores say nothing: {some}")

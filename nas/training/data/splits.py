@@ -167,17 +167,21 @@ class ImageData:
         counts = {split: self.task.counts(own.labels.numpy(), self.num_classes) for split, own in splits.items()}
         return counts | {TEST: self.test_by_class}
 
+    @property
+    def images(self) -> Mapping[str, int]:
+        """Number of images, by split."""
+        return {TRAIN: len(self.train.labels), VAL: len(self.val.labels), TEST: self.test_images}
+
     def record(self) -> dict[str, Any]:
         """Return what a study records about its data."""
         by_class = {split: list(counts) for split, counts in self.images_by_class.items()}
-        images = {TRAIN: len(self.train.labels), VAL: len(self.val.labels), TEST: self.test_images}
         return {
             "name": self.name,
             "task": self.task.name,
             "input_shape": list(self.input_shape),
             "num_classes": self.num_classes,
             "classes": list(self.classes),
-            **{f"{split}_images": count for split, count in images.items()},
+            **{f"{split}_images": count for split, count in self.images.items()},
             "images_by_class": by_class,
             "mean": list(self.mean),
             "std": list(self.std),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nas.errors import DataError
 from nas.training.tasks.task import LOSS, Loss, Processes, Scale, Score, Tally, Task
@@ -61,6 +61,10 @@ class Classification(Task):
         import numpy as np
 
         return tuple(np.bincount(targets, minlength=outputs).tolist())
+
+    def told(self, target: Any, names: Sequence[str]) -> str:
+        """Return the name of the class."""
+        return names[int(target)]
 
     def strata(self, targets: Targets) -> Ints:
         """Return the classes."""

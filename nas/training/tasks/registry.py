@@ -6,11 +6,13 @@ from collections.abc import Mapping
 
 from nas.errors import DataError, nearest
 from nas.training.tasks.classification import CLASSIFICATION
+from nas.training.tasks.multilabel import MULTILABEL
+from nas.training.tasks.regression import REGRESSION
 from nas.training.tasks.task import Score, Task
 
 DEFAULT: Task = CLASSIFICATION
 """That of data, records and files that name none."""
-TASKS: Mapping[str, Task] = {task.name: task for task in (CLASSIFICATION,)}
+TASKS: Mapping[str, Task] = {task.name: task for task in (CLASSIFICATION, MULTILABEL, REGRESSION)}
 
 OBJECTIVE = DEFAULT.objective
 """What a search is for where neither it nor its evaluator says anything."""

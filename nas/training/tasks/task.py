@@ -180,6 +180,10 @@ class Task(ABC):
         """Return the number of images of each output."""
 
     @abstractmethod
+    def told(self, target: Any, names: Sequence[str]) -> str:
+        """Return the target of an image in words, by the names of the outputs."""
+
+    @abstractmethod
     def strata(self, targets: Targets) -> Ints:
         """Return the group of each image that splits and parts of them are to hold in proportion, `(n,)`."""
 
