@@ -20,6 +20,7 @@ from nas.settings import SEED, Range, check_settings, setting
 from nas.training.data.config import DataConfig
 from nas.training.recipe import Recipe
 from nas.training.tasks.classification import ACCURACY
+from nas.training.tasks.registry import DEFAULT
 
 MODES = ("family", "compare", "coefficients", "isoflop", "plan")
 _DEFAULT_PHI = [0.0, 1.0, 2.0, 3.0]
@@ -142,6 +143,8 @@ class ScaleConfig:
         check_settings(self, "")
         self._check_sizes()
         self._check_training()
+        if self.training and self.data.task != DEFAULT:
+            raise ConfigError(f"laws are of {DEFAULT.name}, but data {self.data.name} are of {self.data.task.name}")
         check_accelerator(self.accelerator)
         check_workers(self.workers)
         check_name(self.name)

@@ -184,28 +184,25 @@ def test_a_search_and_its_finish(config: DataConfig, data: ImageData, tmp_path: 
     given = ["data=image_folder", f"data.root={config.root}", "data.labels=labels.csv"]
     given += [] if config.target is None else [f"data.target={config.target}"]
     quick = ["workers=1", "train.epochs=3", "train.batch_size=16"]
-    run(
-        "search", f"+space={tmp_path / 'tiny.yaml'}", *given, *quick, "search.trials=3", "records.mlflow=false",
-        f"records.dir={tmp_path}", "name=s",
-    )  # fmt: skip
+    of_search = ["search.trials=3", "records.mlflow=false", "name=s"]
+    assert run("nas.search", "+space=tiny.yaml", *given, *quick, *of_search, cwd=tmp_path).returncode == 0
+    folder = tmp_path / "runs" / "s"
     task = data.task
-    study = json.loads((tmp_path / "s" / "study.json").read_text())
+    study = json.loads((folder / "study.json").read_text())
     direction = "maximize" if task.score(task.default).larger_is_better else "minimize"
     assert (study["objective"], study["direction"]) == ([task.objective], [direction])
     assert study["notes"]["data"]["task"] == task.name
-    run(
-        "finish", str(tmp_path / "s"), *quick, "finish.top_k=2", "finish.seeds=2", "finish.final_seeds=2",
-        "finish.baseline=none", "mlflow=false",
-    )  # fmt: skip
-    report = json.loads((tmp_path / "s" / "finish" / "report.json").read_text())
+    of_finish = ["finish.top_k=2", "finish.seeds=2", "finish.final_seeds=2", "finish.baseline=none", "mlflow=false"]
+    assert run("nas", "finish", "runs/s", *quick, *of_finish, cwd=tmp_path).returncode == 0
+    report = json.loads((folder / "finish" / "report.json").read_text())
     best = {one["name"]: np.mean(one["scores"]) for one in report["choosing"]["finalists"]}
     pick = max if direction == "maximize" else min
     assert report["choosing"]["finalists"][report["choosing"]["winner"]]["name"] == pick(
         best, key=lambda name: best[name]
     )
-    card = (tmp_path / "s" / "finish" / "model" / "card.md").read_text()
+    card = (folder / "finish" / "model" / "card.md").read_text()
     words = task.score(task.default).words
     assert f"## {words[0].upper()}{words[1:]}" in card
-    scored = nas.evaluate(tmp_path / "s" / "finish" / "model", config, split="test").to_dict()
+    scored = nas.evaluate(folder / "finish" / "model", config, split="test").to_dict()
     shipped = report["final"]["winner"]["test"]["by_seed"]
     assert scored[task.default] == pytest.approx(next(iter(shipped.values())), rel=1e-3)
