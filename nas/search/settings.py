@@ -222,9 +222,9 @@ def _keywords() -> dict[str, str]:
     return docs | {"sampler_options": "settings of a sampler that was given by its name"}
 
 
-def for_evaluator(settings: Settings, evaluator: object) -> Settings:
-    """Return settings that name their objective: where they do not, that which the evaluator states, if it does."""
-    default = getattr(evaluator, "objective", None)
+def for_evaluator(settings: Settings, given: object) -> Settings:
+    """Return settings that name their objective: where they do not, that which a given evaluator states, if it does."""
+    default = getattr(given, "objective", None)
     search = settings.search
     named = without_auto(search.objective, default if isinstance(default, str) else OBJECTIVE)
     return settings if named == search.objective else replace(settings, search=replace(search, objective=named))
