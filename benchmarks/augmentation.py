@@ -28,7 +28,7 @@ from nas.training.data.config import DataConfig
 from nas.training.data.load import load_data
 from nas.training.data.splits import ImageData, MemoryImages
 from nas.training.recipe import Recipe
-from nas.training.task import Classification
+from nas.training.task import TaskModule
 
 _STANDARD = {"flip": True, "erase": 0.25, "label_smoothing": 0.1}
 _COLOURS = {"brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.1}
@@ -84,7 +84,7 @@ def _seconds(architecture: nas.Architecture, data: ImageData, batch: int, rounds
     network = nas.build(architecture).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, fused=True)
     recipes = {name: Recipe(batch_size=batch, **settings) for name, settings in AUGMENTATIONS.items()}
-    tasks = {name: Classification(network, recipe) for name, recipe in recipes.items()}
+    tasks = {name: TaskModule(network, recipe) for name, recipe in recipes.items()}
     walks = {name: _walk(data, recipe, architecture) for name, recipe in recipes.items()}
     seconds: dict[str, list[float]] = {name: [] for name in recipes}
     for turn in range(rounds + 3):

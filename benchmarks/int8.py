@@ -142,7 +142,7 @@ def row(one: Mapping[str, Any], found: Comparison, settings: ExportSettings) -> 
     verdict = found.why_not(settings) or ("kept, faster" if found.faster else "kept, smaller")
     return (
         f"| {one['key']['data']} | {one['space']} | {one['bits']} bits | {one['params']:,} | {one['macs'] / 1e6:.2f} M "
-        f"| {found.accuracy[0]:.2%} | {found.drop:+.2f} | {found.bytes[1] / found.bytes[0]:.2f} "
+        f"| {found.shares[0]:.2%} | {found.drop:+.2f} | {found.bytes[1] / found.bytes[0]:.2f} "
         f"| {found.latency_ms[0]:.3f} | {median:.2f} [{low:.2f}, {high:.2f}] "
         f"| {found.operators.integer} of {found.operators.integer + len(found.operators.in_float)} | {verdict} |"
     )

@@ -67,7 +67,7 @@ class Evaluation:
     """What an evaluator found."""
 
     scores: Mapping[str, float]
-    """By name, e.g. `val_accuracy`."""
+    """By name, e.g. `val_loss`."""
     history: tuple[Mapping[str, float], ...] = ()
     """One row of metrics an epoch."""
     seconds: Mapping[str, float] = field(default_factory=dict)

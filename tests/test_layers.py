@@ -20,6 +20,7 @@ LAYERS = [
     ],
     ["nas.scaling.laws"],
     ["nas.network"],
+    ["nas.training.tasks"],
     ["nas.cost", "nas.evaluation", "nas.exporting"],
     ["nas.space.tree"],
     ["nas.space.language"],
@@ -61,7 +62,7 @@ OWNERS = {
     "mlflow": ["nas.records"],
     "hydra": ["nas.commands.hydra_main"],
     "omegaconf": ["nas.commands.hydra_main"],
-    "sklearn": ["nas.training.data", "nas.training.scores"],
+    "sklearn": ["nas.training.data", "nas.training.scores", "nas.training.tasks"],
     "rich": ["nas.commands.search", "nas.commands.search_model", "nas.search.reporting"],
     "scipy": [
         "nas.search.reporting.rungs",

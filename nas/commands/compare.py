@@ -48,6 +48,7 @@ from nas.space.fit import Fit, fit_as_set, fit_setting
 from nas.statistics import seeds_needed
 from nas.training.data.config import DataConfig
 from nas.training.recipe import Recipe
+from nas.training.tasks.registry import AUTO, without_auto
 from nas.workers.processes import SINGLE_THREAD
 
 
@@ -73,7 +74,7 @@ class CompareConfig:
     )
     reach: str | None = setting(None, "a strategy: after how many evaluations are the others where it is at its end?")
     objective: str | list[str] = setting(
-        "val_accuracy", "or a list, as of nas.search: on a table, hypervolume as a share of the true front's"
+        AUTO, "or a list, as of nas.search: on a table, hypervolume as a share of the true front's"
     )
     direction: str | list[str] | None = setting(
         None, "maximize or minimize, or a list; null: what the names say, if they do"
@@ -97,7 +98,9 @@ class CompareConfig:
         check_settings(self, "")
         check_name(self.name)
         self.evaluator.check_compares(self.constraints)
-        known = (*self.evaluator.known_scores, *FREE_METRICS)
+        named = without_auto(self.objective, self.evaluator.objective(self.data))
+        object.__setattr__(self, "objective", named)
+        known = (*self.evaluator.known_scores(self.data), *FREE_METRICS)
         for name in _as_tuple(self.objective):
             if name not in known:
                 raise ConfigError(f"objective: unknown {name!r}. {nearest(name, known)}")

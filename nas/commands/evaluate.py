@@ -19,6 +19,8 @@ from nas.training.data.config import DataConfig
 
 if TYPE_CHECKING:
     from nas.training.evaluate import Evaluated
+    from nas.training.scores import Scores
+    from nas.training.scores_of_answers import AnswerScores
 
 _SHOWN = 5
 """Mistakes that are printed."""
@@ -84,15 +86,27 @@ def _evaluate(values: Mapping[str, Any], typed: list[str]) -> None:
 
 
 def _print(found: Evaluated, out: Path) -> None:
-    from nas.training.scores import TOP
+    from nas.training.scores import Scores
 
-    scores = found.scores
-    top = f"top-{min(TOP, len(scores.classes))} accuracy"
     split = "validation" if found.split == "val" else "test"
     print(
         f"{shown(found.folder.absolute()) / found.file} on the {split} split of {found.data}: "
-        f"{scores.images:,} images\n"
-        f"\naccuracy                    {scores.accuracy:.4f}  ({scores.low:.4f} to {scores.high:.4f}: "
+        f"{found.scored.images:,} images\n"
+    )
+    if isinstance(found.scored, Scores):
+        _print_classified(found.scored, found.other_data)
+        print(f"\nEvery class, what is taken for what, and the pictures: {shlex.quote(str(shown(out.absolute())))}")
+    else:
+        _print_answered(found.scored, found.other_data)
+        print(f"\nAll scores, and the pictures: {shlex.quote(str(shown(out.absolute())))}")
+
+
+def _print_classified(scores: Scores, other_data: str) -> None:
+    from nas.training.tasks.classification import TOP
+
+    top = f"top-{min(TOP, len(scores.classes))} accuracy"
+    print(
+        f"accuracy                    {scores.accuracy:.4f}  ({scores.low:.4f} to {scores.high:.4f}: "
         f"Clopper-Pearson, 95 %, of this one network)\n"
         f"balanced accuracy           {scores.balanced_accuracy:.4f}\n"
         f"macro F1                    {scores.macro_f1:.4f}\n"
@@ -100,8 +114,8 @@ def _print(found: Evaluated, out: Path) -> None:
         f"log loss                    {scores.log_loss:.4f}\n"
         f"expected calibration error  {scores.calibration_error:.4f}\n"
     )
-    if found.other_data:
-        print(f"Note: {found.other_data}\n")
+    if other_data:
+        print(f"Note: {other_data}\n")
     width = max(5, *(len(one.name) for one in scores.classes))
     print(f"{'class':{width}}  images  precision  recall      F1")
     for one in scores.classes:
@@ -114,4 +128,23 @@ def _print(found: Evaluated, out: Path) -> None:
                 f"  {which}: {mistake.label} ({mistake.of_label:.1%}), called {mistake.predicted} "
                 f"({mistake.probability:.1%})"
             )
-    print(f"\nEvery class, what is taken for what, and the pictures: {shlex.quote(str(shown(out.absolute())))}")
+
+
+def _print_answered(scores: AnswerScores, other_data: str) -> None:
+    from nas.training.evaluation_page import lines_of
+
+    lines = [*lines_of(scores)]
+    width = max(len(name) for name, _ in lines)
+    print("\n".join(f"{name:{width}}  {value}" for name, value in lines) + "\n")
+    if other_data:
+        print(f"Note: {other_data}\n")
+    width, heads = max(len(one.name) for one in scores.outputs), [*scores.outputs[0].scores]
+    print(f"{'':{width}}  images" + "".join(f"  {name.replace('_', ' ')}" for name in heads))
+    for one in scores.outputs:
+        cells = ("" if value is None else f"{value:.4g}" for value in one.scores.values())
+        sized = "".join(f"  {cell:>{len(name)}}" for name, cell in zip(heads, cells, strict=True))
+        print(f"{one.name:{width}}  {one.images:6,}{sized}")
+    if scores.worst:
+        print("\nMost wrong about")
+        for wrong in scores.worst[:_SHOWN]:
+            print(f"  {plain(wrong.name) or f'image {wrong.image}'}: {wrong.label}, called {wrong.predicted}")

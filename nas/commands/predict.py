@@ -38,7 +38,7 @@ def _work(options: argparse.Namespace) -> None:
     try:
         with told_of_models(), nullcontext(StringIO()) if only_json else opened(options.output) as file:
             found = predict(model, options.images, top=options.top, batch=options.batch)
-            failed = write(_kept(found, told) if options.json else found, options.format, file)
+            failed = write(_kept(found, told) if options.json else found, options.format, file, model.task)
     except OSError as error:
         raise ConfigError(f"--output={options.output} cannot be written: {error}") from None
     predictions = [record_of(one) for one in told]

@@ -63,7 +63,7 @@ def say_next(study: Study, run: Path, console: Console) -> None:
         add_facts({"next": to_type("finish", shown(run))})
         console.print(
             f"Next: {to_type('finish', shown(run))}\n"
-            "  trains the best networks anew beside published ones: the accuracy on the test split with its interval, "
+            "  trains the best networks anew beside published ones: the score on the test split with its interval, "
             "whether a published network would have done, and the model to ship",
             highlight=False,
         )

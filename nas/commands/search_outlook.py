@@ -17,6 +17,7 @@ from nas.search.reporting.probing import Outlook, probe, worth_probing
 from nas.search.trial import State, Trial
 from nas.search.warm_start import WARM_STARTS, earlier_results
 from nas.space import SearchSpace
+from nas.training.tasks.registry import DEFAULT, TASKS
 from nas.workers.pool import Pool
 
 Say = Callable[[str], None]
@@ -32,9 +33,10 @@ def data_summary(data: Mapping[str, Any]) -> str:
     of_class = data["images_by_class"]["train"]
     few, many = min(of_class), max(of_class)
     each = f"{few:,}" if few == many else f"{few:,} to {many:,}"
+    outputs = TASKS.get(data.get("task", ""), DEFAULT).outputs
     return (
         f"Data {data['name']}: {images['train']:,} training, {images['val']:,} validation and {images['test']:,} test "
-        f"images of {'x'.join(map(str, data['input_shape']))}; {data['num_classes']} classes with {each} training "
+        f"images of {'x'.join(map(str, data['input_shape']))}; {data['num_classes']} {outputs} with {each} training "
         "images each"
     )
 

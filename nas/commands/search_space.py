@@ -173,7 +173,8 @@ class _Choosing:
         """Return how networks are drawn: within limits that can be counted, for the score of the search."""
         config, search = self.config, self.config.search
         wanted = search.objectives[0]
-        score = wanted.name if wanted.name in config.evaluator.known_scores else "val_accuracy"
+        known = config.evaluator.known_scores(config.data)
+        score = wanted.name if wanted.name in known else config.evaluator.objective(config.data)
         direction = wanted.direction if score == wanted.name else None
         trials = _MOST_NETWORKS
         if search.minutes is None:

@@ -44,6 +44,7 @@ from nas.to_type import to_type
 from nas.training.data.config import DataConfig
 from nas.training.data.registry import check_files
 from nas.training.recipe import Recipe
+from nas.training.tasks.registry import AUTO
 from nas.workers.pool import Pool
 from nas.workers.processes import WorkerPool
 from nas.workers.simulated import SimulatedPool
@@ -86,7 +87,7 @@ class SpacesConfig:
         "of the complexity, on a logarithmic scale; auto: the root of the number of networks",
         may_change=True,
     )
-    objective: str = setting("val_accuracy", "the error is one less this, or a loss itself")
+    objective: str = setting(AUTO, "as of nas.search; the error is one less this, or a loss itself")
     direction: str | None = setting(None, "maximize or minimize; null: what the name says, if it does")
     constraints: Mapping[str, Any] = setting({}, "hard limits, as for nas.search", keys=COUNTED_DOCS)
     table_space: str | None = setting(
@@ -114,7 +115,9 @@ class SpacesConfig:
         self.evaluator.check_compares(self.constraints)
         if self.bins != "auto" and (not isinstance(self.bins, int) or self.bins < 1):
             raise ConfigError(f"bins must be auto or a whole number >= 1, but got {self.bins!r}")
-        known = self.evaluator.known_scores
+        if self.objective == AUTO:
+            object.__setattr__(self, "objective", self.evaluator.objective(self.data))
+        known = self.evaluator.known_scores(self.data)
         if self.objective not in known:
             raise ConfigError(f"objective: unknown {self.objective!r}. {nearest(self.objective, known)}")
         objectives_from(self.objective, self.direction)

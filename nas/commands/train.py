@@ -25,6 +25,7 @@ from nas.to_type import to_type
 from nas.training.data.config import DataConfig
 from nas.training.data.registry import check_files
 from nas.training.recipe import Recipe
+from nas.training.tasks.registry import task_named
 from nas.training.transfer.settings import Transfer
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from nas.training.train import TrainedModel, TrainJob
 
 _SETTINGS = "settings.json"
+_ENDS = {"value": "", "low": "_low", "high": "_high"}
+"""What is recorded of the main score, and what stands behind its name."""
 _OWN = ("run_id", "job")
 """What that file keeps beside settings."""
 
@@ -132,6 +135,8 @@ def _job(config: TrainConfig) -> TrainJob:
             f"resolution={config.resolution} is for a network of a space, but {config.network} takes images of "
             f"{'x'.join(map(str, architecture.input_shape[1:]))}"
         )
+    data.check_fits(architecture)
+    data.task.check_training(cutmix=config.train.cutmix, balance=config.data.balance)
     job = TrainJob(
         architecture=architecture,
         data=config.data,
@@ -158,7 +163,7 @@ def _origin(network: str) -> str:
         return ""
     from nas.exporting.found import STUDY, origin_of
 
-    trained_anew = " Chosen by its validation accuracy there, and trained anew." if (folder / STUDY).is_file() else ""
+    trained_anew = " Chosen by its validation score there, and trained anew." if (folder / STUDY).is_file() else ""
     return origin_of(folder) + trained_anew
 
 
@@ -171,6 +176,7 @@ def _held(config: TrainConfig, folder: Path | None) -> Held:
 
 def _trained(config: TrainConfig, job: TrainJob, folder: Path, *, going_on: bool) -> None:
     from nas.cost import cost_of
+    from nas.training.data.load import load_data
     from nas.training.progress import Progress
     from nas.training.train import begin, run_job
 
@@ -193,7 +199,8 @@ def _trained(config: TrainConfig, job: TrainJob, folder: Path, *, going_on: bool
             folder.parent, folder, run_id, folder.name, asdict(config), server=server_of(config.records.uri)
         )
     try:
-        progress = Progress(job.recipe.epochs, job.seeds, partial(print, flush=True))
+        task = load_data(job.data).task
+        progress = Progress(job.recipe.epochs, job.seeds, partial(print, flush=True), task)
         model = run_job(job, folder, _Watcher(progress, records))
     except BaseException:
         if records is not None:
@@ -221,11 +228,13 @@ def _report(config: TrainConfig, model: TrainedModel, records: TrainingRecords |
     from nas.training.train import SUMMARY
 
     summary = json.loads((model.folder / SUMMARY).read_text())
-    accuracy, place = summary["val_accuracy"], shown(model.folder)
+    task, place = task_named(summary["task"]), shown(model.folder)
+    main, score = summary[task.objective], task.score(task.default)
+    ends = "" if main["low"] is None else f"{main['low']:.4f} to {main['high']:.4f}; "
     add_facts({**summary, "run_folder": model.folder})
     print(
-        f"\nValidation accuracy {accuracy['value']:.4f} ({accuracy['low']:.4f} to {accuracy['high']:.4f}; "
-        f"{accuracy['interval']}, {accuracy['images']:,} images); the test split was not read.\n"
+        f"\nValidation {score.words} {main['value']:.4f} ({ends}{main['interval']}, {main['images']:,} images); "
+        "the test split was not read.\n"
         f"Weights, curves and scores: {place}\n"
         "Next:\n"
         f"  {to_type('evaluate', place)}   scores class by class, and the images it is most wrong about\n"
@@ -234,8 +243,7 @@ def _report(config: TrainConfig, model: TrainedModel, records: TrainingRecords |
     )
     if records is None:
         return
-    metrics = {"val_accuracy": accuracy["value"], "val_accuracy_low": accuracy["low"]}
-    metrics |= {"val_accuracy_high": accuracy["high"]}
+    metrics = {f"{task.objective}{end}": main[name] for name, end in _ENDS.items() if main[name] is not None}
     records.end(metrics, [path for path in sorted(model.folder.iterdir()) if path.suffix in (".csv", ".png")])
     add_facts({"mlflow": records.facts})
     print(records.browse)

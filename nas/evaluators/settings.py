@@ -15,6 +15,7 @@ from nas.space import SearchSpace
 from nas.space.task import Task
 from nas.training.data.config import DataConfig
 from nas.training.recipe import Recipe
+from nas.training.tasks.registry import OBJECTIVE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,10 +40,14 @@ class EvaluatorSettings(ABC):
     def __post_init__(self) -> None:
         check_settings(self, "evaluator")
 
-    @property
     @abstractmethod
-    def known_scores(self) -> tuple[str, ...]:
-        """The scores that it gives."""
+    def known_scores(self, data: DataConfig) -> tuple[str, ...]:
+        """Return the scores that it gives for some data."""
+
+    def objective(self, data: DataConfig) -> str:
+        """Return the score that a search is for where nothing is said: that of most tasks, or its first."""
+        known = self.known_scores(data)
+        return OBJECTIVE if OBJECTIVE in known else known[0]
 
     @abstractmethod
     def make(self, space: SearchSpace, data: DataConfig, recipe: Recipe, accelerator: str) -> Evaluator:

@@ -16,7 +16,7 @@ from nas.space import SearchSpace
 from nas.space.task import Task
 from nas.training.data.config import DataConfig
 from nas.training.data.registry import check_files
-from nas.training.recipe import SCORES, Recipe
+from nas.training.recipe import Recipe
 from nas.training.transfer.settings import SCRATCH, Transfer
 
 INHERIT = ("none", "parent", "best")
@@ -47,6 +47,11 @@ class TrainingEvaluator:
     """Other weights that networks begin with, and what of them learns when; a network that inherits begins with those
     that it inherits."""
 
+    @property
+    def objective(self) -> str:
+        """The score that a search is for where nothing is said."""
+        return self.data.task.objective
+
     def prepare(self) -> Mapping[str, Any]:
         """Load the libraries and the data, and describe the data: `input_shape`, `num_classes`, the splits.
 
@@ -61,7 +66,7 @@ class TrainingEvaluator:
         return load_data(self.data).record()
 
     def __call__(self, architecture: Architecture, budget: Budget, seed: int) -> Evaluation:
-        """Train as the budget says and return `nas.training.recipe.SCORES`, and `int8_accuracy` where it asks for that.
+        """Train as the budget says and return `Task.val_scores`, and `int8_accuracy` where it asks for that.
 
         Raises:
             TrainingError: the loss is not a number.
@@ -131,10 +136,13 @@ class TrainingSettings(EvaluatorSettings):
     )
     transfer: Transfer = setting(Transfer, "weights that candidates begin with, and what of them learns when")
 
-    @property
-    def known_scores(self) -> tuple[str, ...]:
-        """Those of the validation split."""
-        return SCORES
+    def known_scores(self, data: DataConfig) -> tuple[str, ...]:
+        """Return those of the validation split."""
+        return data.task.val_scores
+
+    def objective(self, data: DataConfig) -> str:
+        """Return that of the task."""
+        return data.task.objective
 
     def check_compares(self, constraints: Mapping[str, object]) -> None:
         """Raise `ConfigError` also where networks would inherit weights, which is for a search of its own."""
@@ -147,6 +155,7 @@ class TrainingSettings(EvaluatorSettings):
     def make(self, space: SearchSpace, data: DataConfig, recipe: Recipe, accelerator: str) -> Evaluator:
         """Return the evaluator that trains as the recipe says."""
         check_files(data)  # before workers load torch
+        data.task.check_training(cutmix=recipe.cutmix, balance=data.balance)
         return TrainingEvaluator(data, recipe, accelerator, self.inherit, transfer=self.transfer)
 
     def probe(self, data: DataConfig, recipe: Recipe, accelerator: str) -> Evaluator:

@@ -16,6 +16,7 @@ from nas.errors import DataError, NasError, plain
 from nas.exporting.markdown import markdown
 from nas.exporting.preprocess import Preprocess
 from nas.exporting.reading import COVER_CROP, DROP, FULL_DEPTH, PAD, SQUASH
+from nas.training.tasks.registry import DEFAULT, score_named, task_named
 
 CARD = "card.json"
 """The file that a `Card` stands in, in the folder of a training."""
@@ -29,20 +30,15 @@ LICENCE = (
     "The code in this folder may be used for anything. Nothing is said here about the weights: what may be done with "
     "them depends on the licence of the images that they were trained on, which nas does not know; add it here."
 )
-LIMITS = (
-    "It names one of its classes for every picture, also for one that shows none of them.",
-    "Its accuracy holds for pictures like those of its data set; others may be answered wrongly and with high "
-    "probability.",
-    "Probabilities are what softmax gives, and not calibrated.",
-)
+LIMITS = DEFAULT.limits
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Score:
-    """An accuracy, and what it is."""
+    """A score that a network reached, and what it is."""
 
-    accuracy: float
-    """A share of the images."""
+    value: float
+    """As large as it is: a share from 0 to 1, or a number in its own unit."""
     split: str
     """`validation` or `test`."""
     how: str
@@ -52,14 +48,17 @@ class Score:
     """Ends of its 95 % interval; None where there is none."""
     images: int | None = None
     """That it was counted on."""
+    name: str = DEFAULT.default
+    """Which score of which task, as `nas.training.tasks` names it without the split."""
 
     def __post_init__(self) -> None:
         if self.split not in SPLITS:
             raise DataError(f"card: the split of a score must be one of {SPLITS}, but got {self.split!r:.80}")
         if not isinstance(self.how, str):
             raise DataError(f"card: what a score is must be text, but got {self.how!r:.80}")
-        if not _is_number(self.accuracy) or not 0 <= self.accuracy <= 1:
-            raise DataError(f"card: a score must be a number from 0 to 1, but got {self.accuracy!r:.80}")
+        share = score_named(self.name).share
+        if not _is_number(self.value) or (share and not 0 <= self.value <= 1):
+            raise DataError(f"card: a score must be a number{' from 0 to 1' * share}, but got {self.value!r:.80}")
         for end in (self.low, self.high):
             if end is not None and not _is_number(end):
                 raise DataError(f"card: an end of an interval must be a number, but got {end!r:.80}")
@@ -67,12 +66,19 @@ class Score:
             raise DataError(f"card: the images of a score must be a whole number >= 0, but got {self.images!r:.80}")
 
     def __str__(self) -> str:
-        interval = ""
+        interval, score = "", score_named(self.name)
         if self.low is not None and self.high is not None:
             # Cards from before have intervals over seeds that go beyond what an accuracy can be.
-            interval = f" [{max(0, self.low):.2%}, {min(1, self.high):.2%}]"
+            ends = (max(0, self.low), min(1, self.high)) if score.share else (self.low, self.high)
+            interval = f" [{', '.join(map(score.text, ends))}]"
         images = f", {self.images:,} images" if self.images is not None else ""
-        return f"{self.accuracy:.2%}{interval} on {self.split} ({self.how}{images})"
+        return f"{score.text(self.value)}{interval} on {self.split} ({self.how}{images})"
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Score:
+        """Read what `asdict` gives; earlier cards call the value after the only score that there was."""
+        earlier = {"value": values[DEFAULT.default]} if DEFAULT.default in values else {}
+        return cls(**{name: value for name, value in values.items() if name != DEFAULT.default}, **earlier)
 
 
 def _is_number(value: object) -> bool:
@@ -115,13 +121,13 @@ class Card:
         if not all(isinstance(limit, str) for limit in limits):
             raise DataError(f"card.limits must be a list of texts, but got {limits!r:.80}")
         try:
-            scores = tuple(Score(**score) for score in values.get("scores", []))
+            scores = tuple(Score.from_dict(score) for score in values.get("scores", []))
             json.dumps(values, ensure_ascii=False).encode()
         except UnicodeEncodeError as error:
             raise DataError(f"a card must be text that can be written as UTF-8, but has {error.object!r:.80}") from None
         except NasError:
             raise
-        except (TypeError, ValueError, RecursionError) as error:
+        except (TypeError, ValueError, AttributeError, RecursionError) as error:
             raise DataError(f"a card cannot be read: {plain(str(error), 200)}") from None
         return cls(**{**values, "scores": scores, "limits": tuple(limits)})
 
@@ -142,8 +148,8 @@ class FileFigures:
     """Its name."""
     bytes: int
     """Its size."""
-    accuracy: float | None = None
-    """On the validation images, a share."""
+    share: float | None = None
+    """On the validation images, of the score that 8 bits are compared by (`Task.eight_bits`)."""
     latency_ms: float | None = None
     """For one picture in a quiet moment: the median over rounds of the fastest run in each."""
     verdict: str = ""
@@ -182,8 +188,8 @@ def card_text(
     parts = [
         [f"# {markdown(card.name)}"],
         _what(card, arch_id, preprocess),
-        ["## Accuracy", *(_listed(_scores(card)) or ["Not recorded."])],
-        [f"## {WHICH}", *_table(measured)],
+        [f"## {_heading(card)}", *(_listed(_scores(card)) or ["Not recorded."])],
+        [f"## {WHICH}", *_table(measured, preprocess)],
         ["## Cost", *_cost(cost)],
         ["## How to use it", *_use(files, preprocess)],
         ["## Limits", *_listed([*map(markdown, card.limits)])],
@@ -211,11 +217,11 @@ def _listed(lines: Sequence[str] | Iterator[str]) -> list[str]:
 
 def _what(card: Card, arch_id: str, preprocess: Preprocess) -> list[str]:
     channels, height, width = preprocess.shape
-    colours = "grey" if channels == 1 else "RGB"
+    colours, task = "grey" if channels == 1 else "RGB", task_named(preprocess.task)
+    what = f"{'An' if task.model[0] in 'aeiou' else 'A'} {task.model} for {len(preprocess.classes)} {task.outputs}"
     lines = [
-        f"An image classifier for {len(preprocess.classes)} classes: {_few(preprocess.classes)}. It was trained on "
-        f"{colours} pictures of {width}x{height} pixels, to which others are {_BROUGHT[preprocess.resize]}. "
-        f"{_seen(preprocess)} Network `{arch_id}`."
+        f"{what}: {_few(preprocess.classes)}. It was trained on {colours} pictures of {width}x{height} pixels, to "
+        f"which others are {_BROUGHT[preprocess.resize]}. {_seen(preprocess)} Network `{arch_id}`."
     ]
     return [*lines, "", markdown(card.origin)] if card.origin else lines
 
@@ -233,6 +239,12 @@ def _seen(preprocess: Preprocess) -> str:
     return f"Transparency {laid}{deep if preprocess.depth < FULL_DEPTH else ''}."
 
 
+def _heading(card: Card) -> str:
+    """Return the name of what a card's scores are, for a heading."""
+    words = score_named(card.scores[0].name if card.scores else DEFAULT.default).words
+    return words[0].upper() + words[1:]
+
+
 def _scores(card: Card) -> list[str]:
     return [str(replace(score, how=markdown(score.how))) for score in card.scores]
 
@@ -242,17 +254,19 @@ def _few(classes: Sequence[str], most: int = 20) -> str:
     return ", ".join(map(markdown, classes[:most])) + more
 
 
-def _table(measured: Measured) -> Iterator[str]:
-    yield "| file | MiB | validation accuracy | ms a picture | |"
+def _table(measured: Measured, preprocess: Preprocess) -> Iterator[str]:
+    task = task_named(preprocess.task)
+    score = task.score(task.eight_bits)
+    yield f"| file | MiB | validation {score.words} | ms a picture | |"
     yield "| --- | --- | --- | --- | --- |"
     for one in measured.files:
-        accuracy = "not measured" if one.accuracy is None else f"{one.accuracy:.2%}"
+        share = "not measured" if one.share is None else score.text(one.share)
         latency = "not measured" if one.latency_ms is None else f"{one.latency_ms:.3f}"
-        yield f"| `{one.file}` | {one.bytes / 2**20:.2f} | {accuracy} | {latency} | {one.verdict} |"
+        yield f"| `{one.file}` | {one.bytes / 2**20:.2f} | {share} | {latency} | {one.verdict} |"
     if measured.device:
         yield ""
-        accuracy = f"accuracy on {measured.images:,} validation images; " if measured.images else ""
-        yield f"Measured on these very files: {accuracy}time on {measured.device}."
+        scored = f"{score.words} on {measured.images:,} validation images; " if measured.images else ""
+        yield f"Measured on these very files: {scored}time on {measured.device}."
     for note in measured.notes:
         yield ""
         yield note
@@ -280,8 +294,8 @@ import json, numpy as np, onnxruntime
 from PIL import Image
 session = onnxruntime.InferenceSession("model.onnx")
 pixels = np.array(Image.open("photo.jpg").convert("{mode}"), dtype=np.uint8)[{index}]  # any size
-logits, probabilities = session.run(None, {{"pixels": pixels}})
-print(json.loads(session.get_modelmeta().custom_metadata_map["classes"])[probabilities[0].argmax()])
+{raw}, {answer} = session.run(None, {{"pixels": pixels}})
+{show}
 ```""",
     "model.int8.onnx": "The same lines as for `model.onnx`: input, outputs and metadata are the same.",
     "model.pte": (
@@ -315,8 +329,13 @@ weights = load_file("model.safetensors")  # the state dict of the class in model
 
 
 def _use(files: Sequence[str], preprocess: Preprocess) -> Iterator[str]:
-    grey = preprocess.shape[0] == 1
+    grey, task = preprocess.shape[0] == 1, task_named(preprocess.task)
+    names = 'json.loads(session.get_modelmeta().custom_metadata_map["classes"])'
+    best = f"print({names}[{task.answer}[0].argmax()])"
     values = {
+        "raw": task.raw,
+        "answer": task.answer,
+        "show": best if task == DEFAULT else f"print(dict(zip({names}, {task.answer}[0])))",
         "mode": "L" if grey else "RGB",
         "index": "None, :, :, None" if grey else "None",
         "channels": preprocess.shape[0],

@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 
 from nas.errors import DeviceError
 from nas.exporting.card import FileFigures, Measured
-from nas.exporting.int8 import Operators, accuracy, operators, quantise, side_by_side
+from nas.exporting.int8 import Operators, operators, quantise, scored, side_by_side
 from nas.exporting.markdown import markdown
 from nas.exporting.onnx.pictures import for_pictures
 from nas.exporting.preprocess import Floats, Pixels, Preprocess
 from nas.exporting.settings import ExportSettings
 from nas.latency.deployment import this_device
 from nas.statistics import median_interval
+from nas.training.tasks.registry import DEFAULT
+from nas.training.tasks.task import Scale, Task
 
 FP32, INT8 = "model.onnx", "model.int8.onnx"
 _BATCH = 32
@@ -30,9 +32,13 @@ class CheckImages:
     calibration: Pixels
     """Of the training split, `(images, height, width, channels)`; at least one."""
     validation: Callable[[], Iterable[tuple[Pixels, NDArray[Any]]]]
-    """Walks through the validation split: batches likewise, each with its classes `(batch,)`."""
+    """Walks through the validation split: batches likewise, each with its targets `(batch, ...)`."""
     images: int
     """In the validation split."""
+    task: Task = DEFAULT
+    """What the targets are of."""
+    scale: Scale | None = None
+    """Of the targets, as the network was trained with them."""
 
     def inputs(self, preprocess: Preprocess) -> Iterator[Floats]:
         """Yield what the network takes of the images for calibration, in batches."""
@@ -44,6 +50,10 @@ class CheckImages:
         """One image, to time a model with."""
         return self.calibration[:1]
 
+    def score(self, model: bytes) -> float:
+        """Return the score of a model on the validation split by which 8 bits are compared with fp32."""
+        return scored(model, self.validation(), self.task, self.scale)
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
@@ -51,8 +61,8 @@ class Comparison:
 
     bytes: tuple[int, int]
     """Sizes of the files: fp32, int8."""
-    accuracy: tuple[float, float]
-    """Shares of the validation images."""
+    shares: tuple[float, float]
+    """Scores on the validation images (`Task.eight_bits`)."""
     latency_ms: tuple[float, float]
     """For one picture, one thread: medians over rounds of the fastest run in each."""
     speed_up: tuple[float, float, float]
@@ -62,8 +72,8 @@ class Comparison:
 
     @property
     def drop(self) -> float:
-        """Points of validation accuracy that int8 loses."""
-        return round(100 * (self.accuracy[0] - self.accuracy[1]), 9)  # .3 is no more than .3
+        """Points, hundredths, of the score that int8 loses."""
+        return round(100 * (self.shares[0] - self.shares[1]), 9)  # .3 is no more than .3
 
     @property
     def faster(self) -> bool:
@@ -98,7 +108,7 @@ def compare(fp32: bytes, int8: bytes, images: CheckImages) -> Comparison:
     median = np.median(times, axis=0)
     return Comparison(
         bytes=(len(fp32), len(int8)),
-        accuracy=(accuracy(fp32, images.validation()), accuracy(int8, images.validation())),
+        shares=(images.score(fp32), images.score(int8)),
         latency_ms=(float(median[0]), float(median[1])),
         speed_up=median_interval(times[:, 0] / times[:, 1]),
         operators=operators(int8),
@@ -140,9 +150,9 @@ def measured_models(
         return replace(alone, notes=(f"There is no `{INT8}`: {markdown(str(error))}.",)), None
     why_not = found.why_not(settings)
     verdicts = _verdicts(found, settings, why_not)
-    rows = zip((FP32, INT8), found.bytes, found.accuracy, found.latency_ms, verdicts, strict=True)
+    rows = zip((FP32, INT8), found.bytes, found.shares, found.latency_ms, verdicts, strict=True)
     figures = tuple(
-        FileFigures(file=name, bytes=size, accuracy=share, latency_ms=ms, verdict=verdict)
+        FileFigures(file=name, bytes=size, share=share, latency_ms=ms, verdict=verdict)
         for name, size, share, ms, verdict in rows
     )
     median, low, high = found.speed_up
@@ -173,7 +183,7 @@ def _fp32_alone(model: bytes, preprocess: Preprocess, images: CheckImages | None
     figures = FileFigures(
         file=FP32,
         bytes=len(model),
-        accuracy=None if images is None else accuracy(model, images.validation()),
+        share=None if images is None else images.score(model),
         latency_ms=float(np.median(side_by_side([model], one))),
         verdict="ship this",
     )

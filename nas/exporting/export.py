@@ -157,9 +157,9 @@ def _found(model: object, folder: Path | None, weights: Path | None) -> Exportab
             )
         return found_in(folder)
     if folder is not None:
-        return found_with(architecture_in(folder), weights, f"Image classifier of {folder.absolute().name}")
+        return found_with(architecture_in(folder), weights, folder.absolute().name)
     assert isinstance(model, Architecture)
-    return found_with(model, weights, f"Image classifier of {weights.name}")
+    return found_with(model, weights, weights.name)
 
 
 def _with_images(

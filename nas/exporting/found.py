@@ -12,9 +12,12 @@ from nas.exporting.folder import ARCHITECTURE, WEIGHTS, Exportable, exportable, 
 from nas.network.architecture import Architecture
 from nas.run_folder import BEST_ARCHITECTURE, read_inside, shown, weights_file
 from nas.search.log import read_study, read_trials
-from nas.search.trial import State, Trial
+from nas.search.trial import State
 from nas.statistics import proportion_interval
 from nas.training.preprocess import preprocess_beside
+from nas.training.tasks.registry import DEFAULT, task_named
+from nas.training.tasks.task import Score as TaskScore
+from nas.training.tasks.task import Task
 
 STUDY = "study.json"
 """The file of the folder of a search that says what it is."""
@@ -42,25 +45,29 @@ def found_in(folder: Path) -> Exportable:
             f"there are no weights of the best network in {shown(folder)}: train it with nas train {shown(folder)}, "
             "and export that folder, or give weights=FILE (.safetensors)"
         )
-    return _with_weights(architecture, weights, card_of_search(folder, architecture))
+    preprocess = preprocess_beside(weights, architecture)
+    return Exportable(architecture, read_weights(weights), preprocess, card_of_search(folder, architecture))
 
 
-def found_with(architecture: Architecture, weights: Path, name: str) -> Exportable:
+def found_with(architecture: Architecture, weights: Path, source: str) -> Exportable:
     """Return a network with weights from a file of their own, trained who knows how.
 
     Args:
         architecture: the network.
         weights: a safetensors file.
-        name: of the model.
+        source: what the model is of, for its name.
 
     Raises:
         ConfigError: the file cannot be read. DataError: it is no safetensors file.
     """
-    return _with_weights(architecture, weights, Card(name=name))
+    preprocess = preprocess_beside(weights, architecture)
+    task = DEFAULT if preprocess is None else task_named(preprocess.task)
+    card = Card(name=_named(task, source), limits=task.limits)
+    return Exportable(architecture, read_weights(weights), preprocess, card)
 
 
-def _with_weights(architecture: Architecture, weights: Path, card: Card) -> Exportable:
-    return Exportable(architecture, read_weights(weights), preprocess_beside(weights, architecture), card)
+def _named(task: Task, source: str) -> str:
+    return f"{task.model[0].upper()}{task.model[1:]} of {source}"
 
 
 def architecture_in(folder: Path) -> Architecture:
@@ -98,25 +105,29 @@ def card_of_search(folder: Path, architecture: Architecture) -> Card:
     study = read_study(folder)
     config = study["notes"].get("config", {})
     trained = [trial for trial in read_trials(folder) if trial.trained and trial.state != State.FAILED]
-    accuracies = [trial.scores["val_accuracy"] for trial in trained if _is_of(trial, architecture)]
     data = dict(_items(study["notes"].get("data", {})))
-    scores = [_selected(value, len(trained), data.get("val_images")) for value in accuracies[:1]]
+    task = task_named(data.get("task", DEFAULT.name))
+    own = [trial.scores for trial in trained if trial.arch_id == architecture.arch_id]
+    reached = [scores[task.objective] for scores in own if task.objective in scores]
+    main = task.score(task.default)
+    scores = [_selected(main, value, len(trained), data.get("val_images")) for value in reached[:1]]
     return Card(
-        name=f"Image classifier of {folder.absolute().name}",
+        name=_named(task, folder.absolute().name),
         scores=tuple(scores),
         training=dict(_items(config.get("train", {}))),
         data=data,
         origin=origin_of(folder),
+        limits=task.limits,
     )
 
 
-def _selected(accuracy: float, networks: int, images: object) -> Score:
+def _selected(score: TaskScore, value: float, networks: int, images: object) -> Score:
     """Return the score of the best of some networks, which is too high."""
     how = f"selected out of {_counted(networks)} by this very score, so expect less; the test split was not read"
     if not isinstance(images, int) or images < 1:
-        return Score(accuracy=accuracy, split="validation", how=how)
-    low, high = proportion_interval(round(accuracy * images), images)
-    return Score(accuracy=accuracy, split="validation", how=how, low=low, high=high, images=images)
+        return Score(value=value, split="validation", how=how, name=score.name)
+    low, high = proportion_interval(round(value * images), images) if score.of_images else (None, None)
+    return Score(value=value, split="validation", how=how, low=low, high=high, images=images, name=score.name)
 
 
 def _items(values: object) -> list[tuple[Any, Any]]:
@@ -130,7 +141,3 @@ def _counted(networks: int) -> str:
 
 def _number(bound: object) -> str:
     return f"{bound:,.12g}" if isinstance(bound, int | float) else str(bound)
-
-
-def _is_of(trial: Trial, architecture: Architecture) -> bool:
-    return trial.arch_id == architecture.arch_id and "val_accuracy" in trial.scores

@@ -25,6 +25,8 @@ from numpy.typing import NDArray
 from nas.errors import DeviceError, reason_of
 from nas.exporting.onnx.pictures import PREFIX
 from nas.exporting.preprocess import Floats
+from nas.training.tasks.classification import CLASSIFICATION
+from nas.training.tasks.task import Scale, Task
 
 _INTEGER = frozenset({"QLinearConv", "QGemm", "QLinearMatMul", "MatMulInteger", "MatMulIntegerToFloat", "ConvInteger"})
 """Operators of onnxruntime that multiply 8-bit integers."""
@@ -215,27 +217,42 @@ def _run(session: Any, feed: Mapping[str, NDArray[Any]]) -> Any:
 
 
 def accuracy(model: bytes, batches: Iterable[tuple[NDArray[Any], NDArray[Any]]], *, threads: int = 1) -> float:
-    """Return the share of inputs that a model gives the right class.
+    """Return the share of inputs that a model gives the right class, see `scored`."""
+    return scored(model, batches, CLASSIFICATION, threads=threads)
+
+
+def scored(
+    model: bytes,
+    batches: Iterable[tuple[NDArray[Any], NDArray[Any]]],
+    task: Task,
+    scale: Scale | None = None,
+    *,
+    threads: int = 1,
+) -> float:
+    """Return how well a model does by the score that 8 bits are compared by.
 
     Args:
-        model: ONNX with one input, whose first output is a number for each class.
-        batches: inputs, and their classes `(batch,)`.
+        model: ONNX with one input, whose first output is what its network gives.
+        batches: inputs, and their targets `(batch, ...)`.
+        task: that it was trained for.
+        scale: of the targets, where they have one.
         threads: of the CPU.
 
     Raises:
         DeviceError: onnxruntime cannot run it, or there are no inputs.
     """
-    labels: list[NDArray[Any]] = []
+    targets: list[NDArray[Any]] = []
 
     def inputs() -> Iterator[NDArray[Any]]:
         for x, y in batches:
-            labels.append(np.asarray(y))
+            targets.append(np.asarray(y))
             yield x
 
-    hits = [(found.argmax(1) == labels[-1]) for found in outputs(model, inputs(), threads=threads)]
-    if not hits:
-        raise DeviceError("accuracy needs images, but got none")
-    return float(np.concatenate(hits).mean())
+    found = [*outputs(model, inputs(), threads=threads)]
+    if not found:
+        raise DeviceError(f"{task.eight_bits} needs images, but got none")
+    answers = task.answers(np.concatenate(found).astype(np.float64), scale)
+    return task.measured(answers, np.concatenate(targets))[task.eight_bits]
 
 
 def side_by_side(

@@ -1,6 +1,8 @@
 """Says what pictures show, by an exported model. Needs numpy, pillow and onnxruntime, and nothing else.
 
-    python predict.py photo.jpg more/*.png                  the five likeliest classes of each, as CSV
+    python predict.py photo.jpg more/*.png                  the five likeliest classes of each, as CSV; of a model with
+                                                            several classes a picture all of them, of one for numbers
+                                                            these
     python predict.py photo.jpg --top 1 --format json
     python predict.py *.jpg --model model.int8.onnx --output classes.csv
 
@@ -29,6 +31,17 @@ from nas.exporting.reading import MAX_PIXELS, READ_AS, PictureError, Reading, pi
 
 MODEL = "model.onnx"
 FORMATS = ("csv", "json")
+CLASSIFICATION, MULTILABEL, REGRESSION = "classification", "multilabel", "regression"
+ANSWERS = {CLASSIFICATION: "probabilities", MULTILABEL: "probabilities", REGRESSION: "numbers"}
+"""What a model was trained for, with the output that says what a picture is told as."""
+THRESHOLD = 0.5
+"""Probability above which a picture is said to have one of several classes."""
+_COLUMNS = {
+    CLASSIFICATION: ("image", "rank", "class", "probability"),
+    MULTILABEL: ("image", "class", "probability", "present"),
+    REGRESSION: ("image", "name", "number"),
+}
+"""Of CSV."""
 _MOST_SIDE, _MOST_LEVELS = 2**16, 2**28
 """Of the pictures of a model: pixels along a side, and 8-bit levels in one, or in all that are run at a time."""
 
@@ -47,6 +60,8 @@ class Model:
     """How pictures are read."""
     classes: tuple[str, ...]
     """Names of its outputs, in order."""
+    task: str = CLASSIFICATION
+    """What it was trained for; one of `ANSWERS`."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +74,15 @@ class Prediction:
     """The likeliest classes with their probabilities, the likeliest first; empty where it cannot be read."""
     error: str = ""
     """Why it cannot be read."""
+    probabilities: tuple[tuple[str, float], ...] = ()
+    """Of a model with several classes a picture: each class with its probability, in their order."""
+    numbers: tuple[tuple[str, float], ...] = ()
+    """Of a model for numbers: each with its name, in their order."""
+
+    @property
+    def present(self) -> tuple[str, ...]:
+        """Of a model with several classes a picture: those that it has, with a probability above `THRESHOLD`."""
+        return tuple(name for name, share in self.probabilities if share > THRESHOLD)
 
 
 def open_model(path: Path, threads: int = 0, max_pixels: int = MAX_PIXELS) -> Model:
@@ -91,7 +115,10 @@ def open_model(path: Path, threads: int = 0, max_pixels: int = MAX_PIXELS) -> Mo
         raise ModelError(
             f"{path} has no names of classes in its metadata; `nas export` writes models with them"
         ) from None
-    why = _why_not_shape(shape) or _why_not_classes(classes) or _why_others(session, shape, classes)
+    task = preprocess.get("task", CLASSIFICATION)
+    answer = ANSWERS.get(task, "") if isinstance(task, str) else ""
+    why = "" if answer else f"it was trained for {task!r:.80}, which this code does not know"
+    why = why or _why_not_shape(shape) or _why_not_classes(classes) or _why_others(session, shape, classes, answer)
     if why:
         raise ModelError(f"{path} is no exported model: {why}")
     said = {name: preprocess[name] for name in READ_AS if name in preprocess}
@@ -99,7 +126,7 @@ def open_model(path: Path, threads: int = 0, max_pixels: int = MAX_PIXELS) -> Mo
         reading = Reading((shape[0], shape[1], shape[2]), **said, max_pixels=max_pixels)
     except (TypeError, ValueError) as error:
         raise ModelError(f"{path} is no exported model: its {error}") from None
-    return Model(session, reading, tuple(classes))
+    return Model(session, reading, tuple(classes), task)
 
 
 def _why_not_shape(shape: object) -> str:
@@ -123,17 +150,17 @@ def _why_not_classes(classes: object) -> str:
     return f"the names of its classes must be a list of texts, but are {classes!r:.80}"
 
 
-def _why_others(session: Any, shape: Sequence[int], classes: Sequence[str]) -> str:
+def _why_others(session: Any, shape: Sequence[int], classes: Sequence[str], answer: str) -> str:
     """Return why the inputs and outputs of a model are not what its metadata say; empty where they are."""
     takes = {one.name: (one.type, one.shape) for one in session.get_inputs()}
     gives = {one.name: one.shape for one in session.get_outputs()}
     kind, sizes = takes.get("pixels", ("", []))
-    if len(takes) != 1 or kind != "tensor(uint8)" or len(sizes) != 4 or len(gives.get("probabilities", ())) != 2:
-        return "it must take `pixels`, 8-bit levels (pictures, height, width, channels), and give `probabilities`"
+    if len(takes) != 1 or kind != "tensor(uint8)" or len(sizes) != 4 or len(gives.get(answer, ())) != 2:
+        return f"it must take `pixels`, 8-bit levels (pictures, height, width, channels), and give `{answer}`"
     # A size that is no number is known only when it runs.
     for what, said, own in (
         ("channels", shape[0], sizes[3]),
-        ("classes", len(classes), gives["probabilities"][1]),
+        ("classes", len(classes), gives[answer][1]),
     ):
         if isinstance(own, int) and own != said:
             return f"its metadata say {said:,} {what}, but it has {own:,}"
@@ -141,18 +168,19 @@ def _why_others(session: Any, shape: Sequence[int], classes: Sequence[str]) -> s
 
 
 def classify(model: Model, pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Return the probabilities `(pictures, classes)` of pictures, uint8 of `(pictures, height, width, channels)`.
+    """Return the answers `(pictures, classes)` to pictures, uint8 of `(pictures, height, width, channels)`: `ANSWERS`.
 
     Raises:
         ModelError: the model cannot run, or gives something else.
     """
     try:
-        (found,) = map(np.asarray, model.session.run(["probabilities"], {"pixels": pixels}))
+        (found,) = map(np.asarray, model.session.run([ANSWERS[model.task]], {"pixels": pixels}))
     except Exception as error:  # onnxruntime has an exception for each of its codes
         raise ModelError(f"the model cannot run: {error}") from None
     if found.shape != (len(pixels), len(model.classes)):
         wanted = (len(pixels), len(model.classes))
-        raise ModelError(f"the model must give probabilities of {wanted}, (pictures, classes), but gives {found.shape}")
+        what = ANSWERS[model.task]
+        raise ModelError(f"the model must give {what} of {wanted}, (pictures, classes), but gives {found.shape}")
     return found
 
 
@@ -164,7 +192,7 @@ def predict(
     Args:
         model: an exported model.
         images: paths, or what `picture_of` takes.
-        top: classes that are told of each.
+        top: classes that are told of each, where each has one.
         batch: pictures that are read and run at a time; fewer where they are very large.
 
     Raises:
@@ -190,22 +218,33 @@ def predict(
             if place in errors:
                 yield Prediction(name, error=errors[place])
             else:
-                order = np.argsort(-found[place], kind="stable")[:top]
-                yield Prediction(name, tuple((model.classes[i], float(found[place][i])) for i in order))
+                yield _prediction(model, name, found[place], top)
 
 
-def write(predictions: Iterable[Prediction], file_format: str, file: TextIO) -> int:
+def _prediction(model: Model, name: str, answers: np.ndarray[Any, Any], top: int) -> Prediction:
+    """Return what is told of one picture."""
+    pairs = tuple(zip(model.classes, map(float, answers), strict=True))
+    if model.task == REGRESSION:
+        return Prediction(name, numbers=pairs)
+    if model.task == MULTILABEL:
+        return Prediction(name, probabilities=pairs)
+    order = np.argsort(-answers, kind="stable")[:top]
+    return Prediction(name, tuple(pairs[i] for i in order))
+
+
+def write(predictions: Iterable[Prediction], file_format: str, file: TextIO, task: str = CLASSIFICATION) -> int:
     """Write predictions one by one as they come; returns how many pictures could not be read, each named on stderr.
 
     Args:
         predictions: of `predict`.
-        file_format: `csv`, a row for each class of a picture, or `json`, one list.
+        file_format: `csv`, a row for each class or number of a picture, or `json`, one list.
         file: to write to.
+        task: of the model.
     """
     failed = 0
     table = csv.writer(file, lineterminator="\n")
     if file_format == "csv":
-        table.writerow(["image", "rank", "class", "probability"])
+        table.writerow(_COLUMNS[task])
     else:
         file.write("[")
     for number, one in enumerate(predictions):
@@ -213,7 +252,7 @@ def write(predictions: Iterable[Prediction], file_format: str, file: TextIO) -> 
             failed += 1
             print(f"{one.image}: cannot be read: {one.error}", file=sys.stderr)
         if file_format == "csv":  # names as they are, also where a spreadsheet sees a formula: programs compare them
-            table.writerows([one.image, rank, *_shown(*pair)] for rank, pair in enumerate(one.top, 1))
+            table.writerows([one.image, *row] for row in _rows(one))
         else:
             file.write(f"{',' if number else ''}\n {json.dumps(record_of(one))}")
     if file_format == "json":
@@ -221,14 +260,24 @@ def write(predictions: Iterable[Prediction], file_format: str, file: TextIO) -> 
     return failed
 
 
-def _shown(name: str, probability: float) -> tuple[str, str]:
-    return name, f"{probability:.6f}"
+def _rows(one: Prediction) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of a picture in CSV, without its name."""
+    for rank, (name, share) in enumerate(one.top, 1):
+        yield rank, name, f"{share:.6f}"
+    for name, share in one.probabilities:
+        yield name, f"{share:.6f}", int(name in one.present)
+    for name, number in one.numbers:
+        yield name, f"{number:.7g}"
 
 
 def record_of(one: Prediction) -> dict[str, Any]:
     """Return a prediction as JSON has it."""
     if one.error:
         return {"image": one.image, "error": one.error}
+    if one.numbers:
+        return {"image": one.image, "numbers": dict(one.numbers)}
+    if one.probabilities:
+        return {"image": one.image, "classes": [*one.present], "probabilities": dict(one.probabilities)}
     return {"image": one.image, "top": [{"class": name, "probability": share} for name, share in one.top]}
 
 
@@ -251,7 +300,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="a file: JPEG, PNG, WebP or what else pillow reads")
     parser.add_argument("--model", default=MODEL, help=f"file of the model in the folder of this one ({MODEL})")
-    parser.add_argument("--top", type=int, default=5, help="classes that are told of each picture (5)")
+    parser.add_argument("--top", type=int, default=5, help="classes told of each picture, where it has one (5)")
     parser.add_argument("--batch", type=int, default=32, help="pictures at a time (32)")
     parser.add_argument("--format", choices=FORMATS, default=FORMATS[0], help="csv or json (csv)")
     parser.add_argument(
@@ -265,7 +314,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         model = open_model(Path(__file__).resolve().parent / options.model, max_pixels=options.max_pixels)
         with opened(options.output) as file:
             found = predict(model, options.images, top=options.top, batch=options.batch)
-            failed = write(found, options.format, file)
+            failed = write(found, options.format, file, model.task)
     except (ModelError, OSError) as error:
         print(f"predict.py: {error}", file=sys.stderr)
         return 2

@@ -45,7 +45,9 @@ def predict(
 
     Returns:
         What each shows, in order: `image` is its path, or of an array its place from 0, `top` has the likeliest classes
-        with their probabilities. Where a file cannot be read, `error` says why, and the others go on.
+        with their probabilities. Of a model with several classes a picture `probabilities` has all, and `present` those
+        above .5; of one for numbers `numbers` has them in their units. Where a file cannot be read, `error` says why,
+        and the others go on.
 
     Raises:
         ConfigError: there is no such model, it cannot run, or an argument is not what it must be.

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from nas.errors import DataError, is_text
 from nas.exporting.reading import COVER_CROP, DROP, FULL_DEPTH, READ_AS, Reading
+from nas.training.tasks.registry import DEFAULT, task_named
+from nas.training.tasks.task import Scale
 
 PREPROCESS = "preprocess.json"
 """The file that a `Preprocess` stands in, in the folder of a training and in an exported one."""
@@ -53,6 +55,12 @@ class Preprocess:
     """Bits of the levels of files with 16 bits a level."""
     normalise: str = LEVELS
     """What is done to its levels then."""
+    task: str = DEFAULT.name
+    """What the network was trained for, by the name of `nas.training.tasks`."""
+    target_mean: tuple[float, ...] = ()
+    """Of numbers that are told: an output of the network times `target_std` and this added is in their own units."""
+    target_std: tuple[float, ...] = ()
+    """See `target_mean`; both are empty where the task has no scale."""
 
     def __post_init__(self) -> None:
         channels = self.shape[0] if len(self.shape) == 3 else 0
@@ -71,6 +79,13 @@ class Preprocess:
         _check(
             size is None or (len(size) == 2 and all(0 < n <= _MOST for n in size)), "network_size", "2 sizes > 0", size
         )
+        _check(len(self.target_mean) == len(self.target_std), "target_mean", "as many as target_std", self.target_mean)
+        for name in ("target_mean", "target_std"):
+            numbers = getattr(self, name)
+            many = len(numbers) in (0, len(self.classes)) and all(abs(n) <= LARGEST for n in numbers)
+            _check(many, name, "a number for each output, or none", numbers)
+        _check(all(n > 0 for n in self.target_std), "target_std", "numbers > 0", self.target_std)
+        task_named(self.task)
         _check(self.normalise == LEVELS, "normalise", LEVELS, self.normalise)
         _check(prod(self.shape) <= _MOST_LEVELS, "shape", f"at most {_MOST_LEVELS:,} levels", self.shape)
         _check(all(map(is_text, self.classes)), "classes", "names that can be written as UTF-8", self.classes)
@@ -88,6 +103,11 @@ class Preprocess:
     def size(self) -> tuple[int, int]:
         """Height and width of the network's input."""
         return self.network_size or (self.shape[1], self.shape[2])
+
+    @property
+    def scale(self) -> Scale | None:
+        """Of the numbers that are told; None where the task has none."""
+        return Scale(self.target_mean, self.target_std) if self.target_mean else None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -112,6 +132,9 @@ class Preprocess:
             classes=_names(values["classes"]),
             network_size=None if size is None else _two(_numbers("network_size", size, int)),
             **{name: values[name] for name in READ_AS if name in values},
+            task=values.get("task", DEFAULT.name),
+            target_mean=_numbers("target_mean", values.get("target_mean", ()), float),
+            target_std=_numbers("target_std", values.get("target_std", ()), float),
             normalise=str(values.get("normalise", LEVELS)),  # none in files from before it was said
         )
 

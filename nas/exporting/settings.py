@@ -19,7 +19,10 @@ class ExportSettings:
         INT8,
     )
     max_drop: float = setting(
-        0.5, "points of validation accuracy that int8 may lose at most, or it is not kept", Range(0, 100)
+        0.5,
+        "points of validation accuracy, or hundredths of what another task has in its place, that int8 may lose at "
+        "most, or it is not kept",
+        Range(0, 100),
     )
     calibration_images: int = setting(
         256, "training images that the ranges of 8-bit activations come from", Range(1, 1_000_000, whole=True)

@@ -15,6 +15,7 @@ from nas.errors import TrainingError
 from nas.network.architecture import Architecture
 from nas.settings import as_before
 from nas.training.recipe import Recipe
+from nas.training.tasks.registry import known_score
 
 CHOOSE, REPORT, TEST = "choose", "report", "test"
 """Phases: training to choose the winner, training of what is reported, scores of that on the test split. What else
@@ -189,12 +190,14 @@ class Measure:
     @property
     def is_share(self) -> bool:
         """Whether it is a share, which is shown in per cent."""
-        return self.of_images or self.name.endswith("accuracy")
+        known = known_score(self.name)
+        return known is not None and known.share
 
     @property
     def of_images(self) -> bool:
         """Whether it is the share of the images that are told right, each of which counts the same."""
-        return self.name in ("val_accuracy", "test_accuracy", "val_top5", "test_top5")
+        known = known_score(self.name)
+        return known is not None and known.of_images
 
     @property
     def on_test(self) -> Measure:

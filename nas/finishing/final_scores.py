@@ -21,7 +21,7 @@ class FinalScores:
     """auto, cpu or gpu."""
 
     def __call__(self, job: Job, weights: Path) -> Mapping[str, float]:
-        """Return the scores of `nas.training.recipe.SCORES`, with `test_` in the place of `val_`.
+        """Return `Task.scores` of the test split, with `test_` before their names.
 
         Args:
             job: of which network, with which seed and batch size; the seed is for the ledger.

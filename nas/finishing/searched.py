@@ -20,6 +20,8 @@ from nas.search.trial import Trial
 from nas.settings import as_recorded, settings_from
 from nas.training.data.config import DataConfig
 from nas.training.recipe import Recipe
+from nas.training.tasks.registry import DEFAULT, task_named
+from nas.training.tasks.task import Task
 
 _LARGEST = ("params", "macs")
 """Where a search had no limit that is counted, published networks are as large as its largest in these at most."""
@@ -49,6 +51,8 @@ class Searched:
     """How networks were run where latency was limited."""
     workers: int | str
     """Evaluations at a time; `auto` is what this machine has."""
+    task: Task = DEFAULT
+    """What its networks learned."""
 
     @property
     def seconds(self) -> float:
@@ -104,6 +108,7 @@ def _searched(folder: Path, saved: Mapping[str, Any], root: str | None) -> Searc
         late_limits=late,
         deployment=Deployment(**saved["deployment"]) if "deployment" in saved else None,
         workers=config.get("workers", "auto"),
+        task=task_named(saved["notes"].get("data", {}).get("task", DEFAULT.name)),
     )
 
 

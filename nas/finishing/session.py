@@ -46,7 +46,7 @@ from nas.run_folder import FINISH, WORKERS_LOG, hold, shown, user_path, write_wh
 from nas.search.config import gpu_devices
 from nas.settings import settings_from
 from nas.to_type import to_type
-from nas.training.recipe import SCORES, Recipe
+from nas.training.recipe import Recipe
 from nas.training.recipe_files import read_recipe
 from nas.workers.processes import WorkerPool
 
@@ -144,11 +144,12 @@ class _Session:
 
     def __init__(self, config: FinishConfig, searched: Searched, home: Path, say: Say) -> None:
         objective = searched.study.objectives[0]
-        if objective.name not in SCORES:
+        if objective.name not in (scores := searched.task.val_scores):
             raise ConfigError(
                 f"the search was for {objective.name}, which is not known of the test split; a finish takes "
-                f"one of {', '.join(SCORES)} as the first objective"
+                f"one of {', '.join(scores)} as the first objective"
             )
+        searched.task.check_training(cutmix=config.train.cutmix, balance=searched.data.balance)
         self.config, self.searched, self.home, self.say = config, searched, home, say
         self.measure = Measure(objective.name, objective.sign)
         self.gpus = gpu_devices() if config.accelerator != "cpu" else []

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from nas.exporting.card import Card, Score
     from nas.training.data.splits import ImageData
 
-_VAL, _TEST = "val_accuracy", "test_accuracy"
-
 
 def ship(report: Report, weights: Path) -> Path:
     """Write the folder that the recommended network ships in, as `nas export` does.
@@ -90,7 +88,7 @@ def card_of(report: Report, data: ImageData) -> Card:
     """Return what a finish says of the network that it recommends."""
     from nas.exporting.card import Card
 
-    final, searched = report.finish.finals[report.finish.recommended], report.searched
+    final, searched, task = report.finish.finals[report.finish.recommended], report.searched, data.task
     failed = f" that gave a score ({failures(final)})" if final.failed else ""
     seed = {
         "seed": final.shipped.seed,
@@ -98,35 +96,46 @@ def card_of(report: Report, data: ImageData) -> Card:
         "seconds": round(final.shipped.seconds, 1),
     }
     return Card(
-        name=f"Image classifier of {searched.study.name}",
-        scores=tuple(_scores(report, final, len(data.val.labels))),
+        name=f"{task.model[0].upper()}{task.model[1:]} of {searched.study.name}",
+        scores=tuple(_scores(report, final, data)),
         training={**asdict(final.contestant.recipe), **seed},
         data=data.record(),
         origin=_origin(report, final),
+        limits=task.limits,
     )
 
 
-def _scores(report: Report, final: Final, val_images: int) -> Iterator[Score]:
+def _scores(report: Report, final: Final, data: ImageData) -> Iterator[Score]:
     """Yield the means over seeds, that of the test split first, then the scores of the weights in the folder."""
     from nas.exporting.card import Score
 
     tested = {trial.seed: trial for trial in final.tested}
-    counts = {"test": report.test_images, "validation": val_images}
-    for split, name in (("test", _TEST), ("validation", _VAL)):
-        found = final.interval(Measure(name)).within(0.0, 1.0)
+    score = data.task.score(data.task.default)
+    counts = {"test": report.test_images, "validation": len(data.val.labels)}
+    for split, name in (("test", score.on_test), ("validation", score.on_val)):
+        found = final.interval(Measure(name))  # as it is: nothing is ranked by it here
+        found = found.within(0.0, 1.0) if score.share else found
         if found.count:
             ends = (None, None) if isnan(found.low) else (found.low, found.high)
             fresh = f"mean of {found.count} fresh seed{'s' * (found.count != 1)}, which chose nothing"
             fresh += f"; {failures(final)}, and are not in it" if final.failed else ""
-            yield Score(accuracy=found.mean, split=split, how=fresh, low=ends[0], high=ends[1], images=counts[split])
+            yield Score(
+                value=found.mean,
+                split=split,
+                how=fresh,
+                low=ends[0],
+                high=ends[1],
+                images=counts[split],
+                name=score.name,
+            )
     own: list[tuple[str, FinishTrial | None, str]] = [
-        ("test", tested.get(final.shipped.seed), _TEST),
-        ("validation", final.shipped, _VAL),
+        ("test", tested.get(final.shipped.seed), score.on_test),
+        ("validation", final.shipped, score.on_val),
     ]
     for split, trial, name in own:
         if trial is not None:
             how = f"the weights in this folder alone, of seed {trial.seed}"
-            yield Score(accuracy=trial.scores[name], split=split, how=how, images=counts[split])
+            yield Score(value=trial.scores[name], split=split, how=how, images=counts[split], name=score.name)
 
 
 def _origin(report: Report, final: Final) -> str:

@@ -16,6 +16,8 @@ from urllib.parse import urlencode
 from nas.records.values import mlflow_name
 from nas.search.study import Study
 from nas.space import SearchSpace
+from nas.training.tasks.registry import DEFAULT, TASKS
+from nas.training.tasks.task import LOSS
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -79,8 +81,10 @@ def _state(study: Study) -> dict[str, object]:
     config = study.notes.get("config", {})
     given = [config.get(kind) for kind in ("constraints", "soft")]
     limited = [name for limits in given if isinstance(limits, Mapping) for name, bound in limits.items() if bound]
+    data = study.notes.get("data", {})
+    task = TASKS.get(str(data.get("task")), DEFAULT) if isinstance(data, Mapping) else DEFAULT
     scores = dict.fromkeys(
-        [*(objective.name for objective in study.objectives), "val_accuracy", "params", "macs", *limited, "val_loss"]
+        [*(objective.name for objective in study.objectives), task.objective, "params", "macs", *limited, LOSS.on_val]
     )
     front = [f"tags.`{FRONT_TAG}`"] if len(study.objectives) > 1 else []
     columns = [*(f"metrics.`{mlflow_name(name)}`" for name in scores), *front, "tags.`state`", "params.`arch_id`"]

@@ -43,15 +43,15 @@ def data_page(found: Overview, samples: Samples) -> str:
         copies=_groups(found.copies),
         alike=_groups(found.alike),
     )
-    return render("data.html", f"Data {found.name}: {len(found.classes):,} classes", page=page)
+    return render("data.html", f"Data {found.name}: {len(found.classes):,} {found.outputs}", page=page)
 
 
 def lines_of(found: Overview) -> Iterator[str]:
     """Yield what was found, a sentence each."""
-    counts = {split: sum(found.images_by_class[split]) for split in SPLITS}
-    shape = "x".join(map(str, found.input_shape))
+    counts = found.images
+    shape, outputs = "x".join(map(str, found.input_shape)), f"{len(found.classes):,} {found.outputs}"
     yield (
-        f"{sum(counts.values()):,} images of {len(found.classes):,} classes, read as {shape}: {counts['train']:,} for "
+        f"{sum(counts.values()):,} images of {outputs}, read as {shape}: {counts['train']:,} for "
         f"training, {counts['val']:,} for validation, {counts['test']:,} for the test"
     )
     if found.sizes:
@@ -76,7 +76,7 @@ def lines_of(found: Overview) -> Iterator[str]:
 
 
 def _splits(found: Overview) -> Table:
-    heads = (Head("class", "text"), *(Head(split) for split in SPLITS))
+    heads = (Head(found.outputs, "text"), *(Head(split) for split in SPLITS))
     rows = (
         [words(name), *(whole(found.images_by_class[split][label]) for split in SPLITS)]
         for label, name in enumerate(found.classes)

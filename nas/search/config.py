@@ -31,7 +31,9 @@ from nas.space import SearchSpace, load_space, space_names
 from nas.space.fit import Fit, fit_as_set, fit_setting, left_as_it_is
 from nas.space.fix import fixed
 from nas.training.data.config import DataConfig
-from nas.training.recipe import SCORES, Recipe
+from nas.training.recipe import Recipe
+from nas.training.tasks.classification import CLASSIFICATION
+from nas.training.tasks.registry import without_auto
 from nas.workers.process import check_worker_count
 
 _DESIGNS = 6
@@ -101,7 +103,9 @@ class Config(Settings):
         check_workers(self.workers)
         if isinstance(self.workers, int) and not self.evaluator.simulated:
             check_worker_count(self.workers)
-        given = (*self.evaluator.known_scores, *self.evaluator.after_training)
+        named = without_auto(self.search.objective, self.evaluator.objective(self.data))
+        object.__setattr__(self, "search", replace(self.search, objective=named))
+        given = (*self.evaluator.known_scores(self.data), *self._after_training)
         check_asked(self._asked, given, self.pruner)
         known, wanted = (*given, *METRICS), self.search.objective
         for name in [wanted] if isinstance(wanted, str) else wanted:
@@ -119,7 +123,8 @@ class Config(Settings):
         if self.finish and objectives[0].name in AFTER_TRAINING:
             raise ConfigError(
                 f"finish=true reports what holds on the test split, where {objectives[0].name} is not looked at; "
-                f"search for one of {', '.join(SCORES)}, and give it as a limit or as a second objective"
+                f"search for one of {', '.join(self.data.task.val_scores)}, and give it as a limit or as a second "
+                "objective"
             )
         check_accelerator(self.accelerator)
         check_name(self.name)
@@ -131,6 +136,12 @@ class Config(Settings):
             SpaceError: no such space. ConfigError: `search.fix` names no decision of it, or none of its options.
         """
         return fixed(load_space(self.space or ""), self.search.fix, "search.fix")
+
+    @property
+    def _after_training(self) -> tuple[str, ...]:
+        """What the evaluator gives of trained networks in 8 bits, which are told by how often they name a class."""
+        classifies = self.data.task.eight_bits == CLASSIFICATION.eight_bits
+        return self.evaluator.after_training if classifies else ()
 
     @property
     def chooses_space(self) -> bool:

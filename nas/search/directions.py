@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from nas.cost import INT8_ACCURACY, INT8_LATENCY, METRICS
 from nas.evaluators.proxies.names import PROXY_NAMES
+from nas.training.tasks.registry import TASKS
 
 MAXIMIZE, MINIMIZE = "maximize", "minimize"
 
@@ -18,8 +19,14 @@ def _listed(text: str) -> frozenset[str]:
 _EXACT = (
     dict.fromkeys((*METRICS, INT8_LATENCY), MINIMIZE)
     | dict.fromkeys(PROXY_NAMES, MAXIMIZE)
-    | dict.fromkeys((INT8_ACCURACY, "val_top5"), MAXIMIZE)
+    | {INT8_ACCURACY: MAXIMIZE}
+    | {
+        score.on_val: MAXIMIZE if score.larger_is_better else MINIMIZE
+        for task in TASKS.values()
+        for score in task.scores
+    }
 )
+"""Costs, and scores of training, which state their directions themselves."""
 
 _MAXIMIZED = _listed(
     "accuracy acc precision recall sensitivity specificity f1 f2 fscore f1score fbeta auc auroc auprc rocauc prauc ap "
@@ -70,7 +77,7 @@ def direction_of(name: str) -> str | None:
     The last word that names a score decides, as in English: `dice_loss` is a loss. Each other word must be in a list of
     those that leave the direction as it is (`val_top5_error_mean`), since another may reverse it, or name something
     else (`error_reduction`, `accuracy_deficit`, `lost_accuracy`, `seconds_to_accuracy`). Costs of `nas.cost.METRICS`
-    are minimized, proxies maximized; `int8_accuracy`, `int8_latency_ms` and `val_top5` are known by name too.
+    are minimized, proxies maximized; `int8_accuracy`, `int8_latency_ms` and the scores of tasks are known by name too.
     """
     if name in _EXACT:
         return _EXACT[name]

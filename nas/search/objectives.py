@@ -11,6 +11,7 @@ from nas.errors import ConfigError, nearest
 from nas.evaluation import Evaluation
 from nas.search.directions import MAXIMIZE, MINIMIZE, direction_of
 from nas.search.trial import Trial
+from nas.training.tasks.registry import OBJECTIVE
 
 Names = str | Sequence[str]
 _DIRECTIONS = (MAXIMIZE, MINIMIZE)
@@ -70,7 +71,7 @@ def objectives_from(names: Names, directions: Names | None = None) -> tuple[Obje
     if not names or len(set(names)) < len(names) or names[0] in _COSTS:
         raise ConfigError(
             f"search.objective: a score, or a list of different names that begins with one, such as "
-            f"[val_accuracy, macs], but got {names}"
+            f"[{OBJECTIVE}, macs], but got {names}"
         )
     for direction in given or ():
         if direction not in _DIRECTIONS:

@@ -38,7 +38,7 @@ from nas.search.objectives import Objective, objectives_from, recorded_direction
 from nas.search.recording import Recorder
 from nas.search.samplers import proposer
 from nas.search.samplers.predictor import PredictorSampler
-from nas.search.settings import PYTHON_SETTINGS, Settings, takes_settings, with_keywords
+from nas.search.settings import PYTHON_SETTINGS, Settings, for_evaluator, takes_settings, with_keywords
 from nas.search.study import Study
 from nas.search.trial import with_current_id
 from nas.search.trial_files import KeptWeights, Parents, TrialFiles, check_inherit, inherits
@@ -120,7 +120,7 @@ def run_search(
     check_kinds(run_dir=run_dir, resume=resume, notes=notes, recorders=recorders, budget=budget)
     check_kinds(deployment=deployment, profile=profile, settings=settings, **kinds_in(changes))
     check_worker_count(workers := Range(0, whole=True).checked("run_search: workers", workers))
-    settings = with_keywords(settings, changes)
+    settings = for_evaluator(with_keywords(settings, changes), evaluator)
     _check_gain_is_known(own, settings)
     space = fixed(space, settings.search.fix, "search.fix")
     search, pruning = settings.search, settings.pruner

@@ -14,6 +14,7 @@ from nas.errors import ConfigError, nearest
 from nas.search.budgets.pruning import Pruning
 from nas.search.objectives import Objective, objectives_from
 from nas.settings import SEED, Range, check_settings, declarations, setting
+from nas.training.tasks.registry import AUTO, OBJECTIVE, TASKS, without_auto
 from nas.workers.giving_up import MAX_EQUAL_FAILURES
 
 _MOST = 100_000_000
@@ -21,6 +22,7 @@ _TRIALS = 12
 """Of the command, where neither trials nor minutes are said."""
 _COUNT = Range(0, _MOST, whole=True, above=True)
 _MINUTES = Range(0, _MOST, above=True)
+_SCORES = "; ".join(f"{task.name}: {', '.join(task.val_scores)}" for task in TASKS.values())
 _MODELLED = ("default", "predictor")
 """Samplers whose model says what gain is expected of a proposal."""
 _POPULATION = Range(1, 100_000, whole=True)
@@ -43,9 +45,9 @@ class SearchSettings:
         None, "the search ends after this time; what runs then is run again by resume=...", _MINUTES, may_change=True
     )
     objective: str | list[str] = setting(
-        "val_accuracy",
-        "or val_loss, val_balanced_accuracy, val_macro_f1, val_top5, int8_accuracy; or a list that begins with one: "
-        "[val_accuracy, macs, latency_ms, int8_latency_ms]",
+        AUTO,
+        "auto: the main score of the task of the data (of images with one class each their accuracy), or of the "
+        f"evaluator; or one of {_SCORES}; or a list that begins with one: [auto, macs, latency_ms, int8_latency_ms]",
     )
     direction: str | list[str] | None = setting(
         None, "maximize or minimize, or a list; null: what the names say, if they do"
@@ -135,8 +137,8 @@ class SearchSettings:
 
     @property
     def objectives(self) -> tuple[Objective, ...]:
-        """What is searched for."""
-        return objectives_from(self.objective, self.direction)
+        """What is searched for; `auto` is the score of most tasks, where nobody has put that of the evaluator there."""
+        return objectives_from(without_auto(self.objective, OBJECTIVE), self.direction)
 
     @property
     def trial_seconds(self) -> float | None:
@@ -218,6 +220,14 @@ def _keywords() -> dict[str, str]:
     docs = {member.name: said.doc for kind in (SearchSettings, Settings) for member, said in declarations(kind)}
     del docs["search"]
     return docs | {"sampler_options": "settings of a sampler that was given by its name"}
+
+
+def for_evaluator(settings: Settings, given: object) -> Settings:
+    """Return settings that name their objective: where they do not, that which a given evaluator states, if it does."""
+    default = getattr(given, "objective", None)
+    search = settings.search
+    named = without_auto(search.objective, default if isinstance(default, str) else OBJECTIVE)
+    return settings if named == search.objective else replace(settings, search=replace(search, objective=named))
 
 
 def with_keywords(settings: Settings, changes: Mapping[str, Any]) -> Settings:

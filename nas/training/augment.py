@@ -10,9 +10,10 @@ from math import log
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
+
+from nas.training.tasks.task import Loss
 
 _ERASED = (0.02, 0.33)
 """Share of an image that an erased rectangle has, drawn evenly: as timm, between the 0.2 and 0.4 of the paper."""
@@ -27,40 +28,30 @@ class Mixed:
     inputs: Tensor
     """`(batch, channels, height, width)`."""
     labels: Tensor
-    """Classes of the images, `(batch,)`."""
+    """Targets of the images, `(batch, ...)`, such as their classes, `(batch,)`."""
     partners: Tensor | None = None
-    """Classes of the images that they are mixed with, `(batch,)`; None where nothing is mixed."""
+    """Targets of the images that they are mixed with; None where nothing is mixed."""
     share: Tensor | None = None
     """Of the image itself in the mixture, from 0 to 1, `(batch,)`."""
 
-    def loss(self, logits: Tensor, label_smoothing: float, weights: Tensor | None = None) -> Tensor:
-        """Return the mean cross-entropy: with both labels, by their shares, where images are mixed.
+    def loss(self, outputs: Tensor, loss: Loss) -> Tensor:
+        """Return the mean loss of outputs `(batch, outputs)`: by their shares with both targets, where mixed.
 
-        Args:
-            logits: `(batch, num_classes)`.
-            label_smoothing: share of each label that goes to all classes alike.
-            weights: of the classes, `(num_classes,)`; the cross-entropy with a label counts by the weight of that, what
-                is smoothed off it too, and the mean is over images, not over weights.
+        A loss that is linear in the target, as cross-entropies are, is so that of the mixed target. That of squared
+        errors differs from it by something that no output changes.
         """
         if self.partners is None or self.share is None:
-            if weights is None:
-                return F.cross_entropy(logits, self.labels, label_smoothing=label_smoothing)
-            return _weighted(logits, self.labels, label_smoothing, weights).mean()
-        own, other = (_weighted(logits, labels, label_smoothing, weights) for labels in (self.labels, self.partners))
+            return loss(outputs, self.labels, "mean")
+        own, other = (loss(outputs, targets, "none") for targets in (self.labels, self.partners))
         return (self.share * own + (1 - self.share) * other).mean()
 
     @property
     def larger(self) -> Tensor:
-        """The class of the larger part of each image, `(batch,)`."""
+        """The targets of the larger part of each image, as `labels`."""
         if self.partners is None or self.share is None:
             return self.labels
-        return torch.where(self.share >= 0.5, self.labels, self.partners)
-
-
-def _weighted(logits: Tensor, labels: Tensor, label_smoothing: float, weights: Tensor | None) -> Tensor:
-    """Return the cross-entropy of each image, `(batch,)`, times the weight of its label where there are weights."""
-    losses = F.cross_entropy(logits, labels, label_smoothing=label_smoothing, reduction="none")
-    return losses if weights is None else weights[labels] * losses
+        larger = (self.share >= 0.5).view(-1, *[1] * (self.labels.ndim - 1))
+        return torch.where(larger, self.labels, self.partners)
 
 
 def erased(inputs: Tensor, probability: float, rng: np.random.Generator) -> Tensor:

@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from nas.training.task import Classification, ImageModule
+from nas.training.task import ImageModule, TaskModule
 from nas.training.transfer.parts import is_frozen
 
 _BATCHES = 10
@@ -28,7 +28,7 @@ class FreshStatistics(pl.Callback):
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Set the statistics of all batch-norm layers that learn to their means over 10 training batches."""
-        assert isinstance(pl_module, Classification)
+        assert isinstance(pl_module, TaskModule)
         module = trainer.datamodule  # type: ignore[attr-defined]  # which the stubs leave out
         assert isinstance(module, ImageModule)
         with fresh_statistics(pl_module) as layers:

@@ -10,7 +10,8 @@ from nas.evaluation import Evaluation
 from nas.exporting.card import Card, Score
 from nas.training.data.config import DataConfig
 from nas.training.recipe import Recipe
-from nas.training.summary import accuracy_of
+from nas.training.summary import score_of
+from nas.training.tasks.task import Task
 
 if TYPE_CHECKING:
     from nas.training.data.splits import ImageData
@@ -36,27 +37,31 @@ def card_of_training(
         origin: where the network comes from, in sentences.
     """
     seeds, images = [*evaluations], len(data.val.labels)
-    accuracies = [one.scores["val_accuracy"] for one in evaluations.values()]
-    how = f"one training, with seed {seeds[0]}, whose weights these are; interval over images"
-    scores = [_score(accuracies[:1], images, how)]
+    task = data.task
+    reached = [one.scores[task.objective] for one in evaluations.values()]
+    of_images = "; interval over images" if task.score(task.default).of_images else ""
+    how = f"one training, with seed {seeds[0]}, whose weights these are{of_images}"
+    scores = [_score(task, reached[:1], images, how)]
     if len(seeds) > 1:
         how = f"mean of {len(seeds)} trainings with seeds {', '.join(map(str, seeds))}; interval over seeds"
-        scores.insert(0, _score(accuracies, images, how))
+        scores.insert(0, _score(task, reached, images, how))
     seconds = evaluations[seeds[0]].seconds.get("evaluation")
     done_to_data = {"augment": settings.augment, "balance": settings.balance}
     return Card(
-        name=f"Image classifier {name}",
+        name=f"{task.model[0].upper()}{task.model[1:]} {name}",
         scores=tuple(scores),
         training={**asdict(recipe), **done_to_data, "seed": seeds[0], **_rounded("seconds", seconds)},
         data=data.record(),
         origin=origin,
+        limits=task.limits,
     )
 
 
-def _score(accuracies: list[float], images: int, how: str) -> Score:
-    found = accuracy_of(accuracies, images)
+def _score(task: Task, values: list[float], images: int, how: str) -> Score:
+    score = task.score(task.default)
+    found = score_of(score, values, images)
     ends = {name: found[name] for name in ("low", "high")}
-    return Score(accuracy=found["value"], split="validation", how=how, images=images, **ends)
+    return Score(value=found["value"], split="validation", how=how, images=images, name=score.name, **ends)
 
 
 def _rounded(name: str, seconds: float | None) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from nas.training.task import Classification
+from nas.training.task import TaskModule
 
 
 def decay_at(step: int, decay: float) -> float:
@@ -80,5 +80,5 @@ class WeightAverage(pl.Callback):
 
 
 def _parameters(pl_module: pl.LightningModule) -> Mapping[str, torch.nn.Parameter]:
-    assert isinstance(pl_module, Classification)
+    assert isinstance(pl_module, TaskModule)
     return dict(pl_module.network.named_parameters())

@@ -13,7 +13,7 @@ import pytorch_lightning as pl
 import torch
 
 from nas.seeds import derived_seed
-from nas.training.task import Classification
+from nas.training.task import TaskModule
 
 EpochListener = Callable[[Mapping[str, float]], bool]
 """Takes the metrics of an epoch by name; returns whether training is to end."""
@@ -38,7 +38,7 @@ class EpochReporter(pl.Callback):
                 before it in this process or in another.
         """
         self.history: list[dict[str, float]] = []
-        """The metrics of each epoch, see `Classification.epoch_metrics`."""
+        """The metrics of each epoch, see `TaskModule.epoch_metrics`."""
         self._listener, self._last_epoch, self._seed = listener, last_epoch, seed
 
     @property
@@ -52,7 +52,7 @@ class EpochReporter(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Report the epoch, whose validation is over by then."""
-        assert isinstance(pl_module, Classification)
+        assert isinstance(pl_module, TaskModule)
         metrics = pl_module.epoch_metrics()
         self.history.append(metrics)
         ends = len(self.history) >= self._last_epoch

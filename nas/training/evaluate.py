@@ -24,9 +24,12 @@ from nas.training.data.load import load_data
 from nas.training.data.recorded import recorded_data
 from nas.training.data.splits import ImageData, Images, SomeImages
 from nas.training.data.test_split import Ledger, read_test_split
-from nas.training.preprocess import as_trained, listed, read_as, reading_said
+from nas.training.preprocess import as_trained, listed, read_as, reading_said, target_scale, task_said
 from nas.training.recipe_files import read_data_config
 from nas.training.scores import Scores, scores_of
+from nas.training.scores_of_answers import AnswerScores, scores_of_answers
+from nas.training.tasks.registry import DEFAULT
+from nas.training.tasks.task import Scale
 from nas.training.train import ARCHITECTURE, SUMMARY, WEIGHTS, TrainedModel
 from nas.training.trained_on import arch_id_of, relation, trained_on
 from nas.training.weights import load_metadata, trained_network
@@ -57,12 +60,19 @@ class Evaluated:
     """`val` or `test`."""
     fingerprint: str
     """Of the splits."""
-    scores: Scores
-    """On all images of the split."""
+    scored: Scores | AnswerScores
+    """Scores on all images of the split: of other tasks than classification `AnswerScores`."""
     pixels: tuple[NDArray[np.uint8], ...]
     """Of the worst mistakes, each `(channels, height, width)`, in their order."""
     other_data: str = ""
     """A sentence where these are other data than those of the training, or nobody knows; empty where they are those."""
+
+    @property
+    def scores(self) -> Scores:
+        """Those of a classification, on all images of the split; raises `NasError` for another task (`scored`)."""
+        if not isinstance(self.scored, Scores):
+            raise NasError(f"these are scores of {self.scored.task}, which are in `scored`, not in `scores`")
+        return self.scored
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON, without pixels."""
@@ -75,7 +85,7 @@ class Evaluated:
             "split_fingerprint": self.fingerprint,
             "other_data": self.other_data,
             "interval": "Clopper-Pearson, 95 %, over the images, of this one network",
-            **self.scores.to_dict(),
+            **self.scored.to_dict(),
         }
 
 
@@ -115,15 +125,25 @@ def evaluate(
     classify = classifier(loaded)
     other = relation(trained_on(metadata, model.folders), loaded, config, model.folders)
     images = loaded.val if split == "val" else _test_images(config, model, arch_id)
-    logits = classify(images)
-    if not np.isfinite(logits).all():
+    outputs = classify(images)
+    if not np.isfinite(outputs).all():
         raise DataError(f"{model.file} gives something else than numbers for some images")
-    labels = images.labels.numpy()
-    scores = scores_of(logits, labels, loaded.classes, names=_names(images), worst=worst)
+    scores = _scores(outputs, images, loaded, target_scale(metadata, model.file) or loaded.scale, worst)
     wrong = torch.tensor([mistake.image for mistake in scores.worst], dtype=torch.int64)
     pixels = tuple(images.read(wrong).numpy()) if len(wrong) else ()
     file = str(model.file.relative_to(place))
     return Evaluated(place, file, arch_id, loaded.name, split, loaded.fingerprint, scores, pixels, other)
+
+
+def _scores(
+    outputs: NDArray[np.float64], images: Images, data: ImageData, scale: Scale | None, worst: int
+) -> Scores | AnswerScores:
+    """Return the scores of what a network gives, which was trained with targets of some scale."""
+    labels, names = images.labels.numpy(), _names(images)
+    if data.task == DEFAULT:
+        return scores_of(outputs, labels, data.classes, names=names, worst=worst)
+    answers, deviations = data.task.answers(outputs, scale), scale.std if scale is not None else ()
+    return scores_of_answers(data.task, answers, labels, data.classes, deviations=deviations, names=names, worst=worst)
 
 
 def _test_images(config: DataConfig, model: ModelIn, arch_id: str) -> Images:
@@ -251,9 +271,12 @@ def check_classes(metadata: Mapping[str, str], data: ImageData, weights: Path) -
     classes = listed(metadata, "classes", weights) if "classes" in metadata else list(data.classes)
     if classes != list(data.classes):
         raise DataError(
-            f"{weights} were trained on the classes {', '.join(map(str, classes))[:200]}, but "
+            f"{weights} were trained on the {data.task.outputs} {', '.join(map(str, classes))[:200]}, but "
             f"data {data.name} has {', '.join(data.classes)[:200]}"
         )
+    task = task_said(metadata, weights)
+    if task != data.task:
+        raise DataError(f"{weights} were trained for {task.name}, but data {data.name} are of {data.task.name}")
 
 
 def _torch_classifier(network: torch.nn.Module, arch: Architecture, data: ImageData) -> Classifier:
@@ -289,7 +312,7 @@ def _onnx_classifier(session: Any, path: Path, data: ImageData) -> Classifier:
     if len(inputs) != 1 or len(inputs[0].shape) != 4:
         raise DataError(f"evaluate: {path} must take one input of 4 dimensions, but takes {len(inputs)}")
     given = inputs[0]
-    wanted = "logits" if "logits" in outputs else outputs[0]
+    wanted = data.task.raw if data.task.raw in outputs else outputs[0]
     channels_last = given.shape[-1] == data.input_shape[0] and given.shape[1] != data.input_shape[0]
     kind = np.uint8 if given.type == "tensor(uint8)" else np.float32
 

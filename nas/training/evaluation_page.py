@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from html import escape
 
 import numpy as np
@@ -13,7 +13,10 @@ from PIL import Image
 
 from nas.errors import plain
 from nas.training.evaluate import Evaluated
-from nas.training.scores import TOP, Scores
+from nas.training.scores import Scores
+from nas.training.scores_of_answers import AnswerScores
+from nas.training.tasks.classification import TOP
+from nas.training.tasks.registry import task_named
 
 _PICTURE = 96
 """Pixels of the longer side of a small picture, at least."""
@@ -32,11 +35,22 @@ figcaption { font-size: .8rem; overflow-wrap: anywhere } img { image-rendering: 
 
 def page(evaluated: Evaluated) -> str:
     """Return the text of the page."""
-    scores = evaluated.scores
-    title = f"{evaluated.data}, {_SPLITS[evaluated.split]}: accuracy {scores.accuracy:.2%}"
+    title, parts = _classified(evaluated) if isinstance(evaluated.scored, Scores) else _answered(evaluated)
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>\n"
+        + "\n".join([f"<h1>{escape(title)}</h1>", *parts])
+        + "\n</body></html>\n"
+    )
+
+
+def _classified(evaluated: Evaluated) -> tuple[str, list[str]]:
+    """Return title and parts of the page of a classification."""
+    scores = evaluated.scored
+    assert isinstance(scores, Scores)
     parts = [
-        f"<h1>{escape(title)}</h1>",
-        *_head(evaluated),
+        *_head(evaluated, scores),
         "<h2>Classes</h2>",
         *_classes(scores),
         "<h2>What is taken for what</h2>",
@@ -44,37 +58,91 @@ def page(evaluated: Evaluated) -> str:
         "<h2>Confidence</h2>",
         *_bins(scores),
         "<h2>Most wrong about</h2>",
-        *_worst(evaluated),
+        *_worst(evaluated, scores),
     ]
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>\n"
-        + "\n".join(parts)
-        + "\n</body></html>\n"
+    return f"{evaluated.data}, {SPLITS[evaluated.split]}: accuracy {scores.accuracy:.2%}", parts
+
+
+def _answered(evaluated: Evaluated) -> tuple[str, list[str]]:
+    """Return title and parts of the page of another task."""
+    scores = evaluated.scored
+    assert isinstance(scores, AnswerScores)
+    task = task_named(scores.task)
+    main = task.score(task.default)
+    parts = [
+        *_table([*_model(evaluated), *lines_of(scores), *_splits(evaluated)]),
+        f"<h2>{task.outputs.capitalize()}</h2>",
+        *_outputs(scores),
+        "<h2>Most wrong about</h2>",
+        *_wrong(evaluated, scores),
+    ]
+    return f"{evaluated.data}, {SPLITS[evaluated.split]}: {main.words} {main.text(scores.scores[main.name])}", parts
+
+
+def lines_of(scores: AnswerScores) -> Iterator[tuple[str, str]]:
+    """Yield scores with their names, in words."""
+    task = task_named(scores.task)
+    for score in task.scores:
+        if score.name in scores.scores:
+            low, high = scores.intervals.get(score.name, (None, None))
+            ends = "" if low is None else f" ({low:.4f} to {high:.4f}: Clopper-Pearson, 95 %, of this one network)"
+            yield score.words, f"{scores.scores[score.name]:.4f}{ends}"
+
+
+def _outputs(scores: AnswerScores) -> Iterator[str]:
+    names = [*scores.outputs[0].scores]
+    heads = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in names)
+    yield f"<table><thead><tr><th>name</th><th>images</th>{heads}</tr></thead>"
+    for one in scores.outputs:
+        cells = "".join(f"<td>{'' if value is None else f'{value:.4g}'}</td>" for value in one.scores.values())
+        yield f"<tr><td>{escape(one.name)}</td><td>{one.images:,}</td>{cells}</tr>"
+    yield "</table>"
+
+
+def _wrong(evaluated: Evaluated, scores: AnswerScores) -> Iterator[str]:
+    yield '<div class="worst">'
+    for one, pixels in zip(scores.worst, evaluated.pixels, strict=True):
+        which = plain(one.name) or f"image {one.image} of the split"  # files may have names that are no text
+        yield (
+            f"<figure>{picture(pixels, which)}<figcaption>is <b>{escape(one.label)}</b>, called "
+            f"<b>{escape(one.predicted)}</b><br>{escape(which)}</figcaption></figure>"
+        )
+    yield "</div>"
+
+
+SPLITS = {"val": "validation split", "test": "test split"}
+
+
+def _head(evaluated: Evaluated, scores: Scores) -> Iterator[str]:
+    return _table(
+        [
+            *_model(evaluated),
+            ("Accuracy", f"{scores.accuracy:.4f} ({scores.correct:,} of {scores.images:,} images)"),
+            ("95 % interval", f"{scores.low:.4f} to {scores.high:.4f} (Clopper-Pearson, of this one network)"),
+            ("Balanced accuracy", f"{scores.balanced_accuracy:.4f} (mean recall of the classes)"),
+            ("Macro F1", f"{scores.macro_f1:.4f} (mean F1 of the classes)"),
+            (f"Top-{min(TOP, len(scores.classes))} accuracy", f"{scores.top5:.4f}"),
+            ("Log loss", f"{scores.log_loss:.4f}"),
+            ("Expected calibration error", f"{scores.calibration_error:.4f}"),
+            *_splits(evaluated),
+        ]
     )
 
 
-_SPLITS = {"val": "validation split", "test": "test split"}
+def _model(evaluated: Evaluated) -> Iterator[tuple[str, str]]:
+    yield "Model", f"{evaluated.folder / evaluated.file}"
+    yield "Network", evaluated.arch_id or "not stated"
 
 
-def _head(evaluated: Evaluated) -> Iterator[str]:
-    scores = evaluated.scores
+def _splits(evaluated: Evaluated) -> Iterator[tuple[str, str]]:
+    yield "Fingerprint of the splits", evaluated.fingerprint
+    yield "Data of the training", evaluated.other_data or "these, split as they are here"
+
+
+def _table(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
     yield "<table>"
-    for name, value in (
-        ("Model", f"{evaluated.folder / evaluated.file}"),
-        ("Network", evaluated.arch_id or "not stated"),
-        ("Accuracy", f"{scores.accuracy:.4f} ({scores.correct:,} of {scores.images:,} images)"),
-        ("95 % interval", f"{scores.low:.4f} to {scores.high:.4f} (Clopper-Pearson, of this one network)"),
-        ("Balanced accuracy", f"{scores.balanced_accuracy:.4f} (mean recall of the classes)"),
-        ("Macro F1", f"{scores.macro_f1:.4f} (mean F1 of the classes)"),
-        (f"Top-{min(TOP, len(scores.classes))} accuracy", f"{scores.top5:.4f}"),
-        ("Log loss", f"{scores.log_loss:.4f}"),
-        ("Expected calibration error", f"{scores.calibration_error:.4f}"),
-        ("Fingerprint of the splits", evaluated.fingerprint),
-        ("Data of the training", evaluated.other_data or "these, split as they are here"),
-    ):
-        yield f"<tr><td>{name}</td><td>{escape(plain(value))}</td></tr>"
+    for name, value in rows:
+        yield f"<tr><td>{escape(name)}</td><td>{escape(plain(value))}</td></tr>"
     yield "</table>"
 
 
@@ -133,12 +201,12 @@ def _bins(scores: Scores) -> Iterator[str]:
     yield "</table>"
 
 
-def _worst(evaluated: Evaluated) -> Iterator[str]:
-    if not evaluated.scores.worst:
+def _worst(evaluated: Evaluated, scores: Scores) -> Iterator[str]:
+    if not scores.worst:
         yield "<p>No image is classified wrongly.</p>"
         return
     yield '<div class="worst">'
-    for mistake, pixels in zip(evaluated.scores.worst, evaluated.pixels, strict=True):
+    for mistake, pixels in zip(scores.worst, evaluated.pixels, strict=True):
         which = plain(mistake.name) or f"image {mistake.image} of the split"  # files may have names that are no text
         yield (
             f"<figure>{picture(pixels, which)}<figcaption>is <b>{escape(mistake.label)}</b> ({mistake.of_label:.1%}), "

@@ -26,8 +26,8 @@ from nas.training.ema import WeightAverage
 from nas.training.epoch_reports import EpochReporter, reachable
 from nas.training.inheritance.from_file import inherit_from
 from nas.training.int8 import int8_scores
-from nas.training.recipe import SCORES, Recipe
-from nas.training.task import Classification, ImageModule
+from nas.training.recipe import Recipe
+from nas.training.task import ImageModule, TaskModule
 from nas.training.transfer.features import last_layer_alone, of_unchanged_images
 from nas.training.transfer.parts import Freezing
 from nas.training.transfer.settings import SCRATCH, Transfer
@@ -76,12 +76,12 @@ def fit(
             the end, so that a run that is killed goes on from the last one; by one process only.
 
     Returns:
-        The scores `nas.training.recipe.SCORES` of the last epoch, with `int8_accuracy` where the budget asks for 8
+        The scores `Task.val_scores` of the last epoch, with `int8_accuracy` where the budget asks for 8
         bits; the metrics of each epoch, and the seconds of the training steps, of 8 bits, and of everything.
 
     Raises:
         TrainingError: the loss is not a number.
-        DataError: the data do not fit the architecture.
+        DataError: the data do not fit the architecture. ConfigError: the recipe has what means nothing for the task.
         ShapeError: the network does not take images of such a share of its resolution.
         ConfigError: the transfer is not for several processes.
     """
@@ -90,6 +90,7 @@ def fit(
     epochs = budget.epochs or recipe.epochs
     architecture = _at_resolution(architecture, budget.resolution_fraction)
     data.check_fits(architecture)
+    data.task.check_training(cutmix=recipe.cutmix, balance=balance)
     pl.seed_everything(seed, verbose=False)
     built = with_drop_path(architecture, recipe.drop_path)
     network = build(built, zero_init_last=recipe.zero_init_last)
@@ -104,7 +105,7 @@ def fit(
         history.append(dict(metrics))
         if after_epoch is not None:
             after_epoch(metrics)
-        return report(int(metrics["epoch"]), {name: metrics[name] for name in SCORES})
+        return report(int(metrics["epoch"]), {name: metrics[name] for name in data.task.val_scores})
 
     module = ImageModule(
         data,
@@ -135,7 +136,7 @@ def fit(
     if budget.weights is not None:
         save_weights(Path(budget.weights), network, weights_metadata(architecture, data))
     # A checkpoint of before may be of a last epoch that has not all of them.
-    scores = {name: history[-1][name] for name in SCORES if name in history[-1]}
+    scores = {name: history[-1][name] for name in data.task.val_scores if name in history[-1]}
     seconds = {"train_steps": task.step_seconds}
     missing: Mapping[str, str] = {}
     if budget.int8 is not None:
@@ -149,7 +150,7 @@ def fit(
 
 def _learner(
     network: Network, images: ImageModule, recipe: Recipe, transfer: Transfer, devices: int
-) -> tuple[Classification, pl.LightningDataModule]:
+) -> tuple[TaskModule, pl.LightningDataModule]:
     """Return what trains a network, or its last layer alone, and what feeds that."""
     if devices > 1 and transfer.style != SCRATCH.style:
         raise ConfigError(f"transfer.style={transfer.style} is for a training in one process, but got {devices}")
@@ -157,11 +158,19 @@ def _learner(
     if transfer.style == "features":
         learned, feed = last_layer_alone(network, images)
         recipe = of_unchanged_images(recipe)
-    task = Classification(learned, recipe, seed=images.seed, class_weights=images.class_weights, transfer=transfer)
-    return task, feed
+    learner = TaskModule(
+        learned,
+        recipe,
+        seed=images.seed,
+        task=images.data.task,
+        scale=images.data.scale,
+        class_weights=images.class_weights,
+        transfer=transfer,
+    )
+    return learner, feed
 
 
-def _statistics(task: Classification) -> list[pl.Callback]:
+def _statistics(task: TaskModule) -> list[pl.Callback]:
     """Return what sees to the statistics of batch normalisation, and to what is frozen."""
     transfer = task.transfer
     frozen: list[pl.Callback] = [] if transfer == SCRATCH else [Freezing(transfer, task.network)]

@@ -17,6 +17,7 @@ from nas.network.lower import lower
 from nas.run_folder import write_bytes
 from nas.training.data.splits import ImageData
 from nas.training.preprocess import check_images, preprocess_of
+from nas.training.tasks.classification import CLASSIFICATION
 from nas.training.weights import weights_of
 
 
@@ -41,6 +42,8 @@ def int8_scores(
     Raises:
         OSError: the file cannot be written.
     """
+    if data.task.eight_bits != CLASSIFICATION.eight_bits:
+        return {}, dict.fromkeys(AFTER_TRAINING, f"{INT8_ACCURACY} is of {CLASSIFICATION.name}, not {data.task.name}")
     preprocess = preprocess_of(data, architecture)
     images = check_images(data, ExportSettings().calibration_images)
     weights = {name: value.numpy() for name, value in weights_of(network).items()}

@@ -19,7 +19,9 @@ from nas.training.data.config import DataConfig
 from nas.training.data.pictures import RESIZE
 from nas.training.data.registry import DATA_SETS
 from nas.training.data.splits import ImageData, Images
-from nas.training.weights import load_metadata
+from nas.training.tasks.registry import DEFAULT, task_named
+from nas.training.tasks.task import Scale, Task
+from nas.training.weights import LEARNED_AS, load_metadata
 
 if TYPE_CHECKING:
     from nas.exporting.choice import CheckImages
@@ -41,6 +43,9 @@ def preprocess_of(data: ImageData, architecture: Architecture) -> Preprocess:
         std=data.std,
         classes=data.classes,
         network_size=_other_size(architecture, (height, width)),
+        task=data.task.name,
+        target_mean=data.scale.mean if data.scale is not None else (),
+        target_std=data.scale.std if data.scale is not None else (),
         **{name: getattr(data.reading, name) for name in READ_AS},
     )
 
@@ -62,7 +67,7 @@ def preprocess_beside(weights: Path, architecture: Architecture) -> Preprocess |
     names = {"shape": "image_shape", "mean": "mean", "std": "std", "classes": "classes"}
     if not metadata.keys() >= {*names.values()}:
         return None
-    names |= {name: name for name in READ_AS if name in metadata}
+    names |= {name: name for name in (*READ_AS, *LEARNED_AS) if name in metadata}
     try:
         found = Preprocess.from_dict({name: json.loads(metadata[key]) for name, key in names.items()})
     except (ValueError, RecursionError) as error:  # ValueError: a DataError, too
@@ -89,6 +94,46 @@ def reading_said(metadata: Mapping[str, str], file: Path) -> Reading | None:
         return Reading((3, 1, 1), **{name: values[name] for name in READ_AS if name in values})
     except (ValueError, TypeError, RecursionError) as error:
         raise DataError(f"{file}: what it says of pictures cannot be read: {plain(str(error), 300)}") from None
+
+
+def task_said(metadata: Mapping[str, str], file: Path) -> Task:
+    """Return what a network was trained for; files from before there was more than classification do not say it.
+
+    Args and raises: those of `target_scale`.
+    """
+    return task_named(_learned_as(metadata, file).get("task", DEFAULT.name))
+
+
+def target_scale(metadata: Mapping[str, str], file: Path) -> Scale | None:
+    """Return the scale of the targets that a network was trained with; None where it has none.
+
+    Args:
+        metadata: of a file of `nas.training.weights.save_weights`, or of an exported model.
+        file: that has them, for messages.
+
+    Raises:
+        DataError: they say something that cannot be.
+    """
+    learned = _learned_as(metadata, file)
+    mean, std = (learned.get(name) or [] for name in ("target_mean", "target_std"))
+    if not mean and not std:
+        return None
+    numbers = isinstance(mean, list) and isinstance(std, list) and len(mean) == len(std)
+    if not numbers or not all(type(n) in (int, float) and abs(n) <= LARGEST for n in (*mean, *std)) or min(std) <= 0:
+        raise DataError(f"{file}: target_mean and target_std must be a number each, and the latter > 0")
+    return Scale(tuple(map(float, mean)), tuple(map(float, std)))
+
+
+def _learned_as(metadata: Mapping[str, str], file: Path) -> dict[str, Any]:
+    """Return what metadata say of what a network has learned, by `LEARNED_AS`."""
+    try:
+        values = {name: json.loads(metadata[name]) for name in LEARNED_AS if name in metadata}
+        if "preprocess" in metadata:
+            whole = json.loads(metadata["preprocess"])
+            values = {name: whole[name] for name in LEARNED_AS if name in whole}
+        return values
+    except (ValueError, TypeError, RecursionError) as error:
+        raise DataError(f"{file}: what it says of its task cannot be read: {plain(str(error), 300)}") from None
 
 
 def read_as(config: DataConfig, reading: Reading | None) -> DataConfig:
@@ -121,14 +166,16 @@ def check_images(data: ImageData, calibration_images: int) -> CheckImages:
 
     count = len(data.train.labels)
     spread = torch.linspace(0, count - 1, steps=min(count, calibration_images)).long()
-    return CheckImages(_pixels(data.train, spread), lambda: _batches(data.val), len(data.val.labels))
+    calibration, count = _pixels(data.train, spread), len(data.val.labels)
+    return CheckImages(calibration, lambda: _batches(data.val), count, data.task, data.scale)
 
 
 def check_same(preprocess: Preprocess, data: ImageData) -> None:
-    """Raise `DataError` where a network was trained on pictures of another size, or other classes, than some data."""
+    """Raise `DataError` where a network was trained on other pictures or classes or for another task than data have."""
     for what, was, has in (
         ("pictures of", preprocess.shape, tuple(data.input_shape)),
-        ("the classes", preprocess.classes, data.classes),
+        (f"the {data.task.outputs}", preprocess.classes, data.classes),
+        ("the task", preprocess.task, data.task.name),
     ):
         if was != has:
             raise DataError(f"data {data.name} has {what} {has!r:.200}, but the network was trained with {was!r:.200}")

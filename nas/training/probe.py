@@ -19,7 +19,7 @@ from nas.training.data.splits import ImageData
 from nas.training.ema import WeightAverage
 from nas.training.fit import channels_last, trainer_of, with_drop_path
 from nas.training.recipe import Recipe
-from nas.training.task import Classification, ImageModule
+from nas.training.task import ImageModule, TaskModule
 
 _WARM_UP = 2
 """Steps that are not timed: in the first ones memory and kernels are made ready."""
@@ -69,11 +69,13 @@ def training_times(
     """
     began = time.perf_counter()
     data.check_fits(architecture)
+    data.task.check_training(cutmix=recipe.cutmix, balance=balance)
     pl.seed_everything(seed, verbose=False)
     built = with_drop_path(architecture, recipe.drop_path)
     network = channels_last(build(built, zero_init_last=recipe.zero_init_last))
     module = ImageModule(data, recipe, architecture.input_shape, augment=augment, balance=balance, seed=seed)
-    task = Classification(network, recipe, seed=seed, class_weights=module.class_weights)
+    weights = module.class_weights
+    task = TaskModule(network, recipe, seed=seed, task=data.task, scale=data.scale, class_weights=weights)
     clock = _Clock(seconds)
     average = [WeightAverage(recipe.ema)] if recipe.ema else []
     with warnings.catch_warnings():

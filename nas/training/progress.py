@@ -6,25 +6,27 @@ import time
 from collections.abc import Callable, Mapping
 
 from nas.evaluation import Evaluation
+from nas.training.tasks.task import LOSS, Task
 
 
 class Progress:
     """Says the metrics of each epoch, and how long the rest will take."""
 
-    def __init__(self, epochs: int, seeds: int, say: Callable[[str], None]) -> None:
+    def __init__(self, epochs: int, seeds: int, say: Callable[[str], None], task: Task) -> None:
         """Start the clock.
 
         Args:
             epochs: of each training.
             seeds: number of trainings.
             say: told a line an epoch.
+            task: whose main score is told.
         """
-        self._every, self._seeds, self._say = epochs, seeds, say
+        self._every, self._seeds, self._say, self._score = epochs, seeds, say, task.score(task.default)
         self._started = time.monotonic()
         self._epochs = self._trained = 0
 
     def epoch(self, seed: int, metrics: Mapping[str, float]) -> None:
-        """Say the metrics of an epoch, see `Classification.epoch_metrics`."""
+        """Say the metrics of an epoch, see `TaskModule.epoch_metrics`."""
         self._epochs += 1
         epoch = int(metrics["epoch"])
         left = self._every * (self._seeds - self._trained) - epoch
@@ -32,10 +34,14 @@ class Progress:
         of_seed = f"seed {seed}  " if self._seeds > 1 else ""
         self._say(
             f"  {of_seed}epoch {epoch:{len(str(self._every))}}/{self._every}  "
-            f"training loss {metrics['train_loss']:.4f}, accuracy {metrics['train_accuracy']:.4f}  "
-            f"validation loss {metrics['val_loss']:.4f}, accuracy {metrics['val_accuracy']:.4f}  "
+            f"training {self._of('train', metrics)}  validation {self._of('val', metrics)}  "
             f"{_clock(seconds)} left"
         )
+
+    def _of(self, split: str, metrics: Mapping[str, float]) -> str:
+        """Return loss and main score of a split, as far as they are counted."""
+        found = ((score.words, metrics.get(f"{split}_{score.name}")) for score in (LOSS, self._score))
+        return ", ".join(f"{words} {value:.4f}" for words, value in found if value is not None)
 
     def trained(self, seed: int, evaluation: Evaluation) -> None:
         """Hear that the training with a seed has ended."""

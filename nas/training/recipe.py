@@ -10,9 +10,6 @@ from nas.settings import Range, check_settings, setting
 OPTIMIZERS = ("adamw", "sgd")
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
-SCORES = ("val_accuracy", "val_loss", "val_balanced_accuracy", "val_macro_f1", "val_top5")
-"""What training gives, of the last epoch (`nas.training.scores`)."""
-
 HIGHEST_MAGNITUDE = 30
 """Of the operations of RandAugment and TrivialAugment."""
 

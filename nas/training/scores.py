@@ -13,13 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.statistics import proportion_interval
+from nas.training.tasks.classification import TOP, balanced_accuracy, macro_f1
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-TOP = 5
-"""The likeliest classes that `top5` looks for an image's own among: all of them where there are fewer, so that it is
-then 1."""
 BINS = 15
 """Of confidence, equally wide, for the calibration error: as Guo et al. 2017."""
 
@@ -111,34 +109,6 @@ class Scores:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         return asdict(self)
-
-
-def balanced_accuracy(right: Ints, images: Ints) -> float:
-    """Return the mean recall of the classes that have images: each counts the same, however few images it has.
-
-    It is the balanced accuracy of scikit-learn (Brodersen et al. 2010, "The balanced accuracy and its posterior
-    distribution"), not adjusted for chance; 0 where there are no images.
-
-    Args:
-        right: images of each class that are told right, `(num_classes,)`.
-        images: of each class.
-    """
-    some = images > 0
-    return float((right[some] / images[some]).mean()) if some.any() else 0.0
-
-
-def macro_f1(right: Ints, images: Ints, named: Ints) -> float:
-    """Return the mean F1 of the classes that have images or are named, as scikit-learn and torchmetrics count it.
-
-    F1 is the harmonic mean of precision and recall, `2 * right / (images + named)`; 0 where there are no images.
-
-    Args:
-        right: images of each class that are told right, `(num_classes,)`.
-        images: of each class.
-        named: images that are taken for each class.
-    """
-    some = images + named > 0
-    return float((2 * right[some] / (images + named)[some]).mean()) if some.any() else 0.0
 
 
 def scores_of(

@@ -5,16 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 
 from nas.network.architecture import Architecture
-from nas.training.class_counts import ClassCounts
 from nas.training.data.batches import Batches
 from nas.training.data.config import DataConfig
 from nas.training.data.load import load_data
 from nas.training.data.test_split import Ledger, read_test_split
 from nas.training.preprocess import as_trained
 from nas.training.recipe import Recipe
+from nas.training.tasks.task import Alone
 from nas.training.weights import load_metadata, trained_network
 
 
@@ -40,7 +39,7 @@ def scores_on_test(
         accelerator: auto, cpu or gpu; auto takes a GPU where there is one.
 
     Returns:
-        Those of `nas.training.recipe.SCORES`, with `test_` in the place of `val_`.
+        Those of `Task.scores`, with `test_` before their names.
 
     Raises:
         HeldOutError: this process may not read the test split.
@@ -54,13 +53,10 @@ def scores_on_test(
     ledger, purpose = Ledger(run), "finish: a training that is reported"
     # All that can be wrong is found before they are read: reading them is noted, and is for a score.
     images = read_test_split(config, ledger, arch_id=architecture.arch_id, seed=seed, purpose=purpose)
-    loss, hits, count, classes = 0.0, 0, 0, ClassCounts()
+    tally, loss = data.task.tally(data.scale), data.task.loss(data.scale)
     with torch.inference_mode():
         for inputs, labels in Batches(images, data, 4 * recipe.batch_size, architecture.input_shape):
-            logits = network(inputs.to(device)).cpu()
-            loss += float(F.cross_entropy(logits, labels, reduction="sum"))
-            hits += int((logits.argmax(1) == labels).sum())
-            count += len(labels)
-            classes.add(logits, labels)
-    by_class = {f"test_{name}": score for name, score in classes.scores().items()}
-    return {"test_accuracy": hits / count, "test_loss": loss / count, **by_class}
+            outputs = network(inputs.to(device)).cpu()
+            tally.add(outputs, labels, loss(outputs, labels, "mean"))
+    found = tally.scores(Alone())
+    return {score.on_test: found[score.name] for score in data.task.scores}

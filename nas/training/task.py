@@ -1,4 +1,4 @@
-"""The LightningModule that trains a classifier, and the LightningDataModule that feeds it."""
+"""The LightningModule that trains a network for a task, and the LightningDataModule that feeds it."""
 
 from __future__ import annotations
 
@@ -9,19 +9,18 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nas.errors import TrainingError
 from nas.network.ops import Shape
 from nas.seeds import derived_seed
 from nas.training.augment import erased, mixed
-from nas.training.class_counts import ClassCounts
-from nas.training.data.balance import class_weights
 from nas.training.data.batches import Batches
 from nas.training.data.registry import may_mirror
 from nas.training.data.splits import ImageData, Images
 from nas.training.recipe import Recipe
+from nas.training.tasks.registry import DEFAULT
+from nas.training.tasks.task import Loss, Scale, Task
 from nas.training.transfer.parts import parameter_groups
 from nas.training.transfer.settings import SCRATCH, Transfer
 
@@ -34,8 +33,8 @@ _LOSS_CHECK_EVERY = 50
 Batch = tuple[Tensor, Tensor]
 
 
-class Classification(pl.LightningModule):
-    """Trains a classifier by a recipe, and counts loss and accuracy of each epoch."""
+class TaskModule(pl.LightningModule):
+    """Trains a network for a task by a recipe, and counts loss and scores of each epoch."""
 
     class_weights: Tensor | None
 
@@ -45,42 +44,50 @@ class Classification(pl.LightningModule):
         recipe: Recipe,
         *,
         seed: int = 0,
+        task: Task = DEFAULT,
+        scale: Scale | None = None,
         class_weights: Tensor | None = None,
         transfer: Transfer = SCRATCH,
     ) -> None:
         """Make a module.
 
         Args:
-            network: `(batch, channels, height, width) -> (batch, num_classes)`; while it trains it may return a tuple
-                of logits, those of auxiliary classifiers behind its own.
+            network: `(batch, channels, height, width) -> (batch, outputs)`; while it trains it may return a tuple
+                of outputs, those of auxiliary heads behind its own.
             recipe: optimiser, schedule, label smoothing, and what is erased and mixed.
             seed: of what is erased and mixed, which is the same in an epoch whether training began before it or in it.
-            class_weights: of the classes in the training loss, `(num_classes,)`; None weighs all images alike. That of
-                the validation never has any.
+            task: what the outputs are to be.
+            scale: of its targets, where they have one.
+            class_weights: of classes in the training loss, as `Task.weights` gives them; None weighs all images alike.
+                That of the validation never has any.
             transfer: learning rates by depth.
         """
         super().__init__()
         self.network, self.recipe, self.seed, self.transfer = network, recipe, seed, transfer
+        self.task, self.scale = task, scale
         self.register_buffer("class_weights", class_weights, persistent=False)
         self.step_seconds = 0.0
         """Time in training steps: forward, backward and optimiser."""
         self._step_started = 0.0
-        self._train = self._val = _Tally()
-        self._val_classes = ClassCounts()
+        self._train, self._val = task.train_tally(), task.tally(scale)
+        self._val_loss = task.loss(scale)
         self._rng = np.random.default_rng(seed)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Return the logits `(batch, num_classes)`."""
+        """Return the outputs `(batch, outputs)`."""
         return self._predict(inputs)[0]
 
     def _predict(self, inputs: Tensor) -> tuple[Tensor, ...]:
-        """Return the logits `(batch, num_classes)`, and in training those of auxiliary classifiers behind them."""
+        """Return the outputs `(batch, outputs)`, and in training those of auxiliary heads behind them."""
         output = self.network(inputs)
         return output if isinstance(output, tuple) else (output,)
 
+    def _train_loss(self) -> Loss:
+        return self.task.loss(self.scale, self.recipe.label_smoothing, self.class_weights)
+
     def on_train_epoch_start(self) -> None:
         """Begin the sums of the epoch, and the numbers that its images are erased and mixed by."""
-        self._train = _Tally()
+        self._train = self.task.train_tally()
         seed = derived_seed(self.seed, "augmentation", self.current_epoch, self.trainer.global_rank, num_bytes=8)
         self._rng = np.random.default_rng(seed)
 
@@ -89,26 +96,25 @@ class Classification(pl.LightningModule):
         self._step_started = time.perf_counter()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the cross-entropy of a batch, with auxiliary classifiers at 0.3 of their own.
+        """Return the loss of a batch, with auxiliary heads at 0.3 of their own.
 
-        Of images that are mixed of two, the accuracy counts the class of the larger part.
+        Of images that are mixed of two, the tally counts the targets of the larger part.
 
         Raises:
             TrainingError: the loss is not a number; on an accelerator only one step in 50 is checked.
         """
         inputs, labels = batch
-        recipe = self.recipe
+        recipe, loss_of = self.recipe, self._train_loss()
         examples = mixed(
             erased(inputs, recipe.erase, self._rng), labels, mixup=recipe.mixup, cutmix=recipe.cutmix, rng=self._rng
         )
-        logits, *auxiliary = self._predict(examples.inputs)
-        loss = examples.loss(logits, recipe.label_smoothing, self.class_weights)
+        outputs, *auxiliary = self._predict(examples.inputs)
+        loss = examples.loss(outputs, loss_of)
         for prediction in auxiliary:
-            auxiliary_loss = examples.loss(prediction, recipe.label_smoothing, self.class_weights)
-            loss = loss + _AUXILIARY_WEIGHT * auxiliary_loss
+            loss = loss + _AUXILIARY_WEIGHT * examples.loss(prediction, loss_of)
         if self.device.type == "cpu" or batch_idx % _LOSS_CHECK_EVERY == 0:
             self._check(float(loss.detach()), f"epoch {self.current_epoch + 1}, step {batch_idx + 1}")
-        self._train.add(logits.detach(), examples.larger, loss.detach())
+        self._train.add(outputs.detach(), examples.larger, loss.detach())
         return loss
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
@@ -117,33 +123,26 @@ class Classification(pl.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Begin the sums of the validation."""
-        self._val, self._val_classes = _Tally(), ClassCounts()
+        self._val = self.task.tally(self.scale)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add a batch to the sums of the validation."""
         inputs, labels = batch
-        logits = self(inputs)
-        self._val.add(logits, labels, F.cross_entropy(logits, labels))
-        self._val_classes.add(logits, labels)
+        outputs = self(inputs)
+        self._val.add(outputs, labels, self._val_loss(outputs, labels, "mean"))
 
     def epoch_metrics(self) -> dict[str, float]:
         """Return the metrics of the epoch that has just ended, over all processes that train together.
 
-        They are `epoch`, from 1, `train_loss`, `train_accuracy`, and `nas.training.recipe.SCORES`.
+        They are `epoch`, from 1, `train_loss`, more of training where the task counts it, and `Task.val_scores`.
 
         Raises:
             TrainingError: the loss is not a number.
         """
-        train, val = self._train.summed(self.trainer), self._val.summed(self.trainer)
-        metrics = {
-            "epoch": float(self.current_epoch + 1),
-            "train_loss": train[0],
-            "train_accuracy": train[1],
-            "val_loss": val[0],
-            "val_accuracy": val[1],
-        }
-        by_class = self._val_classes.scores(lambda counts: _total(counts, self.trainer))
-        metrics |= {f"val_{name}": score for name, score in by_class.items()}
+        together = _Together(self.trainer)
+        metrics = {"epoch": float(self.current_epoch + 1)}
+        metrics |= {f"train_{name}": score for name, score in self._train.scores(together).items()}
+        metrics |= {f"val_{name}": score for name, score in self._val.scores(together).items()}
         self._check(metrics["train_loss"] + metrics["val_loss"], f"the end of epoch {self.current_epoch + 1}")
         return metrics
 
@@ -188,32 +187,25 @@ def lr_factor(step: int, total: int, warmup_fraction: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
-class _Tally:
-    """Sums of loss and hits, kept on the device until they are asked for."""
+class _Together:
+    """The processes that train together, one or several."""
 
-    def __init__(self) -> None:
-        self.count = 0
-        self._loss: Tensor | float = 0.0
-        self._hits: Tensor | float = 0.0
+    def __init__(self, trainer: pl.Trainer) -> None:
+        self._trainer = trainer
 
-    def add(self, logits: Tensor, labels: Tensor, loss: Tensor) -> None:
-        """Add a batch: logits `(batch, num_classes)`, labels `(batch,)`, and its mean loss."""
-        self.count += len(labels)
-        self._loss = self._loss + loss * len(labels)
-        self._hits = self._hits + (logits.argmax(1) == labels).sum()
+    def total(self, numbers: Tensor) -> Tensor:
+        """Return the sums of float64 numbers over all processes, on the CPU."""
+        total = self._trainer.strategy.reduce(numbers.to(_float64(self._trainer)), reduce_op="sum")
+        assert isinstance(total, Tensor)
+        return total.cpu()
 
-    def summed(self, trainer: pl.Trainer) -> tuple[float, float]:
-        """Return mean loss and accuracy over all processes; 0 of both where nothing was added."""
-        sums = torch.tensor([float(self._loss), float(self._hits), float(self.count)], dtype=torch.float64)
-        loss, hits, count = _total(sums, trainer).tolist()
-        return loss / max(1.0, count), hits / max(1.0, count)
-
-
-def _total(numbers: Tensor, trainer: pl.Trainer) -> Tensor:
-    """Return the sums of float64 numbers over all processes that train together, on the CPU."""
-    total = trainer.strategy.reduce(numbers.to(_float64(trainer)), reduce_op="sum")
-    assert isinstance(total, Tensor)
-    return total.cpu()
+    def rows(self, values: Tensor) -> Tensor:
+        """Return the rows of all processes one after another, on the CPU; each may have another number of them."""
+        if self._trainer.world_size == 1:
+            return values.cpu()
+        found: list[Any] = [None] * self._trainer.world_size
+        torch.distributed.all_gather_object(found, values.cpu())
+        return torch.cat(found)
 
 
 def _float64(trainer: pl.Trainer) -> torch.device:
@@ -254,8 +246,10 @@ class ImageModule(pl.LightningDataModule):
 
     @property
     def class_weights(self) -> Tensor | None:
-        """Weights of the classes in the loss, `(num_classes,)`: by what is trained on, which all processes share."""
-        return class_weights(self.train.labels, self.data.num_classes) if self.balance == "weights" else None
+        """Weights of the classes in the loss: by what is trained on, which all processes share."""
+        if self.balance != "weights":
+            return None
+        return self.data.task.weights(self.train.labels, self.data.num_classes)
 
     def _epoch(self) -> int:
         assert self.trainer is not None

@@ -27,7 +27,7 @@ from nas.training.data.config import DataConfig
 from nas.training.fit import fit, load_data
 from nas.training.preprocess import as_trained, preprocess_of
 from nas.training.progress import Progress
-from nas.training.recipe import SCORES, Recipe
+from nas.training.recipe import Recipe
 from nas.training.recipe_files import read_data_config, read_recipe
 from nas.training.summary import summary_of
 from nas.training.transfer.settings import SCRATCH, Transfer
@@ -76,7 +76,7 @@ class Watcher(Protocol):
     """Hears how a training goes."""
 
     def epoch(self, seed: int, metrics: Mapping[str, float]) -> None:
-        """Hear the metrics of an epoch, see `Classification.epoch_metrics`."""
+        """Hear the metrics of an epoch, see `TaskModule.epoch_metrics`."""
 
     def trained(self, seed: int, evaluation: Evaluation) -> None:
         """Hear what the training with a seed came to; of one that was done before, too."""
@@ -158,11 +158,13 @@ def train(
         transfer=transfer,
     )
     begins(job)
+    loaded = load_data(job.data)
     path = user_path(folder)
     held = hold(path, "training") if resume and path.is_dir() else claim(path, "training", "or resume=True goes on")
+    progress = Progress(job.recipe.epochs, job.seeds, say or (lambda line: None), loaded.task)
     with held:
         begin(job, held.path, {}, resume=resume)
-        return run_job(job, held.path, Progress(job.recipe.epochs, job.seeds, say or (lambda line: None)))
+        return run_job(job, held.path, progress)
 
 
 def begins(job: TrainJob) -> str:
@@ -269,7 +271,7 @@ def _checkpoint(folder: Path, seed: int) -> Path:
 
 
 def _evaluation(line: Mapping[str, Any]) -> tuple[int, Evaluation]:
-    scores = {name: float(line["scores"][name]) for name in SCORES if name in line["scores"]}
+    scores = {str(name): float(score) for name, score in line["scores"].items()}
     history = tuple({name: float(value) for name, value in row.items()} for row in line["history"])
     return int(line["seed"]), Evaluation(scores, history, dict(line["seconds"]))
 
@@ -287,5 +289,6 @@ def _write(job: TrainJob, folder: Path, done: Mapping[int, Evaluation]) -> None:
     card = card_of_training(folder.name, job.recipe, data, done, settings=job.data, origin=job.origin)
     for name, one in ((PREPROCESS, preprocess_of(data, job.architecture)), (CARD, card)):
         write_whole(folder / name, json.dumps(one.to_dict(), indent=1) + "\n")
-    write_curves(folder / _CURVES[0], {seed: one.history for seed, one in done.items()})
-    draw_curves(folder / _CURVES[1], {seed: one.history for seed, one in done.items()})
+    histories = {seed: one.history for seed, one in done.items()}
+    write_curves(folder / _CURVES[0], histories, data.task)
+    draw_curves(folder / _CURVES[1], histories, data.task)

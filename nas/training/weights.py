@@ -19,6 +19,8 @@ from nas.training.data.splits import ImageData
 
 Network = fx.GraphModule
 """A network as `nas.build` makes it."""
+LEARNED_AS = ("task", "target_mean", "target_std")
+"""Keys of what is kept beside weights of what the network has learned, as fields of `nas.exporting.preprocess`."""
 _TRAINING_ONLY = "auxiliary."
 """What the names of auxiliary classifiers begin with, which inference has no use for."""
 _LENGTH_BYTES = 8
@@ -37,9 +39,11 @@ def weights_of(module: nn.Module) -> dict[str, Tensor]:
 def weights_metadata(architecture: Architecture, data: ImageData) -> dict[str, str]:
     """Return what is kept beside weights: the network, and what inputs it was trained on.
 
-    `architecture`, `mean` and `std` (a channel, in units of full white = 1), `classes`, `image_shape` and how files are
-    read (`background`, `depth`, `resize`) are JSON.
+    `architecture`, `mean` and `std` (a channel, in units of full white = 1), `classes`, `image_shape`, how files are
+    read (`background`, `depth`, `resize`) and `task` are JSON; so are `target_mean` and `target_std` of numbers.
     """
+    scale = data.scale
+    targets = {} if scale is None else {"target_mean": scale.mean, "target_std": scale.std}
     return {
         "arch_id": architecture.arch_id,
         "architecture": architecture.to_json(),
@@ -50,6 +54,8 @@ def weights_metadata(architecture: Architecture, data: ImageData) -> dict[str, s
         "std": json.dumps(list(data.std)),
         "classes": json.dumps(list(data.classes)),
         **{name: json.dumps(getattr(data.reading, name)) for name in READ_AS},
+        "task": json.dumps(data.task.name),
+        **{name: json.dumps(list(values)) for name, values in targets.items()},
     }
 
 

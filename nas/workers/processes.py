@@ -16,6 +16,7 @@ from typing import Any
 from nas.errors import ConfigError, WorkerError
 from nas.evaluation import Evaluator
 from nas.run_folder import open_inside
+from nas.training.tasks.registry import OBJECTIVE
 from nas.workers.evaluating import Outcome, ReportListener, Task, evaluate
 from nas.workers.keeper import Keeper
 from nas.workers.process import SINGLE_THREAD, WorkerProcess, check_worker_count
@@ -68,7 +69,7 @@ class WorkerPool:
         evaluator: Evaluator,
         count: int,
         *,
-        objective: str = "val_accuracy",
+        objective: str = OBJECTIVE,
         log: Path | None = None,
         trial_seconds: float | None = None,
         devices: Sequence[str] = (),

@@ -9,13 +9,14 @@ from functools import partial
 from typing import Any
 
 from nas.evaluation import Evaluator
+from nas.training.tasks.registry import OBJECTIVE
 from nas.workers.evaluating import Outcome, ReportListener, Task, description, evaluate
 
 
 class SimulatedPool:
     """Workers on a clock of their own: an evaluation takes the time that it states, and none passes in between."""
 
-    def __init__(self, evaluator: Evaluator, workers: int = 1, *, objective: str = "val_accuracy") -> None:
+    def __init__(self, evaluator: Evaluator, workers: int = 1, *, objective: str = OBJECTIVE) -> None:
         """Take an evaluator whose `seconds["evaluation"]` says how long it takes."""
         self._evaluator, self._workers, self._objective = evaluator, workers, objective
         self._on_report: ReportListener = lambda number, step, scores: False

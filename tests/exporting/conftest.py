@@ -44,7 +44,7 @@ class Trained:
 
     @property
     def card(self) -> Card:
-        score = Score(accuracy=self.accuracy, split="validation", how="selected out of 1 trial", images=287)
+        score = Score(value=self.accuracy, split="validation", how="selected out of 1 trial", images=287)
         return Card(name="digits by small_cnn", scores=(score,), data=self.data.record())
 
     def logits(self) -> torch.Tensor:

@@ -86,7 +86,7 @@ def test_the_folder_of_a_training_says_all_that_is_asked(model: TrainedModel, fo
     (score,) = card.scores
     images = len(data.val.labels)
     accuracy = model.evaluation.scores["val_accuracy"]
-    assert (score.accuracy, score.split, score.images) == (accuracy, "validation", images)
+    assert (score.value, score.split, score.images) == (accuracy, "validation", images)
     assert (score.low, score.high) == proportion_interval(round(accuracy * images), images)
     assert "one training, with seed 5" in score.how
     assert (card.training["epochs"], card.training["lr"], card.training["seed"]) == (1, SHORT.lr, 5)
@@ -107,11 +107,11 @@ def test_several_seeds_are_a_mean_and_the_weights_are_those_of_the_first(tmp_pat
     model = nas.train(ARCH, DATA, SHORT, folder=tmp_path / "run", seed=1, seeds=2)
     mean, first = Card.from_dict(json.loads((tmp_path / "run" / "card.json").read_text())).scores
     values = [one.scores["val_accuracy"] for one in model.evaluations.values()]
-    assert mean.accuracy == pytest.approx(sum(values) / 2)
+    assert mean.value == pytest.approx(sum(values) / 2)
     low, high = mean_interval(values)
     assert (mean.low, mean.high) == (max(0, low), min(1, high)), "no accuracy is above 1"
     assert "mean of 2 trainings with seeds 1, 2" in mean.how
-    assert first.accuracy == values[0]
+    assert first.value == values[0]
 
 
 def test_a_folder_from_before_has_it_in_the_header_of_its_weights(folder: Path, tmp_path: Path) -> None:
@@ -193,7 +193,7 @@ def test_where_a_network_comes_from(folder: Path, search: Path, tmp_path: Path) 
     """It goes on from the search to the training, and from one training to the next."""
     found = "Found by a search of the space tiny, limits: params 1,000,000."
     assert origin_of(search) == found
-    assert _origin(str(search)) == f"{found} Chosen by its validation accuracy there, and trained anew."
+    assert _origin(str(search)) == f"{found} Chosen by its validation score there, and trained anew."
     assert origin_of(folder) == "", "the training was of an architecture from Python"
     card = json.loads((folder / "card.json").read_text())
     (folder / "card.json").write_text(json.dumps({**card, "origin": found}))

@@ -267,10 +267,10 @@ def test_other_files_are_refused(parts: Path, name: str, data: bytes | None, mes
 
 
 def test_a_score_says_what_it_is() -> None:
-    score = Score(accuracy=0.925, low=0.92, high=0.93, split="test", how="mean of 3 fresh seeds", images=10_000)
+    score = Score(value=0.925, low=0.92, high=0.93, split="test", how="mean of 3 fresh seeds", images=10_000)
     assert str(score) == "92.50% [92.00%, 93.00%] on test (mean of 3 fresh seeds, 10,000 images)"
     with pytest.raises(DataError, match="a score must be a number from 0 to 1, but got nan"):
-        Score(accuracy=float("nan"), split="test", how="")
+        Score(value=float("nan"), split="test", how="")
 
 
 @pytest.mark.slow

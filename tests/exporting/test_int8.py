@@ -125,7 +125,7 @@ def test_what_cannot_be_measured_says_so(trained: Trained) -> None:
 
 COMPARED = Comparison(
     bytes=(1000, 400),
-    accuracy=(0.9, 0.897),
+    shares=(0.9, 0.897),
     latency_ms=(2.0, 1.0),
     speed_up=(2.0, 1.5, 2.5),
     operators=Operators(integer=5, in_float=(), others={}, conversions=2),
@@ -174,7 +174,7 @@ def test_the_table_says_what_to_ship(trained: Trained, int8: str) -> None:
     assert (small is None) == (int8 == "never")
     if small is not None:
         assert measured.files[1].bytes == len(small) < len(model)
-        assert compare(model, small, trained.images).accuracy[1] == measured.files[1].accuracy
+        assert compare(model, small, trained.images).shares[1] == measured.files[1].share
 
 
 def test_a_network_that_8_bits_ruin_stays_in_fp32(trained: Trained) -> None:

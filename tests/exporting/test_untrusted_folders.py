@@ -112,7 +112,7 @@ def test_names_forge_no_card(trained: Trained, tmp_path: Path) -> None:
         limits=(evil,),
         training={evil: evil},
         data={"classes": [evil]},
-        scores=(Score(accuracy=0.5, split="test", how=evil),),
+        scores=(Score(value=0.5, split="test", how=evil),),
     )
     given = trained.architecture, trained.weights, replace(trained.preprocess, classes=classes), card
     export_model(tmp_path / "out", *given, settings=FP32)
@@ -125,7 +125,7 @@ def test_names_forge_no_card(trained: Trained, tmp_path: Path) -> None:
 
 
 def test_intervals_from_before_end_at_1() -> None:
-    assert "[74.62%, 100.00%]" in str(Score(accuracy=0.93, low=0.7462, high=1.1151, split="validation", how="mean"))
+    assert "[74.62%, 100.00%]" in str(Score(value=0.93, low=0.7462, high=1.1151, split="validation", how="mean"))
 
 
 def test_preprocess_says_how_levels_are_normalised(exported: Path, trained: Trained) -> None:

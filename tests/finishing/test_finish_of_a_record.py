@@ -25,6 +25,7 @@ from nas.json_output import json_document
 from nas.search.config import Config
 from nas.training.recipe import Recipe
 from nas.training.recipe_files import read_recipe
+from nas.training.tasks.classification import CLASSIFICATION
 from tests.finishing import recorded
 from tests.finishing.recorded import DATA, StubPool, finish, report_of, write_weights_name
 from tests.logs import rewrite
@@ -324,7 +325,7 @@ def test_the_card_has_an_interval_where_the_final_seeds_differ(
     searched: Path, monkeypatch: pytest.MonkeyPatch, equal: bool
 ) -> None:
     """Two that score the same have none, and ship all the same."""
-    data: Any = SimpleNamespace(val=SimpleNamespace(labels=range(287)), record=dict)
+    data: Any = SimpleNamespace(val=SimpleNamespace(labels=range(287)), record=dict, task=CLASSIFICATION)
     scores: list[Score] = []
 
     def ship(report: Report, weights: Path) -> Path:
@@ -339,4 +340,4 @@ def test_the_card_has_an_interval_where_the_final_seeds_differ(
     assert [score.split for score in means] == ["test", "validation"]
     assert [score.low is None for score in means] == [score.high is None for score in means] == [equal] * 2
     if equal:
-        assert [score.accuracy for score in means] == pytest.approx([0.89, 0.9])
+        assert [score.value for score in means] == pytest.approx([0.89, 0.9])

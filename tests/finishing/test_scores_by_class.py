@@ -11,9 +11,10 @@ import nas
 from nas.finishing.bench import Measure
 from nas.finishing.words import Unit
 from nas.search.objectives import objectives_from
-from nas.training.recipe import SCORES
+from nas.training.tasks.classification import CLASSIFICATION
 from tests.run_command import run
 
+SCORES = CLASSIFICATION.val_scores
 SPACE = """
 name: tiny
 stem: {block: conv, out_channels: {choose: [4, 8]}, stride: 2}

@@ -17,6 +17,7 @@ from nas.search.budgets.pruning import Pruning
 from nas.search.config import Config
 from nas.search.settings import PYTHON_SETTINGS, SamplerSettings, SearchSettings, Settings, with_keywords
 from nas.settings import settings_from
+from nas.training.data.config import DataConfig
 
 SPACE = nas.load_space("mbconv")
 
@@ -138,7 +139,7 @@ def test_files_that_hold_the_settings_of_all_evaluators_are_read() -> None:
     }
     assert Config.from_values({"space": "mbconv", "evaluator": {"name": "train", **every}}).evaluator.name == "train"
     table = Config.from_values({"space": "mbconv", "evaluator": {"name": "table", **every, "file": "a.csv"}}).evaluator
-    assert table.known_scores == ("val_accuracy",)
+    assert table.known_scores(DataConfig()) == ("val_accuracy",)
 
 
 @pytest.mark.parametrize(

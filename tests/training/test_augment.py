@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nas.training.augment import Mixed, erased, mixed
+from nas.training.tasks.classification import CLASSIFICATION
 
 
 def _images(count: int, channels: int = 2, size: tuple[int, int] = (12, 10)) -> tuple[Tensor, Tensor]:
@@ -53,9 +54,9 @@ def test_the_loss_of_a_mixture_is_that_of_soft_labels() -> None:
     soft = share[:, None] * F.one_hot(labels, 5) + (1 - share)[:, None] * F.one_hot(partners, 5)
     for smoothing in (0.0, 0.1):
         expected = F.cross_entropy(logits, soft, label_smoothing=smoothing)
-        found = Mixed(torch.empty(0), labels, partners, share).loss(logits, smoothing)
+        found = Mixed(torch.empty(0), labels, partners, share).loss(logits, CLASSIFICATION.loss(None, smoothing))
         torch.testing.assert_close(found, expected)
-        plain = Mixed(torch.empty(0), labels).loss(logits, smoothing)
+        plain = Mixed(torch.empty(0), labels).loss(logits, CLASSIFICATION.loss(None, smoothing))
         torch.testing.assert_close(plain, F.cross_entropy(logits, labels, label_smoothing=smoothing))
 
 

@@ -17,14 +17,15 @@ from sklearn.utils.class_weight import compute_class_weight
 import nas
 from nas.errors import ConfigError
 from nas.training.augment import Mixed
-from nas.training.data.balance import balanced_order, class_weights
+from nas.training.data.balance import balanced_order
 from nas.training.data.batches import Batches
 from nas.training.data.config import DataConfig
 from nas.training.data.load import load_data
 from nas.training.data.splits import ImageData, part_of
 from nas.training.fit import fit
 from nas.training.recipe import Recipe
-from nas.training.task import Classification, ImageModule
+from nas.training.task import ImageModule, TaskModule
+from nas.training.tasks.classification import CLASSIFICATION, class_weights
 from nas.training.train import TrainJob, begin
 
 SPACE = nas.SearchSpace.from_dict(
@@ -84,17 +85,18 @@ def test_the_weighted_loss_is_a_mean_over_images() -> None:
     labels, partners, share = torch.tensor([0, 1, 2, 4, 4, 0]), torch.tensor([4, 0, 1, 1, 2, 2]), torch.rand(6)
     one = [F.cross_entropy(logits[i : i + 1], labels[i : i + 1], label_smoothing=0.1) for i in range(6)]
     expected = sum(weights[labels[i]] * one[i] for i in range(6)) / 6
-    assert float(Mixed(logits, labels).loss(logits, 0.1, weights)) == pytest.approx(float(expected))
+    loss = CLASSIFICATION.loss(None, 0.1, weights)
+    assert float(Mixed(logits, labels).loss(logits, loss)) == pytest.approx(float(expected))
     two = [F.cross_entropy(logits[i : i + 1], partners[i : i + 1], label_smoothing=0.1) for i in range(6)]
     mixed = sum(
         share[i] * weights[labels[i]] * one[i] + (1 - share[i]) * weights[partners[i]] * two[i] for i in range(6)
     )
-    found = Mixed(logits, labels, partners, share).loss(logits, 0.1, weights)
+    found = Mixed(logits, labels, partners, share).loss(logits, loss)
     assert float(found) == pytest.approx(float(mixed) / 6)
     # Weights of 1 are no weights, with and without mixing.
-    ones = torch.ones(5)
+    ones, none = (CLASSIFICATION.loss(None, 0.1, own) for own in (torch.ones(5), None))
     for batch in (Mixed(logits, labels), Mixed(logits, labels, partners, share)):
-        assert float(batch.loss(logits, 0.1, ones)) == pytest.approx(float(batch.loss(logits, 0.1)))
+        assert float(batch.loss(logits, ones)) == pytest.approx(float(batch.loss(logits, none)))
 
 
 def _drawn(data: ImageData, **settings: Any) -> list[int]:
@@ -159,12 +161,12 @@ def test_validation_and_parts_of_the_data(digits: ImageData) -> None:
         module = ImageModule(digits, recipe, ARCH.input_shape, balance=kind)
         assert module.class_weights is None
         assert torch.cat([labels for _, labels in module.val_dataloader()]).tolist() == digits.val.labels.tolist()
-    task = Classification(nas.build(ARCH), recipe, class_weights=small.class_weights).eval()
+    task = TaskModule(nas.build(ARCH), recipe, class_weights=small.class_weights).eval()
     inputs, labels = next(iter(small.val_dataloader()))
     with torch.inference_mode():
         task.validation_step((inputs, labels), 0)
         unweighted = F.cross_entropy(task(inputs), labels)
-    assert float(task._val._loss) == pytest.approx(float(unweighted) * len(labels))
+    assert float(vars(task._val)["_loss"]) == pytest.approx(float(unweighted) * len(labels))
     assert not any("class_weights" in name for name in task.state_dict())  # no checkpoint depends on them
 
 

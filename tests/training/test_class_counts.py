@@ -12,13 +12,13 @@ from sklearn.metrics import balanced_accuracy_score, f1_score, top_k_accuracy_sc
 from torchmetrics.functional.classification import multiclass_accuracy, multiclass_f1_score
 
 import nas
-from nas.training.class_counts import ClassCounts
 from nas.training.data.batches import Batches
 from nas.training.data.config import DataConfig
 from nas.training.data.load import load_data
 from nas.training.data.splits import ImageData, Images, part_of
 from nas.training.fit import fit
-from nas.training.recipe import SCORES, Recipe
+from nas.training.recipe import Recipe
+from nas.training.tasks.classification import CLASSIFICATION, ClassCounts
 from nas.training.weights import trained_network
 
 SPACE = nas.SearchSpace.from_dict(
@@ -105,7 +105,7 @@ def test_a_training_gives_the_scores_of_its_weights_on_the_validation_split(tmp_
     assert len(batches) == 1
     with torch.inference_mode():
         theirs = _theirs(network(batches[0][0]), batches[0][1])
-    assert {*found.scores} == {*SCORES}
+    assert {*found.scores} == {*CLASSIFICATION.val_scores}
     assert {name: found.scores[f"val_{name}"] for name in theirs} == pytest.approx(theirs)
     assert found.scores["val_balanced_accuracy"] != pytest.approx(found.scores["val_accuracy"], abs=1e-3)
-    assert all(row.keys() >= {*SCORES} for row in found.history)
+    assert all(row.keys() >= {*CLASSIFICATION.val_scores} for row in found.history)

@@ -15,15 +15,15 @@ import nas
 from nas.training.data.load import load_data
 from nas.training.ema import WeightAverage, decay_at
 from nas.training.fit import fit
-from nas.training.task import Classification
+from nas.training.task import TaskModule
 from nas.training.weights import load_weights
 from tests.training.test_fit import ARCH, DATA, RECIPE
 
 
-def _steps(average: WeightAverage, values: list[float]) -> tuple[Classification, float]:
+def _steps(average: WeightAverage, values: list[float]) -> tuple[TaskModule, float]:
     """Go through some values of one weight; returns the task and the average."""
     network = nn.Linear(1, 1, bias=False)
-    task = Classification(network, RECIPE)
+    task = TaskModule(network, RECIPE)
     trainer = cast("pl.Trainer", object())
     weight = network.weight
     with torch.no_grad():

@@ -22,7 +22,8 @@ from nas.training.data.batches import Batches
 from nas.training.data.load import load_data
 from nas.training.epoch_reports import reachable
 from nas.training.fit import fit
-from nas.training.recipe import SCORES, Recipe
+from nas.training.recipe import Recipe
+from nas.training.tasks.classification import CLASSIFICATION
 from nas.training.weights import load_weights
 from tests.training.test_fit import ARCH, DATA, RECIPE, SPACE
 
@@ -73,7 +74,7 @@ def test_what_goes_on_comes_out_as_if_it_had_never_stopped(augment: str, name: s
         budget = nas.Budget(epochs=epochs, schedule_epochs=4, checkpoint=path, weights=str(parts))
         part = fit(DROPS, data, recipe, budget, seed=3, augment=augment)
         assert part.history == whole.history[:epochs]
-        assert part.scores == {name: part.history[-1][name] for name in SCORES}
+        assert part.scores == {name: part.history[-1][name] for name in CLASSIFICATION.val_scores}
     first, second = load_weights(kept), load_weights(parts)
     assert all(torch.equal(first[name], second[name]) for name in first)
     state = torch.load(path, weights_only=True)  # plain data, nothing to be run

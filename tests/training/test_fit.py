@@ -29,7 +29,7 @@ from nas.training.data.load import load_data
 from nas.training.data.splits import ImageData
 from nas.training.fit import fit
 from nas.training.recipe import Recipe
-from nas.training.task import Classification, ImageModule, lr_factor
+from nas.training.task import ImageModule, TaskModule, lr_factor
 from nas.training.transfer.parts import parameter_groups
 from nas.training.transfer.settings import SCRATCH
 
@@ -100,15 +100,15 @@ def test_each_epoch_walks_through_the_images_as_its_number_says(
 ) -> None:
     """So a run that goes on after its first epoch sees what it would have seen."""
     walks: list[list[int]] = []
-    step = Classification.training_step
+    step = TaskModule.training_step
 
-    def noted(task: Classification, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+    def noted(task: TaskModule, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         if batch_idx == 0:
             walks.append([])
         walks[-1] += batch[1].tolist()
         return step(task, batch, batch_idx)
 
-    monkeypatch.setattr(Classification, "training_step", noted)
+    monkeypatch.setattr(TaskModule, "training_step", noted)
     budget = nas.Budget(epochs=1, schedule_epochs=3, checkpoint=str(tmp_path / "state.ckpt"))
     fit(ARCH, data, RECIPE, budget, seed=7)
     fit(ARCH, data, RECIPE, replace(budget, epochs=3), seed=7)
@@ -161,7 +161,7 @@ def test_a_search_with_training_repeats_exactly() -> None:
 
 
 def test_data_must_fit_the_architecture(data: ImageData) -> None:
-    with pytest.raises(DataError, match=r"3 channels and one of 4 classes .*takes 1 channels and gives .*9"):
+    with pytest.raises(DataError, match=r"3 channels and 4 classes, .*takes 1 channels and gives .*9"):
         fit(
             SPACE.for_data((1, 16, 16), 9).decode({"stem.0.out_channels": 8}),
             data,
@@ -235,7 +235,7 @@ def test_settings_load_without_torch() -> None:
 def test_validation_goes_by_statistics_of_the_weights_that_it_has(data: ImageData) -> None:
     """For the first layer as worked out by hand, from training images and the weights at the end of the epoch."""
     module = ImageModule(data, RECIPE, ARCH.input_shape, seed=3)
-    task = Classification(build(ARCH), RECIPE)
+    task = TaskModule(build(ARCH), RECIPE)
     pl.seed_everything(0, verbose=False)
     seen: dict[str, torch.Tensor] = {}
 
@@ -287,7 +287,7 @@ def test_optimisers_are_fused_where_their_gradients_can_be_clipped(optimizer: st
         def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
             seen.extend(bool(group["fused"]) for group in trainer.optimizers[0].param_groups)
 
-    task = Classification(nas.build(architecture), recipe)
+    task = TaskModule(nas.build(architecture), recipe)
     trainer = pl.Trainer(
         max_epochs=1,
         accelerator="cpu",
@@ -311,7 +311,7 @@ def test_a_training_step_never_waits_for_its_device() -> None:
     recipe = Recipe(erase=0.5, mixup=0.2, cutmix=1.0, label_smoothing=0.1)
     space = nas.load_space("mbconv").for_data((3, 16, 16), 4)
     network = nas.build(space.decode(space.sample(0))).to("meta")
-    task = Classification(network, recipe).to("meta")
+    task = TaskModule(network, recipe).to("meta")
     batch = torch.empty(8, 3, 16, 16, device="meta"), torch.empty(8, dtype=torch.int64, device="meta")
     loss = task.training_step(batch, 1)
     loss.backward()

@@ -29,7 +29,8 @@ from nas.training.evaluation_page import page
 from nas.training.fit import fit
 from nas.training.recipe import Recipe
 from nas.training.recipe_files import read_data_config, read_recipe
-from nas.training.summary import accuracy_of
+from nas.training.summary import score_of
+from nas.training.tasks.classification import ACCURACY
 from nas.training.train import TrainedModel
 from nas.training.weights import load_metadata, load_weights, save_weights
 from tests.training.test_fit import ARCH, DATA, RECIPE, SPACE
@@ -312,7 +313,7 @@ def test_an_exported_model_takes_images_as_they_are(tmp_path: Path) -> None:
 
 
 def test_seeds_that_agree_give_the_interval_over_the_images() -> None:
-    found = accuracy_of([0.9, 0.9, 0.9], 50)
+    found = score_of(ACCURACY, [0.9, 0.9, 0.9], 50)
     expected = binomtest(45, 50).proportion_ci(method="exact")
     assert (found["low"], found["high"]) == pytest.approx((expected.low, expected.high))
     assert "over the images" in found["interval"]

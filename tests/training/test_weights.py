@@ -20,7 +20,8 @@ from nas.run_folder import write_bytes
 from nas.training.data.load import load_data
 from nas.training.fit import fit
 from nas.training.recipe import Recipe
-from nas.training.task import Classification, ImageModule
+from nas.training.task import ImageModule, TaskModule
+from nas.training.tasks.task import Alone
 from nas.training.weights import fit_weights, load_metadata, load_weights, save_weights, weights_of
 from tests.training.test_fit import ARCH, DATA, RECIPE
 
@@ -38,12 +39,10 @@ def test_a_network_with_read_weights_scores_the_same_to_the_last_digit(recipe: R
     torch.manual_seed(99)
     network = nas.build(ARCH).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as in fit
     fit_weights(network, load_weights(path))
-    task = Classification(network, recipe)
+    task = TaskModule(network, recipe)
     trainer = pl.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False)
     trainer.validate(task, ImageModule(data, recipe, ARCH.input_shape), verbose=False)
-    loss, accuracy = task._val.summed(trainer)
-    by_class = {f"val_{name}": score for name, score in task._val_classes.scores().items()}
-    assert {"val_loss": loss, "val_accuracy": accuracy, **by_class} == found.scores
+    assert {f"val_{name}": score for name, score in task._val.scores(Alone()).items()} == found.scores
     metadata = load_metadata(path)
     assert metadata["arch_id"] == ARCH.arch_id
     assert json.loads(metadata["mean"]) == list(data.mean)

@@ -28,7 +28,7 @@ class SpaceComparison:
     trials: int
     """Number of networks of each that were asked for."""
     error: str
-    """The formula of the error, e.g. `1 - val_accuracy`."""
+    """The formula of the error, one less a score or a loss."""
     complexity: str | None
     """The cost at whose equal values they are compared; None compares them whatever they cost."""
     bins: int | None = None

@@ -12,6 +12,7 @@ from nas.evaluators.proxies.names import check_names
 from nas.network.architecture import Architecture
 from nas.space.task import Task
 from nas.training.data.config import DataConfig
+from nas.training.tasks.registry import DEFAULT
 
 ACCELERATORS = ("auto", "cpu", "gpu")
 
@@ -40,6 +41,8 @@ class ProxyEvaluator:
         if not self.names:
             raise ConfigError("proxies: at least one name must be given")
         check_names(self.names)
+        if self.data.task != DEFAULT:
+            raise ConfigError(f"proxies are of {DEFAULT.name}, but data {self.data.name} are of {self.data.task.name}")
         if self.batch_size < 2:
             raise ConfigError(f"proxies: batch_size must be >= 2, but got {self.batch_size}")
         least = 2 if "zico" in self.names else 1

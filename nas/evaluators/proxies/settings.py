@@ -29,9 +29,8 @@ class ProxySettings(EvaluatorSettings):
         super().__post_init__()
         check_names(self.proxies)
 
-    @property
-    def known_scores(self) -> tuple[str, ...]:
-        """The proxies."""
+    def known_scores(self, data: DataConfig) -> tuple[str, ...]:
+        """Return the proxies."""
         return tuple(self.proxies)
 
     def make(self, space: SearchSpace, data: DataConfig, recipe: Recipe, accelerator: str) -> Evaluator:

@@ -13,9 +13,11 @@ from nas.errors import NasError
 from nas.exporting.onnx.writer import Writer
 from nas.exporting.preprocess import Preprocess
 from nas.exporting.reading import COVER_CROP, PAD, SQUASH
+from nas.training.tasks.registry import task_named
+from nas.training.tasks.task import Task
 
-PIXELS, LOGITS, PROBABILITIES = "pixels", "logits", "probabilities"
-"""The input, and the outputs, of a model for pictures."""
+PIXELS = "pixels"
+"""The input of a model for pictures; its outputs are `Task.raw` and `Task.answer`."""
 CLASSES, PREPROCESS = "classes", "preprocess"
 """Keys of a model's metadata, whose values are JSON: a list of names, and `Preprocess.to_dict`."""
 PREFIX = "pictures."
@@ -24,13 +26,13 @@ PREFIX = "pictures."
 _USE = (
     "Input pixels: uint8, (batch, height, width, channels), any size, channels in the order R, G, B. A picture is "
     "brought to the size that the network was trained on, as `resize` in the metadata under `preprocess` says, and "
-    "normalised inside. Outputs: logits and probabilities, (batch, classes); the names of the classes are a JSON list "
+    "normalised inside. Outputs: {raw} and {answer}, (batch, {outputs}); the names of the {outputs} are a JSON list "
     "in the metadata, under `classes`."
 )
 
 
 def for_pictures(network: bytes, preprocess: Preprocess, about: Mapping[str, str] | None = None) -> bytes:
-    """Put pictures in front of a network, and the shares of its classes behind it.
+    """Put pictures in front of a network, and behind it what it says: shares of its classes, or numbers in their units.
 
     Args:
         network: an ONNX model with one input of `(batch, channels, *preprocess.size)`, fp32, and one output of
@@ -44,18 +46,20 @@ def for_pictures(network: bytes, preprocess: Preprocess, about: Mapping[str, str
     Raises:
         NasError: the network gives something else than a number for each class.
     """
+    task = task_named(preprocess.task)
     model = onnx.ModelProto.FromString(network)
     ((x,), (y,)) = (list(model.graph.input), list(model.graph.output)) if _plain(model) else ((None,), (None,))
     gives = [] if y is None else [dim.dim_value for dim in y.type.tensor_type.shape.dim]
     if x is None or y is None or gives[1:] != [len(preprocess.classes)]:
         raise NasError(
-            f"a network for {len(preprocess.classes)} classes gives a number for each, but this one gives "
+            f"a network for {len(preprocess.classes)} {task.outputs} gives a number for each, but this one gives "
             f"{[[dim.dim_value or dim.dim_param for dim in o.type.tensor_type.shape.dim] for o in model.graph.output]}"
         )
     before, after = Writer({}), Writer({})
     _network_input(before, preprocess, x.name)
-    after.add("Identity", LOGITS, y.name)
-    after.add("Softmax", PROBABILITIES, LOGITS, axis=1)
+    after.add("Identity", task.raw, y.name)
+    _answer(after, task, preprocess)
+    use = _USE.format(raw=task.raw, answer=task.answer, outputs=task.outputs)
     channels = preprocess.shape[0]
     graph = helper.make_graph(
         [*before.nodes, *model.graph.node, *after.nodes],
@@ -63,18 +67,32 @@ def for_pictures(network: bytes, preprocess: Preprocess, about: Mapping[str, str
         [helper.make_tensor_value_info(PIXELS, TensorProto.UINT8, ["batch", "height", "width", channels])],
         [
             helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", len(preprocess.classes)])
-            for name in (LOGITS, PROBABILITIES)
+            for name in (task.raw, task.answer)
         ],
-        [*before.constants, *model.graph.initializer],
-        doc_string=_USE,
+        [*before.constants, *model.graph.initializer, *after.constants],
+        doc_string=use,
     )
     whole = helper.make_model(
-        graph, opset_imports=model.opset_import, ir_version=model.ir_version, producer_name="nas", doc_string=_USE
+        graph, opset_imports=model.opset_import, ir_version=model.ir_version, producer_name="nas", doc_string=use
     )
     known = {CLASSES: json.dumps(list(preprocess.classes)), PREPROCESS: json.dumps(preprocess.to_dict())}
     helper.set_model_props(whole, known | dict(about or {}))
     onnx.checker.check_model(whole)
     return bytes(whole.SerializeToString())
+
+
+def _answer(w: Writer, task: Task, preprocess: Preprocess) -> None:
+    """Write what makes answers of what the network gives."""
+    scale = preprocess.scale
+    if task.activation == "scale":
+        assert scale is not None
+        std, mean = (np.array([values], dtype=np.float32) for values in (scale.std, scale.mean))
+        larger = w.add("Mul", f"{PREFIX}unscaled", task.raw, w.constant(f"{PREFIX}target_std", std))
+        w.add("Add", task.answer, larger, w.constant(f"{PREFIX}target_mean", mean))
+    elif task.activation == "sigmoid":
+        w.add("Sigmoid", task.answer, task.raw)
+    else:
+        w.add("Softmax", task.answer, task.raw, axis=1)
 
 
 def _plain(model: onnx.ModelProto) -> bool:

@@ -19,6 +19,8 @@ from nas.scaling.study.sizes import LAW_AXES, LOSSES
 from nas.settings import SEED, Range, check_settings, setting
 from nas.training.data.config import DataConfig
 from nas.training.recipe import Recipe
+from nas.training.tasks.classification import ACCURACY
+from nas.training.tasks.registry import DEFAULT
 
 MODES = ("family", "compare", "coefficients", "isoflop", "plan")
 _DEFAULT_PHI = [0.0, 1.0, 2.0, 3.0]
@@ -98,7 +100,9 @@ class ScaleConfig:
     )
     rounding: Rounding = setting(Rounding, "how scaled sizes become whole ones")
     training: bool = setting(True, "train=false only counts", may_change=True)
-    loss: str = setting("error", "what laws are of: error (1 - val_accuracy), val_loss", LOSSES)
+    loss: str = setting(
+        "error", f"what laws are of: error (1 - {ACCURACY.on_val}, of classification), val_loss", LOSSES
+    )
     law: str = setting("macs", "what laws are in: macs or params", LAW_AXES)
     seeds: int = setting(3, "training runs of each size", Range(1, 1000, whole=True), may_change=True)
     by_size: BySize = setting(BySize, "what changes with the size, s times the multiply-adds of the base")
@@ -139,6 +143,8 @@ class ScaleConfig:
         check_settings(self, "")
         self._check_sizes()
         self._check_training()
+        if self.training and self.data.task != DEFAULT:
+            raise ConfigError(f"laws are of {DEFAULT.name}, but data {self.data.name} are of {self.data.task.name}")
         check_accelerator(self.accelerator)
         check_workers(self.workers)
         check_name(self.name)

@@ -27,14 +27,15 @@ from nas.scaling.study.preregistration import CheckedForecast
 from nas.scaling.study.published_efficientnet import LABEL, PublishedSize, applies, published_family
 from nas.scaling.study.sizes import SizeResult
 from nas.statistics import Array, Unpaired, judge, mean_interval, stratified, unpaired
+from nas.training.tasks.classification import ACCURACY
 
-LOSS_TEXT = {"error": "validation error (1 - val_accuracy)", "val_loss": "validation loss"}
+LOSS_TEXT = {"error": f"validation error (1 - {ACCURACY.on_val})", "val_loss": "validation loss"}
 _MAX_LOSS = {"error": 1.0, "val_loss": inf}
 AXES: Mapping[str, str] = {"macs": "multiply-adds", "params": "parameters"}
 _MS = "latency_ms"
 _RUN_COLUMNS = (
     *("rule", "phi", "macs_ratio", "arch_id", "macs", "params", "latency_ms", "lr", "epochs", "replicate", "seed"),
-    *("seconds", "val_accuracy", "val_loss", "loss", "reason"),
+    *("seconds", ACCURACY.on_val, "val_loss", "loss", "reason"),
 )
 _CURVE_POINTS = 16
 _TINY = 1e-9

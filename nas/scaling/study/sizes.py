@@ -16,6 +16,7 @@ from nas.scaling.solve import Member
 from nas.scaling.study.recipes import BySize
 from nas.scaling.study.training_runs import Job, Run
 from nas.training.recipe import Recipe
+from nas.training.tasks.classification import ACCURACY
 
 LAW_AXES = ("macs", "params")
 """The costs that a law can be a function of."""
@@ -24,7 +25,7 @@ _LR_REPLICATE = -1
 small is biased."""
 
 LOSSES: Mapping[str, Callable[[Mapping[str, float]], float]] = {
-    "error": lambda scores: 1 - scores["val_accuracy"],
+    "error": lambda scores: 1 - scores[ACCURACY.on_val],
     "val_loss": lambda scores: scores["val_loss"],
 }
 """The losses that a law can be fitted to, as functions of the scores of a run."""

@@ -22,6 +22,8 @@ from nas.network.identity import earlier_id
 from nas.seeds import derived_seed
 from nas.settings import as_before
 from nas.training.recipe import Recipe
+from nas.training.tasks.classification import ACCURACY
+from nas.training.tasks.task import LOSS
 from nas.workers.evaluating import Outcome, Task
 from nas.workers.pool import Pool
 from nas.workers.run_all import run_all
@@ -29,7 +31,7 @@ from nas.workers.run_all import run_all
 RUNS, TIMING = "runs.jsonl", "timing.jsonl"
 _POLL_SECONDS = 1.0
 _NUMBER = int | float
-_SCORES = {"val_accuracy", "val_loss"}
+_SCORES = {ACCURACY.on_val, LOSS.on_val}
 """The scores that every run has that did not fail."""
 _MAX_NUMBER = 2.0**63
 """No number of a run is as large."""

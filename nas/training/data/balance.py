@@ -6,24 +6,6 @@ import torch
 from torch import Tensor
 
 
-def class_weights(labels: Tensor, num_classes: int) -> Tensor:
-    """Return the weight of each class in the loss: `images / (classes * images of the class)`.
-
-    Together the images of each class weigh the same, and the mean weight of an image is 1, so that a learning rate fits
-    as before. It is `class_weight="balanced"` of scikit-learn.
-
-    Args:
-        labels: of what is trained on, int64 of shape `(n,)`.
-        num_classes: of the data; one without images counts as none and has the weight 0.
-
-    Returns:
-        float32 of shape `(num_classes,)`.
-    """
-    counts = torch.bincount(labels, minlength=num_classes).double()
-    weights = len(labels) / ((counts > 0).sum() * counts.clamp_min(1))
-    return torch.where(counts > 0, weights, 0.0).float()
-
-
 def balanced_order(labels: Tensor, generator: torch.Generator) -> Tensor:
     """Return as many images as there are, drawn with replacement, each class as often as any other, in random order.
 

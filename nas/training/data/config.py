@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from nas.errors import ConfigError, nearest
 from nas.settings import Range, check_settings, setting
 from nas.training.data.registry import DATA_SETS
+from nas.training.tasks.task import Task
 
 AUGMENTATIONS = ("none", "shift", "shift_flip")
 BALANCES = ("none", "weights", "sampler")
@@ -36,8 +37,16 @@ class DataConfig:
         "of splits, where it is called split); null: the folders are the classes",
         typed="text",
     )
+    target: str | None = setting(
+        None,
+        "of data.labels: a column of numbers that is learned in place of classes (regression), or several, as "
+        "'width|height', whose scores are means over them: with other units each search.objective=val_r2",
+        typed="text",
+    )
     file_column: str | None = setting(None, "of data.labels: the column that names the files; null: found")
-    label_column: str | None = setting(None, "of data.labels: the column that has the classes; null: found")
+    label_column: str | None = setting(
+        None, "of data.labels: the column that has the classes, several of a file as a|b; null: found"
+    )
     bad: str = setting(
         "refuse",
         "what is done where files of image_folder cannot be used: refuse names all of them, skip leaves them out",
@@ -133,6 +142,15 @@ class DataConfig:
         typed="path",
     )
 
+    @property
+    def task(self) -> Task:
+        """What is to be learned; a table of labels is looked at for it.
+
+        Raises:
+            DataError: the table cannot be read.
+        """
+        return DATA_SETS[self.name].task(self)
+
     def known_shape(self) -> tuple[tuple[int, ...], int] | None:
         """Return shape and number of classes where they are known without reading the data, else None."""
         return DATA_SETS[self.name].shape(self)
@@ -147,6 +165,10 @@ class DataConfig:
                 f"{self.val_fraction:g} + {self.test_fraction:g}"
             )
         self._check_pictures()
+        if self.target is not None and (self.name != "image_folder" or self.labels is None):
+            raise ConfigError(f"data.target is of data=image_folder with data.labels=FILE, but got {self.target!r:.80}")
+        if self.target is not None and self.label_column is not None:
+            raise ConfigError("data.target and data.label_column: numbers are learned, or classes; give one of the two")
         if self.channels not in (1, 3):
             raise ConfigError(f"data.channels must be 1 or 3, but got {self.channels}")
         if self.resolution is not None and not DATA_SETS[self.name].resizes:

@@ -6,6 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nas.training.tasks.registry import DEFAULT
+from nas.training.tasks.task import Task
+
 if TYPE_CHECKING:
     from nas.training.data.config import DataConfig
     from nas.training.data.splits import Splits
@@ -24,6 +27,8 @@ class DataSet:
     """Looks at its files as far as that needs no torch, and caches them; raises `DataError`, which says all."""
     shape: Callable[[DataConfig], tuple[tuple[int, ...], int] | None] = lambda config: None
     """Shape of an image, `(channels, height, width)`, and number of classes, where they are known before it is read."""
+    task: Callable[[DataConfig], Task] = lambda config: DEFAULT
+    """What is to be learned, as its settings or a table of labels say; raises `DataError` where that cannot be read."""
     images: int | None = None
     """How many there are in all, as their authors say, where that is known."""
     resizes: bool = False

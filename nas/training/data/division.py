@@ -7,15 +7,21 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence, Sized
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nas.errors import DataError
 from nas.exporting.reading import Reading
 from nas.network.ops import Shape
 from nas.training.data.config import DataConfig
 from nas.training.data.content import SPLITS, TEST, TRAIN, VAL, assign, fingerprint, first_part, in_proportion
+from nas.training.tasks.registry import DEFAULT
+from nas.training.tasks.task import Task
+
+Targets = NDArray[np.float32]
 
 _MAX_NAMED = 5
 """Images that a note names at most."""
@@ -31,6 +37,8 @@ class Contents:
     """Of the content of each."""
     name: Callable[[int], str]
     """Names an image, by its place, for messages."""
+    targets: Targets | None = field(default=None, kw_only=True)
+    """What each is to be told as, `(n, outputs)`, where that is not one class: `labels` then say nothing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +46,7 @@ class Division:
     """The images of a data set, those of its own splits one after another, and the split of each."""
 
     labels: Sequence[int]
-    """The class of each."""
+    """The class of each, or its stratum (`Task.strata`)."""
     digests: Sequence[bytes]
     """Of the content of each."""
     places: Mapping[str, Sequence[int]]
@@ -47,6 +55,8 @@ class Division:
     """What a user should know of it, in sentences."""
     reading: Reading | None = None
     """How files are read; None where images are no files."""
+    targets: Targets | None = None
+    """As in `Contents`."""
 
     def with_part(self, fraction: float) -> Mapping[str, Sequence[int]]:
         """Return the images of each split, of the training split a part (`content.first_part`)."""
@@ -57,7 +67,14 @@ class Division:
 
     def fingerprint(self, fraction: float, shape: Shape) -> str:
         """Return the fingerprint of the splits with a part of the training split (`content.fingerprint`)."""
-        return fingerprint(self.digests, self.labels, self.with_part(fraction), shape)
+        marks = self.digests
+        if self.targets is not None:
+            marks = [digest + row.tobytes() for digest, row in zip(self.digests, self.targets, strict=True)]
+        return fingerprint(marks, self.labels, self.with_part(fraction), shape)
+
+    def targets_of(self, places: Sequence[int]) -> NDArray[Any]:
+        """Return what images are to be told as, by their places: classes `(n,)`, or `(n, outputs)`."""
+        return _targets_of(places, self.labels, self.targets)
 
 
 def divide(
@@ -67,6 +84,7 @@ def divide(
     *,
     notes: Sequence[str] = (),
     settle: Callable[[Sequence[int]], tuple[Reading, Sequence[str]]] | None = None,
+    task: Task = DEFAULT,
 ) -> Division:
     """Split the training images of a data set, as far as it has no splits of its own.
 
@@ -81,11 +99,12 @@ def divide(
         notes: what else a user should know, in sentences.
         settle: told which of the training images that the data have are trained on, by their places, it returns how
             files are read, and sentences about that; None where images are no files.
+        task: what is to be learned; splits hold its `strata` as they else hold classes.
 
     Raises:
         DataError: a split of which more than half is in another.
     """
-    all_images = _Images(given, classes)
+    all_images = _Images(given, classes, task)
     places = {split: [*all_images.of(split)] for split in given}
     all_images.check_copies(places, config.name)
     said = [*notes, *all_images.leave_out(places), *all_images.conflicts()]
@@ -108,16 +127,26 @@ def divide(
     if settle is not None:  # all of the training split, so that a part of it is read as the whole is
         reading, more = settle(places[TRAIN])
         said += more
-    return Division(all_images.labels, all_images.digests, places, tuple(said), reading)
+    return Division(all_images.labels, all_images.digests, places, tuple(said), reading, all_images.targets)
+
+
+def _targets_of(places: Sequence[int], labels: Sequence[int], targets: Targets | None) -> NDArray[Any]:
+    if targets is None:
+        return np.array([labels[place] for place in places], dtype=np.int64)
+    return targets[np.array(places, dtype=np.int64)]
 
 
 class _Images:
     """All images of a data set one after another, those of its own splits too."""
 
-    def __init__(self, given: Mapping[str, Contents], classes: tuple[str, ...]) -> None:
-        self._given, self._classes = given, classes
+    def __init__(self, given: Mapping[str, Contents], classes: tuple[str, ...], task: Task) -> None:
+        self._given, self._classes, self._task = given, classes, task
         self.digests = [digest for source in given.values() for digest in source.digests]
         self.labels = [label for source in given.values() for label in source.labels]
+        held = [source.targets for source in given.values() if source.targets is not None]
+        self.targets = np.concatenate(held) if held else None
+        if self.targets is not None:
+            self.labels = task.strata(self.targets).tolist()
         ends = np.cumsum([0, *(len(source.labels) for source in given.values())]).tolist()
         self._first = dict(zip(given, ends, strict=False))
 
@@ -129,9 +158,14 @@ class _Images:
         return next(split for split in reversed(self._first) if place >= self._first[split])
 
     def name(self, place: int) -> str:
-        """Name an image, with its class."""
+        """Name an image, with its class, or what else it is told as."""
         split = self._split(place)
-        return f"{self._given[split].name(place - self._first[split])} ({self._classes[self.labels[place]]})"
+        return f"{self._given[split].name(place - self._first[split])} ({self._told(place)})"
+
+    def _told(self, place: int) -> str:
+        if self.targets is None:
+            return self._classes[self.labels[place]]
+        return self._task.told(self.targets[place], self._classes)
 
     def check_copies(self, places: Mapping[str, Sequence[int]], name: str) -> None:
         """Raise `DataError` where more than half of the images of a split are in one that is nearer to training too."""
@@ -161,12 +195,13 @@ class _Images:
 
     def conflicts(self) -> list[str]:
         """Return a sentence that says which images have several classes, where there are any."""
-        places: dict[bytes, dict[int, int]] = defaultdict(dict)
-        for place, (digest, label) in enumerate(zip(self.digests, self.labels, strict=True)):
-            places[digest].setdefault(label, place)
+        places: dict[bytes, dict[str, int]] = defaultdict(dict)
+        for place, digest in enumerate(self.digests):
+            places[digest].setdefault(self._told(place), place)
         odd = [[*by_label.values()] for by_label in places.values() if len(by_label) > 1]
         some = "; ".join(" is ".join(map(self.name, same)) for same in odd[:_MAX_NAMED])
-        return [f"{_images(odd)} in several classes, at most one of which is right: {some}{_more(odd)}"] if odd else []
+        what = self._task.outputs
+        return [f"{_images(odd)} in several {what}, at most one of which is right: {some}{_more(odd)}"] if odd else []
 
     def moves(self, moved: Mapping[bytes, str]) -> list[str]:
         """Return sentences that say which images are elsewhere than their content says."""
@@ -185,9 +220,9 @@ class _Images:
         """Return sentences that say which classes have no image in validation or test."""
         notes = []
         for split in (VAL, TEST):
-            held = {self.labels[place] for place in places[split]}
-            names = [name for label, name in enumerate(self._classes) if label not in held]
-            if names and held:
+            counts = self._task.counts(_targets_of(places[split], self.labels, self.targets), len(self._classes))
+            names = [name for name, count in zip(self._classes, counts, strict=True) if not count]
+            if names and places[split]:
                 some = ", ".join(names[:_MAX_NAMED]) + _more(names)
                 count = f"{len(names):,} class{'es' * (len(names) > 1)}"
                 notes.append(f"{split} has no image of {count}, of which its scores say nothing: {some}")

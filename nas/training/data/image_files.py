@@ -20,6 +20,7 @@ from nas.training.data.cache.cached import cached
 from nas.training.data.cached_images import load_cached
 from nas.training.data.config import DataConfig
 from nas.training.data.content import SPLITS, TRAIN
+from nas.training.data.folders.layout import Target
 from nas.training.data.folders.usable import REFUSE, Pictures, common_size, left_out, refusal, usable_pictures
 from nas.training.data.pictures import (
     Seen,
@@ -35,6 +36,7 @@ from nas.training.data.pictures import (
 from nas.training.data.split_by_content import Source, split_by_content
 from nas.training.data.split_by_place import split_indices, splits_by_place
 from nas.training.data.splits import Images, MemoryImages, Splits
+from nas.training.tasks.registry import DEFAULT
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,8 +100,9 @@ def load_image_folder(config: DataConfig) -> Splits:
     return _split_by_content(config, pictures, given, in_memory=in_memory)
 
 
-def _images(files: Sequence[tuple[Path, int]], reading: Reading) -> FileImages:
-    labels = torch.tensor([label for _, label in files], dtype=torch.int64)
+def _images(files: Sequence[tuple[Path, Target]], reading: Reading) -> FileImages:
+    targets = [target for _, target in files]
+    labels = torch.tensor(targets, dtype=torch.float32 if isinstance(targets[0], tuple) else torch.int64)
     return FileImages(tuple(path for path, _ in files), labels, reading)
 
 
@@ -184,18 +187,18 @@ def _split_by_content(
     looks = [look for one in looked.values() for look in one.looks]
     files = [path for one in looked.values() for path in one.images.files]
     settle = settling(config, given[TRAIN].reading, looks, _name_in(pictures.root, files))
-    sources = {split: _source(one, pictures.root) for split, one in looked.items()}
+    sources = {split: _source(one, pictures) for split, one in looked.items()}
     notes = (*pictures.notes, *left_out(pictures.root, bad, count))
-    return split_by_content(config, pictures.classes, given[TRAIN].reading.shape, sources, notes=notes, settle=settle)
+    shape = given[TRAIN].reading.shape
+    return split_by_content(config, pictures.classes, shape, sources, notes=notes, settle=settle, task=pictures.task)
 
 
-def _source(looked: _Looked, root: Path) -> Source:
-    return Source(
-        looked.images.labels.tolist(),
-        [look.digest for look in looked.looks],
-        _name_in(root, looked.images.files),
-        looked.take,
-    )
+def _source(looked: _Looked, pictures: Pictures) -> Source:
+    images = looked.images
+    targets = None if pictures.task == DEFAULT else images.labels.numpy()
+    labels = images.labels.tolist() if targets is None else [0] * len(targets)  # grouped over all splits together
+    digests = [look.digest for look in looked.looks]
+    return Source(labels, digests, _name_in(pictures.root, images.files), looked.take, targets=targets)
 
 
 def _name_in(root: Path, files: Sequence[Path]) -> Callable[[int], str]:

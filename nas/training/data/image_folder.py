@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nas.training.data.data_set import DataSet
+from nas.training.tasks.task import Task
 
 if TYPE_CHECKING:
     from nas.training.data.config import DataConfig
@@ -24,4 +25,10 @@ def _check(config: DataConfig) -> object:
     return cached(config) or usable_pictures(config)  # what is in a cache was looked at
 
 
-IMAGE_FOLDER = DataSet(load=_load, check=_check, resizes=True, files=True)
+def _task(config: DataConfig) -> Task:
+    from nas.training.data.folders.usable import task_of
+
+    return task_of(config)
+
+
+IMAGE_FOLDER = DataSet(load=_load, check=_check, task=_task, resizes=True, files=True)

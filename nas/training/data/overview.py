@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from nas.machine import cores
 from nas.training.data.config import DataConfig
 from nas.training.data.content import TRAIN, VAL, digests_of
 from nas.training.data.folders.headers import Header
+from nas.training.data.folders.layout import Target
 from nas.training.data.folders.usable import usable_pictures
 from nas.training.data.load import load_data
 from nas.training.data.splits import ImageData, Images
@@ -51,10 +53,14 @@ class Overview:
 
     name: str
     classes: tuple[str, ...]
+    outputs: str
+    """What `classes` are: classes, or numbers."""
     input_shape: tuple[int, ...]
     """`(channels, height, width)`."""
     images_by_class: Mapping[str, tuple[int, ...]]
-    """By split, the number of images of each class."""
+    """By split, the number of images of each class (`Task.counts`)."""
+    images: Mapping[str, int]
+    """Of each split."""
     sizes: tuple[tuple[str, int], ...] = ()
     """Of pictures in files: width x height with how many have it, the most frequent first."""
     formats: Mapping[str, int] | None = None
@@ -80,7 +86,8 @@ class Overview:
 @dataclass(frozen=True, slots=True)
 class _Seen:
     name: str
-    label: int
+    told: str
+    """Its class, or what else it is to be told as."""
     digest: bytes
     grey: bool
     hash: int | None
@@ -100,30 +107,41 @@ def overview(config: DataConfig) -> Overview:
         pictures = usable_pictures(config)
         headers = pictures.headers
         files = [file for own in pictures.files.values() for file in own]
-        seen = _of_files(files, pictures.root, replace(data.reading, shape=(3, 1, 1), max_pixels=config.max_pixels))
+        names = partial(_told, data)
+        seen = _of_files(
+            files, names, pictures.root, replace(data.reading, shape=(3, 1, 1), max_pixels=config.max_pixels)
+        )
     else:
-        seen = [*_of_images(data.train, TRAIN), *_of_images(data.val, VAL)]
+        seen = [*_of_images(data.train, data, TRAIN), *_of_images(data.val, data, VAL)]
     totals = [sum(counts) for counts in zip(*data.images_by_class.values(), strict=True)]
     sizes = Counter(f"{header.size[1]}x{header.size[0]}" for header in headers.values())
     return Overview(
         name=data.name,
         classes=data.classes,
+        outputs=data.task.outputs,
         input_shape=tuple(data.input_shape),
         images_by_class=data.images_by_class,
+        images=data.images,
         sizes=tuple(sizes.most_common()),
         formats=dict(Counter(header.format for header in headers.values()).most_common()) or None,
         looked_at=len(seen),
         grey=sum(one.grey for one in seen) if data.input_shape[0] == 3 else 0,
-        copies=tuple(_copies(seen, data)),
-        alike=tuple(_alike(seen, data)),
+        copies=tuple(_copies(seen)),
+        alike=tuple(_alike(seen)),
         rare=tuple(name for name, count in zip(data.classes, totals, strict=True) if count <= _RARE),
         notes=data.notes,
     )
 
 
-def _of_files(files: Sequence[tuple[Path, int]], root: Path, reading: Reading) -> list[_Seen]:
-    def look(file: tuple[Path, int]) -> _Seen | None:
-        path, label = file
+def _told(data: ImageData, target: Any) -> str:
+    return data.task.told(target, data.classes)
+
+
+def _of_files(
+    files: Sequence[tuple[Path, Target]], told: Callable[[Target], str], root: Path, reading: Reading
+) -> list[_Seen]:
+    def look(file: tuple[Path, Target]) -> _Seen | None:
+        path, target = file
         try:
             picture = colours(held(path, reading.max_pixels), reading)
         except PictureError:  # left out of the data, which say so
@@ -132,7 +150,7 @@ def _of_files(files: Sequence[tuple[Path, int]], root: Path, reading: Reading) -
         small = min(picture.size) < _LEAST_SIDE
         return _Seen(
             str(path.relative_to(root)),
-            label,
+            told(target),
             digests_of(levels[None])[0],
             bool((levels == levels[..., :1]).all()),
             None if small else difference_hash(picture),
@@ -142,11 +160,11 @@ def _of_files(files: Sequence[tuple[Path, int]], root: Path, reading: Reading) -
         return [one for one in pool.map(look, files) if one is not None]
 
 
-def _of_images(images: Images, split: str) -> Iterator[_Seen]:
+def _of_images(images: Images, data: ImageData, split: str) -> Iterator[_Seen]:
     pixels = images.read(torch.arange(len(images.labels))).numpy()
     grey = (pixels == pixels[:, :1]).all(axis=(1, 2, 3))
     for place, (digest, label) in enumerate(zip(digests_of(pixels), images.labels.tolist(), strict=True)):
-        yield _Seen(f"{split} image {place}", label, digest, bool(grey[place]), None)
+        yield _Seen(f"{split} image {place}", _told(data, label), digest, bool(grey[place]), None)
 
 
 def difference_hash(picture: Image.Image) -> int:
@@ -158,20 +176,20 @@ def difference_hash(picture: Image.Image) -> int:
     return int.from_bytes(np.packbits(fields[:, 1:] > fields[:, :-1]).tobytes(), "big")
 
 
-def _copies(seen: Sequence[_Seen], data: ImageData) -> Iterator[Alike]:
+def _copies(seen: Sequence[_Seen]) -> Iterator[Alike]:
     groups: dict[bytes, list[_Seen]] = defaultdict(list)
     for one in seen:
         groups[one.digest].append(one)
-    yield from (_group(group, data) for group in groups.values() if len(group) > 1)
+    yield from (_group(group) for group in groups.values() if len(group) > 1)
 
 
-def _alike(seen: Sequence[_Seen], data: ImageData) -> Iterator[Alike]:
+def _alike(seen: Sequence[_Seen]) -> Iterator[Alike]:
     """Yield pairs whose hashes hardly differ, and whose content does."""
     hashed = [(one, one.hash) for one in seen if one.hash is not None]
     for one, other in _near([value for _, value in hashed]):
         first, second = hashed[one][0], hashed[other][0]
         if first.digest != second.digest:
-            yield _group([first, second], data)
+            yield _group([first, second])
 
 
 def _near(hashes: Sequence[int]) -> list[tuple[int, int]]:
@@ -190,8 +208,8 @@ def _near(hashes: Sequence[int]) -> list[tuple[int, int]]:
     return sorted(found)
 
 
-def _group(group: Sequence[_Seen], data: ImageData) -> Alike:
-    return Alike(tuple(one.name for one in group), tuple(data.classes[one.label] for one in group))
+def _group(group: Sequence[_Seen]) -> Alike:
+    return Alike(tuple(one.name for one in group), tuple(one.told for one in group))
 
 
 Samples = Mapping[str, Sequence[NDArray[np.uint8]]]
@@ -204,6 +222,8 @@ def samples(config: DataConfig, count: int) -> Samples:
     labels = data.train.labels
     found = {}
     for label, name in enumerate(data.classes):
-        places = (labels == label).nonzero().flatten()[:count]
+        # Numbers are told of all images, and classes where there are several have a column each.
+        own = labels == label if labels.ndim == 1 else labels[:, label] > 0
+        places = torch.arange(len(labels))[:count] if data.scale is not None else own.nonzero().flatten()[:count]
         found[name] = [*data.train.read(places).permute(0, 2, 3, 1).numpy()]
     return found

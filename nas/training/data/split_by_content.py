@@ -15,6 +15,8 @@ from nas.training.data.content import TEST, TRAIN, VAL, digests_of
 from nas.training.data.division import Contents, divide
 from nas.training.data.split_by_place import split_images_by_place
 from nas.training.data.splits import Images, Splits, part_of, splits_of
+from nas.training.tasks.registry import DEFAULT
+from nas.training.tasks.task import Task
 
 _WORDS = {TRAIN: "training", VAL: "validation", TEST: "test"}
 
@@ -84,6 +86,7 @@ def split_by_content(
     *,
     notes: Sequence[str] = (),
     settle: Callable[[Sequence[int]], tuple[Reading, Sequence[str]]] | None = None,
+    task: Task = DEFAULT,
 ) -> Splits:
     """Split the training images of a data set as `divide` does, and put it together.
 
@@ -94,11 +97,12 @@ def split_by_content(
         given: see `divide`.
         notes: see `divide`.
         settle: see `divide`; asked before any image is taken.
+        task: what is to be learned.
 
     Raises:
         DataError: an empty split, one of which more than half is in another, or a class without training images.
     """
-    division = divide(config, classes, given, notes=notes, settle=settle)
+    division = divide(config, classes, given, notes=notes, settle=settle, task=task)
     places = division.with_part(config.train_fraction)
 
     def take(split: str) -> Images:
@@ -110,11 +114,12 @@ def split_by_content(
         input_shape,
         train=take(TRAIN),
         val=take(VAL),
-        test_labels=torch.tensor([division.labels[place] for place in places[TEST]], dtype=torch.int64),
+        test_labels=torch.from_numpy(division.targets_of(places[TEST])),
         test=lambda: take(TEST),
         fingerprint=division.fingerprint(config.train_fraction, input_shape),
         notes=division.notes,
         reading=division.reading,
+        task=task,
     )
 
 

@@ -24,6 +24,8 @@ from nas.network.ops import Shape
 from nas.training.data.config import DataConfig
 from nas.training.data.content import TEST, TRAIN, VAL, first_part
 from nas.training.data.pictures import reading_of
+from nas.training.tasks.registry import DEFAULT
+from nas.training.tasks.task import Scale, Task
 
 Indices = NDArray[np.int64]
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
@@ -35,7 +37,7 @@ class Images(Protocol):
 
     @property
     def labels(self) -> Tensor:
-        """int64 of shape `(n,)`."""
+        """What they are to be told as: of classification int64 of shape `(n,)`, see `Task`."""
 
     def read(self, indices: Tensor) -> Tensor:
         """Return those images as uint8 of shape `(len(indices), channels, height, width)`."""
@@ -66,7 +68,7 @@ class SomeImages:
 
     @property
     def labels(self) -> Tensor:
-        """Classes of the images, int64 of shape `(n,)`."""
+        """Those of the images, `(n, ...)`."""
         return self.images.labels[self.indices]
 
     def read(self, indices: Tensor) -> Tensor:
@@ -99,7 +101,7 @@ class ImageData:
 
     name: str
     classes: tuple[str, ...]
-    """Their names; a label is a place here."""
+    """Names of what a network gives, in order: of classes, of which a label is a place here, or of numbers."""
     input_shape: Shape
     """`(channels, height, width)`."""
     train: Images
@@ -113,15 +115,22 @@ class ImageData:
     split_scheme: int
     """How they were split (`DataConfig.split_scheme`)."""
     test_by_class: tuple[int, ...]
-    """Number of test images of each class. Their pixels are kept by `nas.training.data.test_split` alone."""
+    """Number of test images of each class (`Task.counts`). Their pixels are kept by `nas.training.data.test_split`
+    alone."""
+    test_images: int
+    """Number of test images."""
     reading: Reading
     """How files of images are read; of data that are no files, how those are that a network is shown later."""
     notes: tuple[str, ...] = ()
     """What a user should know of the splits and of how files are read, in sentences."""
+    task: Task = DEFAULT
+    """What is to be learned."""
+    scale: Scale | None = None
+    """Of the targets, where these are numbers."""
 
     @property
     def num_classes(self) -> int:
-        """Number of classes."""
+        """Number of classes, or of numbers: what a network gives for an image."""
         return len(self.classes)
 
     def part_of_train(self, fraction: float) -> Images:
@@ -132,7 +141,9 @@ class ImageData:
         """
         if self.split_scheme == 1 or fraction >= 1:
             return some_of(self.train, fraction)
-        return SomeImages(self.train, torch.from_numpy(first_part(self.train.labels.numpy(), fraction)))
+        return SomeImages(
+            self.train, torch.from_numpy(first_part(self.task.strata(self.train.labels.numpy()), fraction))
+        )
 
     def check_fits(self, architecture: Architecture) -> None:
         """Raise `DataError` where an architecture takes other channels, or gives something else than the classes.
@@ -145,30 +156,34 @@ class ImageData:
                 f"{architecture.input_shape}: they must have as many dimensions"
             )
         channels, gives = architecture.input_shape[0], lower(architecture).out_shapes
-        if (channels, gives) != (self.input_shape[0], ((self.num_classes,),)):
+        if (channels, gives) != (self.input_shape[0], self.task.out_shapes(self.num_classes)):
             raise DataError(
-                f"data {self.name} has {self.input_shape[0]} channels and one of {self.num_classes} classes an image, "
+                f"data {self.name} has {self.input_shape[0]} channels and {self.num_classes} {self.task.outputs}, "
                 f"but the architecture takes {channels} channels and gives {gives}"
             )
 
     @property
     def images_by_class(self) -> Mapping[str, tuple[int, ...]]:
-        """Number of images of each class, by split."""
-        return {
-            TRAIN: count_by_class(self.train.labels, self.num_classes),
-            VAL: count_by_class(self.val.labels, self.num_classes),
-            TEST: self.test_by_class,
-        }
+        """Number of images of each class (`Task.counts`), by split."""
+        splits = {TRAIN: self.train, VAL: self.val}
+        counts = {split: self.task.counts(own.labels.numpy(), self.num_classes) for split, own in splits.items()}
+        return counts | {TEST: self.test_by_class}
+
+    @property
+    def images(self) -> Mapping[str, int]:
+        """Number of images, by split."""
+        return {TRAIN: len(self.train.labels), VAL: len(self.val.labels), TEST: self.test_images}
 
     def record(self) -> dict[str, Any]:
         """Return what a study records about its data."""
         by_class = {split: list(counts) for split, counts in self.images_by_class.items()}
         return {
             "name": self.name,
+            "task": self.task.name,
             "input_shape": list(self.input_shape),
             "num_classes": self.num_classes,
             "classes": list(self.classes),
-            **{f"{split}_images": sum(counts) for split, counts in by_class.items()},
+            **{f"{split}_images": count for split, count in self.images.items()},
             "images_by_class": by_class,
             "mean": list(self.mean),
             "std": list(self.std),
@@ -186,11 +201,6 @@ class Splits:
     data: ImageData
     test: Images | None
     """None but where `nas.held_out.keeps_test_split`: the images are then dropped before they can be reached."""
-
-
-def count_by_class(labels: Tensor, num_classes: int) -> tuple[int, ...]:
-    """Return the number of images of each class; labels are int64 of shape `(n,)`."""
-    return tuple(torch.bincount(labels, minlength=num_classes).tolist())
 
 
 def statistics_of(images: Images, sample: int = 10_000) -> Statistics:
@@ -223,6 +233,7 @@ def splits_of(
     notes: Sequence[str] = (),
     reading: Reading | None = None,
     statistics: Callable[[Images], Statistics] = statistics_of,
+    task: Task = DEFAULT,
 ) -> Splits:
     """Put a data set together.
 
@@ -232,23 +243,22 @@ def splits_of(
         input_shape: `(channels, height, width)`.
         train: what is trained on.
         val: the validation split.
-        test_labels: of the test split, int64 of shape `(n,)`.
+        test_labels: of the test split, `(n, ...)`.
         test: gives the test images; called only where they are asked for.
         fingerprint: of the splits.
         notes: see `ImageData`.
         reading: how files are read; None: as the config says.
         statistics: gives those of the training images.
+        task: what is to be learned.
 
     Raises:
-        DataError: an empty split, or a class without training images.
+        DataError: an empty split, or one that cannot be learned, such as a class without training images.
     """
     for split, labels in (("training", train.labels), ("validation", val.labels), ("test", test_labels)):
         if len(labels) == 0:
             raise DataError(f"data {config.name}: the {split} split has no images")
-    missing = sorted(set(range(len(classes))) - set(train.labels.tolist()))
-    if missing:
-        names = ", ".join(classes[i] for i in missing[:5])
-        raise DataError(f"data {config.name}: {len(missing)} classes have no training images: {names}")
+    targets = train.labels.numpy()
+    task.check(targets, classes, f"data {config.name}")
     mean, std = statistics(train)
     data = ImageData(
         name=config.name,
@@ -260,8 +270,11 @@ def splits_of(
         std=std,
         fingerprint=fingerprint,
         split_scheme=config.split_scheme,
-        test_by_class=count_by_class(test_labels, len(classes)),
+        test_by_class=task.counts(test_labels.numpy(), len(classes)),
+        test_images=len(test_labels),
         reading=reading or reading_of(config, input_shape),
         notes=tuple(notes),
+        task=task,
+        scale=task.scale(targets),
     )
     return Splits(data, test() if keeps_test_split() else None)

@@ -38,6 +38,7 @@ from nas.training.diagnostics.shift import shift_variance
 from nas.training.evaluate import check_classes, model_in, recorded_data_of
 from nas.training.preprocess import as_trained, read_as, reading_said
 from nas.training.recipe_files import read_data_config
+from nas.training.tasks.registry import DEFAULT
 from nas.training.train import TrainedModel
 from nas.training.weights import load_metadata, trained_network
 
@@ -159,6 +160,8 @@ def _data_of(subject: _Subject, config: DataConfig) -> ImageData:
         check_classes(subject.metadata, data, subject.weights)
         data = as_trained(data, subject.metadata, subject.weights)
     data.check_fits(subject.architecture)
+    if data.task != DEFAULT:
+        raise DataError(f"diagnose: it is for {DEFAULT.name}, but data {data.name} are of {data.task.name}")
     if len(subject.architecture.input_shape) != 3:
         raise DataError(f"diagnose: {subject.name} takes inputs of shape {subject.architecture.input_shape}, no images")
     return data

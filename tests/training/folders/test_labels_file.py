@@ -25,7 +25,8 @@ def _read(root: Path, text: str, file: str | None = None, label: str | None = No
 
 
 def _named(layout: Layout, split: str = "train") -> dict[str, str]:
-    return {str(path.relative_to(layout.root)): layout.classes[label] for path, label in layout.files[split]}
+    files = layout.files[split]
+    return {str(path.relative_to(layout.root)): layout.task.told(target, layout.classes) for path, target in files}
 
 
 @pytest.mark.parametrize(
@@ -81,7 +82,7 @@ def test_a_file_that_is_there_twice_is_one(root: Path) -> None:
         ("id,y\n../one,a\n/etc/passwd,b\n", (None, None), "2 are not there: ../one, /etc/passwd"),
         ("id,y\none,a\ntwo,a\n", (None, None), "column 'y' of .* has one class, two are needed"),
         ("id,y\none,a\ntwo,\n", (None, None), "1 rows of .* have no y: two"),
-        ("id,y\none,a|b\ntwo,b\n", (None, None), "1 files of .* have several classes, between '|': one"),
+        ("id,y\none,a|b\ntwo,b\none,b|\n", (None, None), "1 rows of .* have no y: one"),
         ("id,y\none,a\ntwo,b\none,b\n", (None, None), "1 files of .* have rows with other classes: one"),
         ("id,y,split\none,a,tarin\ntwo,b,train\n", (None, None), "unknown split 'tarin'. Did you mean 'train'"),
         ("id,y,split\none,a,val\ntwo,b,val\n", (None, None), "has no file of the training split"),

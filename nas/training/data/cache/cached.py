@@ -21,6 +21,7 @@ from nas.training.data.cache.make import make_entry
 from nas.training.data.cache.place import MAKING, PREFIX, cache_folder
 from nas.training.data.config import AUTO, DataConfig
 from nas.training.data.folders.usable import BY_CONTENT, REFUSE, usable_pictures
+from nas.training.tasks.registry import DEFAULT
 
 _MANY = 5_000
 """Files that are cached where `data.cache` is auto, however small."""
@@ -38,7 +39,8 @@ def cached(config: DataConfig) -> Entry | None:
         DataError: files that cannot be used, as in `usable_pictures` and `make_entry`.
     """
     folder = cache_folder(config.cache)
-    if folder is None or config.split_scheme < BY_CONTENT or not config.root:
+    # Targets of other kinds than one class an image come from a table, which is read with each start.
+    if folder is None or config.split_scheme < BY_CONTENT or not config.root or config.task != DEFAULT:
         return None
     root = user_path(config.root).absolute()
     try:

@@ -108,7 +108,8 @@ def _divided(
         seen = [(path, label, look) for (path, label), look in zip(own, rest, strict=False) if isinstance(look, Seen)]
         own_names = [os.fsdecode(name) for name in _names([path for path, _, _ in seen], pictures.root)]
         digests = [look.digest for _, _, look in seen]
-        given[split] = Contents([label for _, label, _ in seen], digests, own_names.__getitem__)
+        labels = [label for _, label, _ in seen if isinstance(label, int)]  # `cached` takes no other kind
+        given[split] = Contents(labels, digests, own_names.__getitem__)
         names += own_names
         usable += [look for _, _, look in seen]
     settle = settling(config, reading, usable, names.__getitem__)

@@ -1,4 +1,7 @@
-"""Labels in a table: a CSV or TSV file with a column of files and one of their classes. Never loads torch."""
+"""Labels in a table: a CSV or TSV file with a column of files and one of their classes, or some of numbers.
+
+Never loads torch.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,16 @@ import io
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite, nan
 from pathlib import Path
 
 from nas.errors import DataError, nearest
 from nas.training.data.content import SPLITS, TRAIN
-from nas.training.data.folders.layout import SPLIT_NAMES, Layout, files_under
+from nas.training.data.folders.layout import SPLIT_NAMES, Layout, Target, files_under
+from nas.training.tasks.multilabel import MULTILABEL
+from nas.training.tasks.registry import DEFAULT
+from nas.training.tasks.regression import REGRESSION
+from nas.training.tasks.task import Task
 
 _FILE_NAMES = ("file", "filename", "file_name", "path", "filepath", "file_path", "image", "image_path", "img", "id")
 _LABEL_NAMES = ("label", "labels", "class", "class_name", "category", "target", "species", "breed", "y")
@@ -20,7 +28,9 @@ _LOOKED_AT = 100
 """Rows by which a column of files is known."""
 _MOST_NAMED = 5
 _MANY = "|"
-"""Between several labels of a file."""
+"""Between several labels of a file, and between several columns of numbers."""
+_LARGEST = 1e30
+"""Of a number, which becomes one of 32 bits."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +39,13 @@ class Columns:
 
     file: str | None = None
     label: str | None = None
+    numbers: tuple[str, ...] = ()
+    """Columns of numbers that are learned in place of classes."""
+
+
+def numbers_in(target: str | None) -> tuple[str, ...]:
+    """Return the names of the columns in `data.target`."""
+    return () if target is None else tuple(name.strip() for name in target.split(_MANY))
 
 
 def labelled_files(root: Path, table: Path, columns: Columns) -> Layout:
@@ -46,25 +63,22 @@ def labelled_files(root: Path, table: Path, columns: Columns) -> Layout:
     """
     header, rows = _read(table)
     files = _Files(root)
-    file_column = _column(columns.file, header, _FILE_NAMES, "data.file_column", table) or _holds_files(
-        header, rows, files, table
-    )
+    file_column = _file_column(header, rows, files, table, columns)
     others = [name for name in header if name != file_column]
-    label_column = _column(columns.label, others, _LABEL_NAMES, "data.label_column", table) or _only(others, table)
-    split_column = next((name for name in others if name.lower() in _SPLIT_COLUMNS and name != label_column), None)
-    given = [(row[file_column].strip(), row[label_column].strip()) for row in rows]
-    _check_labels(given, table, label_column)
-    classes = _in_order({label for _, label in given})
-    if len(classes) < 2:
-        raise DataError(f"data image_folder: column {label_column!r} of {table} has one class, two are needed")
-    labels = {name: label for label, name in enumerate(classes)}
-    found: dict[str, dict[Path, int]] = defaultdict(dict)
+    names = [row[file_column].strip() for row in rows]
+    learned = _numbers(rows, names, others, table, columns) if columns.numbers else None
+    learned = learned or _labels(rows, names, _label_column(others, table, columns), table)
+    split_column = next(
+        (name for name in others if name.lower() in _SPLIT_COLUMNS and name not in learned.columns), None
+    )
+    _check_rows(names, learned, table)
+    found: dict[str, dict[Path, Target]] = defaultdict(dict)
     wrong: dict[str, list[str]] = defaultdict(list)
-    for (name, label), row in zip(given, rows, strict=True):
+    for name, target, row in zip(names, learned.targets, rows, strict=True):
         path = files.find(name)
         split = _split(row[split_column], table) if split_column is not None else TRAIN
         if isinstance(path, Path):
-            found[split][path] = labels[label]
+            found[split][path] = target
         else:
             wrong[path].append(name)
     if wrong:
@@ -72,11 +86,96 @@ def labelled_files(root: Path, table: Path, columns: Columns) -> Layout:
     if not found.get(TRAIN):
         raise DataError(f"data image_folder: {table} has no file of the training split")
     unnamed = len(files.all) - len({path for own in found.values() for path in own} | {table.absolute()})
-    notes = [f"classes from column {label_column!r} of {table.name}, files from {file_column!r}"]
+    notes = [f"{learned.note} of {table.name}, files from {file_column!r}"]
     notes += [f"{unnamed:,} files of {root} are not in {table.name}, and are not read"] * bool(unnamed)
-    return Layout(
-        root, tuple(classes), {split: [*found[split].items()] for split in SPLITS if found.get(split)}, tuple(notes)
-    )
+    by_split = {split: [*found[split].items()] for split in SPLITS if found.get(split)}
+    return Layout(root, learned.names, by_split, tuple(notes), learned.task)
+
+
+def has_several(root: Path, table: Path, columns: Columns) -> bool:
+    """Whether a table has files of several classes, so that these are labels of a multi-label task.
+
+    Raises:
+        DataError: it cannot be read, or its column of classes is not known.
+    """
+    header, rows = _read(table)
+    named = _column(columns.file, header, _FILE_NAMES, "data.file_column", table)
+    file_column = named or _file_column(header, rows, _Files(root), table, columns)
+    label_column = _label_column([name for name in header if name != file_column], table, columns)
+    return any(_MANY in row[label_column] for row in rows)
+
+
+@dataclass(frozen=True)
+class _Learned:
+    """What the rows of a table say of their files."""
+
+    task: Task
+    names: tuple[str, ...]
+    """Of classes, or of numbers."""
+    targets: Sequence[Target]
+    """A row each."""
+    columns: tuple[str, ...]
+    """That they are from."""
+    note: str
+
+
+def _file_column(
+    header: Sequence[str], rows: Sequence[Mapping[str, str]], files: _Files, table: Path, columns: Columns
+) -> str:
+    found = _column(columns.file, header, _FILE_NAMES, "data.file_column", table)
+    return found or _holds_files(header, rows, files, table)
+
+
+def _label_column(others: Sequence[str], table: Path, columns: Columns) -> str:
+    return _column(columns.label, others, _LABEL_NAMES, "data.label_column", table) or _only(others, table)
+
+
+def _labels(rows: Sequence[Mapping[str, str]], files: Sequence[str], column: str, table: Path) -> _Learned:
+    """Return the classes of files: one each, or several where any has several."""
+    given = [[part.strip() for part in row[column].split(_MANY)] for row in rows]
+    several = any(len(parts) > 1 for parts in given)
+    # Where files have several classes, one may have none.
+    given = [[] if several and parts == [""] else parts for parts in given]
+    empty = [name for name, parts in zip(files, given, strict=True) if "" in parts]
+    if empty:
+        raise DataError(f"data image_folder: {len(empty):,} rows of {table} have no {column}: {_some(empty)}")
+    classes = _in_order({part for parts in given for part in parts})
+    if len(classes) < 2:
+        raise DataError(f"data image_folder: column {column!r} of {table} has one class, two are needed")
+    note = f"classes from column {column!r}"
+    if several:
+        targets = [tuple(float(name in parts) for name in classes) for parts in given]
+        return _Learned(
+            MULTILABEL, tuple(classes), targets, (column,), f"{note} (several a file, with {_MANY!r} between)"
+        )
+    places = {name: place for place, name in enumerate(classes)}
+    return _Learned(DEFAULT, tuple(classes), [places[name] for (name,) in given], (column,), note)
+
+
+def _numbers(
+    rows: Sequence[Mapping[str, str]], files: Sequence[str], others: Sequence[str], table: Path, columns: Columns
+) -> _Learned:
+    """Return the numbers of files."""
+    for name in columns.numbers:
+        _column(name, others, (), "data.target", table)
+    if len(set(columns.numbers)) < len(columns.numbers):
+        raise DataError(f"data.target must name different columns, but got {', '.join(columns.numbers)}")
+    targets = [tuple(_number(row[name]) for name in columns.numbers) for row in rows]
+    for place, name in enumerate(columns.numbers):
+        bad = [file for file, numbers in zip(files, targets, strict=True) if not isfinite(numbers[place])]
+        if bad:
+            raise DataError(f"data image_folder: {len(bad):,} rows of {table} have no number as {name}: {_some(bad)}")
+    note = f"numbers from {' and '.join(map(repr, columns.numbers))}"
+    return _Learned(REGRESSION, columns.numbers, targets, columns.numbers, note)
+
+
+def _number(text: str) -> float:
+    """Return a number that 32 bits hold; nan for anything else."""
+    try:
+        number = float(text)
+    except ValueError:
+        return nan
+    return number if abs(number) < _LARGEST else nan
 
 
 def _read(table: Path) -> tuple[list[str], Sequence[Mapping[str, str]]]:
@@ -140,23 +239,15 @@ def _only(others: Sequence[str], table: Path) -> str:
     )
 
 
-def _check_labels(given: Sequence[tuple[str, str]], table: Path, column: str) -> None:
-    empty = [name for name, label in given if not label]
-    if empty:
-        raise DataError(f"data image_folder: {len(empty):,} rows of {table} have no {column}: {_some(empty)}")
-    several = [name for name, label in given if _MANY in label]
-    if several:
-        raise DataError(
-            f"data image_folder: {len(several):,} files of {table} have several classes, between {_MANY!r}: "
-            f"{_some(several)}. A network here gives one class a picture"
-        )
-    labels: dict[str, set[str]] = defaultdict(set)
-    for name, label in given:
-        labels[name].add(label)
-    twice = [name for name, own in labels.items() if len(own) > 1]
+def _check_rows(files: Sequence[str], learned: _Learned, table: Path) -> None:
+    targets: dict[str, set[Target]] = defaultdict(set)
+    for name, target in zip(files, learned.targets, strict=True):
+        targets[name].add(target)
+    twice = [name for name, own in targets.items() if len(own) > 1]
     if twice:
+        what = learned.task.outputs
         raise DataError(
-            f"data image_folder: {len(twice):,} files of {table} have rows with other classes: {_some(twice)}"
+            f"data image_folder: {len(twice):,} files of {table} have rows with other {what}: {_some(twice)}"
         )
 
 

@@ -9,6 +9,11 @@ from pathlib import Path
 
 from nas.errors import DataError, is_text, nearest
 from nas.training.data.content import SPLITS, TEST, TRAIN, VAL
+from nas.training.tasks.registry import DEFAULT
+from nas.training.tasks.task import Task
+
+Target = int | tuple[float, ...]
+"""What a file is to be told as: the place of its class, or a number for each output."""
 
 SPLIT_NAMES: Mapping[str, Sequence[str]] = {
     TRAIN: ("train", "training"),
@@ -31,11 +36,13 @@ class Layout:
 
     root: Path
     classes: tuple[str, ...]
-    """Their names; a label is a place here."""
-    files: Mapping[str, Sequence[tuple[Path, int]]]
-    """By split that the folder has, its files with their labels; the training split holds all that are in no other."""
+    """Names of what is told, in order; the label of a class is a place here."""
+    files: Mapping[str, Sequence[tuple[Path, Target]]]
+    """By split that the folder has, its files with their targets; the training split holds all that are in no other."""
     notes: tuple[str, ...] = ()
     """What a user should know of it, in sentences."""
+    task: Task = DEFAULT
+    """What the targets are of."""
 
 
 def is_data(name: str) -> bool:
@@ -111,7 +118,7 @@ def _classes(folder: Path) -> tuple[str, ...]:
     return names
 
 
-def _files(folder: Path, classes: Sequence[str], train: Path | None = None) -> list[tuple[Path, int]]:
+def _files(folder: Path, classes: Sequence[str], train: Path | None = None) -> list[tuple[Path, Target]]:
     """Return the files of a split with their labels; classes that training has not are an error."""
     labels = {name: label for label, name in enumerate(classes)}
     for path in _folders(folder):

@@ -13,8 +13,12 @@ from nas.run_folder import user_path
 from nas.training.data.content import SPLITS, TRAIN
 from nas.training.data.folders.earlier import earlier_layout
 from nas.training.data.folders.headers import NO_PICTURE, Bad, Header, looked_at
-from nas.training.data.folders.labels_file import Columns, labelled_files
-from nas.training.data.folders.layout import HOW, Layout, class_folders
+from nas.training.data.folders.labels_file import Columns, has_several, labelled_files, numbers_in
+from nas.training.data.folders.layout import HOW, Layout, Target, class_folders
+from nas.training.tasks.multilabel import MULTILABEL
+from nas.training.tasks.registry import DEFAULT
+from nas.training.tasks.regression import REGRESSION
+from nas.training.tasks.task import Task
 
 if TYPE_CHECKING:
     from nas.training.data.config import DataConfig
@@ -31,13 +35,15 @@ class Pictures:
 
     root: Path
     classes: tuple[str, ...]
-    files: Mapping[str, Sequence[tuple[Path, int]]]
-    """By split that the folder has: files with their labels."""
+    files: Mapping[str, Sequence[tuple[Path, Target]]]
+    """By split that the folder has: files with their targets."""
     headers: Mapping[Path, Header]
     notes: tuple[str, ...]
     """What a user should know of them, in sentences."""
     bad: int
     """Files that were left out, since they cannot be used."""
+    task: Task = DEFAULT
+    """What the targets are of."""
 
 
 def usable_pictures(config: DataConfig) -> Pictures:
@@ -55,7 +61,8 @@ def usable_pictures(config: DataConfig) -> Pictures:
     elif config.labels is None:
         layout = class_folders(root)
     else:
-        layout = labelled_files(root, root / user_path(config.labels), Columns(config.file_column, config.label_column))
+        columns = Columns(config.file_column, config.label_column, numbers_in(config.target))
+        layout = labelled_files(root, root / user_path(config.labels), columns)
     return _checked(layout, config)
 
 
@@ -71,9 +78,23 @@ def _checked(layout: Layout, config: DataConfig) -> Pictures:
     if not kept[TRAIN]:
         raise DataError(f"data image_folder: no images in the training split. {HOW}")
     notes = [*layout.notes, *left_out(layout.root, bad, len(files)), *_notes(layout.root, headers, others)]
-    return Pictures(
-        layout.root, layout.classes, {s: kept[s] for s in SPLITS if s in kept}, headers, tuple(notes), len(bad)
-    )
+    by_split = {split: kept[split] for split in SPLITS if split in kept}
+    return Pictures(layout.root, layout.classes, by_split, headers, tuple(notes), len(bad), layout.task)
+
+
+def task_of(config: DataConfig) -> Task:
+    """Return what is to be learned of a folder: of a table of labels it says so itself.
+
+    Raises:
+        DataError: the table cannot be read, or its column of classes is not known.
+    """
+    if config.split_scheme < BY_CONTENT or config.labels is None or not config.root:
+        return DEFAULT
+    if config.target is not None:
+        return REGRESSION
+    root = user_path(config.root).absolute()
+    columns = Columns(config.file_column, config.label_column)
+    return MULTILABEL if has_several(root, root / user_path(config.labels), columns) else DEFAULT
 
 
 def refusal(root: Path, bad: Mapping[Path, str], count: int) -> str:
