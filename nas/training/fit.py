@@ -80,10 +80,9 @@ def fit(
         bits; the metrics of each epoch, and the seconds of the training steps, of 8 bits, and of everything.
 
     Raises:
-        TrainingError: the loss is not a number.
-        DataError: the data do not fit the architecture. ConfigError: the recipe has what means nothing for the task.
+        TrainingError: the loss is not a number. DataError: the data do not fit the architecture.
         ShapeError: the network does not take images of such a share of its resolution.
-        ConfigError: the transfer is not for several processes.
+        ConfigError: the recipe has what means nothing for the task, or the transfer is not for several processes.
     """
     started = time.perf_counter()
     budget = budget or Budget()
