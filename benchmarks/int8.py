@@ -114,7 +114,9 @@ def line(key: Mapping[str, Any], network: Network, found: Comparison, *, bits: i
 
 def comparison(values: Mapping[str, Any]) -> Comparison:
     """Read what `asdict` made of one."""
-    tuples = {name: tuple(values[name]) for name in ("bytes", "accuracy", "latency_ms", "speed_up")}
+    earlier = {"shares": values["accuracy"]} if "accuracy" in values else {}
+    values = {**values, **earlier}
+    tuples = {name: tuple(values[name]) for name in ("bytes", "shares", "latency_ms", "speed_up")}
     operators = Operators(**{**values["operators"], "in_float": tuple(values["operators"]["in_float"])})
     return Comparison(**tuples, operators=operators)
 

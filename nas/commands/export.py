@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -133,7 +133,7 @@ def _tell(out: Path, found: Exported) -> None:
         {
             "folder": out,
             "files": [path.name for path in found.paths],
-            "models": [asdict(figures) for figures in measured.files],
+            "models": [figures.to_dict() for figures in measured.files],
             "val_images": measured.images,
             "device": measured.device,
             "unmeasured": found.unmeasured,

@@ -149,11 +149,18 @@ class FileFigures:
     bytes: int
     """Its size."""
     share: float | None = None
-    """On the validation images, of the score that 8 bits are compared by (`Task.eight_bits`)."""
+    """On the validation images, of `score`."""
+    score: str = DEFAULT.eight_bits
+    """That 8 bits are compared by (`Task.eight_bits`)."""
     latency_ms: float | None = None
     """For one picture in a quiet moment: the median over rounds of the fastest run in each."""
     verdict: str = ""
     """Whether to ship it, and why."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON, the score by its name."""
+        values = asdict(self)
+        return {values["score"] if name == "share" else name: values[name] for name in values if name != "score"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,7 +18,7 @@ from nas.exporting.preprocess import Floats, Pixels, Preprocess
 from nas.exporting.settings import ExportSettings
 from nas.latency.deployment import this_device
 from nas.statistics import median_interval
-from nas.training.tasks.registry import DEFAULT
+from nas.training.tasks.registry import DEFAULT, task_named
 from nas.training.tasks.task import Scale, Task
 
 FP32, INT8 = "model.onnx", "model.int8.onnx"
@@ -152,7 +152,7 @@ def measured_models(
     verdicts = _verdicts(found, settings, why_not)
     rows = zip((FP32, INT8), found.bytes, found.shares, found.latency_ms, verdicts, strict=True)
     figures = tuple(
-        FileFigures(file=name, bytes=size, share=share, latency_ms=ms, verdict=verdict)
+        FileFigures(file=name, bytes=size, share=share, score=images.task.eight_bits, latency_ms=ms, verdict=verdict)
         for name, size, share, ms, verdict in rows
     )
     median, low, high = found.speed_up
@@ -184,6 +184,7 @@ def _fp32_alone(model: bytes, preprocess: Preprocess, images: CheckImages | None
         file=FP32,
         bytes=len(model),
         share=None if images is None else images.score(model),
+        score=task_named(preprocess.task).eight_bits,
         latency_ms=float(np.median(side_by_side([model], one))),
         verdict="ship this",
     )
