@@ -32,7 +32,7 @@ from nas.latency.deployment import processor
 ROOT = Path(__file__).resolve().parents[1]
 RECORDS = ROOT / "benchmarks" / "data" / "equal_seconds"
 _RUNS, _DONE = "runs/equal_seconds", "search_done"
-_NOT_KEPT = ("weights", "model", "checkpoints", "artifacts", "lock", "*.ckpt*", "*.safetensors", "*.log")
+_NOT_KEPT = ("weights", "model", "checkpoints", "artifacts", "lock", "*.ckpt*", "*.safetensors", "*.log", "seconds.jsonl")
 _FINAL_MINUTES = 600
 """For the trainings that are reported, which need not be equal in time: they are equal in epochs."""
 _PICTURES = "runs/equal_seconds/shapes"
@@ -149,12 +149,18 @@ def _note_seconds(path: Path, started: float) -> None:
 def _keep(run: Path, kept: Path) -> None:
     """Copy the records of a run, with paths from the root, which is elsewhere on another machine."""
     shutil.copytree(run, kept, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*_NOT_KEPT))
-    if (kept / "finish" / "report.json").exists():  # it names them; they are a megabyte
+    report = kept / "finish" / "report.json"
+    if report.exists() and _is_whole(json.loads(report.read_text())):  # it names them; they are a megabyte
         (kept / "finish" / "candidates.json").unlink(missing_ok=True)
     for path in kept.rglob("*.[jm]*"):  # json, jsonl, md
         text = path.read_text()
         if f"{ROOT}/" in text:
             path.write_text(text.replace(f"{ROOT}/", ""))
+
+
+def _is_whole(report: Mapping[str, Any]) -> bool:
+    """Whether all that is to be reported was trained with all seeds."""
+    return all(final["trainings"] == len(report["reporting_seeds"]) for final in report["final"].values())
 
 
 def _search(name: str, case: Case, run: Path, until: float) -> None:
