@@ -32,7 +32,17 @@ from nas.latency.deployment import processor
 ROOT = Path(__file__).resolve().parents[1]
 RECORDS = ROOT / "benchmarks" / "data" / "equal_seconds"
 _RUNS, _DONE = "runs/equal_seconds", "search_done"
-_NOT_KEPT = ("weights", "model", "checkpoints", "artifacts", "lock", "*.ckpt*", "*.safetensors", "*.log", "seconds.jsonl")
+_NOT_KEPT = (
+    "weights",
+    "model",
+    "checkpoints",
+    "artifacts",
+    "lock",
+    "*.ckpt*",
+    "*.safetensors",
+    "*.log",
+    "seconds.jsonl",
+)
 _FINAL_MINUTES = 600
 """For the trainings that are reported, which need not be equal in time: they are equal in epochs."""
 _PICTURES = "runs/equal_seconds/shapes"

@@ -12,6 +12,7 @@ from nas.search.config import Config
 from nas.settings import as_recorded
 from nas.to_type import to_type
 from nas.training.recipe_files import read_data_config, read_recipe
+from nas.training.tasks.registry import AUTO
 
 _RECIPES = ("adamw", "sgd", "short", "standard")
 _NOT_REPEATED = frozenset({"name", "resume", "space"})
@@ -36,6 +37,7 @@ def search_command(config: Mapping[str, Any]) -> str:
     recipe, train = _nearest_recipe(recorded.get("train", {}))
     words += [f"recipe={recipe}"] * (recipe != _RECIPES[0])
     usual = {**usual, "train": train, "data": _data_defaults(recorded.get("data", {}))}
+    usual["search"] = {**usual["search"], "objective": _usual_objective(recorded)}
     words += [word for word in _differences(recorded, usual) if word.split("=")[0] not in _NOT_REPEATED]
     return to_type("search", *words)
 
@@ -47,6 +49,15 @@ def _defaults() -> dict[str, Any]:
         made = member.default_factory() if member.default_factory is not MISSING else member.default
         usual[member.name] = asdict(made) if is_dataclass(made) and not isinstance(made, type) else made
     return usual
+
+
+def _usual_objective(recorded: Mapping[str, Any]) -> Any:
+    """Return what `search.objective=auto` means for the evaluator and the data of a search, where they are known."""
+    try:
+        settings = {name: recorded[name] for name in ("space", "data", "evaluator") if name in recorded}
+        return Config.from_values(settings).search.objective
+    except NasError:
+        return AUTO
 
 
 def _data_defaults(data: Mapping[str, Any]) -> dict[str, Any]:

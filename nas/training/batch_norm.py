@@ -29,10 +29,10 @@ class FreshStatistics(pl.Callback):
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Set the statistics of all batch-norm layers that learn to their means over 10 training batches."""
         assert isinstance(pl_module, TaskModule)
-        module = trainer.datamodule  # type: ignore[attr-defined]  # which the stubs leave out
-        assert isinstance(module, ImageModule)
         with fresh_statistics(pl_module) as layers:
-            if layers:
+            if layers:  # of the last layer alone there are none, and its inputs are no images
+                module = trainer.datamodule  # type: ignore[attr-defined]  # which the stubs leave out
+                assert isinstance(module, ImageModule)
                 with torch.no_grad(), trainer.precision_plugin.forward_context():
                     for inputs, _ in islice(module.some_training_batches(), _BATCHES):
                         pl_module(inputs)

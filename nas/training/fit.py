@@ -63,9 +63,8 @@ def fit(
         architecture: the network to build.
         data: the data set, without its test split.
         recipe: settings of training.
-        budget: epochs, share of the data and of the resolution, the checkpoint to continue from, the weights to begin
-            with, and where the weights and the network in 8 bits go. A run that continues gives the numbers of one that
-            never stopped.
+        budget: epochs, shares of data and resolution, checkpoint to continue from, weights to begin with, and where
+            weights and the network in 8 bits go. A run that continues gives the numbers of one that never stopped.
         seed: of weights, order and augmentation.
         augment: none, shift, shift_flip.
         balance: none, weights, sampler: what is done for classes of uneven size.
@@ -106,15 +105,8 @@ def fit(
             after_epoch(metrics)
         return report(int(metrics["epoch"]), {name: metrics[name] for name in data.task.val_scores})
 
-    module = ImageModule(
-        data,
-        recipe,
-        architecture.input_shape,
-        augment=augment,
-        balance=balance,
-        seed=seed,
-        fraction=budget.data_fraction,
-    )
+    shape, part = architecture.input_shape, budget.data_fraction
+    module = ImageModule(data, recipe, shape, augment=augment, balance=balance, seed=seed, fraction=part)
     task, images = _learner(network, module, recipe, transfer, devices)
     with reachable(listener, processes=devices) as reached, warnings.catch_warnings():
         # Lightning advises DataLoader workers; batches are made in this process on purpose.

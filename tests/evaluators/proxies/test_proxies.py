@@ -356,7 +356,7 @@ def test_only_the_training_split_is_read() -> None:
 def test_data_must_be_enough_and_fit() -> None:
     with pytest.raises(DataError, match=r"2 batches of 100 need 200 training images, but there are \d+; lower"):
         ProxyEvaluator(DATA, ("naswot",), batch_size=100)(ARCH, nas.Budget(), 0)
-    with pytest.raises(DataError, match="one of 4 classes an image, but the architecture takes 1 channels"):
+    with pytest.raises(DataError, match="3 channels and 4 classes, but the architecture takes 1 channels"):
         ProxyEvaluator(DATA, ("naswot",))(
             SPACE.for_data((1, 16, 16), 9).decode({"stem.0.out_channels": 8}), nas.Budget(), 0
         )

@@ -15,7 +15,7 @@ from nas.training.transfer.features import FeatureBatches, split_before_last_lay
 from nas.training.transfer.parts import parameter_groups, parts_by_depth, trained_parts
 from nas.training.transfer.settings import Transfer
 from tests.training.test_fit import ARCH, RECIPE
-from tests.training.transfer.test_published import reference
+from tests.training.transfer.test_published_weights import reference
 
 
 def test_parts_go_from_the_input_to_the_last_layer() -> None:

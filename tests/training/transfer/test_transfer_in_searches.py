@@ -20,7 +20,7 @@ from nas.training.transfer.settings import Transfer
 from nas.training.weights import load_weights
 from tests.training.test_fit import ARCH, DATA, RECIPE, SPACE
 from tests.training.transfer.public_networks import squeezenet1_1
-from tests.training.transfer.test_published import saved
+from tests.training.transfer.test_published_weights import saved
 
 STILL = replace(RECIPE, lr=1e-12, weight_decay=0.0)
 """Leaves weights as they are."""

@@ -21,7 +21,7 @@ from nas.network import Architecture, Section
 from nas.training.transfer.published import Begun, begin_with
 from nas.training.weights import save_weights
 from tests.training.transfer.public_networks import CLASSES, squeezenet1_1
-from tests.training.transfer.test_published import disturbed, reference, saved
+from tests.training.transfer.test_published_weights import disturbed, reference, saved
 
 NAMES = [str(i) for i in range(CLASSES)]
 
