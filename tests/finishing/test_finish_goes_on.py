@@ -106,6 +106,7 @@ def exporting(searched: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     monkeypatch.setattr(session, "ship", shipping.ship)
     monkeypatch.setattr("nas.exporting.folder.read_weights", weights_of)
+    monkeypatch.setattr("nas.training.weights.load_metadata", lambda path: {})
     return searched
 
 

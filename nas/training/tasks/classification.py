@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nas.errors import DataError
+from nas.training.tasks.tally import reduced
 from nas.training.tasks.task import LOSS, Loss, Processes, Scale, Score, Tally, Task
 
 if TYPE_CHECKING:
@@ -76,15 +78,7 @@ class Classification(Task):
         With weights that of an image counts by the weight of its label, what is smoothed off it too, and a mean is over
         images, not over weights.
         """
-        import torch.nn.functional as F
-
-        def cross_entropy(logits: Tensor, labels: Tensor, reduction: str) -> Tensor:
-            if weights is None:
-                return F.cross_entropy(logits, labels, label_smoothing=label_smoothing, reduction=reduction)
-            each = weights[labels] * F.cross_entropy(logits, labels, label_smoothing=label_smoothing, reduction="none")
-            return each if reduction == "none" else each.mean() if reduction == "mean" else each.sum()
-
-        return cross_entropy
+        return partial(_cross_entropy, label_smoothing=label_smoothing, weights=weights)
 
     def weights(self, targets: Tensor, outputs: int) -> Tensor | None:
         """Return the weight of each class in the loss, see `class_weights`."""
@@ -251,3 +245,14 @@ def macro_f1(right: Ints, images: Ints, named: Ints) -> float:
 
 
 CLASSIFICATION = Classification()
+
+
+def _cross_entropy(
+    logits: Tensor, labels: Tensor, reduction: str, *, label_smoothing: float, weights: Tensor | None
+) -> Tensor:
+    import torch.nn.functional as F
+
+    if weights is None:
+        return F.cross_entropy(logits, labels, label_smoothing=label_smoothing, reduction=reduction)
+    each = weights[labels] * F.cross_entropy(logits, labels, label_smoothing=label_smoothing, reduction="none")
+    return reduced(each, reduction)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nas.errors import DataError
 from nas.training.tasks.classification import macro_f1
-from nas.training.tasks.tally import Losses, Outputs
+from nas.training.tasks.tally import Losses, Outputs, reduced
 from nas.training.tasks.task import LOSS, Loss, Scale, Score, Tally, Task
 
 if TYPE_CHECKING:
@@ -81,14 +82,7 @@ class Multilabel(Task):
         Smoothed labels are `label_smoothing / 2` from 0 and from 1: a share of each goes to both answers alike. With
         weights the logarithm of a class that an image has counts so often.
         """
-        import torch.nn.functional as F
-
-        def cross_entropy(logits: Tensor, labels: Tensor, reduction: str) -> Tensor:
-            smooth = labels * (1 - label_smoothing) + label_smoothing / 2 if label_smoothing else labels
-            found = F.binary_cross_entropy_with_logits(logits, smooth, pos_weight=weights, reduction="none").mean(1)
-            return found if reduction == "none" else found.mean() if reduction == "mean" else found.sum()
-
-        return cross_entropy
+        return partial(_cross_entropy, label_smoothing=label_smoothing, weights=weights)
 
     def weights(self, targets: Tensor, outputs: int) -> Tensor | None:
         """Return images without a class for each that has it, so that both weigh the same: `(num_classes,)`."""
@@ -102,7 +96,7 @@ class Multilabel(Task):
     def tally(self, scale: Scale | None = None) -> Tally:
         """Return what keeps all outputs: a mean average precision needs the order of all images."""
         names = tuple(score.name for score in self.scores if score != LOSS)
-        return Outputs(lambda outputs, targets: self.measured(self.answers(outputs), targets), names)
+        return Outputs(partial(self.of_outputs, scale), names)
 
     def answers(self, outputs: Floats, scale: Scale | None = None) -> Floats:
         """Return the sigmoid."""
@@ -128,6 +122,16 @@ class Multilabel(Task):
             "macro_f1": macro_f1(right, images, named),
             "exact_match": float((has == said).all(axis=1).mean()),
         }
+
+
+def _cross_entropy(
+    logits: Tensor, labels: Tensor, reduction: str, *, label_smoothing: float, weights: Tensor | None
+) -> Tensor:
+    import torch.nn.functional as F
+
+    smooth = labels * (1 - label_smoothing) + label_smoothing / 2 if label_smoothing else labels
+    each = F.binary_cross_entropy_with_logits(logits, smooth, pos_weight=weights, reduction="none").mean(1)
+    return reduced(each, reduction)
 
 
 def average_precisions(answers: Floats, targets: Targets) -> list[float | None]:

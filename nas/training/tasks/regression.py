@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nas.errors import DataError
-from nas.training.tasks.tally import Losses, Outputs
+from nas.training.tasks.tally import Losses, Outputs, reduced
 from nas.training.tasks.task import LOSS, Loss, Scale, Score, Tally, Task
 
 if TYPE_CHECKING:
@@ -77,18 +78,8 @@ class Regression(Task):
 
     def loss(self, scale: Scale | None = None, label_smoothing: float = 0.0, weights: Tensor | None = None) -> Loss:
         """Return the squared error of standardised numbers, a mean over them; there are no labels to be smoothed."""
-        import torch
-
         assert scale is not None
-        ends = torch.tensor([scale.mean, scale.std])
-
-        def squared_error(outputs: Tensor, numbers: Tensor, reduction: str) -> Tensor:
-            nonlocal ends
-            ends = ends.to(outputs.device)  # once
-            found = (outputs - (numbers - ends[0]) / ends[1]).square().mean(1)
-            return found if reduction == "none" else found.mean() if reduction == "mean" else found.sum()
-
-        return squared_error
+        return _SquaredError(scale)
 
     def train_tally(self) -> Tally:
         """Return what counts the loss."""
@@ -97,7 +88,7 @@ class Regression(Task):
     def tally(self, scale: Scale | None = None) -> Tally:
         """Return what keeps all outputs."""
         names = tuple(score.name for score in self.scores if score != LOSS)
-        return Outputs(lambda outputs, targets: self.measured(self.answers(outputs, scale), targets), names)
+        return Outputs(partial(self.of_outputs, scale), names)
 
     def answers(self, outputs: Floats, scale: Scale | None = None) -> Floats:
         """Return the numbers in their own units."""
@@ -120,6 +111,20 @@ class Regression(Task):
             "mae": float(np.abs(errors).mean()),
             "r2": float(explained.sum() / len(squared)),
         }
+
+
+class _SquaredError:
+    """Squared errors of standardised numbers; it goes to other processes as it is."""
+
+    def __init__(self, scale: Scale) -> None:
+        import torch
+
+        self._ends = torch.tensor([scale.mean, scale.std])
+
+    def __call__(self, outputs: Tensor, numbers: Tensor, reduction: str, /) -> Tensor:
+        self._ends = self._ends.to(outputs.device)  # once
+        mean, std = self._ends
+        return reduced((outputs - (numbers - mean) / std).square().mean(1), reduction)
 
 
 REGRESSION = Regression()

@@ -35,6 +35,11 @@ class Losses:
         return {"loss": total / max(1.0, count)}
 
 
+def reduced(each: Tensor, reduction: str) -> Tensor:
+    """Return the losses of images as they are, or their mean or sum."""
+    return each if reduction == "none" else each.mean() if reduction == "mean" else each.sum()
+
+
 class Outputs(Losses):
     """Losses, with all outputs and targets, for scores that are of an order of images and not of sums."""
 

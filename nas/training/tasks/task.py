@@ -217,6 +217,10 @@ class Task(ABC):
     def answers(self, outputs: Floats, scale: Scale | None = None) -> Floats:
         """Return what outputs `(n, outputs)` of a network say: probabilities, or numbers in their own units."""
 
+    def of_outputs(self, scale: Scale | None, outputs: Floats, targets: Targets) -> Mapping[str, float]:
+        """Return scores of outputs `(n, outputs)` of a network, by name; see `measured`."""
+        return self.measured(self.answers(outputs, scale), targets)
+
     @abstractmethod
     def measured(self, answers: Floats, targets: Targets) -> Mapping[str, float]:
         """Return scores of answers, by name; those that need outputs themselves, such as the loss, may lack."""

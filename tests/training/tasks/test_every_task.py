@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from nas.training.data.splits import ImageData
 from nas.training.fit import fit
 from nas.training.preprocess import preprocess_of
 from nas.training.recipe import Recipe
+from nas.training.task import TaskModule
 from nas.training.tasks.registry import TASKS
 from nas.training.tasks.task import Alone, Scale, Task
 from nas.training.weights import trained_network, weights_of
@@ -52,6 +54,17 @@ def data(config: DataConfig) -> ImageData:
 def _network(data: ImageData) -> nas.Architecture:
     space = nas.SearchSpace.from_dict(NETWORK).for_data(data.input_shape, data.num_classes)
     return space.decode(space.sample(seed=0))
+
+
+def test_what_learns_can_be_sent_to_other_processes(data: ImageData) -> None:
+    module = TaskModule(nas.build(_network(data)), RECIPE, task=data.task, scale=data.scale)
+    sent = pickle.loads(pickle.dumps(module))
+    (inputs, targets), *_ = Batches(data.train, data, 8, data.input_shape)
+    for one in (module, sent):
+        one.eval().on_validation_epoch_start()
+        with torch.no_grad():
+            one.validation_step((inputs, targets), 0)
+    assert sent._val.scores(Alone()) == module._val.scores(Alone())
 
 
 def _theirs(task: str, answers: Any, targets: Any) -> dict[str, float]:
