@@ -118,7 +118,7 @@ _LARGER = (
 """Networks that are others made deeper or wider are left out, and those that do not take small images."""
 
 
-_NEVER_FLAT = ("convnext_tiny", "lenet5", "vit_tiny_16")
+_NEVER_FLAT = ("convnext_tiny", "efficientnet_b0", "lenet5", "vit_tiny_16")
 """Those whose activations have a derivative everywhere."""
 
 
