@@ -13,7 +13,6 @@ theoretical field: 16x16 is smaller than that. The test split is not read.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -25,6 +24,7 @@ from typing import Any
 import torch
 
 import nas
+from benchmarks.lines import append_line, read_lines
 from nas.errors import TrainingError
 from nas.reports.markup import compact
 from nas.training.data.config import DataConfig
@@ -85,9 +85,9 @@ def main() -> None:
                     "depth": depth,
                     "seed": seed,
                 }
-                if not any(line["key"] == key for line in _lines(options.out)):
-                    _append(options.out, {"key": key, **_measured(options, data, name, depth, seed)})
-    print("\n".join(tables(_lines(options.out))))
+                if not any(line["key"] == key for line in read_lines(options.out)):
+                    append_line(options.out, {"key": key, **_measured(options, data, name, depth, seed)})
+    print("\n".join(tables(read_lines(options.out))))
 
 
 def _options() -> argparse.Namespace:
@@ -196,16 +196,6 @@ def _cell(values: Sequence[float]) -> str:
 
 def _text(value: float) -> str:
     return f"{value:.0e}" if 0 < abs(value) < 1e-3 or abs(value) >= 1e6 else compact(value)
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
-def _append(path: Path, line: Mapping[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        file.write(json.dumps(line) + "\n")
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from typing import Any
 import torch
 
 import nas
+from benchmarks.lines import append_line, read_lines
 from nas.statistics import mean_interval
 from nas.training.data.config import DataConfig
 from nas.training.fit import fit, load_data
@@ -40,7 +41,7 @@ INGREDIENTS: Mapping[str, Mapping[str, Any]] = {
 }
 """What each changes of the recipe `adamw`; more are given as JSON: --add '{"name": {"ema": 0.999}}'."""
 
-_NETWORK = {
+NETWORK = {
     "assume": {"channels": 1, "resolution": 28, "num_classes": 10},
     "stem": {"block": "conv", "out_channels": 16},
     "stages": [
@@ -77,10 +78,10 @@ def main() -> None:
                 "name": name,
                 "seed": seed,
             }
-            if not any(line["key"] == key for line in _lines(options.out)):
-                _append(options.out, {"key": key, **_trained(data, replace(base, **ingredients[name]), seed)})
+            if not any(line["key"] == key for line in read_lines(options.out)):
+                append_line(options.out, {"key": key, **_trained(data, replace(base, **ingredients[name]), seed)})
     key = {"data": options.data, "fraction": options.fraction, "epochs": options.epochs, "batch": options.batch}
-    print("\n".join(table([line for line in _lines(options.out) if _has(line["key"], key, options.base)], names)))
+    print("\n".join(table([line for line in read_lines(options.out) if _has(line["key"], key, options.base)], names)))
 
 
 def _options() -> argparse.Namespace:
@@ -99,7 +100,7 @@ def _options() -> argparse.Namespace:
 
 def _trained(data: DataConfig, recipe: Recipe, seed: int) -> dict[str, Any]:
     loaded = load_data(data)
-    space = nas.SearchSpace.from_dict(_NETWORK).for_data(loaded.input_shape, loaded.num_classes)
+    space = nas.SearchSpace.from_dict(NETWORK).for_data(loaded.input_shape, loaded.num_classes)
     started = time.perf_counter()
     found = fit(space.decode({}), loaded, recipe, seed=seed, augment=data.augment, accelerator="cpu")
     train = found.history[-1]["train_accuracy"]
@@ -131,16 +132,6 @@ def table(lines: list[dict[str, Any]], names: list[str]) -> Iterator[str]:
 
 def _has(key: Mapping[str, Any], wanted: Mapping[str, Any], base: Mapping[str, Any]) -> bool:
     return key["base"] == base and all(key[name] == value for name, value in wanted.items())
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
-def _append(path: Path, line: Mapping[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        file.write(json.dumps(line) + "\n")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ that it has are not done again.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -23,6 +22,8 @@ from typing import Any
 import torch
 
 import nas
+from benchmarks.lines import append_line, read_lines
+from benchmarks.recipes import NETWORK
 from nas.statistics import mean_interval
 from nas.training.data.config import DataConfig
 from nas.training.data.splits import ImageData, Images, MemoryImages, some_of
@@ -41,16 +42,7 @@ STYLES: Mapping[str, Mapping[str, Any]] = {
 """Settings of `transfer`, beside its weights."""
 _KNOWN = 5
 """Classes that are learned before; the others are those that are moved to."""
-_NETWORK = {
-    "assume": {"channels": 1, "resolution": 28, "num_classes": _KNOWN},
-    "stem": {"block": "conv", "out_channels": 16},
-    "stages": [
-        {"block": "residual_basic", "depth": 1, "out_channels": 16, "stride": 2},
-        {"block": "residual_basic", "depth": 1, "out_channels": 32, "stride": 2},
-        {"block": "residual_basic", "depth": 1, "out_channels": 64, "stride": 2},
-    ],
-    "head": {"block": "classifier"},
-}
+_NETWORK = {**NETWORK, "assume": {"channels": 1, "resolution": 28, "num_classes": _KNOWN}}
 
 
 def main() -> None:
@@ -76,15 +68,15 @@ def main() -> None:
         for name in options.only or STYLES:
             for rate in options.rates:
                 key = {**shared, "style": name, "lr": rate, "seed": seed}
-                if any(line["key"] == key for line in _lines(options.out)):
+                if any(line["key"] == key for line in read_lines(options.out)):
                     continue
                 transfer = SCRATCH if not STYLES[name] else Transfer(weights=str(weights), **STYLES[name])
                 recipe = Recipe(epochs=options.epochs, batch_size=20, lr=rate)
                 started = time.perf_counter()
                 found = fit(architecture, few, recipe, seed=seed, accelerator="cpu", transfer=transfer)
                 seconds = round(time.perf_counter() - started, 1)
-                _append(options.out, {"key": key, **found.scores, "seconds": seconds})
-    lines = [line for line in _lines(options.out) if shared.items() <= line["key"].items()]
+                append_line(options.out, {"key": key, **found.scores, "seconds": seconds})
+    lines = [line for line in read_lines(options.out) if shared.items() <= line["key"].items()]
     print("\n".join(table(lines)))
 
 
@@ -147,16 +139,6 @@ def table(lines: list[dict[str, Any]]) -> Iterator[str]:
             f"| {style} | {rate:g} | {mean(found, 'val_accuracy'):.4f} | {gain} | {mean(found, 'val_loss'):.4f} | "
             f"{len(found)} | {mean(found, 'seconds'):.0f} |"
         )
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
-def _append(path: Path, line: Mapping[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        file.write(json.dumps(line) + "\n")
 
 
 if __name__ == "__main__":

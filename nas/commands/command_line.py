@@ -182,6 +182,11 @@ def _setting(
     return f"++{path}={value}"
 
 
+def asks_for_help(arguments: Sequence[str]) -> bool:
+    """Whether a command is only to say what it is, so that words before its settings do not matter."""
+    return any(argument in ("--help", "-h", "--hydra-help", "--version") for argument in arguments)
+
+
 def first_word_to(name: str, arguments: Sequence[str], usage: str) -> list[str]:
     """Turn the one word before the settings of a command into a setting: `ARCH seed=1` into `network=ARCH seed=1`.
 
@@ -193,7 +198,7 @@ def first_word_to(name: str, arguments: Sequence[str], usage: str) -> list[str]:
     Raises:
         ConfigError: several words, or one among the settings.
     """
-    if any(argument in ("--help", "-h", "--hydra-help", "--version") for argument in arguments):
+    if asks_for_help(arguments):
         return [argument for argument in arguments if argument.startswith("-")]
     words = [
         argument
@@ -219,7 +224,7 @@ def words_to(name: str, arguments: Sequence[str], usage: str) -> list[str]:
     Raises:
         ConfigError: a word among the settings.
     """
-    if any(argument in ("--help", "-h", "--hydra-help", "--version") for argument in arguments):
+    if asks_for_help(arguments):
         return [argument for argument in arguments if argument.startswith("-")]
     words = list(takewhile(_is_word, arguments))
     rest = list(arguments[len(words) :])

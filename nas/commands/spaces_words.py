@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nas.commands.command_line import words_to
+from nas.commands.command_line import asks_for_help, words_to
 from nas.errors import ConfigError, nearest
 
 COMMANDS = ("compare",)
@@ -17,7 +17,7 @@ def overrides_from(arguments: Sequence[str]) -> list[str]:
     Raises:
         ConfigError: no command, an unknown one, or a word among the settings.
     """
-    if any(argument in ("--help", "-h", "--hydra-help", "--version") for argument in arguments):
+    if asks_for_help(arguments):
         return words_to("spaces", arguments, _USAGE)
     command, *rest = arguments or [""]
     if not command or command.startswith("-") or "=" in command:
