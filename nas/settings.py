@@ -83,6 +83,8 @@ class Declaration:
     """A value of a setting that the files in `conf/` do not hold, since it is given with a plus or as words."""
     before: Any = None
     """What was done in runs whose record is older than this setting; None is its default."""
+    words: tuple[str, ...] = ()
+    """What a `path` may be that is none, such as auto."""
 
 
 def setting(
@@ -96,6 +98,7 @@ def setting(
     typed: Literal["", "text", "path", "paths"] = "",
     example: str = "",
     before: Any = None,
+    words: Collection[str] = (),
 ) -> Any:
     """Declare a field of a dataclass of settings.
 
@@ -109,9 +112,10 @@ def setting(
         typed: see `Declaration`.
         example: see `Declaration`.
         before: see `Declaration`.
+        words: see `Declaration`.
     """
     allowed = allowed if allowed is None or isinstance(allowed, Range) else tuple(allowed)
-    metadata = {"declared": Declaration(doc, allowed, may_change, keys, by_name, typed, example, before)}
+    metadata = {"declared": Declaration(doc, allowed, may_change, keys, by_name, typed, example, before, tuple(words))}
     if isinstance(default, type):
         return field(default_factory=default, metadata=metadata)
     if isinstance(default, list | dict):

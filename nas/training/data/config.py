@@ -140,6 +140,7 @@ class DataConfig:
         "folder for caches, where there are 5,000 files or 64 MiB of them; none: nowhere",
         may_change=True,
         typed="path",
+        words=(AUTO, NONE),
     )
 
     @property
