@@ -37,7 +37,7 @@ LAYERS = [
     ["nas.records"],
     ["nas.advise", "nas.compare"],
     ["nas.scaling.study", "nas.finishing"],
-    ["nas.cleaning", "nas.reports"],
+    ["nas.cleaning", "nas.reports", "nas.run_list"],
     ["nas.commands"],
     # What `python -m` starts: a few lines each, which nothing imports.
     [

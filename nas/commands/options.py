@@ -297,48 +297,6 @@ is not installed, python DIR/predict.py does the same with numpy, pillow and onn
 """
 
 
-def clean_parser() -> argparse.ArgumentParser:
-    """Return the parser of `nas clean`."""
-    parser = console.parser(
-        "nas clean",
-        "Say what run folders take of the disk, and which files nothing needs any more: weights of a search but for "
-        "the best, of a finish but for the first seed of each network, and states of trainings that have ended. With "
-        "--yes these are removed. Records, reports, models and what runs are left alone. --cache is about the cache of "
-        "images instead (data.cache), which is made again when it is needed.",
-        _CLEAN_EXAMPLES,
-    )
-    parser.add_argument("runs", nargs="*", metavar="RUN", help="run folders (all in the folder of --records)")
-    parser.add_argument("--records", default="runs", metavar="DIR", help="the folder of the runs (runs)")
-    parser.add_argument(
-        "--keep", type=_count, default=1, metavar="N", help="networks of a search whose weights stay, the best (1)"
-    )
-    parser.add_argument(
-        "--states", action="store_true", help="also states of trainings that were cut off: they would begin anew"
-    )
-    parser.add_argument(
-        "--cache", nargs="?", const="auto", metavar="DIR", help="the cache of images, not the runs (DIR: as data.cache)"
-    )
-    parser.add_argument("--yes", action="store_true", help="remove; without it nothing is removed")
-    return parser
-
-
-def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit():
-        raise argparse.ArgumentTypeError(f"must be a whole number of 0 or more, but got {text!r:.40}")
-    return int(text)
-
-
-_CLEAN_EXAMPLES = """\
-  nas clean                          what the runs in runs/ take, and what could go
-  nas clean runs/NAME --yes          remove that; the best network keeps its weights
-  nas clean --keep 3 --states --yes  of all runs, but for the three best; what was cut off begins anew
-  nas clean --cache --yes            remove the pixels of folders of pictures that are kept for the next start
-
-search.disk_mib limits what a search takes while it runs. MLflow's records stay; mlflow gc removes those of deleted
-runs.
-"""
-
-
 def completion_parser() -> argparse.ArgumentParser:
     """Return the parser of `nas completion`."""
     parser = console.parser(

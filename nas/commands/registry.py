@@ -14,7 +14,7 @@ from importlib import import_module
 from itertools import takewhile
 from typing import Any
 
-from nas.commands import options
+from nas.commands import options, run_options
 from nas.commands.command_line import check_json, first_word_to, typed_paths, words_to
 from nas.console import guard_streams, say_error
 from nas.errors import ConfigError
@@ -308,7 +308,9 @@ COMMANDS: Mapping[str, Command] = {
     "records": OptionsCommand("Write to MLflow what it lacks of a search and its finish", options.records_parser),
     "report": OptionsCommand("Write what came of runs as a page for the browser", options.report_parser),
     "predict": OptionsCommand("Say what pictures show, by an exported model", options.predict_parser),
-    "clean": OptionsCommand("Say what runs take of the disk, and remove what nothing needs", options.clean_parser),
+    "runs": OptionsCommand("List the runs of a folder, and how each of them stands", run_options.runs_parser),
+    "steer": OptionsCommand("Change when a search that runs will end", run_options.steer_parser),
+    "clean": OptionsCommand("Say what runs take of the disk, and remove what nothing needs", run_options.clean_parser),
     "completion": OptionsCommand("Print the script that completes `nas` in a shell", options.completion_parser),
 }
 

@@ -47,6 +47,7 @@ from nas.search.reporting.rungs import rung_correlations, rung_lines
 from nas.search.reporting.summary import expected_gain, print_best, time_summary, to_go_on
 from nas.search.run import run_search
 from nas.search.samplers import sampler
+from nas.search.steering import steered
 from nas.search.study import Study, front_of
 from nas.settings import as_recorded, changeable
 from nas.space import SearchSpace
@@ -150,6 +151,7 @@ def _read(values: Mapping[str, Any], overrides: Sequence[str]) -> _Job:
         typed = typed_paths(overrides)
         check_typed(Config, typed)
         begun = as_recorded(Config, saved["notes"]["config"])
+        begun["search"] = {**begun.get("search", {}), **steered(folder)}
         values = resumed(begun, with_absolute_paths(Config, values), typed, [*changeable(Config)], folder)
         if isinstance(values.get("search"), dict):
             # It goes on with the directions that it began with, also where none were given.

@@ -23,6 +23,7 @@ from nas.search.optuna_study import add_recorded, enqueue, new_optuna_study, res
 from nas.search.proposing import Pace, Proposals, Proposed
 from nas.search.recording import Recorder, Recording
 from nas.search.settings import Settings
+from nas.search.steering import Steering
 from nas.search.stop_reason import Stop, StopReason
 from nas.search.stopping import end_where_alike, limit_reached
 from nas.search.study import Study
@@ -64,7 +65,7 @@ class Driver:
         self.seed, self._record = settings.seed, Recording(study, folder, recorders)
         self._budgets = pruning.budgets(budget)
         self._halving = pruning.halving(self._budgets, self.settings.most_trials)
-        self._files = files
+        self._files, self._steering = files, Steering(study.folder)
         pool.listen(self._on_report)
         self._optuna = new_optuna_study(study, sampler, pruning.pruner())
         self._pace = Pace(pool.free)
@@ -77,8 +78,7 @@ class Driver:
         self._interrupted: list[tuple[Trial, optuna.Trial]] = []  # in an earlier session, to be run again
         self._failures = EqualFailures(self.settings.max_equal_failures)
         self._watch = Watch(pool)
-        # What ran out of memory, and its rung.
-        self._alone: ExclusiveQueue[tuple[Trial, optuna.Trial, int]] = ExclusiveQueue()
+        self._alone: ExclusiveQueue[tuple[Trial, optuna.Trial, int]] = ExclusiveQueue()  # out of memory on a rung
         self._waiting: dict[str, list[tuple[Trial, optuna.Trial]]] = {}  # duplicates of what runs, by `arch_id`
         self._by_network: dict[str, Trial] = {}  # evaluated, by `arch_id`
         self._tried: set[frozenset[tuple[str, Any]]] = set()
@@ -124,6 +124,7 @@ class Driver:
             ended = self._collect(0.0 if ahead else _TICK_SECONDS)
             if ahead and not ended:
                 self._proposals.make(ahead, self._tried)
+            self.settings = self._steering.taken(self.settings, self.study, self._halving)
             self._fill(deferred)
             self._record.proposed(len(self._running))
         self._interrupt()

@@ -54,6 +54,8 @@ class Study:
     """Whether it ended because its evaluations failed alike."""
     folder: Path | None = None
     """The run folder, where there is one."""
+    steered: dict[str, Any] = field(default_factory=dict, repr=False)
+    """Settings of when it ends that were changed as it runs (`nas.search.steering`), with their values."""
 
     @property
     def stop_reason(self) -> str:

@@ -28,7 +28,7 @@ WITH_SETTINGS = [name for name, command in COMMANDS.items() if isinstance(comman
     ("line", "offered"),
     [
         ("nas ", [f"{name} " for name in COMMANDS]),
-        ("nas s", ["space ", "search ", "spaces ", "scale "]),
+        ("nas s", ["space ", "search ", "spaces ", "scale ", "steer "]),
         ("nas --v", ["--version "]),
         ("nas nothing ", []),
         ("LANG=C /somewhere/bin/nas sea", ["search "]),
@@ -166,7 +166,7 @@ def _environment(folder: Path) -> dict[str, str]:
         (True, ["nas", "search", "+space", "=", "mbc"], ["mbconv ", "mbconv_compound "]),
         (True, ["nas", "search", "sampler", "="], None),
         (False, ["nas", "search", "+space=mbc"], ["+space=mbconv ", "+space=mbconv_compound "]),
-        (True, ["nas", "s"], ["space ", "search ", "spaces ", "scale "]),
+        (True, ["nas", "s"], ["space ", "search ", "spaces ", "scale ", "steer "]),
         (True, ["bin/nas", "search", "constraints.pa"], ["constraints.params="]),
         (True, ["~/bin/nas", "space", "--sc"], ["--schema "]),
         (True, ["nas", "search", "evaluator.file", "=", "tab"], []),

@@ -66,6 +66,8 @@ class Progress:
         """Trials that are paused, by number."""
         self._printed = time.monotonic()
         """When the last line was."""
+        self._steered: dict[str, object] = {}
+        """Of when the search ends, what was changed as it runs and has been shown."""
 
     def _print(self, line: str) -> None:
         self.console.print(line, highlight=False)
@@ -87,8 +89,15 @@ class Progress:
 
     @_shown
     def proposed(self, study: Study, running: int) -> None:
-        """Update the live line."""
+        """Update the live line, and say what was changed as the search runs."""
         self._running = running
+        if study.steered != self._steered:
+            self._steered = dict(study.steered)
+            self.trials = study.steered.get("trials", self.trials)
+            self.minutes = study.steered.get("minutes", self.minutes)
+            values = {name: "null" if value is None else value for name, value in self._steered.items()}
+            words = " ".join(f"search.{name}={value}" for name, value in values.items())
+            self._print(f"Changed as it runs: {words}")
         self._show(study)
 
     def _show(self, study: Study) -> None:
