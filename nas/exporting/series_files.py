@@ -2,10 +2,12 @@
 
 One code for training, `nas predict` and predict.py; it needs numpy alone. Nothing is read by pickle.
 
-- A table (`.tsv`, `.csv`) has a series in a row, of one channel, in training its class before it. All rows have as many
-  cells; those that are NaN at the end are no part of a series, so that shorter ones fit.
-- A `.ts` has a header of `@name value`, and behind `@data` a series in a line: its dimensions with `:` between them,
-  their values with `,` between them, `?` where one is missing, and its class at the end after `@classLabel true`.
+- A table (`.tsv`, `.csv`; Dau et al. 2019, "The UCR time series archive") has a series in a row, of one channel, in
+  training its class before it. All rows have as many cells; those that are NaN at the end are no part of a series, so
+  that shorter ones fit.
+- A `.ts` (Bagnall et al. 2018, "The UEA multivariate time series classification archive") has a header of `@name x`,
+  and behind `@data` a series in a line: its dimensions with `:` between them, their values with `,` between them, `?`
+  where one is missing, and its class at the end after `@classLabel true`.
 """
 
 from __future__ import annotations
@@ -279,7 +281,8 @@ def brought(series: Sequence[np.ndarray[Any, Any]], reading: SeriesReading) -> n
 
 def mask_of(series: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Return 1 at steps where any channel has a value, else 0: `(n, channels, length)` to float32 `(n, 1, length)`."""
-    return (~np.isnan(series)).any(axis=1, keepdims=True).astype(np.float32)
+    there: np.ndarray[Any, Any] = (~np.isnan(series)).any(axis=1, keepdims=True).astype(np.float32)
+    return there
 
 
 def _lines(path: Path, comment: str = "") -> Iterator[tuple[int, str]]:

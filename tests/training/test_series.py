@@ -224,7 +224,7 @@ def test_settings_of_images_and_of_series_are_told_apart(tmp_path: Path) -> None
         ({"name": "series", "resolution": 8}, "data.resolution is of"),
     ):
         with pytest.raises(ConfigError, match=re.escape(wanted)):
-            DataConfig(**settings)  # type: ignore[arg-type]
+            DataConfig(**settings)
     for recipe in (
         Recipe(rotation=10),
         Recipe(crop_scale=0.5),

@@ -35,7 +35,10 @@ Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 
 
 class Images(Protocol):
-    """Images of one size and their labels."""
+    """Images of one size and their labels, or series of one length.
+
+    Of series, what is said to be uint8 of `(n, channels, height, width)` is float32 of `(n, channels, length)`.
+    """
 
     @property
     def labels(self) -> Tensor:
