@@ -239,7 +239,7 @@ def _report(config: TrainConfig, model: TrainedModel, records: TrainingRecords |
         "Next:\n"
         f"  {to_type('evaluate', place)}   scores class by class, and the images it is most wrong about\n"
         f"  {to_type('evaluate', place, 'split=test')}   once, when all decisions are made\n"
-        f"  {to_type('export', place, 'out=DIR')}   model.onnx, which takes pictures, and what ships beside it"
+        f"  {to_type('export', place, 'out=DIR')}   model.onnx, which takes data as they are, and what ships beside it"
     )
     if records is None:
         return
