@@ -93,6 +93,7 @@ OWNERS = {
     "executorch": ["nas.pytorch.executorch"],
     "safetensors": ["nas.exporting.folder", "nas.training"],
     "datasets": ["nas.training.data.hf_folder"],
+    "mnist1d": ["nas.training.data.mnist1d"],
     "PIL": [
         "nas.reports.data_page",
         "nas.training.data",

@@ -31,7 +31,7 @@ def advise_parser() -> argparse.ArgumentParser:
     ):
         parser.add_argument(f"--{name}", type=float, metavar="BOUND", help=what)
     parser.add_argument("--images", type=int, metavar="N", help="labelled examples that there are for training")
-    parser.add_argument("--data", metavar="CxHxW", help="input; CxL for series; or a data set: digits, fashion_mnist")
+    parser.add_argument("--data", metavar="CxHxW", help="input; CxL for series; or a data set: digits, mnist1d")
     parser.add_argument("--classes", type=int, metavar="N", help="number of classes (1,000; of series 10)")
     parser.add_argument("--pretrained", action="store_true", help="weights trained on other images may be used")
     return parser
@@ -49,7 +49,7 @@ _ADVISE_EXAMPLES = """\
   python -m nas.advise --size-mib 5                                     strict size
   python -m nas.advise --data fashion_mnist --params 1e5 --macs 4e6     small images; the commands run as they are
   python -m nas.advise --data 3x128x96 --classes 12 --images 30000      your own images
-  python -m nas.advise --task series --data 3x512 --classes 6           series: no command trains them yet
+  python -m nas.advise --task series --data 3x512 --classes 6           series
   python -m nas.advise --task segmentation --data 3x512x512 --classes 4
   python -m nas.advise --device edge --size-mib 2 --json                for programs
 """
@@ -271,14 +271,27 @@ def predict_parser() -> argparse.ArgumentParser:
     """Return the parser of `nas predict`, which has the options of the predict.py in exported folders."""
     parser = console.parser(
         "nas predict",
-        "Say what pictures show, by an exported model: the likeliest classes with their probabilities.",
+        "Say what pictures show, or of which class series are, by an exported model: the likeliest classes with their "
+        "probabilities.",
         _PREDICT_EXAMPLES,
     )
     parser.add_argument("folder", metavar="DIR", help="that nas export wrote, a run folder with one, or an .onnx file")
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="a file: JPEG, PNG, WebP or what else pillow reads")
+    parser.add_argument(
+        "images",
+        nargs="+",
+        metavar="FILE",
+        help="a picture: JPEG, PNG, WebP or what else pillow reads; for a model of series .ts, .tsv, .csv or .npz",
+    )
     parser.add_argument("--model", metavar="NAME", help="file of the model in DIR (model.onnx)")
     parser.add_argument("--top", type=int, default=5, help="classes that are told of each picture (5)")
-    parser.add_argument("--batch", type=int, default=32, help="pictures at a time (32)")
+    parser.add_argument("--batch", type=int, default=32, help="pictures or series at a time (32)")
+    both = parser.add_mutually_exclusive_group()
+    both.add_argument(
+        "--labelled", action="store_true", default=None, help="rows of tables begin with a class: left out"
+    )
+    both.add_argument(
+        "--unlabelled", action="store_false", dest="labelled", help="they do not, whatever they look like"
+    )
     parser.add_argument("--format", choices=("csv", "json"), default="csv", help="csv or json (csv)")
     parser.add_argument(
         "--max-pixels", type=int, default=100_000_000, metavar="N", help="a file with more is not read (100,000,000)"
@@ -292,8 +305,12 @@ _PREDICT_EXAMPLES = """\
   nas predict shipped photo.jpg --top 1 --format json
   nas predict runs/NAME *.jpg --model model.int8.onnx --output classes.csv
 
-A picture is read as in training. One that cannot be read is named, the others go on, and the exit code is 2. Where nas
-is not installed, python DIR/predict.py does the same with numpy, pillow and onnxruntime only.
+  nas predict shipped new.tsv OTHER_TEST.ts            a model for series: each is FILE:LINE
+
+A picture is read as in training. Of series .ts is as in the UEA archive; .tsv and .csv have one of one channel in a row
+(--labelled: behind its class, as in the UCR archive); .npz has an array x, (n, length) or (n, channels, length). One
+that cannot be read is named, the others go on, and the exit code is 2. Where nas is not installed, python
+DIR/predict.py does the same with numpy, onnxruntime and, for pictures, pillow only.
 """
 
 

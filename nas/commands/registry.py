@@ -6,9 +6,11 @@ Nothing that a command does is loaded before it is to be done: the list, help an
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from itertools import takewhile
@@ -168,10 +170,26 @@ def _data(values: dict[str, Any], _: list[str]) -> int:
     return data_command(values)
 
 
+_SERIES, _TRAIN_OF_SERIES = (re.compile(rf"{name}\.(ts|tsv|csv)$", re.IGNORECASE) for name in ("", "_train"))
+
+
 def _of_data(words: Sequence[str]) -> list[str]:
-    """Make settings of a first word that is none: `photos` becomes `data=image_folder data.root=photos`."""
+    """Make settings of a first word that is none: `photos` becomes `data=image_folder data.root=photos`.
+
+    A file that is called as those of series are, or a folder with a training split of series, becomes `data=series`.
+    """
     found = first_word_to("data.root", words, "nas data ROOT [setting=value ...]; --help says more")
-    return found if found == list(words) else ["data=image_folder", *found]
+    if found == list(words):
+        return found
+    return [f"data={'series' if _has_series(words[0]) else 'image_folder'}", *found]
+
+
+def _has_series(root: str) -> bool:
+    """Whether a path is called as a file of series is, or is a folder with a training split of series."""
+    there: list[str] = []
+    with suppress(OSError):
+        there = os.listdir(root)
+    return bool(_SERIES.search(root)) or any(map(_TRAIN_OF_SERIES.search, there))
 
 
 def _finish(values: dict[str, Any], typed: list[str]) -> int:

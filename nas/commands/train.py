@@ -23,7 +23,7 @@ from nas.run_folder import Held, hold, shown, user_path
 from nas.settings import SEED, Range, changeable, check_settings, setting, settings_from
 from nas.to_type import to_type
 from nas.training.data.config import DataConfig
-from nas.training.data.registry import check_files
+from nas.training.data.registry import check_files, check_recipe
 from nas.training.recipe import Recipe
 from nas.training.tasks.registry import task_named
 from nas.training.transfer.settings import Transfer
@@ -136,7 +136,7 @@ def _job(config: TrainConfig) -> TrainJob:
             f"{'x'.join(map(str, architecture.input_shape[1:]))}"
         )
     data.check_fits(architecture)
-    data.task.check_training(cutmix=config.train.cutmix, balance=config.data.balance)
+    check_recipe(config.data, config.train)
     job = TrainJob(
         architecture=architecture,
         data=config.data,
@@ -239,7 +239,7 @@ def _report(config: TrainConfig, model: TrainedModel, records: TrainingRecords |
         "Next:\n"
         f"  {to_type('evaluate', place)}   scores class by class, and the images it is most wrong about\n"
         f"  {to_type('evaluate', place, 'split=test')}   once, when all decisions are made\n"
-        f"  {to_type('export', place, 'out=DIR')}   model.onnx, which takes pictures, and what ships beside it"
+        f"  {to_type('export', place, 'out=DIR')}   model.onnx, which takes data as they are, and what ships beside it"
     )
     if records is None:
         return

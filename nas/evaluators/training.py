@@ -15,7 +15,7 @@ from nas.settings import setting
 from nas.space import SearchSpace
 from nas.space.task import Task
 from nas.training.data.config import DataConfig
-from nas.training.data.registry import check_files
+from nas.training.data.registry import check_files, check_recipe
 from nas.training.recipe import Recipe
 from nas.training.transfer.settings import SCRATCH, Transfer
 
@@ -155,7 +155,7 @@ class TrainingSettings(EvaluatorSettings):
     def make(self, space: SearchSpace, data: DataConfig, recipe: Recipe, accelerator: str) -> Evaluator:
         """Return the evaluator that trains as the recipe says."""
         check_files(data)  # before workers load torch
-        data.task.check_training(cutmix=recipe.cutmix, balance=data.balance)
+        check_recipe(data, recipe)
         return TrainingEvaluator(data, recipe, accelerator, self.inherit, transfer=self.transfer)
 
     def probe(self, data: DataConfig, recipe: Recipe, accelerator: str) -> Evaluator:

@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
 import numpy as np
 
@@ -50,9 +50,25 @@ class ModelError(ValueError):
     """A file that is no exported model; the message says why."""
 
 
+class Answering(Protocol):
+    """What every exported model has."""
+
+    @property
+    def session(self) -> Any:
+        """Of onnxruntime."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of its outputs, in order."""
+
+    @property
+    def task(self) -> str:
+        """What it was trained for; one of `ANSWERS`."""
+
+
 @dataclass(frozen=True)
 class Model:
-    """An exported model, ready to run."""
+    """An exported model for pictures, ready to run."""
 
     session: Any
     """Of onnxruntime."""
@@ -96,6 +112,34 @@ def open_model(path: Path, threads: int = 0, max_pixels: int = MAX_PIXELS) -> Mo
     Raises:
         ModelError: no file, a link, no model, or one without class names.
     """
+    return model_of(path, *opened_session(path, threads), max_pixels)
+
+
+def model_of(path: Path, session: Any, classes: Any, preprocess: dict[str, Any], max_pixels: int = MAX_PIXELS) -> Model:
+    """Return a model for pictures, of what `opened_session` gives; raises `ModelError` where it is none."""
+    if preprocess.get("kind", "pictures") != "pictures":
+        raise ModelError(f"{path} is a model for {preprocess['kind']!r:.80}, not for pictures")
+    shape: Any = preprocess.get("shape")
+    task = preprocess.get("task", CLASSIFICATION)
+    answer = ANSWERS.get(task, "") if isinstance(task, str) else ""
+    why = "" if answer else f"it was trained for {task!r:.80}, which this code does not know"
+    why = why or _why_not_shape(shape) or why_not_classes(classes) or _why_others(session, shape, classes, answer)
+    if why:
+        raise ModelError(f"{path} is no exported model: {why}")
+    said = {name: preprocess[name] for name in READ_AS if name in preprocess}
+    try:
+        reading = Reading((shape[0], shape[1], shape[2]), **said, max_pixels=max_pixels)
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"{path} is no exported model: its {error}") from None
+    return Model(session, reading, tuple(classes), task)
+
+
+def opened_session(path: Path, threads: int) -> tuple[Any, Any, dict[str, Any]]:
+    """Return a model as onnxruntime runs it, and what its metadata say: names of classes, and `preprocess`.
+
+    Raises:
+        ModelError: no file, a link, no model, or one without these.
+    """
     import onnxruntime
 
     why = why_no_file(path, links=False)
@@ -110,23 +154,11 @@ def open_model(path: Path, threads: int = 0, max_pixels: int = MAX_PIXELS) -> Mo
     try:
         known = session.get_modelmeta().custom_metadata_map
         classes, preprocess = json.loads(known["classes"]), json.loads(known["preprocess"])
-        shape = preprocess["shape"]
     except (KeyError, TypeError, ValueError, RecursionError):
-        raise ModelError(
-            f"{path} has no names of classes in its metadata; `nas export` writes models with them"
-        ) from None
-    task = preprocess.get("task", CLASSIFICATION)
-    answer = ANSWERS.get(task, "") if isinstance(task, str) else ""
-    why = "" if answer else f"it was trained for {task!r:.80}, which this code does not know"
-    why = why or _why_not_shape(shape) or _why_not_classes(classes) or _why_others(session, shape, classes, answer)
-    if why:
-        raise ModelError(f"{path} is no exported model: {why}")
-    said = {name: preprocess[name] for name in READ_AS if name in preprocess}
-    try:
-        reading = Reading((shape[0], shape[1], shape[2]), **said, max_pixels=max_pixels)
-    except (TypeError, ValueError) as error:
-        raise ModelError(f"{path} is no exported model: its {error}") from None
-    return Model(session, reading, tuple(classes), task)
+        classes = preprocess = None
+    if not isinstance(preprocess, dict):
+        raise ModelError(f"{path} has no names of classes in its metadata; `nas export` writes models with them")
+    return session, classes, preprocess
 
 
 def _why_not_shape(shape: object) -> str:
@@ -143,7 +175,7 @@ def _why_not_shape(shape: object) -> str:
     return ""
 
 
-def _why_not_classes(classes: object) -> str:
+def why_not_classes(classes: object) -> str:
     """Return why metadata hold no names of classes; empty where they do."""
     if isinstance(classes, list) and classes and all(isinstance(name, str) for name in classes):
         return ""
@@ -167,20 +199,20 @@ def _why_others(session: Any, shape: Sequence[int], classes: Sequence[str], answ
     return ""
 
 
-def classify(model: Model, pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Return the answers `(pictures, classes)` to pictures, uint8 of `(pictures, height, width, channels)`: `ANSWERS`.
+def classify(model: Answering, inputs: np.ndarray[Any, Any], name: str = "pixels") -> np.ndarray[Any, Any]:
+    """Return the answers `(n, classes)` to what a model takes, for pictures uint8 of `(n, height, width, channels)`.
 
     Raises:
         ModelError: the model cannot run, or gives something else.
     """
     try:
-        (found,) = map(np.asarray, model.session.run([ANSWERS[model.task]], {"pixels": pixels}))
+        (found,) = map(np.asarray, model.session.run([ANSWERS[model.task]], {name: inputs}))
     except Exception as error:  # onnxruntime has an exception for each of its codes
         raise ModelError(f"the model cannot run: {error}") from None
-    if found.shape != (len(pixels), len(model.classes)):
-        wanted = (len(pixels), len(model.classes))
+    if found.shape != (len(inputs), len(model.classes)):
+        wanted = (len(inputs), len(model.classes))
         what = ANSWERS[model.task]
-        raise ModelError(f"the model must give {what} of {wanted}, (pictures, classes), but gives {found.shape}")
+        raise ModelError(f"the model must give {what} of {wanted}, (inputs, classes), but gives {found.shape}")
     return found
 
 
@@ -218,11 +250,11 @@ def predict(
             if place in errors:
                 yield Prediction(name, error=errors[place])
             else:
-                yield _prediction(model, name, found[place], top)
+                yield prediction_of(model, name, found[place], top)
 
 
-def _prediction(model: Model, name: str, answers: np.ndarray[Any, Any], top: int) -> Prediction:
-    """Return what is told of one picture."""
+def prediction_of(model: Answering, name: str, answers: np.ndarray[Any, Any], top: int) -> Prediction:
+    """Return what is told of one picture or series."""
     pairs = tuple(zip(model.classes, map(float, answers), strict=True))
     if model.task == REGRESSION:
         return Prediction(name, numbers=pairs)
@@ -232,7 +264,9 @@ def _prediction(model: Model, name: str, answers: np.ndarray[Any, Any], top: int
     return Prediction(name, tuple(pairs[i] for i in order))
 
 
-def write(predictions: Iterable[Prediction], file_format: str, file: TextIO, task: str = CLASSIFICATION) -> int:
+def write(
+    predictions: Iterable[Prediction], file_format: str, file: TextIO, task: str = CLASSIFICATION, what: str = "image"
+) -> int:
     """Write predictions one by one as they come; returns how many pictures could not be read, each named on stderr.
 
     Args:
@@ -240,11 +274,12 @@ def write(predictions: Iterable[Prediction], file_format: str, file: TextIO, tas
         file_format: `csv`, a row for each class or number of a picture, or `json`, one list.
         file: to write to.
         task: of the model.
+        what: each is of: the name of the first column.
     """
     failed = 0
     table = csv.writer(file, lineterminator="\n")
     if file_format == "csv":
-        table.writerow(_COLUMNS[task])
+        table.writerow((what, *_COLUMNS[task][1:]))
     else:
         file.write("[")
     for number, one in enumerate(predictions):
@@ -254,7 +289,7 @@ def write(predictions: Iterable[Prediction], file_format: str, file: TextIO, tas
         if file_format == "csv":  # names as they are, also where a spreadsheet sees a formula: programs compare them
             table.writerows([one.image, *row] for row in _rows(one))
         else:
-            file.write(f"{',' if number else ''}\n {json.dumps(record_of(one))}")
+            file.write(f"{',' if number else ''}\n {json.dumps(record_of(one, what))}")
     if file_format == "json":
         file.write("\n]\n")
     return failed
@@ -270,15 +305,15 @@ def _rows(one: Prediction) -> Iterator[tuple[Any, ...]]:
         yield name, f"{number:.7g}"
 
 
-def record_of(one: Prediction) -> dict[str, Any]:
-    """Return a prediction as JSON has it."""
+def record_of(one: Prediction, what: str = "image") -> dict[str, Any]:
+    """Return a prediction as JSON has it; `what` is the key of its name."""
     if one.error:
-        return {"image": one.image, "error": one.error}
+        return {what: one.image, "error": one.error}
     if one.numbers:
-        return {"image": one.image, "numbers": dict(one.numbers)}
+        return {what: one.image, "numbers": dict(one.numbers)}
     if one.probabilities:
-        return {"image": one.image, "classes": [*one.present], "probabilities": dict(one.probabilities)}
-    return {"image": one.image, "top": [{"class": name, "probability": share} for name, share in one.top]}
+        return {what: one.image, "classes": [*one.present], "probabilities": dict(one.probabilities)}
+    return {what: one.image, "top": [{"class": name, "probability": share} for name, share in one.top]}
 
 
 @contextmanager

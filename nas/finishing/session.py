@@ -46,6 +46,7 @@ from nas.run_folder import FINISH, WORKERS_LOG, hold, shown, user_path, write_wh
 from nas.search.config import gpu_devices
 from nas.settings import settings_from
 from nas.to_type import to_type
+from nas.training.data.registry import check_pixels
 from nas.training.recipe import Recipe
 from nas.training.recipe_files import read_recipe
 from nas.workers.processes import WorkerPool
@@ -150,6 +151,7 @@ class _Session:
                 f"one of {', '.join(scores)} as the first objective"
             )
         searched.task.check_training(cutmix=config.train.cutmix, balance=searched.data.balance)
+        check_pixels(searched.data, config.train)
         self.config, self.searched, self.home, self.say = config, searched, home, say
         self.measure = Measure(objective.name, objective.sign)
         self.gpus = gpu_devices() if config.accelerator != "cpu" else []

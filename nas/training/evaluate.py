@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nas.errors import ConfigError, DataError, NasError, check_kind, reason_of
+from nas.exporting.series_files import SeriesReading
 from nas.network.architecture import Architecture
 from nas.run_folder import BEST_ARCHITECTURE, FINISH, read_inside, read_json, user_path, weights_file
 from nas.settings import Range, settings_from
@@ -22,7 +23,7 @@ from nas.training.data.batches import Batches
 from nas.training.data.config import DataConfig
 from nas.training.data.load import load_data
 from nas.training.data.recorded import recorded_data
-from nas.training.data.splits import ImageData, Images, SomeImages
+from nas.training.data.splits import ImageData, Images, SomeImages, model_input, shown_values
 from nas.training.data.test_split import Ledger, read_test_split
 from nas.training.preprocess import as_trained, listed, read_as, reading_said, target_scale, task_said
 from nas.training.recipe_files import read_data_config
@@ -62,8 +63,8 @@ class Evaluated:
     """Of the splits."""
     scored: Scores | AnswerScores
     """Scores on all images of the split: of other tasks than classification `AnswerScores`."""
-    pixels: tuple[NDArray[np.uint8], ...]
-    """Of the worst mistakes, each `(channels, height, width)`, in their order."""
+    pixels: tuple[NDArray[Any], ...]
+    """Of the worst mistakes, each `(channels, height, width)`, in their order; of series each `(channels, length)`."""
     other_data: str = ""
     """A sentence where these are other data than those of the training, or nobody knows; empty where they are those."""
 
@@ -130,7 +131,7 @@ def evaluate(
         raise DataError(f"{model.file} gives something else than numbers for some images")
     scores = _scores(outputs, images, loaded, target_scale(metadata, model.file) or loaded.scale, worst)
     wrong = torch.tensor([mistake.image for mistake in scores.worst], dtype=torch.int64)
-    pixels = tuple(images.read(wrong).numpy()) if len(wrong) else ()
+    pixels = tuple(shown_values(images, wrong, loaded.reading)) if len(wrong) else ()
     file = str(model.file.relative_to(place))
     return Evaluated(place, file, arch_id, loaded.name, split, loaded.fingerprint, scores, pixels, other)
 
@@ -306,21 +307,22 @@ def _session(path: Path) -> Any:
 
 
 def _onnx_classifier(session: Any, path: Path, data: ImageData) -> Classifier:
-    """Return what runs an exported file: it takes pixels from 0 to 255, and has normalisation and resize inside."""
+    """Return what runs an exported file: it takes pixels or values as they are, and has normalisation inside."""
     check_classes(session.get_modelmeta().custom_metadata_map, data, path)
     inputs, outputs = session.get_inputs(), [output.name for output in session.get_outputs()]
-    if len(inputs) != 1 or len(inputs[0].shape) != 4:
-        raise DataError(f"evaluate: {path} must take one input of 4 dimensions, but takes {len(inputs)}")
+    dimensions = 1 + len(data.input_shape)
+    if len(inputs) != 1 or len(inputs[0].shape) != dimensions:
+        raise DataError(f"evaluate: {path} must take one input of {dimensions} dimensions, but takes {len(inputs)}")
     given = inputs[0]
     wanted = data.task.raw if data.task.raw in outputs else outputs[0]
-    channels_last = given.shape[-1] == data.input_shape[0] and given.shape[1] != data.input_shape[0]
+    last = given.shape[-1] == data.input_shape[0] and given.shape[1] != data.input_shape[0]
     kind = np.uint8 if given.type == "tensor(uint8)" else np.float32
 
     def classify(images: Images) -> NDArray[np.float64]:
         found = []
         for indices in torch.split(torch.arange(len(images.labels)), _BATCH):
-            pixels = images.read(indices).numpy()
-            pixels = pixels.transpose(0, 2, 3, 1) if channels_last else pixels
+            as_is = last or isinstance(data.reading, SeriesReading)
+            pixels = model_input(images, indices, data.reading) if as_is else images.read(indices).numpy()
             try:
                 (logits,) = session.run([wanted], {given.name: np.ascontiguousarray(pixels, dtype=kind)})
             except Exception as error:

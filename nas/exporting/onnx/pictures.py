@@ -13,8 +13,9 @@ from nas.errors import NasError
 from nas.exporting.onnx.writer import Writer
 from nas.exporting.preprocess import Preprocess
 from nas.exporting.reading import COVER_CROP, PAD, SQUASH
+from nas.exporting.series_preprocess import AnyPreprocess
 from nas.training.tasks.registry import task_named
-from nas.training.tasks.task import Task
+from nas.training.tasks.task import Scale, Task
 
 PIXELS = "pixels"
 """The input of a model for pictures; its outputs are `Task.raw` and `Task.answer`."""
@@ -46,25 +47,51 @@ def for_pictures(network: bytes, preprocess: Preprocess, about: Mapping[str, str
     Raises:
         NasError: the network gives something else than a number for each class.
     """
+    before, channels = Writer({}), preprocess.shape[0]
+    taken = helper.make_tensor_value_info(PIXELS, TensorProto.UINT8, ["batch", "height", "width", channels])
+    _network_input(before, preprocess, onnx.ModelProto.FromString(network).graph.input[0].name)
+    return around(network, before, taken=taken, preprocess=preprocess, use=_USE, about=about)
+
+
+def around(
+    network: bytes,
+    before: Writer,
+    *,
+    taken: onnx.ValueInfoProto,
+    preprocess: AnyPreprocess,
+    use: str,
+    about: Mapping[str, str] | None,
+) -> bytes:
+    """Return a network with what makes its input in front of it, and what it says behind it.
+
+    Args:
+        network: as of `for_pictures`.
+        before: what makes its input.
+        taken: the input of the whole.
+        preprocess: what was done in training.
+        use: how it is used, with the places `raw`, `answer` and `outputs` of the task.
+        about: as of `for_pictures`.
+
+    Raises:
+        NasError: the network gives something else than a number for each class.
+    """
     task = task_named(preprocess.task)
     model = onnx.ModelProto.FromString(network)
-    ((x,), (y,)) = (list(model.graph.input), list(model.graph.output)) if _plain(model) else ((None,), (None,))
+    (y,) = model.graph.output if len(model.graph.input) == len(model.graph.output) == 1 else (None,)
     gives = [] if y is None else [dim.dim_value for dim in y.type.tensor_type.shape.dim]
-    if x is None or y is None or gives[1:] != [len(preprocess.classes)]:
+    if y is None or gives[1:] != [len(preprocess.classes)]:
         raise NasError(
             f"a network for {len(preprocess.classes)} {task.outputs} gives a number for each, but this one gives "
             f"{[[dim.dim_value or dim.dim_param for dim in o.type.tensor_type.shape.dim] for o in model.graph.output]}"
         )
-    before, after = Writer({}), Writer({})
-    _network_input(before, preprocess, x.name)
+    after = Writer({})
     after.add("Identity", task.raw, y.name)
-    _answer(after, task, preprocess)
-    use = _USE.format(raw=task.raw, answer=task.answer, outputs=task.outputs)
-    channels = preprocess.shape[0]
+    _answer(after, task, preprocess.scale)
+    use = use.format(raw=task.raw, answer=task.answer, outputs=task.outputs)
     graph = helper.make_graph(
         [*before.nodes, *model.graph.node, *after.nodes],
         "network",
-        [helper.make_tensor_value_info(PIXELS, TensorProto.UINT8, ["batch", "height", "width", channels])],
+        [taken],
         [
             helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", len(preprocess.classes)])
             for name in (task.raw, task.answer)
@@ -81,9 +108,8 @@ def for_pictures(network: bytes, preprocess: Preprocess, about: Mapping[str, str
     return bytes(whole.SerializeToString())
 
 
-def _answer(w: Writer, task: Task, preprocess: Preprocess) -> None:
+def _answer(w: Writer, task: Task, scale: Scale | None) -> None:
     """Write what makes answers of what the network gives."""
-    scale = preprocess.scale
     if task.activation == "scale":
         assert scale is not None
         std, mean = (np.array([values], dtype=np.float32) for values in (scale.std, scale.mean))
@@ -93,10 +119,6 @@ def _answer(w: Writer, task: Task, preprocess: Preprocess) -> None:
         w.add("Sigmoid", task.answer, task.raw)
     else:
         w.add("Softmax", task.answer, task.raw, axis=1)
-
-
-def _plain(model: onnx.ModelProto) -> bool:
-    return len(model.graph.input) == 1 and len(model.graph.output) == 1
 
 
 def _network_input(w: Writer, preprocess: Preprocess, name: str) -> None:

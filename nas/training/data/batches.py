@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nas.exporting.preprocess import resize_matrix
 from nas.network.ops import Shape
 from nas.seeds import derived_seed
 from nas.training.data.augmented_pixels import augmented, sent
@@ -24,7 +25,8 @@ class Batches:
     """An iterable of `(inputs, labels)`, each walk in a new order where `shuffle` is set.
 
     The order follows from the seed and the number of the walk, so that training can go on in another process.
-    Inputs are float32 of shape `(batch, *input_shape)`, normalised by the training split, in channels-last memory.
+    Inputs are float32 of shape `(batch, *input_shape)`, normalised by the training split; images are in channels-last
+    memory.
     """
 
     def __init__(
@@ -77,8 +79,10 @@ class Batches:
         self._walk = walk or iter(range(2**62)).__next__
         self.generator = torch.Generator()
         self.device = torch.device(device)
-        self.mean = (torch.tensor(data.mean).view(-1, 1, 1) * 255).to(self.device)
-        self.std = (torch.tensor(data.std).view(-1, 1, 1) * 255).to(self.device)
+        # Pixels are levels from 0 to 255; series, which have one size, are numbers as they are.
+        unit, each = (255, (-1, 1, 1)) if len(self.size) > 1 else (1, (-1, 1))
+        self.mean = (torch.tensor(data.mean).view(each) * unit).to(self.device)
+        self.std = (torch.tensor(data.std).view(each) * unit).to(self.device)
 
     def __len__(self) -> int:
         full, rest = divmod(len(self._mine(torch.arange(len(self.images.labels)))), self.batch_size)
@@ -110,23 +114,36 @@ class Batches:
             if self.flip:
                 mirror = torch.rand(len(pixels), generator=self.generator) < 0.5
                 # Not by an index of those to mirror, for whose length the CPU would wait.
-                pixels = torch.where(self._there(mirror)[:, None, None, None], pixels.flip(-1), pixels)
+                chosen = self._there(mirror).view(-1, *[1] * (pixels.ndim - 1))
+                pixels = torch.where(chosen, pixels.flip(-1), pixels)
             if self.recipe is not None:
                 pixels = augmented(pixels, self.recipe, rng)
             inputs = (pixels.float() - self.mean) / self.std
-            if tuple(inputs.shape[2:]) != self.size:
-                inputs = F.interpolate(inputs, self.size, mode="bilinear", antialias=True)
-            yield inputs.contiguous(memory_format=torch.channels_last), self._there(self.images.labels[indices])
+            yield self._sized(inputs), self._there(self.images.labels[indices])
+
+    def _sized(self, inputs: Tensor) -> Tensor:
+        """Return normalised inputs at the size of the network; in series 0, the mean, is where there is no value."""
+        other = tuple(inputs.shape[2:]) != self.size
+        if inputs.ndim == 3:
+            inputs = inputs.nan_to_num(nan=0.0)
+            return (
+                inputs @ self._there(torch.from_numpy(resize_matrix(inputs.shape[2], self.size[0])))
+                if other
+                else inputs
+            )
+        inputs = F.interpolate(inputs, self.size, mode="bilinear", antialias=True) if other else inputs
+        return inputs.contiguous(memory_format=torch.channels_last)
 
     def _there(self, values: Tensor) -> Tensor:
         return sent(values, self.device)
 
     def _shift(self, pixels: Tensor) -> Tensor:
-        """Move each image by up to a share of its size, its edge pixels filling the gap."""
-        batch, _, height, width = pixels.shape
-        rows, columns = (self._there(self._shifted(batch, size)) for size in (height, width))
-        pixels = pixels.gather(2, rows[:, None, :, None].expand(-1, pixels.shape[1], -1, width))
-        return pixels.gather(3, columns[:, None, None, :].expand(-1, pixels.shape[1], height, -1))
+        """Move each image, or series, by up to a share of its size, its edges filling the gap."""
+        batch, _, *sizes = pixels.shape
+        for axis, places in enumerate([self._there(self._shifted(batch, size)) for size in sizes], 2):
+            along = (-1 if axis == other else 1 for other in range(2, pixels.ndim))
+            pixels = pixels.gather(axis, places.view(batch, 1, *along).expand_as(pixels))
+        return pixels
 
     def _shifted(self, batch: int, size: int) -> Tensor:
         reach = max(1, int(size * self.shift))
