@@ -225,7 +225,7 @@ class _Watcher:
 
 
 def _report(config: TrainConfig, model: TrainedModel, records: TrainingRecords | None) -> None:
-    from nas.training.train import SUMMARY
+    from nas.training.model_file import SUMMARY
 
     summary = json.loads((model.folder / SUMMARY).read_text())
     task, place = task_named(summary["task"]), shown(model.folder)

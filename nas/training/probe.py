@@ -77,7 +77,7 @@ def training_times(
     weights = module.class_weights
     task = TaskModule(network, recipe, seed=seed, task=data.task, scale=data.scale, class_weights=weights)
     clock = _Clock(seconds)
-    average = [WeightAverage(recipe.ema)] if recipe.ema else []
+    average = [WeightAverage(recipe.ema, recipe.accumulate)] if recipe.ema else []
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="pytorch_lightning")  # as in `fit`
         callbacks = [*average, FreshStatistics(), clock]

@@ -18,9 +18,12 @@ from nas.training.augment import erased, mixed
 from nas.training.data.batches import Batches
 from nas.training.data.registry import may_mirror
 from nas.training.data.splits import ImageData, Images
+from nas.training.optimizers import optimizer_of
 from nas.training.recipe import Recipe
+from nas.training.schedule import lr_schedule
 from nas.training.tasks.registry import DEFAULT
 from nas.training.tasks.task import Loss, Scale, Task
+from nas.training.teacher import Teacher, distillation_loss
 from nas.training.transfer.parts import parameter_groups
 from nas.training.transfer.settings import SCRATCH, Transfer
 
@@ -48,6 +51,7 @@ class TaskModule(pl.LightningModule):
         scale: Scale | None = None,
         class_weights: Tensor | None = None,
         transfer: Transfer = SCRATCH,
+        teacher: Teacher | None = None,
     ) -> None:
         """Make a module.
 
@@ -61,10 +65,11 @@ class TaskModule(pl.LightningModule):
             class_weights: of classes in the training loss, as `Task.weights` gives them; None weighs all images alike.
                 That of the validation never has any.
             transfer: learning rates by depth.
+            teacher: a trained network that it learns from, too, by `train.teacher_weight`; it is no part of the module.
         """
         super().__init__()
         self.network, self.recipe, self.seed, self.transfer = network, recipe, seed, transfer
-        self.task, self.scale = task, scale
+        self.task, self.scale, self.teacher = task, scale, teacher
         self.register_buffer("class_weights", class_weights, persistent=False)
         self.step_seconds = 0.0
         """Time in training steps: forward, backward and optimiser."""
@@ -110,6 +115,9 @@ class TaskModule(pl.LightningModule):
         )
         outputs, *auxiliary = self._predict(examples.inputs)
         loss = examples.loss(outputs, loss_of)
+        if self.teacher is not None:
+            wanted, weight = self.teacher.logits(examples.inputs), recipe.teacher_weight
+            loss = (1 - weight) * loss + weight * distillation_loss(outputs, wanted, recipe.teacher_temperature)
         for prediction in auxiliary:
             loss = loss + _AUXILIARY_WEIGHT * examples.loss(prediction, loss_of)
         if self.device.type == "cpu" or batch_idx % _LOSS_CHECK_EVERY == 0:
@@ -151,40 +159,14 @@ class TaskModule(pl.LightningModule):
             raise TrainingError(f"the loss is {loss} at {where}; a lower train.lr or a longer warm-up may help")
 
     def configure_optimizers(self) -> Any:
-        """Return the optimiser of the recipe, and its learning rate by the step (`lr_factor`)."""
+        """Return the optimiser of the recipe, and its learning rate by the step (`lr_schedule`)."""
         recipe = self.recipe
         groups = parameter_groups(self.network, recipe, self.transfer)
-        # One kernel for all parameters; Lightning does not clip gradients for those in mixed precision.
-        fused = recipe.precision == "32-true"
-        optimizer: torch.optim.Optimizer
-        if recipe.optimizer == "adamw":
-            optimizer = torch.optim.AdamW(groups, lr=recipe.lr, fused=fused)
-        else:
-            momentum = recipe.momentum
-            optimizer = torch.optim.SGD(groups, lr=recipe.lr, momentum=momentum, nesterov=momentum > 0, fused=fused)
+        optimizer = optimizer_of(recipe, groups)
         total = max(1, int(self.trainer.estimated_stepping_batches))
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: lr_factor(step, total, recipe.warmup_fraction)
-        )
+        factor = lr_schedule(recipe, total, self.trainer.max_epochs or 1)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-
-def lr_factor(step: int, total: int, warmup_fraction: float) -> float:
-    """Return the share of the highest learning rate at a step: linear warm-up, then half a cosine down to 0.
-
-    Loshchilov & Hutter 2017, "SGDR", equation 5, without restarts; the warm-up as in Goyal et al. 2017, "Accurate,
-    large minibatch SGD".
-
-    Args:
-        step: from 0.
-        total: steps of the whole run.
-        warmup_fraction: share of them in which the rate rises.
-    """
-    warmup = round(total * warmup_fraction)
-    if step < warmup:
-        return (step + 1) / (warmup + 1)
-    progress = (step - warmup) / max(1, total - warmup)
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
 class _Together:
