@@ -6,7 +6,7 @@ import logging
 import os
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -18,6 +18,7 @@ from nas.errors import ConfigError, reason_of
 from nas.evaluation import Budget, Evaluation, InheritedWeights, report
 from nas.network.architecture import Architecture
 from nas.pytorch import build
+from nas.pytorch.checkpointing import CheckpointedNetwork
 from nas.scaling.scale import DROP_PATH, scaled
 from nas.training.batch_norm import FreshStatistics
 from nas.training.best_epoch import BestEpoch, best_row
@@ -27,6 +28,7 @@ from nas.training.ema import WeightAverage
 from nas.training.epoch_reports import EpochReporter, reachable
 from nas.training.inheritance.from_file import inherit_from
 from nas.training.int8 import int8_scores
+from nas.training.memory import training_memory
 from nas.training.recipe import Recipe
 from nas.training.task import ImageModule, TaskModule
 from nas.training.teacher import teacher_of
@@ -83,7 +85,8 @@ def fit(
     Raises:
         TrainingError: the loss is not a number. DataError: the data do not fit the architecture.
         ShapeError: the network does not take images of such a share of its resolution.
-        ConfigError: the recipe has what means nothing for the task, or the transfer is not for several processes.
+        ConfigError: the recipe has what means nothing for the task, or a limit of memory that cannot be held; or the
+            transfer is not for several processes.
     """
     started = time.perf_counter()
     budget = budget or Budget()
@@ -94,7 +97,9 @@ def fit(
     pl.seed_everything(seed, verbose=False)
     checkpoint = _usable(budget.checkpoint)
     parent = budget.inherit if checkpoint is None else None
-    network, data, inherited = _beginning(architecture, data, recipe, transfer, parent)
+    built = with_drop_path(architecture, recipe.drop_path)
+    memory = training_memory(built, recipe)
+    network, data, inherited = _beginning(built, data, recipe, transfer, parent)
     history: list[dict[str, float]] = []
 
     def listener(metrics: Mapping[str, float]) -> bool:
@@ -105,7 +110,7 @@ def fit(
 
     shape, part = architecture.input_shape, budget.data_fraction
     module = ImageModule(data, recipe, shape, augment=augment, balance=balance, seed=seed, fraction=part)
-    task, images = _learner(network, module, recipe, transfer, devices)
+    task, images = _learner(network, module, transfer, devices, memory.blocks)
     with reachable(listener, processes=devices) as reached, warnings.catch_warnings():
         # Lightning advises DataLoader workers; batches are made in this process on purpose.
         warnings.filterwarnings("ignore", module="pytorch_lightning")
@@ -138,14 +143,14 @@ def fit(
 
 
 def _beginning(
-    architecture: Architecture, data: ImageData, recipe: Recipe, transfer: Transfer, parent: str | None
+    built: Architecture, data: ImageData, recipe: Recipe, transfer: Transfer, parent: str | None
 ) -> tuple[Network, ImageData, InheritedWeights | None]:
     """Return a network with the weights that its training begins with.
 
     Args:
-        architecture: the network.
+        built: the network, with drop path.
         data: that it learns.
-        recipe: with drop path, and how residual branches begin.
+        recipe: how residual branches begin.
         transfer: other weights that it begins with.
         parent: file of weights that it takes over what it can from, or None.
 
@@ -153,7 +158,6 @@ def _beginning(
         The network; the data with the mean and deviation that go with the weights; and what was taken over from the
         parent.
     """
-    built = with_drop_path(architecture, recipe.drop_path)
     network = build(built, zero_init_last=recipe.zero_init_last)
     data, _ = start(transfer, network, built, data)
     inherited = inherit_from(Path(parent), network, built) if parent is not None else None
@@ -184,13 +188,18 @@ class _Kept:
 
 
 def _learner(
-    network: Network, images: ImageModule, recipe: Recipe, transfer: Transfer, devices: int
+    network: Network, images: ImageModule, transfer: Transfer, devices: int, again: Collection[str]
 ) -> tuple[TaskModule, pl.LightningDataModule]:
-    """Return what trains a network, or its last layer alone, and what feeds that."""
+    """Return what trains a network, or its last layer alone, and what feeds that.
+
+    `again` are blocks that are computed again in the backward pass.
+    """
+    recipe = images.recipe
     if devices > 1 and transfer.style != SCRATCH.style:
         raise ConfigError(f"transfer.style={transfer.style} is for a training in one process, but got {devices}")
-    if recipe.teacher is not None and (devices > 1 or transfer.style == "features"):
-        raise ConfigError("train.teacher is for a training in one process, of more than the last layer")
+    for name, wanted in (("teacher", recipe.teacher is not None), ("memory_mib", bool(again))):
+        if wanted and (devices > 1 or transfer.style == "features"):
+            raise ConfigError(f"train.{name} is for a training in one process, of more than the last layer")
     learned, feed = network, cast("pl.LightningDataModule", images)
     if transfer.style == "features":
         learned, feed = last_layer_alone(network, images)
@@ -204,6 +213,7 @@ def _learner(
         class_weights=images.class_weights,
         transfer=transfer,
         teacher=teacher_of(recipe, images.data),
+        in_training=CheckpointedNetwork(network, again) if again else None,
     )
     return learner, feed
 

@@ -189,6 +189,13 @@ class Recipe:
         5.0, "largest norm of the gradient; null does not clip", Range(0, 1e9, above=True)
     )
     zero_init_last: bool = setting(False, "start residual branches at zero")
+    memory_mib: float | None = setting(
+        None,
+        "MiB that training may take by prediction (training_memory_mib, in fp32): the cheapest blocks are computed "
+        "again in the backward pass so that it does, Chen et al. 2016, Training deep nets with sublinear memory cost; "
+        "null: no limit",
+        Range(0, 1e9, above=True),
+    )
     precision: str = setting("32-true", ", ".join(PRECISIONS), PRECISIONS)
 
     def __post_init__(self) -> None:
@@ -197,6 +204,11 @@ class Recipe:
             raise ConfigError(
                 "train.rand_augment and train.trivial_augment are two policies of the same operations: set one of them"
             )
+
+    @property
+    def training_copies(self) -> int:
+        """Numbers kept for each parameter: itself, its gradient, and the one or two that the optimiser remembers."""
+        return 3 if self.optimizer == "sgd" else 4
 
     @property
     def changes_pixels(self) -> bool:

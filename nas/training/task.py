@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,7 @@ class TaskModule(pl.LightningModule):
         class_weights: Tensor | None = None,
         transfer: Transfer = SCRATCH,
         teacher: Teacher | None = None,
+        in_training: Callable[[Tensor], Any] | None = None,
     ) -> None:
         """Make a module.
 
@@ -66,10 +68,13 @@ class TaskModule(pl.LightningModule):
                 That of the validation never has any.
             transfer: learning rates by depth.
             teacher: a trained network that it learns from, too, by `train.teacher_weight`; it is no part of the module.
+            in_training: what runs in training steps in place of the network, with its layers, such as one that computes
+                blocks again in the backward pass.
         """
         super().__init__()
         self.network, self.recipe, self.seed, self.transfer = network, recipe, seed, transfer
         self.task, self.scale, self.teacher = task, scale, teacher
+        self._in_training = in_training
         self.register_buffer("class_weights", class_weights, persistent=False)
         self.step_seconds = 0.0
         """Time in training steps: forward, backward and optimiser."""
@@ -84,7 +89,10 @@ class TaskModule(pl.LightningModule):
 
     def _predict(self, inputs: Tensor) -> tuple[Tensor, ...]:
         """Return the outputs `(batch, outputs)`, and in training those of auxiliary heads behind them."""
-        output = self.network(inputs)
+        if self._in_training is not None and self.training and torch.is_grad_enabled():
+            output = self._in_training(inputs)
+        else:
+            output = self.network(inputs)
         return output if isinstance(output, tuple) else (output,)
 
     def _train_loss(self) -> Loss:

@@ -25,7 +25,8 @@ from nas.settings import SEED, Range, as_recorded
 from nas.training.card import card_of_training
 from nas.training.curves import draw_curves, write_curves
 from nas.training.data.config import DataConfig
-from nas.training.fit import fit, load_data
+from nas.training.fit import fit, load_data, with_drop_path
+from nas.training.memory import training_memory
 from nas.training.model_file import SUMMARY
 from nas.training.preprocess import as_trained, preprocess_of
 from nas.training.progress import Progress
@@ -177,6 +178,7 @@ def begins(job: TrainJob) -> str:
     data = load_data(job.data)
     data.check_fits(job.architecture)
     teacher_of(job.recipe, data)
+    training_memory(with_drop_path(job.architecture, job.recipe.drop_path), job.recipe)
     return check_start(job.transfer, job.architecture, data)
 
 
