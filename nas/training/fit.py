@@ -29,6 +29,7 @@ from nas.training.epoch_reports import EpochReporter, reachable
 from nas.training.inheritance.from_file import inherit_from
 from nas.training.int8 import int8_scores
 from nas.training.memory import training_memory
+from nas.training.progressive import check_stages
 from nas.training.recipe import Recipe
 from nas.training.task import ImageModule, TaskModule
 from nas.training.teacher import teacher_of
@@ -85,8 +86,8 @@ def fit(
     Raises:
         TrainingError: the loss is not a number. DataError: the data do not fit the architecture.
         ShapeError: the network does not take images of such a share of its resolution.
-        ConfigError: the recipe has what means nothing for the task, or a limit of memory that cannot be held; or the
-            transfer is not for several processes.
+        ConfigError: the recipe has what means nothing for the task, a limit of memory that cannot be held, or stages
+            that the network does not take; or the transfer is not for several processes.
     """
     started = time.perf_counter()
     budget = budget or Budget()
@@ -98,6 +99,7 @@ def fit(
     checkpoint = _usable(budget.checkpoint)
     parent = budget.inherit if checkpoint is None else None
     built = with_drop_path(architecture, recipe.drop_path)
+    check_stages(built, recipe)
     memory = training_memory(built, recipe)
     network, data, inherited = _beginning(built, data, recipe, transfer, parent)
     history: list[dict[str, float]] = []

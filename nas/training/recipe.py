@@ -160,6 +160,22 @@ class Recipe:
         _SHARE,
         before=0.0,
     )
+    progressive_stages: int = setting(
+        1,
+        "stages in which resolution and regularisation grow to what they are, evenly, 1: none; Tan & Le 2021, "
+        "EfficientNetV2, has 4. Validation is at the whole resolution",
+        Range(1, 1000, whole=True),
+        before=1,
+    )
+    progressive_resolution: float = setting(
+        0.5, "share of the height and width of images in the first stage", Range(0, 1, above=True), before=0.5
+    )
+    progressive_regularisation: float = setting(
+        0.33,
+        "share of rand_augment_magnitude, mixup and the rates of dropout in the first stage",
+        Range(0, 1),
+        before=0.33,
+    )
     patience: int = setting(
         0,
         "epochs without a better score on the validation split after which training ends; what is kept is then the "

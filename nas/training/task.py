@@ -20,6 +20,7 @@ from nas.training.data.batches import Batches
 from nas.training.data.registry import may_mirror
 from nas.training.data.splits import ImageData, Images
 from nas.training.optimizers import optimizer_of
+from nas.training.progressive import stages_of
 from nas.training.recipe import Recipe
 from nas.training.schedule import lr_schedule
 from nas.training.tasks.registry import DEFAULT
@@ -75,6 +76,10 @@ class TaskModule(pl.LightningModule):
         self.network, self.recipe, self.seed, self.transfer = network, recipe, seed, transfer
         self.task, self.scale, self.teacher = task, scale, teacher
         self._in_training = in_training
+        dropouts = (layer for layer in network.modules() if isinstance(layer, nn.Dropout))
+        self._dropout_rates = {layer: layer.p for layer in dropouts}
+        self._now = recipe
+        """The recipe of the stage."""
         self.register_buffer("class_weights", class_weights, persistent=False)
         self.step_seconds = 0.0
         """Time in training steps: forward, backward and optimiser."""
@@ -99,8 +104,13 @@ class TaskModule(pl.LightningModule):
         return self.task.loss(self.scale, self.recipe.label_smoothing, self.class_weights)
 
     def on_train_epoch_start(self) -> None:
-        """Begin the sums of the epoch, and the numbers that its images are erased and mixed by."""
+        """Begin the sums of the epoch, its stage, and the numbers that its images are erased and mixed by."""
         self._train = self.task.train_tally()
+        stages = stages_of(self.recipe, self.trainer.max_epochs or self.recipe.epochs)
+        if stages is not None:
+            self._now = stages.recipe_of(self.current_epoch)
+            for layer, rate in self._dropout_rates.items():
+                layer.p = stages.regularisation(self.current_epoch) * rate
         seed = derived_seed(self.seed, "augmentation", self.current_epoch, self.trainer.global_rank, num_bytes=8)
         self._rng = np.random.default_rng(seed)
 
@@ -117,7 +127,7 @@ class TaskModule(pl.LightningModule):
             TrainingError: the loss is not a number; on an accelerator only one step in 50 is checked.
         """
         inputs, labels = batch
-        recipe, loss_of = self.recipe, self._train_loss()
+        recipe, loss_of = self._now, self._train_loss()
         examples = mixed(
             erased(inputs, recipe.erase, self._rng), labels, mixup=recipe.mixup, cutmix=recipe.cutmix, rng=self._rng
         )
@@ -246,6 +256,11 @@ class ImageModule(pl.LightningDataModule):
         return self.trainer.current_epoch
 
     @property
+    def _epochs(self) -> int:
+        """Of the whole training."""
+        return (self.trainer.max_epochs if self.trainer is not None else None) or self.recipe.epochs
+
+    @property
     def _shard(self) -> dict[str, Any]:
         """The part of the batches that this process has, as arguments of `Batches`."""
         trainer = self.trainer
@@ -266,6 +281,7 @@ class ImageModule(pl.LightningDataModule):
             shift=self.recipe.shift,
             flip=self.recipe.flip and may_mirror(self.data.name),
             recipe=self.recipe,
+            stages=stages_of(self.recipe, self._epochs),
             seed=self.seed,
             walk=self._epoch if self.trainer is not None else None,
             balanced=self.balance == "sampler",

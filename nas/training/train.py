@@ -30,6 +30,7 @@ from nas.training.memory import training_memory
 from nas.training.model_file import SUMMARY
 from nas.training.preprocess import as_trained, preprocess_of
 from nas.training.progress import Progress
+from nas.training.progressive import check_stages
 from nas.training.recipe import Recipe
 from nas.training.recipe_files import read_data_config, read_recipe
 from nas.training.summary import summary_of
@@ -178,7 +179,9 @@ def begins(job: TrainJob) -> str:
     data = load_data(job.data)
     data.check_fits(job.architecture)
     teacher_of(job.recipe, data)
-    training_memory(with_drop_path(job.architecture, job.recipe.drop_path), job.recipe)
+    built = with_drop_path(job.architecture, job.recipe.drop_path)
+    training_memory(built, job.recipe)
+    check_stages(built, job.recipe)
     return check_start(job.transfer, job.architecture, data)
 
 
