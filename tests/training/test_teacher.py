@@ -43,7 +43,7 @@ def test_the_loss_is_that_of_the_paper(temperature: float) -> None:
     given = torch.tensor(outputs, requires_grad=True)
     loss = distillation_loss(given, torch.tensor(wanted), temperature)
     assert float(loss.detach()) == pytest.approx(temperature**2 * (p * np.log(p / q)).sum(1).mean())
-    loss.backward()  # type: ignore[no-untyped-call]  # torch has no types here
+    loss.backward()
     assert given.grad is not None
     np.testing.assert_allclose(given.grad.numpy(), temperature * (q - p) / 5, rtol=1e-6, atol=1e-9)
     assert float(distillation_loss(given, given, temperature).detach()) == pytest.approx(0, abs=1e-12)
