@@ -189,9 +189,10 @@ def _trained(config: TrainConfig, job: TrainJob, folder: Path, *, going_on: bool
     place = shown(folder)
     memory = training_memory(with_drop_path(job.architecture, job.recipe.drop_path), job.recipe)
     if memory.blocks:
+        blocks = "block is" if len(memory.blocks) == 1 else "blocks are"
         print(
-            f"Training takes {memory.mib:,.1f} MiB by prediction: {len(memory.blocks)} blocks are computed again in "
-            f"the backward pass, {memory.recomputed_share:.0%} more multiply-adds a step"
+            f"Training takes {memory.mib:,.1f} MiB by prediction: {len(memory.blocks)} {blocks} computed again in the "
+            f"backward pass, {memory.recomputed_share:.1%} more multiply-adds a step"
         )
     print(
         f"{config.network}: {cost.params:,} parameters, {cost.macs:,} multiply-adds; data {job.data.name}; "
