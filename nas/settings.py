@@ -162,10 +162,15 @@ def paths(kind: type, where: str = "") -> Iterator[tuple[str, Declaration]]:
 def as_before(settings: object) -> dict[str, Any]:
     """Return settings as plain values, without those that are younger than some records and as they were then.
 
-    What is made of it, such as the key of a run, stays what it was before those settings were there.
+    What is made of it, such as the key of a run, stays what it was before those settings were there. So a setting that
+    is null where nothing is said is left out where it is null.
     """
     kind: Any = type(settings)
-    then = {member.name: declared.before for member, declared in declarations(kind) if declared.before is not None}
+    then = {
+        member.name: declared.before
+        for member, declared in declarations(kind)
+        if declared.before is not None or member.default is None
+    }
     values: dict[str, Any] = asdict(settings)  # type: ignore[call-overload]  # a dataclass, as all settings are
     return {name: value for name, value in values.items() if name not in then or value != then[name]}
 

@@ -88,7 +88,7 @@ OWNERS = {
     "jinja2": ["nas.reports.render"],
     "markupsafe": ["nas.reports"],
     "onnx": ["nas.exporting", "nas.records.models"],
-    "onnxruntime": ["nas.latency.runtimes", "nas.exporting.int8", "nas.exporting.predict", "nas.training.evaluate"],
+    "onnxruntime": ["nas.latency.runtimes", "nas.exporting.int8", "nas.exporting.predict", "nas.training.model_file"],
     "openvino": ["nas.latency.runtimes"],
     "executorch": ["nas.pytorch.executorch"],
     "safetensors": ["nas.exporting.folder", "nas.training"],

@@ -177,6 +177,8 @@ def _held(config: TrainConfig, folder: Path | None) -> Held:
 def _trained(config: TrainConfig, job: TrainJob, folder: Path, *, going_on: bool) -> None:
     from nas.cost import cost_of
     from nas.training.data.load import load_data
+    from nas.training.fit import with_drop_path
+    from nas.training.memory import training_memory
     from nas.training.progress import Progress
     from nas.training.train import begin, run_job
 
@@ -185,6 +187,13 @@ def _trained(config: TrainConfig, job: TrainJob, folder: Path, *, going_on: bool
     begin(job, folder, {"run_id": run_id, **asdict(config), "name": folder.name, "resume": None}, resume=going_on)
     cost = cost_of(job.architecture)
     place = shown(folder)
+    memory = training_memory(with_drop_path(job.architecture, job.recipe.drop_path), job.recipe)
+    if memory.blocks:
+        blocks = "block is" if len(memory.blocks) == 1 else "blocks are"
+        print(
+            f"Training takes {memory.mib:,.1f} MiB by prediction: {len(memory.blocks)} {blocks} computed again in the "
+            f"backward pass, {memory.recomputed_share:.1%} more multiply-adds a step"
+        )
     print(
         f"{config.network}: {cost.params:,} parameters, {cost.macs:,} multiply-adds; data {job.data.name}; "
         f"{job.recipe.epochs} epochs{f' with each of {job.seeds} seeds' if job.seeds > 1 else ''}\n"
@@ -225,7 +234,7 @@ class _Watcher:
 
 
 def _report(config: TrainConfig, model: TrainedModel, records: TrainingRecords | None) -> None:
-    from nas.training.train import SUMMARY
+    from nas.training.model_file import SUMMARY
 
     summary = json.loads((model.folder / SUMMARY).read_text())
     task, place = task_named(summary["task"]), shown(model.folder)

@@ -57,12 +57,15 @@ class TrainingEvaluator:
 
         Raises:
             DataError: the data set, or the weights that networks begin with, cannot be loaded.
-            ConfigError: these weights do not say of which network they are.
+            ConfigError: these weights do not say of which network they are, or `train.teacher` is no model.
         """
         from nas.training.fit import load_data
+        from nas.training.teacher import teacher_model
         from nas.training.transfer.start import check_file
 
         check_file(self.transfer)
+        if self.recipe.teacher is not None:
+            teacher_model(self.recipe.teacher)
         return load_data(self.data).record()
 
     def __call__(self, architecture: Architecture, budget: Budget, seed: int) -> Evaluation:

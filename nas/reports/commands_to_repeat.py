@@ -14,7 +14,7 @@ from nas.to_type import to_type
 from nas.training.recipe_files import read_data_config, read_recipe
 from nas.training.tasks.registry import AUTO
 
-_RECIPES = ("adamw", "sgd", "short", "standard")
+_RECIPES = ("adamw", "sgd", "short", "standard", "airbench", "efficientnet", "fine_tune", "resnet_rs", "vit")
 _NOT_REPEATED = frozenset({"name", "resume", "space"})
 """Settings of one run folder, and the space, which has a word of its own."""
 _BY_NAME = ("sampler", "pruner", "evaluator", "data")

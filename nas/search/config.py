@@ -227,8 +227,7 @@ class Config(Settings):
     @property
     def workload(self) -> Workload:
         """What the networks are to run as."""
-        copies = 4 if self.train.optimizer == "adamw" else 3
-        return Workload(self.inference.batch, self.train.batch_size, copies)
+        return Workload(self.inference.batch, self.train.batch_size, self.train.training_copies)
 
     @property
     def deployment(self) -> Deployment:

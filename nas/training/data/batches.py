@@ -15,6 +15,7 @@ from nas.seeds import derived_seed
 from nas.training.data.augmented_pixels import augmented, sent
 from nas.training.data.balance import balanced_order
 from nas.training.data.splits import ImageData, Images
+from nas.training.progressive import Stages
 from nas.training.recipe import Recipe
 
 _SHIFT = 1 / 8
@@ -46,6 +47,7 @@ class Batches:
         balanced: bool = False,
         rank: int = 0,
         ranks: int = 1,
+        stages: Stages | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
         """Take images and how to walk through them.
@@ -66,6 +68,7 @@ class Batches:
             balanced: draw each class equally often, with replacement, where `shuffle` is set (`balanced_order`).
             rank: takes every `ranks`-th image, from this one on.
             ranks: processes that share the images.
+            stages: sizes and recipes of the walks, which are epochs; None: those that are given.
             device: where batches are made, from pixels of 8 bits that are sent there; what is random is drawn on the
                 CPU, so that a batch has the same images everywhere.
         """
@@ -73,7 +76,7 @@ class Batches:
         self.shuffle = shuffle
         self.shift = shift or (_SHIFT if augment != "none" else 0.0)
         self.flip = flip or augment == "shift_flip"
-        self.recipe = recipe
+        self.recipe, self.stages = recipe, stages
         self.seed, self.rank, self.ranks = seed, rank, ranks
         self.balanced = balanced
         self._walk = walk or iter(range(2**62)).__next__
@@ -107,6 +110,9 @@ class Batches:
         walk = self._walk()
         self.generator.manual_seed(derived_seed(self.seed, walk, num_bytes=7))
         rng = np.random.default_rng(derived_seed(self.seed, "pixels", walk, self.rank, num_bytes=8))
+        size, recipe = self.size, self.recipe
+        if self.stages is not None:
+            size, recipe = self.stages.size(walk, size), self.stages.recipe_of(walk)
         for indices in torch.split(self._mine(self._order()), self.batch_size)[: len(self)]:
             pixels = self._there(self.images.read(indices))
             if self.shift:
@@ -116,22 +122,18 @@ class Batches:
                 # Not by an index of those to mirror, for whose length the CPU would wait.
                 chosen = self._there(mirror).view(-1, *[1] * (pixels.ndim - 1))
                 pixels = torch.where(chosen, pixels.flip(-1), pixels)
-            if self.recipe is not None:
-                pixels = augmented(pixels, self.recipe, rng)
+            if recipe is not None:
+                pixels = augmented(pixels, recipe, rng)
             inputs = (pixels.float() - self.mean) / self.std
-            yield self._sized(inputs), self._there(self.images.labels[indices])
+            yield self._sized(inputs, size), self._there(self.images.labels[indices])
 
-    def _sized(self, inputs: Tensor) -> Tensor:
+    def _sized(self, inputs: Tensor, size: tuple[int, ...]) -> Tensor:
         """Return normalised inputs at the size of the network; in series 0, the mean, is where there is no value."""
-        other = tuple(inputs.shape[2:]) != self.size
+        other = tuple(inputs.shape[2:]) != size
         if inputs.ndim == 3:
             inputs = inputs.nan_to_num(nan=0.0)
-            return (
-                inputs @ self._there(torch.from_numpy(resize_matrix(inputs.shape[2], self.size[0])))
-                if other
-                else inputs
-            )
-        inputs = F.interpolate(inputs, self.size, mode="bilinear", antialias=True) if other else inputs
+            return inputs @ self._there(torch.from_numpy(resize_matrix(inputs.shape[2], size[0]))) if other else inputs
+        inputs = F.interpolate(inputs, size, mode="bilinear", antialias=True) if other else inputs
         return inputs.contiguous(memory_format=torch.channels_last)
 
     def _there(self, values: Tensor) -> Tensor:
