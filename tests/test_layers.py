@@ -93,6 +93,7 @@ OWNERS = {
     "executorch": ["nas.pytorch.executorch"],
     "safetensors": ["nas.exporting.folder", "nas.training"],
     "datasets": ["nas.training.data.hf_folder"],
+    "ray": ["nas.workers.executors.ray_executor", "nas.workers.executors.ray_worker"],
     "PIL": [
         "nas.reports.data_page",
         "nas.training.data",

@@ -26,6 +26,7 @@ from nas.search.settings import SamplerSettings
 from nas.settings import Declaration, declarations
 from nas.training.data.config import DataConfig
 from nas.training.recipe import Recipe
+from nas.workers.executors.settings import EXECUTORS
 
 COMMANDS: Mapping[str, type] = {
     name: command.config()
@@ -39,6 +40,7 @@ GROUPS: Mapping[str, tuple[type, ...]] = {
     "sampler": (SamplerSettings,),
     "pruner": (Pruning,),
     "evaluator": tuple(EVALUATORS.values()),
+    "executor": tuple(EXECUTORS.values()),
 }
 """Settings that come in files to choose from, in a folder of `conf/` each: their classes."""
 
