@@ -97,7 +97,7 @@ def test_a_job_names_no_file_of_the_driver(tmp_path: Path) -> None:
     (tmp_path / "1.ckpt").write_bytes(b"state")
     (tmp_path / "parent").write_bytes(b"weights")
     names = {"checkpoint": "1.ckpt", "inherit": "parent", "weights": "weights", "int8": "int8"}
-    task = _task(**{name: str(tmp_path / file) for name, file in names.items()})
+    task = _task(7, **{name: str(tmp_path / file) for name, file in names.items()})
     _pool(executor).submit(task)
     (job,) = executor.jobs
     assert job.task == replace(task, budget=Budget(epochs=3))
