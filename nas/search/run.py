@@ -124,11 +124,7 @@ def run_search(
     check_kinds(**({"evaluator": evaluator} if pool is None else {"pool": pool}), space=space, workload=workload)
     check_kinds(run_dir=run_dir, resume=resume, notes=notes, recorders=recorders, budget=budget)
     check_kinds(deployment=deployment, profile=profile, settings=settings, **kinds_in(changes))
-    workers = Range(0, whole=True).checked("run_search: workers", workers)
-    if executor is None:
-        check_worker_count(workers)
-    elif pool is not None:
-        raise ConfigError("run_search: give pool or executor, not both: a pool runs somewhere already")
+    workers = _checked_workers(workers, executor, pool)
     settings = for_evaluator(with_keywords(settings, changes), evaluator)
     _check_gain_is_known(own, settings)
     space = fixed(space, settings.search.fix, "search.fix")
@@ -182,6 +178,16 @@ def run_search(
             folder=folder,
             recorders=[*kept, *recorders],
         ).run()
+
+
+def _checked_workers(workers: int, executor: object, pool: Pool | None) -> int:
+    """Return a number of workers that can be had; raises `ConfigError` for another."""
+    workers = Range(0, whole=True).checked("run_search: workers", workers)
+    if executor is None:
+        check_worker_count(workers)
+    elif pool is not None:
+        raise ConfigError("run_search: give pool or executor, not both: a pool runs somewhere already")
+    return workers
 
 
 def _check_gain_is_known(own: BaseSampler | None, settings: Settings) -> None:

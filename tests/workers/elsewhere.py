@@ -85,6 +85,22 @@ class Restarting:
         time.sleep(0.5)  # a signal that stops a process may come a little later
 
 
+class Slow:
+    """Counts to `last` slowly, and keeps each number in its checkpoint."""
+
+    def __init__(self, last: int, seconds: float) -> None:
+        self.last, self.seconds = last, seconds
+
+    def __call__(self, architecture: Architecture, budget: nas.Budget, seed: int) -> Mapping[str, float]:
+        assert budget.checkpoint is not None
+        state = Path(budget.checkpoint)
+        begun = int(state.read_text()) if state.exists() else 0
+        for step in range(begun + 1, self.last + 1):
+            time.sleep(self.seconds)
+            _write(state, str(step))
+        return {"val_accuracy": float(self.last), "begun_at": float(begun)}
+
+
 class Deadly:
     """Kills its process for one seed each time, and takes its time for others."""
 
