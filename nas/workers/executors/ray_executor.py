@@ -78,6 +78,7 @@ class RayExecutor:
         self._settings, self._most = settings, workers
         if settings.address is None:
             _use_token()
+            os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's 15 starves trials beside other programs
         self._ray = import_ray()
         self._actors: list[_Actor] = []
         self._room, self._seen = 1, -_NODES_SECONDS
