@@ -13,8 +13,8 @@ from nas.errors import NasError, check_kind
 from nas.network.architecture import Architecture
 from nas.settings import Range, check_settings, setting
 
-_FILES = ("inherit", "weights", "int8")
-"""Of a budget: what initial weights come from, and where results go."""
+_FILES = ("inherit", "weights", "int8", "keep_each_epoch")
+"""Of a budget: what initial weights come from, where results go, and how often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +41,14 @@ class Budget:
     int8: str | None = None
     """Folder to write the trained network to with 8-bit weights and activations, as ARCH_ID.onnx; its accuracy is then
     among the scores. Only evaluators whose `after_training` says so do that."""
+    keep_each_epoch: bool = False
+    """Whether the state of training is kept in `checkpoint` after every epoch, too, since its machine may go away."""
 
     def __post_init__(self) -> None:
         check_settings(self, "nas.Budget")
-        for name in ("checkpoint", *_FILES):
+        for name in ("checkpoint", "inherit", "weights", "int8"):
             check_kind(f"nas.Budget.{name}", getattr(self, name), (str, NoneType), "a path, or None")
+        check_kind("nas.Budget.keep_each_epoch", self.keep_each_epoch, bool, "True or False")
 
     def record(self) -> dict[str, Any]:
         """Return plain values of how much it is; files that it names are no part of that."""

@@ -94,6 +94,7 @@ OWNERS = {
     "safetensors": ["nas.exporting.folder", "nas.training"],
     "datasets": ["nas.training.data.hf_folder"],
     "mnist1d": ["nas.training.data.mnist1d"],
+    "ray": ["nas.workers.executors.ray_executor", "nas.workers.executors.ray_worker"],
     "PIL": [
         "nas.reports.data_page",
         "nas.training.data",

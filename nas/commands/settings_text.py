@@ -27,6 +27,7 @@ from nas.settings import Declaration, declarations
 from nas.training.data.config import DataConfig
 from nas.training.recipe import Recipe
 from nas.training.recipe_files import recipe_heads
+from nas.workers.executors.settings import EXECUTORS
 
 COMMANDS: Mapping[str, type] = {
     name: command.config()
@@ -40,6 +41,7 @@ GROUPS: Mapping[str, tuple[type, ...]] = {
     "sampler": (SamplerSettings,),
     "pruner": (Pruning,),
     "evaluator": tuple(EVALUATORS.values()),
+    "executor": tuple(EXECUTORS.values()),
 }
 """Settings that come in files to choose from, in a folder of `conf/` each: their classes."""
 

@@ -34,6 +34,8 @@ class TrainingEvaluator:
     """What it needs networks to give; a search makes sure of it before its first trial."""
     after_training: ClassVar[tuple[str, ...]] = AFTER_TRAINING
     """What it says of a network in 8 bits where `Budget.int8` asks for it."""
+    own_process: ClassVar[bool] = True
+    """Whether it wants a process for itself: it seeds the random numbers of the whole process."""
 
     data: DataConfig
     recipe: Recipe
@@ -94,6 +96,9 @@ class TrainingEvaluator:
 @dataclass(frozen=True)
 class TrainingProbe:
     """Trains a network for a moment, to learn how long a training takes; it gives no score."""
+
+    own_process: ClassVar[bool] = True
+    """As of `TrainingEvaluator`."""
 
     data: DataConfig
     recipe: Recipe

@@ -17,7 +17,7 @@ from nas.training.tasks.registry import AUTO
 _RECIPES = ("adamw", "sgd", "short", "standard", "airbench", "efficientnet", "fine_tune", "resnet_rs", "vit")
 _NOT_REPEATED = frozenset({"name", "resume", "space"})
 """Settings of one run folder, and the space, which has a word of its own."""
-_BY_NAME = ("sampler", "pruner", "evaluator", "data")
+_BY_NAME = ("sampler", "pruner", "evaluator", "executor", "data")
 """Groups of which one file of settings is chosen."""
 
 

@@ -34,6 +34,7 @@ from nas.training.data.config import DataConfig
 from nas.training.recipe import Recipe
 from nas.training.tasks.classification import CLASSIFICATION
 from nas.training.tasks.registry import without_auto
+from nas.workers.executors.settings import EXECUTORS, ExecutorSettings, LocalSettings
 from nas.workers.process import check_worker_count
 
 _DESIGNS = 6
@@ -69,12 +70,17 @@ class Config(Settings):
         typed="text",
     )
     fit: str = fit_setting("; with search.first it stays as it is")
-    workers: int | str = setting("auto", "evaluation processes: auto is one a core, or one a GPU", may_change=True)
+    workers: int | str = setting(
+        "auto",
+        "evaluation processes: auto is one a core, or one a GPU; with executor=ray trials at a time, and auto is as "
+        "many as the cluster has room for",
+        may_change=True,
+    )
     accelerator: str = setting("auto", "auto, cpu or gpu", may_change=True)
     name: str | None = setting(None, "of the run folder; null makes one from space, data and time", typed="text")
     resume: str | None = setting(
         None,
-        "a run folder to go on with; then only search.* limits, workers, data.root and records may change",
+        "a run folder to go on with; then only search.* limits, workers, executor, data.root and records may change",
         may_change=True,
         typed="text",
     )
@@ -86,6 +92,7 @@ class Config(Settings):
     inference: InferenceSettings = setting(
         InferenceSettings, "how the network is to be used, for latency_ms and inference_memory_mib"
     )
+    executor: ExecutorSettings = setting(LocalSettings, "where trials run", by_name=EXECUTORS, may_change=True)
     evaluator: EvaluatorSettings = setting(TrainingSettings, "what scores candidates", by_name=EVALUATORS)
     data: DataConfig = setting(DataConfig, "which data set, and how it is split and augmented")
     train: Recipe = setting(Recipe, "how candidates are trained")
@@ -101,8 +108,9 @@ class Config(Settings):
         if self.chooses_space:
             self._check_choice()
         check_workers(self.workers)
-        if isinstance(self.workers, int) and not self.evaluator.simulated:
+        if isinstance(self.workers, int) and not self.evaluator.simulated and self.executor.on_this_machine:
             check_worker_count(self.workers)
+        self.executor.check_asked(accelerator=self.accelerator, memory_mib=self.search.worker_memory_mib)
         named = without_auto(self.search.objective, self.evaluator.objective(self.data))
         object.__setattr__(self, "search", replace(self.search, objective=named))
         given = (*self.evaluator.known_scores(self.data), *self._after_training)
@@ -305,7 +313,7 @@ def gpu_devices() -> list[str]:
 
 
 def worker_count(config: Config) -> tuple[int, list[str]]:
-    """Return the number of workers, and the GPUs that they share: one worker a GPU, or else one a core."""
+    """Return the number of processes on this machine, and the GPUs that they share: one a GPU, or else one a core."""
     gpus = gpu_devices() if config.accelerator != "cpu" else []
     if config.accelerator == "gpu" and not gpus:
         raise ConfigError("accelerator=gpu, but no NVIDIA GPU is found; leave it at auto, or take cpu")

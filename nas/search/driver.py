@@ -310,6 +310,7 @@ class Driver:
         if trial.state is State.INTERRUPTED:
             self._keep_interrupted(trial)
             return
+        self._files.evaluated(trial)
         rung = self._rung.pop(outcome.number)
         if outcome.out_of_memory and self.gate.tries_again(trial.number):
             self._alone.add(trial.number, (trial, optuna_trial, rung))

@@ -48,10 +48,10 @@ from nas.space import SearchSpace
 from nas.space.fix import fixed
 from nas.training.data.config import DROP, DataConfig
 from nas.training.data.registry import DATA_SETS
-from nas.workers.in_process import InThisProcess
+from nas.workers.executors.choice import pool_of
+from nas.workers.executors.settings import Evaluations
 from nas.workers.pool import Pool
 from nas.workers.process import check_worker_count
-from nas.workers.processes import WorkerPool
 from nas.workers.worker import check_not_starting
 
 _READ: Mapping[str, Any] = {"background": DROP, "depth": 16, "fit": "crop"}
@@ -74,6 +74,7 @@ def run_search(
     notes: Mapping[str, Any] | None = None,
     recorders: Sequence[Recorder] = (),
     pool: Pool | None = None,
+    executor: object = None,
     **changes: Any,
 ) -> Study:
     """Search a space for the network with the best score.
@@ -86,7 +87,8 @@ def run_search(
             `Budget.inherit` tells it which trained network of the search to take initial weights from.
         settings: what decides the search; each may also be given by its name, see `changes`.
         workers: processes that evaluate; 0 evaluates in this process. With 1 or more the evaluator is pickled and a
-            trial that kills its process ends only itself.
+            trial that kills its process ends only itself. With an `executor`, trials at a time; 0 is as many as it has
+            room for.
         budget: given to the evaluator.
         workload: batch sizes, where a limit depends on them.
         deployment: how networks are to be run, where there is a limit on latency (`nas.latency.deployment.deployment`);
@@ -100,6 +102,9 @@ def run_search(
         notes: what else is to be kept in the study's record, as plain values.
         recorders: are told of every trial.
         pool: running workers that evaluate, in place of `evaluator` and `workers`; it stays open.
+        executor: where trials run: "local" (processes of this machine, also where None and `workers` are given), "ray",
+            settings of one of these (`nas.workers.executors.settings`), a `concurrent.futures.Executor`, or a function
+            that makes one; see docs/many-machines.md.
         changes: settings by their names (`nas.search.settings`, docs/settings.md): those of `SearchSettings`, such as
             `trials` (100 where neither it nor `minutes` is said), `minutes` or `objective`; `seed`: the same one gives
             the same trials, with 0 workers or 1; `constraints` and `soft`: `{metric: upper bound}` or `{metric:
@@ -119,7 +124,7 @@ def run_search(
     check_kinds(**({"evaluator": evaluator} if pool is None else {"pool": pool}), space=space, workload=workload)
     check_kinds(run_dir=run_dir, resume=resume, notes=notes, recorders=recorders, budget=budget)
     check_kinds(deployment=deployment, profile=profile, settings=settings, **kinds_in(changes))
-    check_worker_count(workers := Range(0, whole=True).checked("run_search: workers", workers))
+    workers = _checked_workers(workers, executor, pool)
     settings = for_evaluator(with_keywords(settings, changes), evaluator)
     _check_gain_is_known(own, settings)
     space = fixed(space, settings.search.fix, "search.fix")
@@ -156,9 +161,9 @@ def run_search(
             decisive = _decisive(study, limits, meter, int8_meter)
             decisive |= _how(settings, own, own_options) | _how_data(evaluator) | {"inherit": how}
             _open(study, folder, resume, decisive | {"budget": budget.record(), "pruning": asdict(pruning)})
-        pool = pool or _pool(evaluator, workers, settings, study, stack=stack, folder=folder)
+        pool = pool or _pool(evaluator, workers, executor, settings, study, stack=stack, folder=folder)
         after_training = _after_training(late, limits, int8_meter, folder, stack)
-        files, kept = _files(settings, folder, stack, study, how)
+        files, kept = _files(settings, folder, stack, study, how, preemptible=getattr(pool, "preemptible", False))
         return Driver(
             study,
             space,
@@ -173,6 +178,16 @@ def run_search(
             folder=folder,
             recorders=[*kept, *recorders],
         ).run()
+
+
+def _checked_workers(workers: int, executor: object, pool: Pool | None) -> int:
+    """Return a number of workers that can be had; raises `ConfigError` for another."""
+    workers = Range(0, whole=True).checked("run_search: workers", workers)
+    if executor is None:
+        check_worker_count(workers)
+    elif pool is not None:
+        raise ConfigError("run_search: give pool or executor, not both: a pool runs somewhere already")
+    return workers
 
 
 def _check_gain_is_known(own: BaseSampler | None, settings: Settings) -> None:
@@ -215,6 +230,7 @@ def _proposals(
 def _pool(
     evaluator: Evaluator | Callable[..., Any] | None,
     workers: int,
+    executor: object,
     settings: Settings,
     study: Study,
     *,
@@ -223,16 +239,14 @@ def _pool(
 ) -> Pool:
     """What evaluates; it ends with the search."""
     assert evaluator is not None
-    if workers == 0:
-        return InThisProcess(evaluator, study.objective)
-    pool = WorkerPool(
+    evaluations = Evaluations(
         evaluator,
-        workers,
         objective=study.objective,
         log=folder.path / WORKERS_LOG if folder else None,
         trial_seconds=settings.search.trial_seconds,
         memory_mib=settings.search.worker_memory_mib,
     )
+    pool = pool_of(executor, evaluations, workers)
     stack.callback(pool.close)
     return pool
 
@@ -295,13 +309,15 @@ def _measure(meter: Meter | None, settings: Settings) -> Callable[[Architecture]
 
 
 def _files(
-    settings: Settings, folder: RunFolder | None, stack: ExitStack, study: Study, how: str
+    settings: Settings, folder: RunFolder | None, stack: ExitStack, study: Study, how: str, *, preemptible: bool
 ) -> tuple[TrialFiles, Sequence[Recorder]]:
     """Where evaluations leave files, and what keeps those of the best."""
     continues = settings.pruner.halves and settings.pruner.fidelity == "epochs"
     run = folder.path if folder is not None and settings.search.keep else None
     parents = Parents(study, run, how) if run is not None and how != INHERIT[0] else None
-    files = TrialFiles(_folder_of(folder, CHECKPOINTS, stack) if continues else None, run, parents)
+    states = _folder_of(folder, CHECKPOINTS, stack) if continues or preemptible else None
+    files = TrialFiles(states, run, parents, continues=continues, each_epoch=preemptible)
+    files.begin(study.trials)
     kept: list[Recorder] = [KeptWeights(run, settings.search.keep)] if run is not None else []
     if folder is not None and settings.search.disk_mib is not None:
         kept.append(DiskBudget(folder.path, settings.search.disk_mib, study.trials))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from nas.evaluators.training import INHERIT
 from nas.run_folder import WEIGHTS, checkpoint_file, weights_file
 from nas.search.settings import SearchSettings, Settings
 from nas.search.study import Study
-from nas.search.trial import Trial
+from nas.search.trial import State, Trial
 
 
 class Parents:
@@ -75,12 +76,23 @@ class TrialFiles:
     """Where the evaluations of a search leave files."""
 
     checkpoints: Path | None = None
-    """Folder of the states of trials that may go on; None where none does."""
+    """Folder of the states of trials that may go on, or be lost on the way; None where no trial is."""
     run: Path | None = None
     """The run folder, which takes weights; None where none are kept."""
 
     parents: Parents | None = None
     """Whose weights trials begin with; None where they are trained from scratch."""
+    continues: bool = True
+    """Whether a trial that is given more budget goes on from its state."""
+    each_epoch: bool = False
+    """Whether states are kept after each epoch, since a trial may be lost with the machine that it runs on."""
+
+    def begin(self, trials: Sequence[Trial]) -> None:
+        """Remove states that an earlier session left of trials that are not on record: others get their numbers."""
+        waiting = {trial.number for trial in trials if trial.state in (State.PAUSED, State.INTERRUPTED)}
+        for path in self.checkpoints.glob("*.ckpt") if self.checkpoints is not None else ():
+            if path.stem.isdigit() and int(path.stem) not in waiting:
+                path.unlink()
 
     def prepared(self, budget: Budget, trial: Trial) -> tuple[Trial, Budget]:
         """Return a trial with the one that it inherits weights from, and a budget that says where its files are."""
@@ -92,10 +104,16 @@ class TrialFiles:
 
     def _budget(self, budget: Budget, trial: Trial) -> Budget:
         if self.checkpoints is not None:
-            budget = replace(budget, checkpoint=str(checkpoint_file(self.checkpoints, trial.number)))
+            state = str(checkpoint_file(self.checkpoints, trial.number))
+            budget = replace(budget, checkpoint=state, keep_each_epoch=self.each_epoch)
         if self.run is not None and trial.arch_id is not None:
             budget = replace(budget, weights=str(weights_file(self.run, trial.arch_id)))
         return budget
+
+    def evaluated(self, trial: Trial) -> None:
+        """Remove the state of an evaluation that has ended, where one with more budget begins anew."""
+        if not self.continues:
+            self.ended(trial)
 
     def ended(self, trial: Trial) -> None:
         """Remove the state of a trial, which does not go on."""

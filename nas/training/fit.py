@@ -76,8 +76,9 @@ def fit(
         accelerator: as Lightning takes it.
         devices: processes that train together, each with a part of every epoch's batches.
         transfer: other weights that it begins with, and what of the network learns when.
-        after_epoch: hears the metrics of each epoch. With it the checkpoint is written after every epoch, not only at
-            the end, so that a run that is killed goes on from the last one; by one process only.
+        after_epoch: hears the metrics of each epoch. With it, as with `Budget.keep_each_epoch`, the checkpoint is
+            written after every epoch, not only at the end, so that a run that is killed goes on from the last one; by
+            one process only.
 
     Returns:
         The scores `Task.val_scores` of the last epoch, with `int8_accuracy` where the budget asks for 8
@@ -119,7 +120,8 @@ def fit(
         reporter = EpochReporter(reached, last_epoch=epochs, seed=seed)
         kept = _Kept.by(recipe)
         callbacks = [*kept.averaging, *_statistics(task), *kept.choosing, reporter]
-        if after_epoch is not None and budget.checkpoint is not None and devices == 1:
+        each = after_epoch is not None or budget.keep_each_epoch
+        if each and budget.checkpoint is not None and devices == 1:
             callbacks.append(_CheckpointEachEpoch(budget.checkpoint))
         trainer = trainer_of(recipe, budget.schedule_epochs or epochs, callbacks, accelerator, devices)
         trainer.fit(task, datamodule=images, ckpt_path=checkpoint, weights_only=True)
