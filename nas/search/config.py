@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from nas.space.fit import Fit, fit_as_set, fit_setting, left_as_it_is
 from nas.space.fix import fixed
 from nas.training.data.config import DataConfig
 from nas.training.recipe import Recipe
+from nas.training.recipe_decisions import RecipeDecisions, recipe_decisions
 from nas.training.tasks.classification import CLASSIFICATION
 from nas.training.tasks.registry import without_auto
 from nas.workers.process import check_worker_count
@@ -114,6 +116,7 @@ class Config(Settings):
         objectives = self.search.objectives
         if not self.evaluator.states_epochs:
             self.pruner.check(self.budget, len(objectives))
+        self._check_recipe()
         if isinstance(self.evaluator, TrainingSettings):
             check_inherit(self.evaluator.inherit, self.search, run="the run folder")
         if self.finish and not isinstance(self.evaluator, TrainingSettings):
@@ -128,6 +131,20 @@ class Config(Settings):
             )
         check_accelerator(self.accelerator)
         check_name(self.name)
+
+    def _check_recipe(self) -> None:
+        """Raise `ConfigError` where the recipe cannot be decided as `search.recipe` says."""
+        if not self.decided:
+            return
+        if not isinstance(self.evaluator, TrainingSettings):
+            raise ConfigError(f"search.recipe is of training, which evaluator={self.evaluator.name} does not")
+        for cutmix in self.decided.possible("cutmix"):
+            self.data.task.check_training(cutmix=cutmix, balance=self.data.balance)
+
+    @cached_property
+    def decided(self) -> RecipeDecisions:
+        """What is decided of the recipe with each network."""
+        return recipe_decisions(self.search.recipe, self.train)
 
     def load_space(self) -> SearchSpace:
         """Return the space with the decisions fixed that are to be.
@@ -227,8 +244,9 @@ class Config(Settings):
     @property
     def workload(self) -> Workload:
         """What the networks are to run as."""
-        copies = 4 if self.train.optimizer == "adamw" else 3
-        return Workload(self.inference.batch, self.train.batch_size, copies)
+        # Where the recipe is decided, networks have to hold their limits by any recipe.
+        copies = 4 if "adamw" in self.decided.possible("optimizer") else 3
+        return Workload(self.inference.batch, max(self.decided.possible("batch_size")), copies)
 
     @property
     def deployment(self) -> Deployment:

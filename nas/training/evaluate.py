@@ -16,7 +16,7 @@ from torch import Tensor
 
 from nas.errors import ConfigError, DataError, NasError, check_kind, reason_of
 from nas.network.architecture import Architecture
-from nas.run_folder import BEST_ARCHITECTURE, FINISH, read_inside, read_json, user_path, weights_file
+from nas.run_folder import BEST_ARCHITECTURE, FINISH, best_weights_file, read_inside, read_json, user_path
 from nas.settings import Range, settings_from
 from nas.training.data.batches import Batches
 from nas.training.data.config import DataConfig
@@ -222,7 +222,7 @@ def model_in(folder: Path) -> ModelIn:
         if (place / ONNX).is_file():
             return ModelIn(folder, place / ONNX, None)
         if own and (winner := folder / BEST_ARCHITECTURE).is_file():
-            weights = weights_file(folder, read_json(winner, "the best network", Architecture.from_dict).arch_id)
+            weights = best_weights_file(folder, read_json(winner, "the best network", Architecture.from_dict).arch_id)
             if weights.is_file():
                 return ModelIn(folder, weights, winner)
     if not folder.is_dir():
