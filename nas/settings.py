@@ -223,6 +223,29 @@ def check_settings(settings: object, where: str) -> None:
             raise ConfigError(f"{path}: unknown {value!r}. {nearest(value, declared.allowed)}")
 
 
+def checked_value(kind: type, name: str, value: object, path: str) -> Any:
+    """Return a value as a setting of a dataclass takes it.
+
+    Args:
+        kind: the dataclass.
+        name: of the setting.
+        value: plain, as YAML gives it.
+        path: of the value, for messages.
+
+    Raises:
+        ConfigError: a value that the setting may not have.
+    """
+    found = _value(_hints(kind)[name], value, path)
+    allowed = next(declared.allowed for member, declared in declarations(kind) if member.name == name)
+    if found is None or allowed is None:
+        return found
+    if isinstance(allowed, Range):
+        return allowed.checked(path, found)
+    if found not in allowed:
+        raise ConfigError(f"{path}: unknown {found!r}. {nearest(found, allowed)}")
+    return found
+
+
 def _kinds(hint: Any) -> tuple[Any, ...]:
     """Return what a value of a type may be: the parts of a union, without what they are made of."""
     hints = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)

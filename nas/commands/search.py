@@ -20,7 +20,7 @@ from rich.console import Console
 from nas.commands.command_line import typed_paths
 from nas.commands.finish import FULL, finish_command
 from nas.commands.search_facts import FRONT, failed, latencies, search_facts
-from nas.commands.search_model import say_next, write_best, write_model
+from nas.commands.search_model import say_next, say_recipe, write_best, write_model
 from nas.commands.search_outlook import NOTHING_KEPT, check_dry_run, say_time, sources
 from nas.commands.search_space import PreparedSpace, given_space, prepared, resumed_space
 from nas.compare.strategies.baseline import baseline_lines
@@ -171,7 +171,7 @@ def _read(values: Mapping[str, Any], overrides: Sequence[str]) -> _Job:
         config.profile()
     if config.search.warm_start is not None:
         read_study(Path(config.search.warm_start).expanduser())
-    sampler(config.sampler.name, space=space, **config.sampler.options)
+    sampler(config.sampler.name, space=space, recipe=config.decided, **config.sampler.options)
     if folder is not None:
         return _Job(config, values, space, RunFolder(folder, resume=True), resume=True)
     return _Job(config, values, space, _new_folder(config, space), resume=False)
@@ -381,6 +381,7 @@ def _report(job: _Job, study: Study, tracker: MlflowTracker | None, console: Con
                 highlight=False,
             )
         console.print(f"{'Knee' if len(study.objectives) > 1 else 'Best'} architecture: {shown(path)}", highlight=False)
+        say_recipe(study, job.run.path, console)
         for what, latency in latencies(winner).items():
             console.print(f"Its {what}: {latency}", highlight=False)
     console.print(f"Run folder: {job.folder}", highlight=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
 from nas.cost import AFTER_TRAINING
@@ -82,7 +82,7 @@ class TrainingEvaluator:
         return fit(
             architecture,
             load_data(self.data),
-            self.recipe,
+            replace(self.recipe, **(budget.recipe or {})),
             budget,
             seed=seed,
             augment=self.data.augment,

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,8 @@ from nas.space import SearchSpace, load_space, space_names
 from nas.space.fit import Fit, fit_as_set, fit_setting, left_as_it_is
 from nas.space.fix import fixed
 from nas.training.data.config import DataConfig
-from nas.training.recipe import Recipe
+from nas.training.recipe import Recipe, training_copies
+from nas.training.recipe_decisions import RecipeDecisions, recipe_decisions
 from nas.training.tasks.classification import CLASSIFICATION
 from nas.training.tasks.registry import without_auto
 from nas.workers.executors.settings import EXECUTORS, ExecutorSettings, LocalSettings
@@ -122,6 +124,7 @@ class Config(Settings):
         objectives = self.search.objectives
         if not self.evaluator.states_epochs:
             self.pruner.check(self.budget, len(objectives))
+        self._check_recipe()
         if isinstance(self.evaluator, TrainingSettings):
             check_inherit(self.evaluator.inherit, self.search, run="the run folder")
         if self.finish and not isinstance(self.evaluator, TrainingSettings):
@@ -136,6 +139,20 @@ class Config(Settings):
             )
         check_accelerator(self.accelerator)
         check_name(self.name)
+
+    def _check_recipe(self) -> None:
+        """Raise `ConfigError` where the recipe cannot be decided as `search.recipe` says."""
+        if not self.decided:
+            return
+        if not isinstance(self.evaluator, TrainingSettings):
+            raise ConfigError(f"search.recipe is of training, which evaluator={self.evaluator.name} does not")
+        for cutmix in self.decided.possible("cutmix"):
+            self.data.task.check_training(cutmix=cutmix, balance=self.data.balance)
+
+    @cached_property
+    def decided(self) -> RecipeDecisions:
+        """What is decided of the recipe with each network."""
+        return recipe_decisions(self.search.recipe, self.train)
 
     def load_space(self) -> SearchSpace:
         """Return the space with the decisions fixed that are to be.
@@ -235,7 +252,9 @@ class Config(Settings):
     @property
     def workload(self) -> Workload:
         """What the networks are to run as."""
-        return Workload(self.inference.batch, self.train.batch_size, self.train.training_copies)
+        # Where the recipe is decided, networks have to hold their limits by any recipe.
+        copies = max(map(training_copies, self.decided.possible("optimizer")))
+        return Workload(self.inference.batch, max(self.decided.possible("batch_size")), copies)
 
     @property
     def deployment(self) -> Deployment:

@@ -70,7 +70,7 @@ class Driver:
         self._optuna = new_optuna_study(study, sampler, pruning.pruner())
         self._pace = Pace(pool.free)
         self._proposals = Proposals(
-            self._optuna, space, gate, settings, pace=self._pace, now=pool.now, sampler=sampler, first=first
+            self._optuna, study, gate, settings, pace=self._pace, now=pool.now, sampler=sampler, first=first
         )
         self._running: dict[int, tuple[Trial, optuna.Trial]] = {}
         self._paused: dict[int, tuple[Trial, optuna.Trial]] = {}  # they may get more budget
@@ -79,8 +79,8 @@ class Driver:
         self._failures = EqualFailures(self.settings.max_equal_failures)
         self._watch = Watch(pool)
         self._alone: ExclusiveQueue[tuple[Trial, optuna.Trial, int]] = ExclusiveQueue()  # out of memory on a rung
-        self._waiting: dict[str, list[tuple[Trial, optuna.Trial]]] = {}  # duplicates of what runs, by `arch_id`
-        self._by_network: dict[str, Trial] = {}  # evaluated, by `arch_id`
+        self._waiting: dict[str, list[tuple[Trial, optuna.Trial]]] = {}  # duplicates of what runs, by `trained_id`
+        self._evaluated: dict[str, Trial] = {}  # by `trained_id`
         self._tried: set[frozenset[tuple[str, Any]]] = set()
         self._trained = 0
         self._fruitless = 0  # proposals since one was last evaluated to its end
@@ -232,29 +232,30 @@ class Driver:
         if not guided.accepted:
             self.study.stop = StopReason.INFEASIBLE.stop(examined=examined, problem=guided.problem)
             return
-        number, optuna_trial = self._proposals.new_number(), enqueue(self._optuna, self.space, guided.genotype)
-        self._consider(Proposed(number, guided.genotype, optuna_trial), guided, guided=examined)
+        optuna_trial = enqueue(self._optuna, self.space, guided.genotype, self.study.recipe, made.recipe)
+        number = self._proposals.new_number()
+        self._consider(Proposed(number, guided.genotype, optuna_trial, made.recipe), guided, guided=examined)
 
     def _consider(self, made: Proposed, candidate: Candidate, *, guided: int = 0) -> None:
         """Record a candidate that is not accepted; hand the others on."""
         self._fruitless += 1
-        trial = proposed(candidate, made.number, derived_seed(self.seed, made.number, "evaluation"))
-        trial = made.described(replace(trial, guided=guided))
-        self._tried.add(frozenset(candidate.genotype.items()))
+        seed, problem = derived_seed(self.seed, made.number, "evaluation"), self.study.recipe.problem(made.recipe)
+        trial = made.described(proposed(candidate, made.number, seed, made.recipe, problem), guided)
+        self._tried.add(frozenset(trial.decisions.items()))
         if not guided and not made.baseline:
             self.gate.proposed(candidate.accepted)
-        if candidate.accepted:
+        if candidate.accepted and not problem:
             self._accept(trial, candidate, made.optuna_trial)
         else:
             self._close(trial, made.optuna_trial)
 
     def _accept(self, trial: Trial, candidate: Candidate, optuna_trial: optuna.Trial) -> None:
         """Evaluate a candidate that holds the limits that can be counted and predicted, unless its network is known."""
-        network = candidate.architecture.arch_id
-        if network in self._by_network:
-            self._close(trial.answered_by(self._by_network[network]), optuna_trial)
-        elif any(other.arch_id == network for other, _ in (*self._running.values(), *self._paused.values())):
-            self._waiting.setdefault(network, []).append((trial, optuna_trial))
+        training = trial.trained_id or ""
+        if training in self._evaluated:
+            self._close(trial.answered_by(self._evaluated[training]), optuna_trial)
+        elif any(other.trained_id == training for other, _ in (*self._running.values(), *self._paused.values())):
+            self._waiting.setdefault(training, []).append((trial, optuna_trial))
         else:
             self._measure_and_submit(trial, candidate, optuna_trial)
 
@@ -354,7 +355,7 @@ class Driver:
         """Close a trial and those that are the same network."""
         self._files.ended(trial)
         self._close(trial, optuna_trial)
-        for other, other_trial in self._waiting.pop(trial.arch_id or "", []):
+        for other, other_trial in self._waiting.pop(trial.trained_id or "", []):
             self._close(other.answered_by(trial), other_trial)
 
     def _close(self, trial: Trial, optuna_trial: optuna.Trial) -> None:
@@ -373,8 +374,8 @@ class Driver:
         self.study.trials.append(trial)
         self.gate.learn(trial)
         if trial.trained:
-            assert trial.arch_id is not None
-            self._by_network[trial.arch_id] = trial
+            assert trial.trained_id is not None
+            self._evaluated[trial.trained_id] = trial
             self._trained += 1
             self._fruitless = 0
 
@@ -394,7 +395,7 @@ class Driver:
                 self._interrupted.append((replace(trial, state=State.REJECTED, reason=""), optuna_trial))
             else:
                 self._paused[trial.number] = trial, optuna_trial
-            self._tried.add(frozenset(trial.genotype.items()))
+            self._tried.add(frozenset(trial.decisions.items()))
             if not trial.guided and not trial.baseline:
                 self.gate.proposed(trial.held_free_limits)
             self._fruitless = 0 if trial.trained or optuna_trial is not None else self._fruitless + 1

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -38,7 +39,14 @@ from nas.search.objectives import Objective, objectives_from, recorded_direction
 from nas.search.recording import Recorder
 from nas.search.samplers import proposer
 from nas.search.samplers.predictor import PredictorSampler
-from nas.search.settings import PYTHON_SETTINGS, Settings, for_evaluator, takes_settings, with_keywords
+from nas.search.settings import (
+    PYTHON_SETTINGS,
+    Settings,
+    decided_recipe,
+    for_evaluator,
+    takes_settings,
+    with_keywords,
+)
 from nas.search.study import Study
 from nas.search.trial import with_current_id
 from nas.search.trial_files import KeptWeights, Parents, TrialFiles, check_inherit, inherits
@@ -48,6 +56,7 @@ from nas.space import SearchSpace
 from nas.space.fix import fixed
 from nas.training.data.config import DROP, DataConfig
 from nas.training.data.registry import DATA_SETS
+from nas.training.recipe_decisions import RecipeDecisions
 from nas.workers.executors.choice import pool_of
 from nas.workers.executors.settings import Evaluations
 from nas.workers.pool import Pool
@@ -84,7 +93,8 @@ def run_search(
         evaluator: `(architecture, budget, seed) -> score`, a dict of scores, or an `Evaluation`. `int8_accuracy` and
             `int8_latency_ms` are had of one that names them in `after_training`, as `TrainingEvaluator` does, and that
             does what `Budget.int8` says. Where its `inherit` is parent or best, as that of `TrainingEvaluator` may be,
-            `Budget.inherit` tells it which trained network of the search to take initial weights from.
+            `Budget.inherit` tells it which trained network of the search to take initial weights from. `Budget.recipe`
+            has what is decided of the recipe, where `recipe` says so.
         settings: what decides the search; each may also be given by its name, see `changes`.
         workers: processes that evaluate; 0 evaluates in this process. With 1 or more the evaluator is pickled and a
             trial that kills its process ends only itself. With an `executor`, trials at a time; 0 is as many as it has
@@ -106,7 +116,8 @@ def run_search(
             settings of one of these (`nas.workers.executors.settings`), a `concurrent.futures.Executor`, or a function
             that makes one; see docs/many-machines.md.
         changes: settings by their names (`nas.search.settings`, docs/settings.md): those of `SearchSettings`, such as
-            `trials` (100 where neither it nor `minutes` is said), `minutes` or `objective`; `seed`: the same one gives
+            `trials` (100 where neither it nor `minutes` is said), `minutes`, `objective`, or `recipe`: `{"lr": (1e-4,
+            1e-2)}` decides the learning rate with each network; `seed`: the same one gives
             the same trials, with 0 workers or 1; `constraints` and `soft`: `{metric: upper bound}` or `{metric:
             (lower, upper)}` of `nas.cost.SEARCH_METRICS`; `sampler`: a name (`nas.search.samplers.sampler_names`) with
             `sampler_options`, or an Optuna sampler; `pruner`: a name, or a `nas.search.budgets.pruning.Pruning`.
@@ -128,7 +139,7 @@ def run_search(
     settings = for_evaluator(with_keywords(settings, changes), evaluator)
     _check_gain_is_known(own, settings)
     space = fixed(space, settings.search.fix, "search.fix")
-    search, pruning = settings.search, settings.pruner
+    search, pruning, recipe = settings.search, settings.pruner, decided_recipe(settings, evaluator)
     objectives = objectives_from(search.objective, _directions(search.direction, resume, run_dir))
     pruning.check(budget := budget or Budget(), len(objectives))
     limits = space.limits_with(settings.constraints, settings.soft)
@@ -136,12 +147,11 @@ def run_search(
     check_asked(late, getattr(evaluator, "after_training", ()) if pool is None else None, pruning)
     how = check_inherit(inherits(settings, evaluator), search, run_dir)
     int8_meter = _int8_meter(deployment, workload) if INT8_LATENCY in late else None
-    measures = any(limit.measured for limit in limits) or any(objective.measured for objective in objectives)
-    meter = _meter(deployment, profile, workload) if measures else None
+    meter = _meter(deployment, profile, workload) if _measures(limits, objectives) else None
     space = space.for_data(space.input_shape, space.num_classes, task=getattr(evaluator, "task", None))
     predict = profile.interval if profile is not None and meter is not None else None
-    gate = Gate(space, limits, workload, predict=predict, meter=_measure(meter, settings))
-    first, make = _proposals(settings, space, gate, objectives, limits=limits, workload=workload)
+    gate = Gate(space, limits, workload, predict=predict, meter=_measure(meter, settings), recipe=recipe)
+    first, make = _proposals(settings, space, gate, objectives, recipe, limits=limits, workload=workload)
     with ExitStack() as stack:
         stack.enter_context(without_test_split())
         folder = _folder(run_dir, resume, stack)
@@ -155,6 +165,7 @@ def run_search(
             rungs=len(pruning.budgets(budget)),
             folder=folder.path if folder else None,
             notes=dict(notes or {}),
+            recipe=recipe,
             designs=tuple(one.design for one in first if one.design),
         )
         if folder is not None:
@@ -215,6 +226,7 @@ def _proposals(
     space: SearchSpace,
     gate: Gate,
     objectives: Sequence[Objective],
+    recipe: RecipeDecisions,
     *,
     limits: Sequence[Constraint],
     workload: Workload,
@@ -224,7 +236,8 @@ def _proposals(
     known = earlier_results(Path(search.warm_start), space, objectives[0]) if search.warm_start is not None else ()
     first = first_proposals(search, space, known, gate.examine, limits=limits, workload=workload)
     prior = [(result.genotype, result.value) for result in known] if len(objectives) == 1 else []
-    return first, proposer(named.name, settings.seed, space, gate.examine, prior=prior, options=named.options)
+    make = partial(proposer, named.name, settings.seed, space, gate.examine, prior=prior, recipe=recipe)
+    return first, make(options=named.options)
 
 
 def _pool(
@@ -287,6 +300,10 @@ def _how_data(evaluator: Evaluator | Callable[..., Any] | None) -> dict[str, Any
     if not isinstance(data, DataConfig):
         return {}
     return {name: getattr(data, name) for name in ("split_scheme", *(_READ if DATA_SETS[data.name].files else ()))}
+
+
+def _measures(limits: Sequence[Constraint], objectives: Sequence[Objective]) -> bool:
+    return any(limit.measured for limit in limits) or any(objective.measured for objective in objectives)
 
 
 def _meter(deployment: Deployment | None, profile: DeviceProfile | None, workload: Workload) -> Meter:
@@ -360,6 +377,7 @@ def _decisive(
         "soft": {c.metric: [_finite(c.low), _finite(c.high)] for c in limits if c.soft},
         "soft_weight": study.soft_weight,
         "workload": asdict(study.workload),
+        **({"recipe": study.recipe.to_dict()} if study.recipe else {}),
     }
     if meter is not None:
         decisive |= _where(meter)
@@ -374,7 +392,8 @@ def _open(study: Study, folder: RunFolder, resume: bool, decisive: Mapping[str, 
         folder.write_study({"format": STUDY_FORMAT, "study_id": study.study_id, **decisive, "notes": study.notes})
         return
     # Studies from before there was another.
-    earlier = {"split_scheme": 1, **_READ, "inherit": INHERIT[0], **read_study(folder.path)}
+    earlier = {"split_scheme": 1, **_READ, "inherit": INHERIT[0], "recipe": {}, **read_study(folder.path)}
+    decisive = {"recipe": {}, **decisive}
     for key, value in decisive.items():
         if earlier.get(key) != value:
             raise ConfigError(f"resume: {key} was {earlier.get(key)!r} in {folder.path}, but is now {value!r}")

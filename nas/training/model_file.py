@@ -12,7 +12,7 @@ import torch
 from nas.errors import ConfigError, DataError, NasError, reason_of
 from nas.exporting.folder import ARCHITECTURE, WEIGHTS
 from nas.network.architecture import Architecture
-from nas.run_folder import BEST_ARCHITECTURE, FINISH, read_inside, read_json, weights_file
+from nas.run_folder import BEST_ARCHITECTURE, FINISH, best_weights_file, read_inside, read_json
 from nas.training.data.splits import ImageData
 from nas.training.preprocess import listed, task_said
 
@@ -78,7 +78,7 @@ def model_in(folder: Path) -> ModelIn:
         if (place / ONNX).is_file():
             return ModelIn(folder, place / ONNX, None)
         if own and (winner := folder / BEST_ARCHITECTURE).is_file():
-            weights = weights_file(folder, read_json(winner, "the best network", Architecture.from_dict).arch_id)
+            weights = best_weights_file(folder, read_json(winner, "the best network", Architecture.from_dict).arch_id)
             if weights.is_file():
                 return ModelIn(folder, weights, winner)
     if not folder.is_dir():

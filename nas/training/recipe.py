@@ -19,6 +19,11 @@ _HALF = Range(0, 0.5)
 _ALPHA = Range(0, 100)
 
 
+def training_copies(optimizer: str) -> int:
+    """Return the numbers kept for each parameter: itself, its gradient, and the one or two that are remembered."""
+    return 3 if optimizer == "sgd" else 4
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recipe:
     """Settings of one training run.
@@ -223,8 +228,8 @@ class Recipe:
 
     @property
     def training_copies(self) -> int:
-        """Numbers kept for each parameter: itself, its gradient, and the one or two that the optimiser remembers."""
-        return 3 if self.optimizer == "sgd" else 4
+        """Numbers kept for each parameter, as `training_copies` counts them."""
+        return training_copies(self.optimizer)
 
     @property
     def changes_pixels(self) -> bool:

@@ -15,6 +15,7 @@ from rich.text import Text
 from nas.cost import AFTER_TRAINING
 from nas.search.study import Study
 from nas.search.trial import State, Trial
+from nas.training.recipe_decisions import recipe_text
 
 _LOG = logging.getLogger(__name__)
 _COUNTED = (State.REJECTED, State.OVER_LIMIT, State.DUPLICATE, State.PRUNED, State.FAILED)
@@ -133,7 +134,8 @@ class Progress:
             self._live.stop()
 
     def _line(self, study: Study, trial: Trial) -> str:
-        original = f"  same network as trial {trial.duplicate_of}" if trial.duplicate_of is not None else ""
+        same = "network and recipe" if trial.recipe else "network"
+        original = f"  same {same} as trial {trial.duplicate_of}" if trial.duplicate_of is not None else ""
         names = dict.fromkeys([*(objective.name for objective in study.objectives), *AFTER_TRAINING])
         scores = [name for name in names if name in trial.scores]
         if not scores or trial.state is State.FAILED:
@@ -149,6 +151,7 @@ class Progress:
             + f"  params {cost.params:>11,}  macs {cost.macs:>13,}"
             + (f"  {trial.latency.ms:8.3f} ms" if trial.latency else "")
             + (f"  {seconds:6.1f} s" if seconds is not None and not original else original)
+            + (f"  {recipe_text(trial.recipe)}" if trial.recipe else "")
             + (f"  {trial.design}" if trial.design else "")
             + (f"  with weights of trial {trial.inherited_from}" if trial.inherited_share else "")
             + (f"  {trial.inherited_problem}" if trial.inherited_problem else "")
