@@ -37,8 +37,7 @@ from nas.workers.giving_up import EqualFailures, Watch, work_of
 from nas.workers.pool import Pool
 
 # How often the recorders are called while nothing ends.
-_TICK_SECONDS = 1.0
-_GLANCE_SECONDS = 0.001
+_TICK_SECONDS, _GLANCE_SECONDS = 1.0, 0.001
 
 
 class Driver:
@@ -82,8 +81,7 @@ class Driver:
         self._waiting: dict[str, list[tuple[Trial, optuna.Trial]]] = {}  # duplicates of what runs, by `trained_id`
         self._evaluated: dict[str, Trial] = {}  # by `trained_id`
         self._tried: set[frozenset[tuple[str, Any]]] = set()
-        self._trained = 0
-        self._fruitless = 0  # proposals since one was last evaluated to its end
+        self._trained = self._fruitless = 0  # the latter: proposals since one was last evaluated to its end
         self._before = max((trial.elapsed for trial in study.trials), default=0.0)
         self._started = pool.now()
 
@@ -233,8 +231,8 @@ class Driver:
             self.study.stop = StopReason.INFEASIBLE.stop(examined=examined, problem=guided.problem)
             return
         optuna_trial = enqueue(self._optuna, self.space, guided.genotype, self.study.recipe, made.recipe)
-        number = self._proposals.new_number()
-        self._consider(Proposed(number, guided.genotype, optuna_trial, made.recipe), guided, guided=examined)
+        proposed_now = Proposed(self._proposals.new_number(), guided.genotype, optuna_trial, made.recipe)
+        self._consider(proposed_now, guided, guided=examined)
 
     def _consider(self, made: Proposed, candidate: Candidate, *, guided: int = 0) -> None:
         """Record a candidate that is not accepted; hand the others on."""

@@ -34,7 +34,7 @@ from nas.search.disk_budget import DiskBudget
 from nas.search.driver import Driver
 from nas.search.first import First, first_proposals
 from nas.search.gate import Gate
-from nas.search.log import STUDY_FORMAT, RunFolder, read_study
+from nas.search.log import RunFolder, read_study
 from nas.search.objectives import Objective, objectives_from, recorded_directions
 from nas.search.recording import Recorder
 from nas.search.samplers import proposer
@@ -48,23 +48,18 @@ from nas.search.settings import (
     with_keywords,
 )
 from nas.search.study import Study
-from nas.search.trial import with_current_id
+from nas.search.study_record import decisive_of, how_proposed, how_read, opened
 from nas.search.trial_files import KeptWeights, Parents, TrialFiles, check_inherit, inherits
 from nas.search.warm_start import earlier_results
 from nas.settings import Range
 from nas.space import SearchSpace
 from nas.space.fix import fixed
-from nas.training.data.config import DROP, DataConfig
-from nas.training.data.registry import DATA_SETS
 from nas.training.recipe_decisions import RecipeDecisions
 from nas.workers.executors.choice import pool_of
 from nas.workers.executors.settings import Evaluations
 from nas.workers.pool import Pool
 from nas.workers.process import check_worker_count
 from nas.workers.worker import check_not_starting
-
-_READ: Mapping[str, Any] = {"background": DROP, "depth": 16, "fit": "crop"}
-"""Settings of how files of images are read, as it was done in studies that do not say it."""
 
 
 @takes_settings
@@ -169,9 +164,9 @@ def run_search(
             designs=tuple(one.design for one in first if one.design),
         )
         if folder is not None:
-            decisive = _decisive(study, limits, meter, int8_meter)
-            decisive |= _how(settings, own, own_options) | _how_data(evaluator) | {"inherit": how}
-            _open(study, folder, resume, decisive | {"budget": budget.record(), "pruning": asdict(pruning)})
+            decisive = decisive_of(study, limits, meter, int8_meter)
+            decisive |= how_proposed(settings, own, own_options) | how_read(evaluator) | {"inherit": how}
+            opened(study, folder, resume, decisive | {"budget": budget.record(), "pruning": asdict(pruning)})
         pool = pool or _pool(evaluator, workers, executor, settings, study, stack=stack, folder=folder)
         after_training = _after_training(late, limits, int8_meter, folder, stack)
         files, kept = _files(settings, folder, stack, study, how, preemptible=getattr(pool, "preemptible", False))
@@ -283,25 +278,6 @@ def _folder_of(folder: RunFolder | None, name: str, stack: ExitStack) -> Path:
     return path
 
 
-def _how(settings: Settings, own: BaseSampler | None, own_options: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What decides the proposals of a study: its settings, or a sampler of the user's with what is said of it."""
-    return {
-        "sampler": settings.sampler.name if own is None else type(own).__name__,
-        "sampler_options": settings.sampler.options if own is None else dict(own_options or {}),
-        "seed": settings.seed,
-        "warm_start": settings.search.warm_start,
-        "baseline_fraction": settings.search.baseline_fraction,
-    }
-
-
-def _how_data(evaluator: Evaluator | Callable[..., Any] | None) -> dict[str, Any]:
-    """How the data of an evaluator of ours are split and read; a command keeps it in its settings."""
-    data = getattr(evaluator, "data", None)
-    if not isinstance(data, DataConfig):
-        return {}
-    return {name: getattr(data, name) for name in ("split_scheme", *(_READ if DATA_SETS[data.name].files else ()))}
-
-
 def _measures(limits: Sequence[Constraint], objectives: Sequence[Objective]) -> bool:
     return any(limit.measured for limit in limits) or any(objective.measured for objective in objectives)
 
@@ -356,50 +332,3 @@ def _int8_meter(deployment: Deployment | None, workload: Workload) -> Meter:
     """What measures networks in 8 bits: onnxruntime, which has quantised them, with as many threads as the others."""
     threads = deployment.threads if deployment is not None else 1
     return Meter(deployment_here("onnxruntime", workload.batch, threads))
-
-
-def _where(meter: Meter) -> dict[str, Any]:
-    """How and where latencies are measured, as plain values."""
-    return {"deployment": asdict(meter.deployment), "device": meter.device.to_dict()}
-
-
-def _decisive(
-    study: Study, limits: Sequence[Constraint], meter: Meter | None, int8_meter: Meter | None
-) -> dict[str, Any]:
-    """What decides the trials of a study beside its settings, so that it must be the same when it is resumed."""
-    decisive: dict[str, Any] = {
-        "space": study.space.to_dict(),
-        "input_shape": list(study.space.input_shape),
-        "num_classes": study.space.num_classes,
-        "objective": [objective.name for objective in study.objectives],
-        "direction": [objective.direction for objective in study.objectives],
-        "constraints": {c.metric: [_finite(c.low), _finite(c.high)] for c in limits if not c.soft},
-        "soft": {c.metric: [_finite(c.low), _finite(c.high)] for c in limits if c.soft},
-        "soft_weight": study.soft_weight,
-        "workload": asdict(study.workload),
-        **({"recipe": study.recipe.to_dict()} if study.recipe else {}),
-    }
-    if meter is not None:
-        decisive |= _where(meter)
-    if int8_meter is not None:
-        decisive["int8"] = _where(int8_meter)
-    return decisive
-
-
-def _open(study: Study, folder: RunFolder, resume: bool, decisive: Mapping[str, Any]) -> None:
-    """Write what a new study is, or read an earlier one back and make sure that it is the same."""
-    if not resume:
-        folder.write_study({"format": STUDY_FORMAT, "study_id": study.study_id, **decisive, "notes": study.notes})
-        return
-    # Studies from before there was another.
-    earlier = {"split_scheme": 1, **_READ, "inherit": INHERIT[0], "recipe": {}, **read_study(folder.path)}
-    decisive = {"recipe": {}, **decisive}
-    for key, value in decisive.items():
-        if earlier.get(key) != value:
-            raise ConfigError(f"resume: {key} was {earlier.get(key)!r} in {folder.path}, but is now {value!r}")
-    study.study_id, study.notes = str(earlier["study_id"]), earlier["notes"]
-    study.trials = [with_current_id(trial, study.space) for trial in folder.read_trials()]
-
-
-def _finite(bound: float) -> float | None:
-    return bound if math.isfinite(bound) else None
