@@ -41,6 +41,8 @@ _NOT_KEPT = (
     "*.ckpt*",
     "*.safetensors",
     "*.log",
+    "*.html",
+    "*.png",
     "seconds.jsonl",
 )
 _FINAL_MINUTES = 600

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 _CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
-FEW_CHANNELS = 8
-"""Channels that a vector register of AVX2 holds; of fewer `StridedPointwiseConv2d` is made."""
+FEW_CHANNELS = 16
+"""Channels that a vector register of AVX-512 holds; of fewer `StridedPointwiseConv2d` is made."""
 
 
 class Blur(nn.Module):
@@ -60,9 +60,9 @@ class DepthwiseConv2d(nn.Conv2d):
 class StridedPointwiseConv2d(nn.Conv2d):
     """A 1x1 convolution that leaves positions out, of few channels: (B, C, H, W) -> (B, C', H', W').
 
-    The backward pass that torch 2.13 has for CPUs with AVX2 (oneDNN) writes beyond its memory where a map of fewer than
-    8 channels lies in channels-last order: the process crashes, or goes on with what it has overwritten. Here the
-    positions are left out first, which gives the same numbers.
+    The backward pass that torch 2.13 has for CPUs with AVX2 or AVX-512 (oneDNN) writes beyond its memory where a map of
+    fewer channels than a register holds, 8 or 16, lies in channels-last order: the process crashes, or goes on with
+    what it has overwritten. Here the positions are left out first, which gives the same numbers.
     """
 
     def forward(self, x: Tensor) -> Tensor:
