@@ -24,7 +24,9 @@ _LOGARITHMIC = ("lr", "weight_decay")
 _DOUBLING = "batch_size"
 """A range of these is the powers of two times its low end."""
 _NOT_DECIDED = {
-    "epochs": "every trial has the train.epochs of the search, and a pruner (pruner=asha) gives the better ones more"
+    "epochs": "every trial has the train.epochs of the search, and a pruner (pruner=asha) gives the better ones more",
+    "teacher": "all trials learn from the one of train.teacher",
+    "memory_mib": "it says how training is done, and no score depends on it",
 }
 _FORMS = "[low, high], [a, b, c], {choices: [a, b]} or {low: a, high: b, log: true}"
 _MOST_RECIPES = 100_000
@@ -45,10 +47,27 @@ class _Needs:
     rule: str
 
 
+def _one_of(of: str, *words: str) -> _Needs:
+    return _Needs(of, lambda value: value in words, f"train.{of} is {' or '.join(words)}")
+
+
+_STAGED = _Needs("progressive_stages", lambda value: value > 1, "train.progressive_stages is above 1")
+_TAUGHT = _Needs("teacher", lambda value: value is not None, "there is a train.teacher")
 _NEEDS: Mapping[str, _Needs] = {
-    "momentum": _Needs("optimizer", lambda value: value == "sgd", "train.optimizer is sgd"),
+    "momentum": _one_of("optimizer", "sgd", "rmsprop"),
+    "nesterov": _one_of("optimizer", "sgd"),
+    "rmsprop_decay": _one_of("optimizer", "rmsprop"),
+    "rmsprop_eps": _one_of("optimizer", "rmsprop"),
+    "lr_start": _one_of("schedule", "one_cycle", "triangle"),
+    "lr_end": _one_of("schedule", "one_cycle", "triangle"),
+    "lr_decay": _one_of("schedule", "exponential"),
+    "lr_decay_epochs": _one_of("schedule", "exponential"),
     "rand_augment_magnitude": _Needs("rand_augment", lambda value: value > 0, "train.rand_augment is above 0"),
     "crop_ratio": _Needs("crop_scale", lambda value: value < 1, "train.crop_scale is below 1"),
+    "progressive_resolution": _STAGED,
+    "progressive_regularisation": _STAGED,
+    "teacher_weight": _TAUGHT,
+    "teacher_temperature": _TAUGHT,
 }
 
 

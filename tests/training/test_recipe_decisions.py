@@ -59,7 +59,15 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"lr": {"choises": [0.1, 0.2]}}, "Did you mean 'choices'"),
     ({"lr": {"low": 0.1}}, "must be .low, high"),
     ({"lr": {"low": 0.1, "high": 1, "log": "yes"}}, r"lr\.log must be true or false"),
-    ({"momentum": [0.5, 0.9]}, r"momentum does nothing unless train\.optimizer is sgd, but that is 'adamw'"),
+    ({"nesterov": [True, False]}, r"nesterov does nothing unless train\.optimizer is sgd, but that is 'adamw'"),
+    ({"rmsprop_decay": [0.8, 0.9]}, r"rmsprop_decay does nothing unless train\.optimizer is rmsprop"),
+    ({"lr_end": [0.0, 0.1]}, r"nothing unless train\.schedule is one_cycle or triangle, but that is 'cosine'"),
+    ({"lr_decay": [0.5, 0.9]}, r"lr_decay does nothing unless train\.schedule is exponential"),
+    ({"progressive_resolution": [0.5, 0.9]}, r"unless train\.progressive_stages is above 1, but that is 1"),
+    ({"teacher_weight": [0.5, 0.9]}, r"does nothing unless there is a train\.teacher, but that is None"),
+    ({"teacher": ["a", "b"]}, "all trials learn from the one of train.teacher"),
+    ({"memory_mib": [100, 200]}, "no score depends on it"),
+    ({"momentum": [0.5, 0.9]}, r"momentum does nothing unless train\.optimizer is sgd or rmsprop, but that is 'adamw'"),
     ({"rand_augment_magnitude": [5, 15]}, r"does nothing unless train\.rand_augment is above 0"),
 ]
 
