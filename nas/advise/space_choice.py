@@ -27,6 +27,8 @@ _MAX_SPACES = 3
 _MIN_SHARE = 0.01
 _MAX_SAMPLED = 5
 _FOR_SMALL_INPUTS = "small_images"
+SEGMENT = ("unet", "fpn", "deeplab")
+"""Spaces whose networks give a class for each pixel."""
 
 
 @dataclass(frozen=True, slots=True)

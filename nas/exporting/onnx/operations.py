@@ -266,17 +266,25 @@ def _(op: ops.ChannelShuffle, w: Writer) -> str:
 
 @write.register
 def _(op: ops.Upsample, w: Writer) -> str:
-    scales = [1.0, 1.0, *(new / old for new, old in zip(w.out_shape[1:], w.shapes[0][1:], strict=True))]
     return w.add(
         "Resize",
         w.name,
         w.x,
         "",
-        w.constant(f"{w.name}.scales", np.array(scales, dtype=np.float32)),
+        "",
+        w.integers(f"{w.name}.sizes", *w.out_shape[1:]),  # a factor in fp32 may miss a position
+        axes=tuple(range(2, 1 + len(w.out_shape))),
         mode="nearest",
         coordinate_transformation_mode="asymmetric",
         nearest_mode="floor",
     )
+
+
+@write.register
+def _(op: ops.UpsampleBilinear, w: Writer) -> str:
+    sizes = w.integers(f"{w.name}.sizes", *w.out_shape[1:])  # a factor in fp32 may miss a position
+    how = {"axes": (2, 3), "mode": "linear", "coordinate_transformation_mode": "pytorch_half_pixel"}
+    return w.add("Resize", w.name, w.x, "", "", sizes, **how)
 
 
 @write.register

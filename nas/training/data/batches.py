@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nas.network.ops import Shape
 from nas.seeds import derived_seed
-from nas.training.data.augmented_pixels import augmented, sent
+from nas.training.data.augmented_pixels import augmented_with, sent
 from nas.training.data.balance import balanced_order
 from nas.training.data.splits import ImageData, Images
 from nas.training.recipe import Recipe
@@ -25,6 +25,7 @@ class Batches:
 
     The order follows from the seed and the number of the walk, so that training can go on in another process.
     Inputs are float32 of shape `(batch, *input_shape)`, normalised by the training split, in channels-last memory.
+    Where each pixel has a label, these are moved as the pixels are, and keep the size of the data set's images.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Batches:
         self._walk = walk or iter(range(2**62)).__next__
         self.generator = torch.Generator()
         self.device = torch.device(device)
+        self.dense = data.task.dense
         self.mean = (torch.tensor(data.mean).view(-1, 1, 1) * 255).to(self.device)
         self.std = (torch.tensor(data.std).view(-1, 1, 1) * 255).to(self.device)
 
@@ -104,31 +106,42 @@ class Batches:
         self.generator.manual_seed(derived_seed(self.seed, walk, num_bytes=7))
         rng = np.random.default_rng(derived_seed(self.seed, "pixels", walk, self.rank, num_bytes=8))
         for indices in torch.split(self._mine(self._order()), self.batch_size)[: len(self)]:
-            pixels = self._there(self.images.read(indices))
-            if self.shift:
-                pixels = self._shift(pixels)
-            if self.flip:
-                mirror = torch.rand(len(pixels), generator=self.generator) < 0.5
-                # Not by an index of those to mirror, for whose length the CPU would wait.
-                pixels = torch.where(self._there(mirror)[:, None, None, None], pixels.flip(-1), pixels)
+            pixels, labels = self._there(self.images.read(indices)), self._there(self.images.labels[indices])
+            pixels, masks = self._moved(pixels, labels[:, None] if self.dense else None)
             if self.recipe is not None:
-                pixels = augmented(pixels, self.recipe, rng)
+                pixels, masks = augmented_with(pixels, masks, self.recipe, rng)
+            labels = labels if masks is None else masks[:, 0]
             inputs = (pixels.float() - self.mean) / self.std
             if tuple(inputs.shape[2:]) != self.size:
                 inputs = F.interpolate(inputs, self.size, mode="bilinear", antialias=True)
-            yield inputs.contiguous(memory_format=torch.channels_last), self._there(self.images.labels[indices])
+            yield inputs.contiguous(memory_format=torch.channels_last), labels
+
+    def _moved(self, pixels: Tensor, masks: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Shift and mirror images, and masks with them."""
+        if self.shift:
+            rows, columns = (self._there(self._shifted(len(pixels), size)) for size in pixels.shape[2:])
+            pixels = _taken(pixels, rows, columns)
+            masks = masks if masks is None else _taken(masks, rows, columns)
+        if self.flip:
+            mirror = torch.rand(len(pixels), generator=self.generator) < 0.5
+            # Not by an index of those to mirror, for whose length the CPU would wait.
+            mirrored = self._there(mirror)[:, None, None, None]
+            pixels = torch.where(mirrored, pixels.flip(-1), pixels)
+            masks = masks if masks is None else torch.where(mirrored, masks.flip(-1), masks)
+        return pixels, masks
 
     def _there(self, values: Tensor) -> Tensor:
         return sent(values, self.device)
 
-    def _shift(self, pixels: Tensor) -> Tensor:
-        """Move each image by up to a share of its size, its edge pixels filling the gap."""
-        batch, _, height, width = pixels.shape
-        rows, columns = (self._there(self._shifted(batch, size)) for size in (height, width))
-        pixels = pixels.gather(2, rows[:, None, :, None].expand(-1, pixels.shape[1], -1, width))
-        return pixels.gather(3, columns[:, None, None, :].expand(-1, pixels.shape[1], height, -1))
-
     def _shifted(self, batch: int, size: int) -> Tensor:
+        """Return from which place of a side each is taken, `(batch, size)`: moved, its edge pixels filling the gap."""
         reach = max(1, int(size * self.shift))
         offsets = torch.randint(-reach, reach + 1, (batch, 1), generator=self.generator)
         return (torch.arange(size) + offsets).clamp_(0, size - 1)
+
+
+def _taken(pixels: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Return pixels `(batch, channels, height, width)` from rows `(batch, height)` and columns `(batch, width)`."""
+    channels, height = pixels.shape[1:3]
+    pixels = pixels.gather(2, rows[:, None, :, None].expand(-1, channels, -1, pixels.shape[3]))
+    return pixels.gather(3, columns[:, None, None, :].expand(-1, channels, height, -1))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from nas.training.data.arrays import ARRAYS
+from nas.training.data.cells import CELLS
 from nas.training.data.cifar import CIFAR10, CIFAR100
 from nas.training.data.data_set import DataSet
 from nas.training.data.digits import DIGITS
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 DATA_SETS: Mapping[str, DataSet] = {
     "arrays": ARRAYS,
+    "cells": CELLS,
     "cifar10": CIFAR10,
     "cifar100": CIFAR100,
     "digits": DIGITS,
