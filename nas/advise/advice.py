@@ -122,9 +122,7 @@ def advise(request: Request) -> Advice:
     )
 
 
-def spaces_for(
-    shape: Shape, classes: int, images: int | None = None, *, segments: bool = False
-) -> list[SearchSpace]:
+def spaces_for(shape: Shape, classes: int, images: int | None = None, *, segments: bool = False) -> list[SearchSpace]:
     """Return up to three spaces that suit images of a shape, the first one first, made for them.
 
     They are those of `advise` without limits: a space is brought to limits by its widths (`nas.space.fit`), so that

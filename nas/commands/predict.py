@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from nas import console
 from nas.commands.options import predict_parser
 from nas.errors import ConfigError, NasError
 from nas.json_output import add_facts
+from nas.run_folder import user_path
 
 if TYPE_CHECKING:
     from nas.exporting.predict import Prediction
@@ -25,24 +27,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _work(options: argparse.Namespace) -> None:
-    from nas.exporting.predict import opened, predict, record_of, write
+    from nas.exporting.predict import SEGMENTATION, opened, predict, record_of, with_masks, write
     from nas.exporting.predictions import AT_LEAST_ONE, AT_LEAST_ONE_PIXEL, exported_model, told_of_models
 
     for name in ("top", "batch"):
         AT_LEAST_ONE.checked(f"--{name}", getattr(options, name))
     AT_LEAST_ONE_PIXEL.checked("--max-pixels", options.max_pixels)
     model = exported_model(Path(options.folder), options.model, max_pixels=options.max_pixels)
+    if options.masks and model.task != SEGMENTATION:
+        raise ConfigError(f"--masks is of models for {SEGMENTATION}, but this one is for {model.task}")
     told: list[Prediction] = []
     # In the document they are instead of on standard output.
     only_json = options.json and options.output is None
     try:
         with told_of_models(), nullcontext(StringIO()) if only_json else opened(options.output) as file:
             found = predict(model, options.images, top=options.top, batch=options.batch)
+            found = with_masks(found, user_path(options.masks)) if options.masks else found
             failed = write(_kept(found, told) if options.json else found, options.format, file, model.task)
     except OSError as error:
-        raise ConfigError(f"--output={options.output} cannot be written: {error}") from None
+        where = f"--output={options.output}" + (f" or --masks={options.masks}" if options.masks else "")
+        raise ConfigError(f"{where} cannot be written: {error}") from None
     predictions = [record_of(one) for one in told]
-    add_facts({"predictions": predictions, "failed": failed, "output": options.output})
+    add_facts({"predictions": predictions, "failed": failed, "output": options.output, "masks": options.masks})
     if failed:
         done = "; the others are done" if failed < len(options.images) else ""
         raise NasError(f"{failed:,} of {len(options.images):,} pictures cannot be read{done}")
@@ -51,5 +57,5 @@ def _work(options: argparse.Namespace) -> None:
 def _kept(predictions: Iterable[Prediction], told: list[Prediction]) -> Iterator[Prediction]:
     """Yield predictions as they come, and keep them."""
     for one in predictions:
-        told.append(one)
+        told.append(replace(one, mask=None))
         yield one

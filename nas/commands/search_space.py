@@ -82,7 +82,9 @@ def prepared(
     """
     if config.chooses_space:
         return _Choosing(config, described, pool, at_once, folder / _CHOICE, say).choose()
-    space = space.for_data(tuple(described["input_shape"]), described["num_classes"], task=config.evaluator.network_task(config.data))
+    space = space.for_data(
+        tuple(described["input_shape"]), described["num_classes"], task=config.evaluator.network_task(config.data)
+    )
     fit = config.fitted(space)
     return PreparedSpace(fit.space, tuple(filter(None, [fit.line()])))
 
@@ -96,7 +98,9 @@ def resumed_space(
     config: Config, space: SearchSpace, described: Mapping[str, Any], notes: Mapping[str, Any]
 ) -> PreparedSpace:
     """Return the space of a search that is gone on with: that of its record, whose time was used as `notes` say."""
-    space = space.for_data(tuple(described["input_shape"]), described["num_classes"], task=config.evaluator.network_task(config.data))
+    space = space.for_data(
+        tuple(described["input_shape"]), described["num_classes"], task=config.evaluator.network_task(config.data)
+    )
     choice = notes.get("choice")
     seconds = choice.get("seconds") if isinstance(choice, Mapping) else None
     return PreparedSpace(space, (), float(seconds) if isinstance(seconds, int | float) else 0.0)

@@ -318,4 +318,6 @@ def _recorded(file: Path) -> list[_Space]:
 def _space(entry: Mapping[str, Any]) -> _Space:
     space = SearchSpace.from_dict(entry["space"])
     shape, classes = tuple(entry["input_shape"]), entry["num_classes"]
-    return _Space(str(entry["name"]), space.for_data(shape, classes, task=entry.get("task", "classification")), str(entry["done"]))
+    return _Space(
+        str(entry["name"]), space.for_data(shape, classes, task=entry.get("task", "classification")), str(entry["done"])
+    )

@@ -273,9 +273,10 @@ def check_fits(graph: Graph, architecture: Architecture, weights: Weights, prepr
     wanted = (preprocess.shape[0], *preprocess.size)
     if architecture.input_shape != wanted:
         raise DataError(f"the network takes {architecture.input_shape}, but its pictures are brought to {wanted}")
-    if graph.out_shapes != ((len(preprocess.classes),),):
+    if graph.out_shapes != (preprocess.network_gives,):
+        each = "a number" if len(preprocess.network_gives) == 1 else "a map"
         raise DataError(
-            f"an exported network gives a number for each of its {len(preprocess.classes)} classes, but this one gives "
+            f"an exported network gives {each} for each of its {len(preprocess.classes)} classes, but this one gives "
             f"{graph.out_shapes}"
         )
     _check_weights(graph, weights)
@@ -303,7 +304,7 @@ def _check_runs(model: bytes, preprocess: Preprocess) -> None:
     black = np.zeros((2, height + 1, width + 2, channels), dtype=np.uint8)
     black[1] = 255
     (found,) = outputs(model, [black])
-    assert found.shape == (2, len(preprocess.classes))
+    assert found.shape == (2, *preprocess.gives)
     if not np.isfinite(found).all():
         raise DataError(
             "the network gives something else than numbers for a black and a white picture, so it has no use; "

@@ -2,9 +2,10 @@
 
     python predict.py photo.jpg more/*.png                  the five likeliest classes of each, as CSV; of a model with
                                                             several classes a picture all of them, of one for numbers
-                                                            these
+                                                            these, of one for pixels the share of each class
     python predict.py photo.jpg --top 1 --format json
     python predict.py *.jpg --model model.int8.onnx --output classes.csv
+    python predict.py *.jpg --masks FOLDER                  of a model for pixels: their classes as PNG files, too
 
 A picture is read as in training, as the model says: its first frame, turned as its EXIF data say, its transparency laid
 on a colour, levels of 16 bits brought to 8, in grey or RGB, and brought to the size that the model was trained on. A
@@ -20,19 +21,26 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, field, replace
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
 
-from nas.exporting.reading import MAX_PIXELS, READ_AS, PictureError, Reading, picture_of, read_picture, why_no_file
+from nas.exporting.class_maps import NO_CLASS, restored, sized_picture, write_mask
+from nas.exporting.reading import MAX_PIXELS, READ_AS, PictureError, Reading, why_no_file
 
 MODEL = "model.onnx"
 FORMATS = ("csv", "json")
 CLASSIFICATION, MULTILABEL, REGRESSION = "classification", "multilabel", "regression"
-ANSWERS = {CLASSIFICATION: "probabilities", MULTILABEL: "probabilities", REGRESSION: "numbers"}
+SEGMENTATION = "segmentation"
+ANSWERS = {
+    CLASSIFICATION: "probabilities",
+    MULTILABEL: "probabilities",
+    REGRESSION: "numbers",
+    SEGMENTATION: "class_map",
+}
 """What a model was trained for, with the output that says what a picture is told as."""
 THRESHOLD = 0.5
 """Probability above which a picture is said to have one of several classes."""
@@ -40,6 +48,7 @@ _COLUMNS = {
     CLASSIFICATION: ("image", "rank", "class", "probability"),
     MULTILABEL: ("image", "class", "probability", "present"),
     REGRESSION: ("image", "name", "number"),
+    SEGMENTATION: ("image", "class", "share", "mask"),
 }
 """Of CSV."""
 _MOST_SIDE, _MOST_LEVELS = 2**16, 2**28
@@ -78,6 +87,12 @@ class Prediction:
     """Of a model with several classes a picture: each class with its probability, in their order."""
     numbers: tuple[tuple[str, float], ...] = ()
     """Of a model for numbers: each with its name, in their order."""
+    shares: tuple[tuple[str, float], ...] = ()
+    """Of a model for pixels: each class with its share of those that have one, in their order."""
+    mask: np.ndarray[Any, Any] | None = field(default=None, compare=False, repr=False)
+    """Of it, too: the class of each pixel, uint8 of the height and width of the picture; 255 where it saw none."""
+    file: str = ""
+    """That the mask was written to."""
 
     @property
     def present(self) -> tuple[str, ...]:
@@ -155,12 +170,13 @@ def _why_others(session: Any, shape: Sequence[int], classes: Sequence[str], answ
     takes = {one.name: (one.type, one.shape) for one in session.get_inputs()}
     gives = {one.name: one.shape for one in session.get_outputs()}
     kind, sizes = takes.get("pixels", ("", []))
-    if len(takes) != 1 or kind != "tensor(uint8)" or len(sizes) != 4 or len(gives.get(answer, ())) != 2:
+    dims = 3 if answer == ANSWERS[SEGMENTATION] else 2
+    if len(takes) != 1 or kind != "tensor(uint8)" or len(sizes) != 4 or len(gives.get(answer, ())) != dims:
         return f"it must take `pixels`, 8-bit levels (pictures, height, width, channels), and give `{answer}`"
     # A size that is no number is known only when it runs.
     for what, said, own in (
         ("channels", shape[0], sizes[3]),
-        ("classes", len(classes), gives[answer][1]),
+        ("rows", shape[1], gives[answer][1]) if dims == 3 else ("classes", len(classes), gives[answer][1]),
     ):
         if isinstance(own, int) and own != said:
             return f"its metadata say {said:,} {what}, but it has {own:,}"
@@ -170,6 +186,8 @@ def _why_others(session: Any, shape: Sequence[int], classes: Sequence[str], answ
 def classify(model: Model, pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Return the answers `(pictures, classes)` to pictures, uint8 of `(pictures, height, width, channels)`: `ANSWERS`.
 
+    Of a model for pixels they are classes, `(pictures, height, width)`.
+
     Raises:
         ModelError: the model cannot run, or gives something else.
     """
@@ -177,10 +195,11 @@ def classify(model: Model, pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]
         (found,) = map(np.asarray, model.session.run([ANSWERS[model.task]], {"pixels": pixels}))
     except Exception as error:  # onnxruntime has an exception for each of its codes
         raise ModelError(f"the model cannot run: {error}") from None
-    if found.shape != (len(pixels), len(model.classes)):
-        wanted = (len(pixels), len(model.classes))
-        what = ANSWERS[model.task]
-        raise ModelError(f"the model must give {what} of {wanted}, (pictures, classes), but gives {found.shape}")
+    of_pixels = model.task == SEGMENTATION
+    wanted = (len(pixels), *(model.reading.shape[1:] if of_pixels else (len(model.classes),)))
+    if found.shape != wanted:
+        what, each = ANSWERS[model.task], "height, width" if of_pixels else "classes"
+        raise ModelError(f"the model must give {what} of {wanted}, (pictures, {each}), but gives {found.shape}")
     return found
 
 
@@ -200,16 +219,14 @@ def predict(
     """
     left = enumerate(images)
     channels, height, width = model.reading.shape
-    batch = max(1, min(batch, _MOST_LEVELS // (channels * height * width)))
+    each = max(channels, 4 * len(model.classes)) if model.task == SEGMENTATION else channels
+    batch = max(1, min(batch, _MOST_LEVELS // (each * height * width)))
     while some := list(islice(left, batch)):
         read: dict[int, np.ndarray[Any, Any]] = {}
-        errors = dict[int, str]()
+        sizes, errors = dict[int, tuple[int, int]](), dict[int, str]()
         for place, image in some:
             try:
-                if isinstance(image, str):
-                    read[place] = read_picture(Path(image), model.reading)
-                else:
-                    read[place] = picture_of(image, model.reading)
+                read[place], sizes[place] = sized_picture(image, model.reading)
             except PictureError as error:
                 errors[place] = str(error)
         found = dict(zip(read, classify(model, np.stack([*read.values()])), strict=True)) if read else {}
@@ -218,11 +235,16 @@ def predict(
             if place in errors:
                 yield Prediction(name, error=errors[place])
             else:
-                yield _prediction(model, name, found[place], top)
+                yield _prediction(model, name, found[place], top, sizes[place])
 
 
-def _prediction(model: Model, name: str, answers: np.ndarray[Any, Any], top: int) -> Prediction:
-    """Return what is told of one picture."""
+def _prediction(model: Model, name: str, answers: np.ndarray[Any, Any], top: int, size: tuple[int, int]) -> Prediction:
+    """Return what is told of one picture of a height and width."""
+    if model.task == SEGMENTATION:
+        mask = restored(answers, size, model.reading)
+        counts = np.bincount(mask.ravel(), minlength=NO_CLASS + 1)[: len(model.classes)]
+        shares = counts / max(1, counts.sum())
+        return Prediction(name, shares=tuple(zip(model.classes, map(float, shares), strict=True)), mask=mask)
     pairs = tuple(zip(model.classes, map(float, answers), strict=True))
     if model.task == REGRESSION:
         return Prediction(name, numbers=pairs)
@@ -230,6 +252,29 @@ def _prediction(model: Model, name: str, answers: np.ndarray[Any, Any], top: int
         return Prediction(name, probabilities=pairs)
     order = np.argsort(-answers, kind="stable")[:top]
     return Prediction(name, tuple(pairs[i] for i in order))
+
+
+def with_masks(predictions: Iterable[Prediction], folder: Path) -> Iterator[Prediction]:
+    """Yield predictions, and write the mask of each to a folder: `STEM.png`, `STEM_2.png` where there are several.
+
+    Raises:
+        OSError: it cannot be written, or has something in it, which would be lost: perhaps the pictures themselves.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise FileExistsError(f"{folder} must be a new or an empty folder, so that no file is lost")
+    taken: set[str] = set()
+    for one in predictions:
+        if one.mask is None:
+            yield one
+            continue
+        stem = Path(one.image).stem
+        names = chain([stem], (f"{stem}_{number}" for number in count(2)))
+        name = next(name for name in names if name not in taken)
+        taken.add(name)
+        path = folder / f"{name}.png"
+        write_mask(path, one.mask)
+        yield replace(one, file=str(path), mask=None)
 
 
 def write(predictions: Iterable[Prediction], file_format: str, file: TextIO, task: str = CLASSIFICATION) -> int:
@@ -268,12 +313,16 @@ def _rows(one: Prediction) -> Iterator[tuple[Any, ...]]:
         yield name, f"{share:.6f}", int(name in one.present)
     for name, number in one.numbers:
         yield name, f"{number:.7g}"
+    for name, share in one.shares:
+        yield name, f"{share:.6f}", one.file
 
 
 def record_of(one: Prediction) -> dict[str, Any]:
     """Return a prediction as JSON has it."""
     if one.error:
         return {"image": one.image, "error": one.error}
+    if one.shares:
+        return {"image": one.image, "shares": dict(one.shares), **({"mask": one.file} if one.file else {})}
     if one.numbers:
         return {"image": one.image, "numbers": dict(one.numbers)}
     if one.probabilities:
@@ -307,13 +356,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--max-pixels", type=int, default=MAX_PIXELS, help=f"a file with more is not read ({MAX_PIXELS:,})"
     )
     parser.add_argument("--output", metavar="FILE", help="write there instead of to standard output")
+    parser.add_argument("--masks", metavar="DIR", help="of a model for pixels: a new folder for their classes, as PNG")
     options = parser.parse_args(arguments)
     if min(options.top, options.batch, options.max_pixels) < 1:
         parser.error("--top, --batch and --max-pixels must be >= 1")
     try:
         model = open_model(Path(__file__).resolve().parent / options.model, max_pixels=options.max_pixels)
+        if options.masks and model.task != SEGMENTATION:
+            raise ModelError(f"--masks is of models for {SEGMENTATION}, but this one is for {model.task}")
         with opened(options.output) as file:
             found = predict(model, options.images, top=options.top, batch=options.batch)
+            found = with_masks(found, Path(options.masks)) if options.masks else found
             failed = write(found, options.format, file, model.task)
     except (ModelError, OSError) as error:
         print(f"predict.py: {error}", file=sys.stderr)

@@ -46,7 +46,8 @@ def predict(
     Returns:
         What each shows, in order: `image` is its path, or of an array its place from 0, `top` has the likeliest classes
         with their probabilities. Of a model with several classes a picture `probabilities` has all, and `present` those
-        above .5; of one for numbers `numbers` has them in their units. Where a file cannot be read, `error` says why,
+        above .5; of one for numbers `numbers` has them in their units; of one for pixels `mask` has the class of each
+        pixel, and `shares` how many have which. Where a file cannot be read, `error` says why,
         and the others go on.
 
     Raises:

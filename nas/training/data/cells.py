@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     Mask = NDArray[np.uint8]
 
 CLASSES = ("background", "round", "long")
-"""Long cells are ellipses more than twice as long as wide; of a short one both axes are nearly alike. Both are as large,
-as bright and as rough in the mean, so that a class is told by a shape and not by a level."""
+"""Long cells are ellipses more than twice as long as wide; of round ones both axes are nearly alike. Both are as large
+and as bright, so that a class is told by a shape and not by a level."""
 _RESOLUTION = 48
 """Where `data.resolution` says nothing."""
 _LEAST = 16
@@ -97,7 +97,9 @@ def _background(rng: np.random.Generator, rows: Grid, columns: Grid, size: int) 
     """Return a background of slow waves with specks and lines of dust, as bright as cells."""
     import numpy as np
 
-    waves = 0.3 + 0.08 * np.sin(rng.uniform(0, 6) + rows / size * rng.uniform(2, 8) + columns / size * rng.uniform(2, 8))
+    waves = 0.3 + 0.08 * np.sin(
+        rng.uniform(0, 6) + rows / size * rng.uniform(2, 8) + columns / size * rng.uniform(2, 8)
+    )
     for _ in range(int(rng.integers(2, 7))):
         row, column = rng.uniform(0, size, 2)
         speck = np.hypot(rows - row, columns - column) < size * rng.uniform(0.01, 0.035)

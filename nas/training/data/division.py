@@ -38,7 +38,7 @@ class Contents:
     name: Callable[[int], str]
     """Names an image, by its place, for messages."""
     targets: Targets | None = field(default=None, kw_only=True)
-    """What each is to be told as, `(n, outputs)` or `(n, height, width)`, where that is not one class: `labels` then say nothing."""
+    """What each is to be told as, `(n, ...)`, where that is not one class: `labels` then say nothing."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,6 +14,7 @@ from nas.training.data.fashion_mnist import FASHION_MNIST
 from nas.training.data.hf import HF
 from nas.training.data.idx import IDX
 from nas.training.data.image_folder import IMAGE_FOLDER
+from nas.training.data.mask_folder import MASK_FOLDER
 from nas.training.data.synthetic import SYNTHETIC
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ DATA_SETS: Mapping[str, DataSet] = {
     "hf": HF,
     "idx": IDX,
     "image_folder": IMAGE_FOLDER,
+    "mask_folder": MASK_FOLDER,
     "synthetic": SYNTHETIC,
 }
 

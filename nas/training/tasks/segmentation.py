@@ -66,7 +66,9 @@ class Segmentation(Task):
         counts = self.counts(targets, len(names))
         missing = [name for name, count in zip(names, counts, strict=True) if not count]
         if missing:
-            raise DataError(f"{what}: {len(missing)} classes have no pixel in training images: {', '.join(missing[:5])}")
+            raise DataError(
+                f"{what}: {len(missing)} classes have no pixel in training images: {', '.join(missing[:5])}"
+            )
 
     def counts(self, targets: Targets, outputs: int) -> tuple[int, ...]:
         """Return the number of images that have pixels of each class; an image counts for each that it has."""
