@@ -168,8 +168,8 @@ def test_a_task_that_cannot_be_trained_gets_what_works(task: str, capsys: pytest
 
 def test_what_nas_trains_is_known_to_the_advice() -> None:
     """With a data set for another task, `nas.advise.rules_of_thumb.TRAINED` has to grow."""
-    images = ("arrays", "cells", "cifar10", "cifar100", "digits", "fashion_mnist", "hf", "idx", "image_folder")
-    images += ("mask_folder", "synthetic")
+    images = ["arrays", "cells", "cifar10", "cifar100", "digits", "fashion_mnist", "hf", "idx", "image_folder"]
+    images += ["mask_folder", "synthetic"]
     assert tuple(DATA_SETS) == images
 
 

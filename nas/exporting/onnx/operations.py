@@ -279,12 +279,12 @@ def _(op: ops.UpsampleBilinear, w: Writer) -> str:
 def _scales(w: Writer) -> str:
     """Write the factors of a resize: onnxruntime's quantisation knows no sizes in their place.
 
-    A size is the factor times what there is, in fp32 and rounded down: one that falls short of it is taken up.
+    A size is the factor, which has 32 bits, times what there is, rounded down: one that falls short is taken up.
     """
     scales = [np.float32(1), np.float32(1)]
     for new, old in zip(w.out_shape[1:], w.shapes[0][1:], strict=True):
         scale = np.float32(new / old)
-        while scale * np.float32(old) < new:
+        if float(scale) * old < new:
             scale = np.nextafter(scale, np.float32(np.inf))
         scales.append(scale)
     return w.constant(f"{w.name}.scales", np.array(scales, dtype=np.float32))

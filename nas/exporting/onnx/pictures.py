@@ -86,7 +86,7 @@ def for_pictures(network: bytes, preprocess: Preprocess, about: Mapping[str, str
 
 def _outputs(task: Task, preprocess: Preprocess) -> list[onnx.ValueInfoProto]:
     """Return what a model for pictures gives."""
-    shape = ["batch", *preprocess.gives]
+    shape: list[str | int | None] = ["batch", *preprocess.gives]
     found = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in (task.raw, task.answer)]
     if task.dense:
         found.append(helper.make_tensor_value_info(CLASS_MAP, TensorProto.UINT8, ["batch", *preprocess.shape[1:]]))

@@ -70,6 +70,7 @@ def upsampled(g: GraphBuilder, x: Value, *, body: Section, mode: Literal["neares
     branch of ASPP (Chen et al. 2017, "Rethinking atrous convolution", section 3.3); around a whole network it brings
     classes to the pixels of the input.
     """
+    ops.needs("upsampled", x.shape, "map")
     y = add_section(g, x, body, "body")
     ops.needs("upsampled", y.shape, "map")
     if len(y.map_size) != len(x.map_size) or any(new > old for new, old in zip(y.map_size, x.map_size, strict=False)):

@@ -138,7 +138,9 @@ def at_size(logits: Tensor, size: Sequence[int]) -> Tensor:
 
     if tuple(logits.shape[2:]) == tuple(size):
         return logits
-    return F.interpolate(logits, tuple(size), mode="bilinear", antialias=True)
+    return F.interpolate(
+        logits.float(), tuple(size), mode="bilinear", antialias=True
+    )  # not there in 16 bits everywhere
 
 
 def confusion_of(answers: Targets, targets: Targets) -> Ints:
