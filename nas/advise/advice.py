@@ -105,7 +105,7 @@ def advise(request: Request) -> Advice:
     starts = _starts(request, networks)
     shape, classes = _input(request, starts[0].network if starts else None)
     region = Region((), (), ())
-    if request.task not in ("segmentation", "detection"):  # for which there are no spaces
+    if request.task != "detection":  # for which there are no spaces
         region = choose_region(request, starts, shape, classes)
     impossible = (*(() if starts else _impossible(request, networks)), *region.impossible * (not region.choices))
     return Advice(

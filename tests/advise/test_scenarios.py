@@ -93,7 +93,6 @@ SCENARIOS: dict[str, tuple[dict[str, Any], str, set[str], set[str]]] = {
 }
 OTHER_TASKS = {
     "series": ("fcn1d", {"resnet1d"}, {"conv1d"}),
-    "segmentation": ("unet", {"unet_paper"}, set[str]()),
     "detection": ("resnet50_fpn", set[str](), set[str]()),
 }
 
@@ -166,11 +165,22 @@ def test_a_task_that_cannot_be_trained_gets_what_works(task: str, capsys: pytest
     assert f"{advice.starts[0].network.cost.params:,}" in capsys.readouterr().out
 
 
+def test_classes_of_pixels_are_searched_for_in_spaces_of_their_own() -> None:
+    advice = advise(Request(task="segmentation", params=2e6, shape=(3, 128, 128), classes=5))
+    assert not advice.impossible
+    assert {choice.space.name for choice in advice.spaces} == {"unet", "fpn", "deeplab"}
+    assert not advice.python
+    assert not any("no training code" in note for note in advice.notes)
+    search = f"python -m nas.search +space={advice.spaces[0].space.name} data=mask_folder data.root=FOLDER "
+    assert advice.commands[-1].line.startswith(f"{search}data.resolution=128 ")
+    _check_commands(advice)
+
+
 def test_what_nas_trains_is_known_to_the_advice() -> None:
     """With a data set for another task, `nas.advise.rules_of_thumb.TRAINED` has to grow."""
     images = ["arrays", "cells", "cifar10", "cifar100", "digits", "fashion_mnist", "hf", "idx", "image_folder"]
     images += ["mask_folder", "synthetic"]
-    assert tuple(DATA_SETS) == images
+    assert [*DATA_SETS] == images
 
 
 def test_more_wanted_is_never_a_worse_network() -> None:
