@@ -30,9 +30,9 @@ from nas.errors import NasError
 from nas.exporting.choice import CheckImages, Comparison, compare
 from nas.exporting.int8 import Operators, quantise
 from nas.exporting.onnx.graph import to_onnx
-from nas.exporting.onnx.pictures import for_pictures
+from nas.exporting.onnx.series import as_shipped
 from nas.exporting.onnx.writer import Weights
-from nas.exporting.preprocess import Preprocess
+from nas.exporting.series_preprocess import AnyPreprocess
 from nas.exporting.settings import INT8, ExportSettings
 from nas.line_log import LineLog
 from nas.network.lower import lower
@@ -91,11 +91,11 @@ def train(name: str, arch: nas.Architecture, data: ImageData, epochs: int) -> Ne
     return Network(name, arch, {key: value.numpy() for key, value in module.eval().state_dict().items()})
 
 
-def measure(network: Network, preprocess: Preprocess, images: CheckImages, *, reduce_range: bool) -> Comparison:
+def measure(network: Network, preprocess: AnyPreprocess, images: CheckImages, *, reduce_range: bool) -> Comparison:
     """Quantise a network and measure it beside fp32, each with pictures in front of it."""
     alone = to_onnx(lower(network.architecture), network.weights)
     int8 = quantise(alone, images.inputs(preprocess), reduce_range=reduce_range)
-    return compare(for_pictures(alone, preprocess), for_pictures(int8, preprocess), images)
+    return compare(as_shipped(alone, preprocess), as_shipped(int8, preprocess), images)
 
 
 def line(key: Mapping[str, Any], network: Network, found: Comparison, *, bits: int) -> dict[str, Any]:

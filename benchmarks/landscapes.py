@@ -25,7 +25,7 @@ import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial
 
-from nas.search.samplers.domain import Params, Proposal, random_new
+from nas.search.samplers.domain import Domain, Params, Proposal, random_new
 from nas.search.samplers.history import History, Result
 from nas.search.samplers.predictor import PredictorSampler
 from nas.statistics import Array, median_interval, paired
@@ -111,6 +111,10 @@ class Networks:
         """Return the options of each decision."""
         return self._distributions
 
+    def recipe_distributions(self) -> Mapping[str, BaseDistribution]:
+        """Return nothing: all decisions are of the network."""
+        return {}
+
     def decisions_in(self, params: Params) -> Params | None:
         """Return all of them."""
         return params
@@ -169,6 +173,10 @@ class Networks:
     def is_new(self, proposal: Proposal) -> bool:
         """Whether it was not evaluated."""
         return proposal.key not in self._tried
+
+    def of_new_networks(self) -> Domain:
+        """Return itself: decisions are those of a network."""
+        return self
 
     def sample_untried(self, rng: random.Random) -> None:
         """Return None: there are too many to go through."""

@@ -113,9 +113,9 @@ def _unneeded(run: Path, sizes: Mapping[Path, int], keep: int, states: bool) -> 
 
 def _weights(run: Path, study: Study, keep: int) -> Iterator[Path]:
     ranked = [trial for trial in (study.winner, *study.best(len(study.trials))) if trial is not None]
-    best = list(dict.fromkeys(trial.arch_id for trial in ranked))[:keep]
+    best = list(dict.fromkeys(trial.trained_id for trial in ranked))[:keep]
     # Nor those of networks that the record does not name: it would be a guess what they are.
-    others = dict.fromkeys(trial.arch_id for trial in study.trials if trial.arch_id not in (None, *best))
+    others = dict.fromkeys(trial.trained_id for trial in study.trials if trial.trained_id not in (None, *best))
     yield from (weights_file(run, name) for name in others if name is not None)
 
 

@@ -13,8 +13,10 @@ from nas.errors import NasError, check_kind
 from nas.network.architecture import Architecture
 from nas.settings import Range, check_settings, setting
 
-_FILES = ("inherit", "weights", "int8")
-"""Of a budget: what initial weights come from, and where results go."""
+_FILES = ("inherit", "weights", "int8", "keep_each_epoch")
+"""Of a budget: what initial weights come from, where results go, and how often."""
+_OF_A_TRIAL = (*_FILES, "recipe")
+"""Of a budget: what is no part of how much it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +43,22 @@ class Budget:
     int8: str | None = None
     """Folder to write the trained network to with 8-bit weights and activations, as ARCH_ID.onnx; its accuracy is then
     among the scores. Only evaluators whose `after_training` says so do that."""
+    keep_each_epoch: bool = False
+    """Whether the state of training is kept in `checkpoint` after every epoch, too, since its machine may go away."""
+    recipe: Mapping[str, Any] | None = None
+    """What a search has decided of the recipe (`search.recipe`), by setting, in place of what the evaluator has; None
+    where it decides nothing of it."""
 
     def __post_init__(self) -> None:
         check_settings(self, "nas.Budget")
-        for name in ("checkpoint", *_FILES):
+        for name in ("checkpoint", "inherit", "weights", "int8"):
             check_kind(f"nas.Budget.{name}", getattr(self, name), (str, NoneType), "a path, or None")
+        check_kind("nas.Budget.keep_each_epoch", self.keep_each_epoch, bool, "True or False")
+        check_kind("nas.Budget.recipe", self.recipe, (Mapping, NoneType), "a mapping from settings to values, or None")
 
     def record(self) -> dict[str, Any]:
-        """Return plain values of how much it is; files that it names are no part of that."""
-        return {name: value for name, value in asdict(self).items() if name not in _FILES}
+        """Return plain values of how much it is; files that it names, and a recipe, are no part of that."""
+        return {name: value for name, value in asdict(self).items() if name not in _OF_A_TRIAL}
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,7 +85,7 @@ def with_absolute_paths(kind: type, values: Mapping[str, Any]) -> dict[str, Any]
         value = group.get(name) if isinstance(group, dict) else None
         if isinstance(value, list):
             group[name] = [_absolute_path(str(one)) for one in value]
-        elif value is not None:
+        elif value is not None and value not in declared.words:
             group[name] = _absolute_path(value)
     return settings
 

@@ -7,11 +7,12 @@ or a device is refused before anything in it is written.
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import re
 import stat
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
@@ -53,9 +54,41 @@ def is_run_id(value: object) -> bool:
     return isinstance(value, str) and re.fullmatch("[0-9A-Za-z-]{1,64}", value) is not None
 
 
-def weights_file(run: Path, arch_id: str) -> Path:
-    """Return where a run folder keeps the trained weights of a network, if it does."""
-    return run / WEIGHTS / f"{arch_id}.safetensors"
+BEST_RECIPE = "best_recipe.json"
+"""Beside the best network: what a search has decided of the recipe that it was trained by, where it did."""
+
+
+def trained_id(arch_id: str, recipe: Mapping[str, Any]) -> str:
+    """Return what a training of a search is known by.
+
+    Args:
+        arch_id: of the network.
+        recipe: what was decided of the recipe, of which a hash of 8 digits is added; empty where nothing is.
+    """
+    if not recipe:
+        return arch_id
+    return f"{arch_id}-{hashlib.sha256(json.dumps(dict(recipe), sort_keys=True).encode()).hexdigest()[:8]}"
+
+
+def weights_file(run: Path, trained: str) -> Path:
+    """Return where a run folder keeps the trained weights of a network, if it does, by its `trained_id`."""
+    return run / WEIGHTS / f"{trained}.safetensors"
+
+
+def best_recipe(run: Path) -> dict[str, Any]:
+    """Return what was decided of the recipe of the best network of a search; empty where nothing is.
+
+    Raises:
+        ConfigError: the file that says it cannot be read.
+    """
+    if not (run / BEST_RECIPE).is_file():
+        return {}
+    return read_json(run / BEST_RECIPE, "the recipe of the best network", lambda values: dict(values["recipe"]))
+
+
+def best_weights_file(run: Path, arch_id: str) -> Path:
+    """Return where a run folder keeps the weights of its best network, if it does; raises what `best_recipe` does."""
+    return weights_file(run, trained_id(arch_id, best_recipe(run)))
 
 
 def checkpoint_file(folder: Path, number: int) -> Path:

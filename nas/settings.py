@@ -83,6 +83,8 @@ class Declaration:
     """A value of a setting that the files in `conf/` do not hold, since it is given with a plus or as words."""
     before: Any = None
     """What was done in runs whose record is older than this setting; None is its default."""
+    words: tuple[str, ...] = ()
+    """What a `path` may be that is none, such as auto."""
 
 
 def setting(
@@ -96,6 +98,7 @@ def setting(
     typed: Literal["", "text", "path", "paths"] = "",
     example: str = "",
     before: Any = None,
+    words: Collection[str] = (),
 ) -> Any:
     """Declare a field of a dataclass of settings.
 
@@ -109,9 +112,10 @@ def setting(
         typed: see `Declaration`.
         example: see `Declaration`.
         before: see `Declaration`.
+        words: see `Declaration`.
     """
     allowed = allowed if allowed is None or isinstance(allowed, Range) else tuple(allowed)
-    metadata = {"declared": Declaration(doc, allowed, may_change, keys, by_name, typed, example, before)}
+    metadata = {"declared": Declaration(doc, allowed, may_change, keys, by_name, typed, example, before, tuple(words))}
     if isinstance(default, type):
         return field(default_factory=default, metadata=metadata)
     if isinstance(default, list | dict):
@@ -158,10 +162,15 @@ def paths(kind: type, where: str = "") -> Iterator[tuple[str, Declaration]]:
 def as_before(settings: object) -> dict[str, Any]:
     """Return settings as plain values, without those that are younger than some records and as they were then.
 
-    What is made of it, such as the key of a run, stays what it was before those settings were there.
+    What is made of it, such as the key of a run, stays what it was before those settings were there. So a setting that
+    is null where nothing is said is left out where it is null.
     """
     kind: Any = type(settings)
-    then = {member.name: declared.before for member, declared in declarations(kind) if declared.before is not None}
+    then = {
+        member.name: declared.before
+        for member, declared in declarations(kind)
+        if declared.before is not None or member.default is None
+    }
     values: dict[str, Any] = asdict(settings)  # type: ignore[call-overload]  # a dataclass, as all settings are
     return {name: value for name, value in values.items() if name not in then or value != then[name]}
 
@@ -212,6 +221,29 @@ def check_settings(settings: object, where: str) -> None:
                 object.__setattr__(settings, member.name, declared.allowed.checked(path, value))
         elif declared.allowed is not None and value not in declared.allowed:
             raise ConfigError(f"{path}: unknown {value!r}. {nearest(value, declared.allowed)}")
+
+
+def checked_value(kind: type, name: str, value: object, path: str) -> Any:
+    """Return a value as a setting of a dataclass takes it.
+
+    Args:
+        kind: the dataclass.
+        name: of the setting.
+        value: plain, as YAML gives it.
+        path: of the value, for messages.
+
+    Raises:
+        ConfigError: a value that the setting may not have.
+    """
+    found = _value(_hints(kind)[name], value, path)
+    allowed = next(declared.allowed for member, declared in declarations(kind) if member.name == name)
+    if found is None or allowed is None:
+        return found
+    if isinstance(allowed, Range):
+        return allowed.checked(path, found)
+    if found not in allowed:
+        raise ConfigError(f"{path}: unknown {found!r}. {nearest(found, allowed)}")
+    return found
 
 
 def _kinds(hint: Any) -> tuple[Any, ...]:

@@ -37,7 +37,7 @@ LAYERS = [
     ["nas.records"],
     ["nas.advise", "nas.compare"],
     ["nas.scaling.study", "nas.finishing"],
-    ["nas.cleaning", "nas.reports"],
+    ["nas.cleaning", "nas.reports", "nas.run_list"],
     ["nas.commands"],
     # What `python -m` starts: a few lines each, which nothing imports.
     [
@@ -88,11 +88,13 @@ OWNERS = {
     "jinja2": ["nas.reports.render"],
     "markupsafe": ["nas.reports"],
     "onnx": ["nas.exporting", "nas.records.models"],
-    "onnxruntime": ["nas.latency.runtimes", "nas.exporting.int8", "nas.exporting.predict", "nas.training.evaluate"],
+    "onnxruntime": ["nas.latency.runtimes", "nas.exporting.int8", "nas.exporting.predict", "nas.training.model_file"],
     "openvino": ["nas.latency.runtimes"],
     "executorch": ["nas.pytorch.executorch"],
     "safetensors": ["nas.exporting.folder", "nas.training"],
     "datasets": ["nas.training.data.hf_folder"],
+    "mnist1d": ["nas.training.data.mnist1d"],
+    "ray": ["nas.workers.executors.ray_executor", "nas.workers.executors.ray_worker"],
     "PIL": [
         "nas.reports.data_page",
         "nas.training.data",

@@ -123,20 +123,21 @@ def advise(request: Request) -> Advice:
 
 
 def spaces_for(shape: Shape, classes: int, images: int | None = None, *, segments: bool = False) -> list[SearchSpace]:
-    """Return up to three spaces that suit images of a shape, the first one first, made for them.
+    """Return up to three spaces that suit images or series of a shape, the first one first, made for them.
 
     They are those of `advise` without limits: a space is brought to limits by its widths (`nas.space.fit`), so that
     what it holds of them as it is written says little of it.
 
     Args:
-        shape: `(channels, height, width)`.
+        shape: `(channels, height, width)`, or `(channels, length)`.
         classes: number of classes.
         images: number of labelled images for training; None where it is not known.
         segments: whether classes are of pixels, and not of images.
     """
     if segments:
         return [load_space(name).for_data(shape, classes) for name in SEGMENT]
-    request = Request(shape=shape, classes=classes, images=images)
+    task = "classification" if len(shape) == 3 else "series"
+    request = Request(task=task, shape=shape, classes=classes, images=images)
     networks, _ = candidates(request)
     return suited_spaces(request, _starts(request, networks), shape, classes)
 

@@ -65,7 +65,8 @@ def _search(request: Request, region: Region, space: str, shape: Shape) -> str:
     limits = [_setting(limit) for limit in region.limits]
     for_few = []
     if request.few_images:
-        for_few = [f"train.epochs={_FEW_EPOCHS}", f"data.augment={'shift' if request.data_set else 'shift_flip'}"]
+        as_it_is = request.data_set is not None or request.task == "series"
+        for_few = [f"train.epochs={_FEW_EPOCHS}", f"data.augment={'shift' if as_it_is else 'shift_flip'}"]
     words = [f"+space={space}", _data(request, shape), *limits, f"search.trials={_TRIALS}", *for_few]
     return f"python -m nas.search {' '.join(words)}"
 
@@ -92,13 +93,15 @@ def _data(request: Request, shape: Shape) -> str:
     """Return the settings of the user's own data; FOLDER is for the user to fill in."""
     if request.data_set is not None:
         return f"data={request.data_set}"
+    if request.task == "series":
+        return "data=series data.root=FOLDER"
     folder = "mask_folder" if request.task == "segmentation" else "image_folder"
     return f"data={folder} data.root=FOLDER{_size(shape)}"
 
 
 def _standing_data(request: Request, shape: Shape, classes: int) -> str:
     """Return settings of synthetic data of the same shape; those of the user's where the shape is not square."""
-    if request.data_set is not None or shape[1] != shape[2] or request.task != "classification":
+    if request.data_set is not None or request.task != "classification" or shape[1] != shape[2]:
         return _data(request, shape)
     return f"data=synthetic{_size(shape)} data.num_classes={classes}"
 

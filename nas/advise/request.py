@@ -78,7 +78,8 @@ class Request:
     @property
     def trainable(self) -> bool:
         """Whether nas trains networks for the task and the number of channels."""
-        return self.task in TRAINED and (self.shape is None or self.shape[0] in (1, 3))
+        any_channels = self.task == "series" or self.shape is None
+        return self.task in TRAINED and (any_channels or (self.shape is not None and self.shape[0] in (1, 3)))
 
     @property
     def unspecific(self) -> bool:

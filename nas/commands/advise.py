@@ -40,7 +40,7 @@ def _request(options: argparse.Namespace) -> Request:
         raise ConfigError(f"--classes: {options.data} has {known[1]} classes, but got {options.classes}")
     shape, classes = known or (None if options.data is None else read_shape(options.data), options.classes)
     return Request(
-        task=options.task,
+        task="series" if named and DATA_SETS[options.data].series else options.task,
         device=options.device,
         priority=options.priority,
         latency_ms=options.latency_ms,

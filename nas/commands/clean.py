@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nas.commands.options import clean_parser
+from nas.commands.run_options import clean_parser
 from nas.console import run
 from nas.errors import ConfigError
 from nas.json_output import add_facts

@@ -24,7 +24,9 @@ class DataCommandConfig:
 
     page: str | None = setting(None, "also write what was found to this page, with images of each class", typed="text")
     samples: int = setting(6, "images of each class on the page", Range(0, 100, whole=True))
-    data: DataConfig = setting(DataConfig, "which data set; ROOT given as the first word is a folder of images")
+    data: DataConfig = setting(
+        DataConfig, "which data set; ROOT given as the first word is a folder of images, or of series (.ts, .tsv, .csv)"
+    )
 
     def __post_init__(self) -> None:
         check_settings(self, "")

@@ -68,8 +68,9 @@ def _evaluate(values: Mapping[str, Any], typed: list[str]) -> None:
     model = values.get("model")
     config = settings_from(EvaluateConfig, with_recorded_data(values, typed, model if isinstance(model, str) else None))
     print("Loading torch and the data ...", flush=True)
-    from nas.training.evaluate import evaluate, model_in
+    from nas.training.evaluate import evaluate
     from nas.training.evaluation_page import page
+    from nas.training.model_file import model_in
 
     folder = user_path(config.model or "")
     data = config.data if types_data(typed) else None

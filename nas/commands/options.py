@@ -31,7 +31,7 @@ def advise_parser() -> argparse.ArgumentParser:
     ):
         parser.add_argument(f"--{name}", type=float, metavar="BOUND", help=what)
     parser.add_argument("--images", type=int, metavar="N", help="labelled examples that there are for training")
-    parser.add_argument("--data", metavar="CxHxW", help="input; CxL for series; or a data set: digits, fashion_mnist")
+    parser.add_argument("--data", metavar="CxHxW", help="input; CxL for series; or a data set: digits, mnist1d")
     parser.add_argument("--classes", type=int, metavar="N", help="number of classes (1,000; of series 10)")
     parser.add_argument("--pretrained", action="store_true", help="weights trained on other images may be used")
     return parser
@@ -49,7 +49,7 @@ _ADVISE_EXAMPLES = """\
   python -m nas.advise --size-mib 5                                     strict size
   python -m nas.advise --data fashion_mnist --params 1e5 --macs 4e6     small images; the commands run as they are
   python -m nas.advise --data 3x128x96 --classes 12 --images 30000      your own images
-  python -m nas.advise --task series --data 3x512 --classes 6           series: no command trains them yet
+  python -m nas.advise --task series --data 3x512 --classes 6           series
   python -m nas.advise --task segmentation --data 3x512x512 --classes 4
   python -m nas.advise --device edge --size-mib 2 --json                for programs
 """
@@ -271,14 +271,27 @@ def predict_parser() -> argparse.ArgumentParser:
     """Return the parser of `nas predict`, which has the options of the predict.py in exported folders."""
     parser = console.parser(
         "nas predict",
-        "Say what pictures show, by an exported model: the likeliest classes with their probabilities.",
+        "Say what pictures show, or of which class series are, by an exported model: the likeliest classes with their "
+        "probabilities.",
         _PREDICT_EXAMPLES,
     )
     parser.add_argument("folder", metavar="DIR", help="that nas export wrote, a run folder with one, or an .onnx file")
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="a file: JPEG, PNG, WebP or what else pillow reads")
+    parser.add_argument(
+        "images",
+        nargs="+",
+        metavar="FILE",
+        help="a picture: JPEG, PNG, WebP or what else pillow reads; for a model of series .ts, .tsv, .csv or .npz",
+    )
     parser.add_argument("--model", metavar="NAME", help="file of the model in DIR (model.onnx)")
     parser.add_argument("--top", type=int, default=5, help="classes that are told of each picture (5)")
-    parser.add_argument("--batch", type=int, default=32, help="pictures at a time (32)")
+    parser.add_argument("--batch", type=int, default=32, help="pictures or series at a time (32)")
+    both = parser.add_mutually_exclusive_group()
+    both.add_argument(
+        "--labelled", action="store_true", default=None, help="rows of tables begin with a class: left out"
+    )
+    both.add_argument(
+        "--unlabelled", action="store_false", dest="labelled", help="they do not, whatever they look like"
+    )
     parser.add_argument("--format", choices=("csv", "json"), default="csv", help="csv or json (csv)")
     parser.add_argument(
         "--max-pixels", type=int, default=100_000_000, metavar="N", help="a file with more is not read (100,000,000)"
@@ -296,50 +309,12 @@ _PREDICT_EXAMPLES = """\
   nas predict runs/NAME *.jpg --model model.int8.onnx --output classes.csv
   nas predict shipped *.jpg --masks masks              segmentation: a PNG each, whose levels are classes, and shares
 
-A picture is read as in training. One that cannot be read is named, the others go on, and the exit code is 2. Where nas
-is not installed, python DIR/predict.py does the same with numpy, pillow and onnxruntime only.
-"""
+  nas predict shipped new.tsv OTHER_TEST.ts            a model for series: each is FILE:LINE
 
-
-def clean_parser() -> argparse.ArgumentParser:
-    """Return the parser of `nas clean`."""
-    parser = console.parser(
-        "nas clean",
-        "Say what run folders take of the disk, and which files nothing needs any more: weights of a search but for "
-        "the best, of a finish but for the first seed of each network, and states of trainings that have ended. With "
-        "--yes these are removed. Records, reports, models and what runs are left alone. --cache is about the cache of "
-        "images instead (data.cache), which is made again when it is needed.",
-        _CLEAN_EXAMPLES,
-    )
-    parser.add_argument("runs", nargs="*", metavar="RUN", help="run folders (all in the folder of --records)")
-    parser.add_argument("--records", default="runs", metavar="DIR", help="the folder of the runs (runs)")
-    parser.add_argument(
-        "--keep", type=_count, default=1, metavar="N", help="networks of a search whose weights stay, the best (1)"
-    )
-    parser.add_argument(
-        "--states", action="store_true", help="also states of trainings that were cut off: they would begin anew"
-    )
-    parser.add_argument(
-        "--cache", nargs="?", const="auto", metavar="DIR", help="the cache of images, not the runs (DIR: as data.cache)"
-    )
-    parser.add_argument("--yes", action="store_true", help="remove; without it nothing is removed")
-    return parser
-
-
-def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit():
-        raise argparse.ArgumentTypeError(f"must be a whole number of 0 or more, but got {text!r:.40}")
-    return int(text)
-
-
-_CLEAN_EXAMPLES = """\
-  nas clean                          what the runs in runs/ take, and what could go
-  nas clean runs/NAME --yes          remove that; the best network keeps its weights
-  nas clean --keep 3 --states --yes  of all runs, but for the three best; what was cut off begins anew
-  nas clean --cache --yes            remove the pixels of folders of pictures that are kept for the next start
-
-search.disk_mib limits what a search takes while it runs. MLflow's records stay; mlflow gc removes those of deleted
-runs.
+A picture is read as in training. Of series .ts is as in the UEA archive; .tsv and .csv have one of one channel in a row
+(--labelled: behind its class, as in the UCR archive); .npz has an array x, (n, length) or (n, channels, length). One
+that cannot be read is named, the others go on, and the exit code is 2. Where nas is not installed, python
+DIR/predict.py does the same with numpy, onnxruntime and, for pictures, pillow only.
 """
 
 

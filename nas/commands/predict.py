@@ -1,4 +1,4 @@
-"""What pictures show, by an exported model: the code that is shipped beside it."""
+"""What pictures show, or what series are, by an exported model: the code that is shipped beside it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from nas.json_output import add_facts
 from nas.run_folder import user_path
 
 if TYPE_CHECKING:
-    from nas.exporting.predict import Prediction
+    from nas.exporting.prediction_files import Prediction
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,7 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _work(options: argparse.Namespace) -> None:
-    from nas.exporting.predict import SEGMENTATION, opened, predict, record_of, with_masks, write
+    from nas.exporting.predict import predict
+    from nas.exporting.predict_series import VALUES, SeriesModel, predict_series, series_in
+    from nas.exporting.prediction_files import SEGMENTATION, opened, record_of, with_masks, write
     from nas.exporting.predictions import AT_LEAST_ONE, AT_LEAST_ONE_PIXEL, exported_model, told_of_models
 
     for name in ("top", "batch"):
@@ -37,18 +39,25 @@ def _work(options: argparse.Namespace) -> None:
     if options.masks and model.task != SEGMENTATION:
         raise ConfigError(f"--masks is of models for {SEGMENTATION}, but this one is for {model.task}")
     told: list[Prediction] = []
+    what = VALUES if isinstance(model, SeriesModel) else "image"
     # In the document they are instead of on standard output.
     only_json = options.json and options.output is None
     try:
         with told_of_models(), nullcontext(StringIO()) if only_json else opened(options.output) as file:
-            found = predict(model, options.images, top=options.top, batch=options.batch)
+            if isinstance(model, SeriesModel):
+                series = series_in(options.images, labelled=options.labelled, classes=model.classes)
+                found = predict_series(model, series, top=options.top, batch=options.batch)
+            else:
+                found = predict(model, options.images, top=options.top, batch=options.batch)
             found = with_masks(found, user_path(options.masks)) if options.masks else found
-            failed = write(_kept(found, told) if options.json else found, options.format, file, model.task)
+            failed = write(_kept(found, told) if options.json else found, options.format, file, model.task, what)
     except OSError as error:
         where = f"--output={options.output}" + (f" or --masks={options.masks}" if options.masks else "")
         raise ConfigError(f"{where} cannot be written: {error}") from None
-    predictions = [record_of(one) for one in told]
+    predictions = [record_of(one, what) for one in told]
     add_facts({"predictions": predictions, "failed": failed, "output": options.output, "masks": options.masks})
+    if failed and what == VALUES:
+        raise NasError(f"{failed:,} files or series cannot be used; the others are done")
     if failed:
         done = "; the others are done" if failed < len(options.images) else ""
         raise NasError(f"{failed:,} of {len(options.images):,} pictures cannot be read{done}")

@@ -6,15 +6,17 @@ Nothing that a command does is loaded before it is to be done: the list, help an
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from itertools import takewhile
 from typing import Any
 
-from nas.commands import options
+from nas.commands import options, run_options
 from nas.commands.command_line import check_json, first_word_to, typed_paths, words_to
 from nas.console import guard_streams, say_error
 from nas.errors import ConfigError
@@ -168,10 +170,26 @@ def _data(values: dict[str, Any], _: list[str]) -> int:
     return data_command(values)
 
 
+_SERIES, _TRAIN_OF_SERIES = (re.compile(rf"{name}\.(ts|tsv|csv)$", re.IGNORECASE) for name in ("", "_train"))
+
+
 def _of_data(words: Sequence[str]) -> list[str]:
-    """Make settings of a first word that is none: `photos` becomes `data=image_folder data.root=photos`."""
+    """Make settings of a first word that is none: `photos` becomes `data=image_folder data.root=photos`.
+
+    A file that is called as those of series are, or a folder with a training split of series, becomes `data=series`.
+    """
     found = first_word_to("data.root", words, "nas data ROOT [setting=value ...]; --help says more")
-    return found if found == list(words) else ["data=image_folder", *found]
+    if found == list(words):
+        return found
+    return [f"data={'series' if _has_series(words[0]) else 'image_folder'}", *found]
+
+
+def _has_series(root: str) -> bool:
+    """Whether a path is called as a file of series is, or is a folder with a training split of series."""
+    there: list[str] = []
+    with suppress(OSError):
+        there = os.listdir(root)
+    return bool(_SERIES.search(root)) or any(map(_TRAIN_OF_SERIES.search, there))
 
 
 def _finish(values: dict[str, Any], typed: list[str]) -> int:
@@ -308,7 +326,9 @@ COMMANDS: Mapping[str, Command] = {
     "records": OptionsCommand("Write to MLflow what it lacks of a search and its finish", options.records_parser),
     "report": OptionsCommand("Write what came of runs as a page for the browser", options.report_parser),
     "predict": OptionsCommand("Say what pictures show, by an exported model", options.predict_parser),
-    "clean": OptionsCommand("Say what runs take of the disk, and remove what nothing needs", options.clean_parser),
+    "runs": OptionsCommand("List the runs of a folder, and how each of them stands", run_options.runs_parser),
+    "steer": OptionsCommand("Change when a search that runs will end", run_options.steer_parser),
+    "clean": OptionsCommand("Say what runs take of the disk, and remove what nothing needs", run_options.clean_parser),
     "completion": OptionsCommand("Print the script that completes `nas` in a shell", options.completion_parser),
 }
 

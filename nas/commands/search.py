@@ -7,7 +7,7 @@ import json
 import platform
 import sys
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ from rich.console import Console
 from nas.commands.command_line import typed_paths
 from nas.commands.finish import FULL, finish_command
 from nas.commands.search_facts import FRONT, failed, latencies, search_facts
-from nas.commands.search_model import say_next, write_best, write_model
+from nas.commands.search_model import say_next, say_recipe, write_best, write_model
 from nas.commands.search_outlook import NOTHING_KEPT, check_dry_run, say_time, sources
 from nas.commands.search_space import PreparedSpace, given_space, prepared, resumed_space
 from nas.compare.strategies.baseline import baseline_lines
@@ -30,6 +30,7 @@ from nas.evaluation import Budget
 from nas.evaluators.training import TrainingSettings
 from nas.held_out import without_test_split
 from nas.json_output import add_facts, part_of_document
+from nas.machine import cores_or
 from nas.names import name_problem
 from nas.records.server import recorded_server, server_of
 from nas.records.tracker import MlflowTracker
@@ -47,6 +48,7 @@ from nas.search.reporting.rungs import rung_correlations, rung_lines
 from nas.search.reporting.summary import expected_gain, print_best, time_summary, to_go_on
 from nas.search.run import run_search
 from nas.search.samplers import sampler
+from nas.search.steering import steered
 from nas.search.study import Study, front_of
 from nas.settings import as_recorded, changeable
 from nas.space import SearchSpace
@@ -55,8 +57,8 @@ from nas.starting import INTERRUPTED
 from nas.to_type import to_type
 from nas.training.data.config import DataConfig
 from nas.training.recipe_files import read_recipe
+from nas.workers.executors.settings import Evaluations
 from nas.workers.pool import Pool
-from nas.workers.processes import WorkerPool
 from nas.workers.simulated import SimulatedPool
 
 _FILE_WIDTH = 200
@@ -117,7 +119,8 @@ def _ended(values: Mapping[str, Any], overrides: Sequence[str], interrupt: Inter
 def _finish_values(job: _Job) -> dict[str, Any]:
     """Return the settings of the finish of a search: those of conf/finish.yaml, with the machine of the search."""
     config = job.config
-    machine = {"workers": config.workers, "accelerator": config.accelerator, "mlflow": config.records.mlflow}
+    workers = config.workers if config.executor.on_this_machine else "auto"  # a finish runs on this machine
+    machine = {"workers": workers, "accelerator": config.accelerator, "mlflow": config.records.mlflow}
     return {"run": str(job.folder), **machine, "train": asdict(read_recipe(FULL))}
 
 
@@ -150,6 +153,7 @@ def _read(values: Mapping[str, Any], overrides: Sequence[str]) -> _Job:
         typed = typed_paths(overrides)
         check_typed(Config, typed)
         begun = as_recorded(Config, saved["notes"]["config"])
+        begun["search"] = {**begun.get("search", {}), **steered(folder)}
         values = resumed(begun, with_absolute_paths(Config, values), typed, [*changeable(Config)], folder)
         if isinstance(values.get("search"), dict):
             # It goes on with the directions that it began with, also where none were given.
@@ -167,7 +171,7 @@ def _read(values: Mapping[str, Any], overrides: Sequence[str]) -> _Job:
         config.profile()
     if config.search.warm_start is not None:
         read_study(Path(config.search.warm_start).expanduser())
-    sampler(config.sampler.name, space=space, **config.sampler.options)
+    sampler(config.sampler.name, space=space, recipe=config.decided, **config.sampler.options)
     if folder is not None:
         return _Job(config, values, space, RunFolder(folder, resume=True), resume=True)
     return _Job(config, values, space, _new_folder(config, space), resume=False)
@@ -198,18 +202,18 @@ def _new_folder(config: Config, space: SearchSpace) -> RunFolder:
 
 def _search(job: _Job, console: Console) -> int:
     started, session = time.monotonic(), time.time()
-    workers, gpus = worker_count(job.config)
     if job.dry_run and not job.resume:
         check_dry_run(job.config)
     with ExitStack() as stack:
         stack.enter_context(without_test_split())
         # The workers load torch and the data while this process loads MLflow and Optuna.
-        pool = _pool(job, workers, gpus, stack)
+        pool = _pool(job, stack)
         tracker = _tracker(job, stack)
         if not console.is_terminal:
             console.print("Loading torch and the data ...")
         with console.status("Loading torch and the data ..."):
             data = pool.describe()
+        workers = pool.free
         ready = _ready(job, pool, data, workers, partial(console.print, highlight=False))
         space = ready.space
         console.print(
@@ -220,7 +224,7 @@ def _search(job: _Job, console: Console) -> int:
         for note in filter(None, map(against_its_name, job.config.search.objectives)) if job.resume else ():
             console.print(note, highlight=False)
         _same_data(job, data)
-        for line in (*sources(job.config, space, data), *ready.lines):
+        for line in (*_of_executor(job.config, space, pool), *sources(job.config, space, data), *ready.lines):
             console.print(line, highlight=False)
         with pool.paused():  # it may measure
             report_feasibility(job.config, space, lambda text: console.print(text, highlight=False), resumed=job.resume)
@@ -260,24 +264,37 @@ def _ready(job: _Job, pool: Pool, data: Mapping[str, Any], workers: int, say: Ca
     return prepared(job.config, job.space, data, pool=pool, at_once=workers, folder=job.run.path, say=say)
 
 
-def _pool(job: _Job, workers: int, gpus: Sequence[str], stack: ExitStack) -> Pool:
+def _pool(job: _Job, stack: ExitStack) -> Pool:
     """What evaluates; it ends with the search."""
     config = job.config
+    workers, gpus = worker_count(config) if config.executor.on_this_machine else (config.workers, ())
     objective = config.search.objectives[0].name
     evaluator = config.evaluator.make(job.space, config.data, config.train, config.accelerator)
     if config.evaluator.simulated:
-        return SimulatedPool(evaluator, workers, objective=objective)
-    pool = WorkerPool(
+        return SimulatedPool(evaluator, cores_or(workers), objective=objective)
+    evaluations = Evaluations(
         evaluator,
-        workers,
         objective=objective,
         log=job.run.path / WORKERS_LOG,
         trial_seconds=config.search.trial_seconds,
         devices=gpus,
         memory_mib=config.search.worker_memory_mib,
     )
+    pool = config.executor.pool(evaluations, workers)
     stack.callback(pool.close)
     return pool
+
+
+def _of_executor(config: Config, space: SearchSpace, pool: Pool) -> Iterator[str]:
+    """Say what is to be known of where trials run, where that is not only on this machine."""
+    if config.executor.on_this_machine:
+        return
+    yield from getattr(pool, "notes", ())
+    if config.measures(space) or config.measures_int8:
+        yield (
+            f"Latency is measured on this machine. Trials of executor={config.executor.name} are not stopped "
+            "meanwhile: those that run here, too, disturb it"
+        )
 
 
 def _same_data(job: _Job, data: Mapping[str, Any]) -> None:
@@ -364,6 +381,7 @@ def _report(job: _Job, study: Study, tracker: MlflowTracker | None, console: Con
                 highlight=False,
             )
         console.print(f"{'Knee' if len(study.objectives) > 1 else 'Best'} architecture: {shown(path)}", highlight=False)
+        say_recipe(study, job.run.path, console)
         for what, latency in latencies(winner).items():
             console.print(f"Its {what}: {latency}", highlight=False)
     console.print(f"Run folder: {job.folder}", highlight=False)

@@ -63,7 +63,7 @@ def search_facts(study: Study, run: Path, *, files: Sequence[Path], notes: Seque
 
 
 def _trial(study: Study, trial: Trial, run: Path) -> dict[str, Any]:
-    weights = weights_file(run, trial.arch_id) if trial.arch_id is not None else None
+    weights = weights_file(run, trial.trained_id) if trial.trained_id is not None else None
     assert trial.cost is not None
     return {
         "trial": trial.number,
@@ -76,5 +76,6 @@ def _trial(study: Study, trial: Trial, run: Path) -> dict[str, Any]:
         "int8_latency_ms": None if trial.int8_latency is None else trial.int8_latency.ms,
         "rung": trial.rung,
         "genotype": trial.genotype,
+        "recipe": dict(trial.recipe),
         "weights": weights if weights is not None and weights.exists() else None,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -10,25 +11,45 @@ from rich.console import Console
 from nas.commands.export import export_run
 from nas.errors import ConfigError, reason_of
 from nas.json_output import add_facts, part_of_document
-from nas.run_folder import BEST_ARCHITECTURE, shown, weights_file, write_whole
+from nas.reports.commands_to_repeat import train_command
+from nas.run_folder import BEST_ARCHITECTURE, BEST_RECIPE, best_recipe, shown, weights_file, write_whole
 from nas.search.study import Study
 from nas.to_type import to_type
 from nas.training.data.config import DataConfig
+from nas.training.recipe_decisions import recipe_text
 
 MODEL = "model"
 """That folder, in the run folder."""
 
 
 def write_best(study: Study, run: Path) -> Path:
-    """Write the architecture of the best network, and remove the model of an earlier best one.
+    """Write the architecture of the best network, with its recipe where that was decided.
+
+    The model of an earlier best one is removed.
 
     What the user has put in the place of the model stays.
     """
     assert study.winner is not None
+    recipe, before = dict(study.winner.recipe), best_recipe(run)
     text, path = study.space.decode(study.winner.genotype).to_json(indent=1) + "\n", run / BEST_ARCHITECTURE
-    if path.exists() and path.read_text() != text and (run / MODEL).exists() and _is_export(run / MODEL):
+    other = path.exists() and (path.read_text() != text or recipe != before)
+    if other and (run / MODEL).exists() and _is_export(run / MODEL):
         shutil.rmtree(run / MODEL)
+    if recipe:
+        said = {"trial": study.winner.number, "arch_id": study.winner.arch_id, "recipe": recipe}
+        write_whole(run / BEST_RECIPE, json.dumps(said, indent=1) + "\n")
     return write_whole(path, text)
+
+
+def say_recipe(study: Study, run: Path, console: Console) -> None:
+    """Say what was decided of the recipe of the best network, and the command that trains it so again."""
+    winner = study.winner
+    if winner is None or not winner.recipe:
+        return
+    again = train_command(shown(run), study.notes["config"], winner)
+    add_facts({"train": again})
+    console.print(f"Its recipe: {recipe_text(winner.recipe)} ({shown(run) / BEST_RECIPE})", highlight=False)
+    console.print(f"To train it so again: {again}", highlight=False)
 
 
 def _is_export(folder: Path) -> bool:
@@ -44,7 +65,7 @@ def _is_export(folder: Path) -> bool:
 def write_model(study: Study, run: Path, data: DataConfig, console: Console) -> None:
     """Write the best network as files that ship, where its weights were kept; a search is not failed by it."""
     winner = study.winner
-    if winner is None or winner.arch_id is None or not weights_file(run, winner.arch_id).exists():
+    if winner is None or winner.trained_id is None or not weights_file(run, winner.trained_id).exists():
         return
     out = shown(run) / MODEL
     console.print(f"\nWriting the best network to {out} ...", highlight=False)

@@ -26,6 +26,8 @@ from nas.search.settings import SamplerSettings
 from nas.settings import Declaration, declarations
 from nas.training.data.config import DataConfig
 from nas.training.recipe import Recipe
+from nas.training.recipe_files import recipe_heads
+from nas.workers.executors.settings import EXECUTORS
 
 COMMANDS: Mapping[str, type] = {
     name: command.config()
@@ -39,6 +41,7 @@ GROUPS: Mapping[str, tuple[type, ...]] = {
     "sampler": (SamplerSettings,),
     "pruner": (Pruning,),
     "evaluator": tuple(EVALUATORS.values()),
+    "executor": tuple(EXECUTORS.values()),
 }
 """Settings that come in files to choose from, in a folder of `conf/` each: their classes."""
 
@@ -142,6 +145,8 @@ def _help_lines(settings: Any, where: str = "") -> Iterator[str]:
         if _group(kind, member.name) is not None:
             yield ""
             yield from textwrap.wrap(f"{_title(kind, member.name, path)}: {declared.doc}", _WIDTH)
+            if _chosen(kind, member.name) and member.name in _FOLDERS:
+                yield from _recipe_lines()
             kinds = (declared.by_name or {}).values()
             for inner in map(_defaults, kinds) if kinds else (getattr(settings, member.name),):
                 yield from _help_lines(inner, f"{path}.")
@@ -150,6 +155,22 @@ def _help_lines(settings: Any, where: str = "") -> Iterator[str]:
             yield f"{path}: {declared.doc}"
             for key, doc in declared.keys.items() if path != "soft" else ():
                 yield from _commented(f"  {path}.{key}=null", doc, _HELP_COLUMN, "")
+
+
+def _recipe_lines() -> Iterator[str]:
+    """Yield each recipe with when to use it."""
+    for head in recipe_heads():
+        yield from _commented(f"  recipe={head.name}", head.use, _HELP_COLUMN, "")
+    yield ""
+
+
+def recipe_page(text: str) -> str:
+    """Return docs/recipes.md with its table of recipes written anew; the rest of `text` stays."""
+    lines = text.splitlines()
+    begin = lines.index(_RECIPE_TABLE[0])
+    end = next(i for i, line in enumerate([*lines, ""]) if i > begin and not line.startswith("|"))
+    rows = [f"| `{head.name}` | {head.source} | {head.use} |" for head in recipe_heads()]
+    return "\n".join([*lines[:begin], *_RECIPE_TABLE, *rows, *lines[end:]]) + "\n"
 
 
 def _title(kind: type, name: str, path: str) -> str:
@@ -222,6 +243,7 @@ def _called(name: str) -> str:
     return f"python -m nas.{name}" if any(path.is_file() for path in starts) else f"nas {name}"
 
 
+_RECIPE_TABLE = ("| recipe | source | when to use |", "| --- | --- | --- |")
 _TABLE = ("| setting | type | default | what it means |", "| --- | --- | --- | --- |")
 
 
@@ -271,7 +293,9 @@ def written() -> dict[Path, str]:
     files = {conf / f"{name}.yaml": command_file(name, (conf / f"{name}.yaml").read_text()) for name in COMMANDS}
     for group in GROUPS:
         files |= {path: group_file(group, path.read_text()) for path in _files(group)}
-    return files | {conf.parent / "docs" / "settings.md": reference()}
+    docs = conf.parent / "docs"
+    recipes = docs / "recipes.md"
+    return files | {docs / "settings.md": reference(), recipes: recipe_page(recipes.read_text())}
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from nas.run_folder import Held, hold, shown, user_path
 from nas.settings import SEED, Range, changeable, check_settings, setting, settings_from
 from nas.to_type import to_type
 from nas.training.data.config import DataConfig
-from nas.training.data.registry import check_files
+from nas.training.data.registry import check_files, check_recipe
 from nas.training.recipe import Recipe
 from nas.training.tasks.registry import task_named
 from nas.training.transfer.settings import Transfer
@@ -137,7 +137,7 @@ def _job(config: TrainConfig) -> TrainJob:
             f"{'x'.join(map(str, architecture.input_shape[1:]))}"
         )
     data.check_fits(architecture)
-    data.task.check_training(cutmix=config.train.cutmix, balance=config.data.balance)
+    check_recipe(config.data, config.train)
     job = TrainJob(
         architecture=architecture,
         data=config.data,
@@ -178,6 +178,8 @@ def _held(config: TrainConfig, folder: Path | None) -> Held:
 def _trained(config: TrainConfig, job: TrainJob, folder: Path, *, going_on: bool) -> None:
     from nas.cost import cost_of
     from nas.training.data.load import load_data
+    from nas.training.fit import with_drop_path
+    from nas.training.memory import training_memory
     from nas.training.progress import Progress
     from nas.training.train import begin, run_job
 
@@ -186,6 +188,13 @@ def _trained(config: TrainConfig, job: TrainJob, folder: Path, *, going_on: bool
     begin(job, folder, {"run_id": run_id, **asdict(config), "name": folder.name, "resume": None}, resume=going_on)
     cost = cost_of(job.architecture)
     place = shown(folder)
+    memory = training_memory(with_drop_path(job.architecture, job.recipe.drop_path), job.recipe)
+    if memory.blocks:
+        blocks = "block is" if len(memory.blocks) == 1 else "blocks are"
+        print(
+            f"Training takes {memory.mib:,.1f} MiB by prediction: {len(memory.blocks)} {blocks} computed again in the "
+            f"backward pass, {memory.recomputed_share:.1%} more multiply-adds a step"
+        )
     print(
         f"{config.network}: {cost.params:,} parameters, {cost.macs:,} multiply-adds; data {job.data.name}; "
         f"{job.recipe.epochs} epochs{f' with each of {job.seeds} seeds' if job.seeds > 1 else ''}\n"
@@ -226,7 +235,7 @@ class _Watcher:
 
 
 def _report(config: TrainConfig, model: TrainedModel, records: TrainingRecords | None) -> None:
-    from nas.training.train import SUMMARY
+    from nas.training.model_file import SUMMARY
 
     summary = json.loads((model.folder / SUMMARY).read_text())
     task, place = task_named(summary["task"]), shown(model.folder)
@@ -240,7 +249,7 @@ def _report(config: TrainConfig, model: TrainedModel, records: TrainingRecords |
         "Next:\n"
         f"  {to_type('evaluate', place)}   scores class by class, and the images it is most wrong about\n"
         f"  {to_type('evaluate', place, 'split=test')}   once, when all decisions are made\n"
-        f"  {to_type('export', place, 'out=DIR')}   model.onnx, which takes pictures, and what ships beside it"
+        f"  {to_type('export', place, 'out=DIR')}   model.onnx, which takes data as they are, and what ships beside it"
     )
     if records is None:
         return

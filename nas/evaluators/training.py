@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
 from nas.cost import AFTER_TRAINING
@@ -15,7 +15,7 @@ from nas.settings import setting
 from nas.space import SearchSpace
 from nas.space.task import Task
 from nas.training.data.config import DataConfig
-from nas.training.data.registry import check_files
+from nas.training.data.registry import check_files, check_recipe
 from nas.training.recipe import Recipe
 from nas.training.transfer.settings import SCRATCH, Transfer
 
@@ -32,6 +32,8 @@ class TrainingEvaluator:
 
     after_training: ClassVar[tuple[str, ...]] = AFTER_TRAINING
     """What it says of a network in 8 bits where `Budget.int8` asks for it."""
+    own_process: ClassVar[bool] = True
+    """Whether it wants a process for itself: it seeds the random numbers of the whole process."""
 
     data: DataConfig
     recipe: Recipe
@@ -60,12 +62,15 @@ class TrainingEvaluator:
 
         Raises:
             DataError: the data set, or the weights that networks begin with, cannot be loaded.
-            ConfigError: these weights do not say of which network they are.
+            ConfigError: these weights do not say of which network they are, or `train.teacher` is no model.
         """
         from nas.training.fit import load_data
+        from nas.training.teacher import teacher_model
         from nas.training.transfer.start import check_file
 
         check_file(self.transfer)
+        if self.recipe.teacher is not None:
+            teacher_model(self.recipe.teacher)
         return load_data(self.data).record()
 
     def __call__(self, architecture: Architecture, budget: Budget, seed: int) -> Evaluation:
@@ -80,7 +85,7 @@ class TrainingEvaluator:
         return fit(
             architecture,
             load_data(self.data),
-            self.recipe,
+            replace(self.recipe, **(budget.recipe or {})),
             budget,
             seed=seed,
             augment=self.data.augment,
@@ -94,6 +99,9 @@ class TrainingEvaluator:
 @dataclass(frozen=True)
 class TrainingProbe:
     """Trains a network for a moment, to learn how long a training takes; it gives no score."""
+
+    own_process: ClassVar[bool] = True
+    """As of `TrainingEvaluator`."""
 
     data: DataConfig
     recipe: Recipe
@@ -162,7 +170,7 @@ class TrainingSettings(EvaluatorSettings):
     def make(self, space: SearchSpace, data: DataConfig, recipe: Recipe, accelerator: str) -> Evaluator:
         """Return the evaluator that trains as the recipe says."""
         check_files(data)  # before workers load torch
-        data.task.check_training(cutmix=recipe.cutmix, balance=data.balance)
+        check_recipe(data, recipe)
         return TrainingEvaluator(data, recipe, accelerator, self.inherit, transfer=self.transfer)
 
     def probe(self, data: DataConfig, recipe: Recipe, accelerator: str) -> Evaluator:

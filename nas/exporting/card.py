@@ -16,6 +16,9 @@ from nas.errors import DataError, NasError, plain
 from nas.exporting.markdown import markdown
 from nas.exporting.preprocess import Preprocess
 from nas.exporting.reading import COVER_CROP, DROP, FULL_DEPTH, PAD, SQUASH
+from nas.exporting.series_card import EXAMPLES as OF_SERIES
+from nas.exporting.series_card import named, of_series, places, trained_on
+from nas.exporting.series_preprocess import AnyPreprocess, SeriesPreprocess
 from nas.training.tasks.registry import DEFAULT, score_named, task_named
 
 CARD = "card.json"
@@ -178,7 +181,7 @@ class Measured:
 
 
 def card_text(
-    card: Card, *, arch_id: str, cost: Cost, preprocess: Preprocess, measured: Measured, files: Sequence[str]
+    card: Card, *, arch_id: str, cost: Cost, preprocess: AnyPreprocess, measured: Measured, files: Sequence[str]
 ) -> str:
     """Return card.md.
 
@@ -186,18 +189,22 @@ def card_text(
         card: what is known of the network.
         arch_id: its `Architecture.arch_id`.
         cost: what it costs.
-        preprocess: what is done to a picture.
+        preprocess: what is done to a picture or a series.
         measured: what was measured of the files.
         files: names of what is in the folder.
 
     The notes and verdicts in `measured` are Markdown already.
     """
+    if isinstance(preprocess, SeriesPreprocess):
+        name = named(card.name, task_named(preprocess.task).model)
+        limits, licence = tuple(map(of_series, card.limits)), of_series(card.licence)
+        card = replace(card, name=name, limits=limits, licence=licence)
     parts = [
         [f"# {markdown(card.name)}"],
         _what(card, arch_id, preprocess),
-        [f"## {_heading(card)}", *(_listed(_scores(card)) or ["Not recorded."])],
+        [f"## {_heading(card)}", *(_listed(_scores(card, preprocess)) or ["Not recorded."])],
         [f"## {WHICH}", *_table(measured, preprocess)],
-        ["## Cost", *_cost(cost)],
+        ["## Cost", *_cost(cost, preprocess)],
         ["## How to use it", *_use(files, preprocess)],
         ["## Limits", *_listed([*map(markdown, card.limits)])],
         ["## Training", *(_listed(_settings(card.training)) or ["Not recorded."])],
@@ -222,15 +229,22 @@ def _listed(lines: Sequence[str] | Iterator[str]) -> list[str]:
     return [f"- {line}" for line in lines]
 
 
-def _what(card: Card, arch_id: str, preprocess: Preprocess) -> list[str]:
-    channels, height, width = preprocess.shape
-    colours, task = "grey" if channels == 1 else "RGB", task_named(preprocess.task)
-    what = f"{'An' if task.model[0] in 'aeiou' else 'A'} {task.model} for {len(preprocess.classes)} {task.outputs}"
-    lines = [
-        f"{what}: {_few(preprocess.classes)}. It was trained on {colours} pictures of {width}x{height} pixels, to "
-        f"which others are {_BROUGHT[preprocess.resize]}. {_seen(preprocess)} Network `{arch_id}`."
-    ]
+def _what(card: Card, arch_id: str, preprocess: AnyPreprocess) -> list[str]:
+    model = task_named(preprocess.task).model
+    model = of_series(model) if isinstance(preprocess, SeriesPreprocess) else model
+    task = task_named(preprocess.task)
+    what = f"{'An' if model[0] in 'aeiou' else 'A'} {model} for {len(preprocess.classes)} {task.outputs}"
+    trained = trained_on(preprocess) if isinstance(preprocess, SeriesPreprocess) else _trained_on(preprocess)
+    lines = [f"{what}: {_few(preprocess.classes)}. {trained} Network `{arch_id}`."]
     return [*lines, "", markdown(card.origin)] if card.origin else lines
+
+
+def _trained_on(preprocess: Preprocess) -> str:
+    channels, height, width = preprocess.shape
+    return (
+        f"It was trained on {'grey' if channels == 1 else 'RGB'} pictures of {width}x{height} pixels, to which others "
+        f"are {_BROUGHT[preprocess.resize]}. {_seen(preprocess)}"
+    )
 
 
 _BROUGHT = {
@@ -252,8 +266,9 @@ def _heading(card: Card) -> str:
     return words[0].upper() + words[1:]
 
 
-def _scores(card: Card) -> list[str]:
-    return [str(replace(score, how=markdown(score.how))) for score in card.scores]
+def _scores(card: Card, preprocess: AnyPreprocess) -> list[str]:
+    lines = [str(replace(score, how=markdown(score.how))) for score in card.scores]
+    return [*map(of_series, lines)] if isinstance(preprocess, SeriesPreprocess) else lines
 
 
 def _few(classes: Sequence[str], most: int = 20) -> str:
@@ -261,10 +276,10 @@ def _few(classes: Sequence[str], most: int = 20) -> str:
     return ", ".join(map(markdown, classes[:most])) + more
 
 
-def _table(measured: Measured, preprocess: Preprocess) -> Iterator[str]:
+def _table(measured: Measured, preprocess: AnyPreprocess) -> Iterator[str]:
     task = task_named(preprocess.task)
     score = task.score(task.eight_bits)
-    yield f"| file | MiB | validation {score.words} | ms a picture | |"
+    yield f"| file | MiB | validation {score.words} | ms a {preprocess.noun} | |"
     yield "| --- | --- | --- | --- | --- |"
     for one in measured.files:
         share = "not measured" if one.share is None else score.text(one.share)
@@ -272,18 +287,19 @@ def _table(measured: Measured, preprocess: Preprocess) -> Iterator[str]:
         yield f"| `{one.file}` | {one.bytes / 2**20:.2f} | {share} | {latency} | {one.verdict} |"
     if measured.device:
         yield ""
-        scored = f"{score.words} on {measured.images:,} validation images; " if measured.images else ""
+        what = "images" if isinstance(preprocess, Preprocess) else preprocess.kind
+        scored = f"{score.words} on {measured.images:,} validation {what}; " if measured.images else ""
         yield f"Measured on these very files: {scored}time on {measured.device}."
     for note in measured.notes:
         yield ""
         yield note
 
 
-def _cost(cost: Cost) -> list[str]:
+def _cost(cost: Cost, preprocess: AnyPreprocess) -> list[str]:
     return _listed(
         [
             f"{cost.params:,} parameters, {cost.size_mib:.2f} MiB in fp32",
-            f"{cost.macs:,} multiply-adds a picture (FLOPs are twice as many)",
+            f"{cost.macs:,} multiply-adds a {preprocess.noun} (FLOPs are twice as many)",
             f"{cost.peak_memory_mib:.2f} MiB of activations at the most",
         ]
     )
@@ -336,27 +352,35 @@ weights = load_file("model.safetensors")  # the state dict of the class in model
 """How each file is used."""
 
 
-def _use(files: Sequence[str], preprocess: Preprocess) -> Iterator[str]:
-    grey, task = preprocess.shape[0] == 1, task_named(preprocess.task)
+def _use(files: Sequence[str], preprocess: AnyPreprocess) -> Iterator[str]:
+    task = task_named(preprocess.task)
     names = 'json.loads(session.get_modelmeta().custom_metadata_map["classes"])'
     show = f"print(dict(zip({names}, {task.answer}[0])))"
     if task == DEFAULT:
         show = f"print({names}[{task.answer}[0].argmax()])"
     elif task.dense:
         show = f"print(class_map[0], {names})  # uint8, the place of the class of each pixel"
-    values = {
+    values: dict[str, object] = {
         "outputs": ", ".join([task.raw, task.answer, *(["class_map"] if task.dense else [])]),
         "show": show,
         "options": "--masks FOLDER --format json" if task.dense else "--top 3",
+    }
+    examples = OF_SERIES if isinstance(preprocess, SeriesPreprocess) else _EXAMPLES
+    values |= places(preprocess) if isinstance(preprocess, SeriesPreprocess) else _places(preprocess)
+    for number, (name, text) in enumerate((name, text) for name, text in examples.items() if name in files):
+        yield from ([""] if number else [])
+        yield from (f"`{name}`", "", text.format(**values))
+
+
+def _places(preprocess: Preprocess) -> dict[str, object]:
+    grey = preprocess.shape[0] == 1
+    return {
         "mode": "L" if grey else "RGB",
         "index": "None, :, :, None" if grey else "None",
         "channels": preprocess.shape[0],
         "height": preprocess.size[0],
         "width": preprocess.size[1],
     }
-    for number, (name, text) in enumerate((name, text) for name, text in _EXAMPLES.items() if name in files):
-        yield from ([""] if number else [])
-        yield from (f"`{name}`", "", text.format(**values))
 
 
 def _settings(values: Mapping[str, Any]) -> list[str]:

@@ -13,8 +13,9 @@ from nas.errors import DeviceError
 from nas.exporting.card import FileFigures, Measured
 from nas.exporting.int8 import Operators, operators, quantise, scored, side_by_side
 from nas.exporting.markdown import markdown
-from nas.exporting.onnx.pictures import for_pictures
-from nas.exporting.preprocess import Floats, Pixels, Preprocess
+from nas.exporting.onnx.series import as_shipped
+from nas.exporting.preprocess import Floats
+from nas.exporting.series_preprocess import AnyPreprocess
 from nas.exporting.settings import ExportSettings
 from nas.latency.deployment import this_device
 from nas.statistics import median_interval
@@ -27,11 +28,12 @@ _BATCH = 32
 
 @dataclass(frozen=True, eq=False, slots=True)
 class CheckImages:
-    """Images of `Preprocess.shape`, which files are calibrated and measured with."""
+    """Images or series of `Preprocess.shape`, which files are calibrated and measured with."""
 
-    calibration: Pixels
-    """Of the training split, `(images, height, width, channels)`; at least one."""
-    validation: Callable[[], Iterable[tuple[Pixels, NDArray[Any]]]]
+    calibration: NDArray[Any]
+    """Of the training split, as an exported model takes them: pixels `(images, height, width, channels)`, or series
+    `(n, channels, length)`; at least one."""
+    validation: Callable[[], Iterable[tuple[NDArray[Any], NDArray[Any]]]]
     """Walks through the validation split: batches likewise, each with its targets `(batch, ...)`."""
     images: int
     """In the validation split."""
@@ -40,13 +42,13 @@ class CheckImages:
     scale: Scale | None = None
     """Of the targets, as the network was trained with them."""
 
-    def inputs(self, preprocess: Preprocess) -> Iterator[Floats]:
+    def inputs(self, preprocess: AnyPreprocess) -> Iterator[Floats]:
         """Yield what the network takes of the images for calibration, in batches."""
         for start in range(0, len(self.calibration), _BATCH):
             yield preprocess.network_input(self.calibration[start : start + _BATCH])
 
     @property
-    def one(self) -> Pixels:
+    def one(self) -> NDArray[Any]:
         """One image, to time a model with."""
         return self.calibration[:1]
 
@@ -118,7 +120,7 @@ def compare(fp32: bytes, int8: bytes, images: CheckImages) -> Comparison:
 def measured_models(
     network: bytes,
     model: bytes,
-    preprocess: Preprocess,
+    preprocess: AnyPreprocess,
     images: CheckImages | None,
     settings: ExportSettings,
     *,
@@ -143,7 +145,7 @@ def measured_models(
     if images is None or settings.int8 == "never":
         return _fp32_alone(model, preprocess, images), None
     try:
-        int8 = for_pictures(quantise(network, images.inputs(preprocess)), preprocess, about)
+        int8 = as_shipped(quantise(network, images.inputs(preprocess)), preprocess, about)
         found = compare(model, int8, images)
     except DeviceError as error:
         alone = _fp32_alone(model, preprocess, images)
@@ -177,9 +179,8 @@ def _verdicts(found: Comparison, settings: ExportSettings, why_not: str) -> tupl
     return f"ship this: it is {'faster' if slower else 'as fast, and exact'}", "where size counts more than time"
 
 
-def _fp32_alone(model: bytes, preprocess: Preprocess, images: CheckImages | None) -> Measured:
-    channels, height, width = preprocess.shape
-    one = np.zeros((1, height, width, channels), dtype=np.uint8) if images is None else images.one
+def _fp32_alone(model: bytes, preprocess: AnyPreprocess, images: CheckImages | None) -> Measured:
+    one = preprocess.blank() if images is None else images.one
     figures = FileFigures(
         file=FP32,
         bytes=len(model),
@@ -191,11 +192,11 @@ def _fp32_alone(model: bytes, preprocess: Preprocess, images: CheckImages | None
     return Measured(files=(figures,), images=0 if images is None else images.images, device=_device(preprocess))
 
 
-def _device(preprocess: Preprocess) -> str:
+def _device(preprocess: AnyPreprocess) -> str:
     """Say what was measured how, for the table."""
     device = this_device("onnxruntime")
     versions = ", ".join(f"{name} {version}" for name, version in device.versions.items())
     return (
-        f"{device.hardware} ({device.system}), {versions}, 1 thread, one picture of {preprocess.shape[2]}x"
-        f"{preprocess.shape[1]} pixels, median of the fastest run in each of several rounds"
+        f"{device.hardware} ({device.system}), {versions}, 1 thread, one {preprocess.one}, "
+        f"median of the fastest run in each of several rounds"
     )

@@ -15,7 +15,7 @@ from nas.exporting.markdown import markdown
 from nas.exporting.settings import ExportSettings
 from nas.exporting.source import architecture_source
 from nas.network.architecture import Architecture
-from nas.run_folder import shown, user_path, weights_file
+from nas.run_folder import best_weights_file, shown, user_path
 from nas.settings import settings_from
 from nas.training.data.config import DataConfig
 from nas.training.data.load import load_data
@@ -144,7 +144,7 @@ def _folder(model: str | PathLike[str] | Architecture | TrainedModel) -> Path | 
 def _weights(folder: Path | None, architecture: Architecture) -> Path:
     """Return the file of the weights that `_found` reads in a folder."""
     assert folder is not None
-    return folder / WEIGHTS if (folder / ARCHITECTURE).exists() else weights_file(folder, architecture.arch_id)
+    return folder / WEIGHTS if (folder / ARCHITECTURE).exists() else best_weights_file(folder, architecture.arch_id)
 
 
 def _found(model: object, folder: Path | None, weights: Path | None) -> Exportable:

@@ -19,10 +19,11 @@ from nas.exporting.card import CARD, Card, Measured, card_text
 from nas.exporting.choice import CheckImages, measured_models
 from nas.exporting.int8 import outputs
 from nas.exporting.onnx.graph import to_onnx
-from nas.exporting.onnx.pictures import for_pictures
+from nas.exporting.onnx.series import as_shipped
 from nas.exporting.onnx.writer import Weights
-from nas.exporting.preprocess import PREPROCESS, Preprocess
+from nas.exporting.preprocess import PREPROCESS
 from nas.exporting.script import script
+from nas.exporting.series_preprocess import AnyPreprocess, preprocess_from
 from nas.exporting.settings import ExportSettings
 from nas.network.architecture import Architecture
 from nas.network.graph import Graph
@@ -61,8 +62,8 @@ class Exportable:
     """The network."""
     weights: Weights
     """Its state dict, without auxiliary classifiers."""
-    preprocess: Preprocess | None
-    """What was done to pictures; None where the folder does not say."""
+    preprocess: AnyPreprocess | None
+    """What was done to pictures or series; None where the folder does not say."""
     card: Card
     """What is known of it; little where the folder has no card."""
 
@@ -83,7 +84,7 @@ def exportable(path: Path) -> Exportable:
         raise DataError(f"{path / ARCHITECTURE}: {error}") from None
     preprocess = card = None
     if os.path.lexists(path / PREPROCESS):
-        preprocess = read_known(path / PREPROCESS, "preprocess", Preprocess.from_dict)
+        preprocess = read_known(path / PREPROCESS, "preprocess", preprocess_from)
     if os.path.lexists(path / CARD):
         card = read_known(path / CARD, "card", Card.from_dict)
     weights = read_weights(path / WEIGHTS)
@@ -135,7 +136,7 @@ def export_model(
     out: Path,
     architecture: Architecture,
     weights: Weights,
-    preprocess: Preprocess,
+    preprocess: AnyPreprocess,
     card: Card,
     *,
     source: Source | None = None,
@@ -192,7 +193,7 @@ def export_model(
 
 
 def onnx_models(
-    architecture: Architecture, weights: Weights, preprocess: Preprocess, about: Mapping[str, str]
+    architecture: Architecture, weights: Weights, preprocess: AnyPreprocess, about: Mapping[str, str]
 ) -> tuple[bytes, bytes]:
     """Return a trained network as ONNX: the network alone, and for pictures of any size, which is `model.onnx`.
 
@@ -209,7 +210,7 @@ def onnx_models(
     graph = lower(architecture)
     check_fits(graph, architecture, weights, preprocess)
     network = to_onnx(graph, weights)
-    model = for_pictures(network, preprocess, about)
+    model = as_shipped(network, preprocess, about)
     _check_runs(model, preprocess)
     return network, model
 
@@ -268,11 +269,13 @@ def _why_no_export(out: Path) -> str:
     return f"it has no {missing[0]}" if missing else ""
 
 
-def check_fits(graph: Graph, architecture: Architecture, weights: Weights, preprocess: Preprocess) -> None:
+def check_fits(graph: Graph, architecture: Architecture, weights: Weights, preprocess: AnyPreprocess) -> None:
     """Raise `DataError` where weights or preprocessing are not those of a network."""
     wanted = (preprocess.shape[0], *preprocess.size)
     if architecture.input_shape != wanted:
-        raise DataError(f"the network takes {architecture.input_shape}, but its pictures are brought to {wanted}")
+        raise DataError(
+            f"the network takes {architecture.input_shape}, but its {preprocess.kind} are brought to {wanted}"
+        )
     if graph.out_shapes != (preprocess.network_gives,):
         each = "a number" if len(preprocess.network_gives) == 1 else "a map"
         raise DataError(
@@ -298,21 +301,18 @@ def _check_weights(graph: Graph, weights: Weights) -> None:
             raise DataError(f"weights: {name} must have the shape {wanted[name]}, but has {weights[name].shape}")
 
 
-def _check_runs(model: bytes, preprocess: Preprocess) -> None:
-    """Run a model once on a black and a white picture of another size, so that no file ships that does not run."""
-    channels, height, width = preprocess.shape
-    black = np.zeros((2, height + 1, width + 2, channels), dtype=np.uint8)
-    black[1] = 255
-    (found,) = outputs(model, [black])
+def _check_runs(model: bytes, preprocess: AnyPreprocess) -> None:
+    """Run a model once, where it can be on inputs of another size, so that no file ships that does not run."""
+    (found,) = outputs(model, [preprocess.extremes()])
     assert found.shape == (2, *preprocess.gives)
     if not np.isfinite(found).all():
         raise DataError(
-            "the network gives something else than numbers for a black and a white picture, so it has no use; "
+            f"the network gives something else than numbers for {preprocess.extreme_words}, so it has no use; "
             f"preprocess.mean is {preprocess.mean!r:.80}, and std {preprocess.std!r:.80}"
         )
 
 
-def _others(graph: Graph, weights: Weights, preprocess: Preprocess, source: Source | None) -> dict[str, bytes]:
+def _others(graph: Graph, weights: Weights, preprocess: AnyPreprocess, source: Source | None) -> dict[str, bytes]:
     """Return the files beside the models by name."""
     from safetensors.numpy import save
 
@@ -323,7 +323,7 @@ def _others(graph: Graph, weights: Weights, preprocess: Preprocess, source: Sour
         **({} if source is None else {"model.py": source.text.encode()}),
         "model.safetensors": save(renamed, {"format": "pt"}),
         PREPROCESS: _json(preprocess.to_dict()),
-        "predict.py": script().encode(),
+        "predict.py": script(preprocess.kind).encode(),
     }
 
 

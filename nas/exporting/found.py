@@ -10,7 +10,7 @@ from nas.errors import ConfigError, why_unreadable
 from nas.exporting.card import CARD, Card, Score
 from nas.exporting.folder import ARCHITECTURE, WEIGHTS, Exportable, exportable, read_known, read_weights
 from nas.network.architecture import Architecture
-from nas.run_folder import BEST_ARCHITECTURE, read_inside, shown, weights_file
+from nas.run_folder import BEST_ARCHITECTURE, best_recipe, best_weights_file, read_inside, shown
 from nas.search.log import read_study, read_trials
 from nas.search.trial import State
 from nas.statistics import proportion_interval
@@ -39,7 +39,7 @@ def found_in(folder: Path) -> Exportable:
         preprocess = preprocess_beside(folder / WEIGHTS, found.architecture)
         return Exportable(found.architecture, found.weights, preprocess, found.card)
     architecture = architecture_in(folder)
-    weights = weights_file(folder, architecture.arch_id)
+    weights = best_weights_file(folder, architecture.arch_id)
     if not weights.exists():
         raise ConfigError(
             f"there are no weights of the best network in {shown(folder)}: train it with nas train {shown(folder)}, "
@@ -107,14 +107,16 @@ def card_of_search(folder: Path, architecture: Architecture) -> Card:
     trained = [trial for trial in read_trials(folder) if trial.trained and trial.state != State.FAILED]
     data = dict(_items(study["notes"].get("data", {})))
     task = task_named(data.get("task", DEFAULT.name))
-    own = [trial.scores for trial in trained if trial.arch_id == architecture.arch_id]
+    recipe = best_recipe(folder)
+    ours = [trial for trial in trained if (trial.arch_id, dict(trial.recipe)) == (architecture.arch_id, recipe)]
+    own = [trial.scores for trial in ours]
     reached = [scores[task.objective] for scores in own if task.objective in scores]
     main = task.score(task.default)
     scores = [_selected(main, value, len(trained), data.get("val_images")) for value in reached[:1]]
     return Card(
         name=_named(task, folder.absolute().name),
         scores=tuple(scores),
-        training=dict(_items(config.get("train", {}))),
+        training={**dict(_items(config.get("train", {}))), **recipe},
         data=data,
         origin=origin_of(folder),
         limits=task.limits,

@@ -15,26 +15,31 @@ picture that cannot be read is named on standard error, the others go on, and th
 from __future__ import annotations
 
 import argparse
-import csv
 import json
-import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from itertools import chain, count, islice
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Protocol
 
 import numpy as np
 
-from nas.exporting.class_maps import NO_CLASS, restored, sized_picture, write_mask
+from nas.exporting.class_maps import NO_CLASS, restored, sized_picture
+from nas.exporting.prediction_files import (
+    CLASSIFICATION,
+    FORMATS,
+    MULTILABEL,
+    REGRESSION,
+    SEGMENTATION,
+    Prediction,
+    opened,
+    with_masks,
+    write,
+)
 from nas.exporting.reading import MAX_PIXELS, READ_AS, PictureError, Reading, why_no_file
 
 MODEL = "model.onnx"
-FORMATS = ("csv", "json")
-CLASSIFICATION, MULTILABEL, REGRESSION = "classification", "multilabel", "regression"
-SEGMENTATION = "segmentation"
 ANSWERS = {
     CLASSIFICATION: "probabilities",
     MULTILABEL: "probabilities",
@@ -42,15 +47,6 @@ ANSWERS = {
     SEGMENTATION: "class_map",
 }
 """What a model was trained for, with the output that says what a picture is told as."""
-THRESHOLD = 0.5
-"""Probability above which a picture is said to have one of several classes."""
-_COLUMNS = {
-    CLASSIFICATION: ("image", "rank", "class", "probability"),
-    MULTILABEL: ("image", "class", "probability", "present"),
-    REGRESSION: ("image", "name", "number"),
-    SEGMENTATION: ("image", "class", "share", "mask"),
-}
-"""Of CSV."""
 _MOST_SIDE, _MOST_LEVELS = 2**16, 2**28
 """Of the pictures of a model: pixels along a side, and 8-bit levels in one, or in all that are run at a time."""
 
@@ -59,9 +55,29 @@ class ModelError(ValueError):
     """A file that is no exported model; the message says why."""
 
 
+class Answering(Protocol):
+    """What every exported model has."""
+
+    @property
+    def session(self) -> Any:
+        """Of onnxruntime."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of its outputs, in order."""
+
+    @property
+    def task(self) -> str:
+        """What it was trained for; one of `ANSWERS`."""
+
+    @property
+    def gives(self) -> tuple[int, ...]:
+        """Shape of its answer to one picture or series."""
+
+
 @dataclass(frozen=True)
 class Model:
-    """An exported model, ready to run."""
+    """An exported model for pictures, ready to run."""
 
     session: Any
     """Of onnxruntime."""
@@ -72,32 +88,10 @@ class Model:
     task: str = CLASSIFICATION
     """What it was trained for; one of `ANSWERS`."""
 
-
-@dataclass(frozen=True)
-class Prediction:
-    """What one picture shows."""
-
-    image: str
-    """Its path as given; of one in memory its place among the pictures, from 0."""
-    top: tuple[tuple[str, float], ...] = ()
-    """The likeliest classes with their probabilities, the likeliest first; empty where it cannot be read."""
-    error: str = ""
-    """Why it cannot be read."""
-    probabilities: tuple[tuple[str, float], ...] = ()
-    """Of a model with several classes a picture: each class with its probability, in their order."""
-    numbers: tuple[tuple[str, float], ...] = ()
-    """Of a model for numbers: each with its name, in their order."""
-    shares: tuple[tuple[str, float], ...] = ()
-    """Of a model for pixels: each class with its share of those that have one, in their order."""
-    mask: np.ndarray[Any, Any] | None = field(default=None, compare=False, repr=False)
-    """Of it, too: the class of each pixel, uint8 of the height and width of the picture; 255 where it saw none."""
-    file: str = ""
-    """That the mask was written to."""
-
     @property
-    def present(self) -> tuple[str, ...]:
-        """Of a model with several classes a picture: those that it has, with a probability above `THRESHOLD`."""
-        return tuple(name for name, share in self.probabilities if share > THRESHOLD)
+    def gives(self) -> tuple[int, ...]:
+        """Shape of its answer to a picture: `(classes,)`, or `(height, width)` of one for pixels."""
+        return self.reading.shape[1:] if self.task == SEGMENTATION else (len(self.classes),)
 
 
 def open_model(path: Path, threads: int = 0, max_pixels: int = MAX_PIXELS) -> Model:
@@ -110,6 +104,34 @@ def open_model(path: Path, threads: int = 0, max_pixels: int = MAX_PIXELS) -> Mo
 
     Raises:
         ModelError: no file, a link, no model, or one without class names.
+    """
+    return model_of(path, *opened_session(path, threads), max_pixels)
+
+
+def model_of(path: Path, session: Any, classes: Any, preprocess: dict[str, Any], max_pixels: int = MAX_PIXELS) -> Model:
+    """Return a model for pictures, of what `opened_session` gives; raises `ModelError` where it is none."""
+    if preprocess.get("kind", "pictures") != "pictures":
+        raise ModelError(f"{path} is a model for {preprocess['kind']!r:.80}, not for pictures")
+    shape: Any = preprocess.get("shape")
+    task = preprocess.get("task", CLASSIFICATION)
+    answer = ANSWERS.get(task, "") if isinstance(task, str) else ""
+    why = "" if answer else f"it was trained for {task!r:.80}, which this code does not know"
+    why = why or _why_not_shape(shape) or why_not_classes(classes) or _why_others(session, shape, classes, answer)
+    if why:
+        raise ModelError(f"{path} is no exported model: {why}")
+    said = {name: preprocess[name] for name in READ_AS if name in preprocess}
+    try:
+        reading = Reading((shape[0], shape[1], shape[2]), **said, max_pixels=max_pixels)
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"{path} is no exported model: its {error}") from None
+    return Model(session, reading, tuple(classes), task)
+
+
+def opened_session(path: Path, threads: int) -> tuple[Any, Any, dict[str, Any]]:
+    """Return a model as onnxruntime runs it, and what its metadata say: names of classes, and `preprocess`.
+
+    Raises:
+        ModelError: no file, a link, no model, or one without these.
     """
     import onnxruntime
 
@@ -125,23 +147,11 @@ def open_model(path: Path, threads: int = 0, max_pixels: int = MAX_PIXELS) -> Mo
     try:
         known = session.get_modelmeta().custom_metadata_map
         classes, preprocess = json.loads(known["classes"]), json.loads(known["preprocess"])
-        shape = preprocess["shape"]
     except (KeyError, TypeError, ValueError, RecursionError):
-        raise ModelError(
-            f"{path} has no names of classes in its metadata; `nas export` writes models with them"
-        ) from None
-    task = preprocess.get("task", CLASSIFICATION)
-    answer = ANSWERS.get(task, "") if isinstance(task, str) else ""
-    why = "" if answer else f"it was trained for {task!r:.80}, which this code does not know"
-    why = why or _why_not_shape(shape) or _why_not_classes(classes) or _why_others(session, shape, classes, answer)
-    if why:
-        raise ModelError(f"{path} is no exported model: {why}")
-    said = {name: preprocess[name] for name in READ_AS if name in preprocess}
-    try:
-        reading = Reading((shape[0], shape[1], shape[2]), **said, max_pixels=max_pixels)
-    except (TypeError, ValueError) as error:
-        raise ModelError(f"{path} is no exported model: its {error}") from None
-    return Model(session, reading, tuple(classes), task)
+        classes = preprocess = None
+    if not isinstance(preprocess, dict):
+        raise ModelError(f"{path} has no names of classes in its metadata; `nas export` writes models with them")
+    return session, classes, preprocess
 
 
 def _why_not_shape(shape: object) -> str:
@@ -158,7 +168,7 @@ def _why_not_shape(shape: object) -> str:
     return ""
 
 
-def _why_not_classes(classes: object) -> str:
+def why_not_classes(classes: object) -> str:
     """Return why metadata hold no names of classes; empty where they do."""
     if isinstance(classes, list) and classes and all(isinstance(name, str) for name in classes):
         return ""
@@ -183,23 +193,22 @@ def _why_others(session: Any, shape: Sequence[int], classes: Sequence[str], answ
     return ""
 
 
-def classify(model: Model, pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Return the answers `(pictures, classes)` to pictures, uint8 of `(pictures, height, width, channels)`: `ANSWERS`.
+def classify(model: Answering, inputs: np.ndarray[Any, Any], name: str = "pixels") -> np.ndarray[Any, Any]:
+    """Return the answers `(n, classes)` to what a model takes, for pictures uint8 of `(n, height, width, channels)`.
 
-    Of a model for pixels they are classes, `(pictures, height, width)`.
+    Of a model for pixels they are classes, `(n, height, width)`.
 
     Raises:
         ModelError: the model cannot run, or gives something else.
     """
     try:
-        (found,) = map(np.asarray, model.session.run([ANSWERS[model.task]], {"pixels": pixels}))
+        (found,) = map(np.asarray, model.session.run([ANSWERS[model.task]], {name: inputs}))
     except Exception as error:  # onnxruntime has an exception for each of its codes
         raise ModelError(f"the model cannot run: {error}") from None
-    of_pixels = model.task == SEGMENTATION
-    wanted = (len(pixels), *(model.reading.shape[1:] if of_pixels else (len(model.classes),)))
+    wanted = (len(inputs), *model.gives)
     if found.shape != wanted:
-        what, each = ANSWERS[model.task], "height, width" if of_pixels else "classes"
-        raise ModelError(f"the model must give {what} of {wanted}, (pictures, {each}), but gives {found.shape}")
+        what, each = ANSWERS[model.task], "classes" if len(model.gives) == 1 else "height, width"
+        raise ModelError(f"the model must give {what} of {wanted}, (inputs, {each}), but gives {found.shape}")
     return found
 
 
@@ -235,16 +244,21 @@ def predict(
             if place in errors:
                 yield Prediction(name, error=errors[place])
             else:
-                yield _prediction(model, name, found[place], top, sizes[place])
+                yield _of_picture(model, name, found[place], top, sizes[place])
 
 
-def _prediction(model: Model, name: str, answers: np.ndarray[Any, Any], top: int, size: tuple[int, int]) -> Prediction:
+def _of_picture(model: Model, name: str, answers: np.ndarray[Any, Any], top: int, size: tuple[int, int]) -> Prediction:
     """Return what is told of one picture of a height and width."""
-    if model.task == SEGMENTATION:
-        mask = restored(answers, size, model.reading)
-        counts = np.bincount(mask.ravel(), minlength=NO_CLASS + 1)[: len(model.classes)]
-        shares = counts / max(1, counts.sum())
-        return Prediction(name, shares=tuple(zip(model.classes, map(float, shares), strict=True)), mask=mask)
+    if model.task != SEGMENTATION:
+        return prediction_of(model, name, answers, top)
+    mask = restored(answers, size, model.reading)
+    counts = np.bincount(mask.ravel(), minlength=NO_CLASS + 1)[: len(model.classes)]
+    shares = counts / max(1, counts.sum())
+    return Prediction(name, shares=tuple(zip(model.classes, map(float, shares), strict=True)), mask=mask)
+
+
+def prediction_of(model: Answering, name: str, answers: np.ndarray[Any, Any], top: int) -> Prediction:
+    """Return what is told of one picture or series by an answer for each class."""
     pairs = tuple(zip(model.classes, map(float, answers), strict=True))
     if model.task == REGRESSION:
         return Prediction(name, numbers=pairs)
@@ -252,96 +266,6 @@ def _prediction(model: Model, name: str, answers: np.ndarray[Any, Any], top: int
         return Prediction(name, probabilities=pairs)
     order = np.argsort(-answers, kind="stable")[:top]
     return Prediction(name, tuple(pairs[i] for i in order))
-
-
-def with_masks(predictions: Iterable[Prediction], folder: Path) -> Iterator[Prediction]:
-    """Yield predictions, and write the mask of each to a folder: `STEM.png`, `STEM_2.png` where there are several.
-
-    Raises:
-        OSError: it cannot be written, or has something in it, which would be lost: perhaps the pictures themselves.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    if any(folder.iterdir()):
-        raise FileExistsError(f"{folder} must be a new or an empty folder, so that no file is lost")
-    taken: set[str] = set()
-    for one in predictions:
-        if one.mask is None:
-            yield one
-            continue
-        stem = Path(one.image).stem
-        names = chain([stem], (f"{stem}_{number}" for number in count(2)))
-        name = next(name for name in names if name not in taken)
-        taken.add(name)
-        path = folder / f"{name}.png"
-        write_mask(path, one.mask)
-        yield replace(one, file=str(path), mask=None)
-
-
-def write(predictions: Iterable[Prediction], file_format: str, file: TextIO, task: str = CLASSIFICATION) -> int:
-    """Write predictions one by one as they come; returns how many pictures could not be read, each named on stderr.
-
-    Args:
-        predictions: of `predict`.
-        file_format: `csv`, a row for each class or number of a picture, or `json`, one list.
-        file: to write to.
-        task: of the model.
-    """
-    failed = 0
-    table = csv.writer(file, lineterminator="\n")
-    if file_format == "csv":
-        table.writerow(_COLUMNS[task])
-    else:
-        file.write("[")
-    for number, one in enumerate(predictions):
-        if one.error:
-            failed += 1
-            print(f"{one.image}: cannot be read: {one.error}", file=sys.stderr)
-        if file_format == "csv":  # names as they are, also where a spreadsheet sees a formula: programs compare them
-            table.writerows([one.image, *row] for row in _rows(one))
-        else:
-            file.write(f"{',' if number else ''}\n {json.dumps(record_of(one))}")
-    if file_format == "json":
-        file.write("\n]\n")
-    return failed
-
-
-def _rows(one: Prediction) -> Iterator[tuple[Any, ...]]:
-    """Yield the rows of a picture in CSV, without its name."""
-    for rank, (name, share) in enumerate(one.top, 1):
-        yield rank, name, f"{share:.6f}"
-    for name, share in one.probabilities:
-        yield name, f"{share:.6f}", int(name in one.present)
-    for name, number in one.numbers:
-        yield name, f"{number:.7g}"
-    for name, share in one.shares:
-        yield name, f"{share:.6f}", one.file
-
-
-def record_of(one: Prediction) -> dict[str, Any]:
-    """Return a prediction as JSON has it."""
-    if one.error:
-        return {"image": one.image, "error": one.error}
-    if one.shares:
-        return {"image": one.image, "shares": dict(one.shares), **({"mask": one.file} if one.file else {})}
-    if one.numbers:
-        return {"image": one.image, "numbers": dict(one.numbers)}
-    if one.probabilities:
-        return {"image": one.image, "classes": [*one.present], "probabilities": dict(one.probabilities)}
-    return {"image": one.image, "top": [{"class": name, "probability": share} for name, share in one.top]}
-
-
-@contextmanager
-def opened(output: str | None) -> Iterator[TextIO]:
-    """Yield what to write to: standard output, or a file that gets its name when it is whole."""
-    if output is None:
-        if hasattr(sys.stdout, "reconfigure"):
-            sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be no text
-        yield sys.stdout
-        return
-    partial = f"{output}.partial"
-    with open(partial, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-        yield file
-    os.replace(partial, output)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -95,6 +95,38 @@ class Preprocess:
             raise DataError(f"preprocess.{error}") from None
 
     @property
+    def kind(self) -> str:
+        """What it is of: no series, which have a record of their own."""
+        return "pictures"
+
+    @property
+    def noun(self) -> str:
+        """What one of them is called."""
+        return "picture"
+
+    @property
+    def one(self) -> str:
+        """One of them, in words."""
+        return f"picture of {self.shape[2]}x{self.shape[1]} pixels"
+
+    @property
+    def extreme_words(self) -> str:
+        """What `extremes` are, in words."""
+        return "a black and a white picture"
+
+    def blank(self) -> Pixels:
+        """Return a black picture as the exported model takes it, of the size of `shape`."""
+        channels, height, width = self.shape
+        return np.zeros((1, height, width, channels), dtype=np.uint8)
+
+    def extremes(self) -> Pixels:
+        """Return a black and a white picture likewise, of a size that the model brings to that of `shape`."""
+        channels, height, width = self.shape
+        black = np.zeros((2, height + 1, width + 2, channels), dtype=np.uint8)
+        black[1] = 255
+        return black
+
+    @property
     def reading(self) -> Reading:
         """How the file of a picture becomes 8-bit levels of `shape`."""
         return Reading(self.shape, self.background, self.depth, self.resize)

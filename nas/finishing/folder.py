@@ -76,7 +76,7 @@ def check_same_networks(config: FinishConfig, searched: Searched, home: Path) ->
 
 def known_of(config: FinishConfig, searched: Searched) -> dict[str, Any]:
     """Return of which search settings are, and of which of its networks."""
-    finalists = [arch.arch_id for _, arch in searched.finalists(config.finish.top_k)]
+    finalists = [trial.trained_id for trial, _ in searched.finalists(config.finish.top_k)]
     return dict(zip(_OWN, (searched.study.study_id, finalists), strict=True))
 
 

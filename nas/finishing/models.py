@@ -116,8 +116,15 @@ def _described(model: ReportedModel) -> str:
         said += f" {measure.on_test.name}, {seeds}: {Unit.of(measure).interval(found)}."
     said += " These weights are of the first of those seeds, which was so before any score was known."
     parts = [as_text(said), f"**{as_text(str(model.report['sentence']))}.**" if model.recommended else ""]
-    parts.append("Input: `pixels`, pictures of any size as uint8; they are scaled, cut and normalised inside.")
+    parts.append(_input(study_data=model.study.notes.get("data", {})))
     return "\n\n".join(filter(None, parts))
+
+
+def _input(study_data: Mapping[str, Any]) -> str:
+    """Say what a model takes."""
+    if len(study_data.get("input_shape", ())) == 2:
+        return "Input: `series`, fp32 (n, channels, length), NaN where there is no value; they are normalised inside."
+    return "Input: `pixels`, pictures of any size as uint8; they are scaled, cut and normalised inside."
 
 
 def _onnx(weights: Path, data: Mapping[str, Any]) -> bytes:

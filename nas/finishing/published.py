@@ -111,7 +111,8 @@ def published_candidates(
     than networks of convolutions (Dosovitskiy et al. 2021, section 4.3).
 
     Args:
-        shape: `(channels, height, width)` of the images.
+        shape: `(channels, height, width)` of the images; of series `(channels, length)`, for which there are networks
+            of their own, which take them as they are.
         num_classes: of the data.
         limits: hard ones on counted metrics; others are ignored.
         workload: how the networks are to run.
@@ -122,7 +123,8 @@ def published_candidates(
         return list(_unets(shape, num_classes, limits, workload))
     by_family: dict[str, list[PublishedCandidate]] = {}
     seen = set[str]()
-    for published in (*FOR_SMALL_IMAGES, *SMALL_IMAGES, *IMAGENET, *_MORE):
+    of_images = (*FOR_SMALL_IMAGES, *SMALL_IMAGES, *IMAGENET, *_MORE)
+    for published in of_images if len(shape) == 3 else OTHER_TASKS["series"]:
         narrower = any(value < 1 for _, value in published.let)  # than another one of the table
         if published.family == "ViT" or narrower:
             continue
@@ -149,9 +151,9 @@ def _in_turn(lists: Iterable[Sequence[PublishedCandidate]]) -> Iterator[Publishe
 def _of_one(
     published: Published, shape: Shape, num_classes: int, limits: Sequence[Constraint], workload: Workload
 ) -> Iterator[PublishedCandidate]:
-    base = _decoded(published, shape[0], num_classes)
+    base = _decoded(published, (shape[0], *(published.resolution for _ in shape[1:])), num_classes)
     side = max(shape[1:])
-    for how in _inputs(base, side):
+    for how in _inputs(base, side) if len(shape) == 3 else [_Input(side, 0)]:
         arch = without_first_strides(base, how.removed)
         arch = replace(arch, input_shape=(shape[0], *(round(how.side * length / side) for length in shape[1:])))
         for depth in DEPTHS if how.side >= side else DEPTHS[:1]:
@@ -175,10 +177,10 @@ def _unets(
 
 
 @lru_cache(maxsize=256)
-def _decoded(published: Published, channels: int, num_classes: int) -> Architecture:
-    """Return a network as it was published, for images of some channels and so many classes."""
+def _decoded(published: Published, shape: Shape, num_classes: int) -> Architecture:
+    """Return a network as it was published, for an input of some shape and so many classes."""
     space = load_space(f"reference/{published.space}", **dict(published.let))
-    return space.for_data((channels, published.resolution, published.resolution), num_classes).decode({})
+    return space.for_data(shape, num_classes).decode({})
 
 
 def _inputs(base: Architecture, side: int) -> list[_Input]:

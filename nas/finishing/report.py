@@ -20,6 +20,7 @@ from nas.finishing.study import WINNER, Final, Finish, choosing_seeds, reporting
 from nas.finishing.words import Unit, failures, named, sentence
 from nas.search.trial import Trial
 from nas.statistics import proportion_interval
+from nas.training.recipe_decisions import recipe_text
 
 FORMAT = "nas.finish/1"
 _SHOWN_ON_A_RUNG = 5
@@ -159,6 +160,17 @@ class Report:
                 f"| {len(final.trained)}{failed} | {cost.params:,} | {cost.macs:,} |"
             )
 
+    def _recipe(self) -> Iterator[str]:
+        """Say which recipe the winner was trained by, where the search has decided some of it."""
+        winner = self.trials[self.finish.race.winner]
+        if winner.recipe and self.settings.searched_recipe:
+            yield (
+                f"- The winner was trained with what the search found for it: {recipe_text(winner.recipe)}. A baseline "
+                "has the same, but for its learning rate, of which it had three to choose from."
+            )
+        elif winner.recipe:
+            yield f"- What the search found of the recipe ({recipe_text(winner.recipe)}) was not used."
+
     def _figures(self) -> Iterator[str]:
         unit = Unit.of(self.measure)
         if self.trouble:
@@ -170,6 +182,7 @@ class Report:
         yield from self._failures()
         if note := objectives_note(self.searched):
             yield f"- {note}"
+        yield from self._recipe()
         trained = sum(trial.trained for trial in self.searched.study.trials)
         if not isnan(self.too_high):
             yield (

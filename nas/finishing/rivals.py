@@ -135,16 +135,19 @@ def rival_candidates(
 def rivals_of(found: RivalCandidates, settings: FinishSettings, searched: Searched) -> list[Rival]:
     """Return the rivals that candidates make: published ones with several learning rates, random ones with one.
 
-    They are chosen by the recipe of the search, as the candidates of that were. A kind without candidates is there too.
+    They are chosen by the recipe of the search, as the candidates of that were: where it has decided some of that, by
+    what it came to for its best network. A kind without candidates is there too.
     """
-    rivals = []
+    rivals, recipe = [], searched.recipe
+    if settings.searched_recipe:
+        recipe = searched.recipe_of(searched.finalists(1)[0][0], recipe)
     for kind in KINDS[settings.baseline]:
         multiples = LR_MULTIPLES if kind == PUBLISHED else LR_MULTIPLES[:1]
         contestants = [
             Contestant(
                 candidate.name + (f", learning rate x {multiple:.2g}" if multiple != 1 else ""),
                 candidate.architecture,
-                replace(searched.recipe, lr=searched.recipe.lr * multiple),
+                replace(recipe, lr=recipe.lr * multiple),
                 multiple,
             )
             for multiple in multiples

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from nas.search.trial import Trial
 from nas.settings import as_recorded, settings_from
 from nas.training.data.config import DataConfig
 from nas.training.recipe import Recipe
+from nas.training.recipe_decisions import recipe_text
 from nas.training.tasks.registry import DEFAULT, task_named
 from nas.training.tasks.task import Task
 
@@ -65,9 +66,34 @@ class Searched:
         return any(limit.metric == LATENCY for limit in self.limits)
 
     def finalists(self, count: int) -> list[tuple[Trial, Architecture]]:
-        """Return its best networks, the best first; fewer where it has not found so many."""
-        # A network has one completed trial: what repeats it is a duplicate.
-        return [(trial, self.study.space.decode(trial.genotype)) for trial in self.study.best(count)]
+        """Return its best networks, the best first; fewer where it has not found so many.
+
+        Of one that was trained by several recipes that is its best trial: five recipes of one network are no choice.
+        """
+        # By one recipe a network has one completed trial: what repeats it is a duplicate.
+        best: dict[str | None, Trial] = {}
+        for trial in self.study.best(len(self.study.trials)):
+            best.setdefault(trial.arch_id, trial)
+        return [(trial, self.study.space.decode(trial.genotype)) for trial in [*best.values()][:count]]
+
+    def recipe_of(self, trial: Trial, recipe: Recipe) -> Recipe:
+        """Return a recipe with what the search has decided of it for a trial; the same where it decides nothing.
+
+        A learning rate, weight decay or momentum holds for the optimizer and the batch size that it was found with.
+
+        Raises:
+            ConfigError: these make no recipe together.
+        """
+        decided = dict(trial.recipe)
+        if decided.keys() & {"lr", "weight_decay", "momentum"}:
+            decided = {"optimizer": self.recipe.optimizer, "batch_size": self.recipe.batch_size, **decided}
+        try:
+            return replace(recipe, **decided)
+        except ConfigError as error:
+            raise ConfigError(
+                f"what the search has decided for trial {trial.number} ({recipe_text(trial.recipe)}) does not go with "
+                f"the recipe of the finish: {error}; or train by that alone, with finish.searched_recipe=false"
+            ) from None
 
 
 def read_searched(folder: Path, root: str | None = None) -> Searched:

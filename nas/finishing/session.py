@@ -44,8 +44,10 @@ from nas.network.architecture import Architecture
 from nas.records.server import recorded_server
 from nas.run_folder import FINISH, WORKERS_LOG, hold, shown, user_path, write_whole
 from nas.search.config import gpu_devices
+from nas.search.trial import Trial
 from nas.settings import settings_from
 from nas.to_type import to_type
+from nas.training.data.registry import check_pixels
 from nas.training.recipe import Recipe
 from nas.training.recipe_files import read_recipe
 from nas.workers.processes import WorkerPool
@@ -62,6 +64,7 @@ def finish(
     seeds: int | None = None,
     final_seeds: int | None = None,
     baseline: str | None = None,
+    searched_recipe: bool | None = None,
     minutes: float | None = None,
     root: str | PathLike[str] | None = None,
     workers: int | str | None = None,
@@ -83,6 +86,8 @@ def finish(
         seeds: fresh seeds to choose with; 3 by default.
         final_seeds: other seeds, which alone are reported; 8 by default.
         baseline: published, random (these and random networks) or none; published by default.
+        searched_recipe: whether each network is trained by what the search has decided of the recipe for it, in place
+            of what `recipe` says; it is by default.
         minutes: the most that choosing and reporting may take; by default 4 times what the search took, at least 10.
         root: where the data are now, if they were moved.
         workers: trainings at a time; by default one a core, or one a GPU.
@@ -105,7 +110,7 @@ def finish(
     check_kind("finish: mlflow", mlflow, bool, "True or False", ConfigError)
     check_function("finish: say", say, "a function that takes a line")
     own = {"top_k": top_k, "seeds": seeds, "final_seeds": final_seeds, "baseline": baseline, "minutes": minutes}
-    own = {name: value for name, value in own.items() if value is not None}
+    own = {name: value for name, value in {**own, "searched_recipe": searched_recipe}.items() if value is not None}
     outer: dict[str, Any] = {"workers": workers, "accelerator": accelerator, "mlflow": mlflow, "register": register}
     outer |= {"root": None if root is None else fspath(root)}
     outer = {name: value for name, value in outer.items() if value is not None}
@@ -150,10 +155,13 @@ class _Session:
                 f"one of {', '.join(scores)} as the first objective"
             )
         searched.task.check_training(cutmix=config.train.cutmix, balance=searched.data.balance)
+        check_pixels(searched.data, config.train)
         self.config, self.searched, self.home, self.say = config, searched, home, say
         self.measure = Measure(objective.name, objective.sign)
         self.gpus = gpu_devices() if config.accelerator != "cpu" else []
         self.workers = self._count(config.workers)
+        for trial, _ in searched.finalists(config.finish.top_k):
+            self._recipe(trial)  # before anything is trained
 
     def _count(self, workers: int | str) -> int:
         """Return a number of workers; `auto` is one a GPU, or else one a core, as in a search."""
@@ -216,7 +224,7 @@ class _Session:
             decide = partial(
                 carry_out,
                 settings,
-                [Contestant(f"trial {trial.number}", arch, config.train) for trial, arch in ranked],
+                [Contestant(f"trial {trial.number}", arch, self._recipe(trial)) for trial, arch in ranked],
                 rivals_of(candidates, settings, searched),
                 bench,
                 self.measure,
@@ -242,6 +250,11 @@ class _Session:
             )
             bench.report(recommended_in_short(found))
         return report
+
+    def _recipe(self, trial: Trial) -> Recipe:
+        """Return what a finalist is trained by; raises `ConfigError` where that is no recipe."""
+        searches = self.config.finish.searched_recipe
+        return self.searched.recipe_of(trial, self.config.train) if searches else self.config.train
 
     def _readings(self) -> int:
         """Return how often the test split was read for this search."""
@@ -305,6 +318,9 @@ class _Session:
         )
         if note := objectives_note(self.searched):
             self.say(note)
+        if self.searched.study.recipe and self.config.finish.searched_recipe:
+            names = ", ".join(self.searched.study.recipe.decisions)
+            self.say(f"Each network is trained with what the search found for it: {names} (finish.searched_recipe)")
         if limit < needed:
             self.say(
                 f"That may be too short for an answer: one seed to choose with and a few to report need about "

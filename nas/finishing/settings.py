@@ -34,6 +34,12 @@ class FinishSettings:
         "random networks of the space with as many; none: no comparison",
         BASELINES,
     )
+    searched_recipe: bool = setting(
+        True,
+        "train by what the search has decided of the recipe (search.recipe) for each of its networks, in place of what "
+        "train says, and baselines by that of the winner; false: by train alone",
+        before=True,
+    )
     minutes: float | None = setting(
         None,
         "the most that choosing and reporting may take; null: 4 times what the search took, at least 10, and what a "

@@ -16,6 +16,9 @@ from nas.pytorch.initial_weights import initialise
 from nas.pytorch.layers import Auxiliary, with_auxiliary
 from nas.pytorch.modules import FUNCTIONS, call_of, is_module, module_of
 
+OPERATION = "operation"
+"""Key of what a node of the forward code keeps beside it (`meta`): the name of the operation that it is of."""
+
 
 def build(arch: Architecture, *, zero_init_last: bool = False) -> fx.GraphModule:
     """Build the module of an architecture and initialise it from torch's current random state.
@@ -56,6 +59,7 @@ def build_graph(graph: Graph) -> fx.GraphModule:
                 name = f"auxiliary.{number}"
                 _add_module(root, name, Auxiliary(auxiliary.module(graph)))
                 predictions[number] = code.call_module(name, tuple(values[i] for i in auxiliary.reads))
+                predictions[number].meta[OPERATION] = graph.nodes[index].name
     outputs = [values[i] for i in graph.outputs]
     if auxiliaries:
         in_order = [predictions[number] for number in range(len(auxiliaries))]
@@ -74,12 +78,16 @@ def state_shapes(graph: Graph) -> dict[str, tuple[int, ...]]:
 def _write(graph: Graph, index: int, root: nn.Module, code: fx.Graph, values: dict[int, fx.Node]) -> None:
     """Write an operation as code, with its module under `root`; `values` holds what each node gives."""
 
+    node = graph.nodes[index]
+
     def call(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any] | None = None) -> fx.Node:
         if isinstance(function, str) and function not in FUNCTIONS:
-            return code.call_method(function, args, dict(kwargs or {}))
-        return code.call_function(FUNCTIONS.get(function, function), args, dict(kwargs or {}))
+            made = code.call_method(function, args, dict(kwargs or {}))
+        else:
+            made = code.call_function(FUNCTIONS.get(function, function), args, dict(kwargs or {}))
+        made.meta[OPERATION] = node.name
+        return made
 
-    node = graph.nodes[index]
     inputs = tuple(values[i] for i in node.inputs)
     dims = len(graph.nodes[node.inputs[0]].shape) - 1
     module = module_of(node.op, dims, node.in_place) if is_module(node.op) else None
@@ -88,6 +96,7 @@ def _write(graph: Graph, index: int, root: nn.Module, code: fx.Graph, values: di
     else:
         _add_module(root, node.name, module)
         values[index] = code.call_module(node.name, inputs)
+        values[index].meta[OPERATION] = node.name
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,13 +115,13 @@ def rejected_table(rejected: Sequence[Trial]) -> str:
     A text that a spreadsheet would take for a formula begins with an apostrophe.
     """
     limited = dict.fromkeys(violation.metric for trial in rejected for violation in trial.violations)
-    decided = dict.fromkeys(name for trial in rejected for name in trial.genotype)
+    decided = dict.fromkeys(name for trial in rejected for name in trial.decisions)
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(map(_cell, ("trial", "reason", *limited, *decided)))
     for trial in rejected:
         values = {violation.metric: violation.value for violation in trial.violations}
-        row = (trial.number, trial.reason, *map(values.get, limited), *map(trial.genotype.get, decided))
+        row = (trial.number, trial.reason, *map(values.get, limited), *map(trial.decisions.get, decided))
         writer.writerow(map(_cell, row))
     return file.getvalue()
 

@@ -24,7 +24,7 @@ def record_of(study: Study, trial: Trial) -> Record:
     """Return what is written of a trial."""
     ended = milliseconds(trial.finished)
     spent = trial.seconds.get("evaluation", 0.0)
-    params = {**trial.genotype, "arch_id": trial.arch_id, "seed": trial.seed}
+    params = {**trial.decisions, "arch_id": trial.arch_id, "seed": trial.seed}
     return Record(
         key=str(trial.number),
         name=f"trial {trial.number:04d}",

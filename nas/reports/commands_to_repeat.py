@@ -9,15 +9,16 @@ from typing import Any
 
 from nas.errors import NasError
 from nas.search.config import Config
+from nas.search.trial import Trial
 from nas.settings import as_recorded
 from nas.to_type import to_type
 from nas.training.recipe_files import read_data_config, read_recipe
 from nas.training.tasks.registry import AUTO
 
-_RECIPES = ("adamw", "sgd", "short", "standard")
+_RECIPES = ("adamw", "sgd", "short", "standard", "airbench", "efficientnet", "fine_tune", "resnet_rs", "vit")
 _NOT_REPEATED = frozenset({"name", "resume", "space"})
 """Settings of one run folder, and the space, which has a word of its own."""
-_BY_NAME = ("sampler", "pruner", "evaluator", "data")
+_BY_NAME = ("sampler", "pruner", "evaluator", "executor", "data")
 """Groups of which one file of settings is chosen."""
 
 
@@ -40,6 +41,19 @@ def search_command(config: Mapping[str, Any]) -> str:
     usual["search"] = {**usual["search"], "objective": _usual_objective(recorded)}
     words += [word for word in _differences(recorded, usual) if word.split("=")[0] not in _NOT_REPEATED]
     return to_type("search", *words)
+
+
+def train_command(folder: object, config: Mapping[str, Any], trial: Trial) -> str:
+    """Return the command that trains the best network of a search as that did, with what it has decided of the recipe.
+
+    Args:
+        folder: of the search.
+        config: the settings in its record.
+        trial: of the best network.
+    """
+    train = {**as_recorded(Config, config).get("train", {}), **trial.recipe}
+    recipe, usual = _nearest_recipe(train)
+    return to_type("train", folder, f"recipe={recipe}", *_differences(train, usual, "train."), f"seed={trial.seed}")
 
 
 def _defaults() -> dict[str, Any]:
@@ -79,7 +93,7 @@ def _differences(values: Mapping[str, Any], usual: Mapping[str, Any], where: str
         path, default = f"{where}{name}", usual.get(name)
         if path.endswith(".name"):
             continue
-        if isinstance(value, Mapping) and path not in ("search.fix",):
+        if isinstance(value, Mapping) and path != "search.fix" and not path.startswith("search.recipe."):
             yield from _differences(value, default if isinstance(default, Mapping) else {}, f"{path}.")
         elif value != default and not (value is None and name not in usual):
             yield f"{path}={_value(value)}"

@@ -6,8 +6,8 @@ import base64
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
@@ -16,6 +16,7 @@ from nas.reports.render import render
 from nas.reports.tables import Head, Table, table_of, whole, words
 from nas.training.data.content import SPLITS
 from nas.training.data.overview import Alike, Overview, Samples
+from nas.training.series_drawing import line_chart
 
 _MOST_CLASSES, _MOST_GROUPS = 100, 50
 _SIDE = 64
@@ -50,8 +51,9 @@ def lines_of(found: Overview) -> Iterator[str]:
     """Yield what was found, a sentence each."""
     counts = found.images
     shape, outputs = "x".join(map(str, found.input_shape)), f"{len(found.classes):,} {found.outputs}"
+    what = "images" if len(found.input_shape) == 3 else "series"
     yield (
-        f"{sum(counts.values()):,} images of {outputs}, read as {shape}: {counts['train']:,} for "
+        f"{sum(counts.values()):,} {what} of {outputs}, read as {shape}: {counts['train']:,} for "
         f"training, {counts['val']:,} for validation, {counts['test']:,} for the test"
     )
     if found.sizes:
@@ -67,11 +69,11 @@ def lines_of(found: Overview) -> Iterator[str]:
         )
     if found.copies:
         count = sum(len(group.names) for group in found.copies)
-        yield f"Copies: {count:,} images in {len(found.copies):,} groups of equal content, each in one split"
+        yield f"Copies: {count:,} {what} in {len(found.copies):,} groups of equal content, each in one split"
     if found.alike:
         yield f"Alike: {len(found.alike):,} pairs of other content that look the same, which may be in several splits"
     if found.rare:
-        yield f"Rare: {len(found.rare):,} classes have one or two images: {', '.join(found.rare[:10])}"
+        yield f"Rare: {len(found.rare):,} classes have one or two {what}: {', '.join(found.rare[:10])}"
     yield from found.notes
 
 
@@ -92,7 +94,9 @@ def _groups(groups: Sequence[Alike]) -> Table | None:
     return table_of(heads, ([words(names), words(classes)] for names, classes in named))
 
 
-def _image(levels: NDArray[np.uint8]) -> Markup:
+def _image(levels: NDArray[Any]) -> Markup:
+    if levels.ndim == 2:
+        return Markup(line_chart(levels, ""))  # made of numbers alone
     picture = Image.fromarray(levels[..., 0] if levels.shape[2] == 1 else levels)
     scale = _SIDE / max(picture.size)
     size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))

@@ -272,11 +272,11 @@ def shared_values(study: Study) -> list[SharedValue]:
     if len(done) < 2 * count:
         return []
     best, shared = done[:count], []
-    for decision in sorted({name for trial in best for name in trial.genotype}):
-        value, among = Counter(trial.genotype[decision] for trial in best if decision in trial.genotype).most_common(1)[
-            0
-        ]
-        among_all = sum(trial.genotype.get(decision) == value and decision in trial.genotype for trial in done)
+    among_best, among_done = [trial.decisions for trial in best], [trial.decisions for trial in done]
+    for decision in sorted({name for decided in among_best for name in decided}):
+        values = Counter(decided[decision] for decided in among_best if decision in decided)
+        value, among = values.most_common(1)[0]
+        among_all = sum(decided.get(decision) == value and decision in decided for decided in among_done)
         if among / count - among_all / len(done) >= _TELLING:
             shared.append(SharedValue(decision, value, among, count, among_all, len(done)))
     shared.sort(key=lambda one: -(one.among_best / one.best - one.among_all / one.evaluated))

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from random import Random
+from typing import Any
 
 from markupsafe import Markup
 
@@ -14,7 +15,7 @@ from nas.compare.strategies.baseline import baseline_lines
 from nas.errors import NasError, plain
 from nas.exporting.drawing import to_svg
 from nas.reports import search_words
-from nas.reports.commands_to_repeat import search_command
+from nas.reports.commands_to_repeat import search_command, train_command
 from nas.reports.importance import Importance, importance
 from nas.reports.markup import compact, percent, score_text
 from nas.reports.render import render
@@ -50,6 +51,7 @@ from nas.search.reporting.rungs import rung_correlations
 from nas.search.study import Study
 from nas.search.trial import State, Trial
 from nas.to_type import to_type
+from nas.training.recipe_decisions import recipe_text, value_text, with_prefix
 
 _DRAWN = 1000
 """Networks of the space over which the variance of scores is meant."""
@@ -176,8 +178,9 @@ def _tiles(record: SearchRecord) -> Iterator[Tile]:
 def _importance(study: Study, rung: int | None) -> Importance | None:
     random = Random(0)
     drawn = [study.space.sample(random) for _ in range(_DRAWN)]
+    drawn = [{**genotype, **with_prefix(study.recipe.draw(random))} for genotype in drawn]
     done = scored_on(study, rung)
-    return importance([trial.genotype for trial, _ in done], [score for _, score in done], drawn)
+    return importance([trial.decisions for trial, _ in done], [score for _, score in done], drawn)
 
 
 def _importance_figure(found: Importance, rung: int | None) -> Figure:
@@ -269,6 +272,7 @@ def _trial_table(record: SearchRecord) -> Table:
         *(Head("trial"), Head("state", "text"), *map(Head, scores)),
         *([Head("judged")] * soft),
         *map(Head, costs),
+        *map(Head, study.recipe.decisions),
         *(Head("seconds"), Head("origin", "text"), *([Head("rung")] * (study.rungs > 1))),
         *(Head("reason", "text long"), Head("network", "text"), Head("decisions", "text long")),
     ]
@@ -278,6 +282,7 @@ def _trial_table(record: SearchRecord) -> Table:
         cells += [_score_cell(trial.scores.get(name)) for name in scores]
         cells += [_score_cell(study.judged(trial) if trial.state is State.COMPLETED else None)] * soft
         cells += [_cost_cell(study, trial, cost) for cost in costs]
+        cells += [_recipe_cell(trial.recipe.get(name)) for name in study.recipe.decisions]
         seconds = trial.seconds.get("evaluation", float("nan"))
         cells += [number(seconds, f"{seconds:.1f}"), words(_origin(trial))]
         cells += [words(study.rung_text(trial))] * (study.rungs > 1)
@@ -304,6 +309,12 @@ def _score_cell(value: float | None) -> Cell:
 def _cost_cell(study: Study, trial: Trial, metric: str) -> Cell:
     value = counted_value(study, trial, metric)
     return whole(value) if metric in _WHOLE else number(value, f"{value:.4g}")
+
+
+def _recipe_cell(value: Any) -> Cell:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return number(value, value_text(value))
+    return words("" if value is None else value_text(value))
 
 
 def _origin(trial: Trial) -> str:
@@ -351,7 +362,11 @@ def _commands(record: SearchRecord) -> Iterator[tuple[str, str]]:
             yield "The same search again:", f"its settings cannot be read any more: {error}"
     else:
         yield "It was made from Python:", "nas.run_search(space, evaluate, ...) with the settings below"
-    if record.study.winner is not None and record.config:
+    winner = record.study.winner
+    if winner is not None and winner.recipe and record.config:
+        again = f"The best network, trained again by its recipe ({recipe_text(winner.recipe)}):"
+        yield again, train_command(folder, record.config, winner)
+    if winner is not None and record.config:
         yield (
             "Is the best network really better than a published one? Trained anew, on the test split:",
             to_type("finish", folder),

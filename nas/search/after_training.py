@@ -57,6 +57,11 @@ def check_asked(names: Sequence[str], given: Collection[str] | None, pruning: Pr
             )
 
 
+def int8_folder(folder: Path, trial: Trial) -> Path:
+    """Return where the evaluation of a trial writes its network in 8 bits: apart from that of another recipe."""
+    return folder / str(trial.trained_id) if trial.recipe else folder
+
+
 @dataclass(frozen=True)
 class AfterTraining:
     """Checks trials that were trained to their end against what only that shows."""
@@ -83,7 +88,7 @@ class AfterTraining:
         """
         if not self.names:
             return trial
-        file = self.folder / f"{trial.arch_id}.onnx"
+        file = int8_folder(self.folder, trial) / f"{trial.arch_id}.onnx"
         missing = {name: reason for name, reason in evaluation.missing.items() if name in self.names}
         if self.meter is not None and INT8_LATENCY not in {*trial.scores, *missing}:
             try:

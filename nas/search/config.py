@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -31,9 +32,11 @@ from nas.space import SearchSpace, load_space, space_names
 from nas.space.fit import Fit, fit_as_set, fit_setting, left_as_it_is
 from nas.space.fix import fixed
 from nas.training.data.config import DataConfig
-from nas.training.recipe import Recipe
+from nas.training.recipe import Recipe, training_copies
+from nas.training.recipe_decisions import RecipeDecisions, recipe_decisions
 from nas.training.tasks.classification import CLASSIFICATION
 from nas.training.tasks.registry import without_auto
+from nas.workers.executors.settings import EXECUTORS, ExecutorSettings, LocalSettings
 from nas.workers.process import check_worker_count
 
 _DESIGNS = 6
@@ -69,12 +72,17 @@ class Config(Settings):
         typed="text",
     )
     fit: str = fit_setting("; with search.first it stays as it is")
-    workers: int | str = setting("auto", "evaluation processes: auto is one a core, or one a GPU", may_change=True)
+    workers: int | str = setting(
+        "auto",
+        "evaluation processes: auto is one a core, or one a GPU; with executor=ray trials at a time, and auto is as "
+        "many as the cluster has room for",
+        may_change=True,
+    )
     accelerator: str = setting("auto", "auto, cpu or gpu", may_change=True)
     name: str | None = setting(None, "of the run folder; null makes one from space, data and time", typed="text")
     resume: str | None = setting(
         None,
-        "a run folder to go on with; then only search.* limits, workers, data.root and records may change",
+        "a run folder to go on with; then only search.* limits, workers, executor, data.root and records may change",
         may_change=True,
         typed="text",
     )
@@ -86,6 +94,7 @@ class Config(Settings):
     inference: InferenceSettings = setting(
         InferenceSettings, "how the network is to be used, for latency_ms and inference_memory_mib"
     )
+    executor: ExecutorSettings = setting(LocalSettings, "where trials run", by_name=EXECUTORS, may_change=True)
     evaluator: EvaluatorSettings = setting(TrainingSettings, "what scores candidates", by_name=EVALUATORS)
     data: DataConfig = setting(DataConfig, "which data set, and how it is split and augmented")
     train: Recipe = setting(Recipe, "how candidates are trained")
@@ -101,8 +110,9 @@ class Config(Settings):
         if self.chooses_space:
             self._check_choice()
         check_workers(self.workers)
-        if isinstance(self.workers, int) and not self.evaluator.simulated:
+        if isinstance(self.workers, int) and not self.evaluator.simulated and self.executor.on_this_machine:
             check_worker_count(self.workers)
+        self.executor.check_asked(accelerator=self.accelerator, memory_mib=self.search.worker_memory_mib)
         named = without_auto(self.search.objective, self.evaluator.objective(self.data))
         object.__setattr__(self, "search", replace(self.search, objective=named))
         given = (*self.evaluator.known_scores(self.data), *self._after_training)
@@ -114,6 +124,7 @@ class Config(Settings):
         objectives = self.search.objectives
         if not self.evaluator.states_epochs:
             self.pruner.check(self.budget, len(objectives))
+        self._check_recipe()
         if isinstance(self.evaluator, TrainingSettings):
             check_inherit(self.evaluator.inherit, self.search, run="the run folder")
         if self.finish and not isinstance(self.evaluator, TrainingSettings):
@@ -128,6 +139,20 @@ class Config(Settings):
             )
         check_accelerator(self.accelerator)
         check_name(self.name)
+
+    def _check_recipe(self) -> None:
+        """Raise `ConfigError` where the recipe cannot be decided as `search.recipe` says."""
+        if not self.decided:
+            return
+        if not isinstance(self.evaluator, TrainingSettings):
+            raise ConfigError(f"search.recipe is of training, which evaluator={self.evaluator.name} does not")
+        for cutmix in self.decided.possible("cutmix"):
+            self.data.task.check_training(cutmix=cutmix, balance=self.data.balance)
+
+    @cached_property
+    def decided(self) -> RecipeDecisions:
+        """What is decided of the recipe with each network."""
+        return recipe_decisions(self.search.recipe, self.train)
 
     def load_space(self) -> SearchSpace:
         """Return the space with the decisions fixed that are to be.
@@ -227,8 +252,9 @@ class Config(Settings):
     @property
     def workload(self) -> Workload:
         """What the networks are to run as."""
-        copies = 4 if self.train.optimizer == "adamw" else 3
-        return Workload(self.inference.batch, self.train.batch_size, copies)
+        # Where the recipe is decided, networks have to hold their limits by any recipe.
+        copies = max(map(training_copies, self.decided.possible("optimizer")))
+        return Workload(self.inference.batch, max(self.decided.possible("batch_size")), copies)
 
     @property
     def deployment(self) -> Deployment:
@@ -306,7 +332,7 @@ def gpu_devices() -> list[str]:
 
 
 def worker_count(config: Config) -> tuple[int, list[str]]:
-    """Return the number of workers, and the GPUs that they share: one worker a GPU, or else one a core."""
+    """Return the number of processes on this machine, and the GPUs that they share: one a GPU, or else one a core."""
     gpus = gpu_devices() if config.accelerator != "cpu" else []
     if config.accelerator == "gpu" and not gpus:
         raise ConfigError("accelerator=gpu, but no NVIDIA GPU is found; leave it at auto, or take cpu")

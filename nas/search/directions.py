@@ -53,7 +53,8 @@ _NEUTRAL = _listed(
     "seed raw smoothed rate score percent percentage pct k l n s log relative normalized normalised class image pixel "
     "token char character word phoneme sentence sample batch node edge task binary multiclass multilabel categorical "
     "clean robust adversarial corrupted noisy day night standard cohen matthews expected cifar mnist fashion digits "
-    "idx arrays hf imagenet svhn coco voc cityscapes ade kitti librispeech nasbench nats synthetic folder"
+    "idx arrays hf imagenet svhn coco voc cityscapes ade kitti librispeech nasbench nats synthetic folder "
+    "mnist1d series ucr uea"
 )
 """Words beside a score that leave its direction as it is: statistics, splits, data sets, conditions."""
 _LOSS_KINDS = _listed(

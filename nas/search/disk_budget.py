@@ -75,8 +75,8 @@ class DiskBudget:
         yield from (path for path in states if path in sizes)
         ended = sorted((trial for trial in study.trials if trial.trained), key=quality)
         best = study.winner or (paused[-1] if paused else None)
-        spared = best.arch_id if best is not None else None
-        names = (trial.arch_id for trial in (*paused, *ended) if trial.arch_id is not None)
+        spared = best.trained_id if best is not None else None
+        names = (trial.trained_id for trial in (*paused, *ended) if trial.trained_id is not None)
         weights = (weights_file(self._run, name) for name in names if name != spared)
         yield from (path for path in weights if path in sizes)
 

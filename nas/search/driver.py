@@ -23,6 +23,7 @@ from nas.search.optuna_study import add_recorded, enqueue, new_optuna_study, res
 from nas.search.proposing import Pace, Proposals, Proposed
 from nas.search.recording import Recorder, Recording
 from nas.search.settings import Settings
+from nas.search.steering import Steering
 from nas.search.stop_reason import Stop, StopReason
 from nas.search.stopping import end_where_alike, limit_reached
 from nas.search.study import Study
@@ -36,8 +37,7 @@ from nas.workers.giving_up import EqualFailures, Watch, work_of
 from nas.workers.pool import Pool
 
 # How often the recorders are called while nothing ends.
-_TICK_SECONDS = 1.0
-_GLANCE_SECONDS = 0.001
+_TICK_SECONDS, _GLANCE_SECONDS = 1.0, 0.001
 
 
 class Driver:
@@ -64,12 +64,12 @@ class Driver:
         self.seed, self._record = settings.seed, Recording(study, folder, recorders)
         self._budgets = pruning.budgets(budget)
         self._halving = pruning.halving(self._budgets, self.settings.most_trials)
-        self._files = files
+        self._files, self._steering = files, Steering(study.folder)
         pool.listen(self._on_report)
         self._optuna = new_optuna_study(study, sampler, pruning.pruner())
         self._pace = Pace(pool.free)
         self._proposals = Proposals(
-            self._optuna, space, gate, settings, pace=self._pace, now=pool.now, sampler=sampler, first=first
+            self._optuna, study, gate, settings, pace=self._pace, now=pool.now, sampler=sampler, first=first
         )
         self._running: dict[int, tuple[Trial, optuna.Trial]] = {}
         self._paused: dict[int, tuple[Trial, optuna.Trial]] = {}  # they may get more budget
@@ -77,13 +77,11 @@ class Driver:
         self._interrupted: list[tuple[Trial, optuna.Trial]] = []  # in an earlier session, to be run again
         self._failures = EqualFailures(self.settings.max_equal_failures)
         self._watch = Watch(pool)
-        # What ran out of memory, and its rung.
-        self._alone: ExclusiveQueue[tuple[Trial, optuna.Trial, int]] = ExclusiveQueue()
-        self._waiting: dict[str, list[tuple[Trial, optuna.Trial]]] = {}  # duplicates of what runs, by `arch_id`
-        self._by_network: dict[str, Trial] = {}  # evaluated, by `arch_id`
+        self._alone: ExclusiveQueue[tuple[Trial, optuna.Trial, int]] = ExclusiveQueue()  # out of memory on a rung
+        self._waiting: dict[str, list[tuple[Trial, optuna.Trial]]] = {}  # duplicates of what runs, by `trained_id`
+        self._evaluated: dict[str, Trial] = {}  # by `trained_id`
         self._tried: set[frozenset[tuple[str, Any]]] = set()
-        self._trained = 0
-        self._fruitless = 0  # proposals since one was last evaluated to its end
+        self._trained = self._fruitless = 0  # the latter: proposals since one was last evaluated to its end
         self._before = max((trial.elapsed for trial in study.trials), default=0.0)
         self._started = pool.now()
 
@@ -124,6 +122,7 @@ class Driver:
             ended = self._collect(0.0 if ahead else _TICK_SECONDS)
             if ahead and not ended:
                 self._proposals.make(ahead, self._tried)
+            self.settings = self._steering.taken(self.settings, self.study, self._halving)
             self._fill(deferred)
             self._record.proposed(len(self._running))
         self._interrupt()
@@ -231,29 +230,30 @@ class Driver:
         if not guided.accepted:
             self.study.stop = StopReason.INFEASIBLE.stop(examined=examined, problem=guided.problem)
             return
-        number, optuna_trial = self._proposals.new_number(), enqueue(self._optuna, self.space, guided.genotype)
-        self._consider(Proposed(number, guided.genotype, optuna_trial), guided, guided=examined)
+        optuna_trial = enqueue(self._optuna, self.space, guided.genotype, self.study.recipe, made.recipe)
+        proposed_now = Proposed(self._proposals.new_number(), guided.genotype, optuna_trial, made.recipe)
+        self._consider(proposed_now, guided, guided=examined)
 
     def _consider(self, made: Proposed, candidate: Candidate, *, guided: int = 0) -> None:
         """Record a candidate that is not accepted; hand the others on."""
         self._fruitless += 1
-        trial = proposed(candidate, made.number, derived_seed(self.seed, made.number, "evaluation"))
-        trial = made.described(replace(trial, guided=guided))
-        self._tried.add(frozenset(candidate.genotype.items()))
+        seed, problem = derived_seed(self.seed, made.number, "evaluation"), self.study.recipe.problem(made.recipe)
+        trial = made.described(proposed(candidate, made.number, seed, made.recipe, problem), guided)
+        self._tried.add(frozenset(trial.decisions.items()))
         if not guided and not made.baseline:
             self.gate.proposed(candidate.accepted)
-        if candidate.accepted:
+        if candidate.accepted and not problem:
             self._accept(trial, candidate, made.optuna_trial)
         else:
             self._close(trial, made.optuna_trial)
 
     def _accept(self, trial: Trial, candidate: Candidate, optuna_trial: optuna.Trial) -> None:
         """Evaluate a candidate that holds the limits that can be counted and predicted, unless its network is known."""
-        network = candidate.architecture.arch_id
-        if network in self._by_network:
-            self._close(trial.answered_by(self._by_network[network]), optuna_trial)
-        elif any(other.arch_id == network for other, _ in (*self._running.values(), *self._paused.values())):
-            self._waiting.setdefault(network, []).append((trial, optuna_trial))
+        training = trial.trained_id or ""
+        if training in self._evaluated:
+            self._close(trial.answered_by(self._evaluated[training]), optuna_trial)
+        elif any(other.trained_id == training for other, _ in (*self._running.values(), *self._paused.values())):
+            self._waiting.setdefault(training, []).append((trial, optuna_trial))
         else:
             self._measure_and_submit(trial, candidate, optuna_trial)
 
@@ -309,6 +309,7 @@ class Driver:
         if trial.state is State.INTERRUPTED:
             self._keep_interrupted(trial)
             return
+        self._files.evaluated(trial)
         rung = self._rung.pop(outcome.number)
         if outcome.out_of_memory and self.gate.tries_again(trial.number):
             self._alone.add(trial.number, (trial, optuna_trial, rung))
@@ -352,7 +353,7 @@ class Driver:
         """Close a trial and those that are the same network."""
         self._files.ended(trial)
         self._close(trial, optuna_trial)
-        for other, other_trial in self._waiting.pop(trial.arch_id or "", []):
+        for other, other_trial in self._waiting.pop(trial.trained_id or "", []):
             self._close(other.answered_by(trial), other_trial)
 
     def _close(self, trial: Trial, optuna_trial: optuna.Trial) -> None:
@@ -371,8 +372,8 @@ class Driver:
         self.study.trials.append(trial)
         self.gate.learn(trial)
         if trial.trained:
-            assert trial.arch_id is not None
-            self._by_network[trial.arch_id] = trial
+            assert trial.trained_id is not None
+            self._evaluated[trial.trained_id] = trial
             self._trained += 1
             self._fruitless = 0
 
@@ -392,7 +393,7 @@ class Driver:
                 self._interrupted.append((replace(trial, state=State.REJECTED, reason=""), optuna_trial))
             else:
                 self._paused[trial.number] = trial, optuna_trial
-            self._tried.add(frozenset(trial.genotype.items()))
+            self._tried.add(frozenset(trial.decisions.items()))
             if not trial.guided and not trial.baseline:
                 self.gate.proposed(trial.held_free_limits)
             self._fruitless = 0 if trial.trained or optuna_trial is not None else self._fruitless + 1

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from nas.cost import Constraint, Workload
 from nas.errors import ConfigError, SpaceError
@@ -24,6 +25,8 @@ class First:
     genotype: Genotype
     design: str = ""
     """What it is, where it is a known design."""
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    """What is known to suit it of the recipe; what is decided there comes nearest to this, or else to `train`."""
 
 
 def first_proposals(
@@ -49,7 +52,7 @@ def first_proposals(
         ConfigError: a network of the user's own cannot be read, or is not in the space.
     """
     own = [First(genotype) for genotype in first_networks(search.first, space)]
-    best = [First(result.genotype) for result in earlier[:WARM_STARTS]]
+    best = [First(result.genotype, recipe=result.recipe) for result in earlier[:WARM_STARTS]]
     designs = uniform_designs(space, examine, limits, search.portfolio, workload) if search.portfolio else []
     return [*own, *best, *(First(design.candidate.genotype, design.name) for design in designs)]
 

@@ -16,12 +16,15 @@ from nas.network.architecture import Architecture
 from nas.search.trial import State, Trial
 from nas.space import Genotype, SearchSpace
 from nas.space.feasible import Candidate, Predict, examine, feasible, with_latency
+from nas.training.recipe_decisions import NOTHING_DECIDED, RecipeDecisions
 
 _MEMORY = "training_memory_mib"
 _FITTING_SHARE = 0.95
 """Others are limited to this share of what a network needed that ran out of memory, once there is evidence."""
 _SIMILAR_NEEDS = 2.0
 """Two networks that ran out of memory are evidence of a limit where their needs differ by no more than this factor."""
+_TAKES_MEMORY = frozenset({"batch_size", "optimizer", "precision", "ema"})
+"""Settings of a recipe on which it depends how much memory a network is trained with."""
 _MAX_DRAWS = 1000
 """Random genotypes that are examined for one that holds the limits."""
 _WINDOW = 100
@@ -77,6 +80,7 @@ class Gate:
         *,
         predict: Predict | None = None,
         meter: Callable[[Architecture], Latency] | None = None,
+        recipe: RecipeDecisions = NOTHING_DECIDED,
     ) -> None:
         """Make a gate for the limits of a search.
 
@@ -86,7 +90,10 @@ class Gate:
             workload: what the networks are to run as.
             predict: predicts latency, so that what is surely over a limit need not be measured.
             meter: measures latency, where there is a limit on it.
+            recipe: what is decided of it. Where one network needs more memory by one recipe than by another, no limit
+                of memory is inferred.
         """
+        self._infers_memory = not recipe.decisions.keys() & _TAKES_MEMORY
         self._space, self._constraints, self._workload = space, tuple(constraints), workload
         self._predict, self._meter = predict, meter
         self._latencies: dict[str, Latency] = {}
@@ -208,7 +215,7 @@ class Gate:
         What needs nearly as much memory as a network that ran out of it is rejected. Where a larger network was
         trained, something else had taken the memory.
         """
-        too_large = min(self._too_large(), default=math.inf)
+        too_large = min(self._too_large(), default=math.inf) if self._infers_memory else math.inf
         if too_large == math.inf:
             return self._constraints
         return (*self._constraints, Constraint(_MEMORY, high=max(self._fitted, _FITTING_SHARE * too_large)))

@@ -16,8 +16,10 @@ from nas.search.log import STUDY, read_study, read_trials
 from nas.search.objectives import objectives_from, recorded_directions
 from nas.search.study import Study
 from nas.search.trial import with_current_id
-from nas.settings import settings_from
+from nas.settings import as_recorded, settings_from
 from nas.space import SearchSpace
+from nas.training.recipe import Recipe
+from nas.training.recipe_decisions import RecipeDecisions, recipe_decisions
 
 
 def load_study(run: str | PathLike[str]) -> Study:
@@ -51,6 +53,7 @@ def _study(folder: Path, saved: Mapping[str, Any]) -> Study:
         workload=Workload(**saved["workload"]) if "workload" in saved else BATCH_OF_ONE,
         rungs=_rungs(saved.get("pruning"), saved.get("budget")),
         notes=saved["notes"],
+        recipe=_recipe(saved),
         # In the order in which they ended: a paused one stands in the log where it was paused first.
         trials=sorted((with_current_id(one, space) for one in read_trials(folder)), key=lambda one: one.finished),
         folder=folder,
@@ -60,6 +63,13 @@ def _study(folder: Path, saved: Mapping[str, Any]) -> Study:
         names = " and ".join(objective.name for objective in study.objectives)
         raise ConfigError(f"{folder / STUDY} and its trials do not fit: trial {without[0]} has no {names}")
     return study
+
+
+def _recipe(saved: Mapping[str, Any]) -> RecipeDecisions:
+    """Return what was decided of the recipe, beside the settings that a command had."""
+    train = saved["notes"].get("config", {}).get("train")
+    base = settings_from(Recipe, as_recorded(Recipe, train), "train") if isinstance(train, dict) else None
+    return recipe_decisions(saved.get("recipe", {}), base, "recipe")
 
 
 def _rungs(pruning: object, budget: object) -> int:

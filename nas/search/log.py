@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -11,11 +12,12 @@ from typing import Any
 from nas.errors import ConfigError
 from nas.line_log import LineLog
 from nas.run_folder import claim, hold, is_run_id, read_json, write_whole
+from nas.search.stop_reason import Stop
 from nas.search.trial import State, Trial
 
 STUDY_FORMAT = "nas.study/1"
 _STUDY_KEYS = {"study_id", "space", "input_shape", "num_classes", "objective", "direction", "seed", "notes"}
-TRIALS, STUDY = "trials.jsonl", "study.json"
+TRIALS, STUDY, END = "trials.jsonl", "study.json", "end.json"
 
 
 class RunFolder:
@@ -62,6 +64,15 @@ class RunFolder:
     def write_text(self, name: str, text: str) -> Path:
         """Write a small file whole or not at all; return its path."""
         return write_whole(self.path / name, text)
+
+    def write_end(self, stop: Stop, *, can_go_on: bool) -> None:
+        """Write why the search ended; where that is not there, it runs or was killed."""
+        values = {"reason": stop.reason.name.lower(), "text": stop.text, "can_go_on": can_go_on, "time": time.time()}
+        self.write_text(END, json.dumps(values, indent=1) + "\n")
+
+    def remove_end(self) -> None:
+        """Note that the search runs."""
+        (self.path / END).unlink(missing_ok=True)
 
     def read_trials(self) -> list[Trial]:
         """Return the recorded trials, as `read_trials` does."""

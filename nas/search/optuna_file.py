@@ -18,8 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from nas.cost import value_of
 from nas.errors import ConfigError
 from nas.run_folder import understood, write_whole
-from nas.search.optuna_study import directions_of, optuna_result
-from nas.search.samplers.distributions import distribution_of
+from nas.search.optuna_study import directions_of, distributions_of, optuna_result
 from nas.search.study import Study
 from nas.search.trial import State, Trial
 
@@ -95,7 +94,6 @@ def _write(study: Study, storage: BaseStorage) -> None:
 
 def trials_of(study: Study) -> Iterator[FrozenTrial]:
     """Yield the trials of a study as Optuna has them, by number; see `write_optuna`."""
-    choices = study.space.decisions()
     for trial in sorted(study.trials, key=lambda one: one.number):
         state, values, constraints = optuna_result(trial, study)
         if trial.state in (State.PAUSED, State.INTERRUPTED):
@@ -103,8 +101,8 @@ def trials_of(study: Study) -> Iterator[FrozenTrial]:
         frozen = optuna.trial.create_trial(
             state=state,
             values=values,
-            params=dict(trial.genotype),
-            distributions={path: distribution_of(choices[path]) for path in trial.genotype},
+            params=trial.decisions,
+            distributions=distributions_of(trial, study),
             # Optuna has these of one objective alone.
             intermediate_values={step: at[0] for step, at in trial.steps} if len(study.objectives) == 1 else {},
             user_attrs=_attributes(trial, study, constraints),

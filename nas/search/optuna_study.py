@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from nas.search.budgets.halving import Halving
-from nas.search.samplers.distributions import distribution_of
+from nas.search.samplers.distributions import distribution_of, recipe_distributions, suggest_recipe
 from nas.search.samplers.genotype_sampler import GenotypeSampler
 from nas.search.study import Study
 from nas.search.trial import State, Trial
 from nas.space import Genotype, SearchSpace
+from nas.training.recipe_decisions import NOTHING_DECIDED, RecipeDecisions, with_prefix
 
 
 def new_optuna_study(
@@ -45,6 +48,8 @@ def optuna_result(trial: Trial, study: Study) -> tuple[TrialState, tuple[float, 
     them. Soft limits are in the values.
     """
     constraints = {violation.metric: violation.excess for violation in trial.violations if not violation.soft}
+    if trial.refused_recipe:
+        return TrialState.PRUNED, None, {**constraints, "valid recipe": 1.0}
     if trial.state is State.REJECTED:
         return TrialState.PRUNED, None, constraints or {"valid network": 1.0}
     values = study.values(trial)
@@ -84,16 +89,43 @@ def tell(optuna_study: optuna.Study, optuna_trial: optuna.Trial, trial: Trial, s
     return not (isinstance(optuna_study.sampler, GenotypeSampler) and optuna_study.sampler.exhausted)
 
 
-def enqueue(optuna_study: optuna.Study, space: SearchSpace, genotype: Genotype) -> optuna.Trial:
-    """Return a new trial of Optuna's with a genotype that did not come from its sampler.
+def enqueue(
+    optuna_study: optuna.Study,
+    space: SearchSpace,
+    genotype: Genotype,
+    decided: RecipeDecisions = NOTHING_DECIDED,
+    recipe: Mapping[str, Any] | None = None,
+) -> optuna.Trial:
+    """Return a new trial of Optuna's with decisions that did not come from its sampler.
+
+    Args:
+        optuna_study: takes the trial.
+        space: of the genotype.
+        genotype: of the network.
+        decided: what is decided of the recipe.
+        recipe: these decisions.
 
     Raises:
-        KeyError, ValueError: it is none of the space.
+        KeyError, ValueError: they are none of the space, or of the recipe.
     """
-    optuna_study.enqueue_trial(dict(genotype))
+    recipe = recipe or {}
+    optuna_study.enqueue_trial({**genotype, **with_prefix(recipe)})
     optuna_trial = optuna_study.ask()
     assert space.suggest(optuna_trial) == genotype
+    if suggest_recipe(decided, optuna_trial) != recipe:
+        raise ValueError(f"its recipe {dict(recipe)!r:.200} is none of search.recipe")
     return optuna_trial
+
+
+def distributions_of(trial: Trial, study: Study) -> dict[str, BaseDistribution]:
+    """Return the distributions of all that a trial has decided, by name.
+
+    Raises:
+        KeyError: it is no trial of the study.
+    """
+    choices, recipe = study.space.decisions(), recipe_distributions(study.recipe)
+    of_network = {path: distribution_of(choices[path]) for path in trial.genotype}
+    return {**of_network, **{name: recipe[name] for name in with_prefix(trial.recipe)}}
 
 
 def add_recorded(optuna_study: optuna.Study, trial: Trial, study: Study) -> optuna.Trial | None:
@@ -107,18 +139,19 @@ def add_recorded(optuna_study: optuna.Study, trial: Trial, study: Study) -> optu
     """
     steps = {step: values[0] for step, values in trial.steps} if len(study.objectives) == 1 else {}
     if trial.state in (State.PAUSED, State.INTERRUPTED):
-        optuna_trial = enqueue(optuna_study, study.space, trial.genotype)
+        optuna_trial = enqueue(optuna_study, study.space, trial.genotype, study.recipe, trial.recipe)
         for step, value in steps.items():
             optuna_trial.report(value, step)
         return optuna_trial
-    choices = study.space.decisions()
+    if not study.recipe.states(trial.recipe):
+        raise ValueError(f"its recipe {dict(trial.recipe)!r:.200} is none of search.recipe")
     state, values, constraints = optuna_result(trial, study)
     optuna_study.add_trial(
         optuna.trial.create_trial(
             state=state,
             values=values,
-            params=dict(trial.genotype),
-            distributions={path: distribution_of(choices[path]) for path in trial.genotype},
+            params=trial.decisions,
+            distributions=distributions_of(trial, study),
             constraints=constraints,
             intermediate_values=steps,
         )

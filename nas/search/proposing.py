@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from random import Random
 from statistics import median
 from typing import Any
 
@@ -16,14 +17,17 @@ from nas.search.first import First
 from nas.search.gate import Gate
 from nas.search.optuna_study import enqueue
 from nas.search.samplers.acquisition import Gain
+from nas.search.samplers.distributions import suggest_recipe
 from nas.search.samplers.genotype_sampler import GenotypeSampler
 from nas.search.settings import Settings
+from nas.search.study import Study
 from nas.search.trial import Trial
 from nas.seeds import derived_seed
-from nas.space import Genotype, SearchSpace
+from nas.space import Genotype
+from nas.training.recipe_decisions import with_prefix
 
 Tried = Collection[frozenset[tuple[str, Any]]]
-"""Genotypes, as the pairs of their decisions."""
+"""What was decided by trials, as pairs of names and values."""
 
 LEAST_GAIN = 0.03
 """What must be expected of a proposal, in standard deviations of the noise of a score; see `search.patience`."""
@@ -35,11 +39,13 @@ _NEGLIGIBLE = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Proposed:
-    """A genotype that is to be examined, and evaluated where it holds the limits."""
+    """A genotype, with a recipe where that is decided: to be examined, and evaluated where it holds the limits."""
 
     number: int
     genotype: Genotype
     optuna_trial: optuna.Trial
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    """What is decided of the recipe, by setting."""
     baseline: bool = False
     """Whether it is a random one, to compare those of the sampler with."""
     from_sampler: bool = False
@@ -48,9 +54,12 @@ class Proposed:
     gain: Gain | None = None
     """What is expected of it, where the sampler has a model that says so."""
 
-    def described(self, trial: Trial) -> Trial:
-        """Return its trial with where it came from, and what is expected of it."""
-        trial = replace(trial, baseline=self.baseline, design=self.design)
+    def described(self, trial: Trial, guided: int) -> Trial:
+        """Return its trial with where it came from, and what is expected of it.
+
+        `guided` candidates were examined by guided sampling to make it.
+        """
+        trial = replace(trial, guided=guided, baseline=self.baseline, design=self.design)
         if self.gain is None:
             return trial
         return replace(trial, expected_gain=self.gain.expected, noise_sd=self.gain.noise_sd)
@@ -101,7 +110,7 @@ class Proposals:
     def __init__(
         self,
         optuna_study: optuna.Study,
-        space: SearchSpace,
+        study: Study,
         gate: Gate,
         settings: Settings,
         *,
@@ -111,7 +120,8 @@ class Proposals:
         first: Sequence[First],
     ) -> None:
         """Begin with what `first` holds; `now` gives the seconds that count for `pace`."""
-        self._optuna, self._space, self._gate, self._pace, self._now = optuna_study, space, gate, pace, now
+        self._space, self._recipe = study.space, study.recipe
+        self._optuna, self._gate, self._pace, self._now = optuna_study, gate, pace, now
         self._seed, self._baseline_fraction = settings.seed, settings.search.baseline_fraction
         self._first = list(first)
         # A sampler made anew for each proposal from a seed of its own has no state to lose: a resumed study
@@ -187,17 +197,19 @@ class Proposals:
         number = self._number()
         while self._first:
             first = self._first.pop(0)
-            waits = any(other.genotype == first.genotype for other in self._ahead)
-            if not waits and frozenset(first.genotype.items()) not in tried:
-                optuna_trial = enqueue(self._optuna, self._space, first.genotype)
-                return Proposed(number, first.genotype, optuna_trial, design=first.design)
+            recipe = self._recipe.nearest(first.recipe)
+            waits = any((other.genotype, other.recipe) == (first.genotype, recipe) for other in self._ahead)
+            if not waits and frozenset({**first.genotype, **with_prefix(recipe)}.items()) not in tried:
+                optuna_trial = enqueue(self._optuna, self._space, first.genotype, self._recipe, recipe)
+                return Proposed(number, first.genotype, optuna_trial, recipe, design=first.design)
         if derived_seed(self._seed, number, "baseline") < self._baseline_fraction * 2**32:
             candidate, _ = self._gate.random(derived_seed(self._seed, number, "proposal"))
-            optuna_trial = enqueue(self._optuna, self._space, candidate.genotype)
-            return Proposed(number, candidate.genotype, optuna_trial, baseline=True)
+            recipe = self._recipe.draw(Random(derived_seed(self._seed, number, "recipe")))
+            optuna_trial = enqueue(self._optuna, self._space, candidate.genotype, self._recipe, recipe)
+            return Proposed(number, candidate.genotype, optuna_trial, recipe, baseline=True)
         if self._make_sampler is not None:
             self._optuna.sampler = self._make_sampler(derived_seed(self._seed, number, "proposal"))
         optuna_trial = self._optuna.ask()
-        genotype = self._space.suggest(optuna_trial)
+        genotype, recipe = self._space.suggest(optuna_trial), suggest_recipe(self._recipe, optuna_trial)
         gain = self._ours.gain if self._ours is not None else None
-        return Proposed(number, genotype, optuna_trial, from_sampler=True, gain=gain)
+        return Proposed(number, genotype, optuna_trial, recipe, from_sampler=True, gain=gain)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Protocol
 
 from nas.search.log import RunFolder
@@ -38,6 +39,8 @@ class Recording:
 
     def begin(self) -> None:
         """Note that the search starts or is resumed."""
+        if self._folder is not None:
+            self._folder.remove_end()
         for recorder in self._recorders:
             recorder.begin(self._study)
 
@@ -64,5 +67,8 @@ class Recording:
 
     def end(self) -> None:
         """Note that the search is over; `study.stop` says why."""
+        if self._folder is not None and self._study.stop is not None:
+            with suppress(OSError):  # a full disk, of which the log of trials has said so
+                self._folder.write_end(self._study.stop, can_go_on=self._study.can_go_on)
         for recorder in self._recorders:
             recorder.end(self._study)

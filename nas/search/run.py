@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -33,29 +34,32 @@ from nas.search.disk_budget import DiskBudget
 from nas.search.driver import Driver
 from nas.search.first import First, first_proposals
 from nas.search.gate import Gate
-from nas.search.log import STUDY_FORMAT, RunFolder, read_study
+from nas.search.log import RunFolder, read_study
 from nas.search.objectives import Objective, objectives_from, recorded_directions
 from nas.search.recording import Recorder
 from nas.search.samplers import proposer
 from nas.search.samplers.predictor import PredictorSampler
-from nas.search.settings import PYTHON_SETTINGS, Settings, for_evaluator, takes_settings, with_keywords
+from nas.search.settings import (
+    PYTHON_SETTINGS,
+    Settings,
+    decided_recipe,
+    for_evaluator,
+    takes_settings,
+    with_keywords,
+)
 from nas.search.study import Study
-from nas.search.trial import with_current_id
+from nas.search.study_record import decisive_of, how_proposed, how_read, opened
 from nas.search.trial_files import KeptWeights, Parents, TrialFiles, check_inherit, inherits
 from nas.search.warm_start import earlier_results
 from nas.settings import Range
 from nas.space import SearchSpace
 from nas.space.fix import fixed
-from nas.training.data.config import DROP, DataConfig
-from nas.training.data.registry import DATA_SETS
-from nas.workers.in_process import InThisProcess
+from nas.training.recipe_decisions import RecipeDecisions
+from nas.workers.executors.choice import pool_of
+from nas.workers.executors.settings import Evaluations
 from nas.workers.pool import Pool
 from nas.workers.process import check_worker_count
-from nas.workers.processes import WorkerPool
 from nas.workers.worker import check_not_starting
-
-_READ: Mapping[str, Any] = {"background": DROP, "depth": 16, "fit": "crop"}
-"""Settings of how files of images are read, as it was done in studies that do not say it."""
 
 
 @takes_settings
@@ -74,6 +78,7 @@ def run_search(
     notes: Mapping[str, Any] | None = None,
     recorders: Sequence[Recorder] = (),
     pool: Pool | None = None,
+    executor: object = None,
     **changes: Any,
 ) -> Study:
     """Search a space for the network with the best score.
@@ -83,10 +88,12 @@ def run_search(
         evaluator: `(architecture, budget, seed) -> score`, a dict of scores, or an `Evaluation`. `int8_accuracy` and
             `int8_latency_ms` are had of one that names them in `after_training`, as `TrainingEvaluator` does, and that
             does what `Budget.int8` says. Where its `inherit` is parent or best, as that of `TrainingEvaluator` may be,
-            `Budget.inherit` tells it which trained network of the search to take initial weights from.
+            `Budget.inherit` tells it which trained network of the search to take initial weights from. `Budget.recipe`
+            has what is decided of the recipe, where `recipe` says so.
         settings: what decides the search; each may also be given by its name, see `changes`.
         workers: processes that evaluate; 0 evaluates in this process. With 1 or more the evaluator is pickled and a
-            trial that kills its process ends only itself.
+            trial that kills its process ends only itself. With an `executor`, trials at a time; 0 is as many as it has
+            room for.
         budget: given to the evaluator.
         workload: batch sizes, where a limit depends on them.
         deployment: how networks are to be run, where there is a limit on latency (`nas.latency.deployment.deployment`);
@@ -100,8 +107,12 @@ def run_search(
         notes: what else is to be kept in the study's record, as plain values.
         recorders: are told of every trial.
         pool: running workers that evaluate, in place of `evaluator` and `workers`; it stays open.
+        executor: where trials run: "local" (processes of this machine, also where None and `workers` are given), "ray",
+            settings of one of these (`nas.workers.executors.settings`), a `concurrent.futures.Executor`, or a function
+            that makes one; see docs/many-machines.md.
         changes: settings by their names (`nas.search.settings`, docs/settings.md): those of `SearchSettings`, such as
-            `trials` (100 where neither it nor `minutes` is said), `minutes` or `objective`; `seed`: the same one gives
+            `trials` (100 where neither it nor `minutes` is said), `minutes`, `objective`, or `recipe`: `{"lr": (1e-4,
+            1e-2)}` decides the learning rate with each network; `seed`: the same one gives
             the same trials, with 0 workers or 1; `constraints` and `soft`: `{metric: upper bound}` or `{metric:
             (lower, upper)}` of `nas.cost.SEARCH_METRICS`; `sampler`: a name (`nas.search.samplers.sampler_names`) with
             `sampler_options`, or an Optuna sampler; `pruner`: a name, or a `nas.search.budgets.pruning.Pruning`.
@@ -119,11 +130,11 @@ def run_search(
     check_kinds(**({"evaluator": evaluator} if pool is None else {"pool": pool}), space=space, workload=workload)
     check_kinds(run_dir=run_dir, resume=resume, notes=notes, recorders=recorders, budget=budget)
     check_kinds(deployment=deployment, profile=profile, settings=settings, **kinds_in(changes))
-    check_worker_count(workers := Range(0, whole=True).checked("run_search: workers", workers))
+    workers = _checked_workers(workers, executor, pool)
     settings = for_evaluator(with_keywords(settings, changes), evaluator)
     _check_gain_is_known(own, settings)
     space = fixed(space, settings.search.fix, "search.fix")
-    search, pruning = settings.search, settings.pruner
+    search, pruning, recipe = settings.search, settings.pruner, decided_recipe(settings, evaluator)
     objectives = objectives_from(search.objective, _directions(search.direction, resume, run_dir))
     pruning.check(budget := budget or Budget(), len(objectives))
     limits = space.limits_with(settings.constraints, settings.soft)
@@ -131,12 +142,11 @@ def run_search(
     check_asked(late, getattr(evaluator, "after_training", ()) if pool is None else None, pruning)
     how = check_inherit(inherits(settings, evaluator), search, run_dir)
     int8_meter = _int8_meter(deployment, workload) if INT8_LATENCY in late else None
-    measures = any(limit.measured for limit in limits) or any(objective.measured for objective in objectives)
-    meter = _meter(deployment, profile, workload) if measures else None
+    meter = _meter(deployment, profile, workload) if _measures(limits, objectives) else None
     space = space.for_data(space.input_shape, space.num_classes, task=getattr(evaluator, "task", None))
     predict = profile.interval if profile is not None and meter is not None else None
-    gate = Gate(space, limits, workload, predict=predict, meter=_measure(meter, settings))
-    first, make = _proposals(settings, space, gate, objectives, limits=limits, workload=workload)
+    gate = Gate(space, limits, workload, predict=predict, meter=_measure(meter, settings), recipe=recipe)
+    first, make = _proposals(settings, space, gate, objectives, recipe, limits=limits, workload=workload)
     with ExitStack() as stack:
         stack.enter_context(without_test_split())
         folder = _folder(run_dir, resume, stack)
@@ -150,15 +160,16 @@ def run_search(
             rungs=len(pruning.budgets(budget)),
             folder=folder.path if folder else None,
             notes=dict(notes or {}),
+            recipe=recipe,
             designs=tuple(one.design for one in first if one.design),
         )
         if folder is not None:
-            decisive = _decisive(study, limits, meter, int8_meter)
-            decisive |= _how(settings, own, own_options) | _how_data(evaluator) | {"inherit": how}
-            _open(study, folder, resume, decisive | {"budget": budget.record(), "pruning": asdict(pruning)})
-        pool = pool or _pool(evaluator, workers, settings, study, stack=stack, folder=folder)
+            decisive = decisive_of(study, limits, meter, int8_meter)
+            decisive |= how_proposed(settings, own, own_options) | how_read(evaluator) | {"inherit": how}
+            opened(study, folder, resume, decisive | {"budget": budget.record(), "pruning": asdict(pruning)})
+        pool = pool or _pool(evaluator, workers, executor, settings, study, stack=stack, folder=folder)
         after_training = _after_training(late, limits, int8_meter, folder, stack)
-        files, kept = _files(settings, folder, stack, study, how)
+        files, kept = _files(settings, folder, stack, study, how, preemptible=getattr(pool, "preemptible", False))
         return Driver(
             study,
             space,
@@ -173,6 +184,16 @@ def run_search(
             folder=folder,
             recorders=[*kept, *recorders],
         ).run()
+
+
+def _checked_workers(workers: int, executor: object, pool: Pool | None) -> int:
+    """Return a number of workers that can be had; raises `ConfigError` for another."""
+    workers = Range(0, whole=True).checked("run_search: workers", workers)
+    if executor is None:
+        check_worker_count(workers)
+    elif pool is not None:
+        raise ConfigError("run_search: give pool or executor, not both: a pool runs somewhere already")
+    return workers
 
 
 def _check_gain_is_known(own: BaseSampler | None, settings: Settings) -> None:
@@ -200,6 +221,7 @@ def _proposals(
     space: SearchSpace,
     gate: Gate,
     objectives: Sequence[Objective],
+    recipe: RecipeDecisions,
     *,
     limits: Sequence[Constraint],
     workload: Workload,
@@ -209,12 +231,14 @@ def _proposals(
     known = earlier_results(Path(search.warm_start), space, objectives[0]) if search.warm_start is not None else ()
     first = first_proposals(search, space, known, gate.examine, limits=limits, workload=workload)
     prior = [(result.genotype, result.value) for result in known] if len(objectives) == 1 else []
-    return first, proposer(named.name, settings.seed, space, gate.examine, prior=prior, options=named.options)
+    make = partial(proposer, named.name, settings.seed, space, gate.examine, prior=prior, recipe=recipe)
+    return first, make(options=named.options)
 
 
 def _pool(
     evaluator: Evaluator | Callable[..., Any] | None,
     workers: int,
+    executor: object,
     settings: Settings,
     study: Study,
     *,
@@ -223,16 +247,14 @@ def _pool(
 ) -> Pool:
     """What evaluates; it ends with the search."""
     assert evaluator is not None
-    if workers == 0:
-        return InThisProcess(evaluator, study.objective)
-    pool = WorkerPool(
+    evaluations = Evaluations(
         evaluator,
-        workers,
         objective=study.objective,
         log=folder.path / WORKERS_LOG if folder else None,
         trial_seconds=settings.search.trial_seconds,
         memory_mib=settings.search.worker_memory_mib,
     )
+    pool = pool_of(executor, evaluations, workers)
     stack.callback(pool.close)
     return pool
 
@@ -256,23 +278,8 @@ def _folder_of(folder: RunFolder | None, name: str, stack: ExitStack) -> Path:
     return path
 
 
-def _how(settings: Settings, own: BaseSampler | None, own_options: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What decides the proposals of a study: its settings, or a sampler of the user's with what is said of it."""
-    return {
-        "sampler": settings.sampler.name if own is None else type(own).__name__,
-        "sampler_options": settings.sampler.options if own is None else dict(own_options or {}),
-        "seed": settings.seed,
-        "warm_start": settings.search.warm_start,
-        "baseline_fraction": settings.search.baseline_fraction,
-    }
-
-
-def _how_data(evaluator: Evaluator | Callable[..., Any] | None) -> dict[str, Any]:
-    """How the data of an evaluator of ours are split and read; a command keeps it in its settings."""
-    data = getattr(evaluator, "data", None)
-    if not isinstance(data, DataConfig):
-        return {}
-    return {name: getattr(data, name) for name in ("split_scheme", *(_READ if DATA_SETS[data.name].files else ()))}
+def _measures(limits: Sequence[Constraint], objectives: Sequence[Objective]) -> bool:
+    return any(limit.measured for limit in limits) or any(objective.measured for objective in objectives)
 
 
 def _meter(deployment: Deployment | None, profile: DeviceProfile | None, workload: Workload) -> Meter:
@@ -295,13 +302,15 @@ def _measure(meter: Meter | None, settings: Settings) -> Callable[[Architecture]
 
 
 def _files(
-    settings: Settings, folder: RunFolder | None, stack: ExitStack, study: Study, how: str
+    settings: Settings, folder: RunFolder | None, stack: ExitStack, study: Study, how: str, *, preemptible: bool
 ) -> tuple[TrialFiles, Sequence[Recorder]]:
     """Where evaluations leave files, and what keeps those of the best."""
     continues = settings.pruner.halves and settings.pruner.fidelity == "epochs"
     run = folder.path if folder is not None and settings.search.keep else None
     parents = Parents(study, run, how) if run is not None and how != INHERIT[0] else None
-    files = TrialFiles(_folder_of(folder, CHECKPOINTS, stack) if continues else None, run, parents)
+    states = _folder_of(folder, CHECKPOINTS, stack) if continues or preemptible else None
+    files = TrialFiles(states, run, parents, continues=continues, each_epoch=preemptible)
+    files.begin(study.trials)
     kept: list[Recorder] = [KeptWeights(run, settings.search.keep)] if run is not None else []
     if folder is not None and settings.search.disk_mib is not None:
         kept.append(DiskBudget(folder.path, settings.search.disk_mib, study.trials))
@@ -323,48 +332,3 @@ def _int8_meter(deployment: Deployment | None, workload: Workload) -> Meter:
     """What measures networks in 8 bits: onnxruntime, which has quantised them, with as many threads as the others."""
     threads = deployment.threads if deployment is not None else 1
     return Meter(deployment_here("onnxruntime", workload.batch, threads))
-
-
-def _where(meter: Meter) -> dict[str, Any]:
-    """How and where latencies are measured, as plain values."""
-    return {"deployment": asdict(meter.deployment), "device": meter.device.to_dict()}
-
-
-def _decisive(
-    study: Study, limits: Sequence[Constraint], meter: Meter | None, int8_meter: Meter | None
-) -> dict[str, Any]:
-    """What decides the trials of a study beside its settings, so that it must be the same when it is resumed."""
-    decisive: dict[str, Any] = {
-        "space": study.space.to_dict(),
-        "input_shape": list(study.space.input_shape),
-        "num_classes": study.space.num_classes,
-        "objective": [objective.name for objective in study.objectives],
-        "direction": [objective.direction for objective in study.objectives],
-        "constraints": {c.metric: [_finite(c.low), _finite(c.high)] for c in limits if not c.soft},
-        "soft": {c.metric: [_finite(c.low), _finite(c.high)] for c in limits if c.soft},
-        "soft_weight": study.soft_weight,
-        "workload": asdict(study.workload),
-    }
-    if meter is not None:
-        decisive |= _where(meter)
-    if int8_meter is not None:
-        decisive["int8"] = _where(int8_meter)
-    return decisive
-
-
-def _open(study: Study, folder: RunFolder, resume: bool, decisive: Mapping[str, Any]) -> None:
-    """Write what a new study is, or read an earlier one back and make sure that it is the same."""
-    if not resume:
-        folder.write_study({"format": STUDY_FORMAT, "study_id": study.study_id, **decisive, "notes": study.notes})
-        return
-    # Studies from before there was another.
-    earlier = {"split_scheme": 1, **_READ, "inherit": INHERIT[0], **read_study(folder.path)}
-    for key, value in decisive.items():
-        if earlier.get(key) != value:
-            raise ConfigError(f"resume: {key} was {earlier.get(key)!r} in {folder.path}, but is now {value!r}")
-    study.study_id, study.notes = str(earlier["study_id"]), earlier["notes"]
-    study.trials = [with_current_id(trial, study.space) for trial in folder.read_trials()]
-
-
-def _finite(bound: float) -> float | None:
-    return bound if math.isfinite(bound) else None

@@ -14,6 +14,8 @@ from nas.errors import ConfigError, nearest
 from nas.search.budgets.pruning import Pruning
 from nas.search.objectives import Objective, objectives_from
 from nas.settings import SEED, Range, check_settings, declarations, setting
+from nas.training.recipe import Recipe
+from nas.training.recipe_decisions import RecipeDecisions, recipe_decisions
 from nas.training.tasks.registry import AUTO, OBJECTIVE, TASKS, without_auto
 from nas.workers.giving_up import MAX_EQUAL_FAILURES
 
@@ -103,6 +105,13 @@ class SearchSettings:
         {},
         "decisions of the space bound to a value, or to some: {stages.0.kernel: 3, stages.*.block: [conv, mbconv]}; "
         "nas space NAME lists them",
+    )
+    recipe: Mapping[str, Any] = setting(
+        {},
+        "settings of train decided with each network: {lr: [1e-4, 1e-2], optimizer: [sgd, adamw]}. A list of two "
+        "numbers is a range (of lr and weight_decay logarithmic, batch_size doubling, others linear), any other list "
+        "is choices; {choices: [0.1, 0.2]} and {low: 0, high: 0.1, log: false} say which. A network by two recipes is "
+        "two trials",
     )
     first: list[str] = setting(
         [],
@@ -220,6 +229,12 @@ def _keywords() -> dict[str, str]:
     docs = {member.name: said.doc for kind in (SearchSettings, Settings) for member, said in declarations(kind)}
     del docs["search"]
     return docs | {"sampler_options": "settings of a sampler that was given by its name"}
+
+
+def decided_recipe(settings: Settings, given: object) -> RecipeDecisions:
+    """Return what is decided of the recipe, all else being as a command says, or a given evaluator that has one."""
+    base = getattr(settings, "train", getattr(given, "recipe", None))
+    return recipe_decisions(settings.search.recipe, base if isinstance(base, Recipe) else None)
 
 
 def for_evaluator(settings: Settings, given: object) -> Settings:

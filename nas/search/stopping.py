@@ -19,14 +19,14 @@ def limit_reached(
         settings: say when it ends.
         study: with its trials.
         trained: trials that were evaluated.
-        tried: genotypes that were proposed.
+        tried: genotypes that were proposed, those with other recipes too.
         fruitless: proposals since one was last evaluated.
         without_gain: proposals in a row of which hardly any gain was expected.
     """
     if trained >= settings.most_trials:
         return StopReason.TRIALS_DONE.stop(trained=trained)
-    if tried >= study.space.size():
-        return StopReason.SPACE_EXHAUSTED.stop(size=study.space.size())
+    if study.size is not None and tried >= study.size:
+        return StopReason.SPACE_EXHAUSTED.stop(size=study.size)
     if settings.patience is not None and without_gain >= settings.patience:
         return StopReason.NO_GAIN_EXPECTED.stop(count=without_gain, share=100 * LEAST_GAIN)
     if fruitless < settings.max_rejections:

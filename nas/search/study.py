@@ -18,6 +18,7 @@ from nas.search.objectives import Objective
 from nas.search.stop_reason import Stop, StopReason
 from nas.search.trial import State, Trial
 from nas.space import SearchSpace
+from nas.training.recipe_decisions import NOTHING_DECIDED, RecipeDecisions
 
 if TYPE_CHECKING:
     from nas.training.weights import Network
@@ -43,6 +44,8 @@ class Study:
     """Number of budgets, rising, of which the better trials get more; 1 where all get the same."""
     notes: dict[str, Any] = field(default_factory=dict, repr=False)
     """What else its record holds, as plain values: configuration, data, versions."""
+    recipe: RecipeDecisions = field(default=NOTHING_DECIDED, repr=False)
+    """What is decided of the recipe beside the network."""
     designs: tuple[str, ...] = field(default=(), repr=False)
     """The known designs that it begins with."""
     trials: list[Trial] = field(default_factory=list, repr=False)
@@ -54,6 +57,8 @@ class Study:
     """Whether it ended because its evaluations failed alike."""
     folder: Path | None = None
     """The run folder, where there is one."""
+    steered: dict[str, Any] = field(default_factory=dict, repr=False)
+    """Settings of when it ends that were changed as it runs (`nas.search.steering`), with their values."""
 
     @property
     def stop_reason(self) -> str:
@@ -75,6 +80,13 @@ class Study:
         """The direction of the first objective, `maximize` or `minimize`."""
         return self.objectives[0].direction
 
+    @property
+    def size(self) -> int | None:
+        """The number of genotypes, times that of recipes that can be decided; None where there is no end of them."""
+        if not self.recipe:
+            return self.space.size()
+        return None if self.recipe.recipes is None else self.space.size() * len(self.recipe.recipes)
+
     def counts(self) -> dict[str, int]:
         """Return the number of trials in each state; rare states come only where there are some."""
         counts = Counter(trial.state for trial in self.trials)
@@ -87,7 +99,9 @@ class Study:
         for trial in self.trials:
             if trial.state in (State.REJECTED, State.OVER_LIMIT):
                 counts.update(violation.metric for violation in trial.violations if violation.rejects)
-                if not trial.violations:
+                if trial.refused_recipe:
+                    counts["no recipe"] += 1
+                elif not trial.violations:
                     counts["no valid network"] += 1
         return dict(counts.most_common())
 
@@ -143,7 +157,7 @@ class Study:
             raise ConfigError(f"study {self.name} has no network that was evaluated to its end")
         if self.folder is None:
             raise ConfigError(f"study {self.name} has no run folder to keep weights in: give run_search(..., run_dir=)")
-        file = weights_file(self.folder, winner.arch_id)
+        file = weights_file(self.folder, winner.trained_id or "")
         if not file.exists():
             raise ConfigError(
                 f"there are no weights of the best network in {self.folder}: search.keep was 0, the search was made "
@@ -243,6 +257,7 @@ def front_of(study: Study) -> list[dict[str, Any]]:
             "knee": trial is knee,
             **({"rung": trial.rung, "rungs": study.rungs} if study.rungs > 1 else {}),
             "objectives": {objective.name: objective.value(trial, study.workload) for objective in study.objectives},
+            **({"recipe": dict(trial.recipe)} if trial.recipe else {}),
             "architecture": study.space.decode(trial.genotype).to_dict(),
         }
         for trial in study.best(len(study.trials))

@@ -14,8 +14,10 @@ from nas.errors import NasError
 from nas.evaluation import Evaluation
 from nas.latency.measure import Latency
 from nas.network.simplify import SCHEME
+from nas.run_folder import trained_id
 from nas.space import Genotype, SearchSpace
 from nas.space.feasible import Candidate
+from nas.training.recipe_decisions import with_prefix
 
 
 class State(StrEnum):
@@ -44,7 +46,7 @@ _FIELD_TYPES: Mapping[tuple[str, ...], tuple[type, ...]] = {
     ("first_rung", "duplicate_of", "inherited_from"): (int, NoneType),
     ("inherited_share", "expected_gain", "noise_sd"): (int, float, NoneType),
     ("elapsed", "finished"): (int, float),
-    ("genotype", "scores", "seconds"): (dict,),
+    ("genotype", "recipe", "scores", "seconds"): (dict,),
     ("cost", "latency", "int8_latency"): (dict, NoneType),
     ("history", "steps", "violations"): (list, tuple),
     ("reason", "design", "inherited_problem"): (str,),
@@ -61,6 +63,8 @@ class Trial:
     """Counts all proposals from 0, the rejected ones too."""
     state: State
     genotype: Genotype
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    """What was decided of the recipe (`search.recipe`), by setting; empty where nothing is."""
     arch_id: str | None = None
     """None where the genotype states no valid network."""
     id_scheme: int = SCHEME
@@ -94,7 +98,7 @@ class Trial:
     noise_sd: float | None = None
     """Standard deviation of the noise of a score, as that model saw it then."""
     duplicate_of: int | None = None
-    """The number of the trial that evaluated the same network."""
+    """The number of the trial that evaluated the same network, by the same recipe."""
     inherited_from: int | None = None
     """The number of the trial whose trained weights it was to begin with; None: it was trained from scratch."""
     inherited_share: float | None = None
@@ -109,6 +113,25 @@ class Trial:
     """When it ended: seconds since 1970, UTC."""
     elapsed: float = 0.0
     """Seconds of search until it was finished, earlier sessions of a resumed study included."""
+
+    @property
+    def decisions(self) -> dict[str, Any]:
+        """All that was decided, as a trial of Optuna's has it: the genotype, and the recipe behind a prefix."""
+        return {**self.genotype, **with_prefix(self.recipe)}
+
+    @property
+    def trained_id(self) -> str | None:
+        """What its training is known by, such as in the names of files: its network, and the recipe where decided."""
+        return None if self.arch_id is None else trained_id(self.arch_id, self.recipe)
+
+    @property
+    def refused_recipe(self) -> bool:
+        """Whether it was rejected since its decisions make no recipe."""
+        return (
+            self.state is State.REJECTED
+            and self.arch_id is not None
+            and not any(violation.rejects for violation in self.violations)
+        )
 
     @property
     def trained(self) -> bool:
@@ -163,7 +186,7 @@ class Trial:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; what not every search has only where it is there."""
-        unused = {name for name in ("int8_latency", "design") if not getattr(self, name)}
+        unused = {name for name in ("int8_latency", "design", "recipe") if not getattr(self, name)}
         if self.expected_gain is None:
             unused |= {"expected_gain", "noise_sd"}
         if self.inherited_from is None:
@@ -203,17 +226,28 @@ class Trial:
         )
 
 
-def proposed(candidate: Candidate, number: int, seed: int) -> Trial:
-    """Return the trial of a candidate, which stays in the state rejected until its evaluation has ended."""
+def proposed(
+    candidate: Candidate, number: int, seed: int, recipe: Mapping[str, Any] | None = None, problem: str = ""
+) -> Trial:
+    """Return the trial of a candidate, which stays in the state rejected until its evaluation has ended.
+
+    Args:
+        candidate: what was counted and checked.
+        number: of the trial.
+        seed: of its evaluation.
+        recipe: what was decided of it.
+        problem: why that makes no recipe.
+    """
     return Trial(
         number=number,
         state=State.REJECTED,
         genotype=candidate.genotype,
+        recipe=recipe or {},
         arch_id=candidate.architecture.arch_id if candidate.cost is not None else None,
         seed=seed,
         cost=candidate.cost,
         violations=candidate.violations,
-        reason=candidate.problem,
+        reason=candidate.problem or problem,
     )
 
 

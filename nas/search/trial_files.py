@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,9 +10,10 @@ from nas.errors import ConfigError, nearest
 from nas.evaluation import Budget
 from nas.evaluators.training import INHERIT
 from nas.run_folder import WEIGHTS, checkpoint_file, weights_file
+from nas.search.after_training import int8_folder
 from nas.search.settings import SearchSettings, Settings
 from nas.search.study import Study
-from nas.search.trial import Trial
+from nas.search.trial import State, Trial
 
 
 class Parents:
@@ -26,15 +28,15 @@ class Parents:
         if trial.steps or trial.inherited_from is not None:
             return trial
         ranked = self._study.best(len(self._study.trials))
-        kept = [one for one in ranked if one.arch_id is not None and weights_file(self._run, one.arch_id).exists()]
+        kept = [one for one in ranked if one.trained_id and weights_file(self._run, one.trained_id).exists()]
         if not kept:
             return trial
         parent = kept[0] if self._how == "best" else min(kept, key=lambda one: decisions_apart(one, trial))
         return replace(trial, inherited_from=parent.number)
 
-    def arch_id(self, trial: Trial) -> str | None:
-        """Return the network of a trial's parent; None where it has none."""
-        found = (one.arch_id for one in self._study.trials if one.number == trial.inherited_from)
+    def trained_id(self, trial: Trial) -> str | None:
+        """Return what the training of a trial's parent is known by; None where it has none."""
+        found = (one.trained_id for one in self._study.trials if one.number == trial.inherited_from)
         return next(found, None)
 
 
@@ -75,27 +77,53 @@ class TrialFiles:
     """Where the evaluations of a search leave files."""
 
     checkpoints: Path | None = None
-    """Folder of the states of trials that may go on; None where none does."""
+    """Folder of the states of trials that may go on, or be lost on the way; None where no trial is."""
     run: Path | None = None
     """The run folder, which takes weights; None where none are kept."""
 
     parents: Parents | None = None
     """Whose weights trials begin with; None where they are trained from scratch."""
+    continues: bool = True
+    """Whether a trial that is given more budget goes on from its state."""
+    each_epoch: bool = False
+    """Whether states are kept after each epoch, since a trial may be lost with the machine that it runs on."""
+
+    def begin(self, trials: Sequence[Trial]) -> None:
+        """Remove states that an earlier session left of trials that are not on record: others get their numbers."""
+        waiting = {trial.number for trial in trials if trial.state in (State.PAUSED, State.INTERRUPTED)}
+        for path in self.checkpoints.glob("*.ckpt") if self.checkpoints is not None else ():
+            if path.stem.isdigit() and int(path.stem) not in waiting:
+                path.unlink()
 
     def prepared(self, budget: Budget, trial: Trial) -> tuple[Trial, Budget]:
-        """Return a trial with the one that it inherits weights from, and a budget that says where its files are."""
+        """Return a trial with the one that it inherits weights from, and a budget that says where its files are.
+
+        It also has what was decided of the recipe.
+        """
         if self.parents is not None and self.run is not None:
             trial = self.parents.chosen(trial)
-            parent = self.parents.arch_id(trial)
+            parent = self.parents.trained_id(trial)
             budget = replace(budget, inherit=None if parent is None else str(weights_file(self.run, parent)))
         return trial, self._budget(budget, trial)
 
     def _budget(self, budget: Budget, trial: Trial) -> Budget:
         if self.checkpoints is not None:
-            budget = replace(budget, checkpoint=str(checkpoint_file(self.checkpoints, trial.number)))
-        if self.run is not None and trial.arch_id is not None:
-            budget = replace(budget, weights=str(weights_file(self.run, trial.arch_id)))
-        return budget
+            state = str(checkpoint_file(self.checkpoints, trial.number))
+            budget = replace(budget, checkpoint=state, keep_each_epoch=self.each_epoch)
+        if self.run is not None and trial.trained_id is not None:
+            budget = replace(budget, weights=str(weights_file(self.run, trial.trained_id)))
+        if not trial.recipe:
+            return budget
+        if budget.int8 is not None:
+            folder = int8_folder(Path(budget.int8), trial)
+            folder.mkdir(exist_ok=True)
+            budget = replace(budget, int8=str(folder))
+        return replace(budget, recipe=dict(trial.recipe))
+
+    def evaluated(self, trial: Trial) -> None:
+        """Remove the state of an evaluation that has ended, where one with more budget begins anew."""
+        if not self.continues:
+            self.ended(trial)
 
     def ended(self, trial: Trial) -> None:
         """Remove the state of a trial, which does not go on."""
@@ -116,12 +144,12 @@ class KeptWeights:
         A network that is on the front at the end has been on it since it was trained, while its knee moves to and fro.
         """
         self._run, self._count = run, count
-        self._kept: set[str] = set()  # networks that have ended, and whose weights are there
+        self._kept: set[str] = set()  # by `trained_id`, what has ended and whose weights are there
 
     def begin(self, study: Study) -> None:
         """Remove what an earlier session left of networks that are not among the best."""
-        ended = {trial.arch_id for trial in study.trials if trial.trained and trial.arch_id is not None}
-        self._kept = {arch_id for arch_id in ended if weights_file(self._run, arch_id).exists()}
+        ended = {trial.trained_id for trial in study.trials if trial.trained and trial.trained_id is not None}
+        self._kept = {name for name in ended if weights_file(self._run, name).exists()}
         self._keep_best(study)
 
     def proposed(self, study: Study, running: int) -> None:
@@ -133,8 +161,8 @@ class KeptWeights:
     def ended(self, study: Study, trial: Trial) -> None:
         """Keep the weights of a trial where it is one of the best; those of another one go then."""
         # Most searches of tables leave no weights, and need not be sorted after each trial.
-        if trial.trained and trial.arch_id is not None and weights_file(self._run, trial.arch_id).exists():
-            self._kept.add(trial.arch_id)
+        if trial.trained and trial.trained_id is not None and weights_file(self._run, trial.trained_id).exists():
+            self._kept.add(trial.trained_id)
             self._keep_best(study)
 
     def end(self, study: Study) -> None:
@@ -145,7 +173,7 @@ class KeptWeights:
 
     def _keep_best(self, study: Study) -> None:
         best = study.front() if len(study.objectives) > 1 else study.best(self._count)
-        wanted = {trial.arch_id for trial in best}
-        for arch_id in self._kept - wanted:
-            weights_file(self._run, arch_id).unlink(missing_ok=True)
+        wanted = {trial.trained_id for trial in best if trial.trained_id is not None}
+        for name in self._kept - wanted:
+            weights_file(self._run, name).unlink(missing_ok=True)
         self._kept &= wanted

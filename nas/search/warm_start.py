@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from nas.errors import ConfigError, NasError
 from nas.search.directions import MAXIMIZE
@@ -25,6 +27,8 @@ class EarlierResult:
     """In the new space."""
     value: float
     """The first objective in the earlier search; larger is better."""
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    """What was decided of its recipe there."""
 
 
 def earlier_results(folder: Path, space: SearchSpace, objective: Objective | None = None) -> tuple[EarlierResult, ...]:
@@ -57,7 +61,11 @@ def earlier_results(folder: Path, space: SearchSpace, objective: Objective | Non
             genotype = space.encode(architecture)
         except NasError:  # not in the new space
             continue
-        results.setdefault(architecture.arch_id, EarlierResult(genotype, sign * trial.scores[objectives[0]]))
+        result = EarlierResult(genotype, sign * trial.scores[objectives[0]], trial.recipe)
+        known = results.get(architecture.arch_id)
+        # Of a network that was trained by several recipes the best one says what it can do.
+        if known is None or (trial.recipe and result.value > known.value):
+            results[architecture.arch_id] = result
     if not results:
         raise ConfigError(
             f"search.warm_start: none of the {len(done)} networks of {folder} is in space {space.name!r}, so it "

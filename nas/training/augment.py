@@ -5,6 +5,7 @@ Shifts and mirror images are made where images are read (`nas.training.data.batc
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log
 
@@ -58,21 +59,22 @@ def erased(inputs: Tensor, probability: float, rng: np.random.Generator) -> Tens
     """Return images, some of which have zeros in a random rectangle (Zhong et al. 2020, "Random erasing").
 
     Args:
-        inputs: `(batch, channels, height, width)`, normalised, so that zero is the mean; it stays as it is.
+        inputs: `(batch, channels, height, width)`, or series `(batch, channels, length)`, of which a span is erased;
+            normalised, so that zero is the mean; it stays as it is.
         probability: of a rectangle, for each image.
         rng: where the numbers come from.
     """
     if not probability:
         return inputs
-    count, (height, width) = len(inputs), inputs.shape[2:]
+    count, full = len(inputs), inputs.shape[2:]
     area, aspect = rng.uniform(*_ERASED, count), np.exp(rng.uniform(-_ASPECT, _ASPECT, count))
-    sizes = np.sqrt(area * aspect) * height, np.sqrt(area / aspect) * width
-    rows, columns = (
-        _span(np.clip(np.rint(size), 1, full).astype(np.int64), full, rng.uniform(size=count))
-        for size, full in zip(sizes, (height, width), strict=True)
-    )
+    shares = [np.sqrt(area * aspect), np.sqrt(area / aspect)] if len(full) == 2 else [area]
+    spans = [
+        _span(np.clip(np.rint(share * length), 1, length).astype(np.int64), length, rng.uniform(size=count))
+        for share, length in zip(shares, full, strict=True)
+    ]
     chosen = rng.uniform(size=count) < probability
-    box = rows[:, :, None] & columns[:, None, :] & chosen[:, None, None]
+    box = _box(spans) & chosen.reshape(-1, *[1] * len(full))
     return inputs.masked_fill(torch.from_numpy(box).to(inputs.device)[:, None], 0.0)
 
 
@@ -84,7 +86,8 @@ def mixed(inputs: Tensor, labels: Tensor, *, mixup: float, cutmix: float, rng: n
     pixels that there are of each after the rectangle is cut at the edges. Lambda is drawn from Beta(alpha, alpha).
 
     Args:
-        inputs: `(batch, channels, height, width)`; they stay as they are.
+        inputs: `(batch, channels, height, width)`, or series `(batch, channels, length)`, of which CutMix takes a span;
+            they stay as they are.
         labels: `(batch,)`.
         mixup: its alpha; 0 for none.
         cutmix: its alpha; 0 for none. Where there are both, each image is mixed by one of them, with even chances.
@@ -100,24 +103,36 @@ def mixed(inputs: Tensor, labels: Tensor, *, mixup: float, cutmix: float, rng: n
         share = np.where(cuts, share, rng.beta(mixup, mixup, count))
     factor = torch.from_numpy(share.astype(np.float32)).to(inputs.device)
     # Where the share is 1, the image stays as it is to the last bit.
-    together = torch.lerp(inputs[order], inputs, factor[:, None, None, None])
+    together = torch.lerp(inputs[order], inputs, factor.view(-1, *[1] * (inputs.ndim - 1)))
     if cutmix:
-        box = _boxes(rng.beta(cutmix, cutmix, count), inputs.shape[2], inputs.shape[3], rng) & cuts[:, None, None]
+        box = _boxes(rng.beta(cutmix, cutmix, count), inputs.shape[2:], rng) & cuts.reshape(
+            -1, *[1] * (inputs.ndim - 2)
+        )
         together = torch.where(torch.from_numpy(box).to(inputs.device)[:, None], inputs[order], together)
-        share = np.where(cuts, 1 - box.mean(axis=(1, 2)), share)
+        share = np.where(cuts, 1 - box.reshape(count, -1).mean(axis=1), share)
         factor = torch.from_numpy(share.astype(np.float32)).to(inputs.device)
-    return Mixed(together.contiguous(memory_format=torch.channels_last), labels, labels[order], factor)
+    if inputs.ndim == 4:
+        together = together.contiguous(memory_format=torch.channels_last)
+    return Mixed(together, labels, labels[order], factor)
 
 
-def _boxes(share: NDArray[np.float64], height: int, width: int, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Return rectangles `(count, height, width)` of the share 1 - lambda around random centres, cut at the edges."""
-    side = np.sqrt(1 - share)
+def _boxes(share: NDArray[np.float64], full: Sequence[int], rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Return rectangles `(count, *full)` of the share 1 - lambda around random centres, cut at the edges."""
+    side = np.sqrt(1 - share) if len(full) == 2 else 1 - share
 
-    def span(full: int) -> NDArray[np.bool_]:
-        size, centre = np.rint(side * full).astype(np.int64), rng.integers(0, full, len(share))
-        return _inside(centre - size // 2, size, full)
+    def span(length: int) -> NDArray[np.bool_]:
+        size, centre = np.rint(side * length).astype(np.int64), rng.integers(0, length, len(share))
+        return _inside(centre - size // 2, size, length)
 
-    box: NDArray[np.bool_] = span(height)[:, :, None] & span(width)[:, None, :]
+    return _box([span(length) for length in full])
+
+
+def _box(spans: Sequence[NDArray[np.bool_]]) -> NDArray[np.bool_]:
+    """Return which places are in a span along each side: `(count, side)` each to `(count, *sides)`."""
+    if len(spans) == 1:
+        return spans[0]
+    rows, columns = spans
+    box: NDArray[np.bool_] = rows[:, :, None] & columns[:, None, :]
     return box
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas.evaluation import Evaluation
@@ -46,11 +47,13 @@ def card_of_training(
         how = f"mean of {len(seeds)} trainings with seeds {', '.join(map(str, seeds))}; interval over seeds"
         scores.insert(0, _score(task, reached, images, how))
     seconds = evaluations[seeds[0]].seconds.get("evaluation")
+    # A card is shipped, and nobody's folders are told with it.
+    teacher = {"teacher": Path(recipe.teacher).name} if recipe.teacher is not None else {}
     done_to_data = {"augment": settings.augment, "balance": settings.balance}
     return Card(
         name=f"{task.model[0].upper()}{task.model[1:]} {name}",
         scores=tuple(scores),
-        training={**asdict(recipe), **done_to_data, "seed": seeds[0], **_rounded("seconds", seconds)},
+        training={**asdict(recipe), **teacher, **done_to_data, "seed": seeds[0], **_rounded("seconds", seconds)},
         data=data.record(),
         origin=origin,
         limits=task.limits,

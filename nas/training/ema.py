@@ -29,9 +29,9 @@ class WeightAverage(pl.Callback):
     The average is part of a checkpoint.
     """
 
-    def __init__(self, decay: float) -> None:
-        """Take the decay a step."""
-        self._decay, self._steps = decay, 0
+    def __init__(self, decay: float, batches: int = 1) -> None:
+        """Take the decay a step, and the batches that a step is made of; the last one of an epoch may be of fewer."""
+        self._decay, self._batches, self._steps = decay, batches, 0
         self._averages: dict[str, Tensor] = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -44,6 +44,9 @@ class WeightAverage(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Take the weights after a step into the average."""
+        done = batch_idx + 1
+        if done % self._batches and done < trainer.num_training_batches:
+            return
         self._steps += 1
         parameters = _parameters(pl_module)
         update = get_ema_multi_avg_fn(decay_at(self._steps, self._decay))

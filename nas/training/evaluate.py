@@ -16,16 +16,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nas.errors import ConfigError, DataError, NasError, check_kind, reason_of
+from nas.exporting.series_files import SeriesReading
 from nas.network.architecture import Architecture
-from nas.run_folder import BEST_ARCHITECTURE, FINISH, read_inside, read_json, user_path, weights_file
+from nas.run_folder import read_json, user_path
 from nas.settings import Range, settings_from
 from nas.training.data.batches import Batches
 from nas.training.data.config import DataConfig
 from nas.training.data.load import load_data
 from nas.training.data.recorded import recorded_data
-from nas.training.data.splits import ImageData, Images, SomeImages
+from nas.training.data.splits import ImageData, Images, SomeImages, model_input, shown_values
 from nas.training.data.test_split import Ledger, read_test_split
-from nas.training.preprocess import as_trained, listed, read_as, reading_said, target_scale, task_said
+from nas.training.model_file import SUMMARY, ModelIn, check_classes, model_in, open_session
+from nas.training.preprocess import as_trained, read_as, reading_said, target_scale
 from nas.training.recipe_files import read_data_config
 from nas.training.scores import Scores, scores_of
 from nas.training.scores_of_answers import AnswerScores, scores_of_answers
@@ -33,16 +35,12 @@ from nas.training.scores_of_maps import scores_of_maps
 from nas.training.tasks.registry import DEFAULT
 from nas.training.tasks.segmentation import at_size
 from nas.training.tasks.task import Scale
-from nas.training.train import ARCHITECTURE, SUMMARY, WEIGHTS, TrainedModel
+from nas.training.train import TrainedModel
 from nas.training.trained_on import arch_id_of, relation, trained_on
 from nas.training.weights import load_metadata, trained_network
 
 SPLITS = ("val", "test")
 """What can be scored on."""
-ONNX = "model.onnx"
-"""An exported model, which takes images as they are."""
-STUDY = "study.json"
-"""In the folder of a search: its record."""
 _BATCH, _MOST_PIXELS = 256, 2**21
 """Images that are run at a time, and pixels of these where each has a class."""
 _MOST_WORST = Range(0, 1000, whole=True)
@@ -66,8 +64,8 @@ class Evaluated:
     """Of the splits."""
     scored: Scores | AnswerScores
     """Scores on all images of the split: of other tasks than classification `AnswerScores`."""
-    pixels: tuple[NDArray[np.uint8], ...]
-    """Of the worst mistakes, each `(channels, height, width)`, in their order."""
+    pixels: tuple[NDArray[Any], ...]
+    """Of the worst mistakes, each `(channels, height, width)`, in their order; of series each `(channels, length)`."""
     other_data: str = ""
     """A sentence where these are other data than those of the training, or nobody knows; empty where they are those."""
     maps: tuple[tuple[NDArray[np.uint8], NDArray[np.uint8]], ...] = ()
@@ -136,7 +134,7 @@ def evaluate(
         raise DataError(f"{model.file} gives something else than numbers for some images")
     scores = _scores(outputs, images, loaded, target_scale(metadata, model.file) or loaded.scale, worst)
     wrong = torch.tensor([mistake.image for mistake in scores.worst], dtype=torch.int64)
-    pixels = tuple(images.read(wrong).numpy()) if len(wrong) else ()
+    pixels = tuple(shown_values(images, wrong, loaded.reading)) if len(wrong) else ()
     file = str(model.file.relative_to(place))
     said = (images.labels[wrong].numpy(), outputs[wrong.numpy()]) if loaded.task.dense else ((), ())
     maps = tuple(zip(*said, strict=True))
@@ -178,71 +176,6 @@ def _seed(values: Any) -> int:
     return min(int(seed) for seed in values["scores"])
 
 
-@dataclass(frozen=True)
-class ModelIn:
-    """The model of a folder."""
-
-    folder: Path
-    """As it was given."""
-    file: Path
-    """What is run: weights, or an exported model."""
-    architecture: Path | None
-    """The file with the network; None where the model is exported."""
-
-    @property
-    def run(self) -> Path | None:
-        """The folder of the run that made it, which keeps what is found out of it; None where it ships alone.
-
-        An exported folder stays as it was exported: a search that goes on replaces the one that it has written.
-        """
-        exported = self.file.parent.absolute()
-        if self.architecture is not None or self.folder.absolute() != exported:
-            return self.folder
-        above = [exported.parent, *([exported.parent.parent] if exported.parent.name == FINISH else [])]
-        return next((one for one in above if any((one / name).is_file() for name in (STUDY, SUMMARY))), None)
-
-    @property
-    def folders(self) -> tuple[Path, ...]:
-        """Those that may say more of the model: as it was given, that of the file, and that of the run."""
-        return tuple(dict.fromkeys(one for one in (self.file.parent, self.folder, self.run) if one is not None))
-
-    def results(self, split: str) -> Path:
-        """Return the folder for what an evaluation on a split finds out: in that of the run, or beside what ships."""
-        if self.run is not None:
-            return self.run / f"evaluation_{split}"
-        exported = self.file.parent.absolute()
-        return exported.with_name(f"{exported.name}_evaluation_{split}")
-
-    @property
-    def ledger(self) -> Path:
-        """The folder whose ledger says when the test split was read."""
-        return self.results("test") if self.run is None else self.run
-
-
-def model_in(folder: Path) -> ModelIn:
-    """Return the model of a folder: its own, the best one of a search with kept weights, or that in its `model/`.
-
-    Raises:
-        ConfigError: it has none, or a file cannot be read. NasError: the best network of a search is none.
-    """
-    for own in (True, False):
-        place = folder if own else folder / "model"
-        if all((place / name).is_file() for name in (ARCHITECTURE, WEIGHTS)):
-            return ModelIn(folder, place / WEIGHTS, place / ARCHITECTURE)
-        if (place / ONNX).is_file():
-            return ModelIn(folder, place / ONNX, None)
-        if own and (winner := folder / BEST_ARCHITECTURE).is_file():
-            weights = weights_file(folder, read_json(winner, "the best network", Architecture.from_dict).arch_id)
-            if weights.is_file():
-                return ModelIn(folder, weights, winner)
-    if not folder.is_dir():
-        raise ConfigError(f"there is no folder {folder}")
-    raise ConfigError(
-        f"{folder} has no model: neither {ONNX}, nor {ARCHITECTURE} and {WEIGHTS}, nor {BEST_ARCHITECTURE} with "
-        f"weights that a search has kept. nas train {folder} trains the network of a run folder, and keeps its weights"
-    )
-
-
 def recorded_data_of(model: ModelIn) -> DataConfig:
     """Return the settings of the data that a model was trained on; raises `ConfigError` where its folder lacks them."""
     for folder in dict.fromkeys((model.folder, *model.folders)):
@@ -281,7 +214,7 @@ def _classifier(model: ModelIn) -> tuple[Callable[[ImageData], Classifier], str,
     """
     weights = model.file
     if model.architecture is None:
-        session = _session(weights)
+        session = open_session(weights)
         metadata = session.get_modelmeta().custom_metadata_map
         return partial(_onnx_classifier, session, weights), arch_id_of(metadata, weights.parent), metadata
     arch, metadata = read_json(model.architecture, "the network", Architecture.from_dict), load_metadata(weights)
@@ -292,19 +225,6 @@ def _classifier(model: ModelIn) -> tuple[Callable[[ImageData], Classifier], str,
         return _torch_classifier(trained_network(arch, weights), arch, as_trained(data, metadata, weights))
 
     return classifier, arch.arch_id, metadata
-
-
-def check_classes(metadata: Mapping[str, str], data: ImageData, weights: Path) -> None:
-    """Raise `DataError` where a file says that it is of other classes."""
-    classes = listed(metadata, "classes", weights) if "classes" in metadata else list(data.classes)
-    if classes != list(data.classes):
-        raise DataError(
-            f"{weights} were trained on the {data.task.outputs} {', '.join(map(str, classes))[:200]}, but "
-            f"data {data.name} has {', '.join(data.classes)[:200]}"
-        )
-    task = task_said(metadata, weights)
-    if task != data.task:
-        raise DataError(f"{weights} were trained for {task.name}, but data {data.name} are of {data.task.name}")
 
 
 def _torch_classifier(network: torch.nn.Module, arch: Architecture, data: ImageData) -> Classifier:
@@ -319,36 +239,23 @@ def _torch_classifier(network: torch.nn.Module, arch: Architecture, data: ImageD
     return classify
 
 
-def _session(path: Path) -> Any:
-    """Return an exported file as onnxruntime runs it."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    try:
-        return onnxruntime.InferenceSession(read_inside(path), options, providers=["CPUExecutionProvider"])
-    except NasError:
-        raise
-    except Exception as error:  # of its own kinds, which are no public names
-        raise DataError(f"evaluate: {path} cannot be run: {reason_of(error)}") from None
-
-
 def _onnx_classifier(session: Any, path: Path, data: ImageData) -> Classifier:
-    """Return what runs an exported file: it takes pixels from 0 to 255, and has normalisation and resize inside."""
+    """Return what runs an exported file: it takes pixels or values as they are, and has normalisation inside."""
     check_classes(session.get_modelmeta().custom_metadata_map, data, path)
     inputs, outputs = session.get_inputs(), [output.name for output in session.get_outputs()]
-    if len(inputs) != 1 or len(inputs[0].shape) != 4:
-        raise DataError(f"evaluate: {path} must take one input of 4 dimensions, but takes {len(inputs)}")
+    dimensions = 1 + len(data.input_shape)
+    if len(inputs) != 1 or len(inputs[0].shape) != dimensions:
+        raise DataError(f"evaluate: {path} must take one input of {dimensions} dimensions, but takes {len(inputs)}")
     given = inputs[0]
     wanted = data.task.raw if data.task.raw in outputs else outputs[0]
-    channels_last = given.shape[-1] == data.input_shape[0] and given.shape[1] != data.input_shape[0]
+    last = given.shape[-1] == data.input_shape[0] and given.shape[1] != data.input_shape[0]
     kind = np.uint8 if given.type == "tensor(uint8)" else np.float32
 
     def classify(images: Images) -> NDArray[Any]:
         found, each = [], data.task.out_shapes(data.num_classes, data.input_shape[1:])[0]
         for indices in torch.split(torch.arange(len(images.labels)), _batch(data)):
-            pixels = images.read(indices).numpy()
-            pixels = pixels.transpose(0, 2, 3, 1) if channels_last else pixels
+            as_is = last or isinstance(data.reading, SeriesReading)
+            pixels = model_input(images, indices, data.reading) if as_is else images.read(indices).numpy()
             try:
                 (logits,) = session.run([wanted], {given.name: np.ascontiguousarray(pixels, dtype=kind)})
             except Exception as error:

@@ -6,8 +6,8 @@ import base64
 import io
 from collections.abc import Iterable, Iterator
 from html import escape
+from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -16,6 +16,7 @@ from nas.exporting.class_maps import NO_CLASS, palette
 from nas.training.evaluate import Evaluated
 from nas.training.scores import Scores
 from nas.training.scores_of_answers import AnswerScores
+from nas.training.series_drawing import line_chart
 from nas.training.tasks.classification import TOP
 from nas.training.tasks.registry import task_named
 
@@ -235,13 +236,16 @@ def _worst(evaluated: Evaluated, scores: Scores) -> Iterator[str]:
     yield "</div>"
 
 
-def picture(pixels: NDArray[np.uint8], text: str) -> str:
+def picture(pixels: NDArray[Any], text: str) -> str:
     """Return an image as an `img` element that holds it: a small one at a whole multiple of its size.
 
     Args:
-        pixels: `(channels, height, width)` with 1 or 3 channels.
+        pixels: uint8 of `(channels, height, width)` with 1 or 3 channels; of a series, which is drawn as a line,
+            numbers of `(channels, length)`.
         text: what it is, for those who do not see it.
     """
+    if pixels.ndim == 2:
+        return line_chart(pixels, text)
     image = Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))
     if max(image.size) > 2 * _PICTURE:
         image.thumbnail((2 * _PICTURE, 2 * _PICTURE))

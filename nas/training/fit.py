@@ -6,8 +6,8 @@ import logging
 import os
 import time
 import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,19 +15,24 @@ import pytorch_lightning as pl
 import torch
 
 from nas.errors import ConfigError, reason_of
-from nas.evaluation import Budget, Evaluation, report
+from nas.evaluation import Budget, Evaluation, InheritedWeights, report
 from nas.network.architecture import Architecture
 from nas.pytorch import build
+from nas.pytorch.checkpointing import CheckpointedNetwork
 from nas.scaling.scale import DROP_PATH, scaled
 from nas.training.batch_norm import FreshStatistics
+from nas.training.best_epoch import BestEpoch, best_row
 from nas.training.data.load import load_data
 from nas.training.data.splits import ImageData
 from nas.training.ema import WeightAverage
 from nas.training.epoch_reports import EpochReporter, reachable
 from nas.training.inheritance.from_file import inherit_from
 from nas.training.int8 import int8_scores
+from nas.training.memory import training_memory
+from nas.training.progressive import check_stages
 from nas.training.recipe import Recipe
 from nas.training.task import ImageModule, TaskModule
+from nas.training.teacher import teacher_of
 from nas.training.transfer.features import last_layer_alone, of_unchanged_images
 from nas.training.transfer.parts import Freezing
 from nas.training.transfer.settings import SCRATCH, Transfer
@@ -71,8 +76,9 @@ def fit(
         accelerator: as Lightning takes it.
         devices: processes that train together, each with a part of every epoch's batches.
         transfer: other weights that it begins with, and what of the network learns when.
-        after_epoch: hears the metrics of each epoch. With it the checkpoint is written after every epoch, not only at
-            the end, so that a run that is killed goes on from the last one; by one process only.
+        after_epoch: hears the metrics of each epoch. With it, as with `Budget.keep_each_epoch`, the checkpoint is
+            written after every epoch, not only at the end, so that a run that is killed goes on from the last one; by
+            one process only.
 
     Returns:
         The scores `Task.val_scores` of the last epoch, with `int8_accuracy` where the budget asks for 8
@@ -81,7 +87,8 @@ def fit(
     Raises:
         TrainingError: the loss is not a number. DataError: the data do not fit the architecture.
         ShapeError: the network does not take images of such a share of its resolution.
-        ConfigError: the recipe has what means nothing for the task, or the transfer is not for several processes.
+        ConfigError: the recipe has what means nothing for the task, a limit of memory that cannot be held, or stages
+            that the network does not take; or the transfer is not for several processes.
     """
     started = time.perf_counter()
     budget = budget or Budget()
@@ -90,13 +97,12 @@ def fit(
     data.check_fits(architecture)
     data.task.check_training(cutmix=recipe.cutmix, balance=balance)
     pl.seed_everything(seed, verbose=False)
-    built = with_drop_path(architecture, recipe.drop_path)
-    network = build(built, zero_init_last=recipe.zero_init_last)
-    data, _ = start(transfer, network, built, data)
     checkpoint = _usable(budget.checkpoint)
-    takes = budget.inherit if checkpoint is None else None
-    inherited = inherit_from(Path(takes), network, built) if takes is not None else None
-    network = channels_last(network)
+    parent = budget.inherit if checkpoint is None else None
+    built = with_drop_path(architecture, recipe.drop_path)
+    check_stages(built, recipe)
+    memory = training_memory(built, recipe)
+    network, data, inherited = _beginning(built, data, recipe, transfer, parent)
     history: list[dict[str, float]] = []
 
     def listener(metrics: Mapping[str, float]) -> bool:
@@ -107,14 +113,15 @@ def fit(
 
     shape, part = architecture.input_shape, budget.data_fraction
     module = ImageModule(data, recipe, shape, augment=augment, balance=balance, seed=seed, fraction=part)
-    task, images = _learner(network, module, recipe, transfer, devices)
+    task, images = _learner(network, module, transfer, devices, memory.blocks)
     with reachable(listener, processes=devices) as reached, warnings.catch_warnings():
         # Lightning advises DataLoader workers; batches are made in this process on purpose.
         warnings.filterwarnings("ignore", module="pytorch_lightning")
         reporter = EpochReporter(reached, last_epoch=epochs, seed=seed)
-        average = WeightAverage(recipe.ema) if recipe.ema else None
-        callbacks = [*([average] if average else []), *_statistics(task), reporter]
-        if after_epoch is not None and budget.checkpoint is not None and devices == 1:
+        kept = _Kept.by(recipe)
+        callbacks = [*kept.averaging, *_statistics(task), *kept.choosing, reporter]
+        each = after_epoch is not None or budget.keep_each_epoch
+        if each and budget.checkpoint is not None and devices == 1:
             callbacks.append(_CheckpointEachEpoch(budget.checkpoint))
         trainer = trainer_of(recipe, budget.schedule_epochs or epochs, callbacks, accelerator, devices)
         trainer.fit(task, datamodule=images, ckpt_path=checkpoint, weights_only=True)
@@ -122,12 +129,12 @@ def fit(
         history = reporter.history  # with the epochs before the checkpoint
         if budget.checkpoint is not None:
             _save_checkpoint(trainer, budget.checkpoint)
-        if average is not None:
-            average.swap(task)  # what was scored is what is kept
+        kept.put_into(task)
     if budget.weights is not None:
         save_weights(Path(budget.weights), network, weights_metadata(architecture, data))
+    row = best_row(history, data.task) if kept.choosing else history[-1]
     # A checkpoint of before may be of a last epoch that has not all of them.
-    scores = {name: history[-1][name] for name in data.task.val_scores if name in history[-1]}
+    scores = {name: row[name] for name in data.task.val_scores if name in row}
     seconds = {"train_steps": task.step_seconds}
     missing: Mapping[str, str] = {}
     if budget.int8 is not None:
@@ -139,12 +146,64 @@ def fit(
     return Evaluation(scores, tuple(history), seconds, missing, inherited)
 
 
+def _beginning(
+    built: Architecture, data: ImageData, recipe: Recipe, transfer: Transfer, parent: str | None
+) -> tuple[Network, ImageData, InheritedWeights | None]:
+    """Return a network with the weights that its training begins with.
+
+    Args:
+        built: the network, with drop path.
+        data: that it learns.
+        recipe: how residual branches begin.
+        transfer: other weights that it begins with.
+        parent: file of weights that it takes over what it can from, or None.
+
+    Returns:
+        The network; the data with the mean and deviation that go with the weights; and what was taken over from the
+        parent.
+    """
+    network = build(built, zero_init_last=recipe.zero_init_last)
+    data, _ = start(transfer, network, built, data)
+    inherited = inherit_from(Path(parent), network, built) if parent is not None else None
+    return channels_last(network), data, inherited
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """The callbacks that say which weights a training leaves, by their place among the others: what was scored."""
+
+    averaging: tuple[WeightAverage, ...]
+    """Before the statistics of batch normalisation are computed."""
+    choosing: tuple[BestEpoch, ...]
+    """Behind that."""
+
+    @classmethod
+    def by(cls, recipe: Recipe) -> _Kept:
+        averaging = (WeightAverage(recipe.ema, recipe.accumulate),) if recipe.ema else ()
+        return cls(averaging, (BestEpoch(recipe.patience),) if recipe.patience else ())
+
+    def put_into(self, task: TaskModule) -> None:
+        """Put what is kept into the network: the best epoch, or the average, or what is there."""
+        for best in self.choosing:
+            best.restore(task)
+            return
+        for average in self.averaging:
+            average.swap(task)
+
+
 def _learner(
-    network: Network, images: ImageModule, recipe: Recipe, transfer: Transfer, devices: int
+    network: Network, images: ImageModule, transfer: Transfer, devices: int, again: Collection[str]
 ) -> tuple[TaskModule, pl.LightningDataModule]:
-    """Return what trains a network, or its last layer alone, and what feeds that."""
+    """Return what trains a network, or its last layer alone, and what feeds that.
+
+    `again` are blocks that are computed again in the backward pass.
+    """
+    recipe = images.recipe
     if devices > 1 and transfer.style != SCRATCH.style:
         raise ConfigError(f"transfer.style={transfer.style} is for a training in one process, but got {devices}")
+    for name, wanted in (("teacher", recipe.teacher is not None), ("memory_mib", bool(again))):
+        if wanted and (devices > 1 or transfer.style == "features"):
+            raise ConfigError(f"train.{name} is for a training in one process, of more than the last layer")
     learned, feed = network, cast("pl.LightningDataModule", images)
     if transfer.style == "features":
         learned, feed = last_layer_alone(network, images)
@@ -157,6 +216,8 @@ def _learner(
         scale=images.data.scale,
         class_weights=images.class_weights,
         transfer=transfer,
+        teacher=teacher_of(recipe, images.data),
+        in_training=CheckpointedNetwork(network, again) if again else None,
     )
     return learner, feed
 
@@ -230,6 +291,7 @@ def trainer_of(
         devices=devices,
         strategy="auto" if devices == 1 else "ddp_spawn",
         precision=cast("Any", recipe.precision),  # one of PRECISIONS, all of which Lightning knows
+        accumulate_grad_batches=recipe.accumulate,
         gradient_clip_val=recipe.gradient_clip,
         num_sanity_val_steps=0,
         callbacks=callbacks,

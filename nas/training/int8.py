@@ -10,7 +10,7 @@ from nas.cost import AFTER_TRAINING, INT8_ACCURACY
 from nas.errors import NasError
 from nas.exporting.int8 import accuracy, quantise
 from nas.exporting.onnx.graph import to_onnx
-from nas.exporting.onnx.pictures import for_pictures
+from nas.exporting.onnx.series import as_shipped
 from nas.exporting.settings import ExportSettings
 from nas.network.architecture import Architecture
 from nas.network.lower import lower
@@ -49,7 +49,7 @@ def int8_scores(
     weights = {name: value.numpy() for name, value in weights_of(network).items()}
     try:
         model = quantise(to_onnx(lower(architecture), weights), images.inputs(preprocess))
-        right = accuracy(for_pictures(model, preprocess), images.validation())
+        right = accuracy(as_shipped(model, preprocess), images.validation())
     except NasError as error:
         return {}, dict.fromkeys(AFTER_TRAINING, str(error))
     write_bytes(folder / f"{architecture.arch_id}.onnx", model)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,13 +12,15 @@ import torch
 from numpy.typing import NDArray
 
 from nas.errors import DataError, plain
-from nas.exporting.preprocess import LARGEST, Pixels, Preprocess
+from nas.exporting.preprocess import LARGEST, Preprocess
 from nas.exporting.reading import READ_AS, Reading
+from nas.exporting.series_files import SeriesReading
+from nas.exporting.series_preprocess import SERIES, AnyPreprocess, SeriesPreprocess
 from nas.network.architecture import Architecture
 from nas.training.data.config import DataConfig
 from nas.training.data.pictures import RESIZE
 from nas.training.data.registry import DATA_SETS
-from nas.training.data.splits import ImageData, Images
+from nas.training.data.splits import ImageData, model_input
 from nas.training.tasks.registry import DEFAULT, task_named
 from nas.training.tasks.task import Scale, Task
 from nas.training.weights import LEARNED_AS, load_metadata
@@ -29,13 +31,17 @@ if TYPE_CHECKING:
 _BATCH = 256
 
 
-def preprocess_of(data: ImageData, architecture: Architecture) -> Preprocess:
-    """Return what is done to a picture before a network that is trained on some data sees it.
+def preprocess_of(data: ImageData, architecture: Architecture) -> AnyPreprocess:
+    """Return what is done to a picture or a series before a network that is trained on some data sees it.
 
     Raises:
         DataError: the data do not fit the network.
     """
     data.check_fits(architecture)
+    if isinstance(data.reading, SeriesReading):
+        return _of_series(
+            data.reading, architecture, mean=data.mean, std=data.std, classes=data.classes, task=data.task
+        )
     channels, height, width = data.input_shape
     return Preprocess(
         shape=(channels, height, width),
@@ -50,8 +56,32 @@ def preprocess_of(data: ImageData, architecture: Architecture) -> Preprocess:
     )
 
 
-def preprocess_beside(weights: Path, architecture: Architecture) -> Preprocess | None:
-    """Return what was done to pictures in the training of some weights, as the header of their file says.
+def _of_series(
+    reading: SeriesReading,
+    architecture: Architecture,
+    *,
+    mean: Sequence[float],
+    std: Sequence[float],
+    classes: tuple[str, ...],
+    task: Task,
+) -> SeriesPreprocess:
+    """Return what is done to series; mean and deviation may have those of the mask behind them."""
+    length = architecture.input_shape[1]
+    return SeriesPreprocess(
+        channels=reading.channels,
+        length=reading.length,
+        mean=tuple(mean[: reading.channels]),
+        std=tuple(std[: reading.channels]),
+        classes=classes,
+        mask=reading.mask,
+        missing=reading.missing,
+        network_length=None if length == reading.length else length,
+        task=task.name,
+    )
+
+
+def preprocess_beside(weights: Path, architecture: Architecture) -> AnyPreprocess | None:
+    """Return what was done to pictures or series in the training of some weights, as the header of their file says.
 
     Args:
         weights: a file of `nas.training.weights.save_weights`, or another safetensors file, which may say nothing.
@@ -69,15 +99,36 @@ def preprocess_beside(weights: Path, architecture: Architecture) -> Preprocess |
         return None
     names |= {name: name for name in (*READ_AS, *LEARNED_AS) if name in metadata}
     try:
+        series = _series_said(metadata)
+        if series is not None:
+            said = {name: json.loads(metadata[key]) for name, key in names.items()}
+            mean, std, classes = (said[name] for name in ("mean", "std", "classes"))
+            task = task_named(said.get("task", DEFAULT.name))
+            return _of_series(series, architecture, mean=mean, std=std, classes=tuple(classes), task=task)
         found = Preprocess.from_dict({name: json.loads(metadata[key]) for name, key in names.items()})
-    except (ValueError, RecursionError) as error:  # ValueError: a DataError, too
+    except (ValueError, TypeError, KeyError, RecursionError) as error:  # ValueError: a DataError, too
         why = plain(str(error), 300)
         raise DataError(f"weights {weights}: what their header says of pictures cannot be read: {why}") from None
     return replace(found, network_size=_other_size(architecture, found.size))
 
 
-def reading_said(metadata: Mapping[str, str], file: Path) -> Reading | None:
-    """Return how pictures were read in the training of a network; None where nothing says it.
+def _series_said(metadata: Mapping[str, str]) -> SeriesReading | None:
+    """Return how series were read in the training of a network; None where it was of pictures.
+
+    Raises:
+        ValueError, TypeError: they say something that cannot be.
+    """
+    if "preprocess" in metadata:
+        whole = json.loads(metadata["preprocess"])
+        return SeriesPreprocess.from_dict(whole).reading if whole.get("kind") == SERIES else None
+    if "kind" not in metadata or json.loads(metadata["kind"]) != SERIES:
+        return None
+    (channels, length), mask = json.loads(metadata["image_shape"]), json.loads(metadata["mask"])
+    return SeriesReading(channels - mask, length, mask, json.loads(metadata["missing"]))
+
+
+def reading_said(metadata: Mapping[str, str], file: Path) -> Reading | SeriesReading | None:
+    """Return how pictures or series were read in the training of a network; None where nothing says it.
 
     Args:
         metadata: of a file of `nas.training.weights.save_weights`, or of an exported model.
@@ -89,10 +140,13 @@ def reading_said(metadata: Mapping[str, str], file: Path) -> Reading | None:
     if not metadata.keys() & {"image_shape", "preprocess"}:
         return None
     try:
+        series = _series_said(metadata)
+        if series is not None:
+            return series
         values = {name: json.loads(metadata[name]) for name in READ_AS if name in metadata}
         values = json.loads(metadata["preprocess"]) if "preprocess" in metadata else values
         return Reading((3, 1, 1), **{name: values[name] for name in READ_AS if name in values})
-    except (ValueError, TypeError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise DataError(f"{file}: what it says of pictures cannot be read: {plain(str(error), 300)}") from None
 
 
@@ -136,13 +190,16 @@ def _learned_as(metadata: Mapping[str, str], file: Path) -> dict[str, Any]:
         raise DataError(f"{file}: what it says of its task cannot be read: {plain(str(error), 300)}") from None
 
 
-def read_as(config: DataConfig, reading: Reading | None) -> DataConfig:
+def read_as(config: DataConfig, reading: Reading | SeriesReading | None) -> DataConfig:
     """Return settings of data whose files are read as in the training of a network.
 
     Args:
         config: of the data.
         reading: how they were read then; None where nothing says it.
     """
+    if isinstance(reading, SeriesReading):
+        own = DATA_SETS[config.name].series
+        return replace(config, length=reading.length, mask="yes" if reading.mask else "no") if own else config
     if reading is None or not DATA_SETS[config.name].files:
         return config
     fit = next(fit for fit, resize in RESIZE.items() if resize == reading.resize)
@@ -166,14 +223,14 @@ def check_images(data: ImageData, calibration_images: int) -> CheckImages:
 
     count = len(data.train.labels)
     spread = torch.linspace(0, count - 1, steps=min(count, calibration_images)).long()
-    calibration, count = _pixels(data.train, spread), len(data.val.labels)
-    return CheckImages(calibration, lambda: _batches(data.val), count, data.task, data.scale)
+    calibration, count = model_input(data.train, spread, data.reading), len(data.val.labels)
+    return CheckImages(calibration, lambda: _batches(data), count, data.task, data.scale)
 
 
-def check_same(preprocess: Preprocess, data: ImageData) -> None:
+def check_same(preprocess: AnyPreprocess, data: ImageData) -> None:
     """Raise `DataError` where a network was trained on other pictures or classes or for another task than data have."""
     for what, was, has in (
-        ("pictures of", preprocess.shape, tuple(data.input_shape)),
+        (f"{preprocess.kind} of", preprocess.shape, tuple(data.input_shape)),
         (f"the {data.task.outputs}", preprocess.classes, data.classes),
         ("the task", preprocess.task, data.task.name),
     ):
@@ -181,14 +238,10 @@ def check_same(preprocess: Preprocess, data: ImageData) -> None:
             raise DataError(f"data {data.name} has {what} {has!r:.200}, but the network was trained with {was!r:.200}")
 
 
-def _batches(images: Images) -> Iterator[tuple[Pixels, NDArray[Any]]]:
+def _batches(data: ImageData) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+    images = data.val
     for indices in torch.split(torch.arange(len(images.labels)), _BATCH):
-        yield _pixels(images, indices), images.labels[indices].numpy()
-
-
-def _pixels(images: Images, indices: torch.Tensor) -> Pixels:
-    pixels: Pixels = images.read(indices).permute(0, 2, 3, 1).contiguous().numpy()
-    return pixels
+        yield model_input(images, indices, data.reading), images.labels[indices].numpy()
 
 
 def as_trained(data: ImageData, metadata: Mapping[str, str], weights: Path) -> ImageData:

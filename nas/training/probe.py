@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -68,6 +68,7 @@ def training_times(
         TrainingError: the loss is not a number. DataError: the data do not fit the architecture.
     """
     began = time.perf_counter()
+    recipe = replace(recipe, progressive_stages=1)  # the last stage takes longest
     data.check_fits(architecture)
     data.task.check_training(cutmix=recipe.cutmix, balance=balance)
     pl.seed_everything(seed, verbose=False)
@@ -77,7 +78,7 @@ def training_times(
     weights = module.class_weights
     task = TaskModule(network, recipe, seed=seed, task=data.task, scale=data.scale, class_weights=weights)
     clock = _Clock(seconds)
-    average = [WeightAverage(recipe.ema)] if recipe.ema else []
+    average = [WeightAverage(recipe.ema, recipe.accumulate)] if recipe.ema else []
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="pytorch_lightning")  # as in `fit`
         callbacks = [*average, FreshStatistics(), clock]

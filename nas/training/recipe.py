@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from nas.errors import ConfigError
 from nas.settings import Range, check_settings, setting
 
-OPTIMIZERS = ("adamw", "sgd")
+OPTIMIZERS = ("adamw", "sgd", "rmsprop")
+SCHEDULES = ("cosine", "one_cycle", "triangle", "exponential")
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
 HIGHEST_MAGNITUDE = 30
@@ -16,6 +17,11 @@ HIGHEST_MAGNITUDE = 30
 _SHARE = Range(0, 1, below=True)
 _HALF = Range(0, 0.5)
 _ALPHA = Range(0, 100)
+
+
+def training_copies(optimizer: str) -> int:
+    """Return the numbers kept for each parameter: itself, its gradient, and the one or two that are remembered."""
+    return 3 if optimizer == "sgd" else 4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,14 +34,48 @@ class Recipe:
 
     epochs: int = setting(12, "walks over the training split", Range(1, 100_000, whole=True))
     batch_size: int = setting(64, "images a step", Range(2, 65_536, whole=True))
-    optimizer: str = setting("adamw", f"{' or '.join(OPTIMIZERS)}; sgd is with Nesterov momentum", OPTIMIZERS)
+    accumulate: int = setting(
+        1,
+        "batches whose gradients are added up before a step, which is then one of batch_size times as many images; "
+        "statistics of batch normalisation stay those of a batch",
+        Range(1, 10_000, whole=True),
+        before=1,
+    )
+    optimizer: str = setting(
+        "adamw", f"{', '.join(OPTIMIZERS)}; rmsprop is TensorFlow's, as EfficientNet was trained with", OPTIMIZERS
+    )
     lr: float = setting(
-        3e-3, "highest learning rate, reached at the end of the warm-up, then a cosine to 0", Range(0, 100, above=True)
+        3e-3,
+        "highest learning rate, reached at the end of the warm-up; then as schedule says",
+        Range(0, 100, above=True),
+    )
+    schedule: str = setting(
+        "cosine",
+        "cosine: a straight warm-up, then half a cosine to 0; one_cycle: from lr_start up to lr and down to lr_end by "
+        "half cosines, Smith & Topin 2019, Super-convergence; triangle: the same in straight lines; exponential: a "
+        "straight warm-up, then times lr_decay every lr_decay_epochs",
+        SCHEDULES,
+        before="cosine",
+    )
+    lr_start: float = setting(
+        0.04, "of one_cycle and triangle: share of lr at the first step", Range(0, 1, above=True), before=0.04
+    )
+    lr_end: float = setting(4e-6, "of one_cycle and triangle: share of lr at the last step", Range(0, 1), before=4e-6)
+    lr_decay: float = setting(
+        0.97, "of exponential: factor of the learning rate, at once", Range(0, 1, above=True), before=0.97
+    )
+    lr_decay_epochs: float = setting(
+        2.4, "of exponential: epochs between two decays, also parts of one", Range(0, 100_000, above=True), before=2.4
     )
     weight_decay: float = setting(
         0.02, "on weights of convolution and linear layers; not on biases and normalisation", Range(0, 100)
     )
-    momentum: float = setting(0.9, "of sgd", _SHARE)
+    momentum: float = setting(0.9, "of sgd and rmsprop", _SHARE)
+    nesterov: bool = setting(True, "of sgd: Nesterov's momentum, not the plain one", before=True)
+    rmsprop_decay: float = setting(0.9, "of rmsprop: decay of the mean of squared gradients", _SHARE, before=0.9)
+    rmsprop_eps: float = setting(
+        1e-3, "of rmsprop: added to that mean, under the root", Range(0, 1, above=True), before=1e-3
+    )
     warmup_fraction: float = setting(0.1, "share of all steps in which the learning rate rises from 0", _SHARE)
     label_smoothing: float = setting(0.0, "Szegedy et al. 2016, Rethinking the Inception architecture, 7", _SHARE)
     shift: float = setting(
@@ -125,10 +165,58 @@ class Recipe:
         _SHARE,
         before=0.0,
     )
+    progressive_stages: int = setting(
+        1,
+        "stages in which resolution and regularisation grow to what they are, evenly, 1: none; Tan & Le 2021, "
+        "EfficientNetV2, has 4. Validation is at the whole resolution",
+        Range(1, 1000, whole=True),
+        before=1,
+    )
+    progressive_resolution: float = setting(
+        0.5, "share of the height and width of images in the first stage", Range(0, 1, above=True), before=0.5
+    )
+    progressive_regularisation: float = setting(
+        0.33,
+        "share of rand_augment_magnitude, mixup and the rates of dropout in the first stage",
+        Range(0, 1),
+        before=0.33,
+    )
+    patience: int = setting(
+        0,
+        "epochs without a better score on the validation split after which training ends; what is kept is then the "
+        "best epoch, also where all were trained; 0: the last one, after all of them",
+        Range(0, 100_000, whole=True),
+        before=0,
+    )
+    teacher: str | None = setting(
+        None,
+        "run folder of a training, exported folder, or .onnx file of a network for the same classes that is learned "
+        "from beside the labels; Hinton et al. 2015, Distilling the knowledge in a neural network",
+        typed="path",
+    )
+    teacher_weight: float = setting(
+        0.9,
+        "share of the loss that the teacher's answers have; the rest is that of the labels",
+        Range(0, 1),
+        before=0.9,
+    )
+    teacher_temperature: float = setting(
+        2.0,
+        "what the outputs of both are divided by before their softmax; its square multiplies the loss",
+        Range(0, 1000, above=True),
+        before=2.0,
+    )
     gradient_clip: float | None = setting(
         5.0, "largest norm of the gradient; null does not clip", Range(0, 1e9, above=True)
     )
     zero_init_last: bool = setting(False, "start residual branches at zero")
+    memory_mib: float | None = setting(
+        None,
+        "MiB that training may take by prediction (training_memory_mib, in fp32): the cheapest blocks are computed "
+        "again in the backward pass so that it does, Chen et al. 2016, Training deep nets with sublinear memory cost; "
+        "null: no limit",
+        Range(0, 1e9, above=True),
+    )
     precision: str = setting("32-true", ", ".join(PRECISIONS), PRECISIONS)
 
     def __post_init__(self) -> None:
@@ -137,6 +225,11 @@ class Recipe:
             raise ConfigError(
                 "train.rand_augment and train.trivial_augment are two policies of the same operations: set one of them"
             )
+
+    @property
+    def training_copies(self) -> int:
+        """Numbers kept for each parameter, as `training_copies` counts them."""
+        return training_copies(self.optimizer)
 
     @property
     def changes_pixels(self) -> bool:

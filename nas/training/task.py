@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,13 @@ from nas.training.augment import erased, mixed
 from nas.training.data.batches import Batches
 from nas.training.data.registry import may_mirror
 from nas.training.data.splits import ImageData, Images
+from nas.training.optimizers import optimizer_of
+from nas.training.progressive import stages_of
 from nas.training.recipe import Recipe
+from nas.training.schedule import lr_schedule
 from nas.training.tasks.registry import DEFAULT
 from nas.training.tasks.task import Loss, Scale, Task
+from nas.training.teacher import Teacher, distillation_loss
 from nas.training.transfer.parts import parameter_groups
 from nas.training.transfer.settings import SCRATCH, Transfer
 
@@ -48,6 +53,8 @@ class TaskModule(pl.LightningModule):
         scale: Scale | None = None,
         class_weights: Tensor | None = None,
         transfer: Transfer = SCRATCH,
+        teacher: Teacher | None = None,
+        in_training: Callable[[Tensor], Any] | None = None,
     ) -> None:
         """Make a module.
 
@@ -61,10 +68,18 @@ class TaskModule(pl.LightningModule):
             class_weights: of classes in the training loss, as `Task.weights` gives them; None weighs all images alike.
                 That of the validation never has any.
             transfer: learning rates by depth.
+            teacher: a trained network that it learns from, too, by `train.teacher_weight`; it is no part of the module.
+            in_training: what runs in training steps in place of the network, with its layers, such as one that computes
+                blocks again in the backward pass.
         """
         super().__init__()
         self.network, self.recipe, self.seed, self.transfer = network, recipe, seed, transfer
-        self.task, self.scale = task, scale
+        self.task, self.scale, self.teacher = task, scale, teacher
+        self._in_training = in_training
+        dropouts = (layer for layer in network.modules() if isinstance(layer, nn.Dropout))
+        self._dropout_rates = {layer: layer.p for layer in dropouts}
+        self._now = recipe
+        """The recipe of the stage."""
         self.register_buffer("class_weights", class_weights, persistent=False)
         self.step_seconds = 0.0
         """Time in training steps: forward, backward and optimiser."""
@@ -79,15 +94,23 @@ class TaskModule(pl.LightningModule):
 
     def _predict(self, inputs: Tensor) -> tuple[Tensor, ...]:
         """Return the outputs `(batch, outputs)`, and in training those of auxiliary heads behind them."""
-        output = self.network(inputs)
+        if self._in_training is not None and self.training and torch.is_grad_enabled():
+            output = self._in_training(inputs)
+        else:
+            output = self.network(inputs)
         return output if isinstance(output, tuple) else (output,)
 
     def _train_loss(self) -> Loss:
         return self.task.loss(self.scale, self.recipe.label_smoothing, self.class_weights)
 
     def on_train_epoch_start(self) -> None:
-        """Begin the sums of the epoch, and the numbers that its images are erased and mixed by."""
+        """Begin the sums of the epoch, its stage, and the numbers that its images are erased and mixed by."""
         self._train = self.task.train_tally()
+        stages = stages_of(self.recipe, self.trainer.max_epochs or self.recipe.epochs)
+        if stages is not None:
+            self._now = stages.recipe_of(self.current_epoch)
+            for layer, rate in self._dropout_rates.items():
+                layer.p = stages.regularisation(self.current_epoch) * rate
         seed = derived_seed(self.seed, "augmentation", self.current_epoch, self.trainer.global_rank, num_bytes=8)
         self._rng = np.random.default_rng(seed)
 
@@ -104,12 +127,15 @@ class TaskModule(pl.LightningModule):
             TrainingError: the loss is not a number; on an accelerator only one step in 50 is checked.
         """
         inputs, labels = batch
-        recipe, loss_of = self.recipe, self._train_loss()
+        recipe, loss_of = self._now, self._train_loss()
         examples = mixed(
             erased(inputs, recipe.erase, self._rng), labels, mixup=recipe.mixup, cutmix=recipe.cutmix, rng=self._rng
         )
         outputs, *auxiliary = self._predict(examples.inputs)
         loss = examples.loss(outputs, loss_of)
+        if self.teacher is not None:
+            wanted, weight = self.teacher.logits(examples.inputs), recipe.teacher_weight
+            loss = (1 - weight) * loss + weight * distillation_loss(outputs, wanted, recipe.teacher_temperature)
         for prediction in auxiliary:
             loss = loss + _AUXILIARY_WEIGHT * examples.loss(prediction, loss_of)
         if self.device.type == "cpu" or batch_idx % _LOSS_CHECK_EVERY == 0:
@@ -151,40 +177,14 @@ class TaskModule(pl.LightningModule):
             raise TrainingError(f"the loss is {loss} at {where}; a lower train.lr or a longer warm-up may help")
 
     def configure_optimizers(self) -> Any:
-        """Return the optimiser of the recipe, and its learning rate by the step (`lr_factor`)."""
+        """Return the optimiser of the recipe, and its learning rate by the step (`lr_schedule`)."""
         recipe = self.recipe
         groups = parameter_groups(self.network, recipe, self.transfer)
-        # One kernel for all parameters; Lightning does not clip gradients for those in mixed precision.
-        fused = recipe.precision == "32-true"
-        optimizer: torch.optim.Optimizer
-        if recipe.optimizer == "adamw":
-            optimizer = torch.optim.AdamW(groups, lr=recipe.lr, fused=fused)
-        else:
-            momentum = recipe.momentum
-            optimizer = torch.optim.SGD(groups, lr=recipe.lr, momentum=momentum, nesterov=momentum > 0, fused=fused)
+        optimizer = optimizer_of(recipe, groups)
         total = max(1, int(self.trainer.estimated_stepping_batches))
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: lr_factor(step, total, recipe.warmup_fraction)
-        )
+        factor = lr_schedule(recipe, total, self.trainer.max_epochs or 1)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-
-def lr_factor(step: int, total: int, warmup_fraction: float) -> float:
-    """Return the share of the highest learning rate at a step: linear warm-up, then half a cosine down to 0.
-
-    Loshchilov & Hutter 2017, "SGDR", equation 5, without restarts; the warm-up as in Goyal et al. 2017, "Accurate,
-    large minibatch SGD".
-
-    Args:
-        step: from 0.
-        total: steps of the whole run.
-        warmup_fraction: share of them in which the rate rises.
-    """
-    warmup = round(total * warmup_fraction)
-    if step < warmup:
-        return (step + 1) / (warmup + 1)
-    progress = (step - warmup) / max(1, total - warmup)
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
 class _Together:
@@ -256,6 +256,11 @@ class ImageModule(pl.LightningDataModule):
         return self.trainer.current_epoch
 
     @property
+    def _epochs(self) -> int:
+        """Of the whole training."""
+        return (self.trainer.max_epochs if self.trainer is not None else None) or self.recipe.epochs
+
+    @property
     def _shard(self) -> dict[str, Any]:
         """The part of the batches that this process has, as arguments of `Batches`."""
         trainer = self.trainer
@@ -276,6 +281,7 @@ class ImageModule(pl.LightningDataModule):
             shift=self.recipe.shift,
             flip=self.recipe.flip and may_mirror(self.data.name),
             recipe=self.recipe,
+            stages=stages_of(self.recipe, self._epochs),
             seed=self.seed,
             walk=self._epoch if self.trainer is not None else None,
             balanced=self.balance == "sampler",

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from nas.errors import ConfigError, check_function, check_kind
 from nas.evaluation import Budget, Evaluation
 from nas.exporting.card import CARD
+from nas.exporting.folder import ARCHITECTURE, WEIGHTS
 from nas.exporting.preprocess import PREPROCESS
 from nas.line_log import LineLog
 from nas.machine import check_accelerator
@@ -24,18 +25,20 @@ from nas.settings import SEED, Range, as_recorded
 from nas.training.card import card_of_training
 from nas.training.curves import draw_curves, write_curves
 from nas.training.data.config import DataConfig
-from nas.training.fit import fit, load_data
+from nas.training.fit import fit, load_data, with_drop_path
+from nas.training.memory import training_memory
+from nas.training.model_file import SUMMARY
 from nas.training.preprocess import as_trained, preprocess_of
 from nas.training.progress import Progress
+from nas.training.progressive import check_stages
 from nas.training.recipe import Recipe
 from nas.training.recipe_files import read_data_config, read_recipe
 from nas.training.summary import summary_of
+from nas.training.teacher import teacher_of
 from nas.training.transfer.settings import SCRATCH, Transfer
 from nas.training.transfer.start import check_start, file_hash
 from nas.training.weights import Network, load_metadata, trained_network
 
-ARCHITECTURE, WEIGHTS, SUMMARY = "architecture.json", "weights.safetensors", "train.json"
-"""Of a folder of a training: the network, its trained weights, and what came out."""
 _SETTINGS, _SEEDS = "settings.json", "seeds.jsonl"
 _CURVES = "curves.csv", "curves.png"
 _MOST_SEEDS = Range(1, 10_000, whole=True)
@@ -171,10 +174,14 @@ def begins(job: TrainJob) -> str:
     """Return what the network begins with, in a sentence; empty for fresh weights.
 
     Raises:
-        NasError: data that cannot be read or do not fit the network, or weights that are of another one.
+        NasError: data that cannot be read or do not fit the network, or weights or a teacher that are of another one.
     """
     data = load_data(job.data)
     data.check_fits(job.architecture)
+    teacher_of(job.recipe, data)
+    built = with_drop_path(job.architecture, job.recipe.drop_path)
+    training_memory(built, job.recipe)
+    check_stages(built, job.recipe)
     return check_start(job.transfer, job.architecture, data)
 
 

@@ -11,11 +11,10 @@ from safetensors import SafetensorError
 from torch import Tensor, fx, nn
 
 from nas.errors import ConfigError, DataError, why_unreadable
-from nas.exporting.reading import READ_AS
 from nas.network.architecture import Architecture
 from nas.pytorch import build
 from nas.run_folder import read_inside, write_bytes
-from nas.training.data.splits import ImageData
+from nas.training.data.splits import ImageData, read_as_said
 
 Network = fx.GraphModule
 """A network as `nas.build` makes it."""
@@ -39,8 +38,9 @@ def weights_of(module: nn.Module) -> dict[str, Tensor]:
 def weights_metadata(architecture: Architecture, data: ImageData) -> dict[str, str]:
     """Return what is kept beside weights: the network, and what inputs it was trained on.
 
-    `architecture`, `mean` and `std` (a channel, in units of full white = 1), `classes`, `image_shape`, how files are
-    read (`background`, `depth`, `resize`) and `task` are JSON; so are `target_mean` and `target_std` of numbers.
+    `architecture`, `mean` and `std` (a channel, in units of full white = 1, of series in their own), `classes`,
+    `image_shape`, how files are read (`background`, `depth`, `resize`; of series `kind`, `mask` and `missing`) and
+    `task` are JSON; so are `target_mean` and `target_std` of numbers.
     """
     scale = data.scale
     targets = {} if scale is None else {"target_mean": scale.mean, "target_std": scale.std}
@@ -53,7 +53,7 @@ def weights_metadata(architecture: Architecture, data: ImageData) -> dict[str, s
         "mean": json.dumps(list(data.mean)),
         "std": json.dumps(list(data.std)),
         "classes": json.dumps(list(data.classes)),
-        **{name: json.dumps(getattr(data.reading, name)) for name in READ_AS},
+        **{name: json.dumps(value) for name, value in read_as_said(data.reading).items()},
         "task": json.dumps(data.task.name),
         **{name: json.dumps(list(values)) for name, values in targets.items()},
     }

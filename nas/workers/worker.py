@@ -57,6 +57,7 @@ class PickledEvaluator:
 
     def __init__(self, evaluator: Evaluator) -> None:
         self._evaluator = evaluator
+        self._packed: bytes | None = None
 
     def __getstate__(self) -> bytes:
         try:
@@ -69,8 +70,22 @@ class PickledEvaluator:
     def __setstate__(self, state: bytes) -> None:
         self._packed = state
 
+    @classmethod
+    def packed(cls, packed: bytes) -> PickledEvaluator:
+        """Return one that has arrived, pickled in another way."""
+        sent = cls.__new__(cls)
+        sent.__setstate__(packed)
+        return sent
+
+    @property
+    def key(self) -> object:
+        """What is equal for the same evaluator, sent twice to this process."""
+        return self._packed if self._packed is not None else self._evaluator
+
     def open(self) -> Evaluator:
         """Return the evaluator; raises `WorkerError` where what it needs is not here."""
+        if self._packed is None:  # it has not left its process
+            return self._evaluator
         try:
             evaluator: Evaluator = ForkingPickler.loads(self._packed)
         except Exception as error:  # as above

@@ -9,7 +9,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from nas.advise.advice import Advice, advise
+from nas.advise.advice import Advice, advise, spaces_for
 from nas.advise.networks import candidates, choose_starts
 from nas.advise.request import Request
 from nas.advise.rules_of_thumb import PRIORITIES
@@ -92,7 +92,6 @@ SCENARIOS: dict[str, tuple[dict[str, Any], str, set[str], set[str]]] = {
     "not square": ({"shape": (3, 128, 96), "device": "edge"}, "mobilenet_v3_large", set(), {"mobilenet_v3"}),
 }
 OTHER_TASKS = {
-    "series": ("fcn1d", {"resnet1d"}, {"conv1d"}),
     "detection": ("resnet50_fpn", set[str](), set[str]()),
 }
 
@@ -119,8 +118,9 @@ def _check_commands(advice: Advice) -> None:
             known = config.data.known_shape()
             assert known is None or known == (advice.input_shape, advice.num_classes)
             size = advice.input_shape[1] if len(set(advice.input_shape[1:])) == 1 else None
-            assert config.data.resolution == (size if known is None or config.data.name == "synthetic" else None)
-            assert config.data.channels == advice.input_shape[0]
+            if len(advice.input_shape) == 3:
+                assert config.data.resolution == (size if known is None or config.data.name == "synthetic" else None)
+                assert config.data.channels == advice.input_shape[0]
 
 
 @pytest.mark.parametrize(
@@ -176,11 +176,24 @@ def test_classes_of_pixels_are_searched_for_in_spaces_of_their_own() -> None:
     _check_commands(advice)
 
 
+@pytest.mark.parametrize("data_set", [None, "mnist1d"])
+def test_series_get_networks_a_space_and_the_commands_that_search_it(data_set: str | None) -> None:
+    shape = (1, 40) if data_set else (5, 300)
+    advice = advise(Request(task="series", shape=shape, classes=10, images=3000, data_set=data_set))
+    assert [start.network.published.space for start in advice.starts] == ["fcn1d", "resnet1d"]
+    assert [choice.space.name for choice in advice.spaces] == ["conv1d"]
+    assert not advice.python
+    data = f"data={data_set}" if data_set else "data=series data.root=FOLDER"
+    assert f"nas.search +space=conv1d {data} " in advice.commands[-1].line
+    assert advice.commands[-1].line.endswith("data.augment=shift")  # of few there is no mirror image
+    _check_commands(advice)
+    assert [one.name for one in spaces_for(shape, 10)] == ["conv1d"]
+
+
 def test_what_nas_trains_is_known_to_the_advice() -> None:
     """With a data set for another task, `nas.advise.rules_of_thumb.TRAINED` has to grow."""
     images = ["arrays", "cells", "cifar10", "cifar100", "digits", "fashion_mnist", "hf", "idx", "image_folder"]
-    images += ["mask_folder", "synthetic"]
-    assert [*DATA_SETS] == images
+    assert [*DATA_SETS] == [*images, "mask_folder", "mnist1d", "series", "synthetic"]
 
 
 def test_more_wanted_is_never_a_worse_network() -> None:

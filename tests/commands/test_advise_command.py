@@ -123,8 +123,8 @@ def test_latency_is_a_setting_of_the_search() -> None:
     assert any("measured where the search runs" in note for note in advice.notes)
 
 
-def test_the_python_for_series_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    code = advise(Request(task="series", shape=(2, 64), classes=5, macs=1e6)).python
+def test_the_python_for_images_of_other_channels_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = advise(Request(shape=(2, 16, 16), classes=5, macs=1e6)).python
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {"train_and_score": lambda network: float(sum(p.numel() for p in network.parameters()))}
     exec(compile(code.replace("trials=50", "trials=2"), "advice", "exec"), names)

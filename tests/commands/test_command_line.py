@@ -175,7 +175,7 @@ def test_several_values_need_a_sweep_or_brackets() -> None:
 
 def test_the_groups_are_those_of_the_folder_of_settings() -> None:
     groups = groups_in(resource_dir("conf"))
-    assert set(groups) == {"data", "evaluator", "experiment", "pruner", "recipe", "sampler", "train"}
+    assert set(groups) == {"data", "evaluator", "executor", "experiment", "pruner", "recipe", "sampler", "train"}
     assert groups["train"] == ["adamw", "sgd"]
     assert {"adamw", "sgd", "short", "standard"} <= set(groups["recipe"])
 

@@ -21,6 +21,7 @@ from nas.resources import resource_dir, space_names
 from nas.training.data.registry import DATA_SETS
 
 ROOT = Path(__file__).resolve().parents[2]
+RECIPES = ("adamw", "airbench", "efficientnet", "fine_tune", "resnet_rs", "sgd", "short", "standard", "vit")
 WITH_SETTINGS = [name for name, command in COMMANDS.items() if isinstance(command, SettingsCommand)]
 
 
@@ -28,7 +29,7 @@ WITH_SETTINGS = [name for name, command in COMMANDS.items() if isinstance(comman
     ("line", "offered"),
     [
         ("nas ", [f"{name} " for name in COMMANDS]),
-        ("nas s", ["space ", "search ", "spaces ", "scale "]),
+        ("nas s", ["space ", "search ", "spaces ", "scale ", "steer "]),
         ("nas --v", ["--version "]),
         ("nas nothing ", []),
         ("LANG=C /somewhere/bin/nas sea", ["search "]),
@@ -87,7 +88,7 @@ WITH_SETTINGS = [name for name, command in COMMANDS.items() if isinstance(comman
         ("nas train reference/lenet", ["reference/lenet5 "]),
         ("nas train reference/lenet5 train.lab", ["train.label_smoothing="]),
         ("nas train reference/lenet5 recipe=sgd train.opt", ["train.optimizer="]),
-        ("nas search recipe=", [f"recipe={name} " for name in ("adamw", "sgd", "short", "standard")]),
+        ("nas search recipe=", [f"recipe={name} " for name in RECIPES]),
         ("nas search train=", ["train=adamw ", "train=sgd "]),
         ("nas evaluate somewhere split=", ["split=val "]),
         ("nas diagnose reference/lenet", ["reference/lenet5 "]),
@@ -166,7 +167,7 @@ def _environment(folder: Path) -> dict[str, str]:
         (True, ["nas", "search", "+space", "=", "mbc"], ["mbconv ", "mbconv_compound "]),
         (True, ["nas", "search", "sampler", "="], None),
         (False, ["nas", "search", "+space=mbc"], ["+space=mbconv ", "+space=mbconv_compound "]),
-        (True, ["nas", "s"], ["space ", "search ", "spaces ", "scale "]),
+        (True, ["nas", "s"], ["space ", "search ", "spaces ", "scale ", "steer "]),
         (True, ["bin/nas", "search", "constraints.pa"], ["constraints.params="]),
         (True, ["~/bin/nas", "space", "--sc"], ["--schema "]),
         (True, ["nas", "search", "evaluator.file", "=", "tab"], []),

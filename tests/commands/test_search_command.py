@@ -19,6 +19,8 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 import nas
+from nas.run_folder import hold
+from nas.search.steering import steer
 from tests.run_command import Started, run
 from tests.search.conftest import SMALL
 
@@ -324,6 +326,17 @@ def test_networks_of_the_users_own_come_first_also_from_another_folder(table: Pa
     assert [trial["arch_id"] for trial in trials][::2] == [arch.arch_id for arch in own]
     result = run("nas.search", "resume=../runs/t", "search.trials=5", cwd=table / "runs")
     assert result.returncode == 0, result.stderr
+
+
+def test_a_search_that_is_gone_on_with_keeps_what_it_was_steered_to(table: Path) -> None:
+    result = _search_table(table, "search.trials=2")
+    assert result.returncode == 0, result.stderr
+    with hold(table / "runs" / "t", "search"):
+        steer(table / "runs" / "t", {"trials": 5})
+    for words, trials in (([], 5), (["search.trials=6"], 6)):
+        result = run("nas.search", "resume=runs/t", *words, cwd=table)
+        assert result.returncode == 0, result.stderr
+        assert len(_of_trials(table, "val_accuracy")) == trials
 
 
 def test_a_search_on_a_table_with_two_objectives(table: Path) -> None:

@@ -74,6 +74,8 @@ def test_help_names_every_setting(name: str) -> None:
 _OTHER_THINGS = {
     ("run_search", "workers"),  # 0 of them evaluate in this process, which the command does not
     ("_pool", "workers"),
+    ("run_search", "executor"),  # may also be an object that runs, which no setting is
+    ("_pool", "executor"),
     ("run_search", "resume"),  # whether `run_dir` holds a study to go on with, where the setting is its folder
 }
 _PLAIN = {"int", "float", "str", "bool", "Any", "Mapping", "Sequence", "list", "Path", "None", "object"}

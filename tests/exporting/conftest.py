@@ -36,7 +36,9 @@ class Trained:
 
     @property
     def preprocess(self) -> Preprocess:
-        return preprocess_of(self.data, self.architecture)
+        found = preprocess_of(self.data, self.architecture)
+        assert isinstance(found, Preprocess)
+        return found
 
     @property
     def images(self) -> CheckImages:

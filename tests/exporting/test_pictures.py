@@ -22,6 +22,7 @@ from nas.errors import DataError, NasError
 from nas.exporting.int8 import outputs
 from nas.exporting.onnx.graph import to_onnx
 from nas.exporting.onnx.pictures import for_pictures
+from nas.exporting.onnx.series import as_shipped
 from nas.exporting.predict import ModelError, open_model
 from nas.exporting.preprocess import Preprocess
 from nas.exporting.reading import RESIZES, Reading, read_picture
@@ -124,7 +125,7 @@ def test_networks_of_every_space_give_what_torch_gives(name: str) -> None:
         given = module(inputs)
         expected = (at_size(given, (40, 40)) if name in SEGMENT else given).numpy()
     weights = {key: value.numpy() for key, value in module.state_dict().items()}
-    model = for_pictures(to_onnx(lower(arch), weights), preprocess_of(data, arch))
+    model = as_shipped(to_onnx(lower(arch), weights), preprocess_of(data, arch))
     pixels = data.val.read(torch.arange(7)).permute(0, 2, 3, 1).numpy()
     tolerance = 1e-4 * max(1.0, float(np.abs(expected).max()))
     (together,) = outputs(model, [pixels])

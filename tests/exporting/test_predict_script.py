@@ -16,7 +16,8 @@ import pytest
 import torch
 from PIL import ExifTags, Image
 
-from nas.exporting.predict import Prediction, main, with_masks
+from nas.exporting.predict import main
+from nas.exporting.prediction_files import Prediction, with_masks
 from nas.exporting.reading import PictureError, Reading, read_picture
 from nas.training.data.image_files import read_image
 from tests.exporting.conftest import Trained

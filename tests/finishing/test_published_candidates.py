@@ -130,3 +130,15 @@ def test_classes_of_pixels_are_compared_with_unets() -> None:
         assert one.family == "U-Net"
         assert one.cost.params <= 500_000 < one.cost.params * 2.5
     assert not published_candidates((1, 50, 33), 3, constraints_from({"params": 1_000}), segments=True)
+
+
+def test_series_have_published_networks_of_their_own_which_take_them_as_they_are() -> None:
+    found = published_candidates((2, 50), 4, constraints_from({"params": 60_000}))
+    assert {one.published.space for one in found} == {"fcn1d", "resnet1d"}
+    for one in found:
+        assert one.architecture.input_shape == (2, 50)
+        assert nas.lower(one.architecture).out_shapes == ((4,),)
+        assert one.cost == nas.cost_of(one.architecture)
+        assert one.cost.params <= 60_000
+    (whole, *_) = published_candidates((1, 128), 10, [])
+    assert whole.architecture.arch_id == nas.load_space(f"reference/{whole.published.space}").decode({}).arch_id

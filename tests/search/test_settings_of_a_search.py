@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,11 @@ from optuna.samplers import RandomSampler
 
 import nas
 from nas.errors import ConfigError, NasError
-from nas.resume import check_typed, resumed
+from nas.resume import check_typed, resumed, with_absolute_paths
 from nas.search.budgets.pruning import Pruning
 from nas.search.config import Config
 from nas.search.settings import PYTHON_SETTINGS, SamplerSettings, SearchSettings, Settings, with_keywords
-from nas.settings import settings_from
+from nas.settings import paths, settings_from
 from nas.training.data.config import DataConfig
 
 SPACE = nas.load_space("mbconv")
@@ -183,3 +184,27 @@ def test_what_is_no_setting_is_refused_with_the_nearest(typed: str, message: str
 
 def test_a_pruner_is_read_from_plain_values() -> None:
     assert settings_from(Pruning, {"name": "asha", "eta": 2}, "pruner") == Pruning(name="asha", eta=2)
+
+
+def test_paths_become_absolute_and_their_words_stay() -> None:
+    given = {"data": {"root": "pictures", "cache": "auto"}, "search": {"first": ["a.json"]}}
+    recorded = with_absolute_paths(Config, given)
+    assert recorded["data"]["root"] == str(Path.cwd() / "pictures")
+    assert recorded["search"]["first"] == [str(Path.cwd() / "a.json")]
+    assert recorded["data"]["cache"] == "auto"
+    recorded = with_absolute_paths(Config, {"data": {"cache": "none"}})
+    assert recorded == {"data": {"cache": "none"}}
+    recorded = with_absolute_paths(Config, {"data": {"cache": "kept"}})
+    assert recorded == {"data": {"cache": str(Path.cwd() / "kept")}}
+
+
+def test_no_default_of_a_path_is_taken_for_a_file() -> None:
+    values = Config.from_values({"space": "mbconv"})
+    defaults = {
+        path: attrgetter(path)(values)
+        for path, declared in paths(Config)
+        if declared.typed == "path" and path.split(".")[0] != "evaluator"
+    }
+    assert "data.cache" in defaults
+    words = {path: declared.words for path, declared in paths(Config)}
+    assert [path for path, value in defaults.items() if value is not None and value not in words[path]] == []

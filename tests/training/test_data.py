@@ -19,6 +19,7 @@ from sklearn.datasets import load_digits
 
 from nas.errors import ConfigError, DataError
 from nas.exporting.reading import Reading
+from nas.exporting.series_files import SeriesReading
 from nas.training.data.config import DataConfig
 from nas.training.data.image_files import read_image
 from nas.training.data.load import load_data
@@ -27,6 +28,7 @@ from nas.training.data.split_by_place import split_indices
 from nas.training.data.splits import ImageData, Images
 from nas.training.data.test_split import Ledger, read_test_split
 from tests.training.data_files import arrays_file, cifar_folder, hf_folder, idx_folder, write_idx
+from tests.training.series_files_of_tests import waves_folder
 from tests.training.tasks.pictures_with_targets import folder_for
 
 
@@ -53,6 +55,8 @@ MAKE: dict[str, Callable[[Path], DataConfig]] = {
     "idx": lambda root: DataConfig(name="idx", root=str(idx_folder(root))),
     "image_folder": lambda root: DataConfig(name="image_folder", root=str(_image_folder(root))),
     "mask_folder": lambda root: folder_for("segmentation", root / "masked", images=60),
+    "mnist1d": lambda root: DataConfig(name="mnist1d"),
+    "series": lambda root: DataConfig(name="series", root=str(waves_folder(root / "waves"))),
     "synthetic": lambda root: DataConfig(name="synthetic", samples=200, num_classes=4),
 }
 
@@ -66,17 +70,23 @@ def _all(images: Images) -> torch.Tensor:
 
 
 def _statistics(data: ImageData) -> tuple[list[float], list[float]]:
-    pixels = data.train.read(torch.arange(len(data.train.labels))).numpy() / 255
+    values = data.train.read(torch.arange(len(data.train.labels))).numpy()
+    if isinstance(data.reading, SeriesReading):
+        own, mask = values[:, : data.reading.channels].astype(np.float64), [*range(data.reading.mask)]
+        return [*np.nanmean(own, (0, 2)), *(0.0 for _ in mask)], [*np.nanstd(own, (0, 2)), *(1.0 for _ in mask)]
+    pixels = values / 255
     return pixels.mean((0, 2, 3)).tolist(), pixels.std((0, 2, 3)).tolist()
 
 
 @pytest.mark.parametrize("name", DATA_SETS)
 def test_every_data_set(name: str, tmp_path: Path) -> None:
+    if name == "mnist1d":
+        pytest.importorskip("mnist1d")
     config = MAKE[name](tmp_path)
     data = load_data(config)
     for split in (data.train, data.val, _test_images(config, tmp_path)):
         pixels = split.read(torch.tensor([0, len(split.labels) - 1]))
-        assert pixels.dtype == torch.uint8
+        assert pixels.dtype == (torch.float32 if DATA_SETS[name].series else torch.uint8)
         assert tuple(pixels.shape) == (2, *data.input_shape)
         assert split.labels.dtype == (torch.uint8 if data.task.dense else torch.int64)
         assert split.labels.shape[1:] == (data.input_shape[1:] if data.task.dense else ())

@@ -29,7 +29,8 @@ from nas.training.data.load import load_data
 from nas.training.data.splits import ImageData
 from nas.training.fit import fit
 from nas.training.recipe import Recipe
-from nas.training.task import ImageModule, TaskModule, lr_factor
+from nas.training.schedule import lr_factor
+from nas.training.task import ImageModule, TaskModule
 from nas.training.transfer.parts import parameter_groups
 from nas.training.transfer.settings import SCRATCH
 

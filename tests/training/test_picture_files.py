@@ -67,6 +67,7 @@ def _files(data: ImageData) -> list[Path]:
 
 
 def _depth(data: ImageData) -> int:
+    assert isinstance(data.reading, Reading)
     assert data.record()["depth"] == data.reading.depth
     return data.reading.depth
 
@@ -274,6 +275,7 @@ def test_prediction_reads_every_kind_as_training_does(channels: int, fit: str, t
     settings: dict[str, Any] = {"fit": fit, "background": "#0AC84D", "channels": channels, "resolution": 6}
     config = DataConfig(name="image_folder", root=str(tmp_path), memory_mib=0, **settings)
     data = load_data(config)
+    assert isinstance(data.reading, Reading)
     assert (data.reading.depth, data.reading.background) == (12, "#0ac84d")
     architecture = nas.load_space("reference/small_cnn").for_data((channels, 6, 6), 2).decode({})
     told = json.loads(json.dumps(preprocess_of(data, architecture).to_dict()))
@@ -285,6 +287,7 @@ def test_prediction_reads_every_kind_as_training_does(channels: int, fit: str, t
     metadata = weights_metadata(architecture, data)
     other = DataConfig(name="image_folder", root=str(tmp_path), channels=channels, resolution=6, memory_mib=0)
     again = load_data(read_as(other, reading_said(metadata, tmp_path)))
+    assert isinstance(again.reading, Reading)
     assert replace(again.reading, max_pixels=1) == replace(data.reading, max_pixels=1)
     exported = {"preprocess": json.dumps(told)}
     assert read_as(other, reading_said(exported, tmp_path)) == read_as(other, reading_said(metadata, tmp_path))

@@ -17,7 +17,7 @@ from nas.errors import DataError
 from nas.exporting.settings import ExportSettings
 from nas.training.data.load import load_data
 from nas.training.data.test_split import Ledger
-from nas.training.evaluate import model_in
+from nas.training.model_file import model_in
 from nas.training.train import TrainedModel
 from nas.training.trained_on import TrainedOn, trained_on
 from tests.training.test_fit import ARCH, DATA, RECIPE

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,8 @@ from nas.evaluation import Budget, Evaluation, report
 from nas.held_out import check_test_split_allowed
 from nas.network.architecture import Architecture
 from nas.workers.evaluating import Outcome, Task
+from nas.workers.executors.futures import FuturesExecutor
+from nas.workers.executors.leased_pool import LeasedPool
 from nas.workers.in_process import InThisProcess
 from nas.workers.pool import Pool
 from nas.workers.processes import WorkerPool
@@ -43,6 +47,8 @@ POOLS: dict[str, Callable[[], Pool]] = {
     "in this process": lambda: InThisProcess(Counting(), "val_accuracy"),
     "simulated": lambda: SimulatedPool(Counting(), 2),
     "processes": lambda: WorkerPool(Counting(), 2, objective="val_accuracy"),
+    "threads": lambda: LeasedPool(FuturesExecutor(ThreadPoolExecutor(2)), Counting()),
+    "process pool": lambda: LeasedPool(FuturesExecutor(partial(ProcessPoolExecutor, 2)), Counting()),
 }
 SPACE = nas.load_space("reference/squeezenet1_1")
 ARCHITECTURE = SPACE.decode({})

@@ -13,8 +13,9 @@ from nas.errors import NasError
 from nas.exporting.onnx.writer import Writer
 from nas.exporting.preprocess import Preprocess, resize_matrix
 from nas.exporting.reading import COVER_CROP, PAD, SQUASH
+from nas.exporting.series_preprocess import AnyPreprocess
 from nas.training.tasks.registry import task_named
-from nas.training.tasks.task import Task
+from nas.training.tasks.task import Scale, Task
 
 PIXELS = "pixels"
 """The input of a model for pictures; its outputs are `Task.raw` and `Task.answer`, and `CLASS_MAP` of classes of pixels
@@ -49,28 +50,54 @@ def for_pictures(network: bytes, preprocess: Preprocess, about: Mapping[str, str
     Raises:
         NasError: the network gives something else than a number for each class.
     """
+    before, channels = Writer({}), preprocess.shape[0]
+    taken = helper.make_tensor_value_info(PIXELS, TensorProto.UINT8, ["batch", "height", "width", channels])
+    _network_input(before, preprocess, onnx.ModelProto.FromString(network).graph.input[0].name)
+    return around(network, before, taken=taken, preprocess=preprocess, use=_USE, about=about)
+
+
+def around(
+    network: bytes,
+    before: Writer,
+    *,
+    taken: onnx.ValueInfoProto,
+    preprocess: AnyPreprocess,
+    use: str,
+    about: Mapping[str, str] | None,
+) -> bytes:
+    """Return a network with what makes its input in front of it, and what it says behind it.
+
+    Args:
+        network: as of `for_pictures`.
+        before: what makes its input.
+        taken: the input of the whole.
+        preprocess: what was done in training.
+        use: how it is used, with the places `raw`, `answer` and `outputs` of the task.
+        about: as of `for_pictures`.
+
+    Raises:
+        NasError: the network gives something else than a number for each class.
+    """
     task = task_named(preprocess.task)
     model = onnx.ModelProto.FromString(network)
-    ((x,), (y,)) = (list(model.graph.input), list(model.graph.output)) if _plain(model) else ((None,), (None,))
+    (y,) = model.graph.output if len(model.graph.input) == len(model.graph.output) == 1 else (None,)
     gives = [] if y is None else [dim.dim_value for dim in y.type.tensor_type.shape.dim]
-    if x is None or y is None or tuple(gives[1:]) != preprocess.network_gives:
+    if y is None or tuple(gives[1:]) != preprocess.network_gives:
         each = "a map" if task.dense else "a number"
         raise NasError(
             f"a network for {len(preprocess.classes)} {task.outputs} gives {each} for each, but this one gives "
             f"{[[dim.dim_value or dim.dim_param for dim in o.type.tensor_type.shape.dim] for o in model.graph.output]}"
         )
-    before, after = Writer({}), Writer({})
-    _network_input(before, preprocess, x.name)
+    after = Writer({})
     _raw(after, task, preprocess, y.name)
-    _answer(after, task, preprocess)
+    _answer(after, task, preprocess.scale)
     size = ", height, width" if task.dense else ""
-    use = _USE.format(raw=task.raw, answer=task.answer, outputs=task.outputs, map=size)
+    use = use.format(raw=task.raw, answer=task.answer, outputs=task.outputs, map=size)
     use += f" {CLASS_MAP}: uint8, (batch, height, width), the place of the likeliest class." if task.dense else ""
-    channels = preprocess.shape[0]
     graph = helper.make_graph(
         [*before.nodes, *model.graph.node, *after.nodes],
         "network",
-        [helper.make_tensor_value_info(PIXELS, TensorProto.UINT8, ["batch", "height", "width", channels])],
+        [taken],
         _outputs(task, preprocess),
         [*before.constants, *model.graph.initializer, *after.constants],
         doc_string=use,
@@ -84,8 +111,8 @@ def for_pictures(network: bytes, preprocess: Preprocess, about: Mapping[str, str
     return bytes(whole.SerializeToString())
 
 
-def _outputs(task: Task, preprocess: Preprocess) -> list[onnx.ValueInfoProto]:
-    """Return what a model for pictures gives."""
+def _outputs(task: Task, preprocess: AnyPreprocess) -> list[onnx.ValueInfoProto]:
+    """Return what a model gives."""
     shape: list[str | int | None] = ["batch", *preprocess.gives]
     found = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in (task.raw, task.answer)]
     if task.dense:
@@ -93,7 +120,7 @@ def _outputs(task: Task, preprocess: Preprocess) -> list[onnx.ValueInfoProto]:
     return found
 
 
-def _raw(w: Writer, task: Task, preprocess: Preprocess, name: str) -> None:
+def _raw(w: Writer, task: Task, preprocess: AnyPreprocess, name: str) -> None:
     """Write what the network gives, called `name`: maps are brought to the size of the pictures, as in training."""
     if task.dense and preprocess.size != preprocess.shape[1:]:
         sizes = zip(preprocess.size, preprocess.shape[1:], strict=True)
@@ -105,9 +132,8 @@ def _raw(w: Writer, task: Task, preprocess: Preprocess, name: str) -> None:
         w.add("Identity", task.raw, name)
 
 
-def _answer(w: Writer, task: Task, preprocess: Preprocess) -> None:
+def _answer(w: Writer, task: Task, scale: Scale | None) -> None:
     """Write what makes answers of what the network gives."""
-    scale = preprocess.scale
     if task.activation == "scale":
         assert scale is not None
         std, mean = (np.array([values], dtype=np.float32) for values in (scale.std, scale.mean))
@@ -120,10 +146,6 @@ def _answer(w: Writer, task: Task, preprocess: Preprocess) -> None:
     if task.dense:
         place = w.add("ArgMax", f"{PREFIX}likeliest", task.raw, axis=1, keepdims=0)
         w.add("Cast", CLASS_MAP, place, to=TensorProto.UINT8)
-
-
-def _plain(model: onnx.ModelProto) -> bool:
-    return len(model.graph.input) == 1 and len(model.graph.output) == 1
 
 
 def _network_input(w: Writer, preprocess: Preprocess, name: str) -> None:

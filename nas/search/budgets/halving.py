@@ -95,6 +95,10 @@ class Halving:
         """Whether no other trial will begin."""
         return len(self._bracket) >= self._total
 
+    def let_begin(self, total: int) -> None:
+        """Let so many trials begin in all."""
+        self._total = max(total, len(self._bracket))
+
     def close(self) -> None:
         """Let no other trial begin."""
         self._total = len(self._bracket)

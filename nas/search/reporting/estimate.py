@@ -84,17 +84,17 @@ class Candidates:
         """Return the mean over the trials of a search.
 
         A sampler that learns finds accuracy in larger networks, as far as the limits let it: its mean is taken to be
-        that of the larger half of the random ones, and to lie between those of all and of the largest quarter. With
-        several objectives, among which are costs, it is that of all, between the smaller and the larger half.
+        that of the larger half of the random ones, and the largest quarter at most. In very short trainings small ones
+        are ahead, so that it may be that of the smaller half. With several objectives, among which are costs, it is
+        that of all, between the smaller and the larger half.
         """
         first = self.first[:trials]
         rest, by_learning = trials - len(first), self.learned(trials)
         works = sorted(self.drawn)
         half, quarter = len(works) // 2, 3 * len(works) // 4
         mean = fmean(works)
-        learned = (fmean(works[half:]), mean, fmean(works[quarter:]))
-        if self.objectives > 1:
-            learned = (mean, fmean(works[: half or 1]), fmean(works[half:]))
+        smaller, larger = fmean(works[: half or 1]), fmean(works[half:])
+        learned = (larger, smaller, fmean(works[quarter:])) if self.objectives == 1 else (mean, smaller, larger)
         known = sum(first) + (rest - by_learning) * mean
         chance = _NORMAL * (stdev(works) if len(works) > 1 else 0.0) * sqrt(rest)  # of the sum over the trials
         middle, low, high = (known + by_learning * each for each in learned)

@@ -15,6 +15,7 @@ from rich.text import Text
 from nas.cost import AFTER_TRAINING
 from nas.search.study import Study
 from nas.search.trial import State, Trial
+from nas.training.recipe_decisions import recipe_text
 
 _LOG = logging.getLogger(__name__)
 _COUNTED = (State.REJECTED, State.OVER_LIMIT, State.DUPLICATE, State.PRUNED, State.FAILED)
@@ -66,6 +67,8 @@ class Progress:
         """Trials that are paused, by number."""
         self._printed = time.monotonic()
         """When the last line was."""
+        self._steered: dict[str, object] = {}
+        """Of when the search ends, what was changed as it runs and has been shown."""
 
     def _print(self, line: str) -> None:
         self.console.print(line, highlight=False)
@@ -87,8 +90,15 @@ class Progress:
 
     @_shown
     def proposed(self, study: Study, running: int) -> None:
-        """Update the live line."""
+        """Update the live line, and say what was changed as the search runs."""
         self._running = running
+        if study.steered != self._steered:
+            self._steered = dict(study.steered)
+            self.trials = study.steered.get("trials", self.trials)
+            self.minutes = study.steered.get("minutes", self.minutes)
+            values = {name: "null" if value is None else value for name, value in self._steered.items()}
+            words = " ".join(f"search.{name}={value}" for name, value in values.items())
+            self._print(f"Changed as it runs: {words}")
         self._show(study)
 
     def _show(self, study: Study) -> None:
@@ -124,7 +134,8 @@ class Progress:
             self._live.stop()
 
     def _line(self, study: Study, trial: Trial) -> str:
-        original = f"  same network as trial {trial.duplicate_of}" if trial.duplicate_of is not None else ""
+        same = "network and recipe" if trial.recipe else "network"
+        original = f"  same {same} as trial {trial.duplicate_of}" if trial.duplicate_of is not None else ""
         names = dict.fromkeys([*(objective.name for objective in study.objectives), *AFTER_TRAINING])
         scores = [name for name in names if name in trial.scores]
         if not scores or trial.state is State.FAILED:
@@ -140,6 +151,7 @@ class Progress:
             + f"  params {cost.params:>11,}  macs {cost.macs:>13,}"
             + (f"  {trial.latency.ms:8.3f} ms" if trial.latency else "")
             + (f"  {seconds:6.1f} s" if seconds is not None and not original else original)
+            + (f"  {recipe_text(trial.recipe)}" if trial.recipe else "")
             + (f"  {trial.design}" if trial.design else "")
             + (f"  with weights of trial {trial.inherited_from}" if trial.inherited_share else "")
             + (f"  {trial.inherited_problem}" if trial.inherited_problem else "")

@@ -14,6 +14,7 @@ from nas.cost import Constraint
 from nas.search.config import Config
 from nas.search.optuna_study import enqueue
 from nas.search.samplers import proposer
+from nas.search.samplers.distributions import suggest_recipe
 from nas.seeds import derived_seed
 from nas.space import Genotype, SearchSpace
 from nas.space.feasible import Candidate, examine
@@ -39,14 +40,18 @@ def proposal_seconds(
         return examine(space, genotype, limits, config.workload)
 
     seed, objectives = derived_seed(config.seed, "probe", "proposals"), len(config.search.objectives)
-    made = proposer(config.sampler.name, seed, space, examined, options=config.sampler.options)
+    decided, options = config.decided, config.sampler.options
+    made = proposer(config.sampler.name, seed, space, examined, recipe=decided, options=options)
     study = optuna.create_study(directions=["maximize"] * objectives)
     rng, seconds = random.Random(seed), []
     for candidate in known:
-        study.tell(enqueue(study, space, candidate.genotype), [rng.random() for _ in range(objectives)])
+        trial = enqueue(study, space, candidate.genotype, decided, decided.draw(rng))
+        study.tell(trial, [rng.random() for _ in range(objectives)])
     for number in range(_TIMED):
         started = time.monotonic()
         study.sampler = made if isinstance(made, BaseSampler) else made(seed + number)
-        space.suggest(study.ask())
+        trial = study.ask()
+        space.suggest(trial)
+        suggest_recipe(decided, trial)
         seconds.append(time.monotonic() - started)
     return median(seconds)

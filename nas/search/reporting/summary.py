@@ -15,6 +15,7 @@ from nas.search.settings import SearchSettings
 from nas.search.stop_reason import StopReason
 from nas.search.study import Study
 from nas.search.trial import State, Trial
+from nas.training.recipe_decisions import value_text
 
 _LATEST = 5
 """Proposals, some of which are for gains of another kind, as those beyond a margin."""
@@ -46,7 +47,8 @@ def print_best(console: Console, study: Study, count: int = 5) -> None:
     late = [name for name in AFTER_TRAINING if any(name in trial.scores for trial in best)]
     scores = [*dict.fromkeys([*(one.name for one in study.objectives if not one.is_cost), *late])]
     rung = ["rung"] if rungs else []
-    for name in ("trial", *rung, *scores, *judged, "params", "macs", "size MiB", *ms, "arch_id"):
+    recipe = [*study.recipe.decisions]
+    for name in ("trial", *rung, *scores, *judged, "params", "macs", "size MiB", *ms, *recipe, "arch_id"):
         table.add_column(name, justify="left" if name == "arch_id" else "right")
     for trial in best:
         assert trial.cost is not None
@@ -59,6 +61,7 @@ def print_best(console: Console, study: Study, count: int = 5) -> None:
             f"{trial.cost.macs:,}",
             f"{trial.cost.size_mib:.2f}",
             *([f"{trial.latency.ms:.3f}" if trial.latency else ""] if measured else []),
+            *(value_text(trial.recipe[name]) if name in trial.recipe else "" for name in recipe),
             trial.arch_id,
         )
     console.print(table)

@@ -21,6 +21,7 @@ from nas.search.samplers.predictor import PredictorSampler
 from nas.search.samplers.space_domain import Examine
 from nas.search.samplers.uniform import UniformSampler
 from nas.space import SearchSpace
+from nas.training.recipe_decisions import NOTHING_DECIDED, RecipeDecisions
 
 DEFAULT = "predictor"
 
@@ -74,6 +75,7 @@ def sampler(
     space: SearchSpace | None = None,
     examine: Examine | None = None,
     prior: Sequence[tuple[Params, float]] = (),
+    recipe: RecipeDecisions = NOTHING_DECIDED,
     **options: Any,
 ) -> BaseSampler:
     """Return a sampler by name.
@@ -85,6 +87,7 @@ def sampler(
             costs and make none over its limits; without it they learn from the trials which decisions there are.
         examine: checks genotypes (`nas.space.feasible.examine`) against other limits than those of the space.
         prior: for `predictor`: genotypes with their values in an earlier search (larger is better, on any scale).
+        recipe: with a space: what is decided of the recipe beside the network.
         options: of the sampler: `population` and `tournament` of `evolution`.
 
     Raises:
@@ -98,7 +101,9 @@ def sampler(
     check_function("sampler: examine", examine)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     name = DEFAULT if name == "default" else name
-    make = partial(OURS[name], space=space, examine=examine, prior=prior) if name in OURS else OPTUNA[name]
+    make: Callable[..., BaseSampler] = OPTUNA[name] if name in OPTUNA else OURS[name]
+    if name in OURS:
+        make = partial(make, space=space, examine=examine, prior=prior, recipe=recipe)
     try:
         return make(seed, **options)
     except TypeError:
@@ -112,6 +117,7 @@ def proposer(
     examine: Examine,
     *,
     prior: Sequence[tuple[Params, float]] = (),
+    recipe: RecipeDecisions = NOTHING_DECIDED,
     options: Mapping[str, Any] | None = None,
 ) -> BaseSampler | Callable[[int], BaseSampler]:
     """Return what a search asks for proposals: a sampler of the project, or what makes one of Optuna's from a seed.
@@ -125,11 +131,12 @@ def proposer(
         space: the space to be searched.
         examine: checks genotypes against the limits of the search.
         prior: genotypes with their values in an earlier search.
+        recipe: what is decided of the recipe beside the network.
         options: of the sampler.
 
     Raises:
         ConfigError: unknown name or option.
     """
     options = options or {}
-    made = sampler(name, seed, space=space, examine=examine, prior=prior, **options)
+    made = sampler(name, seed, space=space, examine=examine, prior=prior, recipe=recipe, **options)
     return made if isinstance(made, GenotypeSampler) else lambda derived: sampler(name, derived, **options)

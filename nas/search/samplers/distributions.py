@@ -6,9 +6,11 @@ import math
 import random
 from typing import Any
 
+import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from nas.space.tree.nodes import Choice
+from nas.training.recipe_decisions import PREFIX, RecipeDecision, RecipeDecisions
 
 _MUTATION_SDS = (0.2, 0.07, 0.02, 0.006)
 """Standard deviations of the mutation of a number, as shares of its range: one of those that are no smaller than the
@@ -21,6 +23,34 @@ def distribution_of(choice: Choice) -> BaseDistribution:
     if span is not None:
         return IntDistribution(span.low, span.high, step=span.step)
     return CategoricalDistribution(choice.values)
+
+
+def recipe_distribution(decision: RecipeDecision) -> BaseDistribution:
+    """Return the distribution that a decision of the recipe is asked from."""
+    if decision.choices:
+        return CategoricalDistribution(decision.choices)
+    if decision.whole:
+        return IntDistribution(int(decision.low), int(decision.high), log=decision.log)
+    return FloatDistribution(decision.low, decision.high, log=decision.log)
+
+
+def recipe_distributions(recipe: RecipeDecisions) -> dict[str, BaseDistribution]:
+    """Return the distributions of all decisions of a recipe, by their names in a trial of Optuna's."""
+    return {f"{PREFIX}{name}": recipe_distribution(decision) for name, decision in recipe.decisions.items()}
+
+
+def suggest_recipe(recipe: RecipeDecisions, trial: optuna.Trial) -> dict[str, Any]:
+    """Ask a trial of Optuna's for the decisions of a recipe, and return them by their settings."""
+    return recipe.chosen(lambda decision: _suggested(decision, trial))
+
+
+def _suggested(decision: RecipeDecision, trial: optuna.Trial) -> Any:
+    name = f"{PREFIX}{decision.name}"
+    if decision.choices:
+        return trial.suggest_categorical(name, decision.choices)
+    if decision.whole:
+        return trial.suggest_int(name, int(decision.low), int(decision.high), log=decision.log)
+    return trial.suggest_float(name, decision.low, decision.high, log=decision.log)
 
 
 def random_value(distribution: BaseDistribution, rng: random.Random) -> Any:

@@ -33,11 +33,13 @@ class Proposal:
     """The cost as numbers for the surrogate; empty where there is none."""
     candidate: Candidate | None = None
     """What was counted and checked; None where there is no search space."""
+    refused: bool = False
+    """Whether its decisions of the recipe make none together."""
 
     @property
     def feasible(self) -> bool:
-        """Whether it holds the limits, as far as they can be checked."""
-        return self.candidate is None or self.candidate.accepted
+        """Whether it holds the limits, as far as they can be checked, and its recipe is one."""
+        return not self.refused and (self.candidate is None or self.candidate.accepted)
 
 
 class Domain(Protocol):
@@ -51,6 +53,9 @@ class Domain(Protocol):
 
     def distributions(self) -> Mapping[str, BaseDistribution]:
         """Return the distribution of each decision, as far as there are trials that have made it."""
+
+    def recipe_distributions(self) -> Mapping[str, BaseDistribution]:
+        """Return those of them that are of the recipe, by which a network is trained; mostly none."""
 
     def decisions_in(self, params: Params) -> Params | None:
         """Return those parameters of a trial that are decisions; None where they make no proposal, or not yet."""
@@ -72,6 +77,9 @@ class Domain(Protocol):
 
     def is_new(self, proposal: Proposal) -> bool:
         """Whether no trial has tried the same network."""
+
+    def of_new_networks(self) -> Domain:
+        """Return the domain in which only that is new of which no trial has had the network, by whatever recipe."""
 
     def sample_untried(self, rng: random.Random) -> Proposal | None:
         """Draw from all that no trial has tried; None where nothing is left, or there are too many to go through."""

@@ -152,15 +152,24 @@ class KernelColumns(NamedTuple):
     """Those of `options`."""
     numbers: Levels
     """The levels of the numbers themselves, `(m, numbers)`."""
+    recipe: KernelColumns | None = None
+    """The same of decisions of the recipe, where there are any."""
 
 
 class Encoding:
-    """Genotypes of some decisions as rows of levels, and kernels between such rows."""
+    """Genotypes of some decisions as rows of levels, and kernels between such rows.
 
-    def __init__(self, distributions: Mapping[str, BaseDistribution]) -> None:
-        """Take the decisions by name."""
-        self.names = tuple(distributions)
-        self._decisions = [DecisionLevels(distribution) for distribution in distributions.values()]
+    Decisions of the recipe, by which a network is trained, have a kernel of their own.
+    """
+
+    def __init__(
+        self, distributions: Mapping[str, BaseDistribution], recipe: Mapping[str, BaseDistribution] | None = None
+    ) -> None:
+        """Take the decisions by name, and those among them that are of the recipe."""
+        recipe = recipe or {}
+        self._recipe = Encoding(recipe) if recipe else None
+        self.names = tuple(name for name in distributions if name not in recipe)
+        self._decisions = [DecisionLevels(distributions[name]) for name in self.names]
         self._numbers = [index for index, decision in enumerate(self._decisions) if decision.is_number]
         self._options = [index for index, decision in enumerate(self._decisions) if not decision.is_number]
         self._number_counts = np.array([self._decisions[index].count for index in self._numbers])
@@ -169,25 +178,40 @@ class Encoding:
     @property
     def has_numbers(self) -> bool:
         """Whether some decision is a number from a range of many."""
-        return bool(self._numbers)
+        return bool(self._numbers) or (self._recipe is not None and self._recipe.has_numbers)
 
     def levels(self, genotypes: Sequence[Mapping[str, Any]]) -> Levels:
-        """Return the levels of genotypes, `(genotypes, decisions)`."""
+        """Return the levels of genotypes, `(genotypes, decisions)`, those of the recipe last."""
         named = list(zip(self.names, self._decisions, strict=True))
         rows = [
             [decision.level(genotype[name]) if name in genotype else decision.inactive for name, decision in named]
             for genotype in genotypes
         ]
-        return np.array(rows, dtype=np.int64).reshape(len(genotypes), len(named))
+        own = np.array(rows, dtype=np.int64).reshape(len(genotypes), len(named))
+        return own if self._recipe is None else np.concatenate([own, self._recipe.levels(genotypes)], axis=1)
 
     def kernel_columns(self, levels: Levels) -> KernelColumns:
         """Return what `kernels` needs of the genotypes on its right-hand side, `(m, decisions)`."""
         columns = [self._decisions[index].kernel[:, levels[:, index]] for index in self._options]
         options = np.concatenate([np.zeros((0, len(levels))), *columns])
-        return KernelColumns(options, options**2, levels[:, self._numbers])
+        recipe = self._recipe.kernel_columns(self._of_recipe(levels)) if self._recipe is not None else None
+        return KernelColumns(options, options**2, levels[:, self._numbers], recipe)
+
+    def _of_recipe(self, levels: Levels) -> Levels:
+        return levels[:, len(self.names) :]
+
+    def recipe_kernel(self, levels: Levels, columns: KernelColumns) -> Array | None:
+        """Return the kernel between the recipes of genotypes, from 0 to 1, `(n, m)`; None where none are decided.
+
+        It is the mean of the two kernels of `kernels`: between its single decisions, and between pairs of them.
+        """
+        if self._recipe is None or columns.recipe is None:
+            return None
+        single, pairs = self._recipe.kernels(self._of_recipe(levels), columns.recipe)
+        return np.asarray((single + pairs) / 2)
 
     def kernels(self, levels: Levels, columns: KernelColumns) -> tuple[Array, Array]:
-        """Return two kernels between genotypes, from 0 to 1: of single decisions, and of pairs of decisions.
+        """Return two kernels between networks, from 0 to 1: of single decisions, and of pairs of decisions.
 
         The first is the mean over all decisions of their kernels a_i; the second the mean over all pairs of decisions
         of the product of their kernels, by the identity `2 sum_{i<j} a_i a_j = (sum a)^2 - sum a^2`. Where there are
@@ -201,6 +225,8 @@ class Encoding:
             Two arrays `(n, m)`.
         """
         number = max(1, len(self._decisions))
+        if not self._decisions:  # there is one network
+            return np.ones((len(levels), len(columns.numbers))), np.ones((len(levels), len(columns.numbers)))
         one_hot = self._one_hot(levels)
         single, squares = one_hot @ columns.options, one_hot @ columns.squares
         joint = self._joint_kernel(single, levels[:, self._numbers], columns.numbers) if self._numbers else None

@@ -18,9 +18,11 @@ from nas.search.samplers.distributions import random_value
 from nas.search.samplers.domain import Domain, Params, Proposal
 from nas.search.samplers.history import History
 from nas.search.samplers.observed_domain import ObservedDomain
+from nas.search.samplers.recipe_domain import RecipeDomain
 from nas.search.samplers.space_domain import Examine, SpaceDomain
 from nas.seeds import derived_seed
 from nas.space import SearchSpace
+from nas.training.recipe_decisions import NOTHING_DECIDED, RecipeDecisions
 
 _MAX_REPEATS = 3
 """Proposals in a row that were tried before, after which there is nothing new to propose."""
@@ -36,6 +38,9 @@ class Options(TypedDict, total=False):
     prior: Sequence[tuple[Params, float]]
     """Genotypes with their values in an earlier search, larger being better, on any scale. `predictor` learns from its
     own trials what they are worth; the others ignore them."""
+    recipe: RecipeDecisions
+    """With a space: what is decided of the recipe beside the network; the objective then asks for that too
+    (`nas.search.samplers.distributions.suggest_recipe`)."""
 
 
 class GenotypeSampler(BaseSampler):
@@ -60,19 +65,25 @@ class GenotypeSampler(BaseSampler):
         if unknown:
             raise TypeError(f"{type(self).__name__} has no options {sorted(unknown)}")
         self._seed, self._space, self._examine = seed, options.get("space"), options.get("examine")
-        self._prior = tuple(options.get("prior", ()))
+        self._prior, self._recipe = tuple(options.get("prior", ())), options.get("recipe", NOTHING_DECIDED)
         self._lock = threading.RLock()
         self._begin_study("")
         self.expect(1)
 
     def _begin_study(self, name: str) -> None:
         """Forget the trials of any study before."""
-        self._domain: Domain = ObservedDomain() if self._space is None else SpaceDomain(self._space, self._examine)
+        self._domain = self._new_domain()
         self._history = History(self._domain)
         self._study_name = name
         self._proposed: dict[int, Params] = {}
         """By the number of a trial that runs, what was proposed for it."""
         self._repeats = 0
+
+    def _new_domain(self) -> Domain:
+        if self._space is None:
+            return ObservedDomain()
+        networks = SpaceDomain(self._space, self._examine)
+        return RecipeDomain(self._space, networks, self._recipe) if self._recipe else networks
 
     @property
     def exhausted(self) -> bool:
@@ -87,7 +98,8 @@ class GenotypeSampler(BaseSampler):
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the arguments of the constructor: what was read from a study is read again."""
-        return {"seed": self._seed, "space": self._space, "examine": self._examine, "prior": self._prior}
+        state = {"seed": self._seed, "space": self._space, "examine": self._examine, "prior": self._prior}
+        return {**state, "recipe": self._recipe}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Construct it again."""

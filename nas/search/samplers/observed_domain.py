@@ -10,7 +10,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from nas.search.samplers.distributions import nearby_value, random_value
-from nas.search.samplers.domain import Params, Proposal
+from nas.search.samplers.domain import Domain, Params, Proposal
 
 
 class _Tried:
@@ -65,6 +65,10 @@ class ObservedDomain:
     def distributions(self) -> Mapping[str, BaseDistribution]:
         """Return the latest distribution of each decision that some trial has made."""
         return self._distributions
+
+    def recipe_distributions(self) -> Mapping[str, BaseDistribution]:
+        """Return nothing: what decisions mean is not known."""
+        return {}
 
     def observe(self, trial: FrozenTrial) -> None:
         """Take note of what a trial has decided, and from which distributions."""
@@ -121,6 +125,10 @@ class ObservedDomain:
     def is_new(self, proposal: Proposal) -> bool:
         """Whether no trial has tried it; of one that ended all decisions must be stated, with the same values."""
         return proposal.key not in self._incomplete.values() and not self._tried.any_in(proposal.params)
+
+    def of_new_networks(self) -> Domain:
+        """Return itself: decisions are those of a network."""
+        return self
 
     def sample_untried(self, rng: random.Random) -> Proposal | None:
         """Return None: what has not been tried cannot be gone through."""

@@ -39,6 +39,8 @@ _MAX_ROUNDS, _MAX_JUDGED = 12, 320
 """The climb ends after so many rounds, or with so many proposals judged, children included."""
 _EXPLORING_EVERY, _EXPLORING_MARGIN = 4, 0.5
 """With numbers, every so many-th proposal is for gains beyond a margin, in standard deviations of the scores."""
+_ANY_RECIPE_EVERY = 3
+"""Where the recipe is decided, every so many-th proposal may be of a network that was tried by another one."""
 
 
 class PredictorSampler(GenotypeSampler):
@@ -50,6 +52,9 @@ class PredictorSampler(GenotypeSampler):
     does not stop the search; with several objectives the expected improvement of the hypervolume, where an objective
     that is a free cost is counted and not predicted. What has been tried is not proposed again, nor, with a space,
     another genotype of the same network, nor one over a limit.
+
+    Where the recipe is decided too, two of three proposals are of networks that no trial has had by any recipe: a rate
+    can always be refined, and what it is to be for one network tells of others, too.
 
     Numbers from a range can always be refined a little more, and while they are no other category is tried. So with
     numbers and one objective every fourth proposal is for improvements of some size only.
@@ -92,11 +97,13 @@ class PredictorSampler(GenotypeSampler):
     def _best_child(self, history: History, domain: Domain, rng: random.Random) -> Proposal | None:
         acquisition = _Acquisition(history, domain, self._model_of_prior(domain))
         parents = acquisition.best(_NUM_PARENTS)
-        # Parents from an earlier search have not been tried in this one.
-        children = [parent for parent in parents if domain.is_new(parent)] + _children(domain, parents, rng)
+        wanted = domain if history.trial_number % _ANY_RECIPE_EVERY == 0 else domain.of_new_networks()
+        children = _new_children(wanted, parents, rng)
+        if not children and wanted is not domain:  # all networks were tried
+            wanted, children = domain, _new_children(domain, parents, rng)
         if not children:
             return random_new(domain, rng)
-        children, gains = _climb(domain, acquisition, children, rng)
+        children, gains = _climb(wanted, acquisition, children, rng)
         if self._expected > 1:
             self._round = _Round(acquisition, children, gains)
         best = children[int(np.argmax(gains))]
@@ -113,7 +120,7 @@ class _Acquisition:
         subset = _training_subset(history.values)
         self._evaluated = [domain.proposal(history.results[index].params) for index in subset]
         values = history.values[subset]
-        self._encoding = Encoding(domain.distributions())
+        self._encoding = Encoding(domain.distributions(), domain.recipe_distributions())
         costs = np.array([proposal.cost_features for proposal in self._evaluated])
         self._cost_mean, self._cost_sd = costs.mean(axis=0), np.maximum(costs.std(axis=0), 0.1)
         self._signs = history.signs
@@ -267,6 +274,11 @@ def _free_metric(proposals: Sequence[Proposal], values: Array) -> str | None:
         if all(cost is not None and value_of(cost, metric) == value for cost, value in zip(costs, values, strict=True)):
             return metric
     return None
+
+
+def _new_children(domain: Domain, parents: Sequence[Proposal], rng: random.Random) -> list[Proposal]:
+    """Return new proposals from the best, which are among them where they are new: those of an earlier search are."""
+    return [parent for parent in parents if domain.is_new(parent)] + _children(domain, parents, rng)
 
 
 def _children(domain: Domain, parents: Sequence[Proposal], rng: random.Random) -> list[Proposal]:

@@ -17,7 +17,10 @@ _MAX_RESULTS = 192
 
 
 class PriorModel:
-    """A surrogate of an earlier search alone, whose predictions are prior means in the present one."""
+    """A surrogate of an earlier search alone, whose predictions are prior means in the present one.
+
+    It is of networks: by which recipe they were trained then, and are to be now, does not count.
+    """
 
     def __init__(self, prior: Sequence[tuple[Params, float]], domain: Domain) -> None:
         """Learn from decisions and their values (larger is better), as far as they make networks of the domain."""
@@ -35,7 +38,8 @@ class PriorModel:
         self._surrogate: Surrogate | None = None
         if len(valid) < _MIN_RESULTS or not self.distributions:
             return
-        self._encoding = Encoding(self.distributions)
+        recipe = domain.recipe_distributions()
+        self._encoding = Encoding({name: one for name, one in self.distributions.items() if name not in recipe})
         costs = np.array([proposal.cost_features for proposal in self.proposals])
         self._cost_mean, self._cost_sd = costs.mean(axis=0), np.maximum(costs.std(axis=0), 0.1)
         features = self._features(self.proposals)

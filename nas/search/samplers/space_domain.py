@@ -13,7 +13,7 @@ from nas.cost import Cost
 from nas.errors import NasError
 from nas.network.comparison import same_network
 from nas.search.samplers.distributions import distribution_of
-from nas.search.samplers.domain import Params, Proposal
+from nas.search.samplers.domain import Domain, Params, Proposal
 from nas.space import Genotype, SearchSpace, variation
 from nas.space.feasible import Candidate, climb
 from nas.space.feasible import examine as examine_genotype
@@ -26,7 +26,7 @@ _MAX_DRAWS = 50
 _CACHE_SIZE = 4_000
 """Proposals of a large space that are kept, so that neither their costs nor the ids of their networks are counted
 again."""
-_MAX_ENUMERATED = 50_000
+MAX_ENUMERATED = 50_000
 """Genotypes of the largest space that is gone through for what no trial has tried, and all of whose proposals are
 kept."""
 
@@ -45,7 +45,7 @@ class SpaceDomain:
         self._tried: set[Hashable] = set()
         self._tried_by_cost: dict[Cost | None, list[Candidate]] = {}
         self._cache: dict[Hashable, Proposal] = {}
-        self._cache_size = max(_CACHE_SIZE, space.size()) if space.size() <= _MAX_ENUMERATED else _CACHE_SIZE
+        self._cache_size = max(_CACHE_SIZE, space.size()) if space.size() <= MAX_ENUMERATED else _CACHE_SIZE
         self._infeasible = False
         """Whether mutation has once led to nothing that holds the limits."""
         self._untried: list[Proposal] | None = None
@@ -54,6 +54,10 @@ class SpaceDomain:
     def distributions(self) -> Mapping[str, BaseDistribution]:
         """Return the distribution of each decision of the space."""
         return self._distributions
+
+    def recipe_distributions(self) -> Mapping[str, BaseDistribution]:
+        """Return nothing: all decisions are of the network."""
+        return {}
 
     def decisions_in(self, params: Params) -> Params | None:
         """Return those parameters that are decisions of the space; None where they state no genotype of it."""
@@ -144,15 +148,23 @@ class SpaceDomain:
         others = self._tried_by_cost.get(proposal.cost, ())
         return not any(same_network(architecture, other.architecture) for other in others)
 
+    def of_new_networks(self) -> Domain:
+        """Return itself: decisions are those of a network."""
+        return self
+
     def sample_untried(self, rng: random.Random) -> Proposal | None:
         """Draw from all genotypes that hold the limits and are new; None where there is none, or the space is large."""
-        if self._space.size() > _MAX_ENUMERATED:
+        if self._space.size() > MAX_ENUMERATED:
             return None
         if self._untried is None:
-            candidates = (self._examine(genotype) for genotype in self._space.enumerate())
-            self._untried = [_proposal(frozenset(c.genotype.items()), c) for c in candidates if c.accepted]
+            self._untried = self.all_feasible()
         self._untried = [proposal for proposal in self._untried if self.is_new(proposal)]
         return rng.choice(self._untried) if self._untried else None
+
+    def all_feasible(self) -> list[Proposal]:
+        """Return every genotype that holds the limits; the space must be small."""
+        candidates = (self._examine(genotype) for genotype in self._space.enumerate())
+        return [_proposal(frozenset(c.genotype.items()), c) for c in candidates if c.accepted]
 
 
 def _proposal(key: Hashable, candidate: Candidate) -> Proposal:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 
@@ -26,6 +26,9 @@ _KERNEL_WEIGHTS = (
     (0.0, 0.0, 1.0),
 )
 """Weights of the kernels over single decisions, pairs of decisions, and costs; they sum to 1, the signal variance."""
+_RECIPE_WEIGHTS = ((0.85, 0.1, 0.05), (0.6, 0.2, 0.2), (0.3, 0.5, 0.2), (0.2, 0.2, 0.6), (0.0, 0.5, 0.5))
+"""Where the recipe is decided too: weights of the kernel over networks, of that over recipes, and of their product."""
+_WITHOUT_RECIPE = (1.0, 0.0, 0.0)
 _SLOPE_VARIANCES = (0.0, 1.0, 4.0)
 """Prior variances of the slope over the prior means, in units of the signal variance."""
 _LENGTHSCALES = (1.0, 2.0)
@@ -89,6 +92,8 @@ class _Kernels:
     """Products of the prior means."""
     prior_squares: Array
     """`(networks,)`: squares of the prior means."""
+    recipe: Array | None = None
+    """The kernel over recipes; None where these are not decided."""
 
     @cached_property
     def _of_costs(self) -> dict[float, Array]:
@@ -110,6 +115,7 @@ class _Kernels:
             self.cost_distances[square],
             self.prior_products[square],
             self.prior_squares[subset],
+            self.recipe[square] if self.recipe is not None else None,
         )
 
 
@@ -122,12 +128,28 @@ class _Hyperparameters:
     lengthscale: float
     slope_variance: float
     noise: float
+    recipe_weights: tuple[float, float, float] = _WITHOUT_RECIPE
+    """See `_RECIPE_WEIGHTS`."""
 
     def covariance(self, kernels: _Kernels) -> Array:
         """Return the prior covariance, `(networks, evaluated)`, without noise."""
+        if kernels.recipe is not None:
+            return self._with_recipe(kernels, kernels.recipe)
         covariance = self.weights[0] * kernels.single + self.weights[1] * kernels.pairs + _MEAN_VARIANCE
         if self.weights[2]:
             covariance = covariance + self.weights[2] * kernels.of_costs(self.lengthscale)
+        return covariance + self.slope_variance * kernels.prior_products if self.slope_variance else covariance
+
+    def _with_recipe(self, kernels: _Kernels, recipe: Array) -> Array:
+        """Return the covariance of networks that are trained by recipes of their own.
+
+        What a network is worth by any recipe, what a recipe is worth for any network, and what suits the two.
+        """
+        network = self.weights[0] * kernels.single + self.weights[1] * kernels.pairs
+        if self.weights[2]:
+            network = network + self.weights[2] * kernels.of_costs(self.lengthscale)
+        of_network, of_recipe, of_both = self.recipe_weights
+        covariance = of_network * network + of_recipe * recipe + of_both * network * recipe + _MEAN_VARIANCE
         return covariance + self.slope_variance * kernels.prior_products if self.slope_variance else covariance
 
     def variance(self, kernels: _Kernels) -> Array | float:
@@ -178,8 +200,10 @@ class Surrogate:
     Each member is a Gaussian process (Rasmussen & Williams 2006, "Gaussian Processes for Machine Learning", sections
     2.2 and 5.4) whose covariance is a sum of kernels: over single decisions, pairs of decisions, and costs. Where there
     are prior means the scores may also be linear in them, with a slope that is learned (section 2.7, explicit basis
-    functions). Members differ in the weights of the kernels and in the noise, and are averaged by their likelihoods, so
-    that prior means that say nothing of the scores soon count for nothing.
+    functions). Where the recipe is decided too, a kernel over recipes is added, and its product with that over
+    networks: one network by two recipes has all of its own features in common. Members differ in weights and in the
+    noise, and are averaged by their likelihoods, so that prior means that say nothing of the scores soon count for
+    nothing.
     """
 
     def __init__(self, encoding: Encoding, features: Features, scores: Array) -> None:
@@ -198,11 +222,10 @@ class Surrogate:
         subset = np.unique(np.linspace(0, len(scores) - 1, min(len(scores), _MAX_SELECTION_TRIALS)).round().astype(int))
         among = kernels.among(subset)
         processes = []
-        for weights, lengthscale, slope in _hyperparameter_grid(features):
-            covariance = _Hyperparameters(weights, lengthscale, slope, 0.0).covariance(among)
+        for member in _hyperparameter_grid(features, among.recipe is not None):
+            covariance = member.covariance(among)
             processes += [
-                _GaussianProcess(_Hyperparameters(weights, lengthscale, slope, noise), covariance, self._scores[subset])
-                for noise in _NOISES
+                _GaussianProcess(replace(member, noise=noise), covariance, self._scores[subset]) for noise in _NOISES
             ]
         best = sorted(processes, key=lambda process: -process.log_likelihood)[:_ENSEMBLE_SIZE]
         odds = np.exp([process.log_likelihood - best[0].log_likelihood for process in best])
@@ -235,7 +258,9 @@ class Surrogate:
         squares = (costs**2).sum(1)[:, None] + (evaluated**2).sum(1)[None] - 2 * costs @ evaluated.T
         distances = np.maximum(squares, 0.0) * (2 / max(1, costs.shape[1]))
         means = features.filled_prior_means
-        return _Kernels(single, pairs, distances, np.outer(means, self._features.filled_prior_means), means**2)
+        products = np.outer(means, self._features.filled_prior_means)
+        recipe = self._encoding.recipe_kernel(features.levels, self._columns)
+        return _Kernels(single, pairs, distances, products, means**2, recipe)
 
     @property
     def noise_sd(self) -> float:
@@ -253,13 +278,14 @@ class Surrogate:
         return self._mean + self._sd * mean, self._sd * np.sqrt(np.maximum(variance, 1e-12))
 
 
-def _hyperparameter_grid(features: Features) -> list[tuple[tuple[float, float, float], float, float]]:
-    """Return the weights, lengthscales and slope variances that make a difference for such features."""
+def _hyperparameter_grid(features: Features, decides_recipe: bool) -> list[_Hyperparameters]:
+    """Return the hyperparameters that make a difference for such features, without noise."""
     has_costs = features.costs.shape[1] > 0
     slopes = _SLOPE_VARIANCES if features.prior_means is not None else _SLOPE_VARIANCES[:1]
+    recipes = _RECIPE_WEIGHTS if decides_recipe else (_WITHOUT_RECIPE,)
     return [
-        (weights, lengthscale, slope)
-        for weights, lengthscale, slope in product(_KERNEL_WEIGHTS, _LENGTHSCALES, slopes)
+        _Hyperparameters(weights, lengthscale, slope, 0.0, recipe)
+        for weights, lengthscale, slope, recipe in product(_KERNEL_WEIGHTS, _LENGTHSCALES, slopes, recipes)
         if (weights[2] and has_costs) or (not weights[2] and lengthscale == _LENGTHSCALES[0])
     ]
 

@@ -53,57 +53,58 @@ class Pair:
     labels: Stored
 
 
-def find_pairs(root: Path, memory_mib: int) -> tuple[dict[str, Pair], bool]:
+def find_pairs(root: Path, memory_mib: int, what: str = "arrays") -> tuple[dict[str, Pair], bool]:
     """Return the arrays in a file or folder by split, the training images among them, and whether they are mapped.
 
     Args:
         root: an `.npz` or a folder.
         memory_mib: what the arrays of an `.npz`, or labels, may take in memory, in MiB: no more is unpacked.
+        what: name of the data set, for messages.
 
     Raises:
         DataError: nothing, or something ambiguous, is there, a file is malformed, or too large.
     """
     mapped = root.is_dir()
     if not mapped and not root.is_file():
-        raise DataError(f"data arrays: no file or folder {root}. {_HOW}")
+        raise DataError(f"data {what}: no file or folder {root}. {_HOW}")
     look: Mapping[str, Callable[[str], Stored]]
     if mapped:
-        look = {path.stem: partial(_from_npy, path) for path in sorted(root.glob("*.npy"))}
+        look = {path.stem: partial(_from_npy, what, path) for path in sorted(root.glob("*.npy"))}
     else:
-        look = {name: partial(_from_npz, root, member) for name, member in _members(root).items()}
-    chosen = _choose(list(look), root)
+        look = {name: partial(_from_npz, what, root, member) for name, member in _members(what, root).items()}
+    chosen = _choose(list(look), root, what)
     stored = {name: look[name](name) for pair in chosen.values() for name in pair}
     pairs = {split: Pair(stored[images], stored[labels]) for split, (images, labels) in chosen.items()}
     whole = sum(pair.labels.mib + (0 if mapped else pair.images.mib) for pair in pairs.values())
     if whole > memory_mib:
-        what = "the labels in" if mapped else "the arrays of"
+        which = "the labels in" if mapped else "the arrays of"
         advice = "" if mapped else ", or unpack it to a folder of .npy files, which need not fit into memory"
         raise DataError(
-            f"data arrays: {what} {root} take {ceil(whole):,} MiB, more than data.memory_mib={memory_mib}: raise that"
+            f"data {what}: {which} {root} take {ceil(whole):,} MiB, more than data.memory_mib={memory_mib}: raise that"
             f"{advice}"
         )
     return pairs, mapped
 
 
-def _choose(names: list[str], root: Path) -> dict[str, tuple[str, str]]:
+def _choose(names: list[str], root: Path, what: str) -> dict[str, tuple[str, str]]:
     """Return the names of images and labels by split, as far as names say so; others are left alone."""
     found: dict[tuple[str, bool], str] = {}
     for name in names:
         place = _place(name)
         if place in found:
             split, is_labels = place
-            what = f"{split} {'labels' if is_labels else 'images'}"
-            raise DataError(f"data arrays: {found[place]} and {name} in {root} are both {what}: keep one of them")
+            both = f"{split} {'labels' if is_labels else 'images'}"
+            raise DataError(f"data {what}: {found[place]} and {name} in {root} are both {both}: keep one of them")
         if place:
             found[place] = name
     some = ", ".join(sorted(names)[:10]) or "none"
     if (TRAIN, False) not in found:
-        raise DataError(f"data arrays: no training images in {root}, which has the arrays: {some}. {_HOW}")
+        raise DataError(f"data {what}: no training images in {root}, which has the arrays: {some}. {_HOW}")
     for (split, is_labels), name in found.items():
         if (split, not is_labels) not in found:
             missing = "images" if is_labels else "labels"
             raise DataError(
-                f"data arrays: {root} has {name}, but no {missing} beside it; its arrays are: {some}. {_HOW}"
+                f"data {what}: {root} has {name}, but no {missing} beside it; its arrays are: {some}. {_HOW}"
             )
     return {split: (found[split, False], found[split, True]) for split in (TRAIN, VAL, TEST) if (split, True) in found}
 
@@ -118,27 +119,27 @@ def _place(name: str) -> tuple[str, bool] | None:
     return (splits or [TRAIN])[0], kinds[0]
 
 
-def _members(path: Path) -> dict[str, str]:
+def _members(what: str, path: Path) -> dict[str, str]:
     """Return the arrays of an `.npz` by name."""
-    with _reading(f"{path} (of .npy files give the folder)"), zipfile.ZipFile(path) as archive:
+    with _reading(what, f"{path} (of .npy files give the folder)"), zipfile.ZipFile(path) as archive:
         return {name.removesuffix(".npy"): name for name in archive.namelist() if name.endswith(".npy")}
 
 
-def _from_npz(path: Path, member: str, name: str) -> Stored:
+def _from_npz(what: str, path: Path, member: str, name: str) -> Stored:
     def read() -> NDArray[Any]:
-        with _reading(f"{name} in {path}"), zipfile.ZipFile(path) as archive, archive.open(member) as file:
+        with _reading(what, f"{name} in {path}"), zipfile.ZipFile(path) as archive, archive.open(member) as file:
             return np.asarray(npy.read_array(file, allow_pickle=False))
 
-    with _reading(f"{name} in {path}"), zipfile.ZipFile(path) as archive, archive.open(member) as file:
+    with _reading(what, f"{name} in {path}"), zipfile.ZipFile(path) as archive, archive.open(member) as file:
         return _stored(name, file, archive.getinfo(member).file_size, read)
 
 
-def _from_npy(path: Path, name: str) -> Stored:
+def _from_npy(what: str, path: Path, name: str) -> Stored:
     def read() -> NDArray[Any]:
-        with _reading(str(path)):
+        with _reading(what, str(path)):
             return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
 
-    with _reading(str(path)):
+    with _reading(what, str(path)):
         if not path.is_file():  # a pipe would be waited for, a device read without end
             raise ValueError("it is not a file")
         with path.open("rb") as file:
@@ -165,12 +166,12 @@ def _stored(name: str, file: IO[bytes], size: int, read: Callable[[], NDArray[An
 
 
 @contextmanager
-def _reading(what: str) -> Iterator[None]:
+def _reading(what: str, file: str) -> Iterator[None]:
     """Turn whatever goes wrong in reading a file into a `DataError` that names it."""
     try:
         yield
     except Exception as error:  # readers of zip files and of headers raise all kinds of errors on broken files
-        raise DataError(f"data arrays: {what} cannot be read: {why_unreadable(error)}") from None
+        raise DataError(f"data {what}: {file} cannot be read: {why_unreadable(error)}") from None
 
 
 def mapping_of(pairs: Mapping[str, Pair]) -> str:

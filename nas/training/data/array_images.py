@@ -1,4 +1,4 @@
-"""Arrays as images with classes: how they lie, what their values mean, which classes there are."""
+"""Arrays as images with classes: how they lie, and what their values mean."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nas.errors import DataError, is_text
+from nas.errors import DataError
 from nas.run_folder import user_path
 from nas.training.data.array_files import Stored, find_pairs, mapping_of
+from nas.training.data.array_labels import classes_of
 from nas.training.data.config import DataConfig
 from nas.training.data.split_by_content import split_images
 from nas.training.data.splits import Splits
@@ -63,7 +64,8 @@ def load_arrays(config: DataConfig) -> Splits:
                 f"{pair.labels.shape}: the first number of both is that of the images"
             )
     layout = _layout([pair.images for pair in pairs.values()])
-    classes, labels = _classes({split: (pair.labels.name, pair.labels.read()) for split, pair in pairs.items()})
+    classes, places = classes_of({split: (pair.labels.name, pair.labels.read()) for split, pair in pairs.items()})
+    labels = {split: torch.from_numpy(place) for split, place in places.items()}
     arrays = {split: pair.images.read if mapped else _held(pair.images.read()) for split, pair in pairs.items()}
     values, factor = _values({pairs[split].images.name: array() for split, array in arrays.items()})
     given = {split: ArrayImages(labels[split], array, layout, factor) for split, array in arrays.items()}
@@ -122,53 +124,3 @@ def _values(arrays: Mapping[str, NDArray[Any]]) -> tuple[str, int]:
                 raise DataError(f"data arrays: {name} has values from {low:g} to {high:g}: {must}")
     in_0_1 = dtype.kind == "f" and high <= 1
     return f"{dtype} in {'0..1' if in_0_1 else '0..255'}", 255 if in_0_1 else 1
-
-
-def _classes(labels: Mapping[str, tuple[str, NDArray[Any]]]) -> tuple[tuple[str, ...], dict[str, Tensor]]:
-    """Return the names of the classes, and the class of each image by split.
-
-    Numbers and texts are sorted; of one-hot labels the columns are the classes.
-
-    Raises:
-        DataError: labels that are neither, or of a single class.
-    """
-    plain = {split: _plain(name, array) for split, (name, array) in labels.items()}
-    kinds = {array.dtype.kind in "biu" for array in plain.values()}
-    if len(kinds) > 1 or len({array.shape[1:] for array in plain.values()}) > 1:
-        raise DataError("data arrays: the labels of all splits must be of one kind: whole numbers, text or one-hot")
-    if next(iter(plain.values())).ndim == 2:
-        count = next(iter(plain.values())).shape[1]
-        names = tuple(map(str, range(count)))
-        places = {split: array.argmax(1) for split, array in plain.items()}
-    else:
-        found = np.unique(np.concatenate([*plain.values()]))
-        names = tuple(map(str, found.tolist()))
-        places = {split: np.searchsorted(found, array) for split, array in plain.items()}
-    if len(names) < 2 or not all(map(is_text, names)):
-        first = labels[next(iter(labels))][0]
-        raise DataError(f"data arrays: {first} must have labels of two classes at least, with names in UTF-8")
-    return names, {split: torch.from_numpy(place.astype(np.int64)) for split, place in places.items()}
-
-
-def _plain(name: str, array: NDArray[Any]) -> NDArray[Any]:
-    """Return labels as whole numbers or texts, `(n,)`, or one-hot, `(n, classes)`."""
-    if array.ndim == 2 and array.shape[1] == 1:
-        array = array[:, 0]
-    if array.ndim == 2 and array.dtype.kind in "buif":
-        if not (((array == 0) | (array == 1)).all() and (array.sum(1) == 1).all()):
-            raise DataError(
-                f"data arrays: {name} has the shape {array.shape}, but is not one-hot: a 1 in each row, else 0"
-            )
-        return array
-    if array.ndim != 1 or array.dtype.kind not in "biuSU":
-        advice = "; `.astype(int)` makes whole numbers of them" if array.dtype.kind == "f" and array.ndim == 1 else ""
-        raise DataError(
-            f"data arrays: {name} is {array.dtype} of shape {array.shape}, but labels are whole numbers or text, one "
-            f"an image, or one-hot{advice}"
-        )
-    try:
-        texts = np.char.decode(array, "utf-8") if array.dtype.kind == "S" else array
-        texts.tolist()  # four bytes of a text may be no letter
-    except (ValueError, SystemError) as error:
-        raise DataError(f"data arrays: {name} has a label that is no text in UTF-8: {error}") from None
-    return np.asarray(texts)

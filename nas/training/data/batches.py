@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nas.exporting.preprocess import resize_matrix
 from nas.network.ops import Shape
 from nas.seeds import derived_seed
 from nas.training.data.augmented_pixels import augmented_with, sent
 from nas.training.data.balance import balanced_order
 from nas.training.data.splits import ImageData, Images
+from nas.training.progressive import Stages
 from nas.training.recipe import Recipe
 
 _SHIFT = 1 / 8
@@ -24,8 +26,9 @@ class Batches:
     """An iterable of `(inputs, labels)`, each walk in a new order where `shuffle` is set.
 
     The order follows from the seed and the number of the walk, so that training can go on in another process.
-    Inputs are float32 of shape `(batch, *input_shape)`, normalised by the training split, in channels-last memory.
-    Where each pixel has a label, these are moved as the pixels are, and keep the size of the data set's images.
+    Inputs are float32 of shape `(batch, *input_shape)`, normalised by the training split; images are in channels-last
+    memory. Where each pixel has a label, these are moved as the pixels are, and keep the size of the data set's images,
+    whatever size a stage has.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class Batches:
         balanced: bool = False,
         rank: int = 0,
         ranks: int = 1,
+        stages: Stages | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
         """Take images and how to walk through them.
@@ -65,6 +69,7 @@ class Batches:
             balanced: draw each class equally often, with replacement, where `shuffle` is set (`balanced_order`).
             rank: takes every `ranks`-th image, from this one on.
             ranks: processes that share the images.
+            stages: sizes and recipes of the walks, which are epochs; None: those that are given.
             device: where batches are made, from pixels of 8 bits that are sent there; what is random is drawn on the
                 CPU, so that a batch has the same images everywhere.
         """
@@ -72,15 +77,17 @@ class Batches:
         self.shuffle = shuffle
         self.shift = shift or (_SHIFT if augment != "none" else 0.0)
         self.flip = flip or augment == "shift_flip"
-        self.recipe = recipe
+        self.recipe, self.stages = recipe, stages
         self.seed, self.rank, self.ranks = seed, rank, ranks
         self.balanced = balanced
         self._walk = walk or iter(range(2**62)).__next__
         self.generator = torch.Generator()
         self.device = torch.device(device)
         self.dense = data.task.dense
-        self.mean = (torch.tensor(data.mean).view(-1, 1, 1) * 255).to(self.device)
-        self.std = (torch.tensor(data.std).view(-1, 1, 1) * 255).to(self.device)
+        # Pixels are levels from 0 to 255; series, which have one size, are numbers as they are.
+        unit, each = (255, (-1, 1, 1)) if len(self.size) > 1 else (1, (-1, 1))
+        self.mean = (torch.tensor(data.mean).view(each) * unit).to(self.device)
+        self.std = (torch.tensor(data.std).view(each) * unit).to(self.device)
 
     def __len__(self) -> int:
         full, rest = divmod(len(self._mine(torch.arange(len(self.images.labels)))), self.batch_size)
@@ -105,30 +112,38 @@ class Batches:
         walk = self._walk()
         self.generator.manual_seed(derived_seed(self.seed, walk, num_bytes=7))
         rng = np.random.default_rng(derived_seed(self.seed, "pixels", walk, self.rank, num_bytes=8))
+        size, recipe = self.size, self.recipe
+        if self.stages is not None:
+            size, recipe = self.stages.size(walk, size), self.stages.recipe_of(walk)
         for indices in torch.split(self._mine(self._order()), self.batch_size)[: len(self)]:
             pixels, labels = self._there(self.images.read(indices)), self._there(self.images.labels[indices])
             pixels, masks = self._moved(pixels, labels[:, None] if self.dense else None)
-            if self.recipe is not None:
-                pixels, masks = augmented_with(pixels, masks, self.recipe, rng)
-            labels = labels if masks is None else masks[:, 0]
+            if recipe is not None:
+                pixels, masks = augmented_with(pixels, masks, recipe, rng)
             inputs = (pixels.float() - self.mean) / self.std
-            if tuple(inputs.shape[2:]) != self.size:
-                inputs = F.interpolate(inputs, self.size, mode="bilinear", antialias=True)
-            yield inputs.contiguous(memory_format=torch.channels_last), labels
+            yield self._sized(inputs, size), labels if masks is None else masks[:, 0]
 
     def _moved(self, pixels: Tensor, masks: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Shift and mirror images, and masks with them."""
+        """Shift and mirror images or series, and masks with them."""
         if self.shift:
-            rows, columns = (self._there(self._shifted(len(pixels), size)) for size in pixels.shape[2:])
-            pixels = _taken(pixels, rows, columns)
-            masks = masks if masks is None else _taken(masks, rows, columns)
+            places = [self._there(self._shifted(len(pixels), size)) for size in pixels.shape[2:]]
+            pixels, masks = _taken(pixels, places), masks if masks is None else _taken(masks, places)
         if self.flip:
             mirror = torch.rand(len(pixels), generator=self.generator) < 0.5
             # Not by an index of those to mirror, for whose length the CPU would wait.
-            mirrored = self._there(mirror)[:, None, None, None]
+            mirrored = self._there(mirror).view(-1, *[1] * (pixels.ndim - 1))
             pixels = torch.where(mirrored, pixels.flip(-1), pixels)
             masks = masks if masks is None else torch.where(mirrored, masks.flip(-1), masks)
         return pixels, masks
+
+    def _sized(self, inputs: Tensor, size: tuple[int, ...]) -> Tensor:
+        """Return normalised inputs at the size of the network; in series 0, the mean, is where there is no value."""
+        other = tuple(inputs.shape[2:]) != size
+        if inputs.ndim == 3:
+            inputs = inputs.nan_to_num(nan=0.0)
+            return inputs @ self._there(torch.from_numpy(resize_matrix(inputs.shape[2], size[0]))) if other else inputs
+        inputs = F.interpolate(inputs, size, mode="bilinear", antialias=True) if other else inputs
+        return inputs.contiguous(memory_format=torch.channels_last)
 
     def _there(self, values: Tensor) -> Tensor:
         return sent(values, self.device)
@@ -140,8 +155,10 @@ class Batches:
         return (torch.arange(size) + offsets).clamp_(0, size - 1)
 
 
-def _taken(pixels: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Return pixels `(batch, channels, height, width)` from rows `(batch, height)` and columns `(batch, width)`."""
-    channels, height = pixels.shape[1:3]
-    pixels = pixels.gather(2, rows[:, None, :, None].expand(-1, channels, -1, pixels.shape[3]))
-    return pixels.gather(3, columns[:, None, None, :].expand(-1, channels, height, -1))
+def _taken(values: Tensor, places: Sequence[Tensor]) -> Tensor:
+    """Return values `(batch, channels, *sizes)` from places `(batch, size)` along each of the sizes."""
+    batch = len(values)
+    for axis, along in enumerate(places, 2):
+        shape = (-1 if axis == other else 1 for other in range(2, values.ndim))
+        values = values.gather(axis, along.view(batch, 1, *shape).expand_as(values))
+    return values

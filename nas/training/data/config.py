@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from nas.errors import ConfigError, nearest
+from nas.exporting.series_words import MISSING, REFUSE
 from nas.settings import Range, check_settings, setting
 from nas.training.data.registry import DATA_SETS
 from nas.training.tasks.task import Task
@@ -19,6 +20,7 @@ DROP = "drop"
 """A background that is none: transparency is dropped, so that the colours below it show."""
 AUTO, NONE = "auto", "none"
 """Words of `data.cache`."""
+MASKS = (AUTO, "yes", "no")
 _COLOUR = re.compile("#[0-9a-f]{6}", re.IGNORECASE)
 _DEPTH = Range(8, 16, whole=True)
 
@@ -29,7 +31,10 @@ class DataConfig:
 
     name: str = setting("digits", ", ".join(DATA_SETS))
     root: str | None = setting(
-        None, "folder with the files, or the file; cells, digits and synthetic have none", may_change=True, typed="path"
+        None,
+        "folder with the files, or the file; cells, digits, mnist1d and synthetic have none",
+        may_change=True,
+        typed="path",
     )
     labels: str | None = setting(
         None,
@@ -52,6 +57,24 @@ class DataConfig:
     file_column: str | None = setting(None, "of data.labels: the column that names the files; null: found")
     label_column: str | None = setting(
         None, "of data.labels: the column that has the classes, several of a file as a|b; null: found"
+    )
+    length: int | None = setting(
+        None,
+        "of series: steps that a series is brought to, longer ones being cut at their end and steps behind shorter "
+        "ones being absent; null: the longest of the training split",
+        Range(2, 2**24, whole=True),
+    )
+    mask: str = setting(
+        AUTO,
+        "of series: whether networks are given one channel more, 1 at steps with a value and else 0; auto: where a "
+        "series of the training split has absent steps",
+        MASKS,
+    )
+    missing: str = setting(
+        REFUSE,
+        "of series: what is done where values are missing; mean reads them as the mean of the channel over the "
+        "training split",
+        MISSING,
     )
     bad: str = setting(
         "refuse",
@@ -147,6 +170,7 @@ class DataConfig:
         "folder for caches, where there are 5,000 files or 64 MiB of them; none: nowhere",
         may_change=True,
         typed="path",
+        words=(AUTO, NONE),
     )
 
     @property
@@ -172,6 +196,7 @@ class DataConfig:
                 f"{self.val_fraction:g} + {self.test_fraction:g}"
             )
         self._check_pictures()
+        self._check_series()
         if self.target is not None and (self.name != "image_folder" or self.labels is None):
             raise ConfigError(f"data.target is of data=image_folder with data.labels=FILE, but got {self.target!r:.80}")
         if self.target is not None and self.label_column is not None:
@@ -181,6 +206,19 @@ class DataConfig:
         if self.resolution is not None and not DATA_SETS[self.name].resizes:
             resized = " and ".join(name for name, data_set in DATA_SETS.items() if data_set.resizes)
             raise ConfigError(f"data.resolution is of {resized}; {self.name} keeps its size, but got {self.resolution}")
+
+    def _check_series(self) -> None:
+        """Check what is said of series, and of what series have not."""
+        if DATA_SETS[self.name].series:
+            if self.augment == "shift_flip":
+                raise ConfigError("data.augment=shift_flip mirrors images; for series it must be none or shift")
+            if self.split_scheme == 1:
+                raise ConfigError(f"data.split_scheme=1 is of images; {self.name} must have 3, or 2, which is the same")
+            return
+        for name in ("length", "mask", "missing"):
+            value = getattr(self, name)
+            if value != type(self).__dataclass_fields__[name].default:
+                raise ConfigError(f"data.{name} is of series; {self.name} has images, but got {value}")
 
     def _check_pictures(self) -> None:
         """Check what is said of how files of images are read."""

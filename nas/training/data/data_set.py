@@ -37,5 +37,7 @@ class DataSet:
     """Whether each of its images is a file, of any kind and size that pillow reads."""
     has_test_split: bool = False
     """Whether its test split is made already, so that `data.test_fraction` has no meaning."""
+    series: bool = False
+    """Whether it has series, `(channels, length)`, in place of images."""
     mirrors: bool = False
     """Whether a mirror image shows the same, as of clothes, and not of digits or text: `train.flip` goes by it."""

@@ -17,14 +17,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nas.exporting.reading import PictureError, Reading, colours, held
+from nas.exporting.series_files import SeriesReading
 from nas.machine import cores
 from nas.training.data.config import DataConfig
-from nas.training.data.content import TRAIN, VAL, digests_of
+from nas.training.data.content import TRAIN, VAL, digest_of, digests_of
 from nas.training.data.folders.headers import Header
 from nas.training.data.folders.layout import Target
 from nas.training.data.folders.usable import usable_pictures
 from nas.training.data.load import load_data
-from nas.training.data.splits import ImageData, Images
+from nas.training.data.splits import ImageData, Images, model_input
 
 _RARE = 2
 """Images of a class, at most, of which is told: they cannot be in all three splits."""
@@ -108,11 +109,13 @@ def overview(config: DataConfig) -> Overview:
         headers = pictures.headers
         files = [file for own in pictures.files.values() for file in own]
         names = partial(_told, data)
+        assert isinstance(data.reading, Reading)
         seen = _of_files(
             files, names, pictures.root, replace(data.reading, shape=(3, 1, 1), max_pixels=config.max_pixels)
         )
     else:
-        seen = [*_of_images(data.train, data, TRAIN), *_of_images(data.val, data, VAL)]
+        look = _of_series if isinstance(data.reading, SeriesReading) else _of_images
+        seen = [*look(data.train, data, TRAIN), *look(data.val, data, VAL)]
     totals = [sum(counts) for counts in zip(*data.images_by_class.values(), strict=True)]
     sizes = Counter(f"{header.size[1]}x{header.size[0]}" for header in headers.values())
     return Overview(
@@ -167,6 +170,12 @@ def _of_images(images: Images, data: ImageData, split: str) -> Iterator[_Seen]:
         yield _Seen(f"{split} image {place}", _told(data, label), digest, bool(grey[place]), None)
 
 
+def _of_series(images: Images, data: ImageData, split: str) -> Iterator[_Seen]:
+    values = np.nan_to_num(images.read(torch.arange(len(images.labels))).numpy(), nan=np.inf)  # of which none is there
+    for place, (own, label) in enumerate(zip(values, images.labels.tolist(), strict=True)):
+        yield _Seen(f"{split} series {place}", _told(data, label), digest_of(own.view(np.uint8)), False, None)
+
+
 def difference_hash(picture: Image.Image) -> int:
     """Return 64 bits: of each of 8 x 8 fields of a picture, whether the one to its right is lighter.
 
@@ -212,8 +221,9 @@ def _group(group: Sequence[_Seen]) -> Alike:
     return Alike(tuple(one.name for one in group), tuple(one.told for one in group))
 
 
-Samples = Mapping[str, Sequence[NDArray[np.uint8]]]
-"""By class, some of its training images as training sees them, `(height, width, channels)`."""
+Samples = Mapping[str, Sequence[NDArray[Any]]]
+"""By class, some of its training images as training sees them, `(height, width, channels)`, or series as they were
+measured, `(channels, length)`."""
 
 
 def samples(config: DataConfig, count: int) -> Samples:
@@ -227,5 +237,5 @@ def samples(config: DataConfig, count: int) -> Samples:
         if data.task.dense:
             own = (labels == label).flatten(1).any(1)
         places = torch.arange(len(labels))[:count] if data.scale is not None else own.nonzero().flatten()[:count]
-        found[name] = [*data.train.read(places).permute(0, 2, 3, 1).numpy()]
+        found[name] = [*model_input(data.train, places, data.reading)]
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from nas.errors import ConfigError
 from nas.training.data.arrays import ARRAYS
 from nas.training.data.cells import CELLS
 from nas.training.data.cifar import CIFAR10, CIFAR100
@@ -15,10 +16,13 @@ from nas.training.data.hf import HF
 from nas.training.data.idx import IDX
 from nas.training.data.image_folder import IMAGE_FOLDER
 from nas.training.data.mask_folder import MASK_FOLDER
+from nas.training.data.mnist1d import MNIST1D
+from nas.training.data.series import SERIES
 from nas.training.data.synthetic import SYNTHETIC
 
 if TYPE_CHECKING:
     from nas.training.data.config import DataConfig
+    from nas.training.recipe import Recipe
 
 DATA_SETS: Mapping[str, DataSet] = {
     "arrays": ARRAYS,
@@ -31,6 +35,8 @@ DATA_SETS: Mapping[str, DataSet] = {
     "idx": IDX,
     "image_folder": IMAGE_FOLDER,
     "mask_folder": MASK_FOLDER,
+    "mnist1d": MNIST1D,
+    "series": SERIES,
     "synthetic": SYNTHETIC,
 }
 
@@ -42,6 +48,25 @@ def check_files(config: DataConfig) -> None:
         DataError: something is wrong with them; says all of it at once.
     """
     DATA_SETS[config.name].check(config)
+
+
+def check_recipe(config: DataConfig, recipe: Recipe) -> None:
+    """Raise `ConfigError` where training by a recipe would do something that has no meaning for the data."""
+    config.task.check_training(cutmix=recipe.cutmix, balance=config.balance)
+    check_pixels(config, recipe)
+
+
+def check_pixels(config: DataConfig, recipe: Recipe) -> None:
+    """Raise `ConfigError` where a recipe changes pixels, and the data have none.
+
+    Series are moved, erased and mixed along time. `train.flip` is for data that say that a mirror image shows the same,
+    which series do not.
+    """
+    if DATA_SETS[config.name].series and recipe.changes_pixels:
+        raise ConfigError(
+            "train: crops, rotation, colours and policies (flip_vertical to trivial_augment) are for images, but "
+            f"data={config.name} has series; of these shift, erase, mixup and cutmix have a meaning, along time"
+        )
 
 
 def may_mirror(name: str) -> bool:

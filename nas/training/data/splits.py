@@ -17,6 +17,8 @@ from torch import Tensor
 
 from nas.errors import DataError
 from nas.exporting.reading import READ_AS, Reading
+from nas.exporting.series_files import SeriesReading
+from nas.exporting.series_preprocess import SERIES
 from nas.held_out import keeps_test_split
 from nas.network.architecture import Architecture
 from nas.network.lower import lower
@@ -33,7 +35,10 @@ Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 
 
 class Images(Protocol):
-    """Images of one size and their labels."""
+    """Images of one size and their labels, or series of one length.
+
+    Of series, what is said to be uint8 of `(n, channels, height, width)` is float32 of `(n, channels, length)`.
+    """
 
     @property
     def labels(self) -> Tensor:
@@ -119,8 +124,9 @@ class ImageData:
     alone."""
     test_images: int
     """Number of test images."""
-    reading: Reading
-    """How files of images are read; of data that are no files, how those are that a network is shown later."""
+    reading: Reading | SeriesReading
+    """How files of images are read; of data that are no files, how those are that a network is shown later. Of series,
+    how they are brought to one length; `read` then gives float32 of `input_shape`, NaN where there is no value."""
     notes: tuple[str, ...] = ()
     """What a user should know of the splits and of how files are read, in sentences."""
     task: Task = DEFAULT
@@ -148,7 +154,7 @@ class ImageData:
     def check_fits(self, architecture: Architecture) -> None:
         """Raise `DataError` where an architecture takes other channels, or gives something else than the classes.
 
-        An image of another size is resized, but a network of series takes none.
+        An image of another size is resized, and a series of another length, but neither is the other.
         """
         if len(architecture.input_shape) != len(self.input_shape):
             raise DataError(
@@ -189,9 +195,16 @@ class ImageData:
             "std": list(self.std),
             "split_scheme": self.split_scheme,
             "split_fingerprint": self.fingerprint,
-            **{name: getattr(self.reading, name) for name in READ_AS},
+            **read_as_said(self.reading),
             "notes": list(self.notes),
         }
+
+
+def read_as_said(reading: Reading | SeriesReading) -> dict[str, Any]:
+    """Return what records and files of weights say of how a network's inputs are read."""
+    if isinstance(reading, SeriesReading):
+        return {"kind": SERIES, "mask": reading.mask, "missing": reading.missing}
+    return {name: getattr(reading, name) for name in READ_AS}
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,6 +214,20 @@ class Splits:
     data: ImageData
     test: Images | None
     """None but where `nas.held_out.keeps_test_split`: the images are then dropped before they can be reached."""
+
+
+def model_input(images: Images, indices: Tensor, reading: Reading | SeriesReading) -> NDArray[Any]:
+    """Return what an exported model takes of some images or series, which makes the mask of series itself."""
+    values = images.read(indices)
+    if isinstance(reading, SeriesReading):
+        return np.ascontiguousarray(values[:, : reading.channels].numpy())
+    return values.permute(0, 2, 3, 1).contiguous().numpy()
+
+
+def shown_values(images: Images, indices: Tensor, reading: Reading | SeriesReading) -> NDArray[Any]:
+    """Return pixels of some images, `(n, channels, height, width)`, or the values of series without their mask."""
+    values = images.read(indices).numpy()
+    return values[:, : reading.channels] if isinstance(reading, SeriesReading) else values
 
 
 def statistics_of(images: Images, sample: int = 10_000) -> Statistics:
@@ -231,7 +258,7 @@ def splits_of(
     test: Callable[[], Images],
     fingerprint: str,
     notes: Sequence[str] = (),
-    reading: Reading | None = None,
+    reading: Reading | SeriesReading | None = None,
     statistics: Callable[[Images], Statistics] = statistics_of,
     task: Task = DEFAULT,
 ) -> Splits:

@@ -35,7 +35,8 @@ from nas.training.diagnostics.receptive_field import effective_field
 from nas.training.diagnostics.results import Diagnosis, Measured, NetworkDiagnosis
 from nas.training.diagnostics.sharpness import sharpness_of
 from nas.training.diagnostics.shift import shift_variance
-from nas.training.evaluate import check_classes, model_in, recorded_data_of
+from nas.training.evaluate import recorded_data_of
+from nas.training.model_file import check_classes, model_in
 from nas.training.preprocess import as_trained, read_as, reading_said
 from nas.training.recipe_files import read_data_config
 from nas.training.tasks.registry import DEFAULT

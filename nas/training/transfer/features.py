@@ -174,4 +174,4 @@ def last_layer_alone(network: fx.GraphModule, images: ImageModule) -> tuple[fx.G
 
 def of_unchanged_images(recipe: Recipe) -> Recipe:
     """Return a recipe without what is done to batches of images, which features are not."""
-    return replace(recipe, erase=0.0, mixup=0.0, cutmix=0.0)
+    return replace(recipe, erase=0.0, mixup=0.0, cutmix=0.0, progressive_stages=1)

@@ -104,10 +104,10 @@ CHANCE = 1.645 * sqrt(6) * sqrt(8)
 
 
 def test_mean_work_of_known_random_and_learned_candidates() -> None:
-    """2 of 10 each, then 6 random ones of 4.5, then 2 learned ones: 6.5, at least 4.5, at most 7.5."""
+    """2 of 10 each, then 6 random ones of 4.5, then 2 learned ones: 6.5, at least 2.5, at most 7.5."""
     found = Candidates(first=(10.0, 10.0), drawn=EIGHT, random_trials=8).mean_work(10)
     assert found.middle == pytest.approx((20 + 6 * 4.5 + 2 * 6.5) / 10)
-    assert found.low == pytest.approx(found.middle - sqrt(4**2 + CHANCE**2) / 10)
+    assert found.low == pytest.approx(found.middle - sqrt(8**2 + CHANCE**2) / 10)
     assert found.high == pytest.approx(found.middle + sqrt(2**2 + CHANCE**2) / 10)
 
 

@@ -122,7 +122,7 @@ def test_of_a_space_that_can_be_gone_through_nothing_is_counted_twice(monkeypatc
 
 def test_of_a_large_space_only_the_latest_proposals_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(space_domain, "_CACHE_SIZE", 10)
-    monkeypatch.setattr(space_domain, "_MAX_ENUMERATED", 900)  # the space has 999
+    monkeypatch.setattr(space_domain, "MAX_ENUMERATED", 900)  # the space has 999
     space = nas.SearchSpace.from_dict(SMALL)
     domain = SpaceDomain(space)
     for genotype in space.enumerate():

@@ -1,0 +1,1 @@
+"""Places where trials run beside worker processes of the driver: executors of Python, Ray."""
