@@ -19,10 +19,12 @@ from nas.training.data.mask_folder import MASK_FOLDER
 from nas.training.data.mnist1d import MNIST1D
 from nas.training.data.series import SERIES
 from nas.training.data.synthetic import SYNTHETIC
+from nas.training.tasks.registry import DEFAULT
 
 if TYPE_CHECKING:
     from nas.training.data.config import DataConfig
     from nas.training.recipe import Recipe
+    from nas.training.tasks.task import Task
 
 DATA_SETS: Mapping[str, DataSet] = {
     "arrays": ARRAYS,
@@ -54,6 +56,21 @@ def check_recipe(config: DataConfig, recipe: Recipe) -> None:
     """Raise `ConfigError` where training by a recipe would do something that has no meaning for the data."""
     config.task.check_training(cutmix=recipe.cutmix, balance=config.balance)
     check_pixels(config, recipe)
+    if recipe.teacher is not None:
+        check_taught(config.name, config.task)
+
+
+def check_taught(name: str, task: Task) -> None:
+    """Raise `ConfigError` where a network that learns some data can have no teacher (`train.teacher`).
+
+    Args:
+        name: of the data set.
+        task: of the data.
+    """
+    series = name in DATA_SETS and DATA_SETS[name].series
+    if task != DEFAULT or series:
+        of = "series" if series else task.name
+        raise ConfigError(f"train.teacher is for one class an image, but data {name} are of {of}; set it to null")
 
 
 def check_pixels(config: DataConfig, recipe: Recipe) -> None:

@@ -26,6 +26,9 @@ from nas.training.data.cells import picture
 from nas.training.data.config import DataConfig
 from nas.training.data.load import load_data
 from nas.training.data.splits import ImageData, MemoryImages
+from nas.training.fit import fit
+from nas.training.memory import training_memory
+from nas.training.progressive import check_stages, stages_of
 from nas.training.recipe import Recipe
 from nas.training.scores_of_maps import BOOTSTRAP, scores_of_maps
 from nas.training.tasks.segmentation import IGNORED, SEGMENTATION, at_size, confusion_of
@@ -157,6 +160,54 @@ def test_what_changes_levels_and_rectangles_leaves_masks() -> None:
     assert not torch.equal(inputs[:, 0], masks * 60.0)
     ((inputs, left),) = Batches(data.train, data, 8, (1, 12, 12), recipe=recipe, seed=1)
     assert (inputs.shape[2:], left.shape[1:]) == ((12, 12), (24, 24))
+
+
+STAGED = Recipe(progressive_stages=2, progressive_resolution=0.5)
+
+
+def test_masks_keep_their_size_in_every_stage() -> None:
+    """What is drawn for them, too: they are moved as they are without stages."""
+    data = load_data(CELLS)
+    given: dict[str, Any] = {"shuffle": True, "shift": 0.2, "flip": True, "seed": 3}
+    for epoch, side in ((0, 12), (1, 24)):
+        walk: dict[str, Any] = {"walk": lambda epoch=epoch: epoch, "recipe": replace(STAGED, rotation=20.0), **given}
+        staged = Batches(data.train, data, 8, data.input_shape, stages=stages_of(walk["recipe"], 2), **walk)
+        plain = Batches(data.train, data, 8, data.input_shape, **walk)
+        for (inputs, masks), (whole, expected) in zip(staged, plain, strict=True):
+            assert torch.equal(masks, expected)
+            small = F.interpolate(whole, (side, side), mode="bilinear", antialias=True) if side < 24 else whole
+            torch.testing.assert_close(inputs, small)
+
+
+def test_networks_without_enlarged_maps_go_through_stages_and_others_are_refused() -> None:
+    plain = {"name": "plain", "stages": [{"block": "conv", "out_channels": 8}], "head": {"block": "pixel_classifier"}}
+    assume = {"assume": {"channels": 1, "resolution": 24, "num_classes": 3}}
+    arch = nas.SearchSpace.from_dict(plain | assume).decode({})
+    found = fit(arch, load_data(CELLS), replace(STAGED, epochs=2), seed=0)
+    assert 0 < found.scores["val_mean_iou"] <= 1
+    space = nas.load_space("unet").for_data((1, 24, 24), 3)
+    with pytest.raises(ConfigError, match=r"takes images of 24x24 only, not the 12x12 of an earlier stage: .*Upsample"):
+        check_stages(space.decode(space.sample(0)), STAGED)
+
+
+def test_blocks_computed_again_train_the_same_network() -> None:
+    space = nas.load_space("unet").for_data((1, 24, 24), 3)
+    arch, recipe = space.decode(space.sample(0)), Recipe(epochs=1, batch_size=16)
+    whole = training_memory(arch, recipe)
+    limited = replace(recipe, memory_mib=0.7 * whole.mib)
+    assert training_memory(arch, limited).blocks
+    history, again = (fit(arch, load_data(CELLS), one, seed=0).history for one in (recipe, limited))
+    for name in ("train_loss", "val_loss", "val_mean_iou"):
+        assert again[0][name] == pytest.approx(history[0][name], rel=1e-5)
+
+
+def test_the_epoch_of_the_best_maps_is_kept() -> None:
+    space = nas.load_space("unet").for_data((1, 24, 24), 3)
+    # With a rate that is too high and stays so, the first epochs are the better ones.
+    recipe = Recipe(epochs=4, batch_size=16, accumulate=2, patience=4, schedule="exponential", lr=0.3, lr_decay=1.0)
+    found = fit(space.decode(space.sample(0)), load_data(CELLS), recipe, seed=0)
+    reached = [row["val_mean_iou"] for row in found.history]
+    assert found.scores["val_mean_iou"] == max(reached) > reached[-1]
 
 
 def test_cells_are_the_same_whatever_their_number_and_have_all_classes() -> None:
