@@ -151,7 +151,7 @@ def _in_turn(lists: Iterable[Sequence[PublishedCandidate]]) -> Iterator[Publishe
 def _of_one(
     published: Published, shape: Shape, num_classes: int, limits: Sequence[Constraint], workload: Workload
 ) -> Iterator[PublishedCandidate]:
-    base = _decoded(published, (shape[0], *(published.resolution for _ in shape[1:])), num_classes)
+    base = _decoded(published, _own_input(published, shape), num_classes)
     side = max(shape[1:])
     for how in _inputs(base, side) if len(shape) == 3 else [_Input(side, 0)]:
         arch = without_first_strides(base, how.removed)
@@ -167,13 +167,18 @@ def _unets(
     shape: Shape, num_classes: int, limits: Sequence[Constraint], workload: Workload
 ) -> Iterator[PublishedCandidate]:
     published = next(one for one in OTHER_TASKS["segmentation"] if one.space == "unet")
-    base = _decoded(published, shape[0], num_classes)
+    base = _decoded(published, _own_input(published, shape), num_classes)
     for share in (1.0, _SMALLER_INPUT):
         sides = (_UNET_STEP * ceil(share * length / _UNET_STEP) for length in shape[1:])
         found = _widest(replace(base, input_shape=(shape[0], *sides)), 1.0, limits, workload)
         if found is not None:
             width, network, cost = found
             yield PublishedCandidate(published, width, 1.0, 0, network, cost)
+
+
+def _own_input(published: Published, shape: Shape) -> Shape:
+    """Return the input that a network was published for, with the channels of another shape and as many sides."""
+    return (shape[0], *(published.resolution for _ in shape[1:]))
 
 
 @lru_cache(maxsize=256)
