@@ -99,6 +99,7 @@ OWNERS = {
         "nas.reports.data_page",
         "nas.training.data",
         "nas.training.evaluation_page",
+        "nas.exporting.class_maps",
         "nas.exporting.drawing",
         "nas.exporting.reading",
     ],

@@ -10,10 +10,18 @@ from nas.advise.command_lines import Command, commands, python_code
 from nas.advise.networks import CountedNetwork, Start, candidates, choose_starts, smallest, within_limits
 from nas.advise.notes import notes
 from nas.advise.request import Request
-from nas.advise.space_choice import Choice, Limit, Region, choose_region, impossible_networks, suited_spaces
+from nas.advise.space_choice import (
+    SEGMENT,
+    Choice,
+    Limit,
+    Region,
+    choose_region,
+    impossible_networks,
+    suited_spaces,
+)
 from nas.cost import Constraint
 from nas.network.ops import Shape
-from nas.space import SearchSpace
+from nas.space import SearchSpace, load_space
 
 _USUAL: dict[str, tuple[Shape, int]] = {
     "classification": ((3, 224, 224), 1000),
@@ -97,7 +105,7 @@ def advise(request: Request) -> Advice:
     starts = _starts(request, networks)
     shape, classes = _input(request, starts[0].network if starts else None)
     region = Region((), (), ())
-    if request.task not in ("segmentation", "detection"):  # for which there are no spaces
+    if request.task != "detection":  # for which there are no spaces
         region = choose_region(request, starts, shape, classes)
     impossible = (*(() if starts else _impossible(request, networks)), *region.impossible * (not region.choices))
     return Advice(
@@ -114,7 +122,7 @@ def advise(request: Request) -> Advice:
     )
 
 
-def spaces_for(shape: Shape, classes: int, images: int | None = None) -> list[SearchSpace]:
+def spaces_for(shape: Shape, classes: int, images: int | None = None, *, segments: bool = False) -> list[SearchSpace]:
     """Return up to three spaces that suit images or series of a shape, the first one first, made for them.
 
     They are those of `advise` without limits: a space is brought to limits by its widths (`nas.space.fit`), so that
@@ -124,7 +132,10 @@ def spaces_for(shape: Shape, classes: int, images: int | None = None) -> list[Se
         shape: `(channels, height, width)`, or `(channels, length)`.
         classes: number of classes.
         images: number of labelled images for training; None where it is not known.
+        segments: whether classes are of pixels, and not of images.
     """
+    if segments:
+        return [load_space(name).for_data(shape, classes) for name in SEGMENT]
     task = "classification" if len(shape) == 3 else "series"
     request = Request(task=task, shape=shape, classes=classes, images=images)
     networks, _ = candidates(request)

@@ -95,12 +95,13 @@ def _data(request: Request, shape: Shape) -> str:
         return f"data={request.data_set}"
     if request.task == "series":
         return "data=series data.root=FOLDER"
-    return f"data=image_folder data.root=FOLDER{_size(shape)}"
+    folder = "mask_folder" if request.task == "segmentation" else "image_folder"
+    return f"data={folder} data.root=FOLDER{_size(shape)}"
 
 
 def _standing_data(request: Request, shape: Shape, classes: int) -> str:
     """Return settings of synthetic data of the same shape; those of the user's where the shape is not square."""
-    if request.data_set is not None or request.task == "series" or shape[1] != shape[2]:
+    if request.data_set is not None or request.task != "classification" or shape[1] != shape[2]:
         return _data(request, shape)
     return f"data=synthetic{_size(shape)} data.num_classes={classes}"
 

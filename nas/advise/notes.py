@@ -27,7 +27,7 @@ def _task(request: Request) -> Iterator[str]:
             f"The data sets of nas have 1 or 3 channels, not {request.shape[0]}, so `python -m nas.search` cannot "
             "train on such images; a search from Python with your own training can."
         )
-    if request.task in ("segmentation", "detection"):
+    if request.task == "detection":
         yield (
             f"No space in search_spaces/ holds networks for {request.task}; a space of your own can, since a space "
             "file knows all their blocks."

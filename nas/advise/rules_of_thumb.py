@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 TASKS = ("classification", "series", "segmentation", "detection")
 PRIORITIES = ("speed", "balanced", "quality", "highest")
-TRAINED = ("classification", "series")
+TRAINED = ("classification", "segmentation", "series")
 """Tasks that `nas.training` has a loss and data sets for."""
 
 _SERVER = {"speed": 5.0, "balanced": 2.0, "quality": 1.0, "highest": 0.0}

@@ -27,6 +27,8 @@ _MAX_SPACES = 3
 _MIN_SHARE = 0.01
 _MAX_SAMPLED = 5
 _FOR_SMALL_INPUTS = "small_images"
+SEGMENT = ("unet", "fpn", "deeplab")
+"""Spaces whose networks give a class for each pixel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +144,8 @@ def _space_names(request: Request, families: Sequence[str]) -> Iterable[str]:
     """Return the spaces around the families of the networks to start from, and others with small networks."""
     if request.task == "series":
         return ["conv1d"]
+    if request.task == "segmentation":
+        return SEGMENT
     names = [_FOR_SMALL_INPUTS] if request.small_images else []
     names += [SPACES[family] for family in families if family in SPACES]
     if request.size_mib is not None or request.params is not None:

@@ -92,7 +92,7 @@ def _architecture(config: ExportConfig) -> Architecture:
     if known is None and config.path.suffix != ".json":
         data = load_data(config.data)
         known = data.input_shape, data.num_classes
-    return read_network(str(config.model), None, *(known or ((), 0)))
+    return read_network(str(config.model), None, *(known or ((), 0)), task="open")
 
 
 def export_run(

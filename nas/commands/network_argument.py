@@ -12,12 +12,19 @@ from nas.network.architecture_file import read_architecture
 from nas.resources import space_names
 from nas.run_folder import user_path
 from nas.space import load_space
+from nas.space.task import Task as NetworkTask
 from nas.training.data.recorded import recorded_data
 
 WAYS = "give an architecture file (.json), a run folder, or a space: reference/NAME, or NAME with genotype="
 
 
-def read_network(name: str, genotype: str | None, input_shape: tuple[int, ...], num_classes: int) -> Architecture:
+def read_network(
+    name: str,
+    genotype: str | None,
+    input_shape: tuple[int, ...],
+    num_classes: int,
+    task: NetworkTask = "classification",
+) -> Architecture:
     """Return the network that a word of a command line means.
 
     Args:
@@ -25,6 +32,7 @@ def read_network(name: str, genotype: str | None, input_shape: tuple[int, ...], 
         genotype: the decisions of a space with choices: JSON, or a `.json` file.
         input_shape: of the data, which a space is decoded for; a network in a file keeps its own.
         num_classes: of the data.
+        task: what a network of a space must give.
 
     Raises:
         NasError: there is no such thing, or it leaves choices open.
@@ -34,14 +42,16 @@ def read_network(name: str, genotype: str | None, input_shape: tuple[int, ...], 
     if genotype is not None and not is_space:
         raise ConfigError(f"genotype is for a space, but {name} is one network with all that is decided")
     if is_space:
-        return _of_space(name, genotype, input_shape, num_classes)
+        return _of_space(name, genotype, input_shape, num_classes, task)
     return read_architecture(path, "network")
 
 
-def _of_space(name: str, genotype: str | None, input_shape: tuple[int, ...], num_classes: int) -> Architecture:
+def _of_space(
+    name: str, genotype: str | None, input_shape: tuple[int, ...], num_classes: int, task: NetworkTask
+) -> Architecture:
     if not name.endswith((".yaml", ".yml")) and name not in space_names():
         raise ConfigError(f"network: there is no {name!r}. {nearest(name, space_names())} Or {WAYS}")
-    space = load_space(name).for_data(input_shape, num_classes, task="classification")
+    space = load_space(name).for_data(input_shape, num_classes, task=task)
     if genotype is None:
         if space.size() > 1:
             raise ConfigError(

@@ -297,6 +297,9 @@ def predict_parser() -> argparse.ArgumentParser:
         "--max-pixels", type=int, default=100_000_000, metavar="N", help="a file with more is not read (100,000,000)"
     )
     parser.add_argument("--output", metavar="FILE", help="write there instead of to standard output")
+    parser.add_argument(
+        "--masks", metavar="DIR", help="of a model for segmentation: a new folder for the class of each pixel, as PNG"
+    )
     return parser
 
 
@@ -304,6 +307,7 @@ _PREDICT_EXAMPLES = """\
   nas predict shipped photo.jpg more/*.png             the five likeliest classes of each, as CSV
   nas predict shipped photo.jpg --top 1 --format json
   nas predict runs/NAME *.jpg --model model.int8.onnx --output classes.csv
+  nas predict shipped *.jpg --masks masks              segmentation: a PNG each, whose levels are classes, and shares
 
   nas predict shipped new.tsv OTHER_TEST.ts            a model for series: each is FILE:LINE
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,9 +14,10 @@ from nas import console
 from nas.commands.options import predict_parser
 from nas.errors import ConfigError, NasError
 from nas.json_output import add_facts
+from nas.run_folder import user_path
 
 if TYPE_CHECKING:
-    from nas.exporting.predict import Prediction
+    from nas.exporting.prediction_files import Prediction
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,14 +27,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _work(options: argparse.Namespace) -> None:
-    from nas.exporting.predict import opened, predict, record_of, write
+    from nas.exporting.predict import predict
     from nas.exporting.predict_series import VALUES, SeriesModel, predict_series, series_in
+    from nas.exporting.prediction_files import SEGMENTATION, opened, record_of, with_masks, write
     from nas.exporting.predictions import AT_LEAST_ONE, AT_LEAST_ONE_PIXEL, exported_model, told_of_models
 
     for name in ("top", "batch"):
         AT_LEAST_ONE.checked(f"--{name}", getattr(options, name))
     AT_LEAST_ONE_PIXEL.checked("--max-pixels", options.max_pixels)
     model = exported_model(Path(options.folder), options.model, max_pixels=options.max_pixels)
+    if options.masks and model.task != SEGMENTATION:
+        raise ConfigError(f"--masks is of models for {SEGMENTATION}, but this one is for {model.task}")
     told: list[Prediction] = []
     what = VALUES if isinstance(model, SeriesModel) else "image"
     # In the document they are instead of on standard output.
@@ -44,11 +49,13 @@ def _work(options: argparse.Namespace) -> None:
                 found = predict_series(model, series, top=options.top, batch=options.batch)
             else:
                 found = predict(model, options.images, top=options.top, batch=options.batch)
+            found = with_masks(found, user_path(options.masks)) if options.masks else found
             failed = write(_kept(found, told) if options.json else found, options.format, file, model.task, what)
     except OSError as error:
-        raise ConfigError(f"--output={options.output} cannot be written: {error}") from None
+        where = f"--output={options.output}" + (f" or --masks={options.masks}" if options.masks else "")
+        raise ConfigError(f"{where} cannot be written: {error}") from None
     predictions = [record_of(one, what) for one in told]
-    add_facts({"predictions": predictions, "failed": failed, "output": options.output})
+    add_facts({"predictions": predictions, "failed": failed, "output": options.output, "masks": options.masks})
     if failed and what == VALUES:
         raise NasError(f"{failed:,} files or series cannot be used; the others are done")
     if failed:
@@ -59,5 +66,5 @@ def _work(options: argparse.Namespace) -> None:
 def _kept(predictions: Iterable[Prediction], told: list[Prediction]) -> Iterator[Prediction]:
     """Yield predictions as they come, and keep them."""
     for one in predictions:
-        told.append(one)
+        told.append(replace(one, mask=None))
         yield one

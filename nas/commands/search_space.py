@@ -82,7 +82,9 @@ def prepared(
     """
     if config.chooses_space:
         return _Choosing(config, described, pool, at_once, folder / _CHOICE, say).choose()
-    space = space.for_data(tuple(described["input_shape"]), described["num_classes"], task=config.evaluator.task)
+    space = space.for_data(
+        tuple(described["input_shape"]), described["num_classes"], task=config.evaluator.network_task(config.data)
+    )
     fit = config.fitted(space)
     return PreparedSpace(fit.space, tuple(filter(None, [fit.line()])))
 
@@ -96,7 +98,9 @@ def resumed_space(
     config: Config, space: SearchSpace, described: Mapping[str, Any], notes: Mapping[str, Any]
 ) -> PreparedSpace:
     """Return the space of a search that is gone on with: that of its record, whose time was used as `notes` say."""
-    space = space.for_data(tuple(described["input_shape"]), described["num_classes"], task=config.evaluator.task)
+    space = space.for_data(
+        tuple(described["input_shape"]), described["num_classes"], task=config.evaluator.network_task(config.data)
+    )
     choice = notes.get("choice")
     seconds = choice.get("seconds") if isinstance(choice, Mapping) else None
     return PreparedSpace(space, (), float(seconds) if isinstance(seconds, int | float) else 0.0)
@@ -142,8 +146,9 @@ class _Choosing:
 
     def _spaces(self) -> list[SearchSpace]:
         shape, classes = tuple(self.described["input_shape"]), self.described["num_classes"]
-        spaces = spaces_for(shape, classes, self.described["train_images"])
-        return [space.for_data(shape, classes, task=self.config.evaluator.task) for space in spaces]
+        task = self.config.evaluator.network_task(self.config.data)
+        spaces = spaces_for(shape, classes, self.described["train_images"], segments=task == "segmentation")
+        return [space.for_data(shape, classes, task=task) for space in spaces]
 
     def _drawn(self, space: SearchSpace) -> Drawn | None:
         """Return a space to draw from, brought to the limits; None, with the reason kept, where nothing holds them."""

@@ -44,7 +44,7 @@ from nas.to_type import to_type
 from nas.training.data.config import DataConfig
 from nas.training.data.registry import check_files
 from nas.training.recipe import Recipe
-from nas.training.tasks.registry import AUTO
+from nas.training.tasks.registry import AUTO, task_of
 from nas.workers.pool import Pool
 from nas.workers.processes import WorkerPool
 from nas.workers.simulated import SimulatedPool
@@ -274,15 +274,15 @@ def _trained(config: SpacesConfig, written: list[_Space], folder: Path) -> tuple
 
 def _for_data(config: SpacesConfig, written: list[_Space], described: Mapping[str, Any]) -> list[_Space]:
     """Return the spaces that were named, or else those that suit the data, made for these and for the limits."""
-    shape, classes = tuple(described["input_shape"]), described["num_classes"]
+    shape, classes, task = tuple(described["input_shape"]), described["num_classes"], task_of(described).network
     if not written:
-        suited = spaces_for(shape, classes, described["train_images"])
+        suited = spaces_for(shape, classes, described["train_images"], segments=task == "segmentation")
         if len(suited) < 2:
             raise ConfigError(f"fewer than two spaces of nas take images of {shape}; name yours: compare A B")
         written = [_Space(space.name, space) for space in suited]
     spaces = []
     for one in written:
-        space = one.space.for_data(shape, classes, task="classification")
+        space = one.space.for_data(shape, classes, task=task)
         fit = fit_as_set(space, config.fit, space.limits_with(config.constraints))
         spaces.append(_Space(one.name, fit.space, fit.line()))
     return spaces
@@ -296,6 +296,7 @@ def _record(spaces: list[_Space], file: Path) -> None:
             "done": one.done,
             "input_shape": list(one.space.input_shape),
             "num_classes": one.space.num_classes,
+            "task": one.space.task,
             "space": one.space.to_dict(),
         }
         for one in spaces
@@ -317,4 +318,6 @@ def _recorded(file: Path) -> list[_Space]:
 def _space(entry: Mapping[str, Any]) -> _Space:
     space = SearchSpace.from_dict(entry["space"])
     shape, classes = tuple(entry["input_shape"]), entry["num_classes"]
-    return _Space(str(entry["name"]), space.for_data(shape, classes, task="classification"), str(entry["done"]))
+    return _Space(
+        str(entry["name"]), space.for_data(shape, classes, task=entry.get("task", "classification")), str(entry["done"])
+    )

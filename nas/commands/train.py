@@ -129,7 +129,8 @@ def _job(config: TrainConfig) -> TrainJob:
     data = load_data(config.data)
     channels, *size = data.input_shape
     wanted = size if config.resolution is None else [config.resolution for _ in size]
-    architecture = read_network(config.network or "", config.genotype, (channels, *wanted), data.num_classes)
+    shape, task = (channels, *wanted), data.task.network
+    architecture = read_network(config.network or "", config.genotype, shape, data.num_classes, task)
     if config.resolution is not None and architecture.input_shape[1:] != tuple(wanted):
         raise ConfigError(
             f"resolution={config.resolution} is for a network of a space, but {config.network} takes images of "

@@ -35,7 +35,7 @@ _LEAVE_ORDER = frozenset({ops.Crop, ops.LayerNorm, ops.ToTokens, ops.Zero})
 # Torch has a format with channels last for maps of two and three dimensions only.
 _PASS_ON_OF_MAPS = (
     *(ops.BatchNorm, ops.Blur, ops.ChannelPad, ops.Concat, ops.Conv, ops.ConvTranspose, ops.GroupNorm, ops.Pad),
-    ops.Upsample,
+    *(ops.Upsample, ops.UpsampleBilinear),
 )
 
 

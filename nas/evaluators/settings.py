@@ -23,7 +23,7 @@ class EvaluatorSettings(ABC):
     """Settings of an evaluator. Each kind has a class of its own, listed in `nas.evaluators.registry`."""
 
     task: ClassVar[Task] = "classification"
-    """What it needs networks to give; a search makes sure of it before its first trial."""
+    """What it needs networks to give, whatever the data are."""
     simulated: ClassVar[bool] = False
     """Whether it only states how long an evaluation takes, so that a search runs on a clock of its own."""
     states_epochs: ClassVar[bool] = False
@@ -39,6 +39,10 @@ class EvaluatorSettings(ABC):
 
     def __post_init__(self) -> None:
         check_settings(self, "evaluator")
+
+    def network_task(self, data: DataConfig) -> Task:
+        """Return what it needs networks to give for some data; a search makes sure of it before its first trial."""
+        return self.task
 
     @abstractmethod
     def known_scores(self, data: DataConfig) -> tuple[str, ...]:

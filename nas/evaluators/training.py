@@ -30,8 +30,6 @@ class TrainingEvaluator:
     The object is small and picklable; torch and Lightning are loaded in the process that calls it.
     """
 
-    task: ClassVar[Task] = "classification"
-    """What it needs networks to give; a search makes sure of it before its first trial."""
     after_training: ClassVar[tuple[str, ...]] = AFTER_TRAINING
     """What it says of a network in 8 bits where `Budget.int8` asks for it."""
     own_process: ClassVar[bool] = True
@@ -48,6 +46,11 @@ class TrainingEvaluator:
     transfer: Transfer = SCRATCH
     """Other weights that networks begin with, and what of them learns when; a network that inherits begins with those
     that it inherits."""
+
+    @property
+    def task(self) -> Task:
+        """What it needs networks to give; a search makes sure of it before its first trial."""
+        return self.data.task.network
 
     @property
     def objective(self) -> str:
@@ -143,6 +146,10 @@ class TrainingSettings(EvaluatorSettings):
         INHERIT,
     )
     transfer: Transfer = setting(Transfer, "weights that candidates begin with, and what of them learns when")
+
+    def network_task(self, data: DataConfig) -> Task:
+        """Return what the task of the data needs."""
+        return data.task.network
 
     def known_scores(self, data: DataConfig) -> tuple[str, ...]:
         """Return those of the validation split."""

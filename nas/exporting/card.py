@@ -309,7 +309,7 @@ _EXAMPLES = {
     "predict.py": """\
 ```bash
 pip install numpy pillow onnxruntime
-python predict.py photo.jpg more/*.png --top 3
+python predict.py photo.jpg more/*.png {options}
 ```""",
     "model.onnx": """\
 ```python
@@ -317,7 +317,7 @@ import json, numpy as np, onnxruntime
 from PIL import Image
 session = onnxruntime.InferenceSession("model.onnx")
 pixels = np.array(Image.open("photo.jpg").convert("{mode}"), dtype=np.uint8)[{index}]  # any size
-{raw}, {answer} = session.run(None, {{"pixels": pixels}})
+{outputs} = session.run(None, {{"pixels": pixels}})
 {show}
 ```""",
     "model.int8.onnx": "The same lines as for `model.onnx`: input, outputs and metadata are the same.",
@@ -345,7 +345,8 @@ weights = load_file("model.safetensors")  # the state dict of the class in model
         "scaled so that it covers the size, and cut at the centre; pad is scaled to fit into it, in the middle of "
         "`background`; squash is scaled to just this size. Then `normalise`: of each level from 0 to 255, (level "
         "/ 255 - mean) / std with the `mean` and `std` of its channel. Where `network_size` is given, the result is "
-        "resized to that height and width, bilinear with antialiasing. `classes` are the network's outputs in order."
+        "resized to that height and width, bilinear with antialiasing. `classes` are the network's outputs in order; "
+        "where `task` is segmentation its maps are resized to that of `shape` in the same way."
     ),
 }
 """How each file is used."""
@@ -354,11 +355,15 @@ weights = load_file("model.safetensors")  # the state dict of the class in model
 def _use(files: Sequence[str], preprocess: AnyPreprocess) -> Iterator[str]:
     task = task_named(preprocess.task)
     names = 'json.loads(session.get_modelmeta().custom_metadata_map["classes"])'
-    best = f"print({names}[{task.answer}[0].argmax()])"
+    show = f"print(dict(zip({names}, {task.answer}[0])))"
+    if task == DEFAULT:
+        show = f"print({names}[{task.answer}[0].argmax()])"
+    elif task.dense:
+        show = f"print(class_map[0], {names})  # uint8, the place of the class of each pixel"
     values: dict[str, object] = {
-        "raw": task.raw,
-        "answer": task.answer,
-        "show": best if task == DEFAULT else f"print(dict(zip({names}, {task.answer}[0])))",
+        "outputs": ", ".join([task.raw, task.answer, *(["class_map"] if task.dense else [])]),
+        "show": show,
+        "options": "--masks FOLDER --format json" if task.dense else "--top 3",
     }
     examples = OF_SERIES if isinstance(preprocess, SeriesPreprocess) else _EXAMPLES
     values |= places(preprocess) if isinstance(preprocess, SeriesPreprocess) else _places(preprocess)

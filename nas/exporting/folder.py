@@ -276,9 +276,10 @@ def check_fits(graph: Graph, architecture: Architecture, weights: Weights, prepr
         raise DataError(
             f"the network takes {architecture.input_shape}, but its {preprocess.kind} are brought to {wanted}"
         )
-    if graph.out_shapes != ((len(preprocess.classes),),):
+    if graph.out_shapes != (preprocess.network_gives,):
+        each = "a number" if len(preprocess.network_gives) == 1 else "a map"
         raise DataError(
-            f"an exported network gives a number for each of its {len(preprocess.classes)} classes, but this one gives "
+            f"an exported network gives {each} for each of its {len(preprocess.classes)} classes, but this one gives "
             f"{graph.out_shapes}"
         )
     _check_weights(graph, weights)
@@ -303,7 +304,7 @@ def _check_weights(graph: Graph, weights: Weights) -> None:
 def _check_runs(model: bytes, preprocess: AnyPreprocess) -> None:
     """Run a model once, where it can be on inputs of another size, so that no file ships that does not run."""
     (found,) = outputs(model, [preprocess.extremes()])
-    assert found.shape == (2, len(preprocess.classes))
+    assert found.shape == (2, *preprocess.gives)
     if not np.isfinite(found).all():
         raise DataError(
             f"the network gives something else than numbers for {preprocess.extreme_words}, so it has no use; "

@@ -248,11 +248,11 @@ def scored(
             targets.append(np.asarray(y))
             yield x
 
-    found = [*outputs(model, inputs(), threads=threads)]
+    # Of maps what they say is all that is kept: logits of every pixel would take the memory of hundreds of pictures.
+    found = [task.answers(part.astype(np.float64), scale) for part in outputs(model, inputs(), threads=threads)]
     if not found:
         raise DeviceError(f"{task.eight_bits} needs images, but got none")
-    answers = task.answers(np.concatenate(found).astype(np.float64), scale)
-    return task.measured(answers, np.concatenate(targets))[task.eight_bits]
+    return task.measured(np.concatenate(found), np.concatenate(targets))[task.eight_bits]
 
 
 def side_by_side(

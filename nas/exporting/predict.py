@@ -2,9 +2,10 @@
 
     python predict.py photo.jpg more/*.png                  the five likeliest classes of each, as CSV; of a model with
                                                             several classes a picture all of them, of one for numbers
-                                                            these
+                                                            these, of one for pixels the share of each class
     python predict.py photo.jpg --top 1 --format json
     python predict.py *.jpg --model model.int8.onnx --output classes.csv
+    python predict.py *.jpg --masks FOLDER                  of a model for pixels: their classes as PNG files, too
 
 A picture is read as in training, as the model says: its first frame, turned as its EXIF data say, its transparency laid
 on a colour, levels of 16 bits brought to 8, in grey or RGB, and brought to the size that the model was trained on. A
@@ -14,34 +15,38 @@ picture that cannot be read is named on standard error, the others go on, and th
 from __future__ import annotations
 
 import argparse
-import csv
 import json
-import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import Any, Protocol
 
 import numpy as np
 
-from nas.exporting.reading import MAX_PIXELS, READ_AS, PictureError, Reading, picture_of, read_picture, why_no_file
+from nas.exporting.class_maps import NO_CLASS, restored, sized_picture
+from nas.exporting.prediction_files import (
+    CLASSIFICATION,
+    FORMATS,
+    MULTILABEL,
+    REGRESSION,
+    SEGMENTATION,
+    Prediction,
+    opened,
+    with_masks,
+    write,
+)
+from nas.exporting.reading import MAX_PIXELS, READ_AS, PictureError, Reading, why_no_file
 
 MODEL = "model.onnx"
-FORMATS = ("csv", "json")
-CLASSIFICATION, MULTILABEL, REGRESSION = "classification", "multilabel", "regression"
-ANSWERS = {CLASSIFICATION: "probabilities", MULTILABEL: "probabilities", REGRESSION: "numbers"}
-"""What a model was trained for, with the output that says what a picture is told as."""
-THRESHOLD = 0.5
-"""Probability above which a picture is said to have one of several classes."""
-_COLUMNS = {
-    CLASSIFICATION: ("image", "rank", "class", "probability"),
-    MULTILABEL: ("image", "class", "probability", "present"),
-    REGRESSION: ("image", "name", "number"),
+ANSWERS = {
+    CLASSIFICATION: "probabilities",
+    MULTILABEL: "probabilities",
+    REGRESSION: "numbers",
+    SEGMENTATION: "class_map",
 }
-"""Of CSV."""
+"""What a model was trained for, with the output that says what a picture is told as."""
 _MOST_SIDE, _MOST_LEVELS = 2**16, 2**28
 """Of the pictures of a model: pixels along a side, and 8-bit levels in one, or in all that are run at a time."""
 
@@ -65,6 +70,10 @@ class Answering(Protocol):
     def task(self) -> str:
         """What it was trained for; one of `ANSWERS`."""
 
+    @property
+    def gives(self) -> tuple[int, ...]:
+        """Shape of its answer to one picture or series."""
+
 
 @dataclass(frozen=True)
 class Model:
@@ -79,26 +88,10 @@ class Model:
     task: str = CLASSIFICATION
     """What it was trained for; one of `ANSWERS`."""
 
-
-@dataclass(frozen=True)
-class Prediction:
-    """What one picture shows."""
-
-    image: str
-    """Its path as given; of one in memory its place among the pictures, from 0."""
-    top: tuple[tuple[str, float], ...] = ()
-    """The likeliest classes with their probabilities, the likeliest first; empty where it cannot be read."""
-    error: str = ""
-    """Why it cannot be read."""
-    probabilities: tuple[tuple[str, float], ...] = ()
-    """Of a model with several classes a picture: each class with its probability, in their order."""
-    numbers: tuple[tuple[str, float], ...] = ()
-    """Of a model for numbers: each with its name, in their order."""
-
     @property
-    def present(self) -> tuple[str, ...]:
-        """Of a model with several classes a picture: those that it has, with a probability above `THRESHOLD`."""
-        return tuple(name for name, share in self.probabilities if share > THRESHOLD)
+    def gives(self) -> tuple[int, ...]:
+        """Shape of its answer to a picture: `(classes,)`, or `(height, width)` of one for pixels."""
+        return self.reading.shape[1:] if self.task == SEGMENTATION else (len(self.classes),)
 
 
 def open_model(path: Path, threads: int = 0, max_pixels: int = MAX_PIXELS) -> Model:
@@ -187,12 +180,13 @@ def _why_others(session: Any, shape: Sequence[int], classes: Sequence[str], answ
     takes = {one.name: (one.type, one.shape) for one in session.get_inputs()}
     gives = {one.name: one.shape for one in session.get_outputs()}
     kind, sizes = takes.get("pixels", ("", []))
-    if len(takes) != 1 or kind != "tensor(uint8)" or len(sizes) != 4 or len(gives.get(answer, ())) != 2:
+    dims = 3 if answer == ANSWERS[SEGMENTATION] else 2
+    if len(takes) != 1 or kind != "tensor(uint8)" or len(sizes) != 4 or len(gives.get(answer, ())) != dims:
         return f"it must take `pixels`, 8-bit levels (pictures, height, width, channels), and give `{answer}`"
     # A size that is no number is known only when it runs.
     for what, said, own in (
         ("channels", shape[0], sizes[3]),
-        ("classes", len(classes), gives[answer][1]),
+        ("rows", shape[1], gives[answer][1]) if dims == 3 else ("classes", len(classes), gives[answer][1]),
     ):
         if isinstance(own, int) and own != said:
             return f"its metadata say {said:,} {what}, but it has {own:,}"
@@ -202,6 +196,8 @@ def _why_others(session: Any, shape: Sequence[int], classes: Sequence[str], answ
 def classify(model: Answering, inputs: np.ndarray[Any, Any], name: str = "pixels") -> np.ndarray[Any, Any]:
     """Return the answers `(n, classes)` to what a model takes, for pictures uint8 of `(n, height, width, channels)`.
 
+    Of a model for pixels they are classes, `(n, height, width)`.
+
     Raises:
         ModelError: the model cannot run, or gives something else.
     """
@@ -209,10 +205,10 @@ def classify(model: Answering, inputs: np.ndarray[Any, Any], name: str = "pixels
         (found,) = map(np.asarray, model.session.run([ANSWERS[model.task]], {name: inputs}))
     except Exception as error:  # onnxruntime has an exception for each of its codes
         raise ModelError(f"the model cannot run: {error}") from None
-    if found.shape != (len(inputs), len(model.classes)):
-        wanted = (len(inputs), len(model.classes))
-        what = ANSWERS[model.task]
-        raise ModelError(f"the model must give {what} of {wanted}, (inputs, classes), but gives {found.shape}")
+    wanted = (len(inputs), *model.gives)
+    if found.shape != wanted:
+        what, each = ANSWERS[model.task], "classes" if len(model.gives) == 1 else "height, width"
+        raise ModelError(f"the model must give {what} of {wanted}, (inputs, {each}), but gives {found.shape}")
     return found
 
 
@@ -232,16 +228,14 @@ def predict(
     """
     left = enumerate(images)
     channels, height, width = model.reading.shape
-    batch = max(1, min(batch, _MOST_LEVELS // (channels * height * width)))
+    each = max(channels, 4 * len(model.classes)) if model.task == SEGMENTATION else channels
+    batch = max(1, min(batch, _MOST_LEVELS // (each * height * width)))
     while some := list(islice(left, batch)):
         read: dict[int, np.ndarray[Any, Any]] = {}
-        errors = dict[int, str]()
+        sizes, errors = dict[int, tuple[int, int]](), dict[int, str]()
         for place, image in some:
             try:
-                if isinstance(image, str):
-                    read[place] = read_picture(Path(image), model.reading)
-                else:
-                    read[place] = picture_of(image, model.reading)
+                read[place], sizes[place] = sized_picture(image, model.reading)
             except PictureError as error:
                 errors[place] = str(error)
         found = dict(zip(read, classify(model, np.stack([*read.values()])), strict=True)) if read else {}
@@ -250,11 +244,21 @@ def predict(
             if place in errors:
                 yield Prediction(name, error=errors[place])
             else:
-                yield prediction_of(model, name, found[place], top)
+                yield _of_picture(model, name, found[place], top, sizes[place])
+
+
+def _of_picture(model: Model, name: str, answers: np.ndarray[Any, Any], top: int, size: tuple[int, int]) -> Prediction:
+    """Return what is told of one picture of a height and width."""
+    if model.task != SEGMENTATION:
+        return prediction_of(model, name, answers, top)
+    mask = restored(answers, size, model.reading)
+    counts = np.bincount(mask.ravel(), minlength=NO_CLASS + 1)[: len(model.classes)]
+    shares = counts / max(1, counts.sum())
+    return Prediction(name, shares=tuple(zip(model.classes, map(float, shares), strict=True)), mask=mask)
 
 
 def prediction_of(model: Answering, name: str, answers: np.ndarray[Any, Any], top: int) -> Prediction:
-    """Return what is told of one picture or series."""
+    """Return what is told of one picture or series by an answer for each class."""
     pairs = tuple(zip(model.classes, map(float, answers), strict=True))
     if model.task == REGRESSION:
         return Prediction(name, numbers=pairs)
@@ -262,72 +266,6 @@ def prediction_of(model: Answering, name: str, answers: np.ndarray[Any, Any], to
         return Prediction(name, probabilities=pairs)
     order = np.argsort(-answers, kind="stable")[:top]
     return Prediction(name, tuple(pairs[i] for i in order))
-
-
-def write(
-    predictions: Iterable[Prediction], file_format: str, file: TextIO, task: str = CLASSIFICATION, what: str = "image"
-) -> int:
-    """Write predictions one by one as they come; returns how many pictures could not be read, each named on stderr.
-
-    Args:
-        predictions: of `predict`.
-        file_format: `csv`, a row for each class or number of a picture, or `json`, one list.
-        file: to write to.
-        task: of the model.
-        what: each is of: the name of the first column.
-    """
-    failed = 0
-    table = csv.writer(file, lineterminator="\n")
-    if file_format == "csv":
-        table.writerow((what, *_COLUMNS[task][1:]))
-    else:
-        file.write("[")
-    for number, one in enumerate(predictions):
-        if one.error:
-            failed += 1
-            print(f"{one.image}: cannot be read: {one.error}", file=sys.stderr)
-        if file_format == "csv":  # names as they are, also where a spreadsheet sees a formula: programs compare them
-            table.writerows([one.image, *row] for row in _rows(one))
-        else:
-            file.write(f"{',' if number else ''}\n {json.dumps(record_of(one, what))}")
-    if file_format == "json":
-        file.write("\n]\n")
-    return failed
-
-
-def _rows(one: Prediction) -> Iterator[tuple[Any, ...]]:
-    """Yield the rows of a picture in CSV, without its name."""
-    for rank, (name, share) in enumerate(one.top, 1):
-        yield rank, name, f"{share:.6f}"
-    for name, share in one.probabilities:
-        yield name, f"{share:.6f}", int(name in one.present)
-    for name, number in one.numbers:
-        yield name, f"{number:.7g}"
-
-
-def record_of(one: Prediction, what: str = "image") -> dict[str, Any]:
-    """Return a prediction as JSON has it; `what` is the key of its name."""
-    if one.error:
-        return {what: one.image, "error": one.error}
-    if one.numbers:
-        return {what: one.image, "numbers": dict(one.numbers)}
-    if one.probabilities:
-        return {what: one.image, "classes": [*one.present], "probabilities": dict(one.probabilities)}
-    return {what: one.image, "top": [{"class": name, "probability": share} for name, share in one.top]}
-
-
-@contextmanager
-def opened(output: str | None) -> Iterator[TextIO]:
-    """Yield what to write to: standard output, or a file that gets its name when it is whole."""
-    if output is None:
-        if hasattr(sys.stdout, "reconfigure"):
-            sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be no text
-        yield sys.stdout
-        return
-    partial = f"{output}.partial"
-    with open(partial, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-        yield file
-    os.replace(partial, output)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -342,13 +280,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--max-pixels", type=int, default=MAX_PIXELS, help=f"a file with more is not read ({MAX_PIXELS:,})"
     )
     parser.add_argument("--output", metavar="FILE", help="write there instead of to standard output")
+    parser.add_argument("--masks", metavar="DIR", help="of a model for pixels: a new folder for their classes, as PNG")
     options = parser.parse_args(arguments)
     if min(options.top, options.batch, options.max_pixels) < 1:
         parser.error("--top, --batch and --max-pixels must be >= 1")
     try:
         model = open_model(Path(__file__).resolve().parent / options.model, max_pixels=options.max_pixels)
+        if options.masks and model.task != SEGMENTATION:
+            raise ModelError(f"--masks is of models for {SEGMENTATION}, but this one is for {model.task}")
         with opened(options.output) as file:
             found = predict(model, options.images, top=options.top, batch=options.batch)
+            found = with_masks(found, Path(options.masks)) if options.masks else found
             failed = write(found, options.format, file, model.task)
     except (ModelError, OSError) as error:
         print(f"predict.py: {error}", file=sys.stderr)

@@ -25,18 +25,14 @@ import numpy as np
 
 from nas.exporting.predict import (
     ANSWERS,
-    CLASSIFICATION,
-    FORMATS,
     MODEL,
     ModelError,
-    Prediction,
     classify,
-    opened,
     opened_session,
     prediction_of,
     why_not_classes,
-    write,
 )
+from nas.exporting.prediction_files import CLASSIFICATION, FORMATS, SEGMENTATION, Prediction, opened, write
 from nas.exporting.series_files import (
     KINDS,
     NPZ,
@@ -70,6 +66,11 @@ class SeriesModel:
     task: str = CLASSIFICATION
     """What it was trained for."""
 
+    @property
+    def gives(self) -> tuple[int, ...]:
+        """Shape of its answer to a series, `(classes,)`."""
+        return (len(self.classes),)
+
 
 def open_series_model(path: Path, threads: int = 0) -> SeriesModel:
     """Load a model for series and the names of its classes.
@@ -97,7 +98,7 @@ def series_model_of(path: Path, session: Any, classes: Any, preprocess: dict[str
     kind, sizes = takes.get(VALUES, ("", []))
     gives = {one.name: one.shape for one in session.get_outputs()}
     why = why_not_classes(classes)
-    if not isinstance(task, str) or task not in ANSWERS:
+    if not isinstance(task, str) or task not in ANSWERS or task == SEGMENTATION:
         why = f"it was trained for {task!r:.80}, which this code does not know"
     elif not whole or channels * length > _MOST_VALUES or type(mask) is not bool or missing not in MISSING:
         why = "what it says of its series cannot be"

@@ -15,8 +15,9 @@ from nas.settings import Range
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from nas.exporting.predict import Model, Prediction
+    from nas.exporting.predict import Model
     from nas.exporting.predict_series import SeriesModel
+    from nas.exporting.prediction_files import Prediction
 
 AT_LEAST_ONE, THREADS = Range(1, 1_000_000, whole=True), Range(0, 4096, whole=True)
 """What numbers of pictures and classes may be, and those of threads."""
@@ -52,8 +53,9 @@ def predict(
     Returns:
         What each shows, in order: `image` is its path, or of an array its place from 0, `top` has the likeliest classes
         with their probabilities. Of a model with several classes a picture `probabilities` has all, and `present` those
-        above .5; of one for numbers `numbers` has them in their units. A series of a file is
-        `FILE:LINE`. Where one cannot be read, `error` says why, and the others go on.
+        above .5; of one for numbers `numbers` has them in their units; of one for pixels `mask` has the class of each
+        pixel, and `shares` how many have which. A series of a file is `FILE:LINE`. Where one cannot be read, `error`
+        says why, and the others go on.
 
     Raises:
         ConfigError: there is no such model, it cannot run, or an argument is not what it must be.

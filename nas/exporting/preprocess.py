@@ -137,6 +137,16 @@ class Preprocess:
         return self.network_size or (self.shape[1], self.shape[2])
 
     @property
+    def gives(self) -> tuple[int, ...]:
+        """Shape of what an exported model gives for a picture."""
+        return task_named(self.task).out_shapes(len(self.classes), self.shape[1:])[0]
+
+    @property
+    def network_gives(self) -> tuple[int, ...]:
+        """Shape of what the network alone gives for a picture."""
+        return task_named(self.task).out_shapes(len(self.classes), self.size)[0]
+
+    @property
     def scale(self) -> Scale | None:
         """Of the numbers that are told; None where the task has none."""
         return Scale(self.target_mean, self.target_std) if self.target_mean else None

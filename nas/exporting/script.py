@@ -11,11 +11,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
-from nas.exporting import predict, predict_series, reading
+from nas.exporting import class_maps, predict, predict_series, prediction_files, reading
 from nas.exporting.series_preprocess import SERIES
 
 _START = "from __future__ import annotations\n"
-_IMPORT = re.compile(r"^from nas\.exporting\.reading import [^\n]*\n", re.MULTILINE)
+_IMPORT = re.compile(r"^from nas\.exporting\.(\w+) import (\([^)]*\)|[^\n]*)\n", re.MULTILINE)
 
 
 def script(kind: str = "pictures") -> str:
@@ -26,9 +26,14 @@ def script(kind: str = "pictures") -> str:
     """
     if kind == SERIES:
         return _of_what_is_needed(predict_series)
-    code, read = (Path(str(module.__file__)).read_text(encoding="utf-8") for module in (predict, reading))
-    shipped, count = _IMPORT.subn(lambda found: read.partition(_START)[2], code)
-    assert count == 1, "predict.py has one import of nas"
+    code, *others = (
+        Path(str(module.__file__)).read_text(encoding="utf-8")
+        for module in (predict, class_maps, prediction_files, reading)
+    )
+    texts = (_IMPORT.sub("", text.partition(_START)[2]) for text in others)
+    parts = dict(zip(("class_maps", "prediction_files", "reading"), texts, strict=True))
+    shipped, count = _IMPORT.subn(lambda found: parts[found[1]], code)
+    assert count == len(parts), "predict.py imports each of them once"
     return shipped
 
 

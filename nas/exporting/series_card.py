@@ -51,7 +51,7 @@ python predict.py measured.ts more.tsv --top 3   # also .csv, and .npz with an a
 import json, numpy as np, onnxruntime
 session = onnxruntime.InferenceSession("model.onnx")
 series = np.load("measured.npz")["x"].astype(np.float32)  # (n, {channels}, {length}), NaN where there is no value
-{raw}, {answer} = session.run(None, {{"series": series}})
+{outputs} = session.run(None, {{"series": series}})
 {show}
 ```""",
     "model.int8.onnx": "The same lines as for `model.onnx`: input, outputs and metadata are the same.",

@@ -66,7 +66,7 @@ class SeriesPreprocess:
         _check(isinstance(self.mask, bool), "mask", "true or false", self.mask)
         _check(self.missing in MISSING, "missing", " or ".join(MISSING), self.missing)
         _check(self.normalise == VALUES, "normalise", VALUES, self.normalise)
-        task_named(self.task)
+        _check(not task_named(self.task).dense, "task", "one with an answer for a whole series", self.task)
 
     @property
     def noun(self) -> str:
@@ -107,6 +107,16 @@ class SeriesPreprocess:
     def size(self) -> tuple[int]:
         """Length of the network's input."""
         return (self.network_length or self.length,)
+
+    @property
+    def gives(self) -> tuple[int, ...]:
+        """Shape of what an exported model gives for a series."""
+        return (len(self.classes),)
+
+    @property
+    def network_gives(self) -> tuple[int, ...]:
+        """Shape of what the network alone gives for a series."""
+        return self.gives
 
     @property
     def scale(self) -> Scale | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import zip_longest
+from math import ceil
 
 from nas.advise.published import IMAGENET, OTHER_TASKS, SMALL_IMAGES, Published
 from nas.cost import BATCH_OF_ONE, Constraint, Cost, Workload, check, cost_of
@@ -43,6 +44,8 @@ _SMALL_SIDE = 96
 """Images up to this side get networks without their first strides."""
 _MAPS = (3, 8)
 """Least and largest side of the last map of a network whose strides were removed; 7 or 8 is usual."""
+_UNET_STEP = 16
+"""That sides of U-Net's input are a multiple of, since it halves them four times."""
 _DIVISOR, _SMALL_DIVISOR = 8, 4
 """Channels are multiples of 8; of networks narrower than half of 4, since 8 would make all their stages alike."""
 
@@ -92,7 +95,12 @@ class _Input:
 
 
 def published_candidates(
-    shape: Shape, num_classes: int, limits: Sequence[Constraint], workload: Workload = BATCH_OF_ONE
+    shape: Shape,
+    num_classes: int,
+    limits: Sequence[Constraint],
+    workload: Workload = BATCH_OF_ONE,
+    *,
+    segments: bool = False,
 ) -> list[PublishedCandidate]:
     """Return the published networks that hold limits, each as wide as they allow, families in turn.
 
@@ -108,7 +116,11 @@ def published_candidates(
         num_classes: of the data.
         limits: hard ones on counted metrics; others are ignored.
         workload: how the networks are to run.
+        segments: whether classes are of pixels, and not of images: then it is U-Net, with the images' pixels and with
+            half of them, their sides enlarged to what it takes.
     """
+    if segments:
+        return list(_unets(shape, num_classes, limits, workload))
     by_family: dict[str, list[PublishedCandidate]] = {}
     seen = set[str]()
     of_images = (*FOR_SMALL_IMAGES, *SMALL_IMAGES, *IMAGENET, *_MORE)
@@ -139,7 +151,7 @@ def _in_turn(lists: Iterable[Sequence[PublishedCandidate]]) -> Iterator[Publishe
 def _of_one(
     published: Published, shape: Shape, num_classes: int, limits: Sequence[Constraint], workload: Workload
 ) -> Iterator[PublishedCandidate]:
-    base = _decoded(published, (shape[0], *(published.resolution for _ in shape[1:])), num_classes)
+    base = _decoded(published, _own_input(published, shape), num_classes)
     side = max(shape[1:])
     for how in _inputs(base, side) if len(shape) == 3 else [_Input(side, 0)]:
         arch = without_first_strides(base, how.removed)
@@ -149,6 +161,24 @@ def _of_one(
             if found is not None:
                 width, network, cost = found
                 yield PublishedCandidate(published, width, depth, how.removed, network, cost)
+
+
+def _unets(
+    shape: Shape, num_classes: int, limits: Sequence[Constraint], workload: Workload
+) -> Iterator[PublishedCandidate]:
+    published = next(one for one in OTHER_TASKS["segmentation"] if one.space == "unet")
+    base = _decoded(published, _own_input(published, shape), num_classes)
+    for share in (1.0, _SMALLER_INPUT):
+        sides = (_UNET_STEP * ceil(share * length / _UNET_STEP) for length in shape[1:])
+        found = _widest(replace(base, input_shape=(shape[0], *sides)), 1.0, limits, workload)
+        if found is not None:
+            width, network, cost = found
+            yield PublishedCandidate(published, width, 1.0, 0, network, cost)
+
+
+def _own_input(published: Published, shape: Shape) -> Shape:
+    """Return the input that a network was published for, with the channels of another shape and as many sides."""
+    return (shape[0], *(published.resolution for _ in shape[1:]))
 
 
 @lru_cache(maxsize=256)

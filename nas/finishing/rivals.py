@@ -160,7 +160,8 @@ def rivals_of(found: RivalCandidates, settings: FinishSettings, searched: Search
 def _published(searched: Searched, pretrained: Architecture | None, say: Say) -> list[RivalCandidate]:
     space = searched.study.space
     shape = tuple(searched.study.notes.get("data", {}).get("input_shape", space.input_shape))
-    found = published_candidates(shape, space.num_classes, searched.limits, searched.study.workload)
+    dense, workload = searched.task.dense, searched.study.workload
+    found = published_candidates(shape, space.num_classes, searched.limits, workload, segments=dense)
     others = [RivalCandidate(PUBLISHED, one.name, one.family, one.architecture) for one in found]
     if pretrained is None:
         return others

@@ -47,7 +47,7 @@ from nas.search.config import gpu_devices
 from nas.search.trial import Trial
 from nas.settings import settings_from
 from nas.to_type import to_type
-from nas.training.data.registry import check_pixels
+from nas.training.data.registry import check_recipe
 from nas.training.recipe import Recipe
 from nas.training.recipe_files import read_recipe
 from nas.workers.processes import WorkerPool
@@ -154,8 +154,7 @@ class _Session:
                 f"the search was for {objective.name}, which is not known of the test split; a finish takes "
                 f"one of {', '.join(scores)} as the first objective"
             )
-        searched.task.check_training(cutmix=config.train.cutmix, balance=searched.data.balance)
-        check_pixels(searched.data, config.train)
+        check_recipe(searched.data, config.train)
         self.config, self.searched, self.home, self.say = config, searched, home, say
         self.measure = Measure(objective.name, objective.sign)
         self.gpus = gpu_devices() if config.accelerator != "cpu" else []

@@ -18,7 +18,7 @@ _CHANNEL_BY_CHANNEL = (
     *(ops.Activation, ops.AdaptiveAvgPool, ops.AvgPool, ops.BatchNorm, ops.Blur, ops.ChannelPad, ops.ChannelShuffle),
     *(ops.ClassToken, ops.Concat, ops.Crop, ops.DropPath, ops.Dropout, ops.Flatten, ops.GlobalAvgPool),
     *(ops.GlobalMaxPool, ops.LayerNorm, ops.LayerScale, ops.MaxPool, ops.MeanToken, ops.Pad, ops.PositionEmbedding),
-    *(ops.TakeToken, ops.ToTokens, ops.Upsample),
+    *(ops.TakeToken, ops.ToTokens, ops.Upsample, ops.UpsampleBilinear),
 )
 
 

@@ -59,14 +59,14 @@ _KEEP_RANGE = frozenset(
 _KEEP_SIGN = frozenset(
     {
         *(ops.Add, ops.AdaptiveAvgPool, ops.AvgPool, ops.Blur, ops.Dropout, ops.DropPath, ops.GlobalAvgPool),
-        *(ops.LocalResponseNorm, ops.MeanToken, ops.Scale),
+        *(ops.LocalResponseNorm, ops.MeanToken, ops.Scale, ops.UpsampleBilinear),
     }
 )
 # They give back their input where they keep its shape.
 _IDENTITY_AT_SAME_SHAPE = frozenset(
     {
         *(ops.AdaptiveAvgPool, ops.ChannelPad, ops.Crop, ops.Flatten, ops.GlobalAvgPool, ops.GlobalMaxPool, ops.Pad),
-        ops.Upsample,
+        *(ops.Upsample, ops.UpsampleBilinear),
     }
 )
 

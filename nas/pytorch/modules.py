@@ -256,6 +256,11 @@ def _(op: ops.Upsample, x: Any, *others: Any, inplace: bool, call: Callable[...,
 
 
 @call_of.register
+def _(op: ops.UpsampleBilinear, x: Any, *others: Any, inplace: bool, call: Callable[..., Any]) -> Any:
+    return call(F.interpolate, (x,), {"size": op.size, "mode": "bilinear"})
+
+
+@call_of.register
 def _(op: ops.ToTokens, x: Any, *others: Any, inplace: bool, call: Callable[..., Any]) -> Any:
     return call("transpose", (call("flatten", (x, 2)), 1, 2))
 

@@ -32,6 +32,7 @@ from nas.space import SearchSpace, load_space, space_names
 from nas.space.fit import Fit, fit_as_set, fit_setting, left_as_it_is
 from nas.space.fix import fixed
 from nas.training.data.config import DataConfig
+from nas.training.data.registry import check_recipe
 from nas.training.recipe import Recipe, training_copies
 from nas.training.recipe_decisions import RecipeDecisions, recipe_decisions
 from nas.training.tasks.classification import CLASSIFICATION
@@ -146,8 +147,10 @@ class Config(Settings):
             return
         if not isinstance(self.evaluator, TrainingSettings):
             raise ConfigError(f"search.recipe is of training, which evaluator={self.evaluator.name} does not")
-        for cutmix in self.decided.possible("cutmix"):
-            self.data.task.check_training(cutmix=cutmix, balance=self.data.balance)
+        for name in self.decided.decisions:
+            for value in self.decided.possible(name):
+                if not self.decided.problem({name: value}):  # which a trial is told of
+                    check_recipe(self.data, replace(self.train, **{name: value}))
 
     @cached_property
     def decided(self) -> RecipeDecisions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -30,7 +31,9 @@ from nas.training.preprocess import as_trained, read_as, reading_said, target_sc
 from nas.training.recipe_files import read_data_config
 from nas.training.scores import Scores, scores_of
 from nas.training.scores_of_answers import AnswerScores, scores_of_answers
+from nas.training.scores_of_maps import scores_of_maps
 from nas.training.tasks.registry import DEFAULT
+from nas.training.tasks.segmentation import at_size
 from nas.training.tasks.task import Scale
 from nas.training.train import TrainedModel
 from nas.training.trained_on import arch_id_of, relation, trained_on
@@ -38,7 +41,8 @@ from nas.training.weights import load_metadata, trained_network
 
 SPLITS = ("val", "test")
 """What can be scored on."""
-_BATCH = 256
+_BATCH, _MOST_PIXELS = 256, 2**21
+"""Images that are run at a time, and pixels of these where each has a class."""
 _MOST_WORST = Range(0, 1000, whole=True)
 
 
@@ -64,6 +68,8 @@ class Evaluated:
     """Of the worst mistakes, each `(channels, height, width)`, in their order; of series each `(channels, length)`."""
     other_data: str = ""
     """A sentence where these are other data than those of the training, or nobody knows; empty where they are those."""
+    maps: tuple[tuple[NDArray[np.uint8], NDArray[np.uint8]], ...] = ()
+    """Where each pixel has a class: what is right and what is said of the worst mistakes, `(height, width)` each."""
 
     @property
     def scores(self) -> Scores:
@@ -123,23 +129,27 @@ def evaluate(
     classify = classifier(loaded)
     other = relation(trained_on(metadata, model.folders), loaded, config, model.folders)
     images = loaded.val if split == "val" else _test_images(config, model, arch_id)
-    outputs = classify(images)
+    outputs = classify(images)  # classes where each pixel has one
     if not np.isfinite(outputs).all():
         raise DataError(f"{model.file} gives something else than numbers for some images")
     scores = _scores(outputs, images, loaded, target_scale(metadata, model.file) or loaded.scale, worst)
     wrong = torch.tensor([mistake.image for mistake in scores.worst], dtype=torch.int64)
     pixels = tuple(shown_values(images, wrong, loaded.reading)) if len(wrong) else ()
     file = str(model.file.relative_to(place))
-    return Evaluated(place, file, arch_id, loaded.name, split, loaded.fingerprint, scores, pixels, other)
+    said = (images.labels[wrong].numpy(), outputs[wrong.numpy()]) if loaded.task.dense else ((), ())
+    maps = tuple(zip(*said, strict=True))
+    return Evaluated(place, file, arch_id, loaded.name, split, loaded.fingerprint, scores, pixels, other, maps)
 
 
 def _scores(
-    outputs: NDArray[np.float64], images: Images, data: ImageData, scale: Scale | None, worst: int
+    outputs: NDArray[Any], images: Images, data: ImageData, scale: Scale | None, worst: int
 ) -> Scores | AnswerScores:
     """Return the scores of what a network gives, which was trained with targets of some scale."""
     labels, names = images.labels.numpy(), _names(images)
     if data.task == DEFAULT:
         return scores_of(outputs, labels, data.classes, names=names, worst=worst)
+    if data.task.dense:
+        return scores_of_maps(data.task, outputs, labels, data.classes, names=names, worst=worst)
     answers, deviations = data.task.answers(outputs, scale), scale.std if scale is not None else ()
     return scores_of_answers(data.task, answers, labels, data.classes, deviations=deviations, names=names, worst=worst)
 
@@ -175,8 +185,26 @@ def recorded_data_of(model: ModelIn) -> DataConfig:
     raise ConfigError(f"{model.folder} does not say what data it was trained on: give data=")
 
 
-Classifier = Callable[[Images], NDArray[np.float64]]
-"""From images to logits `(images, num_classes)`."""
+Classifier = Callable[[Images], NDArray[Any]]
+"""From images to logits `(images, num_classes)`, or to the classes of pixels, `(images, height, width)`."""
+
+
+def _kept(outputs: Tensor, data: ImageData) -> NDArray[Any]:
+    """Return what is kept of the outputs of a network: all, but of maps what they say, since they are large.
+
+    Raises:
+        DataError: a map that holds something else than numbers.
+    """
+    if not data.task.dense:
+        return outputs.double().numpy()
+    if not outputs.isfinite().all():
+        raise DataError("the model gives something else than numbers for some images")
+    return data.task.answers(at_size(outputs, data.input_shape[1:]).numpy())
+
+
+def _batch(data: ImageData) -> int:
+    """Return how many images are run at a time: of maps so many as have a few million pixels."""
+    return max(1, min(_BATCH, _MOST_PIXELS // math.prod(data.input_shape[1:]))) if data.task.dense else _BATCH
 
 
 def _classifier(model: ModelIn) -> tuple[Callable[[ImageData], Classifier], str, Mapping[str, str]]:
@@ -203,10 +231,10 @@ def _torch_classifier(network: torch.nn.Module, arch: Architecture, data: ImageD
     # As in training, so that the scores are the same to the last digit.
     network = network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in the stubs
 
-    def classify(images: Images) -> NDArray[np.float64]:
+    def classify(images: Images) -> NDArray[Any]:
         with torch.inference_mode():
-            found = [network(inputs) for inputs, _ in Batches(images, data, _BATCH, arch.input_shape)]
-        return torch.cat(found).double().numpy()
+            batches = Batches(images, data, _batch(data), arch.input_shape)
+            return np.concatenate([_kept(network(inputs), data) for inputs, _ in batches])
 
     return classify
 
@@ -223,22 +251,22 @@ def _onnx_classifier(session: Any, path: Path, data: ImageData) -> Classifier:
     last = given.shape[-1] == data.input_shape[0] and given.shape[1] != data.input_shape[0]
     kind = np.uint8 if given.type == "tensor(uint8)" else np.float32
 
-    def classify(images: Images) -> NDArray[np.float64]:
-        found = []
-        for indices in torch.split(torch.arange(len(images.labels)), _BATCH):
+    def classify(images: Images) -> NDArray[Any]:
+        found, each = [], data.task.out_shapes(data.num_classes, data.input_shape[1:])[0]
+        for indices in torch.split(torch.arange(len(images.labels)), _batch(data)):
             as_is = last or isinstance(data.reading, SeriesReading)
             pixels = model_input(images, indices, data.reading) if as_is else images.read(indices).numpy()
             try:
                 (logits,) = session.run([wanted], {given.name: np.ascontiguousarray(pixels, dtype=kind)})
             except Exception as error:
                 raise DataError(f"evaluate: {path} cannot be run: {reason_of(error)}") from None
-            if np.shape(logits) != (len(indices), data.num_classes):
+            if np.shape(logits) != (len(indices), *each):
                 raise DataError(
-                    f"evaluate: {path} must give {(len(indices), data.num_classes)} numbers for {len(indices)} images "
+                    f"evaluate: {path} must give {(len(indices), *each)} numbers for {len(indices)} images "
                     f"of {data.num_classes} classes, but gives {np.shape(logits)}"
                 )
-            found.append(logits)
-        return np.concatenate(found).astype(np.float64)
+            found.append(_kept(torch.from_numpy(np.asarray(logits)), data))
+        return np.concatenate(found)
 
     return classify
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nas.errors import plain
+from nas.exporting.class_maps import NO_CLASS, palette
 from nas.training.evaluate import Evaluated
 from nas.training.scores import Scores
 from nas.training.scores_of_answers import AnswerScores
@@ -86,7 +87,7 @@ def lines_of(scores: AnswerScores) -> Iterator[tuple[str, str]]:
     for score in task.scores:
         if score.name in scores.scores:
             low, high = scores.intervals.get(score.name, (None, None))
-            ends = "" if low is None else f" ({low:.4f} to {high:.4f}: Clopper-Pearson, 95 %, of this one network)"
+            ends = "" if low is None else f" ({low:.4f} to {high:.4f}: {scores.interval})"
             yield score.words, f"{scores.scores[score.name]:.4f}{ends}"
 
 
@@ -101,14 +102,32 @@ def _outputs(scores: AnswerScores) -> Iterator[str]:
 
 
 def _wrong(evaluated: Evaluated, scores: AnswerScores) -> Iterator[str]:
+    if evaluated.maps:
+        yield from _legend(scores)
     yield '<div class="worst">'
-    for one, pixels in zip(scores.worst, evaluated.pixels, strict=True):
+    for place, (one, pixels) in enumerate(zip(scores.worst, evaluated.pixels, strict=True)):
         which = plain(one.name) or f"image {one.image} of the split"  # files may have names that are no text
+        shown = picture(pixels, which)
+        for mask, what in zip(evaluated.maps[place] if evaluated.maps else (), _MAPS, strict=False):
+            shown += f" {picture(palette()[mask].transpose(2, 0, 1), f'{which}, {what}')}"
         yield (
-            f"<figure>{picture(pixels, which)}<figcaption>is <b>{escape(one.label)}</b>, called "
+            f"<figure>{shown}<figcaption>is <b>{escape(one.label)}</b>, called "
             f"<b>{escape(one.predicted)}</b><br>{escape(which)}</figcaption></figure>"
         )
     yield "</div>"
+
+
+_MAPS = "what is right", "what it says"
+
+
+def _legend(scores: AnswerScores) -> Iterator[str]:
+    """Yield the colours of the classes."""
+    colours, names = palette(), [(place, one.name) for place, one in enumerate(scores.outputs)]
+    keys = " ".join(
+        f'<span style="background: rgb{tuple(colours[place].tolist())}; padding: 0 .6em"></span> {escape(name)}'
+        for place, name in [*names, (NO_CLASS, "not counted")]
+    )
+    yield f"<p>Each picture, then {' and '.join(_MAPS)}: {keys}</p>"
 
 
 SPLITS = {"val": "validation split", "test": "test split"}

@@ -18,6 +18,7 @@ from nas.training.tasks.regression import REGRESSION
 from nas.training.tasks.task import Task
 
 Floats = NDArray[np.float64]
+CLOPPER_PEARSON = "Clopper-Pearson, 95 %, of this one network"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class Wrong:
     """What it is told as."""
     off: float
     """By how much: of classes the mean difference of probabilities from 0 or 1, of numbers the mean of differences in
-    units of the deviation of their training split."""
+    units of the deviation of their training split, of classes of pixels the share of those that are wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +60,13 @@ class AnswerScores:
     scores: dict[str, float]
     """`Task.measured`."""
     intervals: dict[str, tuple[float, float]]
-    """Clopper-Pearson 95 % intervals of those that are shares of images."""
+    """95 % intervals of those that have one: shares of images, and scores of pixels."""
     outputs: tuple[OutputScores, ...]
     """Of each class or number, in order."""
     worst: tuple[Wrong, ...]
     """Images, those that it is most wrong about first."""
+    interval: str = CLOPPER_PEARSON
+    """How the intervals were found, and what they are of."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON, with the scores by their names."""

@@ -14,11 +14,11 @@ from torch import Tensor, fx
 from nas.errors import ConfigError, DataError, reason_of
 from nas.network.architecture import Architecture
 from nas.run_folder import read_json, user_path
+from nas.training.data.registry import check_taught
 from nas.training.data.splits import ImageData
 from nas.training.model_file import ModelIn, check_classes, model_in, open_session
 from nas.training.preprocess import as_trained
 from nas.training.recipe import Recipe
-from nas.training.tasks.registry import DEFAULT
 from nas.training.weights import load_metadata, trained_network
 
 
@@ -137,16 +137,12 @@ def teacher_of(recipe: Recipe, data: ImageData) -> Teacher | None:
     """Return what a recipe lets a network learn from; None where it names nothing.
 
     Raises:
-        ConfigError: there is no model, or the data are not classes, whose answers have a softmax.
+        ConfigError: there is no model, or the data have something else than one class an image.
         DataError: it cannot be read, or is for other data.
     """
     if recipe.teacher is None:
         return None
-    if data.task != DEFAULT:
-        raise ConfigError(
-            f"train.teacher is for one class an image, whose answers have a softmax, but data {data.name} are of "
-            f"{data.task.name}"
-        )
+    check_taught(data.name, data.task)
     model = teacher_model(recipe.teacher)
     if model.architecture is None:
         session = open_session(model.file)

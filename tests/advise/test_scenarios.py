@@ -92,7 +92,6 @@ SCENARIOS: dict[str, tuple[dict[str, Any], str, set[str], set[str]]] = {
     "not square": ({"shape": (3, 128, 96), "device": "edge"}, "mobilenet_v3_large", set(), {"mobilenet_v3"}),
 }
 OTHER_TASKS = {
-    "segmentation": ("unet", {"unet_paper"}, set[str]()),
     "detection": ("resnet50_fpn", set[str](), set[str]()),
 }
 
@@ -166,6 +165,17 @@ def test_a_task_that_cannot_be_trained_gets_what_works(task: str, capsys: pytest
     assert f"{advice.starts[0].network.cost.params:,}" in capsys.readouterr().out
 
 
+def test_classes_of_pixels_are_searched_for_in_spaces_of_their_own() -> None:
+    advice = advise(Request(task="segmentation", params=1e8))
+    assert [start.network.published.space for start in advice.starts] == ["unet", "unet_paper"]
+    assert {choice.space.name for choice in advice.spaces} == {"unet", "fpn", "deeplab"}
+    assert not advice.python
+    assert not any("no training code" in note for note in advice.notes)
+    search = f"python -m nas.search +space={advice.spaces[0].space.name} data=mask_folder data.root=FOLDER "
+    assert advice.commands[-1].line.startswith(f"{search}data.resolution=256 ")
+    _check_commands(advice)
+
+
 @pytest.mark.parametrize("data_set", [None, "mnist1d"])
 def test_series_get_networks_a_space_and_the_commands_that_search_it(data_set: str | None) -> None:
     shape = (1, 40) if data_set else (5, 300)
@@ -182,8 +192,8 @@ def test_series_get_networks_a_space_and_the_commands_that_search_it(data_set: s
 
 def test_what_nas_trains_is_known_to_the_advice() -> None:
     """With a data set for another task, `nas.advise.rules_of_thumb.TRAINED` has to grow."""
-    images = ("arrays", "cifar10", "cifar100", "digits", "fashion_mnist", "hf", "idx", "image_folder")
-    assert tuple(DATA_SETS) == (*images, "mnist1d", "series", "synthetic")
+    images = ["arrays", "cells", "cifar10", "cifar100", "digits", "fashion_mnist", "hf", "idx", "image_folder"]
+    assert [*DATA_SETS] == [*images, "mask_folder", "mnist1d", "series", "synthetic"]
 
 
 def test_more_wanted_is_never_a_worse_network() -> None:

@@ -17,6 +17,7 @@ import torch
 from PIL import ExifTags, Image
 
 from nas.exporting.predict import main
+from nas.exporting.prediction_files import Prediction, with_masks
 from nas.exporting.reading import PictureError, Reading, read_picture
 from nas.training.data.image_files import read_image
 from tests.exporting.conftest import Trained
@@ -212,3 +213,30 @@ def test_numbers_that_cannot_be_are_refused(capsys: pytest.CaptureFixture[str]) 
             main(["a.png", option, "0"])
         assert ended.value.code == 2
     assert "must be >= 1" in capsys.readouterr().err
+
+
+def test_masks_are_of_models_for_pixels(exported: Path, pictures: list[Path], tmp_path: Path) -> None:
+    done = _alone(exported, pictures[0], "--masks", tmp_path / "masks")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--masks is of models for segmentation, but this one is for classification" in done.stderr
+    assert not (tmp_path / "masks").exists()
+
+
+def test_masks_have_names_of_their_own_and_overwrite_nothing(tmp_path: Path) -> None:
+    masks = [np.full((3, 4), number, dtype=np.uint8) for number in range(4)]
+    told = [
+        Prediction("a/cat.jpg", shares=(("x", 1.0),), mask=masks[0]),
+        Prediction("b/cat.png", shares=(("x", 1.0),), mask=masks[1]),
+        Prediction("no.png", error="it is a folder"),
+        Prediction("cat_2.png", shares=(("x", 1.0),), mask=masks[2]),
+        Prediction("c/cat.png", shares=(("x", 1.0),), mask=masks[3]),
+    ]
+    written = list(with_masks(told, tmp_path / "out"))
+    files = [Path(one.file).name for one in written if one.file]
+    assert files == ["cat.png", "cat_2.png", "cat_2_2.png", "cat_3.png"]
+    assert sorted(os.listdir(tmp_path / "out")) == sorted(files)
+    for name, mask in zip(files, masks, strict=True):
+        np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out" / name)), mask)
+    assert written[2].error
+    with pytest.raises(FileExistsError, match="must be a new or an empty folder"):
+        list(with_masks(told, tmp_path / "out"))

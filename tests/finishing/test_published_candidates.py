@@ -9,6 +9,7 @@ from nas.advise.published import Published
 from nas.cost import check, constraints_from
 from nas.finishing.published import FOR_SMALL_IMAGES, PublishedCandidate, published_candidates
 from nas.finishing.small_inputs import halvings, without_first_strides
+from nas.space.task import check_task
 from tests.cost.test_goldens import ROWS
 
 GREY, CLASSES = (1, 28, 28), 10
@@ -117,6 +118,18 @@ def test_every_candidate_is_checked_by_the_limits_of_the_search() -> None:
     assert found
     for one in found:
         assert not any(violation.rejects for violation in check(nas.cost_of(one.architecture), limits))
+
+
+def test_classes_of_pixels_are_compared_with_unets() -> None:
+    """Its input is enlarged to what it takes, and its width is the largest that holds the limit."""
+    limits = constraints_from({"params": 500_000})
+    found = published_candidates((1, 50, 33), 3, limits, segments=True)
+    assert [one.architecture.input_shape for one in found] == [(1, 64, 48), (1, 48, 32)]
+    for one in found:
+        check_task(one.architecture, "segmentation")
+        assert one.family == "U-Net"
+        assert one.cost.params <= 500_000 < one.cost.params * 2.5
+    assert not published_candidates((1, 50, 33), 3, constraints_from({"params": 1_000}), segments=True)
 
 
 def test_series_have_published_networks_of_their_own_which_take_them_as_they_are() -> None:

@@ -83,6 +83,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "shuffle_unit": {"groups": 2, "reduce_groups": None, "kernel": 3, "stride": 1, "activation": "relu"},
     # Ronneberger et al. 2015, section 2: "a 2x2 convolution (up-convolution)".
     "up_conv": {"kernel": 2, "stride": 2, "padding": 0, "norm": None, "activation": None},
+    "upsampled": {"mode": "nearest"},
 }  # fmt: skip
 
 

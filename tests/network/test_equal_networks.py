@@ -223,7 +223,13 @@ def test_operations_of_own_blocks_that_do_nothing() -> None:
 
     plain = one()
     idle: list[ops.Op] = [ops.ChannelShuffle(1), ops.ChannelShuffle(6), ops.Pad((0, 0), (0, 0)), ops.Upsample((4, 4))]
-    idle += [ops.Dropout(0.0), ops.DropPath(0.0), ops.ChannelPad(6, 1), ops.AdaptiveAvgPool((4, 4))]
+    idle += [
+        ops.UpsampleBilinear((4, 4)),
+        ops.Dropout(0.0),
+        ops.DropPath(0.0),
+        ops.ChannelPad(6, 1),
+        ops.AdaptiveAvgPool((4, 4)),
+    ]
     for op in idle:
         assert one(op) == plain, op
     for op in (ops.ChannelShuffle(2), ops.Pad((1, 0), (0, 0)), ops.Dropout(0.1), ops.ChannelPad(8, 1)):

@@ -50,6 +50,8 @@ def _block(name: str) -> Block:
     given: dict[str, Any] = {key: SETTINGS.get(key, 4) for key in known if known[key].required or key in SETTINGS}
     if name == "feature_pyramid":
         given["stages"] = (Section((Block.of("conv", {"out_channels": 8}),)),)
+    if name == "upsampled":
+        given["body"] = Section((Block.of("conv", {"out_channels": 8, "stride": 2}),))
     return Block.of(name, given)
 
 

@@ -49,6 +49,11 @@ PARTS = [
     Section((Block.of("zero", {}),)),
     Section((Block.of("avg_pool", {"kernel": 3, "stride": 1, "padding": 1}),)),
 ]
+SMALLER = [
+    Section((Block.of("conv", {"out_channels": 6, "stride": 2}),)),
+    Section((Block.of("max_pool", {"ceil": True}), Block.of("conv", {"out_channels": 4, "stride": 2}))),
+    Section((Block.of("global_pool", {}), Block.of("conv", {"out_channels": 8, "kernel": 1}))),
+]
 CLASSIFIER = Section((Block.of("classifier", {}),))
 
 
@@ -77,6 +82,8 @@ def random_blocks(name: str, count: int) -> Iterator[tuple[Graph, tuple[int, ...
         drawn = {
             key: _draw(setting, rng) for key, setting in settings.items() if rng.random() < 0.7 or setting.required
         }
+        if name == "upsampled":  # whose body ends in a map
+            drawn["body"] = rng.choice([*PARTS, *SMALLER])
         try:
             graph = block_graph(Block.of(name, drawn), shape, 10)
         except ShapeError:

@@ -43,6 +43,7 @@ IDLE: list[tuple[ops.Op, list[Shape]]] = [
     (ops.Pad((0, 0), (0, 0)), [MAP]),
     (ops.ChannelPad(4, 1), [MAP]),
     (ops.Upsample((6, 6)), [MAP]),
+    (ops.UpsampleBilinear((6, 6)), [MAP]),
     (ops.Crop(), [MAP, MAP]),
     (ops.Concat(), [MAP]),
     (ops.Add(), [MAP]),

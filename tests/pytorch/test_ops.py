@@ -52,6 +52,7 @@ CASES: list[tuple[ops.Op, list[tuple[int, ...]]]] = [
     (ops.ChannelPad(7, 2), [(4, 5, 6)]),
     (ops.ChannelShuffle(3), [(6, 4)]),
     (ops.Upsample((6, 9)), [(2, 3, 3)]),
+    (ops.UpsampleBilinear((6, 9)), [(2, 3, 3)]),
     (ops.ToTokens(), [(4, 3, 2)]),
     (ops.ClassToken(5), [ops.Tokens((6, 5))]),
     (ops.PositionEmbedding(6, 5), [ops.Tokens((6, 5))]),
@@ -102,6 +103,18 @@ def _attention(op: Any, x: Tensor) -> Tensor:
     return torch.cat(heads, -1)
 
 
+def _bilinear(op: Any, x: Tensor) -> Tensor:
+    """By hand: places from centre to centre, clamped at the edges, first down and then across."""
+    for axis in (2, 3):
+        old, new = x.shape[axis], op.size[axis - 2]
+        places = ((torch.arange(new) + 0.5) * old / new - 0.5).clamp(0, old - 1)
+        low = places.floor().long()
+        share = (places - low).view((-1, 1) if axis == 2 else (-1,))
+        high = (low + 1).clamp(max=old - 1)
+        x = x.index_select(axis, low) * (1 - share) + x.index_select(axis, high) * share
+    return x
+
+
 def _max_pool(op: Any, x: Tensor) -> Tensor:
     function = F.max_pool1d if x.dim() == 3 else F.max_pool2d
     return function(x, op.kernel, op.stride, op.padding, ceil_mode=op.ceil)
@@ -127,6 +140,7 @@ VALUES: dict[type[ops.Op], Callable[[Any, Tensor], Tensor]] = {
     ops.ChannelPad: lambda op, x: torch.cat([x[:, :, ::2, ::2], x.new_zeros(len(x), 3, 3, 3)], 1),
     ops.ChannelShuffle: lambda op, x: x[:, [0, 2, 4, 1, 3, 5]],
     ops.Upsample: lambda op, x: x.repeat_interleave(2, 2).repeat_interleave(3, 3),
+    ops.UpsampleBilinear: _bilinear,
     ops.ToTokens: lambda op, x: torch.stack([x[:, :, i, j] for i in range(3) for j in range(2)], 1),
     ops.SelfAttention: _attention,
     ops.TakeToken: lambda op, x: x[:, 0],

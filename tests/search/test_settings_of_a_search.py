@@ -120,6 +120,23 @@ def test_a_group_of_another_form_is_refused(values: dict[str, Any], message: str
         Config.from_values({"space": "mbconv", **values})
 
 
+@pytest.mark.parametrize(
+    ("data", "recipe", "message"),
+    [
+        ("cells", {"cutmix": [0.0, 1.0]}, r"train\.cutmix: an area of an image has no part in classes"),
+        ("cells", {"teacher": [None, "runs/large"]}, r"train\.teacher is for one class an image, but data cells"),
+        ("mnist1d", {"rotation": [0.0, 30.0]}, "are for images, but data=mnist1d has series"),
+        ("mnist1d", {"rand_augment": [0, 1, 2]}, "are for images, but data=mnist1d has series"),
+    ],
+)
+def test_what_has_no_meaning_for_the_data_cannot_be_decided(data: str, recipe: dict[str, Any], message: str) -> None:
+    """Else every trial that draws it would fail."""
+    values: dict[str, Any] = {"space": "mbconv", "data": {"name": data}}
+    with pytest.raises(ConfigError, match=message):
+        Config.from_values({**values, "search": {"recipe": recipe}})
+    assert Config.from_values({**values, "search": {"recipe": {"mixup": [0.0, 0.4], "erase": [0.0, 0.2]}}}).decided
+
+
 @pytest.mark.parametrize("wrong", [{"pruner": None}, {"sampler": "random"}, {"search": {}}, {"soft": [1]}])
 def test_a_settings_object_holds_what_its_types_say(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=f"{next(iter(wrong))} must be a mapping"):

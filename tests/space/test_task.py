@@ -36,14 +36,16 @@ def _space(head: Any) -> nas.SearchSpace:
 
 
 @pytest.mark.parametrize("head", HEADS)
-@pytest.mark.parametrize("task", ["classification", "open", "any"])
+@pytest.mark.parametrize("task", ["classification", "segmentation", "open", "any"])
 def test_what_a_task_takes(head: str, task: Any) -> None:
     fits = {"classification": {"classes", "features"}, "open": set(HEADS) - {"numbers"}, "any": set(HEADS)}
+    fits["segmentation"] = {"map"}
     space = _space(HEADS[head])
     if head in fits[task]:
         assert space.for_data(IMAGE, 10, task=task).task == task
         return
-    with pytest.raises(SpaceError, match=r"head.*gives .*, but the data ask for one output of 10 numbers, one a class"):
+    asked = "a map of 10x16x16" if task == "segmentation" else "one output of 10 numbers, one a class"
+    with pytest.raises(SpaceError, match=rf"head.*gives .*, but the data ask for {asked}"):
         space.for_data(IMAGE, 10, task=task)
 
 

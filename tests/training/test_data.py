@@ -29,6 +29,7 @@ from nas.training.data.splits import ImageData, Images
 from nas.training.data.test_split import Ledger, read_test_split
 from tests.training.data_files import arrays_file, cifar_folder, hf_folder, idx_folder, write_idx
 from tests.training.series_files_of_tests import waves_folder
+from tests.training.tasks.pictures_with_targets import folder_for
 
 
 def _image_folder(root: Path, splits: tuple[str, ...] = ("train",), size: tuple[int, int] = (12, 10)) -> Path:
@@ -45,6 +46,7 @@ def _image_folder(root: Path, splits: tuple[str, ...] = ("train",), size: tuple[
 
 MAKE: dict[str, Callable[[Path], DataConfig]] = {
     "arrays": lambda root: DataConfig(name="arrays", root=str(arrays_file(root))),
+    "cells": lambda root: DataConfig(name="cells", samples=40, resolution=24, channels=1),
     "cifar10": lambda root: DataConfig(name="cifar10", root=str(cifar_folder(root, "cifar10", "python"))),
     "cifar100": lambda root: DataConfig(name="cifar100", root=str(cifar_folder(root, "cifar100", "binary"))),
     "digits": lambda root: DataConfig(name="digits"),
@@ -52,6 +54,7 @@ MAKE: dict[str, Callable[[Path], DataConfig]] = {
     "hf": lambda root: DataConfig(name="hf", root=str(hf_folder(root))),
     "idx": lambda root: DataConfig(name="idx", root=str(idx_folder(root))),
     "image_folder": lambda root: DataConfig(name="image_folder", root=str(_image_folder(root))),
+    "mask_folder": lambda root: folder_for("segmentation", root / "masked", images=60),
     "mnist1d": lambda root: DataConfig(name="mnist1d"),
     "series": lambda root: DataConfig(name="series", root=str(waves_folder(root / "waves"))),
     "synthetic": lambda root: DataConfig(name="synthetic", samples=200, num_classes=4),
@@ -85,8 +88,10 @@ def test_every_data_set(name: str, tmp_path: Path) -> None:
         pixels = split.read(torch.tensor([0, len(split.labels) - 1]))
         assert pixels.dtype == (torch.float32 if DATA_SETS[name].series else torch.uint8)
         assert tuple(pixels.shape) == (2, *data.input_shape)
-        assert split.labels.dtype == torch.int64
-        assert set(split.labels.tolist()) == set(range(data.num_classes))  # no class is left out
+        assert split.labels.dtype == (torch.uint8 if data.task.dense else torch.int64)
+        assert split.labels.shape[1:] == (data.input_shape[1:] if data.task.dense else ())
+        labels = set(split.labels.unique().tolist())
+        assert labels - {255} == set(range(data.num_classes))  # no class is left out
     assert list(data.mean) == pytest.approx(_statistics(data)[0], rel=1e-5)
     assert list(data.std) == pytest.approx(_statistics(data)[1], rel=1e-4)
     record = json.loads(json.dumps(data.record()))
@@ -94,9 +99,9 @@ def test_every_data_set(name: str, tmp_path: Path) -> None:
     assert record["train_images"] == len(data.train.labels)
     assert record["classes"] == list(data.classes)
     for name_of_split, images in (("train", data.train), ("val", data.val), ("test", split)):
-        counts = [images.labels.tolist().count(label) for label in range(data.num_classes)]
-        assert record["images_by_class"][name_of_split] == counts
-        assert record[f"{name_of_split}_images"] == sum(counts)
+        has = [images.labels.reshape(len(images.labels), -1) == label for label in range(data.num_classes)]
+        assert record["images_by_class"][name_of_split] == [int(of.any(1).sum()) for of in has]
+        assert record[f"{name_of_split}_images"] == len(images.labels)
 
 
 @pytest.mark.parametrize("scheme", [1, 2])

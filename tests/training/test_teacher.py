@@ -14,7 +14,9 @@ import torch.nn.functional as F
 
 import nas
 from nas.errors import ConfigError, DataError, NasError
+from nas.training.data.config import DataConfig
 from nas.training.data.load import load_data
+from nas.training.data.registry import check_recipe
 from nas.training.fit import fit
 from nas.training.recipe import Recipe
 from nas.training.tasks.registry import task_named
@@ -133,6 +135,9 @@ def test_what_cannot_teach_is_refused(taught: TrainedModel, tmp_path: Path) -> N
         fit(TEACHER, data, replace(RECIPE, teacher=str(taught.folder)), nas.Budget(epochs=1), seed=0, transfer=transfer)
     with pytest.raises(ConfigError, match=r"train\.teacher is for one class an image"):
         teacher_of(recipe, replace(data, task=task_named("regression")))
+    for name, of in (("cells", "segmentation"), ("mnist1d", "series")):
+        with pytest.raises(ConfigError, match=f"data {name} are of {of}"):  # before anything is read
+            check_recipe(DataConfig(name=name), recipe)
     (tmp_path / "architecture.json").write_text(ARCH.to_json())
     save_weights(tmp_path / "weights.safetensors", nas.build(ARCH), {"classes": json.dumps(["x", "y", "z", "w"])})
     with pytest.raises(NasError, match="were trained on the classes x, y, z, w"):

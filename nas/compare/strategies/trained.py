@@ -17,6 +17,7 @@ from nas.search.stopping import check_ended
 from nas.search.trial import Trial
 from nas.space import SearchSpace
 from nas.space.fit import Fit, left_as_it_is
+from nas.training.tasks.registry import task_of
 from nas.workers.processes import WorkerPool
 
 
@@ -61,7 +62,7 @@ class TrainedProblem:
     def __enter__(self) -> TrainedProblem:
         self._pool = WorkerPool(self._evaluator, self._processes, objective=self._objectives[0].name)
         data = self._pool.describe()
-        space = self._space.for_data(tuple(data["input_shape"]), data["num_classes"], task="classification")
+        space = self._space.for_data(tuple(data["input_shape"]), data["num_classes"], task=task_of(data).network)
         self.fit = self._make_fit(space)
         return self
 

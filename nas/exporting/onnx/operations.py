@@ -266,17 +266,28 @@ def _(op: ops.ChannelShuffle, w: Writer) -> str:
 
 @write.register
 def _(op: ops.Upsample, w: Writer) -> str:
-    scales = [1.0, 1.0, *(new / old for new, old in zip(w.out_shape[1:], w.shapes[0][1:], strict=True))]
-    return w.add(
-        "Resize",
-        w.name,
-        w.x,
-        "",
-        w.constant(f"{w.name}.scales", np.array(scales, dtype=np.float32)),
-        mode="nearest",
-        coordinate_transformation_mode="asymmetric",
-        nearest_mode="floor",
-    )
+    how = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    return w.add("Resize", w.name, w.x, "", _scales(w), mode="nearest", **how)
+
+
+@write.register
+def _(op: ops.UpsampleBilinear, w: Writer) -> str:
+    how = {"coordinate_transformation_mode": "pytorch_half_pixel"}
+    return w.add("Resize", w.name, w.x, "", _scales(w), mode="linear", **how)
+
+
+def _scales(w: Writer) -> str:
+    """Write the factors of a resize: onnxruntime's quantisation knows no sizes in their place.
+
+    A size is the factor, which has 32 bits, times what there is, rounded down: one that falls short is taken up.
+    """
+    scales = [np.float32(1), np.float32(1)]
+    for new, old in zip(w.out_shape[1:], w.shapes[0][1:], strict=True):
+        scale = np.float32(new / old)
+        if float(scale) * old < new:
+            scale = np.nextafter(scale, np.float32(np.inf))
+        scales.append(scale)
+    return w.constant(f"{w.name}.scales", np.array(scales, dtype=np.float32))
 
 
 @write.register

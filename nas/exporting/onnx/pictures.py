@@ -11,14 +11,17 @@ from onnx import TensorProto, helper
 
 from nas.errors import NasError
 from nas.exporting.onnx.writer import Writer
-from nas.exporting.preprocess import Preprocess
+from nas.exporting.preprocess import Preprocess, resize_matrix
 from nas.exporting.reading import COVER_CROP, PAD, SQUASH
 from nas.exporting.series_preprocess import AnyPreprocess
 from nas.training.tasks.registry import task_named
 from nas.training.tasks.task import Scale, Task
 
 PIXELS = "pixels"
-"""The input of a model for pictures; its outputs are `Task.raw` and `Task.answer`."""
+"""The input of a model for pictures; its outputs are `Task.raw` and `Task.answer`, and `CLASS_MAP` of classes of pixels
+(`Task.dense`)."""
+CLASS_MAP = "class_map"
+"""The likeliest class of each pixel."""
 CLASSES, PREPROCESS = "classes", "preprocess"
 """Keys of a model's metadata, whose values are JSON: a list of names, and `Preprocess.to_dict`."""
 PREFIX = "pictures."
@@ -27,8 +30,8 @@ PREFIX = "pictures."
 _USE = (
     "Input pixels: uint8, (batch, height, width, channels), any size, channels in the order R, G, B. A picture is "
     "brought to the size that the network was trained on, as `resize` in the metadata under `preprocess` says, and "
-    "normalised inside. Outputs: {raw} and {answer}, (batch, {outputs}); the names of the {outputs} are a JSON list "
-    "in the metadata, under `classes`."
+    "normalised inside. Outputs: {raw} and {answer}, (batch, {outputs}{map}); the names of the {outputs} are a JSON "
+    "list in the metadata, under `classes`."
 )
 
 
@@ -37,7 +40,7 @@ def for_pictures(network: bytes, preprocess: Preprocess, about: Mapping[str, str
 
     Args:
         network: an ONNX model with one input of `(batch, channels, *preprocess.size)`, fp32, and one output of
-            `(batch, classes)`, as `nas.exporting.onnx.graph.to_onnx` writes it, whole or quantised.
+            `(batch, *Task.out_shapes)`, as `nas.exporting.onnx.graph.to_onnx` writes it, whole or quantised.
         preprocess: what was done to pictures in training.
         about: more that its metadata are to say, by keys.
 
@@ -79,23 +82,23 @@ def around(
     model = onnx.ModelProto.FromString(network)
     (y,) = model.graph.output if len(model.graph.input) == len(model.graph.output) == 1 else (None,)
     gives = [] if y is None else [dim.dim_value for dim in y.type.tensor_type.shape.dim]
-    if y is None or gives[1:] != [len(preprocess.classes)]:
+    if y is None or tuple(gives[1:]) != preprocess.network_gives:
+        each = "a map" if task.dense else "a number"
         raise NasError(
-            f"a network for {len(preprocess.classes)} {task.outputs} gives a number for each, but this one gives "
+            f"a network for {len(preprocess.classes)} {task.outputs} gives {each} for each, but this one gives "
             f"{[[dim.dim_value or dim.dim_param for dim in o.type.tensor_type.shape.dim] for o in model.graph.output]}"
         )
     after = Writer({})
-    after.add("Identity", task.raw, y.name)
+    _raw(after, task, preprocess, y.name)
     _answer(after, task, preprocess.scale)
-    use = use.format(raw=task.raw, answer=task.answer, outputs=task.outputs)
+    size = ", height, width" if task.dense else ""
+    use = use.format(raw=task.raw, answer=task.answer, outputs=task.outputs, map=size)
+    use += f" {CLASS_MAP}: uint8, (batch, height, width), the place of the likeliest class." if task.dense else ""
     graph = helper.make_graph(
         [*before.nodes, *model.graph.node, *after.nodes],
         "network",
         [taken],
-        [
-            helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", len(preprocess.classes)])
-            for name in (task.raw, task.answer)
-        ],
+        _outputs(task, preprocess),
         [*before.constants, *model.graph.initializer, *after.constants],
         doc_string=use,
     )
@@ -106,6 +109,27 @@ def around(
     helper.set_model_props(whole, known | dict(about or {}))
     onnx.checker.check_model(whole)
     return bytes(whole.SerializeToString())
+
+
+def _outputs(task: Task, preprocess: AnyPreprocess) -> list[onnx.ValueInfoProto]:
+    """Return what a model gives."""
+    shape: list[str | int | None] = ["batch", *preprocess.gives]
+    found = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in (task.raw, task.answer)]
+    if task.dense:
+        found.append(helper.make_tensor_value_info(CLASS_MAP, TensorProto.UINT8, ["batch", *preprocess.shape[1:]]))
+    return found
+
+
+def _raw(w: Writer, task: Task, preprocess: AnyPreprocess, name: str) -> None:
+    """Write what the network gives, called `name`: maps are brought to the size of the pictures, as in training."""
+    if task.dense and preprocess.size != preprocess.shape[1:]:
+        sizes = zip(preprocess.size, preprocess.shape[1:], strict=True)
+        rows, columns = (resize_matrix(*both) for both in sizes)
+        left = w.constant(f"{PREFIX}map_rows", np.ascontiguousarray(rows.T))
+        taller = w.add("MatMul", f"{PREFIX}map_resized_rows", left, name)
+        w.add("MatMul", task.raw, taller, w.constant(f"{PREFIX}map_columns", columns))
+    else:
+        w.add("Identity", task.raw, name)
 
 
 def _answer(w: Writer, task: Task, scale: Scale | None) -> None:
@@ -119,6 +143,9 @@ def _answer(w: Writer, task: Task, scale: Scale | None) -> None:
         w.add("Sigmoid", task.answer, task.raw)
     else:
         w.add("Softmax", task.answer, task.raw, axis=1)
+    if task.dense:
+        place = w.add("ArgMax", f"{PREFIX}likeliest", task.raw, axis=1, keepdims=0)
+        w.add("Cast", CLASS_MAP, place, to=TensorProto.UINT8)
 
 
 def _network_input(w: Writer, preprocess: Preprocess, name: str) -> None:

@@ -298,6 +298,11 @@ def _(op: ops.Upsample, shapes: tuple[Shape, ...]) -> Formula:
 
 
 @write.register
+def _(op: ops.UpsampleBilinear, shapes: tuple[Shape, ...]) -> Formula:
+    return Formula('F.interpolate({0}, size={size}, mode="bilinear")', (Argument("size", op.size),))
+
+
+@write.register
 def _(op: ops.ToTokens, shapes: tuple[Shape, ...]) -> Formula:
     return Formula("{0}.flatten(2).transpose(1, 2)")
 

@@ -62,6 +62,24 @@ def parallel(
 
 
 @block
+def upsampled(g: GraphBuilder, x: Value, *, body: Section, mode: Literal["nearest", "bilinear"] = "nearest") -> Value:
+    """`body` of x, its map enlarged to that of x: (C, H, W) -> (channels of the body, H, W).
+
+    In a branch of `parallel` beside an empty one it is a level of U-Net (Ronneberger et al. 2015) that fits any map,
+    beside a convolution, added, one of a feature pyramid (Lin et al. 2017); around a global pooling the image-level
+    branch of ASPP (Chen et al. 2017, "Rethinking atrous convolution", section 3.3); around a whole network it brings
+    classes to the pixels of the input.
+    """
+    ops.needs("upsampled", x.shape, "map")
+    y = add_section(g, x, body, "body")
+    ops.needs("upsampled", y.shape, "map")
+    if len(y.map_size) != len(x.map_size) or any(new > old for new, old in zip(y.map_size, x.map_size, strict=False)):
+        raise ShapeError(f"upsampled: its body must give a map of {x.map_size} or smaller, but gives {y.map_size}")
+    op = ops.Upsample(x.map_size) if mode == "nearest" else ops.UpsampleBilinear(x.map_size)
+    return g.add("larger", op, y)
+
+
+@block
 def cell(
     g: GraphBuilder,
     x: Value,

@@ -23,7 +23,16 @@ from nas.network.ops.convolution import Blur, Conv, ConvTranspose, Linear
 from nas.network.ops.normalisation import BatchNorm, GroupNorm, LayerNorm, LayerScale, LocalResponseNorm
 from nas.network.ops.pointwise import ACTIVATIONS, Activation, ActivationName, Add, Dropout, DropPath, Scale, Zero
 from nas.network.ops.pooling import AdaptiveAvgPool, AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool
-from nas.network.ops.rearrange import ChannelPad, ChannelShuffle, Concat, Crop, Flatten, Pad, Upsample
+from nas.network.ops.rearrange import (
+    ChannelPad,
+    ChannelShuffle,
+    Concat,
+    Crop,
+    Flatten,
+    Pad,
+    Upsample,
+    UpsampleBilinear,
+)
 
 BUILT_IN: frozenset[type[Op]] = frozenset(
     kind for kind in list(globals().values()) if isinstance(kind, type) and issubclass(kind, Op) and kind is not Op
@@ -73,6 +82,7 @@ __all__ = [
     "ToTokens",
     "Tokens",
     "Upsample",
+    "UpsampleBilinear",
     "Window",
     "Zero",
     "kind_of",

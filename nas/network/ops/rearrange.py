@@ -118,3 +118,24 @@ class Upsample(Op):
     def windows(self, in_shape: Shape) -> tuple[Window, ...]:
         """Single positions, whose neighbours are a fraction of one apart."""
         return tuple(Window(1, Fraction(n, m)) for n, m in zip(in_shape[1:], self.size, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class UpsampleBilinear(Op):
+    """A map of two dimensions at the size asked for, each position a mean of the four nearest, weighted by distance.
+
+    Centres of positions are a half from their edges, and beyond the outer ones nothing is read (torch's
+    `align_corners=False`).
+    """
+
+    size: Ints
+    """Of the map that it gives: height and width."""
+
+    def out_shape(self, *shapes: Shape) -> Shape:
+        """(C, H, W) -> (C, *size)."""
+        channels, _ = needs_map("upsample_bilinear", shapes[0], 2)
+        return (channels, *self.size)
+
+    def windows(self, in_shape: Shape) -> tuple[Window, ...]:
+        """Two neighbours, a fraction of one apart; one where there are no two."""
+        return tuple(Window(min(n, 2), Fraction(n, m)) for n, m in zip(in_shape[1:], self.size, strict=True))

@@ -90,7 +90,14 @@ class Policy:
 
 
 def augmented(pixels: Tensor, recipe: Recipe, rng: np.random.Generator) -> Tensor:
-    """Return pixels of a training batch, changed as the recipe says.
+    """Return pixels of a training batch, changed as the recipe says; see `augmented_with`."""
+    return augmented_with(pixels, None, recipe, rng)[0]
+
+
+def augmented_with(
+    pixels: Tensor, masks: Tensor | None, recipe: Recipe, rng: np.random.Generator
+) -> tuple[Tensor, Tensor | None]:
+    """Return pixels of a training batch, changed as the recipe says, and masks that are moved as they are.
 
     All that is done to images for training, in this order: shift and mirror image (`Batches`); top to bottom; one
     resampling for crop, rotation, and the rotations, shears and translations of a policy; brightness, contrast,
@@ -99,6 +106,8 @@ def augmented(pixels: Tensor, recipe: Recipe, rng: np.random.Generator) -> Tenso
 
     Args:
         pixels: uint8 of shape `(batch, channels, height, width)`; they stay as they are.
+        masks: the class of each pixel, uint8 of shape `(batch, 1, height, width)`; what changes values leaves them, and
+            where pixels are interpolated they have the class of the nearest.
         recipe: says what is done; nothing is drawn for what is off.
         rng: where the numbers come from.
 
@@ -106,7 +115,7 @@ def augmented(pixels: Tensor, recipe: Recipe, rng: np.random.Generator) -> Tenso
         DataError: something is to be done to other values than pixels of 8 bits in two dimensions, such as series.
     """
     if not recipe.changes_pixels:
-        return pixels
+        return pixels, masks
     if pixels.dtype != torch.uint8 or pixels.ndim != 4:
         raise DataError(
             "crops, rotations, colours and policies of a recipe (train.flip_vertical to train.trivial_augment) are for "
@@ -115,15 +124,17 @@ def augmented(pixels: Tensor, recipe: Recipe, rng: np.random.Generator) -> Tenso
     count, channels, height, width = pixels.shape
     policy = drawn_policy(recipe, count, channels, rng)
     if recipe.flip_vertical:
-        turned = sent(rng.uniform(size=count) < 0.5, pixels.device)
-        pixels = torch.where(turned[:, None, None, None], pixels.flip(-2), pixels)
+        turned = sent(rng.uniform(size=count) < 0.5, pixels.device)[:, None, None, None]
+        pixels = torch.where(turned, pixels.flip(-2), pixels)
+        masks = masks if masks is None else torch.where(turned, masks.flip(-2), masks)
     if recipe.crop_scale < 1 or recipe.rotation or len(policy.which):
-        maps = drawn_maps(recipe, policy, height, width, rng)
-        pixels = operations.resampled(pixels, sent(maps[:, :2].astype(np.float32), pixels.device))
+        maps = sent(drawn_maps(recipe, policy, height, width, rng)[:, :2].astype(np.float32), pixels.device)
+        pixels = operations.resampled(pixels, maps)
+        masks = masks if masks is None else operations.resampled(masks, maps, "nearest")
     pixels = _recoloured(pixels, recipe, rng)
     for which, amount in zip(policy.which, policy.amount, strict=True):
         pixels = _by_operation(pixels, which, amount)
-    return pixels
+    return pixels, masks
 
 
 def sent(values: NDArray[np.generic] | Tensor, device: torch.device) -> Tensor:

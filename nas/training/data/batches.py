@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 from nas.exporting.preprocess import resize_matrix
 from nas.network.ops import Shape
 from nas.seeds import derived_seed
-from nas.training.data.augmented_pixels import augmented, sent
+from nas.training.data.augmented_pixels import augmented_with, sent
 from nas.training.data.balance import balanced_order
 from nas.training.data.splits import ImageData, Images
 from nas.training.progressive import Stages
@@ -27,7 +27,8 @@ class Batches:
 
     The order follows from the seed and the number of the walk, so that training can go on in another process.
     Inputs are float32 of shape `(batch, *input_shape)`, normalised by the training split; images are in channels-last
-    memory.
+    memory. Where each pixel has a label, these are moved as the pixels are, and keep the size of the data set's images,
+    whatever size a stage has.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Batches:
         self._walk = walk or iter(range(2**62)).__next__
         self.generator = torch.Generator()
         self.device = torch.device(device)
+        self.dense = data.task.dense
         # Pixels are levels from 0 to 255; series, which have one size, are numbers as they are.
         unit, each = (255, (-1, 1, 1)) if len(self.size) > 1 else (1, (-1, 1))
         self.mean = (torch.tensor(data.mean).view(each) * unit).to(self.device)
@@ -114,18 +116,25 @@ class Batches:
         if self.stages is not None:
             size, recipe = self.stages.size(walk, size), self.stages.recipe_of(walk)
         for indices in torch.split(self._mine(self._order()), self.batch_size)[: len(self)]:
-            pixels = self._there(self.images.read(indices))
-            if self.shift:
-                pixels = self._shift(pixels)
-            if self.flip:
-                mirror = torch.rand(len(pixels), generator=self.generator) < 0.5
-                # Not by an index of those to mirror, for whose length the CPU would wait.
-                chosen = self._there(mirror).view(-1, *[1] * (pixels.ndim - 1))
-                pixels = torch.where(chosen, pixels.flip(-1), pixels)
+            pixels, labels = self._there(self.images.read(indices)), self._there(self.images.labels[indices])
+            pixels, masks = self._moved(pixels, labels[:, None] if self.dense else None)
             if recipe is not None:
-                pixels = augmented(pixels, recipe, rng)
+                pixels, masks = augmented_with(pixels, masks, recipe, rng)
             inputs = (pixels.float() - self.mean) / self.std
-            yield self._sized(inputs, size), self._there(self.images.labels[indices])
+            yield self._sized(inputs, size), labels if masks is None else masks[:, 0]
+
+    def _moved(self, pixels: Tensor, masks: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Shift and mirror images or series, and masks with them."""
+        if self.shift:
+            places = [self._there(self._shifted(len(pixels), size)) for size in pixels.shape[2:]]
+            pixels, masks = _taken(pixels, places), masks if masks is None else _taken(masks, places)
+        if self.flip:
+            mirror = torch.rand(len(pixels), generator=self.generator) < 0.5
+            # Not by an index of those to mirror, for whose length the CPU would wait.
+            mirrored = self._there(mirror).view(-1, *[1] * (pixels.ndim - 1))
+            pixels = torch.where(mirrored, pixels.flip(-1), pixels)
+            masks = masks if masks is None else torch.where(mirrored, masks.flip(-1), masks)
+        return pixels, masks
 
     def _sized(self, inputs: Tensor, size: tuple[int, ...]) -> Tensor:
         """Return normalised inputs at the size of the network; in series 0, the mean, is where there is no value."""
@@ -139,15 +148,17 @@ class Batches:
     def _there(self, values: Tensor) -> Tensor:
         return sent(values, self.device)
 
-    def _shift(self, pixels: Tensor) -> Tensor:
-        """Move each image, or series, by up to a share of its size, its edges filling the gap."""
-        batch, _, *sizes = pixels.shape
-        for axis, places in enumerate([self._there(self._shifted(batch, size)) for size in sizes], 2):
-            along = (-1 if axis == other else 1 for other in range(2, pixels.ndim))
-            pixels = pixels.gather(axis, places.view(batch, 1, *along).expand_as(pixels))
-        return pixels
-
     def _shifted(self, batch: int, size: int) -> Tensor:
+        """Return from which place of a side each is taken, `(batch, size)`: moved, its edge pixels filling the gap."""
         reach = max(1, int(size * self.shift))
         offsets = torch.randint(-reach, reach + 1, (batch, 1), generator=self.generator)
         return (torch.arange(size) + offsets).clamp_(0, size - 1)
+
+
+def _taken(values: Tensor, places: Sequence[Tensor]) -> Tensor:
+    """Return values `(batch, channels, *sizes)` from places `(batch, size)` along each of the sizes."""
+    batch = len(values)
+    for axis, along in enumerate(places, 2):
+        shape = (-1 if axis == other else 1 for other in range(2, values.ndim))
+        values = values.gather(axis, along.view(batch, 1, *shape).expand_as(values))
+    return values

@@ -32,7 +32,7 @@ class DataConfig:
     name: str = setting("digits", ", ".join(DATA_SETS))
     root: str | None = setting(
         None,
-        "folder with the files, or the file; digits, mnist1d and synthetic have none",
+        "folder with the files, or the file; cells, digits, mnist1d and synthetic have none",
         may_change=True,
         typed="path",
     )
@@ -47,6 +47,12 @@ class DataConfig:
         "of data.labels: a column of numbers that is learned in place of classes (regression), or several, as "
         "'width|height', whose scores are means over them: with other units each search.objective=val_r2",
         typed="text",
+    )
+    ignore: int | None = setting(
+        255,
+        "of mask_folder: the level of pixels of which a mask says nothing, which are not counted; null: none",
+        Range(0, 255, whole=True),
+        before=255,
     )
     file_column: str | None = setting(None, "of data.labels: the column that names the files; null: found")
     label_column: str | None = setting(
@@ -72,7 +78,8 @@ class DataConfig:
     )
     bad: str = setting(
         "refuse",
-        "what is done where files of image_folder cannot be used: refuse names all of them, skip leaves them out",
+        "what is done where files of image_folder or mask_folder cannot be used: refuse names all of them, skip leaves "
+        "them out",
         ("refuse", "skip"),
         may_change=True,
     )
@@ -119,13 +126,13 @@ class DataConfig:
     )
     resolution: int | None = setting(
         None,
-        "size that image_folder and hf bring their images to, and that of synthetic ones",
+        "size that folders and hf bring their images to, and that of synthetic ones and of cells",
         Range(1, 16_384, whole=True),
     )
-    channels: int = setting(3, "1 for grey or 3 for colour, of image_folder, hf and synthetic")
+    channels: int = setting(3, "1 for grey or 3 for colour, of folders, hf, cells and synthetic")
     fit: str = setting(
         "crop",
-        f"{', '.join(FITS)}: whether images of image_folder with other proportions are scaled to cover the size, and "
+        f"{', '.join(FITS)}: whether images of folders with other proportions are scaled to cover the size, and "
         "cut; to fit into it, on the background; or to have its sides, which distorts them",
         FITS,
     )
@@ -150,10 +157,10 @@ class DataConfig:
         before=178_956_970,  # more was an error of pillow's
     )
     num_classes: int = setting(10, "of synthetic", Range(2, 2**20, whole=True))
-    samples: int = setting(1000, "number of images of synthetic", Range(10, 10_000_000, whole=True))
+    samples: int = setting(1000, "number of images of synthetic and of cells", Range(10, 10_000_000, whole=True))
     memory_mib: int = setting(
         4096,
-        "images up to this size are kept in memory; larger ones are read batch by batch from image_folder, hf and .npy "
+        "images up to this size are kept in memory; larger ones are read batch by batch from folders, hf and .npy "
         "files, and refused from .npz and IDX files",
         Range(0, 2**24, whole=True),
     )

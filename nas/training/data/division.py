@@ -21,7 +21,7 @@ from nas.training.data.content import SPLITS, TEST, TRAIN, VAL, assign, fingerpr
 from nas.training.tasks.registry import DEFAULT
 from nas.training.tasks.task import Task
 
-Targets = NDArray[np.float32]
+Targets = NDArray[Any]
 
 _MAX_NAMED = 5
 """Images that a note names at most."""
@@ -38,7 +38,7 @@ class Contents:
     name: Callable[[int], str]
     """Names an image, by its place, for messages."""
     targets: Targets | None = field(default=None, kw_only=True)
-    """What each is to be told as, `(n, outputs)`, where that is not one class: `labels` then say nothing."""
+    """What each is to be told as, `(n, ...)`, where that is not one class: `labels` then say nothing."""
 
 
 @dataclass(frozen=True, eq=False)

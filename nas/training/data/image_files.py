@@ -97,7 +97,7 @@ def load_image_folder(config: DataConfig) -> Splits:
         check_memory(count, reading)
     if config.split_scheme == 1:
         return _split_by_place(config, pictures.classes, given, in_memory=in_memory)
-    return _split_by_content(config, pictures, given, in_memory=in_memory)
+    return split_files_by_content(config, pictures, given, in_memory=in_memory)
 
 
 def _images(files: Sequence[tuple[Path, Target]], reading: Reading) -> FileImages:
@@ -175,15 +175,25 @@ def _look_once(path: Path, size: int, changed: int, reading: Reading, scheme: in
     return seen(held_by(path, reading.max_pixels), reading, scheme)
 
 
-def _split_by_content(
+def split_files_by_content(
     config: DataConfig, pictures: Pictures, given: Mapping[str, FileImages], *, in_memory: bool
 ) -> Splits:
-    """Split as schemes 2 and 3 do: by what the files hold."""
+    """Split as schemes 2 and 3 do: by what the files hold.
+
+    Args:
+        config: of the data set.
+        pictures: that can be used, as far as their beginnings show.
+        given: the same with their labels, by split that the folder has.
+        in_memory: whether their pixels are kept there.
+
+    Raises:
+        DataError: files that cannot be decoded, where these are refused; or as `split_by_content`.
+    """
     bad = dict[Path, str]()
     looked = {split: _looked(images, config, bad, in_memory=in_memory) for split, images in given.items()}
     count = sum(len(images.files) for images in given.values())
     if bad and config.bad == REFUSE:
-        raise DataError(refusal(pictures.root, bad, count))
+        raise DataError(refusal(pictures.root, bad, count, config.name))
     looks = [look for one in looked.values() for look in one.looks]
     files = [path for one in looked.values() for path in one.images.files]
     settle = settling(config, given[TRAIN].reading, looks, _name_in(pictures.root, files))

@@ -166,7 +166,7 @@ def _of_files(
 def _of_images(images: Images, data: ImageData, split: str) -> Iterator[_Seen]:
     pixels = images.read(torch.arange(len(images.labels))).numpy()
     grey = (pixels == pixels[:, :1]).all(axis=(1, 2, 3))
-    for place, (digest, label) in enumerate(zip(digests_of(pixels), images.labels.tolist(), strict=True)):
+    for place, (digest, label) in enumerate(zip(digests_of(pixels), images.labels.numpy(), strict=True)):
         yield _Seen(f"{split} image {place}", _told(data, label), digest, bool(grey[place]), None)
 
 
@@ -234,6 +234,8 @@ def samples(config: DataConfig, count: int) -> Samples:
     for label, name in enumerate(data.classes):
         # Numbers are told of all images, and classes where there are several have a column each.
         own = labels == label if labels.ndim == 1 else labels[:, label] > 0
+        if data.task.dense:
+            own = (labels == label).flatten(1).any(1)
         places = torch.arange(len(labels))[:count] if data.scale is not None else own.nonzero().flatten()[:count]
         found[name] = [*model_input(data.train, places, data.reading)]
     return found

@@ -14,16 +14,17 @@ from torch import Tensor
 _LEVELS = 256
 
 
-def resampled(pixels: Tensor, maps: Tensor) -> Tensor:
-    """Return images moved, turned, sheared or cropped, by bilinear interpolation; edge pixels fill gaps.
+def resampled(pixels: Tensor, maps: Tensor, mode: str = "bilinear") -> Tensor:
+    """Return images moved, turned, sheared or cropped; edge pixels fill gaps.
 
     Args:
         pixels: the images.
         maps: `(batch, 2, 3)`; each takes a place `(x, y, 1)` of the result to the place `(x, y)` of the image where its
             value is from. Places run from -1 to 1 between the outer edges, x to the right and y down.
+        mode: bilinear, or nearest, for numbers that are names, such as those of classes.
     """
     grid = F.affine_grid(maps, list(pixels.shape), align_corners=False)
-    found = F.grid_sample(pixels.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)
+    found = F.grid_sample(pixels.float(), grid, mode=mode, padding_mode="border", align_corners=False)
     return _rounded(found)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from nas.errors import ConfigError
 from nas.training.data.arrays import ARRAYS
+from nas.training.data.cells import CELLS
 from nas.training.data.cifar import CIFAR10, CIFAR100
 from nas.training.data.data_set import DataSet
 from nas.training.data.digits import DIGITS
@@ -14,16 +15,20 @@ from nas.training.data.fashion_mnist import FASHION_MNIST
 from nas.training.data.hf import HF
 from nas.training.data.idx import IDX
 from nas.training.data.image_folder import IMAGE_FOLDER
+from nas.training.data.mask_folder import MASK_FOLDER
 from nas.training.data.mnist1d import MNIST1D
 from nas.training.data.series import SERIES
 from nas.training.data.synthetic import SYNTHETIC
+from nas.training.tasks.registry import DEFAULT
 
 if TYPE_CHECKING:
     from nas.training.data.config import DataConfig
     from nas.training.recipe import Recipe
+    from nas.training.tasks.task import Task
 
 DATA_SETS: Mapping[str, DataSet] = {
     "arrays": ARRAYS,
+    "cells": CELLS,
     "cifar10": CIFAR10,
     "cifar100": CIFAR100,
     "digits": DIGITS,
@@ -31,6 +36,7 @@ DATA_SETS: Mapping[str, DataSet] = {
     "hf": HF,
     "idx": IDX,
     "image_folder": IMAGE_FOLDER,
+    "mask_folder": MASK_FOLDER,
     "mnist1d": MNIST1D,
     "series": SERIES,
     "synthetic": SYNTHETIC,
@@ -50,6 +56,21 @@ def check_recipe(config: DataConfig, recipe: Recipe) -> None:
     """Raise `ConfigError` where training by a recipe would do something that has no meaning for the data."""
     config.task.check_training(cutmix=recipe.cutmix, balance=config.balance)
     check_pixels(config, recipe)
+    if recipe.teacher is not None:
+        check_taught(config.name, config.task)
+
+
+def check_taught(name: str, task: Task) -> None:
+    """Raise `ConfigError` where a network that learns some data can have no teacher (`train.teacher`).
+
+    Args:
+        name: of the data set.
+        task: of the data.
+    """
+    series = name in DATA_SETS and DATA_SETS[name].series
+    if task != DEFAULT or series:
+        of = "series" if series else task.name
+        raise ConfigError(f"train.teacher is for one class an image, but data {name} are of {of}; set it to null")
 
 
 def check_pixels(config: DataConfig, recipe: Recipe) -> None:

@@ -29,22 +29,25 @@ class Source(Contents):
     """Returns some of the images, by their places; those of files read as is said."""
 
 
-def source_of(images: Images, what: str = "image", *, keep: bool = True) -> Source:
+def source_of(images: Images, what: str = "image", *, keep: bool = True, task: Task = DEFAULT) -> Source:
     """Return images as what is to be split.
 
     Args:
         images: of which a thousand at a time are looked at.
         what: they are, for messages.
         keep: the pixels of a split in memory, else it is read from where the images are.
+        task: what their labels are of.
     """
     digests = list[bytes]()
     for places in torch.split(torch.arange(len(images.labels)), 1024):
         digests += digests_of(images.read(places).numpy())
+    one_class = task == DEFAULT
     return Source(
-        images.labels.tolist(),
+        images.labels.tolist() if one_class else [0] * len(images.labels),
         digests,
         lambda place: f"{what} {place}",
         lambda places, reading: part_of(images, torch.tensor(places, dtype=torch.int64), keep=keep),
+        targets=None if one_class else images.labels.numpy(),
     )
 
 
@@ -55,6 +58,7 @@ def split_images(
     *,
     keep: bool = True,
     notes: Sequence[str] = (),
+    task: Task = DEFAULT,
 ) -> Splits:
     """Split images into training, validation and test as the config says, as far as they have no such splits.
 
@@ -64,18 +68,21 @@ def split_images(
         given: the splits that there are, all of one size: training images, and those of the others where they are.
         keep: as in `source_of`.
         notes: what else a user should know, in sentences.
+        task: what is to be learned.
 
     Raises:
-        DataError: an empty split, or a class without training images.
+        DataError: an empty split, or a class without training images, or a split by place where there is none.
     """
     shape = tuple(given[TRAIN].read(torch.arange(min(1, len(given[TRAIN].labels)))).shape[1:])
     if 0 in shape or not len(given[TRAIN].labels):
         raise DataError(f"data {config.name}: there are {len(given[TRAIN].labels)} training images of shape {shape}")
+    if config.split_scheme == 1 and task != DEFAULT:
+        raise DataError(f"data {config.name} is split by content alone: data.split_scheme must be 2 or 3, but got 1")
     if config.split_scheme == 1:
         return split_images_by_place(config, classes, given, keep=keep, notes=notes)
     names = {split: f"{_WORDS[split]} image" if len(given) > 1 else "image" for split in given}
-    sources = {split: source_of(images, names[split], keep=keep) for split, images in given.items()}
-    return split_by_content(config, classes, shape, sources, notes=notes)
+    sources = {split: source_of(images, names[split], keep=keep, task=task) for split, images in given.items()}
+    return split_by_content(config, classes, shape, sources, notes=notes, task=task)
 
 
 def split_by_content(

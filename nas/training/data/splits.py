@@ -161,8 +161,8 @@ class ImageData:
                 f"data {self.name} has inputs of shape {self.input_shape}, but the architecture takes "
                 f"{architecture.input_shape}: they must have as many dimensions"
             )
-        channels, gives = architecture.input_shape[0], lower(architecture).out_shapes
-        if (channels, gives) != (self.input_shape[0], self.task.out_shapes(self.num_classes)):
+        (channels, *size), gives = architecture.input_shape, lower(architecture).out_shapes
+        if (channels, gives) != (self.input_shape[0], self.task.out_shapes(self.num_classes, tuple(size))):
             raise DataError(
                 f"data {self.name} has {self.input_shape[0]} channels and {self.num_classes} {self.task.outputs}, "
                 f"but the architecture takes {channels} channels and gives {gives}"

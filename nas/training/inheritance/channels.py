@@ -23,7 +23,7 @@ _KEEP = frozenset(
         *(ops.Activation, ops.AdaptiveAvgPool, ops.AvgPool, ops.BatchNorm, ops.Blur, ops.ClassToken, ops.Crop),
         *(ops.DropPath, ops.Dropout, ops.GlobalAvgPool, ops.GlobalMaxPool, ops.GroupNorm, ops.LayerNorm),
         *(ops.LayerScale, ops.LocalResponseNorm, ops.MaxPool, ops.MeanToken, ops.Pad, ops.PositionEmbedding),
-        *(ops.TakeToken, ops.ToTokens, ops.Upsample),
+        *(ops.TakeToken, ops.ToTokens, ops.Upsample, ops.UpsampleBilinear),
     }
 )
 """They read one value, and give the channels that it has."""

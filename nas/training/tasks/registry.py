@@ -8,11 +8,12 @@ from nas.errors import DataError, nearest
 from nas.training.tasks.classification import CLASSIFICATION
 from nas.training.tasks.multilabel import MULTILABEL
 from nas.training.tasks.regression import REGRESSION
+from nas.training.tasks.segmentation import SEGMENTATION
 from nas.training.tasks.task import Score, Task
 
 DEFAULT: Task = CLASSIFICATION
 """That of data, records and files that name none."""
-TASKS: Mapping[str, Task] = {task.name: task for task in (CLASSIFICATION, MULTILABEL, REGRESSION)}
+TASKS: Mapping[str, Task] = {task.name: task for task in (CLASSIFICATION, MULTILABEL, REGRESSION, SEGMENTATION)}
 
 OBJECTIVE = DEFAULT.objective
 """What a search is for where neither it nor its evaluator says anything."""
@@ -32,6 +33,11 @@ def task_named(name: object) -> Task:
     if not isinstance(name, str) or name not in TASKS:
         raise DataError(f"unknown task {name!r:.80}. {nearest(str(name), TASKS)}")
     return TASKS[name]
+
+
+def task_of(described: Mapping[str, object]) -> Task:
+    """Return the task of data, as their record (`ImageData.record`) says; raises `DataError` for an unknown one."""
+    return task_named(described.get("task", DEFAULT.name))
 
 
 def score_named(name: object) -> Score:

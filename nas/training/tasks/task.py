@@ -5,9 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from nas.errors import ConfigError
+
+Pixels = tuple[int, ...]
+"""Height and width, or whatever dimensions an input has."""
 
 if TYPE_CHECKING:
     import numpy as np
@@ -134,6 +137,10 @@ class Task(ABC):
     """Whether a target may follow from the share of the area that an image has (CutMix)."""
     limits: tuple[str, ...]
     """What its networks are not good for, a sentence each."""
+    network: Literal["classification", "segmentation"] = "classification"
+    """What its networks are to `nas.space.task`: one output a class, or a map a class."""
+    dense: bool = False
+    """Whether each pixel has a target, `(n, height, width)`: these move with the pixels of an image."""
 
     @property
     def objective(self) -> str:
@@ -150,8 +157,13 @@ class Task(ABC):
         bare = name.removeprefix("val_").removeprefix("test_")
         return {score.name: score for score in self.scores}[bare]
 
-    def out_shapes(self, outputs: int) -> tuple[tuple[int, ...], ...]:
-        """Return what a network must give for an image: the shapes of its outputs, without the batch."""
+    def out_shapes(self, outputs: int, size: Pixels) -> tuple[tuple[int, ...], ...]:
+        """Return what a network must give for an image: the shapes of its outputs, without the batch.
+
+        Args:
+            outputs: classes, or numbers.
+            size: of the network's input, without channels.
+        """
         return ((outputs,),)
 
     def check_training(self, *, cutmix: float, balance: str) -> None:
@@ -214,13 +226,13 @@ class Task(ABC):
         """Return what is kept of a validation; it gives all `scores`."""
 
     @abstractmethod
-    def answers(self, outputs: Floats, scale: Scale | None = None) -> Floats:
-        """Return what outputs `(n, outputs)` of a network say: probabilities, or numbers in their own units."""
+    def answers(self, outputs: Floats, scale: Scale | None = None) -> Targets:
+        """Return what outputs `(n, outputs)` say: probabilities, numbers in their own units, or classes of pixels."""
 
     def of_outputs(self, scale: Scale | None, outputs: Floats, targets: Targets) -> Mapping[str, float]:
         """Return scores of outputs `(n, outputs)` of a network, by name; see `measured`."""
         return self.measured(self.answers(outputs, scale), targets)
 
     @abstractmethod
-    def measured(self, answers: Floats, targets: Targets) -> Mapping[str, float]:
+    def measured(self, answers: Targets, targets: Targets) -> Mapping[str, float]:
         """Return scores of answers, by name; those that need outputs themselves, such as the loss, may lack."""

@@ -76,7 +76,7 @@ def network_of(transfer: Transfer, input_shape: Shape, num_classes: int) -> Arch
         return replace(Architecture.from_json(said), input_shape=input_shape, num_classes=num_classes)
     if transfer.network is None:
         return None
-    space = load_space(transfer.network).for_data(input_shape, num_classes, task="classification")
+    space = load_space(transfer.network).for_data(input_shape, num_classes, task="open")
     if space.size() > 1:
         raise ConfigError(f"transfer.network={transfer.network} leaves choices open, but weights are of one network")
     return space.decode({})

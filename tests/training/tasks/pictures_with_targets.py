@@ -48,8 +48,29 @@ _DRAW: Mapping[str, tuple[list[str], Callable[[np.random.Generator], tuple[NDArr
 """By task the columns of the table, and what draws a picture with them."""
 
 
+def _write_masks(root: Path, images: int) -> None:
+    """Write pictures with a mask each: squares of two colours on a background, with two pixels that are ignored."""
+    rng = np.random.default_rng(0)
+    for folder in ("images", "masks"):
+        (root / folder).mkdir(parents=True)
+    for number in range(images):
+        picture, mask = _picture(rng), np.zeros((SIDE, SIDE), dtype=np.uint8)
+        for place in np.flatnonzero(rng.random(2) < 0.7) + 1:
+            row, column = rng.integers(0, SIDE - 3, 2)
+            picture[row : row + 3, column : column + 3] = 0
+            picture[row : row + 3, column : column + 3, place] = 200
+            mask[row : row + 3, column : column + 3] = place
+        mask[0, :2] = 255
+        Image.fromarray(picture).save(root / "images" / f"{number}.png")
+        Image.fromarray(mask).save(root / "masks" / f"{number}.png")
+    (root / "classes.txt").write_text("\n".join(NAMES) + "\n")
+
+
 def folder_for(task: str, root: Path, *, images: int = 160) -> DataConfig:
     """Write a folder for a task, and return the settings that read it."""
+    if task == "segmentation":
+        _write_masks(root, images)
+        return DataConfig(name="mask_folder", root=str(root))
     rng, (columns, draw) = np.random.default_rng(0), _DRAW[task]
     root.mkdir(parents=True)
     with open(root / "labels.csv", "w", newline="") as file:

@@ -75,7 +75,7 @@ def class_folders(root: Path) -> Layout:
     """
     if not root.is_dir():
         raise DataError(f"data image_folder: no folder {root}. {HOW}")
-    splits = _split_folders(root)
+    splits = split_folders(root)
     if not splits:
         classes = _classes(root)
         return Layout(root, classes, {TRAIN: _files(root, classes)})
@@ -87,26 +87,35 @@ def class_folders(root: Path) -> Layout:
     return Layout(root, classes, files, tuple(_left_out(root, splits)))
 
 
-def _folders(root: Path) -> list[Path]:
+def folders_in(root: Path) -> list[Path]:
+    """Return the folders in a folder that may be data, in the order of their names."""
     return sorted(Path(entry.path) for entry in os.scandir(root) if entry.is_dir() and is_data(entry.name))
 
 
-def _split_folders(root: Path) -> dict[str, Path]:
-    """Return the folders of splits by split."""
+def split_folders(root: Path, name: str = "image_folder") -> dict[str, Path]:
+    """Return the folders of splits in a folder, by split.
+
+    Args:
+        root: the folder.
+        name: of the data set, for messages.
+
+    Raises:
+        DataError: two folders mean the same split.
+    """
     found: dict[str, list[Path]] = {}
-    for folder in _folders(root):
+    for folder in folders_in(root):
         for split, names in SPLIT_NAMES.items():
             if folder.name.lower() in names:
                 found.setdefault(split, []).append(folder)
     for split, folders in found.items():
         if len(folders) > 1:
             names = " and ".join(folder.name for folder in folders)
-            raise DataError(f"data image_folder: {root} has {names}, which both mean the {split} split: rename one")
+            raise DataError(f"data {name}: {root} has {names}, which both mean the {split} split: rename one")
     return {split: folders[0] for split, folders in found.items()}
 
 
 def _classes(folder: Path) -> tuple[str, ...]:
-    names = tuple(path.name for path in _folders(folder))
+    names = tuple(path.name for path in folders_in(folder))
     if len(names) < 2:
         raise DataError(f"data image_folder: {folder} has {len(names)} class folders, two are needed. {HOW}")
     for name in names:
@@ -121,7 +130,7 @@ def _classes(folder: Path) -> tuple[str, ...]:
 def _files(folder: Path, classes: Sequence[str], train: Path | None = None) -> list[tuple[Path, Target]]:
     """Return the files of a split with their labels; classes that training has not are an error."""
     labels = {name: label for label, name in enumerate(classes)}
-    for path in _folders(folder):
+    for path in folders_in(folder):
         if path.name not in labels:
             raise DataError(
                 f"data image_folder: {folder} has a class {path.name!r} that {train} has not. "
@@ -136,7 +145,7 @@ def _files_of(folder: Path) -> list[Path]:
 
 def _left_out(root: Path, splits: Mapping[str, Path]) -> Iterator[str]:
     """Say which folders beside those of the splits are not read."""
-    others = [folder.name for folder in _folders(root) if folder not in splits.values()]
+    others = [folder.name for folder in folders_in(root) if folder not in splits.values()]
     if others:
         known = ", ".join(folder.name for folder in splits.values())
         yield f"{_some(others)} in {root} {'is' if len(others) == 1 else 'are'} not read: its splits are {known}"

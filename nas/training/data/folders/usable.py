@@ -97,10 +97,10 @@ def task_of(config: DataConfig) -> Task:
     return MULTILABEL if has_several(root, root / user_path(config.labels), columns) else DEFAULT
 
 
-def refusal(root: Path, bad: Mapping[Path, str], count: int) -> str:
+def refusal(root: Path, bad: Mapping[Path, str], count: int, name: str = "image_folder") -> str:
     """Return what is said of files that cannot be used, where they are refused."""
     return (
-        f"data image_folder: {len(bad):,} of {count:,} files under {root} cannot be used:\n"
+        f"data {name}: {len(bad):,} of {count:,} files under {root} cannot be used:\n"
         + "\n".join(f"  {line}" for line in _by_reason(root, bad))
         + f"\nMend or remove them, or leave them out: data.bad={SKIP}"
     )
