@@ -61,11 +61,11 @@ def _change(word: str, now: SearchSettings | None) -> tuple[str, Any]:
     return name, before + value
 
 
-def _value(name: str, now: SearchSettings | None) -> Any:
+def _value(of: str, now: SearchSettings | None) -> Any:
     """Return what a setting is now; None where that is not known, or it is null."""
     if now is None:
         return None
-    return now.known_trials if name == "trials" else getattr(now, name, None)
+    return now.known_trials if of == "trials" else getattr(now, of, None)
 
 
 def _before(changes: dict[str, Any], now: SearchSettings | None) -> dict[str, Any]:

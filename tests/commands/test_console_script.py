@@ -52,7 +52,7 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["serch", "+space=mbconv"], "nas: unknown command 'serch'. Did you mean 'search'?"),
+        (["serch", "+space=mbconv"], "nas: unknown command 'serch'. Did you mean 'search' or 'steer'?"),
         (["nothing-like-it"], "nas: unknown command 'nothing-like-it'. Known: advise, "),
         (["--verson"], "nas: unknown option '--verson'. Did you mean '--version'?"),
         ([], "usage: nas COMMAND"),

@@ -20,7 +20,7 @@ from nas.commands.options import predict_parser
 from nas.commands.predict import main
 from nas.commands.registry import COMMANDS, SettingsCommand
 from nas.errors import ConfigError
-from nas.exporting import predict
+from nas.exporting import predict, predict_series
 from nas.exporting.settings import ExportSettings
 from nas.training.data.config import DataConfig
 from nas.training.data.load import load_data
@@ -213,12 +213,14 @@ def test_a_first_word_is_the_network() -> None:
 
 def test_the_shipped_program_has_the_same_options(capsys: pytest.CaptureFixture[str]) -> None:
     """Those of `nas predict` but `--json`; that parser stands apart since it must load nothing."""
-    with pytest.raises(SystemExit):
-        predict.main(["--help"])
-    shown = capsys.readouterr().out
-    for action in predict_parser()._actions:
-        for option in {*action.option_strings} - {"--json"}:
-            assert option in shown
+    options = {option for action in predict_parser()._actions for option in action.option_strings} - {"--json"}
+    missing = []
+    for program in (predict, predict_series):
+        with pytest.raises(SystemExit):
+            program.main(["--help"])
+        shown = capsys.readouterr().out
+        missing.append({option for option in options if option not in shown})
+    assert missing == [{"--labelled", "--unlabelled"}, {"--masks", "--max-pixels"}], "of series, and of pictures"
 
 
 def test_a_search_exports_its_best_network_again_and_again(

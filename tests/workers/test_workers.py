@@ -150,4 +150,4 @@ def test_an_evaluator_that_leaves_fails_its_trial(space: nas.SearchSpace) -> Non
 
 
 def test_only_what_keeps_account_of_workers_changes() -> None:
-    assert changeable("nas.workers") == {"_Worker"}
+    assert changeable("nas.workers") == {"_Actor", "_Lease", "_Worker"}
