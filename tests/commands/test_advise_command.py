@@ -131,15 +131,6 @@ def test_the_python_for_images_of_other_channels_runs(tmp_path: Path, monkeypatc
     assert len(names["study"].best(2)) == 2
 
 
-def test_the_python_for_segmentation_runs() -> None:
-    import torch
-
-    code = advise(Request(task="segmentation", shape=(1, 32, 32), classes=3)).python
-    names: dict[str, Any] = {}
-    exec(compile(code, "advice", "exec"), names)
-    assert names["network"].eval()(torch.zeros(1, 1, 32, 32)).shape == (1, 3, 32, 32)
-
-
 def test_numbers_are_written_as_people_do_and_read_back() -> None:
     for value, text in ((5e6, "5e6"), (2.2e8, "2.2e8"), (512, "512"), (9.5, "9.5"), (1234567, "1234567"), (0.1, "0.1")):
         assert number(value) == text

@@ -54,8 +54,16 @@ def test_training_memory_of_reference_networks(name: str) -> None:
 
 @pytest.mark.parametrize("name", block_names())
 def test_training_memory_of_blocks(name: str) -> None:
+    measured = 0
     for graph, shape in random_blocks(name, 10):
-        assert graph_cost(graph).training_memory_bytes == saved_bytes(graph, shape), graph
+        try:
+            kept = saved_bytes(graph, shape)
+        except ValueError as error:
+            assert "more than 1 value per channel" in str(error)  # noqa: PT017  # torch does not normalise one value
+            continue
+        measured += 1
+        assert graph_cost(graph).training_memory_bytes == kept, graph
+    assert measured >= 5
 
 
 def _turned(name: str, shape: Shape, wanted: Shape) -> tuple[GraphBuilder, Value]:

@@ -124,7 +124,6 @@ def test_a_group_of_another_form_is_refused(values: dict[str, Any], message: str
     ("data", "recipe", "message"),
     [
         ("cells", {"cutmix": [0.0, 1.0]}, r"train\.cutmix: an area of an image has no part in classes"),
-        ("cells", {"teacher": [None, "runs/large"]}, r"train\.teacher is for one class an image, but data cells"),
         ("mnist1d", {"rotation": [0.0, 30.0]}, "are for images, but data=mnist1d has series"),
         ("mnist1d", {"rand_augment": [0, 1, 2]}, "are for images, but data=mnist1d has series"),
     ],

@@ -370,7 +370,7 @@ def test_the_memory_of_this_machine_is_known() -> None:
         ({"depth": 17}, "data.depth must be <= 16, but got 17"),
         ({"fit": "stretch"}, "data.fit: unknown 'stretch'"),
         ({"fit": "pad", "background": "drop"}, "data.fit=pad needs a colour as data.background, but got drop"),
-        ({"fit": "pad", "name": "digits"}, "data.fit is of image_folder; digits has images of one size, but got pad"),
+        ({"fit": "pad", "name": "digits"}, "mask_folder; digits has images of one size, but got pad"),
         ({"max_pixels": 0}, "data.max_pixels must be >= 1, but got 0"),
     ],
 )
