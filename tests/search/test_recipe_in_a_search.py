@@ -123,6 +123,7 @@ def test_the_grid_takes_no_range_without_end() -> None:
         _search("grid")
 
 
+@pytest.mark.slow
 def test_values_that_make_no_recipe_together_are_rejected_with_a_reason() -> None:
     study = _search("random", trials=15, recipe=POLICIES)
     refused = [trial for trial in study.trials if trial.state is State.REJECTED]

@@ -7,7 +7,7 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import kstest
 
@@ -99,6 +99,7 @@ def test_nothing_is_decided_where_nothing_is_said() -> None:
     assert recipe_decisions({}).recipes == [{}]
 
 
+@settings(max_examples=20)
 @given(st.integers(0, 2**32))
 def test_draws_are_recipes_within_what_was_said(seed: int) -> None:
     decided = recipe_decisions(

@@ -307,6 +307,7 @@ def test_what_was_found_is_told_and_drawn(tmp_path: Path) -> None:
     assert "<img" not in page
 
 
+@pytest.mark.slow
 def test_mnist1d_is_what_its_authors_make(tmp_path: Path) -> None:
     generator = pytest.importorskip("mnist1d.data")
     random.seed(5)

@@ -196,6 +196,7 @@ def test_weights_to_inherit_travel_with_the_trial(name: str, pools: Callable[...
     assert (run / f"{ARCHITECTURE.arch_id}.onnx").read_bytes() == b"8 bits"
 
 
+@pytest.mark.slow
 def test_a_late_answer_is_dropped_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A worker that stands still for longer than its lease comes back when another has its trial."""
     stopped = elsewhere.Restarting(tmp_path, ends=2, how="SIGSTOP")

@@ -169,6 +169,7 @@ def test_an_executor_that_does_not_say_its_size_needs_workers(space: nas.SearchS
     assert nas.run_search(space, evaluators.params, trials=2, executor=executor, workers=1).counts()["completed"] == 2
 
 
+@pytest.mark.slow
 def test_an_evaluation_ends_at_its_next_report_where_it_takes_too_long(space: nas.SearchSpace) -> None:
     study = nas.run_search(
         space, evaluators.Talkative(), trials=1, seed=0, executor=ThreadPoolExecutor(1), trial_minutes=0.01

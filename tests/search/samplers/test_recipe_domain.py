@@ -123,6 +123,7 @@ def test_nearly_the_same_recipe_of_one_network_is_not_new_and_where_only_network
     assert domain.is_new(domain.proposal({**SPACE.sample(2), "recipe.lr": 1e-3, "recipe.optimizer": "sgd"}))
 
 
+@pytest.mark.slow
 def test_two_of_three_proposals_of_the_default_sampler_are_of_networks_that_no_trial_has_had() -> None:
     """Though the score says that only the rate of the first network is worth anything."""
     from nas.search.samplers.distributions import suggest_recipe
