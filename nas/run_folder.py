@@ -175,6 +175,13 @@ def _used(path: Path, records: Collection[str] | None) -> bool:
     return bool(names if records is None else names & set(records))
 
 
+def folders_in(records: Path) -> list[Path]:
+    """Return the folders in a folder of runs, by name; links are left out. Raises `ConfigError` where it is none."""
+    if not records.is_dir():
+        raise ConfigError(f"there is no folder {records}; --records names the folder of the runs")
+    return sorted(path for path in records.iterdir() if path.is_dir() and not path.is_symlink())
+
+
 def shown(path: Path) -> Path:
     """Return a path as it is to be shown: what is in the current folder without the folders above that."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

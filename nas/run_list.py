@@ -10,7 +10,7 @@ from typing import Any
 
 from nas.errors import NasError, reason_of
 from nas.finishing.folder import REPORT_JSON
-from nas.run_folder import FINISH, in_use, read_json
+from nas.run_folder import FINISH, folders_in, in_use, read_json
 from nas.search.load import load_study
 from nas.search.log import END, STUDY, TRIALS
 from nas.search.study import Study
@@ -75,9 +75,11 @@ def runs_in(records: Path) -> Iterator[RunSummary]:
 
     Args:
         records: the folder that holds the runs, as `records.dir`.
+
+    Raises:
+        ConfigError: there is no such folder.
     """
-    found = [path for path in records.iterdir() if path.is_dir() and not path.is_symlink()]
-    known = [(_changed(path, kind), path, kind) for path in found if (kind := _kind(path))]
+    known = [(_changed(path, kind), path, kind) for path in folders_in(records) if (kind := _kind(path))]
     for changed, path, kind in sorted(known):
         yield summary_of(path, kind, changed)
 

@@ -10,7 +10,7 @@ from nas.commands.run_options import clean_parser
 from nas.console import run
 from nas.errors import ConfigError
 from nas.json_output import add_facts
-from nas.run_folder import shown, user_path
+from nas.run_folder import folders_in, shown, user_path
 
 if TYPE_CHECKING:
     from nas.cleaning import RunFiles
@@ -35,7 +35,7 @@ def _clean(folders: Sequence[Path], records: Path, keep: int, *, states: bool, y
     from nas.cleaning import files_of, remove
 
     found = []
-    for folder in folders or _runs_in(records):
+    for folder in folders or folders_in(records):
         if not folder.is_dir():
             raise ConfigError(f"there is no folder {folder}")
         found.append(files_of(folder, keep=keep, states=states))
@@ -73,12 +73,6 @@ def _clean_cache(cache: str, *, yes: bool) -> None:
 def _facts(found: RunFiles) -> dict[str, Any]:
     unneeded = [{"what": one.what, "files": list(one.files), "bytes": one.size} for one in found.unneeded]
     return {"run_folder": found.run, "bytes": found.size, "unneeded": unneeded, "left_alone": found.left_alone or None}
-
-
-def _runs_in(records: Path) -> list[Path]:
-    if not records.is_dir():
-        raise ConfigError(f"there is no folder {records}; --records names the folder of the runs")
-    return sorted(path for path in records.iterdir() if path.is_dir() and not path.is_symlink())
 
 
 def _lines(found: RunFiles) -> Iterator[str]:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from nas.commands.run_options import runs_parser
 from nas.console import run
-from nas.errors import ConfigError
 from nas.json_output import add_facts
 from nas.run_folder import shown, user_path
 
@@ -26,8 +25,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _list(records: Path) -> None:
     from nas.run_list import runs_in
 
-    if not records.is_dir():
-        raise ConfigError(f"there is no folder {records}; --records names the folder of the runs")
     found = []
     for one in runs_in(records):
         print("\n".join(_lines(one)), flush=True)
