@@ -14,6 +14,8 @@ import sys
 from contextlib import suppress
 
 _LOOK_SECONDS = 1.0
+_END = 0
+"""Said in place of a group when there is nothing more to come."""
 
 
 class Keeper:
@@ -46,6 +48,7 @@ class Keeper:
     def close(self) -> None:
         """End what it still watches."""
         assert self._process.stdin is not None
+        self._say(_END)  # closing the pipe is not enough: what it watches may have been forked, and hold it open too
         with suppress(OSError):
             self._process.stdin.close()
         try:
@@ -63,13 +66,14 @@ def kill_group(group: int, number: int = signal.SIGKILL) -> None:
 
 
 def _keep(driver: int) -> None:
-    """Wait until the driver has closed the pipe or is gone, then end what it has named and not taken back."""
+    """Wait until the driver says so or is gone, then end what it has named and not taken back."""
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
     groups: set[int] = set()
     rest = b""
+    ended = False
     # A process that the driver has forked holds the pipe open too, so its end alone is not enough.
-    while os.getppid() == driver:
+    while os.getppid() == driver and not ended:
         if not select.select([0], [], [], _LOOK_SECONDS)[0]:
             continue
         data = os.read(0, 1 << 16)
@@ -77,6 +81,7 @@ def _keep(driver: int) -> None:
             break
         *lines, rest = (rest + data).split(b"\n")
         for number in map(int, lines):
+            ended = ended or number == _END
             (groups.add if number > 0 else groups.discard)(abs(number))
     for group in groups:
         kill_group(group)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -37,6 +38,7 @@ def enter_another_account(folder: str, home: str) -> None:
         if name not in ("PYTHONPATH", "PATH"):
             del os.environ[name]
     os.environ.update(HOME="/nonexistent", USER="somebody", TMPDIR=home)
+    tempfile.tempdir = None  # a process that was forked knows that of the driver, which is not its own
     if os.getuid() == 0:
         os.setgroups([])
         os.setgid(65534)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -134,6 +136,25 @@ class Spinning:
             pass
         wall = time.monotonic() - started
         return Evaluation({"val_accuracy": wall}, seconds={"evaluation": wall, "train_steps": wall / 4})
+
+
+def test_a_process_that_still_works_is_ended_with_the_pool(tmp_path: Path) -> None:
+    others = {*multiprocessing.active_children()}
+    pool = LeasedPool(FuturesExecutor(partial(ProcessPoolExecutor, 1)), Spinning(tmp_path / "never"))
+    begun: list[int] = []
+
+    def hear(number: int, step: int, scores: Mapping[str, float]) -> bool:
+        begun.append(number)
+        return False
+
+    pool.listen(hear)
+    pool.submit(Task(1, ARCHITECTURE, Budget(), 1))
+    while not begun:
+        assert not pool.wait(0.1)
+    (process,) = {*multiprocessing.active_children()} - others
+    pool.close()
+    process.join(20)
+    assert process.exitcode == -signal.SIGKILL
 
 
 def _next(pool: Pool) -> Outcome:
