@@ -14,6 +14,7 @@ from nas.network.ops import Shape
 from nas.seeds import derived_seed
 from nas.training.data.augmented_pixels import augmented_with, sent
 from nas.training.data.balance import balanced_order
+from nas.training.data.read_ahead import read_in_turn
 from nas.training.data.splits import ImageData, Images
 from nas.training.progressive import Stages
 from nas.training.recipe import Recipe
@@ -115,8 +116,9 @@ class Batches:
         size, recipe = self.size, self.recipe
         if self.stages is not None:
             size, recipe = self.stages.size(walk, size), self.stages.recipe_of(walk)
-        for indices in torch.split(self._mine(self._order()), self.batch_size)[: len(self)]:
-            pixels, labels = self._there(self.images.read(indices)), self._there(self.images.labels[indices])
+        parts = torch.split(self._mine(self._order()), self.batch_size)[: len(self)]
+        for indices, read in zip(parts, read_in_turn(self.images, parts), strict=True):
+            pixels, labels = self._there(read), self._there(self.images.labels[indices])
             pixels, masks = self._moved(pixels, labels[:, None] if self.dense else None)
             if recipe is not None:
                 pixels, masks = augmented_with(pixels, masks, recipe, rng)

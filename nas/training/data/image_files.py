@@ -38,6 +38,9 @@ from nas.training.data.split_by_place import split_indices, splits_by_place
 from nas.training.data.splits import Images, MemoryImages, Splits
 from nas.training.tasks.registry import DEFAULT
 
+_MOST_THREADS = 8
+"""That decode files: more wait for Python's lock."""
+
 
 @dataclass(frozen=True, eq=False)
 class FileImages:
@@ -51,8 +54,8 @@ class FileImages:
         """Read those images as uint8 of shape `(len(indices), channels, height, width)`."""
         if not len(indices):
             return torch.empty((0, *self.reading.shape), dtype=torch.uint8)
-        # Decoding leaves Python's lock, so two threads read ahead of one another.
-        with ThreadPoolExecutor(max_workers=2) as pool:
+        # Decoding leaves Python's lock. The threads that torch has are this process's share of the cores.
+        with ThreadPoolExecutor(max_workers=min(_MOST_THREADS, max(2, torch.get_num_threads()))) as pool:
             pixels = list(pool.map(self._read_one, indices.tolist()))
         return torch.stack(pixels)
 
@@ -140,7 +143,7 @@ def _looked(images: FileImages, config: DataConfig, bad: dict[Path, str], *, in_
     look = partial(_look, known=config.depth != "auto") if in_memory else _look_at_content
     look = partial(look, reading=images.reading, scheme=config.split_scheme)
     # Decoding, hashing and scaling leave Python's lock.
-    with ThreadPoolExecutor(max_workers=min(8, cores())) as pool:
+    with ThreadPoolExecutor(max_workers=min(_MOST_THREADS, cores())) as pool:
         looks = list(pool.map(partial(_if_it_can_be, look), images.files))
     bad |= {path: found for path, found in zip(images.files, looks, strict=True) if isinstance(found, str)}
     usable = [place for place, found in enumerate(looks) if not isinstance(found, str)]
