@@ -16,6 +16,7 @@ from nas.network.simplify import same_as_input
 from nas.training.inheritance.correspondence import MIXING, Correspondence, has_state
 from nas.training.inheritance.gather import Pair, take
 from nas.training.inheritance.numbering import DROPS, ValueNumbers
+from nas.training.inheritance.positions import position_maps, resized
 
 _NORMS = (ops.BatchNorm, ops.GroupNorm, ops.LayerNorm)
 _ORDERED = (ops.GroupNorm, ops.LayerNorm, ops.LocalResponseNorm, ops.SelfAttention)
@@ -58,6 +59,7 @@ class Walk:
         self._parent, self._child, self._match = correspondence.parent, correspondence.child, correspondence
         self._trained = _by_node(self._parent, trained)
         self._fresh = _by_node(self._child, state)
+        self._maps = position_maps(self._parent), position_maps(self._child)
         self._numbers = ValueNumbers(self._parent)
         self._uses = self._child.uses()
         self._carried: dict[int, Carried | None] = {}
@@ -104,13 +106,21 @@ class Walk:
             self._match.positions(node.inputs[0], theirs.inputs[0]),
             1.0 if read is None else read.factor,
         )
-        taken = take(pair, self._fresh.get(node.name, {}), self._trained.get(theirs.name, {}))
+        taken = take(pair, self._fresh.get(node.name, {}), self._trained_for(node, theirs))
         for name, value in taken.tensors.items():
             self.state[f"{node.name}.{name}"] = value
         self.taken += sum(number for name, number in taken.numbers.items() if f"{node.name}.{name}" in self._parameters)
         same = read is not None and read.exact and read.node == self._numbers.first[theirs.inputs[0]]
         exact = same and taken.whole and self._in_step(index, node, partner)
         return Carried(self._numbers.first[partner], exact)
+
+    def _trained_for(self, node: Node, theirs: Node) -> Mapping[str, Tensor]:
+        """Return the parent's tensors; position embeddings for a map of the child's size."""
+        trained = self._trained.get(theirs.name, {})
+        before, after = self._maps[0].get(theirs.name), self._maps[1].get(node.name)
+        if before is None or after is None or before == after:
+            return trained
+        return {name: resized(value, before, after) for name, value in trained.items()}
 
     def _in_step(self, index: int, node: Node, partner: int) -> bool:
         """Whether an operation that computes the parent's from equal inputs does so at all positions and channels."""

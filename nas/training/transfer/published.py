@@ -17,6 +17,7 @@ from nas.network.lower import lower
 from nas.pytorch.build import state_shapes
 from nas.training.inheritance.correspondence import has_state
 from nas.training.inheritance.inherit_weights import inherit_into
+from nas.training.inheritance.positions import Size, position_maps, resized, square
 from nas.training.transfer.name_map import EPS, NameMap, name_maps
 from nas.training.transfer.state_file import StateFile, read_state_file
 from nas.training.weights import weights_of
@@ -66,7 +67,8 @@ def begin_with(
     A file of `nas.train` or of a search says itself of which network it is; any network takes over from it what it can,
     see `nas.inherit`. The state dict of another library, or of `nas.build`, must be of `parent`: every name has a
     place and each place a name, but for the layer of the classes, which begins with fresh weights where their number
-    differs, and for a first convolution of three channels, which is summed over them for a network of one.
+    differs, for a first convolution of three channels, which is summed over them for a network of one, and for position
+    embeddings of square images of another size, which are resized.
 
     Args:
         path: safetensors, or what `torch.save` makes of a state dict.
@@ -110,6 +112,7 @@ def matched(
     """
     table, public = _table(path, tensors, shapes)
     first, last = _first_and_last(architecture)
+    maps = {f"{name}.weight": size for name, size in position_maps(lower(architecture)).items()}
     state: dict[str, Tensor] = {}
     other, fresh = _Differences([], [], []), False
     for name, shape in shapes.items():
@@ -119,6 +122,8 @@ def matched(
         value = tensors[public[name]]
         if name.startswith(f"{first}.") and len(shape) > 1 and (shape[1], *value.shape[1:2]) == (1, 3):
             value = value.sum(1, keepdim=True)
+        if name in maps:
+            value = _for_map(value, shape, maps[name])
         if name.startswith(f"{last}.") and _differ_in_classes(tuple(value.shape), shape):
             fresh = True
         elif _flat(value.shape) != _flat(shape):
@@ -139,6 +144,14 @@ def matched(
     share = sum(state[name].numel() for name in parameters & state.keys()) / total if total else 0.0
     pixels = (table.mean, table.std) if table is not None else (None, None)
     return state, Begun(table.about if table is not None else "this network", share, last if fresh else "", *pixels)
+
+
+def _for_map(value: Tensor, shape: tuple[int, ...], size: Size) -> Tensor:
+    """Return position embeddings for a map of a size, where they are of a square one, as published ones are."""
+    before = (
+        square(value.shape[1] - (shape[1] - prod(size))) if value.dim() == 3 and value.shape[2] == shape[2] else None
+    )
+    return value if before is None or value.shape[1] == shape[1] else resized(value, before, size)
 
 
 def _of_ours(
