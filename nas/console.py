@@ -16,7 +16,7 @@ from contextvars import ContextVar
 from types import FrameType
 from typing import TYPE_CHECKING, BinaryIO, NoReturn, cast
 
-from nas.errors import EvaluationError, NasError
+from nas.errors import EvaluationError, NasError, plain
 from nas.json_output import FLAG, FLAG_HELP, add_error, json_document
 from nas.starting import INTERRUPTED, SIGNALS
 
@@ -82,7 +82,8 @@ def run(name: str, work: Callable[[], None], *, json: bool = False) -> int:
 
 def say_error(name: str, message: object) -> None:
     """Say why a command fails, in a line on stderr and in the JSON document."""
-    print(f"{name}: {message}", file=sys.stderr)
+    text = str(message)
+    print(f"{name}: {plain(text, len(text))}", file=sys.stderr)  # names of files and classes may control a terminal
     add_error(message)
 
 

@@ -88,7 +88,6 @@ class Evaluated:
             "split": self.split,
             "split_fingerprint": self.fingerprint,
             "other_data": self.other_data,
-            "interval": "Clopper-Pearson, 95 %, over the images, of this one network",
             **self.scored.to_dict(),
         }
 

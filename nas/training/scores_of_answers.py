@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.statistics import proportion_interval
+from nas.training.scores import CLOPPER_PEARSON
 from nas.training.tasks.multilabel import MULTILABEL, THRESHOLD, average_precisions
 from nas.training.tasks.regression import REGRESSION
 from nas.training.tasks.task import Task
 
 Floats = NDArray[np.float64]
-CLOPPER_PEARSON = "Clopper-Pearson, 95 %, of this one network"
+NO_INTERVAL = "none of these scores has an interval"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +66,8 @@ class AnswerScores:
     """Of each class or number, in order."""
     worst: tuple[Wrong, ...]
     """Images, those that it is most wrong about first."""
-    interval: str = CLOPPER_PEARSON
-    """How the intervals were found, and what they are of."""
+    interval: str
+    """How the intervals were found, and what they are of, or that there are none."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON, with the scores by their names."""
@@ -117,6 +118,7 @@ def scores_of_answers(
             )
             for i in order
         ),
+        interval=CLOPPER_PEARSON if shares else NO_INTERVAL,
     )
 
 
