@@ -102,6 +102,9 @@ def _outputs(scores: AnswerScores) -> Iterator[str]:
 
 
 def _wrong(evaluated: Evaluated, scores: AnswerScores) -> Iterator[str]:
+    if not scores.worst:
+        yield "<p>No image is told wrongly.</p>"
+        return
     if evaluated.maps:
         yield from _legend(scores)
     yield '<div class="worst">'

@@ -93,15 +93,16 @@ def scores_of_answers(
         classes: names of the outputs.
         deviations: of numbers, over the training split; empty where there are none.
         names: files of the images; empty where they have none.
-        worst: number of images to list.
+        worst: number of images to list, of those that are not told as they are to be.
     """
     found, count = dict(task.measured(answers, targets)), len(targets)
     shares = [score.name for score in task.scores if score.of_images and score.name in found]
     off = np.abs(answers - targets) / (np.array(deviations) if len(deviations) else 1.0)
     mean_off = off.mean(axis=1)
-    order = np.argsort(-mean_off, kind="stable")[:worst]
     outputs = _classes(answers, targets, classes) if task == MULTILABEL else _numbers(answers, targets, classes)
     said = (answers > THRESHOLD) if task == MULTILABEL else answers
+    order = np.argsort(-mean_off, kind="stable")
+    order = order[(said != targets).any(axis=1)[order]][:worst]  # what is told as it is to be is no mistake
     return AnswerScores(
         task=task.name,
         images=count,
