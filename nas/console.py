@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import io
 import os
 import select
@@ -91,7 +92,10 @@ def say_error(name: str, message: object) -> None:
 
 
 class _GuardedFile(io.FileIO):
-    """A file descriptor to write to; what cannot be written any more goes nowhere, and is no error."""
+    """A file descriptor to write to; what cannot be written any more goes nowhere, and ends nothing."""
+
+    lost: OSError | None = None
+    """Why what was written is not whole, as where the disk is full; None also where nobody reads it."""
 
     def write(self, data: ReadableBuffer, /) -> int:
         rest = memoryview(data).cast("B")
@@ -99,7 +103,9 @@ class _GuardedFile(io.FileIO):
         while rest:
             try:
                 written = super().write(rest)
-            except OSError:  # `... | head` has read enough, the terminal was closed, the disk is full
+            except OSError as error:  # `... | head` has read enough, the terminal was closed, the disk is full
+                if error.errno not in (errno.EPIPE, errno.EIO):
+                    self.lost = error
                 self._to_nowhere()
                 break
             if written is None:  # somebody else has made it one that does not wait
@@ -128,6 +134,14 @@ def guard_streams() -> None:
             with suppress(OSError):
                 stream.flush()
             setattr(sys, name, _guarded_copy(stream))
+
+
+def lost_output() -> OSError | None:
+    """Return why what was printed on standard output is not whole; None where it is, or where nobody reads it."""
+    sys.stdout.flush()
+    buffer = getattr(sys.stdout, "buffer", None)
+    raw = getattr(buffer, "raw", buffer)
+    return raw.lost if isinstance(raw, _GuardedFile) else None
 
 
 def _guarded_copy(stream: io.TextIOWrapper) -> io.TextIOWrapper:

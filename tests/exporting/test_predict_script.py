@@ -86,6 +86,16 @@ def test_closed_streams_put_nothing_into_each_other(exported: Path, pictures: li
         assert [row["image"] for row in csv.DictReader(io.StringIO(done.stdout))] == [str(pictures[0])]
 
 
+def test_predictions_that_are_lost_are_no_success(exported: Path, pictures: list[Path]) -> None:
+    for words in ([exported / "predict.py"], ["-m", "nas", "predict", exported]):
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run(
+                [sys.executable, *words, pictures[0]], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+            )
+        assert done.returncode == 2
+        assert "No space left on device" in done.stderr
+
+
 def test_output_takes_the_place_of_no_pipe_and_no_device(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
