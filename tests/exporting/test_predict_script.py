@@ -74,7 +74,7 @@ def test_a_table_has_a_row_for_each_class(exported: Path, pictures: list[Path], 
 
 @pytest.mark.parametrize("closed", ["2>&-", ">&-"])
 def test_closed_streams_put_nothing_into_each_other(exported: Path, pictures: list[Path], closed: str) -> None:
-    words = [sys.executable, exported / "predict.py", pictures[0], "no.png", "--top", "1"]
+    words = [sys.executable, str(exported / "predict.py"), str(pictures[0]), "no.png", "--top", "1"]
     done = subprocess.run(
         ["sh", "-c", f'exec "$@" {closed}', "sh", *words], capture_output=True, text=True, check=False
     )

@@ -21,11 +21,11 @@ RIGHT = np.eye(3, dtype=np.float32)[[0, 1, 2, 0, 1, 2]]
 def _evaluated(task: str) -> dict[str, object]:
     names = ["a", "b", "c"]
     if task == "classification":
-        return scores_of(np.float64(RIGHT), RIGHT.argmax(1), names).to_dict()
+        return scores_of(RIGHT.astype(np.float64), RIGHT.argmax(1), names).to_dict()
     if task == "segmentation":
         maps = RIGHT.argmax(1).astype(np.uint8).reshape(2, 1, 3)
         return scores_of_maps(TASKS[task], maps, maps, names).to_dict()
-    return scores_of_answers(TASKS[task], np.float64(RIGHT), RIGHT, names, deviations=[1.0] * 3).to_dict()
+    return scores_of_answers(TASKS[task], RIGHT.astype(np.float64), RIGHT, names, deviations=[1.0] * 3).to_dict()
 
 
 @pytest.mark.parametrize("task", TASKS)
