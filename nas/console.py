@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import io
 import os
 import select
@@ -16,7 +17,7 @@ from contextvars import ContextVar
 from types import FrameType
 from typing import TYPE_CHECKING, BinaryIO, NoReturn, cast
 
-from nas.errors import EvaluationError, NasError
+from nas.errors import EvaluationError, NasError, plain
 from nas.json_output import FLAG, FLAG_HELP, add_error, json_document
 from nas.starting import INTERRUPTED, SIGNALS
 
@@ -82,7 +83,8 @@ def run(name: str, work: Callable[[], None], *, json: bool = False) -> int:
 
 def say_error(name: str, message: object) -> None:
     """Say why a command fails, in a line on stderr and in the JSON document."""
-    print(f"{name}: {message}", file=sys.stderr)
+    text = str(message)
+    print(f"{name}: {plain(text, len(text))}", file=sys.stderr)  # names of files and classes may control a terminal
     add_error(message)
 
 
@@ -90,7 +92,10 @@ def say_error(name: str, message: object) -> None:
 
 
 class _GuardedFile(io.FileIO):
-    """A file descriptor to write to; what cannot be written any more goes nowhere, and is no error."""
+    """A file descriptor to write to; what cannot be written any more goes nowhere, and ends nothing."""
+
+    lost: OSError | None = None
+    """Why what was written is not whole, as where the disk is full; None also where nobody reads it."""
 
     def write(self, data: ReadableBuffer, /) -> int:
         rest = memoryview(data).cast("B")
@@ -98,7 +103,9 @@ class _GuardedFile(io.FileIO):
         while rest:
             try:
                 written = super().write(rest)
-            except OSError:  # `... | head` has read enough, the terminal was closed, the disk is full
+            except OSError as error:  # `... | head` has read enough, the terminal was closed, the disk is full
+                if error.errno not in (errno.EPIPE, errno.EIO):
+                    self.lost = error
                 self._to_nowhere()
                 break
             if written is None:  # somebody else has made it one that does not wait
@@ -127,6 +134,14 @@ def guard_streams() -> None:
             with suppress(OSError):
                 stream.flush()
             setattr(sys, name, _guarded_copy(stream))
+
+
+def lost_output() -> OSError | None:
+    """Return why what was printed on standard output is not whole; None where it is, or where nobody reads it."""
+    sys.stdout.flush()
+    buffer = getattr(sys.stdout, "buffer", None)
+    raw = getattr(buffer, "raw", buffer)
+    return raw.lost if isinstance(raw, _GuardedFile) else None
 
 
 def _guarded_copy(stream: io.TextIOWrapper) -> io.TextIOWrapper:

@@ -108,6 +108,11 @@ def plain(text: str, longest: int = _LONGEST) -> str:
     return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
 
 
+def in_a_line(text: str, longest: int = 60) -> str:
+    """Return a `plain` text in one line, for tables: ends of lines and tabs are escaped too."""
+    return plain(text, longest).replace("\n", "\\n").replace("\t", "\\t")
+
+
 def is_text(text: str) -> bool:
     """Whether a text can be written as UTF-8: names of files may hold bytes that are none."""
     return not any("\ud800" <= letter <= "\udfff" for letter in text)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nas.console import run
-from nas.errors import ConfigError
+from nas.errors import ConfigError, in_a_line
 from nas.json_output import add_facts
 from nas.run_folder import shown, user_path, write_whole
 from nas.settings import Range, check_settings, setting, settings_from
@@ -53,9 +53,10 @@ def _data(config: DataCommandConfig) -> None:
     found = overview(config.data)
     add_facts(found.to_dict())
     print("\n".join(lines_of(found)))
-    width = max(5, *(len(name) for name in found.classes[:_SHOWN]))
+    names = [*map(in_a_line, found.classes[:_SHOWN])]
+    width = max(5, *map(len, names))
     print(f"\n{'class':{width}}" + "".join(f"{split:>9}" for split in found.images_by_class))
-    for label, name in enumerate(found.classes[:_SHOWN]):
+    for label, name in enumerate(names):
         print(f"{name:{width}}" + "".join(f"{counts[label]:9,}" for counts in found.images_by_class.values()))
     if len(found.classes) > _SHOWN:
         print(f"... and {len(found.classes) - _SHOWN:,} more")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from nas.commands.network_argument import types_data, with_recorded_data
 from nas.console import run
-from nas.errors import ConfigError, plain
+from nas.errors import ConfigError, in_a_line
 from nas.json_output import add_facts
 from nas.run_folder import shown, user_path, write_whole
 from nas.settings import Range, check_settings, setting, settings_from
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _SHOWN = 5
 """Mistakes that are printed."""
+_LONGEST = 300
+"""Letters of a path, or of what an image with several classes is told as."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,12 +105,13 @@ def _print(found: Evaluated, out: Path) -> None:
 
 
 def _print_classified(scores: Scores, other_data: str) -> None:
+    from nas.training.scores import CLOPPER_PEARSON
     from nas.training.tasks.classification import TOP
 
     top = f"top-{min(TOP, len(scores.classes))} accuracy"
     print(
         f"accuracy                    {scores.accuracy:.4f}  ({scores.low:.4f} to {scores.high:.4f}: "
-        f"Clopper-Pearson, 95 %, of this one network)\n"
+        f"{CLOPPER_PEARSON})\n"
         f"balanced accuracy           {scores.balanced_accuracy:.4f}\n"
         f"macro F1                    {scores.macro_f1:.4f}\n"
         f"{top:28}{scores.top5:.4f}\n"
@@ -117,17 +120,18 @@ def _print_classified(scores: Scores, other_data: str) -> None:
     )
     if other_data:
         print(f"Note: {other_data}\n")
-    width = max(5, *(len(one.name) for one in scores.classes))
+    names = [in_a_line(one.name) for one in scores.classes]
+    width = max(5, *map(len, names))
     print(f"{'class':{width}}  images  precision  recall      F1")
-    for one in scores.classes:
-        print(f"{one.name:{width}}  {one.images:6,}  {one.precision:9.3f}  {one.recall:6.3f}  {one.f1:6.3f}")
+    for name, one in zip(names, scores.classes, strict=True):
+        print(f"{name:{width}}  {one.images:6,}  {one.precision:9.3f}  {one.recall:6.3f}  {one.f1:6.3f}")
     if scores.worst:
         print("\nMost wrong about")
         for mistake in scores.worst[:_SHOWN]:
-            which = plain(mistake.name) or f"image {mistake.image}"
+            which = in_a_line(mistake.name, _LONGEST) or f"image {mistake.image}"
             print(
-                f"  {which}: {mistake.label} ({mistake.of_label:.1%}), called {mistake.predicted} "
-                f"({mistake.probability:.1%})"
+                f"  {which}: {in_a_line(mistake.label)} ({mistake.of_label:.1%}), called "
+                f"{in_a_line(mistake.predicted)} ({mistake.probability:.1%})"
             )
 
 
@@ -139,13 +143,16 @@ def _print_answered(scores: AnswerScores, other_data: str) -> None:
     print("\n".join(f"{name:{width}}  {value}" for name, value in lines) + "\n")
     if other_data:
         print(f"Note: {other_data}\n")
-    width, heads = max(len(one.name) for one in scores.outputs), [*scores.outputs[0].scores]
+    names = [in_a_line(one.name) for one in scores.outputs]
+    width, heads = max(map(len, names)), [*scores.outputs[0].scores]
     print(f"{'':{width}}  images" + "".join(f"  {name.replace('_', ' ')}" for name in heads))
-    for one in scores.outputs:
+    for name, one in zip(names, scores.outputs, strict=True):
         cells = ("" if value is None else f"{value:.4g}" for value in one.scores.values())
-        sized = "".join(f"  {cell:>{len(name)}}" for name, cell in zip(heads, cells, strict=True))
-        print(f"{one.name:{width}}  {one.images:6,}{sized}")
+        sized = "".join(f"  {cell:>{len(head)}}" for head, cell in zip(heads, cells, strict=True))
+        print(f"{name:{width}}  {one.images:6,}{sized}")
     if scores.worst:
         print("\nMost wrong about")
         for wrong in scores.worst[:_SHOWN]:
-            print(f"  {plain(wrong.name) or f'image {wrong.image}'}: {wrong.label}, called {wrong.predicted}")
+            which = in_a_line(wrong.name, _LONGEST) or f"image {wrong.image}"
+            label, predicted = (in_a_line(said, _LONGEST) for said in (wrong.label, wrong.predicted))
+            print(f"  {which}: {label}, called {predicted}")

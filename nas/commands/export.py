@@ -141,7 +141,7 @@ def _tell(out: Path, found: Exported) -> None:
     )
     place = shlex.quote(str(shown(out)))
     print(f"{place}: {', '.join(path.name for path in found.paths)}")
-    print(section((out / "card.md").read_text(), WHICH))
+    print(section((out / "card.md").read_text(encoding="utf-8"), WHICH))
     if found.unmeasured:
-        print(f"Its accuracy was not measured, and there is no model.int8.onnx: {found.unmeasured}")
+        print(f"How well it does was not measured, and there is no model.int8.onnx: {found.unmeasured}")
     print(f"Try it: {to_type('predict', shown(out))} PICTURE ...   (or python {place}/predict.py PICTURE ...)")

@@ -52,7 +52,8 @@ def _work(options: argparse.Namespace) -> None:
             found = with_masks(found, user_path(options.masks)) if options.masks else found
             failed = write(_kept(found, told) if options.json else found, options.format, file, model.task, what)
     except OSError as error:
-        where = f"--output={options.output}" + (f" or --masks={options.masks}" if options.masks else "")
+        places = [f"--{name}={value}" for name in ("output", "masks") if (value := getattr(options, name))]
+        where = " or ".join(places or ["standard output"])
         raise ConfigError(f"{where} cannot be written: {error}") from None
     predictions = [record_of(one, what) for one in told]
     add_facts({"predictions": predictions, "failed": failed, "output": options.output, "masks": options.masks})

@@ -18,7 +18,7 @@ from typing import Any
 
 from nas.commands import options, run_options
 from nas.commands.command_line import check_json, first_word_to, typed_paths, words_to
-from nas.console import guard_streams, say_error
+from nas.console import guard_streams, lost_output, say_error
 from nas.errors import ConfigError
 from nas.json_output import FLAG, add_exit_code, json_document
 
@@ -340,11 +340,20 @@ def run_command(name: str) -> int:
     """
     guard_streams()
     command, words = COMMANDS[name], list(takewhile("--".__ne__, sys.argv[1:]))
-    with json_document(FLAG in words and not HELP & set(words)):
+    as_json = FLAG in words and not HELP & set(words)
+    with json_document(as_json):
         code = _run_with_settings(name, command) if isinstance(command, SettingsCommand) else _run(name, command)
         if code:
             add_exit_code(code)
-        return code
+    lost = lost_output() if not code and (as_json or name in _FOR_PROGRAMS) else None
+    if lost is not None:
+        say_error(f"nas.{name}", f"what it printed is not whole: {lost.strerror}")
+        return 2
+    return code
+
+
+_FOR_PROGRAMS = frozenset({"predict"})
+"""Commands whose standard output is what they are for, also without `--json`."""
 
 
 def _run(name: str, command: OptionsCommand) -> int:

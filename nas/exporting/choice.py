@@ -89,7 +89,7 @@ class Comparison:
 
     def why_not(self, settings: ExportSettings) -> str:
         """Return why int8 is not kept; empty where it is."""
-        if self.drop > settings.max_drop:
+        if not self.drop <= settings.max_drop:  # nor where it gives something else than numbers
             return f"it loses {self.drop:.2f} points, and export.max_drop is {settings.max_drop:g}"
         if not self.operators.integer:
             return "none of its convolutions and matrix products run in 8 bits"

@@ -119,7 +119,7 @@ def export_whole(
         source=architecture_source(found.architecture),
         images=images,
         settings=settings,
-        note=f"Its accuracy was not measured, and there is no `{INT8}`: {markdown(unmeasured)}."
+        note=f"How well it does was not measured, and there is no `{INT8}`: {markdown(unmeasured)}."
         if unmeasured
         else other,
         replace_earlier=replace_earlier,

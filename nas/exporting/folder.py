@@ -334,9 +334,12 @@ def _json(values: Mapping[str, Any]) -> bytes:
 def _write_folder(out: Path, files: Mapping[str, bytes], *, replace_earlier: bool = False) -> tuple[Path, ...]:
     """Write a folder under another name, and give it its own when all of it is on the disk.
 
-    Of an earlier export that is replaced no file is removed before the new one stands in its place.
+    Of an earlier export that is replaced no file is removed before the new one stands in its place. An empty folder
+    that nothing can take the place of, such as the one that the user stands in, gets the files one by one instead.
     """
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    place = out.absolute()  # `.` has no name
+    stays = _stays(place)
+    partial = (place if stays else place.parent) / f".{place.name}.{os.getpid()}.partial"
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(partial, ignore_errors=True)  # of a process of this number that was killed
@@ -346,11 +349,14 @@ def _write_folder(out: Path, files: Mapping[str, bytes], *, replace_earlier: boo
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
+        if stays:
+            _move_into(partial, out)
+            return tuple(out / name for name in files)
         check_free(out, replace_earlier=replace_earlier)  # again: writing took a while
         if os.path.lexists(out) and os.listdir(out):
             _take_place(partial, out)
         else:
-            partial.rename(out)  # onto an empty folder, or nothing
+            partial.rename(place)  # onto an empty folder, or nothing
     except NasError:
         raise
     except (OSError, ValueError) as error:
@@ -358,6 +364,25 @@ def _write_folder(out: Path, files: Mapping[str, bytes], *, replace_earlier: boo
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return tuple(out / name for name in files)
+
+
+def _stays(out: Path) -> bool:
+    """Whether something is an empty folder that no other can take the place of, though it can be written to.
+
+    That is the root of what is mounted, as a volume of a container is. In the place of the folder where the user's
+    shell is another would not be seen there.
+    """
+    if not out.is_dir() or out.is_symlink() or os.listdir(out):
+        return False
+    return os.path.ismount(out) or out.samefile(Path.cwd())
+
+
+def _move_into(new: Path, out: Path) -> None:
+    """Move the files of a new folder, which is in an empty one, into that."""
+    if others := [name for name in os.listdir(out) if name != new.name]:  # writing took a while
+        raise ConfigError(f"out={out} holds {others[0]!a} by now; give another folder, or remove it first")
+    for path in sorted(new.iterdir()):
+        path.rename(out / path.name)
 
 
 def _take_place(new: Path, out: Path) -> None:

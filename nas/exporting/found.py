@@ -129,6 +129,7 @@ def _selected(score: TaskScore, value: float, networks: int, images: object) -> 
     if not isinstance(images, int) or images < 1:
         return Score(value=value, split="validation", how=how, name=score.name)
     low, high = proportion_interval(round(value * images), images) if score.of_images else (None, None)
+    how += "; interval over images" if score.of_images else ""
     return Score(value=value, split="validation", how=how, low=low, high=high, images=images, name=score.name)
 
 

@@ -33,6 +33,7 @@ from nas.exporting.prediction_files import (
     REGRESSION,
     SEGMENTATION,
     Prediction,
+    open_closed_streams,
     opened,
     with_masks,
     write,
@@ -270,6 +271,7 @@ def prediction_of(model: Answering, name: str, answers: np.ndarray[Any, Any], to
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run as a program; returns the exit code."""
+    open_closed_streams()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="a file: JPEG, PNG, WebP or what else pillow reads")
     parser.add_argument("--model", default=MODEL, help=f"file of the model in the folder of this one ({MODEL})")

@@ -32,7 +32,15 @@ from nas.exporting.predict import (
     prediction_of,
     why_not_classes,
 )
-from nas.exporting.prediction_files import CLASSIFICATION, FORMATS, SEGMENTATION, Prediction, opened, write
+from nas.exporting.prediction_files import (
+    CLASSIFICATION,
+    FORMATS,
+    SEGMENTATION,
+    Prediction,
+    open_closed_streams,
+    opened,
+    write,
+)
 from nas.exporting.series_files import (
     KINDS,
     NPZ,
@@ -210,6 +218,7 @@ def series_in(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run as a program; returns the exit code."""
+    open_closed_streams()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="+", metavar="FILE", help=f"of series: {', '.join(KINDS)}")
     parser.add_argument("--model", default=MODEL, help=f"file of the model in the folder of this one ({MODEL})")

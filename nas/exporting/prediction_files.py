@@ -142,13 +142,35 @@ def record_of(one: Prediction, what: str = "image") -> dict[str, Any]:
 
 @contextmanager
 def opened(output: str | None) -> Iterator[TextIO]:
-    """Yield what to write to: standard output, or a file that gets its name when it is whole."""
+    """Yield what to write to: standard output, or a file that gets its name when it is whole.
+
+    What is there and is no plain file, such as /dev/stdout, /dev/null or a pipe, is written to as it is: a file that
+    got its name would stand in its place. A link stays, and what it leads to is written.
+
+    Raises:
+        OSError: it cannot be written, or is a folder.
+    """
     if output is None:
         if hasattr(sys.stdout, "reconfigure"):
             sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be no text
         yield sys.stdout
         return
-    partial = f"{output}.partial"
-    with open(partial, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+    if os.path.isdir(output):  # before hours of work
+        raise IsADirectoryError(f"{output} is a folder, and must be a file")
+    as_it_is = os.path.exists(output) and not os.path.isfile(output)
+    path = output if as_it_is else os.path.realpath(output)
+    written = path if as_it_is else f"{path}.partial"
+    with open(written, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
         yield file
-    os.replace(partial, output)
+    if not as_it_is:
+        os.replace(written, path)
+
+
+def open_closed_streams() -> None:
+    """Have what is written to a closed standard output or error go nowhere.
+
+    Python has None in the place of such a stream, and prints what is for error to output instead, among what is told.
+    """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  (as long as the process lives)

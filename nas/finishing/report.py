@@ -220,9 +220,11 @@ class Report:
             most = max(map(len, scores), default=0)
             short.append(f"{len(scores)} of {len(finish.finalists)} finalists with up to {most} seeds to choose from")
         if short:
+            looked = any(final.tested for final in finish.finals.values())
+            second = "; what it then reports is a second look at the test split" if looked else ""
             yield (
                 f"- The time, {self.limit_seconds / 60:.3g} min, was enough for {' and for '.join(short)}; the same "
-                "command with more finish.minutes goes on; what it then reports is a second look at the test split."
+                f"command with more finish.minutes goes on{second}."
             )
 
     def _failures(self) -> Iterator[str]:

@@ -119,6 +119,7 @@ def _scores(report: Report, final: Final, data: ImageData) -> Iterator[Score]:
             ends = (None, None) if isnan(found.low) else (found.low, found.high)
             fresh = f"mean of {found.count} fresh seed{'s' * (found.count != 1)}, which chose nothing"
             fresh += f"; {failures(final)}, and are not in it" if final.failed else ""
+            fresh += "; interval over seeds" if ends[0] is not None else ""
             yield Score(
                 value=found.mean,
                 split=split,

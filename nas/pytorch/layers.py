@@ -12,8 +12,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 _CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
-FEW_CHANNELS = 16
-"""Channels that a vector register of AVX-512 holds; of fewer `StridedPointwiseConv2d` is made."""
 
 
 class Blur(nn.Module):

@@ -64,9 +64,7 @@ def _convolution(op: ops.Conv) -> Callable[..., nn.Module]:
         return _CONV[len(op.kernel)]
     if op.groups == op.in_channels == op.out_channels > 1:
         return layers.DepthwiseConv2d
-    pointwise = op.kernel == (1, 1) and op.padding == (0, 0) and op.groups == 1
-    few = op.in_channels < layers.FEW_CHANNELS
-    return layers.StridedPointwiseConv2d if pointwise and few and op.stride != (1, 1) else _CONV[2]
+    return layers.StridedPointwiseConv2d if op.overwrites_memory else _CONV[2]
 
 
 @module_of.register

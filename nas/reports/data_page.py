@@ -12,6 +12,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
+from nas.errors import in_a_line
 from nas.reports.render import render
 from nas.reports.tables import Head, Table, table_of, whole, words
 from nas.training.data.content import SPLITS
@@ -73,7 +74,7 @@ def lines_of(found: Overview) -> Iterator[str]:
     if found.alike:
         yield f"Alike: {len(found.alike):,} pairs of other content that look the same, which may be in several splits"
     if found.rare:
-        yield f"Rare: {len(found.rare):,} classes have one or two {what}: {', '.join(found.rare[:10])}"
+        yield f"Rare: {len(found.rare):,} classes have one or two {what}: {', '.join(map(in_a_line, found.rare[:10]))}"
     yield from found.notes
 
 

@@ -11,11 +11,14 @@ from nas.evaluation import Evaluation
 from nas.exporting.card import Card, Score
 from nas.training.data.config import DataConfig
 from nas.training.recipe import Recipe
-from nas.training.summary import score_of
+from nas.training.summary import OVER_IMAGES, OVER_SEEDS, score_of
 from nas.training.tasks.task import Task
 
 if TYPE_CHECKING:
     from nas.training.data.splits import ImageData
+
+_INTERVALS = {OVER_SEEDS: "seeds", OVER_IMAGES: "images"}
+"""What an interval is over, in short."""
 
 
 def card_of_training(
@@ -40,11 +43,10 @@ def card_of_training(
     seeds, images = [*evaluations], len(data.val.labels)
     task = data.task
     reached = [one.scores[task.objective] for one in evaluations.values()]
-    of_images = "; interval over images" if task.score(task.default).of_images else ""
-    how = f"one training, with seed {seeds[0]}, whose weights these are{of_images}"
+    how = f"one training, with seed {seeds[0]}, whose weights these are"
     scores = [_score(task, reached[:1], images, how)]
     if len(seeds) > 1:
-        how = f"mean of {len(seeds)} trainings with seeds {', '.join(map(str, seeds))}; interval over seeds"
+        how = f"mean of {len(seeds)} trainings with seeds {', '.join(map(str, seeds))}"
         scores.insert(0, _score(task, reached, images, how))
     seconds = evaluations[seeds[0]].seconds.get("evaluation")
     # A card is shipped, and nobody's folders are told with it.
@@ -64,6 +66,7 @@ def _score(task: Task, values: list[float], images: int, how: str) -> Score:
     score = task.score(task.default)
     found = score_of(score, values, images)
     ends = {name: found[name] for name in ("low", "high")}
+    how += f"; interval over {_INTERVALS[found['interval']]}" if found["interval"] in _INTERVALS else ""
     return Score(value=found["value"], split="validation", how=how, images=images, name=score.name, **ends)
 
 

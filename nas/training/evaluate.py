@@ -88,7 +88,6 @@ class Evaluated:
             "split": self.split,
             "split_fingerprint": self.fingerprint,
             "other_data": self.other_data,
-            "interval": "Clopper-Pearson, 95 %, over the images, of this one network",
             **self.scored.to_dict(),
         }
 
@@ -128,7 +127,7 @@ def evaluate(
     loaded = load_data(config)
     classify = classifier(loaded)
     other = relation(trained_on(metadata, model.folders), loaded, config, model.folders)
-    images = loaded.val if split == "val" else _test_images(config, model, arch_id)
+    images = loaded.val if split == "val" else _test_images(config, model, arch_id, loaded.fingerprint)
     outputs = classify(images)  # classes where each pixel has one
     if not np.isfinite(outputs).all():
         raise DataError(f"{model.file} gives something else than numbers for some images")
@@ -154,7 +153,7 @@ def _scores(
     return scores_of_answers(data.task, answers, labels, data.classes, deviations=deviations, names=names, worst=worst)
 
 
-def _test_images(config: DataConfig, model: ModelIn, arch_id: str) -> Images:
+def _test_images(config: DataConfig, model: ModelIn, arch_id: str, fingerprint: str) -> Images:
     """Read the test split, which the ledger in the folder then says.
 
     Raises:
@@ -164,7 +163,10 @@ def _test_images(config: DataConfig, model: ModelIn, arch_id: str) -> Images:
     seed = read_json(record, "the record of the training", _seed) if record.is_file() else 0
     try:
         folder.mkdir(exist_ok=True)
-        return read_test_split(config, Ledger(folder), arch_id=arch_id, seed=seed, purpose="nas evaluate")
+        purpose = "nas evaluate"
+        return read_test_split(
+            config, Ledger(folder), arch_id=arch_id, seed=seed, purpose=purpose, fingerprint=fingerprint
+        )
     except OSError as error:
         raise ConfigError(
             f"that the test split is read must be noted in {folder}, which cannot be written: {error}"

@@ -14,7 +14,7 @@ from PIL import Image
 from nas.errors import plain
 from nas.exporting.class_maps import NO_CLASS, palette
 from nas.training.evaluate import Evaluated
-from nas.training.scores import Scores
+from nas.training.scores import CLOPPER_PEARSON, Scores
 from nas.training.scores_of_answers import AnswerScores
 from nas.training.series_drawing import line_chart
 from nas.training.tasks.classification import TOP
@@ -102,6 +102,9 @@ def _outputs(scores: AnswerScores) -> Iterator[str]:
 
 
 def _wrong(evaluated: Evaluated, scores: AnswerScores) -> Iterator[str]:
+    if not scores.worst:
+        yield "<p>No image is told wrongly.</p>"
+        return
     if evaluated.maps:
         yield from _legend(scores)
     yield '<div class="worst">'
@@ -138,7 +141,7 @@ def _head(evaluated: Evaluated, scores: Scores) -> Iterator[str]:
         [
             *_model(evaluated),
             ("Accuracy", f"{scores.accuracy:.4f} ({scores.correct:,} of {scores.images:,} images)"),
-            ("95 % interval", f"{scores.low:.4f} to {scores.high:.4f} (Clopper-Pearson, of this one network)"),
+            ("95 % interval", f"{scores.low:.4f} to {scores.high:.4f} ({CLOPPER_PEARSON})"),
             ("Balanced accuracy", f"{scores.balanced_accuracy:.4f} (mean recall of the classes)"),
             ("Macro F1", f"{scores.macro_f1:.4f} (mean F1 of the classes)"),
             (f"Top-{min(TOP, len(scores.classes))} accuracy", f"{scores.top5:.4f}"),

@@ -18,6 +18,8 @@ from nas.training.tasks.classification import TOP, balanced_accuracy, macro_f1
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+CLOPPER_PEARSON = "Clopper-Pearson, 95 %, over the images, of this one network"
+"""How the interval of a share of images was found, and what it is of."""
 BINS = 15
 """Of confidence, equally wide, for the calibration error: as Guo et al. 2017."""
 
@@ -107,8 +109,8 @@ class Scores:
     """Mistakes, those with the least probability of the image's own class first."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        return asdict(self)
+        """Return plain values for JSON, and what the interval is of."""
+        return {"interval": CLOPPER_PEARSON, **asdict(self)}
 
 
 def scores_of(

@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.statistics import proportion_interval
+from nas.training.scores import CLOPPER_PEARSON
 from nas.training.tasks.multilabel import MULTILABEL, THRESHOLD, average_precisions
 from nas.training.tasks.regression import REGRESSION
 from nas.training.tasks.task import Task
 
 Floats = NDArray[np.float64]
-CLOPPER_PEARSON = "Clopper-Pearson, 95 %, of this one network"
+NO_INTERVAL = "none of these scores has an interval"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +66,8 @@ class AnswerScores:
     """Of each class or number, in order."""
     worst: tuple[Wrong, ...]
     """Images, those that it is most wrong about first."""
-    interval: str = CLOPPER_PEARSON
-    """How the intervals were found, and what they are of."""
+    interval: str
+    """How the intervals were found, and what they are of, or that there are none."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON, with the scores by their names."""
@@ -92,15 +93,16 @@ def scores_of_answers(
         classes: names of the outputs.
         deviations: of numbers, over the training split; empty where there are none.
         names: files of the images; empty where they have none.
-        worst: number of images to list.
+        worst: number of images to list, of those that are not told as they are to be.
     """
     found, count = dict(task.measured(answers, targets)), len(targets)
     shares = [score.name for score in task.scores if score.of_images and score.name in found]
     off = np.abs(answers - targets) / (np.array(deviations) if len(deviations) else 1.0)
     mean_off = off.mean(axis=1)
-    order = np.argsort(-mean_off, kind="stable")[:worst]
     outputs = _classes(answers, targets, classes) if task == MULTILABEL else _numbers(answers, targets, classes)
     said = (answers > THRESHOLD) if task == MULTILABEL else answers
+    order = np.argsort(-mean_off, kind="stable")
+    order = order[(said != targets).any(axis=1)[order]][:worst]  # what is told as it is to be is no mistake
     return AnswerScores(
         task=task.name,
         images=count,
@@ -117,6 +119,7 @@ def scores_of_answers(
             )
             for i in order
         ),
+        interval=CLOPPER_PEARSON if shares else NO_INTERVAL,
     )
 
 

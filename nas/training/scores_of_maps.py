@@ -34,7 +34,8 @@ def scores_of_maps(
         masks: what is right.
         classes: their names.
         names: files of the images; empty where they have none.
-        worst: number of images to list: those with the largest share of wrong pixels, of those that count.
+        worst: number of images to list: those with the largest share of wrong pixels, of those that count; none without
+            such a pixel.
     """
     count = len(classes)
     each = np.stack([confusion_of(one, mask)[:count, :count] for one, mask in zip(told, masks, strict=True)])
@@ -42,7 +43,7 @@ def scores_of_maps(
     counted = (masks != IGNORED).sum(axis=(1, 2))
     off = 1 - np.trace(each, axis1=1, axis2=2) / np.maximum(counted, 1)
     off[counted == 0] = 0
-    order = np.argsort(-off, kind="stable")[:worst]
+    order = np.argsort(-off, kind="stable")[: min(worst, np.count_nonzero(off))]
     return AnswerScores(
         task=task.name,
         images=len(masks),

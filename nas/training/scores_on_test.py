@@ -43,16 +43,25 @@ def scores_on_test(
 
     Raises:
         HeldOutError: this process may not read the test split.
-        DataError: the weights or the data cannot be read, or do not fit the network.
+        DataError: the weights or the data cannot be read, do not fit the network, or are split in another way than in
+            its training.
     """
     network = trained_network(architecture, weights)
     device = torch.device("cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu")
     network.to(device)
-    data = as_trained(load_data(config), load_metadata(weights), weights)
+    metadata = load_metadata(weights)
+    data = as_trained(load_data(config), metadata, weights)
     data.check_fits(architecture)
     ledger, purpose = Ledger(run), "finish: a training that is reported"
     # All that can be wrong is found before they are read: reading them is noted, and is for a score.
-    images = read_test_split(config, ledger, arch_id=architecture.arch_id, seed=seed, purpose=purpose)
+    images = read_test_split(
+        config,
+        ledger,
+        arch_id=architecture.arch_id,
+        seed=seed,
+        purpose=purpose,
+        fingerprint=metadata.get("split_fingerprint"),
+    )
     tally, loss = data.task.tally(data.scale), data.task.loss(data.scale)
     with torch.inference_mode():
         for inputs, labels in Batches(images, data, 4 * recipe.batch_size, architecture.input_shape):

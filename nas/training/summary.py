@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 OVER_SEEDS = "mean over seeds, Student's 95 % interval"
 OVER_IMAGES = "Clopper-Pearson 95 % interval over the images that it is scored on, chance in training left out"
 """What an interval is of."""
-NO_INTERVAL = "one training tells no interval of this score"
+NO_INTERVAL = "no interval: one training tells none of this score, nor do two or three that came to the same"
 
 
 def summary_of(

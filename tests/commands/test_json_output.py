@@ -306,3 +306,20 @@ def test_an_interrupted_search_says_what_it_found(folder: Path) -> None:
     assert found["counts"]["completed"] == len(nas.load_study(folder / "runs" / "run").scored) > 0
     assert found["best"][0]["scores"]["val_accuracy"] > 0
     assert "resume=runs/run search.trials=900" in found["go_on"]
+
+
+@pytest.mark.parametrize(("where", "code"), [("> /dev/full", 2), ("| head -c 0", 0), ("> out.json", 0)])
+def test_a_document_that_is_not_whole_is_no_success(tmp_path: Path, where: str, code: int) -> None:
+    """As on a full disk. Who has read enough has lost nothing."""
+    words = f'"{sys.executable}" -m nas advise --params 1e5 --json'
+    command = f"{{ {words}; echo code $? >&2; }} {where}"
+    done = subprocess.run(
+        ["sh", "-c", command],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(nas.__file__).parents[1])},
+    )
+    assert done.stderr.endswith(f"code {code}\n")
+    assert ("nas.advise: what it printed is not whole: No space left on device" in done.stderr) == bool(code)

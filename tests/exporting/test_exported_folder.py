@@ -209,6 +209,39 @@ def test_a_process_that_is_killed_leaves_no_folder(tmp_path: Path, file: int) ->
     assert sorted(os.listdir(tmp_path / "out")) == ["file0", "file1", "file2"]
 
 
+@pytest.mark.parametrize("kind", ["where the user stands", "its name", "a mounted volume"])
+def test_an_empty_folder_that_cannot_be_replaced_gets_the_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    before = out.stat().st_ino
+    if kind == "a mounted volume":
+        monkeypatch.setattr(os.path, "ismount", lambda path: Path(path) == out)
+    else:
+        monkeypatch.chdir(out)
+    _write_folder(Path() if kind == "where the user stands" else out, _THREE)
+    assert out.stat().st_ino == before
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == _THREE
+    assert os.listdir(tmp_path) == ["out"]
+    with pytest.raises(ConfigError, match="is there already"):
+        _write_folder(out, _THREE)
+
+
+def test_what_comes_into_such_a_folder_meanwhile_is_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        (tmp_path / "file1").write_bytes(b"mine")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(ConfigError, match="holds 'file1' by now"):
+        _write_folder(Path(), _THREE)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"file1": b"mine"}
+
+
 @pytest.fixture
 def parts(trained: Trained, tmp_path: Path) -> Path:
     """A folder that `exportable` reads."""

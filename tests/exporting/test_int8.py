@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import nan
 from types import SimpleNamespace
 from typing import Any
 
@@ -142,6 +143,7 @@ UNSURE = replace(COMPARED, speed_up=(1.1, 0.9, 1.3))
         (COMPARED, "faster", 0.5, ""),
         (COMPARED, "auto", 0.3, ""),  # .3 points, as much as it may lose
         (COMPARED, "auto", 0.29, "it loses 0.30 points, and export.max_drop is 0.29"),
+        (replace(COMPARED, shares=(0.9, nan)), "auto", 0.5, "it loses nan points, and export.max_drop is 0.5"),
         (SLOWER, "auto", 0.5, ""),
         (SLOWER, "smaller", 0.5, ""),
         (SLOWER, "faster", 0.5, "it is not faster than fp32 here"),

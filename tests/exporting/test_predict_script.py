@@ -17,7 +17,7 @@ import torch
 from PIL import ExifTags, Image
 
 from nas.exporting.predict import main
-from nas.exporting.prediction_files import Prediction, with_masks
+from nas.exporting.prediction_files import Prediction, opened, with_masks
 from nas.exporting.reading import PictureError, Reading, read_picture
 from nas.training.data.image_files import read_image
 from tests.exporting.conftest import Trained
@@ -70,6 +70,54 @@ def test_a_table_has_a_row_for_each_class(exported: Path, pictures: list[Path], 
     assert [(row["image"], row["rank"]) for row in rows] == [(str(p), r) for p in pictures[:2] for r in "12"]
     assert all(float(row["probability"]) <= 1 for row in rows)
     assert os.listdir(tmp_path) == ["a.csv"]
+
+
+@pytest.mark.parametrize("closed", ["2>&-", ">&-"])
+def test_closed_streams_put_nothing_into_each_other(exported: Path, pictures: list[Path], closed: str) -> None:
+    words = [sys.executable, str(exported / "predict.py"), str(pictures[0]), "no.png", "--top", "1"]
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$@" {closed}', "sh", *words], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    if closed == ">&-":
+        assert (done.stdout, done.stderr.count("no.png: cannot be read")) == ("", 1)
+    else:
+        assert [row["image"] for row in csv.DictReader(io.StringIO(done.stdout))] == [str(pictures[0])]
+
+
+def test_predictions_that_are_lost_are_no_success(exported: Path, pictures: list[Path]) -> None:
+    for words in ([exported / "predict.py"], ["-m", "nas", "predict", exported]):
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run(
+                [sys.executable, *words, pictures[0]], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+            )
+        assert done.returncode == 2
+        assert "No space left on device" in done.stderr
+
+
+def test_output_takes_the_place_of_no_pipe_and_no_device(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    kept = os.open(pipe, os.O_RDWR)
+    with opened(str(pipe)) as file:
+        file.write("row")
+    assert pipe.is_fifo()
+    assert os.read(kept, 10) == b"row"
+    os.close(kept)
+    assert os.listdir(tmp_path) == ["pipe"]
+
+
+def test_output_goes_where_a_link_leads(tmp_path: Path) -> None:
+    (tmp_path / "link.csv").symlink_to(tmp_path / "real.csv")
+    for text in ("first", "second"):
+        with opened(str(tmp_path / "link.csv")) as file:
+            file.write(text)
+        assert (tmp_path / "real.csv").read_text() == text
+    assert (tmp_path / "link.csv").is_symlink()
+    with pytest.raises(IsADirectoryError, match="is a folder"), opened(str(tmp_path)):
+        pass
+    assert sorted(os.listdir(tmp_path)) == ["link.csv", "real.csv"]
 
 
 def _odd(folder: Path) -> dict[str, Path]:

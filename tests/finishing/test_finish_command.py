@@ -286,10 +286,17 @@ def test_published_networks_are_measured_where_latency_is_limited(tmp_path: Path
 def test_a_search_with_finish_ends_in_one(tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(SPACE)
     words = ["+space=tiny.yaml", "name=x", "workers=1", "search.trials=1", "train.epochs=1", "finish=true"]
-    words += ["data.train_fraction=0.05"]  # which the finish has too
+    words += ["data.train_fraction=0.05", "--json"]  # the former the finish has too
     done = run("nas.search", *words, "constraints.params=2e4", "records.mlflow=false", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     report = _report(tmp_path / "runs" / "x")
+    document = json.loads(done.stdout)
+    assert "error" not in document
+    assert document["run_folder"] == str(tmp_path / "runs" / "x")
+    assert document["finish"] == report | {
+        name: str(tmp_path / "runs" / "x" / "finish" / place)
+        for name, place in {"folder": "", "report": "report.md", "model": "model"}.items()
+    }
     assert report["recipe"] == asdict(read_recipe("standard"))
     assert report["settings"] == asdict(FinishSettings())
     assert report["final"]["winner"]["test"]["count"] == 8

@@ -211,6 +211,14 @@ def test_short_time_is_said_with_what_it_was_enough_for(searched: Path) -> None:
     assert (len(StubPool.tasks), report_of(searched)) == (tasks, report)
 
 
+def test_no_second_look_is_said_where_there_was_no_first(searched: Path) -> None:
+    assert finish(searched, minutes=1e-6, baseline="none") == 0
+    assert report_of(searched)["final"]["winner"]["test"]["count"] == 0
+    text = (searched / "finish" / "report.md").read_text()
+    assert "more finish.minutes goes on." in text
+    assert "second look" not in text
+
+
 def test_a_winner_that_was_compared_with_nothing_ships_and_says_so(searched: Path) -> None:
     assert finish(searched, minutes=0.02) == 0
     report = report_of(searched)
@@ -339,5 +347,6 @@ def test_the_card_has_an_interval_where_the_final_seeds_differ(
     means = [score for score in scores if score.how.startswith("mean of 2 fresh seeds")]
     assert [score.split for score in means] == ["test", "validation"]
     assert [score.low is None for score in means] == [score.high is None for score in means] == [equal] * 2
+    assert [score.how.endswith("; interval over seeds") for score in means] == [not equal] * 2
     if equal:
         assert [score.value for score in means] == pytest.approx([0.89, 0.9])

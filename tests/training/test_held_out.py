@@ -14,7 +14,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from nas.commands import compare as compare_module
 from nas.commands import scale as scale_module
 from nas.commands import search as search_module
 from nas.commands import spaces as spaces_module
-from nas.errors import ConfigError, HeldOutError
+from nas.errors import ConfigError, DataError, HeldOutError
 from nas.held_out import FORBIDDEN, check_test_split_allowed, reading_test_split, without_test_split
 from nas.search.study import Study
 from nas.search.trial import State
@@ -38,6 +39,9 @@ from nas.training.data.load import load_data
 from nas.training.data.registry import DATA_SETS
 from nas.training.data.splits import ImageData
 from nas.training.data.test_split import LEDGER, Ledger, read_test_split
+from nas.training.recipe import Recipe
+from nas.training.scores_on_test import scores_on_test
+from nas.training.weights import save_weights, weights_metadata
 from nas.workers.processes import WorkerPool
 
 SPACE = nas.SearchSpace.from_dict(
@@ -69,6 +73,30 @@ def test_a_reading_is_in_the_ledger(tmp_path: Path) -> None:
     assert len(Ledger(tmp_path).entries()) == 2
     line = json.loads((tmp_path / LEDGER).read_text().splitlines()[0])
     assert {*line} == {"time", "arch_id", "seed", "purpose", "split_fingerprint", "count", "check"}
+
+
+def test_images_that_are_split_in_another_way_are_not_given(tmp_path: Path) -> None:
+    ours, config = load_data(DataConfig()).fingerprint, DataConfig()
+    read = partial(read_test_split, config, Ledger(tmp_path), arch_id="a1", seed=3, purpose="the final score")
+    with pytest.raises(DataError, match=f"of their splits was other, is {ours}"):
+        read(fingerprint="other")
+    assert not Ledger(tmp_path).entries()
+    read(fingerprint=ours)
+    assert len(Ledger(tmp_path).entries()) == 1
+
+
+def test_weights_of_other_splits_are_not_scored_on_the_test_split(tmp_path: Path) -> None:
+    """Data that change while a finish runs: images that were learned may be test images by now."""
+    architecture, data = SPACE.decode(SPACE.sample(seed=0)), load_data(DataConfig())
+    network, weights = nas.build(architecture), tmp_path / "a.safetensors"
+    save_weights(weights, network, weights_metadata(architecture, replace(data, fingerprint="other")))
+    score = partial(scores_on_test, architecture, weights, DataConfig(), Recipe(), seed=3, run=tmp_path)
+    with pytest.raises(DataError, match="data digits have changed since the network was trained"):
+        score()
+    assert not Ledger(tmp_path).entries()
+    save_weights(weights, network, weights_metadata(architecture, data))
+    assert 0 <= score()["test_accuracy"] <= 1
+    assert len(Ledger(tmp_path).entries()) == 1
 
 
 def test_a_ledger_that_cannot_be_written_gives_no_images(tmp_path: Path) -> None:

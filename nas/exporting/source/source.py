@@ -14,6 +14,7 @@ from nas.exporting.source.naming import block_kinds
 from nas.exporting.source.operations import Formula, Layer, has_source, write
 from nas.exporting.source.tree import tree_of
 from nas.exporting.source.writer import class_lines, join_classes
+from nas.network import ops
 from nas.network.architecture import Architecture, checked_architecture
 from nas.network.graph import Graph
 from nas.network.lower import lower
@@ -70,7 +71,7 @@ def to_source(graph: Graph, class_name: str = "Network", *, kinds: Mapping[str, 
     blocks = [definition.rstrip().split("\n") for definition in definitions]
     blocks += [class_lines(module_class, graph) for module_class in classes]
     body = join_classes([*blocks, _LOAD.format(name=class_name).split("\n")])
-    text = f"{_header(class_name)}\n\n{_imports(body)}\n\n\n{body}\n\n\n{_MAIN.format(name=class_name)}"
+    text = f"{_header(class_name, graph)}\n\n{_imports(body)}\n\n\n{body}\n\n\n{_MAIN.format(name=class_name)}"
     return Source(text, tree.names)
 
 
@@ -84,11 +85,20 @@ def _written(graph: Graph, index: int) -> Layer | Formula:
     return write(node.op, tuple(graph.nodes[i].shape for i in node.inputs))
 
 
-def _header(class_name: str) -> str:
+def _header(class_name: str, graph: Graph) -> str:
+    found = (graph.nodes[index].op for index in graph.live()[1:])
+    warning = _WARNING if any(isinstance(op, ops.Conv) and op.overwrites_memory for op in found) else ""
     return (
         f'"""{class_name} in plain PyTorch, written by nas from its graph.\n\n'
-        f'In another file: `from model import load`, then `load("model.safetensors")`.\n"""'
+        f'In another file: `from model import load`, then `load("model.safetensors")`.\n{warning}"""'
     )
+
+
+_WARNING = """
+To train it on a CPU leave the order of maps as it is. In channels-last order
+(`torch.channels_last`) torch 2.13 overwrites memory in the backward pass of 1x1
+convolutions with a stride and fewer than 16 channels, of which this network has some.
+"""
 
 
 def _imports(body: str) -> str:

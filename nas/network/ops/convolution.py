@@ -25,6 +25,10 @@ def _check_channels(op: str, expected: int, shape: Shape, dims: int) -> Ints:
     return size
 
 
+FEW_CHANNELS = 16
+"""Channels that a vector register of AVX-512 holds."""
+
+
 @dataclass(frozen=True, slots=True)
 class Conv(Op):
     """Convolution over a map of `len(kernel)` dimensions, with zero padding."""
@@ -73,6 +77,13 @@ class Conv(Op):
     def windows(self, in_shape: Shape) -> tuple[Window, ...]:
         """Windows of d (k - 1) + 1 positions, holes included."""
         return sliding_windows(self.kernel, self.stride, self.dilation)
+
+    @property
+    def overwrites_memory(self) -> bool:
+        """Whether torch's own may end the process in training on a CPU (`nas.pytorch.layers.StridedPointwiseConv2d`):
+        a 1x1 convolution that leaves positions out, of few channels."""
+        pointwise = self.kernel == (1, 1) and self.padding == (0, 0) and self.groups == 1
+        return pointwise and self.stride != (1, 1) and self.in_channels < FEW_CHANNELS
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from nas.errors import DataError
 from nas.held_out import check_test_split_allowed, forbid_test_split, reading_test_split, without_test_split
 from nas.line_log import LineLog
 from nas.training.data.config import DataConfig
@@ -89,7 +90,9 @@ class Ledger:
             log.close()
 
 
-def read_test_split(config: DataConfig, ledger: Ledger, *, arch_id: str, seed: int, purpose: str) -> Images:
+def read_test_split(
+    config: DataConfig, ledger: Ledger, *, arch_id: str, seed: int, purpose: str, fingerprint: str | None = None
+) -> Images:
     """Return the test images of a data set; that they are read is in the ledger before.
 
     Nothing of them is kept: whoever asks again reads them again, with another line in the ledger.
@@ -100,15 +103,22 @@ def read_test_split(config: DataConfig, ledger: Ledger, *, arch_id: str, seed: i
         arch_id: of the network that is to be tested.
         seed: that the network was trained with.
         purpose: what they are read for, in words.
+        fingerprint: of the splits that the network was trained on; None: any will do.
 
     Raises:
         HeldOutError: this process searches, or a search has started it (`nas.held_out`).
-        DataError: missing or malformed files.
+        DataError: missing or malformed files, or splits with another fingerprint, of which nothing is noted.
         ConfigError: a line of the ledger was edited. OSError: it cannot be written.
     """
     with reading_test_split():
         splits = DATA_SETS[config.name].load(config)
     assert splits.test is not None
+    if fingerprint not in (None, splits.data.fingerprint):
+        raise DataError(
+            f"data {config.name} have changed since the network was trained: the fingerprint of their splits was "
+            f"{fingerprint}, is {splits.data.fingerprint}. Its other scores are of other images, and among the test "
+            "images may be some that it has learned: put the data back as they were"
+        )
     entry = LedgerEntry(
         time=time.time(),
         arch_id=arch_id,

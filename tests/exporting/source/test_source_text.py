@@ -334,3 +334,22 @@ class Swish(nn.Module):
 
 if __name__ == "__main__":
     GOLDEN.write_text(architecture_source(_mbconv()).text)
+
+
+@pytest.mark.parametrize(
+    ("channels", "kernel", "stride", "warned"),
+    [(12, 1, 2, True), (16, 1, 2, False), (12, 1, 1, False), (12, 3, 2, False)],
+)
+def test_who_trains_it_is_warned_of_what_torch_does_wrong(
+    channels: int, kernel: int, stride: int, warned: bool
+) -> None:
+    """Only where the network has such a convolution, for which training takes another way than torch's own."""
+    unit = {"block": "conv", "kernel": kernel, "stride": stride, "out_channels": 8}
+    values = {"stem": {"block": "conv", "out_channels": channels}, "stages": [unit], "head": {"block": "classifier"}}
+    arch = nas.SearchSpace.from_dict({**values, "assume": {"channels": 3, "resolution": 8, "num_classes": 4}}).decode(
+        {}
+    )
+    ours = [type(module).__name__ for module in nas.build(arch).modules()]
+    assert ("StridedPointwiseConv2d" in ours) == warned
+    text = architecture_source(arch).text
+    assert ("`torch.channels_last`" in text) == warned

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,20 @@ def test_frames_are_told(tmp_path: Path) -> None:
         note.startswith("1 pictures have several frames, of which the first is read: a/moving.gif")
         for note in load_data(_config(root)).notes
     )
+
+
+@pytest.mark.parametrize("scheme", [1, 3])
+def test_a_split_without_images_is_refused(tmp_path: Path, scheme: int) -> None:
+    root = folder(tmp_path / "photos", "train/cat", "train/dog", count=10)
+    for name in ("cat", "dog"):
+        (root / "test" / name).mkdir(parents=True)
+    with pytest.raises(DataError, match="photos has a place for test, but no images in it that can be used"):
+        check_files(_config(root, split_scheme=scheme))
+    (root / "test" / "cat" / "broken.png").write_bytes(b"\x89PNG no more")
+    with pytest.raises(DataError, match="has a place for test, but no images"):
+        load_data(_config(root, split_scheme=scheme, bad="skip"))
+    shutil.rmtree(root / "test")
+    load_data(_config(root, split_scheme=scheme))
 
 
 def test_a_copy_that_an_editor_keeps_is_not_in_two_splits(tmp_path: Path) -> None:

@@ -77,6 +77,11 @@ def _checked(layout: Layout, config: DataConfig) -> Pictures:
     kept = {split: [(path, label) for path, label in own if path in headers] for split, own in layout.files.items()}
     if not kept[TRAIN]:
         raise DataError(f"data image_folder: no images in the training split. {HOW}")
+    if empty := [split for split, own in kept.items() if not own]:
+        raise DataError(
+            f"data image_folder: {layout.root} has a place for {' and '.join(empty)}, but no images in it that can be "
+            "used: put some there, or take it away, so that the split is drawn from the training images"
+        )
     notes = [*layout.notes, *left_out(layout.root, bad, len(files)), *_notes(layout.root, headers, others)]
     by_split = {split: kept[split] for split in SPLITS if split in kept}
     return Pictures(layout.root, layout.classes, by_split, headers, tuple(notes), len(bad), layout.task)
