@@ -64,6 +64,18 @@ class FakeSlurm:
         """End a job as a node that fails."""
         os.killpg(self.jobs()[job]["process"], signal.SIGKILL)
 
+    def end(self) -> None:
+        """End all jobs, and wait until they have."""
+        for name in self.jobs():
+            (self.folder / "jobs" / f"{name}.end").touch()
+        for name, job in self.jobs().items():
+            if job["state"] == "RUNNING":
+                with suppress(ProcessLookupError):
+                    self.kill(name)
+        until = time.monotonic() + 60
+        while any(job["state"] not in _ENDED for job in self.jobs().values()) and time.monotonic() < until:
+            time.sleep(_TICK_SECONDS)
+
     def submissions(self) -> list[dict[str, Any]]:
         """Return each call of sbatch that was taken: its words, its script and its environment."""
         return [json.loads(path.read_text()) for path in sorted(self.folder.glob("*.sbatch"), key=_number)]
@@ -115,6 +127,9 @@ def sbatch(folder: Path, words: list[str]) -> int:
 
 
 def squeue(folder: Path, words: list[str]) -> int:
+    if _option(words, "format") == "%L":
+        print(_text(folder / "left") or "UNLIMITED")
+        return 0
     assert _option(words, "format") == "%i|%T|%r"
     assert int(_option(words, "user")) == os.getuid()
     for name, job in _jobs(folder).items():
@@ -195,7 +210,7 @@ def _watched(process: subprocess.Popen[bytes], end: Path, seconds: float, notice
             noticed = True
             process.send_signal(signal.SIGUSR1)  # B: is the batch shell alone
         if not ended and (end.exists() or (seconds and now - began >= seconds)):
-            ended, told = end.read_text() if end.exists() else "TIMEOUT", now
+            ended, told = (end.read_text() or "CANCELLED") if end.exists() else "TIMEOUT", now
             for number in (signal.SIGCONT, signal.SIGTERM):
                 _signal_all(process.pid, number)
         if ended and now - told > _KILL_WAIT_SECONDS:

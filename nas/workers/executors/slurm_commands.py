@@ -86,6 +86,23 @@ def listed(name: str) -> dict[str, tuple[str, str]]:
     return {job: (state, reason) for job, state, reason in fields}
 
 
+def seconds_left(job: str) -> float | None:
+    """Return what is left of the wall time of a job; None where that is not known, and infinity where it has no end."""
+    with suppress(subprocess.CalledProcessError, BusyError):
+        said = _run(["squeue", "--noheader", f"--jobs={job}", "--format=%L"]).strip()
+        return float("inf") if said == "UNLIMITED" else _seconds(said)
+    return None
+
+
+def _seconds(text: str) -> float | None:
+    """Return the seconds of a time as Slurm writes it: days-hours:minutes:seconds, without what is 0 at its begin."""
+    days, _, rest = text.rpartition("-")
+    fields = [days or "0", *["0"] * (2 - rest.count(":")), *rest.split(":")]
+    if not all(field.isdigit() for field in fields) or len(fields) != 4:
+        return None
+    return float(sum(int(field) * seconds for field, seconds in zip(fields, (86400, 3600, 60, 1), strict=True)))
+
+
 def ending(job: str) -> str:
     """Return how a job ended, such as `FAILED, exit code 1`; empty where the cluster keeps no account of that."""
     with suppress(subprocess.CalledProcessError, BusyError):

@@ -18,6 +18,7 @@ from multiprocessing.connection import Client, Connection, wait
 from pathlib import Path
 
 from nas.errors import ConfigError
+from nas.workers.executors import slurm_commands as slurm
 from nas.workers.executors.channel import end_where_silent
 from nas.workers.executors.executor import Alive, Lost, this_worker
 from nas.workers.executors.slurm_messages import (
@@ -112,7 +113,7 @@ def _seconds_left(minutes: float | None) -> float | None:
     end = os.environ.get("SLURM_JOB_END_TIME", "")
     if end.isdigit():
         return int(end) - time.time()
-    return None if minutes is None else 60 * minutes
+    return slurm.seconds_left(os.environ.get("SLURM_JOB_ID", "")) if minutes is None else 60 * minutes
 
 
 def slurm_job_here() -> str:
