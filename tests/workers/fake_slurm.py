@@ -1,4 +1,4 @@
-"""A Slurm of one machine for tests: sbatch, squeue, scancel and sacct that start processes here.
+"""A Slurm of one machine for tests: sbatch, srun, squeue, scancel and sacct that start processes here.
 
 It does what the real one does of what the executor relies on: arrays, wall times, the signals before their end and at
 preemption, and the environment of jobs. `install` puts its commands into a folder; what it knows is in files beside
@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-COMMANDS = ("sbatch", "squeue", "scancel", "sacct", "sinfo")
+COMMANDS = ("sbatch", "srun", "squeue", "scancel", "sacct", "sinfo")
 _TICK_SECONDS = 0.05
 _KILL_WAIT_SECONDS = 15.0
 _ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "PREEMPTED", "OUT_OF_MEMORY")
@@ -139,6 +139,16 @@ def squeue(folder: Path, words: list[str]) -> int:
     return 0
 
 
+def srun(folder: Path, words: list[str]) -> int:
+    command = words[next(place for place, word in enumerate(words) if not word.startswith("--")) :]
+    try:
+        os.execvp(command[0], command)
+    except OSError as error:
+        print(f"slurmstepd: error: execve(): {command[0]}: {error.strerror}", file=sys.stderr)
+        print("srun: error: node1: task 0: Exited with exit code 2", file=sys.stderr)
+    return 2
+
+
 def scancel(folder: Path, words: list[str]) -> int:
     for name in _jobs(folder):
         if name in words or name.split("_")[0] in words:
@@ -170,7 +180,10 @@ def step(folder: Path, words: list[str]) -> int:
         return 0
     number, _, index = name.partition("_")
     call = json.loads((folder / f"{number}.sbatch").read_text())
-    seconds, notice = _seconds(_option(call["words"], "time")), int(_option(call["words"], "signal").partition("@")[2])
+    seconds, notice = (
+        _seconds(_option(call["words"], "time")),
+        int(_option(call["words"], "signal").removeprefix("USR1@")),
+    )
     environment = {
         **call["environment"],
         "SLURM_JOB_ID": str(int(number) * 1000 + int(index)),
@@ -208,7 +221,7 @@ def _watched(process: subprocess.Popen[bytes], end: Path, seconds: float, notice
         now = time.monotonic()
         if seconds and not noticed and now - began >= seconds - notice:
             noticed = True
-            process.send_signal(signal.SIGUSR1)  # B: is the batch shell alone
+            _signal_all(process.pid, signal.SIGUSR1)
         if not ended and (end.exists() or (seconds and now - began >= seconds)):
             ended, told = (end.read_text() or "CANCELLED") if end.exists() else "TIMEOUT", now
             for number in (signal.SIGCONT, signal.SIGTERM):
@@ -241,6 +254,7 @@ def _seconds(text: str) -> float:
 if __name__ == "__main__":
     _WORK: dict[str, Callable[[Path, list[str]], int]] = {
         "sbatch": sbatch,
+        "srun": srun,
         "squeue": squeue,
         "scancel": scancel,
         "sacct": sacct,

@@ -219,6 +219,21 @@ def test_what_goes_down_with_another_is_no_attempt_of_its_own() -> None:
     assert outcome.reason.startswith("its worker was lost 2 times")
 
 
+def test_a_task_whose_place_is_taken_away_goes_on_as_long_as_it_comes_further(tmp_path: Path) -> None:
+    executor = Scripted()
+    pool = _pool(executor)
+    pool.submit(_task(checkpoint=str(tmp_path / "1.ckpt")))
+    for step in range(12):
+        executor.say(began(), lambda lease, step=step: Alive(lease, b"%d" % step), lost("preempted", own_fault=False))  # type: ignore[misc]
+        assert pool.wait(0) == []
+    for _ in range(6):  # the state that it began with is no step further
+        executor.say(began(), lambda lease: Alive(lease, b"11"), lost("preempted", own_fault=False))
+        assert pool.wait(0) == []
+    executor.say(began(), lambda lease: Alive(lease, b"11"), lost("preempted", own_fault=False))
+    (outcome,) = pool.wait(0)
+    assert outcome.reason.startswith("its worker was lost 2 times")
+
+
 def test_memory_that_ran_out_is_told_at_once() -> None:
     executor = Scripted()
     pool = _pool(executor)

@@ -27,7 +27,7 @@ def options(settings: SlurmSettings, name: str, folder: Path, count: int) -> lis
         "output": f"{str(folder).replace('%', '%%')}/%A_%a.log",
         "open-mode": "append",
         "export": "ALL",
-        "signal": f"B:USR1@{settings.signal_seconds}",
+        "signal": f"USR1@{settings.signal_seconds}",
         "partition": settings.partition,
         "account": settings.account,
         "qos": settings.qos,
@@ -52,7 +52,9 @@ def script(settings: SlurmSettings, meeting: Path) -> str:
         exports["CUDA_VISIBLE_DEVICES"] = ""
     lines = [f"export {name}={value}" for name, value in exports.items()]
     python = settings.python or sys.executable
-    run = shlex.join([python, "-m", "nas.workers.executors.slurm_worker", str(meeting)])
+    # Only what srun starts is told of preemption at once; the script itself learns of it when its grace is over.
+    step = ["srun", "--ntasks=1", f"--cpus-per-task={settings.cpus}", "--mpi=none"]
+    run = shlex.join([*step, python, "-m", "nas.workers.executors.slurm_worker", str(meeting)])
     return "\n".join(["#!/bin/bash", *settings.setup, *lines, f"exec {run}", ""])
 
 

@@ -370,9 +370,10 @@ class SlurmExecutor:
 
 
 def _last_line(log: Path) -> str:
-    """Return what a worker has said last, and where the rest is."""
+    """Return what a worker has said last, and where the rest is; srun then only adds that it has ended."""
     try:
         lines = log.read_text(errors="replace").strip().splitlines()
     except OSError:
         return f"; it left no log at {log}, whose folder the nodes must see (executor.folder)"
+    lines = [line for line in lines if not line.startswith("srun: ")] or lines
     return f"; {log}: {plain(lines[-1])}" if lines else f"; its log {log} is empty"
