@@ -234,6 +234,29 @@ def test_what_sbatch_refuses_is_said_in_words(
         executors(partition="gpux").start(Job("a", None))
 
 
+def test_a_busy_controller_ends_no_search_that_has_begun(
+    executors: Callable[..., SlurmExecutor],
+    fake_slurm: FakeSlurm,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(slurm_executor, "time", clock)
+    fake_slurm.hold("Priority")
+    executor = executors()
+    executor.start(_job("a"))
+    fake_slurm.refuse("Batch job submission failed: Socket timed out on send/recv operation")
+    executor.start(_job("b"))
+    assert "Socket timed out on send/recv operation; more workers are asked for in 60 s" in caplog.text
+    fake_slurm.refuse("")
+    executor.receive(0.0)
+    assert len(fake_slurm.submissions()) == 1
+    clock.seconds += 61
+    executor.receive(0.0)
+    assert len(fake_slurm.submissions()) == 2
+
+
 def test_without_slurm_the_search_says_so(
     space: nas.SearchSpace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

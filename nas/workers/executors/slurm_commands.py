@@ -13,6 +13,8 @@ from nas.errors import ConfigError, WorkerError, nearest, plain
 COMMANDS = ("sbatch", "squeue", "scancel")
 _SECONDS = 60.0
 """After which a command is given up; a busy controller takes its time."""
+_CANCEL_SECONDS = 10.0
+"""As above, where the search ends, which is not to take longer."""
 _KEPT = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT", "SLURM_CLUSTERS")
 _BUSY = (
     "Unable to contact",
@@ -118,14 +120,14 @@ def ending(job: str) -> str:
 def cancel(jobs: Collection[str]) -> str:
     """Cancel jobs; returns what went wrong, if anything."""
     try:
-        _run(["scancel", *jobs])
+        _run(["scancel", *jobs], seconds=_CANCEL_SECONDS)
     except (subprocess.CalledProcessError, BusyError) as error:
         words = _words(error) if isinstance(error, subprocess.CalledProcessError) else str(error)
         return "" if "invalid job id" in words.lower() else words  # one that has ended long ago
     return ""
 
 
-def _run(command: Sequence[str], given: str = "") -> str:
+def _run(command: Sequence[str], given: str = "", seconds: float = _SECONDS) -> str:
     """Run a command and return what it prints; one that is not there fails as one that refuses."""
     try:
         return subprocess.run(
@@ -135,12 +137,12 @@ def _run(command: Sequence[str], given: str = "") -> str:
             text=True,
             errors="replace",
             check=True,
-            timeout=_SECONDS,
+            timeout=seconds,
             env=_environment(),
             start_new_session=True,  # so that Ctrl-C does not end it in the middle
         ).stdout
     except subprocess.TimeoutExpired:
-        raise BusyError(f"{command[0]} has not answered for {_SECONDS:g} s") from None
+        raise BusyError(f"{command[0]} has not answered for {seconds:g} s") from None
     except OSError as error:
         raise subprocess.CalledProcessError(127, command, stderr=str(error)) from None
 
