@@ -63,7 +63,7 @@ def _executor(name: str, workers: int) -> object:
         sbatch = shutil.which("sbatch")
         assert sbatch is not None
         logs = Path(sbatch).parents[1] / "logs"
-        return SlurmSettings(host="127.0.0.1", folder=str(logs), lease_seconds=LEASE_SECONDS)
+        return SlurmSettings(host="127.0.0.1", log_folder=str(logs), lease_seconds=LEASE_SECONDS)
     return EXECUTORS[name](workers)
 
 

@@ -53,7 +53,7 @@ def test_a_search_gives_what_it_gives_here_and_leaves_nothing_in_the_queue(
 def test_a_preempted_trial_goes_on_in_another_job(cluster: RealSlurm, tmp_path: Path) -> None:
     """A job of a partition with precedence takes the node away, with 20 s notice."""
     logs = str(tmp_path / "logs")
-    settings = SlurmSettings(host="127.0.0.1", partition="low", cpus=CPUS, folder=logs, lease_seconds=8.0)
+    settings = SlurmSettings(host="127.0.0.1", partition="low", cpus=CPUS, log_folder=logs, lease_seconds=8.0)
     pool = pool_of(settings, Evaluations(elsewhere.Slow(last=40, seconds=0.7)), 1)
     state, outcomes, preempted = tmp_path / "1.ckpt", list[Outcome](), ""
     try:
@@ -78,7 +78,7 @@ def test_a_preempted_trial_goes_on_in_another_job(cluster: RealSlurm, tmp_path: 
 
 
 def test_what_slurm_refuses_is_said_in_words(cluster: RealSlurm, tmp_path: Path, space: nas.SearchSpace) -> None:
-    settings = SlurmSettings(host="127.0.0.1", partition="hihg", folder=str(tmp_path / "logs"))
+    settings = SlurmSettings(host="127.0.0.1", partition="hihg", log_folder=str(tmp_path / "logs"))
     with pytest.raises(WorkerError, match=r"See executor.partition; there is no 'hihg'. Did you mean 'high'\?"):
         nas.run_search(space, evaluators.params, trials=1, executor=settings, workers=1)
 
@@ -86,7 +86,7 @@ def test_what_slurm_refuses_is_said_in_words(cluster: RealSlurm, tmp_path: Path,
 def test_a_worker_that_cannot_start_ends_the_search_with_the_reason(
     cluster: RealSlurm, tmp_path: Path, space: nas.SearchSpace
 ) -> None:
-    settings = SlurmSettings(host="127.0.0.1", python="/no/python", folder=str(tmp_path / "logs"))
+    settings = SlurmSettings(host="127.0.0.1", python="/no/python", log_folder=str(tmp_path / "logs"))
     with pytest.raises(
         WorkerError, match=r"Slurm job \d+_0 ended before its worker was ready.*/no/python: No such file"
     ):

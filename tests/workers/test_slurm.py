@@ -265,7 +265,7 @@ def test_without_slurm_the_search_says_so(
         ConfigError, match="executor=slurm needs the commands of Slurm, but sbatch, squeue, scancel cannot"
     ):
         nas.run_search(
-            space, evaluators.params, trials=1, workers=1, executor=SlurmSettings(folder=str(tmp_path / "logs"))
+            space, evaluators.params, trials=1, workers=1, executor=SlurmSettings(log_folder=str(tmp_path / "logs"))
         )
 
 

@@ -200,7 +200,7 @@ class SlurmSettings(ExecutorSettings):
     host: str | None = setting(
         None, "of slurm: address of this machine by which the nodes reach it; null is that of its name", typed="text"
     )
-    folder: str | None = setting(
+    log_folder: str | None = setting(
         None,
         "of slurm: folder that the nodes see, too, for the logs of workers; null is slurm in the run folder",
         typed="path",
@@ -241,14 +241,14 @@ class SlurmSettings(ExecutorSettings):
 
         if workers == AUTO:
             raise ConfigError("executor=slurm: how many jobs at a time? A cluster has no end: give workers=N")
-        if self.folder is not None:
-            folder = user_path(self.folder)
+        if self.log_folder is not None:
+            folder = user_path(self.log_folder)
         elif evaluations.log is not None:
             folder = evaluations.log.parent / "slurm"
         else:
             raise ConfigError(
                 "executor=slurm needs a folder that the nodes see, for the logs of workers: give run_dir, or "
-                "SlurmSettings(folder=...)"
+                "SlurmSettings(log_folder=...)"
             )
         return LeasedPool(
             SlurmExecutor(self, int(workers), folder),

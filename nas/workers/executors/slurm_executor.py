@@ -58,14 +58,6 @@ _OF_SCRIPT = ("name", "sys_path", "sys_argv", "init_main_from_name", "init_main_
 
 
 @dataclass
-class _SlurmJob:
-    """A job of Slurm that was asked for."""
-
-    asked: float
-    arrived: bool = False
-
-
-@dataclass
 class _Worker:
     """A worker that has connected. Times are those of the driver's clock."""
 
@@ -122,7 +114,10 @@ class SlurmExecutor:
         self._name = f"nas-{uuid.uuid4().hex[:12]}"
         self._messages: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._waiting: dict[str, tuple[Job, Worker | None]] = {}
-        self._slurm_jobs: dict[str, _SlurmJob] = {}
+        self._coming: dict[str, float] = {}
+        """Jobs of Slurm whose worker has not connected, with when they were asked for."""
+        self._came: set[str] = set()
+        """Jobs of Slurm whose worker has connected, also those that are gone."""
         self._workers: dict[str, _Worker] = {}
         self._arrays: list[str] = []
         self._took: deque[float] = deque(maxlen=_REMEMBERED)
@@ -163,7 +158,7 @@ class SlurmExecutor:
             meeting.write(self._meeting)
         except OSError as error:
             self._channel.close()
-            raise ConfigError(f"executor.folder: {self._folder} cannot be used: {error}") from None
+            raise ConfigError(f"executor.log_folder: {self._folder} cannot be used: {error}") from None
         threading.Thread(target=self._look, daemon=True, name="nas-squeue").start()
 
     def start(self, job: Job, *, avoid: Worker | None = None) -> None:
@@ -183,8 +178,7 @@ class SlurmExecutor:
         free = sum(
             (worker.lease is None or worker.describes) and not worker.leaving for worker in self._workers.values()
         )
-        coming = sum(not job.arrived for job in self._slurm_jobs.values())
-        missing = len(self._waiting) - free - coming if self._arrays else self.room
+        missing = len(self._waiting) - free - len(self._coming) if self._arrays else self.room
         if missing <= 0 or (self._arrays and time.monotonic() < self._not_before):
             return
         settings = self._settings
@@ -202,7 +196,8 @@ class SlurmExecutor:
             if self._arrays:
                 _LOG.warning("%d more of Slurm: array job %s", count, number)
             self._arrays.append(number)
-            self._slurm_jobs |= {f"{number}_{index}": _SlurmJob(time.monotonic()) for index in range(count)}
+            asked = {f"{number}_{index}": time.monotonic() for index in range(count)}
+            self._coming |= {job: at for job, at in asked.items() if job not in self._came}
         self._look_soon.set()
 
     def _look(self) -> None:
@@ -220,15 +215,11 @@ class SlurmExecutor:
 
     def _listed(self, listing: _Listing) -> Iterator[Event]:
         """See to jobs of Slurm that have ended before their worker has connected, and say why others wait."""
-        for job in listing.jobs:
-            self._slurm_jobs.setdefault(job, _SlurmJob(listing.at))  # sbatch did not come to saying it
-        missing = [
-            name
-            for name, job in self._slurm_jobs.items()
-            if not job.arrived and job.asked < listing.at and name not in listing.jobs
-        ]
+        for name in listing.jobs.keys() - self._came:
+            self._coming.setdefault(name, listing.at)  # sbatch did not come to saying it
+        missing = [name for name, asked in self._coming.items() if asked < listing.at and name not in listing.jobs]
         for place, name in enumerate(missing):
-            del self._slurm_jobs[name]
+            del self._coming[name]
             if place == 0:
                 yield from self._never_came(name, len(missing) - 1)
         for state, reason in {*listing.jobs.values()}:
@@ -297,7 +288,8 @@ class SlurmExecutor:
         outbox = Outbox(self._channel, message.lease)
         outbox.put(self._setup)
         self._workers[message.lease] = _Worker(message.slurm_job, message.worker, outbox, now + whole, whole, now)
-        self._slurm_jobs.setdefault(message.slurm_job, _SlurmJob(now)).arrived = True
+        self._coming.pop(message.slurm_job, None)
+        self._came.add(message.slurm_job)
 
     def _freed(self, message: Freed) -> None:
         if (worker := self._workers.get(message.lease)) is not None:
@@ -374,6 +366,6 @@ def _last_line(log: Path) -> str:
     try:
         lines = log.read_text(errors="replace").strip().splitlines()
     except OSError:
-        return f"; it left no log at {log}, whose folder the nodes must see (executor.folder)"
+        return f"; it left no log at {log}, whose folder the nodes must see (executor.log_folder)"
     lines = [line for line in lines if not line.startswith("srun: ")] or lines
     return f"; {log}: {plain(lines[-1])}" if lines else f"; its log {log} is empty"
