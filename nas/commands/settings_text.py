@@ -201,8 +201,10 @@ def command_file(name: str, text: str) -> str:
 
 def group_file(name: str, text: str) -> str:
     """Return a file of a group in `conf/` with its comments written anew; its head and its values stay."""
-    head = [line for line in text.splitlines() if line.startswith("#")]
-    return "\n".join([*head, *_group_lines(GROUPS[name], yaml.safe_load(text))]) + "\n"
+    head, values = [line for line in text.splitlines() if line.startswith("#")], yaml.safe_load(text)
+    # Classes may have settings of one name that mean something else in each: that of the class of the file counts.
+    kinds = sorted(GROUPS[name], key=lambda kind: getattr(_defaults(kind), "name", None) == values.get("name"))
+    return "\n".join([*head, *_group_lines(kinds, values)]) + "\n"
 
 
 def _group_lines(kinds: Iterable[type], values: Mapping[str, Any], indent: str = "") -> Iterator[str]:

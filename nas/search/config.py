@@ -75,8 +75,8 @@ class Config(Settings):
     fit: str = fit_setting("; with search.first it stays as it is")
     workers: int | str = setting(
         "auto",
-        "evaluation processes: auto is one a core, or one a GPU; with executor=ray trials at a time, and auto is as "
-        "many as the cluster has room for",
+        "evaluation processes: auto is one a core, or one a GPU; with executor=ray or slurm trials at a time, and of "
+        "ray auto is as many as the cluster has room for",
         may_change=True,
     )
     accelerator: str = setting("auto", "auto, cpu or gpu", may_change=True)

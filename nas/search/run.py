@@ -108,8 +108,8 @@ def run_search(
         recorders: are told of every trial.
         pool: running workers that evaluate, in place of `evaluator` and `workers`; it stays open.
         executor: where trials run: "local" (processes of this machine, also where None and `workers` are given), "ray",
-            settings of one of these (`nas.workers.executors.settings`), a `concurrent.futures.Executor`, or a function
-            that makes one; see docs/many-machines.md.
+            "slurm", settings of one of these (`nas.workers.executors.settings`), a `concurrent.futures.Executor`, or a
+            function that makes one; see docs/many-machines.md.
         changes: settings by their names (`nas.search.settings`, docs/settings.md): those of `SearchSettings`, such as
             `trials` (100 where neither it nor `minutes` is said), `minutes`, `objective`, or `recipe`: `{"lr": (1e-4,
             1e-2)}` decides the learning rate with each network; `seed`: the same one gives

@@ -30,6 +30,26 @@ _WORDS_BYTES = 4000
 _WORDS_LINES = 5
 
 
+def killed_for_memory() -> int:
+    """How many processes the system has killed so far because memory ran out; 0 where it does not tell."""
+    kills = 0
+    for path in (Path("/proc/vmstat"), Path("/sys/fs/cgroup/memory.events")):
+        with suppress(OSError):
+            kills += sum(int(line.split()[1]) for line in path.read_text().splitlines() if line.startswith("oom_kill "))
+    return kills
+
+
+def words_of_end(code: int | None) -> str:
+    """Say how a process ended, from its exit code in the manner of `subprocess`; None is one that still runs."""
+    if code is None:
+        return "stopped answering"
+    if code < 0:
+        names = {number.value: number.name for number in signal.Signals}
+        hint = " (out of memory?)" if code == -signal.SIGKILL else ""
+        return f"was ended by {names.get(-code, f'signal {-code}')}{hint}"
+    return f"ended with exit code {code}"
+
+
 def check_worker_count(count: int) -> None:
     """Raise `ConfigError` for more processes than a machine of this size can be meant to run."""
     most = max(32, 4 * cores())
@@ -91,14 +111,7 @@ class WorkerProcess:
     def how_it_ended(self) -> str:
         """Say how it ended."""
         self._process.join(timeout=10)
-        code = self._process.exitcode
-        if code is None:
-            return "stopped answering"
-        if code < 0:
-            names = {number.value: number.name for number in signal.Signals}
-            hint = " (out of memory?)" if self.killed else ""
-            return f"was ended by {names.get(-code, f'signal {-code}')}{hint}"
-        return f"ended with exit code {code}"
+        return words_of_end(self._process.exitcode)
 
     def last_words(self) -> str:
         """Return the end of what it has said where it came to no work, and what is to be done where it cannot start."""

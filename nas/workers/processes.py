@@ -19,7 +19,7 @@ from nas.run_folder import open_inside
 from nas.training.tasks.registry import OBJECTIVE
 from nas.workers.evaluating import Outcome, ReportListener, Task, evaluate
 from nas.workers.keeper import Keeper
-from nas.workers.process import SINGLE_THREAD, WorkerProcess, check_worker_count
+from nas.workers.process import SINGLE_THREAD, WorkerProcess, check_worker_count, killed_for_memory
 from nas.workers.worker import PickledEvaluator, Ready, Report, WorkerEnvironment, check_not_starting
 
 __all__ = ["SINGLE_THREAD", "Outcome", "ReportListener", "Task", "WorkerPool", "evaluate"]
@@ -33,15 +33,6 @@ _LOOK_SECONDS = 0.2
 # What is kept of what workers print, and looked at now and then.
 _LOG_BYTES = 16 * 2**20
 _LOG_SECONDS = 1.0
-
-
-def _killed_for_memory() -> int:
-    """How many processes the system has killed so far because memory ran out; 0 where it does not tell."""
-    kills = 0
-    for path in (Path("/proc/vmstat"), Path("/sys/fs/cgroup/memory.events")):
-        with suppress(OSError):
-            kills += sum(int(line.split()[1]) for line in path.read_text().splitlines() if line.startswith("oom_kill "))
-    return kills
 
 
 @dataclass
@@ -100,7 +91,7 @@ class WorkerPool:
         self._failed_starts = 0
         self._on_report: ReportListener = lambda number, step, scores: False
         self._description: Mapping[str, Any] | None = None
-        self._killed = _killed_for_memory()
+        self._killed = killed_for_memory()
         self._keeper = Keeper()
         self._workers: list[_Worker] = []
         memory = None if memory_mib is None else int(memory_mib * 2**20)
@@ -232,7 +223,7 @@ class WorkerPool:
         worker = self._workers[index]
         reason = f"its worker process {worker.process.how_it_ended()}"
         outside = worker.process.ended_from_outside
-        killed, self._killed = self._killed, _killed_for_memory()
+        killed, self._killed = self._killed, killed_for_memory()
         memory = worker.process.killed and self._killed > killed
         if not worker.ready:
             self._failed_starts += 1

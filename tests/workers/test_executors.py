@@ -1,8 +1,12 @@
-"""What every executor does alike, wherever trials run; Ray has the same suite where it is installed."""
+"""What every executor does alike, wherever trials run; Ray has the same suite where it is installed.
+
+Slurm is one that starts processes here.
+"""
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import stat
 import time
@@ -23,7 +27,7 @@ from nas.workers.evaluating import Outcome, Task
 from nas.workers.executors.choice import pool_of
 from nas.workers.executors.futures import FuturesExecutor
 from nas.workers.executors.leased_pool import LeasedPool
-from nas.workers.executors.settings import Evaluations, RaySettings
+from nas.workers.executors.settings import Evaluations, RaySettings, SlurmSettings
 from nas.workers.pool import Pool
 from tests.search import evaluators
 from tests.workers import elsewhere, ray_cluster
@@ -39,14 +43,27 @@ PROCESSES: dict[str, Callable[[int], object]] = {
 }
 """Places of which each worker is a process: what they make of a number of workers."""
 EXECUTORS: dict[str, Callable[[int], object]] = {**PROCESSES, "threads": ThreadPoolExecutor}
-WITH_RAY = [*EXECUTORS, pytest.param("ray", marks=RAY)]
-PROCESSES_WITH_RAY = [*PROCESSES, pytest.param("ray", marks=RAY)]
+CLUSTERS = [pytest.param("ray", marks=RAY), pytest.param("slurm", marks=pytest.mark.slow)]
+WITH_CLUSTERS = [*EXECUTORS, *CLUSTERS]
+PROCESSES_WITH_CLUSTERS = [*PROCESSES, *CLUSTERS]
+
+
+@pytest.fixture(autouse=True)
+def _slurm(request: pytest.FixtureRequest) -> None:
+    """Put the commands of Slurm where they are found, in tests of it."""
+    if getattr(request.node, "callspec", None) is not None and request.node.callspec.params.get("name") == "slurm":
+        request.getfixturevalue("fake_slurm")
 
 
 def _executor(name: str, workers: int) -> object:
     if name == "ray":
         ray_cluster.start()
         return RaySettings(lease_seconds=LEASE_SECONDS)
+    if name == "slurm":
+        sbatch = shutil.which("sbatch")
+        assert sbatch is not None
+        logs = Path(sbatch).parents[1] / "logs"
+        return SlurmSettings(host="127.0.0.1", log_folder=str(logs), lease_seconds=LEASE_SECONDS)
     return EXECUTORS[name](workers)
 
 
@@ -64,7 +81,7 @@ def pools() -> Iterator[Callable[..., Pool]]:
     made: list[Pool] = []
 
     def make(name: str, evaluator: Evaluator, workers: int = 1) -> Pool:
-        if name in ("local", "ray"):
+        if name in ("local", "ray", "slurm"):
             made.append(pool_of(_executor(name, workers), Evaluations(evaluator), workers))
         else:
             futures = FuturesExecutor(_executor(name, workers), workers=workers)  # type: ignore[arg-type]  # one or other
@@ -91,7 +108,7 @@ def _task(number: int, **budget: Any) -> Task:
     return Task(number, ARCHITECTURE, Budget(**budget), number)
 
 
-@pytest.mark.parametrize("name", WITH_RAY)
+@pytest.mark.parametrize("name", WITH_CLUSTERS)
 def test_one_worker_anywhere_gives_what_this_process_gives(name: str, space: nas.SearchSpace) -> None:
     here = nas.run_search(space, evaluators.params, trials=12, seed=5)
     there = _search(name, space, evaluators.params, trials=12)
@@ -99,7 +116,7 @@ def test_one_worker_anywhere_gives_what_this_process_gives(name: str, space: nas
     assert there.counts()["completed"] == 12
 
 
-@pytest.mark.parametrize("name", WITH_RAY)
+@pytest.mark.parametrize("name", WITH_CLUSTERS)
 def test_the_driver_ends_trials_by_their_reports(name: str, space: nas.SearchSpace) -> None:
     here = nas.run_search(space, elsewhere.Learning(), trials=12, seed=5, pruner="median")
     there = _search(name, space, elsewhere.Learning(), trials=12, pruner="median")
@@ -109,13 +126,13 @@ def test_the_driver_ends_trials_by_their_reports(name: str, space: nas.SearchSpa
     assert all(len(trial.steps) < 5 for trial in pruned)
 
 
-@pytest.mark.parametrize("name", WITH_RAY)
+@pytest.mark.parametrize("name", WITH_CLUSTERS)
 def test_an_evaluator_that_raises_fails_its_own_trial(name: str, pools: Callable[..., Pool]) -> None:
     outcomes = _all(pools(name, elsewhere.Raising(3)), [_task(number) for number in (2, 3, 4)])
     assert {number: outcome.reason for number, outcome in outcomes.items()} == {2: "", 3: "ValueError: not 3", 4: ""}
 
 
-@pytest.mark.parametrize("name", PROCESSES_WITH_RAY)
+@pytest.mark.parametrize("name", PROCESSES_WITH_CLUSTERS)
 def test_a_worker_that_dies_once_has_its_trial_run_again(name: str, pools: Callable[..., Pool], tmp_path: Path) -> None:
     evaluator = elsewhere.Deadly(deadly=2, seconds=0.6, first_only=str(tmp_path / "died"))
     outcomes = _all(pools(name, evaluator, 2), [_task(number) for number in range(4)])
@@ -125,7 +142,7 @@ def test_a_worker_that_dies_once_has_its_trial_run_again(name: str, pools: Calla
     }
 
 
-@pytest.mark.parametrize("name", PROCESSES_WITH_RAY)
+@pytest.mark.parametrize("name", PROCESSES_WITH_CLUSTERS)
 def test_a_trial_that_kills_its_worker_twice_fails_alone(name: str, pools: Callable[..., Pool]) -> None:
     outcomes = _all(pools(name, elsewhere.Deadly(deadly=2, seconds=0.6), 2), [_task(number) for number in range(4)])
     failed = outcomes.pop(2)
@@ -139,7 +156,7 @@ def test_a_trial_that_kills_its_worker_twice_fails_alone(name: str, pools: Calla
     assert all(outcome.evaluation is not None for outcome in outcomes.values())
 
 
-@pytest.mark.parametrize("name", PROCESSES_WITH_RAY)
+@pytest.mark.parametrize("name", PROCESSES_WITH_CLUSTERS)
 def test_a_lost_trial_goes_on_from_its_last_state(name: str, pools: Callable[..., Pool], tmp_path: Path) -> None:
     state = tmp_path / "states" / "4.ckpt"
     state.parent.mkdir()
@@ -150,7 +167,7 @@ def test_a_lost_trial_goes_on_from_its_last_state(name: str, pools: Callable[...
     assert state.read_text() == "6"
 
 
-@pytest.mark.parametrize("name", ["process pool", pytest.param("ray", marks=RAY)])
+@pytest.mark.parametrize("name", ["process pool", *CLUSTERS])
 def test_workers_need_no_disk_account_or_environment_of_the_driver(
     name: str, space: nas.SearchSpace, tmp_path: Path
 ) -> None:
@@ -183,7 +200,7 @@ def test_workers_need_no_disk_account_or_environment_of_the_driver(
     assert [*(run / "checkpoints").iterdir()] == []
 
 
-@pytest.mark.parametrize("name", ["process pool", pytest.param("ray", marks=RAY)])
+@pytest.mark.parametrize("name", ["process pool", *CLUSTERS])
 def test_weights_to_inherit_travel_with_the_trial(name: str, pools: Callable[..., Pool], tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()

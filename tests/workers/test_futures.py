@@ -137,7 +137,7 @@ class Silent:
 @pytest.mark.parametrize(
     ("executor", "message"),
     [
-        (3, "executor must be one of local, ray, settings of one, a concurrent.futures.Executor"),
+        (3, "executor must be one of local, ray, slurm, settings of one, a concurrent.futures.Executor"),
         ("rey", "executor: unknown 'rey'. Did you mean 'ray'?"),
         (Silent, "a function that makes one, but got <"),
     ],

@@ -219,6 +219,19 @@ def test_what_goes_down_with_another_is_no_attempt_of_its_own() -> None:
     assert outcome.reason.startswith("its worker was lost 2 times")
 
 
+def test_a_task_whose_place_is_taken_away_goes_on_as_long_as_it_comes_further(tmp_path: Path) -> None:
+    executor = Scripted()
+    pool = _pool(executor)
+    pool.submit(_task(checkpoint=str(tmp_path / "1.ckpt")))
+    states = [*(b"%d" % step for step in range(12)), *5 * [b"11"], b"12", b"12"]  # one that is sent again is no step
+    for state in states:
+        executor.say(began(), lambda lease, state=state: Alive(lease, state), lost("preempted", own_fault=False))  # type: ignore[misc]
+        assert pool.wait(0) == []
+    executor.say(began(), lambda lease: Alive(lease, b"12"), lost("preempted", own_fault=False))
+    (outcome,) = pool.wait(0)
+    assert outcome.reason.startswith("its worker was lost 2 times")
+
+
 def test_memory_that_ran_out_is_told_at_once() -> None:
     executor = Scripted()
     pool = _pool(executor)

@@ -265,7 +265,7 @@ def test_a_search_that_only_runs_out_of_memory_ends(space: nas.SearchSpace) -> N
 
 def test_a_process_that_the_system_killed(space: nas.SearchSpace, monkeypatch: pytest.MonkeyPatch) -> None:
     counts = iter([7, 8, 8, 8])
-    monkeypatch.setattr(workers, "_killed_for_memory", lambda: next(counts))
+    monkeypatch.setattr(workers, "killed_for_memory", lambda: next(counts))
     killed = next(arch for arch in map(space.decode, map(space.sample, range(99))) if arch.stem == _stem(space, 4))
     pool = WorkerPool(evaluators.Moody(), 1)
     try:

@@ -1,7 +1,7 @@
-"""Messages between jobs and the driver by TCP, for executors that only return results.
+"""Messages between jobs and the driver by TCP, for executors that only return results, or that only start processes.
 
-Each job connects to the driver and shows that it has the key, which came with the job. What others send is not opened.
-Messages are not encrypted, so that the driver listens on 127.0.0.1 unless another address is asked for.
+Each job, or worker, connects to the driver and shows that it has the key, which it was given. What others send is not
+opened. Messages are not encrypted, so that the driver listens on 127.0.0.1 unless another address is asked for.
 """
 
 from __future__ import annotations
@@ -44,6 +44,26 @@ class Hung:
     """Seconds of `time.monotonic`."""
 
 
+def end_where_silent(connection: Connection, seconds: float) -> None:
+    """Have a connection end where the machine at its other end gives no sign of life for so long.
+
+    The system sees to that by itself (`tcp(7)`), whatever both programs do; one that stands still is no silence.
+    """
+    tries = 3
+    each = max(1, round(seconds / (tries + 1)))
+    options = {
+        "TCP_KEEPIDLE": each,
+        "TCP_KEEPINTVL": each,
+        "TCP_KEEPCNT": tries,
+        "TCP_USER_TIMEOUT": round(1000 * seconds),  # of what was sent and not received
+    }
+    with socket.socket(fileno=os.dup(connection.fileno())) as end:
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in options.items():
+            if hasattr(socket, name):  # which depends on the system
+                end.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
 class Connected:
     """A job's connection to the driver; a `nas.workers.executors.job.Link`."""
 
@@ -76,13 +96,20 @@ class Connected:
 class Channel:
     """The driver's side: puts what jobs send into a queue, and sends answers."""
 
-    def __init__(self, messages: queue.SimpleQueue[Any], host: str = LOOPBACK) -> None:
+    def __init__(
+        self, messages: queue.SimpleQueue[Any], host: str = LOOPBACK, silent_seconds: float | None = None
+    ) -> None:
         """Listen on a free port of an address of this machine, by which jobs reach it.
+
+        Args:
+            messages: takes what jobs send. The first message of each names its connection by its `lease`.
+            host: the address.
+            silent_seconds: a connection ends where its other machine gives no sign of life for so long.
 
         Raises:
             ConfigError: this machine has no such address.
         """
-        self._messages, self._key = messages, secrets.token_bytes(32)
+        self._messages, self._key, self._silent_seconds = messages, secrets.token_bytes(32), silent_seconds
         self._connections: dict[str, Connection] = {}
         self._lock, self._closed = threading.Lock(), False
         try:
@@ -109,6 +136,8 @@ class Channel:
         try:
             deliver_challenge(connection, self._key)
             answer_challenge(connection, self._key)
+            if self._silent_seconds is not None:
+                end_where_silent(connection, self._silent_seconds)
             while True:
                 message = connection.recv()
                 if not lease:
@@ -127,11 +156,15 @@ class Channel:
 
     def answer(self, lease: str, end: bool) -> None:
         """Answer the last report of a job; one whose connection has ended is no error."""
+        self.send(lease, end)
+
+    def send(self, lease: str, message: object) -> None:
+        """Send a message to the job or worker of that name; one whose connection has ended is no error."""
         with self._lock:
             connection = self._connections.get(lease)
         if connection is not None:
             with suppress(OSError):
-                connection.send(end)
+                connection.send(message)
 
     def close(self) -> None:
         """Stop listening, and end all connections."""
@@ -144,3 +177,25 @@ class Channel:
         for connection in connections:
             with suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as end:
                 end.shutdown(socket.SHUT_RDWR)  # its thread then closes it
+
+
+class Outbox:
+    """Sends messages in order, in a thread of its own, so that nobody waits for one who does not read them."""
+
+    def __init__(self, channel: Channel, lease: str) -> None:
+        """Send by the connection of that name."""
+        self._channel, self._lease = channel, lease
+        self._messages: queue.SimpleQueue[object] = queue.SimpleQueue()
+        threading.Thread(target=self._send, daemon=True, name="nas-outbox").start()
+
+    def put(self, message: object) -> None:
+        """Have a message sent."""
+        self._messages.put(message)
+
+    def close(self) -> None:
+        """Send nothing any more after what was put."""
+        self._messages.put(None)
+
+    def _send(self) -> None:
+        while (message := self._messages.get()) is not None:
+            self._channel.send(self._lease, message)

@@ -109,7 +109,8 @@ class Lost:
     lease: str
     reason: str
     own_fault: bool = True
-    """False where it went down with another job, so that this does not count as an attempt at its task."""
+    """False where it went down with another job, or its place was taken away as was announced, so that this does not
+    count as an attempt at its task."""
     out_of_memory: bool = False
     """Whether it is known that memory ran out there."""
 

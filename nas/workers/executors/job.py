@@ -33,6 +33,7 @@ _NAMES: Mapping[str, str] = {
     "int8": "int8",
 }
 """What they are called in the folder of a job; `int8` is a folder in it."""
+_FOLDER = "nas-trial-"
 _SHARE_OF_SENDING = 0.1
 """Of the time of a job, at most so much goes into sending states of its training."""
 _LOG_LETTERS = 40_000
@@ -66,7 +67,7 @@ def run_job(job: Job, sent: PickledEvaluator, link: Link, node: str = "") -> End
     link.tell(began)
     if job.task is None:
         return Ended(job.lease, began=began)
-    with TemporaryDirectory(prefix="nas-trial-") as name, _records() as records:
+    with TemporaryDirectory(prefix=_FOLDER) as name, _records() as records:
         folder = Path(name)
         task = _with_files(job, job.task, folder)
         with _heartbeat(job, link, folder / _NAMES[CHECKPOINT]):
@@ -124,6 +125,18 @@ def _left(job: Job, folder: Path) -> dict[str, bytes]:
         with suppress(FileNotFoundError):
             found[name] = path.read_bytes()
     return found
+
+
+def state_left(folder: Path) -> bytes | None:
+    """Return the last state of training of a job whose process was ended; None where it left none.
+
+    Args:
+        folder: the one for temporary files that its process had, and no other.
+    """
+    for path in folder.glob(f"{_FOLDER}*/{_NAMES[CHECKPOINT]}"):
+        with suppress(OSError):
+            return path.read_bytes()  # it is replaced as a whole
+    return None
 
 
 @contextmanager

@@ -31,7 +31,8 @@ _ATTEMPTS = 2
 _MAX_FAILED_STARTS = 3
 """Leases in a row that were lost before they began; then something is wrong."""
 _MAX_DRAGGED = 5
-"""Leases of a task that went down with others; more count as attempts of its own."""
+"""Leases of a task that went down with others, or with their machine as was announced, and had come no further; more
+count as attempts of its own."""
 _LOOK_SECONDS = 0.2
 _SAY_WAITING_SECONDS = 60.0
 _FINGERPRINT = "split_fingerprint"
@@ -50,7 +51,9 @@ class _Lease:
     history: tuple[str, ...] = ()
     """How earlier attempts were lost."""
     dragged: int = 0
-    """Times that it was lost by the fault of another job."""
+    """Times that it was lost by no fault of its own, and had come no further."""
+    moved: bool = False
+    """Whether a state of its training came back that is another than it began with."""
     worker: Worker | None = None
     """None until it has begun."""
     began: float = field(default=float("inf"))
@@ -218,6 +221,7 @@ class LeasedPool:
             self._executor.answer(lease.id, end)
         elif isinstance(event, Alive):
             if event.checkpoint is not None and lease.task is not None:
+                lease.moved |= _brought(lease.task).get(CHECKPOINT) != event.checkpoint
                 _keep(lease.task, {CHECKPOINT: event.checkpoint})
         elif event.error is not None:
             self._unfit(lease, event.error)
@@ -285,8 +289,8 @@ class LeasedPool:
         if event.out_of_memory and lease.task is not None:
             yield Outcome(lease.task.number, None, reason, out_of_memory=True, killed=True)
             return
-        if not event.own_fault and lease.dragged < _MAX_DRAGGED:
-            lease.dragged += 1
+        if not event.own_fault and (lease.moved or lease.dragged < _MAX_DRAGGED):
+            lease.dragged += not lease.moved
             self._again(lease, reason, attempt=lease.attempt)
         elif lease.worker is None:
             self._failed_starts += 1

@@ -166,4 +166,107 @@ class RaySettings(ExecutorSettings):
             )
 
 
-EXECUTORS: Mapping[str, type[ExecutorSettings]] = {"local": LocalSettings, "ray": RaySettings}
+_OWN_OPTIONS = ("array", "job-name", "output", "open-mode", "parsable", "signal", "wait", "wrap", "requeue", "export")
+"""Options of sbatch that the executor gives itself."""
+_WHOLE = Range(0, whole=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlurmSettings(ExecutorSettings):
+    """Jobs of a Slurm cluster, each a worker that does one trial after another."""
+
+    name: str = setting("slurm", "of the executor, as the files in conf/executor")
+    partition: str | None = setting(None, "of slurm: null is the cluster's default", typed="text")
+    account: str | None = setting(None, "of slurm: which its time is booked on", typed="text")
+    qos: str | None = setting(None, "of slurm: quality of service", typed="text")
+    minutes: float | None = setting(
+        None,
+        "of slurm: wall time of a worker, which does one trial after another in it; null is that of the partition",
+        Range(0, above=True),
+    )
+    cpus: int = setting(1, "of slurm: cores of a trial, which also has as many threads", Range(1, whole=True))
+    gpus: int = setting(0, "of slurm: GPUs of a trial; of a kind by sbatch=[--gres=gpu:a100:1]", _WHOLE)
+    memory_mib: int | None = setting(
+        None, "of slurm: memory of a trial, over which Slurm ends it", Range(1, whole=True)
+    )
+    sbatch: list[str] = setting([], "of slurm: more options of sbatch, such as [--constraint=a100, --nice=100]")
+    setup: list[str] = setting(
+        [],
+        "of slurm: lines of shell that a worker begins with, such as ['module load cuda', 'source venv/bin/activate']",
+    )
+    python: str | None = setting(
+        None, "of slurm: Python that runs workers, with nas; null is that of this process", typed="text"
+    )
+    host: str | None = setting(
+        None, "of slurm: address of this machine by which the nodes reach it; null is that of its name", typed="text"
+    )
+    log_folder: str | None = setting(
+        None,
+        "of slurm: folder that the nodes see, too, for the logs of workers; null is slurm in the run folder",
+        typed="path",
+    )
+    signal_seconds: int = setting(
+        60, "of slurm: so long before the end of its wall time a worker gives back its trial", Range(1, whole=True)
+    )
+    lease_seconds: float = setting(
+        LEASE_SECONDS,
+        "of slurm: a worker that gives no sign of life for so long has lost its trial, and one that has none of the "
+        "search ends",
+        Range(0, above=True),
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for option in self.sbatch:
+            check_kind("executor.sbatch", option, str, "a list of options", ConfigError)
+            name = option.partition("=")[0].removeprefix("--")
+            if not option.startswith("--") or name in _OWN_OPTIONS:
+                own = (
+                    f", which executor=slurm gives itself, as {', '.join(_OWN_OPTIONS)}" if name in _OWN_OPTIONS else ""
+                )
+                raise ConfigError(
+                    f"executor.sbatch takes options such as --constraint=a100, but got {option!r:.80}{own}"
+                )
+        for line in self.setup:
+            check_kind("executor.setup", line, str, "a list of lines of shell", ConfigError)
+        if self.minutes is not None and 60 * self.minutes <= self.signal_seconds:
+            raise ConfigError(
+                f"executor.minutes={self.minutes:g} leaves no time for a trial before executor.signal_seconds="
+                f"{self.signal_seconds}"
+            )
+
+    def pool(self, evaluations: Evaluations, workers: int | str) -> Pool:
+        """Return a pool of workers."""
+        from nas.workers.executors.slurm_executor import SlurmExecutor
+
+        if workers == AUTO:
+            raise ConfigError("executor=slurm: how many jobs at a time? A cluster has no end: give workers=N")
+        if self.log_folder is not None:
+            folder = user_path(self.log_folder)
+        elif evaluations.log is not None:
+            folder = evaluations.log.parent / "slurm"
+        else:
+            raise ConfigError(
+                "executor=slurm needs a folder that the nodes see, for the logs of workers: give run_dir, or "
+                "SlurmSettings(log_folder=...)"
+            )
+        return LeasedPool(
+            SlurmExecutor(self, int(workers), folder),
+            evaluations.evaluator,
+            objective=evaluations.objective,
+            log=evaluations.log,
+            trial_seconds=evaluations.trial_seconds,
+            lease_seconds=self.lease_seconds,
+        )
+
+    def check_asked(self, *, accelerator: str, memory_mib: float | None) -> None:
+        """Raise `ConfigError` where more is asked of workers than Slurm is asked for."""
+        if accelerator == "gpu" and not self.gpus and not any("gpu" in option for option in self.sbatch):
+            raise ConfigError(
+                "accelerator=gpu with executor=slurm: say how many a trial takes, such as executor.gpus=1"
+            )
+        if memory_mib is not None:
+            raise ConfigError("search.worker_memory_mib is for executor=local; of slurm it is executor.memory_mib")
+
+
+EXECUTORS: Mapping[str, type[ExecutorSettings]] = {"local": LocalSettings, "ray": RaySettings, "slurm": SlurmSettings}
