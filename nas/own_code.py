@@ -1,8 +1,8 @@
 """Python files of the user's own, named on a command line or by `nas.own`: `FILE.py:NAME`.
 
 Running a file is trusting it, and settings also come from records of runs, which may be a stranger's. So a file is run
-only where its user has named it: then the reference is given the SHA-256 of its content, which is what is trusted from
-then on, and what records keep. A file that has been changed since is another one.
+only where its user has named it: then the reference is given the SHA-256 of its content, and that name in that content
+is what is trusted from then on, and what records keep. A file that has been changed since is another one.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ from nas.run_folder import user_cache, user_path
 FORM = "FILE.py:NAME"
 _REFERENCE = re.compile(r"(?P<path>.+\.py):(?P<name>[^\W\d]\w*)(?:#(?P<sha256>[0-9a-f]{64}))?", re.DOTALL)
 _LOCK = threading.RLock()
-_SOURCES: dict[str, bytes] = {}
-"""What this process may run, by its SHA-256: files that were named to it, or that its evaluator has brought."""
-_MODULES: dict[str, ModuleType] = {}
-"""What it has run, likewise."""
+_SOURCES: dict[tuple[str, str], bytes] = {}
+"""Files of which this process may run something, by SHA-256 and its name: those that were named to it, or that its
+evaluator has brought."""
+_MODULES: dict[tuple[Path, str], ModuleType] = {}
+"""What it has run, by path and SHA-256: a copy elsewhere has another `__file__`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +84,11 @@ def named(text: object, where: str) -> str:
         raise ConfigError(f"{where}: {path} {_changed(match['sha256'], reference.sha256)}")
     _check_name(reference, source, where)
     with _LOCK:
-        _SOURCES[reference.sha256] = source
+        _SOURCES[reference.sha256, reference.name] = source
     with suppress(OSError):  # it is named again then, in each command
-        _marks().mkdir(parents=True, exist_ok=True)
-        (_marks() / reference.sha256).touch()
+        mark = _mark(reference)
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.touch()
     return str(reference)
 
 
@@ -122,23 +124,23 @@ def load_own(text: str, where: str) -> Any:
     reference = referred(text, where)
     source = _source(reference, where)
     with _LOCK:
-        module = _MODULES.get(reference.sha256)
+        module = _MODULES.get((reference.path, reference.sha256))
         if module is None:
             module = _run(reference, source, where)
-            _MODULES[reference.sha256] = module
+            _MODULES[reference.path, reference.sha256] = module
     if not hasattr(module, reference.name):
         known = [name for name in vars(module) if not name.startswith("_")]
         raise ConfigError(f"{where}: {reference.path} has no {reference.name!r}. {nearest(reference.name, known)}")
     return getattr(module, reference.name)
 
 
-def sent() -> Mapping[str, bytes]:
+def sent() -> Mapping[tuple[str, str], bytes]:
     """Return what this process may run, for another one that works for it."""
     with _LOCK:
         return dict(_SOURCES)
 
 
-def take(sources: Mapping[str, bytes]) -> None:
+def take(sources: Mapping[tuple[str, str], bytes]) -> None:
     """Take over what `sent` has returned in the process that this one works for."""
     with _LOCK:
         _SOURCES.update(sources)
@@ -177,9 +179,13 @@ def _place(error: BaseException) -> str | None:
     return place
 
 
-def _marks() -> Path:
-    """Return the folder of this user that has an empty file for each content that was named, by its SHA-256."""
-    return user_cache() / "own_code"
+def _mark(reference: Reference) -> Path:
+    """Return the empty file that this user has where the thing was named in a file of this content.
+
+    The name counts, too: that a file may be run does not mean that a stranger may choose what of it is called.
+    """
+    named = hashlib.sha256(f"{reference.name}#{reference.sha256}".encode()).hexdigest()
+    return user_cache() / "own_code" / named
 
 
 def _read(path: Path, where: str) -> bytes:
@@ -196,7 +202,7 @@ def _read(path: Path, where: str) -> bytes:
 def _source(reference: Reference, where: str) -> bytes:
     """Return the content that a reference means; raises `ConfigError` where that is not there or was never named."""
     with _LOCK:
-        held = _SOURCES.get(reference.sha256)
+        held = _SOURCES.get((reference.sha256, reference.name))
     if held is not None:
         return held
     source = _read(reference.path, where)
@@ -206,13 +212,13 @@ def _source(reference: Reference, where: str) -> bytes:
             f"{where}: {reference.path} {_changed(reference.sha256, now)}. Put it back as it was, or begin a new run "
             "with it"
         )
-    if not (_marks() / reference.sha256).exists():
+    if not _mark(reference).exists():
         raise ConfigError(
-            f"{where}: {reference.path} was never named by you, and the record of a run may be a stranger's. Look at "
+            f"{where}: {reference.short} was never named by you, and the record of a run may be a stranger's. Look at "
             f"the file; if it may be run, name it: {where}={reference.path}:{reference.name}"
         )
     with _LOCK:
-        _SOURCES[reference.sha256] = source
+        _SOURCES[reference.sha256, reference.name] = source
     return source
 
 
@@ -221,7 +227,7 @@ def _changed(was: str | None, now: str) -> str:
 
 
 def _run(reference: Reference, source: bytes, where: str) -> ModuleType:
-    name = f"nas_own_{reference.sha256[:16]}"
+    name = f"nas_own_{hashlib.sha256(f'{reference.path}#{reference.sha256}'.encode()).hexdigest()[:16]}"
     module = ModuleType(name)
     module.__file__ = str(reference.path)
     sys.modules[name] = module  # where dataclasses and pickle look for it

@@ -58,7 +58,7 @@ class _WithCode:
     """An evaluator with the files of the user's that it may run, which need not be where it goes."""
 
     evaluator: Evaluator
-    code: Mapping[str, bytes]
+    code: Mapping[tuple[str, str], bytes]
 
 
 def with_own_code(evaluator: Evaluator) -> object:
