@@ -131,7 +131,7 @@ def own_logger(recipe: Recipe, *, arch_id: str, seed: int) -> Logger | None:
     known = {"arch_id": arch_id, "seed": seed}
     takes = _arguments(found, "train.logger", name, tuple(known))
     with telling_place(ConfigError, name):
-        logger = _checked(found(**{key: known[key] for key in takes}), Logger, "train.logger", name)
+        logger: Logger = _checked(found(**{key: known[key] for key in takes}), Logger, "train.logger", name)
         logger.log_hyperparams({**asdict(recipe), **known})
     return logger
 

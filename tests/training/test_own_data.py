@@ -15,6 +15,7 @@ from nas.errors import ConfigError, DataError
 from nas.own_code import load_own
 from nas.training.data.config import DataConfig
 from nas.training.data.load import load_data
+from nas.training.data.registry import check_files
 from nas.training.data.splits import ImageData
 from nas.training.data.test_split import Ledger, read_test_split
 from nas.training.trained_on import TrainedOn, relation
@@ -206,8 +207,9 @@ def test_an_image_in_two_splits_is_left_out_of_training(tmp_path: Path) -> None:
 
 
 def test_settings_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"data=own: which one\? Give data\.module=FILE\.py:NAME"):
-        DataConfig(name="own")
+    for use in (load_data, check_files):
+        with pytest.raises(DataError, match=r"data own: give data\.module=FILE\.py:NAME"):
+            use(DataConfig(name="own"))
     module = _config(tmp_path, RANDOM).module
     with pytest.raises(ConfigError, match=r"data\.module is of data=own, but data is digits"):
         DataConfig(module=module)

@@ -103,7 +103,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def _recipe(file: Path, **names: Any) -> Recipe:
-    given = {
+    given: dict[str, Any] = {
         key: [nas.own(f"{file}:{one}") for one in name] if isinstance(name, list) else nas.own(f"{file}:{name}")
         for key, name in names.items()
     }

@@ -220,8 +220,6 @@ class DataConfig:
 
     def _check_module(self) -> None:
         """Check what is said of a data set of the user's own."""
-        if self.name == OWN and self.module is None:
-            raise ConfigError("data=own: which one? Give data.module=FILE.py:NAME")
         if self.name != OWN and self.module is not None:
             raise ConfigError(f"data.module is of data=own, but data is {self.name}, got {self.module!r:.80}")
         for where, text in self.own_code:

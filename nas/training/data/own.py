@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nas.errors import DataError
 from nas.own_code import check_own
 from nas.training.data.data_set import DataSet
 
@@ -13,12 +14,14 @@ if TYPE_CHECKING:
 
 
 def _check(config: DataConfig) -> None:
-    for where, text in config.own_code:
-        check_own(text, where)
+    if config.module is None:
+        raise DataError("data own: give data.module=FILE.py:NAME, see docs/your-own.md")
+    check_own(config.module, "data.module")
 
 
 def load_own_data(config: DataConfig) -> Splits:
     """What an object of the user's gives, see `nas.training.data.own_images`."""
+    _check(config)
     from nas.training.data.own_images import load_own_images
 
     return load_own_images(config)
