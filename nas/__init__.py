@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from nas.network import Architecture as Architecture
     from nas.network import block as block
     from nas.network import lower as lower
+    from nas.own_code import own as own
     from nas.pytorch import build as build
     from nas.scaling.scale import scale as scale
     from nas.search.load import load_study as load_study
@@ -64,6 +65,7 @@ _HOME: dict[str, str] = {
     "load_space": "nas.space",
     "load_study": "nas.search.load",
     "lower": "nas.network",
+    "own": "nas.own_code",
     "predict": "nas.exporting.predictions",
     "report": "nas.evaluation",
     "run_search": "nas.search.run",

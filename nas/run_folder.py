@@ -45,6 +45,15 @@ def user_path(path: str | os.PathLike[str]) -> Path:
         ) from None
 
 
+def user_cache() -> Path:
+    """Return `nas` in the user's folder for caches, which need not be there: `$XDG_CACHE_HOME`, else `~/.cache`.
+
+    Source: https://specifications.freedesktop.org/basedir-spec/latest/.
+    """
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(base) if os.path.isabs(base) else user_path("~/.cache").absolute()) / "nas"
+
+
 BEST_ARCHITECTURE, FINISH = "best_architecture.json", "finish"
 """In the run folder of a search: the file with its best network, and the folder of its finish."""
 

@@ -18,6 +18,8 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 from nas.errors import ConfigError, nearest
 
 T = TypeVar("T")
+Typed = Literal["", "text", "path", "paths", "code", "codes"]
+"""How a value is typed, see `Declaration`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +78,10 @@ class Declaration:
     """What a mapping may hold, each with what it means."""
     by_name: Mapping[str, type] | None = None
     """Of a group whose `name` says which class its settings are of: these classes."""
-    typed: Literal["", "text", "path", "paths"] = ""
+    typed: Typed = ""
     """`text` where whatever a user types is taken as it stands, such as a name; `path` where it is a path, too, which
-    is made absolute in the record of a run. Anything else is read by Hydra's grammar, also `paths`, a list of them."""
+    is made absolute in the record of a run. Anything else is read by Hydra's grammar, also `paths`, a list of them.
+    `code` is something in a Python file of the user's, `codes` a list of such (`nas.own_code`)."""
     example: str = ""
     """A value of a setting that the files in `conf/` do not hold, since it is given with a plus or as words."""
     before: Any = None
@@ -95,7 +98,7 @@ def setting(
     may_change: bool = False,
     keys: Mapping[str, str] | None = None,
     by_name: Mapping[str, type] | None = None,
-    typed: Literal["", "text", "path", "paths"] = "",
+    typed: Typed = "",
     example: str = "",
     before: Any = None,
     words: Collection[str] = (),
@@ -322,9 +325,10 @@ def _value(hint: Any, value: object, path: str) -> Any:
             raise ConfigError(f"{path}: unknown {value!r}. {nearest(value, get_args(hint))}")
         return value
     kinds = _kinds(hint)
-    if isinstance(value, list) and list in kinds:
+    listed = next((kind for kind in (list, Sequence) if kind in kinds), None)
+    if isinstance(value, list | tuple) and listed is not None:
         hints = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
-        of = get_args(hints[kinds.index(list)])
+        of = get_args(hints[kinds.index(listed)])
         return [_value(of[0], item, f"{path}[{place}]") for place, item in enumerate(value)] if of else value
     for kind in kinds:
         if type(value) is kind or (kind is Mapping and isinstance(value, Mapping)):

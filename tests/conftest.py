@@ -25,6 +25,12 @@ settings.register_profile("nas", deadline=None)
 settings.load_profile("nas")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep what is written to the user's folder for caches among the files of the tests, also by what they start."""
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database of MLflow with its tables, which take seconds to make; tests copy it."""

@@ -16,7 +16,7 @@ LAYERS = [
     [
         *("nas.starting", "nas.errors", "nas.equality", "nas.names", "nas.resources", "nas.settings", "nas.console"),
         *("nas.run_folder", "nas.seeds", "nas.line_log", "nas.resume", "nas.machine", "nas.statistics", "nas.pareto"),
-        *("nas.held_out", "nas.to_type", "nas.json_output"),
+        *("nas.held_out", "nas.to_type", "nas.json_output", "nas.own_code"),
     ],
     ["nas.scaling.laws"],
     ["nas.network"],

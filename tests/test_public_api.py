@@ -40,6 +40,7 @@ CALLS: dict[str, tuple[Callable[..., Any], Given]] = {
     "load_space": (nas.load_space, {"name": "mbconv"}),
     "load_study": (nas.load_study, {"run": "none"}),
     "lower": (nas.lower, {"arch": ARCH}),
+    "own": (nas.own, {"reference": "FILE.py:NAME"}),
     "block": (nas.block, {"function": None}),
     "report": (nas.report, {"step": 1, "scores": {"a": 1.0}}),
     "run_search": (nas.run_search, {"space": SPACE, "evaluator": _score, "trials": 1}),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from nas.errors import ConfigError, nearest
 from nas.json_output import FLAG as JSON
+from nas.own_code import named
 
 FLAGS = (
     "--help",
@@ -107,6 +108,33 @@ def hydra_arguments(
         return [*of_hydra, *words]
     sweep = bool({"-m", "--multirun"} & set(of_hydra))
     return [*of_hydra, *(_setting(word, groups, text, several, sweep) for word in words)]
+
+
+def with_own_code(words: Sequence[str], code: Mapping[str, bool]) -> list[str]:
+    """Return a command line with files of the user's own by path and content, since to type them is to trust them.
+
+    Args:
+        words: as the user typed them.
+        code: settings that hold something in such a file; of each whether it is a list.
+
+    Raises:
+        ConfigError: there is no such file, or nothing of that name in it.
+    """
+    sweep = bool({"-m", "--multirun"} & set(words))
+    return [_with_own_code(word, code, sweep) for word in words]
+
+
+def _with_own_code(word: str, code: Mapping[str, bool], sweep: bool) -> str:
+    match = _SETTING.fullmatch(word)
+    if match is None or match["path"] not in code or match["value"] == _NULL:
+        return word
+    path, value = match["path"], match["value"]
+    if code[path]:
+        if not (value.startswith("[") and value.endswith("]")):
+            raise ConfigError(f"{path} is a list, {path}=[FILE.py:NAME,...], but got {value!r:.80}")
+        parts = [part.strip().strip("'\"") for part in value[1:-1].split(",") if part.strip()]
+        return f"{path}=[{','.join(quoted(named(part, path)) for part in parts)}]"
+    return f"{path}=" + ",".join(named(part, path) for part in (value.split(",") if sweep else [value]))
 
 
 def _check_one_recipe(words: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 
-from nas.commands.command_line import groups_in, hydra_arguments
+from nas.commands.command_line import groups_in, hydra_arguments, with_own_code
 from nas.console import guard_streams, say_error
 from nas.errors import NasError
 from nas.resources import resource_dir
@@ -51,7 +51,10 @@ def hydra_main(
     guard_streams()
     try:
         typed = words(sys.argv[1:])
-        text = {path for path, declared in paths(config()) if declared.typed in ("text", "path")}
+        declarations = [*paths(config())]
+        text = {path for path, declared in declarations if declared.typed in ("text", "path", "code")}
+        code = {path: declared.typed == "codes" for path, declared in declarations if declared.typed.startswith("code")}
+        typed = with_own_code(typed, code)
         sys.argv[1:] = hydra_arguments(typed, groups=_groups(typed), text=text, several=_several, flags=flags)
     except NasError as error:
         say_error(f"nas.{settings}", error)

@@ -62,7 +62,9 @@ class TrainingEvaluator:
 
         Raises:
             DataError: the data set, or the weights that networks begin with, cannot be loaded.
-            ConfigError: these weights do not say of which network they are, or `train.teacher` is no model.
+            ConfigError: these weights do not say of which network they are, `train.teacher` is no model, or code of
+                the user's own is not what it must be.
+            TrainingError: a loss of the user's own gives none.
         """
         from nas.training.fit import load_data
         from nas.training.teacher import teacher_model
@@ -71,7 +73,12 @@ class TrainingEvaluator:
         check_file(self.transfer)
         if self.recipe.teacher is not None:
             teacher_model(self.recipe.teacher)
-        return load_data(self.data).record()
+        data = load_data(self.data)
+        if self.recipe.own_code:
+            from nas.training.own_training import check_own_training
+
+            check_own_training(self.recipe, data, self.data.balance)
+        return data.record()
 
     def __call__(self, architecture: Architecture, budget: Budget, seed: int) -> Evaluation:
         """Train as the budget says and return `Task.val_scores`, and `int8_accuracy` where it asks for that.

@@ -18,8 +18,10 @@ from nas.finishing.searched import Searched
 from nas.finishing.settings import NONE, FinishSettings
 from nas.finishing.study import WINNER, Final, Finish, choosing_seeds, reporting_seeds
 from nas.finishing.words import Unit, failures, named, sentence
+from nas.own_code import referred
 from nas.search.trial import Trial
 from nas.statistics import proportion_interval
+from nas.training.recipe import Recipe
 from nas.training.recipe_decisions import recipe_text
 
 FORMAT = "nas.finish/1"
@@ -292,6 +294,16 @@ class Report:
                 yield f"- {rung.epochs} epochs, {len(rung.trials)} trained, the best: {best}"
             if families:
                 yield from ("", "All candidates: " + "; ".join(one.name for one in own) + ".")
+
+
+def loss_note(searched: Searched, recipe: Recipe) -> str:
+    """Say that a finish trains by another loss than the search, where that had one of the user's own; else nothing."""
+    loss = searched.recipe.loss
+    if loss is None or loss == recipe.loss:
+        return ""
+    own = referred(loss, "train.loss").short
+    now = "that of the task" if recipe.loss is None else referred(recipe.loss, "train.loss").short
+    return f"The search trained by the loss {own}, this finish by {now}: a finish has its own recipe (train.loss)."
 
 
 def objectives_note(searched: Searched) -> str:

@@ -54,7 +54,7 @@ _NEUTRAL = _listed(
     "token char character word phoneme sentence sample batch node edge task binary multiclass multilabel categorical "
     "clean robust adversarial corrupted noisy day night standard cohen matthews expected cifar mnist fashion digits "
     "idx arrays hf imagenet svhn coco voc cityscapes ade kitti librispeech nasbench nats synthetic folder "
-    "mnist1d series ucr uea cells mask masks"
+    "mnist1d series ucr uea cells mask masks own"
 )
 """Words beside a score that leave its direction as it is: statistics, splits, data sets, conditions."""
 _LOSS_KINDS = _listed(

@@ -55,6 +55,10 @@ class EpochReporter(pl.Callback):
         assert isinstance(pl_module, TaskModule)
         metrics = pl_module.epoch_metrics()
         self.history.append(metrics)
+        # For callbacks and the logger of the user's own, who look for them here.
+        trainer.callback_metrics.update({name: torch.tensor(one, dtype=torch.float64) for name, one in metrics.items()})
+        for logger in trainer.loggers:
+            logger.log_metrics(metrics, step=trainer.current_epoch)
         ends = len(self.history) >= self._last_epoch
         if trainer.is_global_zero:
             ends = self._listener(metrics) or ends

@@ -13,10 +13,12 @@ from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.loggers import Logger
 
-from nas.errors import ConfigError, reason_of
+from nas.errors import ConfigError, TrainingError, reason_of
 from nas.evaluation import Budget, Evaluation, InheritedWeights, report
 from nas.network.architecture import Architecture
+from nas.own_code import telling_place
 from nas.pytorch import build
 from nas.pytorch.checkpointing import CheckpointedNetwork
 from nas.scaling.scale import DROP_PATH, scaled
@@ -29,6 +31,7 @@ from nas.training.epoch_reports import EpochReporter, reachable
 from nas.training.inheritance.from_file import inherit_from
 from nas.training.int8 import int8_scores
 from nas.training.memory import training_memory
+from nas.training.own_training import own_callbacks, own_logger
 from nas.training.progressive import check_stages
 from nas.training.recipe import Recipe
 from nas.training.task import ImageModule, TaskModule
@@ -85,7 +88,8 @@ def fit(
         bits; the metrics of each epoch, and the seconds of the training steps, of 8 bits, and of everything.
 
     Raises:
-        TrainingError: the loss is not a number. DataError: the data do not fit the architecture.
+        TrainingError: the loss is not a number, or code of the user's own has failed, with its line.
+        DataError: the data do not fit the architecture.
         ShapeError: the network does not take images of such a share of its resolution.
         ConfigError: the recipe has what means nothing for the task, a limit of memory that cannot be held, or stages
             that the network does not take; or the transfer is not for several processes.
@@ -114,16 +118,17 @@ def fit(
     shape, part = architecture.input_shape, budget.data_fraction
     module = ImageModule(data, recipe, shape, augment=augment, balance=balance, seed=seed, fraction=part)
     task, images = _learner(network, module, transfer, devices, memory.blocks)
-    with reachable(listener, processes=devices) as reached, warnings.catch_warnings():
+    logger = own_logger(recipe, arch_id=architecture.arch_id, seed=seed)
+    with reachable(listener, processes=devices) as reached, warnings.catch_warnings(), telling_place(TrainingError):
         # Lightning advises DataLoader workers; batches are made in this process on purpose.
         warnings.filterwarnings("ignore", module="pytorch_lightning")
         reporter = EpochReporter(reached, last_epoch=epochs, seed=seed)
         kept = _Kept.by(recipe)
-        callbacks = [*kept.averaging, *_statistics(task), *kept.choosing, reporter]
+        callbacks = [*kept.averaging, *_statistics(task), *kept.choosing, reporter, *own_callbacks(recipe)]
         each = after_epoch is not None or budget.keep_each_epoch
         if each and budget.checkpoint is not None and devices == 1:
             callbacks.append(_CheckpointEachEpoch(budget.checkpoint))
-        trainer = trainer_of(recipe, budget.schedule_epochs or epochs, callbacks, accelerator, devices)
+        trainer = trainer_of(recipe, budget.schedule_epochs or epochs, callbacks, accelerator, devices, logger=logger)
         trainer.fit(task, datamodule=images, ckpt_path=checkpoint, weights_only=True)
     if devices == 1:
         history = reporter.history  # with the epochs before the checkpoint
@@ -201,6 +206,8 @@ def _learner(
     recipe = images.recipe
     if devices > 1 and transfer.style != SCRATCH.style:
         raise ConfigError(f"transfer.style={transfer.style} is for a training in one process, but got {devices}")
+    if devices > 1 and recipe.own_code:
+        raise ConfigError(f"{recipe.own_code[0][0]}: code of your own is for a training in one process, got {devices}")
     for name, wanted in (("teacher", recipe.teacher is not None), ("memory_mib", bool(again))):
         if wanted and (devices > 1 or transfer.style == "features"):
             raise ConfigError(f"train.{name} is for a training in one process, of more than the last layer")
@@ -282,8 +289,9 @@ def trainer_of(
     devices: int = 1,
     *,
     validation_batches: int | None = None,
+    logger: Logger | None = None,
 ) -> pl.Trainer:
-    """Return what trains for so many epochs, and validates on all batches or on so many."""
+    """Return what trains for so many epochs, and validates on all batches or on so many; the logger is the user's."""
     return pl.Trainer(
         limit_val_batches=validation_batches,
         max_epochs=epochs,
@@ -296,7 +304,7 @@ def trainer_of(
         num_sanity_val_steps=0,
         callbacks=callbacks,
         # The record is our own, and a search has no use for the rest.
-        logger=False,
+        logger=logger or False,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nas.errors import ConfigError
+from nas.own_code import referred
 from nas.settings import Range, check_settings, setting
 
 OPTIMIZERS = ("adamw", "sgd", "rmsprop")
@@ -206,6 +208,24 @@ class Recipe:
         Range(0, 1000, above=True),
         before=2.0,
     )
+    loss: str | None = setting(
+        None,
+        "FILE.py:NAME, a function of yours of outputs and targets that training makes small in place of the loss of "
+        "the task; validation and test keep that one",
+        typed="code",
+    )
+    callbacks: Sequence[str] | None = setting(
+        None,
+        "[FILE.py:NAME, ...], classes of yours, or functions that make one, of Lightning callbacks, called in this "
+        "order behind those of nas",
+        typed="codes",
+    )
+    logger: str | None = setting(
+        None,
+        "FILE.py:NAME, a function or class of yours that makes the Lightning logger of a training, which is told the "
+        "metrics of each epoch; it may take arch_id and seed",
+        typed="code",
+    )
     gradient_clip: float | None = setting(
         5.0, "largest norm of the gradient; null does not clip", Range(0, 1e9, above=True)
     )
@@ -225,6 +245,18 @@ class Recipe:
             raise ConfigError(
                 "train.rand_augment and train.trivial_augment are two policies of the same operations: set one of them"
             )
+
+        if self.callbacks is not None:
+            object.__setattr__(self, "callbacks", tuple(self.callbacks) or None)  # a recipe has a hash
+        for where, text in self.own_code:
+            referred(text, where)
+
+    @property
+    def own_code(self) -> tuple[tuple[str, str], ...]:
+        """What it takes from files of the user's: the paths of settings, each with what it holds (`nas.own_code`)."""
+        given = [("train.loss", self.loss), ("train.logger", self.logger)]
+        given += [("train.callbacks", one) for one in self.callbacks or ()]
+        return tuple((where, text) for where, text in given if text is not None)
 
     @property
     def training_copies(self) -> int:

@@ -26,6 +26,7 @@ _DOUBLING = "batch_size"
 _NOT_DECIDED = {
     "epochs": "every trial has the train.epochs of the search, and a pruner (pruner=asha) gives the better ones more",
     "teacher": "all trials learn from the one of train.teacher",
+    **dict.fromkeys(("loss", "callbacks", "logger"), "all trials are trained with what train names of your own code"),
     "memory_mib": "it says how training is done, and no score depends on it",
 }
 _FORMS = "[low, high], [a, b, c], {choices: [a, b]} or {low: a, high: b, log: true}"

@@ -20,6 +20,7 @@ from nas.training.data.batches import Batches
 from nas.training.data.registry import may_mirror
 from nas.training.data.splits import ImageData, Images
 from nas.training.optimizers import optimizer_of
+from nas.training.own_training import own_loss
 from nas.training.progressive import stages_of
 from nas.training.recipe import Recipe
 from nas.training.schedule import lr_schedule
@@ -75,7 +76,7 @@ class TaskModule(pl.LightningModule):
         super().__init__()
         self.network, self.recipe, self.seed, self.transfer = network, recipe, seed, transfer
         self.task, self.scale, self.teacher = task, scale, teacher
-        self._in_training = in_training
+        self._in_training, self._own_loss = in_training, own_loss(recipe, scale)
         dropouts = (layer for layer in network.modules() if isinstance(layer, nn.Dropout))
         self._dropout_rates = {layer: layer.p for layer in dropouts}
         self._now = recipe
@@ -101,6 +102,8 @@ class TaskModule(pl.LightningModule):
         return output if isinstance(output, tuple) else (output,)
 
     def _train_loss(self) -> Loss:
+        if self._own_loss is not None:
+            return self._own_loss.weighing(self.class_weights)
         return self.task.loss(self.scale, self.recipe.label_smoothing, self.class_weights)
 
     def on_train_epoch_start(self) -> None:
@@ -174,7 +177,8 @@ class TaskModule(pl.LightningModule):
 
     def _check(self, loss: float, where: str) -> None:
         if not math.isfinite(loss):
-            raise TrainingError(f"the loss is {loss} at {where}; a lower train.lr or a longer warm-up may help")
+            of = "" if self._own_loss is None else f" ({self._own_loss.name})"
+            raise TrainingError(f"the loss{of} is {loss} at {where}; a lower train.lr or a longer warm-up may help")
 
     def configure_optimizers(self) -> Any:
         """Return the optimiser of the recipe, and its learning rate by the step (`lr_schedule`)."""

@@ -28,6 +28,7 @@ from nas.training.data.config import DataConfig
 from nas.training.fit import fit, load_data, with_drop_path
 from nas.training.memory import training_memory
 from nas.training.model_file import SUMMARY
+from nas.training.own_training import check_own_training
 from nas.training.preprocess import as_trained, preprocess_of
 from nas.training.progress import Progress
 from nas.training.progressive import check_stages
@@ -178,6 +179,7 @@ def begins(job: TrainJob) -> str:
     """
     data = load_data(job.data)
     data.check_fits(job.architecture)
+    check_own_training(job.recipe, data, job.data.balance)
     teacher_of(job.recipe, data)
     built = with_drop_path(job.architecture, job.recipe.drop_path)
     training_memory(built, job.recipe)
@@ -202,7 +204,9 @@ def begin(job: TrainJob, folder: Path, settings: Mapping[str, Any], *, resume: b
         before = _flat(read_json(path, "the settings of the training", _job_as_recorded))
         for name, value in _flat(record).items():
             if before.get(name) != value:
-                raise ConfigError(f"resume: {name} was {before.get(name)!r:.80} in {folder}, but is now {value!r:.80}")
+                raise ConfigError(
+                    f"resume: {name} was {before.get(name)!r:.200} in {folder}, but is now {value!r:.200}"
+                )
     write_whole(path, json.dumps({**settings, "job": record}, indent=1) + "\n")
     write_whole(folder / ARCHITECTURE, job.architecture.to_json(indent=1) + "\n")
 

@@ -113,12 +113,18 @@ def _same_data(was: TrainedOn, data: ImageData, config: DataConfig, folders: Seq
         return True
     recorded = next((known for known in map(recorded_data, folders) if known is not None), None)
     if recorded is not None:
-        return _place(recorded.get("root")) == _place(config.root)
+        same_code = _without_hash(recorded.get("module")) == _without_hash(config.module)
+        return same_code and _place(recorded.get("root")) == _place(config.root)
     return not was.images and config.root is None
 
 
 def _place(root: object) -> Path | None:
     return user_path(root).absolute() if isinstance(root, str) else None
+
+
+def _without_hash(module: object) -> str | None:
+    """Return which data set of the user's own `data.module` means, whatever its file holds by now."""
+    return module.partition("#")[0] if isinstance(module, str) else None
 
 
 def _records(folder: Path) -> list[Any]:

@@ -15,6 +15,7 @@ from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
 
+from nas import own_code
 from nas.console import guard_streams
 from nas.errors import NasError, WorkerError, reason_of
 from nas.evaluation import Evaluator
@@ -52,6 +53,19 @@ class Ready:
     error: NasError | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _WithCode:
+    """An evaluator with the files of the user's that it may run, which need not be where it goes."""
+
+    evaluator: Evaluator
+    code: Mapping[tuple[str, str], bytes]
+
+
+def with_own_code(evaluator: Evaluator) -> object:
+    """Return what is pickled of an evaluator for another process, which opens it by `PickledEvaluator`."""
+    return _WithCode(evaluator, own_code.sent())
+
+
 class PickledEvaluator:
     """An evaluator on its way to a worker process, which opens it only when it can say what is wrong with it."""
 
@@ -61,7 +75,7 @@ class PickledEvaluator:
 
     def __getstate__(self) -> bytes:
         try:
-            return bytes(ForkingPickler.dumps(self._evaluator))
+            return bytes(ForkingPickler.dumps(with_own_code(self._evaluator)))
         except Exception as error:  # anything may be in it
             raise WorkerError(
                 f"the evaluator cannot be sent to worker processes ({reason_of(error)}). {_TOP_LEVEL}"
@@ -87,12 +101,13 @@ class PickledEvaluator:
         if self._packed is None:  # it has not left its process
             return self._evaluator
         try:
-            evaluator: Evaluator = ForkingPickler.loads(self._packed)
+            arrived: _WithCode = ForkingPickler.loads(self._packed)
         except Exception as error:  # as above
             raise WorkerError(
                 f"the evaluator cannot be loaded in a worker process ({reason_of(error)}). {_TOP_LEVEL}"
             ) from error
-        return evaluator
+        own_code.take(arrived.code)
+        return arrived.evaluator
 
 
 @dataclass(frozen=True)

@@ -193,7 +193,7 @@ def test_series_get_networks_a_space_and_the_commands_that_search_it(data_set: s
 def test_what_nas_trains_is_known_to_the_advice() -> None:
     """With a data set for another task, `nas.advise.rules_of_thumb.TRAINED` has to grow."""
     images = ["arrays", "cells", "cifar10", "cifar100", "digits", "fashion_mnist", "hf", "idx", "image_folder"]
-    assert [*DATA_SETS] == [*images, "mask_folder", "mnist1d", "series", "synthetic"]
+    assert [*DATA_SETS] == [*images, "mask_folder", "mnist1d", "own", "series", "synthetic"]
 
 
 def test_more_wanted_is_never_a_worse_network() -> None:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image
 from sklearn.datasets import load_digits
 
+import nas
 from nas.errors import ConfigError, DataError
 from nas.exporting.reading import Reading
 from nas.exporting.series_files import SeriesReading
@@ -27,7 +28,7 @@ from nas.training.data.registry import DATA_SETS
 from nas.training.data.split_by_place import split_indices
 from nas.training.data.splits import ImageData, Images
 from nas.training.data.test_split import Ledger, read_test_split
-from tests.training.data_files import arrays_file, cifar_folder, hf_folder, idx_folder, write_idx
+from tests.training.data_files import arrays_file, cifar_folder, hf_folder, idx_folder, own_module, write_idx
 from tests.training.series_files_of_tests import waves_folder
 from tests.training.tasks.pictures_with_targets import folder_for
 
@@ -56,6 +57,7 @@ MAKE: dict[str, Callable[[Path], DataConfig]] = {
     "image_folder": lambda root: DataConfig(name="image_folder", root=str(_image_folder(root))),
     "mask_folder": lambda root: folder_for("segmentation", root / "masked", images=60),
     "mnist1d": lambda root: DataConfig(name="mnist1d"),
+    "own": lambda root: DataConfig(name="own", module=nas.own(own_module(root))),
     "series": lambda root: DataConfig(name="series", root=str(waves_folder(root / "waves"))),
     "synthetic": lambda root: DataConfig(name="synthetic", samples=200, num_classes=4),
 }

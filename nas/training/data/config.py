@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from nas.errors import ConfigError, nearest
 from nas.exporting.series_words import MISSING, REFUSE
+from nas.own_code import referred
 from nas.settings import Range, check_settings, setting
 from nas.training.data.registry import DATA_SETS
 from nas.training.tasks.task import Task
@@ -18,6 +19,8 @@ BACKGROUNDS = {"white": "#ffffff", "black": "#000000", "grey": "#808080"}
 """Colours by name."""
 DROP = "drop"
 """A background that is none: transparency is dropped, so that the colours below it show."""
+OWN = "own"
+"""The data set that `data.module` names."""
 AUTO, NONE = "auto", "none"
 """Words of `data.cache`."""
 MASKS = (AUTO, "yes", "no")
@@ -32,9 +35,16 @@ class DataConfig:
     name: str = setting("digits", ", ".join(DATA_SETS))
     root: str | None = setting(
         None,
-        "folder with the files, or the file; cells, digits, mnist1d and synthetic have none",
+        "folder with the files, or the file; cells, digits, mnist1d and synthetic have none; own is given it where it "
+        "takes root",
         may_change=True,
         typed="path",
+    )
+    module: str | None = setting(
+        None,
+        "of own: FILE.py:NAME, a class of yours, or a function that makes an object, with `classes` and `train()`, and "
+        "`val()` and `test()` where it has such splits",
+        typed="code",
     )
     labels: str | None = setting(
         None,
@@ -195,6 +205,7 @@ class DataConfig:
                 f"data: `val_fraction + test_fraction < 1` must hold, so that something is left to train on, but got "
                 f"{self.val_fraction:g} + {self.test_fraction:g}"
             )
+        self._check_module()
         self._check_pictures()
         self._check_series()
         if self.target is not None and (self.name != "image_folder" or self.labels is None):
@@ -206,6 +217,18 @@ class DataConfig:
         if self.resolution is not None and not DATA_SETS[self.name].resizes:
             resized = " and ".join(name for name, data_set in DATA_SETS.items() if data_set.resizes)
             raise ConfigError(f"data.resolution is of {resized}; {self.name} keeps its size, but got {self.resolution}")
+
+    def _check_module(self) -> None:
+        """Check what is said of a data set of the user's own."""
+        if self.name != OWN and self.module is not None:
+            raise ConfigError(f"data.module is of data=own, but data is {self.name}, got {self.module!r:.80}")
+        for where, text in self.own_code:
+            referred(text, where)
+
+    @property
+    def own_code(self) -> tuple[tuple[str, str], ...]:
+        """What it takes from files of the user's: the path of the setting, and what that holds (`nas.own_code`)."""
+        return () if self.module is None else (("data.module", self.module),)
 
     def _check_series(self) -> None:
         """Check what is said of series, and of what series have not."""

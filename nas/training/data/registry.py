@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from nas.errors import ConfigError
+from nas.own_code import check_own
 from nas.training.data.arrays import ARRAYS
 from nas.training.data.cells import CELLS
 from nas.training.data.cifar import CIFAR10, CIFAR100
@@ -17,6 +18,7 @@ from nas.training.data.idx import IDX
 from nas.training.data.image_folder import IMAGE_FOLDER
 from nas.training.data.mask_folder import MASK_FOLDER
 from nas.training.data.mnist1d import MNIST1D
+from nas.training.data.own import OWN
 from nas.training.data.series import SERIES
 from nas.training.data.synthetic import SYNTHETIC
 from nas.training.tasks.registry import DEFAULT
@@ -38,6 +40,7 @@ DATA_SETS: Mapping[str, DataSet] = {
     "image_folder": IMAGE_FOLDER,
     "mask_folder": MASK_FOLDER,
     "mnist1d": MNIST1D,
+    "own": OWN,
     "series": SERIES,
     "synthetic": SYNTHETIC,
 }
@@ -53,7 +56,12 @@ def check_files(config: DataConfig) -> None:
 
 
 def check_recipe(config: DataConfig, recipe: Recipe) -> None:
-    """Raise `ConfigError` where training by a recipe would do something that has no meaning for the data."""
+    """Raise `ConfigError` where training by a recipe would do something that has no meaning for the data.
+
+    Files of the user's own that both name must be there as they were named; they are not run.
+    """
+    for where, text in (*config.own_code, *recipe.own_code):
+        check_own(text, where)
     config.task.check_training(cutmix=recipe.cutmix, balance=config.balance)
     check_pixels(config, recipe)
     if recipe.teacher is not None:

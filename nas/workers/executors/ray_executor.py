@@ -25,7 +25,7 @@ from nas.workers.executors.channel import LOOPBACK
 from nas.workers.executors.executor import Ended, Event, Job, Lost, Worker
 from nas.workers.executors.ray_worker import RayWorker
 from nas.workers.executors.settings import RaySettings
-from nas.workers.worker import check_not_starting
+from nas.workers.worker import check_not_starting, with_own_code
 
 INSTALL = "pip install 'nas[ray]'"
 _POLL_SECONDS = 30.0
@@ -89,7 +89,7 @@ class RayExecutor:
     def open(self, evaluator: Evaluator) -> None:
         """Connect to the cluster, or start one, and put the evaluator into its object store."""
         try:
-            packed = self._ray.cloudpickle.dumps(evaluator)
+            packed = self._ray.cloudpickle.dumps(with_own_code(evaluator))
         except Exception as error:  # anything may be in it
             raise WorkerError(f"the evaluator cannot be sent to workers ({reason_of(error)})") from error
         self._own = not self._ray.is_initialized()

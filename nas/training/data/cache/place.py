@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import errno
-import os
 import shutil
 from pathlib import Path
 
-from nas.run_folder import user_path
+from nas.run_folder import user_cache, user_path
 from nas.training.data.config import AUTO, NONE
 
 PREFIX = "images-"
@@ -22,8 +21,7 @@ def cache_folder(cache: str) -> Path | None:
     """Return the folder of the cache, which need not be there; None where there is to be no cache.
 
     Args:
-        cache: `data.cache`. Its `auto` is `nas` in the user's folder for caches: `$XDG_CACHE_HOME`, else `~/.cache`
-            (https://specifications.freedesktop.org/basedir-spec/latest/).
+        cache: `data.cache`. Its `auto` is `user_cache`.
 
     Raises:
         ConfigError: `~USER` is nobody.
@@ -32,8 +30,7 @@ def cache_folder(cache: str) -> Path | None:
         return None
     if cache != AUTO:
         return user_path(cache).absolute()
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if os.path.isabs(base) else user_path("~/.cache").absolute()) / "nas"
+    return user_cache()
 
 
 def check_room(folder: Path, size: int) -> None:
