@@ -232,7 +232,8 @@ class ImageModule(pl.LightningDataModule):
 
         Args:
             data: the splits.
-            recipe: its batch size is that of training; four times that in validation.
+            recipe: its batch size is that of training, which processes that train together share; four times that in
+                validation.
             input_shape: `(channels, height, width)` of the images that it gives.
             augment: none, shift, shift_flip; of training only, beside what the recipe says.
             balance: none, weights, sampler; of training only.
@@ -266,6 +267,11 @@ class ImageModule(pl.LightningDataModule):
         trainer = self.trainer
         return {"rank": trainer.global_rank, "ranks": trainer.world_size} if trainer is not None else {}
 
+    @property
+    def _share(self) -> int:
+        """Images of a training batch that this process has."""
+        return self.recipe.batch_size // (self.trainer.world_size if self.trainer is not None else 1)
+
     def _batches(self, images: Images, batch_size: int, **settings: Any) -> Batches:
         """Return batches on the device that trains, so that a GPU gets pixels of 8 bits and does the rest itself."""
         device = self.trainer.strategy.root_device if self.trainer is not None else "cpu"
@@ -275,7 +281,7 @@ class ImageModule(pl.LightningDataModule):
         """Return the training batches of this process, shuffled anew and augmented in each epoch."""
         return self._batches(
             self.train,
-            self.recipe.batch_size,
+            self._share,
             shuffle=True,
             augment=self.augment,
             shift=self.recipe.shift,
@@ -295,4 +301,4 @@ class ImageModule(pl.LightningDataModule):
 
     def val_dataloader(self) -> Batches:
         """Return the validation batches of this process."""
-        return self._batches(self.data.val, 4 * self.recipe.batch_size, **self._shard)
+        return self._batches(self.data.val, 4 * self._share, **self._shard)
