@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
-from lightning_fabric.plugins.environments import LightningEnvironment
+from pytorch_lightning.plugins.environments import LightningEnvironment
 
 from nas.errors import ConfigError, reason_of
 from nas.evaluation import Budget, Evaluation, InheritedWeights, report
@@ -25,6 +25,7 @@ from nas.training.batch_norm import FreshStatistics
 from nas.training.best_epoch import BestEpoch, best_row
 from nas.training.data.load import load_data
 from nas.training.data.splits import ImageData
+from nas.training.deterministic import deterministic
 from nas.training.ema import WeightAverage
 from nas.training.epoch_reports import EpochListener, EpochReporter
 from nas.training.inheritance.from_file import inherit_from
@@ -89,7 +90,8 @@ def fit(
         bits; the metrics of each epoch, and the seconds of the training steps, of 8 bits, and of everything.
 
     Raises:
-        TrainingError: the loss is not a number. DataError: the data do not fit the architecture.
+        TrainingError: the loss is not a number, or an operation has no deterministic algorithm where one is asked for.
+        DataError: the data do not fit the architecture.
         ShapeError: the network does not take images of such a share of its resolution.
         ConfigError: the recipe has what means nothing for the task, a limit of memory that cannot be held, or stages
             that the network does not take.
@@ -106,7 +108,7 @@ def fit(
     built = with_drop_path(architecture, recipe.drop_path)
     check_stages(built, recipe)
     memory = training_memory(built, recipe)
-    network, data, inherited = _beginning(built, data, recipe, transfer, parent)
+    network, data, inherited = beginning(built, data, recipe, transfer, parent)
 
     def listener(metrics: Mapping[str, float]) -> bool:
         if after_epoch is not None:
@@ -117,10 +119,10 @@ def fit(
 
     shape, part = architecture.input_shape, budget.data_fraction
     module = ImageModule(data, recipe, shape, augment=augment, balance=balance, seed=seed, fraction=part)
-    task, images = _learner(network, module, transfer, memory.blocks)
-    with warnings.catch_warnings():
+    task, images = learner(network, module, transfer, memory.blocks)
+    with warnings.catch_warnings(), deterministic(recipe.deterministic):
         # Lightning advises DataLoader workers; batches are made in this process on purpose.
-        warnings.filterwarnings("ignore", module="pytorch_lightning")
+        warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")
         reporter = EpochReporter(listener, last_epoch=epochs, seed=seed)
         kept = _Kept.by(recipe)
         callbacks = [*kept.averaging, *_statistics(task), *kept.choosing, reporter]
@@ -149,7 +151,7 @@ def fit(
     return Evaluation(scores, tuple(history), seconds, missing, inherited)
 
 
-def _beginning(
+def beginning(
     built: Architecture, data: ImageData, recipe: Recipe, transfer: Transfer, parent: str | None
 ) -> tuple[Network, ImageData, InheritedWeights | None]:
     """Return a network with the weights that its training begins with.
@@ -194,7 +196,7 @@ class _Kept:
             average.swap(task)
 
 
-def _learner(
+def learner(
     network: Network, images: ImageModule, transfer: Transfer, again: Collection[str]
 ) -> tuple[TaskModule, pl.LightningDataModule]:
     """Return what trains a network, or its last layer alone, and what feeds that.

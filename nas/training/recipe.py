@@ -206,6 +206,13 @@ class Recipe:
         Range(0, 1000, above=True),
         before=2.0,
     )
+    aux_weight: float = setting(
+        0.3,
+        "of the loss of each auxiliary classifier, where the network has some; Szegedy et al. 2015, Going deeper with "
+        "convolutions, 5",
+        Range(0, 100),
+        before=0.3,
+    )
     gradient_clip: float | None = setting(
         5.0, "largest norm of the gradient; null does not clip", Range(0, 1e9, above=True)
     )
@@ -218,6 +225,12 @@ class Recipe:
         Range(0, 1e9, above=True),
     )
     precision: str = setting("32-true", ", ".join(PRECISIONS), PRECISIONS)
+    deterministic: bool = setting(
+        False,
+        "use only algorithms that give the same numbers each time, which some are slower than and some operations of "
+        "GPUs have none of; on a CPU numbers are the same without it",
+        before=False,
+    )
 
     def __post_init__(self) -> None:
         check_settings(self, "train")

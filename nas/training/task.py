@@ -29,9 +29,6 @@ from nas.training.teacher import Teacher, distillation_loss
 from nas.training.transfer.parts import parameter_groups
 from nas.training.transfer.settings import SCRATCH, Transfer
 
-# Szegedy et al. 2015, "Going deeper with convolutions", section 5.
-_AUXILIARY_WEIGHT = 0.3
-
 # On an accelerator every look at the loss waits for the device, so it is looked at now and then only.
 _LOSS_CHECK_EVERY = 50
 
@@ -119,7 +116,7 @@ class TaskModule(pl.LightningModule):
         self._step_started = time.perf_counter()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the loss of a batch, with auxiliary heads at 0.3 of their own.
+        """Return the loss of a batch, with `train.aux_weight` times that of each auxiliary classifier.
 
         Of images that are mixed of two, the tally counts the targets of the larger part.
 
@@ -137,7 +134,7 @@ class TaskModule(pl.LightningModule):
             wanted, weight = self.teacher.logits(examples.inputs), recipe.teacher_weight
             loss = (1 - weight) * loss + weight * distillation_loss(outputs, wanted, recipe.teacher_temperature)
         for prediction in auxiliary:
-            loss = loss + _AUXILIARY_WEIGHT * examples.loss(prediction, loss_of)
+            loss = loss + recipe.aux_weight * examples.loss(prediction, loss_of)
         if self.device.type == "cpu" or batch_idx % _LOSS_CHECK_EVERY == 0:
             self._check(float(loss.detach()), f"epoch {self.current_epoch + 1}, step {batch_idx + 1}")
         self._train.add(outputs.detach(), examples.larger, loss.detach())
