@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from nas.commands.network_argument import WAYS, read_network, with_recorded_data
+from nas.commands.network_argument import WAYS, read_for_data, with_recorded_data
 from nas.console import defer_signals, run
 from nas.errors import ConfigError
 from nas.json_output import add_facts
@@ -130,16 +130,7 @@ def _job(config: TrainConfig) -> TrainJob:
     from nas.training.train import TrainJob, begins
 
     data = load_data(config.data)
-    channels, *size = data.input_shape
-    wanted = size if config.resolution is None else [config.resolution for _ in size]
-    shape, task = (channels, *wanted), data.task.network
-    architecture = read_network(config.network or "", config.genotype, shape, data.num_classes, task)
-    if config.resolution is not None and architecture.input_shape[1:] != tuple(wanted):
-        raise ConfigError(
-            f"resolution={config.resolution} is for a network of a space, but {config.network} takes images of "
-            f"{'x'.join(map(str, architecture.input_shape[1:]))}"
-        )
-    data.check_fits(architecture)
+    architecture = read_for_data(config.network or "", config.genotype, config.resolution, data)
     check_recipe(config.data, config.train)
     job = TrainJob(
         architecture=architecture,

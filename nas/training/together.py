@@ -160,9 +160,11 @@ class _Process:
         """Join the others meanwhile; yields the accelerator that all of them train on."""
         gpu = self.accelerator != "cpu" and torch.cuda.is_available()
         os.environ.update(LOCAL_RANK=str(self.rank), NODE_RANK="0", GLOO_SOCKET_IFNAME=_LOOPBACK)
+        # A file, which needs no free port, and which nobody else can write to.
+        store = torch.distributed.FileStore(self.store, self.ranks)  # type: ignore[attr-defined]  # not in its stubs
         torch.distributed.init_process_group(
             "nccl" if gpu else "gloo",
-            store=torch.distributed.FileStore(self.store, self.ranks),
+            store=store,
             rank=self.rank,
             world_size=self.ranks,
             device_id=torch.device("cuda", self.rank) if gpu else None,

@@ -211,7 +211,12 @@ def test_a_worker_trains_with_two_processes_that_end_with_it() -> None:
     try:
         worker = pool._workers[0].process.pid
         begun: set[int] = set()
-        pool.listen(lambda number, step, scores: begun.update(_children(worker)) is not None)
+
+        def look(number: int, step: int, scores: Mapping[str, float]) -> bool:
+            begun.update(_children(worker))
+            return False
+
+        pool.listen(look)
         pool.submit(Task(0, ARCH, nas.Budget(epochs=200), 0))
         while not begun:
             pool.wait(1.0)
