@@ -112,7 +112,7 @@ def test_each_step_has_its_rate_and_its_loss(data: ImageData, monkeypatch: pytes
         before = weight.detach().clone()
         found = step(optimizer, closure)
         assert weight.grad is not None
-        rates.append(float((before - weight).norm() / weight.grad.norm()))
+        rates.append(float((before - weight.detach()).norm() / weight.grad.norm()))
         return found
 
     monkeypatch.setattr(torch.optim.SGD, "step", watched)
@@ -128,7 +128,7 @@ def test_each_step_has_its_rate_and_its_loss(data: ImageData, monkeypatch: pytes
         accelerator="cpu",
         say=lambda *line: said.append(line),
     )
-    assert rates == pytest.approx(sweep(1e-4, 1e-2, 30), rel=1e-3)
+    assert rates == pytest.approx(sweep(1e-4, 1e-2, 30), rel=0.01)  # of differences of fp32
     assert found.rates == tuple(sweep(1e-4, 1e-2, 30))
     assert [one[0] for one in said] == [*range(1, 31)]
     assert tuple(one[2] for one in said) == found.losses
