@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.plugins.environments import LightningEnvironment
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
 from nas.errors import ConfigError, reason_of
 from nas.evaluation import Budget, Evaluation, InheritedWeights, report
