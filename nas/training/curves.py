@@ -79,7 +79,7 @@ def draw_range_test(path: Path, found: RangeTest) -> None:
             axes.axvline(rate, linestyle=style, color="tab:green", label=f"{label}: {rate:.2g}")
     axes.set_xscale("log")
     if found.smoothed:
-        low, high = min(found.smoothed), max(found.smoothed[0], min(found.smoothed))
+        low, high = min(found.losses[:shown]), found.smoothed[0]
         axes.set_ylim(low - 0.1 * (high - low or 1.0), high + 0.4 * (high - low or 1.0))
     axes.set_xlabel("learning rate")
     axes.set_ylabel("training loss")
