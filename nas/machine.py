@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -45,3 +48,20 @@ def memory() -> int | None:
 def cores_or(workers: int | str) -> int:
     """Return a number of workers; `auto` is one a core."""
     return workers if isinstance(workers, int) else cores()
+
+
+def gpu_devices() -> list[str]:
+    """Return the NVIDIA devices that may be used, by the names of CUDA_VISIBLE_DEVICES, without loading torch."""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        return [name.strip() for name in chosen.split(",") if name.strip() not in ("", "-1")]
+    command = shutil.which("nvidia-smi")
+    if command is None:
+        return []
+    listed = subprocess.run([command, "-L"], capture_output=True, text=True, check=False)
+    return [str(i) for i, _ in enumerate(line for line in listed.stdout.splitlines() if line.startswith("GPU "))]
+
+
+def gpu_groups(gpus: Sequence[str], size: int) -> list[str]:
+    """Return GPUs in groups of a size, each as `CUDA_VISIBLE_DEVICES` names several; what is left over is in none."""
+    return [",".join(gpus[i : i + size]) for i in range(0, len(gpus) - size + 1, size)]

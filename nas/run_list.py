@@ -19,6 +19,7 @@ SEARCH = "search"
 _KINDS = {
     "training": ("seeds.jsonl", "train.json"),
     "diagnosis": ("diagnosis.html", "diagnosis.json"),
+    "range test": ("lr_range.json", "lr_range.png"),
     "comparison of spaces": ("spaces.json", "report.md"),
     "comparison": ("curves.csv", "report.md"),
     "scaling study": ("settings.json", "report.md"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nas.errors import ConfigError, SpaceError, nearest, why_unreadable
 from nas.network.architecture import Architecture
@@ -14,6 +14,9 @@ from nas.run_folder import user_path
 from nas.space import load_space
 from nas.space.task import Task as NetworkTask
 from nas.training.data.recorded import recorded_data
+
+if TYPE_CHECKING:
+    from nas.training.data.splits import ImageData
 
 WAYS = "give an architecture file (.json), a run folder, or a space: reference/NAME, or NAME with genotype="
 
@@ -44,6 +47,30 @@ def read_network(
     if is_space:
         return _of_space(name, genotype, input_shape, num_classes, task)
     return read_architecture(path, "network")
+
+
+def read_for_data(name: str, genotype: str | None, resolution: int | None, data: ImageData) -> Architecture:
+    """Return the network that is to learn some data, see `read_network`.
+
+    Args:
+        name: of a file, of a run folder or of a space.
+        genotype: the decisions of a space with choices.
+        resolution: size of the images that a network of a space takes; None: theirs.
+        data: what it learns.
+
+    Raises:
+        NasError: there is no such network, or it does not fit the data or the resolution.
+    """
+    channels, *size = data.input_shape
+    wanted = size if resolution is None else [resolution for _ in size]
+    architecture = read_network(name, genotype, (channels, *wanted), data.num_classes, data.task.network)
+    if resolution is not None and architecture.input_shape[1:] != tuple(wanted):
+        raise ConfigError(
+            f"resolution={resolution} is for a network of a space, but {name} takes images of "
+            f"{'x'.join(map(str, architecture.input_shape[1:]))}"
+        )
+    data.check_fits(architecture)
+    return architecture
 
 
 def _of_space(

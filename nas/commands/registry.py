@@ -82,6 +82,12 @@ def _scale_config() -> type:
     return ScaleConfig
 
 
+def _lr_config() -> type:
+    from nas.commands.lr import LrConfig
+
+    return LrConfig
+
+
 def _export_config() -> type:
     from nas.commands.export import ExportConfig
 
@@ -208,6 +214,16 @@ def _train(values: dict[str, Any], typed: list[str]) -> int:
     return train_command(values, typed_paths(typed))
 
 
+def _lr(values: dict[str, Any], typed: list[str]) -> int:
+    from nas.commands.lr import lr_command
+
+    return lr_command(values, typed_paths(typed))
+
+
+def _of_lr(words: Sequence[str]) -> list[str]:
+    return first_word_to("network", words, "nas lr ARCH [setting=value ...]; --help says more")
+
+
 def _evaluate(values: dict[str, Any], typed: list[str]) -> int:
     from nas.commands.evaluate import evaluate_command
 
@@ -272,6 +288,14 @@ COMMANDS: Mapping[str, Command] = {
         _train_config,
         added=(),
         words=_of_train,
+        argument="network",
+    ),
+    "lr": SettingsCommand(
+        "Find a learning rate for a network by a range test",
+        _lr,
+        _lr_config,
+        added=(),
+        words=_of_lr,
         argument="network",
     ),
     "evaluate": SettingsCommand(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from nas.commands.network_argument import WAYS, read_network, with_recorded_data
+from nas.commands.network_argument import WAYS, read_for_data, with_recorded_data
 from nas.console import defer_signals, run
 from nas.errors import ConfigError
 from nas.json_output import add_facts
@@ -24,6 +24,7 @@ from nas.settings import SEED, Range, changeable, check_settings, setting, setti
 from nas.to_type import to_type
 from nas.training.data.config import DataConfig
 from nas.training.data.registry import check_files, check_recipe
+from nas.training.devices import DEVICES, DEVICES_DOC, check_devices
 from nas.training.recipe import Recipe
 from nas.training.tasks.registry import task_named
 from nas.training.transfer.settings import Transfer
@@ -63,11 +64,12 @@ class TrainConfig:
         may_change=True,
     )
     accelerator: str = setting("auto", "auto, cpu or gpu", may_change=True)
+    devices: int = setting(1, DEVICES_DOC, DEVICES, may_change=True)
     name: str | None = setting(None, "of the run folder; null makes one from the time", typed="text")
     resume: str | None = setting(
         None,
-        "a run folder to go on with; then only seeds, accelerator, data.root, the place of transfer.weights and "
-        "records may change",
+        "a run folder to go on with; then only seeds, accelerator, devices, data.root, the place of transfer.weights "
+        "and records may change",
         may_change=True,
         typed="text",
     )
@@ -81,6 +83,7 @@ class TrainConfig:
         if self.network is None:
             raise ConfigError(f"which network? nas train ARCH ...: {WAYS}")
         check_accelerator(self.accelerator)
+        check_devices(self.devices, self.train, accelerator=self.accelerator, transfer=self.transfer)
         check_name(self.name)
 
 
@@ -127,16 +130,7 @@ def _job(config: TrainConfig) -> TrainJob:
     from nas.training.train import TrainJob, begins
 
     data = load_data(config.data)
-    channels, *size = data.input_shape
-    wanted = size if config.resolution is None else [config.resolution for _ in size]
-    shape, task = (channels, *wanted), data.task.network
-    architecture = read_network(config.network or "", config.genotype, shape, data.num_classes, task)
-    if config.resolution is not None and architecture.input_shape[1:] != tuple(wanted):
-        raise ConfigError(
-            f"resolution={config.resolution} is for a network of a space, but {config.network} takes images of "
-            f"{'x'.join(map(str, architecture.input_shape[1:]))}"
-        )
-    data.check_fits(architecture)
+    architecture = read_for_data(config.network or "", config.genotype, config.resolution, data)
     check_recipe(config.data, config.train)
     job = TrainJob(
         architecture=architecture,
@@ -145,6 +139,7 @@ def _job(config: TrainConfig) -> TrainJob:
         seed=config.seed,
         seeds=config.seeds,
         accelerator=config.accelerator,
+        devices=config.devices,
         transfer=config.transfer,
         origin=_origin(config.network or ""),
     )

@@ -42,7 +42,7 @@ class TrainingEvaluator:
     inherit: str = "none"
     """Which trained network of a search each one takes initial weights from: none, parent or best (`run_search`)."""
     devices: int = 1
-    """Processes that train one network together. More than one needs a search without workers (`workers=0`)."""
+    """Processes that train one network together, which are started for each evaluation."""
     transfer: Transfer = SCRATCH
     """Other weights that networks begin with, and what of them learns when; a network that inherits begins with those
     that it inherits."""
@@ -87,16 +87,14 @@ class TrainingEvaluator:
             TrainingError: the loss is not a number.
             DataError: the data set cannot be loaded, or does not fit the architecture.
         """
-        from nas.training.fit import fit, load_data
+        from nas.training.together import train_network
 
-        return fit(
+        return train_network(
             architecture,
-            load_data(self.data),
+            self.data,
             replace(self.recipe, **(budget.recipe or {})),
             budget,
             seed=seed,
-            augment=self.data.augment,
-            balance=self.data.balance,
             accelerator=self.accelerator,
             devices=self.devices,
             transfer=self.transfer,

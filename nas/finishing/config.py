@@ -9,6 +9,7 @@ from nas.finishing.settings import FinishSettings
 from nas.machine import check_accelerator, check_workers
 from nas.names import name_problem
 from nas.settings import check_settings, setting
+from nas.training.devices import DEVICES, DEVICES_DOC, check_devices
 from nas.training.recipe import Recipe
 from nas.training.transfer.settings import Transfer
 
@@ -24,8 +25,11 @@ class FinishConfig:
     root: str | None = setting(
         None, "folder with the files of the data, where they were moved since", may_change=True, typed="text"
     )
-    workers: int | str = setting("auto", "trainings at a time; auto is one a core, or one a GPU", may_change=True)
+    workers: int | str = setting(
+        "auto", "trainings at a time; auto is one a core, or one a GPU, or for each devices of them", may_change=True
+    )
     accelerator: str = setting("auto", "auto, cpu or gpu", may_change=True)
+    devices: int = setting(1, DEVICES_DOC, DEVICES, may_change=True)
     mlflow: bool = setting(True, "record in MLflow too", may_change=True)
     register: str | None = setting(
         None,
@@ -46,6 +50,7 @@ class FinishConfig:
         check_settings(self, "")
         check_workers(self.workers)
         check_accelerator(self.accelerator)
+        check_devices(self.devices, self.train, accelerator=self.accelerator, transfer=self.transfer)
         check_register(self.register)
         if self.register is not None and not self.mlflow:
             raise ConfigError("register is of MLflow, which mlflow=false leaves out")

@@ -48,10 +48,12 @@ class TrainingSetup:
     """As Lightning takes it."""
     transfer: Transfer = SCRATCH
     """Other weights that networks begin with, and what of them learns when."""
+    devices: int = 1
+    """Processes that train one network together."""
 
     def evaluator(self, recipe: Recipe) -> TrainingEvaluator:
         """Return what trains by a recipe."""
-        return TrainingEvaluator(self.data, recipe, self.accelerator, transfer=self.transfer)
+        return TrainingEvaluator(self.data, recipe, self.accelerator, devices=self.devices, transfer=self.transfer)
 
 
 class PoolBench:

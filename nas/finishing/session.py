@@ -39,15 +39,15 @@ from nas.finishing.time_limit import needed_seconds, time_limit
 from nas.finishing.words import recommended_in_short
 from nas.held_out import check_test_split_allowed
 from nas.json_output import add_facts
-from nas.machine import cores_or
+from nas.machine import cores_or, gpu_devices, gpu_groups
 from nas.network.architecture import Architecture
 from nas.records.server import recorded_server
 from nas.run_folder import FINISH, WORKERS_LOG, hold, shown, user_path, write_whole
-from nas.search.config import gpu_devices
 from nas.search.trial import Trial
 from nas.settings import settings_from
 from nas.to_type import to_type
 from nas.training.data.registry import check_recipe
+from nas.training.devices import check_devices
 from nas.training.recipe import Recipe
 from nas.training.recipe_files import read_recipe
 from nas.workers.processes import WorkerPool
@@ -69,6 +69,7 @@ def finish(
     root: str | PathLike[str] | None = None,
     workers: int | str | None = None,
     accelerator: str | None = None,
+    devices: int | None = None,
     mlflow: bool = False,
     register: str | None = None,
     say: Say | None = None,
@@ -92,6 +93,7 @@ def finish(
         root: where the data are now, if they were moved.
         workers: trainings at a time; by default one a core, or one a GPU.
         accelerator: auto, cpu or gpu.
+        devices: processes that train one network together; 1 by default.
         mlflow: record in MLflow too, beside the run folder.
         register: name in MLflow's model registry under which what is recommended becomes a version, with `mlflow`.
         say: told how it goes, a line at a time, e.g. `print`.
@@ -111,7 +113,13 @@ def finish(
     check_function("finish: say", say, "a function that takes a line")
     own = {"top_k": top_k, "seeds": seeds, "final_seeds": final_seeds, "baseline": baseline, "minutes": minutes}
     own = {name: value for name, value in {**own, "searched_recipe": searched_recipe}.items() if value is not None}
-    outer: dict[str, Any] = {"workers": workers, "accelerator": accelerator, "mlflow": mlflow, "register": register}
+    outer: dict[str, Any] = {
+        "workers": workers,
+        "accelerator": accelerator,
+        "devices": devices,
+        "mlflow": mlflow,
+        "register": register,
+    }
     outer |= {"root": None if root is None else fspath(root)}
     outer = {name: value for name, value in outer.items() if value is not None}
     train = read_recipe(FULL if recipe is None else recipe) if not isinstance(recipe, Recipe) else recipe
@@ -158,9 +166,10 @@ class _Session:
         self.config, self.searched, self.home, self.say = config, searched, home, say
         self.measure = Measure(objective.name, objective.sign)
         self.gpus = gpu_devices() if config.accelerator != "cpu" else []
-        self.workers = self._count(config.workers)
-        for trial, _ in searched.finalists(config.finish.top_k):
-            self._recipe(trial)  # before anything is trained
+        free = self._count(config.workers) // (config.devices if config.workers == "auto" else 1)
+        self.workers = max(1, free)
+        for trial, _ in searched.finalists(config.finish.top_k):  # before anything is trained
+            check_devices(config.devices, self._recipe(trial), accelerator=config.accelerator)
 
     def _count(self, workers: int | str) -> int:
         """Return a number of workers; `auto` is one a GPU, or else one a core, as in a search."""
@@ -191,8 +200,8 @@ class _Session:
     def _report(self, records: FinishRecords | None) -> Report:
         config, searched = self.config, self.searched
         settings = config.finish
-        # As many seconds of all workers as the search had.
-        seconds = searched.seconds * self._count(searched.workers) / self.workers
+        # As many seconds of all processes that train as the search had.
+        seconds = searched.seconds * self._count(searched.workers) / (self.workers * config.devices)
         kinds = KINDS[settings.baseline]
         needed = needed_seconds(
             settings, searched, epochs=config.train.epochs, workers=self.workers, reported=1 + len(kinds)
@@ -284,7 +293,7 @@ class _Session:
 
     @property
     def _setup(self) -> TrainingSetup:
-        return TrainingSetup(self.searched.data, self.config.accelerator, self.config.transfer)
+        return TrainingSetup(self.searched.data, self.config.accelerator, self.config.transfer, self.config.devices)
 
     def _pool(self, stack: ExitStack) -> WorkerPool:
         """Start the workers, which end with the stack, and make sure that the data are those of the search."""
@@ -293,7 +302,7 @@ class _Session:
             self.workers,
             objective=self.measure.name,
             log=self.home / WORKERS_LOG,
-            devices=self.gpus,
+            devices=gpu_groups(self.gpus, self.config.devices),
         )
         stack.callback(pool.close)
         now = pool.describe().get("split_fingerprint")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,7 +17,7 @@ from nas.evaluators.settings import EvaluatorSettings
 from nas.evaluators.training import TrainingSettings
 from nas.latency.deployment import Deployment, DeploymentSettings
 from nas.latency.device_profile import DeviceProfile, devices_folder, profile_path
-from nas.machine import check_accelerator, check_workers, cores_or
+from nas.machine import check_accelerator, check_workers, cores_or, gpu_devices
 from nas.names import check_name
 from nas.resume import RecordSettings
 from nas.run_folder import user_path
@@ -320,18 +317,6 @@ def other_input(config: Config, space: SearchSpace, profile: DeviceProfile) -> s
         return ""
     made = ", ".join(f"{name} ({'x'.join(map(str, shape))})" for name, shape in profile.spaces.items())
     return f"  It was made with networks of {made}; {calibration(config, space)} makes one for this search"
-
-
-def gpu_devices() -> list[str]:
-    """Return the NVIDIA devices that may be used, by the names of CUDA_VISIBLE_DEVICES, without loading torch."""
-    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if chosen is not None:
-        return [name.strip() for name in chosen.split(",") if name.strip() not in ("", "-1")]
-    command = shutil.which("nvidia-smi")
-    if command is None:
-        return []
-    listed = subprocess.run([command, "-L"], capture_output=True, text=True, check=False)
-    return [str(i) for i, _ in enumerate(line for line in listed.stdout.splitlines() if line.startswith("GPU "))]
 
 
 def worker_count(config: Config) -> tuple[int, list[str]]:

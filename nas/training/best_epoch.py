@@ -56,11 +56,6 @@ class BestEpoch(pl.Callback):
         """End training where it has become no better for long."""
         self._end(trainer)
 
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Leave the best where several processes trained: what they send back is what the network is then."""
-        if trainer.world_size > 1:
-            self.restore(pl_module)
-
     def _end(self, trainer: pl.Trainer) -> None:
         if self._stale >= self._patience:
             trainer.should_stop = True

@@ -7,9 +7,15 @@ import io
 from collections.abc import Mapping, Sequence
 from math import nan
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nas.run_folder import write_bytes, writing
 from nas.training.tasks.task import LOSS, Task
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from nas.training.lr_range import RangeTest
 
 History = Sequence[Mapping[str, float]]
 """A row of metrics an epoch, see `TaskModule.epoch_metrics`."""
@@ -54,6 +60,35 @@ def draw_curves(path: Path, histories: Mapping[int, History], task: Task) -> Non
         axes.set_ylabel(what.words)
         axes.grid(alpha=0.3)
         axes.legend()
+    _save(figure, path)
+
+
+def draw_range_test(path: Path, found: RangeTest) -> None:
+    """Draw the loss over the learning rate as a PNG file: of each step and smoothed, with what follows from it."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 3.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    shown = len(found.smoothed)
+    axes.plot(found.rates[:shown], found.losses[:shown], ".", color="tab:orange", alpha=0.6, label="of a step")
+    axes.plot(found.rates[:shown], found.smoothed, "-", color="tab:blue", label="smoothed")
+    for rate, style, label in ((found.suggested, "-", "falls fastest"), (found.lowest_at, ":", "lowest")):
+        if rate is not None:
+            axes.axvline(rate, linestyle=style, color="tab:green", label=f"{label}: {rate:.2g}")
+    axes.set_xscale("log")
+    if found.smoothed:
+        low, high = min(found.losses[:shown]), found.smoothed[0]
+        axes.set_ylim(low - 0.1 * (high - low or 1.0), high + 0.4 * (high - low or 1.0))
+    axes.set_xlabel("learning rate")
+    axes.set_ylabel("training loss")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> None:
     picture = io.BytesIO()
     figure.savefig(picture, format="png")
     write_bytes(path, picture.getvalue())

@@ -60,11 +60,6 @@ class WeightAverage(pl.Callback):
         """Put the weights back."""
         self.swap(pl_module)
 
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Leave the average where several processes trained: what they send back is what the network is then."""
-        if trainer.world_size > 1:
-            self.swap(pl_module)
-
     def swap(self, pl_module: pl.LightningModule) -> None:
         """Exchange the average and the weights; doing it again takes that back."""
         with torch.no_grad():

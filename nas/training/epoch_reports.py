@@ -1,12 +1,8 @@
-"""What a training run reports of each epoch, also from processes of its own, and how a listener ends it."""
+"""What a training run reports of each epoch, and how a listener ends it."""
 
 from __future__ import annotations
 
-import contextvars
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from multiprocessing.connection import Connection, Pipe
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytorch_lightning as pl
@@ -17,8 +13,6 @@ from nas.training.task import TaskModule
 
 EpochListener = Callable[[Mapping[str, float]], bool]
 """Takes the metrics of an epoch by name; returns whether training is to end."""
-
-_JOIN_SECONDS = 10
 
 
 class EpochReporter(pl.Callback):
@@ -72,41 +66,3 @@ class EpochReporter(pl.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over what `state_dict` returned."""
         self.history = list(state_dict["rows"])
-
-
-class _RemoteListener:
-    """Asks a listener in another process through a pipe; it is pickled with the callback."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    def __call__(self, metrics: Mapping[str, float]) -> bool:
-        self._connection.send(dict(metrics))
-        return bool(self._connection.recv())
-
-
-@contextmanager
-def reachable(listener: EpochListener, *, processes: int) -> Iterator[EpochListener]:
-    """Yield a listener that the processes of a training run can call.
-
-    With one process, which is this one, it is the listener itself. Where Lightning starts several, it sends the metrics
-    to this process, where a thread calls the listener in the present context and sends the answer back.
-    """
-    if processes <= 1:
-        yield listener
-        return
-    here, there = Pipe()
-
-    def serve() -> None:
-        with suppress(EOFError, OSError):
-            while True:
-                here.send(listener(here.recv()))
-
-    thread = threading.Thread(target=contextvars.copy_context().run, args=(serve,), daemon=True)
-    thread.start()
-    try:
-        yield _RemoteListener(there)
-    finally:
-        there.close()
-        thread.join(timeout=_JOIN_SECONDS)
-        here.close()

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning.loggers import Logger
 
 from nas.errors import ConfigError, TrainingError, reason_of
@@ -26,8 +27,9 @@ from nas.training.batch_norm import FreshStatistics
 from nas.training.best_epoch import BestEpoch, best_row
 from nas.training.data.load import load_data
 from nas.training.data.splits import ImageData
+from nas.training.deterministic import deterministic
 from nas.training.ema import WeightAverage
-from nas.training.epoch_reports import EpochReporter, reachable
+from nas.training.epoch_reports import EpochListener, EpochReporter
 from nas.training.inheritance.from_file import inherit_from
 from nas.training.int8 import int8_scores
 from nas.training.memory import training_memory
@@ -63,7 +65,8 @@ def fit(
     accelerator: str = "auto",
     devices: int = 1,
     transfer: Transfer = SCRATCH,
-    after_epoch: Callable[[Mapping[str, float]], None] | None = None,
+    after_epoch: Callable[[Mapping[str, float]], object] | None = None,
+    hear: EpochListener | None = None,
 ) -> Evaluation:
     """Build and train a network from a seed, and score it on the validation split after every epoch.
 
@@ -77,22 +80,25 @@ def fit(
         augment: none, shift, shift_flip.
         balance: none, weights, sampler: what is done for classes of uneven size.
         accelerator: as Lightning takes it.
-        devices: processes that train together, each with a part of every epoch's batches.
+        devices: processes that train together, each with its share of every batch, of which this one is one:
+            `nas.training.together` starts them. Each returns the same; that of rank 0 writes files.
         transfer: other weights that it begins with, and what of the network learns when.
         after_epoch: hears the metrics of each epoch. With it, as with `Budget.keep_each_epoch`, the checkpoint is
-            written after every epoch, not only at the end, so that a run that is killed goes on from the last one; by
-            one process only.
+            written after every epoch, not only at the end, so that a run that is killed goes on from the last one.
+        hear: hears the metrics of each epoch, too, in the process of rank 0, and says whether training ends; by default
+            it is whoever listens to `report`.
 
     Returns:
         The scores `Task.val_scores` of the last epoch, with `int8_accuracy` where the budget asks for 8
         bits; the metrics of each epoch, and the seconds of the training steps, of 8 bits, and of everything.
 
     Raises:
-        TrainingError: the loss is not a number, or code of the user's own has failed, with its line.
+        TrainingError: the loss is not a number, code of the user's own has failed, with its line, or an operation has
+            no deterministic algorithm where one is asked for.
         DataError: the data do not fit the architecture.
         ShapeError: the network does not take images of such a share of its resolution.
         ConfigError: the recipe has what means nothing for the task, a limit of memory that cannot be held, or stages
-            that the network does not take; or the transfer is not for several processes.
+            that the network does not take.
     """
     started = time.perf_counter()
     budget = budget or Budget()
@@ -106,43 +112,42 @@ def fit(
     built = with_drop_path(architecture, recipe.drop_path)
     check_stages(built, recipe)
     memory = training_memory(built, recipe)
-    network, data, inherited = _beginning(built, data, recipe, transfer, parent)
-    history: list[dict[str, float]] = []
+    network, data, inherited = beginning(built, data, recipe, transfer, parent)
 
     def listener(metrics: Mapping[str, float]) -> bool:
-        history.append(dict(metrics))
         if after_epoch is not None:
             after_epoch(metrics)
+        if hear is not None:
+            return hear(metrics)
         return report(int(metrics["epoch"]), {name: metrics[name] for name in data.task.val_scores})
 
     shape, part = architecture.input_shape, budget.data_fraction
     module = ImageModule(data, recipe, shape, augment=augment, balance=balance, seed=seed, fraction=part)
-    task, images = _learner(network, module, transfer, devices, memory.blocks)
+    task, images = learner(network, module, transfer, memory.blocks)
     logger = own_logger(recipe, arch_id=architecture.arch_id, seed=seed)
-    with reachable(listener, processes=devices) as reached, warnings.catch_warnings(), telling_place(TrainingError):
+    with warnings.catch_warnings(), deterministic(recipe.deterministic), telling_place(TrainingError):
         # Lightning advises DataLoader workers; batches are made in this process on purpose.
-        warnings.filterwarnings("ignore", module="pytorch_lightning")
-        reporter = EpochReporter(reached, last_epoch=epochs, seed=seed)
+        warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")
+        reporter = EpochReporter(listener, last_epoch=epochs, seed=seed)
         kept = _Kept.by(recipe)
         callbacks = [*kept.averaging, *_statistics(task), *kept.choosing, reporter, *own_callbacks(recipe)]
         each = after_epoch is not None or budget.keep_each_epoch
-        if each and budget.checkpoint is not None and devices == 1:
+        if each and budget.checkpoint is not None:
             callbacks.append(_CheckpointEachEpoch(budget.checkpoint))
         trainer = trainer_of(recipe, budget.schedule_epochs or epochs, callbacks, accelerator, devices, logger=logger)
         trainer.fit(task, datamodule=images, ckpt_path=checkpoint, weights_only=True)
-    if devices == 1:
-        history = reporter.history  # with the epochs before the checkpoint
-        if budget.checkpoint is not None:
-            _save_checkpoint(trainer, budget.checkpoint)
-        kept.put_into(task)
-    if budget.weights is not None:
+    history = reporter.history  # with the epochs before the checkpoint
+    if budget.checkpoint is not None:
+        _save_checkpoint(trainer, budget.checkpoint)
+    kept.put_into(task)
+    if budget.weights is not None and trainer.is_global_zero:
         save_weights(Path(budget.weights), network, weights_metadata(architecture, data))
     row = best_row(history, data.task) if kept.choosing else history[-1]
     # A checkpoint of before may be of a last epoch that has not all of them.
     scores = {name: row[name] for name in data.task.val_scores if name in row}
     seconds = {"train_steps": task.step_seconds}
     missing: Mapping[str, str] = {}
-    if budget.int8 is not None:
+    if budget.int8 is not None and trainer.is_global_zero:
         began = time.perf_counter()
         in_8_bits, missing = int8_scores(network, architecture, data, Path(budget.int8))
         scores |= in_8_bits
@@ -151,7 +156,7 @@ def fit(
     return Evaluation(scores, tuple(history), seconds, missing, inherited)
 
 
-def _beginning(
+def beginning(
     built: Architecture, data: ImageData, recipe: Recipe, transfer: Transfer, parent: str | None
 ) -> tuple[Network, ImageData, InheritedWeights | None]:
     """Return a network with the weights that its training begins with.
@@ -196,21 +201,17 @@ class _Kept:
             average.swap(task)
 
 
-def _learner(
-    network: Network, images: ImageModule, transfer: Transfer, devices: int, again: Collection[str]
+def learner(
+    network: Network, images: ImageModule, transfer: Transfer, again: Collection[str]
 ) -> tuple[TaskModule, pl.LightningDataModule]:
     """Return what trains a network, or its last layer alone, and what feeds that.
 
     `again` are blocks that are computed again in the backward pass.
     """
     recipe = images.recipe
-    if devices > 1 and transfer.style != SCRATCH.style:
-        raise ConfigError(f"transfer.style={transfer.style} is for a training in one process, but got {devices}")
-    if devices > 1 and recipe.own_code:
-        raise ConfigError(f"{recipe.own_code[0][0]}: code of your own is for a training in one process, got {devices}")
     for name, wanted in (("teacher", recipe.teacher is not None), ("memory_mib", bool(again))):
-        if wanted and (devices > 1 or transfer.style == "features"):
-            raise ConfigError(f"train.{name} is for a training in one process, of more than the last layer")
+        if wanted and transfer.style == "features":
+            raise ConfigError(f"train.{name} is for a training of more than the last layer")
     learned, feed = network, cast("pl.LightningDataModule", images)
     if transfer.style == "features":
         learned, feed = last_layer_alone(network, images)
@@ -263,10 +264,11 @@ class _CheckpointEachEpoch(pl.Callback):
 
 
 def _save_checkpoint(trainer: pl.Trainer, path: str) -> None:
-    """Write the state of training whole or not at all."""
+    """Write the state of training whole or not at all; all processes that train together have a part in it."""
     partial = f"{path}.partial"
     trainer.save_checkpoint(partial)
-    os.replace(partial, path)
+    if trainer.is_global_zero:
+        os.replace(partial, path)
 
 
 def with_drop_path(architecture: Architecture, rate: float) -> Architecture:
@@ -297,7 +299,9 @@ def trainer_of(
         max_epochs=epochs,
         accelerator=accelerator,
         devices=devices,
-        strategy="auto" if devices == 1 else "ddp_spawn",
+        strategy="auto" if devices == 1 else "ddp",
+        # Whatever else may have started this process, such as a scheduler, says nothing of those that train together.
+        plugins=[LightningEnvironment()] if devices > 1 else None,
         precision=cast("Any", recipe.precision),  # one of PRECISIONS, all of which Lightning knows
         accumulate_grad_batches=recipe.accumulate,
         gradient_clip_val=recipe.gradient_clip,

@@ -16,6 +16,7 @@ from nas.network.architecture import Architecture
 from nas.pytorch import build
 from nas.training.batch_norm import FreshStatistics
 from nas.training.data.splits import ImageData
+from nas.training.deterministic import deterministic
 from nas.training.ema import WeightAverage
 from nas.training.fit import channels_last, trainer_of, with_drop_path
 from nas.training.recipe import Recipe
@@ -79,8 +80,8 @@ def training_times(
     task = TaskModule(network, recipe, seed=seed, task=data.task, scale=data.scale, class_weights=weights)
     clock = _Clock(seconds)
     average = [WeightAverage(recipe.ema, recipe.accumulate)] if recipe.ema else []
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="pytorch_lightning")  # as in `fit`
+    with warnings.catch_warnings(), deterministic(recipe.deterministic):
+        warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")  # as in `fit`
         callbacks = [*average, FreshStatistics(), clock]
         trainer = trainer_of(recipe, recipe.epochs, callbacks, accelerator, validation_batches=_VALIDATION_BATCHES)
         trainer.fit(task, datamodule=module)

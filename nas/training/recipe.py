@@ -226,6 +226,13 @@ class Recipe:
         "metrics of each epoch; it may take arch_id and seed",
         typed="code",
     )
+    aux_weight: float = setting(
+        0.3,
+        "of the loss of each auxiliary classifier, where the network has some; Szegedy et al. 2015, Going deeper with "
+        "convolutions, 5",
+        Range(0, 100),
+        before=0.3,
+    )
     gradient_clip: float | None = setting(
         5.0, "largest norm of the gradient; null does not clip", Range(0, 1e9, above=True)
     )
@@ -238,6 +245,12 @@ class Recipe:
         Range(0, 1e9, above=True),
     )
     precision: str = setting("32-true", ", ".join(PRECISIONS), PRECISIONS)
+    deterministic: bool = setting(
+        False,
+        "use only algorithms that give the same numbers each time, which some are slower than and some operations of "
+        "GPUs have none of; on a CPU numbers are the same without it",
+        before=False,
+    )
 
     def __post_init__(self) -> None:
         check_settings(self, "train")

@@ -30,9 +30,6 @@ from nas.training.teacher import Teacher, distillation_loss
 from nas.training.transfer.parts import parameter_groups
 from nas.training.transfer.settings import SCRATCH, Transfer
 
-# Szegedy et al. 2015, "Going deeper with convolutions", section 5.
-_AUXILIARY_WEIGHT = 0.3
-
 # On an accelerator every look at the loss waits for the device, so it is looked at now and then only.
 _LOSS_CHECK_EVERY = 50
 
@@ -122,7 +119,7 @@ class TaskModule(pl.LightningModule):
         self._step_started = time.perf_counter()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the loss of a batch, with auxiliary heads at 0.3 of their own.
+        """Return the loss of a batch, with `train.aux_weight` times that of each auxiliary classifier.
 
         Of images that are mixed of two, the tally counts the targets of the larger part.
 
@@ -140,7 +137,7 @@ class TaskModule(pl.LightningModule):
             wanted, weight = self.teacher.logits(examples.inputs), recipe.teacher_weight
             loss = (1 - weight) * loss + weight * distillation_loss(outputs, wanted, recipe.teacher_temperature)
         for prediction in auxiliary:
-            loss = loss + _AUXILIARY_WEIGHT * examples.loss(prediction, loss_of)
+            loss = loss + recipe.aux_weight * examples.loss(prediction, loss_of)
         if self.device.type == "cpu" or batch_idx % _LOSS_CHECK_EVERY == 0:
             self._check(float(loss.detach()), f"epoch {self.current_epoch + 1}, step {batch_idx + 1}")
         self._train.add(outputs.detach(), examples.larger, loss.detach())
@@ -236,7 +233,8 @@ class ImageModule(pl.LightningDataModule):
 
         Args:
             data: the splits.
-            recipe: its batch size is that of training; four times that in validation.
+            recipe: its batch size is that of training, which processes that train together share; four times that in
+                validation.
             input_shape: `(channels, height, width)` of the images that it gives.
             augment: none, shift, shift_flip; of training only, beside what the recipe says.
             balance: none, weights, sampler; of training only.
@@ -270,6 +268,11 @@ class ImageModule(pl.LightningDataModule):
         trainer = self.trainer
         return {"rank": trainer.global_rank, "ranks": trainer.world_size} if trainer is not None else {}
 
+    @property
+    def _share(self) -> int:
+        """Images of a training batch that this process has."""
+        return self.recipe.batch_size // (self.trainer.world_size if self.trainer is not None else 1)
+
     def _batches(self, images: Images, batch_size: int, **settings: Any) -> Batches:
         """Return batches on the device that trains, so that a GPU gets pixels of 8 bits and does the rest itself."""
         device = self.trainer.strategy.root_device if self.trainer is not None else "cpu"
@@ -279,7 +282,7 @@ class ImageModule(pl.LightningDataModule):
         """Return the training batches of this process, shuffled anew and augmented in each epoch."""
         return self._batches(
             self.train,
-            self.recipe.batch_size,
+            self._share,
             shuffle=True,
             augment=self.augment,
             shift=self.recipe.shift,
@@ -299,4 +302,4 @@ class ImageModule(pl.LightningDataModule):
 
     def val_dataloader(self) -> Batches:
         """Return the validation batches of this process."""
-        return self._batches(self.data.val, 4 * self.recipe.batch_size, **self._shard)
+        return self._batches(self.data.val, 4 * self._share, **self._shard)

@@ -25,7 +25,8 @@ from nas.settings import SEED, Range, as_recorded
 from nas.training.card import card_of_training
 from nas.training.curves import draw_curves, write_curves
 from nas.training.data.config import DataConfig
-from nas.training.fit import fit, load_data, with_drop_path
+from nas.training.devices import DEVICES, check_devices
+from nas.training.fit import load_data, with_drop_path
 from nas.training.memory import training_memory
 from nas.training.model_file import SUMMARY
 from nas.training.own_training import check_own_training
@@ -36,6 +37,7 @@ from nas.training.recipe import Recipe
 from nas.training.recipe_files import read_data_config, read_recipe
 from nas.training.summary import summary_of
 from nas.training.teacher import teacher_of
+from nas.training.together import train_network
 from nas.training.transfer.settings import SCRATCH, Transfer
 from nas.training.transfer.start import check_start, file_hash
 from nas.training.weights import Network, load_metadata, trained_network
@@ -63,6 +65,8 @@ class TrainJob:
     """Number of trainings."""
     accelerator: str = "auto"
     """As Lightning takes it."""
+    devices: int = 1
+    """Processes that train together."""
     transfer: Transfer = SCRATCH
     """Other weights that it begins with, and what of the network learns when."""
     origin: str = ""
@@ -122,6 +126,7 @@ def train(
     seeds: int = 1,
     resume: bool = False,
     accelerator: str = "auto",
+    devices: int = 1,
     transfer: Transfer = SCRATCH,
     say: Callable[[str], None] | None = None,
 ) -> TrainedModel:
@@ -136,6 +141,8 @@ def train(
         seeds: trainings, with `seed` and those behind it; the weights of the first are the model.
         resume: go on with the run in `folder`; one that is done gives what it came to.
         accelerator: auto, cpu or gpu.
+        devices: processes that train together, a GPU each where there are GPUs, and share each batch. They import the
+            script that calls this, so that what it does has to be under `if __name__ == "__main__":`.
         transfer: other weights that it begins with, and what of the network learns when.
         say: told a line an epoch, e.g. `print`.
 
@@ -159,6 +166,7 @@ def train(
         seed=SEED.checked("train: seed", seed),
         seeds=_MOST_SEEDS.checked("train: seeds", seeds),
         accelerator=accelerator,
+        devices=DEVICES.checked("train: devices", devices),
         transfer=transfer,
     )
     begins(job)
@@ -175,11 +183,14 @@ def begins(job: TrainJob) -> str:
     """Return what the network begins with, in a sentence; empty for fresh weights.
 
     Raises:
-        NasError: data that cannot be read or do not fit the network, or weights or a teacher that are of another one.
+        NasError: data that cannot be read or do not fit the network, weights or a teacher that are of another one, or
+            devices that cannot train it together.
     """
     data = load_data(job.data)
     data.check_fits(job.architecture)
     check_own_training(job.recipe, data, job.data.balance)
+    images = len(data.train.labels)
+    check_devices(job.devices, job.recipe, accelerator=job.accelerator, transfer=job.transfer, images=images)
     teacher_of(job.recipe, data)
     built = with_drop_path(job.architecture, job.recipe.drop_path)
     training_memory(built, job.recipe)
@@ -263,15 +274,14 @@ def run_job(job: TrainJob, folder: Path, watcher: Watcher) -> TrainedModel:
 
 def _trained(job: TrainJob, folder: Path, seed: int, watcher: Watcher) -> Evaluation:
     weights = folder / (WEIGHTS if seed == job.seed else f"weights_seed{seed}.safetensors")
-    return fit(
+    return train_network(
         job.architecture,
-        load_data(job.data),
+        job.data,
         job.recipe,
         Budget(checkpoint=str(_checkpoint(folder, seed)), weights=str(weights)),
         seed=seed,
-        augment=job.data.augment,
-        balance=job.data.balance,
         accelerator=job.accelerator,
+        devices=job.devices,
         transfer=job.transfer,
         after_epoch=lambda metrics: watcher.epoch(seed, metrics),
     )

@@ -23,7 +23,7 @@ from tests.run_command import run
 ROOT = Path(__file__).resolve().parents[2]
 OWN = {
     *("browse", "clean", "completion", "data", "diagnose", "evaluate", "export", "finish", "predict", "records"),
-    *("report", "runs", "steer", "train"),
+    *("lr", "report", "runs", "steer", "train"),
 }
 """Commands that are there as `nas X` only."""
 WITH_SETTINGS = [name for name, command in COMMANDS.items() if isinstance(command, SettingsCommand)]

@@ -1,11 +1,9 @@
-"""Training that stops early and goes on: as if it had never stopped; also with two processes."""
+"""Training that stops early and goes on: as if it had never stopped."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from contextlib import nullcontext
-from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,6 @@ from nas.search.budgets.pruning import Pruning
 from nas.search.trial import State
 from nas.training.data.batches import Batches
 from nas.training.data.load import load_data
-from nas.training.epoch_reports import reachable
 from nas.training.fit import fit
 from nas.training.recipe import Recipe
 from nas.training.tasks.classification import CLASSIFICATION
@@ -195,33 +192,6 @@ def test_asha_trains_and_goes_on(tmp_path: Path) -> None:
     assert done[0].history == alone.history
 
 
-@pytest.mark.slow  # two processes that load torch and Lightning, twice
-@pytest.mark.timeout(300)
-def test_two_processes_end_together_when_a_trial_is_pruned() -> None:
-    """The first process asks; both end, and none waits for the other."""
-    heard: list[int] = []
-
-    def hear(step: int, scores: Mapping[str, float]) -> bool:
-        heard.append(step)
-        return step == 2
-
-    evaluator = TrainingEvaluator(replace(DATA, balance="weights"), RECIPE, accelerator="cpu", devices=2)
-    with listening(hear):
-        found = evaluator(ARCH, nas.Budget(epochs=6), 0)
-    assert heard == [1, 2]
-    assert [row["epoch"] for row in found.history] == [1.0, 2.0]
-    assert found.scores["val_accuracy"] == found.history[-1]["val_accuracy"]
-    # Of the images of the validation split each was scored once, by one of the two.
-    assert (found.scores["val_accuracy"] * len(load_data(DATA).val.labels)) % 1 == pytest.approx(0, abs=1e-6)
-    assert found.scores["val_top5"] == 1.0  # of four classes
-    counts = torch.bincount(load_data(DATA).val.labels).tolist()
-    parts = found.scores["val_balanced_accuracy"] * 4 * math.lcm(*counts)
-    assert parts == pytest.approx(round(parts), abs=1e-3)
-    study = nas.run_search(SPACE, evaluator, trials=1, seed=0, budget=nas.Budget(epochs=2), pruner="median")
-    assert [trial.state for trial in study.trials] == [State.COMPLETED]
-    assert len(study.trials[0].steps) == 2
-
-
 def test_checkpoints_of_earlier_versions_are_continued(tmp_path: Path) -> None:
     """The history is under the name that the callback had when the first checkpoints were written."""
     data, path = load_data(DATA), tmp_path / "state.ckpt"
@@ -230,21 +200,3 @@ def test_checkpoints_of_earlier_versions_are_continued(tmp_path: Path) -> None:
     callbacks = torch.load(path, weights_only=True)["callbacks"]
     assert list(callbacks) == ["FollowEpochs"]
     assert [row["epoch"] for row in callbacks["FollowEpochs"]["rows"]] == [1.0]
-
-
-def test_a_listener_is_reached_from_another_process() -> None:
-    """It is called here, in the context of whoever trains, and its answer goes back."""
-    context: ContextVar[str] = ContextVar("context", default="none")
-    context.set("training")
-    heard: list[tuple[str, float]] = []
-
-    def listener(metrics: Mapping[str, float]) -> bool:
-        heard.append((context.get(), metrics["epoch"]))
-        return metrics["epoch"] == 2
-
-    with reachable(listener, processes=1) as reached:
-        assert reached is listener
-    with reachable(listener, processes=2) as reached:
-        assert reached is not listener
-        assert [reached({"epoch": float(epoch)}) for epoch in (1, 2, 3)] == [False, True, False]
-    assert heard == [("training", 1.0), ("training", 2.0), ("training", 3.0)]

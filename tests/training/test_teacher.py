@@ -131,7 +131,7 @@ def test_what_cannot_teach_is_refused(taught: TrainedModel, tmp_path: Path) -> N
     with pytest.raises(ConfigError, match=r"train\.teacher: there is no file .*none\.onnx"):
         teacher_of(Recipe(teacher=str(tmp_path / "none.onnx")), data)
     transfer = Transfer(weights=str(taught.weights), style="features")
-    with pytest.raises(ConfigError, match=r"train\.teacher is for a training in one process, of more than the last"):
+    with pytest.raises(ConfigError, match=r"train\.teacher is for a training of more than the last"):
         fit(TEACHER, data, replace(RECIPE, teacher=str(taught.folder)), nas.Budget(epochs=1), seed=0, transfer=transfer)
     with pytest.raises(ConfigError, match=r"train\.teacher is for one class an image"):
         teacher_of(recipe, replace(data, task=task_named("regression")))

@@ -89,5 +89,5 @@ def test_where_only_the_last_layer_learns_it_is_refused(tmp_path: Path) -> None:
     data, path = load_data(DATA), tmp_path / "weights.safetensors"
     fit(ARCH, data, RECIPE, nas.Budget(epochs=1, weights=str(path)), seed=0)
     limited = replace(RECIPE, memory_mib=_least(RECIPE))
-    with pytest.raises(ConfigError, match=r"train\.memory_mib is for a training in one process"):
+    with pytest.raises(ConfigError, match=r"train\.memory_mib is for a training of more than the last"):
         fit(ARCH, data, limited, nas.Budget(epochs=1), seed=0, transfer=Transfer(weights=str(path), style="features"))

@@ -57,7 +57,7 @@ class Batches:
         Args:
             images: of which batches are made.
             data: the data set that they belong to.
-            batch_size: images a batch.
+            batch_size: images a batch; of each rank, so that together they have the images of a batch of all of them.
             input_shape: of an image in a batch, without the batch.
             shuffle: for training: in random order, and without a last batch of one image.
             augment: none, shift, shift_flip.
@@ -131,7 +131,7 @@ class Batches:
             places = [self._there(self._shifted(len(pixels), size)) for size in pixels.shape[2:]]
             pixels, masks = _taken(pixels, places), masks if masks is None else _taken(masks, places)
         if self.flip:
-            mirror = torch.rand(len(pixels), generator=self.generator) < 0.5
+            mirror = self._own(torch.rand(len(pixels) * self.ranks, generator=self.generator)) < 0.5
             # Not by an index of those to mirror, for whose length the CPU would wait.
             mirrored = self._there(mirror).view(-1, *[1] * (pixels.ndim - 1))
             pixels = torch.where(mirrored, pixels.flip(-1), pixels)
@@ -150,11 +150,15 @@ class Batches:
     def _there(self, values: Tensor) -> Tensor:
         return sent(values, self.device)
 
+    def _own(self, drawn: Tensor) -> Tensor:
+        """Return what is drawn for the images of this rank: for all ranks together it is what one process draws."""
+        return drawn[self.rank :: self.ranks]
+
     def _shifted(self, batch: int, size: int) -> Tensor:
         """Return from which place of a side each is taken, `(batch, size)`: moved, its edge pixels filling the gap."""
         reach = max(1, int(size * self.shift))
-        offsets = torch.randint(-reach, reach + 1, (batch, 1), generator=self.generator)
-        return (torch.arange(size) + offsets).clamp_(0, size - 1)
+        offsets = torch.randint(-reach, reach + 1, (batch * self.ranks, 1), generator=self.generator)
+        return (torch.arange(size) + self._own(offsets)).clamp_(0, size - 1)
 
 
 def _taken(values: Tensor, places: Sequence[Tensor]) -> Tensor:

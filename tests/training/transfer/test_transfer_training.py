@@ -136,9 +136,3 @@ def test_a_run_goes_on_with_the_same_file_only(pretrained: Path, tmp_path: Path)
     with pytest.raises(DataError, match=r"copy.safetensors cannot be read"):
         train(OTHER, FEW, recipe, folder=tmp_path / "other", transfer=moved)
     assert not (tmp_path / "other").exists()
-
-
-def test_one_process_trains_a_part(pretrained: Path) -> None:
-    transfer = Transfer(weights=str(pretrained), style="unfreeze")
-    with pytest.raises(ConfigError, match="style=unfreeze is for a training in one process, but got 2"):
-        fit(OTHER, load_data(FEW), RECIPE, seed=0, devices=2, transfer=transfer)
