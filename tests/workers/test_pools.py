@@ -14,12 +14,15 @@ from typing import Any
 import pytest
 
 import nas
+from nas.errors import ConfigError
 from nas.evaluation import Budget, Evaluation, report
 from nas.held_out import check_test_split_allowed
 from nas.network.architecture import Architecture
 from nas.workers.evaluating import Outcome, Task
+from nas.workers.executors import leased_pool
 from nas.workers.executors.futures import FuturesExecutor
 from nas.workers.executors.leased_pool import LeasedPool
+from nas.workers.executors.versions import versions_here
 from nas.workers.in_process import InThisProcess
 from nas.workers.pool import Pool
 from nas.workers.processes import WorkerPool
@@ -87,6 +90,17 @@ def test_every_task_ends_once_with_its_own_scores(pool: Pool) -> None:
     assert pool.now() >= started
     assert pool.free >= 1
     assert not pool.running()
+
+
+@pytest.mark.parametrize("name", ["threads", "process pool"])
+def test_a_worker_with_other_versions_gets_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leased_pool, "versions_here", lambda: {**versions_here(), "torch": "1.0"})
+    pool = POOLS[name]()
+    try:
+        with pytest.raises(ConfigError, match=r"has other versions than the search: torch \d\S+, not 1\.0$"):
+            _all(pool, [1])
+    finally:
+        pool.close()
 
 
 def test_a_failure_ends_its_own_task_only(pool: Pool) -> None:

@@ -39,8 +39,8 @@ from nas.workers.executors.slurm_messages import (
     Meeting,
     Setup,
     Stop,
-    versions_here,
 )
+from nas.workers.executors.versions import versions_here
 from tests.search import evaluators
 from tests.workers import elsewhere
 from tests.workers.fake_slurm import FakeSlurm

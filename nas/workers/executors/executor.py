@@ -37,6 +37,8 @@ class Job:
     """Fields of `Budget` whose files come back: `checkpoint`, `weights`, `int8`."""
     beat_seconds: float = 5.0
     """How often it says that it lives."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """That its worker must have (`nas.workers.executors.versions`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from nas.evaluation import Budget, Evaluator
 from nas.held_out import without_test_split
 from nas.workers.evaluating import Outcome, Task, description, evaluate, failure, only_in_this_process
 from nas.workers.executors.executor import Alive, Began, Ended, Job, Progress, this_worker
+from nas.workers.executors.versions import check_versions
 from nas.workers.worker import PickledEvaluator
 
 _LOG = logging.getLogger(__name__)
@@ -57,6 +58,7 @@ def run_job(job: Job, sent: PickledEvaluator, link: Link, node: str = "") -> End
     Whatever the evaluator does is an outcome; an error is that of the way to the driver.
     """
     try:
+        check_versions(job.versions)
         evaluator, described = _prepared(sent)
     except (Exception, SystemExit) as error:  # it may raise whatever it likes
         ours = isinstance(error, NasError) and type(error).__module__ == NasError.__module__

@@ -19,6 +19,7 @@ from nas.training.tasks.registry import OBJECTIVE
 from nas.workers.evaluating import Outcome, ReportListener, Task
 from nas.workers.executors.executor import Alive, Began, Ended, Event, Executor, Job, Lost, Progress, Worker
 from nas.workers.executors.job import BROUGHT, CHECKPOINT, LEFT, carried
+from nas.workers.executors.versions import versions_here
 
 _LOG = logging.getLogger(__name__)
 
@@ -148,18 +149,15 @@ class LeasedPool:
 
     def _lease(self, lease: _Lease, avoid: Worker | None = None) -> None:
         self._leases[lease.id] = lease
-        beat = self._lease_seconds / _BEATS
-        job = Job(lease.id, None, beat_seconds=beat)
+        job = Job(lease.id, None, beat_seconds=self._lease_seconds / _BEATS, versions=versions_here())
         if (task := lease.task) is not None:
             budget = task.budget
-            wanted = tuple(name for name in LEFT if getattr(budget, name) is not None)
-            job = Job(
-                lease.id,
-                replace(task, budget=carried(budget)),
-                self._objective,
-                _brought(task),
-                wanted,
-                beat_seconds=beat,
+            job = replace(
+                job,
+                task=replace(task, budget=carried(budget)),
+                objective=self._objective,
+                files=_brought(task),
+                wanted=tuple(name for name in LEFT if getattr(budget, name) is not None),
             )
         self._executor.start(job, avoid=avoid)
 

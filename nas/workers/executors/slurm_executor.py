@@ -38,8 +38,8 @@ from nas.workers.executors.slurm_messages import (
     Meeting,
     Setup,
     Stop,
-    versions_here,
 )
+from nas.workers.executors.versions import versions_here
 from nas.workers.worker import PickledEvaluator, check_not_starting
 
 _LOG = logging.getLogger(__name__)

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
-import platform
 import stat
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from nas.errors import ConfigError
 from nas.workers.executors.executor import Worker
-
-_PACKAGES = ("nas", "torch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +49,6 @@ class Meeting:
                 return cls(**json.load(file))
             except (TypeError, ValueError) as error:
                 raise ConfigError(f"{path} does not say where the search is: {error}") from None
-
-
-def versions_here() -> dict[str, str]:
-    """Return the versions that a driver and its workers must have alike."""
-    found = {"python": ".".join(platform.python_version_tuple()[:2])}
-    for name in _PACKAGES:
-        with suppress(importlib.metadata.PackageNotFoundError):  # such as nas, where it runs from its sources
-            found[name] = importlib.metadata.version(name)
-    return found
-
-
-# What a worker and its driver say to each other, beside the messages of jobs.
 
 
 @dataclass(frozen=True, slots=True)

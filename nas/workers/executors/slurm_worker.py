@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client, Connection, wait
 from pathlib import Path
@@ -30,9 +30,9 @@ from nas.workers.executors.slurm_messages import (
     Leaving,
     Meeting,
     Stop,
-    versions_here,
 )
 from nas.workers.executors.slurm_trials import SIGNALS, Trials
+from nas.workers.executors.versions import check_versions
 from nas.workers.keeper import Keeper
 
 _TRIES = 5
@@ -141,16 +141,6 @@ def _connected(meeting: Meeting) -> Connection:
     raise AssertionError
 
 
-def _check_versions(theirs: Mapping[str, str]) -> None:
-    ours = versions_here()
-    differ = [f"{name} {ours.get(name, 'missing')}, not {version}" for name, version in theirs.items()]
-    differ = [words for words, name in zip(differ, theirs, strict=True) if ours.get(name) != theirs[name]]
-    if differ:
-        raise ConfigError(
-            f"{sys.executable} on {socket.gethostname()} has other versions than the search: {'; '.join(differ)}"
-        )
-
-
 def main(arguments: Sequence[str]) -> int:
     """Work for the search that has written a file; returns the exit code."""
     theirs, ours = socket.socketpair()
@@ -160,7 +150,7 @@ def main(arguments: Sequence[str]) -> int:
         signal.signal(number, lambda *_: None)
     try:
         meeting = Meeting.read(Path(arguments[0]))
-        _check_versions(meeting.versions)
+        check_versions(meeting.versions)
         driver = _connected(meeting)
     except FileNotFoundError:
         print(f"{arguments[0]} is gone: the search of this job has ended", file=sys.stderr)
