@@ -17,7 +17,7 @@ from nas.evaluation import Evaluator
 from nas.workers.executors.channel import LOOPBACK, Address, Channel, Connected, Hung
 from nas.workers.executors.executor import Began, Ended, Event, Job, Lost, Worker
 from nas.workers.executors.job import run_job
-from nas.workers.keeper import Keeper
+from nas.workers.keeper import Keeper, kill_group
 from nas.workers.worker import PickledEvaluator, check_not_starting
 
 _BREAKING_SECONDS = 0.5
@@ -197,11 +197,23 @@ class FuturesExecutor:
             future.cancel()
         self._channel.close()
         if self._make is not None:
-            self._executor.shutdown(wait=False, cancel_futures=True)
+            _end(self._executor)
         else:
             for process in self._watched:
                 self._keeper.forget(process)
         self._keeper.close()  # which ends the processes of ours that still work
+
+
+def _end(executor: Executor) -> None:
+    """End an executor and all its processes.
+
+    One that is ended by itself may hold the lock of the queue that the others read their end from, which then wait for
+    ever, and this process for them.
+    """
+    processes = [*(getattr(executor, "_processes", None) or {})]  # of Python's; `kill_workers` is there from 3.14 on
+    executor.shutdown(wait=False, cancel_futures=True)
+    for process in processes:
+        kill_group(process)
 
 
 def _broken(future: Future[Ended]) -> bool:
