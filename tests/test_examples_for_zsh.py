@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from nas.commands.command import OptionsCommand
 from nas.commands.conf_files import help_text
-from nas.commands.registry import COMMANDS, OptionsCommand
+from nas.commands.registry import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 _QUOTED = re.compile(r"""'[^']*'|"(?:[^"\\]|\\.)*"|\\.""")

@@ -12,7 +12,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 import nas
-from nas.commands.registry import COMMANDS, SettingsCommand
+from nas.commands.command import SettingsCommand
+from nas.commands.registry import COMMANDS
 from nas.resources import resource_dir
 from nas.search.config import Config
 

@@ -9,10 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
+from nas.commands.command import OptionsCommand, SettingsCommand
 from nas.commands.command_line import FLAGS, FLAGS_WITH_VALUE, groups_in
 from nas.commands.conf_files import settings_of
 from nas.commands.options import known_values
-from nas.commands.registry import COMMANDS, OptionsCommand, SettingsCommand
+from nas.commands.registry import COMMANDS
 from nas.json_output import FLAG as JSON
 from nas.resources import resource_dir, space_names
 

@@ -5,18 +5,17 @@ Nothing that a command does is loaded before it is to be done: the list, help an
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from importlib import import_module
 from itertools import takewhile
 from typing import Any
 
 from nas.commands import options, run_options
+from nas.commands.command import OptionsCommand, SettingsCommand
 from nas.commands.command_line import check_json, first_word_to, typed_paths, words_to
 from nas.console import guard_streams, lost_output, say_error
 from nas.errors import ConfigError
@@ -24,38 +23,6 @@ from nas.json_output import FLAG, add_exit_code, json_document
 
 HELP = frozenset({"--help", "-h"})
 """The flags that every command takes."""
-
-
-@dataclass(frozen=True, slots=True)
-class OptionsCommand:
-    """A command with options: `nas.commands.NAME` has a function `main(arguments)`, which returns the exit code."""
-
-    line: str
-    """What it does, in a line."""
-    parser: Callable[[], argparse.ArgumentParser]
-    """Reads its options."""
-
-
-@dataclass(frozen=True, slots=True)
-class SettingsCommand:
-    """A command with settings, which Hydra reads: `conf/NAME.yaml` has them all."""
-
-    line: str
-    """What it does, in a line."""
-    work: Callable[[dict[str, Any], list[str]], int]
-    """Takes the settings, and those that the user typed; returns the exit code."""
-    config: Callable[[], type]
-    """Loads the class of its settings."""
-    added: tuple[str, ...] = ("space",)
-    """Settings and config groups that the file does not have: they are given with a `+`."""
-    words: Callable[[Sequence[str]], list[str]] = list
-    """Makes settings of what was typed; raises `ConfigError`."""
-    first: tuple[str, ...] = ()
-    """What its first word may be; names of spaces follow that, then settings. Empty: settings only."""
-    argument: str = ""
-    """The setting that the first word is taken for, such as `network`; empty where there is none."""
-    flags: Mapping[str, Callable[[dict[str, Any], list[str]], int]] = field(default_factory=dict)
-    """Flags of its own, each with what is done in place of `work` where it is given."""
 
 
 def _search_config() -> type:

@@ -17,7 +17,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import yaml
 
 from nas.commands import registry
-from nas.commands.registry import SettingsCommand
+from nas.commands.command import SettingsCommand
 from nas.evaluators.registry import EVALUATORS
 from nas.json_output import FLAG, FLAG_HELP
 from nas.resources import resource_dir

@@ -14,9 +14,10 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from nas.commands.candidates import candidates
+from nas.commands.command import SettingsCommand
 from nas.commands.command_line import groups_in
 from nas.commands.conf_files import settings_of
-from nas.commands.registry import COMMANDS, SettingsCommand
+from nas.commands.registry import COMMANDS
 from nas.resources import resource_dir, space_names
 from nas.training.data.registry import DATA_SETS
 

@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from nas import __version__
+from nas.commands.command import OptionsCommand, SettingsCommand
 from nas.commands.conf_files import help_text
 from nas.commands.console_script import main
-from nas.commands.registry import COMMANDS, OptionsCommand, SettingsCommand, run_command
+from nas.commands.registry import COMMANDS, run_command
 from nas.resources import resource_dir
 from tests.run_command import run
 

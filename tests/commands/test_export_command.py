@@ -15,10 +15,11 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import nas
+from nas.commands.command import SettingsCommand
 from nas.commands.export import export_command, export_run
 from nas.commands.options import predict_parser
 from nas.commands.predict import main
-from nas.commands.registry import COMMANDS, SettingsCommand
+from nas.commands.registry import COMMANDS
 from nas.errors import ConfigError
 from nas.exporting import predict, predict_series
 from nas.exporting.settings import ExportSettings

@@ -19,9 +19,10 @@ import pytest
 import nas
 from nas.commands import registry
 from nas.commands.candidates import candidates
+from nas.commands.command import OptionsCommand
 from nas.commands.command_line import check_json
 from nas.commands.conf_files import help_text
-from nas.commands.registry import COMMANDS, OptionsCommand
+from nas.commands.registry import COMMANDS
 from nas.commands.search_facts import search_facts
 from nas.console import run as run_work
 from nas.errors import ConfigError, EvaluationError
