@@ -168,6 +168,7 @@ sys.exit(run("test", work))
     )
     assert process.stdout is not None
     process.stdout.readline()
+    time.sleep(0.2)  # a signal within `print` has it print once more
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate()
     assert (process.returncode, out, err) == (INTERRUPTED, b"ended\n", b"test: interrupted\n")

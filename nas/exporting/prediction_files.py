@@ -153,7 +153,13 @@ def opened(output: str | None) -> Iterator[TextIO]:
     if output is None:
         if hasattr(sys.stdout, "reconfigure"):
             sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be no text
-        yield sys.stdout
+        try:
+            yield sys.stdout
+            sys.stdout.flush()
+        except OSError:
+            # What is still in its buffer would fail once more at the end, with an exit code of Python's own.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise
         return
     if os.path.isdir(output):  # before hours of work
         raise IsADirectoryError(f"{output} is a folder, and must be a file")

@@ -156,7 +156,7 @@ def test_the_best_network_of_a_search_with_the_weights_that_were_kept(
     low, high = proportion_interval(30, 40)
     assert (
         f"- 75.00% [{low:.2%}, {high:.2%}] on validation (selected out of 2 trained networks by this very score, so "
-        "expect less; the test split was not read, 40 images)"
+        "expect less; the test split was not read; interval over images, 40 images)"
     ) in text
     assert "Found by a search of the space tiny, limits: params 1,000,000." in text
     assert "validation images; time on" in text, "the data are those of the search"
