@@ -160,7 +160,7 @@ def telling_place(kind: type[NasError], what: str = "") -> Iterator[None]:
         yield
     except (NasError, MemoryError):
         raise
-    except Exception as error:
+    except Exception as error:  # code of the user's raises whatever it likes
         place = _place(error)
         if place is None or type(error).__name__ == "OutOfMemoryError":
             raise
@@ -233,7 +233,7 @@ def _run(reference: Reference, source: bytes, where: str) -> ModuleType:
     sys.modules[name] = module  # where dataclasses and pickle look for it
     try:
         exec(compile(source, str(reference.path), "exec", dont_inherit=True), vars(module))
-    except Exception as error:
+    except Exception as error:  # running a file may raise whatever it likes
         del sys.modules[name]
         line = _line(error, str(reference.path))
         raise ConfigError(f"{where}: {reference.path}{line}: {reason_of(error)}") from error

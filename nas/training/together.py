@@ -45,8 +45,6 @@ _DEATH_SECONDS = 1.0
 _LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
 """Network interface that processes of one machine meet on, and nobody else reaches."""
 
-EpochListener = Callable[[Mapping[str, float]], object]
-
 
 def train_network(
     architecture: Architecture,
@@ -58,7 +56,7 @@ def train_network(
     accelerator: str = "auto",
     devices: int = 1,
     transfer: Transfer = SCRATCH,
-    after_epoch: EpochListener | None = None,
+    after_epoch: Callable[[Mapping[str, float]], object] | None = None,
 ) -> Evaluation:
     """Train a network as `fit` does, in this process or in several of their own.
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from nas.errors import DataError, NasError, nearest
 from nas.network.architecture import Architecture
+from nas.network.graph import Graph
 from nas.network.lower import lower
 from nas.pytorch.build import state_shapes
 from nas.training.inheritance.correspondence import has_state
@@ -111,8 +112,9 @@ def matched(
         DataError: see `begin_with`.
     """
     table, public = _table(path, tensors, shapes)
-    first, last = _first_and_last(architecture)
-    maps = {f"{name}.weight": size for name, size in position_maps(lower(architecture)).items()}
+    graph = lower(architecture)
+    first, last = _first_and_last(graph)
+    maps = {f"{name}.weight": size for name, size in position_maps(graph).items()}
     state: dict[str, Tensor] = {}
     other, fresh = _Differences([], [], []), False
     for name, shape in shapes.items():
@@ -196,7 +198,7 @@ def _taken_over(
     _check_numbers(path, network.state_dict())
     if same_classes:
         return share, ""
-    _, last = _first_and_last(architecture)
+    _, last = _first_and_last(lower(architecture))
     own = {name: value for name, value in fresh.items() if name.startswith(f"{last}.")}
     trained = sum(bool((network.state_dict()[name] != value).any()) * value.numel() for name, value in own.items())
     network.load_state_dict(own, strict=False)
@@ -229,9 +231,8 @@ def _table(path: Path, tensors: Mapping[str, Tensor], shapes: Shapes) -> tuple[N
     return best, found
 
 
-def _first_and_last(architecture: Architecture) -> tuple[str, str]:
+def _first_and_last(graph: Graph) -> tuple[str, str]:
     """Return the names of the first and the last operation with weights."""
-    graph = lower(architecture)
     names = [graph.nodes[index].name for index in graph.live() if has_state(graph.nodes[index].op)]
     return (names[0], names[-1]) if names else ("", "")
 

@@ -197,14 +197,14 @@ class FuturesExecutor:
             future.cancel()
         self._channel.close()
         if self._make is not None:
-            _end(self._executor)
+            _end_with_processes(self._executor)
         else:
             for process in self._watched:
                 self._keeper.forget(process)
         self._keeper.close()  # which ends the processes of ours that still work
 
 
-def _end(executor: Executor) -> None:
+def _end_with_processes(executor: Executor) -> None:
     """End an executor and all its processes.
 
     One that is ended by itself may hold the lock of the queue that the others read their end from, which then wait for
