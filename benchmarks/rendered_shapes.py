@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -151,14 +153,24 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=64, help="in pixels")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    options.folder.mkdir(parents=True)
+    if options.folder.exists():
+        parser.error(f"{options.folder} is there already")
+    # Under another name first: who looks for the folder meanwhile finds all pictures or none.
+    unfinished = options.folder.with_name(f".{options.folder.name}.{os.getpid()}.partial")
     for name in SHAPES:
-        (options.folder / name).mkdir()
+        (unfinished / name).mkdir(parents=True)
     for number in range(options.images):
         name = [*SHAPES][number % len(SHAPES)]
         rng = np.random.default_rng([options.seed, number])
         quality = int(rng.integers(60, 95))
-        picture(name, options.size, rng).save(options.folder / name / f"{number:05}.jpg", quality=quality)
+        picture(name, options.size, rng).save(unfinished / name / f"{number:05}.jpg", quality=quality)
+    try:
+        unfinished.rename(options.folder)
+    except OSError:
+        shutil.rmtree(unfinished)
+        if not options.folder.is_dir():
+            raise
+        print(f"{options.folder} was made by another command meanwhile, and is left as it is")
 
 
 if __name__ == "__main__":
