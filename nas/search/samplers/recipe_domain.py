@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from copy import copy
 from dataclasses import replace
 from typing import Any
@@ -11,11 +11,11 @@ from typing import Any
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 
-from nas.cost import Cost
 from nas.network.comparison import same_network
 from nas.search.samplers.distributions import nearby_value, recipe_distribution, recipe_distributions
 from nas.search.samplers.domain import Domain, Params, Proposal
 from nas.search.samplers.space_domain import MAX_ENUMERATED, SpaceDomain
+from nas.search.samplers.tried import Tried
 from nas.space import SearchSpace
 from nas.space.feasible import Candidate
 from nas.training.recipe_decisions import PREFIX, RecipeDecisions, with_prefix, without_prefix
@@ -40,9 +40,8 @@ class RecipeDomain:
     def __init__(self, space: SearchSpace, networks: SpaceDomain, recipe: RecipeDecisions) -> None:
         """Take a space, its domain, and the decisions of the recipe."""
         self._size, self._networks, self._recipe = space.size(), networks, recipe
-        self._tried: set[Hashable] = set()
-        self._tried_by_cost: dict[Cost | None, list[tuple[Candidate, Mapping[str, Any]]]] = {}
-        """By their costs, networks with the recipes that they were tried by."""
+        self._tried: Tried[tuple[Candidate, Mapping[str, Any]]] = Tried()
+        """Networks, with the recipes that they were tried by."""
         self._only_new_networks = False
         self._untried: list[Proposal] | None = None
         """All that is feasible and was not tried; None until it had to be gone through."""
@@ -70,12 +69,8 @@ class RecipeDomain:
 
     def mark_tried(self, number: int, proposal: Proposal) -> None:
         """Take note of what a trial tries."""
-        if proposal.key in self._tried:
-            return
-        self._tried.add(proposal.key)
         assert proposal.candidate is not None
-        tried = proposal.candidate, without_prefix(proposal.params)
-        self._tried_by_cost.setdefault(proposal.cost, []).append(tried)
+        self._tried.add(proposal, (proposal.candidate, without_prefix(proposal.params)))
 
     @property
     def num_tried(self) -> int:
@@ -84,7 +79,7 @@ class RecipeDomain:
 
     def is_untried(self, params: Params) -> bool:
         """Whether no trial has made these decisions, whatever network they make."""
-        return frozenset(params.items()) not in self._tried
+        return not self._tried.has(frozenset(params.items()))
 
     def proposal(self, params: Params) -> Proposal:
         """Return decisions as a proposal; without any of the recipe those that come nearest to its defaults.
@@ -147,14 +142,14 @@ class RecipeDomain:
 
     def is_new(self, proposal: Proposal) -> bool:
         """Whether no trial has tried the same network by nearly the same recipe, also by another genotype."""
-        if proposal.key in self._tried:
+        if self._tried.has(proposal.key):
             return False
         assert proposal.candidate is not None
         architecture, values = proposal.candidate.architecture, without_prefix(proposal.params)
         return not any(
             (self._only_new_networks or self._recipe.are_near(values, recipe, _SAME_WITHIN))
             and same_network(architecture, other.architecture)
-            for other, recipe in self._tried_by_cost.get(proposal.cost, ())
+            for other, recipe in self._tried.of_equal_cost(proposal)
         )
 
     def of_new_networks(self) -> Domain:

@@ -9,11 +9,11 @@ from collections.abc import Callable, Hashable, Mapping
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 
-from nas.cost import Cost
 from nas.errors import NasError
 from nas.network.comparison import same_network
 from nas.search.samplers.distributions import distribution_of
 from nas.search.samplers.domain import Domain, Params, Proposal
+from nas.search.samplers.tried import Tried
 from nas.space import Genotype, SearchSpace, variation
 from nas.space.feasible import Candidate, climb
 from nas.space.feasible import examine as examine_genotype
@@ -42,8 +42,7 @@ class SpaceDomain:
         self._space = space
         self._examine: Examine = examine or (lambda genotype: examine_genotype(space, genotype, space.limits))
         self._distributions = {path: distribution_of(choice) for path, choice in space.decisions().items()}
-        self._tried: set[Hashable] = set()
-        self._tried_by_cost: dict[Cost | None, list[Candidate]] = {}
+        self._tried: Tried[Candidate] = Tried()
         self._cache: dict[Hashable, Proposal] = {}
         self._cache_size = max(_CACHE_SIZE, space.size()) if space.size() <= MAX_ENUMERATED else _CACHE_SIZE
         self._infeasible = False
@@ -76,11 +75,8 @@ class SpaceDomain:
 
     def mark_tried(self, number: int, proposal: Proposal) -> None:
         """Take note of what a trial tries."""
-        if proposal.key in self._tried:
-            return
-        self._tried.add(proposal.key)
         assert proposal.candidate is not None
-        self._tried_by_cost.setdefault(proposal.cost, []).append(proposal.candidate)
+        self._tried.add(proposal, proposal.candidate)
 
     @property
     def num_tried(self) -> int:
@@ -89,7 +85,7 @@ class SpaceDomain:
 
     def is_untried(self, params: Params) -> bool:
         """Whether no trial has made these decisions, whatever network they make."""
-        return frozenset(params.items()) not in self._tried
+        return not self._tried.has(frozenset(params.items()))
 
     def proposal(self, params: Params) -> Proposal:
         """Return a genotype as a proposal.
@@ -140,13 +136,11 @@ class SpaceDomain:
 
     def is_new(self, proposal: Proposal) -> bool:
         """Whether no trial has tried the same network, also by another genotype."""
-        if proposal.key in self._tried:
+        if self._tried.has(proposal.key):
             return False
         assert proposal.candidate is not None
         architecture = proposal.candidate.architecture
-        # Two genotypes of one network cost the same; only where they do are the networks compared.
-        others = self._tried_by_cost.get(proposal.cost, ())
-        return not any(same_network(architecture, other.architecture) for other in others)
+        return not any(same_network(architecture, other.architecture) for other in self._tried.of_equal_cost(proposal))
 
     def of_new_networks(self) -> Domain:
         """Return itself: decisions are those of a network."""
