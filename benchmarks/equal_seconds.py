@@ -185,12 +185,13 @@ def _search(name: str, case: Case, run: Path, until: float) -> None:
 
 
 def _finish(case: Case, run: Path, until: float) -> None:
-    settings = case.settings
+    settings, lines = case.settings, run / "finish" / "trials.jsonl"
     words = [f"finish.{key}={getattr(settings, key)}" for key in ("top_k", "seeds", "final_seeds", "baseline")]
     minutes = case.choosing / choosing_share(settings, rivals=2) if case.choosing else _FINAL_MINUTES
     words += [f"finish.minutes={minutes:g}", "mlflow=false", *case.finish]
-    begun = (run / "finish" / "trials.jsonl").exists()
-    _call("nas", ["finish", str(run.relative_to(ROOT)), *([] if begun else words)], until)
+    if lines.exists():  # its settings are in its record; what is chosen is no longer bound by minutes
+        words = [f"finish.minutes={_FINAL_MINUTES}"] if '"phase":"report"' in lines.read_text() else []
+    _call("nas", ["finish", str(run.relative_to(ROOT)), *words], until)
 
 
 def _call(module: str, words: Sequence[str], until: float) -> int:
