@@ -13,11 +13,10 @@ from typing import Any
 
 from nas.cost import Cost
 from nas.errors import DataError, NasError, plain
+from nas.exporting import picture_card, series_card
 from nas.exporting.markdown import markdown
 from nas.exporting.preprocess import Preprocess
-from nas.exporting.reading import COVER_CROP, DROP, FULL_DEPTH, PAD, SQUASH
-from nas.exporting.series_card import EXAMPLES as OF_SERIES
-from nas.exporting.series_card import named, of_series, places, trained_on
+from nas.exporting.series_card import named, of_series
 from nas.exporting.series_preprocess import AnyPreprocess, SeriesPreprocess
 from nas.training.tasks.registry import DEFAULT, score_named, task_named
 
@@ -234,30 +233,13 @@ def _what(card: Card, arch_id: str, preprocess: AnyPreprocess) -> list[str]:
     model = of_series(model) if isinstance(preprocess, SeriesPreprocess) else model
     task = task_named(preprocess.task)
     what = f"{'An' if model[0] in 'aeiou' else 'A'} {model} for {len(preprocess.classes)} {task.outputs}"
-    trained = trained_on(preprocess) if isinstance(preprocess, SeriesPreprocess) else _trained_on(preprocess)
+    trained = (
+        series_card.trained_on(preprocess)
+        if isinstance(preprocess, SeriesPreprocess)
+        else picture_card.trained_on(preprocess)
+    )
     lines = [f"{what}: {_few(preprocess.classes)}. {trained} Network `{arch_id}`."]
     return [*lines, "", markdown(card.origin)] if card.origin else lines
-
-
-def _trained_on(preprocess: Preprocess) -> str:
-    channels, height, width = preprocess.shape
-    return (
-        f"It was trained on {'grey' if channels == 1 else 'RGB'} pictures of {width}x{height} pixels, to which others "
-        f"are {_BROUGHT[preprocess.resize]}. {_seen(preprocess)}"
-    )
-
-
-_BROUGHT = {
-    COVER_CROP: "scaled and cut",
-    PAD: "scaled, with the background at their sides",
-    SQUASH: "scaled, whatever their own proportions",
-}
-
-
-def _seen(preprocess: Preprocess) -> str:
-    laid = "is dropped" if preprocess.background == DROP else f"is laid on `{preprocess.background}`"
-    deep = f", and files with 16 bits a level are read as levels of {preprocess.depth} bits"
-    return f"Transparency {laid}{deep if preprocess.depth < FULL_DEPTH else ''}."
 
 
 def _heading(card: Card) -> str:
@@ -305,53 +287,6 @@ def _cost(cost: Cost, preprocess: AnyPreprocess) -> list[str]:
     )
 
 
-_EXAMPLES = {
-    "predict.py": """\
-```bash
-pip install numpy pillow onnxruntime
-python predict.py photo.jpg more/*.png {options}
-```""",
-    "model.onnx": """\
-```python
-import json, numpy as np, onnxruntime
-from PIL import Image
-session = onnxruntime.InferenceSession("model.onnx")
-pixels = np.array(Image.open("photo.jpg").convert("{mode}"), dtype=np.uint8)[{index}]  # any size
-{outputs} = session.run(None, {{"pixels": pixels}})
-{show}
-```""",
-    "model.int8.onnx": "The same lines as for `model.onnx`: input, outputs and metadata are the same.",
-    "model.pte": (
-        "For ExecuTorch on phones and boards: one picture of (1, {channels}, {height}, {width}), normalised as "
-        "preprocess.json says, in fp32."
-    ),
-    "model.py": """\
-```python
-import torch
-from model import load
-network = load("model.safetensors")
-logits = network(torch.zeros(1, {channels}, {height}, {width}))  # a picture normalised as preprocess.json says
-```""",
-    "model.safetensors": """\
-```python
-from safetensors.torch import load_file
-weights = load_file("model.safetensors")  # the state dict of the class in model.py
-```""",
-    "preprocess.json": (
-        "What is done to a picture before the network sees it. When its file is read, as predict.py does, the first "
-        "frame is turned as its EXIF data say; levels of 16 bits lose their lower `depth` - 8 bits, and larger ones "
-        "are white; transparency is laid on `background`, or dropped. The rest the .onnx files do themselves. First "
-        "`resize` to `shape` (channels, height, width), bilinear with antialiasing as Pillow does it: cover_crop is "
-        "scaled so that it covers the size, and cut at the centre; pad is scaled to fit into it, in the middle of "
-        "`background`; squash is scaled to just this size. Then `normalise`: of each level from 0 to 255, (level "
-        "/ 255 - mean) / std with the `mean` and `std` of its channel. Where `network_size` is given, the result is "
-        "resized to that height and width, bilinear with antialiasing. `classes` are the network's outputs in order; "
-        "where `task` is segmentation its maps are resized to that of `shape` in the same way."
-    ),
-}
-"""How each file is used."""
-
-
 def _use(files: Sequence[str], preprocess: AnyPreprocess) -> Iterator[str]:
     task = task_named(preprocess.task)
     names = 'json.loads(session.get_modelmeta().custom_metadata_map["classes"])'
@@ -365,22 +300,13 @@ def _use(files: Sequence[str], preprocess: AnyPreprocess) -> Iterator[str]:
         "show": show,
         "options": "--masks FOLDER --format json" if task.dense else "--top 3",
     }
-    examples = OF_SERIES if isinstance(preprocess, SeriesPreprocess) else _EXAMPLES
-    values |= places(preprocess) if isinstance(preprocess, SeriesPreprocess) else _places(preprocess)
+    if isinstance(preprocess, SeriesPreprocess):
+        examples, values = series_card.EXAMPLES, values | series_card.places(preprocess)
+    else:
+        examples, values = picture_card.EXAMPLES, values | picture_card.places(preprocess)
     for number, (name, text) in enumerate((name, text) for name, text in examples.items() if name in files):
         yield from ([""] if number else [])
         yield from (f"`{name}`", "", text.format(**values))
-
-
-def _places(preprocess: Preprocess) -> dict[str, object]:
-    grey = preprocess.shape[0] == 1
-    return {
-        "mode": "L" if grey else "RGB",
-        "index": "None, :, :, None" if grey else "None",
-        "channels": preprocess.shape[0],
-        "height": preprocess.size[0],
-        "width": preprocess.size[1],
-    }
 
 
 def _settings(values: Mapping[str, Any]) -> list[str]:

@@ -63,13 +63,14 @@ series = np.load("measured.npz")["x"].astype(np.float32)  # (n, {channels}, {len
 ```python
 import torch
 from model import load
-network = load("model.safetensors")
-logits = network(torch.zeros(1, {inputs}, {size}))  # a series normalised as preprocess.json says
+network = load("model.safetensors")  # pip install torch safetensors
+with torch.inference_mode():
+    logits = network(torch.zeros(1, {inputs}, {size}))  # a series normalised as preprocess.json says
 ```""",
     "model.safetensors": """\
 ```python
 from safetensors.torch import load_file
-weights = load_file("model.safetensors")  # the state dict of the class in model.py
+weights = load_file("model.safetensors")  # the state dict of Network in model.py
 ```""",
     "preprocess.json": (
         "What is done to a series before the network sees it, all of which the .onnx files do themselves. It is cut "

@@ -119,7 +119,7 @@ def _scores(report: Report, final: Final, data: ImageData) -> Iterator[Score]:
             ends = (None, None) if isnan(found.low) else (found.low, found.high)
             fresh = f"mean of {found.count} fresh seed{'s' * (found.count != 1)}, which chose nothing"
             fresh += f"; {failures(final)}, and are not in it" if final.failed else ""
-            fresh += "; interval over seeds" if ends[0] is not None else ""
+            fresh += "; 95 % interval over seeds" if ends[0] is not None else ""
             yield Score(
                 value=found.mean,
                 split=split,
@@ -146,8 +146,8 @@ def _origin(report: Report, final: Final) -> str:
     if report.finish.recommended == WINNER:
         trained = sum(trial.trained for trial in searched.study.trials)
         return (
-            f"Found by {of_search}: {name} of {trained} that were trained, chosen among the best "
-            f"{len(report.finish.finalists)} by fresh seeds."
+            f"Found by {of_search}: {name}, one of {trained} candidates that were trained, chosen among the best "
+            f"{len(report.finish.finalists)} by seeds that nothing else is reported of."
         )
     kind = report.finish.recommended
     return f"A {kind} network, {name}, found beside {of_search} in the same time. The search has found nothing better."

@@ -347,6 +347,6 @@ def test_the_card_has_an_interval_where_the_final_seeds_differ(
     means = [score for score in scores if score.how.startswith("mean of 2 fresh seeds")]
     assert [score.split for score in means] == ["test", "validation"]
     assert [score.low is None for score in means] == [score.high is None for score in means] == [equal] * 2
-    assert [score.how.endswith("; interval over seeds") for score in means] == [not equal] * 2
+    assert [score.how.endswith("; 95 % interval over seeds") for score in means] == [not equal] * 2
     if equal:
         assert [score.value for score in means] == pytest.approx([0.89, 0.9])

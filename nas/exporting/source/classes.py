@@ -215,7 +215,8 @@ class _Classes:
         read = [_channels(nodes[scope.inputs[0]].shape) for scope in scopes]
         given = [_channels(nodes[scope.outputs[0]].shape) if scope.outputs else 0 for scope in scopes]
         is_network = scopes[0] is self._tree.root  # which is made without arguments
-        parameters = Parameters(len(scopes), *(([], []) if is_network else (read, given)))
+        ends: tuple[Sequence[int], Sequence[int]] = ([], []) if is_network else (read, given)
+        parameters = Parameters(len(scopes), *ends, {step.name: step.reads[0][0] for step in steps if step.reads})
         uses = {step.name: [self._part(scope, step.name) for scope in scopes] for step in steps}
         always = [step for step in steps if ABSENT not in uses[step.name]]
         sometimes = [step for step in steps if ABSENT in uses[step.name]]

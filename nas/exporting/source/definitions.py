@@ -37,7 +37,7 @@ class MapLayerNorm(nn.LayerNorm):
 
 DEFINITIONS["LayerScale"] = '''\
 class LayerScale(nn.Module):
-    """A learned factor a channel (Touvron et al. 2021)."""
+    """A learned factor for each channel (Touvron et al. 2021)."""
 
     def __init__(self, channels: int, initial: float, map_dims: int = 0) -> None:
         super().__init__()

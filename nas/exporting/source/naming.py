@@ -15,10 +15,10 @@ PLAIN_KINDS = ("conv", "identity", "norm_act")
 """Blocks that are a convolution with what belongs to it, as many blocks have inside: named after their parts."""
 _SPELLED = {"mbconv": "MBConv", "convnext": "ConvNeXt", "preact": "PreAct", "se": "SqueezeExcite", "mlp": "MLP"}
 _PARTS = {
-    "SqueezeExcite": "Squeeze-and-excitation: a factor a channel (Hu et al. 2018).",
+    "SqueezeExcite": "Squeeze-and-excitation: one factor for each channel (Hu et al. 2018).",
     "Attention": "Self-attention with its projections (Vaswani et al. 2017).",
     "MLP": "Two linear layers on each token.",
-    "Stage": "Blocks behind each other.",
+    "Stage": "Blocks in sequence.",
 }
 _WORDS = {
     "conv": "convolution",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import keyword
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from operator import eq, ne
 from typing import Any
@@ -47,14 +47,22 @@ class Parameters:
     `finish`, which gives names.
     """
 
-    def __init__(self, num_uses: int, in_channels: Sequence[int], out_channels: Sequence[int]) -> None:
-        self._num_uses = num_uses
+    def __init__(
+        self, num_uses: int, in_channels: Sequence[int], out_channels: Sequence[int], reads: Mapping[str, str]
+    ) -> None:
+        """Take how many uses there are, the channels that each reads and gives, and what each part reads first.
+
+        `reads` has the name of the part that it comes from, and "" for what the class itself reads.
+        """
+        self._num_uses, self._reads = num_uses, reads
         # What the class reads and gives, to be found in the arguments of its parts.
         seeds: list[tuple[Role, Sequence[int]]] = [("in_channels", in_channels), ("out_channels", out_channels)]
         if list(in_channels) == list(out_channels):
             seeds = [("channels", in_channels)]
         self._ends = [Parameter(role, role, "", list(column), name=role) for role, column in seeds if column]
         self._found: list[Parameter] = []
+        self._gives: dict[str, Parameter | None] = {}
+        """What the channels are that a part gives, by its name; None where they are just a number."""
 
     def generalise(self, uses: Sequence[Value], unit: str) -> Value:
         """Return one value for a part in all uses, made of constants and parameters; `ABSENT` where a use has none."""
@@ -67,6 +75,11 @@ class Parameters:
         for place, argument in enumerate(first.arguments):
             column = [use.arguments[place].value if isinstance(use, Make) else ABSENT for use in uses]
             arguments.append(replace(argument, value=self._argument(column, argument, unit, arguments)))
+        for argument in arguments:
+            value = argument.value
+            if argument.role in ("out_channels", "channels"):
+                named = value.parameters if isinstance(value, Derived) and value.pattern == "{0}" else (None,)
+                self._gives[unit] = named[0]
         return replace(first, arguments=tuple(arguments))
 
     def passed(self, uses: Sequence[Value], unit: str) -> Value:
@@ -98,7 +111,7 @@ class Parameters:
         Whatever may be a coincidence stays a number.
         """
         if role in CHANNEL_ROLES and (role != "groups" or 1 not in column):
-            fitting = [end for end in self._ends if _fits(end.column, column)]
+            fitting = [end for end in [*self._read_by(unit, role), *self._ends] if _fits(end.column, column)]
             if fitting:
                 return self._use(fitting[0], column, unit)
             return self._multiple(column, role, unit) if len(self._ends) == 1 and role != "groups" else None
@@ -118,10 +131,23 @@ class Parameters:
         """Return a parameter of the same meaning and values, or a multiple of one; None where there is none."""
         channels = role in CHANNEL_ROLES
         candidates = [p for p in self._found if (p.role in CHANNEL_ROLES if channels else p.role == role != "other")]
-        for parameter in [*(self._ends if channels else ()), *candidates]:
+        for parameter in [*self._read_by(unit, role), *(self._ends if channels else ()), *candidates]:
             if _fits(parameter.column, column):
                 return self._use(parameter, column, unit)
         return self._multiple(column, role, unit) if channels else None
+
+    def _read_by(self, unit: str, role: Role) -> Sequence[Parameter]:
+        """Return the channels that a part reads, by the part that gives them, where they have a name.
+
+        Other numbers of the class may be equal to them in all uses, but need not be in a use that somebody adds.
+        """
+        if role not in ("in_channels", "channels", "groups"):
+            return ()
+        before = self._reads.get(unit)
+        while before and before not in self._gives:  # an activation, or pooling
+            before = self._reads.get(before)
+        given = self._ends[0] if before == "" and self._ends else self._gives.get(before or "")
+        return [given] if given is not None else ()
 
     def _multiple(self, column: Sequence[Any], role: Role, unit: str) -> Value:
         """Return what is a multiple of the channels that the class reads or gives, or a part of them."""
