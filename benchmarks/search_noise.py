@@ -131,7 +131,9 @@ def _trained(way: str, seed: int, place: int) -> dict[str, Any]:
     fraction = one.images / _TRAINING_IMAGES
     data = DataConfig(name="fashion_mnist", train_fraction=fraction, val_fraction=0.1, augment="none")
     loaded = load_data(data)
+    begun = time.process_time()
     found = fit(arch, loaded, one.recipe, seed=seed, augment="none", accelerator="cpu")
+    used = time.process_time() - begun
     cost = nas.cost_of(arch)
     return {
         "way": way,
@@ -143,7 +145,7 @@ def _trained(way: str, seed: int, place: int) -> dict[str, Any]:
         "images": one.images,
         "recipe": asdict(one.recipe),
         "history": [{name: round(value, 6) for name, value in row.items()} for row in found.history],
-        "seconds": round(found.seconds["evaluation"], 2),
+        "seconds": round(used, 2),
     }
 
 
