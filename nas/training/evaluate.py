@@ -36,7 +36,7 @@ from nas.training.tasks.registry import DEFAULT
 from nas.training.tasks.segmentation import at_size
 from nas.training.tasks.task import Scale
 from nas.training.train import TrainedModel
-from nas.training.trained_on import arch_id_of, relation, trained_on
+from nas.training.trained_on import arch_id_of, as_split, relation, trained_on
 from nas.training.weights import load_metadata, trained_network
 
 SPLITS = ("val", "test")
@@ -126,7 +126,9 @@ def evaluate(
     config = read_as(config, reading_said(metadata, model.file))
     loaded = load_data(config)
     classify = classifier(loaded)
-    other = relation(trained_on(metadata, model.folders), loaded, config, model.folders)
+    was = trained_on(metadata, model.folders)
+    other = relation(was, loaded, config, model.folders)
+    loaded = as_split(loaded, was)
     images = loaded.val if split == "val" else _test_images(config, model, arch_id, loaded.fingerprint)
     outputs = classify(images)  # classes where each pixel has one
     if not np.isfinite(outputs).all():

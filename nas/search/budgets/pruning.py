@@ -63,6 +63,14 @@ class Pruning:
             raise ConfigError(f"pruner {self.name} serves one objective; {', '.join(HALVING)} serve several too")
         self.budgets(full)
 
+    def check_folds(self, folds: int) -> None:
+        """Raise `ConfigError` where it would end trials between two epochs of trainings that are several a trial."""
+        if folds and self.name in STOPPING:
+            raise ConfigError(
+                f"pruner={self.name} ends one training between two epochs, but with data.folds={folds} a trial is "
+                f"{folds} trainings, one after another; take {', '.join(HALVING)} or none, or data.folds=0"
+            )
+
     def budgets(self, full: Budget) -> tuple[Budget, ...]:
         """Return the budget of each rung, rising to the full one.
 
