@@ -27,7 +27,7 @@ def check_inherit_in_folds(inherit: str, data: DataConfig) -> None:
     """Raise `ConfigError` where networks would begin with weights that have learned what they are scored on."""
     if data.folds and inherit != INHERIT[0]:
         raise ConfigError(
-            f"evaluator.inherit={inherit} takes weights of the training without the first of data.folds={data.folds} "
+            f"evaluator.inherit={inherit} takes weights of a training without one of data.folds={data.folds} "
             "folds, which have learned the images of all others, and would be scored on these; set it to none, or "
             "data.folds to 0"
         )

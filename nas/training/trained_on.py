@@ -163,7 +163,7 @@ def _records(folder: Path) -> list[Any]:
             values = values.get(name) if isinstance(values, Mapping) else None
         found.append(values)
     lines = dict(line[2:].partition(": ")[::2] for line in section(_text(folder), "Data").splitlines())
-    return [*found, {**lines, IMAGES: _parsed(lines.get(IMAGES, ""))}]
+    return [*found, {**lines, **{name: _parsed(lines.get(name, "")) for name in (IMAGES, FOLD)}}]
 
 
 def _text(folder: Path) -> str:

@@ -94,7 +94,7 @@ def _selection_lines(study: Study) -> list[str]:
     scores = " and ".join(objective.name for objective in study.objectives if not objective.is_cost)
     evaluator = study.notes.get("config", {}).get("evaluator", {}).get("name", "train")
     where = " on the validation split" if evaluator == "train" else ""
-    where = ", the mean over folds," if any(trial.folds for trial in study.scored) else where
+    where = ", the mean over folds" if any(trial.folds for trial in study.scored) else where
     return [
         f"{'They were' if several else 'The best was'} selected out of {tried} by this very {scores}{where}, which is "
         f"therefore optimistic: luck is selected too. Evaluated anew, expect worse."
