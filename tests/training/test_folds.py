@@ -39,7 +39,7 @@ def _digest(content: object) -> bytes:
 
 def _numbers(pictures: Sequence[tuple[int, int]], count: int, seed: int = 0) -> list[int]:
     digests, classes = [_digest(content) for content, _ in pictures], [label for _, label in pictures]
-    return fold_numbers(digests, classes, count, seed).tolist()
+    return [int(number) for number in fold_numbers(digests, classes, count, seed)]
 
 
 @given(PICTURES, st.integers(2, 7), st.integers(0, 3))

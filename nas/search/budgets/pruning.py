@@ -57,8 +57,9 @@ class Pruning:
         """Whether the better candidates get more budget."""
         return self.name in HALVING
 
-    def check(self, full: Budget, objectives: int) -> None:
-        """Raise `ConfigError` where it cannot be used with such a full budget and so many objectives."""
+    def check(self, full: Budget, objectives: int, folds: int = 0) -> None:
+        """Raise `ConfigError` where it cannot be used with such a full budget and so many objectives and folds."""
+        self.check_folds(folds)
         if self.name in STOPPING and objectives > 1:
             raise ConfigError(f"pruner {self.name} serves one objective; {', '.join(HALVING)} serve several too")
         self.budgets(full)
