@@ -24,6 +24,7 @@ from nas.search.reporting.progress import Progress
 from nas.search.reporting.summary import print_best
 from nas.search.study import Study
 from nas.search.trial import State, Trial
+from nas.search.trial_files import TrialFiles
 from nas.training.data.config import DataConfig
 from nas.training.data.load import load_data, load_fold
 from nas.training.weights import load_metadata
@@ -147,6 +148,18 @@ def test_a_record_whose_folds_are_no_scores_is_refused(searched: Study) -> None:
         with pytest.raises((ValueError, TypeError), match="folds"):
             Trial.from_dict({**values, "folds": folds})
     assert "folds" not in replace(_winner(searched), folds=()).to_dict()
+
+
+def test_states_of_folds_on_their_way_go_with_their_trial(searched: Study, tmp_path: Path) -> None:
+    names = ("3.ckpt", "3.fold2.ckpt", "4.ckpt", "4.fold1.ckpt", "13.ckpt")
+    for name in names:
+        (tmp_path / name).touch()
+    waiting = replace(_winner(searched), number=3, state=State.PAUSED)
+    files = TrialFiles(tmp_path)
+    files.begin([waiting, replace(waiting, number=13)])
+    assert {path.name for path in tmp_path.iterdir()} == {"3.ckpt", "3.fold2.ckpt", "13.ckpt"}
+    files.ended(waiting)
+    assert [path.name for path in tmp_path.iterdir()] == ["13.ckpt"]
 
 
 @pytest.mark.slow

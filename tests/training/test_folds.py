@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from sklearn.model_selection import StratifiedKFold
 
+from nas.commands.data import data_command
 from nas.errors import ConfigError, DataError
 from nas.training.data.config import DataConfig
 from nas.training.data.content import digests_of
@@ -213,3 +214,14 @@ def test_more_folds_than_images_are_refused(tmp_path: Path) -> None:
 def test_what_does_not_go_with_folds_is_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         DataConfig(name="digits", **settings)
+
+
+def test_the_command_shows_the_images_of_each_fold(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    page = tmp_path / "data.html"
+    assert data_command({"page": str(page), "data": {"name": "digits", "folds": 3}}) == 0
+    said = capsys.readouterr().out
+    counts = load_data(DataConfig(name="digits", folds=3)).fold_images_by_class
+    (row,) = [line.split() for line in said.splitlines() if line.startswith("7 ")]
+    assert row[4:] == [str(fold[7]) for fold in counts]
+    assert "in 3 folds of" in said
+    assert "fold 3" in page.read_text()
