@@ -10,7 +10,17 @@ from pathlib import Path
 
 from nas.errors import ConfigError, NasError, reason_of
 from nas.finishing.folder import REPORT_JSON
-from nas.run_folder import CHECKPOINTS, FINISH, WEIGHTS, checkpoint_file, hold, in_use, read_json, weights_file
+from nas.run_folder import (
+    CHECKPOINTS,
+    FINISH,
+    WEIGHTS,
+    checkpoint_file,
+    checkpoint_of,
+    hold,
+    in_use,
+    read_json,
+    weights_file,
+)
 from nas.search.load import load_study
 from nas.search.log import STUDY
 from nas.search.study import Study
@@ -135,4 +145,4 @@ def _states(run: Path, study: Study | None, every: bool) -> Iterator[Path]:
     if study is None:
         return iter(files if every else ())
     waiting = {checkpoint_file(run / CHECKPOINTS, trial.number) for trial in study.trials if trial.state in _GO_ON}
-    return (path for path in files if every or path not in waiting)
+    return (path for path in files if every or checkpoint_of(path) not in waiting)

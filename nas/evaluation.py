@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
+from statistics import stdev
 from types import NoneType
 from typing import Any, Protocol
 
@@ -86,6 +87,20 @@ class Evaluation:
     there."""
     inherited: InheritedWeights | None = None
     """What came of `Budget.inherit`; None where there was none, or a training went on from a checkpoint."""
+    folds: tuple[Mapping[str, float], ...] = ()
+    """Of k-fold validation: the scores on each fold, of which `scores` are the means."""
+
+
+def fold_deviation(folds: Sequence[Mapping[str, float]], name: str) -> float | None:
+    """Return the standard deviation of a score over folds (`Evaluation.folds`), of the sample.
+
+    It says how much folds differ, not how sure their mean is: they share most of what is trained on.
+
+    Returns:
+        None where fewer than two folds have the score.
+    """
+    values = [fold[name] for fold in folds if name in fold]
+    return stdev(values) if len(values) > 1 else None
 
 
 class Evaluator(Protocol):

@@ -41,6 +41,7 @@ from nas.pareto import hypervolume
 from nas.reports.write import report_or_say, write_folder_report
 from nas.resume import RecordSettings
 from nas.run_folder import Held, claim, first_free, shown, user_path, write_whole
+from nas.search.budgets.pruning import Pruning
 from nas.search.settings import SearchSettings, Settings
 from nas.settings import SEED, Range, check_settings, setting, settings_from
 from nas.space import SearchSpace, load_space, space_names
@@ -98,6 +99,8 @@ class CompareConfig:
         check_settings(self, "")
         check_name(self.name)
         self.evaluator.check_compares(self.constraints)
+        for text in self.strategies:
+            Pruning(name=Strategy.read(text).pruner).check_folds(self.data.folds)
         named = without_auto(self.objective, self.evaluator.objective(self.data))
         object.__setattr__(self, "objective", named)
         known = (*self.evaluator.known_scores(self.data), *FREE_METRICS)

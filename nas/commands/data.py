@@ -15,7 +15,7 @@ from nas.training.data.config import DataConfig
 from nas.training.data.registry import check_files
 
 _SHOWN = 20
-"""Classes that are printed at most."""
+"""Classes that are printed at most, and folds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,9 +55,10 @@ def _data(config: DataCommandConfig) -> None:
     print("\n".join(lines_of(found)))
     names = [*map(in_a_line, found.classes[:_SHOWN])]
     width = max(5, *map(len, names))
-    print(f"\n{'class':{width}}" + "".join(f"{split:>9}" for split in found.images_by_class))
+    columns = {**found.images_by_class, **{f"fold {n}": one for n, one in enumerate(found.folds[:_SHOWN], start=1)}}
+    print(f"\n{'class':{width}}" + "".join(f"{column:>9}" for column in columns))
     for label, name in enumerate(names):
-        print(f"{name:{width}}" + "".join(f"{counts[label]:9,}" for counts in found.images_by_class.values()))
+        print(f"{name:{width}}" + "".join(f"{counts[label]:9,}" for counts in columns.values()))
     if len(found.classes) > _SHOWN:
         print(f"... and {len(found.classes) - _SHOWN:,} more")
     if config.page is not None:

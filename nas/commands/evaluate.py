@@ -91,9 +91,8 @@ def _evaluate(values: Mapping[str, Any], typed: list[str]) -> None:
 def _print(found: Evaluated, out: Path) -> None:
     from nas.training.scores import Scores
 
-    split = "validation" if found.split == "val" else "test"
     print(
-        f"{shown(found.folder.absolute()) / found.file} on the {split} split of {found.data}: "
+        f"{shown(found.folder.absolute()) / found.file} on the {found.where} of {found.data}: "
         f"{found.scored.images:,} images\n"
     )
     if isinstance(found.scored, Scores):

@@ -69,6 +69,7 @@ def _trial(study: Study, trial: Trial, run: Path) -> dict[str, Any]:
         "trial": trial.number,
         "arch_id": trial.arch_id,
         "scores": trial.scores,
+        "folds": list(trial.folds),
         "objectives": {one.name: one.value(trial, study.workload) for one in study.objectives},
         "judged": study.judged(trial),
         "cost": {**trial.cost.to_dict(), "size_mib": trial.cost.size_mib},

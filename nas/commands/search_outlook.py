@@ -104,7 +104,7 @@ def say_time(
         known = config.search.known_trials is not None
         found = estimate_from_trials(begun, left=left if known else len(begun), workers=at_once)
         basis = f"from its own {len(begun)} trials"
-    elif dry_run or worth_probing(config, described["train_images"]):
+    elif dry_run or worth_probing(config, max(1, config.data.folds) * described["train_images"]):
         say("Training some candidates for a moment, to estimate the time ...")
         outlook = _probed(config, space, evaluator, pool, at_once=at_once, dry_run=dry_run)
         if outlook.estimate is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from uuid import uuid4
 from nas.commands.network_argument import WAYS, read_for_data, with_recorded_data
 from nas.console import defer_signals, run
 from nas.errors import ConfigError
+from nas.evaluation import fold_deviation
 from nas.json_output import add_facts
 from nas.machine import check_accelerator
 from nas.names import check_name
@@ -192,7 +193,8 @@ def _trained(config: TrainConfig, job: TrainJob, folder: Path, *, going_on: bool
         )
     print(
         f"{config.network}: {cost.params:,} parameters, {cost.macs:,} multiply-adds; data {job.data.name}; "
-        f"{job.recipe.epochs} epochs{f' with each of {job.seeds} seeds' if job.seeds > 1 else ''}\n"
+        f"{job.recipe.epochs} epochs{f' with each of {job.seeds} seeds' if job.seeds > 1 else ''}"
+        f"{f', once without each of {job.data.folds} folds' if job.data.folds else ''}\n"
         f"Run folder {place}; if it is interrupted, go on with: {to_type('train', f'resume={place}')}",
         flush=True,
     )
@@ -205,7 +207,7 @@ def _trained(config: TrainConfig, job: TrainJob, folder: Path, *, going_on: bool
         )
     try:
         task = load_data(job.data).task
-        progress = Progress(job.recipe.epochs, job.seeds, partial(print, flush=True), task)
+        progress = Progress(job.recipe.epochs, job.seeds, partial(print, flush=True), task, folds=job.data.folds)
         model = run_job(job, folder, _Watcher(progress, records))
     except BaseException:
         if records is not None:
@@ -236,10 +238,12 @@ def _report(config: TrainConfig, model: TrainedModel, records: TrainingRecords |
     task, place = task_named(summary["task"]), shown(model.folder)
     main, score = summary[task.objective], task.score(task.default)
     ends = "" if main["low"] is None else f"{main['low']:.4f} to {main['high']:.4f}; "
+    folds = model.evaluation.folds
     add_facts({**summary, "run_folder": model.folder})
     print(
         f"\nValidation {score.words} {main['value']:.4f} ({ends}{main['interval']}, {main['images']:,} images); "
         "the test split was not read.\n"
+        f"{_over_folds(folds, task.objective)}"
         f"Weights, curves and scores: {place}\n"
         "Next:\n"
         f"  {to_type('evaluate', place)}   scores class by class, and the images it is most wrong about\n"
@@ -252,3 +256,15 @@ def _report(config: TrainConfig, model: TrainedModel, records: TrainingRecords |
     records.end(metrics, [path for path in sorted(model.folder.iterdir()) if path.suffix in (".csv", ".png")])
     add_facts({"mlflow": records.facts})
     print(records.browse)
+
+
+def _over_folds(folds: Sequence[Mapping[str, float]], name: str) -> str:
+    """Return a line on how much a score differs between folds, and whose weights are kept; empty without folds."""
+    deviation = fold_deviation(folds, name)
+    if deviation is None:
+        return ""
+    each = ", ".join(f"{fold[name]:.4f}" for fold in folds)
+    return (
+        f"It is the mean over {len(folds)} folds: {each} (standard deviation {deviation:.4f}). The weights are those "
+        "of the training without fold 1.\n"
+    )

@@ -23,6 +23,16 @@ INHERIT = ("none", "parent", "best")
 """Words of `evaluator.inherit`."""
 
 
+def check_inherit_in_folds(inherit: str, data: DataConfig) -> None:
+    """Raise `ConfigError` where networks would begin with weights that have learned what they are scored on."""
+    if data.folds and inherit != INHERIT[0]:
+        raise ConfigError(
+            f"evaluator.inherit={inherit} takes weights of a training without one of data.folds={data.folds} "
+            "folds, which have learned the images of all others, and would be scored on these; set it to none, or "
+            "data.folds to 0"
+        )
+
+
 @dataclass(frozen=True)
 class TrainingEvaluator:
     """Trains a network and scores it on the validation split; the test split is never read.
@@ -47,6 +57,9 @@ class TrainingEvaluator:
     """Other weights that networks begin with, and what of them learns when; a network that inherits begins with those
     that it inherits."""
 
+    def __post_init__(self) -> None:
+        check_inherit_in_folds(self.inherit, self.data)
+
     @property
     def task(self) -> Task:
         """What it needs networks to give; a search makes sure of it before its first trial."""
@@ -70,10 +83,10 @@ class TrainingEvaluator:
         from nas.training.teacher import teacher_model
         from nas.training.transfer.start import check_file
 
-        check_file(self.transfer)
         if self.recipe.teacher is not None:
             teacher_model(self.recipe.teacher)
         data = load_data(self.data)
+        check_file(self.transfer, data)
         if self.recipe.own_code:
             from nas.training.own_training import check_own_training
 
@@ -82,6 +95,8 @@ class TrainingEvaluator:
 
     def __call__(self, architecture: Architecture, budget: Budget, seed: int) -> Evaluation:
         """Train as the budget says and return `Task.val_scores`, and `int8_accuracy` where it asks for that.
+
+        With folds (`DataConfig.folds`) that is once a fold, and scores are the means (`cross_validated`).
 
         Raises:
             TrainingError: the loss is not a number.
@@ -118,15 +133,17 @@ class TrainingProbe:
     def __call__(self, architecture: Architecture, budget: Budget, seed: int) -> Evaluation:
         """Return the seconds of the parts of a training, by the names of `TrainingTimes`; the budget says nothing.
 
+        With folds they are those of all trainings of a network together.
+
         Raises:
             TrainingError: the loss is not a number. DataError: the data do not fit the architecture.
         """
-        from nas.training.fit import load_data
+        from nas.training.data.load import load_learned
         from nas.training.probe import training_times
 
         times = training_times(
             architecture,
-            load_data(self.data),
+            load_learned(self.data),
             self.recipe,
             seed=seed,
             augment=self.data.augment,
@@ -134,7 +151,7 @@ class TrainingProbe:
             accelerator=self.accelerator,
             seconds=self.seconds,
         )
-        return Evaluation({}, seconds=asdict(times))
+        return Evaluation({}, seconds={name: max(1, self.data.folds) * value for name, value in asdict(times).items()})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,7 @@ from nas.training.data.recorded import recorded_data
 from nas.training.preprocess import check_images, check_same, preprocess_of, read_as
 from nas.training.recipe_files import read_data_config
 from nas.training.train import TrainedModel
-from nas.training.trained_on import TrainedOn, relation, trained_on
+from nas.training.trained_on import FOLD, TrainedOn, as_split, relation, trained_on
 from nas.training.weights import load_metadata
 
 
@@ -108,6 +108,8 @@ def export_whole(
     config = read_data_config(data) if isinstance(data, str) else data
     header = load_metadata(_weights(folder, found.architecture) if weights is None else user_path(weights))
     was = trained_on(header, [folder] if folder is not None else [])
+    if was is not None and was.fold is not None and found.card.data:
+        found = replace(found, card=replace(found.card, data={**found.card.data, FOLD: list(was.fold)}))
     found, images, unmeasured, other = _with_images(found, config, folder, settings.calibration_images, was)
     assert found.preprocess is not None
     written = export_model(
@@ -181,6 +183,7 @@ def _with_images(
             check_same(preprocess, data)
             card = replace(found.card, data=found.card.data or data.record())
             other = "" if was is None else relation(was, data, config, [] if folder is None else [folder])
+            data = as_split(data, was)
             other = other and f"Of the images that this was measured with: {markdown(other)}."
             return replace(found, preprocess=preprocess, card=card), check_images(data, calibration_images), "", other
     except NasError as error:

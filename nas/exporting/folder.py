@@ -222,7 +222,7 @@ def about_network(architecture: Architecture, data: Mapping[str, Any]) -> dict[s
         architecture: the network.
         data: what `ImageData.record` says of its data, or nothing.
     """
-    names = ("name", "split_fingerprint", "images_by_class")
+    names = ("name", "split_fingerprint", "images_by_class", "fold")
     trained_on = {name: data[name] for name in names if name in data}
     return {"arch_id": architecture.arch_id, **({"trained_on": json.dumps(trained_on)} if trained_on else {})}
 

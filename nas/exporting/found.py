@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -109,10 +109,13 @@ def card_of_search(folder: Path, architecture: Architecture) -> Card:
     task = task_named(data.get("task", DEFAULT.name))
     recipe = best_recipe(folder)
     ours = [trial for trial in trained if (trial.arch_id, dict(trial.recipe)) == (architecture.arch_id, recipe)]
-    own = [trial.scores for trial in ours]
-    reached = [scores[task.objective] for scores in own if task.objective in scores]
-    main = task.score(task.default)
-    scores = [_selected(main, value, len(trained), data.get("val_images")) for value in reached[:1]]
+    own = [trial for trial in ours if task.objective in trial.scores][:1]
+    main, folds = task.score(task.default), data.get("fold_images")
+    images = sum(folds) if isinstance(folds, list) else data.get("val_images")
+    scores = [
+        _selected(main, trial.scores[task.objective], len(trained), images, folds=len(trial.folds)) for trial in own
+    ]
+    scores += [_alone(main, trial.folds, folds) for trial in own if trial.folds]
     return Card(
         name=_named(task, folder.absolute().name),
         scores=tuple(scores),
@@ -123,9 +126,17 @@ def card_of_search(folder: Path, architecture: Architecture) -> Card:
     )
 
 
-def _selected(score: TaskScore, value: float, networks: int, images: object) -> Score:
-    """Return the score of the best of some networks, which is too high."""
-    how = f"selected out of {_counted(networks)} by this very score, so expect less; the test split was not read"
+def _alone(score: TaskScore, folds: Sequence[Mapping[str, float]], images: object) -> Score:
+    """Return the score of the weights that are kept: those of the training without the first fold."""
+    how = f"the weights in this folder alone: trained without fold 1 of {len(folds)}, and scored on it"
+    count = images[0] if isinstance(images, list) and images else None
+    return Score(value=folds[0][score.on_val], split="validation", how=how, images=count, name=score.name)
+
+
+def _selected(score: TaskScore, value: float, networks: int, images: object, *, folds: int = 0) -> Score:
+    """Return the score of the best of some networks, which is too high; with folds it is the mean over these."""
+    how = f"mean over {folds} folds, " if folds else ""
+    how += f"selected out of {_counted(networks)} by this very score, so expect less; the test split was not read"
     if not isinstance(images, int) or images < 1:
         return Score(value=value, split="validation", how=how, name=score.name)
     low, high = proportion_interval(round(value * images), images) if score.of_images else (None, None)

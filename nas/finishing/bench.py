@@ -72,6 +72,8 @@ class FinishTrial:
     seed: int
     scores: Mapping[str, float] = field(default_factory=dict)
     """By name, of the last epoch; empty where it failed."""
+    folds: tuple[Mapping[str, float], ...] = ()
+    """Of k-fold validation: the scores on each fold, of which `scores` are the means."""
     seconds: float = 0.0
     """That it took."""
     elapsed: float = 0.0
@@ -107,12 +109,14 @@ class FinishTrial:
     @classmethod
     def from_dict(cls, values: Any) -> FinishTrial:
         """Read what `asdict` gives; raises `TypeError` or `ValueError` for anything else."""
-        trial = cls(**values)
+        trial = cls(**{**values, "folds": tuple(values.get("folds", ()))})
         for name in ("key", "phase", "name", "arch_id", "reason"):
             if not isinstance(getattr(trial, name), str):
                 raise TypeError(f"{name} is {getattr(trial, name)!r}")
         numbers = {name: getattr(trial, name) for name in ("params", "macs", "epochs", "lr", "seed", "seconds")}
         numbers |= {"elapsed": trial.elapsed, **_scores(trial.scores)}
+        for number, fold in enumerate(trial.folds, start=1):
+            numbers |= {f"fold {number}: {name}": score for name, score in _scores(fold).items()}
         for name, number in numbers.items():
             if isinstance(number, bool) or not isinstance(number, int | float) or not isfinite(number):
                 raise ValueError(f"{name} is {number!r}")

@@ -274,7 +274,8 @@ def _trained(job: Job, outcome: Outcome, seconds: float, elapsed: float) -> Fini
     evaluation = outcome.evaluation
     if evaluation is None:
         return FinishTrial.of(job, seconds=seconds, elapsed=elapsed, reason=outcome.reason)
-    return _trial(job, evaluation.scores, seconds=float(evaluation.seconds.get("evaluation", seconds)), elapsed=elapsed)
+    took = float(evaluation.seconds.get("evaluation", seconds))
+    return _trial(job, evaluation.scores, folds=evaluation.folds, seconds=took, elapsed=elapsed)
 
 
 def _trial(job: Job, scores: Mapping[str, float], **figures: Any) -> FinishTrial:

@@ -184,6 +184,8 @@ class Report:
         yield from self._failures()
         if note := objectives_note(self.searched):
             yield f"- {note}"
+        if note := folds_note(self.searched):
+            yield f"- {note}"
         yield from self._recipe()
         trained = sum(trial.trained for trial in self.searched.study.trials)
         if not isnan(self.too_high):
@@ -304,6 +306,18 @@ def loss_note(searched: Searched, recipe: Recipe) -> str:
     own = referred(loss, "train.loss").short
     now = "that of the task" if recipe.loss is None else referred(recipe.loss, "train.loss").short
     return f"The search trained by the loss {own}, this finish by {now}: a finish has its own recipe (train.loss)."
+
+
+def folds_note(searched: Searched) -> str:
+    """Say what a training of a finish is where the search validated in folds; else nothing."""
+    count = searched.data.folds
+    if not count:
+        return ""
+    return (
+        f"With data.folds={count}, as in the search, a training of a seed is {count}, once without each fold: its "
+        "validation score is the mean over the folds, and what is tested and ships is the network trained without the "
+        "first one."
+    )
 
 
 def objectives_note(searched: Searched) -> str:

@@ -30,7 +30,7 @@ from nas.finishing.folder import (
 from nas.finishing.history import Begun, looks_of
 from nas.finishing.pool_bench import WEIGHTS, PoolBench, TrainingSetup
 from nas.finishing.records import FinishRecords, record_finish
-from nas.finishing.report import Report, loss_note, objectives_note
+from nas.finishing.report import Report, folds_note, loss_note, objectives_note
 from nas.finishing.rivals import KINDS, rival_candidates, rivals_of
 from nas.finishing.searched import Searched, read_searched
 from nas.finishing.shipping import other_model, ship
@@ -324,7 +324,8 @@ class _Session:
             f"It takes at most {(limit + beside) / 60:.3g} min: {limit / 60:.3g} min to choose and report the winner "
             f"(finish.minutes){rivals if beside else ''}"
         )
-        for note in filter(None, (objectives_note(self.searched), loss_note(self.searched, self.config.train))):
+        notes = objectives_note(self.searched), folds_note(self.searched), loss_note(self.searched, self.config.train)
+        for note in filter(None, notes):
             self.say(note)
         if self.searched.study.recipe and self.config.finish.searched_recipe:
             names = ", ".join(self.searched.study.recipe.decisions)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nas.errors import ConfigError
-from nas.finishing.bench import FinishTrial, Measure
+from nas.finishing.bench import Measure
 from nas.finishing.folder import MODEL
 from nas.finishing.report import Report
 from nas.finishing.study import WINNER, Final
@@ -41,7 +41,7 @@ def ship(report: Report, weights: Path) -> Path:
     from nas.exporting.folder import check_free, export_model, read_weights
     from nas.exporting.settings import ExportSettings
     from nas.exporting.source import architecture_source
-    from nas.training.data.load import load_data
+    from nas.training.data.load import load_data, load_learned
     from nas.training.preprocess import as_trained, check_images, preprocess_of
     from nas.training.weights import load_metadata
 
@@ -53,13 +53,13 @@ def ship(report: Report, weights: Path) -> Path:
     except ConfigError as error:
         raise ConfigError(f"{error}. Nothing in it was touched") from None
     file = weights / f"{final.shipped.key}.safetensors"
-    data = as_trained(load_data(report.searched.data), load_metadata(file), file)
+    data = as_trained(load_learned(report.searched.data), load_metadata(file), file)
     export_model(
         out,
         architecture,
         read_weights(file),
         preprocess_of(data, architecture),
-        card_of(report, data),
+        card_of(report, data, load_data(report.searched.data).scored_images),
         source=architecture_source(architecture),
         images=check_images(data, settings.calibration_images),
         settings=settings,
@@ -84,8 +84,8 @@ def other_model(report: Report) -> str:
     return f"{FINISH}/{MODEL} holds {what}"
 
 
-def card_of(report: Report, data: ImageData) -> Card:
-    """Return what a finish says of the network that it recommends."""
+def card_of(report: Report, data: ImageData, scored: int) -> Card:
+    """Return what a finish says of the network that it recommends, whose validation score is of so many images."""
     from nas.exporting.card import Card
 
     final, searched, task = report.finish.finals[report.finish.recommended], report.searched, data.task
@@ -97,7 +97,7 @@ def card_of(report: Report, data: ImageData) -> Card:
     }
     return Card(
         name=f"{task.model[0].upper()}{task.model[1:]} of {searched.study.name}",
-        scores=tuple(_scores(report, final, data)),
+        scores=tuple(_scores(report, final, data, scored)),
         training={**asdict(final.contestant.recipe), **seed},
         data=data.record(),
         origin=_origin(report, final),
@@ -105,13 +105,17 @@ def card_of(report: Report, data: ImageData) -> Card:
     )
 
 
-def _scores(report: Report, final: Final, data: ImageData) -> Iterator[Score]:
-    """Yield the means over seeds, that of the test split first, then the scores of the weights in the folder."""
+def _scores(report: Report, final: Final, data: ImageData, scored: int) -> Iterator[Score]:
+    """Yield the means over seeds, that of the test split first, then the scores of the weights in the folder.
+
+    `scored` are the images that a validation score is of; those of `data` are what the weights were validated on.
+    """
     from nas.exporting.card import Score
 
     tested = {trial.seed: trial for trial in final.tested}
     score = data.task.score(data.task.default)
-    counts = {"test": report.test_images, "validation": len(data.val.labels)}
+    counts = {"test": report.test_images, "validation": scored}
+    folds = final.shipped.folds
     for split, name in (("test", score.on_test), ("validation", score.on_val)):
         found = final.interval(Measure(name))  # as it is: nothing is ranked by it here
         found = found.within(0.0, 1.0) if score.share else found
@@ -119,6 +123,7 @@ def _scores(report: Report, final: Final, data: ImageData) -> Iterator[Score]:
             ends = (None, None) if isnan(found.low) else (found.low, found.high)
             fresh = f"mean of {found.count} fresh seed{'s' * (found.count != 1)}, which chose nothing"
             fresh += f"; {failures(final)}, and are not in it" if final.failed else ""
+            fresh += f"; each the mean over {len(folds)} folds" if folds and split == "validation" else ""
             fresh += "; 95 % interval over seeds" if ends[0] is not None else ""
             yield Score(
                 value=found.mean,
@@ -129,14 +134,13 @@ def _scores(report: Report, final: Final, data: ImageData) -> Iterator[Score]:
                 images=counts[split],
                 name=score.name,
             )
-    own: list[tuple[str, FinishTrial | None, str]] = [
-        ("test", tested.get(final.shipped.seed), score.on_test),
-        ("validation", final.shipped, score.on_val),
-    ]
-    for split, trial, name in own:
-        if trial is not None:
-            how = f"the weights in this folder alone, of seed {trial.seed}"
-            yield Score(value=trial.scores[name], split=split, how=how, images=counts[split], name=score.name)
+    how = f"the weights in this folder alone, of seed {final.shipped.seed}"
+    if trial := tested.get(final.shipped.seed):
+        value = trial.scores[score.on_test]
+        yield Score(value=value, split="test", how=how, images=counts["test"], name=score.name)
+    how += f": trained without fold 1 of {len(folds)}, and scored on it" if folds else ""
+    value = (folds[0] if folds else final.shipped.scores)[score.on_val]
+    yield Score(value=value, split="validation", how=how, images=len(data.val.labels), name=score.name)
 
 
 def _origin(report: Report, final: Final) -> str:

@@ -65,6 +65,8 @@ def _metrics(trial: Trial) -> dict[str, Any]:
     metrics: dict[str, Any] = dict(trial.scores)
     if trial.cost is not None:
         metrics |= {name: v for name, v in trial.cost.to_dict().items() if isinstance(v, int | float)}
+    deviations = {f"{name}_sd_of_folds": trial.deviation(name) for name in trial.scores if trial.folds}
+    metrics |= {name: value for name, value in deviations.items() if value is not None}
     if trial.inherited_share is not None:
         metrics["inherited_share"] = trial.inherited_share
     # What is limited, as the limits have it.

@@ -79,9 +79,11 @@ def lines_of(found: Overview) -> Iterator[str]:
 
 
 def _splits(found: Overview) -> Table:
-    heads = (Head(found.outputs, "text"), *(Head(split) for split in SPLITS))
+    columns = {split: found.images_by_class[split] for split in SPLITS}
+    columns |= {f"fold {number}": counts for number, counts in enumerate(found.folds, start=1)}
+    heads = (Head(found.outputs, "text"), *map(Head, columns))
     rows = (
-        [words(name), *(whole(found.images_by_class[split][label]) for split in SPLITS)]
+        [words(name), *(whole(counts[label]) for counts in columns.values())]
         for label, name in enumerate(found.classes)
     )
     return table_of(heads, rows)

@@ -266,10 +266,12 @@ def _drawing(study: Study) -> Markup | None:
 def _trial_table(record: SearchRecord) -> Table:
     study = record.study
     scores = [one.name for one in study.objectives if not one.is_cost]
+    folds = [name for name in scores if any(trial.deviation(name) is not None for trial in study.trials)]
     soft, measured = any(trial.soft_excess for trial in study.trials), any(trial.latency for trial in study.trials)
     costs = [cost for cost in cost_columns(study, record.limits) if cost != "latency_ms" or measured]
     heads = [
         *(Head("trial"), Head("state", "text"), *map(Head, scores)),
+        *(Head(f"{name}, sd of folds") for name in folds),
         *([Head("judged")] * soft),
         *map(Head, costs),
         *map(Head, study.recipe.decisions),
@@ -280,6 +282,7 @@ def _trial_table(record: SearchRecord) -> Table:
     for trial in _best_first(study):
         cells = [whole(trial.number), words(trial.state.replace("_", " "))]
         cells += [_score_cell(trial.scores.get(name)) for name in scores]
+        cells += [_score_cell(trial.deviation(name)) for name in folds]
         cells += [_score_cell(study.judged(trial) if trial.state is State.COMPLETED else None)] * soft
         cells += [_cost_cell(study, trial, cost) for cost in costs]
         cells += [_recipe_cell(trial.recipe.get(name)) for name in study.recipe.decisions]
@@ -335,7 +338,7 @@ def _environment(record: SearchRecord) -> Iterator[tuple[str, str]]:
     yield "run folder", plain(str(shown(record.folder)))
     yield "study", study.study_id
     data = record.data
-    for name in ("name", "train_images", "val_images", "split_fingerprint"):
+    for name in ("name", "train_images", "val_images", "fold_images", "split_fingerprint"):
         if name in data:
             yield f"data: {name.replace('_', ' ')}", plain(str(data[name]))
     for name in ("evaluator", "pruner"):

@@ -84,12 +84,20 @@ def came_out(record: SearchRecord) -> Iterator[str]:
 def winner_words(study: Study, winner: Trial) -> str:
     """Return which trial a network is of, its scores and its costs."""
     scores = [one for one in study.objectives if one.name not in _TOLD]
-    said = ", ".join(f"{one.name} {objective_text(study, one, winner)}" for one in scores)
+    said = ", ".join(f"{one.name} {objective_text(study, one, winner)}{folds_text(winner, one.name)}" for one in scores)
     cost = winner.cost
     costs = f", {cost.params:,} parameters, {cost.macs:,} multiply-adds, {cost.size_mib:.2f} MiB" if cost else ""
     latency = f", {winner.latency.ms:.3f} ms" if winner.latency else ""
     design = f" (the known design {winner.design})" if winner.design else ""
     return f"trial {winner.number}{design} with {said}{costs}{latency}"
+
+
+def folds_text(trial: Trial, name: str) -> str:
+    """Return how much a score differs between folds, where there are some."""
+    deviation = trial.deviation(name)
+    return (
+        "" if deviation is None else f" (mean of {len(trial.folds)} folds, standard deviation {score_text(deviation)})"
+    )
 
 
 def objective_text(study: Study, objective: Objective, trial: Trial) -> str:

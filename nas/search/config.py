@@ -14,7 +14,7 @@ from nas.errors import ConfigError, nearest
 from nas.evaluation import Budget
 from nas.evaluators.registry import EVALUATORS
 from nas.evaluators.settings import EvaluatorSettings
-from nas.evaluators.training import TrainingSettings
+from nas.evaluators.training import TrainingSettings, check_inherit_in_folds
 from nas.latency.deployment import Deployment, DeploymentSettings
 from nas.latency.device_profile import DeviceProfile, devices_folder, profile_path
 from nas.machine import check_accelerator, check_workers, cores_or, gpu_devices
@@ -123,6 +123,7 @@ class Config(Settings):
         if not self.evaluator.states_epochs:
             self.pruner.check(self.budget, len(objectives))
         self._check_recipe()
+        self._check_folds()
         if isinstance(self.evaluator, TrainingSettings):
             check_inherit(self.evaluator.inherit, self.search, run="the run folder")
         if self.finish and not isinstance(self.evaluator, TrainingSettings):
@@ -148,6 +149,18 @@ class Config(Settings):
             for value in self.decided.possible(name):
                 if not self.decided.problem({name: value}):  # which a trial is told of
                     check_recipe(self.data, replace(self.train, **{name: value}))
+
+    def _check_folds(self) -> None:
+        """Raise `ConfigError` where k-fold validation does not go with what evaluates candidates, or ends them."""
+        if not self.data.folds:
+            return
+        if not isinstance(self.evaluator, TrainingSettings):
+            raise ConfigError(
+                f"data.folds={self.data.folds} is for networks that are trained, which evaluator={self.evaluator.name} "
+                "does not; set it to 0"
+            )
+        check_inherit_in_folds(self.evaluator.inherit, self.data)
+        self.pruner.check_folds(self.data.folds)
 
     @cached_property
     def decided(self) -> RecipeDecisions:

@@ -322,7 +322,7 @@ class Driver:
         if outcome.out_of_memory or evaluation is None or reason:
             if self._halving is not None:
                 self._halving.dropped(trial.number)
-            failed = replace(trial, state=State.FAILED, reason=reason, scores={})  # not those of a lower rung
+            failed = replace(trial, state=State.FAILED, reason=reason, scores={}, folds=())  # not those of a lower rung
             trial = self.gate.out_of_memory(trial, reason, killed=outcome.killed) if outcome.out_of_memory else failed
         else:
             self._failures.succeeded()

@@ -194,6 +194,7 @@ class Gate:
             out_of_memory=True,
             reason=f"out of memory in training, at about {needed:,.0f} MiB by the graph, also alone: {reason}",
             scores={},
+            folds=(),
             violations=(*trial.violations, memory_violation),
         )
 

@@ -48,7 +48,7 @@ from nas.search.settings import (
     with_keywords,
 )
 from nas.search.study import Study
-from nas.search.study_record import decisive_of, how_proposed, how_read, opened
+from nas.search.study_record import decisive_of, folds_of, how_proposed, how_read, opened
 from nas.search.trial_files import KeptWeights, Parents, TrialFiles, check_inherit, inherits
 from nas.search.warm_start import earlier_results
 from nas.settings import Range
@@ -136,7 +136,7 @@ def run_search(
     space = fixed(space, settings.search.fix, "search.fix")
     search, pruning, recipe = settings.search, settings.pruner, decided_recipe(settings, evaluator)
     objectives = objectives_from(search.objective, _directions(search.direction, resume, run_dir))
-    pruning.check(budget := budget or Budget(), len(objectives))
+    pruning.check(budget := budget or Budget(), len(objectives), folds_of(evaluator))
     limits = space.limits_with(settings.constraints, settings.soft)
     late = asked_for(limits, (objective.name for objective in objectives))
     check_asked(late, getattr(evaluator, "after_training", ()) if pool is None else None, pruning)

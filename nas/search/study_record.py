@@ -64,7 +64,15 @@ def how_read(evaluator: Evaluator | Callable[..., Any] | None) -> dict[str, Any]
     data = getattr(evaluator, "data", None)
     if not isinstance(data, DataConfig):
         return {}
-    return {name: getattr(data, name) for name in ("split_scheme", *(_READ if DATA_SETS[data.name].files else ()))}
+    return {
+        name: getattr(data, name) for name in ("split_scheme", "folds", *(_READ if DATA_SETS[data.name].files else ()))
+    }
+
+
+def folds_of(evaluator: Evaluator | Callable[..., Any] | None) -> int:
+    """Return the folds of an evaluator of ours that validates in them; 0 where there are none."""
+    data = getattr(evaluator, "data", None)
+    return data.folds if isinstance(data, DataConfig) else 0
 
 
 def _where(meter: Meter) -> dict[str, Any]:
@@ -82,7 +90,7 @@ def opened(study: Study, folder: RunFolder, resume: bool, decisive: Mapping[str,
         folder.write_study({"format": STUDY_FORMAT, "study_id": study.study_id, **decisive, "notes": study.notes})
         return
     # Studies from before there was another.
-    earlier = {"split_scheme": 1, **_READ, "inherit": INHERIT[0], "recipe": {}, **read_study(folder.path)}
+    earlier = {"split_scheme": 1, "folds": 0, **_READ, "inherit": INHERIT[0], "recipe": {}, **read_study(folder.path)}
     decisive = {"recipe": {}, **decisive}
     for key, value in decisive.items():
         if earlier.get(key) != value:

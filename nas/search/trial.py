@@ -11,7 +11,7 @@ from typing import Any
 
 from nas.cost import AFTER_TRAINING, Cost, Violation
 from nas.errors import NasError
-from nas.evaluation import Evaluation
+from nas.evaluation import Evaluation, fold_deviation
 from nas.latency.measure import Latency
 from nas.network.simplify import SCHEME
 from nas.run_folder import trained_id
@@ -48,7 +48,7 @@ _FIELD_TYPES: Mapping[tuple[str, ...], tuple[type, ...]] = {
     ("elapsed", "finished"): (int, float),
     ("genotype", "recipe", "scores", "seconds"): (dict,),
     ("cost", "latency", "int8_latency"): (dict, NoneType),
-    ("history", "steps", "violations"): (list, tuple),
+    ("history", "steps", "violations", "folds"): (list, tuple),
     ("reason", "design", "inherited_problem"): (str,),
     ("arch_id",): (str, NoneType),
 }
@@ -71,6 +71,8 @@ class Trial:
     """The scheme of `arch_id`, see `nas.network.simplify.SCHEME`."""
     cost: Cost | None = None
     scores: Mapping[str, float] = field(default_factory=dict)
+    folds: tuple[Mapping[str, float], ...] = ()
+    """Of k-fold validation: the scores on each fold, of which `scores` are the means."""
     history: tuple[Mapping[str, float], ...] = ()
     """The metrics of each epoch, by name."""
     steps: tuple[tuple[int, tuple[float, ...]], ...] = ()
@@ -153,16 +155,21 @@ class Trial:
         duplicate = replace(self, state=State.DUPLICATE, duplicate_of=original.number)
         late = [violation for violation in original.violations if violation.metric in AFTER_TRAINING]
         violations = (*self.violations, *late)
-        return replace(duplicate, scores=original.scores, reason=original.reason, violations=violations)
+        result = {name: getattr(original, name) for name in ("scores", "folds", "reason")}
+        return replace(duplicate, **result, violations=violations)
 
     def evaluated(self, evaluation: Evaluation) -> Trial:
         """Return this with the curves and the time of an evaluation, the time of lower rungs included."""
         seconds = {name: self.seconds.get(name, 0.0) + value for name, value in evaluation.seconds.items()}
-        trial = replace(self, history=evaluation.history, seconds=seconds)
+        trial = replace(self, history=evaluation.history, seconds=seconds, folds=evaluation.folds)
         taken = evaluation.inherited
         if taken is None:
             return trial
         return replace(trial, inherited_share=taken.share, inherited_problem=taken.problem)
+
+    def deviation(self, name: str) -> float | None:
+        """Return the standard deviation of a score over the folds; None where there are none."""
+        return fold_deviation(self.folds, name)
 
     def completed(self) -> Trial:
         """Return this as evaluated, with scores."""
@@ -175,7 +182,8 @@ class Trial:
             why: the reason for which the search ended.
             elapsed: seconds of search.
         """
-        begun = replace(self, scores={}, steps=(), history=(), seconds={}, finished=time.time(), elapsed=elapsed)
+        begun = replace(self, scores={}, folds=(), steps=(), history=(), seconds={})
+        begun = replace(begun, finished=time.time(), elapsed=elapsed)
         begun = replace(begun, inherited_from=None, inherited_share=None, inherited_problem="")
         return replace(begun, state=State.INTERRUPTED, reason=f"ended on the way: {why}")
 
@@ -186,7 +194,7 @@ class Trial:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; what not every search has only where it is there."""
-        unused = {name for name in ("int8_latency", "design", "recipe") if not getattr(self, name)}
+        unused = {name for name in ("int8_latency", "design", "recipe", "folds") if not getattr(self, name)}
         if self.expected_gain is None:
             unused |= {"expected_gain", "noise_sd"}
         if self.inherited_from is None:
@@ -207,6 +215,9 @@ class Trial:
         for name in ("scores", "seconds"):
             if any(isinstance(value, bool) or not isinstance(value, int | float) for value in values[name].values()):
                 raise ValueError(f"{name} are {values[name]!r}")
+        for fold in values.get("folds", ()):
+            if not isinstance(fold, dict) or not all(type(value) in (int, float) for value in fold.values()):
+                raise ValueError(f"folds are {values['folds']!r}")
         for step, objectives in values.get("steps", ()):
             if type(step) is not int or any(isinstance(v, bool) or not isinstance(v, int | float) for v in objectives):
                 raise ValueError(f"steps are {values['steps']!r}")
@@ -219,6 +230,7 @@ class Trial:
                 "cost": Cost.from_dict(cost) if cost else None,
                 "latency": Latency.from_dict(latency) if latency else None,
                 "int8_latency": Latency.from_dict(int8) if int8 else None,
+                "folds": tuple(values.get("folds", ())),
                 "history": tuple(values["history"]),
                 "steps": tuple((step, tuple(objectives)) for step, objectives in values.get("steps", ())),
                 "violations": tuple(Violation(**violation) for violation in values["violations"]),

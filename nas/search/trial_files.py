@@ -9,7 +9,7 @@ from pathlib import Path
 from nas.errors import ConfigError, nearest
 from nas.evaluation import Budget
 from nas.evaluators.training import INHERIT
-from nas.run_folder import WEIGHTS, checkpoint_file, weights_file
+from nas.run_folder import WEIGHTS, checkpoint_file, checkpoint_of, remove_checkpoint, weights_file
 from nas.search.after_training import int8_folder
 from nas.search.settings import SearchSettings, Settings
 from nas.search.study import Study
@@ -92,7 +92,8 @@ class TrialFiles:
         """Remove states that an earlier session left of trials that are not on record: others get their numbers."""
         waiting = {trial.number for trial in trials if trial.state in (State.PAUSED, State.INTERRUPTED)}
         for path in self.checkpoints.glob("*.ckpt") if self.checkpoints is not None else ():
-            if path.stem.isdigit() and int(path.stem) not in waiting:
+            number = checkpoint_of(path).stem
+            if number.isdigit() and int(number) not in waiting:
                 path.unlink()
 
     def prepared(self, budget: Budget, trial: Trial) -> tuple[Trial, Budget]:
@@ -128,7 +129,7 @@ class TrialFiles:
     def ended(self, trial: Trial) -> None:
         """Remove the state of a trial, which does not go on."""
         if self.checkpoints is not None:
-            checkpoint_file(self.checkpoints, trial.number).unlink(missing_ok=True)
+            remove_checkpoint(checkpoint_file(self.checkpoints, trial.number))
 
 
 class KeptWeights:

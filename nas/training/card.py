@@ -28,6 +28,7 @@ def card_of_training(
     evaluations: Mapping[int, Evaluation],
     *,
     settings: DataConfig,
+    images: int,
     origin: str = "",
 ) -> Card:
     """Return the card of a network that was trained by a recipe.
@@ -38,17 +39,25 @@ def card_of_training(
         data: what it was trained on.
         evaluations: what each seed came to on the validation split, by seed; the weights are those of the first.
         settings: of the data, which say what was done to training images and for uneven classes.
+        images: that each of them was scored on.
         origin: where the network comes from, in sentences.
     """
-    seeds, images = [*evaluations], len(data.val.labels)
-    task = data.task
+    seeds, task = [*evaluations], data.task
     reached = [one.scores[task.objective] for one in evaluations.values()]
+    first = evaluations[seeds[0]]
     how = f"one training, with seed {seeds[0]}, whose weights these are"
     scores = [_score(task, reached[:1], images, how)]
+    folds = ""
+    if first.folds:
+        folds = f", each the mean over {len(first.folds)} folds"
+        how = f"mean over {len(first.folds)} folds of as many trainings, with seed {seeds[0]}"
+        alone = f"the weights in this folder alone: trained without fold 1 of {len(first.folds)}, and scored on it"
+        own = _score(task, [first.folds[0][task.objective]], len(data.val.labels), alone)
+        scores = [_score(task, reached[:1], images, how), own]
     if len(seeds) > 1:
-        how = f"mean of {len(seeds)} trainings with seeds {', '.join(map(str, seeds))}"
+        how = f"mean of {len(seeds)} trainings with seeds {', '.join(map(str, seeds))}{folds}"
         scores.insert(0, _score(task, reached, images, how))
-    seconds = evaluations[seeds[0]].seconds.get("evaluation")
+    seconds = first.seconds.get("evaluation")
     # A card is shipped, and nobody's folders are told with it.
     teacher = {"teacher": Path(recipe.teacher).name} if recipe.teacher is not None else {}
     done_to_data = {"augment": settings.augment, "balance": settings.balance}

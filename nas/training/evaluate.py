@@ -36,10 +36,11 @@ from nas.training.tasks.registry import DEFAULT
 from nas.training.tasks.segmentation import at_size
 from nas.training.tasks.task import Scale
 from nas.training.train import TrainedModel
-from nas.training.trained_on import arch_id_of, relation, trained_on
+from nas.training.trained_on import arch_id_of, as_split, relation, trained_on
 from nas.training.weights import load_metadata, trained_network
 
 SPLITS = ("val", "test")
+_WORDS = {"val": "validation", "test": "test"}
 """What can be scored on."""
 _BATCH, _MOST_PIXELS = 256, 2**21
 """Images that are run at a time, and pixels of these where each has a class."""
@@ -70,6 +71,16 @@ class Evaluated:
     """A sentence where these are other data than those of the training, or nobody knows; empty where they are those."""
     maps: tuple[tuple[NDArray[np.uint8], NDArray[np.uint8]], ...] = ()
     """Where each pixel has a class: what is right and what is said of the worst mistakes, `(height, width)` each."""
+    fold: tuple[int, int] | None = None
+    """Of a network that was trained without a fold and is scored on that: its number, from 1, of how many."""
+
+    @property
+    def where(self) -> str:
+        """What it is scored on, in words."""
+        if self.fold is None:
+            return f"{_WORDS[self.split]} split"
+        number, count = self.fold
+        return f"held-out fold {number} of {count}"
 
     @property
     def scores(self) -> Scores:
@@ -88,6 +99,7 @@ class Evaluated:
             "split": self.split,
             "split_fingerprint": self.fingerprint,
             "other_data": self.other_data,
+            **({"fold": list(self.fold)} if self.fold is not None else {}),
             **self.scored.to_dict(),
         }
 
@@ -126,7 +138,9 @@ def evaluate(
     config = read_as(config, reading_said(metadata, model.file))
     loaded = load_data(config)
     classify = classifier(loaded)
-    other = relation(trained_on(metadata, model.folders), loaded, config, model.folders)
+    was = trained_on(metadata, model.folders)
+    other = relation(was, loaded, config, model.folders)
+    loaded = as_split(loaded, was)
     images = loaded.val if split == "val" else _test_images(config, model, arch_id, loaded.fingerprint)
     outputs = classify(images)  # classes where each pixel has one
     if not np.isfinite(outputs).all():
@@ -137,7 +151,8 @@ def evaluate(
     file = str(model.file.relative_to(place))
     said = (images.labels[wrong].numpy(), outputs[wrong.numpy()]) if loaded.task.dense else ((), ())
     maps = tuple(zip(*said, strict=True))
-    return Evaluated(place, file, arch_id, loaded.name, split, loaded.fingerprint, scores, pixels, other, maps)
+    fold = loaded.fold if split == "val" else None
+    return Evaluated(place, file, arch_id, loaded.name, split, loaded.fingerprint, scores, pixels, other, maps, fold)
 
 
 def _scores(

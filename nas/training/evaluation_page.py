@@ -62,7 +62,7 @@ def _classified(evaluated: Evaluated) -> tuple[str, list[str]]:
         "<h2>Most wrong about</h2>",
         *_worst(evaluated, scores),
     ]
-    return f"{evaluated.data}, {SPLITS[evaluated.split]}: accuracy {scores.accuracy:.2%}", parts
+    return f"{evaluated.data}, {evaluated.where}: accuracy {scores.accuracy:.2%}", parts
 
 
 def _answered(evaluated: Evaluated) -> tuple[str, list[str]]:
@@ -78,7 +78,7 @@ def _answered(evaluated: Evaluated) -> tuple[str, list[str]]:
         "<h2>Most wrong about</h2>",
         *_wrong(evaluated, scores),
     ]
-    return f"{evaluated.data}, {SPLITS[evaluated.split]}: {main.words} {main.text(scores.scores[main.name])}", parts
+    return f"{evaluated.data}, {evaluated.where}: {main.words} {main.text(scores.scores[main.name])}", parts
 
 
 def lines_of(scores: AnswerScores) -> Iterator[tuple[str, str]]:
@@ -131,9 +131,6 @@ def _legend(scores: AnswerScores) -> Iterator[str]:
         for place, name in [*names, (NO_CLASS, "not counted")]
     )
     yield f"<p>Each picture, then {' and '.join(_MAPS)}: {keys}</p>"
-
-
-SPLITS = {"val": "validation split", "test": "test split"}
 
 
 def _head(evaluated: Evaluated, scores: Scores) -> Iterator[str]:

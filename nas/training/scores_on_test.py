@@ -9,7 +9,7 @@ import torch
 from nas.network.architecture import Architecture
 from nas.training.data.batches import Batches
 from nas.training.data.config import DataConfig
-from nas.training.data.load import load_data
+from nas.training.data.load import load_learned
 from nas.training.data.test_split import Ledger, read_test_split
 from nas.training.preprocess import as_trained
 from nas.training.recipe import Recipe
@@ -50,7 +50,7 @@ def scores_on_test(
     device = torch.device("cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu")
     network.to(device)
     metadata = load_metadata(weights)
-    data = as_trained(load_data(config), metadata, weights)
+    data = as_trained(load_learned(config), metadata, weights)
     data.check_fits(architecture)
     ledger, purpose = Ledger(run), "finish: a training that is reported"
     # All that can be wrong is found before they are read: reading them is noted, and is for a score.

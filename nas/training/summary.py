@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from math import isnan
 from typing import TYPE_CHECKING, Any
 
+from nas.evaluation import Evaluation
 from nas.network.architecture import Architecture
 from nas.statistics import mean_interval, proportion_interval
 from nas.training.tasks.task import Score
@@ -20,20 +21,24 @@ NO_INTERVAL = "no interval: one training tells none of this score, nor do two or
 
 
 def summary_of(
-    architecture: Architecture, data: ImageData, scores: Mapping[int, Mapping[str, float]]
+    architecture: Architecture, data: ImageData, evaluations: Mapping[int, Evaluation], *, images: int
 ) -> dict[str, Any]:
     """Return plain values: the network, the data, the scores of each seed, and the main score with its interval.
 
     Args:
         architecture: the network.
         data: that it was trained on.
-        scores: on the validation split, by seed.
+        evaluations: by seed.
+        images: that each was scored on.
     """
-    main, images = data.task.score(data.task.default), len(data.val.labels)
+    main = data.task.score(data.task.default)
+    scores = {seed: one.scores for seed, one in evaluations.items()}
+    folds = {str(seed): [*map(dict, one.folds)] for seed, one in evaluations.items() if one.folds}
     return {
         "arch_id": architecture.arch_id,
         "data": {**data.record(), "classes": list(data.classes)},
         "scores": {str(seed): dict(one) for seed, one in scores.items()},
+        **({"folds": folds} if folds else {}),
         "task": data.task.name,
         main.on_val: score_of(main, [one[main.on_val] for one in scores.values()], images),
     }

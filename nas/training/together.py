@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import ClassVar
@@ -24,9 +25,11 @@ import torch
 from nas.errors import NasError, TrainingError
 from nas.evaluation import Budget, Evaluation, report
 from nas.network.architecture import Architecture
+from nas.training.cross_validation import cross_validated
 from nas.training.data.config import DataConfig
-from nas.training.data.load import load_data
+from nas.training.data.load import load_fold
 from nas.training.devices import check_devices
+from nas.training.epoch_reports import EpochListener
 from nas.training.fit import fit
 from nas.training.recipe import Recipe
 from nas.training.transfer.settings import SCRATCH, Transfer
@@ -58,7 +61,7 @@ def train_network(
     transfer: Transfer = SCRATCH,
     after_epoch: Callable[[Mapping[str, float]], object] | None = None,
 ) -> Evaluation:
-    """Train a network as `fit` does, in this process or in several of their own.
+    """Train a network as `fit` does, in this process or in several of their own; with folds once each.
 
     Args:
         architecture: the network.
@@ -69,16 +72,47 @@ def train_network(
         accelerator: auto, cpu or gpu.
         devices: processes that train together; with 1 it is this one.
         transfer: other weights that it begins with, and what of the network learns when.
-        after_epoch: hears the metrics of each epoch, in this process; see `fit`.
+        after_epoch: hears the metrics of each epoch, in this process; see `fit` and `cross_validated`.
 
     Raises:
         NasError: what `fit` raises, or devices that cannot train this together.
         TrainingError: a process failed, or was ended from outside. MemoryError: one ran out of memory.
     """
+    once = partial(
+        _train_once,
+        architecture=architecture,
+        data=data,
+        recipe=recipe,
+        accelerator=accelerator,
+        devices=devices,
+        transfer=transfer,
+    )
+    if not data.folds:
+        return once(0, budget, seed, None, after_epoch)
+    epochs, scores = budget.epochs or recipe.epochs, data.task.val_scores
+    return cross_validated(once, data.folds, budget, seed=seed, epochs=epochs, scores=scores, after_epoch=after_epoch)
+
+
+def _train_once(
+    fold: int,
+    budget: Budget,
+    seed: int,
+    hear: EpochListener | None,
+    after_epoch: Callable[[Mapping[str, float]], object] | None,
+    /,
+    *,
+    architecture: Architecture,
+    data: DataConfig,
+    recipe: Recipe,
+    accelerator: str,
+    devices: int,
+    transfer: Transfer,
+) -> Evaluation:
+    """Do one training of `train_network`: without a fold, by its number, or on the training split with fold 0."""
     if devices == 1:
         return fit(
             architecture,
-            load_data(data),
+            load_fold(data, fold),
             recipe,
             budget,
             seed=seed,
@@ -87,24 +121,27 @@ def train_network(
             accelerator=accelerator,
             transfer=transfer,
             after_epoch=after_epoch,
+            hear=hear,
         )
     check_devices(devices, recipe, accelerator=accelerator, transfer=transfer)
     check_not_starting()
 
-    def hear(metrics: Mapping[str, float]) -> bool:
+    def hear_of(metrics: Mapping[str, float]) -> bool:
         if after_epoch is not None:
             after_epoch(metrics)
+        if hear is not None:
+            return hear(metrics)
         return report(int(metrics["epoch"]), {name: metrics[name] for name in data.task.val_scores})
 
     budget = replace(budget, keep_each_epoch=budget.keep_each_epoch or after_epoch is not None)
     with tempfile.TemporaryDirectory(prefix="nas-train-") as folder:
         threads = max(1, torch.get_num_threads() // devices)
         store = str(Path(folder) / "store")
-        one = _Process(data, recipe, accelerator, transfer, 0, devices, threads, store)
+        one = _Process(data, fold, recipe, accelerator, transfer, 0, devices, threads, store)
         with _started([replace(one, rank=rank) for rank in range(devices)]) as processes:
             for rank, process in enumerate(processes):
                 process.connection.send(Task(rank, architecture, budget, seed))
-            return _evaluation(processes, hear)
+            return _evaluation(processes, hear_of)
 
 
 @dataclass(frozen=True)
@@ -115,6 +152,8 @@ class _Process:
     """As of every evaluator that seeds the random numbers of its process."""
 
     data: DataConfig
+    fold: int
+    """What it trains without (`load_fold`)."""
     recipe: Recipe
     accelerator: str
     transfer: Transfer
@@ -130,7 +169,7 @@ class _Process:
         """Train as one of several; each process returns the scores of all of them together."""
         logging.getLogger(evaluating.__name__).setLevel(logging.ERROR)  # whoever started it says what went wrong
         torch.set_num_threads(self.threads)
-        data = load_data(self.data)
+        data = load_fold(self.data, self.fold)
         check_devices(self.ranks, self.recipe, accelerator="cpu", images=len(data.train.labels))
         try:
             with self._together() as accelerator:

@@ -20,13 +20,14 @@ from nas.exporting.preprocess import PREPROCESS
 from nas.line_log import LineLog
 from nas.machine import check_accelerator
 from nas.network.architecture import Architecture, checked_architecture
-from nas.run_folder import claim, hold, read_json, user_path, write_whole
+from nas.run_folder import claim, hold, read_json, remove_checkpoint, user_path, write_whole
 from nas.settings import SEED, Range, as_recorded
 from nas.training.card import card_of_training
 from nas.training.curves import draw_curves, write_curves
 from nas.training.data.config import DataConfig
+from nas.training.data.load import load_data, load_learned
 from nas.training.devices import DEVICES, check_devices
-from nas.training.fit import load_data, with_drop_path
+from nas.training.fit import with_drop_path
 from nas.training.memory import training_memory
 from nas.training.model_file import SUMMARY
 from nas.training.own_training import check_own_training
@@ -173,7 +174,8 @@ def train(
     loaded = load_data(job.data)
     path = user_path(folder)
     held = hold(path, "training") if resume and path.is_dir() else claim(path, "training", "or resume=True goes on")
-    progress = Progress(job.recipe.epochs, job.seeds, say or (lambda line: None), loaded.task)
+    say = say or (lambda line: None)
+    progress = Progress(job.recipe.epochs, job.seeds, say, loaded.task, folds=job.data.folds)
     with held:
         begin(job, held.path, {}, resume=resume)
         return run_job(job, held.path, progress)
@@ -189,7 +191,7 @@ def begins(job: TrainJob) -> str:
     data = load_data(job.data)
     data.check_fits(job.architecture)
     check_own_training(job.recipe, data, job.data.balance)
-    images = len(data.train.labels)
+    images = len(load_learned(job.data).train.labels)
     check_devices(job.devices, job.recipe, accelerator=job.accelerator, transfer=job.transfer, images=images)
     teacher_of(job.recipe, data)
     built = with_drop_path(job.architecture, job.recipe.drop_path)
@@ -260,9 +262,8 @@ def run_job(job: TrainJob, folder: Path, watcher: Watcher) -> TrainedModel:
         for seed in range(job.seed, job.seed + job.seeds):
             if seed not in done:
                 done[seed] = _trained(job, folder, seed, watcher)
-                line = {"seed": seed, "scores": dict(done[seed].scores), "history": [*map(dict, done[seed].history)]}
-                log.append({**line, "seconds": dict(done[seed].seconds)}, durable=True)
-                _checkpoint(folder, seed).unlink(missing_ok=True)
+                log.append(_line(seed, done[seed]), durable=True)
+                remove_checkpoint(_checkpoint(folder, seed))
                 _write(job, folder, done)
             watcher.trained(seed, done[seed])
     finally:
@@ -291,23 +292,32 @@ def _checkpoint(folder: Path, seed: int) -> Path:
     return folder / f"seed{seed}.ckpt"
 
 
+def _line(seed: int, evaluation: Evaluation) -> dict[str, Any]:
+    """Return what is kept of the training with a seed."""
+    folds = {"folds": [*map(dict, evaluation.folds)]} if evaluation.folds else {}
+    scores, history = dict(evaluation.scores), [*map(dict, evaluation.history)]
+    return {"seed": seed, "scores": scores, "history": history, "seconds": dict(evaluation.seconds), **folds}
+
+
 def _evaluation(line: Mapping[str, Any]) -> tuple[int, Evaluation]:
     scores = {str(name): float(score) for name, score in line["scores"].items()}
     history = tuple({name: float(value) for name, value in row.items()} for row in line["history"])
-    return int(line["seed"]), Evaluation(scores, history, dict(line["seconds"]))
+    folds = tuple({name: float(value) for name, value in one.items()} for one in line.get("folds", ()))
+    return int(line["seed"]), Evaluation(scores, history, dict(line["seconds"]), folds=folds)
 
 
 def _write(job: TrainJob, folder: Path, done: Mapping[int, Evaluation]) -> None:
     """Write what is known by now, from what each seed came to."""
-    data = load_data(job.data)
+    data = load_learned(job.data)
     if job.transfer != SCRATCH:
         data = as_trained(data, load_metadata(folder / WEIGHTS), folder / WEIGHTS)
-    summary = summary_of(job.architecture, data, {seed: one.scores for seed, one in done.items()})
+    images = load_data(job.data).scored_images
+    summary = summary_of(job.architecture, data, done, images=images)
     seconds = {str(seed): one.seconds.get("evaluation") for seed, one in done.items()}
     parts = {**summary, "seconds": seconds, "train": asdict(job.recipe), "data_settings": asdict(job.data)}
     parts |= {"transfer": asdict(job.transfer)} if job.transfer != SCRATCH else {}
     write_whole(folder / SUMMARY, json.dumps(parts, indent=1) + "\n")
-    card = card_of_training(folder.name, job.recipe, data, done, settings=job.data, origin=job.origin)
+    card = card_of_training(folder.name, job.recipe, data, done, settings=job.data, images=images, origin=job.origin)
     for name, one in ((PREPROCESS, preprocess_of(data, job.architecture)), (CARD, card)):
         write_whole(folder / name, json.dumps(one.to_dict(), indent=1) + "\n")
     histories = {seed: one.history for seed, one in done.items()}

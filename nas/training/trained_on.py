@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from nas.errors import DataError, NasError, plain
 from nas.exporting.card import CARD, section
 from nas.run_folder import read_inside, read_json, user_path
-from nas.training.data.config import DataConfig
+from nas.training.data.config import MOST_FOLDS, DataConfig
 from nas.training.data.recorded import recorded_data
 from nas.training.data.splits import ImageData
 
 TRAINED_ON, ARCH_ID = "trained_on", "arch_id"
 """Keys of the metadata of an exported model: JSON of a mapping with the keys below, and the id of its network."""
-NAME, FINGERPRINT, IMAGES = "name", "split_fingerprint", "images_by_class"
+NAME, FINGERPRINT, IMAGES, FOLD = "name", "split_fingerprint", "images_by_class", "fold"
 """Keys of `ImageData.record()`."""
 _STUDY, _CARD_TEXT = "study.json", "card.md"
 
@@ -35,6 +35,8 @@ class TrainedOn:
     """Of the splits."""
     images: tuple[int, ...] = ()
     """Images of each class in all splits together; empty where it is not known."""
+    fold: tuple[int, int] | None = None
+    """The fold that it was trained without, from 1, and how many there are; None where it had the training split."""
 
     @classmethod
     def from_record(cls, record: object) -> TrainedOn | None:
@@ -44,7 +46,15 @@ class TrainedOn:
         name, fingerprint = record.get(NAME), record.get(FINGERPRINT)
         if not isinstance(name, str) or not isinstance(fingerprint, str):
             return None
-        return cls(name, fingerprint, _counted(record.get(IMAGES)))
+        return cls(name, fingerprint, _counted(record.get(IMAGES)), _fold(record.get(FOLD)))
+
+
+def _fold(said: object) -> tuple[int, int] | None:
+    """Return which fold a record names, and of how many; None where it names none."""
+    if not isinstance(said, list) or len(said) != 2 or not all(type(number) is int for number in said):
+        return None
+    number, count = said
+    return (number, count) if 1 <= number <= count <= MOST_FOLDS and count > 1 else None
 
 
 def _counted(by_class: object) -> tuple[int, ...]:
@@ -65,10 +75,24 @@ def trained_on(metadata: Mapping[str, str], folders: Sequence[Path]) -> TrainedO
     """
     records = [_parsed(metadata.get(TRAINED_ON, "")), *(record for folder in folders for record in _records(folder))]
     known = [one for one in map(TrainedOn.from_record, records) if one is not None]
-    header = TrainedOn.from_record({NAME: metadata.get("data"), FINGERPRINT: metadata.get(FINGERPRINT)})
+    said = {NAME: metadata.get("data"), FINGERPRINT: metadata.get(FINGERPRINT), FOLD: _parsed(metadata.get(FOLD, ""))}
+    header = TrainedOn.from_record(said)
     if header is None:
         return known[0] if known else None
-    return next((one for one in known if one.fingerprint == header.fingerprint), header)
+    found = next((one for one in known if one.fingerprint == header.fingerprint), header)
+    return replace(found, fold=header.fold)  # a record of a search is of the data of all its networks
+
+
+def as_split(data: ImageData, was: TrainedOn | None) -> ImageData:
+    """Return data split as in the training of a model: where that was without a fold, this is what is held out.
+
+    Args:
+        data: split as their config says.
+        was: what it was trained on; of other data, nothing of these was learned.
+    """
+    if was is None or was.fold is None or was.fingerprint != data.fingerprint or data.divide is None:
+        return data
+    return data.in_fold(*was.fold)
 
 
 def arch_id_of(metadata: Mapping[str, str], folder: Path) -> str:
@@ -139,7 +163,7 @@ def _records(folder: Path) -> list[Any]:
             values = values.get(name) if isinstance(values, Mapping) else None
         found.append(values)
     lines = dict(line[2:].partition(": ")[::2] for line in section(_text(folder), "Data").splitlines())
-    return [*found, {**lines, IMAGES: _parsed(lines.get(IMAGES, ""))}]
+    return [*found, {**lines, **{name: _parsed(lines.get(name, "")) for name in (IMAGES, FOLD)}}]
 
 
 def _text(folder: Path) -> str:

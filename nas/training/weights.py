@@ -38,9 +38,10 @@ def weights_of(module: nn.Module) -> dict[str, Tensor]:
 def weights_metadata(architecture: Architecture, data: ImageData) -> dict[str, str]:
     """Return what is kept beside weights: the network, and what inputs it was trained on.
 
-    `architecture`, `mean` and `std` (a channel, in units of full white = 1, of series in their own), `classes`,
-    `image_shape`, how files are read (`background`, `depth`, `resize`; of series `kind`, `mask` and `missing`) and
-    `task` are JSON; so are `target_mean` and `target_std` of numbers.
+    `architecture`, `mean` and `std` (a channel, in units of full white = 1, of series in their own), `classes`, `fold`
+    (what it was trained without: its number, from 1, and how many there are), `image_shape`, how files are read
+    (`background`, `depth`, `resize`; of series `kind`, `mask` and `missing`) and `task` are JSON; so are `target_mean`
+    and `target_std` of numbers.
     """
     scale = data.scale
     targets = {} if scale is None else {"target_mean": scale.mean, "target_std": scale.std}
@@ -53,6 +54,7 @@ def weights_metadata(architecture: Architecture, data: ImageData) -> dict[str, s
         "mean": json.dumps(list(data.mean)),
         "std": json.dumps(list(data.std)),
         "classes": json.dumps(list(data.classes)),
+        **({"fold": json.dumps(list(data.fold))} if data.fold is not None else {}),
         **{name: json.dumps(value) for name, value in read_as_said(data.reading).items()},
         "task": json.dumps(data.task.name),
         **{name: json.dumps(list(values)) for name, values in targets.items()},

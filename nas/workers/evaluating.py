@@ -140,6 +140,7 @@ def _as_evaluation(result: Any, objective: str, seconds: float) -> Evaluation:
         {"evaluation": seconds, **_numbers(result.seconds)},
         {str(name): str(reason) for name, reason in result.missing.items()},
         result.inherited,
+        tuple(_numbers(fold) for fold in result.folds),
     )
 
 

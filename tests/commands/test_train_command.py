@@ -223,6 +223,7 @@ def test_a_run_folder_brings_its_data(tmp_path: Path) -> None:
         "depth": 16,
         "max_pixels": 178_956_970,
         "ignore": 255,
+        "folds": 0,
     }
     assert with_recorded_data(values, [], str(search))["data"] == {"name": "synthetic", **before}
     assert with_recorded_data(values, ["seed"], str(training))["data"] == {"name": "fashion_mnist", **before}

@@ -337,7 +337,7 @@ def test_the_card_has_an_interval_where_the_final_seeds_differ(
     scores: list[Score] = []
 
     def ship(report: Report, weights: Path) -> Path:
-        scores.extend(card_of(report, data).scores)
+        scores.extend(card_of(report, data, len(data.val.labels)).scores)
         return write_weights_name(report, weights)
 
     monkeypatch.setattr(session, "ship", ship)

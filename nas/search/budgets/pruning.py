@@ -57,11 +57,20 @@ class Pruning:
         """Whether the better candidates get more budget."""
         return self.name in HALVING
 
-    def check(self, full: Budget, objectives: int) -> None:
-        """Raise `ConfigError` where it cannot be used with such a full budget and so many objectives."""
+    def check(self, full: Budget, objectives: int, folds: int = 0) -> None:
+        """Raise `ConfigError` where it cannot be used with such a full budget and so many objectives and folds."""
+        self.check_folds(folds)
         if self.name in STOPPING and objectives > 1:
             raise ConfigError(f"pruner {self.name} serves one objective; {', '.join(HALVING)} serve several too")
         self.budgets(full)
+
+    def check_folds(self, folds: int) -> None:
+        """Raise `ConfigError` where it would end trials between two epochs of trainings that are several a trial."""
+        if folds and self.name in STOPPING:
+            raise ConfigError(
+                f"pruner={self.name} ends one training between two epochs, but with data.folds={folds} a trial is "
+                f"{folds} trainings, one after another; take {', '.join(HALVING)} or none, or data.folds=0"
+            )
 
     def budgets(self, full: Budget) -> tuple[Budget, ...]:
         """Return the budget of each rung, rising to the full one.

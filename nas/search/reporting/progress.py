@@ -146,7 +146,7 @@ class Progress:
         seconds, values = trial.seconds.get("evaluation"), study.values(trial)
         return (
             f"  trial {trial.number:>4}"
-            + "".join(f"  {name} {trial.scores[name]:.4f}" for name in scores)
+            + "".join(f"  {name} {trial.scores[name]:.4f}{_over_folds(trial, name)}" for name in scores)
             + (f" ({values[0]:.4f} with soft limits)" if trial.soft_excess and values else "")
             + f"  params {cost.params:>11,}  macs {cost.macs:>13,}"
             + (f"  {trial.latency.ms:8.3f} ms" if trial.latency else "")
@@ -176,6 +176,12 @@ class Progress:
         if self.minutes is not None:
             guesses.append(60 * self.minutes - spent)
         return f"about {duration(min(guesses))} left" if guesses else ""
+
+
+def _over_folds(trial: Trial, name: str) -> str:
+    """Return the standard deviation of a score over the folds, as text; empty where there are none."""
+    deviation = trial.deviation(name)
+    return "" if deviation is None else f" (sd of {len(trial.folds)} folds {deviation:.4f})"
 
 
 def _trained(study: Study) -> int:

@@ -46,9 +46,10 @@ def print_best(console: Console, study: Study, count: int = 5) -> None:
     judged, ms = ["judged"] if soft else [], ["ms"] if measured else []
     late = [name for name in AFTER_TRAINING if any(name in trial.scores for trial in best)]
     scores = [*dict.fromkeys([*(one.name for one in study.objectives if not one.is_cost), *late])]
-    rung = ["rung"] if rungs else []
+    rung, folds = ["rung"] if rungs else [], [name for name in scores if any(trial.deviation(name) for trial in best)]
     recipe = [*study.recipe.decisions]
-    for name in ("trial", *rung, *scores, *judged, "params", "macs", "size MiB", *ms, *recipe, "arch_id"):
+    deviations = [f"sd of folds ({name})" if len(folds) > 1 else "sd of folds" for name in folds]
+    for name in ("trial", *rung, *scores, *deviations, *judged, "params", "macs", "size MiB", *ms, *recipe, "arch_id"):
         table.add_column(name, justify="left" if name == "arch_id" else "right")
     for trial in best:
         assert trial.cost is not None
@@ -56,6 +57,7 @@ def print_best(console: Console, study: Study, count: int = 5) -> None:
             f"{'* ' if trial is knee else ''}{trial.number}",
             *([study.rung_text(trial)] if rungs else []),
             *(f"{trial.scores[name]:.4f}" if name in trial.scores else "" for name in scores),
+            *("" if (sd := trial.deviation(name)) is None else f"{sd:.4f}" for name in folds),
             *([f"{study.judged(trial):.4f}"] if soft else []),
             f"{trial.cost.params:,}",
             f"{trial.cost.macs:,}",
@@ -92,6 +94,7 @@ def _selection_lines(study: Study) -> list[str]:
     scores = " and ".join(objective.name for objective in study.objectives if not objective.is_cost)
     evaluator = study.notes.get("config", {}).get("evaluator", {}).get("name", "train")
     where = " on the validation split" if evaluator == "train" else ""
+    where = ", the mean over folds" if any(trial.folds for trial in study.scored) else where
     return [
         f"{'They were' if several else 'The best was'} selected out of {tried} by this very {scores}{where}, which is "
         f"therefore optimistic: luck is selected too. Evaluated anew, expect worse."

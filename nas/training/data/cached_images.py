@@ -66,11 +66,17 @@ def load_cached(entry: Entry, config: DataConfig) -> Splits:
         notes=entry.notes,
         reading=entry.reading,
         statistics=lambda train: _statistics(train, entry.folder),
+        divide=lambda count: entry.division.folds(count, config.split_seed),
     )
 
 
 def _statistics(train: Images, folder: Path) -> Statistics:
-    """Return mean and standard deviation of training images, of which the first process that asks takes note."""
+    """Return mean and standard deviation of training images.
+
+    Of those of the training split the first process that asks takes note.
+    """
+    if not isinstance(train, CachedImages):
+        return statistics_of(train)
     file = folder / f"statistics-{len(train.labels)}.json"
     with suppress(OSError, ValueError, TypeError, KeyError):
         known = json.loads(file.read_bytes())

@@ -24,6 +24,7 @@ OWN = "own"
 AUTO, NONE = "auto", "none"
 """Words of `data.cache`."""
 MASKS = (AUTO, "yes", "no")
+MOST_FOLDS = 100
 _COLOUR = re.compile("#[0-9a-f]{6}", re.IGNORECASE)
 _DEPTH = Range(8, 16, whole=True)
 
@@ -124,6 +125,14 @@ class DataConfig:
         "an image of each",
         Range(0, 1, above=True),
     )
+    folds: int = setting(
+        0,
+        "k-fold validation: training and validation images are divided into so many folds by content, each network is "
+        "trained once a fold, on the others, and its scores are the means over the folds; 0: one training, scored on "
+        "the validation split",
+        Range(0, MOST_FOLDS, whole=True),
+        before=0,
+    )
     augment: str = setting(
         "none", f"{', '.join(AUGMENTATIONS)}: shifts by up to an eighth of the size, and mirror images", AUGMENTATIONS
     )
@@ -205,6 +214,7 @@ class DataConfig:
                 f"data: `val_fraction + test_fraction < 1` must hold, so that something is left to train on, but got "
                 f"{self.val_fraction:g} + {self.test_fraction:g}"
             )
+        self._check_folds()
         self._check_module()
         self._check_pictures()
         self._check_series()
@@ -217,6 +227,24 @@ class DataConfig:
         if self.resolution is not None and not DATA_SETS[self.name].resizes:
             resized = " and ".join(name for name, data_set in DATA_SETS.items() if data_set.resizes)
             raise ConfigError(f"data.resolution is of {resized}; {self.name} keeps its size, but got {self.resolution}")
+
+    def _check_folds(self) -> None:
+        """Check what is said of k-fold validation."""
+        if not self.folds:
+            return
+        if self.folds == 1:
+            raise ConfigError(
+                "data.folds must be 2 or more, such as 5, or 0 for one training of each network, but got 1"
+            )
+        if self.split_scheme == 1:
+            raise ConfigError(
+                f"data.folds={self.folds} divides images by content, which data.split_scheme=1 does not; set it to 3"
+            )
+        if self.train_fraction < 1:
+            raise ConfigError(
+                f"data.folds={self.folds} is for all images of training and validation, but data.train_fraction is "
+                f"{self.train_fraction:g}; set it to 1, or data.folds to 0"
+            )
 
     def _check_module(self) -> None:
         """Check what is said of a data set of the user's own."""

@@ -18,6 +18,7 @@ from nas.exporting.reading import Reading
 from nas.network.ops import Shape
 from nas.training.data.config import DataConfig
 from nas.training.data.content import SPLITS, TEST, TRAIN, VAL, assign, fingerprint, first_part, in_proportion
+from nas.training.data.folds import Fold, folds_of
 from nas.training.tasks.registry import DEFAULT
 from nas.training.tasks.task import Task
 
@@ -64,6 +65,20 @@ class Division:
             return self.places
         labels = np.array([self.labels[place] for place in self.places[TRAIN]], dtype=np.int64)
         return {**self.places, TRAIN: [self.places[TRAIN][i] for i in first_part(labels, fraction)]}
+
+    def folds(self, count: int, seed: int) -> tuple[Fold, ...]:
+        """Divide the images of the training and the validation split into folds, by their places among these.
+
+        The places are those in the training split, and behind these in the validation split.
+
+        Args:
+            count: of folds.
+            seed: of the split.
+        """
+        places = [*self.places[TRAIN], *self.places[VAL]]
+        return folds_of(
+            [self.digests[place] for place in places], [self.labels[place] for place in places], count, seed
+        )
 
     def fingerprint(self, fraction: float, shape: Shape) -> str:
         """Return the fingerprint of the splits with a part of the training split (`content.fingerprint`)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from functools import lru_cache
 
-from nas.training.data.config import DataConfig
+from nas.training.data.config import MOST_FOLDS, DataConfig
 from nas.training.data.registry import DATA_SETS
 from nas.training.data.splits import ImageData
 
@@ -25,3 +25,23 @@ def load_data(config: DataConfig) -> ImageData:
     for note in data.notes:
         _LOG.warning("data %s: %s", config.name, note)
     return data
+
+
+@lru_cache(maxsize=MOST_FOLDS)
+def load_fold(config: DataConfig, number: int) -> ImageData:
+    """Return the data of one training of k-fold validation, as `ImageData.in_fold`; fold 0 is `load_data`.
+
+    Raises:
+        DataError: as `load_data`.
+    """
+    data = load_data(config)
+    return data.in_fold(number, config.folds) if number else data
+
+
+def load_learned(config: DataConfig) -> ImageData:
+    """Return the data that a network learns whose weights are kept: those without the first fold, or of training.
+
+    Raises:
+        DataError: as `load_data`.
+    """
+    return load_fold(config, 1 if config.folds else 0)

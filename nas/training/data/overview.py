@@ -62,6 +62,8 @@ class Overview:
     """By split, the number of images of each class (`Task.counts`)."""
     images: Mapping[str, int]
     """Of each split."""
+    folds: tuple[tuple[int, ...], ...] = ()
+    """Of each fold, the number of images of each class, where there are folds."""
     sizes: tuple[tuple[str, int], ...] = ()
     """Of pictures in files: width x height with how many have it, the most frequent first."""
     formats: Mapping[str, int] | None = None
@@ -125,6 +127,7 @@ def overview(config: DataConfig) -> Overview:
         input_shape=tuple(data.input_shape),
         images_by_class=data.images_by_class,
         images=data.images,
+        folds=data.fold_images_by_class,
         sizes=tuple(sizes.most_common()),
         formats=dict(Counter(header.format for header in headers.values()).most_common()) or None,
         looked_at=len(seen),

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from torch import Tensor
 
-from nas.training.data.splits import Images, MemoryImages, SomeImages
+from nas.training.data.splits import Images, JoinedImages, MemoryImages, SomeImages
 
 
 def read_in_turn(images: Images, parts: Sequence[Tensor]) -> Iterator[Tensor]:
@@ -34,4 +34,6 @@ def read_in_turn(images: Images, parts: Sequence[Tensor]) -> Iterator[Tensor]:
 def _in_memory(images: Images) -> bool:
     while isinstance(images, SomeImages):
         images = images.images
+    if isinstance(images, JoinedImages):
+        return _in_memory(images.first) and _in_memory(images.second)
     return isinstance(images, MemoryImages)

@@ -66,6 +66,11 @@ def check_recipe(config: DataConfig, recipe: Recipe) -> None:
     check_pixels(config, recipe)
     if recipe.teacher is not None:
         check_taught(config.name, config.task)
+        if config.folds:
+            raise ConfigError(
+                f"train.teacher with data.folds={config.folds}: what it teaches it has learned of images of each fold, "
+                "on which networks would be scored; set one of the two to null or 0"
+            )
 
 
 def check_taught(name: str, task: Task) -> None:

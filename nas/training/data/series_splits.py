@@ -64,6 +64,7 @@ def split_series(config: DataConfig, sources: Sources) -> Splits:
         notes=(*map(_of_series, division.notes), *missing, *everything.notes(division, reading)),
         reading=reading,
         statistics=partial(statistics_of_series, reading=reading, name=config.name),
+        divide=partial(division.folds, seed=config.split_seed),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
@@ -127,6 +128,7 @@ def split_by_content(
         notes=division.notes,
         reading=division.reading,
         task=task,
+        divide=partial(division.folds, seed=config.split_seed),
     )
 
 

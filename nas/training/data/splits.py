@@ -6,7 +6,7 @@ Test images are in no object here that a search can get hold of: `nas.training.d
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,6 +25,7 @@ from nas.network.lower import lower
 from nas.network.ops import Shape
 from nas.training.data.config import DataConfig
 from nas.training.data.content import TEST, TRAIN, VAL, first_part
+from nas.training.data.folds import Fold, check_folds
 from nas.training.data.pictures import reading_of
 from nas.training.tasks.registry import DEFAULT
 from nas.training.tasks.task import Scale, Task
@@ -81,6 +82,35 @@ class SomeImages:
         return self.images.read(self.indices[indices])
 
 
+@dataclass(frozen=True, eq=False)
+class JoinedImages:
+    """Images one behind another."""
+
+    first: Images
+    second: Images
+    labels: Tensor
+    """Of both."""
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """That they were read from, one each; empty where they come from none of their own."""
+        parts = [getattr(images, "files", ()) for images in (self.first, self.second)]
+        return [file for files in parts for file in files] if all(map(len, parts)) else ()
+
+    def read(self, indices: Tensor) -> Tensor:
+        """Return those images as uint8 of shape `(len(indices), channels, height, width)`."""
+        count = len(self.first.labels)
+        late = indices >= count
+        if not late.any():
+            return self.first.read(indices)
+        if late.all():
+            return self.second.read(indices - count)
+        head, tail = self.first.read(indices[~late]), self.second.read(indices[late] - count)
+        values = head.new_empty((len(indices), *head.shape[1:]))
+        values[~late], values[late] = head, tail
+        return values
+
+
 def part_of(images: Images, indices: Tensor, *, keep: bool = True) -> Images:
     """Return some images: a copy of them in memory, so that the others can go, or read from where they are.
 
@@ -98,6 +128,23 @@ def some_of(images: Images, fraction: float) -> Images:
         return images
     order = torch.randperm(len(images.labels), generator=torch.Generator().manual_seed(0))
     return SomeImages(images, order[: max(2, round(fraction * len(order)))])
+
+
+def statistics_of(images: Images, sample: int = 10_000) -> Statistics:
+    """Return mean and standard deviation, over at most `sample` images spread over the split."""
+    count = len(images.labels)
+    indices = torch.linspace(0, count - 1, steps=min(count, sample)).long()
+    total = squares = torch.zeros(1, dtype=torch.float64)
+    pixels = 0
+    for part in torch.split(indices, 256):
+        values = images.read(part).double().div_(255)
+        total = total + values.sum(dim=(0, 2, 3))
+        squares = squares + values.square().sum(dim=(0, 2, 3))
+        pixels += values.shape[0] * values.shape[2] * values.shape[3]
+    mean = total / pixels
+    # A channel without contrast would divide by zero; one grey level (1/255) is then the unit.
+    std = (squares / pixels - mean.square()).clamp_min(0).sqrt().clamp_min(1 / 255)
+    return tuple(mean.tolist()), tuple(std.tolist())
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,11 +180,49 @@ class ImageData:
     """What is to be learned."""
     scale: Scale | None = None
     """Of the targets, where these are numbers."""
+    folds: tuple[Fold, ...] = ()
+    """Of the images of `train` and, behind them, of `val`, where there are folds (`DataConfig.folds`)."""
+    divide: Callable[[int], tuple[Fold, ...]] | None = None
+    """Divides these images into so many folds; None where they are split by place."""
+    statistics: Callable[[Images], Statistics] = statistics_of
+    """Gives mean and deviation of training images."""
+    fold: tuple[int, int] | None = None
+    """Of what is trained on with one of the folds: its number, from 1, and how many there are."""
 
     @property
     def num_classes(self) -> int:
         """Number of classes, or of numbers: what a network gives for an image."""
         return len(self.classes)
+
+    def in_fold(self, number: int, count: int) -> ImageData:
+        """Return the data of one training of k-fold validation: `val` is a fold, and `train` all of the others.
+
+        Mean, deviation and scale are those of what is trained on; how inputs are read is as without folds.
+
+        Args:
+            number: of the fold, from 1.
+            count: of folds.
+        """
+        assert self.divide is not None
+        fold = (self.folds if len(self.folds) == count else self.divide(count))[number - 1]
+        joined = JoinedImages(self.train, self.val, torch.cat([self.train.labels, self.val.labels]))
+        train, val = (SomeImages(joined, torch.from_numpy(places)) for places in (fold.train, fold.val))
+        mean, std = self.statistics(train)
+        scale = self.task.scale(train.labels.numpy())
+        return replace(
+            self, train=train, val=val, mean=mean, std=std, scale=scale, folds=(), divide=None, fold=(number, count)
+        )
+
+    @property
+    def fold_images_by_class(self) -> tuple[tuple[int, ...], ...]:
+        """Number of images of each class (`Task.counts`) in each fold."""
+        labels = torch.cat([self.train.labels, self.val.labels]).numpy() if self.folds else None
+        return tuple(self.task.counts(labels[fold.val], self.num_classes) for fold in self.folds if labels is not None)
+
+    @property
+    def scored_images(self) -> int:
+        """Number of images that a network is scored on: those of the validation split, or of all folds together."""
+        return sum(len(fold.val) for fold in self.folds) or len(self.val.labels)
 
     def part_of_train(self, fraction: float) -> Images:
         """Return a part of the training split; a smaller one is part of a larger one, always the same.
@@ -195,6 +280,8 @@ class ImageData:
             "std": list(self.std),
             "split_scheme": self.split_scheme,
             "split_fingerprint": self.fingerprint,
+            **({"fold_images": [len(fold.val) for fold in self.folds]} if self.folds else {}),
+            **({"fold": list(self.fold)} if self.fold is not None else {}),
             **read_as_said(self.reading),
             "notes": list(self.notes),
         }
@@ -230,23 +317,6 @@ def shown_values(images: Images, indices: Tensor, reading: Reading | SeriesReadi
     return values[:, : reading.channels] if isinstance(reading, SeriesReading) else values
 
 
-def statistics_of(images: Images, sample: int = 10_000) -> Statistics:
-    """Return mean and standard deviation, over at most `sample` images spread over the split."""
-    count = len(images.labels)
-    indices = torch.linspace(0, count - 1, steps=min(count, sample)).long()
-    total = squares = torch.zeros(1, dtype=torch.float64)
-    pixels = 0
-    for part in torch.split(indices, 256):
-        values = images.read(part).double().div_(255)
-        total = total + values.sum(dim=(0, 2, 3))
-        squares = squares + values.square().sum(dim=(0, 2, 3))
-        pixels += values.shape[0] * values.shape[2] * values.shape[3]
-    mean = total / pixels
-    # A channel without contrast would divide by zero; one grey level (1/255) is then the unit.
-    std = (squares / pixels - mean.square()).clamp_min(0).sqrt().clamp_min(1 / 255)
-    return tuple(mean.tolist()), tuple(std.tolist())
-
-
 def splits_of(
     config: DataConfig,
     classes: tuple[str, ...],
@@ -261,6 +331,7 @@ def splits_of(
     reading: Reading | SeriesReading | None = None,
     statistics: Callable[[Images], Statistics] = statistics_of,
     task: Task = DEFAULT,
+    divide: Callable[[int], tuple[Fold, ...]] | None = None,
 ) -> Splits:
     """Put a data set together.
 
@@ -277,15 +348,22 @@ def splits_of(
         reading: how files are read; None: as the config says.
         statistics: gives those of the training images.
         task: what is to be learned.
+        divide: divides the images of training and validation into folds; None where they are split by place.
 
     Raises:
-        DataError: an empty split, or one that cannot be learned, such as a class without training images.
+        DataError: an empty split, or one that cannot be learned, such as a class without training images; likewise of
+            the folds, where there are some.
     """
     for split, labels in (("training", train.labels), ("validation", val.labels), ("test", test_labels)):
         if len(labels) == 0:
             raise DataError(f"data {config.name}: the {split} split has no images")
     targets = train.labels.numpy()
     task.check(targets, classes, f"data {config.name}")
+    folds = divide(config.folds) if config.folds and divide is not None else ()
+    if folds:
+        kind = "series" if len(input_shape) == 2 else "images"
+        divided = np.concatenate([targets, val.labels.numpy()])
+        notes = [*notes, check_folds(folds, divided, classes, f"data {config.name}", task, kind=kind)]
     mean, std = statistics(train)
     data = ImageData(
         name=config.name,
@@ -303,5 +381,8 @@ def splits_of(
         notes=tuple(notes),
         task=task,
         scale=task.scale(targets),
+        folds=folds,
+        divide=divide,
+        statistics=statistics,
     )
     return Splits(data, test() if keeps_test_split() else None)

@@ -41,6 +41,7 @@ from nas.training.preprocess import as_trained, read_as, reading_said
 from nas.training.recipe_files import read_data_config
 from nas.training.tasks.registry import DEFAULT
 from nas.training.train import TrainedModel
+from nas.training.trained_on import as_split, trained_on
 from nas.training.weights import load_metadata, trained_network
 
 Given = Architecture | TrainedModel | str | PathLike[str]
@@ -159,6 +160,7 @@ def _data_of(subject: _Subject, config: DataConfig) -> ImageData:
     else:
         data = load_data(read_as(config, reading_said(subject.metadata, subject.weights)))
         check_classes(subject.metadata, data, subject.weights)
+        data = as_split(data, trained_on(subject.metadata, []))
         data = as_trained(data, subject.metadata, subject.weights)
     data.check_fits(subject.architecture)
     if data.task != DEFAULT:

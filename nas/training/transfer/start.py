@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from torch import nn
@@ -82,16 +82,17 @@ def network_of(transfer: Transfer, input_shape: Shape, num_classes: int) -> Arch
     return space.decode({})
 
 
-def check_file(transfer: Transfer) -> None:
-    """Make sure that a search can begin with a file of weights, whose candidates differ.
+def check_file(transfer: Transfer, data: ImageData) -> None:
+    """Make sure that a search of networks for some data can begin with a file of weights, whose candidates differ.
 
     Raises:
-        DataError: the file cannot be read.
+        DataError: the file cannot be read, or its weights have learned what networks are to be scored on.
         ConfigError: neither it nor the settings say of which network it is.
     """
     if transfer.weights is None:
         return
     metadata = read_state_file(user_path(transfer.weights)).metadata
+    _check_unseen(transfer, metadata, data)
     if "architecture" not in metadata and transfer.network is None:
         raise ConfigError(
             f"evaluator.transfer.weights={transfer.weights} does not say of which network it is, as files of ours do: "
@@ -103,9 +104,21 @@ def check_start(transfer: Transfer, architecture: Architecture, data: ImageData)
     """Return what a network will begin with, in a sentence; empty for fresh weights. Raises as `start`."""
     if transfer == SCRATCH:
         return ""
+    assert transfer.weights is not None
+    _check_unseen(transfer, read_state_file(user_path(transfer.weights)).metadata, data)
     _, begun = start(transfer, build(architecture), architecture, data)
     assert begun is not None
     return begun.sentence
+
+
+def _check_unseen(transfer: Transfer, metadata: Mapping[str, str], data: ImageData) -> None:
+    """Raise `DataError` where weights were trained on images of folds that networks are to be scored on."""
+    if data.folds and metadata.get("split_fingerprint") == data.fingerprint:
+        raise DataError(
+            f"transfer.weights={transfer.weights} were trained on these very data, so that they have learned images of "
+            f"each of the {len(data.folds)} folds, on which networks would be scored; set data.folds to 0, or take "
+            "weights of other data"
+        )
 
 
 def file_hash(transfer: Transfer) -> str | None:

@@ -243,3 +243,18 @@ def test_a_search_and_its_finish(config: DataConfig, data: ImageData, tmp_path: 
     scored = nas.evaluate(folder / "finish" / "model", config, split="test").to_dict()
     shipped = report["final"]["winner"]["test"]["by_seed"]
     assert scored[task.default] == pytest.approx(next(iter(shipped.values())), rel=1e-3)
+
+
+def test_folds_are_scored_with_what_was_learned_without_them(
+    config: DataConfig, data: ImageData, tmp_path: Path
+) -> None:
+    """Also where targets are standardised by what is trained on, or each pixel has one."""
+    divided = replace(config, folds=2)
+    model = nas.train(_network(data), divided, replace(RECIPE, epochs=1), folder=tmp_path / "folds")
+    first, second = model.evaluation.folds
+    assert model.evaluation.scores.keys() >= {*data.task.val_scores}
+    objective = data.task.objective
+    assert model.evaluation.scores[objective] == pytest.approx((first[objective] + second[objective]) / 2)
+    scored = nas.evaluate(model.folder).to_dict()
+    assert scored["fold"] == [1, 2]
+    assert scored[data.task.default] == pytest.approx(first[objective], rel=1e-5)

@@ -45,7 +45,7 @@ def test_an_evaluation_says_what_its_intervals_are_of(task: str) -> None:
 )
 def test_a_card_of_a_training_says_what_its_interval_is_over(accuracies: list[float], over: str) -> None:
     trained = {seed: Evaluation(scores={"val_accuracy": value}) for seed, value in enumerate(accuracies)}
-    card = card_of_training("x", Recipe(), load_data(DataConfig()), trained, settings=DataConfig())
+    card = card_of_training("x", Recipe(), load_data(DataConfig()), trained, settings=DataConfig(), images=300)
     first, *others = card.scores
     assert first.low is not None
     assert first.how.endswith(f"; interval over {over}")
