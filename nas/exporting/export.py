@@ -9,9 +9,10 @@ from pathlib import Path
 from nas.errors import ConfigError, NasError, check_kind
 from nas.exporting.card import Measured
 from nas.exporting.choice import INT8, CheckImages
-from nas.exporting.folder import ARCHITECTURE, WEIGHTS, Exportable, check_free, check_installed, export_model
+from nas.exporting.folder import ARCHITECTURE, WEIGHTS, Exportable, check_installed, export_model
 from nas.exporting.found import architecture_in, found_in, found_with
 from nas.exporting.markdown import markdown
+from nas.exporting.place import check_free
 from nas.exporting.settings import ExportSettings
 from nas.exporting.source import architecture_source
 from nas.network.architecture import Architecture
