@@ -42,7 +42,7 @@ from nas.json_output import add_facts
 from nas.machine import cores_or, gpu_devices, gpu_groups
 from nas.network.architecture import Architecture
 from nas.records.server import recorded_server
-from nas.run_folder import FINISH, WORKERS_LOG, hold, shown, user_path, write_whole
+from nas.run_folder import FINISH, WORKERS_LOG, hold, kept_where_refused, shown, user_path, write_whole
 from nas.search.trial import Trial
 from nas.settings import settings_from
 from nas.to_type import to_type
@@ -143,8 +143,9 @@ def finish_search(values: Mapping[str, Any], typed: Collection[str], say: Say) -
     check_test_split_allowed()  # before hours of training that would come to nothing
     folder = user_path(str(given.run))
     read_searched(folder)  # before anything is made in a folder that holds none
-    with hold(folder, "search or a finish of one"):
-        home = folder.absolute() / FINISH
+    home = folder.absolute() / FINISH
+    way_on = f"What was trained by then is in {shown(home)}, and the same command goes on with it"
+    with hold(folder, "search or a finish of one"), kept_where_refused(way_on):
         home.mkdir(exist_ok=True)
         config = settings_of(values, typed, home)
         searched = read_searched(folder, config.root)
