@@ -229,7 +229,7 @@ class _Watcher:
 
     def __init__(self, progress: Progress, records: TrainingRecords | None) -> None:
         self._progress, self._records = progress, records
-        self.epoch = progress.epoch
+        self.epoch, self.again = progress.epoch, progress.again
 
     def trained(self, seed: int, evaluation: Evaluation) -> None:
         """Write the result of a seed to the records."""

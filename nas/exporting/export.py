@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 
-from nas.errors import ConfigError, NasError, check_kind
+from nas.errors import ConfigError, NasError, check_kind, naming
 from nas.exporting.card import Measured
 from nas.exporting.choice import INT8, CheckImages
 from nas.exporting.folder import ARCHITECTURE, WEIGHTS, Exportable, check_installed, export_model
@@ -107,24 +107,25 @@ def export_whole(
     folder = _folder(model)
     found = _found(model, folder, None if weights is None else user_path(weights))
     config = read_data_config(data) if isinstance(data, str) else data
-    header = load_metadata(_weights(folder, found.architecture) if weights is None else user_path(weights))
+    file = _weights(folder, found.architecture) if weights is None else user_path(weights)
+    header = load_metadata(file)
     was = trained_on(header, [folder] if folder is not None else [])
     found, images, unmeasured, other = _with_images(found, config, folder, settings.calibration_images, was)
     assert found.preprocess is not None
-    written = export_model(
-        place,
-        found.architecture,
-        found.weights,
-        found.preprocess,
-        found.card,
-        source=architecture_source(found.architecture),
-        images=images,
-        settings=settings,
-        note=f"How well it does was not measured, and there is no `{INT8}`: {markdown(unmeasured)}."
-        if unmeasured
-        else other,
-        replace_earlier=replace_earlier,
-    )
+    why = f"How well it does was not measured, and there is no `{INT8}`: {markdown(unmeasured)}." if unmeasured else ""
+    with naming("weights", file):
+        written = export_model(
+            place,
+            found.architecture,
+            found.weights,
+            found.preprocess,
+            found.card,
+            source=architecture_source(found.architecture),
+            images=images,
+            settings=settings,
+            note=why or other,
+            replace_earlier=replace_earlier,
+        )
     return Exported(written.paths, unmeasured, written.measured)
 
 

@@ -182,7 +182,13 @@ class PoolBench:
         if not self._ended_well(job.key):
             return self._ended_for_good(job.key)
         # Weights are needed until they are scored.
-        return job.phase != REPORT or self._ended_for_good(job.tested.key) or self.weights(job).is_file()
+        return job.phase != REPORT or self._ended_for_good(job.tested.key) or not self.why_lost(job)
+
+    def why_lost(self, job: Job) -> str:
+        """Return why there are no weights of a training that is reported; empty where they are whole. Loads torch."""
+        from nas.training.weights import why_lost
+
+        return why_lost(self.weights(job), job.architecture)
 
     def _do(self, todo: list[Job], until: float) -> None:
         phase = todo[0].phase

@@ -275,9 +275,9 @@ class _Session:
         """Train what ships again where its weights are gone; returns whether that was needed."""
         final = found.finals[found.recommended]
         job = final.contestant.job(REPORT, final.shipped.seed)
-        if bench.weights(job).is_file():
+        if not (why := bench.why_lost(job)):
             return False
-        self.say(f"The weights of {job.name}, seed {job.seed}, are gone from {shown(bench.weights(job).parent)}:")
+        self.say(f"The weights of {job.name}, seed {job.seed}, {why}. It is trained again:")
         if not bench.train_again(job):
             self.say("That did not give them; its scores stay as they were")
         return True
