@@ -21,6 +21,7 @@ from nas.settings import settings_from
 from nas.training.data.config import DataConfig
 from nas.training.data.load import load_data
 from nas.training.data.recorded import recorded_data
+from nas.training.data.registry import MOVED
 from nas.training.preprocess import check_images, check_same, preprocess_of, read_as
 from nas.training.recipe_files import read_data_config
 from nas.training.train import TrainedModel
@@ -188,7 +189,7 @@ def _with_images(
     except NasError as error:
         if given is not None or found.preprocess is None:
             raise
-        unmeasured = f"{error}; data.root=FOLDER says where the data are now"
+        unmeasured = str(error) if MOVED in str(error) else f"{error}; data.root=FOLDER says where the data are now"
     if found.preprocess is None:
         place = "an architecture" if folder is None else shown(folder)
         raise ConfigError(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.console import defer_signals
-from nas.errors import ConfigError, check_function, check_kind, reason_of
+from nas.errors import ConfigError, DataError, check_function, check_kind, reason_of
 from nas.finishing.bench import REPORT, Contestant, FinishTrial, Measure
 from nas.finishing.config import FinishConfig
 from nas.finishing.final_scores import FinalScores
@@ -46,7 +46,7 @@ from nas.run_folder import FINISH, WORKERS_LOG, hold, kept_where_refused, shown,
 from nas.search.trial import Trial
 from nas.settings import settings_from
 from nas.to_type import to_type
-from nas.training.data.registry import check_recipe
+from nas.training.data.registry import MOVED, check_recipe
 from nas.training.devices import check_devices
 from nas.training.recipe import Recipe
 from nas.training.recipe_files import read_recipe
@@ -54,6 +54,7 @@ from nas.workers.processes import WorkerPool
 
 FULL = "standard"
 """The recipe in `conf/recipe` by which is trained anew where nothing else is said."""
+_MOVED = MOVED.replace("data.root", "root")
 
 
 def finish(
@@ -306,12 +307,13 @@ class _Session:
             devices=gpu_groups(self.gpus, self.config.devices),
         )
         stack.callback(pool.close)
-        now = pool.describe().get("split_fingerprint")
+        try:
+            now = pool.describe().get("split_fingerprint")
+        except DataError as error:
+            raise DataError(str(error).replace(MOVED, _MOVED)) from None
         if self.searched.fingerprint not in (None, now):
-            raise ConfigError(
-                f"the data are not those of the search: their fingerprint was {self.searched.fingerprint}, is "
-                f"{now}; root=FOLDER says where they are, if they were moved"
-            )
+            fingerprints = f"their fingerprint was {self.searched.fingerprint}, is {now}"
+            raise ConfigError(f"the data are not those of the search: {fingerprints}. {_MOVED}")
         return pool
 
     def _tell(self, limit: float, needed: float, *, beside: float) -> None:
