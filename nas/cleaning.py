@@ -103,7 +103,10 @@ def _sizes(run: Path) -> Iterator[tuple[Path, int]]:
     """Yield the plain files of a folder with their sizes; links are not followed."""
     for where, _, names in os.walk(run):
         for path in (Path(where, name) for name in names):
-            found = path.lstat()
+            try:
+                found = path.lstat()
+            except FileNotFoundError:  # a run that runs has removed it, or given it its name
+                continue
             if stat.S_ISREG(found.st_mode):
                 yield path, found.st_size
 

@@ -17,7 +17,7 @@ from contextvars import ContextVar
 from types import FrameType
 from typing import TYPE_CHECKING, BinaryIO, NoReturn, cast
 
-from nas.errors import EvaluationError, NasError, plain
+from nas.errors import EvaluationError, NasError, of_system, plain
 from nas.json_output import FLAG, FLAG_HELP, add_error, json_document
 from nas.starting import INTERRUPTED, SIGNALS
 
@@ -58,8 +58,8 @@ def parser(prog: str, description: str, examples: str, *, json: bool = True) -> 
 def run(name: str, work: Callable[[], None], *, json: bool = False) -> int:
     """Do a command's work and return its exit code.
 
-    2 with one line on stderr where the user's input is wrong, 1 where evaluations fail one like the other, 130 where it
-    was interrupted.
+    2 with one line on stderr where the user's input is wrong or the system refuses a file, 1 where evaluations fail one
+    like the other, 130 where it was interrupted.
 
     Args:
         name: of the command, for its messages.
@@ -74,10 +74,13 @@ def run(name: str, work: Callable[[], None], *, json: bool = False) -> int:
             say_error(name, error)
             return 1 if isinstance(error, EvaluationError) else 2
         except BaseException as error:
-            if not interrupt.caused(error):
+            if interrupt.caused(error):
+                say_error(name, "interrupted")
+                return INTERRUPTED
+            if not isinstance(error, OSError) or error.errno is None:
                 raise
-            say_error(name, "interrupted")
-            return INTERRUPTED
+            say_error(name, of_system(error))  # a disk that is full, a folder that may not be written
+            return 2
     return 0
 
 

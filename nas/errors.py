@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class NasError(ValueError):
@@ -81,6 +82,23 @@ def check_function(name: str, value: object, what: str = "a function") -> None:
 def why_unreadable(error: Exception) -> str:
     """Return why a file cannot be read, without the number and the path of an error of the system."""
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+@contextmanager
+def naming(what: str, path: object) -> Iterator[None]:
+    """Name a file in a `DataError` of what it holds: `weights: ...` becomes `weights FILE: ...`."""
+    try:
+        yield
+    except DataError as error:
+        if not str(error).startswith(f"{what}: "):
+            raise
+        raise DataError(f"{what} {path}{str(error).removeprefix(what)}") from None
+
+
+def of_system(error: OSError) -> str:
+    """Return what the system has refused, the file first where it is known: `FILE: No space left on device`."""
+    where = [in_a_line(str(name), _LONGEST) for name in (error.filename, error.filename2) if name is not None]
+    return ": ".join([" -> ".join(where), error.strerror or str(error)] if where else [error.strerror or str(error)])
 
 
 _LONGEST = 2000

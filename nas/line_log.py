@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -54,8 +55,36 @@ class _Chain:
         return body, chain
 
 
+def append_in_turn(path: Path, what: str, parse: Callable[[Any], Any], values: Mapping[str, Any]) -> None:
+    """Add a line to a log that processes add to which do not hold its folder, one after the other.
+
+    Two at once would each cut off what they have not read, which is the line of the other.
+
+    Args:
+        path: of the log.
+        what: a line is, for messages.
+        parse: reads the object of a line.
+        values: for JSON; not empty. The line is on the disk when this returns.
+
+    Raises:
+        ConfigError: as `LineLog.read`. OSError: as `LineLog.append`.
+    """
+    turn = open_inside(path, os.O_RDWR | os.O_CREAT)
+    try:
+        with suppress(OSError):  # a network's file system that knows no locks
+            fcntl.flock(turn, fcntl.LOCK_EX)
+        log = LineLog(path)
+        try:
+            log.read(what, parse)
+            log.append(values, durable=True)
+        finally:
+            log.close()
+    finally:
+        os.close(turn)
+
+
 class LineLog:
-    """A log that is read, and added to by one process at a time (`nas.run_folder.hold`)."""
+    """A log that is read, and added to by one process at a time (`nas.run_folder.hold`, `append_in_turn`)."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -124,9 +153,11 @@ class LineLog:
                 written += os.write(self._file, line[written:])
             if durable:
                 os.fsync(self._file)
-        except BaseException:
+        except BaseException as error:
             with suppress(OSError):
                 os.ftruncate(self._file, self._size)
+            if isinstance(error, OSError):
+                error.filename = str(self._path)  # the system says it of files that are opened, not of what is written
             raise
         self._chain, self._size = chain, self._size + len(line)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -12,7 +13,7 @@ from typing import Any
 
 from nas.errors import ConfigError, nearest
 from nas.run_folder import Held, claim, first_free, hold, read_json, shown, user_path
-from nas.settings import as_recorded, changeable, paths, setting
+from nas.settings import as_recorded, changeable, paths, setting, settings_from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +33,19 @@ def read_settings(path: Path, what: str) -> dict[str, Any]:
     if not path.is_file():
         raise ConfigError(f"resume: no {what} in {path.parent} (it has no {path.name})")
     return read_json(path, f"resume: the {what}", dict)
+
+
+@contextmanager
+def begun_with(path: Path) -> Iterator[None]:
+    """Check the settings that a run goes on with, of which most are in a file and some were typed now.
+
+    Raises:
+        ConfigError: one does not hold; the file is named, too.
+    """
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{error}. What was not typed now is as it stands in {shown(path)}") from None
 
 
 def resumed(
@@ -136,7 +150,10 @@ def settings_to_go_on(
     check_typed(kind, typed)
     folder = user_path(str(values.get("records", {}).get("dir", RecordSettings().dir))) / name
     begun = {key: value for key, value in read_settings(folder / file, what).items() if key not in own}
-    return resumed(as_recorded(kind, begun), values, typed, list(changeable(kind, inside=False)), folder)
+    settings = resumed(as_recorded(kind, begun), values, typed, list(changeable(kind, inside=False)), folder)
+    with begun_with(folder / file):
+        settings_from(kind, settings)
+    return settings
 
 
 def _changes(path: str, was: Any, now: Any) -> Iterator[tuple[str, Any, Any]]:

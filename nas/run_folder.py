@@ -21,7 +21,7 @@ from typing import Any, TextIO, TypeVar
 
 from filelock import BaseFileLock, FileLock, Timeout
 
-from nas.errors import ConfigError, NasError, why_unreadable
+from nas.errors import ConfigError, NasError, of_system, why_unreadable
 
 T = TypeVar("T")
 
@@ -321,6 +321,24 @@ def read_json(path: Path, what: str, parse: Callable[[Any], T], *, way_out: str 
         return parse(json.loads(read_inside(path) if inside else path.read_bytes()))
 
 
+@contextmanager
+def kept_where_refused(way_on: str) -> Iterator[None]:
+    """Do what is written step by step, and can be gone on with where the system refuses a file, as on a full disk.
+
+    Args:
+        way_on: what is kept, and how to go on, a sentence without its full stop.
+
+    Raises:
+        ConfigError: the system refuses something; says what, of which file, and the way on.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:  # none of the system's
+            raise
+        raise ConfigError(f"{of_system(error)}. {way_on}") from error
+
+
 _NOT_UNDERSTOOD = (
     *(OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError),
     *(AssertionError, RecursionError),
@@ -338,12 +356,16 @@ def understood(what: str, path: Path, *, way_out: str = "") -> Iterator[None]:
         way_out: what the user can do, for messages.
 
     Raises:
-        ConfigError: whatever goes wrong inside, with file, reason and way out; an error of the project as it is.
+        ConfigError: whatever goes wrong inside, with file, reason and way out; an error of the project as it is, but a
+            `ConfigError` that names neither the file nor its folder.
     """
     try:
         yield
-    except NasError:
-        raise
+    except NasError as error:
+        if type(error) is not ConfigError or str(path.parent.absolute()) in str(error) or str(path) in str(error):
+            raise
+        # Such as that of a setting, which is told to those who have typed it.
+        raise ConfigError(f"{what} {path}: {error}{way_out}") from None
     except _NOT_UNDERSTOOD as error:
         kind = "" if isinstance(error, OSError | ValueError) else f"{type(error).__name__}: "
         raise ConfigError(f"{what} {path} cannot be read: {kind}{why_unreadable(error)}{way_out}") from None
@@ -386,6 +408,9 @@ def _partial(path: Path) -> Iterator[int]:
         finally:
             os.close(descriptor)
         partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
+    except BaseException as error:
+        with suppress(OSError):  # where it could not be made: what was wrong first is told
+            partial.unlink(missing_ok=True)
+        if isinstance(error, OSError) and str(error.filename) in ("None", str(partial)):
+            error.filename, error.filename2 = str(path), None  # the name that the user knows
         raise

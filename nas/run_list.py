@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from nas.errors import NasError, reason_of
+from nas.errors import NasError, of_system, reason_of
 from nas.finishing.folder import REPORT_JSON
 from nas.run_folder import FINISH, folders_in, in_use, read_json
 from nas.search.load import load_study
@@ -80,7 +80,13 @@ def runs_in(records: Path) -> Iterator[RunSummary]:
     Raises:
         ConfigError: there is no such folder.
     """
-    known = [(_changed(path, kind), path, kind) for path in folders_in(records) if (kind := _kind(path))]
+    known = []
+    for path in folders_in(records):
+        try:
+            if kind := _kind(path):
+                known.append((_changed(path, kind), path, kind))
+        except OSError as error:  # that of somebody else, which may not be read
+            yield RunSummary(path, "folder", RunState.UNREADABLE, of_system(error))
     for changed, path, kind in sorted(known):
         yield summary_of(path, kind, changed)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,20 @@ def test_states_of_what_can_go_on_stay_unless_asked_for(tmp_path: Path) -> None:
     assert main([str(run), "--yes", "--states"]) == 0
     assert not any(name.endswith(".ckpt") for name in _files(run))
     assert _search(run, resume=True, **halving).counts()["completed"]  # what is gone is trained again
+
+
+def test_what_a_run_removes_meanwhile_ends_no_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _search(tmp_path / "x")
+    before, lstat = files_of(tmp_path / "x"), Path.lstat
+    (tmp_path / "x" / ".report.html.partial").write_bytes(bytes(100))
+
+    def gets_its_name(path: Path) -> os.stat_result:
+        if path.name.endswith(".partial"):
+            path.unlink()
+        return lstat(path)
+
+    monkeypatch.setattr(Path, "lstat", gets_its_name)
+    assert files_of(tmp_path / "x") == before
 
 
 def test_a_finish_keeps_one_seed_of_each_network_once_it_is_reported(tmp_path: Path) -> None:

@@ -104,7 +104,12 @@ def test_an_error_of_any_text_is_shown() -> None:
 
 @pytest.mark.parametrize(
     ("error", "code"),
-    [(ConfigError("wrong"), 2), (EvaluationError("alike"), 1), (KeyboardInterrupt(), INTERRUPTED)],
+    [
+        (ConfigError("wrong"), 2),
+        (OSError(28, "No space left on device"), 2),
+        (EvaluationError("alike"), 1),
+        (KeyboardInterrupt(), INTERRUPTED),
+    ],
 )
 def test_exit_codes(error: BaseException, code: int, capsys: pytest.CaptureFixture[str]) -> None:
     def work() -> None:
@@ -117,6 +122,20 @@ def test_exit_codes(error: BaseException, code: int, capsys: pytest.CaptureFixtu
         for number, handler in before.items():
             signal.signal(number, handler)
     assert capsys.readouterr().err.startswith("test: ")
+
+
+def test_what_the_system_refuses_is_a_line_with_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def work() -> None:
+        (tmp_path / "none" / "a\nb").read_text()
+
+    assert run("test", work) == 2
+    assert capsys.readouterr().err == f"test: {tmp_path}/none/a\\nb: No such file or directory\n"
+
+    def wrong() -> None:
+        raise OSError("a library's own, whose place is needed")
+
+    with pytest.raises(OSError, match="a library's own"):
+        run("test", wrong)
 
 
 _WAITS = """

@@ -6,6 +6,7 @@ import json
 import os
 import resource
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nas.errors import ConfigError
-from nas.line_log import LineLog
+from nas.line_log import LineLog, append_in_turn
 
 
 def _read(path: Path) -> list[Any]:
@@ -127,12 +128,26 @@ def file_size_limit(size: int) -> Iterator[None]:
 def test_a_line_that_does_not_fit_leaves_the_log_as_it_was(path: Path) -> None:
     before = path.read_bytes()
     log = LineLog(path)
-    with file_size_limit(len(before) + 20), pytest.raises(OSError, match="too large"):
+    with file_size_limit(len(before) + 20), pytest.raises(OSError, match="too large") as error:
         log.append({"n": 6, "text": "x" * 100}, durable=True)
+    assert error.value.filename == str(path)
     assert path.read_bytes() == before
     log.append({"n": 6}, durable=True)
     log.close()
     assert [row["n"] for row in _read(path)] == [0, 1, 2, 3, 4, 5, 6]
+
+
+def test_lines_of_several_at_once_are_all_kept(path: Path) -> None:
+    """Threads stand for processes: the lock is of the opened file."""
+
+    def add(number: int) -> None:
+        for place in range(5):
+            append_in_turn(path, "a row", dict, {"n": 10 * number + place})
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(add, range(1, 9)))
+    added = [row["n"] for row in _read(path)][6:]
+    assert sorted(added) == [10 * number + place for number in range(1, 9) for place in range(5)]
 
 
 def test_a_log_is_no_link(path: Path) -> None:

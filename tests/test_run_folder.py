@@ -14,7 +14,19 @@ import pytest
 
 import nas
 from nas.errors import ConfigError
-from nas.run_folder import FolderTakenError, Held, claim, first_free, hold, read_inside, user_path, write_whole, writing
+from nas.run_folder import (
+    FolderTakenError,
+    Held,
+    claim,
+    first_free,
+    hold,
+    read_inside,
+    read_json,
+    user_path,
+    write_whole,
+    writing,
+)
+from tests.test_line_log import file_size_limit
 
 
 def test_a_folder_is_claimed_once(tmp_path: Path) -> None:
@@ -151,6 +163,42 @@ def test_a_file_that_cannot_be_finished_leaves_the_old_one(tmp_path: Path) -> No
         fail()
     assert (tmp_path / "a").read_text() == "old"
     assert os.listdir(tmp_path) == ["a"]
+
+
+def test_what_the_system_refuses_is_said_of_the_file_that_was_meant(tmp_path: Path) -> None:
+    """The system does not know which file it is, and the name that is written under first is nobody's."""
+    write_whole(tmp_path / "a", "old")
+    with file_size_limit(10), pytest.raises(OSError, match="File too large") as error:
+        write_whole(tmp_path / "a", "x" * 100)
+    assert error.value.filename == str(tmp_path / "a")
+    assert (tmp_path / "a").read_text() == "old"
+    with pytest.raises(FileNotFoundError) as error:
+        write_whole(tmp_path / "none" / "a", "x")
+    assert error.value.filename == str(tmp_path / "none" / "a")
+
+    def fail() -> None:
+        with writing(tmp_path / "a"):
+            (tmp_path / "other").read_text()
+
+    with pytest.raises(FileNotFoundError) as error:  # of another file it is said as it is
+        fail()
+    assert str(error.value.filename) == str(tmp_path / "other")
+
+
+def test_a_setting_in_a_file_is_told_with_the_file(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("-1")
+
+    def parse(value: int) -> None:
+        raise ConfigError(f"n must be >= 0, but got {value}")
+
+    with pytest.raises(ConfigError, match=rf"^the number {tmp_path}/a\.json: n must be >= 0, but got -1; take a copy$"):
+        read_json(tmp_path / "a.json", "the number", parse, way_out="; take a copy")
+
+    def known(value: int) -> None:
+        raise ConfigError(f"{tmp_path}/b.json says {value}")
+
+    with pytest.raises(ConfigError, match=rf"^{tmp_path}/b\.json says -1$"):
+        read_json(tmp_path / "a.json", "the number", known)
 
 
 @pytest.mark.parametrize("path", ["a\0b", "file/b"])

@@ -127,6 +127,28 @@ def test_runs_of_other_kinds_in_the_order_of_their_records(tmp_path: Path) -> No
     ]
 
 
+def test_a_folder_that_may_not_be_read_is_shown_beside_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Root may read all, and so this is made up."""
+    _search(tmp_path / "a")
+    (tmp_path / "b").mkdir()
+    is_file = Path.is_file
+
+    def refused(path: Path) -> bool:
+        if path.parent == tmp_path / "b":
+            raise PermissionError(13, "Permission denied", str(path))
+        return is_file(path)
+
+    monkeypatch.setattr(Path, "is_file", refused)
+    first, second = runs_in(tmp_path)
+    assert (first.folder.name, first.state) == ("b", RunState.UNREADABLE)
+    assert first.note == f"{tmp_path}/b/study.json: Permission denied"
+    assert (second.folder.name, second.state) == ("a", RunState.ENDED)
+    assert runs.main(["--records", str(tmp_path)]) == 0
+    assert "Permission denied" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"format": "nas.study/1"}', '{"format": 3}'])
 def test_a_damaged_record_is_shown_beside_the_others(
     text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

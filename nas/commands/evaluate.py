@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from nas.commands.network_argument import types_data, with_recorded_data
 from nas.console import run
-from nas.errors import ConfigError, in_a_line
+from nas.errors import ConfigError, in_a_line, why_unreadable
 from nas.json_output import add_facts
 from nas.run_folder import shown, user_path, write_whole
 from nas.settings import Range, check_settings, setting, settings_from
@@ -78,17 +78,21 @@ def _evaluate(values: Mapping[str, Any], typed: list[str]) -> None:
     data = config.data if types_data(typed) else None
     found = evaluate(folder, data, split=config.split, worst=config.worst)
     out = user_path(config.out) if config.out is not None else model_in(folder).results(config.split)
+    why_not = ""
     try:
         out.mkdir(parents=True, exist_ok=True)
         write_whole(out / "evaluation.json", json.dumps(found.to_dict(), indent=1) + "\n")
         write_whole(out / "evaluation.html", page(found))
-    except OSError as error:
-        raise ConfigError(f"out: {out} cannot be written: {error.strerror}") from None
-    add_facts({**found.to_dict(), "folder": out})
-    _print(found, out)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in it
+        why_not = why_unreadable(error)
+    add_facts({**found.to_dict(), "folder": None if why_not else out})
+    _print(found, None if why_not else out)
+    if why_not:  # what was found is told first: a test split is to be read once
+        raise ConfigError(f"out: {out} cannot be written: {why_not}. The scores above are whole; out=FOLDER keeps them")
 
 
-def _print(found: Evaluated, out: Path) -> None:
+def _print(found: Evaluated, out: Path | None) -> None:
+    """Print what was found, and the folder where there is more, if it could be written."""
     from nas.training.scores import Scores
 
     print(
@@ -97,10 +101,12 @@ def _print(found: Evaluated, out: Path) -> None:
     )
     if isinstance(found.scored, Scores):
         _print_classified(found.scored, found.other_data)
-        print(f"\nEvery class, what is taken for what, and the pictures: {shlex.quote(str(shown(out.absolute())))}")
+        more = "Every class, what is taken for what, and the pictures"
     else:
         _print_answered(found.scored, found.other_data)
-        print(f"\nAll scores, and the pictures: {shlex.quote(str(shown(out.absolute())))}")
+        more = "All scores, and the pictures"
+    if out is not None:
+        print(f"\n{more}: {shlex.quote(str(shown(out.absolute())))}")
 
 
 def _print_classified(scores: Scores, other_data: str) -> None:

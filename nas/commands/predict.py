@@ -43,7 +43,7 @@ def _work(options: argparse.Namespace) -> None:
     # In the document they are instead of on standard output.
     only_json = options.json and options.output is None
     try:
-        with told_of_models(), nullcontext(StringIO()) if only_json else opened(options.output) as file:
+        with told_of_models(), nullcontext(StringIO()) if only_json else opened(options.output, options.images) as file:
             if isinstance(model, SeriesModel):
                 series = series_in(options.images, labelled=options.labelled, classes=model.classes)
                 found = predict_series(model, series, top=options.top, batch=options.batch)

@@ -35,10 +35,10 @@ from nas.names import name_problem
 from nas.records.server import recorded_server, server_of
 from nas.records.tracker import MlflowTracker
 from nas.reports.write import report_or_say, write_search_report
-from nas.resume import check_typed, resumed, with_absolute_paths
+from nas.resume import begun_with, check_typed, resumed, with_absolute_paths
 from nas.run_folder import WORKERS_LOG, first_free, shown
 from nas.search.config import AUTO, Config, worker_count
-from nas.search.log import RunFolder, read_study
+from nas.search.log import STUDY, RunFolder, read_study
 from nas.search.objectives import against_its_name, recorded_directions
 from nas.search.recording import Recorder
 from nas.search.reporting.feasibility import report_feasibility
@@ -158,7 +158,8 @@ def _read(values: Mapping[str, Any], overrides: Sequence[str]) -> _Job:
         if isinstance(values.get("search"), dict):
             # It goes on with the directions that it began with, also where none were given.
             values["search"]["direction"] = recorded_directions(saved)
-        config = Config.from_values(values)
+        with begun_with(folder / STUDY):
+            config = Config.from_values(values)
         space = SearchSpace.from_dict(saved["space"])
     else:
         config = Config.from_values(values)

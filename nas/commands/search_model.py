@@ -32,7 +32,7 @@ def write_best(study: Study, run: Path) -> Path:
     assert study.winner is not None
     recipe, before = dict(study.winner.recipe), best_recipe(run)
     text, path = study.space.decode(study.winner.genotype).to_json(indent=1) + "\n", run / BEST_ARCHITECTURE
-    other = path.exists() and (path.read_text() != text or recipe != before)
+    other = path.exists() and (path.read_bytes() != text.encode() or recipe != before)
     if other and (run / MODEL).exists() and _is_export(run / MODEL):
         shutil.rmtree(run / MODEL)
     if recipe:
@@ -53,7 +53,7 @@ def say_recipe(study: Study, run: Path, console: Console) -> None:
 
 
 def _is_export(folder: Path) -> bool:
-    from nas.exporting.folder import check_free
+    from nas.exporting.place import check_free
 
     try:
         check_free(folder, replace_earlier=True)

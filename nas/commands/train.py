@@ -19,8 +19,8 @@ from nas.machine import check_accelerator
 from nas.names import check_name
 from nas.records.server import server_of
 from nas.resources import space_names
-from nas.resume import RecordSettings, check_typed, read_settings, resumed, study_folder
-from nas.run_folder import Held, hold, shown, user_path
+from nas.resume import RecordSettings, begun_with, check_typed, read_settings, resumed, study_folder
+from nas.run_folder import Held, hold, kept_where_refused, shown, user_path
 from nas.settings import SEED, Range, changeable, check_settings, setting, settings_from
 from nas.to_type import to_type
 from nas.training.data.config import DataConfig
@@ -107,8 +107,14 @@ def _train(values: Mapping[str, Any], typed: list[str]) -> None:
     check_files(config.data)
     print("Loading torch and the data ...", flush=True)
     job = _job(config)
-    with _held(config, folder) as held:
+    with _held(config, folder) as held, kept_where_refused(_way_on(held.path)):
         _trained(config, job, held.path, going_on=folder is not None)
+
+
+def _way_on(folder: Path) -> str:
+    """Say how to go on where the system has refused a file."""
+    place = shown(folder)
+    return f"Whole epochs and seeds are kept in {place}; go on with: {to_type('train', f'resume={place}')}"
 
 
 def _new(values: Mapping[str, Any], typed: list[str]) -> dict[str, Any]:
@@ -123,7 +129,10 @@ def _going_on(folder: Path, values: Mapping[str, Any], typed: list[str]) -> dict
     begun = {name: value for name, value in saved.items() if name not in _OWN}
     if not {"network", "data", "train"} <= begun.keys():
         raise ConfigError(f"resume: {folder} was made by nas.train from Python; go on with its argument resume=True")
-    return resumed(begun, values, typed, [*changeable(TrainConfig)], folder)
+    settings = resumed(begun, values, typed, [*changeable(TrainConfig)], folder)
+    with begun_with(folder / _SETTINGS):
+        settings_from(TrainConfig, settings)
+    return settings
 
 
 def _job(config: TrainConfig) -> TrainJob:
@@ -222,7 +231,7 @@ class _Watcher:
 
     def __init__(self, progress: Progress, records: TrainingRecords | None) -> None:
         self._progress, self._records = progress, records
-        self.epoch = progress.epoch
+        self.epoch, self.again = progress.epoch, progress.again
 
     def trained(self, seed: int, evaluation: Evaluation) -> None:
         """Write the result of a seed to the records."""

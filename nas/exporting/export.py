@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 
-from nas.errors import ConfigError, NasError, check_kind
+from nas.errors import ConfigError, NasError, check_kind, naming
 from nas.exporting.card import Measured
 from nas.exporting.choice import INT8, CheckImages
-from nas.exporting.folder import ARCHITECTURE, WEIGHTS, Exportable, check_free, check_installed, export_model
+from nas.exporting.folder import ARCHITECTURE, WEIGHTS, Exportable, check_installed, export_model
 from nas.exporting.found import architecture_in, found_in, found_with
 from nas.exporting.markdown import markdown
+from nas.exporting.place import check_free
 from nas.exporting.settings import ExportSettings
 from nas.exporting.source import architecture_source
 from nas.network.architecture import Architecture
@@ -20,6 +21,7 @@ from nas.settings import settings_from
 from nas.training.data.config import DataConfig
 from nas.training.data.load import load_data
 from nas.training.data.recorded import recorded_data
+from nas.training.data.registry import MOVED
 from nas.training.preprocess import check_images, check_same, preprocess_of, read_as
 from nas.training.recipe_files import read_data_config
 from nas.training.train import TrainedModel
@@ -106,26 +108,27 @@ def export_whole(
     folder = _folder(model)
     found = _found(model, folder, None if weights is None else user_path(weights))
     config = read_data_config(data) if isinstance(data, str) else data
-    header = load_metadata(_weights(folder, found.architecture) if weights is None else user_path(weights))
+    file = _weights(folder, found.architecture) if weights is None else user_path(weights)
+    header = load_metadata(file)
     was = trained_on(header, [folder] if folder is not None else [])
     if was is not None and was.fold is not None and found.card.data:
         found = replace(found, card=replace(found.card, data={**found.card.data, FOLD: list(was.fold)}))
     found, images, unmeasured, other = _with_images(found, config, folder, settings.calibration_images, was)
     assert found.preprocess is not None
-    written = export_model(
-        place,
-        found.architecture,
-        found.weights,
-        found.preprocess,
-        found.card,
-        source=architecture_source(found.architecture),
-        images=images,
-        settings=settings,
-        note=f"How well it does was not measured, and there is no `{INT8}`: {markdown(unmeasured)}."
-        if unmeasured
-        else other,
-        replace_earlier=replace_earlier,
-    )
+    why = f"How well it does was not measured, and there is no `{INT8}`: {markdown(unmeasured)}." if unmeasured else ""
+    with naming("weights", file):
+        written = export_model(
+            place,
+            found.architecture,
+            found.weights,
+            found.preprocess,
+            found.card,
+            source=architecture_source(found.architecture),
+            images=images,
+            settings=settings,
+            note=why or other,
+            replace_earlier=replace_earlier,
+        )
     return Exported(written.paths, unmeasured, written.measured)
 
 
@@ -189,7 +192,7 @@ def _with_images(
     except NasError as error:
         if given is not None or found.preprocess is None:
             raise
-        unmeasured = f"{error}; data.root=FOLDER says where the data are now"
+        unmeasured = str(error) if MOVED in str(error) else f"{error}; data.root=FOLDER says where the data are now"
     if found.preprocess is None:
         place = "an architecture" if folder is None else shown(folder)
         raise ConfigError(

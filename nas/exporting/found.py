@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nas.errors import ConfigError, why_unreadable
+from nas.errors import ConfigError, DataError, why_unreadable
 from nas.exporting.card import CARD, Card, Score
 from nas.exporting.folder import ARCHITECTURE, WEIGHTS, Exportable, exportable, read_known, read_weights
 from nas.network.architecture import Architecture
@@ -14,6 +14,7 @@ from nas.run_folder import BEST_ARCHITECTURE, best_recipe, best_weights_file, re
 from nas.search.log import read_study, read_trials
 from nas.search.trial import State
 from nas.statistics import proportion_interval
+from nas.to_type import to_type
 from nas.training.preprocess import preprocess_beside
 from nas.training.tasks.registry import DEFAULT, task_named
 from nas.training.tasks.task import Score as TaskScore
@@ -40,13 +41,15 @@ def found_in(folder: Path) -> Exportable:
         return Exportable(found.architecture, found.weights, preprocess, found.card)
     architecture = architecture_in(folder)
     weights = best_weights_file(folder, architecture.arch_id)
+    train = to_type("train", shown(folder))
+    way_on = f"train it with {train}, and export that folder, or give weights=FILE (.safetensors)"
     if not weights.exists():
-        raise ConfigError(
-            f"there are no weights of the best network in {shown(folder)}: train it with nas train {shown(folder)}, "
-            "and export that folder, or give weights=FILE (.safetensors)"
-        )
-    preprocess = preprocess_beside(weights, architecture)
-    return Exportable(architecture, read_weights(weights), preprocess, card_of_search(folder, architecture))
+        raise ConfigError(f"there are no weights of the best network in {shown(folder)}: {way_on}")
+    try:
+        state, preprocess = read_weights(weights), preprocess_beside(weights, architecture)
+    except DataError as error:
+        raise DataError(f"{error}: {way_on}") from None
+    return Exportable(architecture, state, preprocess, card_of_search(folder, architecture))
 
 
 def found_with(architecture: Architecture, weights: Path, source: str) -> Exportable:

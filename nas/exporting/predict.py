@@ -290,7 +290,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         model = open_model(Path(__file__).resolve().parent / options.model, max_pixels=options.max_pixels)
         if options.masks and model.task != SEGMENTATION:
             raise ModelError(f"--masks is of models for {SEGMENTATION}, but this one is for {model.task}")
-        with opened(options.output) as file:
+        with opened(options.output, options.images) as file:
             found = predict(model, options.images, top=options.top, batch=options.batch)
             found = with_masks(found, Path(options.masks)) if options.masks else found
             failed = write(found, options.format, file, model.task)

@@ -238,7 +238,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("--top and --batch must be >= 1")
     try:
         model = open_series_model(Path(__file__).resolve().parent / options.model)
-        with opened(options.output) as file:
+        with opened(options.output, options.files) as file:
             series = series_in(options.files, labelled=options.labelled, classes=model.classes)
             found = predict_series(model, series, top=options.top, batch=options.batch)
             failed = write(found, options.format, file, model.task, VALUES)

@@ -9,6 +9,7 @@ import csv
 import json
 import os
 import sys
+from codecs import getincrementaldecoder
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -141,14 +142,19 @@ def record_of(one: Prediction, what: str = "image") -> dict[str, Any]:
 
 
 @contextmanager
-def opened(output: str | None) -> Iterator[TextIO]:
+def opened(output: str | None, given: Iterable[str] = ()) -> Iterator[TextIO]:
     """Yield what to write to: standard output, or a file that gets its name when it is whole.
+
+    Args:
+        output: the file; None: standard output.
+        given: files that are read.
 
     What is there and is no plain file, such as /dev/stdout, /dev/null or a pipe, is written to as it is: a file that
     got its name would stand in its place. A link stays, and what it leads to is written.
 
     Raises:
-        OSError: it cannot be written, or is a folder.
+        OSError: it cannot be written, is a folder, or holds what predictions must not take the place of: no text, such
+            as a picture whose name was typed behind `--output`, or one of the files that are read.
     """
     if output is None:
         if hasattr(sys.stdout, "reconfigure"):
@@ -163,6 +169,8 @@ def opened(output: str | None) -> Iterator[TextIO]:
         return
     if os.path.isdir(output):  # before hours of work
         raise IsADirectoryError(f"{output} is a folder, and must be a file")
+    if os.path.isfile(output):
+        _check_no_loss(output, given)
     as_it_is = os.path.exists(output) and not os.path.isfile(output)
     path = output if as_it_is else os.path.realpath(output)
     written = path if as_it_is else f"{path}.partial"
@@ -170,6 +178,20 @@ def opened(output: str | None) -> Iterator[TextIO]:
         yield file
     if not as_it_is:
         os.replace(written, path)
+
+
+def _check_no_loss(output: str, given: Iterable[str]) -> None:
+    """Raise `FileExistsError` where a file that is there is no text, as predictions are, or is to be read."""
+    with open(output, "rb") as file:
+        start = file.read(4096)
+    try:
+        is_text = b"\0" not in start
+        getincrementaldecoder("utf-8")().decode(start)  # the last letter may be cut
+    except UnicodeDecodeError:
+        is_text = False
+    if not is_text or any(os.path.exists(one) and os.path.samefile(one, output) for one in given):
+        what = "one of the files that are read" if is_text else "no text, as predictions are"
+        raise FileExistsError(f"{output} is there already and is {what}: give another name, or remove it first")
 
 
 def open_closed_streams() -> None:

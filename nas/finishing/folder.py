@@ -12,7 +12,7 @@ from typing import Any
 from nas.errors import ConfigError
 from nas.finishing.config import FinishConfig
 from nas.finishing.searched import Searched
-from nas.resume import check_typed, read_settings, resumed
+from nas.resume import begun_with, check_typed, read_settings, resumed
 from nas.run_folder import shown, write_whole
 from nas.settings import as_recorded, changeable, settings_from
 
@@ -49,7 +49,8 @@ def settings_of(values: Mapping[str, Any], typed: Collection[str], home: Path) -
         )
     begun = {key: value for key, value in saved.items() if key not in _OWN}
     settings = resumed(as_recorded(FinishConfig, begun), values, [*typed, "run"], [*changeable(FinishConfig)], home)
-    return settings_from(FinishConfig, settings)
+    with begun_with(home / SETTINGS):
+        return settings_from(FinishConfig, settings)
 
 
 def recorded_settings(home: Path) -> dict[str, Any]:

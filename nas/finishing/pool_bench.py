@@ -7,16 +7,18 @@ here, in the process of the finish, when nothing is left to choose.
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from errno import EDQUOT, EFBIG, ENOSPC, EROFS
 from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
 from nas.console import defer_signals
 from nas.cost import cost_of
-from nas.errors import TrainingError, reason_of
+from nas.errors import ConfigError, TrainingError, reason_of
 from nas.evaluation import Budget
 from nas.evaluators.training import TrainingEvaluator
 from nas.finishing.bench import CHOOSE, REPORT, TEST, FinishTrial, Job
@@ -34,6 +36,8 @@ from nas.workers.pool import Pool
 TRIALS, WEIGHTS, CLOCKS = "trials.jsonl", "weights", "seconds.json"
 """In the folder of a finish: the log, the folder of the weights of what is reported, and the seconds of each phase."""
 _POLL_SECONDS = 1.0
+_NO_PLACE = re.compile(rf"\w*Error: \[Errno (?:{ENOSPC}|{EDQUOT}|{EROFS}|{EFBIG})\] ")
+"""What the reason of a training begins with that found the disk full, or its folder not to be written."""
 
 Tester = Callable[[Job, Path], Mapping[str, float]]
 """Scores the weights in a file on the test split, and notes that in the ledger of who read it."""
@@ -178,7 +182,13 @@ class PoolBench:
         if not self._ended_well(job.key):
             return self._ended_for_good(job.key)
         # Weights are needed until they are scored.
-        return job.phase != REPORT or self._ended_for_good(job.tested.key) or self.weights(job).is_file()
+        return job.phase != REPORT or self._ended_for_good(job.tested.key) or not self.why_lost(job)
+
+    def why_lost(self, job: Job) -> str:
+        """Return why there are no weights of a training that is reported; empty where they are whole. Loads torch."""
+        from nas.training.weights import why_lost
+
+        return why_lost(self.weights(job), job.architecture)
 
     def _do(self, todo: list[Job], until: float) -> None:
         phase = todo[0].phase
@@ -202,6 +212,7 @@ class PoolBench:
                 for outcome in (*self._pool.wait(seconds), *watch.late()):
                     watch.ended(outcome)
                     job, began = running.pop(outcome.number)
+                    _check_disk(outcome, job)
                     self._add(_trained(job, outcome, time.monotonic() - began, elapsed()))
                     failures.count(outcome, job.architecture.arch_id)
                 if elapsed() >= until:
@@ -246,6 +257,16 @@ class PoolBench:
     def close(self) -> None:
         """Close the log."""
         self._log.close()
+
+
+def _check_disk(outcome: Outcome, job: Job) -> None:
+    """Raise `ConfigError` where a training failed since nothing can be written: that says nothing of its network."""
+    refused = _NO_PLACE.match(outcome.reason)
+    if refused is not None:
+        raise ConfigError(
+            f"the training of {job.name}, seed {job.seed}, could not be kept: {outcome.reason[refused.end() :]}. It "
+            "does not count, what ended before is kept, and the same command goes on when there is room"
+        )
 
 
 def _standing(trials: Iterable[FinishTrial]) -> dict[str, FinishTrial]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.console import defer_signals
-from nas.errors import ConfigError, check_function, check_kind, reason_of
+from nas.errors import ConfigError, DataError, check_function, check_kind, reason_of
 from nas.finishing.bench import REPORT, Contestant, FinishTrial, Measure
 from nas.finishing.config import FinishConfig
 from nas.finishing.final_scores import FinalScores
@@ -42,11 +42,11 @@ from nas.json_output import add_facts
 from nas.machine import cores_or, gpu_devices, gpu_groups
 from nas.network.architecture import Architecture
 from nas.records.server import recorded_server
-from nas.run_folder import FINISH, WORKERS_LOG, hold, shown, user_path, write_whole
+from nas.run_folder import FINISH, WORKERS_LOG, hold, kept_where_refused, shown, user_path, write_whole
 from nas.search.trial import Trial
 from nas.settings import settings_from
 from nas.to_type import to_type
-from nas.training.data.registry import check_recipe
+from nas.training.data.registry import MOVED, check_recipe
 from nas.training.devices import check_devices
 from nas.training.recipe import Recipe
 from nas.training.recipe_files import read_recipe
@@ -54,6 +54,7 @@ from nas.workers.processes import WorkerPool
 
 FULL = "standard"
 """The recipe in `conf/recipe` by which is trained anew where nothing else is said."""
+_MOVED = MOVED.replace("data.root", "root")
 
 
 def finish(
@@ -143,8 +144,9 @@ def finish_search(values: Mapping[str, Any], typed: Collection[str], say: Say) -
     check_test_split_allowed()  # before hours of training that would come to nothing
     folder = user_path(str(given.run))
     read_searched(folder)  # before anything is made in a folder that holds none
-    with hold(folder, "search or a finish of one"):
-        home = folder.absolute() / FINISH
+    home = folder.absolute() / FINISH
+    way_on = f"What was trained by then is in {shown(home)}, and the same command goes on with it"
+    with hold(folder, "search or a finish of one"), kept_where_refused(way_on):
         home.mkdir(exist_ok=True)
         config = settings_of(values, typed, home)
         searched = read_searched(folder, config.root)
@@ -274,9 +276,9 @@ class _Session:
         """Train what ships again where its weights are gone; returns whether that was needed."""
         final = found.finals[found.recommended]
         job = final.contestant.job(REPORT, final.shipped.seed)
-        if bench.weights(job).is_file():
+        if not (why := bench.why_lost(job)):
             return False
-        self.say(f"The weights of {job.name}, seed {job.seed}, are gone from {shown(bench.weights(job).parent)}:")
+        self.say(f"The weights of {job.name}, seed {job.seed}, {why}. It is trained again:")
         if not bench.train_again(job):
             self.say("That did not give them; its scores stay as they were")
         return True
@@ -305,12 +307,13 @@ class _Session:
             devices=gpu_groups(self.gpus, self.config.devices),
         )
         stack.callback(pool.close)
-        now = pool.describe().get("split_fingerprint")
+        try:
+            now = pool.describe().get("split_fingerprint")
+        except DataError as error:
+            raise DataError(str(error).replace(MOVED, _MOVED)) from None
         if self.searched.fingerprint not in (None, now):
-            raise ConfigError(
-                f"the data are not those of the search: their fingerprint was {self.searched.fingerprint}, is "
-                f"{now}; root=FOLDER says where they are, if they were moved"
-            )
+            fingerprints = f"their fingerprint was {self.searched.fingerprint}, is {now}"
+            raise ConfigError(f"the data are not those of the search: {fingerprints}. {_MOVED}")
         return pool
 
     def _tell(self, limit: float, needed: float, *, beside: float) -> None:

@@ -38,7 +38,8 @@ def ship(report: Report, weights: Path) -> Path:
         NasError: weights or data cannot be read, the network cannot be written as ONNX, or the folder not at all, as
             where something is in it that no finish has written.
     """
-    from nas.exporting.folder import check_free, export_model, read_weights
+    from nas.exporting.folder import export_model, read_weights
+    from nas.exporting.place import check_free
     from nas.exporting.settings import ExportSettings
     from nas.exporting.source import architecture_source
     from nas.training.data.load import load_data, load_learned

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.errors import ConfigError, nearest
-from nas.line_log import LineLog
+from nas.line_log import LineLog, append_in_turn
 from nas.run_folder import in_use
 from nas.search.budgets.halving import Halving
 from nas.search.log import read_study
@@ -60,11 +60,7 @@ def steer(run: Path, changes: Mapping[str, Any]) -> None:
     if not in_use(run):
         words = " ".join(f"search.{name}={'null' if value is None else value}" for name, value in changes.items())
         raise ConfigError(f"no search runs in {run}; `nas search resume={run} {words}` goes on with it")
-    log = LineLog(run / STEERING)
-    try:
-        log.append({name: getattr(changed, name) for name in changes}, durable=True)
-    finally:
-        log.close()
+    append_in_turn(run / STEERING, _LINE, _change, {name: getattr(changed, name) for name in changes})
 
 
 def current(run: Path) -> SearchSettings | None:

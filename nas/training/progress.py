@@ -47,6 +47,10 @@ class Progress:
         found = ((score.words, metrics.get(f"{split}_{score.name}")) for score in (LOSS, self._score))
         return ", ".join(f"{words} {value:.4f}" for words, value in found if value is not None)
 
+    def again(self, seed: int, why: str) -> None:
+        """Say that a training that was done is done again, since its weights are gone or damaged."""
+        self._say(f"The weights of seed {seed} {why}. It is trained again:")
+
     def trained(self, seed: int, evaluation: Evaluation) -> None:
         """Hear that the training with a seed has ended."""
         self._trained += 1

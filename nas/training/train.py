@@ -41,7 +41,7 @@ from nas.training.teacher import teacher_of
 from nas.training.together import train_network
 from nas.training.transfer.settings import SCRATCH, Transfer
 from nas.training.transfer.start import check_start, file_hash
-from nas.training.weights import Network, load_metadata, trained_network
+from nas.training.weights import Network, load_metadata, trained_network, why_lost
 
 _SETTINGS, _SEEDS = "settings.json", "seeds.jsonl"
 _CURVES = "curves.csv", "curves.png"
@@ -86,6 +86,9 @@ class Watcher(Protocol):
 
     def epoch(self, seed: int, metrics: Mapping[str, float]) -> None:
         """Hear the metrics of an epoch, see `TaskModule.epoch_metrics`."""
+
+    def again(self, seed: int, why: str) -> None:
+        """Hear that a training that was done is done again, since its weights are gone or damaged, and how."""
 
     def trained(self, seed: int, evaluation: Evaluation) -> None:
         """Hear what the training with a seed came to; of one that was done before, too."""
@@ -248,6 +251,8 @@ def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
 def run_job(job: TrainJob, folder: Path, watcher: Watcher) -> TrainedModel:
     """Train with each seed that is not done yet, and write what came out after each.
 
+    The first one, whose weights are the model, is trained again where these are gone or damaged.
+
     Args:
         job: what is trained.
         folder: held by this process; `begin` was called for it.
@@ -260,7 +265,10 @@ def run_job(job: TrainJob, folder: Path, watcher: Watcher) -> TrainedModel:
     done = dict(log.read("the result of a seed", _evaluation))
     try:
         for seed in range(job.seed, job.seed + job.seeds):
-            if seed not in done:
+            lost = seed == job.seed and seed in done and why_lost(folder / WEIGHTS, job.architecture)
+            if lost:
+                watcher.again(seed, lost)
+            if lost or seed not in done:
                 done[seed] = _trained(job, folder, seed, watcher)
                 log.append(_line(seed, done[seed]), durable=True)
                 remove_checkpoint(_checkpoint(folder, seed))

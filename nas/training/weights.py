@@ -10,10 +10,10 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor, fx, nn
 
-from nas.errors import ConfigError, DataError, why_unreadable
+from nas.errors import ConfigError, DataError, NasError, naming, why_unreadable
 from nas.network.architecture import Architecture
 from nas.pytorch import build
-from nas.run_folder import read_inside, write_bytes
+from nas.run_folder import read_inside, shown, write_bytes
 from nas.training.data.splits import ImageData, read_as_said
 
 Network = fx.GraphModule
@@ -127,8 +127,28 @@ def trained_network(architecture: Architecture, path: Path) -> Network:
         DataError: the file cannot be read, or is of another network.
     """
     network = build(architecture)
-    fit_weights(network, load_weights(path))
+    weights = load_weights(path)
+    with naming("weights", path):
+        fit_weights(network, weights)
     return network.eval()
+
+
+def why_lost(path: Path, architecture: Architecture) -> str:
+    """Return why there are no weights of a network in the file that they were written to; empty where they are there.
+
+    Args:
+        path: of the file.
+        architecture: the network, which the header of the file names if any.
+    """
+    if not path.is_file():
+        return f"are gone from {shown(path.parent)}"
+    try:
+        load_weights(path)
+        said = load_metadata(path).get("architecture")
+        other = said is not None and Architecture.from_json(said).arch_id != architecture.arch_id
+    except NasError:
+        return f"are damaged: {shown(path)} is no whole safetensors file"
+    return f"are gone: {shown(path)} has those of another network" if other else ""
 
 
 def _bytes(path: Path) -> bytes:

@@ -54,6 +54,9 @@ def test_the_model_of_an_earlier_best_network_goes(tmp_path: Path, more: tuple[s
     assert model.exists() == stays
     assert study.winner is not None
     assert nas.Architecture.from_json(best.read_text()).arch_id == study.winner.arch_id
+    best.write_bytes(b"\xff no text")
+    write_best(study, tmp_path / "run")
+    assert nas.Architecture.from_json(best.read_text()).arch_id == study.winner.arch_id
 
 
 @pytest.mark.parametrize("error", [ValueError("no such operation"), UnicodeEncodeError("utf-8", "x", 0, 1, "why")])

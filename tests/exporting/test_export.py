@@ -32,6 +32,7 @@ from nas.training.evaluate import evaluate
 from nas.training.preprocess import preprocess_of
 from nas.training.recipe_files import read_data_config
 from nas.training.train import TrainedModel
+from nas.training.weights import load_metadata, save_weights
 from tests.training.test_fit import ARCH, DATA, RECIPE, SPACE
 
 FP32 = ExportSettings(int8="never")
@@ -141,7 +142,7 @@ def test_data_that_are_gone_are_not_measured_with(tmp_path: Path) -> None:
     load_data.cache_clear()
     found = export_whole(model, tmp_path / "out")
     assert "no folder" in found.unmeasured
-    assert "data.root=FOLDER says where the data are now" in (tmp_path / "out" / "card.md").read_text()
+    assert "data.root=FOLDER says where they are now" in (tmp_path / "out" / "card.md").read_text()
     with pytest.raises(DataError, match="no folder"):
         nas.export(model, tmp_path / "other", data=data)
     moved = replace(data, root=str(tmp_path / "moved"))
@@ -164,8 +165,12 @@ def test_the_best_network_of_a_search_with_the_weights_that_were_kept(
     nas.export(model, tmp_path / "same", settings=FP32)
     (found,), (expected,) = (outputs(path.read_bytes(), [pixels]) for path in (onnx, tmp_path / "same" / "model.onnx"))
     np.testing.assert_array_equal(found, expected)
+    (weights,) = (search / WEIGHTS).iterdir()
+    weights.write_bytes(weights.read_bytes()[:-1])
+    with pytest.raises(DataError, match=rf"weights {weights} is no safetensors file .*: train it with .*train "):
+        nas.export(search, tmp_path / "none")
     shutil.rmtree(search / WEIGHTS)
-    with pytest.raises(ConfigError, match=r"no weights of the best network in .*: train it with nas train"):
+    with pytest.raises(ConfigError, match=r"no weights of the best network in .*: train it with .*train "):
         nas.export(search, tmp_path / "none")
 
 
@@ -268,6 +273,14 @@ def test_what_is_no_export_of_ours_is_not_replaced(model: TrainedModel, tmp_path
     with pytest.raises(ConfigError, match="is there already, and is no export that could be replaced: "):
         export_whole(model, out, settings=FP32, replace_earlier=True)
     assert before in ({}, _inodes(out))
+
+
+def test_weights_of_another_network_are_named(model: TrainedModel, tmp_path: Path) -> None:
+    file = tmp_path / "other.safetensors"
+    save_weights(file, nas.build(replace(ARCH, num_classes=5)), load_metadata(model.weights))
+    with pytest.raises(DataError, match=rf"^weights {file}: head.* must have the shape"):
+        export_whole(model, tmp_path / "out", weights=file, settings=FP32)
+    assert os.listdir(tmp_path) == [file.name]
 
 
 def test_a_replacement_that_fails_leaves_the_earlier_one(

@@ -23,7 +23,8 @@ from safetensors.torch import load_file
 
 from nas.errors import ConfigError, DataError, NasError
 from nas.exporting.card import Card, Score, section
-from nas.exporting.folder import _write_folder, export_model, exportable
+from nas.exporting.folder import export_model, exportable
+from nas.exporting.place import ALWAYS, check_free, write_folder
 from nas.exporting.preprocess import Preprocess
 from nas.exporting.script import script
 from nas.exporting.settings import ExportSettings
@@ -194,7 +195,7 @@ def _write_until_killed(out: Path, last: int) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", fsync)
-        _write_folder(out, _THREE)
+        write_folder(out, _THREE)
 
 
 @pytest.mark.parametrize("file", [1, 3])
@@ -205,11 +206,33 @@ def test_a_process_that_is_killed_leaves_no_folder(tmp_path: Path, file: int) ->
     assert process.exitcode == -signal.SIGKILL
     assert not (tmp_path / "out").exists()
     assert all(name.endswith(".partial") for name in os.listdir(tmp_path))
-    _write_folder(tmp_path / "out", _THREE)
+    write_folder(tmp_path / "out", _THREE)
     assert sorted(os.listdir(tmp_path / "out")) == ["file0", "file1", "file2"]
 
 
-@pytest.mark.parametrize("kind", ["where the user stands", "its name", "a mounted volume"])
+def test_a_name_as_long_as_one_may_be(tmp_path: Path) -> None:
+    out = tmp_path / ("x" * 255)
+    for _ in range(2):
+        write_folder(out, dict.fromkeys(ALWAYS, b"x"), replace_earlier=True)
+    assert {path.name for path in out.iterdir()} == ALWAYS
+    assert os.listdir(tmp_path) == [out.name]
+    for name in ("x" * 256, "a\0b"):
+        with pytest.raises(ConfigError, match=r"cannot be written: (File name too long|embedded null)"):
+            write_folder(tmp_path / name, _THREE)
+
+
+def test_a_folder_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root may read all, and so this is made up."""
+
+    def refused(path: object) -> list[str]:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "listdir", refused)
+    with pytest.raises(ConfigError, match=rf"out={tmp_path} cannot be written: Permission denied"):
+        check_free(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["where the user stands", "its name", "a mounted volume", "in a folder of others"])
 def test_an_empty_folder_that_cannot_be_replaced_gets_the_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
@@ -218,14 +241,16 @@ def test_an_empty_folder_that_cannot_be_replaced_gets_the_files(
     before = out.stat().st_ino
     if kind == "a mounted volume":
         monkeypatch.setattr(os.path, "ismount", lambda path: Path(path) == out)
+    elif kind == "in a folder of others":
+        monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path or mode != os.W_OK)
     else:
         monkeypatch.chdir(out)
-    _write_folder(Path() if kind == "where the user stands" else out, _THREE)
+    write_folder(Path() if kind == "where the user stands" else out, _THREE)
     assert out.stat().st_ino == before
     assert {path.name: path.read_bytes() for path in out.iterdir()} == _THREE
     assert os.listdir(tmp_path) == ["out"]
     with pytest.raises(ConfigError, match="is there already"):
-        _write_folder(out, _THREE)
+        write_folder(out, _THREE)
 
 
 def test_what_comes_into_such_a_folder_meanwhile_is_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,7 +263,7 @@ def test_what_comes_into_such_a_folder_meanwhile_is_not_lost(tmp_path: Path, mon
 
     monkeypatch.setattr(os, "fsync", fsync)
     with pytest.raises(ConfigError, match="holds 'file1' by now"):
-        _write_folder(Path(), _THREE)
+        write_folder(Path(), _THREE)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"file1": b"mine"}
 
 

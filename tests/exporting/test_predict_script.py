@@ -120,6 +120,33 @@ def test_output_goes_where_a_link_leads(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["link.csv", "real.csv"]
 
 
+@pytest.mark.parametrize(
+    ("there", "given", "why"),
+    [
+        (b"\x89PNG\r\n\x1a\n", [], "no text, as predictions are"),
+        (b"PK\0\3", [], "no text, as predictions are"),
+        (b"1,2\n", ["./table.csv"], "one of the files that are read"),
+    ],
+)
+def test_output_takes_the_place_of_nothing_that_would_be_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bytes, given: list[str], why: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("table.csv").write_bytes(there)
+    with pytest.raises(FileExistsError, match=f"table.csv is there already and is {why}"), opened("table.csv", given):
+        pass
+    assert Path("table.csv").read_bytes() == there
+    assert os.listdir() == ["table.csv"]
+
+
+def test_output_takes_the_place_of_earlier_predictions(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("x" * 4095 + "\u00e9")  # of which the first 4096 bytes end within the last letter
+    with opened(str(path), ["none"]) as file:
+        file.write("row")
+    assert path.read_text() == "row"
+
+
 def _odd(folder: Path) -> dict[str, Path]:
     """Pictures as cameras, scanners and programs write them, of 20x11 pixels with different sides."""
     rng = np.random.default_rng(0)

@@ -9,6 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from safetensors.numpy import save
+
 import nas
 from nas.commands.finish import finish_command
 from nas.errors import TrainingError
@@ -27,6 +30,8 @@ SPACE: dict[str, Any] = {
     "stages": [{"block": "residual_basic", "out_channels": {"choose": [8, 12, 16, 24]}, "stride": 2}],
     "head": {"block": "classifier"},
 }
+STUB_WEIGHTS = save({"stub": np.zeros(1, np.float32)})
+"""A whole safetensors file, which names no network."""
 DATA = {"name": "digits", "input_shape": [1, 28, 28], "num_classes": 10, "split_fingerprint": "f", "test_images": 360}
 
 
@@ -64,7 +69,7 @@ class StubPool(InThisProcess):
         if why := StubPool.fails(architecture, seed):
             raise RuntimeError(why) if why != "nan" else TrainingError("the loss is nan")
         if budget.weights is not None:
-            Path(budget.weights).write_bytes(b"weights")
+            Path(budget.weights).write_bytes(STUB_WEIGHTS)
         return {"val_accuracy": _true_score(architecture, seed), "val_loss": 1.0}
 
 
@@ -90,7 +95,7 @@ class StubTester:
     def __call__(self, job: Job, weights: Path) -> dict[str, float]:
         if len(StubPool.tasks) >= StubPool.dies_after:
             raise KeyboardInterrupt
-        assert weights.read_bytes() == b"weights"
+        assert weights.read_bytes() == STUB_WEIGHTS
         StubPool.tasks.append(job)
         return {"test_accuracy": _true_score(job.architecture, job.seed) - 0.01, "test_loss": 1.0}
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import save
 
 import nas
 from nas.commands.finish import finish_command
 from nas.finishing import session, shipping
-from tests.finishing.recorded import StubPool, finish, report_of
+from tests.finishing.recorded import SPACE, STUB_WEIGHTS, StubPool, finish, report_of
+
+OTHER = nas.SearchSpace.from_dict(SPACE).decode({"stem.0.out_channels": 4, "stages.0.out_channels": 8})
 
 
 def go_on(searched: Path, **values: Any) -> int:
@@ -58,6 +62,38 @@ def test_weights_that_are_gone_are_trained_again(searched: Path, capsys: pytest.
     assert report_of(searched)["final"] == before["final"]
     assert report_of(searched)["trouble"]
     StubPool.fails = staticmethod(lambda architecture, seed: "")
+    assert go_on(searched) == 0
+    assert report_of(searched) == before
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (STUB_WEIGHTS[:-1], r"are damaged: .*\.safetensors is no whole safetensors file"),
+        (b"", "are damaged: "),
+        (
+            save({"stub": np.zeros(1)}, {"architecture": OTHER.to_json()}),
+            "has those of another network",
+        ),
+    ],
+    ids=["cut off", "empty", "of another network"],
+)
+def test_weights_that_are_damaged_are_trained_again(
+    searched: Path, capsys: pytest.CaptureFixture[str], data: bytes, why: str
+) -> None:
+    assert finish(searched, top_k=1, final_seeds=2, baseline="none") == 0
+    before, log = report_of(searched), searched / "finish" / "trials.jsonl"
+    weights = [searched / "finish" / "weights" / name for name in before["final"]["winner"]["weights"]]
+    weights[0].write_bytes(data)
+    assert go_on(searched) == 0
+    assert re.search(
+        f"The weights of trial [0-9]+, seed [0-9]+, .*{why}.*It is trained again:", capsys.readouterr().out
+    )
+    assert [path.read_bytes() for path in weights] == [STUB_WEIGHTS] * 2
+    assert report_of(searched) == before
+    # So it is where they are still to be scored, of which there is no end otherwise.
+    log.write_text("".join(log.read_text().splitlines(keepends=True)[:3]))  # what it was begun with, and two trainings
+    weights[1].write_bytes(data)
     assert go_on(searched) == 0
     assert report_of(searched) == before
 
@@ -161,6 +197,16 @@ def test_what_was_edited_by_hand_is_refused_with_file_and_rule(
             "settings.json",
             lambda values: values | {"train": values["train"] | {"epochs": 1}},
             ["settings.json: train.epochs is 1, but this finish was begun with 12"],
+        ),
+        (
+            "settings.json",
+            lambda values: values | {"finish": values["finish"] | {"top_k": None}},
+            ["top_k must be a whole number, but got None. What was not typed now is as it stands in", "settings.json"],
+        ),
+        (
+            "../study.json",
+            lambda values: values | {"direction": ["up"]},
+            ["study ", "study.json: search.direction must be maximize or minimize"],
         ),
         ("settings.json", lambda values: {}, ["settings.json has no 'study_id', which every finish writes"]),
         ("candidates.json", lambda values: values | {"measuring": {"published": 1.0}}, ["candidates.json is not as"]),

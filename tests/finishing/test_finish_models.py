@@ -46,7 +46,7 @@ def test_weights_that_are_no_model_cost_the_finish_nothing(
     put_store(searched.parent)
     settings = {"top_k": 2, "seeds": 1, "final_seeds": 2, "baseline": "none"}
     assert finish_command({"run": str(searched), "workers": 1, "register": "digits", "finish": settings}) == 0
-    assert "are no whole safetensors file" in capsys.readouterr().out
+    assert "their header names no network" in capsys.readouterr().out
     assert report_of(searched)["recommended"] == "winner"
     client = _client(searched.parent)
     runs = _runs(client)

@@ -12,7 +12,7 @@ import pytest
 
 import nas
 from nas.commands.finish import finish_command
-from nas.errors import ConfigError, HeldOutError, WorkerError
+from nas.errors import ConfigError, DataError, HeldOutError, WorkerError
 from nas.exporting.card import Score
 from nas.finishing import session
 from nas.finishing.report import Report
@@ -23,6 +23,7 @@ from nas.finishing.time_limit import needed_seconds, time_limit
 from nas.held_out import without_test_split
 from nas.json_output import json_document
 from nas.search.config import Config
+from nas.training.data.registry import MOVED
 from nas.training.recipe import Recipe
 from nas.training.recipe_files import read_recipe
 from nas.training.tasks.classification import CLASSIFICATION
@@ -309,7 +310,16 @@ def test_data_that_are_others_now_are_refused(
 ) -> None:
     monkeypatch.setitem(DATA, "split_fingerprint", "g")
     assert finish(searched) == 2
-    assert "their fingerprint was f, is g" in capsys.readouterr().err
+    assert "their fingerprint was f, is g. Where the data were moved, root=FOLDER says where" in capsys.readouterr().err
+
+    def gone(pool: StubPool) -> None:
+        raise DataError(f"data idx: no folder x. {MOVED}")
+
+    monkeypatch.setattr(StubPool, "describe", gone)
+    assert finish(searched) == 2
+    assert capsys.readouterr().err == (
+        "nas.finish: data idx: no folder x. Where the data were moved, root=FOLDER says where they are now\n"
+    )
 
 
 def test_a_search_that_does_not_train_has_no_finish() -> None:

@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from nas.exporting.series_files import SeriesReading
 from nas.training.data.config import DataConfig
 from nas.training.data.image_files import read_image
 from nas.training.data.load import load_data
-from nas.training.data.registry import DATA_SETS
+from nas.training.data.registry import DATA_SETS, MOVED, check_files
 from nas.training.data.split_by_place import split_indices
 from nas.training.data.splits import ImageData, Images
 from nas.training.data.test_split import Ledger, read_test_split
@@ -121,6 +122,22 @@ def test_digits_are_scikit_learns_in_three_disjoint_parts(scheme: int, tmp_path:
         for i, y in zip(bunch.images, bunch.target, strict=True)
     )
     assert ours == theirs
+
+
+@pytest.mark.parametrize("name", sorted({*DATA_SETS} - {"cells", "digits", "mnist1d", "own", "synthetic"}))
+def test_where_the_folder_is_gone_it_is_said_how_to_name_another(name: str, tmp_path: Path) -> None:
+    """A run that brings its data names the folder that they were in; whoever goes on with it has typed none."""
+    if name == "hf":
+        pytest.importorskip("datasets")
+    config = DataConfig(name=name, root=str(tmp_path / "none"))
+    with pytest.raises(DataError, match=rf"none.*\. {MOVED}$"):
+        load_data(config)
+    with suppress(DataError):  # not all of them look at files before
+        check_files(config)
+    (tmp_path / "none").mkdir()
+    with pytest.raises(DataError) as error:
+        load_data(config)
+    assert MOVED not in str(error.value)
 
 
 def test_a_split_is_fixed_by_its_seed() -> None:

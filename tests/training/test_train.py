@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from safetensors.torch import save_file
 from scipy.stats import binomtest
 
 import nas
+from nas.commands.evaluate import evaluate_command
+from nas.commands.train import TrainConfig, train_command
 from nas.errors import ConfigError, DataError, NasError
 from nas.evaluation import Evaluation
 from nas.statistics import mean_interval, proportion_interval
@@ -122,6 +124,9 @@ def test_an_interrupted_run_goes_on_as_if_it_had_never_stopped(trained: Any, tmp
             if len(epochs) == 2:
                 raise _KilledError
 
+        def again(self, seed: int, why: str) -> None:
+            raise AssertionError("it was never done")
+
         def trained(self, seed: int, evaluation: Evaluation) -> None:
             raise AssertionError("it never ended")
 
@@ -135,6 +140,32 @@ def test_an_interrupted_run_goes_on_as_if_it_had_never_stopped(trained: Any, tmp
     first, second = (one.network().state_dict() for one in (model, trained))
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert not list(folder.glob("*.ckpt*"))
+
+
+@pytest.mark.parametrize("kind", ["gone", "cut off", "of another network"])
+def test_weights_that_are_lost_are_trained_again(trained: Any, tmp_path: Path, kind: str) -> None:
+    folder, said = tmp_path / "one", list[str]()
+    shutil.copytree(trained.folder, folder)
+    file = folder / "weights.safetensors"
+    if kind == "gone":
+        file.unlink()
+        why = f"are gone from {folder}"
+    elif kind == "cut off":
+        file.write_bytes(file.read_bytes()[:-1])
+        why = f"are damaged: {file} is no whole safetensors file"
+    else:
+        save_weights(file, nas.build(ARCH), {"architecture": replace(ARCH, num_classes=7).to_json()})
+        why = f"are gone: {file} has those of another network"
+    model = nas.train(ARCH, DATA, SHORT, folder=folder, seed=5, resume=True, say=said.append)
+    assert said[0] == f"The weights of seed 5 {why}. It is trained again:"
+    assert len(said) == 3
+    found, expected = load_weights(file), load_weights(trained.weights)
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in found)
+    assert model.evaluation.scores == trained.evaluation.scores
+    again = list[str]()
+    nas.train(ARCH, DATA, SHORT, folder=folder, seed=5, resume=True, say=again.append)
+    assert again == []
 
 
 def test_what_is_gone_on_with_must_be_what_was_begun(trained: Any) -> None:
@@ -172,6 +203,30 @@ def test_an_evaluation_gives_the_score_of_the_training(trained: Any) -> None:
     assert test.scores.images == entry.count > 0
     assert len(test.pixels) == len(test.scores.worst) <= 3
     json.dumps(found.to_dict())
+
+
+def test_scores_that_cannot_be_written_are_told(
+    trained: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The test split is read once: what came of it must not be lost."""
+    (tmp_path / "file").touch()
+    out = tmp_path / "file" / "scores"
+    assert evaluate_command({"model": str(trained.folder), "out": str(out)}, ["model", "out"]) == 2
+    captured = capsys.readouterr()
+    assert f"accuracy                    {trained.evaluation.scores['val_accuracy']:.4f}" in captured.out
+    assert "and the pictures" not in captured.out
+    assert f"nas.evaluate: out: {out} cannot be written: Not a directory. The scores above are whole" in captured.err
+    assert len(captured.err.splitlines()) == 1
+
+
+def test_a_setting_in_the_record_is_told_with_its_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = asdict(TrainConfig(network="x"))
+    (tmp_path / "settings.json").write_text(json.dumps(settings | {"train": settings["train"] | {"epochs": None}}))
+    assert train_command({**settings, "resume": str(tmp_path)}, ["resume"]) == 2
+    assert capsys.readouterr().err == (
+        f"nas.train: train.epochs must be a whole number, but got None. What was not typed now is as it stands in "
+        f"{tmp_path}/settings.json\n"
+    )
 
 
 def test_images_are_normalised_as_in_training(trained: Any, tmp_path: Path) -> None:
@@ -266,6 +321,9 @@ def test_what_has_no_model_or_another_one_is_refused(trained: Any, tmp_path: Pat
             evaluate(tmp_path, DATA)
     with pytest.raises(ConfigError, match="does not say what data it was trained on: give data="):
         evaluate(tmp_path)
+    save_weights(tmp_path / "weights.safetensors", nas.build(replace(ARCH, num_classes=5)), {})
+    with pytest.raises(DataError, match=r"^weights .*/weights\.safetensors: 'head.* they are of another network"):
+        evaluate(tmp_path, DATA)
 
 
 def _exported(path: Path, weights: np.ndarray, classes: list[str] | None) -> None:

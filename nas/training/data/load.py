@@ -6,7 +6,7 @@ import logging
 from functools import lru_cache
 
 from nas.training.data.config import MOST_FOLDS, DataConfig
-from nas.training.data.registry import DATA_SETS
+from nas.training.data.registry import DATA_SETS, telling_of_root
 from nas.training.data.splits import ImageData
 
 _LOG = logging.getLogger(__name__)
@@ -21,7 +21,8 @@ def load_data(config: DataConfig) -> ImageData:
     Raises:
         DataError: missing or malformed files; says how to get them.
     """
-    data = DATA_SETS[config.name].load(config).data
+    with telling_of_root(config):
+        data = DATA_SETS[config.name].load(config).data
     for note in data.notes:
         _LOG.warning("data %s: %s", config.name, note)
     return data

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from nas.errors import ConfigError
+from nas.errors import ConfigError, DataError
 from nas.own_code import check_own
+from nas.run_folder import user_path
 from nas.training.data.arrays import ARRAYS
 from nas.training.data.cells import CELLS
 from nas.training.data.cifar import CIFAR10, CIFAR100
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
     from nas.training.recipe import Recipe
     from nas.training.tasks.task import Task
 
+MOVED = "Where the data were moved, data.root=FOLDER says where they are now"
+"""Behind an error of data whose folder is gone."""
 DATA_SETS: Mapping[str, DataSet] = {
     "arrays": ARRAYS,
     "cells": CELLS,
@@ -46,13 +51,29 @@ DATA_SETS: Mapping[str, DataSet] = {
 }
 
 
+@contextmanager
+def telling_of_root(config: DataConfig) -> Iterator[None]:
+    """Read data; where their folder is gone it is said how to name another, since a run may have brought the name.
+
+    Raises:
+        DataError: as what is done inside.
+    """
+    try:
+        yield
+    except DataError as error:
+        if config.root is None or os.path.lexists(user_path(config.root)):
+            raise
+        raise DataError(f"{str(error).removesuffix('.')}. {MOVED}") from None
+
+
 def check_files(config: DataConfig) -> None:
     """Look at the files of a data set as far as that needs no torch; those that are cached are decoded for it.
 
     Raises:
         DataError: something is wrong with them; says all of it at once.
     """
-    DATA_SETS[config.name].check(config)
+    with telling_of_root(config):
+        DATA_SETS[config.name].check(config)
 
 
 def check_recipe(config: DataConfig, recipe: Recipe) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from nas.errors import DataError
 from nas.held_out import check_test_split_allowed, forbid_test_split, reading_test_split, without_test_split
-from nas.line_log import LineLog
+from nas.line_log import LineLog, append_in_turn
 from nas.training.data.config import DataConfig
 from nas.training.data.registry import DATA_SETS
 from nas.training.data.splits import Images
@@ -27,6 +27,8 @@ __all__ = [
 
 LEDGER = "test_ledger.jsonl"
 """The file of a run folder that holds the ledger."""
+_LINE = "a reading of the test split"
+"""Of it, for messages."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +64,7 @@ class LedgerEntry:
 
 @dataclass(frozen=True)
 class Ledger:
-    """The readings of the test split for one run, a line each; one process at a time may hold the folder."""
+    """The readings of the test split for one run, a line each; several processes may read the split at once."""
 
     folder: Path
     """The folder of the run."""
@@ -74,7 +76,7 @@ class Ledger:
 
     def entries(self) -> list[LedgerEntry]:
         """Return what is written; raises `ConfigError` where a line was edited, moved or taken out."""
-        return LineLog(self.path).read("a reading of the test split", LedgerEntry.from_dict)
+        return LineLog(self.path).read(_LINE, LedgerEntry.from_dict)
 
     def append(self, entry: LedgerEntry) -> None:
         """Add an entry, which is on the disk when this returns.
@@ -82,12 +84,7 @@ class Ledger:
         Raises:
             ConfigError: as `entries`. OSError: it cannot be written.
         """
-        log = LineLog(self.path)
-        log.read("a reading of the test split", LedgerEntry.from_dict)
-        try:
-            log.append(asdict(entry), durable=True)
-        finally:
-            log.close()
+        append_in_turn(self.path, _LINE, LedgerEntry.from_dict, asdict(entry))
 
 
 def read_test_split(
