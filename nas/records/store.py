@@ -47,15 +47,18 @@ class Store:
     server: str | None = None
     """Its address."""
 
-    def is_away(self, error: Exception) -> bool:
+    def is_away(self, error: Exception, *, of_record: bool = False) -> bool:
         """Whether it is a server that does not answer now, or cannot read its own records: it can be asked again later.
 
         Args:
             error: that it gave, which may say so.
+            of_record: whether it came of a record, which may be what the server fails by.
         """
         if self.server is None:
             return False
-        return _passes(error, (429, 503, 504)) or not answers(self.server) or not self._reads()
+        if _passes(error, (429, 503, 504)) or (not of_record and _passes(error, range(500, 600))):
+            return True
+        return not answers(self.server) or not self._reads()
 
     def _reads(self) -> bool:
         """Whether a server that is there can read its records: its database may be away, or somebody else answer."""

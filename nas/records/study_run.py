@@ -216,7 +216,7 @@ class StudyRun:
             log_values(self._client, run_id, values)
             self._client.set_terminated(run_id, status=record.status, end_time=record.ended)
         except Exception as error:  # the others can be written; the study is worth more than any
-            if self._store.is_away(error):
+            if self._store.is_away(error, of_record=True):
                 raise ServerAwayError(told(error)) from error
             self.lack(record.key, error)
         else:

@@ -6,8 +6,9 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,8 @@ _PATIENCE_SECONDS = 1.0
 """How long a trial waits for others to be written with it."""
 _SILENT_SECONDS = 20.0
 """After which a line says that the end of a search waits for what is being written."""
+_ROUNDS = 3
+"""In which what a server did not take is tried again at the end."""
 _FIRST_RETRY, _LAST_RETRY, _LAST_SECONDS = 2.0, 30.0, 30.0
 """How long until a server that is away is asked again, at first and at most, and how long at the end of a search."""
 
@@ -220,12 +223,13 @@ class MlflowTracker:
             self.error = ServerAwayError(f"{shown_server(server)} {how}")
 
     def _write_lacking(self, run: StudyRun, study: Study) -> None:
-        """Try once more what a server did not take: that may have been for a moment, and a run may be there by now."""
-        if self._server is None or not run.lacking:
-            return
-        run.read_children()
-        for trial in [trial for trial in study.trials if str(trial.number) in run.lacking]:
-            run.write([record_of(study, trial)])
+        """Try again what a server did not take: that may have been for a moment, and a run may be there by now."""
+        for _ in range(_ROUNDS if self._server is not None else 0):
+            lacking = [trial for trial in study.trials if str(trial.number) in run.lacking]
+            if lacking:
+                run.read_children()
+            for trial in lacking:
+                run.write([record_of(study, trial)])
 
     @contextmanager
     def _noting_errors(self) -> Iterator[None]:
@@ -258,7 +262,7 @@ class MlflowTracker:
             try:
                 if not run.has_ended(str(number)):
                     run.write([record_of(study, trial)])
-            except ServerAwayError:
+            except Exception:  # what was not written yet is tried again, where anything is
                 self._paused.setdefault(number, trial)
                 raise
         while self._written < len(study.trials):
@@ -266,7 +270,7 @@ class MlflowTracker:
             trials, records = self._next_batch(run, study)
             try:
                 run.write(records)
-            except ServerAwayError:
+            except Exception:  # what was not written yet is tried again, where anything is
                 self._written, self._rejected = before
                 raise
             self._note_best(study, trials)
@@ -326,7 +330,17 @@ class MlflowTracker:
             _end_status,
         ):
             with self._noting_errors():
-                part(run, study)
+                self._once_more(partial(part, run, study))
+
+    def _once_more(self, write: Callable[[], None]) -> None:
+        """Write something, and again where a server cannot take it for a moment."""
+        try:
+            write()
+        except Exception as error:
+            if self._store is None or not self._store.is_away(error):
+                raise
+            time.sleep(_FIRST_RETRY)
+            write()
 
 
 def _end_counts(run: StudyRun, study: Study) -> None:

@@ -17,13 +17,14 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, REQUEST_LIMIT_EXCEEDED
+from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, INVALID_PARAMETER_VALUE, REQUEST_LIMIT_EXCEEDED
 
 import nas
 from nas.commands.browse import main as browse
 from nas.commands.records import main as write_records
 from nas.errors import ConfigError
 from nas.records import tracker as tracker_module
+from nas.records.batch import BatchStore
 from nas.records.server import (
     ServerAwayError,
     answers,
@@ -33,7 +34,7 @@ from nas.records.server import (
     shown_server,
     without_password,
 )
-from nas.records.store import open_store
+from nas.records.store import Store, open_store
 from nas.records.study_run import StudyRun
 from nas.records.tracker import MlflowTracker
 from nas.search.trial import State
@@ -178,6 +179,8 @@ def test_a_server_that_is_too_busy_is_asked_again(tmp_path: Path) -> None:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         store = open_store(tmp_path, f"http://{HOST}:{server.server_address[1]}/200")
         assert store.is_away(MlflowException("too many requests", error_code=REQUEST_LIMIT_EXCEEDED))
+        assert store.is_away(MlflowException("for a moment", error_code=INTERNAL_ERROR))
+        assert not store.is_away(MlflowException("by the record", error_code=INTERNAL_ERROR), of_record=True)
         assert not store.is_away(MlflowException("no such parameter", error_code=INVALID_PARAMETER_VALUE))
         server.shutdown()
 
@@ -204,12 +207,36 @@ def test_a_server_that_is_back_before_it_is_asked_why_loses_nothing(
     assert len(_runs(MlflowClient(tracking_uri=tracker.uri))) == 1 + len(study.trials)
 
 
-def test_what_a_server_did_not_take_is_sent_once_more_at_the_end(tmp_path: Path) -> None:
+def test_a_server_that_fails_by_many_records_and_recovers_loses_none(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After ten failures in a row those that follow are not tried; they must be later."""
+    monkeypatch.setattr(tracker_module, "_FIRST_RETRY", 0.1)
+    monkeypatch.setattr(Store, "is_away", lambda store, error, of_record=False: not of_record)
+    monkeypatch.setattr(BatchStore, "write", lambda *_: [])  # each alone, as to a server
+    create, calls = StudyRun._create, []
+
+    def fails_at_first(run: StudyRun, record: Any) -> str:
+        calls.append(record.key)
+        if len(calls) <= 12:
+            raise MlflowException("out of connections", error_code=INTERNAL_ERROR)
+        return create(run, record)
+
+    monkeypatch.setattr(StudyRun, "_create", fails_at_first)
+    tracker = MlflowTracker(root)
+    study = nas.run_search(
+        nas.SearchSpace.from_dict(SMALL), lambda *_: 1.0, trials=15, run_dir=root / "a", recorders=[tracker]
+    )
+    assert tracker.trouble == ""
+    assert len(_runs(MlflowClient(tracking_uri=tracker.uri))) == 1 + len(study.trials)
+
+
+def test_what_a_server_did_not_take_is_sent_again_at_the_end(tmp_path: Path) -> None:
     tracker = MlflowTracker(tmp_path, "http://there")
     made = study(trial(0, 0.5), trial(1, 0.6), trial(2, 0.7))
     run = _Lacks()
     tracker._write_lacking(run, made)  # type: ignore[arg-type]
-    assert run.done == ["read", "1"]
+    assert run.done == ["read", "1", "read", "1"]
     tracker.close()
 
 
@@ -224,6 +251,8 @@ class _Lacks:
 
     def write(self, records: Any) -> None:
         self.done += [record.key for record in records]
+        if len(self.done) > 2:  # not at the first time
+            self.lacking.clear()
 
 
 def test_a_server_that_never_answers_costs_the_search_nothing(
