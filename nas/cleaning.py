@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from nas.run_folder import (
     hold,
     in_use,
     read_json,
+    refuse_links,
     weights_file,
 )
 from nas.search.load import load_study
@@ -27,6 +29,10 @@ from nas.search.study import Study
 from nas.search.trial import State
 
 _GO_ON = (State.PAUSED, State.INTERRUPTED)
+_TRAINING = "settings.json"
+"""Of a training, with its `job`: without it a folder is none of ours, whatever the names in it."""
+_STATE_OF_TRIAL, _STATE_OF_SEED = (re.compile(rf"{prefix}\d+(\.fold\d+)?\.ckpt", re.ASCII) for prefix in ("", "seed"))
+"""Names that searches and trainings give to states; whoever else trains writes `.ckpt` files, too."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,7 @@ def files_of(run: Path, *, keep: int = 1, states: bool = False) -> RunFiles:
     try:
         if in_use(run):
             return RunFiles(run, total, left_alone="it runs")
+        refuse_links(run)
         return RunFiles(run, total, tuple(_unneeded(run, sizes, keep, states)))
     except NasError as error:
         return RunFiles(run, total, left_alone=str(error))
@@ -113,18 +120,23 @@ def _sizes(run: Path) -> Iterator[tuple[Path, int]]:
 
 def _unneeded(run: Path, sizes: Mapping[Path, int], keep: int, states: bool) -> Iterator[Unneeded]:
     study = load_study(run) if (run / STUDY).is_file() else None
-    kinds: dict[str, Iterable[Path]] = {
-        "weights of networks that are not among the best": _weights(run, study, keep) if study is not None else (),
-        "weights of further seeds of the finish": _finish_weights(run / FINISH),
-        "states of trainings": _states(run, study, states),
-    }
-    for what, paths in kinds.items():
-        files = {path: sizes[path] for path in paths if path in sizes}
+    states_of = "states of trainings"
+    kinds: tuple[tuple[str, Path, Iterable[Path]], ...] = (
+        ("weights of networks that are not among the best", run / WEIGHTS, _weights(run, study, keep)),
+        ("weights of further seeds of the finish", run / FINISH / WEIGHTS, _finish_weights(run / FINISH)),
+        (states_of, run / CHECKPOINTS, _states(run, study, states)),
+        (states_of, run, _states_of_seeds(run, states)),
+    )
+    for what, folder, paths in kinds:
+        # A record may name a file that is somewhere else in the folder.
+        files = {path: sizes[path] for path in paths if path in sizes and path.parent == folder}
         if files:
             yield Unneeded(what, files)
 
 
-def _weights(run: Path, study: Study, keep: int) -> Iterator[Path]:
+def _weights(run: Path, study: Study | None, keep: int) -> Iterator[Path]:
+    if study is None:
+        return
     ranked = [trial for trial in (study.winner, *study.best(len(study.trials))) if trial is not None]
     best = list(dict.fromkeys(trial.trained_id for trial in ranked))[:keep]
     # Nor those of networks that the record does not name: it would be a guess what they are.
@@ -144,8 +156,17 @@ def _finish_weights(finish: Path) -> Iterator[Path]:
 
 
 def _states(run: Path, study: Study | None, every: bool) -> Iterator[Path]:
-    files = [*(run / CHECKPOINTS).glob("*.ckpt"), *run.glob("seed*.ckpt")]
     if study is None:
-        return iter(files if every else ())
+        return
     waiting = {checkpoint_file(run / CHECKPOINTS, trial.number) for trial in study.trials if trial.state in _GO_ON}
-    return (path for path in files if every or checkpoint_of(path) not in waiting)
+    for path in (run / CHECKPOINTS).glob("*.ckpt"):
+        if _STATE_OF_TRIAL.fullmatch(path.name) and (every or checkpoint_of(path) not in waiting):
+            yield path
+
+
+def _states_of_seeds(run: Path, every: bool) -> Iterator[Path]:
+    """Yield the states of a training, which removes them itself where it ends."""
+    if not every or not (run / _TRAINING).is_file():
+        return
+    if read_json(run / _TRAINING, "the settings of a training", lambda values: "job" in values):
+        yield from (path for path in run.glob("seed*.ckpt") if _STATE_OF_SEED.fullmatch(path.name))

@@ -34,7 +34,7 @@ def front(values: Array) -> NDArray[np.int64]:
     best: list[int] = []
     # Whatever dominates a point comes before it in this order.
     for index in np.lexsort((np.arange(len(values)), *(-values.T[::-1]))):
-        if not any(np.all(values[other] >= values[index]) for other in best):
+        if not np.any(np.all(values[best] >= values[index], axis=1)):
             best.append(int(index))
     return np.array(sorted(best), dtype=np.int64)
 

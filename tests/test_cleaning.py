@@ -150,6 +150,7 @@ def test_all_runs_of_a_folder(
         _search(tmp_path / "runs" / name, trials=3)
     (tmp_path / "runs" / "training").mkdir()
     (tmp_path / "runs" / "training" / "seed3.ckpt").write_bytes(bytes(_MIB))
+    (tmp_path / "runs" / "training" / "settings.json").write_text('{"job": {}}')
     with hold(tmp_path / "runs" / "two", "search"):
         assert main(["--yes"]) == 0
     shown = capsys.readouterr().out
@@ -181,9 +182,57 @@ def test_what_cannot_be_read_or_leads_elsewhere_is_left_alone(
     assert main([str(tmp_path / "finished"), "--yes"]) == 0
     assert precious.exists()
     (tmp_path / "finished" / "weights" / "link").symlink_to(precious)
-    assert main([str(tmp_path / "finished"), "--yes", "--keep", "0"]) == 2
+    before = _files(tmp_path / "finished")
+    assert main([str(tmp_path / "finished"), "--yes", "--keep", "0"]) == 0
     assert precious.exists()
-    assert "link" in capsys.readouterr().err
+    assert _files(tmp_path / "finished") == before
+    assert "link' is a link or no plain file" in capsys.readouterr().out
+
+
+def test_what_no_run_has_made_stays(tmp_path: Path) -> None:
+    """Whoever trains has files that end so, and folders that are called so."""
+    run, other, training = tmp_path / "run", tmp_path / "other", tmp_path / "training"
+    study = _search(run, keep=1)
+    names = ("checkpoints/epoch=3.ckpt", "checkpoints/last.ckpt", "seed42.ckpt", "seedlings.ckpt")
+    for folder in (run, other, training):
+        for name in names:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(b"mine")
+    (run / "checkpoints" / "3.ckpt").write_bytes(b"of a trial")
+    (training / "settings.json").write_text('{"job": {}, "run_id": "0"}')
+    (other / "settings.json").write_text('{"editor": "dark"}')
+    # A record that was edited names files of the run itself.
+    (run / "model").mkdir()
+    (run / "model" / "model.safetensors").write_bytes(b"ships")
+    (run / "finish" / "weights").mkdir(parents=True)
+    named = ["a", str(run / "trials.jsonl"), "../report.json", str(run / "model" / "model.safetensors")]
+    (run / "finish" / "report.json").write_text(json.dumps({"final": {"winner": {"weights": named}}}))
+    before = {folder: _files(folder) for folder in (run, other, training)}
+    assert main([*map(str, before), "--states", "--yes"]) == 0
+    assert study.winner is not None
+    gone = {folder: files - _files(folder) for folder, files in before.items()}
+    assert gone == {run: {"checkpoints/3.ckpt"}, other: set(), training: {"seed42.ckpt"}}
+    assert not (other / "lock").exists()
+
+
+def test_one_that_cannot_be_cleaned_keeps_none_of_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b"):
+        _search(tmp_path / name, trials=3)
+    unlink = Path.unlink
+
+    def refused(path: Path, missing_ok: bool = False) -> None:
+        if path.parent == tmp_path / "a" / "weights":
+            raise PermissionError(13, "Permission denied")
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refused)
+    assert main([str(tmp_path / "a"), str(tmp_path / "b"), "--yes", "--json"]) == 2
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["removed_bytes"] == 2 * _MIB
+    assert "cannot be removed: Permission denied" in shown["error"]
+    assert len([*(tmp_path / "b" / "weights").iterdir()]) == 1
 
 
 @pytest.mark.parametrize(

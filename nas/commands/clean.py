@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nas.commands.run_options import clean_parser
 from nas.console import run
-from nas.errors import ConfigError
+from nas.errors import ConfigError, NasError
 from nas.json_output import add_facts
 from nas.run_folder import folders_in, shown, user_path
 
@@ -47,9 +47,16 @@ def _clean(folders: Sequence[Path], records: Path, keep: int, *, states: bool, y
     elif not yes:
         print(f"Of {_mib(whole)} {_mib(unneeded)} can go. Nothing was removed: --yes does that.")
     else:
-        removed = sum(remove(one.run, keep=keep, states=states) for one in found if one.unneeded)
+        removed, problems = 0, []
+        for one in found:
+            try:
+                removed += remove(one.run, keep=keep, states=states) if one.unneeded else 0
+            except NasError as error:  # the others can be cleaned
+                problems.append(str(error))
         add_facts({"removed_bytes": removed})
         print(f"Removed {_mib(removed)} of {_mib(whole)}.")
+        if problems:
+            raise ConfigError("; ".join(problems))
 
 
 def _clean_cache(cache: str, *, yes: bool) -> None:

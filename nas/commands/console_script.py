@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from nas import __version__
 from nas.commands.registry import COMMANDS, HELP, run_command
-from nas.console import guard_streams
+from nas.console import guard_streams, say_error
 from nas.errors import nearest
-from nas.json_output import FLAG, FLAG_HELP
+from nas.json_output import FLAG, FLAG_HELP, json_document
 from nas.starting import end_at_once
 
 COMPLETE = "--complete"
@@ -45,7 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"nas {__version__}")
     else:
         what, known = ("option", FLAGS) if name.startswith("-") else ("command", COMMANDS)
-        print(f"nas: unknown {what} {name!r}. {nearest(name, known)} nas --help lists the commands", file=sys.stderr)
+        with json_document(FLAG in rest):
+            say_error("nas", f"unknown {what} {name!r}. {nearest(name, known)} nas --help lists the commands")
         return 2
     return 0
 

@@ -118,9 +118,11 @@ def record_finish(home: Path, study: Study, server: str | None) -> FinishRecords
 
 def _described(text: str, sentence: str) -> str:
     """Return the beginning of a report, what is recommended first: MLflow's page shows a few lines until asked."""
-    recommended = f"**{sentence}.**"
+    from nas.records.description import as_text
+
     figures = text.partition("\n## How the winner was chosen")[0].partition("\n")[2]
-    return f"{recommended}\n\n{figures.replace(recommended, '', 1).strip()}"
+    # It may hold why trainings failed, which is a text of others.
+    return f"**{as_text(sentence)}.**\n\n{figures.replace(f'**{sentence}.**', '', 1).strip()}"
 
 
 def _metrics(report: Mapping[str, Any]) -> dict[str, float]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.cost import cost_of
+from nas.exporting.markdown import markdown
 from nas.finishing.bench import Measure
 from nas.finishing.halving import Halving
 from nas.finishing.history import FIRST_LOOK, Looks
@@ -155,8 +156,9 @@ class Report:
             cost = cost_of(final.contestant.architecture)
             what = "winner of the search" if kind == WINNER else named(kind)
             failed = f" ({failures(final)})" if final.failed else ""
+            name = markdown(final.contestant.name)
             yield (
-                f"| {what}: {final.contestant.name} | {unit.score(self.search_score) if kind == WINNER else ''} "
+                f"| {what}: {name} | {unit.score(self.search_score) if kind == WINNER else ''} "
                 f"| {unit.interval(final.interval(self.measure))} "
                 f"| {unit.interval(final.interval(self.measure.on_test))} "
                 f"| {len(final.trained)}{failed} | {cost.params:,} | {cost.macs:,} |"
@@ -235,7 +237,7 @@ class Report:
         """Say which final trainings failed, and what follows from that."""
         for kind, final in self.finish.finals.items():
             if final.failed:
-                reasons = "; ".join(dict.fromkeys(trial.reason for trial in final.failed))
+                reasons = markdown("; ".join(dict.fromkeys(trial.reason for trial in final.failed)))
                 again = [trial for trial in final.failed if not trial.of_itself]
                 more = f" The same command does {len(again)} of them again." if again else ""
                 yield (
@@ -262,7 +264,7 @@ class Report:
             note = "winner" if i == finish.race.winner else finish.race.dropped[i]
             also = "".join(f" {_number(one.value(self.trials[i], study.workload))} |" for one in others)
             search = unit.score(self.trials[i].scores[self.measure.name])
-            yield f"| {contestant.name} | {search} |{also} {scores} | {note} |"
+            yield f"| {markdown(contestant.name)} | {search} |{also} {scores} | {note} |"
         yield from self._how_baselines()
 
     def _how_baselines(self) -> Iterator[str]:

@@ -70,8 +70,11 @@ class KnownLatencies:
         return latency
 
     def _keep(self, arch_id: str, latency: Latency) -> None:
-        """Add a line, in one write, so that searches side by side do not mix theirs."""
-        line = json.dumps({"arch_id": arch_id, "id_scheme": SCHEME, "latency": latency.to_dict()}) + "\n"
+        """Add a line, in one write, so that searches side by side do not mix theirs.
+
+        It begins with the end of the line before, which may have been cut off.
+        """
+        line = "\n" + json.dumps({"arch_id": arch_id, "id_scheme": SCHEME, "latency": latency.to_dict()}) + "\n"
         with suppress(OSError):  # a search goes on without
             self._path.parent.mkdir(parents=True, exist_ok=True)
             file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o644)

@@ -12,17 +12,19 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
 
 from nas.errors import ConfigError, NasError, nearest, reason_of
 from nas.records.server import ServerAwayError, answers, recorded_server, shown_server, without_password
 from nas.records.store import DATABASE, database_uri, open_client, open_store, places
 from nas.records.view import STUDY_ITSELF, STUDY_TAG, TRIAL_TAG, run_page, saved_page
-from nas.run_folder import FINISH, is_run_id
+from nas.run_folder import FINISH, is_run_id, user_cache
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -163,6 +165,32 @@ def serve(root: Path, port: int, ready: Callable[[str], None]) -> None:
         ConfigError: there are no records, or something else uses the port. BrowseError: the server does not start, or
             has ended. KeyboardInterrupt: it was interrupted, which is how it is meant to end.
     """
+    with _held(port):
+        _serve(root, port, ready)
+
+
+@contextmanager
+def _held(port: int) -> Iterator[None]:
+    """Hold a port among servers of ours, which take seconds until they are seen to use it.
+
+    Of two that start together, the second would take the answers of the first for its own, and show other records.
+    """
+    path = user_cache() / f"browse-{port}.lock"
+    lock = FileLock(path, timeout=0)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise ConfigError(_taken(port, "another nas browse")) from None
+    except OSError:  # a cache that cannot be written
+        pass
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _serve(root: Path, port: int, ready: Callable[[str], None]) -> None:
     uri, artifacts = database_uri(database_of(root)), places(root)[1]
     check_free(port)
     command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
@@ -192,9 +220,14 @@ def check_free(port: int) -> None:
     if not 1 <= port <= _LAST_PORT:
         raise ConfigError(f"--port must be a number from 1 to {_LAST_PORT}, but got {port}")
     if not _is_free(port):
-        other = next((one for one in range(port + 1, min(port + 100, _LAST_PORT + 1)) if _is_free(one)), None)
-        instead = f"; --port {other} is free" if other is not None else ""
-        raise ConfigError(f"port {port} is taken by another program{instead}")
+        raise ConfigError(_taken(port, "another program"))
+
+
+def _taken(port: int, by: str) -> str:
+    """Say that a port is taken, and name one that is free."""
+    other = next((one for one in range(port + 1, min(port + 100, _LAST_PORT + 1)) if _is_free(one)), None)
+    instead = f"; --port {other} is free" if other is not None else ""
+    return f"port {port} is taken by {by}{instead}"
 
 
 def _is_free(port: int) -> bool:

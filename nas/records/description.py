@@ -12,12 +12,18 @@ from typing import Any
 
 from nas.cost import constraints_from
 from nas.errors import NasError
-from nas.records.values import mlflow_text
+from nas.records.values import MAX_TEXT, mlflow_text
 from nas.search.study import Study
 from nas.search.trial import Trial
 from nas.to_type import to_type
 
 _SHOWN = 5
+_SHOWN_OF_FRONT = 20
+"""Networks in the table: a tag of MLflow takes so much text, and the artifacts have all."""
+_FEW = 3
+"""Where the names in it are so long that this is too many."""
+_LARGE = 1e6
+"""From here on a score is told with its exponent."""
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~>-])")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What spreadsheets take for the beginning of a formula."""
@@ -31,7 +37,12 @@ def description_of(study: Study, pages: Mapping[int, str], most_rejected: int) -
         pages: of its trials that have runs, by number: their path behind the address of the server.
         most_rejected: of the rejected trials that have runs of their own.
     """
-    return "\n\n".join(filter(None, (_asked(study), _found(study, pages), _counts(study, most_rejected), _next(study))))
+    counts, then = _counts(study, most_rejected), _next(study)
+    for rows in (_SHOWN_OF_FRONT if len(study.objectives) > 1 else _SHOWN, _FEW):
+        text = "\n\n".join(filter(None, (_asked(study), _found(study, pages, rows), counts, then)))
+        if len(text) <= MAX_TEXT:  # what is longer is cut, and a table that is cut is none
+            break
+    return text
 
 
 def as_text(text: str) -> str:
@@ -56,11 +67,12 @@ def _mapping(config: Any, name: str) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _found(study: Study, pages: Mapping[int, str]) -> str:
-    best = study.best(len(study.trials) if len(study.objectives) > 1 else _SHOWN)
-    if not best:
+def _found(study: Study, pages: Mapping[int, str], most: int) -> str:
+    every = study.best(len(study.trials) if len(study.objectives) > 1 else most)
+    if not every:
         return "Nothing was found."
     knee = study.knee() if len(study.objectives) > 1 else None
+    best = [trial for place, trial in enumerate(every) if place < most or trial is knee]
     names = dict.fromkeys([*(one.name for one in study.objectives if not one.is_cost)])
     timed = any(trial.latency for trial in best)
     head = ["trial", *map(as_text, names), "params", "MACs", *(["ms"] if timed else [])]
@@ -69,11 +81,15 @@ def _found(study: Study, pages: Mapping[int, str]) -> str:
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     count = study.compared
     chosen = (
-        f"The Pareto front of {count} networks, its knee in bold:"
+        f"The Pareto front of {count} networks, its knee in bold{_left_out(len(every) - len(best))}:"
         if knee is not None
         else f"The best of {count} networks. The score of the best is the best of many, so too high:"
     )
     return f"{chosen}\n\n{table}"
+
+
+def _left_out(count: int) -> str:
+    return f"; {count} further networks on it are in the artifact pareto_front.json" if count else ""
 
 
 def _named(trial: Trial, pages: Mapping[int, str], knee: Trial | None) -> str:
@@ -84,7 +100,8 @@ def _named(trial: Trial, pages: Mapping[int, str], knee: Trial | None) -> str:
 
 def _figures(trial: Trial, names: Mapping[str, None], *, timed: bool) -> Iterator[str]:
     for name in names:
-        yield f"{trial.scores[name]:.4f}" if name in trial.scores else ""
+        score = trial.scores.get(name)
+        yield "" if score is None else f"{score:.4f}" if abs(score) < _LARGE else f"{score:.6g}"
     yield f"{trial.cost.params:,}" if trial.cost else ""
     yield f"{trial.cost.macs:,}" if trial.cost else ""
     if timed:

@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from nas.errors import ConfigError, NasError
+from nas.errors import ConfigError, NasError, in_a_line
 from nas.run_folder import shown
 from nas.to_type import to_type
 
 VARIABLE = "MLFLOW_TRACKING_URI"
 """MLflow's own variable for the address, which counts where no setting gives one."""
 _ANSWER_SECONDS = 5.0
+_LONGEST = 1000
+"""Characters of what went wrong."""
 _REQUESTS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # it would also make a run again whose answer was lost
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",  # seconds; what came since can wait in the run folder
@@ -43,7 +45,8 @@ def server_of(given: str | None) -> str | None:
         variable = os.environ.get(VARIABLE, "")
         return variable.rstrip("/") if _is_server(variable) else None
     if not _is_server(given):
-        raise ConfigError(f"records.uri must be the http://... or https://... of an MLflow server, but got {given!r}")
+        got = without_password(given)
+        raise ConfigError(f"records.uri must be the http://... or https://... of an MLflow server, but got {got!r}")
     if "@" in urlsplit(given).netloc:
         raise ConfigError(
             "records.uri must have no user or password in it, since settings are recorded: set "
@@ -80,8 +83,9 @@ def _has_credentials() -> bool:
 
 
 def without_password(text: str) -> str:
-    """Return what MLflow says without the user and password of an address in it."""
-    return re.sub(r"(https?://)[^/\s@]*@", r"\1", text)
+    """Return what MLflow says without the user and password of an address in it, be it a server's or a database's."""
+    # Up to the last @ before a slash: a password may hold one.
+    return re.sub(r"://[^/\s]*@", "://", text)
 
 
 def _is_server(address: str) -> bool:
@@ -100,7 +104,12 @@ def shown_server(server: str) -> str:
 
 def not_written(error: BaseException) -> str:
     """Say that nothing was written, and why."""
-    return without_password(f"MLflow was not written: {type(error).__name__}: {error}")
+    return f"MLflow was not written: {told(error)}"
+
+
+def told(error: BaseException) -> str:
+    """Return what went wrong with MLflow, in a line; who is no MLflow server answers with a page."""
+    return in_a_line(without_password(f"{type(error).__name__}: {error}"), _LONGEST)
 
 
 def record_facts(server: str | None, root: Path, folder: Path, trouble: str) -> dict[str, Any]:

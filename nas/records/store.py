@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,10 +47,36 @@ class Store:
     server: str | None = None
     """Its address."""
 
-    @property
-    def away(self) -> bool:
-        """Whether it is a server that does not answer now."""
-        return self.server is not None and not answers(self.server)
+    def is_away(self, error: Exception, *, of_record: bool = False) -> bool:
+        """Whether it is a server that does not answer now, or cannot read its own records: it can be asked again later.
+
+        Args:
+            error: that it gave, which may say so.
+            of_record: whether it came of a record, which may be what the server fails by.
+        """
+        if self.server is None:
+            return False
+        if _passes(error, (429, 503, 504)) or (not of_record and _passes(error, range(500, 600))):
+            return True
+        return not answers(self.server) or not self._reads()
+
+    def _reads(self) -> bool:
+        """Whether a server that is there can read its records: its database may be away, or somebody else answer."""
+        try:
+            self.client.search_experiments(max_results=1)
+        except Exception as error:
+            return not _passes(error, (429, *range(500, 600)))
+        return True
+
+
+def _passes(error: Exception, statuses: Collection[int]) -> bool:
+    """Whether an error is an answer of a server with one of some statuses of HTTP."""
+    from mlflow.exceptions import MlflowException
+
+    if not isinstance(error, MlflowException):
+        return False
+    status: int = error.get_http_status_code()  # type: ignore[no-untyped-call]
+    return status in statuses
 
 
 def open_store(root: Path, server: str | None = None) -> Store:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nas.records.server import ServerAwayError, without_password
+from nas.records.server import ServerAwayError, told
 from nas.records.store import Store, experiment_id, find_runs, flat, log_values
 from nas.records.values import GOES_ON, Record, Values, milliseconds, mlflow_name, mlflow_text, values_of
 from nas.records.view import STUDY_ITSELF, STUDY_TAG, TRIAL_TAG
@@ -181,7 +181,7 @@ class StudyRun:
         Raises:
             Exception: `error`, when none of many can be written any more.
         """
-        self.lacking[key] = mlflow_text(without_password(f"{type(error).__name__}: {error}"), 500)
+        self.lacking[key] = mlflow_text(told(error), 500)
         self._failures += 1
         if self._failures >= _MOST_FAILURES:
             raise error
@@ -216,8 +216,8 @@ class StudyRun:
             log_values(self._client, run_id, values)
             self._client.set_terminated(run_id, status=record.status, end_time=record.ended)
         except Exception as error:  # the others can be written; the study is worth more than any
-            if self._store.away:
-                raise ServerAwayError(str(error)) from error
+            if self._store.is_away(error, of_record=True):
+                raise ServerAwayError(told(error)) from error
             self.lack(record.key, error)
         else:
             self.children[record.key] = ChildRun(run_id, record.status, record.tags)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from nas.errors import ConfigError
 from nas.records.description import description_of, rejected_table
-from nas.records.server import ServerAwayError, not_written, record_facts, shown_server
+from nas.records.server import ServerAwayError, answers, not_written, record_facts, shown_server, told
 from nas.records.store import Store, database_uri, open_store, places
 from nas.records.study_run import StudyRun
 from nas.records.trials import front_tag, record_of
@@ -24,6 +26,7 @@ from nas.search.trial import State, Trial
 from nas.space.tree.genotype import count_text
 from nas.to_type import to_type
 
+_LOG = logging.getLogger(__name__)
 MOST_REJECTED = 500
 """Rejected trials that get a run each, the first of a study: tight limits reject thousands."""
 _TOGETHER = 50
@@ -32,6 +35,10 @@ _VALUES_TOGETHER = 5000
 """Values of them, at most, so that the memory is bounded; one trial may have more."""
 _PATIENCE_SECONDS = 1.0
 """How long a trial waits for others to be written with it."""
+_SILENT_SECONDS = 20.0
+"""After which a line says that the end of a search waits for what is being written."""
+_ROUNDS = 3
+"""In which what a server did not take is tried again at the end."""
 _FIRST_RETRY, _LAST_RETRY, _LAST_SECONDS = 2.0, 30.0, 30.0
 """How long until a server that is away is asked again, at first and at most, and how long at the end of a search."""
 
@@ -43,7 +50,8 @@ class MlflowTracker:
     many in one transaction; where that fails each is written alone, so that none stops the records of another.
     Of rejected candidates the first get a run each; the study's own run counts all, and has them in a table.
 
-    A server that does not answer is asked again later: what came meanwhile waits, and the search does not.
+    A server that does not answer, or cannot for now, is asked again later: what came meanwhile waits, and the search
+    does not.
     """
 
     def __init__(self, root: Path, server: str | None = None) -> None:
@@ -75,6 +83,8 @@ class MlflowTracker:
         """Trials whose runs had ended before this session, by key."""
         self._retry: float | None = None
         """Seconds until a server that did not answer is asked again; None where it did."""
+        self._why = ""
+        """What it gave instead of an answer."""
         self._study: Study | None = None
         self._over = False
         self._news, self._last, self._loaded = threading.Event(), threading.Event(), threading.Event()
@@ -149,7 +159,12 @@ class MlflowTracker:
         """Wait until everything is written."""
         self._last.set()
         self._news.set()
-        self._thread.join()
+        while self._thread.is_alive():
+            self._thread.join(_SILENT_SECONDS)
+            if self._thread.is_alive() and self._study is not None:
+                _LOG.warning(
+                    "still writing to MLflow: %s of %s trials", f"{self._written:,}", f"{len(self._study.trials):,}"
+                )
 
     def log_files(self, files: Iterable[Path]) -> None:
         """Copy files of a study that has ended to its artifacts, such as its report; again replaces them."""
@@ -190,7 +205,8 @@ class MlflowTracker:
             self._write_waiting(self._run, study)
             self._retry = None
         except Exception as error:  # records are of less worth than the search; a resumed one writes what is missing
-            if self._store.away:
+            if isinstance(error, ServerAwayError) or self._store.is_away(error):
+                self._why = told(error)
                 self._retry = min(2 * (self._retry or _FIRST_RETRY / 2), _LAST_RETRY)
             else:
                 self.error = error
@@ -202,7 +218,18 @@ class MlflowTracker:
             time.sleep(_FIRST_RETRY)
             self._attempt(study)
         if self._retry is not None and self.error is None:
-            self.error = ServerAwayError(f"{shown_server(self._server or '')} does not answer")
+            server = self._server or ""
+            how = f"takes no records: {self._why}" if answers(server) else "does not answer"
+            self.error = ServerAwayError(f"{shown_server(server)} {how}")
+
+    def _write_lacking(self, run: StudyRun, study: Study) -> None:
+        """Try again what a server did not take: that may have been for a moment, and a run may be there by now."""
+        for _ in range(_ROUNDS if self._server is not None else 0):
+            lacking = [trial for trial in study.trials if str(trial.number) in run.lacking]
+            if lacking:
+                run.read_children()
+            for trial in lacking:
+                run.write([record_of(study, trial)])
 
     @contextmanager
     def _noting_errors(self) -> Iterator[None]:
@@ -235,7 +262,7 @@ class MlflowTracker:
             try:
                 if not run.has_ended(str(number)):
                     run.write([record_of(study, trial)])
-            except ServerAwayError:
+            except Exception:  # what was not written yet is tried again, where anything is
                 self._paused.setdefault(number, trial)
                 raise
         while self._written < len(study.trials):
@@ -243,7 +270,7 @@ class MlflowTracker:
             trials, records = self._next_batch(run, study)
             try:
                 run.write(records)
-            except ServerAwayError:
+            except Exception:  # what was not written yet is tried again, where anything is
                 self._written, self._rejected = before
                 raise
             self._note_best(study, trials)
@@ -293,9 +320,27 @@ class MlflowTracker:
 
     def _end(self, run: StudyRun, study: Study) -> None:
         """Write the results; each part on its own."""
-        for part in (_end_counts, _end_best, _end_rungs, _end_rejected, _end_description, _end_status):
+        for part in (
+            self._write_lacking,
+            _end_counts,
+            _end_best,
+            _end_rungs,
+            _end_rejected,
+            _end_description,
+            _end_status,
+        ):
             with self._noting_errors():
-                part(run, study)
+                self._once_more(partial(part, run, study))
+
+    def _once_more(self, write: Callable[[], None]) -> None:
+        """Write something, and again where a server cannot take it for a moment."""
+        try:
+            write()
+        except Exception as error:
+            if self._store is None or not self._store.is_away(error):
+                raise
+            time.sleep(_FIRST_RETRY)
+            write()
 
 
 def _end_counts(run: StudyRun, study: Study) -> None:

@@ -33,7 +33,7 @@ def search_command(config: Mapping[str, Any]) -> str:
     usual = _defaults()
     for group in _BY_NAME:
         name = recorded.get(group, {}).get("name")
-        if name != usual.get(group, {}).get("name") or group == "data":
+        if name is not None and (name != usual.get(group, {}).get("name") or group == "data"):
             words.append(f"{group}={name}")
     recipe, train = _nearest_recipe(recorded.get("train", {}))
     words += [f"recipe={recipe}"] * (recipe != _RECIPES[0])

@@ -33,7 +33,8 @@ def follow(folder: Path, *, output: Path | None = None, say: Callable[[str], Non
         What was written at the end, the page first: the report as `nas report` writes it.
 
     Raises:
-        ConfigError: no search runs in the folder, or a file of it cannot be read or written. SpaceError: its space is
+        ConfigError: no search runs in the folder, it ended before it had begun, or a file of it cannot be read or
+            written. SpaceError: its space is
             none that is known here.
     """
     if not in_use(folder):
@@ -45,6 +46,10 @@ def follow(folder: Path, *, output: Path | None = None, say: Callable[[str], Non
     finally:
         # Also where it is interrupted: an open page stops reading itself again.
         written = write_search_report(folder, output=output) if _begun(folder) else []
+    if not written:
+        raise ConfigError(
+            f"there is no report: the search in {folder} ended before it had begun, or its folder is gone"
+        )
     return written
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
-from math import isfinite
+from collections.abc import Iterable, Sequence
+from math import isfinite, nan
 from typing import Any
 
+from nas.reports.plot import LARGEST
 from nas.reports.search_charts import axis_text, goal_text, score_range
 from nas.reports.search_figures import (
     CostFigure,
@@ -64,7 +65,12 @@ def _png(figure: Any) -> bytes:
 
 
 def _xy(trials: Sequence[ScoredTrial]) -> tuple[list[float], list[float]]:
-    return [one.x for one in trials], [one.score for one in trials]
+    return [one.x for one in trials], _drawn(one.score for one in trials)
+
+
+def _drawn(scores: Iterable[float]) -> list[float]:
+    """Return scores without those that matplotlib cannot reckon with."""
+    return [score if abs(score) <= LARGEST else nan for score in scores]
 
 
 def _draw_cost(area: Any, figure: CostFigure) -> None:
@@ -102,7 +108,7 @@ def _draw_progress(area: Any, figure: ProgressFigure) -> None:
         area.fill_between(counts, *ends, color=_ORANGE, alpha=0.16, linewidth=0)
     if figure.best:
         places = [place for place, _ in figure.best] + [len(figure.trials)]
-        scores = [score for _, score in figure.best]
+        scores = _drawn(score for _, score in figure.best)
         area.step(places, [*scores, scores[-1]], where="post", color=_BLUE, label="best so far")
 
 

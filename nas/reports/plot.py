@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import ceil, floor, isfinite, log10
+from math import ceil, floor, log10
 
 from markupsafe import Markup
 
@@ -16,6 +16,8 @@ WIDTH, HEIGHT = 360, 250
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 24, 40
 _LOG_FROM = 8
 """From this ratio of the largest to the smallest value an axis is logarithmic."""
+LARGEST = 1e150
+"""Differences and ratios of larger numbers may be infinite."""
 _MAX_TICKS = 6
 _DENSE = 500
 """Of more marks each is paler."""
@@ -80,16 +82,16 @@ def scale_for(values: Sequence[float], start: float, end: float, *, log: bool | 
     """Return a scale that holds some values, with a little room at both ends.
 
     Args:
-        values: what is drawn; those that are not finite are left out.
+        values: what is drawn; those that are not finite, or too large to reckon with, are left out.
         start: position of the low end, in pixels.
         end: position of the high end.
         log: None: logarithmic where the values span a factor of 8 or more.
     """
-    finite = [value for value in values if isfinite(value)]
+    finite = [value for value in values if abs(value) <= LARGEST]
     low, high = (min(finite), max(finite)) if finite else (0.0, 1.0)
     if log is None:
         log = low > 0 and high / low >= _LOG_FROM
-    if log and low > 0 and high > low:
+    if log and low >= 1 / LARGEST and high > low:
         room = (high / low) ** 0.04
         return Scale(low / room, high * room, start, end, log=True)
     room = 0.05 * (high - low) or 0.05 * abs(high) or 0.5

@@ -10,7 +10,7 @@ import numpy as np
 from markupsafe import Markup
 
 from nas.reports.markup import compact, element, percent, score_text
-from nas.reports.plot import WIDTH, Chart, Scale, band, chart, line, mark, steps
+from nas.reports.plot import LARGEST, WIDTH, Chart, Scale, band, chart, line, mark, steps
 from nas.reports.search_figures import CostFigure, ProgressFigure, ScoredTrial, TimeShare
 from nas.search.reporting.progress import duration
 from nas.search.reporting.rungs import RungCorrelation
@@ -72,7 +72,7 @@ def score_range(scores: Sequence[float], sign: int) -> tuple[float, float] | Non
         scores: what is drawn.
         sign: 1 where larger is better, else -1.
     """
-    finite = sign * np.array([score for score in scores if isfinite(score)])
+    finite = sign * np.array([score for score in scores if abs(score) <= LARGEST])
     if not len(finite):
         return None
     best, middle = float(finite.max()), float(np.median(finite))

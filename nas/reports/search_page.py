@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from random import Random
@@ -44,7 +44,8 @@ from nas.reports.search_figures import (
 )
 from nas.reports.search_record import SearchRecord
 from nas.reports.tables import Cell, Head, Row, Table, number, table_of, whole, words
-from nas.run_folder import shown
+from nas.run_folder import shown, understood
+from nas.search.log import STUDY
 from nas.search.reporting.progress import duration
 from nas.search.reporting.rejections import Rejection, rejections
 from nas.search.reporting.rungs import rung_correlations
@@ -353,22 +354,28 @@ def _environment(record: SearchRecord) -> Iterator[tuple[str, str]]:
         yield "versions", plain(", ".join(f"{name} {version}" for name, version in versions.items()) or "not recorded")
 
 
+def _by_settings(record: SearchRecord, command: Callable[[Mapping[str, Any]], str]) -> str:
+    """Return a command that is made of the settings in the record, or why that cannot be."""
+    try:
+        with understood("the settings in", record.folder / STUDY):
+            return command(record.config)
+    except NasError as error:
+        return f"its settings cannot be read any more: {error}"
+
+
 def _commands(record: SearchRecord) -> Iterator[tuple[str, str]]:
     folder = shown(record.folder)
     if record.config:
-        try:
-            again = "The same search again, trial by trial:"
-            if record.workers != 1:
-                again = "A search by the same settings; what several workers try depends on which of them is first:"
-            yield again, search_command(record.config)
-        except NasError as error:
-            yield "The same search again:", f"its settings cannot be read any more: {error}"
+        again = "The same search again, trial by trial:"
+        if record.workers != 1:
+            again = "A search by the same settings; what several workers try depends on which of them is first:"
+        yield again, _by_settings(record, search_command)
     else:
         yield "It was made from Python:", "nas.run_search(space, evaluate, ...) with the settings below"
     winner = record.study.winner
     if winner is not None and winner.recipe and record.config:
         again = f"The best network, trained again by its recipe ({recipe_text(winner.recipe)}):"
-        yield again, train_command(folder, record.config, winner)
+        yield again, _by_settings(record, lambda config: train_command(folder, config, winner))
     if winner is not None and record.config:
         yield (
             "Is the best network really better than a published one? Trained anew, on the test split:",

@@ -53,7 +53,9 @@ def limit_text(limit: Constraint) -> str:
 
 
 def cost_text(value: float) -> str:
-    """Return a cost: whole where it is a count, else with six digits."""
+    """Return a cost: whole where it is a count, else with six digits; what is no finite number as `n/a`."""
+    if not isfinite(value):  # a latency in 8 bits of what cannot be had in them
+        return "n/a"
     return f"{value:,.0f}" if value == round(value) else f"{value:,.6g}"
 
 

@@ -16,6 +16,8 @@ from nas.search.study import Study
 
 REPORT = "report.html"
 """The file in a run folder."""
+_PAGES = (".html", ".htm")
+"""What the names of files end with that a report may replace."""
 
 
 def write_search_report(folder: Path, study: Study | None = None, *, output: Path | None = None) -> list[Path]:
@@ -85,7 +87,9 @@ def page_of(folder: Path, output: Path | None) -> Path:
 
 
 def write_page(path: Path, text: str) -> Path:
-    """Write a page; raises `ConfigError` where that cannot be."""
+    """Write a page; raises `ConfigError` where that cannot be, or would replace a file that is no page."""
+    if path.suffix not in _PAGES and path.is_file():
+        raise ConfigError(f"the report is not written to {path}, which is there and no page: it may be a record")
     return _written(path, lambda: write_whole(path, text))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isfinite
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from nas.search.budgets.pruning import Pruning
 from nas.search.log import STUDY, read_study, read_trials
 from nas.search.objectives import objectives_from, recorded_directions
 from nas.search.study import Study
-from nas.search.trial import with_current_id
+from nas.search.trial import Trial, with_current_id
 from nas.settings import as_recorded, settings_from
 from nas.space import SearchSpace
 from nas.training.recipe import Recipe
@@ -58,11 +59,16 @@ def _study(folder: Path, saved: Mapping[str, Any]) -> Study:
         trials=sorted((with_current_id(one, space) for one in read_trials(folder)), key=lambda one: one.finished),
         folder=folder,
     )
-    without = [trial.number for trial in study.scored if study.values(trial) is None]
+    without = [trial.number for trial in study.scored if not _has_objectives(study, trial)]
     if without:
         names = " and ".join(objective.name for objective in study.objectives)
-        raise ConfigError(f"{folder / STUDY} and its trials do not fit: trial {without[0]} has no {names}")
+        raise ConfigError(f"{folder / STUDY} and its trials do not fit: trial {without[0]} has no finite {names}")
     return study
+
+
+def _has_objectives(study: Study, trial: Trial) -> bool:
+    values = study.values(trial)
+    return values is not None and all(map(isfinite, values))
 
 
 def _recipe(saved: Mapping[str, Any]) -> RecipeDecisions:

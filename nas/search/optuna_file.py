@@ -6,6 +6,7 @@ import json
 import warnings
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -109,8 +110,11 @@ def trials_of(study: Study) -> Iterator[FrozenTrial]:
             system_attrs={_CONSTRAINTS: list(constraints.values())} if constraints else {},
         )
         if trial.finished:
+            spent = trial.seconds.get("evaluation", 0.0)
             frozen.datetime_complete = datetime.fromtimestamp(trial.finished)
-            frozen.datetime_start = frozen.datetime_complete - timedelta(seconds=trial.seconds.get("evaluation", 0.0))
+            frozen.datetime_start = frozen.datetime_complete - timedelta(
+                seconds=spent if 0 <= spent <= trial.finished else 0  # of a record that somebody edited
+            )
         yield frozen
 
 
@@ -123,5 +127,6 @@ def _attributes(trial: Trial, study: Study, constraints: Mapping[str, float]) ->
     if trial.latency is not None:
         found["latency_ms"] = trial.latency.ms
     objectives = {objective.name for objective in study.objectives}
-    found |= {name: score for name, score in trial.scores.items() if name not in objectives}
+    # JSON has no infinite numbers, and the dashboard shows nothing of a study that has some.
+    found |= {name: score for name, score in trial.scores.items() if name not in objectives and isfinite(score)}
     return found | ({"constraints": dict(constraints)} if constraints else {})

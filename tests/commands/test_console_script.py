@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pkgutil
 import re
@@ -64,6 +65,11 @@ def test_what_is_no_command(words: list[str], message: str, capsys: pytest.Captu
     shown = capsys.readouterr()
     assert shown.out == ""
     assert shown.err.startswith(message)
+
+
+def test_what_is_no_command_is_told_to_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serch", "--json"]) == 2
+    assert "unknown command 'serch'" in json.loads(capsys.readouterr().out)["error"]
 
 
 def test_the_installed_script_is_main() -> None:

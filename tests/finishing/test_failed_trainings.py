@@ -8,6 +8,7 @@ import pytest
 
 from nas.finishing.bench import REPORT, TEST, Job, Measure
 from nas.finishing.intervals import interval_of
+from nas.finishing.records import _described
 from nas.finishing.settings import PUBLISHED, FinishSettings
 from nas.finishing.study import WINNER, Finish, Rival, carry_out, reporting_seeds
 from nas.finishing.words import Unit, sentence
@@ -109,3 +110,12 @@ def test_a_loss_that_is_lower_has_a_difference_below_0_in_words() -> None:
     )
     assert found.recommended == WINNER
     assert "winner minus published baseline: -0.1000 (95 % interval -0.1000 to -0.1000)" in sentence(found, loss)
+
+
+def test_why_a_training_failed_is_text_on_the_page_of_mlflow() -> None:
+    said = "Recommended: nothing: 1 of 2 trainings failed (<img src=x> ![a](http://there/a.png))"
+    found = _described(f"# Finish\n| network |\n\n**{said}.**\n\n- the rest\n\n## How the winner was chosen", said)
+    assert "<img" not in found
+    assert "![a]" not in found
+    assert found.count("Recommended") == 1
+    assert found.endswith("| network |\n\n\n\n- the rest")

@@ -79,7 +79,7 @@ def test_lines_that_cannot_be_read_are_left_out(tmp_path: Path) -> None:
     known.measure(one)
     known.measure(other)
     (path,) = tmp_path.iterdir()
-    good, second = path.read_text().splitlines()
+    good, second = filter(None, path.read_text().splitlines())
     older = json.dumps(json.loads(second) | {"id_scheme": 0})
     deep = "[" * 100_000
     odd = [second.replace('"ms": 2.0', f'"ms": {value}') for value in ("Infinity", "NaN", "true", '"2"', "1e999")]
@@ -109,3 +109,14 @@ def test_a_search_asks_for_what_is_known_unless_it_is_told_not_to(tmp_path: Path
     values: dict[str, Any] = {"space": "mbconv", "records": {"dir": str(tmp_path)}}
     assert Config.from_values(values).known_latencies == tmp_path / "devices"
     assert Config.from_values({**values, "inference": {"remeasure": True}}).known_latencies is None
+
+
+def test_a_line_that_was_cut_off_costs_no_other(tmp_path: Path) -> None:
+    one, other = _networks()
+    _known(tmp_path, _Meter()).measure(one)
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(file.read_bytes()[:-20])  # the disk was full
+    _known(tmp_path, _Meter()).measure(other)
+    later = _known(tmp_path, _Meter())
+    assert len(later) == 1
+    assert later.measure(other).ms == 1.0

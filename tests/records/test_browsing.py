@@ -17,7 +17,8 @@ from mlflow import MlflowClient
 
 import nas
 from nas.commands.browse import main
-from nas.errors import NasError
+from nas.errors import ConfigError, NasError
+from nas.records import browsing
 from nas.records.browsing import HOST, check_free, page_of, recorded_in, serve
 from nas.records.store import database_uri
 from nas.records.study_run import StudyRun
@@ -106,6 +107,23 @@ def test_a_port_that_is_none_is_told(root: Path, capsys: pytest.CaptureFixture[s
     for port in ("0", "70000", "-1"):
         assert main(["--records", str(root), "--port", port]) == 2
         assert f"--port must be a number from 1 to 65535, but got {port}" in capsys.readouterr().err
+
+
+def test_of_two_servers_on_one_port_the_second_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until the first listens, which takes seconds, the port seems free."""
+    (tmp_path / "mlflow.db").touch()
+    started: list[int] = []
+
+    def starts(root: Path, port: int, ready: object) -> None:
+        started.append(port)
+        with pytest.raises(ConfigError, match=rf"port {port} is taken by another nas browse; --port \d+ is free"):
+            serve(tmp_path, port, lambda address: None)
+
+    monkeypatch.setattr(browsing, "_serve", starts)
+    port = _free_port()
+    for _ in range(2):  # also after the first has ended
+        serve(tmp_path, port, lambda address: None)
+    assert started == [port, port]
 
 
 @pytest.mark.slow

@@ -16,15 +16,29 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, INVALID_PARAMETER_VALUE, REQUEST_LIMIT_EXCEEDED
 
 import nas
 from nas.commands.browse import main as browse
 from nas.commands.records import main as write_records
 from nas.errors import ConfigError
 from nas.records import tracker as tracker_module
-from nas.records.server import answers, recorded_server, server_of, shown_server, without_password
+from nas.records.batch import BatchStore
+from nas.records.server import (
+    ServerAwayError,
+    answers,
+    not_written,
+    recorded_server,
+    server_of,
+    shown_server,
+    without_password,
+)
+from nas.records.store import Store, open_store
+from nas.records.study_run import StudyRun
 from nas.records.tracker import MlflowTracker
 from nas.search.trial import State
+from tests.reports.studies import study, trial
 from tests.search.conftest import SMALL
 
 HOST = "127.0.0.1"
@@ -62,6 +76,9 @@ def test_what_is_no_address_of_a_server_is_refused(address: str) -> None:
 def test_a_password_is_not_taken_since_it_would_be_recorded() -> None:
     with pytest.raises(ConfigError, match="MLFLOW_TRACKING_PASSWORD") as found:
         server_of("https://user:secret@there")
+    assert "secret" not in str(found.value)
+    with pytest.raises(ConfigError, match="postgresql://there/mlflow") as found:
+        server_of("postgresql://user:secret@there/mlflow")
     assert "secret" not in str(found.value)
     assert shown_server("https://user:secret@there:1/mlflow") == "https://there:1/mlflow"
 
@@ -113,6 +130,129 @@ def test_a_folder_cannot_have_a_password_sent_elsewhere(monkeypatch: pytest.Monk
 def test_what_mlflow_says_is_told_without_the_password() -> None:
     text = "API request to https://user:s3cret@there:1/api failed, see http://there/x@y"
     assert without_password(text) == "API request to https://there:1/api failed, see http://there/x@y"
+    assert without_password("HTTP://user:s3@cret@there") == "HTTP://there"
+
+
+def test_what_is_no_answer_is_told_in_a_line() -> None:
+    page = "<html>\n\x1b[2J" + "x" * 10**6
+    told = not_written(ValueError(f"Response body: {page} of http://user:s3cret@there"))
+    assert "\n" not in told
+    assert "\x1b" not in told
+    assert "s3cret" not in told
+    assert len(told) < 1200
+
+
+class _Fails(BaseHTTPRequestHandler):
+    """A server that is there, and answers what it is asked of its records with a status that is in its address."""
+
+    def do_GET(self) -> None:
+        status, _, rest = self.path[1:].partition("/")
+        code = 200 if rest == "health" else int(status)
+        body = b"{}" if rest == "health" or status == "200" else b"<html>sorry</html>"
+        self.send_response(code if code != 299 else 200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_GET  # noqa: N815
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize(
+    ("status", "away"),
+    [(200, False), (299, True), (401, False), (403, False), (404, False), (429, True), (500, True), (502, True)],
+)
+def test_a_server_that_cannot_read_its_records_is_away(status: int, away: bool, tmp_path: Path) -> None:
+    """299 stands for a page instead of JSON."""
+    with HTTPServer((HOST, 0), _Fails) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        store = open_store(tmp_path, f"http://{HOST}:{server.server_address[1]}/{status}")
+        assert store.is_away(ValueError("of the record itself")) == away
+        server.shutdown()
+    assert store.is_away(ValueError("of the record itself"))
+
+
+def test_a_server_that_is_too_busy_is_asked_again(tmp_path: Path) -> None:
+    with HTTPServer((HOST, 0), _Fails) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        store = open_store(tmp_path, f"http://{HOST}:{server.server_address[1]}/200")
+        assert store.is_away(MlflowException("too many requests", error_code=REQUEST_LIMIT_EXCEEDED))
+        assert store.is_away(MlflowException("for a moment", error_code=INTERNAL_ERROR))
+        assert not store.is_away(MlflowException("by the record", error_code=INTERNAL_ERROR), of_record=True)
+        assert not store.is_away(MlflowException("no such parameter", error_code=INVALID_PARAMETER_VALUE))
+        server.shutdown()
+
+
+def test_a_server_that_is_back_before_it_is_asked_why_loses_nothing(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracker_module, "_FIRST_RETRY", 0.1)
+    write, calls = StudyRun.write, []
+
+    def away_at_first(run: StudyRun, records: Any) -> None:
+        calls.append(len(records))
+        if len(calls) == 1:
+            raise ServerAwayError("for a moment")
+        write(run, records)
+
+    monkeypatch.setattr(StudyRun, "write", away_at_first)
+    tracker = MlflowTracker(root)
+    study = nas.run_search(
+        nas.SearchSpace.from_dict(SMALL), lambda *_: 1.0, trials=3, run_dir=root / "a", recorders=[tracker]
+    )
+    assert tracker.trouble == ""
+    assert len(calls) > 1
+    assert len(_runs(MlflowClient(tracking_uri=tracker.uri))) == 1 + len(study.trials)
+
+
+def test_a_server_that_fails_by_many_records_and_recovers_loses_none(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After ten failures in a row those that follow are not tried; they must be later."""
+    monkeypatch.setattr(tracker_module, "_FIRST_RETRY", 0.1)
+    monkeypatch.setattr(Store, "is_away", lambda store, error, of_record=False: not of_record)
+    monkeypatch.setattr(BatchStore, "write", lambda *_: [])  # each alone, as to a server
+    create, calls = StudyRun._create, []
+
+    def fails_at_first(run: StudyRun, record: Any) -> str:
+        calls.append(record.key)
+        if len(calls) <= 12:
+            raise MlflowException("out of connections", error_code=INTERNAL_ERROR)
+        return create(run, record)
+
+    monkeypatch.setattr(StudyRun, "_create", fails_at_first)
+    tracker = MlflowTracker(root)
+    study = nas.run_search(
+        nas.SearchSpace.from_dict(SMALL), lambda *_: 1.0, trials=15, run_dir=root / "a", recorders=[tracker]
+    )
+    assert tracker.trouble == ""
+    assert len(_runs(MlflowClient(tracking_uri=tracker.uri))) == 1 + len(study.trials)
+
+
+def test_what_a_server_did_not_take_is_sent_again_at_the_end(tmp_path: Path) -> None:
+    tracker = MlflowTracker(tmp_path, "http://there")
+    made = study(trial(0, 0.5), trial(1, 0.6), trial(2, 0.7))
+    run = _Lacks()
+    tracker._write_lacking(run, made)  # type: ignore[arg-type]
+    assert run.done == ["read", "1", "read", "1"]
+    tracker.close()
+
+
+class _Lacks:
+    """A study that lacks a trial."""
+
+    def __init__(self) -> None:
+        self.lacking, self.done = {"1": "INTERNAL_ERROR"}, list[str]()
+
+    def read_children(self) -> None:
+        self.done.append("read")
+
+    def write(self, records: Any) -> None:
+        self.done += [record.key for record in records]
+        if len(self.done) > 2:  # not at the first time
+            self.lacking.clear()
 
 
 def test_a_server_that_never_answers_costs_the_search_nothing(

@@ -19,9 +19,11 @@ from nas.evaluation import Evaluation, Evaluator
 from nas.records import tracker as tracker_module
 from nas.records.description import as_text, description_of, rejected_table
 from nas.records.tracker import MlflowTracker
+from nas.records.values import MAX_TEXT
 from nas.search.budgets.pruning import Pruning
 from nas.search.study import Study
 from nas.search.trial import State
+from tests.reports import studies
 
 SPACE = nas.SearchSpace.from_dict(
     {
@@ -184,3 +186,25 @@ def test_files_that_come_after_the_end_are_artifacts_of_the_study(root: Path) ->
     recorder.log_files([root / "run" / "report.html"])
     assert recorder.browse(root / "run").startswith("MLflow was not written: ")
     assert f"nas records {root / 'run'} writes what is missing" in recorder.browse(root / "run")
+
+
+def test_a_long_front_fits_into_a_description() -> None:
+    """A tag takes so much text: what is cut off in the middle of a table is no table."""
+    trials = [studies.trial(number, number / 1000, macs=1000 + number) for number in range(200)]
+    made = studies.study(*trials, objective=["val_accuracy", "macs"])
+    knee = made.knee()
+    assert knee is not None
+    page = "/#/experiments/1/runs/0123456789abcdef0123456789abcdef?workflowType=machine_learning"
+    text = description_of(made, dict.fromkeys(range(200), page), 500)
+    assert len(text) <= MAX_TEXT
+    rows = [line for line in text.splitlines() if line.startswith("| ") and "---" not in line][1:]
+    assert len(rows) == 21
+    assert sum(row.startswith(f"| **[{knee.number}]") for row in rows) == 1
+    assert "; 179 further networks on it are in the artifact pareto_front.json:" in text
+    assert "200 completed" in text
+
+
+def test_a_huge_score_is_told_in_few_digits() -> None:
+    text = description_of(studies.study(studies.trial(0, 1e300), studies.trial(1, 0.5)), {}, 500)
+    assert "| 0 | 1e+300 |" in text
+    assert "| 1 | 0.5000 |" in text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -9,11 +11,12 @@ from pathlib import Path
 import pytest
 
 import nas
+from nas.commands.report import main
 from nas.errors import ConfigError
 from nas.reports import follow as following
 from nas.reports.follow import follow
 from nas.reports.write import REPORT
-from nas.run_folder import in_use
+from nas.run_folder import hold, in_use
 from tests.search.conftest import SMALL
 
 _RELOADS = '<meta http-equiv="refresh"'
@@ -65,3 +68,22 @@ def test_a_folder_in_which_nothing_runs_is_not_followed(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=f"no search runs in .*{name}; without --follow its report is written"):
             follow(tmp_path / name)
     assert not (tmp_path / "run" / REPORT).exists()
+
+
+def test_a_folder_that_is_removed_meanwhile_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(following, "_LOOK_SECONDS", 0.02)
+    (tmp_path / "run").mkdir()
+    held = hold(tmp_path / "run", "search")  # of a search that has not begun
+
+    def remove() -> None:
+        time.sleep(0.2)
+        shutil.rmtree(tmp_path / "run")
+
+    thread = threading.Thread(target=remove)
+    thread.start()
+    assert main([str(tmp_path / "run"), "--follow", "--json"]) == 2
+    thread.join()
+    held.release()
+    assert "ended before it had begun, or its folder is gone" in json.loads(capsys.readouterr().out)["error"]

@@ -92,3 +92,14 @@ def test_compact_numbers(value: float, text: str) -> None:
 @pytest.mark.parametrize(("share", "text"), [(0, "0 %"), (0.004, "< 1 %"), (0.25, "25 %"), (1.204, "120 %")])
 def test_per_cents(share: float, text: str) -> None:
     assert percent(share) == text
+
+
+def test_numbers_too_large_to_reckon_with_stretch_no_axis() -> None:
+    for log in (None, True, False):
+        scale = scale_for([1e308, -1e308, 1.0, 2.0], 0, 100, log=log)
+        assert 0 <= scale.low < 1
+        assert 2 < scale.high <= 3
+        assert scale(1e308) == 100
+        assert scale(-1e308) == 0
+    assert all(map(math.isfinite, scale_for([1e-320, 1e100], 0, 100, log=True).ticks))
+    assert scale_for([1e308], 0, 100).labels()

@@ -76,3 +76,14 @@ def test_a_search_is_repeated_by_what_is_not_usual() -> None:
     assert "'constraints.macs=[100000,null]'" in words
     assert {"search.trials=7", "seed=3"} <= {*words}
     assert not any(word.startswith("name=") for word in words)
+
+
+def test_a_record_is_not_replaced_by_a_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    searched(tmp_path / "run", trials=2)
+    log = tmp_path / "run" / "trials.jsonl"
+    before = log.read_bytes()
+    assert main([str(tmp_path / "run"), "--output", str(log)]) == 2
+    assert f"{log}, which is there and no page" in capsys.readouterr().err
+    assert log.read_bytes() == before
+    for _ in range(2):
+        assert main([str(tmp_path / "run"), "--output", str(tmp_path / "mine.html")]) == 0

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import json
+import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import nas
+from nas.cost import Violation
 from nas.errors import ConfigError
 from nas.reports.search_page import search_page
 from nas.reports.search_record import read_record
 from nas.reports.write import report_or_say, write_report, write_search_report
 from nas.search.budgets.pruning import Pruning
 from nas.search.study import Study
-from nas.search.trial import State
+from nas.search.trial import State, Trial
 from tests.logs import rewrite
 from tests.reports.pages import Element, places, read_page, rows
 from tests.reports.studies import NASTY, NASTY_NAME, score_of_kernels, searched
+from tests.reports.studies import trial as made
 
 FIXTURES = Path(__file__).resolve().parents[1] / "same_results" / "before"
 
@@ -222,3 +226,41 @@ def test_the_pictures_are_png(run: Path) -> None:
     assert all(file.read_bytes().startswith(b"\x89PNG") for file in files[1:])
     elsewhere = write_report([run], run.parent / "mine.html")
     assert [file.name for file in elsewhere] == ["mine.html", "mine_costs.png", "mine_progress.png"]
+
+
+_INT8 = Violation("int8_latency_ms", math.inf, 0.0, 1.0)
+"""Of a network that cannot be had in 8 bits."""
+_ODD = {
+    "no latency in 8 bits": [made(0, 0.5), made(1, 0.4, state=State.OVER_LIMIT, violations=(_INT8,))],
+    "losses without end": [made(0, 1e308), made(1, -1e308), made(2, 0.5)],
+    "hardly anything": [made(0, 1e-320), made(1, 2e-320), made(2, 0.0)],
+    "costs without end": [made(0, 0.5, macs=2**62), made(1, 0.6, macs=0, params=0)],
+}
+
+
+@pytest.mark.parametrize("trials", _ODD.values(), ids=_ODD)
+def test_odd_numbers_cost_no_report(trials: list[Trial], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    searched(run, trials=1)
+    study = replace(nas.load_study(run), trials=trials)
+    page = read_page(search_page(read_record(run, study)))
+    assert len(_table(page)) == len(trials)
+    for mark in page.all("path"):
+        assert not re.search(r"nan|inf", mark.attributes.get("transform") or mark.attributes["d"] or "")
+    assert len(write_search_report(run, study)) == 3
+
+
+def test_settings_of_another_form_cost_no_report(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    config = {"space": NASTY, "pruner": NASTY, "data": 3, "search": {"trials": "x"}}
+    study = searched(run, trials=1, notes={"config": config})
+    text = _page(run, study).text
+    assert "its settings cannot be read any more: the settings in " in text
+
+
+def test_a_score_that_is_no_number_is_told(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    searched(run, trials=3)
+    rewrite(run / "trials.jsonl", lambda _, values: values | {"scores": {"val_accuracy": math.nan}})
+    with pytest.raises(ConfigError, match="trial 0 has no finite val_accuracy"):
+        write_search_report(run)

@@ -196,6 +196,20 @@ def test_pixels_are_no_private_memory_and_outlive_their_file(photos: Path, tmp_p
     assert _all(train) == before
 
 
+def test_folders_that_are_no_entries_stay(photos: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    _load(_config(photos, cache))
+    (entry,) = entries_in(cache)
+    for name in ("images-2020-07", "images-a-b", ".making-of-x", f"{entry.name}-old"):
+        (cache / name).mkdir()
+        (cache / name / "holiday.jpg").write_bytes(b"mine")
+    (cache / f"images-{'0' * 16}-{'0' * 16}").symlink_to(cache / "images-2020-07")
+    assert [*entries_in(cache)] == [entry]
+    remove_entries(cache)
+    assert not entry.exists()
+    assert len([*cache.glob("*/holiday.jpg")]) == 5
+
+
 def test_a_file_that_is_cut_short_while_it_is_read_is_an_error(tmp_path: Path) -> None:
     file = tmp_path / "pixels"
     file.write_bytes(bytes(range(24)))
