@@ -9,20 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from nas.checkpoint_files import checkpoint_file, checkpoint_of
 from nas.errors import ConfigError, NasError, reason_of
 from nas.finishing.folder import REPORT_JSON
-from nas.run_folder import (
-    CHECKPOINTS,
-    FINISH,
-    WEIGHTS,
-    checkpoint_file,
-    checkpoint_of,
-    hold,
-    in_use,
-    read_json,
-    refuse_links,
-    weights_file,
-)
+from nas.run_folder import CHECKPOINTS, FINISH, WEIGHTS, hold, in_use, read_json, refuse_links, weights_file
 from nas.search.load import load_study
 from nas.search.log import STUDY
 from nas.search.study import Study

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from nas.checkpoint_files import checkpoint_file
 from nas.cost.memory import MIB
-from nas.run_folder import CHECKPOINTS, WEIGHTS, checkpoint_file, weights_file
+from nas.run_folder import CHECKPOINTS, WEIGHTS, weights_file
 from nas.search.study import Study
 from nas.search.trial import State, Trial
 

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from nas.checkpoint_files import checkpoint_file, checkpoint_of, remove_checkpoint
 from nas.errors import ConfigError, nearest
 from nas.evaluation import Budget
 from nas.evaluators.training import INHERIT
-from nas.run_folder import WEIGHTS, checkpoint_file, checkpoint_of, remove_checkpoint, weights_file
+from nas.run_folder import WEIGHTS, weights_file
 from nas.search.after_training import int8_folder
 from nas.search.settings import SearchSettings, Settings
 from nas.search.study import Study

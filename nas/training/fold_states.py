@@ -16,9 +16,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from nas.checkpoint_files import fold_checkpoint
 from nas.errors import reason_of
 from nas.evaluation import Budget, Evaluation
-from nas.run_folder import fold_checkpoint, write_bytes
+from nas.run_folder import write_bytes
 
 _LOG = logging.getLogger(__name__)
 _DONE = "done.json"

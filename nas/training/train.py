@@ -12,6 +12,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Protocol
 
+from nas.checkpoint_files import remove_checkpoint
 from nas.errors import ConfigError, check_function, check_kind
 from nas.evaluation import Budget, Evaluation
 from nas.exporting.card import CARD
@@ -20,7 +21,7 @@ from nas.exporting.preprocess import PREPROCESS
 from nas.line_log import LineLog
 from nas.machine import check_accelerator
 from nas.network.architecture import Architecture, checked_architecture
-from nas.run_folder import claim, hold, read_json, remove_checkpoint, user_path, write_whole
+from nas.run_folder import claim, hold, read_json, user_path, write_whole
 from nas.settings import SEED, Range, as_recorded
 from nas.training.card import card_of_training
 from nas.training.curves import draw_curves, write_curves

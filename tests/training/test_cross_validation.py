@@ -107,6 +107,9 @@ class _Watcher:
         if len(self.heard) == self._after:
             raise _KilledError
 
+    def again(self, seed: int, why: str) -> None:
+        """Hear nothing."""
+
     def trained(self, seed: int, evaluation: Evaluation) -> None:
         """Hear nothing."""
 

@@ -186,13 +186,13 @@ def test_lines_that_people_know(network: str, line: str) -> None:
 
 def test_parts_of_equal_channels_are_told_apart_by_what_they_read() -> None:
     """Where squeeze-excite is, hidden channels are those of the input in all uses; it reads the hidden ones."""
-    se, wide = {"out_channels": 8, "expand_ratio": 1, "se_ratio": 0.25}, {"out_channels": 16, "expand_ratio": 2}
+    se: dict[str, object] = {"out_channels": 8, "expand_ratio": 1, "se_ratio": 0.25}
+    wide: dict[str, object] = {"out_channels": 16, "expand_ratio": 2}
     blocks = _blocks(("fused_mbconv", se), ("fused_mbconv", wide), ("fused_mbconv", wide))
     stem, head = _blocks(("conv", {"out_channels": 8})), _blocks(("classifier", {}))
     source = check_architecture(nas.Architecture((3, 16, 16), 10, stem, (blocks,), head))
     assert "self.se = SqueezeExcite(hidden_channels) if with_se else nn.Identity()" in source.text
-    block = module_of(source).stages[0].blocks[0]
-    assert isinstance(block, torch.nn.Module)
+    block = module_of(source).get_submodule("stages.0.blocks.0")
     other = type(block)(8, 8, hidden_channels=24, with_se=True)  # as it is nowhere in this network
     assert other(torch.zeros(2, 8, 4, 4)).shape == (2, 8, 4, 4)
 
