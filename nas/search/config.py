@@ -80,7 +80,8 @@ class Config(Settings):
     name: str | None = setting(None, "of the run folder; null makes one from space, data and time", typed="text")
     resume: str | None = setting(
         None,
-        "a run folder to go on with; then only search.* limits, workers, executor, data.root and records may change",
+        "a run folder to go on with; then only search.* limits, workers, executor, data.root, the place of "
+        "evaluator.transfer.weights and records may change",
         may_change=True,
         typed="text",
     )

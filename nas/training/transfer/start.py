@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -106,21 +105,6 @@ def check_start(transfer: Transfer, architecture: Architecture, data: ImageData)
     _, begun = start(transfer, build(architecture), architecture, data)
     assert begun is not None
     return begun.sentence
-
-
-def file_hash(transfer: Transfer) -> str | None:
-    """Return the hash of the file of the weights, SHA-256; None for fresh weights.
-
-    Raises:
-        ConfigError: it cannot be read.
-    """
-    if transfer.weights is None:
-        return None
-    try:
-        with user_path(transfer.weights).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise ConfigError(f"transfer.weights={transfer.weights} cannot be read: {error.strerror}") from None
 
 
 def _of_channels(values: Sequence[float], channels: int) -> tuple[float, ...]:
