@@ -42,7 +42,7 @@ def decisive_of(
         "constraints": {c.metric: [_finite(c.low), _finite(c.high)] for c in limits if not c.soft},
         "soft": {c.metric: [_finite(c.low), _finite(c.high)] for c in limits if c.soft},
         "soft_weight": study.soft_weight,
-        "workload": asdict(study.workload),
+        "workload": {name: value for name, value in asdict(study.workload).items() if value is not None},
         **({"recipe": study.recipe.to_dict()} if study.recipe else {}),
     }
     if meter is not None:
@@ -96,6 +96,9 @@ def opened(study: Study, folder: RunFolder, resume: bool, decisive: Mapping[str,
     decisive = {"recipe": {}, **decisive}
     files = earlier.get(_FILES, {}), decisive.pop(_FILES, {})
     check_same_files(*files, folder.path, "begin a new search with it")
+    # Of its fields those that were there then.
+    known = earlier.get("workload", {})
+    decisive["workload"] = {name: value for name, value in decisive["workload"].items() if name in known}
     for key, value in decisive.items():
         if earlier.get(key) != value:
             raise ConfigError(f"resume: {key} was {earlier.get(key)!r} in {folder.path}, but is now {value!r}")

@@ -241,7 +241,7 @@ class Recipe:
         None,
         "MiB that training may take by prediction (training_memory_mib, in fp32): the cheapest blocks are computed "
         "again in the backward pass so that it does, Chen et al. 2016, Training deep nets with sublinear memory cost; "
-        "null: no limit",
+        "a search trains no network that cannot be held to it; null: no limit",
         Range(0, 1e9, above=True),
     )
     precision: str = setting("32-true", ", ".join(PRECISIONS), PRECISIONS)
