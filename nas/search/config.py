@@ -167,14 +167,7 @@ class Config(Settings):
 
     def _check_recipe(self) -> None:
         """Raise `ConfigError` where the recipe cannot be decided as `search.recipe` says."""
-        if not self.decided:
-            return
-        if not isinstance(self.evaluator, TrainingSettings):
-            raise ConfigError(f"search.recipe is of training, which evaluator={self.evaluator.name} does not")
-        for name in self.decided.decisions:
-            for value in self.decided.possible(name):
-                if not self.decided.problem({name: value}):  # which a trial is told of
-                    check_recipe(self.data, replace(self.train, **{name: value}))
+        check_decided(self.decided, self.evaluator, self.data, self.train)
 
     @cached_property
     def decided(self) -> RecipeDecisions:
@@ -322,6 +315,20 @@ class Config(Settings):
     def from_values(cls, values: Mapping[str, Any]) -> Config:
         """Read plain values; raises `ConfigError` for an unknown name or a wrong type or value."""
         return settings_from(cls, values)
+
+
+def check_decided(decided: RecipeDecisions, evaluator: EvaluatorSettings, data: DataConfig, train: Recipe) -> None:
+    """Make sure that an evaluator trains by what is decided of the recipe, and that it has a meaning for the data.
+
+    Raises:
+        ConfigError: it does not, or has not.
+    """
+    if decided and not isinstance(evaluator, TrainingSettings):
+        raise ConfigError(f"search.recipe is of training, which evaluator={evaluator.name} does not")
+    for name in decided.decisions:
+        for value in decided.possible(name):
+            if not decided.problem({name: value}):  # which a trial is told of
+                check_recipe(data, replace(train, **{name: value}))
 
 
 def _known(folder: str, space: SearchSpace) -> int:
