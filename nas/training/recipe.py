@@ -70,7 +70,10 @@ class Recipe:
         2.4, "of exponential: epochs between two decays, also parts of one", Range(0, 100_000, above=True), before=2.4
     )
     weight_decay: float = setting(
-        0.02, "on weights of convolution and linear layers; not on biases and normalisation", Range(0, 100)
+        0.02,
+        "on weights of convolution and linear layers; not on biases, normalisation, position embeddings and class "
+        "tokens",
+        Range(0, 100),
     )
     momentum: float = setting(0.9, "of sgd and rmsprop", _SHARE)
     nesterov: bool = setting(True, "of sgd: Nesterov's momentum, not the plain one", before=True)

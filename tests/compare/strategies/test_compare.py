@@ -6,6 +6,7 @@ import csv
 import itertools
 import json
 import random
+import re
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -238,8 +239,6 @@ def test_the_command_refuses_slips(tmp_path: Path) -> None:
         (["objective=val_acuracy"], "Did you mean 'val_accuracy'"),
         (["strategies=[1]"], "strategies[0] must be text"),
         (["first_seed=-1"], "first_seed must be >= 0"),
-        (["search.recipe.lrr=[1e-4,1e-2]"], "search.recipe: the recipe has no setting 'lrr'. Did you mean 'lr'"),
-        (["search.recipe.momentum=[0.5,0.9]"], "momentum does nothing unless"),
     ):
         done = run(*command, *extra)
         assert (done.returncode, message in done.stderr) == (2, True), done.stderr
@@ -252,6 +251,12 @@ def test_searches_that_decide_the_recipe_too(files: tuple[Path, Path]) -> None:
     decided = decided_recipe(config.of_each, None)
     assert set(decided.decisions) == {"momentum", "lr"}
     assert decided.base == config.train == Recipe(optimizer="sgd", batch_size=16)
+    for wrong, message in (
+        ({"lrr": [1e-4, 1e-2]}, "search.recipe: the recipe has no setting 'lrr'. Did you mean 'lr'"),
+        ({"rmsprop_eps": [1e-4, 1e-2]}, "search.recipe.rmsprop_eps does nothing unless"),
+    ):
+        with pytest.raises(ConfigError, match=re.escape(message)):
+            settings_from(CompareConfig, {**values, "search": {"recipe": wrong}})
     table = {"name": "table", "file": str(files[1]), "scores": {"val_accuracy": "first"}}
     with pytest.raises(ConfigError, match=r"search\.recipe is of training, which evaluator=table does not"):
         settings_from(CompareConfig, {**values, "evaluator": table})
