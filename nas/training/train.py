@@ -79,7 +79,7 @@ class TrainJob:
     def record(self) -> dict[str, Any]:
         """Return what says whether a run is the one that was begun, as plain values."""
         data = {name: value for name, value in asdict(self.data).items() if name not in _MAY_CHANGE}
-        parts = {"network": self.architecture.to_dict(), "data": data, "train": _absolute(self.recipe)}
+        parts: dict[str, Any] = {"network": self.architecture.to_dict(), "data": data, "train": _absolute(self.recipe)}
         parts |= {"seed": self.seed, "transfer": _recorded(self.transfer)}
         parts |= {_FILES: used_files(self.recipe, self.transfer)}
         return dict(json.loads(json.dumps(parts)))
