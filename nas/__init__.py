@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from nas.evaluation import report as report
     from nas.exporting.export import export as export
     from nas.exporting.predictions import predict as predict
-    from nas.finishing.session import finish as finish
+    from nas.finishing.finish import finish as finish
     from nas.network import Architecture as Architecture
     from nas.network import block as block
     from nas.network import lower as lower
@@ -60,7 +60,7 @@ _HOME: dict[str, str] = {
     "diagnose": "nas.training.diagnostics.diagnose",
     "evaluate": "nas.training.evaluate",
     "export": "nas.exporting.export",
-    "finish": "nas.finishing.session",
+    "finish": "nas.finishing.finish",
     "inherit": "nas.training.inheritance.inherit_weights",
     "load_space": "nas.space",
     "load_study": "nas.search.load",

@@ -143,23 +143,31 @@ def changeable(kind: type, where: str = "", *, inside: bool = True) -> Iterator[
         inside: also those in groups that may not change as a whole.
     """
     for member, declared in declarations(kind):
-        path, inner = f"{where}{member.name}", _hints(kind)[member.name]
+        path = f"{where}{member.name}"
         if declared.may_change:
             yield path
-        elif inside and isinstance(inner, type) and is_dataclass(inner):
-            yield from changeable(inner, f"{path}.")
+        elif inside:
+            for group in _groups(kind, member.name, declared):
+                yield from changeable(group, f"{path}.")
 
 
 def paths(kind: type, where: str = "") -> Iterator[tuple[str, Declaration]]:
     """Yield every single setting by its path, those of groups too, with what is said of it."""
     for member, declared in declarations(kind):
-        path, hint = f"{where}{member.name}", _hints(kind)[member.name]
-        inner: list[type] = [hint] if is_dataclass(hint) and isinstance(hint, type) else []
-        inner = [*declared.by_name.values()] if declared.by_name else inner
+        path = f"{where}{member.name}"
+        inner = _groups(kind, member.name, declared)
         for group in inner:
             yield from paths(group, f"{path}.")
         if not inner:
             yield path, declared
+
+
+def _groups(kind: type, name: str, declared: Declaration) -> list[type]:
+    """Return the dataclasses whose settings a setting holds as a group; empty where it is a single one."""
+    hint = _hints(kind)[name]
+    if declared.by_name:
+        return [*declared.by_name.values()]
+    return [hint] if is_dataclass(hint) and isinstance(hint, type) else []
 
 
 def as_before(settings: object) -> dict[str, Any]:

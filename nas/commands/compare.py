@@ -42,15 +42,31 @@ from nas.reports.write import report_or_say, write_folder_report
 from nas.resume import RecordSettings
 from nas.run_folder import Held, claim, first_free, shown, user_path, write_whole
 from nas.search.budgets.pruning import Pruning
-from nas.search.settings import SearchSettings, Settings
+from nas.search.config import check_decided
+from nas.search.settings import SearchSettings, Settings, recipe_setting
 from nas.settings import SEED, Range, check_settings, setting, settings_from
 from nas.space import SearchSpace, load_space, space_names
 from nas.space.fit import Fit, fit_as_set, fit_setting
 from nas.statistics import seeds_needed
 from nas.training.data.config import DataConfig
 from nas.training.recipe import Recipe
+from nas.training.recipe_decisions import recipe_decisions
 from nas.training.tasks.registry import AUTO, without_auto
 from nas.workers.processes import SINGLE_THREAD
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparedSearch:
+    """What each search decides beside the network."""
+
+    recipe: Mapping[str, Any] = recipe_setting()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Each(Settings):
+    """What decides a search, with the recipe that says what is not decided."""
+
+    train: Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +97,7 @@ class CompareConfig:
         None, "maximize or minimize, or a list; null: what the names say, if they do"
     )
     constraints: Mapping[str, Any] = setting({}, "hard limits, as for nas.search", keys=COUNTED_DOCS)
+    search: ComparedSearch = setting(ComparedSearch, "what each search decides beside the network")
     workers: int | str = setting("auto", "searches (on a table) or evaluations (with training) at a time")
     name: str | None = setting(None, "of the folder in records.dir", typed="text")
     evaluator: EvaluatorSettings = setting(TrainingSettings, "what scores candidates", by_name=EVALUATORS)
@@ -112,6 +129,7 @@ class CompareConfig:
         if any(not 1 <= place <= self.trials for place in self.places):
             raise ConfigError(f"at: numbers of evaluations from 1 to trials={self.trials}, but got {self.at}")
         check_workers(self.workers)
+        check_decided(recipe_decisions(self.search.recipe, self.train), self.evaluator, self.data, self.train)
 
     @property
     def places(self) -> list[int]:
@@ -123,8 +141,10 @@ class CompareConfig:
     @property
     def of_each(self) -> Settings:
         """What decides each search beside its strategy and its seed."""
-        search = SearchSettings(trials=self.trials, objective=self.objective, direction=self.direction)
-        return Settings(search=search, constraints=self.constraints)
+        search = SearchSettings(
+            trials=self.trials, objective=self.objective, direction=self.direction, recipe=self.search.recipe
+        )
+        return _Each(search=search, constraints=self.constraints, train=self.train)
 
     def fitted(self, space: SearchSpace) -> Fit:
         """Return a space, made for its data, as searches by training take it."""
@@ -161,7 +181,10 @@ def _compared(config: CompareConfig, folder: Path) -> tuple[StrategyComparison, 
 def _report(config: CompareConfig, comparison: StrategyComparison, done: str, folder: Path) -> None:
     write_curves(comparison, folder / "curves.csv")
     draw_curves(comparison, folder / "curves.svg")
-    lines = [*([done, ""] if done else []), *report_of(comparison)]
+    names = ", ".join(config.search.recipe)
+    decided = f"Each search decides of the recipe too (search.recipe): {names}" if names else ""
+    head = [line for one in filter(None, (done, decided)) for line in (one, "")]
+    lines = [*head, *report_of(comparison)]
     if config.reach is not None:
         lines += ["", *evaluations_to_reach(comparison, config.reach, config.trials)]
     write_whole(folder / "report.md", "\n".join(lines) + "\n")

@@ -21,7 +21,7 @@ from nas.commands.command_line import typed_paths
 from nas.commands.finish import FULL, finish_command
 from nas.commands.search_facts import FRONT, failed, latencies, search_facts
 from nas.commands.search_model import say_next, say_recipe, write_best, write_model
-from nas.commands.search_outlook import NOTHING_KEPT, check_dry_run, say_time, sources
+from nas.commands.search_outlook import NOTHING_KEPT, check_dry_run, check_same_data, say_time, sources
 from nas.commands.search_space import PreparedSpace, given_space, prepared, resumed_space
 from nas.compare.strategies.baseline import baseline_lines
 from nas.console import Interrupt, guard_streams, interruptible, say_error
@@ -224,7 +224,7 @@ def _search(job: _Job, console: Console) -> int:
         )
         for note in filter(None, map(against_its_name, job.config.search.objectives)) if job.resume else ():
             console.print(note, highlight=False)
-        _same_data(job, data)
+        check_same_data(job.folder if job.resume else None, data)
         for line in (*_of_executor(job.config, space, pool), *sources(job.config, space, data), *ready.lines):
             console.print(line, highlight=False)
         with pool.paused():  # it may measure
@@ -296,15 +296,6 @@ def _of_executor(config: Config, space: SearchSpace, pool: Pool) -> Iterator[str
             f"Latency is measured on this machine. Trials of executor={config.executor.name} are not stopped "
             "meanwhile: those that run here, too, disturb it"
         )
-
-
-def _same_data(job: _Job, data: Mapping[str, Any]) -> None:
-    """A resumed search must find the images that it began with."""
-    if not job.resume:
-        return
-    before, now = read_study(job.folder)["notes"]["data"].get("split_fingerprint"), data.get("split_fingerprint")
-    if before != now:
-        raise ConfigError(f"resume: the data are not those of {job.folder}: their fingerprint was {before}, is {now}")
 
 
 def _tracker(job: _Job, stack: ExitStack) -> MlflowTracker | None:

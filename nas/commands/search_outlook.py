@@ -12,12 +12,14 @@ from nas.evaluation import Evaluator
 from nas.json_output import add_facts
 from nas.search.budgets.pruning import STOPPING
 from nas.search.config import Config
+from nas.search.log import read_study
 from nas.search.reporting.estimate import LEAST_PROBED, Estimate, Range, about, estimate_from_trials
 from nas.search.reporting.probing import Outlook, probe, worth_probing
 from nas.search.trial import State, Trial
 from nas.search.warm_start import WARM_STARTS, earlier_results
 from nas.space import SearchSpace
 from nas.training.tasks.registry import DEFAULT, TASKS
+from nas.training.used_files import check_same_files
 from nas.workers.pool import Pool
 
 Say = Callable[[str], None]
@@ -61,6 +63,26 @@ def sources(config: Config, space: SearchSpace, described: Mapping[str, Any]) ->
         )
         if (scheme := described.get("split_scheme", 3)) < 3:
             yield f"The data are split as they were then: data.split_scheme={scheme}"
+
+
+def check_same_data(folder: Path | None, described: Mapping[str, Any]) -> None:
+    """Make sure that a search that is gone on with finds the images and the weights that it began with.
+
+    Args:
+        folder: of the search; None where it is a new one.
+        described: the data, as the workers say.
+
+    Raises:
+        ConfigError: they are others; with both hashes.
+    """
+    if folder is None:
+        return
+    recorded = read_study(folder)["notes"]["data"]
+    before, now = recorded.get("split_fingerprint"), described.get("split_fingerprint")
+    if before != now:
+        raise ConfigError(f"resume: the data are not those of {folder}: their fingerprint was {before}, is {now}")
+    files = recorded.get("files", {}), described.get("files", {})
+    check_same_files(*files, folder, "begin a new search with it", where="evaluator.")
 
 
 def say_time(

@@ -19,7 +19,15 @@ from nas.machine import check_accelerator
 from nas.names import check_name
 from nas.records.server import server_of
 from nas.resources import space_names
-from nas.resume import RecordSettings, begun_with, check_typed, read_settings, resumed, study_folder
+from nas.resume import (
+    RecordSettings,
+    begun_with,
+    check_typed,
+    read_settings,
+    resumed,
+    study_folder,
+    with_absolute_paths,
+)
 from nas.run_folder import Held, hold, kept_where_refused, shown, user_path
 from nas.settings import SEED, Range, changeable, check_settings, setting, settings_from
 from nas.to_type import to_type
@@ -120,7 +128,8 @@ def _way_on(folder: Path) -> str:
 def _new(values: Mapping[str, Any], typed: list[str]) -> dict[str, Any]:
     """Return the settings of a new run: a run folder that is trained from brings its data."""
     network = values.get("network")
-    return with_recorded_data(values, typed, network if isinstance(network, str) else None)
+    brought = with_recorded_data(values, typed, network if isinstance(network, str) else None)
+    return with_absolute_paths(TrainConfig, brought)
 
 
 def _going_on(folder: Path, values: Mapping[str, Any], typed: list[str]) -> dict[str, Any]:
@@ -129,6 +138,7 @@ def _going_on(folder: Path, values: Mapping[str, Any], typed: list[str]) -> dict
     begun = {name: value for name, value in saved.items() if name not in _OWN}
     if not {"network", "data", "train"} <= begun.keys():
         raise ConfigError(f"resume: {folder} was made by nas.train from Python; go on with its argument resume=True")
+    begun, values = (with_absolute_paths(TrainConfig, one) for one in (begun, values))
     settings = resumed(begun, values, typed, [*changeable(TrainConfig)], folder)
     with begun_with(folder / _SETTINGS):
         settings_from(TrainConfig, settings)

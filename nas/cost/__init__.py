@@ -1,6 +1,7 @@
 """Costs of a network, counted on its graph, and limits on them. Never loads torch."""
 
 from nas.cost.breakdown import BlockCost, block_costs, section_costs
+from nas.cost.checkpointing import held_cost
 from nas.cost.constraints import Constraint, Interval, Violation, check, constraints_from, tightest, violation
 from nas.cost.cost import Cost, cost_of, graph_cost, output_shapes
 from nas.cost.metrics import (
@@ -12,6 +13,7 @@ from nas.cost.metrics import (
     LATENCY,
     METRICS,
     SEARCH_METRICS,
+    TRAINING_MEMORY,
     Workload,
     inference_memory_bytes,
     training_memory_bytes,
@@ -27,6 +29,7 @@ __all__ = [
     "LATENCY",
     "METRICS",
     "SEARCH_METRICS",
+    "TRAINING_MEMORY",
     "BlockCost",
     "Constraint",
     "Cost",
@@ -38,6 +41,7 @@ __all__ = [
     "constraints_from",
     "cost_of",
     "graph_cost",
+    "held_cost",
     "inference_memory_bytes",
     "output_shapes",
     "section_costs",

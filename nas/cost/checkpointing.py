@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import NamedTuple
 
-from nas.cost.cost import network_parts
-from nas.cost.memory import FLOAT_BYTES, SavedMemory, chain_saved
+from nas.cost.cost import Cost, cost_of, network_parts
+from nas.cost.memory import FLOAT_BYTES, MIB, SavedMemory, chain_saved
+from nas.cost.metrics import Workload, training_memory_bytes
 from nas.network.architecture import Architecture
 
 _MOST_STATES = 4096
@@ -76,6 +77,34 @@ def least_memory(arch: Architecture) -> int:
         middle = (low + high) // 2
         low, high = (low, middle) if _holds(saved, in_bytes, middle) else (middle + 1, high)
     return high
+
+
+def room_for_example(cost: Cost, workload: Workload) -> int:
+    """Return the bytes that training may keep of an example, so that it holds `workload.training_limit_mib`.
+
+    Less than 0 where parameters alone take more.
+    """
+    assert workload.training_limit_mib is not None
+    fixed = training_memory_bytes(replace(cost, training_memory_bytes=0), workload)
+    return int((workload.training_limit_mib * MIB - fixed) // workload.training_batch)
+
+
+def held_cost(arch: Architecture, workload: Workload) -> Cost:
+    """Return the costs of a network, those of training as it is held to `workload.training_limit_mib`.
+
+    Of a network that takes more it is as many bytes as the limit leaves, which blocks that are computed again keep; or
+    the least that can be held, where that is more than the limit.
+
+    Raises:
+        ShapeError: the architecture is not a network.
+    """
+    cost = cost_of(arch)
+    if workload.training_limit_mib is None:
+        return cost
+    room = room_for_example(cost, workload)
+    if cost.training_memory_bytes <= room:
+        return cost
+    return replace(cost, training_memory_bytes=max(room, least_memory(arch)))
 
 
 def _parts(arch: Architecture) -> tuple[list[CheckpointedPart], int]:

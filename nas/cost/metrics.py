@@ -23,6 +23,8 @@ class Workload:
     training_copies: int = 4
     """Numbers kept for each parameter in training: itself, its gradient, and what the optimiser remembers (Adam: two,
     stochastic gradient descent with momentum: one)."""
+    training_limit_mib: float | None = None
+    """MiB that training is held to by computing blocks again in the backward pass (`held_cost`); None: it is not."""
 
 
 BATCH_OF_ONE = Workload()
@@ -52,6 +54,9 @@ class Metric:
     of: Callable[[Cost, Workload], float]
 
 
+TRAINING_MEMORY = "training_memory_mib"
+"""The metric that `train.memory_mib` holds."""
+
 _COUNTED: Mapping[str, Metric] = {
     "params": Metric("parameters that are trained", lambda cost, _: cost.params),
     "macs": Metric("multiply-adds at batch 1", lambda cost, _: cost.macs),
@@ -66,8 +71,8 @@ _COUNTED: Mapping[str, Metric] = {
         "stored size, input and activations, at inference.batch",
         lambda cost, workload: inference_memory_bytes(cost, workload.batch) / MIB,
     ),
-    "training_memory_mib": Metric(
-        "parameters with optimiser, and what backward needs, at train.batch_size",
+    TRAINING_MEMORY: Metric(
+        "parameters with optimiser, and what backward needs, at train.batch_size, as far as train.memory_mib lets it",
         lambda cost, workload: training_memory_bytes(cost, workload) / MIB,
     ),
     "receptive_field": Metric(

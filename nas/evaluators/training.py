@@ -18,6 +18,7 @@ from nas.training.data.config import DataConfig
 from nas.training.data.registry import check_files, check_recipe
 from nas.training.recipe import Recipe
 from nas.training.transfer.settings import SCRATCH, Transfer
+from nas.training.used_files import used_files
 
 INHERIT = ("none", "parent", "best")
 """Words of `evaluator.inherit`."""
@@ -71,7 +72,8 @@ class TrainingEvaluator:
         return self.data.task.objective
 
     def prepare(self) -> Mapping[str, Any]:
-        """Load the libraries and the data, and describe the data: `input_shape`, `num_classes`, the splits.
+        """Load the libraries and the data, and describe the data: `input_shape`, `num_classes`, the splits, and
+        under `files` what trainings read beside them (`used_files`), if anything.
 
         Raises:
             DataError: the data set, or the weights that networks begin with, cannot be loaded.
@@ -91,7 +93,8 @@ class TrainingEvaluator:
             from nas.training.own_training import check_own_training
 
             check_own_training(self.recipe, data, self.data.balance)
-        return data.record()
+        files = used_files(self.recipe, self.transfer)
+        return {**data.record(), **({"files": files} if files else {})}
 
     def __call__(self, architecture: Architecture, budget: Budget, seed: int) -> Evaluation:
         """Train as the budget says and return `Task.val_scores`, and `int8_accuracy` where it asks for that.

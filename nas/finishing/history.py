@@ -28,10 +28,11 @@ class Begun:
     """SHA-256 of the file of the candidates of the baselines."""
 
     @classmethod
-    def of(cls, config: FinishConfig, known: Mapping[str, Any], candidates: Path) -> Begun:
-        """Return it for some settings and the file of the candidates."""
+    def of(cls, config: FinishConfig, known: Mapping[str, Any], files: Mapping[str, Any], candidates: Path) -> Begun:
+        """Return it for some settings, what trainings read beside the data (`used_files`), and the candidates' file."""
         free = {*changeable(FinishConfig)}
-        values = json.loads(json.dumps({**asdict(config), **known}))
+        hashes = {name: file["sha256"] for name, file in files.items()}
+        values = json.loads(json.dumps({**asdict(config), **known, "files": hashes}))
         settings = {path: value for path, value in _flat("", values) if path not in free}
         return cls(settings, hashlib.sha256(read_inside(candidates)).hexdigest())
 

@@ -9,7 +9,7 @@ from itertools import zip_longest
 from math import ceil
 
 from nas.advise.published import IMAGENET, OTHER_TASKS, SMALL_IMAGES, Published
-from nas.cost import BATCH_OF_ONE, Constraint, Cost, Workload, check, cost_of
+from nas.cost import BATCH_OF_ONE, Constraint, Cost, Workload, check, cost_of, held_cost
 from nas.errors import NasError
 from nas.finishing.small_inputs import halvings, without_first_strides
 from nas.network.architecture import Architecture
@@ -212,7 +212,7 @@ def _widest(
         network = _sized(arch, depth, WIDTHS[place])
         if network is None:
             return None
-        cost = cost_of(network)
+        cost = held_cost(network, workload)
         over = any(one.rejects and one.value > one.bound for one in check(cost, limits, workload))
         return None if over else (WIDTHS[place], network, cost)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from nas.cost import LATENCY, Constraint, check, cost_of, violation
+from nas.cost import LATENCY, Constraint, check, cost_of, held_cost, violation
 from nas.errors import DeviceError
 from nas.finishing.bench import Contestant
 from nas.finishing.folder import CANDIDATES, seconds_by_name
@@ -166,7 +166,7 @@ def _published(searched: Searched, pretrained: Architecture | None, say: Say) ->
     if pretrained is None:
         return others
     counted = [limit for limit in searched.limits if limit.counted]
-    if any(one.rejects for one in check(cost_of(pretrained), counted, searched.study.workload)):
+    if any(one.rejects for one in check(held_cost(pretrained, workload), counted, workload)):
         say("The network of transfer.weights is no baseline: it does not hold the limits of the search")
         return others
     own = RivalCandidate(PUBLISHED, "the network of transfer.weights", "", pretrained)

@@ -1,4 +1,4 @@
-"""`nas.finish`: the end of a search, from its run folder to a report and a folder that ships."""
+"""The end of a search, from its run folder to a report and a folder that ships."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from contextlib import ExitStack
 from dataclasses import asdict, replace
 from functools import partial
 from math import ceil
-from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
 from nas.console import defer_signals
-from nas.errors import ConfigError, DataError, check_function, check_kind, reason_of
+from nas.errors import ConfigError, DataError, reason_of
 from nas.finishing.bench import REPORT, Contestant, FinishTrial, Measure
 from nas.finishing.config import FinishConfig
 from nas.finishing.final_scores import FinalScores
@@ -22,7 +21,7 @@ from nas.finishing.folder import (
     RECOMMENDED,
     REPORT_JSON,
     REPORT_MD,
-    check_same_networks,
+    check_same,
     known_of,
     settings_of,
     write_settings,
@@ -49,84 +48,12 @@ from nas.to_type import to_type
 from nas.training.data.registry import MOVED, check_recipe
 from nas.training.devices import check_devices
 from nas.training.recipe import Recipe
-from nas.training.recipe_files import read_recipe
+from nas.training.used_files import used_files
 from nas.workers.processes import WorkerPool
 
 FULL = "standard"
 """The recipe in `conf/recipe` by which is trained anew where nothing else is said."""
 _MOVED = MOVED.replace("data.root", "root")
-
-
-def finish(
-    run: str | PathLike[str],
-    *,
-    recipe: Recipe | str | None = None,
-    top_k: int | None = None,
-    seeds: int | None = None,
-    final_seeds: int | None = None,
-    baseline: str | None = None,
-    searched_recipe: bool | None = None,
-    minutes: float | None = None,
-    root: str | PathLike[str] | None = None,
-    workers: int | str | None = None,
-    accelerator: str | None = None,
-    devices: int | None = None,
-    mlflow: bool = False,
-    register: str | None = None,
-    say: Say | None = None,
-) -> Report:
-    """Train the best networks of a search anew, compare the winner with published networks, and write what ships.
-
-    The winner is chosen by fresh seeds, and reported by others, on the validation and on the test split. A finish that
-    was interrupted goes on: what is None is then as it was begun. Everything is written to `finish` in the run folder:
-    `report.md`, `report.json`, and `model`, the folder of what is recommended.
-
-    Args:
-        run: the run folder of a search by `nas search` that has trained its networks.
-        recipe: how is trained anew: settings, or a name in `conf/recipe`; `standard` by default.
-        top_k: best networks of the search that there are to choose from; 5 by default.
-        seeds: fresh seeds to choose with; 3 by default.
-        final_seeds: other seeds, which alone are reported; 8 by default.
-        baseline: published, random (these and random networks) or none; published by default.
-        searched_recipe: whether each network is trained by what the search has decided of the recipe for it, in place
-            of what `recipe` says; it is by default.
-        minutes: the most that choosing and reporting may take; by default 4 times what the search took, at least 10.
-        root: where the data are now, if they were moved.
-        workers: trainings at a time; by default one a core, or one a GPU.
-        accelerator: auto, cpu or gpu.
-        devices: processes that train one network together; 1 by default.
-        mlflow: record in MLflow too, beside the run folder.
-        register: name in MLflow's model registry under which what is recommended becomes a version, with `mlflow`.
-        say: told how it goes, a line at a time, e.g. `print`.
-
-    Returns:
-        The report, of which `sentence()` is the recommendation.
-
-    Raises:
-        NasError: the folder holds no such search, a setting does not hold, the data are others now, nothing could be
-            trained, or this process searches and may not read the test split.
-        FolderTakenError: a search or a finish is running in the folder.
-    """
-    check_kind("finish: run", run, (str, PathLike), "the path of a run folder", ConfigError)
-    check_kind("finish: recipe", recipe, (Recipe, str, type(None)), "a Recipe, or the name of one", ConfigError)
-    check_kind("finish: root", root, (str, PathLike, type(None)), "the path of a folder", ConfigError)
-    check_kind("finish: mlflow", mlflow, bool, "True or False", ConfigError)
-    check_function("finish: say", say, "a function that takes a line")
-    own = {"top_k": top_k, "seeds": seeds, "final_seeds": final_seeds, "baseline": baseline, "minutes": minutes}
-    own = {name: value for name, value in {**own, "searched_recipe": searched_recipe}.items() if value is not None}
-    outer: dict[str, Any] = {
-        "workers": workers,
-        "accelerator": accelerator,
-        "devices": devices,
-        "mlflow": mlflow,
-        "register": register,
-    }
-    outer |= {"root": None if root is None else fspath(root)}
-    outer = {name: value for name, value in outer.items() if value is not None}
-    train = read_recipe(FULL if recipe is None else recipe) if not isinstance(recipe, Recipe) else recipe
-    values = {"run": fspath(run), **outer, "finish": own, "train": asdict(train)}
-    typed = [*outer, *(f"finish.{name}" for name in own), *(["train"] if recipe is not None else [])]
-    return finish_search(values, typed, say or (lambda line: None))
 
 
 def finish_search(values: Mapping[str, Any], typed: Collection[str], say: Say) -> Report:
@@ -138,7 +65,7 @@ def finish_search(values: Mapping[str, Any], typed: Collection[str], say: Say) -
         say: told how it goes, a line at a time.
 
     Raises:
-        NasError: see `finish`.
+        NasError: see `nas.finish`.
     """
     given = settings_from(FinishConfig, values)
     check_test_split_allowed()  # before hours of training that would come to nothing
@@ -150,14 +77,17 @@ def finish_search(values: Mapping[str, Any], typed: Collection[str], say: Say) -
         home.mkdir(exist_ok=True)
         config = settings_of(values, typed, home)
         searched = read_searched(folder, config.root)
-        check_same_networks(config, searched, home)
-        return _Session(config, searched, home, say).carry_out()
+        files = used_files(config.train, config.transfer)
+        check_same(config, searched, files, home)
+        return _Session(config, searched, files, home, say).carry_out()
 
 
 class _Session:
     """One session of a finish, whose folder is held."""
 
-    def __init__(self, config: FinishConfig, searched: Searched, home: Path, say: Say) -> None:
+    def __init__(
+        self, config: FinishConfig, searched: Searched, files: Mapping[str, Any], home: Path, say: Say
+    ) -> None:
         objective = searched.study.objectives[0]
         if objective.name not in (scores := searched.task.val_scores):
             raise ConfigError(
@@ -165,7 +95,7 @@ class _Session:
                 f"one of {', '.join(scores)} as the first objective"
             )
         check_recipe(searched.data, config.train)
-        self.config, self.searched, self.home, self.say = config, searched, home, say
+        self.config, self.searched, self.files, self.home, self.say = config, searched, files, home, say
         self.measure = Measure(objective.name, objective.sign)
         self.gpus = gpu_devices() if config.accelerator != "cpu" else []
         free = self._count(config.workers) // (config.devices if config.workers == "auto" else 1)
@@ -225,10 +155,10 @@ class _Session:
                 self._setup,
                 FinalScores(searched.data, self.home.parent, config.accelerator),
                 lambda trial: self._ended(trial, records),
-                begun=Begun.of(config, known_of(config, searched), self.home / CANDIDATES),
+                begun=Begun.of(config, known_of(config, searched), self.files, self.home / CANDIDATES),
             )
             stack.callback(bench.close)
-            write_settings(config, searched, self.home)  # not those of a call that could not begin
+            write_settings(config, searched, self.files, self.home)  # not those of a call that could not begin
             if records is not None:
                 records.write(bench.trials.values())
             decide = partial(

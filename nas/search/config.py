@@ -9,7 +9,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from nas.cost import AFTER_TRAINING, INT8_LATENCY, METRICS, Workload, constraints_from
+from nas.cost import AFTER_TRAINING, INT8_LATENCY, METRICS, TRAINING_MEMORY, Workload, constraints_from
 from nas.errors import ConfigError, nearest
 from nas.evaluation import Budget
 from nas.evaluators.registry import EVALUATORS
@@ -80,7 +80,8 @@ class Config(Settings):
     name: str | None = setting(None, "of the run folder; null makes one from space, data and time", typed="text")
     resume: str | None = setting(
         None,
-        "a run folder to go on with; then only search.* limits, workers, executor, data.root and records may change",
+        "a run folder to go on with; then only search.* limits, workers, executor, data.root, the place of "
+        "evaluator.transfer.weights and records may change",
         may_change=True,
         typed="text",
     )
@@ -107,6 +108,7 @@ class Config(Settings):
         super().__post_init__()
         if self.chooses_space:
             self._check_choice()
+        self._limit_memory()
         check_workers(self.workers)
         if isinstance(self.workers, int) and not self.evaluator.simulated and self.executor.on_this_machine:
             check_worker_count(self.workers)
@@ -139,16 +141,34 @@ class Config(Settings):
         check_accelerator(self.accelerator)
         check_name(self.name)
 
+    def _limit_memory(self) -> None:
+        """Have candidates that `train.memory_mib` cannot be held with rejected before they are trained.
+
+        Raises:
+            ConfigError: memory is also asked for as it is without that.
+        """
+        limit = self.train.memory_mib
+        if limit is None or not isinstance(self.evaluator, TrainingSettings):
+            return
+        wanted = self.search.objective
+        if TRAINING_MEMORY in ([wanted] if isinstance(wanted, str) else wanted) or TRAINING_MEMORY in self.soft:
+            raise ConfigError(
+                f"search.objective and soft: {TRAINING_MEMORY} is what training takes by itself, but "
+                f"train.memory_mib={limit:g} holds it to that by computing blocks again: set one of the two"
+            )
+        given = constraints_from({name: self.constraints[name] for name in {TRAINING_MEMORY} & self.constraints.keys()})
+        low, high = next(((one.low, one.high) for one in given), (-inf, inf))
+        if high < limit:
+            raise ConfigError(
+                f"constraints.{TRAINING_MEMORY}={high:g} is less than train.memory_mib={limit:g}, which training may "
+                f"take: set train.memory_mib={high:g}, which rejects networks that cannot be trained with that"
+            )
+        limits = {**self.constraints, TRAINING_MEMORY: [None if low == -inf else low, limit]}
+        object.__setattr__(self, "constraints", limits)
+
     def _check_recipe(self) -> None:
         """Raise `ConfigError` where the recipe cannot be decided as `search.recipe` says."""
-        if not self.decided:
-            return
-        if not isinstance(self.evaluator, TrainingSettings):
-            raise ConfigError(f"search.recipe is of training, which evaluator={self.evaluator.name} does not")
-        for name in self.decided.decisions:
-            for value in self.decided.possible(name):
-                if not self.decided.problem({name: value}):  # which a trial is told of
-                    check_recipe(self.data, replace(self.train, **{name: value}))
+        check_decided(self.decided, self.evaluator, self.data, self.train)
 
     def _check_folds(self) -> None:
         """Raise `ConfigError` where k-fold validation does not go with what evaluates candidates, or ends them."""
@@ -190,6 +210,8 @@ class Config(Settings):
     def counted_limits(self) -> Mapping[str, Any]:
         """The hard limits that can be counted before anything is built."""
         counted = [limit.metric for limit in constraints_from(self.constraints) if limit.counted]
+        if self.train.memory_mib is not None:
+            counted = [name for name in counted if name != TRAINING_MEMORY]
         return {name: self.constraints[name] for name in counted}
 
     def _check_choice(self) -> None:
@@ -267,7 +289,10 @@ class Config(Settings):
         """What the networks are to run as."""
         # Where the recipe is decided, networks have to hold their limits by any recipe.
         copies = max(map(training_copies, self.decided.possible("optimizer")))
-        return Workload(self.inference.batch, max(self.decided.possible("batch_size")), copies)
+        limit = self.train.memory_mib
+        if limit is not None:  # which counts an average of the weights
+            copies += max(self.decided.possible("ema")) > 0
+        return Workload(self.inference.batch, max(self.decided.possible("batch_size")), copies, limit)
 
     @property
     def deployment(self) -> Deployment:
@@ -303,6 +328,20 @@ class Config(Settings):
     def from_values(cls, values: Mapping[str, Any]) -> Config:
         """Read plain values; raises `ConfigError` for an unknown name or a wrong type or value."""
         return settings_from(cls, values)
+
+
+def check_decided(decided: RecipeDecisions, evaluator: EvaluatorSettings, data: DataConfig, train: Recipe) -> None:
+    """Make sure that an evaluator trains by what is decided of the recipe, and that it has a meaning for the data.
+
+    Raises:
+        ConfigError: it does not, or has not.
+    """
+    if decided and not isinstance(evaluator, TrainingSettings):
+        raise ConfigError(f"search.recipe is of training, which evaluator={evaluator.name} does not")
+    for name in decided.decisions:
+        for value in decided.possible(name):
+            if not decided.problem({name: value}):  # which a trial is told of
+                check_recipe(data, replace(train, **{name: value}))
 
 
 def _known(folder: str, space: SearchSpace) -> int:

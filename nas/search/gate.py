@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Generic, TypeVar
 
-from nas.cost import Constraint, Cost, Workload, value_of, violation
+from nas.cost import TRAINING_MEMORY, Constraint, Cost, Workload, value_of, violation
 from nas.latency.measure import Latency
 from nas.network.architecture import Architecture
 from nas.search.trial import State, Trial
@@ -18,7 +18,6 @@ from nas.space import Genotype, SearchSpace
 from nas.space.feasible import Candidate, Predict, examine, feasible, with_latency
 from nas.training.recipe_decisions import NOTHING_DECIDED, RecipeDecisions
 
-_MEMORY = "training_memory_mib"
 _FITTING_SHARE = 0.95
 """Others are limited to this share of what a network needed that ran out of memory, once there is evidence."""
 _SIMILAR_NEEDS = 2.0
@@ -187,7 +186,7 @@ class Gate:
         assert trial.cost is not None
         needed = self._training_mib(trial.cost)
         self._failed.append((needed, killed))
-        memory_violation = violation(needed, Constraint(_MEMORY, high=_FITTING_SHARE * needed))
+        memory_violation = violation(needed, Constraint(TRAINING_MEMORY, high=_FITTING_SHARE * needed))
         return replace(
             trial,
             state=State.REJECTED,
@@ -219,7 +218,7 @@ class Gate:
         too_large = min(self._too_large(), default=math.inf) if self._infers_memory else math.inf
         if too_large == math.inf:
             return self._constraints
-        return (*self._constraints, Constraint(_MEMORY, high=max(self._fitted, _FITTING_SHARE * too_large)))
+        return (*self._constraints, Constraint(TRAINING_MEMORY, high=max(self._fitted, _FITTING_SHARE * too_large)))
 
     def _too_large(self) -> Iterator[float]:
         """Yield the MiB of networks that ran out of memory, as far as there is evidence that they need too much."""
@@ -230,4 +229,4 @@ class Gate:
                 yield needed
 
     def _training_mib(self, cost: Cost) -> float:
-        return value_of(cost, _MEMORY, self._workload)
+        return value_of(cost, TRAINING_MEMORY, self._workload)

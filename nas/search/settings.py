@@ -32,6 +32,17 @@ _POPULATION = Range(1, 100_000, whole=True)
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+def recipe_setting() -> Any:
+    """Declare what is decided of the recipe with each network, which comparisons have, too."""
+    return setting(
+        {},
+        "settings of train decided with each network: {lr: [1e-4, 1e-2], optimizer: [sgd, adamw]}. A list of two "
+        "numbers is a range (of lr and weight_decay logarithmic, batch_size doubling, others linear), any other list "
+        "is choices; {choices: [0.1, 0.2]} and {low: 0, high: 0.1, log: false} say which. A network by two recipes is "
+        "two trials",
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class SearchSettings:
     """When the search ends, and what it looks for."""
@@ -106,13 +117,7 @@ class SearchSettings:
         "decisions of the space bound to a value, or to some: {stages.0.kernel: 3, stages.*.block: [conv, mbconv]}; "
         "nas space NAME lists them",
     )
-    recipe: Mapping[str, Any] = setting(
-        {},
-        "settings of train decided with each network: {lr: [1e-4, 1e-2], optimizer: [sgd, adamw]}. A list of two "
-        "numbers is a range (of lr and weight_decay logarithmic, batch_size doubling, others linear), any other list "
-        "is choices; {choices: [0.1, 0.2]} and {low: 0, high: 0.1, log: false} say which. A network by two recipes is "
-        "two trials",
-    )
+    recipe: Mapping[str, Any] = recipe_setting()
     first: list[str] = setting(
         [],
         "your own networks of the space, evaluated before any other: architecture files, or run folders for their best",

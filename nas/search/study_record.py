@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -12,7 +13,7 @@ from optuna.samplers import BaseSampler
 from nas.cost import Constraint
 from nas.errors import ConfigError
 from nas.evaluation import Evaluator
-from nas.evaluators.training import INHERIT
+from nas.evaluators.training import INHERIT, TrainingEvaluator
 from nas.latency.measure import Meter
 from nas.search.log import STUDY_FORMAT, RunFolder, read_study
 from nas.search.settings import Settings
@@ -20,9 +21,12 @@ from nas.search.study import Study
 from nas.search.trial import with_current_id
 from nas.training.data.config import DROP, DataConfig
 from nas.training.data.registry import DATA_SETS
+from nas.training.used_files import check_same_files, used_files
 
 _READ: Mapping[str, Any] = {"background": DROP, "depth": 16, "fit": "crop"}
 """Settings of how files of images are read, as it was done in studies that do not say it."""
+_FILES = "files"
+"""What an evaluator reads beside its data (`used_files`)."""
 
 
 def decisive_of(
@@ -38,7 +42,7 @@ def decisive_of(
         "constraints": {c.metric: [_finite(c.low), _finite(c.high)] for c in limits if not c.soft},
         "soft": {c.metric: [_finite(c.low), _finite(c.high)] for c in limits if c.soft},
         "soft_weight": study.soft_weight,
-        "workload": asdict(study.workload),
+        "workload": {name: value for name, value in asdict(study.workload).items() if value is not None},
         **({"recipe": study.recipe.to_dict()} if study.recipe else {}),
     }
     if meter is not None:
@@ -60,13 +64,17 @@ def how_proposed(settings: Settings, own: BaseSampler | None, own_options: Mappi
 
 
 def how_read(evaluator: Evaluator | Callable[..., Any] | None) -> dict[str, Any]:
-    """Return how the data of an evaluator of ours are split and read; a command keeps it in its settings."""
+    """Return how the data of an evaluator of ours are split and read, and what it reads beside them; a command keeps
+    it in its settings and in what it says of the data."""
     data = getattr(evaluator, "data", None)
     if not isinstance(data, DataConfig):
         return {}
-    return {
-        name: getattr(data, name) for name in ("split_scheme", "folds", *(_READ if DATA_SETS[data.name].files else ()))
-    }
+    files = {}
+    if isinstance(evaluator, TrainingEvaluator):
+        with suppress(ConfigError):  # of a file that is not here, workers that cannot read it say so
+            files = used_files(evaluator.recipe, evaluator.transfer)
+    names = ("split_scheme", "folds", *(_READ if DATA_SETS[data.name].files else ()))
+    return {**{name: getattr(data, name) for name in names}, **({_FILES: files} if files else {})}
 
 
 def folds_of(evaluator: Evaluator | Callable[..., Any] | None) -> int:
@@ -92,6 +100,11 @@ def opened(study: Study, folder: RunFolder, resume: bool, decisive: Mapping[str,
     # Studies from before there was another.
     earlier = {"split_scheme": 1, "folds": 0, **_READ, "inherit": INHERIT[0], "recipe": {}, **read_study(folder.path)}
     decisive = {"recipe": {}, **decisive}
+    files = earlier.get(_FILES, {}), decisive.pop(_FILES, {})
+    check_same_files(*files, folder.path, "begin a new search with it")
+    # Of its fields those that were there then.
+    known = earlier.get("workload", {})
+    decisive["workload"] = {name: value for name, value in decisive["workload"].items() if name in known}
     for key, value in decisive.items():
         if earlier.get(key) != value:
             raise ConfigError(f"resume: {key} was {earlier.get(key)!r} in {folder.path}, but is now {value!r}")

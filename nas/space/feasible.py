@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from nas.cost import BATCH_OF_ONE, LATENCY, Constraint, Cost, Interval, Violation, Workload, check, cost_of, violation
+from nas.cost import BATCH_OF_ONE, LATENCY, Constraint, Cost, Interval, Violation, Workload, check, held_cost, violation
 from nas.errors import NasError
 from nas.network.architecture import Architecture
 from nas.space.space import SearchSpace
@@ -74,7 +74,7 @@ def examine(
     """
     architecture = space.decode(genotype)
     try:
-        cost = cost_of(architecture)
+        cost = held_cost(architecture, workload)
         check_task(architecture, space.task)
     except NasError as error:
         return Candidate(genotype, architecture, None, (), str(error))

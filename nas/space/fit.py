@@ -15,7 +15,7 @@ from math import ceil, inf, log
 from statistics import median
 from typing import Any
 
-from nas.cost import BATCH_OF_ONE, Constraint, Cost, Workload, check, cost_of, value_of
+from nas.cost import BATCH_OF_ONE, Constraint, Cost, Workload, check, held_cost, value_of
 from nas.errors import NasError, SpaceError
 from nas.settings import setting
 from nas.space.space import SearchSpace
@@ -218,7 +218,7 @@ def _held(space: SearchSpace, limits: Sequence[Constraint], workload: Workload, 
     rng, used, every = random.Random(seed), list[float](), list[float]()
     for _ in range(_SAMPLES):
         try:
-            cost = cost_of(space.decode(space.sample(rng)))
+            cost = held_cost(space.decode(space.sample(rng)), workload)
         except NasError:  # no network
             continue
         every.append(use_of(cost, limits, workload))

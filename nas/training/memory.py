@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from nas.cost import Cost, Workload, cost_of, training_memory_bytes
-from nas.cost.checkpointing import checkpoint_plan, least_memory
+from nas.cost.checkpointing import checkpoint_plan, least_memory, room_for_example
 from nas.cost.memory import MIB
 from nas.errors import ConfigError
 from nas.network.architecture import Architecture
@@ -40,7 +40,7 @@ def training_memory(architecture: Architecture, recipe: Recipe) -> TrainingMemor
     limit = recipe.memory_mib
     if limit is None or _mib(cost, recipe) <= limit:
         return TrainingMemory(_mib(cost, recipe))
-    room = int((limit - _mib(replace(cost, training_memory_bytes=0), recipe)) * MIB // recipe.batch_size)
+    room = room_for_example(cost, _workload(recipe))
     plan = checkpoint_plan(architecture, room) if room >= 0 else None
     if plan is None:
         least = _mib(replace(cost, training_memory_bytes=least_memory(architecture)), recipe)
@@ -54,9 +54,12 @@ def training_memory(architecture: Architecture, recipe: Recipe) -> TrainingMemor
 
 
 def _mib(cost: Cost, recipe: Recipe) -> float:
-    averages = 1 if recipe.ema else 0
-    copies = recipe.training_copies + averages
-    return training_memory_bytes(cost, Workload(training_batch=recipe.batch_size, training_copies=copies)) / MIB
+    return training_memory_bytes(cost, _workload(recipe)) / MIB
+
+
+def _workload(recipe: Recipe) -> Workload:
+    copies = recipe.training_copies + (1 if recipe.ema else 0)
+    return Workload(training_batch=recipe.batch_size, training_copies=copies, training_limit_mib=recipe.memory_mib)
 
 
 def _up(mib: float) -> float:

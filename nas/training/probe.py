@@ -13,14 +13,15 @@ import pytorch_lightning as pl
 import torch
 
 from nas.network.architecture import Architecture
-from nas.pytorch import build
 from nas.training.batch_norm import FreshStatistics
 from nas.training.data.splits import ImageData
 from nas.training.deterministic import deterministic
 from nas.training.ema import WeightAverage
-from nas.training.fit import channels_last, trainer_of, with_drop_path
+from nas.training.fit import beginning, learner, trainer_of, with_drop_path
+from nas.training.memory import training_memory
 from nas.training.recipe import Recipe
-from nas.training.task import ImageModule, TaskModule
+from nas.training.task import ImageModule
+from nas.training.transfer.settings import SCRATCH
 
 _WARM_UP = 2
 """Steps that are not timed: in the first ones memory and kernels are made ready."""
@@ -66,7 +67,8 @@ def training_times(
         seconds: of training steps; there are 5 at least, and an epoch at most.
 
     Raises:
-        TrainingError: the loss is not a number. DataError: the data do not fit the architecture.
+        TrainingError: the loss is not a number. DataError: the data do not fit the architecture. ConfigError: a limit
+            of memory cannot be held.
     """
     began = time.perf_counter()
     recipe = replace(recipe, progressive_stages=1)  # the last stage takes longest
@@ -74,10 +76,9 @@ def training_times(
     data.task.check_training(cutmix=recipe.cutmix, balance=balance)
     pl.seed_everything(seed, verbose=False)
     built = with_drop_path(architecture, recipe.drop_path)
-    network = channels_last(build(built, zero_init_last=recipe.zero_init_last))
+    network, data, _ = beginning(built, data, recipe, SCRATCH, None)
     module = ImageModule(data, recipe, architecture.input_shape, augment=augment, balance=balance, seed=seed)
-    weights = module.class_weights
-    task = TaskModule(network, recipe, seed=seed, task=data.task, scale=data.scale, class_weights=weights)
+    task, _ = learner(network, module, SCRATCH, training_memory(built, recipe).blocks)
     clock = _Clock(seconds)
     average = [WeightAverage(recipe.ema, recipe.accumulate)] if recipe.ema else []
     with warnings.catch_warnings(), deterministic(recipe.deterministic):

@@ -70,7 +70,10 @@ class Recipe:
         2.4, "of exponential: epochs between two decays, also parts of one", Range(0, 100_000, above=True), before=2.4
     )
     weight_decay: float = setting(
-        0.02, "on weights of convolution and linear layers; not on biases and normalisation", Range(0, 100)
+        0.02,
+        "on weights of convolution and linear layers; not on biases, normalisation, position embeddings and class "
+        "tokens",
+        Range(0, 100),
     )
     momentum: float = setting(0.9, "of sgd and rmsprop", _SHARE)
     nesterov: bool = setting(True, "of sgd: Nesterov's momentum, not the plain one", before=True)
@@ -241,7 +244,7 @@ class Recipe:
         None,
         "MiB that training may take by prediction (training_memory_mib, in fp32): the cheapest blocks are computed "
         "again in the backward pass so that it does, Chen et al. 2016, Training deep nets with sublinear memory cost; "
-        "null: no limit",
+        "a search trains no network that cannot be held to it; null: no limit",
         Range(0, 1e9, above=True),
     )
     precision: str = setting("32-true", ", ".join(PRECISIONS), PRECISIONS)

@@ -21,8 +21,9 @@ from nas.exporting.preprocess import PREPROCESS
 from nas.line_log import LineLog
 from nas.machine import check_accelerator
 from nas.network.architecture import Architecture, checked_architecture
+from nas.resume import with_absolute_paths
 from nas.run_folder import claim, hold, read_json, user_path, write_whole
-from nas.settings import SEED, Range, as_recorded
+from nas.settings import SEED, Range, as_recorded, changeable
 from nas.training.card import card_of_training
 from nas.training.curves import draw_curves, write_curves
 from nas.training.data.config import DataConfig
@@ -41,14 +42,17 @@ from nas.training.summary import summary_of
 from nas.training.teacher import teacher_of
 from nas.training.together import train_network
 from nas.training.transfer.settings import SCRATCH, Transfer
-from nas.training.transfer.start import check_start, file_hash
+from nas.training.transfer.start import check_start
+from nas.training.used_files import check_same_files, used_files
 from nas.training.weights import Network, load_metadata, trained_network, why_lost
 
 _SETTINGS, _SEEDS = "settings.json", "seeds.jsonl"
 _CURVES = "curves.csv", "curves.png"
 _MOST_SEEDS = Range(1, 10_000, whole=True)
-_MAY_CHANGE = {"root", "memory_mib"}
+_MAY_CHANGE = {"memory_mib", *changeable(DataConfig)}
 """Settings of the data that a run may go on with others of."""
+_FILES = "files"
+"""In the record: what it reads beside its data (`used_files`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,8 +81,9 @@ class TrainJob:
     def record(self) -> dict[str, Any]:
         """Return what says whether a run is the one that was begun, as plain values."""
         data = {name: value for name, value in asdict(self.data).items() if name not in _MAY_CHANGE}
-        parts = {"network": self.architecture.to_dict(), "data": data, "train": asdict(self.recipe), "seed": self.seed}
-        parts |= {"transfer": _recorded(self.transfer) | {"sha256": file_hash(self.transfer)}}
+        parts: dict[str, Any] = {"network": self.architecture.to_dict(), "data": data, "train": _absolute(self.recipe)}
+        parts |= {"seed": self.seed, "transfer": _recorded(self.transfer)}
+        parts |= {_FILES: used_files(self.recipe, self.transfer)}
         return dict(json.loads(json.dumps(parts)))
 
 
@@ -218,8 +223,10 @@ def begin(job: TrainJob, folder: Path, settings: Mapping[str, Any], *, resume: b
     """
     record, path = job.record(), folder / _SETTINGS
     if resume and path.exists():
-        before = _flat(read_json(path, "the settings of the training", _job_as_recorded))
-        for name, value in _flat(record).items():
+        job_before = read_json(path, "the settings of the training", _job_as_recorded)
+        check_same_files(job_before.pop(_FILES), record[_FILES], folder, "begin a new run with it")
+        before = _flat(job_before)
+        for name, value in _flat({part: value for part, value in record.items() if part != _FILES}).items():
             if before.get(name) != value:
                 raise ConfigError(
                     f"resume: {name} was {before.get(name)!r:.200} in {folder}, but is now {value!r:.200}"
@@ -231,13 +238,22 @@ def begin(job: TrainJob, folder: Path, settings: Mapping[str, Any], *, resume: b
 def _job_as_recorded(values: Any) -> dict[str, Any]:
     """Return what a run was begun as, with settings that are younger than its record as they were done then."""
     job = dict(values["job"])
-    known = {"data": as_recorded(DataConfig, job["data"]), "train": as_recorded(Recipe, job["train"])}
-    return {"transfer": _recorded(SCRATCH) | {"sha256": None}} | job | known
+    recipe = with_absolute_paths(Recipe, as_recorded(Recipe, job["train"]))
+    transfer = dict(job.get("transfer", _recorded(SCRATCH)))
+    weights = transfer.pop("sha256", None)  # where there was no other file
+    files = {} if weights is None else {"transfer.weights": {"sha256": weights}}
+    known = {"data": as_recorded(DataConfig, job["data"]), "train": recipe, "transfer": transfer}
+    return {_FILES: files} | job | known
 
 
 def _recorded(transfer: Transfer) -> dict[str, Any]:
     """Return its settings but for the place of the file, which may be moved."""
     return {name: value for name, value in asdict(transfer).items() if name != "weights"}
+
+
+def _absolute(settings: Recipe | Transfer) -> dict[str, Any]:
+    """Return settings as plain values, with absolute paths of what is read."""
+    return with_absolute_paths(type(settings), asdict(settings))
 
 
 def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -323,8 +339,8 @@ def _write(job: TrainJob, folder: Path, done: Mapping[int, Evaluation]) -> None:
     images = load_data(job.data).scored_images
     summary = summary_of(job.architecture, data, done, images=images)
     seconds = {str(seed): one.seconds.get("evaluation") for seed, one in done.items()}
-    parts = {**summary, "seconds": seconds, "train": asdict(job.recipe), "data_settings": asdict(job.data)}
-    parts |= {"transfer": asdict(job.transfer)} if job.transfer != SCRATCH else {}
+    parts = {**summary, "seconds": seconds, "train": _absolute(job.recipe), "data_settings": asdict(job.data)}
+    parts |= {"transfer": _absolute(job.transfer)} if job.transfer != SCRATCH else {}
     write_whole(folder / SUMMARY, json.dumps(parts, indent=1) + "\n")
     card = card_of_training(folder.name, job.recipe, data, done, settings=job.data, images=images, origin=job.origin)
     for name, one in ((PREPROCESS, preprocess_of(data, job.architecture)), (CARD, card)):

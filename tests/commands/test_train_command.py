@@ -120,6 +120,34 @@ def test_a_killed_training_goes_on(folder: Path, number: signal.Signals, put_sto
     ) == "/#/experiments/{}/runs/{}?workflowType=machine_learning".format(*pages[0])
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_two_processes_train_as_one_command(folder: Path) -> None:
+    """It says each epoch once, ends both with Ctrl-C, and goes on to what it would have come to."""
+    words = ["network.json", "data.train_fraction=0.2", "train.epochs=4", "accelerator=cpu", "records.mlflow=false"]
+    alone = run("nas", "train", *words, "name=alone", cwd=folder)
+    assert alone.returncode == 0, alone.stderr
+    whole = run("nas", "train", *words, "devices=2", "name=whole", cwd=folder)
+    assert whole.returncode == 0, whole.stderr
+    epochs = [line.split()[1] for line in whole.stdout.splitlines() if line.startswith("  epoch")]
+    assert epochs == ["1/4", "2/4", "3/4", "4/4"]
+    process = Started("nas", "train", *words, "devices=2", "name=stopped", cwd=folder)
+    while "epoch 2/4" not in (line := process.stdout.readline()):
+        assert line, process.stderr.read()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate()  # which ends when no process has the pipes any more
+    assert (process.poll(), "nas.train: interrupted" in err) == (130, True), out + err
+    again = run("nas", "train", "resume=runs/stopped", cwd=folder)
+    assert again.returncode == 0, again.stderr
+    assert "epoch 1/4" not in again.stdout
+    names = ("alone", "whole", "stopped")
+    one, two, stopped = (json.loads((folder / "runs" / name / "train.json").read_text())["scores"] for name in names)
+    assert two == stopped
+    assert two != one, "statistics of batch normalisation are by process"
+    refused = run("nas", "train", *words, "devices=2", "train.batch_size=63", cwd=folder)
+    assert (refused.returncode, "train.batch_size=64 does" in refused.stderr) == (2, True), refused.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

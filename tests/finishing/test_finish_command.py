@@ -167,6 +167,26 @@ def test_a_finish_that_is_killed_goes_on_and_reports_what_an_uninterrupted_one_d
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_two_processes_train_each_network_of_a_finish(searched: Path, whole: Path) -> None:
+    """Also where it is killed and gone on with; networks, seeds and what ships are as with one process."""
+    folder = _copy(searched, "together")
+    words = [folder, "finish.top_k=1", "finish.seeds=1", *TINY[2:], "finish.baseline=none", "mlflow=false"]
+    words += ["accelerator=cpu", "devices=2"]
+    assert _end_when(folder, words, lambda run: len(_lines(run)) >= 1, signal.SIGKILL) == -signal.SIGKILL
+    before = _lines(folder)
+    done = run("nas", "finish", folder, cwd=folder.parent)
+    assert done.returncode == 0, done.stderr
+    assert _lines(folder)[: len(before)] == before
+    _check_report(folder)
+    _check_model(folder)
+    alone = {line["key"]: line["scores"] for line in _lines(whole)}
+    shared = {line["key"]: line["scores"] for line in _lines(folder) if line["phase"] == "choose"}
+    assert shared.keys() <= alone.keys()
+    assert all(scores != alone[key] for key, scores in shared.items()), "batch normalisation is by process"
+
+
+@pytest.mark.slow
 def test_ctrl_c_ends_it_in_order(searched: Path) -> None:
     folder = _copy(searched, "interrupted")
     words = [folder, *TINY, "finish.baseline=none", "mlflow=false"]

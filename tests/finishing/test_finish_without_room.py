@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from nas.errors import ConfigError
-from nas.finishing.session import finish as finish_in_python
+from nas.finishing.finish import finish as finish_in_python
 from tests.finishing.recorded import StubPool, finish, report_of
 
 _WRITES = 23

@@ -31,8 +31,9 @@ from nas.training.fit import fit
 from nas.training.recipe import Recipe
 from nas.training.schedule import lr_factor
 from nas.training.task import ImageModule, TaskModule
+from nas.training.transfer.name_map import name_maps
 from nas.training.transfer.parts import parameter_groups
-from nas.training.transfer.settings import SCRATCH
+from nas.training.transfer.settings import SCRATCH, Transfer
 
 SPACE = nas.SearchSpace.from_dict(
     {
@@ -203,6 +204,21 @@ def test_only_weights_decay() -> None:
     assert all(names[id(p)].endswith(("conv.weight", "linear.weight")) for p in decayed["params"])
     assert all(names[id(p)].endswith(("norm.weight", "bias")) for p in rest["params"])
     assert len(decayed["params"]) + len(rest["params"]) == len(names)
+
+
+def test_of_a_transformer_the_parameters_decay_that_do_in_timm() -> None:
+    """There all do not that have one dimension, and `no_weight_decay` of its VisionTransformer, by its names."""
+    arch = nas.load_space("reference/vit_tiny_16").for_data((3, 32, 32), 10).decode({})
+    network = build(arch)
+    public = next(one for one in name_maps() if "ViT of timm" in one.about).public_names(network.state_dict())
+    timm = {public[name][0]: parameter for name, parameter in network.named_parameters()}
+    expected = {name for name, value in timm.items() if value.ndim > 1 and name not in ("pos_embed", "cls_token")}
+    assert {"pos_embed", "cls_token", "patch_embed.proj.weight", "blocks.3.attn.qkv.weight"} <= timm.keys()
+    for decay in (SCRATCH, Transfer(weights="w", lr_decay=0.9)):
+        groups = parameter_groups(network, replace(RECIPE, weight_decay=0.3), decay)
+        decayed = {id(p) for group in groups if group["weight_decay"] for p in group["params"]}
+        assert {name for name, parameter in timm.items() if id(parameter) in decayed} == expected
+        assert sum(len(group["params"]) for group in groups) == len(timm)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ the right hold sums in braces, e.g. `layer{stage+1}.{block}.conv1` or `{2*number
 - `name`, which is not summed: the block's among `[blocks]`, a list by the number of blocks.
 
 `unused` are the beginnings of public names that have no place here; `batch_norm_eps` what is added to the variance in
-normalisation there, and `[batch_norm_eps_of]` the same by the number of blocks.
+normalisation there, and `[batch_norm_eps_of]` the same by the number of blocks; `same_padding` what names begin with
+of weights that go with TensorFlow's padding and epsilon.
 """
 
 from __future__ import annotations
@@ -54,6 +55,9 @@ class NameMap:
     """What is added to the variance in batch normalisation there."""
     batch_norm_eps_of: Mapping[str, float] = field(default_factory=dict)
     """The same where it depends on the number of blocks."""
+    same_padding: tuple[str, ...] = ()
+    """What names of weights begin with that are of networks with TensorFlow's padding and epsilon (`same_padding.py`):
+    nothing in the file says so."""
 
     def public_names(self, own: Iterable[str]) -> dict[str, tuple[str, ...]]:
         """Return what the weights of a network may be called, by their names of `nas.build`.

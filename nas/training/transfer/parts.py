@@ -9,6 +9,7 @@ from typing import Any
 import pytorch_lightning as pl
 from torch import fx, nn
 
+from nas.pytorch.layers import ClassToken, PositionEmbedding
 from nas.training.recipe import Recipe
 from nas.training.transfer.settings import Transfer
 
@@ -44,15 +45,22 @@ def parts_by_depth(network: nn.Module) -> list[dict[str, nn.Parameter]]:
 def parameter_groups(network: nn.Module, recipe: Recipe, transfer: Transfer) -> list[dict[str, Any]]:
     """Return groups of parameters for an optimiser: weights (two dimensions or more) decay, others do not.
 
+    Nor do position embeddings and class tokens, as in DeiT (Touvron et al. 2021) and timm: the scale of what is added
+    to tokens means something, which that of weights in front of a normalisation does not.
+
     With `transfer.lr_decay` each part has groups of its own, with the learning rate of its depth (`lr`).
     """
     parts = parts_by_depth(network) if transfer.lr_decay < 1 else [dict(network.named_parameters())]
+    tokens = [layer for layer in network.modules() if isinstance(layer, ClassToken | PositionEmbedding)]
+    still = {id(parameter) for layer in tokens for parameter in layer.parameters(recurse=False)}
     groups = []
     for above, part in enumerate(reversed(parts)):
         rate = {"lr": recipe.lr * transfer.lr_decay**above} if len(parts) > 1 else {}
-        values = [*part.values()]
-        groups.append({"params": [p for p in values if p.ndim > 1], "weight_decay": recipe.weight_decay, **rate})
-        groups.append({"params": [p for p in values if p.ndim <= 1], "weight_decay": 0.0, **rate})
+        decayed = {name for name, value in part.items() if value.ndim > 1 and id(value) not in still}
+        weights = [value for name, value in part.items() if name in decayed]
+        others = [value for name, value in part.items() if name not in decayed]
+        groups.append({"params": weights, "weight_decay": recipe.weight_decay, **rate})
+        groups.append({"params": others, "weight_decay": 0.0, **rate})
     return groups
 
 

@@ -20,6 +20,8 @@ from nas.training.inheritance.correspondence import has_state
 from nas.training.inheritance.inherit_weights import inherit_into
 from nas.training.inheritance.positions import Size, position_maps, resized, square
 from nas.training.transfer.name_map import EPS, NameMap, name_maps
+from nas.training.transfer.same_padding import EPS as TENSORFLOW_EPS
+from nas.training.transfer.same_padding import check_same_padding, word_in
 from nas.training.transfer.state_file import StateFile, read_state_file
 from nas.training.weights import weights_of
 
@@ -113,6 +115,7 @@ def matched(
     """
     table, public = _table(path, tensors, shapes)
     graph = lower(architecture)
+    padded = word_in(path, table.same_padding) if table is not None else ""
     first, last = _first_and_last(graph)
     maps = {f"{name}.weight": size for name, size in position_maps(graph).items()}
     state: dict[str, Tensor] = {}
@@ -137,9 +140,11 @@ def matched(
     other.unused.extend(n for n in tensors if n in left and not n.startswith(no_place) and not n.endswith(_COUNTER))
     if any((other.missing, other.unused, other.wrong)):
         raise other.error(path, table, len(tensors), shapes)
+    if padded:
+        check_same_padding(path, padded, architecture)
     _check_numbers(path, state)
     if table is not None:
-        shift = table.eps(shapes) - EPS
+        shift = (TENSORFLOW_EPS if padded else table.eps(shapes)) - EPS
         state |= {name: value + shift for name, value in state.items() if name.endswith(".running_var")}
     parameters = {name for name in shapes if not name.endswith((_COUNTER, ".running_mean", ".running_var"))}
     total = sum(prod(shapes[name]) for name in parameters)

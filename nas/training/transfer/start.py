@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -119,21 +118,6 @@ def _check_unseen(transfer: Transfer, metadata: Mapping[str, str], data: ImageDa
             f"each of the {len(data.folds)} folds, on which networks would be scored; set data.folds to 0, or take "
             "weights of other data"
         )
-
-
-def file_hash(transfer: Transfer) -> str | None:
-    """Return the hash of the file of the weights, SHA-256; None for fresh weights.
-
-    Raises:
-        ConfigError: it cannot be read.
-    """
-    if transfer.weights is None:
-        return None
-    try:
-        with user_path(transfer.weights).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise ConfigError(f"transfer.weights={transfer.weights} cannot be read: {error.strerror}") from None
 
 
 def _of_channels(values: Sequence[float], channels: int) -> tuple[float, ...]:

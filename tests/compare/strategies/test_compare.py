@@ -6,6 +6,7 @@ import csv
 import itertools
 import json
 import random
+import re
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -15,18 +16,22 @@ import numpy as np
 import pytest
 
 import nas
-from nas.commands.compare import compare
+from nas.commands.compare import CompareConfig, compare
 from nas.compare.strategies.curves import Curve, curve_of, quality_after, quality_at
 from nas.compare.strategies.problem import Strategy, TableProblem
 from nas.compare.strategies.report import StrategyComparison, report_of
 from nas.errors import ConfigError
 from nas.evaluators.table.settings import TableSettings
+from nas.search.log import read_trials
 from nas.search.objectives import objectives_from
-from nas.search.settings import PYTHON_SETTINGS, with_keywords
+from nas.search.settings import PYTHON_SETTINGS, decided_recipe, with_keywords
 from nas.search.study import Study
 from nas.search.trial import State, Trial
+from nas.settings import settings_from
 from nas.statistics import paired
+from nas.training.recipe import Recipe
 from tests.run_command import run
+from tests.search.conftest import SMALL
 
 SPACE: dict[str, Any] = {
     "name": "generated",
@@ -237,3 +242,36 @@ def test_the_command_refuses_slips(tmp_path: Path) -> None:
     ):
         done = run(*command, *extra)
         assert (done.returncode, message in done.stderr) == (2, True), done.stderr
+
+
+def test_searches_that_decide_the_recipe_too(files: tuple[Path, Path]) -> None:
+    recipe = {"momentum": [0.5, 0.9], "lr": [1e-4, 1e-2]}
+    values = {"space": str(files[0]), "search": {"recipe": recipe}, "train": {"optimizer": "sgd", "batch_size": 16}}
+    config = settings_from(CompareConfig, values)
+    decided = decided_recipe(config.of_each, None)
+    assert set(decided.decisions) == {"momentum", "lr"}
+    assert decided.base == config.train == Recipe(optimizer="sgd", batch_size=16)
+    for wrong, message in (
+        ({"lrr": [1e-4, 1e-2]}, "search.recipe: the recipe has no setting 'lrr'. Did you mean 'lr'"),
+        ({"rmsprop_eps": [1e-4, 1e-2]}, "search.recipe.rmsprop_eps does nothing unless"),
+    ):
+        with pytest.raises(ConfigError, match=re.escape(message)):
+            settings_from(CompareConfig, {**values, "search": {"recipe": wrong}})
+    table = {"name": "table", "file": str(files[1]), "scores": {"val_accuracy": "first"}}
+    with pytest.raises(ConfigError, match=r"search\.recipe is of training, which evaluator=table does not"):
+        settings_from(CompareConfig, {**values, "evaluator": table})
+
+
+@pytest.mark.slow
+def test_a_comparison_of_searches_that_decide_the_recipe_too(tmp_path: Path) -> None:
+    (tmp_path / "small.yaml").write_text(json.dumps(SMALL))
+    words = ["+space=small.yaml", "strategies=[random,default]", "seeds=1", "trials=3", "at=[3]", "workers=1", "name=c"]
+    words += ["data=synthetic", "data.channels=1", "data.samples=100", "train.epochs=1", "train.optimizer=sgd"]
+    words += ["search.recipe.momentum=[0.5,0.9]", "search.recipe.batch_size=[8,16,32]", "fit=none"]
+    done = run("nas.compare", *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    report = (tmp_path / "runs" / "c" / "report.md").read_text()
+    assert "Each search decides of the recipe too (search.recipe): momentum, batch_size" in report
+    for strategy in ("random", "default"):
+        trials = read_trials(tmp_path / "runs" / "c" / f"{strategy}-0")
+        assert [set(trial.recipe) for trial in trials if trial.trained] == [{"momentum", "batch_size"}] * 3

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 import nas
+from nas.errors import DataError
 from nas.network.architecture import Architecture
 from nas.training.transfer.published import Begun, begin_with
 from tests.training.transfer import public_networks as public
@@ -134,3 +136,52 @@ def test_values_are_those_of_the_library_of_all_families(case: str, tmp_path: Pa
     size = SIZES.get(case, 64)
     begun = compared(disturbed(make()), reference(name, size), tmp_path / "w.safetensors", size)
     assert begun.names.startswith(about)
+
+
+def tensorflow_padded(network: nn.Module) -> nn.Module:
+    """Pad as TensorFlow does, and normalise with its epsilon.
+
+    Zeros of a side as https://www.tensorflow.org/api_docs/python/tf/nn has them under "same": where the stride divides
+    the size, kernel - stride, else kernel - size modulo stride, and the odd one behind the map.
+    """
+
+    def padded(conv: nn.Conv2d, x: Tensor) -> Tensor:
+        zeros: list[int] = []
+        for size, kernel, stride in zip(x.shape[:1:-1], conv.kernel_size[::-1], conv.stride[::-1], strict=True):
+            more = max(0, kernel - (size % stride or stride))
+            zeros += [more // 2, more - more // 2]
+        return F.conv2d(F.pad(x, zeros), conv.weight, conv.bias, conv.stride, 0, 1, conv.groups)
+
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            module.forward = partial(padded, module)  # type: ignore[method-assign]
+        if isinstance(module, nn.BatchNorm2d):
+            module.eps = 1e-3
+    return network
+
+
+@pytest.mark.parametrize("size", [65, 97])
+def test_weights_of_tensorflow_give_its_numbers_where_the_padding_is_the_same(size: int, tmp_path: Path) -> None:
+    theirs = tensorflow_padded(disturbed(small.mobilenet_v3("timm", "small")))
+    begun = compared(theirs, reference("mobilenet_v3_small", size), tmp_path / "tf_mobilenetv3_small_100.pth", size)
+    assert begun.names == "MobileNetV3 of timm"
+
+
+def test_weights_of_tensorflow_are_refused_where_they_would_give_others(tmp_path: Path) -> None:
+    state = disturbed(small.mobilenet_v3("timm", "small")).state_dict()
+    arch = reference("mobilenet_v3_small")
+    ours, classes = nas.build(arch), [str(i) for i in range(public.CLASSES)]
+    for name in ("tf_mobilenetv3_small_100-37f49e2b.pth", "models--timm--tf_mobilenetv3_small_100.in1k/w.safetensors"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        saved(path, state)
+        with pytest.raises(DataError) as caught:
+            begin_with(path, ours, arch, classes)
+        assert str(caught.value) == (
+            f"weights {path}: tf_mobilenetv3_small_100 is of timm's networks that pad as TensorFlow does: where a map "
+            "has an even size more behind it than before it. With images of 64x64 stem.0.conv and 4 others would give "
+            "other numbers: take images of 65x65 (resolution=65), for which both are one, or weights whose name does "
+            "not begin with tf_"
+        )
+    begin_with(saved(tmp_path / "mobilenetv3_small_100.pth", state), ours, arch, classes)
+    begin_with(saved(tmp_path / "betf_mobilenet.pth", state), ours, arch, classes)
