@@ -40,7 +40,8 @@ class EvaluateConfig:
     worst: int = setting(24, "mistakes to list and to show", Range(0, 1000, whole=True))
     out: str | None = setting(
         None,
-        "folder for evaluation.json and .html; null: evaluation_SPLIT in the run folder, or beside DIR",
+        "folder for evaluation.json and .html; null: evaluation_SPLIT in the run folder, that of a finish in its own, "
+        "or beside DIR",
         typed="text",
     )
     data: DataConfig = setting(DataConfig, "which data set; that of the training or search where nothing is said of it")
@@ -85,10 +86,10 @@ def _evaluate(values: Mapping[str, Any], typed: list[str]) -> None:
     except OSError as error:
         raise ConfigError(f"out: {out} cannot be written: {error.strerror}") from None
     add_facts({**found.to_dict(), "folder": out})
-    _print(found, out)
+    _print(found, out / "evaluation.html")
 
 
-def _print(found: Evaluated, out: Path) -> None:
+def _print(found: Evaluated, page: Path) -> None:
     from nas.training.scores import Scores
 
     split = "validation" if found.split == "val" else "test"
@@ -98,10 +99,10 @@ def _print(found: Evaluated, out: Path) -> None:
     )
     if isinstance(found.scored, Scores):
         _print_classified(found.scored, found.other_data)
-        print(f"\nEvery class, what is taken for what, and the pictures: {shlex.quote(str(shown(out.absolute())))}")
+        print(f"\nEvery class, what is taken for what, and the pictures: {shlex.quote(str(shown(page.absolute())))}")
     else:
         _print_answered(found.scored, found.other_data)
-        print(f"\nAll scores, and the pictures: {shlex.quote(str(shown(out.absolute())))}")
+        print(f"\nAll scores, and the pictures: {shlex.quote(str(shown(page.absolute())))}")
 
 
 def _print_classified(scores: Scores, other_data: str) -> None:
