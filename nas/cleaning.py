@@ -100,8 +100,9 @@ def _sizes(run: Path) -> Iterator[tuple[Path, int]]:
 
 def _unneeded(run: Path, sizes: Mapping[Path, int], keep: int, states: bool) -> Iterator[Unneeded]:
     study = load_study(run) if (run / STUDY).is_file() else None
+    but = {0: "", 1: " but the best"}.get(keep, f" but the best {keep}")
     kinds: dict[str, Iterable[Path]] = {
-        "weights of networks that are not among the best": _weights(run, study, keep) if study is not None else (),
+        f"weights of all networks{but}": _weights(run, study, keep) if study is not None else (),
         "weights of further seeds of the finish": _finish_weights(run / FINISH),
         "states of trainings": _states(run, study, states),
     }

@@ -19,7 +19,7 @@ from nas.finishing.report import Report
 from nas.finishing.searched import read_searched
 from nas.finishing.settings import FinishSettings
 from nas.finishing.shipping import card_of
-from nas.finishing.time_limit import needed_seconds, time_limit
+from nas.finishing.time_limit import in_words, needed_seconds, time_limit
 from nas.held_out import without_test_split
 from nas.json_output import json_document
 from nas.search.config import Config
@@ -148,6 +148,14 @@ def test_the_time_follows_from_that_of_the_search(searched: Path, capsys: pytest
         "It takes at most 23.6 min: 12 min to choose and report the winner (finish.minutes), and 11.6 min for"
         in printed
     )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0, "0 s"), (34, "34 s"), (59.4, "59 s"), (60, "1 min"), (215, "3.58 min"), (7200, "120 min")],
+)
+def test_a_time_limit_in_words(seconds: float, words: str) -> None:
+    assert in_words(seconds) == words
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from nas.exporting.series_files import SeriesReading
 from nas.training.data.config import DataConfig
 from nas.training.data.image_files import read_image
 from nas.training.data.load import load_data
-from nas.training.data.registry import DATA_SETS
+from nas.training.data.registry import DATA_SETS, check_files
 from nas.training.data.split_by_place import split_indices
 from nas.training.data.splits import ImageData, Images
 from nas.training.data.test_split import Ledger, read_test_split
@@ -104,6 +104,16 @@ def test_every_data_set(name: str, tmp_path: Path) -> None:
         has = [images.labels.reshape(len(images.labels), -1) == label for label in range(data.num_classes)]
         assert record["images_by_class"][name_of_split] == [int(of.any(1).sum()) for of in has]
         assert record[f"{name_of_split}_images"] == len(images.labels)
+
+
+@pytest.mark.parametrize("name", DATA_SETS)
+def test_a_root_is_refused_where_nothing_would_be_read_from_it(name: str, tmp_path: Path) -> None:
+    """Whoever gives one has files of their own, and has forgotten data=."""
+    none = name in ("cells", "digits", "mnist1d", "synthetic")
+    assert DATA_SETS[name].has_files is not none
+    if none:
+        with pytest.raises(ConfigError, match=rf"data\.root='photos' would not be read, since {name} has no files"):
+            check_files(DataConfig(name=name, root="photos"))
 
 
 @pytest.mark.parametrize("scheme", [1, 2])
