@@ -216,7 +216,6 @@ class _Session:
         )
         ranked = searched.finalists(settings.top_k)
         with ExitStack() as stack:
-            self.say(f"Starting {self.workers} worker{'s' * (self.workers != 1)}, which read the data ...")
             pool = self._pool(stack)
             bench = PoolBench(
                 self.home,
@@ -298,6 +297,7 @@ class _Session:
 
     def _pool(self, stack: ExitStack) -> WorkerPool:
         """Start the workers, which end with the stack, and make sure that the data are those of the search."""
+        self.say(f"Starting {self.workers} worker{'s' * (self.workers != 1)}, which read the data ...")
         pool = WorkerPool(
             self._setup.evaluator(self.config.train),
             self.workers,
