@@ -323,7 +323,7 @@ class _Session:
         rivals = f", and {in_words(beside)} for what it is compared with, as the search and choosing take"
         self.say(
             f"It takes at most {in_words(limit + beside)}: {in_words(limit)} to choose and report the winner "
-            f"(finish.minutes){rivals if beside else ''}. To read the data and to write the model is not counted"
+            f"(finish.minutes){rivals if beside else ''}. Reading the data and writing the model come on top"
         )
         for note in filter(None, (objectives_note(self.searched), loss_note(self.searched, self.config.train))):
             self.say(note)

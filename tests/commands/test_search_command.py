@@ -49,7 +49,11 @@ def test_help_teaches_without_loading_anything(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         ([], "which space? Give +space=NAME"),
-        ([], "vgg, vit; nas space lists them, and the published networks, reference/NAME"),
+        ([], "There are conv1d, deeplab, "),
+        (
+            [],
+            " nasbench_macro, resnet, small_images, squeezenet, unet, vgg, vit; nas space lists them, and the published networks, reference/NAME",
+        ),
         (["+space=mbconv", "data=/"], "unknown data '/'. Known: "),
         (["+space=mbconv", "data=/"], " Pictures in a folder are data=image_folder data.root=/"),
         (["+space=mbcomv"], "unknown space 'mbcomv'. Did you mean 'mbconv'"),
