@@ -57,6 +57,14 @@ def test_what_is_reported(searched: Path, capsys: pytest.CaptureFixture[str]) ->
     text = (searched / "finish" / "report.md").read_text()
     assert report["sentence"] in text
     assert "The time, " not in text  # it was enough
+    (chosen, score), *_ = baseline["rungs"][0]["trials"]
+    assert f"trained, the best: {chosen}: {100 * score:.2f} %" in text
+    for said in (text, printed):
+        assert "1 epoch, " in said
+        assert "3 epochs, " in said
+        assert "1 epochs" not in said
+    begun = [line for line in printed.splitlines() if line.endswith("...") and "PICTURE" not in line]
+    assert begun == ["Reading the search ...", "Starting 1 worker, which read the data ...", "Writing the model ..."]
     # What ships has the weights of the first final seed of what is recommended.
     recommended = report["final"][report["recommended"]]
     assert (searched / "finish" / "model").read_text() == recommended["weights"][0]
