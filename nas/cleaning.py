@@ -111,8 +111,9 @@ def _sizes(run: Path) -> Iterator[tuple[Path, int]]:
 def _unneeded(run: Path, sizes: Mapping[Path, int], keep: int, states: bool) -> Iterator[Unneeded]:
     study = load_study(run) if (run / STUDY).is_file() else None
     states_of = "states of trainings"
+    but = {0: "", 1: " but the best"}.get(keep, f" but the best {keep}")
     kinds: tuple[tuple[str, Path, Iterable[Path]], ...] = (
-        ("weights of networks that are not among the best", run / WEIGHTS, _weights(run, study, keep)),
+        (f"weights of all networks{but}", run / WEIGHTS, _weights(run, study, keep)),
         ("weights of further seeds of the finish", run / FINISH / WEIGHTS, _finish_weights(run / FINISH)),
         (states_of, run / CHECKPOINTS, _states(run, study, states)),
         (states_of, run, _states_of_seeds(run, states)),

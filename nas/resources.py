@@ -17,3 +17,9 @@ def space_names() -> list[str]:
     """Names of the spaces that come with nas, e.g. `mbconv` and `reference/resnet50`."""
     root = resource_dir("search_spaces")
     return sorted(path.relative_to(root).with_suffix("").as_posix() for path in root.rglob("*.yaml"))
+
+
+def spaces_to_search() -> str:
+    """Return in a sentence which spaces there are to choose from: those with choices by name, and where the rest is."""
+    choices = ", ".join(name for name in space_names() if "/" not in name)
+    return f"There are {choices}; nas space lists them, and the published networks, reference/NAME"

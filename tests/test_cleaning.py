@@ -82,7 +82,9 @@ def test_the_best_networks_of_a_search_keep_their_weights(
     assert main([str(tmp_path / "run"), "--keep", str(keep), "--yes"]) == 0
     assert before - _files(tmp_path / "run") == _weights(study, 4) - _weights(study, keep)
     gone = max(0, 4 - keep)
-    assert (f"{gone}.0 MiB in {gone} file{'s' * (gone != 1)}: weights of networks" in listed) == bool(gone)
+    words = {0: "all networks", 1: "all networks but the best", 3: "all networks but the best 3"}
+    listed_weights = f"{gone}.0 MiB in {gone} file{'s' * (gone != 1)}: weights of {words.get(keep)}\n"
+    assert (listed_weights in listed) == bool(gone)
     assert ("Nothing was removed: --yes does that" in listed) == bool(gone)
     assert files_of(tmp_path / "run", keep=keep).unneeded == ()
 

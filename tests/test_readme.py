@@ -39,8 +39,8 @@ def test_space_example_loads() -> None:
 
 
 def _search_commands() -> list[list[str]]:
-    """Overrides of every search that the README and the spaces show."""
-    texts = [README, (ROOT / "conf" / "search.yaml").read_text()]
+    """Overrides of every search that the README, the pages that go on with it and the spaces show."""
+    texts = [README, *((ROOT / name).read_text() for name in ("docs/data.md", "docs/scaling.md", "conf/search.yaml"))]
     texts += [
         path.read_text() for folder in ("conf/experiment", "search_spaces") for path in (ROOT / folder).rglob("*.yaml")
     ]

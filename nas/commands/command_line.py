@@ -8,9 +8,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from itertools import takewhile
 from pathlib import Path
 
-from nas.errors import ConfigError, nearest
+from nas.errors import ConfigError, NasError, nearest
 from nas.json_output import FLAG as JSON
 from nas.own_code import named
+from nas.run_folder import user_path
 
 FLAGS = (
     "--help",
@@ -275,10 +276,21 @@ def _without_quotes(value: str) -> str:
     return _QUOTED_NAME.sub(lambda match: match[1] + re.sub(r"([\\()\[\]{}:=, ])", r"\\\1", match[3]) + match[4], value)
 
 
+def _is_folder(name: str, choice: str) -> bool:
+    """Whether a folder was given in place of a data set; what cannot be looked up is none."""
+    try:
+        return name == "data" and user_path(choice).is_dir()
+    except (NasError, OSError, ValueError):
+        return False
+
+
 def _group(name: str, value: str, choices: Collection[str], sweep: bool) -> str:
     for choice in value.split(",") if sweep else [value]:
         if choice not in choices:
-            raise ConfigError(f"unknown {name} {choice!r}. {nearest(choice, choices)}")
+            folder = (
+                f" Pictures in a folder are data=image_folder data.root={choice}" if _is_folder(name, choice) else ""
+            )
+            raise ConfigError(f"unknown {name} {choice!r}. {nearest(choice, choices)}{folder}")
     # What every command has a default for is replaced; an experiment is added.
     return f"{'+' if name == 'experiment' else ''}{name}={value}"
 

@@ -39,13 +39,14 @@ from nas.machine import check_workers, cores_or
 from nas.names import check_name
 from nas.pareto import hypervolume
 from nas.reports.write import report_or_say, write_folder_report
+from nas.resources import spaces_to_search
 from nas.resume import RecordSettings
 from nas.run_folder import Held, claim, first_free, shown, user_path, write_whole
 from nas.search.budgets.pruning import Pruning
 from nas.search.config import check_decided
 from nas.search.settings import SearchSettings, Settings, recipe_setting
 from nas.settings import SEED, Range, check_settings, setting, settings_from
-from nas.space import SearchSpace, load_space, space_names
+from nas.space import SearchSpace, load_space
 from nas.space.fit import Fit, fit_as_set, fit_setting
 from nas.statistics import seeds_needed
 from nas.training.data.config import DataConfig
@@ -107,7 +108,7 @@ class CompareConfig:
 
     def __post_init__(self) -> None:
         if self.space is None:
-            raise ConfigError(f"which space? Give +space=NAME. There are: {', '.join(space_names())}")
+            raise ConfigError(f"which space? Give +space=NAME. {spaces_to_search()}")
         if not self.strategies:
             raise ConfigError("strategies must name one or more, such as 'strategies=[default,tpe,random]'")
         names = [str(Strategy.read(text)) for text in self.strategies]
@@ -293,7 +294,8 @@ def _trained(config: CompareConfig, folder: Path) -> tuple[StrategyComparison, s
                 curve = curves_of[text, seed]
                 last = f"{curve.quality[-1]:.4f}" if len(curve.quality) else "nothing"
                 print(
-                    f"  {text}, seed {seed}: {problem.measure} {last}, {curve.duration:.0f} s, {curve.epochs:g} epochs",
+                    f"  {text}, seed {seed}: {problem.measure} {last}, {curve.duration:.0f} s, {curve.epochs:g} "
+                    f"epoch{'s' * (curve.epochs != 1)}",
                     flush=True,
                 )
     curves = _sorted(config, curves_of)

@@ -40,7 +40,8 @@ class EvaluateConfig:
     worst: int = setting(24, "mistakes to list and to show", Range(0, 1000, whole=True))
     out: str | None = setting(
         None,
-        "folder for evaluation.json and .html; null: evaluation_SPLIT in the run folder, or beside DIR",
+        "folder for evaluation.json and .html; null: evaluation_SPLIT in the run folder, that of a finish in its own, "
+        "or beside DIR",
         typed="text",
     )
     data: DataConfig = setting(DataConfig, "which data set; that of the training or search where nothing is said of it")
@@ -86,13 +87,13 @@ def _evaluate(values: Mapping[str, Any], typed: list[str]) -> None:
     except (OSError, ValueError) as error:  # ValueError: a NUL in it
         why_not = why_unreadable(error)
     add_facts({**found.to_dict(), "folder": None if why_not else out})
-    _print(found, None if why_not else out)
+    _print(found, None if why_not else out / "evaluation.html")
     if why_not:  # what was found is told first: a test split is to be read once
         raise ConfigError(f"out: {out} cannot be written: {why_not}. The scores above are whole; out=FOLDER keeps them")
 
 
-def _print(found: Evaluated, out: Path | None) -> None:
-    """Print what was found, and the folder where there is more, if it could be written."""
+def _print(found: Evaluated, page: Path | None) -> None:
+    """Print what was found, and the page where there is more, if it could be written."""
     from nas.training.scores import Scores
 
     print(
@@ -105,8 +106,8 @@ def _print(found: Evaluated, out: Path | None) -> None:
     else:
         _print_answered(found.scored, found.other_data)
         more = "All scores, and the pictures"
-    if out is not None:
-        print(f"\n{more}: {shlex.quote(str(shown(out.absolute())))}")
+    if page is not None:
+        print(f"\n{more}: {shlex.quote(str(shown(page.absolute())))}")
 
 
 def _print_classified(scores: Scores, other_data: str) -> None:

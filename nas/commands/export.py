@@ -71,6 +71,7 @@ def export_command(values: Mapping[str, Any], typed: Iterable[str] | None = None
 def _export(values: Mapping[str, Any], typed: Collection[str]) -> None:
     model = values.get("model")
     config = settings_from(ExportConfig, with_recorded_data(values, typed, model if isinstance(model, str) else None))
+    print("Loading torch and the model ...", flush=True)
     from nas.exporting.export import export_whole
 
     out = user_path(str(config.out))

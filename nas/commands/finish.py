@@ -30,6 +30,7 @@ def finish_command(values: Mapping[str, Any], typed: Iterable[str] = ()) -> int:
 
 
 def _finish(values: Mapping[str, Any], typed: list[str]) -> None:
+    print("Reading the search ...", flush=True)
     report = finish_search(values, typed, partial(print, flush=True))
     places = {"folder": report.folder, "report": report.folder / REPORT_MD, "model": report.model}
     add_facts({**report.to_dict(), **places})

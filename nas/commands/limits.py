@@ -9,8 +9,9 @@ from typing import Any
 from nas.console import run
 from nas.errors import ConfigError, SpaceError
 from nas.json_output import add_facts
+from nas.resources import spaces_to_search
 from nas.search.config import Config, calibration, other_input
-from nas.space import SearchSpace, space_names
+from nas.space import SearchSpace
 from nas.space.describe import extreme, input_text
 from nas.space.explain import explain
 from nas.space.explain_text import infeasible, lines
@@ -35,9 +36,7 @@ def shaped(space: SearchSpace, config: Config) -> SearchSpace:
 
 def _explain(config: Config) -> None:
     if config.chooses_space:
-        raise ConfigError(
-            f"which space? nas limits explains one: give +space=NAME. There are: {', '.join(space_names())}"
-        )
+        raise ConfigError(f"which space? nas limits explains one: give +space=NAME. {spaces_to_search()}")
     space = shaped(config.load_space(), config)
     fit = config.fitted(space)
     space = fit.space

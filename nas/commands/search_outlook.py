@@ -190,7 +190,7 @@ def time_lines(config: Config, found: Estimate, basis: str, *, at_once: int, use
         of = "" if trials is None else f" of {found.trials}"
         yield f"Time: ends after search.minutes={minutes:g}; about {middle}{of} trials ({low} to {high}) fit in, {how}"
     else:
-        yield f"Time: about {about(found.seconds)} for {found.trials} trials {how}"
+        yield f"Time: about {about(found.seconds)} for {found.trials} trial{'s' * (found.trials != 1)} {how}"
     yield from (f"  {note}" for note in _not_in_it(config))
 
 

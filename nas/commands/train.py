@@ -212,7 +212,8 @@ def _trained(config: TrainConfig, job: TrainJob, folder: Path, *, going_on: bool
         )
     print(
         f"{config.network}: {cost.params:,} parameters, {cost.macs:,} multiply-adds; data {job.data.name}; "
-        f"{job.recipe.epochs} epochs{f' with each of {job.seeds} seeds' if job.seeds > 1 else ''}"
+        f"{job.recipe.epochs} epoch{'s' * (job.recipe.epochs != 1)}"
+        f"{f' with each of {job.seeds} seeds' if job.seeds > 1 else ''}"
         f"{f', once without each of {job.data.folds} folds' if job.data.folds else ''}\n"
         f"Run folder {place}; if it is interrupted, go on with: {to_type('train', f'resume={place}')}",
         flush=True,

@@ -96,8 +96,8 @@ def successive_halving(
         rungs.append(Rung(epochs, tuple(trial for _, trial in done)))
     if not rungs:
         raise NasError(
-            f"finish.baseline={phase}: no training of {levels[0]} epochs ended within {seconds / len(levels):.0f} s, a "
-            f"{len(levels)}th of the time that there was"
+            f"finish.baseline={phase}: no training of {levels[0]} epoch{'s' * (levels[0] != 1)} ended within "
+            f"{seconds / len(levels):.0f} s, one of {len(levels)} equal parts of the time"
         )
     return Halving(ranked[0], tuple(rungs), seconds, spent, len(rungs[0].trials), len(contestants))
 

@@ -18,6 +18,7 @@ from nas.finishing.rivals import RivalCandidates
 from nas.finishing.searched import Searched
 from nas.finishing.settings import NONE, FinishSettings
 from nas.finishing.study import WINNER, Final, Finish, choosing_seeds, reporting_seeds
+from nas.finishing.time_limit import in_words
 from nas.finishing.words import Unit, failures, named, sentence
 from nas.own_code import referred
 from nas.search.trial import Trial
@@ -229,7 +230,7 @@ class Report:
             looked = any(final.tested for final in finish.finals.values())
             second = "; what it then reports is a second look at the test split" if looked else ""
             yield (
-                f"- The time, {self.limit_seconds / 60:.3g} min, was enough for {' and for '.join(short)}; the same "
+                f"- The time, {in_words(self.limit_seconds)}, was enough for {' and for '.join(short)}; the same "
                 f"command with more finish.minutes goes on{second}."
             )
 
@@ -292,10 +293,10 @@ class Report:
                 yield f"Nobody has tried whether they hold {late}, which only training shows."
             for rung in halving.rungs:
                 best = "; ".join(
-                    f"{trial.name} {unit.score(sign * self.measure.of(trial))}"
+                    f"{trial.name}: {unit.score(sign * self.measure.of(trial))}"
                     for trial in rung.trials[:_SHOWN_ON_A_RUNG]
                 )
-                yield f"- {rung.epochs} epochs, {len(rung.trials)} trained, the best: {best}"
+                yield f"- {rung.epochs} epoch{'s' * (rung.epochs != 1)}, {len(rung.trials)} trained, the best: {best}"
             if families:
                 yield from ("", "All candidates: " + "; ".join(one.name for one in own) + ".")
 

@@ -17,6 +17,7 @@ from nas.finishing.published import published_candidates
 from nas.finishing.searched import Searched
 from nas.finishing.settings import NONE, PUBLISHED, RANDOM, FinishSettings
 from nas.finishing.study import Rival, Say
+from nas.finishing.time_limit import in_words
 from nas.network.architecture import Architecture
 from nas.run_folder import read_json, write_whole
 from nas.search.gate import Gate
@@ -122,7 +123,7 @@ def rival_candidates(
         candidates = _published(searched, pretrained, say) if kind == PUBLISHED else _random(searched)
         if measure is not None and candidates:
             limit = _MEASURING * seconds
-            say(f"Measuring the latency of up to {len(candidates)} {kind} candidates, at most {limit / 60:.3g} min")
+            say(f"Measuring the latency of up to {len(candidates)} {kind} candidates, at most {in_words(limit)}")
             started = monotonic()
             candidates = _fast_enough(candidates, searched.limits, measure, started + limit)
             measuring[kind] = monotonic() - started

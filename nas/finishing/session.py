@@ -34,7 +34,7 @@ from nas.finishing.rivals import KINDS, rival_candidates, rivals_of
 from nas.finishing.searched import Searched, read_searched
 from nas.finishing.shipping import other_model, ship
 from nas.finishing.study import Finish, Say, carry_out, choosing_share
-from nas.finishing.time_limit import needed_seconds, time_limit
+from nas.finishing.time_limit import in_words, needed_seconds, time_limit
 from nas.finishing.words import recommended_in_short
 from nas.held_out import check_test_split_allowed
 from nas.json_output import add_facts
@@ -229,6 +229,7 @@ class _Session:
 
     def _pool(self, stack: ExitStack) -> WorkerPool:
         """Start the workers, which end with the stack, and make sure that the data are those of the search."""
+        self.say(f"Starting {self.workers} worker{'s' * (self.workers != 1)}, which read the data ...")
         pool = WorkerPool(
             self._setup.evaluator(self.config.train),
             self.workers,
@@ -252,10 +253,10 @@ class _Session:
             f"Finish of {shown(self.searched.folder.absolute())}. To go on with it: "
             f"{to_type('finish', str(self.config.run))}"
         )
-        rivals = f", and {beside / 60:.3g} min for what it is compared with, as the search and choosing take"
+        rivals = f", and {in_words(beside)} for what it is compared with, as the search and choosing take"
         self.say(
-            f"It takes at most {(limit + beside) / 60:.3g} min: {limit / 60:.3g} min to choose and report the winner "
-            f"(finish.minutes){rivals if beside else ''}"
+            f"It takes at most {in_words(limit + beside)}: {in_words(limit)} to choose and report the winner "
+            f"(finish.minutes){rivals if beside else ''}. Reading the data and writing the model come on top"
         )
         notes = objectives_note(self.searched), folds_note(self.searched), loss_note(self.searched, self.config.train)
         for note in filter(None, notes):
@@ -266,13 +267,14 @@ class _Session:
         if limit < needed:
             self.say(
                 f"That may be too short for an answer: one seed to choose with and a few to report need about "
-                f"{needed / 60:.3g} min, by what the search's networks took (finish.minutes={ceil(needed / 60)})"
+                f"{in_words(needed)}, by what the search's networks took (finish.minutes={ceil(needed / 60)})"
             )
 
     def _shipped(self, report: Report) -> Report:
         """Write the folder that ships; what goes wrong in that costs no report."""
         if not report.finish.ships:
             return self._with_what_is_there(report)
+        self.say("Writing the model ...")
         try:
             model = ship(report, self.home / WEIGHTS)
         except Exception as error:  # of whatever writes and runs ONNX
@@ -324,7 +326,8 @@ class _Session:
             else ", ".join(f"{name} {score:.4g}" for name, score in trial.scores.items())
         )
         self.say(
-            f"  {trial.phase}: {trial.name}, {trial.epochs} epochs, seed {trial.seed}: {outcome}; {trial.seconds:.0f} s"
+            f"  {trial.phase}: {trial.name}, {trial.epochs} epoch{'s' * (trial.epochs != 1)}, seed {trial.seed}: "
+            f"{outcome}; {trial.seconds:.0f} s"
         )
         if records is not None:
             records.write([trial])

@@ -15,6 +15,7 @@ from nas.finishing.halving import Halving, successive_halving
 from nas.finishing.intervals import Comparison, MeanInterval, compare, interval_of
 from nas.finishing.racing import Race, race
 from nas.finishing.settings import FinishSettings
+from nas.finishing.time_limit import in_words
 from nas.seeds import derived_seed
 
 WINNER = "winner"
@@ -184,10 +185,7 @@ def carry_out(
         NasError: nothing could be trained to choose from.
     """
     until = limit_seconds * choosing_share(settings, len(rivals))
-    say(
-        f"Choosing the winner: {len(finalists)} networks, up to {settings.seeds} seeds each, at most "
-        f"{until / 60:.3g} min"
-    )
+    say(f"Choosing the winner: {len(finalists)} networks, up to {settings.seeds} seeds each, at most {in_words(until)}")
     found = race(finalists, choosing_seeds(study_seed, settings.seeds), bench, measure, until=until)
     winner = finalists[found.winner]
     say(f"Winner: {winner.name}, {_how_chosen(found)}")
@@ -195,7 +193,7 @@ def carry_out(
     for rival in rivals:
         seconds = max(0.0, search_seconds + bench.spent(CHOOSE) - rival.measuring)
         say(
-            f"Baseline: {len(rival.contestants)} {rival.kind} candidates get {seconds / 60:.3g} min: as many as that "
+            f"Baseline: {len(rival.contestants)} {rival.kind} candidates get {in_words(seconds)}: as many as that "
             "holds with few epochs, the better third of them with 3 times as many, and so on"
         )
         try:
@@ -212,7 +210,7 @@ def carry_out(
     baselines = {kind: halving.chosen.by(winner.recipe) for kind, halving in halvings.items()}
     reported = {WINNER: winner, **baselines}
     left = limit_seconds - min(until, bench.spent(CHOOSE))
-    say(f"Training {' and '.join(reported)} with {settings.final_seeds} other seeds, at most {left / 60:.3g} min")
+    say(f"Training {' and '.join(reported)} with {settings.final_seeds} other seeds, at most {in_words(left)}")
     finals = _finals(reported, reporting_seeds(study_seed, settings.final_seeds), bench, left)
     return Finish(
         race=found,

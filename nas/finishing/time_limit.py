@@ -12,6 +12,11 @@ _FINAL_SEEDS = 3
 """Final seeds that there is to be time for: the fewest with an interval that says something."""
 
 
+def in_words(seconds: float) -> str:
+    """Return a time limit in words: seconds, or minutes from one on."""
+    return f"{seconds:.0f} s" if seconds < 60 else f"{seconds / 60:.3g} min"
+
+
 def needed_seconds(settings: FinishSettings, searched: Searched, *, epochs: int, workers: int, reported: int) -> float:
     """Return the seconds that one seed to choose with and 3 to report are expected to need.
 

@@ -51,7 +51,10 @@ def folder_page(folder: Path) -> str:
     """
     text = _read(folder / TEXT)
     if text is None:
-        raise ConfigError(f"{folder} holds no study.json of a search, and no {TEXT} of a comparison or a scaling study")
+        raise ConfigError(
+            f"{folder} holds no study.json of a search, and no {TEXT} of a finish, a comparison or a scaling study; "
+            f"for the folder of a training {to_type('evaluate', shown(folder.absolute()))} writes a page"
+        )
     parts = blocks(text)
     parts += [Block(picture=name) for name in _UNNAMED if (folder / name).is_file()]
     title = next((part.heading for part in parts if part.heading), folder.absolute().name)

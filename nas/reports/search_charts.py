@@ -86,7 +86,7 @@ def _beyond(scores: Sequence[float], ends: tuple[float, float] | None) -> int:
 
 
 def _edge_note(count: int) -> str:
-    return f"{count} far worse ones are drawn at the edge." if count else ""
+    return f"{count} far worse one{'s are' if count > 1 else ' is'} drawn at the edge." if count else ""
 
 
 def cost_chart(figure: CostFigure, objective: str, sign: int) -> Figure:

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from nas.compare.strategies.baseline import baseline_lines
 from nas.errors import NasError, plain
 from nas.exporting.drawing import to_svg
+from nas.finishing.folder import REPORT_MD
 from nas.reports import search_words
 from nas.reports.commands_to_repeat import search_command, train_command
 from nas.reports.importance import Importance, importance
@@ -44,7 +45,7 @@ from nas.reports.search_figures import (
 )
 from nas.reports.search_record import SearchRecord
 from nas.reports.tables import Cell, Head, Row, Table, number, table_of, whole, words
-from nas.run_folder import shown, understood
+from nas.run_folder import FINISH, shown, understood
 from nas.search.log import STUDY
 from nas.search.reporting.progress import duration
 from nas.search.reporting.rejections import Rejection, rejections
@@ -376,7 +377,9 @@ def _commands(record: SearchRecord) -> Iterator[tuple[str, str]]:
     if winner is not None and winner.recipe and record.config:
         again = f"The best network, trained again by its recipe ({recipe_text(winner.recipe)}):"
         yield again, _by_settings(record, lambda config: train_command(folder, config, winner))
-    if winner is not None and record.config:
+    if winner is not None and (record.folder / FINISH / REPORT_MD).is_file():
+        yield "What its best networks are worth, trained anew:", to_type("report", shown(record.folder / FINISH))
+    elif winner is not None and record.config:
         yield (
             "Is the best network really better than a published one? Trained anew, on the test split:",
             to_type("finish", folder),

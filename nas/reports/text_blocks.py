@@ -12,7 +12,10 @@ from nas.reports.tables import Cell, Head, Row, Table
 
 _PICTURE = re.compile(r"!\[[^\]]*\]\(([\w.-]+\.svg)\)")
 _HEADING = re.compile(r"(#{1,4}) (.*)")
+_BOLD = re.compile(r"\*\*(.+)\*\*")
 _RULER = re.compile(r"\|[\s:|-]+\|")
+_LONGEST = 100_000
+"""Letters of a line: all candidates of a finish stand in one."""
 _ESCAPED = re.compile(r"\\([\\`*_#|~\[\]<>+=-])")
 
 
@@ -22,7 +25,9 @@ class Block:
 
     heading: str = ""
     lines: tuple[str, ...] = ()
-    """Of a paragraph."""
+    """Of a paragraph, or of a list."""
+    is_list: bool = False
+    is_bold: bool = False
     table: Table | None = None
     picture: str = ""
     """The name of a file beside the text."""
@@ -35,6 +40,12 @@ def blocks(text: str) -> list[Block]:
         lines = [line for _, line in group]
         if kind == "table":
             found.append(Block(table=_table(lines)))
+        elif kind == "list":
+            found.append(Block(lines=tuple(_shown(line.removeprefix("- ")) for line in lines), is_list=True))
+        elif kind == "bold":
+            found += [
+                Block(lines=(_shown(match[1]),), is_bold=True) for one in lines if (match := _BOLD.fullmatch(one))
+            ]
         elif kind == "text":
             found.append(Block(lines=tuple(_shown(line) for line in lines)))
         elif kind == "picture":
@@ -59,11 +70,15 @@ def _kind(line: str) -> str:
         return "table"
     if _PICTURE.fullmatch(line.strip()):
         return "picture"
+    if line.startswith("- "):
+        return "list"
+    if _BOLD.fullmatch(line):
+        return "bold"
     return "heading" if _HEADING.fullmatch(line) else "text"
 
 
 def _shown(line: str) -> str:
-    return _ESCAPED.sub(r"\1", plain(line.strip()))
+    return _ESCAPED.sub(r"\1", plain(line.strip(), longest=_LONGEST))
 
 
 def _table(lines: Sequence[str]) -> Table:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from nas.errors import ConfigError, reason_of
-from nas.reports.folder_page import TEXT, folder_page
+from nas.reports.folder_page import folder_page
 from nas.reports.runs_page import runs_page
 from nas.reports.search_page import search_page
 from nas.reports.search_record import read_record
@@ -76,7 +76,7 @@ def write_report(folders: Sequence[Path], output: Path | None = None) -> list[Pa
         ConfigError: a folder holds no run that is known, or a file of it cannot be read or written.
     """
     if len(folders) == 1:
-        is_search = (folders[0] / STUDY).is_file() or not (folders[0] / TEXT).is_file()
+        is_search = (folders[0] / STUDY).is_file() or not folders[0].is_dir()
         return (write_search_report if is_search else write_folder_report)(folders[0], output=output)
     return [write_page(output or Path(REPORT), runs_page(folders))]
 

@@ -19,13 +19,14 @@ from nas.latency.deployment import Deployment, DeploymentSettings
 from nas.latency.device_profile import DeviceProfile, devices_folder, profile_path
 from nas.machine import check_accelerator, check_workers, cores_or, gpu_devices
 from nas.names import check_name
+from nas.resources import spaces_to_search
 from nas.resume import RecordSettings
 from nas.run_folder import user_path
 from nas.search.after_training import asked_for, check_asked
 from nas.search.settings import Settings
 from nas.search.trial_files import check_inherit
 from nas.settings import setting, settings_from
-from nas.space import SearchSpace, load_space, space_names
+from nas.space import SearchSpace, load_space
 from nas.space.fit import Fit, fit_as_set, fit_setting, left_as_it_is
 from nas.space.fix import fixed
 from nas.training.data.config import DataConfig
@@ -101,9 +102,8 @@ class Config(Settings):
 
     def __post_init__(self) -> None:
         if self.space is None:
-            names = ", ".join(space_names())
             raise ConfigError(
-                f"which space? Give +space=NAME or +space=path/to/file.yaml, or +space={AUTO}. There are: {names}"
+                f"which space? Give +space=NAME or +space=path/to/file.yaml, or +space={AUTO}. {spaces_to_search()}"
             )
         super().__post_init__()
         if self.chooses_space:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nas.errors import ConfigError
+from nas.errors import ConfigError, nearest
 from nas.line_log import LineLog
 from nas.run_folder import claim, hold, is_run_id, read_json, write_whole
 from nas.search.stop_reason import Stop
@@ -37,7 +37,7 @@ class RunFolder:
         """
         if resume:
             if not (path / STUDY).is_file():
-                raise ConfigError(f"resume: no study in {path} (it has no {STUDY})")
+                raise no_study(path, "resume: ")
             self._held = hold(path, "search")
         else:
             way_out = f"continue it with resume={path}, or give another name"
@@ -95,6 +95,20 @@ class RunFolder:
             self._held.discard()
 
 
+def no_study(path: Path, purpose: str = "") -> ConfigError:
+    """Return the error for a path that is no run folder of a search; where nothing is there, with names that are near.
+
+    Args:
+        path: that was given.
+        purpose: begins the message.
+    """
+    if path.is_dir():
+        return ConfigError(f"{purpose}no study in {path} (it has no {STUDY})")
+    runs = sorted(file.parent.name for file in path.parent.glob(f"*/{STUDY}"))
+    near = f". {nearest(path.name, runs)}" if runs else ""
+    return ConfigError(f"{purpose}no study in {path} (there is no such folder){near}")
+
+
 def read_study(path: Path, purpose: str = "") -> dict[str, Any]:
     """Return what `write_study` wrote.
 
@@ -107,7 +121,7 @@ def read_study(path: Path, purpose: str = "") -> dict[str, Any]:
     """
     file = path / STUDY
     if not file.is_file():
-        raise ConfigError(f"{purpose}no study in {path} (it has no {STUDY})")
+        raise no_study(path, purpose)
     return read_json(file, "study", partial(_study, file))
 
 

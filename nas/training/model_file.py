@@ -42,10 +42,11 @@ class ModelIn:
         An exported folder stays as it was exported: a search that goes on replaces the one that it has written.
         """
         exported = self.file.parent.absolute()
-        if self.architecture is not None or self.folder.absolute() != exported:
+        if self.architecture is not None:
             return self.folder
         above = [exported.parent, *([exported.parent.parent] if exported.parent.name == FINISH else [])]
-        return next((one for one in above if any((one / name).is_file() for name in (STUDY, SUMMARY))), None)
+        own = None if self.folder.absolute() == exported else self.folder
+        return next((one for one in above if any((one / name).is_file() for name in (STUDY, SUMMARY))), own)
 
     @property
     def folders(self) -> tuple[Path, ...]:
@@ -53,10 +54,14 @@ class ModelIn:
         return tuple(dict.fromkeys(one for one in (self.file.parent, self.folder, self.run) if one is not None))
 
     def results(self, split: str) -> Path:
-        """Return the folder for what an evaluation on a split finds out: in that of the run, or beside what ships."""
-        if self.run is not None:
-            return self.run / f"evaluation_{split}"
+        """Return the folder for what an evaluation on a split finds out: in that of the run, or beside what ships.
+
+        That of the model of a finish is in the folder of the finish: it is another network than the best of the search.
+        """
         exported = self.file.parent.absolute()
+        if self.run is not None:
+            of_finish = self.run.absolute() / FINISH == exported.parent
+            return (exported.parent if of_finish else self.run) / f"evaluation_{split}"
         return exported.with_name(f"{exported.name}_evaluation_{split}")
 
     @property

@@ -177,6 +177,8 @@ def test_what_is_worth_a_probe() -> None:
 def test_a_search_that_is_gone_on_with_is_judged_by_its_own_trials() -> None:
     (line,) = _said(_config(search={"trials": 6}), _trials(20, 20, 20))
     assert line == "Time: about 60 s (60 to 60) for 3 trials with 1 worker, 20 s each; from its own 3 trials"
+    (line,) = _said(_config(search={"trials": 4}), _trials(20, 20, 20))
+    assert "for 1 trial with 1 worker" in line
     assert _said(_config(search={"trials": 3}), _trials(20, 20, 20)) == []
     # 100 of the 300 seconds are over.
     (line,) = _said(_config(search={"minutes": 5}), _trials(20, 20, 20), dry_run=True)

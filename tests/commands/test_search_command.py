@@ -49,6 +49,9 @@ def test_help_teaches_without_loading_anything(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         ([], "which space? Give +space=NAME"),
+        ([], "There are conv1d, deeplab, "),
+        ([], " nasbench_macro, resnet, small_images, "),
+        ([], " vgg, vit; nas space lists them, and the published networks, reference/NAME"),
         (["+space=mbcomv"], "unknown space 'mbcomv'. Did you mean 'mbconv'"),
         (["+space=reference/resnet"], "Did you mean"),
         (["+space=mine.yaml"], "mine.yaml: no such space file"),
@@ -85,6 +88,13 @@ def test_what_does_not_hold_is_said_in_one_line(tmp_path: Path, arguments: list[
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_of_pictures_without_its_data_set_is_no_search_of_digits(tmp_path: Path) -> None:
+    result = run("nas.search", "+space=mbconv", "data.root=photos", cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "photos' would not be read, since digits has no files. Pictures in folders of their class" in result.stderr
+    assert [*tmp_path.rglob("study.json")] == []
 
 
 QUICK = [

@@ -158,7 +158,7 @@ def test_without_time_for_a_baseline_there_is_none_and_it_is_said() -> None:
     assert found.halvings == {}
     # A third of the 100 s of the search and of what choosing took.
     chosen = 2 * sum(job.phase == CHOOSE for job in bench.done)
-    assert f"no training of 1 epochs ended within {(100 + chosen) / 3:.0f} s" in found.missing[PUBLISHED]
+    assert f"no training of 1 epoch ended within {(100 + chosen) / 3:.0f} s" in found.missing[PUBLISHED]
     assert found.recommended == WINNER
 
 

@@ -19,7 +19,7 @@ from nas.finishing.report import Report
 from nas.finishing.searched import read_searched
 from nas.finishing.settings import FinishSettings
 from nas.finishing.shipping import card_of
-from nas.finishing.time_limit import needed_seconds, time_limit
+from nas.finishing.time_limit import in_words, needed_seconds, time_limit
 from nas.held_out import without_test_split
 from nas.json_output import json_document
 from nas.search.config import Config
@@ -58,6 +58,14 @@ def test_what_is_reported(searched: Path, capsys: pytest.CaptureFixture[str]) ->
     text = (searched / "finish" / "report.md").read_text()
     assert report["sentence"] in text
     assert "The time, " not in text  # it was enough
+    (chosen, score), *_ = baseline["rungs"][0]["trials"]
+    assert f"trained, the best: {chosen}: {100 * score:.2f} %" in text
+    for said in (text, printed):
+        assert "1 epoch, " in said
+        assert "3 epochs, " in said
+        assert "1 epochs" not in said
+    begun = [line for line in printed.splitlines() if line.endswith("...") and "PICTURE" not in line]
+    assert begun == ["Reading the search ...", "Starting 1 worker, which read the data ...", "Writing the model ..."]
     # What ships has the weights of the first final seed of what is recommended.
     recommended = report["final"][report["recommended"]]
     assert (searched / "finish" / "model").read_text() == recommended["weights"][0]
@@ -149,6 +157,14 @@ def test_the_time_follows_from_that_of_the_search(searched: Path, capsys: pytest
         "It takes at most 23.6 min: 12 min to choose and report the winner (finish.minutes), and 11.6 min for"
         in printed
     )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0, "0 s"), (34, "34 s"), (59.4, "59 s"), (60, "1 min"), (215, "3.58 min"), (7200, "120 min")],
+)
+def test_a_time_limit_in_words(seconds: float, words: str) -> None:
+    assert in_words(seconds) == words
 
 
 @pytest.mark.parametrize(

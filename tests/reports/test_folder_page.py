@@ -27,6 +27,20 @@ def test_text_becomes_headings_tables_and_paragraphs() -> None:
     assert path.lines == ("![c](../up.svg)",)
 
 
+def test_lists_and_bold_lines_are_that_on_the_page(tmp_path: Path) -> None:
+    long = "; ".join(f"network {number}" for number in range(2000))
+    text = f"head\n\n**Recommended: the *first*.**\n\n- one\n- <b>two</b>\n\nnot **all** of it\n\n{long}\n"
+    _, bold, items, partly, whole = blocks(text)
+    assert (bold.lines, bold.is_bold, bold.is_list) == (("Recommended: the *first*.",), True, False)
+    assert (items.lines, items.is_list, items.is_bold) == (("one", "<b>two</b>"), True, False)
+    assert (partly.lines, partly.is_bold, partly.is_list) == (("not **all** of it",), False, False)
+    assert whole.lines == (long,)
+    (tmp_path / "report.md").write_text(text)
+    page = read_page(write_report([tmp_path])[0].read_text())
+    assert [item.text for item in page.all("li")] == ["one", "<b>two</b>"]
+    assert [item.text for item in page.all("b")] == ["Recommended: the *first*."]
+
+
 def test_a_comparison_is_drawn_from_its_curves(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     curves = {name: np.maximum.accumulate(rng.random((5, 8)), axis=1) for name in ("default", "random")}
@@ -79,5 +93,7 @@ def test_texts_of_a_folder_are_text(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_nothing_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"no study in .*study\.json"):
+    with pytest.raises(ConfigError, match=r"holds no study\.json of a search, and no report\.md .* nas evaluate /"):
         write_report([tmp_path])
+    with pytest.raises(ConfigError, match=r"no study in .*nowhere \(there is no such folder\)"):
+        write_report([tmp_path / "nowhere"])

@@ -59,7 +59,8 @@ def test_what_is_no_run_is_said_in_one_line(tmp_path: Path, capsys: pytest.Captu
     assert main([str(tmp_path)]) == 2
     shown = capsys.readouterr()
     assert shown.out == ""
-    assert shown.err == f"nas.report: no study in {tmp_path} (it has no study.json)\n"
+    assert shown.err.startswith(f"nas.report: {tmp_path} holds no study.json of a search, and no report.md")
+    assert shown.err.count("\n") == 1
     searched(tmp_path / "run", trials=1)
     assert main([str(tmp_path / "run"), "--output", str(tmp_path / "nowhere" / "x.html")]) == 2
     assert "cannot be written to" in capsys.readouterr().err

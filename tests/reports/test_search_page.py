@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -195,6 +196,17 @@ def test_rungs_have_their_correlation(tmp_path: Path) -> None:
     page = _page(tmp_path / "run", study)
     assert "Rung 1 against rung 2" in page.text
     assert "Kendall's tau over all 20 trials of rung 1" in page.text
+
+
+def test_a_finish_that_is_there_is_named_in_place_of_the_command_for_one(run: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(run, tmp_path / "run"))
+    assert "trained anew:" not in write_search_report(folder)[0].read_text()
+    (folder / "finish").mkdir()
+    (folder / "finish" / "report.md").write_text("# Finish of run\n")
+    text = write_search_report(folder)[0].read_text()
+    assert "What its best networks are worth, trained anew:" in text
+    assert f"nas report {folder}/finish" in text
+    assert "nas finish" not in text[text.index("trained anew:") :]
 
 
 def test_an_error_of_the_report_is_said_in_one_line(tmp_path: Path) -> None:

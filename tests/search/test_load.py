@@ -44,6 +44,19 @@ def test_it_is_what_it_was(settings: dict[str, Any], tmp_path: Path) -> None:
     assert (again.workload, again.soft_weight, again.stop) == (study.workload, study.soft_weight, None)
 
 
+def test_a_run_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no study in .*digits \(there is no such folder\)$"):
+        nas.load_study(tmp_path / "digits")
+    for name in ("digits-1", "photos", "training"):
+        (tmp_path / name).mkdir()
+    for name in ("digits-1", "photos"):
+        (tmp_path / name / "study.json").write_text("{}")
+    with pytest.raises(ConfigError, match=r"no such folder\). Did you mean 'digits-1'\?$"):
+        nas.load_study(tmp_path / "digits")
+    with pytest.raises(ConfigError, match=r"Known: digits-1, photos\.$"):
+        nas.load_study(tmp_path / "x")
+
+
 def test_what_is_no_study_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no study in .* \(it has no study.json\)"):
         nas.load_study(tmp_path)

@@ -107,6 +107,16 @@ def test_every_data_set(name: str, tmp_path: Path) -> None:
         assert record[f"{name_of_split}_images"] == len(images.labels)
 
 
+@pytest.mark.parametrize("name", DATA_SETS)
+def test_a_root_is_refused_where_nothing_would_be_read_from_it(name: str, tmp_path: Path) -> None:
+    """Whoever gives one has files of their own, and has forgotten data=."""
+    none = name in ("cells", "digits", "mnist1d", "synthetic")
+    assert DATA_SETS[name].has_files is not none
+    if none:
+        with pytest.raises(ConfigError, match=rf"data\.root='photos' would not be read, since {name} has no files"):
+            check_files(DataConfig(name=name, root="photos"))
+
+
 @pytest.mark.parametrize("scheme", [1, 2])
 def test_digits_are_scikit_learns_in_three_disjoint_parts(scheme: int, tmp_path: Path) -> None:
     config = DataConfig(split_scheme=scheme)

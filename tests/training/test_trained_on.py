@@ -72,15 +72,25 @@ def test_records_of_strangers_say_nothing(tmp_path: Path) -> None:
     assert trained_on({"trained_on": odd}, []) == TrainedOn("a", "b")
 
 
-@pytest.mark.parametrize("place", ["model", "finish/model"])
-def test_what_is_found_out_of_a_model_in_a_run_goes_to_the_run(shipped: Path, tmp_path: Path, place: str) -> None:
+@pytest.mark.parametrize(
+    ("place", "given", "results"),
+    [
+        ("model", "model", "evaluation_val"),
+        ("finish/model", "finish/model", "finish/evaluation_val"),
+        ("finish/model", "finish", "finish/evaluation_val"),
+    ],
+)
+def test_what_is_found_out_of_a_model_in_a_run_goes_to_the_run(
+    shipped: Path, tmp_path: Path, place: str, given: str, results: str
+) -> None:
+    """What a finish recommends is another network than the best of the search: neither takes the other's place."""
     shutil.copytree(shipped, tmp_path / "run" / place)
     (tmp_path / "run" / "study.json").write_text("{}")
     before = sorted(os.listdir(shipped))
-    found = nas.evaluate(tmp_path / "run" / place, DATA, split="test")
+    found = nas.evaluate(tmp_path / "run" / given, DATA, split="test")
     assert found.arch_id == ARCH.arch_id
     assert [entry.arch_id for entry in Ledger(tmp_path / "run").entries()] == [ARCH.arch_id]
-    assert model_in(tmp_path / "run" / place).results("val") == tmp_path / "run" / "evaluation_val"
+    assert model_in(tmp_path / "run" / given).results("val") == tmp_path / "run" / results
     assert sorted(os.listdir(tmp_path / "run" / place)) == before
 
 

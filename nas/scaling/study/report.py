@@ -113,12 +113,13 @@ def head_lines(config: ScaleConfig, base: Architecture, folder: Path) -> list[st
     """Return the head of a report: the study's base, data and recipe, and its charts."""
     data, recipe = config.data, config.train
     part = f" ({data.train_fraction:g} of the training split)" if data.train_fraction != 1 else ""
+    epochs = f"{recipe.epochs} epoch{'s' * (recipe.epochs != 1)}"
     charts = [f"![{path.stem}]({path.name})" for path in sorted(folder.glob("*.svg"))]
     return [
         f"# {folder.name}: mode={config.mode}",
         "",
         f"Base {config.space or config.base} ({base.arch_id}), {cost_of(base).macs:,} MACs. Data {data.name}{part}, "
-        f"{recipe.epochs} epochs of {recipe.optimizer} at {recipe.lr:g}, {config.seeds} seeds a size. All settings: "
+        f"{epochs} of {recipe.optimizer} at {recipe.lr:g}, {config.seeds} seeds a size. All settings: "
         "settings.json.",
         "",
         *charts,

@@ -37,7 +37,8 @@ def print_best(console: Console, study: Study, count: int = 5) -> None:
         return
     unended = best[0].state is not State.COMPLETED and not several
     knee, rungs = study.knee() if several else None, study.rungs > 1 and (several or unended)
-    title = f"Best of {len(study.ranked)} networks" + (" on the highest rung so far" if unended else "")
+    ranked = len(study.ranked)
+    title = f"Best of {ranked} network{'s' * (ranked != 1)}" + (" on the highest rung so far" if unended else "")
     if several:
         highest = ", each on the highest rung that it has ended" if rungs else ""
         title = f"Pareto front of {len(study.scored)} networks{highest} (* its knee)"

@@ -122,4 +122,6 @@ def _blurred(levels: Grid) -> Grid:
     return found
 
 
-CELLS = DataSet(load=load_cells, shape=_shape, task=lambda config: SEGMENTATION, resizes=True, mirrors=True)
+CELLS = DataSet(
+    load=load_cells, has_files=False, shape=_shape, task=lambda config: SEGMENTATION, resizes=True, mirrors=True
+)

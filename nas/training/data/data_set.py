@@ -33,6 +33,8 @@ class DataSet:
     """How many there are in all, as their authors say, where that is known."""
     resizes: bool = False
     """Whether `data.resolution` sets the size of its images."""
+    has_files: bool = True
+    """Whether there are files of it, which `data.root` may name; others are made, or come with a package."""
     files: bool = False
     """Whether each of its images is a file, of any kind and size that pillow reads."""
     has_test_split: bool = False

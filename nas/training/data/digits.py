@@ -29,4 +29,4 @@ def load_digits(config: DataConfig) -> Splits:
     return split_images(config, classes, {TRAIN: images})
 
 
-DIGITS = DataSet(load=load_digits, shape=lambda config: ((1, 8, 8), 10), images=1_797)
+DIGITS = DataSet(load=load_digits, has_files=False, shape=lambda config: ((1, 8, 8), 10), images=1_797)

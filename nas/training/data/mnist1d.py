@@ -67,6 +67,7 @@ MNIST1D = DataSet(
     check=_check,
     shape=lambda config: ((1, LENGTH), CLASSES),
     images=5_000,
+    has_files=False,
     has_test_split=True,
     series=True,
 )

@@ -71,7 +71,14 @@ def check_files(config: DataConfig) -> None:
 
     Raises:
         DataError: something is wrong with them; says all of it at once.
+        ConfigError: `data.root` names some, where the data set has none: what was meant is another one.
     """
+    if config.root is not None and not DATA_SETS[config.name].has_files:
+        raise ConfigError(
+            f"data.root={config.root!r:.300} would not be read, since {config.name} has no files. Pictures in folders "
+            "of their class are data=image_folder; nas search --help lists the others. For "
+            f"{config.name} leave data.root out (data.root=null)"
+        )
     with telling_of_root(config):
         DATA_SETS[config.name].check(config)
 

@@ -38,4 +38,4 @@ def load_synthetic(config: DataConfig) -> Splits:
     return split_images(config, tuple(str(i) for i in range(count)), {TRAIN: images})
 
 
-SYNTHETIC = DataSet(load=load_synthetic, shape=_shape, resizes=True)
+SYNTHETIC = DataSet(load=load_synthetic, has_files=False, shape=_shape, resizes=True)

@@ -64,6 +64,11 @@ def _shown(study: Study) -> str:
     return _text(console)
 
 
+@pytest.mark.parametrize(("trials", "title"), [(1, "Best of 1 network"), (2, "Best of 2 networks")])
+def test_the_best_have_a_title(trials: int, title: str) -> None:
+    assert title in [line.strip() for line in _shown(_study(trials)).splitlines()]
+
+
 @pytest.mark.parametrize(
     ("objective", "text"),
     [
