@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing import Pipe
 from multiprocessing.connection import Client
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,9 @@ from nas.workers.executors.slurm_messages import (
     Setup,
     Stop,
 )
+from nas.workers.executors.slurm_trials import JobPipe, Trials
 from nas.workers.executors.versions import versions_here
+from nas.workers.keeper import Keeper
 from tests.search import evaluators
 from tests.workers import elsewhere
 from tests.workers.fake_slurm import FakeSlurm
@@ -534,6 +537,27 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
+def test_the_end_of_a_job_that_is_heard_late_is_not_that_of_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The driver may give the next job before the mark behind the last message of the one before is read."""
+    keeper = Keeper()
+    trials = Trials(keeper, Setup(b"", {}))
+    monkeypatch.setattr(trials, "start", lambda: None)
+    trials.connection, second_process = Pipe()
+    trials.do(Do("one", pickle.dumps("a job"), keeps=False))
+    pipe = JobPipe(second_process)
+    pipe.tell(Alive("one"))
+    assert [pickle.loads(message) for message in trials.heard()] == [Alive("one")]
+    trials.do(Do("two", pickle.dumps("another"), keeps=False))
+    pipe.done("one")
+    assert (trials.heard(), trials.lease) == ([], "two")
+    trials.answer(Answer("two", end=True))
+    assert [second_process.recv() for _ in range(3)] == ["a job", "another", True]
+    pipe.done("two")
+    assert (trials.heard(), trials.lease) == ([], None)
+    trials.close()
+    keeper.close()
+
+
 def test_workers_end_with_a_driver_that_is_killed(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
     """Its evaluator is defined in the script, which workers import."""
     mark, script = tmp_path / "process", tmp_path / "script.py"

@@ -33,6 +33,10 @@ SIGNALS = (signal.SIGUSR1, signal.SIGTERM)
 or cancelled; some clusters send others of the two."""
 
 
+_DONE = b"done "
+"""What the second process sends behind the last message of a job, with its lease; pickled messages begin otherwise."""
+
+
 class _OfScript(PickledEvaluator):
     """An evaluator that may be defined in the script that the user runs, which is imported first."""
 
@@ -54,24 +58,26 @@ class _OfScript(PickledEvaluator):
             os.environ.pop(STARTING, None)
 
 
-class _Pipe:
+class JobPipe:
     """The way of jobs to the first process; a `nas.workers.executors.job.Link`."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection, self._sending = connection, threading.Lock()
 
     def tell(self, event: Began | Alive | Progress | Ended) -> None:
+        """Send a message."""
         with self._sending:
             self._connection.send(event)
 
     def ask(self, event: Progress) -> bool:
+        """Send a report, and return whether the evaluation is to end."""
         self.tell(event)
         return bool(self._connection.recv())
 
-    def done(self) -> None:
-        """Say that the job has ended."""
+    def done(self, lease: str) -> None:
+        """Say that a job has ended."""
         with self._sending:
-            self._connection.send_bytes(b"")
+            self._connection.send_bytes(_DONE + lease.encode())
 
 
 def _work(connection: Connection, setup: Setup, folder: str) -> None:
@@ -87,12 +93,12 @@ def _work(connection: Connection, setup: Setup, folder: str) -> None:
     sent = _OfScript.packed(setup.evaluator)
     assert isinstance(sent, _OfScript)
     sent.script = setup.script
-    pipe = _Pipe(connection)
+    pipe = JobPipe(connection)
     with suppress(EOFError, OSError):  # the first process is gone
         while True:
             job: Job = connection.recv()
             pipe.tell(run_job(job, sent, pipe, os.environ.get("SLURMD_NODENAME", "")))
-            pipe.done()
+            pipe.done(job.lease)
 
 
 class Trials:
@@ -146,10 +152,12 @@ class Trials:
         assert self.connection is not None
         with suppress(EOFError, OSError):
             while self.connection.poll():
-                found.append(self.connection.recv_bytes())
-                if not found[-1]:
+                message = self.connection.recv_bytes()
+                if not message.startswith(_DONE):
+                    found.append(message)
+                elif self.lease is not None and message == _DONE + self.lease.encode():  # no other was begun meanwhile
                     self.lease = None
-        return list(filter(None, found))
+        return found
 
     @property
     def ended(self) -> bool:
