@@ -93,7 +93,7 @@ def test_texts_of_a_folder_are_text(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_nothing_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"holds no study\.json of a search, and no report\.md .* nas evaluate /"):
+    with pytest.raises(ConfigError, match=r"holds no study\.json of a search, and no report\.md .*nas evaluate /"):
         write_report([tmp_path])
     with pytest.raises(ConfigError, match=r"no study in .*nowhere \(there is no such folder\)"):
         write_report([tmp_path / "nowhere"])
