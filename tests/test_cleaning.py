@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import nas
+from nas.checkpoint_files import fold_checkpoint
 from nas.cleaning import files_of
 from nas.commands.clean import main
 from nas.evaluation import Evaluation
@@ -105,7 +106,11 @@ def test_states_of_what_can_go_on_stay_unless_asked_for(tmp_path: Path) -> None:
         _search(run, recorders=[_EndsAfter(4)], **halving)
     waiting = {name for name in _files(run) if name.endswith(".ckpt")}
     assert len(waiting) >= 2
-    (run / "checkpoints" / "999.ckpt").write_bytes(b"of no trial")
+    of_a_fold = fold_checkpoint(run / next(iter(waiting)), 2)
+    of_a_fold.write_bytes(b"of a fold that goes on, too")
+    waiting.add(str(of_a_fold.relative_to(run)))
+    for trial in ("999.ckpt", "999.fold2.ckpt"):
+        (run / "checkpoints" / trial).write_bytes(b"of no trial")
     assert main([str(run), "--yes", "--keep", "9"]) == 0
     assert {name for name in _files(run) if name.endswith(".ckpt")} == waiting
     assert main([str(run), "--yes", "--states"]) == 0
