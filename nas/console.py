@@ -24,6 +24,9 @@ from nas.starting import INTERRUPTED, SIGNALS
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
+_SILENT_SECONDS = 30.0
+"""After which a line says that a long step goes on."""
+
 
 class _Parser(argparse.ArgumentParser):
     """A parser whose errors are in the JSON document too."""
@@ -282,3 +285,31 @@ def interrupt_at_once() -> AbstractContextManager[None]:
 
 def _raises(handler: object) -> bool:
     return isinstance(handler, Interrupt) or handler is signal.default_int_handler
+
+
+def _print(line: str) -> None:
+    print(line, flush=True)
+
+
+@contextmanager
+def long_step(what: str, say: Callable[[str], object] = _print) -> Iterator[None]:
+    """Say what is done in a step that tells nothing itself, and now and then that it goes on.
+
+    Args:
+        what: in words that a full sentence can begin with, such as `Writing the model`.
+        say: told a line; called from another thread too.
+    """
+    over, began = threading.Event(), time.monotonic()
+
+    def go_on() -> None:
+        while not over.wait(_SILENT_SECONDS):
+            say(f"{what}: {time.monotonic() - began:.0f} s by now ...")
+
+    say(f"{what} ...")
+    thread = threading.Thread(target=go_on, daemon=True, name="nas-long-step")
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import IO
 
 import pytest
 
+from nas import console
 from nas.console import run
 from nas.errors import ConfigError, EvaluationError
 from nas.starting import INTERRUPTED
@@ -286,3 +289,25 @@ def test_handlers_of_signals_are_put_back() -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
     assert run("test", lambda: None) == 0
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
+
+
+def test_a_long_step_says_that_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "_SILENT_SECONDS", 0.02)
+    said: list[str] = []
+    heard = threading.Event()
+
+    def say(line: str) -> None:
+        said.append(line)
+        if len(said) == 3:
+            heard.set()
+
+    with console.long_step("Writing the model", say):
+        assert said[0] == "Writing the model ..."
+        assert heard.wait(60)
+    assert all(re.fullmatch(r"Writing the model: \d+ s by now \.\.\.", line) for line in said[1:])
+    count = len(said)
+    assert not any(thread.name == "nas-long-step" for thread in threading.enumerate())
+    with pytest.raises(ValueError, match="no"), console.long_step("Reading", say):
+        raise ValueError("no")
+    assert not any(thread.name == "nas-long-step" for thread in threading.enumerate())
+    assert said[count] == "Reading ..."

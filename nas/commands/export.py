@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas.commands.network_argument import read_network, types_data, with_recorded_data
-from nas.console import run
+from nas.console import long_step, run
 from nas.errors import ConfigError
 from nas.exporting.settings import ExportSettings
 from nas.json_output import add_facts
@@ -71,17 +71,17 @@ def export_command(values: Mapping[str, Any], typed: Iterable[str] | None = None
 def _export(values: Mapping[str, Any], typed: Collection[str]) -> None:
     model = values.get("model")
     config = settings_from(ExportConfig, with_recorded_data(values, typed, model if isinstance(model, str) else None))
-    print("Loading torch and the model ...", flush=True)
-    from nas.exporting.export import export_whole
-
     out = user_path(str(config.out))
-    found = export_whole(
-        config.path if config.path.is_dir() else _architecture(config),
-        out,
-        weights=config.weights,
-        data=config.data if types_data(typed) else None,
-        settings=config.export,
-    )
+    with long_step("Loading torch and the model, and writing it"):
+        from nas.exporting.export import export_whole
+
+        found = export_whole(
+            config.path if config.path.is_dir() else _architecture(config),
+            out,
+            weights=config.weights,
+            data=config.data if types_data(typed) else None,
+            settings=config.export,
+        )
     _tell(out, found)
 
 

@@ -24,7 +24,7 @@ from nas.commands.search_model import say_next, say_recipe, write_best, write_mo
 from nas.commands.search_outlook import NOTHING_KEPT, check_dry_run, check_same_data, say_time, sources
 from nas.commands.search_space import PreparedSpace, given_space, prepared, resumed_space
 from nas.compare.strategies.baseline import baseline_lines
-from nas.console import Interrupt, guard_streams, interruptible, say_error
+from nas.console import Interrupt, guard_streams, interruptible, long_step, say_error
 from nas.errors import ConfigError, NasError
 from nas.evaluation import Budget
 from nas.evaluators.training import TrainingSettings
@@ -210,9 +210,8 @@ def _search(job: _Job, console: Console) -> int:
         # The workers load torch and the data while this process loads MLflow and Optuna.
         pool = _pool(job, stack)
         tracker = _tracker(job, stack)
-        if not console.is_terminal:
-            console.print("Loading torch and the data ...")
-        with console.status("Loading torch and the data ..."):
+        what = "Loading torch and the data"
+        with console.status(f"{what} ...") if console.is_terminal else long_step(what, console.print):
             data = pool.describe()
         workers = pool.free
         ready = _ready(job, pool, data, workers, partial(console.print, highlight=False))

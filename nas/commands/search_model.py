@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
 from nas.commands.export import export_run
+from nas.console import long_step
 from nas.errors import ConfigError, reason_of
 from nas.json_output import add_facts, part_of_document
 from nas.reports.commands_to_repeat import train_command
@@ -68,9 +70,12 @@ def write_model(study: Study, run: Path, data: DataConfig, console: Console) -> 
     if winner is None or winner.trained_id is None or not weights_file(run, winner.trained_id).exists():
         return
     out = shown(run) / MODEL
-    console.print(f"\nWriting the best network to {out} ...", highlight=False)
+    console.print()
     try:
-        with part_of_document("model"):
+        with (
+            long_step(f"Writing the best network to {out}", partial(console.print, highlight=False)),
+            part_of_document("model"),
+        ):
             export_run(shown(run), out, data=data, replace=True)
     except Exception as error:  # of whatever writes, quantises and runs ONNX
         again = to_type("export", shown(run), "out=FOLDER")

@@ -11,7 +11,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-from nas.console import defer_signals
+from nas.console import defer_signals, long_step
 from nas.errors import ConfigError, DataError, reason_of
 from nas.finishing.bench import REPORT, Contestant, FinishTrial, Measure
 from nas.finishing.config import FinishConfig
@@ -229,7 +229,6 @@ class _Session:
 
     def _pool(self, stack: ExitStack) -> WorkerPool:
         """Start the workers, which end with the stack, and make sure that the data are those of the search."""
-        self.say(f"Starting {self.workers} worker{'s' * (self.workers != 1)}, which read the data ...")
         pool = WorkerPool(
             self._setup.evaluator(self.config.train),
             self.workers,
@@ -238,8 +237,10 @@ class _Session:
             devices=gpu_groups(self.gpus, self.config.devices),
         )
         stack.callback(pool.close)
+        starting = f"Starting {self.workers} worker{'s' * (self.workers != 1)}, which read the data"
         try:
-            now = pool.describe().get("split_fingerprint")
+            with long_step(starting, self.say):
+                now = pool.describe().get("split_fingerprint")
         except DataError as error:
             raise DataError(str(error).replace(MOVED, _MOVED)) from None
         if self.searched.fingerprint not in (None, now):
@@ -274,9 +275,9 @@ class _Session:
         """Write the folder that ships; what goes wrong in that costs no report."""
         if not report.finish.ships:
             return self._with_what_is_there(report)
-        self.say("Writing the model ...")
         try:
-            model = ship(report, self.home / WEIGHTS)
+            with long_step("Writing the model", self.say):
+                model = ship(report, self.home / WEIGHTS)
         except Exception as error:  # of whatever writes and runs ONNX
             return self._with_what_is_there(replace(report, trouble=reason_of(error)))
         self.say(f"Model: {shown(model)}, with the weights of the first final seed")
