@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, BinaryIO, NoReturn, cast
 
 from nas.errors import EvaluationError, NasError, of_system, plain
 from nas.json_output import FLAG, FLAG_HELP, add_error, json_document
+from nas.meanwhile import meanwhile
 from nas.starting import INTERRUPTED, SIGNALS
 
 if TYPE_CHECKING:
@@ -299,17 +300,12 @@ def long_step(what: str, say: Callable[[str], object] = _print) -> Iterator[None
         what: in words that a full sentence can begin with, such as `Writing the model`.
         say: told a line; called from another thread too.
     """
-    over, began = threading.Event(), time.monotonic()
+    began = time.monotonic()
 
-    def go_on() -> None:
+    def go_on(over: threading.Event) -> None:
         while not over.wait(_SILENT_SECONDS):
             say(f"{what}: {time.monotonic() - began:.0f} s by now ...")
 
     say(f"{what} ...")
-    thread = threading.Thread(target=go_on, daemon=True, name="nas-long-step")
-    thread.start()
-    try:
+    with meanwhile(go_on, "nas-long-step"):
         yield
-    finally:
-        over.set()
-        thread.join()

@@ -15,16 +15,8 @@ PACKAGE = Path(__file__).resolve().parent.parent / "nas"
 LAYERS = [
     [
         *("nas.starting", "nas.errors", "nas.equality", "nas.names", "nas.resources", "nas.settings", "nas.console"),
-        *(
-            "nas.run_folder",
-            "nas.checkpoint_files",
-            "nas.seeds",
-            "nas.line_log",
-            "nas.resume",
-            "nas.machine",
-            "nas.statistics",
-            "nas.pareto",
-        ),
+        *("nas.run_folder", "nas.checkpoint_files", "nas.seeds", "nas.line_log", "nas.resume", "nas.machine"),
+        *("nas.statistics", "nas.pareto", "nas.meanwhile"),
         *("nas.held_out", "nas.to_type", "nas.json_output", "nas.own_code"),
     ],
     ["nas.scaling.laws"],

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Protocol
@@ -15,6 +16,7 @@ from typing import Any, Protocol
 from nas.errors import NasError, WorkerError, plain, reason_of
 from nas.evaluation import Budget, Evaluator
 from nas.held_out import without_test_split
+from nas.meanwhile import meanwhile
 from nas.workers.evaluating import Outcome, Task, description, evaluate, failure, only_in_this_process
 from nas.workers.executors.executor import Alive, Began, Ended, Job, Progress, this_worker
 from nas.workers.executors.versions import check_versions
@@ -72,7 +74,7 @@ def run_job(job: Job, sent: PickledEvaluator, link: Link, node: str = "") -> End
     with TemporaryDirectory(prefix=_FOLDER) as name, _records() as records:
         folder = Path(name)
         task = _with_files(job, job.task, folder)
-        with _heartbeat(job, link, folder / _NAMES[CHECKPOINT]):
+        with meanwhile(partial(_beat, job, link, folder / _NAMES[CHECKPOINT]), "nas-heartbeat"):
             outcome = _evaluated(evaluator, task, job, link)
         return Ended(job.lease, outcome, _left(job, folder), "".join(records)[-_LOG_LETTERS:], began=began)
 
@@ -141,20 +143,8 @@ def state_left(folder: Path) -> bytes | None:
     return None
 
 
-@contextmanager
-def _heartbeat(job: Job, link: Link, state: Path) -> Iterator[None]:
-    """Say meanwhile that the job goes on, and send the state of its training where there is a new one."""
-    over = threading.Event()
-    thread = threading.Thread(target=_beat, args=(job, link, state, over), daemon=True, name="nas-heartbeat")
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-
-
 def _beat(job: Job, link: Link, state: Path, over: threading.Event) -> None:
+    """Say that the job goes on, and send the state of its training where there is a new one."""
     sent, not_before = _version(state), 0.0
     while not over.wait(job.beat_seconds):
         data = None
