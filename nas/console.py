@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from types import FrameType
-from typing import TYPE_CHECKING, BinaryIO, NoReturn, cast
+from typing import TYPE_CHECKING, BinaryIO, ClassVar, NoReturn, cast
 
 from nas.errors import EvaluationError, NasError, of_system, plain
 from nas.json_output import FLAG, FLAG_HELP, add_error, json_document
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 _SILENT_SECONDS = 30.0
-"""After which a line says that a long step goes on."""
+"""After which a line says that the work goes on."""
+_LOOK_SECONDS = 1.0
+"""Between two looks at whether anything was written."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -59,21 +61,25 @@ def parser(prog: str, description: str, examples: str, *, json: bool = True) -> 
     return made
 
 
-def run(name: str, work: Callable[[], None], *, json: bool = False) -> int:
+def run(name: str, work: Callable[[], None], *, json: bool = False, may_be_silent: bool = False) -> int:
     """Do a command's work and return its exit code.
 
     2 with one line on stderr where the user's input is wrong or the system refuses a file, 1 where evaluations fail one
     like the other, 130 where it was interrupted.
 
+    Where nothing is printed for half a minute, a line says that the work goes on.
+
     Args:
         name: of the command, for its messages.
         work: what it does; tells its facts by `nas.json_output.add_facts`.
         json: whether these are printed as JSON.
+        may_be_silent: whether it waits for its user, or prints what programs read.
     """
     guard_streams()
     with json_document(json), interruptible() as interrupt:
         try:
-            work()
+            with nullcontext() if may_be_silent else _breaking_silence(name):
+                work()
         except NasError as error:
             say_error(name, error)
             return 1 if isinstance(error, EvaluationError) else 2
@@ -101,10 +107,13 @@ def say_error(name: str, message: object) -> None:
 class _GuardedFile(io.FileIO):
     """A file descriptor to write to; what cannot be written any more goes nowhere, and ends nothing."""
 
+    last_write: ClassVar[float] = 0.0
+    """When anything was written to any of them, by `time.monotonic`."""
     lost: OSError | None = None
     """Why what was written is not whole, as where the disk is full; None also where nobody reads it."""
 
     def write(self, data: ReadableBuffer, /) -> int:
+        _GuardedFile.last_write = time.monotonic()
         rest = memoryview(data).cast("B")
         size = len(rest)
         while rest:
@@ -308,4 +317,20 @@ def long_step(what: str, say: Callable[[str], object] = _print) -> Iterator[None
 
     say(f"{what} ...")
     with meanwhile(go_on, "nas-long-step"):
+        yield
+
+
+@contextmanager
+def _breaking_silence(name: str) -> Iterator[None]:
+    """Say that a command goes on, each time that nothing was written for a while."""
+    began = _GuardedFile.last_write = time.monotonic()
+
+    def watch(over: threading.Event) -> None:
+        while not over.wait(_LOOK_SECONDS):
+            now = time.monotonic()
+            if now - _GuardedFile.last_write >= _SILENT_SECONDS:
+                _GuardedFile.last_write = now  # also where the stream is not the process's own
+                _print(f"{name} goes on: {now - began:.0f} s by now ...")
+
+    with meanwhile(watch, "nas-silence"):
         yield

@@ -311,3 +311,40 @@ def test_a_long_step_says_that_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> No
         raise ValueError("no")
     assert not any(thread.name == "nas-long-step" for thread in threading.enumerate())
     assert said[count] == "Reading ..."
+
+
+def test_a_command_that_prints_nothing_says_now_and_then_that_it_goes_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(console, "_SILENT_SECONDS", 0.02)
+    monkeypatch.setattr(console, "_LOOK_SECONDS", 0.01)
+    said: list[str] = []
+    heard = threading.Event()
+
+    def hear(line: str) -> None:
+        said.append(line)
+        if len(said) == 3:
+            heard.set()
+
+    monkeypatch.setattr(console, "_print", hear)
+    assert run("nas.test", lambda: print(heard.wait(60))) == 0
+    assert capsys.readouterr().out == "True\n"
+    assert all(re.fullmatch(r"nas\.test goes on: \d+ s by now \.\.\.", line) for line in said)
+    assert not any(thread.name == "nas-silence" for thread in threading.enumerate())
+    threads: list[str] = []
+    assert run("nas.test", lambda: threads.extend(one.name for one in threading.enumerate()), may_be_silent=True) == 0
+    assert threads
+    assert "nas-silence" not in threads
+
+
+def test_what_is_written_puts_that_off() -> None:
+    code = """
+console._SILENT_SECONDS = 3600.0
+def work():
+    console._GuardedFile.last_write -= 10_000.0
+    print("a line", flush=True)
+    before = console._GuardedFile.last_write
+    print(time.monotonic() - before < 3600)
+sys.exit(run("test", work))
+"""
+    assert _start("from nas import console\n" + code).communicate()[0] == b"a line\nTrue\n"

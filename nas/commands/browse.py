@@ -15,7 +15,7 @@ _UNTIL = "It is served to this machine alone, until Ctrl-C."
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read the command line, and serve until interrupted; returns the exit code."""
     given = browse_parser().parse_args(arguments)
-    return run("nas.browse", lambda: _serve(given.run, given.records, given.port), json=given.json)
+    return run("nas.browse", lambda: _serve(given.run, given.records, given.port), json=given.json, may_be_silent=True)
 
 
 def _serve(run_folder: str | None, records: str, port: int) -> None:

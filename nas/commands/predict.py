@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     options = predict_parser().parse_args(arguments)
-    return console.run("nas.predict", lambda: _work(options), json=options.json)
+    return console.run("nas.predict", lambda: _work(options), json=options.json, may_be_silent=True)
 
 
 def _work(options: argparse.Namespace) -> None:

@@ -130,13 +130,19 @@ def _train(config: ScaleConfig, base: Architecture, networks: Networks, folder: 
     from nas.scaling.study.tracking import ScalingRecords
 
     where = [f"records.dir={config.records.dir}"] if config.records.dir != RecordSettings().dir else []
+    again = to_type("scale", f"name={folder.name}", "resume=true", *where)
     if config.training:
-        again = to_type("scale", f"name={folder.name}", "resume=true", *where)
         _LINE(f"\nTraining. To go on with it: {again}")
     records = None
     if config.records.mlflow and config.training:
         records = ScalingRecords(
-            folder.parent, folder, study_id, folder.name, asdict(config), server=server_of(config.records.uri)
+            folder.parent,
+            folder,
+            study_id,
+            folder.name,
+            asdict(config),
+            server=server_of(config.records.uri),
+            again=again,
         )
     try:
         with ScalingStudy(config, base, folder, lambda text: _LINE(f"  {text}"), records) as study:

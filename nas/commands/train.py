@@ -202,7 +202,7 @@ def _trained(config: TrainConfig, job: TrainJob, folder: Path, *, going_on: bool
     run_id = str(saved.get("run_id", uuid4().hex))
     begin(job, folder, {"run_id": run_id, **asdict(config), "name": folder.name, "resume": None}, resume=going_on)
     cost = cost_of(job.architecture)
-    place = shown(folder)
+    again = to_type("train", f"resume={shown(folder)}")
     memory = training_memory(with_drop_path(job.architecture, job.recipe.drop_path), job.recipe)
     if memory.blocks:
         blocks = "block is" if len(memory.blocks) == 1 else "blocks are"
@@ -215,15 +215,16 @@ def _trained(config: TrainConfig, job: TrainJob, folder: Path, *, going_on: bool
         f"{job.recipe.epochs} epoch{'s' * (job.recipe.epochs != 1)}"
         f"{f' with each of {job.seeds} seeds' if job.seeds > 1 else ''}"
         f"{f', once without each of {job.data.folds} folds' if job.data.folds else ''}\n"
-        f"Run folder {place}; if it is interrupted, go on with: {to_type('train', f'resume={place}')}",
+        f"Run folder {shown(folder)}; if it is interrupted, go on with: {again}",
         flush=True,
     )
     records = None
     if config.records.mlflow:
         from nas.records.training_records import TrainingRecords
 
+        server = server_of(config.records.uri)
         records = TrainingRecords(
-            folder.parent, folder, run_id, folder.name, asdict(config), server=server_of(config.records.uri)
+            folder.parent, folder, run_id, folder.name, asdict(config), server=server, again=again
         )
     try:
         task = load_data(job.data).task

@@ -7,7 +7,7 @@ alike, so that both give the same.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,8 @@ class FinishRecords(StudyRecords):
         self._home, self._search = home, study
         settings = {**settings, "search_study_id": study.study_id}
         root, known_by = home.parent.parent, f"{study.study_id}-{FINISH}"
-        super().__init__(root, home, known_by, study.name, settings, server=server)
+        again = to_type("records", shown(home.parent))
+        super().__init__(root, home, known_by, study.name, settings, server=server, again=again)
         self.registered = ""
         """The version of the registered model, in words; empty where none was asked for, or made."""
 
@@ -62,17 +63,29 @@ class FinishRecords(StudyRecords):
         Args:
             register: name of the registered model of which what is recommended becomes a version; None: none.
         """
-        self.writing(lambda study: self._report(study, register))
+        try:
+            pieces, metrics, files = self._pieces(register)
+        except Exception as error:  # what is in the folder was changed; the finish itself is whole
+            self.error = self.error or error
+            return
+        for piece in pieces:
+            self.writing(piece)
+        self.end(metrics, files)
 
-    def _report(self, study: StudyRun, register: str | None) -> None:
+    def _pieces(self, register: str | None) -> tuple[list[Callable[[StudyRun], None]], dict[str, float], list[Path]]:
+        """Return what is written of the report: its words and networks, its metrics, and its files."""
         home = self._home
         report = read_json(home / REPORT_JSON, "the report of a finish", dict)
-        study.set_tag("recommended", report["recommended"] or "winner, not compared yet")
         text = read_inside(home / REPORT_MD).decode(errors="replace")
-        study.describe(_described(text, str(report["sentence"])))
-        for model in models_of(home, report, self._search):
-            self.writing(partial(self._write_model, model=model, register=register))
-        self.end(_metrics(report), [home / name for name in _FILES if (home / name).is_file()])
+        recommended = report["recommended"] or "winner, not compared yet"
+        description = _described(text, str(report["sentence"]))
+        pieces: list[Callable[[StudyRun], None]] = [
+            lambda study: study.set_tag("recommended", recommended),
+            lambda study: study.describe(description),
+        ]
+        models = models_of(home, report, self._search)
+        pieces += [partial(self._write_model, model=model, register=register) for model in models]
+        return pieces, _metrics(report), [home / name for name in _FILES if (home / name).is_file()]
 
     def _write_model(self, study: StudyRun, model: ReportedModel, register: str | None) -> None:
         """Write a network; what goes wrong with one does not keep the others."""
@@ -87,8 +100,6 @@ class FinishRecords(StudyRecords):
     @property
     def browse(self) -> str:
         """How to look at it in MLflow, or what is not there, and what was registered."""
-        if self.trouble:
-            return f"{super().browse}, and {to_type('records', shown(self._home.parent))} writes what is missing"
         return "\n".join(filter(None, (self.registered, super().browse)))
 
 

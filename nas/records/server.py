@@ -107,6 +107,11 @@ def not_written(error: BaseException) -> str:
     return f"MLflow was not written: {told(error)}"
 
 
+def lacks_last(error: ServerAwayError) -> str:
+    """Say that a server has not all, since it is away."""
+    return f"MLflow lacks what came last: {error}"
+
+
 def told(error: BaseException) -> str:
     """Return what went wrong with MLflow, in a line; who is no MLflow server answers with a page."""
     return in_a_line(without_password(f"{type(error).__name__}: {error}"), _LONGEST)

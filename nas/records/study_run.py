@@ -75,15 +75,22 @@ class StudyRun:
         """When it ended, in milliseconds since 1970, as long as nothing is written that came later."""
         if earlier is not None:
             self._ended = earlier.info.end_time if earlier.info.status not in _UNENDED else None
-            self.run_id = str(earlier.info.run_id)
-            self._client.update_run(self.run_id, status="RUNNING")
-            return
-        tags = {STUDY_TAG: study_id, TRIAL_TAG: STUDY_ITSELF, "state": "study"}
-        run = self._client.create_run(self.experiment, tags=tags, run_name=mlflow_text(name))
-        self.run_id = str(run.info.run_id)
-        log_values(self._client, self.run_id, values_of(flat(settings), {}))
-        for file, content in (files or {}).items():
-            self.log_json(file, content)
+            self._client.update_run(str(earlier.info.run_id), status="RUNNING")
+        else:
+            tags = {STUDY_TAG: study_id, TRIAL_TAG: STUDY_ITSELF, "state": "study"}
+            earlier = self._client.create_run(self.experiment, tags=tags, run_name=mlflow_text(name))
+        self.run_id = str(earlier.info.run_id)
+        self._write_lacking(earlier, settings, files or {})
+
+    def _write_lacking(self, own: Run, settings: Mapping[str, Any], files: Mapping[str, Any]) -> None:
+        """Write the settings and files that the study's own run has not: its making may have been cut off."""
+        values = values_of(flat(settings), {})
+        params = [param for param in values.params if param.key not in own.data.params]
+        log_values(self._client, self.run_id, replace(values, params=params))
+        written = {file.path for file in self._client.list_artifacts(self.run_id)} if files else set()
+        for name, content in files.items():
+            if name not in written:
+                self.log_json(name, content)
 
     def read_children(self) -> Run | None:
         """Read what the database has of the study; returns the study's own run.

@@ -6,7 +6,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,8 @@ from typing import Any
 
 from nas.errors import ConfigError
 from nas.records.description import description_of, rejected_table
-from nas.records.server import ServerAwayError, answers, not_written, record_facts, shown_server, told
+from nas.records.retry import LAST_SECONDS, Retry
+from nas.records.server import ServerAwayError, lacks_last, not_written, record_facts
 from nas.records.store import Store, database_uri, open_store, places
 from nas.records.study_run import StudyRun
 from nas.records.trials import front_tag, record_of
@@ -39,8 +40,6 @@ _SILENT_SECONDS = 20.0
 """After which a line says that the end of a search waits for what is being written."""
 _ROUNDS = 3
 """In which what a server did not take is tried again at the end."""
-_FIRST_RETRY, _LAST_RETRY, _LAST_SECONDS = 2.0, 30.0, 30.0
-"""How long until a server that is away is asked again, at first and at most, and how long at the end of a search."""
 
 
 class MlflowTracker:
@@ -68,7 +67,8 @@ class MlflowTracker:
         """The first thing that went wrong with the store or the study's own run."""
         self.page = ""
         """Path of the page that shows the study, behind the address of the server."""
-        self._store: Store | None = None
+        self._retry: Retry | None = None
+        """Once the store is open."""
         self._run: StudyRun | None = None
         self._written = 0
         """How many of the study's trials were looked at."""
@@ -81,10 +81,6 @@ class MlflowTracker:
         """Points of the best score that are not written yet: trial, score and when."""
         self._earlier: frozenset[str] = frozenset()
         """Trials whose runs had ended before this session, by key."""
-        self._retry: float | None = None
-        """Seconds until a server that did not answer is asked again; None where it did."""
-        self._why = ""
-        """What it gave instead of an answer."""
         self._study: Study | None = None
         self._over = False
         self._news, self._last, self._loaded = threading.Event(), threading.Event(), threading.Event()
@@ -100,7 +96,7 @@ class MlflowTracker:
     def trouble(self) -> str:
         """What is not in MLflow, in words; empty where all is."""
         if isinstance(self.error, ServerAwayError):
-            return f"MLflow lacks what came last: {self.error}"
+            return lacks_last(self.error)
         if self.error is not None:
             return not_written(self.error)
         if self._run is not None and self._run.lacking:
@@ -176,51 +172,35 @@ class MlflowTracker:
 
     def _work(self) -> None:
         with self._noting_errors():
-            self._store = open_store(self._root, self._server)
+            self._retry = Retry(open_store(self._root, self._server))
         self._loaded.set()
         last = False
         while not last:
-            self._news.wait(self._retry)
+            wait = self._retry.wait if self._retry is not None else None
+            self._news.wait(wait)
             self._news.clear()
-            last = self._last.wait(self._retry or _PATIENCE_SECONDS)
+            last = self._last.wait(wait or _PATIENCE_SECONDS)
             started = time.perf_counter()
-            study = self._study
-            if study is not None:
-                with self._noting_errors():
-                    self._attempt(study)
-                    if last:
-                        self._last_attempts(study)
-            if study is not None and self._run is not None and self.error is None and self._over:
-                self._end(self._run, study)
+            if self._study is not None and self._retry is not None and self.error is None:
+                self._write(self._retry, self._study, last=last)
             self.seconds += time.perf_counter() - started
 
-    def _attempt(self, study: Study) -> None:
-        """Write what waits; where the server does not answer, that is to be tried again in `_retry` seconds."""
-        if self.error is not None or self._store is None:
-            return
-        try:
-            if self._run is not None and self._retry is not None:
-                self._run.read_children()
-            self._run = self._run or self._open_run(study)
-            self._write_waiting(self._run, study)
-            self._retry = None
-        except Exception as error:  # records are of less worth than the search; a resumed one writes what is missing
-            if isinstance(error, ServerAwayError) or self._store.is_away(error):
-                self._why = told(error)
-                self._retry = min(2 * (self._retry or _FIRST_RETRY / 2), _LAST_RETRY)
+    def _write(self, retry: Retry, study: Study, *, last: bool) -> None:
+        """Write what waits, and at last how the study ended."""
+        with self._noting_errors():
+            write = partial(self._write_new, retry, study)
+            if last:
+                retry.last_attempts(write, _seconds_at_the_end(study))
             else:
-                self.error = error
+                retry.attempt(write)
+        if last and self._over and self._run is not None and self.error is None:
+            self._end(retry, self._run, study)
 
-    def _last_attempts(self, study: Study) -> None:
-        """Ask a server that is away a few times more before what waits is left to be written later."""
-        until = time.monotonic() + _LAST_SECONDS
-        while self._retry is not None and self.error is None and time.monotonic() < until:
-            time.sleep(_FIRST_RETRY)
-            self._attempt(study)
-        if self._retry is not None and self.error is None:
-            server = self._server or ""
-            how = f"takes no records: {self._why}" if answers(server) else "does not answer"
-            self.error = ServerAwayError(f"{shown_server(server)} {how}")
+    def _write_new(self, retry: Retry, study: Study) -> None:
+        if self._run is not None and retry.wait is not None:
+            self._run.read_children()
+        self._run = self._run or self._open_run(retry.store, study)
+        self._write_waiting(self._run, study)
 
     def _write_lacking(self, run: StudyRun, study: Study) -> None:
         """Try again what a server did not take: that may have been for a moment, and a run may be there by now."""
@@ -238,8 +218,7 @@ class MlflowTracker:
         except Exception as error:  # records are of less worth than the search; a resumed one writes what is missing
             self.error = self.error or error
 
-    def _open_run(self, study: Study) -> StudyRun:
-        assert self._store is not None
+    def _open_run(self, store: Store, study: Study) -> StudyRun:
         settings = {
             "space": study.space.name,
             "objective": ", ".join(objective.name for objective in study.objectives),
@@ -248,9 +227,9 @@ class MlflowTracker:
             **study.notes.get("config", {}),
         }
         files = {"study.json": study.notes, "space.json": study.space.to_dict()}
-        run = StudyRun(self._store, study.space.name, study.study_id, name=study.name, settings=settings, files=files)
+        run = StudyRun(store, study.space.name, study.study_id, name=study.name, settings=settings, files=files)
         self._earlier = frozenset(key for key in run.children if run.has_ended(key))
-        self.page = study_page(self._store.client, run.experiment, study)
+        self.page = study_page(store.client, run.experiment, study)
         return run
 
     # Trials
@@ -318,7 +297,7 @@ class MlflowTracker:
 
     # The end
 
-    def _end(self, run: StudyRun, study: Study) -> None:
+    def _end(self, retry: Retry, run: StudyRun, study: Study) -> None:
         """Write the results; each part on its own."""
         for part in (
             self._write_lacking,
@@ -329,18 +308,15 @@ class MlflowTracker:
             _end_description,
             _end_status,
         ):
+            if isinstance(self.error, ServerAwayError):
+                return  # each part would wait for it anew
             with self._noting_errors():
-                self._once_more(partial(part, run, study))
+                retry.last_attempts(partial(part, run, study), _seconds_at_the_end(study))
 
-    def _once_more(self, write: Callable[[], None]) -> None:
-        """Write something, and again where a server cannot take it for a moment."""
-        try:
-            write()
-        except Exception as error:
-            if self._store is None or not self._store.is_away(error):
-                raise
-            time.sleep(_FIRST_RETRY)
-            write()
+
+def _seconds_at_the_end(study: Study) -> float:
+    """Return how long a server that is away is waited for: who interrupts a search wants its end, and can go on."""
+    return 0.0 if study.interrupted else LAST_SECONDS
 
 
 def _end_counts(run: StudyRun, study: Study) -> None:

@@ -23,6 +23,7 @@ import nas
 from nas.commands.browse import main as browse
 from nas.commands.records import main as write_records
 from nas.errors import ConfigError
+from nas.records import retry
 from nas.records import tracker as tracker_module
 from nas.records.batch import BatchStore
 from nas.records.server import (
@@ -188,7 +189,7 @@ def test_a_server_that_is_too_busy_is_asked_again(tmp_path: Path) -> None:
 def test_a_server_that_is_back_before_it_is_asked_why_loses_nothing(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tracker_module, "_FIRST_RETRY", 0.1)
+    monkeypatch.setattr(retry, "_FIRST_SECONDS", 0.1)
     write, calls = StudyRun.write, []
 
     def away_at_first(run: StudyRun, records: Any) -> None:
@@ -211,7 +212,7 @@ def test_a_server_that_fails_by_many_records_and_recovers_loses_none(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After ten failures in a row those that follow are not tried; they must be later."""
-    monkeypatch.setattr(tracker_module, "_FIRST_RETRY", 0.1)
+    monkeypatch.setattr(retry, "_FIRST_SECONDS", 0.1)
     monkeypatch.setattr(Store, "is_away", lambda store, error, of_record=False: not of_record)
     monkeypatch.setattr(BatchStore, "write", lambda *_: [])  # each alone, as to a server
     create, calls = StudyRun._create, []
@@ -258,8 +259,8 @@ class _Lacks:
 def test_a_server_that_never_answers_costs_the_search_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in ("_FIRST_RETRY", "_LAST_SECONDS"):
-        monkeypatch.setattr(tracker_module, name, 0.1)
+    monkeypatch.setattr(retry, "_FIRST_SECONDS", 0.1)
+    monkeypatch.setattr(tracker_module, "LAST_SECONDS", 0.1)
     server = f"http://{HOST}:{_free_port()}"
     tracker = MlflowTracker(tmp_path, server)
     study = nas.run_search(
@@ -299,7 +300,7 @@ def test_an_outage_in_the_middle_loses_nothing(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The server is not there at the start, comes, is killed between two trials, and comes back."""
-    monkeypatch.setattr(tracker_module, "_FIRST_RETRY", 0.2)
+    monkeypatch.setattr(retry, "_FIRST_SECONDS", 0.2)
     port = _free_port()
     server = f"http://{HOST}:{port}"
     tracker = MlflowTracker(root / "records", server)
