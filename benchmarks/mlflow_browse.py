@@ -23,12 +23,13 @@ import tempfile
 import threading
 import time
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 
 import nas
 from benchmarks.browser import Browser, chromium
 from benchmarks.mlflow_records import made_up
-from nas.records.browsing import HOST
+from nas.records.browsing import HOST, server_command
 from nas.records.server import answers
 from nas.records.store import database_uri, experiment_id, open_store, places
 from nas.records.tracker import MlflowTracker
@@ -38,13 +39,17 @@ TIMES = 5
 _BEST = 100
 
 
-def start(store: str, files: Path, port: int) -> subprocess.Popen[bytes]:
-    """Start MLflow's server on a store."""
-    words = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
-    words += ["--backend-store-uri", store, "--artifacts-destination", str(files)]
+def start(words: Sequence[str], folder: Path) -> subprocess.Popen[bytes]:
+    """Start a server in a folder."""
     return subprocess.Popen(
-        words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, cwd=files.parent
+        words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, cwd=folder
     )
+
+
+def usual_server(store: str, files: Path, port: int) -> list[str]:
+    """Return the command of MLflow's server on a store, as a team runs it."""
+    words = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
+    return [*words, "--backend-store-uri", store, "--artifacts-destination", str(files)]
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
@@ -113,7 +118,7 @@ def waiting(root: Path, trials: int, epochs: int) -> None:
     print(f"| `nas report`, Python's start included | {took:.2f} | {used.ru_utime + used.ru_stime:.2f} |", flush=True)
     port = free_port()
     server = f"http://{HOST}:{port}"
-    process = start(database_uri(places(root)[0]), root / "files", port)
+    process = start(server_command(root, port), root)
     try:
         wait_for(server)
         experiment = experiment_id(open_store(root).client, study.space.name, None)
@@ -151,7 +156,7 @@ def outage(root: Path, trials: int, sleep: float, away: float) -> None:
         began = time.monotonic()
         time.sleep(away / 6)
         for then in (away / 2, 0.0):
-            running.append(start(store, root / "files", port))
+            running.append(start(usual_server(store, root / "files", port), root))
             wait_for(server)
             log.append(f"there at {time.monotonic() - began:.0f} s")
             if then:

@@ -15,6 +15,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -33,6 +34,13 @@ HOST = "127.0.0.1"
 """Nobody else can reach it: MLflow's server asks for no password."""
 _IDS = (("study.json", "study_id"), ("settings.json", "study_id"), ("settings.json", "run_id"))
 """Where run folders say what they are known by: searches, scaling studies, trainings."""
+_APP = "nas-browse"
+"""Of `nas.records.browse_app` in pyproject.toml."""
+_ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # processes for what nobody starts here
+}
 _START_SECONDS = 120.0
 _LOOK_SECONDS = 0.2
 _LAST_LINES = 5
@@ -190,15 +198,26 @@ def _held(port: int) -> Iterator[None]:
         lock.release()
 
 
-def _serve(root: Path, port: int, ready: Callable[[str], None]) -> None:
-    uri, artifacts = database_uri(database_of(root)), places(root)[1]
-    check_free(port)
+def server_command(root: Path, port: int) -> list[str]:
+    """Return the command that starts MLflow's server on the records in a folder.
+
+    Raises:
+        ConfigError: there are none.
+    """
     command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", uri, "--default-artifact-root", artifacts]
+    command += ["--backend-store-uri", database_uri(database_of(root)), "--default-artifact-root", places(root)[1]]
+    if entry_points(group="mlflow.app", name=_APP):  # not where this package is not installed but in the path
+        command += ["--app-name", _APP]
+    return command
+
+
+def _serve(root: Path, port: int, ready: Callable[[str], None]) -> None:
+    command = server_command(root, port)
+    check_free(port)
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
             command,
-            env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"},
+            env={**os.environ, **_ENVIRONMENT},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,21 @@ def test_the_server_answers_and_ends_with_the_command(root: Path) -> None:
         process.send_signal(signal.SIGINT)
         assert (process.wait(), process.stdout.read()) == (0, "")
     check_free(port)
+
+
+@pytest.mark.slow  # MLflow takes seconds to load
+def test_what_the_server_has_loaded_at_its_start_is_left_out_of_the_search_for_garbage(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").touch()
+    command = browsing.server_command(tmp_path, 5000)
+    assert command[command.index("--app-name") + 1] == "nas-browse"
+    (found,) = entry_points(group="mlflow.app", name="nas-browse")
+    module, name = found.value.split(":")
+    code = (
+        f"import gc; from {module} import {name} as ours; from mlflow.server.fastapi_app import app\n"
+        "print(ours is app, gc.get_freeze_count() > 100_000)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True True\n"
 
 
 def _free_port() -> int:
