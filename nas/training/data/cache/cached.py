@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import shutil
@@ -57,11 +58,21 @@ def cached(config: DataConfig) -> Entry | None:
         return _made(folder, key, config)
     except OSError as error:
         _LOG.warning(
-            "data image_folder: its pixels are not cached in %s: %s (data.cache: another folder, or none)",
-            folder,
+            "data image_folder: its pixels are not cached in %s: %s. %s",
+            shown(folder),
             reason_of(error),
+            _instead(error, config),
         )
         return None
+
+
+def _instead(error: OSError, config: DataConfig) -> str:
+    """Return what is done without a cache, and what a user may do."""
+    done = "Each process decodes its pictures, in each epoch where they take more than data.memory_mib"
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return f"{done} (data.cache: another folder, or none)"
+    smaller = f"smaller than {config.resolution}" if config.resolution else "smaller than they are"
+    return f"{done}; data.cache=FOLDER on a larger disk, or data.resolution {smaller}, would save that"
 
 
 def _takes_long(listing: Listing) -> bool:
@@ -94,13 +105,7 @@ def _made(folder: Path, key: Key, config: DataConfig) -> Entry:
         making = folder / f"{MAKING}{key.what}-{key.state}"
         making.mkdir()
         try:
-            pictures = usable_pictures(config)
-            _LOG.warning(
-                "data image_folder: decoding %s pictures once, into %s (data.cache)",
-                f"{len(pictures.headers):,}",
-                shown(folder),
-            )
-            make_entry(config, pictures, making)
+            make_entry(config, usable_pictures(config), making)
             _publish(making, folder / key.name)
         finally:
             shutil.rmtree(making, ignore_errors=True)
