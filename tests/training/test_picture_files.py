@@ -243,7 +243,7 @@ def test_what_is_said_of_frames_and_turns(tmp_path: Path) -> None:
     for split in ("train", "val"):
         frames[1].save(tmp_path / split / "b" / "turned.png", exif=exif)
     notes = load_data(replace(config, channels=3)).notes
-    assert "1 pictures have several frames, of which the first is read: train/a/moving.gif" in notes
+    assert "1 picture has several frames, of which the first is read: train/a/moving.gif" in notes
     assert "2 images are turned or mirrored, as EXIF data say" in notes
 
 
