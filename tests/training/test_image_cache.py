@@ -480,6 +480,31 @@ def test_what_the_disk_has_no_room_for_is_decoded_while_it_is_used(
     assert not entries_in(cache)
 
 
+@pytest.mark.usefixtures("processes")
+def test_a_disk_that_was_full_is_not_filled_again_by_each_process(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with monkeypatch.context() as patched:
+        config = _config(photos, _space_ends(tmp_path, patched))
+        assert cached(config) is None
+    assert cached(config) is None
+    begun = ["decoding 36 pictures once" in message for message in caplog.messages]
+    assert begun == [True, False, False]
+    assert "the disk was full in the middle just now" in caplog.messages[-1]
+    (left,) = (tmp_path / "cache").glob("*.full")
+    assert f"remove {left} to try it again" in caplog.messages[-1]
+    os.utime(left, (0, 0))  # long ago
+    assert cached(config) is not None
+
+
+def test_a_disk_without_room_is_tried_again(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That costs nothing."""
+    with monkeypatch.context() as patched:
+        config = _config(photos, _no_space(tmp_path, patched))
+        assert cached(config) is None
+    assert cached(config) is not None
+
+
 @pytest.fixture
 def broken(photos: Path) -> Path:
     """Three pictures more, which only decoding shows to be broken."""
