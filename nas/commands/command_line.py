@@ -276,21 +276,22 @@ def _without_quotes(value: str) -> str:
     return _QUOTED_NAME.sub(lambda match: match[1] + re.sub(r"([\\()\[\]{}:=, ])", r"\\\1", match[3]) + match[4], value)
 
 
-def _is_folder(name: str, choice: str) -> bool:
-    """Whether a folder was given in place of a data set; what cannot be looked up is none."""
+def _meant(name: str, choice: str) -> str:
+    """Return the settings that are meant by what was given in place of a data set, as a sentence, where that shows."""
+    if name != "data":
+        return ""
+    if re.fullmatch(r".+\.py:\w+", choice, re.DOTALL):
+        return f" A data set of your own is data=own data.module={choice}"
     try:
-        return name == "data" and user_path(choice).is_dir()
-    except (NasError, OSError, ValueError):
-        return False
+        return f" Pictures in a folder are data=image_folder data.root={choice}" if user_path(choice).is_dir() else ""
+    except (NasError, OSError, ValueError):  # what cannot be looked up is no folder
+        return ""
 
 
 def _group(name: str, value: str, choices: Collection[str], sweep: bool) -> str:
     for choice in value.split(",") if sweep else [value]:
         if choice not in choices:
-            folder = (
-                f" Pictures in a folder are data=image_folder data.root={choice}" if _is_folder(name, choice) else ""
-            )
-            raise ConfigError(f"unknown {name} {choice!r}. {nearest(choice, choices)}{folder}")
+            raise ConfigError(f"unknown {name} {choice!r}. {nearest(choice, choices)}{_meant(name, choice)}")
     # What every command has a default for is replaced; an experiment is added.
     return f"{'+' if name == 'experiment' else ''}{name}={value}"
 

@@ -57,24 +57,18 @@ def lines_of(found: Overview) -> Iterator[str]:
         f"{sum(counts.values()):,} {what} of {outputs}, read as {shape}: {counts['train']:,} for "
         f"training, {counts['val']:,} for validation, {counts['test']:,} for the test"
     )
-    if found.sizes:
-        most = ", ".join(f"{size} ({count:,})" for size, count in found.sizes[:5])
-        yield f"Width x height: {len(found.sizes):,} sizes, most often {most}"
+    if len(found.sizes) == 1:  # of several the notes tell
+        yield f"Width x height: {found.sizes[0][0]}"
     if found.formats:
         yield "Formats: " + ", ".join(f"{name} {count:,}" for name, count in found.formats.items())
-    if found.grey:
-        all_ = " all" if found.grey == found.looked_at else ""
-        yield (
-            f"Grey although read in colour:{all_} {found.grey:,} of {found.looked_at:,}"
-            + ("; data.channels=1 would do" if all_ else "")
-        )
-    if found.copies:
-        count = sum(len(group.names) for group in found.copies)
-        yield f"Copies: {count:,} {what} in {len(found.copies):,} groups of equal content, each in one split"
+    if 0 < found.grey < found.looked_at:  # and of all, and of copies
+        yield f"Grey although read in colour: {found.grey:,} of {found.looked_at:,}"
     if found.alike:
-        yield f"Alike: {len(found.alike):,} pairs of other content that look the same, which may be in several splits"
+        pairs = f"{len(found.alike):,} pair{'s' * (len(found.alike) > 1)}"
+        yield f"Alike: {pairs} of other content that look the same, which may be in several splits"
     if found.rare:
-        yield f"Rare: {len(found.rare):,} classes have one or two {what}: {', '.join(map(in_a_line, found.rare[:10]))}"
+        classes = f"{len(found.rare):,} class{'es have' if len(found.rare) > 1 else ' has'}"
+        yield f"Rare: {classes} one or two {what}: {', '.join(map(in_a_line, found.rare[:10]))}"
     yield from found.notes
 
 

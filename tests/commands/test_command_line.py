@@ -173,6 +173,20 @@ def test_several_values_need_a_sweep_or_brackets() -> None:
     assert _arguments("seed=1,2", "--multirun", several=True) == ["--multirun", "++seed=1,2"]
 
 
+def test_data_that_are_given_in_place_of_a_data_set_are_told_how(tmp_path: Path) -> None:
+    def told(typed: str) -> str:
+        with pytest.raises(ConfigError) as raised:
+            hydra_arguments(
+                [f"data={typed}"], groups={"data": ("own", "image_folder")}, text=(), several=lambda _: None
+            )
+        return str(raised.value)
+
+    assert told("my_data.py:Even").endswith(" A data set of your own is data=own data.module=my_data.py:Even")
+    assert told(str(tmp_path)).endswith(f" Pictures in a folder are data=image_folder data.root={tmp_path}")
+    assert "data.root" not in told("nowhere")
+    assert "data.module" not in told("nowhere")
+
+
 def test_the_groups_are_those_of_the_folder_of_settings() -> None:
     groups = groups_in(resource_dir("conf"))
     assert set(groups) == {"data", "evaluator", "executor", "experiment", "pruner", "recipe", "sampler", "train"}

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from nas.errors import DataError
+from nas.training.data import array_files
 from nas.training.data.config import DataConfig
 from nas.training.data.load import load_data
 from nas.training.data.splits import Images, MemoryImages
@@ -141,11 +142,12 @@ def test_npy_files_need_not_fit_into_memory(scheme: int, tmp_path: Path) -> None
     wide = RNG.integers(0, 256, (300, 3, 40, 40), dtype=np.uint8)  # 1.4 MiB
     root = _npy(tmp_path, {"x": wide, "y": np.arange(300) % 3})
     memory = load_data(_config(root, split_scheme=scheme))
-    disk = load_data(_config(root, split_scheme=scheme, memory_mib=1))
     assert isinstance(memory.train, MemoryImages)
-    assert not isinstance(disk.train, MemoryImages)
-    assert memory.fingerprint == disk.fingerprint
-    assert _pictures(memory.train, memory.classes) == _pictures(disk.train, disk.classes)
+    for memory_mib in (0, 1):
+        disk = load_data(_config(root, split_scheme=scheme, memory_mib=memory_mib))
+        assert not isinstance(disk.train, MemoryImages)
+        assert memory.fingerprint == disk.fingerprint
+        assert _pictures(memory.train, memory.classes) == _pictures(disk.train, disk.classes)
     with pytest.raises(
         DataError, match=r"take 2 MiB, more than data\.memory_mib=1: raise that, or unpack it to a folder"
     ):
@@ -194,6 +196,13 @@ def test_a_zip_bomb_is_not_unpacked(tmp_path: Path) -> None:
         assert path.stat().st_size < 2**17
         with pytest.raises(DataError, match=message):
             load_data(_config(path, memory_mib=32))
+
+
+def test_labels_have_a_limit_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(array_files, "_LABELS_MIB", 1)
+    root = _npy(tmp_path, {"x": np.zeros((3 * 2**16, 1, 1), dtype=np.uint8), "y": np.arange(3 * 2**16) % 3})
+    with pytest.raises(DataError, match=r"the labels in .* take 2 MiB, more than data\.memory_mib=0: raise that"):
+        load_data(_config(root, memory_mib=0))
 
 
 def _torn(root: Path) -> Path:
@@ -269,7 +278,7 @@ def _texts(*codes: int) -> NDArray[Any]:
         ),
         (
             {"x": PIXELS, "y": NUMBERS % 3, "x_test": 255 - PIXELS, "y_test": NUMBERS % 4},
-            "1 classes have no training images: 3",
+            "1 class has no training images: 3",
         ),
     ],
 )

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from nas.training.data.augmented_pixels import sent
 from nas.training.data.batches import Batches
 from nas.training.data.config import DataConfig
 from nas.training.data.load import load_data
@@ -202,3 +203,19 @@ def test_a_walk_never_waits_for_its_device(data: ImageData, policy: dict[str, An
     batches = list(made)
     assert [tuple(inputs.shape) for inputs, _ in batches] == [(16, 3, 24, 24)] * 4
     assert {tensor.device.type for batch in batches for tensor in batch} == {"meta"}
+
+
+def test_what_goes_to_a_gpu_is_pinned_and_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = list[tuple[str, dict[str, Any]]]()
+    values, pinned, there = (torch.full((2,), float(number)) for number in range(3))
+
+    def to(tensor: torch.Tensor, *args: Any, **options: Any) -> torch.Tensor:
+        assert tensor is (pinned if args[0].type == "cuda" else values)
+        calls.append((args[0].type, options))
+        return there
+
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: pinned if tensor is values else tensor)
+    monkeypatch.setattr(torch.Tensor, "to", to)
+    assert sent(values, torch.device("cuda", 0)) is there
+    assert sent(values, torch.device("cpu")) is there
+    assert calls == [("cuda", {"non_blocking": True}), ("cpu", {"non_blocking": True})]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 from collections.abc import Callable
@@ -57,6 +58,26 @@ def test_pictures_are_those_that_were_saved(scheme: int, memory_mib: int, tmp_pa
     assert data.classes == CLASSES
     assert sorted(_pictures(data.train) + _pictures(data.val) + _pictures(test)) == _wanted(slice(None))
     assert isinstance(data.train, MemoryImages) == (memory_mib == 1)
+
+
+def test_what_is_not_kept_stays_on_the_disk(tmp_path: Path) -> None:
+    """Arrow counts what it has allocated, which what it has mapped is no part of."""
+    datasets = pytest.importorskip("datasets")
+    arrow = pytest.importorskip("pyarrow")
+    noise = RNG.integers(0, 256, (100, 128, 128, 3), dtype=np.uint8)  # whose PNGs are as large
+    kinds = {"picture": datasets.Image(), "kind": datasets.ClassLabel(names=list(CLASSES))}
+    columns = {"picture": [Image.fromarray(one) for one in noise], "kind": [place % 3 for place in range(100)]}
+    datasets.Dataset.from_dict(columns, features=datasets.Features(kinds)).save_to_disk(tmp_path / "large")
+    del columns
+    gc.collect()
+    before = arrow.total_allocated_bytes()
+    data = load_data(_config(tmp_path / "large", memory_mib=0))
+    read = [data.train.read(part) for part in torch.split(torch.arange(len(data.train.labels)), 8)]
+    assert sum(part.nbytes for part in read) > 2**21
+    assert arrow.total_allocated_bytes() - before < 2**18
+    again = datasets.load_from_disk(tmp_path / "large", keep_in_memory=True)
+    assert arrow.total_allocated_bytes() - before > 2**22, "else it does not count what is in memory"
+    del again
 
 
 def test_splits_keep_their_names_and_a_resolution_scales(tmp_path: Path) -> None:

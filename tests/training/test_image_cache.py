@@ -25,6 +25,7 @@ from nas.commands.clean import main as clean
 from nas.errors import DataError, HeldOutError
 from nas.exporting.reading import Reading
 from nas.held_out import reading_test_split, without_test_split
+from nas.training.data.batches import Batches
 from nas.training.data.cache import cached as cached_module
 from nas.training.data.cache import decoders as decoders_module
 from nas.training.data.cache import make as make_module
@@ -35,8 +36,10 @@ from nas.training.data.cache.decoders import Decoders
 from nas.training.data.cache.entry import INDEX, SEARCHED_FILE, TEST_FILE
 from nas.training.data.cache.pixels import PixelFile
 from nas.training.data.cache.place import cache_folder
+from nas.training.data.cached_images import CachedImages
 from nas.training.data.config import DataConfig
 from nas.training.data.content import TEST, TRAIN
+from nas.training.data.image_files import FileImages
 from nas.training.data.registry import DATA_SETS, check_files
 from nas.training.data.splits import Images, Splits
 from nas.training.data.test_split import Ledger, read_test_split
@@ -440,6 +443,66 @@ def test_where_there_can_be_none_data_are_read_without(
     _assert_same(found, _load(_config(photos)))
     assert said in caplog.messages[-1]
     assert not cache.is_dir() or not entries_in(cache)
+
+
+@pytest.mark.parametrize("trouble", [_no_space, _space_ends])
+@pytest.mark.usefixtures("processes")
+def test_what_the_disk_has_no_room_for_is_decoded_while_it_is_used(
+    odd: Path,
+    trouble: Callable[[Path, pytest.MonkeyPatch], Path],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The batches of three walks are those of the cache, to the last bit."""
+    settings: dict[str, Any] = {"resolution": 9, "bad": "skip", "memory_mib": 0}
+    with_cache = _load(_config(odd, odd.parent / "roomy", **settings), test=False).data
+    assert isinstance(with_cache.train, CachedImages)
+    cache = trouble(odd.parent, monkeypatch)
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        streamed = _load(_config(odd, cache, **settings), test=False).data
+    assert isinstance(streamed.train, FileImages)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    walks = [
+        [batch for _ in range(3) for batch in walk]
+        for data in (with_cache, streamed)
+        for walk in [Batches(data.train, data, 5, data.input_shape, shuffle=True, augment="shift_flip", seed=7)]
+    ]
+    assert len(walks[0]) == len(walks[1]) > 12
+    for (inputs, labels), (other, other_labels) in zip(*walks, strict=True):
+        assert torch.equal(inputs, other)
+        assert torch.equal(labels, other_labels)
+    said = [message for message in caplog.messages if "not cached" in message]
+    assert len(said) == 1
+    assert "data.cache=FOLDER on a larger disk, or data.resolution smaller than 9, would save that" in said[0]
+    begun = any("decoding" in message and "once" in message for message in caplog.messages)
+    assert begun == (trouble is _space_ends), "what has no room is not begun"
+    assert not entries_in(cache)
+
+
+@pytest.mark.usefixtures("processes")
+def test_a_disk_that_was_full_is_not_filled_again_by_each_process(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with monkeypatch.context() as patched:
+        config = _config(photos, _space_ends(tmp_path, patched))
+        assert cached(config) is None
+    assert cached(config) is None
+    begun = ["decoding 36 pictures once" in message for message in caplog.messages]
+    assert begun == [True, False, False]
+    assert "the disk was full in the middle just now" in caplog.messages[-1]
+    (left,) = (tmp_path / "cache").glob("*.full")
+    assert f"remove {left} to try it again" in caplog.messages[-1]
+    os.utime(left, (0, 0))  # long ago
+    assert cached(config) is not None
+
+
+def test_a_disk_without_room_is_tried_again(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That costs nothing."""
+    with monkeypatch.context() as patched:
+        config = _config(photos, _no_space(tmp_path, patched))
+        assert cached(config) is None
+    assert cached(config) is not None
 
 
 @pytest.fixture

@@ -22,10 +22,10 @@ from nas.machine import memory
 from nas.settings import as_recorded
 from nas.training.data import pictures
 from nas.training.data.config import DataConfig
-from nas.training.data.image_files import read_image
+from nas.training.data.image_files import FileImages, read_image
 from nas.training.data.load import load_data
 from nas.training.data.pictures import seen
-from nas.training.data.splits import ImageData, Images
+from nas.training.data.splits import ImageData, Images, MemoryImages
 from nas.training.preprocess import preprocess_of, read_as, reading_said
 from nas.training.weights import weights_metadata
 from tests.exporting.png_by_hand import png
@@ -243,7 +243,7 @@ def test_what_is_said_of_frames_and_turns(tmp_path: Path) -> None:
     for split in ("train", "val"):
         frames[1].save(tmp_path / split / "b" / "turned.png", exif=exif)
     notes = load_data(replace(config, channels=3)).notes
-    assert "1 pictures have several frames, of which the first is read: train/a/moving.gif" in notes
+    assert "1 picture has several frames, of which the first is read: train/a/moving.gif" in notes
     assert "2 images are turned or mirrored, as EXIF data say" in notes
 
 
@@ -341,16 +341,25 @@ def test_files_with_too_many_pixels_are_named(tmp_path: Path) -> None:
     load_data(replace(config, max_pixels=72))
 
 
-def test_images_without_room_in_memory_are_refused_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_without_room_in_memory_are_decoded_batch_by_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     config = _folder(tmp_path, lambda split, number: png(_RNG.integers(0, 256, (8, 8, 3)), 8))
     config = replace(config, channels=3, resolution=64)  # 24 images of 12 KiB
     monkeypatch.setattr(pictures, "memory", lambda: 2 * 24 * 12 * 1024)
-    load_data(config)
+    kept = load_data(config).train
+    assert isinstance(kept, MemoryImages)
+    assert not caplog.messages
     load_data.cache_clear()
     monkeypatch.setattr(pictures, "memory", lambda: 2 * 24 * 12 * 1024 - 1)
-    with pytest.raises(DataError, match=r"24 images of 3x64x64 levels take 0 MiB.* data\.memory_mib=0 has them read"):
-        load_data(config)
+    train = load_data(config).train
+    assert isinstance(train, FileImages)
+    everything = torch.arange(len(kept.labels))
+    assert torch.equal(train.read(everything), kept.pixels[everything])
+    assert "24 images of 3x64x64 levels are decoded batch by batch: they take 0 MiB" in caplog.text
+    caplog.clear()
     load_data(replace(config, memory_mib=0))
+    assert not caplog.messages, "it was asked for"
 
 
 def test_the_memory_of_this_machine_is_known() -> None:

@@ -141,7 +141,7 @@ BAD: dict[str, tuple[dict[str, str], str]] = {
     "one class": ({"a.tsv": _labelled("a")}, "must have series of two classes at least"),
     "a class of the test alone": (
         {"a_TRAIN.tsv": _labelled("ab", 40), "a_TEST.tsv": _labelled("abc")},
-        "1 classes have no training images: c",
+        "1 class has no training images: c",
     ),
     "the test is the training": (
         {"a_TRAIN.tsv": _labelled("ab", 40), "a_TEST.tsv": _labelled("ab", 40)},

@@ -23,6 +23,8 @@ _IMAGES = {"x", "images", "image", "imgs", "data", "inputs", "pixels"}
 _LABELS = {"y", "labels", "label", "targets", "target"}
 _SPLITS = dict.fromkeys(("train", "training"), TRAIN) | dict.fromkeys(("val", "valid", "validation", "dev"), VAL)
 _SPLITS |= dict.fromkeys(("test", "testing"), TEST)
+_LABELS_MIB = 256
+"""What labels may take in memory in any case: 30 million of 8 bytes."""
 _HOW = (
     "Expected x_train and y_train, or x and y (or train_images and train_labels, or images and labels), and the same "
     "with val and test where you have them"
@@ -76,7 +78,8 @@ def find_pairs(root: Path, memory_mib: int, what: str = "arrays") -> tuple[dict[
     stored = {name: look[name](name) for pair in chosen.values() for name in pair}
     pairs = {split: Pair(stored[images], stored[labels]) for split, (images, labels) in chosen.items()}
     whole = sum(pair.labels.mib + (0 if mapped else pair.images.mib) for pair in pairs.values())
-    if whole > memory_mib:
+    # Images of .npy files are read batch by batch where they may take nothing, but labels are always in memory.
+    if whole > (max(memory_mib, _LABELS_MIB) if mapped else memory_mib):
         which = "the labels in" if mapped else "the arrays of"
         advice = "" if mapped else ", or unpack it to a folder of .npy files, which need not fit into memory"
         raise DataError(

@@ -122,7 +122,7 @@ def divide(
     all_images = _Images(given, classes, task)
     places = {split: [*all_images.of(split)] for split in given}
     all_images.check_copies(places, config.name)
-    said = [*notes, *all_images.leave_out(places), *all_images.conflicts()]
+    said = [*notes, *all_images.leave_out(places), *all_images.copies(places), *all_images.conflicts()]
     shares = {TEST: config.test_fraction, VAL: config.val_fraction}
     shares = {split: share for split, share in shares.items() if split not in given}
     found = assign(
@@ -207,6 +207,17 @@ class _Images:
                     them = "it" if len(out) == 1 else "them"
                     notes.append(f"{_images(out)} left out of {split}, since {later} has {them} too: {self._some(out)}")
         return notes
+
+    def copies(self, places: Mapping[str, Sequence[int]]) -> list[str]:
+        """Return a sentence that says which images of a split are copies of others in it, where there are any."""
+        groups: dict[bytes, list[int]] = defaultdict(list)
+        for own in places.values():
+            for place in own:
+                groups[self.digests[place]].append(place)
+        several = [group for group in groups.values() if len(group) > 1]
+        some = "; ".join(" is ".join(map(self.name, group[:2])) for group in several[:_MAX_NAMED])
+        count = f"{sum(map(len, several)):,} images are copies, in {len(several):,} group{'s' * (len(several) > 1)}"
+        return [f"{count} of equal content, each in one split: {some}{_more(several)}"] if several else []
 
     def conflicts(self) -> list[str]:
         """Return a sentence that says which images have several classes, where there are any."""

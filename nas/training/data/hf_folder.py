@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -14,9 +14,11 @@ from torch import Tensor
 
 from nas.errors import DataError
 from nas.exporting.reading import Reading, fitted
+from nas.machine import cores
 from nas.run_folder import user_path
 from nas.training.data.config import DataConfig
 from nas.training.data.content import TEST, TRAIN, VAL, digests_of
+from nas.training.data.in_threads import in_threads
 from nas.training.data.split_by_content import Source, split_by_content
 from nas.training.data.split_by_place import split_images_by_place
 from nas.training.data.splits import Images, MemoryImages, Splits
@@ -26,6 +28,9 @@ _INSTALL = (
     "data hf: needs the package datasets, which is not installed: pip install datasets, or install nas with its extra: "
     "pip install -c constraints.txt '.[hf]'"
 )
+_AT_A_TIME = 64
+"""Pictures that are looked at together."""
+Used = TypeVar("Used")
 _HOW = "Give data.root=FOLDER that save_to_disk of a Dataset or DatasetDict wrote"
 
 
@@ -45,16 +50,25 @@ class HfImages:
         """Return those images as uint8 of shape `(len(indices), channels, height, width)`."""
         if not len(indices):
             return torch.empty((0, self.channels, *self.size), dtype=torch.uint8)
-        return torch.stack([self.fitted(self.picture(place), place) for place in indices.tolist()])
+        return torch.stack(self.decoded(indices.tolist(), self.fitted, torch.get_num_threads()))
 
     def take(self, places: Sequence[int]) -> HfImages:
         """Return some of the images."""
         labels = self.labels[torch.tensor(places, dtype=torch.int64)]
         return HfImages(self.rows.select(places), labels, self.name, self.size, self.channels)
 
-    def picture(self, place: int) -> Image.Image:
-        """Return an image at its full size, turned as it says; raises `DataError` where it cannot be read."""
-        return _decoded(self.rows[place]["image"], f"{self.name} image {place}")
+    def decoded(self, places: Sequence[int], use: Callable[[Image.Image, int], Used], threads: int) -> list[Used]:
+        """Return what becomes of images at their full size, turned as they say, and of their places.
+
+        Raises:
+            DataError: one cannot be read.
+        """
+
+        def used(place: int, held: Mapping[str, Any] | None) -> Used:
+            return use(_decoded(held, f"{self.name} image {place}"), place)
+
+        # What is read of the data set is read by this thread.
+        return in_threads(lambda one: used(*one), list(zip(places, self.rows[places]["image"], strict=True)), threads)
 
     def fitted(self, picture: Image.Image, place: int) -> Tensor:
         """Return the pixels of an image, `(channels, height, width)`: scaled to cover the size, cut at the centre."""
@@ -180,22 +194,25 @@ def _decoded(held: Mapping[str, Any] | None, name: str) -> Image.Image:
 
 def _source(images: HfImages, *, keep: bool, any_size: bool) -> Source:
     """Decode each picture once: for its content at full size, and for its pixels where they are kept in memory."""
-    digests, kept = list[bytes](), list[Tensor]()
-    for place in range(len(images.labels)):
-        picture = images.picture(place)
+
+    def looked(picture: Image.Image, place: int) -> tuple[bytes, Tensor | None]:
         if not any_size and (picture.height, picture.width) != images.size:
             raise DataError(
                 f"data hf: {images.name} image {place} has {picture.height}x{picture.width} pixels, others "
                 f"{images.size[0]}x{images.size[1]}; give data.resolution=64"
             )
-        digests.append(digests_of(np.asarray(picture)[None])[0])
-        if keep:
-            kept.append(images.fitted(picture, place))
+        return digests_of(np.asarray(picture)[None])[0], images.fitted(picture, place) if keep else None
+
+    looks = list[tuple[bytes, Tensor | None]]()
+    for start in range(0, len(images.labels), _AT_A_TIME):
+        places = range(start, min(start + _AT_A_TIME, len(images.labels)))
+        looks += images.decoded(places, looked, cores())
 
     def take(places: Sequence[int], reading: Reading | None) -> Images:
         chosen = images.take(places)
-        return (
-            MemoryImages(torch.stack([kept[place] for place in places]), chosen.labels) if kept and places else chosen
-        )
+        kept = [pixels for pixels in (looks[place][1] for place in places) if pixels is not None]
+        return MemoryImages(torch.stack(kept), chosen.labels) if kept else chosen
 
-    return Source(images.labels.tolist(), digests, lambda place: f"{images.name} image {place}", take)
+    return Source(
+        images.labels.tolist(), [digest for digest, _ in looks], lambda place: f"{images.name} image {place}", take
+    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -22,10 +21,11 @@ from nas.training.data.config import DataConfig
 from nas.training.data.content import SPLITS, TRAIN
 from nas.training.data.folders.layout import Target
 from nas.training.data.folders.usable import REFUSE, Pictures, common_size, left_out, refusal, usable_pictures
+from nas.training.data.in_threads import in_threads
 from nas.training.data.pictures import (
     Seen,
     UndecodedError,
-    check_memory,
+    fit_in_memory,
     held_by,
     pixels_of,
     reading_of,
@@ -37,9 +37,6 @@ from nas.training.data.split_by_content import Source, split_by_content
 from nas.training.data.split_by_place import split_indices, splits_by_place
 from nas.training.data.splits import Images, MemoryImages, Splits
 from nas.training.tasks.registry import DEFAULT
-
-_MOST_THREADS = 8
-"""That decode files: more wait for Python's lock."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,10 +51,8 @@ class FileImages:
         """Read those images as uint8 of shape `(len(indices), channels, height, width)`."""
         if not len(indices):
             return torch.empty((0, *self.reading.shape), dtype=torch.uint8)
-        # Decoding leaves Python's lock. The threads that torch has are this process's share of the cores.
-        with ThreadPoolExecutor(max_workers=min(_MOST_THREADS, max(2, torch.get_num_threads()))) as pool:
-            pixels = list(pool.map(self._read_one, indices.tolist()))
-        return torch.stack(pixels)
+        # The threads that torch has are this process's share of the cores.
+        return torch.stack(in_threads(self._read_one, indices.tolist(), torch.get_num_threads()))
 
     def _read_one(self, index: int) -> Tensor:
         return read_image(self.files[index], self.reading)
@@ -94,10 +89,7 @@ def load_image_folder(config: DataConfig) -> Splits:
     size = (config.resolution, config.resolution) if config.resolution else common_size(pictures)
     reading = reading_of(config, (config.channels, *size))
     given = {split: _images(files, reading) for split, files in pictures.files.items()}
-    count = sum(len(images.files) for images in given.values())
-    in_memory = count * config.channels * size[0] * size[1] <= config.memory_mib * 2**20
-    if in_memory:
-        check_memory(count, reading)
+    in_memory = fit_in_memory(sum(len(images.files) for images in given.values()), reading, config)
     if config.split_scheme == 1:
         return _split_by_place(config, pictures.classes, given, in_memory=in_memory)
     return split_files_by_content(config, pictures, given, in_memory=in_memory)
@@ -142,9 +134,7 @@ def _looked(images: FileImages, config: DataConfig, bad: dict[Path, str], *, in_
     """
     look = partial(_look, known=config.depth != "auto") if in_memory else _look_at_content
     look = partial(look, reading=images.reading, scheme=config.split_scheme)
-    # Decoding, hashing and scaling leave Python's lock.
-    with ThreadPoolExecutor(max_workers=min(_MOST_THREADS, cores())) as pool:
-        looks = list(pool.map(partial(_if_it_can_be, look), images.files))
+    looks = in_threads(partial(_if_it_can_be, look), images.files, cores())
     bad |= {path: found for path, found in zip(images.files, looks, strict=True) if isinstance(found, str)}
     usable = [place for place, found in enumerate(looks) if not isinstance(found, str)]
     images = images.take(torch.tensor(usable, dtype=torch.int64))

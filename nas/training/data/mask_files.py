@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from math import prod
-
 import torch
 
 from nas.errors import DataError
@@ -11,7 +9,7 @@ from nas.training.data.config import DataConfig
 from nas.training.data.folders.masks import NAME, masked_pictures
 from nas.training.data.folders.usable import Pictures
 from nas.training.data.image_files import FileImages, split_files_by_content
-from nas.training.data.pictures import check_memory
+from nas.training.data.pictures import fit_in_memory
 from nas.training.data.splits import Splits
 from nas.training.tasks.segmentation import SEGMENTATION
 
@@ -33,8 +31,5 @@ def load_mask_folder(config: DataConfig) -> Splits:
         for split, files in found.files.items()
     }
     pictures = Pictures(found.root, found.classes, {}, {}, found.notes, 0, SEGMENTATION)
-    count = sum(len(images.files) for images in given.values())
-    in_memory = count * prod(found.reading.shape) <= config.memory_mib * 2**20
-    if in_memory:
-        check_memory(count, found.reading)
+    in_memory = fit_in_memory(sum(len(images.files) for images in given.values()), found.reading, config)
     return split_files_by_content(config, pictures, given, in_memory=in_memory)

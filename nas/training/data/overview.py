@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import combinations
@@ -24,7 +23,9 @@ from nas.training.data.content import TRAIN, VAL, digest_of, digests_of
 from nas.training.data.folders.headers import Header
 from nas.training.data.folders.layout import Target
 from nas.training.data.folders.usable import usable_pictures
+from nas.training.data.in_threads import in_threads
 from nas.training.data.load import load_data
+from nas.training.data.read_ahead import read_in_turn
 from nas.training.data.splits import ImageData, Images, model_input
 
 _RARE = 2
@@ -35,6 +36,8 @@ _BANDS = 4
 """Parts of a hash: of two that differ in 3 bits one part is equal."""
 _LEAST_SIDE = 32
 """Pixels along a side below which a perceptual hash says nothing."""
+_AT_A_TIME = 1024
+"""Images that are looked at together."""
 _CROWD = 200
 """Pictures with an equal part of the hash, above which they are alike by being flat, not by what they show."""
 
@@ -162,15 +165,17 @@ def _of_files(
             None if small else difference_hash(picture),
         )
 
-    with ThreadPoolExecutor(max_workers=min(8, cores())) as pool:
-        return [one for one in pool.map(look, files) if one is not None]
+    return [one for one in in_threads(look, files, cores()) if one is not None]
 
 
 def _of_images(images: Images, data: ImageData, split: str) -> Iterator[_Seen]:
-    pixels = images.read(torch.arange(len(images.labels))).numpy()
-    grey = (pixels == pixels[:, :1]).all(axis=(1, 2, 3))
-    for place, (digest, label) in enumerate(zip(digests_of(pixels), images.labels.numpy(), strict=True)):
-        yield _Seen(f"{split} image {place}", _told(data, label), digest, bool(grey[place]), None)
+    parts = torch.split(torch.arange(len(images.labels)), _AT_A_TIME)  # they need not fit into memory
+    for part, read in zip(parts, read_in_turn(images, parts), strict=True):
+        pixels = read.numpy()
+        grey = (pixels == pixels[:, :1]).all(axis=(1, 2, 3)).tolist()
+        labels = images.labels[part].numpy()
+        for place, digest, label, is_grey in zip(part.tolist(), digests_of(pixels), labels, grey, strict=True):
+            yield _Seen(f"{split} image {place}", _told(data, label), digest, is_grey, None)
 
 
 def _of_series(images: Images, data: ImageData, split: str) -> Iterator[_Seen]:

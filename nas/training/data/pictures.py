@@ -5,6 +5,7 @@ It never loads torch, since processes that do nothing but decode need it.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -32,6 +33,7 @@ from nas.machine import memory
 from nas.training.data.config import BACKGROUNDS, DataConfig
 from nas.training.data.content import digest_of
 
+_LOG = logging.getLogger(__name__)
 RESIZE = {"crop": COVER_CROP, "pad": PAD, "squash": SQUASH}
 """What `data.fit` is called in the files of a model."""
 _MAX_NAMED = 5
@@ -183,18 +185,27 @@ def _is_one(levels: NDArray[np.uint8]) -> bool:
     return bool((levels == levels[0, 0]).all())
 
 
-def check_memory(count: int, reading: Reading) -> None:
-    """Raise `DataError` where images that are to be kept in memory have no room there.
+def fit_in_memory(count: int, reading: Reading, config: DataConfig) -> bool:
+    """Return whether so many images are kept in memory.
 
-    They are there twice for a moment, one by one and put together.
+    Where they are not although `data.memory_mib` allows it, that is logged. They are there twice for a moment, one by
+    one and put together.
     """
     size, most = count * math.prod(reading.shape), memory()
-    if most is not None and 2 * size > most:
-        raise DataError(
-            f"data image_folder: {count:,} images of {'x'.join(map(str, reading.shape))} levels take "
-            f"{size / 2**20:,.0f} MiB, and twice that while they are read, but this process may have "
-            f"{most / 2**20:,.0f} MiB: data.memory_mib=0 has them read batch by batch"
-        )
+    if size > config.memory_mib * 2**20:
+        return False
+    if most is None or 2 * size <= most:
+        return True
+    _LOG.warning(
+        "data %s: %s images of %s levels are decoded batch by batch: they take %s MiB, and twice that while they are "
+        "read, but this process may have %s MiB (a smaller data.resolution may fit)",
+        config.name,
+        f"{count:,}",
+        "x".join(map(str, reading.shape)),
+        f"{size / 2**20:,.0f}",
+        f"{most / 2**20:,.0f}",
+    )
+    return False
 
 
 def settled(reading: Reading, config: DataConfig, trained_on: Iterable[Seen]) -> Reading:

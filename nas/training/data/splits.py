@@ -365,6 +365,11 @@ def splits_of(
         divided = np.concatenate([targets, val.labels.numpy()])
         notes = [*notes, check_folds(folds, divided, classes, f"data {config.name}", task, kind=kind)]
     mean, std = statistics(train)
+    if len(input_shape) == len(mean) == 3 and len(set(mean)) == len(set(std)) == 1:
+        notes = [
+            *notes,
+            "all training images are grey although they are read in colour: data.channels=1 would do",
+        ]
     data = ImageData(
         name=config.name,
         classes=classes,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nas.errors import DataError
 from nas.training.tasks.tally import reduced
-from nas.training.tasks.task import LOSS, Loss, Processes, Scale, Score, Tally, Task
+from nas.training.tasks.task import LOSS, Loss, Processes, Scale, Score, Tally, Task, without_images
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,8 +55,7 @@ class Classification(Task):
         """Raise `DataError` where a class has no training images."""
         missing = sorted(set(range(len(names))) - set(targets.tolist()))
         if missing:
-            some = ", ".join(names[i] for i in missing[:5])
-            raise DataError(f"{what}: {len(missing)} classes have no training images: {some}")
+            raise DataError(f"{what}: {without_images([names[i] for i in missing])}")
 
     def counts(self, targets: Targets, outputs: int) -> tuple[int, ...]:
         """Return the number of images of each class."""

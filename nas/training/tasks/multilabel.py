@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from nas.errors import DataError
 from nas.training.tasks.classification import macro_f1
 from nas.training.tasks.tally import Losses, Outputs, reduced
-from nas.training.tasks.task import LOSS, Loss, Scale, Score, Tally, Task
+from nas.training.tasks.task import LOSS, Loss, Scale, Score, Tally, Task, without_images
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,7 +54,7 @@ class Multilabel(Task):
         """Raise `DataError` where a class has no training images."""
         missing = [name for name, count in zip(names, targets.sum(axis=0), strict=True) if not count]
         if missing:
-            raise DataError(f"{what}: {len(missing)} classes have no training images: {', '.join(missing[:5])}")
+            raise DataError(f"{what}: {without_images(missing)}")
 
     def counts(self, targets: Targets, outputs: int) -> tuple[int, ...]:
         """Return the number of images of each class; an image counts for each that it has."""

@@ -236,3 +236,9 @@ class Task(ABC):
     @abstractmethod
     def measured(self, answers: Targets, targets: Targets) -> Mapping[str, float]:
         """Return scores of answers, by name; those that need outputs themselves, such as the loss, may lack."""
+
+
+def without_images(names: Sequence[str]) -> str:
+    """Return what is said of classes that cannot be learned, as a part of a sentence."""
+    some = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+    return f"{len(names):,} class{'es have' if len(names) > 1 else ' has'} no training images: {some}"

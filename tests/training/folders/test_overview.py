@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from torch import Tensor
 
 from nas.commands.data import data_command
 from nas.reports.data_page import data_page
+from nas.training.data import overview as overview_module
 from nas.training.data.config import DataConfig
+from nas.training.data.load import load_data
 from nas.training.data.overview import _near, difference_hash, overview, samples
+from nas.training.data.splits import MemoryImages
 from tests.reports.studies import NASTY_NAME
 from tests.training.folders.pictures import folder, save
 
@@ -51,6 +57,33 @@ def test_it_counts_what_there_is(photos: Path) -> None:
     assert [sum(counts) for counts in zip(*found.images_by_class.values(), strict=True)] == [9, 9, 2]
     assert found.rare == ("eel",)
     assert (found.copies, found.alike) == ((), ())
+    assert "pictures have 2 sizes, most often 64x48 (19), 80x60 (1) (width x height)" in found.notes
+
+
+def test_sizes_and_copies_are_said_before_training(photos: Path) -> None:
+    """With the cache of pixels and without it; `load_data` logs notes, and records keep them."""
+    assert not [note for note in load_data(_config(photos)).notes if "sizes" in note or "copies" in note]
+    shutil.copy(photos / "cat" / "0.png", photos / "cat" / "a.png")
+    shutil.copy(photos / "cat" / "0.png", photos / "cat" / "b.png")
+    shutil.copy(photos / "dog" / "2.png", photos / "dog" / "c.png")
+    _scene(50, (80, 60)).save(photos / "cat" / "larger.jpg")
+    for cache in ("none", str(photos.parent / "cache")):
+        notes = load_data(replace(_config(photos), cache=cache)).notes
+        assert "pictures have 2 sizes, most often 64x48 (21), 80x60 (1) (width x height)" in notes
+        assert [note for note in notes if "copies" in note] == [
+            "5 images are copies, in 2 groups of equal content, each in one split: "
+            "cat/0.png (cat) is cat/a.png (cat); dog/2.png (dog) is dog/c.png (dog)"
+        ]
+        load_data.cache_clear()
+
+
+@pytest.mark.parametrize(("colourful", "said"), [(0, 1), (4, 0)])
+def test_grey_images_read_in_colour_are_said_before_training(photos: Path, colourful: int, said: int) -> None:
+    for path in sorted(photos.glob("cat/*.png"))[colourful:] + sorted(photos.glob("[de]*/*.png")):
+        Image.open(path).convert("L").save(path)
+    assert sum("images are grey" in note for note in load_data(_config(photos)).notes) == said
+    load_data.cache_clear()
+    assert not [note for note in load_data(replace(_config(photos), channels=1)).notes if "images are grey" in note]
 
 
 def test_copies_and_what_looks_the_same_are_told(photos: Path) -> None:
@@ -96,6 +129,21 @@ def test_the_hash_says_whether_the_field_to_the_right_is_lighter() -> None:
     assert difference_hash(rising.transpose(Image.Transpose.FLIP_LEFT_RIGHT)) == 0
 
 
+def test_images_are_looked_at_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = overview(DataConfig())
+    monkeypatch.setattr(overview_module, "_AT_A_TIME", 100)
+    parts = list[int]()
+    read = MemoryImages.read
+
+    def counted(images: MemoryImages, part: Tensor) -> Tensor:
+        parts.append(len(part))
+        return read(images, part)
+
+    monkeypatch.setattr(MemoryImages, "read", counted)
+    assert overview(DataConfig()) == whole
+    assert max(parts) == 100
+
+
 def test_other_data_sets_are_told_too() -> None:
     found = overview(DataConfig())
     counts = {split: sum(per_class) for split, per_class in found.images_by_class.items()}
@@ -110,7 +158,7 @@ def test_the_command_and_its_page(photos: Path, tmp_path: Path, capsys: pytest.C
     assert data_command({"data": data, "page": str(page), "samples": 2}) == 0
     shown = capsys.readouterr().out
     assert "18 images of 3 classes, read as 3x16x16: " in shown
-    assert "Rare: 1 classes have one or two images: eel" in shown
+    assert "Rare: 1 class has one or two images: eel" in shown
     assert f"Page: {page}" in shown
     text = page.read_text()
     assert 4 <= text.count("data:image/png;base64,") <= 6

@@ -83,14 +83,14 @@ def test_files_are_known_by_content_and_others_are_named(tmp_path: Path) -> None
     (root / "a" / "notes.txt").write_text("taken in May")
     data = load_data(_config(root))
     assert _count(data) == 15
-    assert "1 files are no pictures, and are not read: a/notes.txt" in data.notes
+    assert "1 file is no picture, and is not read: a/notes.txt" in data.notes
 
 
 def test_frames_are_told(tmp_path: Path) -> None:
     root = folder(tmp_path, "a", "b", count=6)
     picture(70).save(root / "a" / "moving.gif", save_all=True, append_images=[picture(71)])
     assert any(
-        note.startswith("1 pictures have several frames, of which the first is read: a/moving.gif")
+        note.startswith("1 picture has several frames, of which the first is read: a/moving.gif")
         for note in load_data(_config(root)).notes
     )
 

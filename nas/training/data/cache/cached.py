@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import shutil
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +29,10 @@ _MANY = 5_000
 """Files that are cached where `data.cache` is auto, however small."""
 _MUCH = 2**26
 """Bytes of files that are cached where it is auto, however few they are."""
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What a system says where there is no room, or no more for this user or process."""
+_NOT_AGAIN_SECONDS = 600
+"""For which a cache is not begun again whose disk was full in the middle: workers follow their driver by less."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -57,11 +63,21 @@ def cached(config: DataConfig) -> Entry | None:
         return _made(folder, key, config)
     except OSError as error:
         _LOG.warning(
-            "data image_folder: its pixels are not cached in %s: %s (data.cache: another folder, or none)",
-            folder,
+            "data image_folder: its pixels are not cached in %s: %s. %s",
+            shown(folder),
             reason_of(error),
+            _instead(error, config),
         )
         return None
+
+
+def _instead(error: OSError, config: DataConfig) -> str:
+    """Return what is done without a cache, and what a user may do."""
+    done = "Each process decodes its pictures, in each epoch where they take more than data.memory_mib"
+    if error.errno not in _FULL:
+        return f"{done} (data.cache: another folder, or none)"
+    smaller = f"smaller than {config.resolution}" if config.resolution else "smaller than they are"
+    return f"{done}; data.cache=FOLDER on a larger disk, or data.resolution {smaller}, would save that"
 
 
 def _takes_long(listing: Listing) -> bool:
@@ -90,18 +106,19 @@ def _made(folder: Path, key: Key, config: DataConfig) -> Entry:
         found = _usable(folder, key, config)
         if found is not None:
             return found
+        full = folder / f"{key.name}.full"
+        _check_not_just_full(full)
         _remove(folder, f"{MAKING}{key.what}-*")  # of processes that were killed
         making = folder / f"{MAKING}{key.what}-{key.state}"
         making.mkdir()
         try:
-            pictures = usable_pictures(config)
-            _LOG.warning(
-                "data image_folder: decoding %s pictures once, into %s (data.cache)",
-                f"{len(pictures.headers):,}",
-                shown(folder),
-            )
-            make_entry(config, pictures, making)
+            make_entry(config, usable_pictures(config), making)
             _publish(making, folder / key.name)
+        except OSError as error:
+            if error.errno in _FULL and any(making.iterdir()):
+                with suppress(OSError):
+                    full.touch()
+            raise
         finally:
             shutil.rmtree(making, ignore_errors=True)
         _remove(folder, f"{PREFIX}{key.what}-*", but=key.name)  # the folder was changed since
@@ -109,6 +126,16 @@ def _made(folder: Path, key: Key, config: DataConfig) -> Entry:
     if found is None:
         raise FileNotFoundError(f"{folder / key.name} is gone again")
     return found
+
+
+def _check_not_just_full(full: Path) -> None:
+    """Raise `OSError` where a process has found a disk full in the middle, a quota perhaps, and left this file.
+
+    Else each worker of a search would decode as far, one after another.
+    """
+    with suppress(FileNotFoundError):
+        if time.time() - full.stat().st_mtime < _NOT_AGAIN_SECONDS:
+            raise OSError(errno.ENOSPC, f"the disk was full in the middle just now (remove {full} to try it again)")
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from nas.errors import DataError
 from nas.exporting.reading import Reading
+from nas.run_folder import shown
 from nas.training.data.cache.decoders import Decoders
 from nas.training.data.cache.entry import SEARCHED_FILE, TEST_FILE, Entry, write_index
 from nas.training.data.cache.pixels import write_at
@@ -23,6 +25,8 @@ from nas.training.data.content import TEST, TRAIN, VAL
 from nas.training.data.division import Contents, Division, divide
 from nas.training.data.folders.usable import REFUSE, Pictures, common_size, left_out, refusal
 from nas.training.data.pictures import Seen, reading_of, settling
+
+_LOG = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -56,6 +60,9 @@ def make_entry(config: DataConfig, pictures: Pictures, folder: Path) -> None:
     files = [path for own in pictures.files.values() for path, _ in own]
     tests = len(pictures.files.get(TEST, ())) or config.test_fraction * len(files)
     check_room(folder, math.ceil((len(files) + tests) * math.prod(reading.shape)))
+    _LOG.warning(
+        "data image_folder: decoding %s pictures once, into %s (data.cache)", f"{len(files):,}", shown(folder.parent)
+    )
     pixels = folder / SEARCHED_FILE
     with pixels.open("wb") as file:
         file.truncate(len(files) * math.prod(reading.shape))

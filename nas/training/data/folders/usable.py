@@ -129,10 +129,15 @@ def _by_reason(root: Path, bad: Mapping[Path, str]) -> Iterator[str]:
 
 def _notes(root: Path, headers: Mapping[Path, Header], others: Sequence[Path]) -> Iterator[str]:
     if others:
-        yield f"{len(others):,} files are no pictures, and are not read: {_some(root, others)}"
+        what = "files are no pictures, and are" if len(others) > 1 else "file is no picture, and is"
+        yield f"{len(others):,} {what} not read: {_some(root, others)}"
     animated = [path for path, header in headers.items() if header.animated]
     if animated:
-        yield f"{len(animated):,} pictures have several frames, of which the first is read: {_some(root, animated)}"
+        have = "pictures have" if len(animated) > 1 else "picture has"
+        yield f"{len(animated):,} {have} several frames, of which the first is read: {_some(root, animated)}"
+    sizes = Counter(header.size for header in headers.values())
+    if len(sizes) > 1:
+        yield f"pictures have {_most_frequent(sizes)} (width x height)"
 
 
 def _some(root: Path, paths: Sequence[Path]) -> str:
@@ -148,9 +153,12 @@ def common_size(pictures: Pictures) -> tuple[int, int]:
     """
     sizes = Counter(pictures.headers[path].size for path, _ in pictures.files[TRAIN])
     if len(sizes) > 1:
-        some = ", ".join(f"{width}x{height} ({count:,})" for (height, width), count in sizes.most_common(3))
         raise DataError(
-            f"data image_folder: images have {len(sizes):,} sizes, most often {some} (width x height); give "
-            "data.resolution=64"
+            f"data image_folder: images have {_most_frequent(sizes)} (width x height); give data.resolution=64"
         )
     return next(iter(sizes))
+
+
+def _most_frequent(sizes: Counter[tuple[int, int]]) -> str:
+    some = ", ".join(f"{width}x{height} ({count:,})" for (height, width), count in sizes.most_common(3))
+    return f"{len(sizes):,} sizes, most often {some}"
