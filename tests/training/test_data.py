@@ -315,7 +315,7 @@ def _other_classes(root: Path) -> None:
     [
         (_broken_image, r"1 are no pictures, or their first bytes are damaged: train/cat/3\.png"),
         (_other_size, r"2 sizes, most often 12x10 \(15\), 5x5 \(1\) .* give data\.resolution="),
-        (_no_dogs, "1 classes have no training images: dog"),
+        (_no_dogs, "1 class has no picture to train on that can be used: dog"),
         (_other_classes, r"val has a class 'cow' that .*train has not\. Known: cat, dog"),
         (lambda root: (root / "train").rename(root / "val"), "has val, but no folder for training"),
     ],
