@@ -137,7 +137,8 @@ def test_a_folder_that_is_none_says_why(tmp_path: Path) -> None:
         ("photso", f"no folder {tmp_path}/photso. Did you mean 'photos' in {tmp_path}? Expected"),
         ("photos.zip", f"no folder {tmp_path}/photos.zip: it is a file (an archive is to be unpacked). Expected"),
         ("loop", f"no folder {tmp_path}/loop: Too many levels of symbolic links. Expected"),
-        ("x" * 5000, "characters left out] xxx"),
+        ("x" * 5000, "xxxx: File name too long. Expected"),
+        ("photos.zip/train", f"no folder {tmp_path}/photos.zip/train: Not a directory. Expected"),
     ):
         with pytest.raises(DataError) as raised:
             class_folders(tmp_path / name)

@@ -105,10 +105,13 @@ def check_folder(root: Path, name: str, how: str) -> None:
     """
     if os.path.isdir(root):
         return
-    if os.path.lexists(root):
+    try:
+        os.lstat(root)
         why = f": {why_no_file(root) or 'it is a file (an archive is to be unpacked)'}."
-    else:
+    except FileNotFoundError:
         why = _close_folder(root) or "."
+    except OSError as error:
+        why = f": {error.strerror}."
     raise DataError(f"data {name}: no folder {in_a_line(str(root), _LONGEST_PATH)}{why} {how}")
 
 
