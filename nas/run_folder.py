@@ -35,8 +35,10 @@ def user_path(path: str | os.PathLike[str]) -> Path:
     """Return a path that a user typed, with `~` and `~USER` as the folders that they mean.
 
     Raises:
-        ConfigError: there is no such user; names the path.
+        ConfigError: there is no such user, or no system can have such a path; names it.
     """
+    if "\0" in os.fspath(path):
+        raise ConfigError(f"a path must not hold a NUL, but got {str(path)!a:.200}")
     try:
         return Path(path).expanduser()
     except RuntimeError as error:

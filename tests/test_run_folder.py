@@ -214,6 +214,8 @@ def test_a_path_that_a_user_typed(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert user_path(Path("runs")) == Path("runs")
     with pytest.raises(ConfigError, match=r"the path '~nobody-has-this-name/x' cannot be read"):
         user_path("~nobody-has-this-name/x")
+    with pytest.raises(ConfigError, match=r"a path must not hold a NUL, but got 'a.x00b'"):
+        user_path("a\0b")
 
 
 @pytest.mark.parametrize("call", [nas.predict, nas.export, lambda path, _: nas.evaluate(path)])

@@ -264,6 +264,7 @@ def _texts(*codes: int) -> NDArray[Any]:
         ({"x": PIXELS, "y": NUMBERS / 2}, r"y is float64 of shape \(48,\), but labels are .*`\.astype\(int\)` makes"),
         ({"x": PIXELS, "y": np.eye(3)[NUMBERS % 3] * 0.5}, r"y has the shape \(48, 3\), but is not one-hot"),
         ({"x": PIXELS, "y": NUMBERS * 0}, "y must have labels of two classes at least"),
+        ({"x": PIXELS, "y": np.array(["", "a"] * 24)}, "y must have a class for each, but has labels that are empty"),
         ({"x": PIXELS, "y": _texts(0x110000, 65)}, "y has a label that is no text in UTF-8"),
         ({"x": PIXELS, "y": _texts(0xDC41, 65)}, "with names in UTF-8"),
         ({"x": PIXELS, "y": np.array([b"\xff", b"a"] * 24)}, "y has a label that is no text in UTF-8"),

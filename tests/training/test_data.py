@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import os
@@ -315,7 +316,7 @@ def _other_classes(root: Path) -> None:
     [
         (_broken_image, r"1 are no pictures, or their first bytes are damaged: train/cat/3\.png"),
         (_other_size, r"2 sizes, most often 12x10 \(15\), 5x5 \(1\) .* give data\.resolution="),
-        (_no_dogs, "1 class has no training images: dog"),
+        (_no_dogs, "1 class has no picture to train on that can be used: dog"),
         (_other_classes, r"val has a class 'cow' that .*train has not\. Known: cat, dog"),
         (lambda root: (root / "train").rename(root / "val"), "has val, but no folder for training"),
     ],
@@ -370,3 +371,26 @@ def test_a_class_folder_that_is_no_text_is_refused(tmp_path: Path) -> None:
         os.makedirs(folder)
     with pytest.raises(DataError, match=r"class folder 'caf\\udce9' in .* must have a name in UTF-8"):
         load_data(DataConfig(name="image_folder", root=str(tmp_path)))
+
+
+@pytest.mark.parametrize("name", ["arrays", "cifar10", "idx", "image_folder", "mask_folder", "series"])
+def test_what_may_not_be_read_is_said(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = DataConfig(name=name, root=str(tmp_path))
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path))
+
+    for place in (os, Path):  # who may read everything is refused nothing
+        for function in ("scandir", "listdir", "iterdir", "is_file", "is_dir"):
+            if hasattr(place, function):
+                monkeypatch.setattr(place, function, refuse)
+    with pytest.raises(DataError) as raised:
+        load_data(config)
+    assert str(raised.value) == f"data {name}: {tmp_path}: Permission denied"
+
+
+def test_a_path_without_an_end_is_said(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    for name in ("arrays", "cifar10", "idx", "image_folder", "mask_folder", "series"):
+        with pytest.raises(DataError, match=f"data {name}: .*loop"):
+            load_data(DataConfig(name=name, root=str(tmp_path / "loop")))

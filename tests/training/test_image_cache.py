@@ -261,6 +261,11 @@ def test_a_change_of_the_folder_makes_it_anew(photos: Path, tmp_path: Path, chan
     assert before != after
 
 
+def test_a_link_to_itself_beside_the_classes_is_no_hindrance(photos: Path, tmp_path: Path) -> None:
+    (photos / "loop").symlink_to("loop")
+    assert cached(_config(photos, tmp_path / "cache")) is not None
+
+
 def test_what_is_hidden_is_no_change(photos: Path, tmp_path: Path, decodes_nothing: Callable[[], None]) -> None:
     _load(_config(photos, tmp_path / "cache"))
     (photos / "cat" / ".DS_Store").write_bytes(b"seen")

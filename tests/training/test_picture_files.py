@@ -381,6 +381,7 @@ def test_the_memory_of_this_machine_is_known() -> None:
         ({"fit": "pad", "background": "drop"}, "data.fit=pad needs a colour as data.background, but got drop"),
         ({"fit": "pad", "name": "digits"}, "mask_folder; digits has images of one size, but got pad"),
         ({"max_pixels": 0}, "data.max_pixels must be >= 1, but got 0"),
+        ({"cache": ""}, "data.cache must be a folder, auto or none, but got ''"),
     ],
 )
 def test_settings_that_cannot_be(settings: dict[str, Any], message: str) -> None:

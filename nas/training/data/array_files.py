@@ -71,7 +71,8 @@ def find_pairs(root: Path, memory_mib: int, what: str = "arrays") -> tuple[dict[
         raise DataError(f"data {what}: no file or folder {root}. {_HOW}")
     look: Mapping[str, Callable[[str], Stored]]
     if mapped:
-        look = {path.stem: partial(_from_npy, what, path) for path in sorted(root.glob("*.npy"))}
+        files = sorted(path for path in root.iterdir() if path.suffix == ".npy")
+        look = {path.stem: partial(_from_npy, what, path) for path in files}
     else:
         look = {name: partial(_from_npz, what, root, member) for name, member in _members(what, root).items()}
     chosen = _choose(list(look), root, what)

@@ -37,8 +37,10 @@ def classes_of(
         found = np.unique(np.concatenate([*plain.values()]))
         names = tuple(map(str, found.tolist()))
         places = {split: np.searchsorted(found, array) for split, array in plain.items()}
+    first = labels[next(iter(labels))][0]
+    if not all(map(str.strip, names)):
+        raise DataError(f"data {what}: {first} must have a class for each, but has labels that are empty texts")
     if len(names) < 2 or not all(map(is_text, names)):
-        first = labels[next(iter(labels))][0]
         raise DataError(f"data {what}: {first} must have labels of two classes at least, with names in UTF-8")
     return names, {split: place.astype(np.int64) for split, place in places.items()}
 

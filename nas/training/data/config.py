@@ -282,6 +282,8 @@ class DataConfig:
             if isinstance(self.depth, str):
                 raise ConfigError(f"data.depth must be auto or a whole number from 8 to 16, but got {self.depth!r:.80}")
             object.__setattr__(self, "depth", _DEPTH.checked("data.depth", self.depth))
+        if not self.cache:
+            raise ConfigError(f"data.cache must be a folder, {AUTO} or {NONE}, but got {self.cache!r}")
         if self.fit != "crop" and not DATA_SETS[self.name].files:
             fitted = " and ".join(name for name, data_set in DATA_SETS.items() if data_set.files)
             raise ConfigError(f"data.fit is of {fitted}; {self.name} has images of one size, but got {self.fit}")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.errors import DataError
+from nas.errors import DataError, in_a_line
 from nas.exporting.reading import Reading
 from nas.network.ops import Shape
 from nas.training.data.config import DataConfig
@@ -25,6 +25,7 @@ from nas.training.tasks.task import Task
 Targets = NDArray[Any]
 
 _MAX_NAMED = 5
+_LONGEST_NAME = 200
 """Images that a note names at most."""
 
 
@@ -175,7 +176,8 @@ class _Images:
     def name(self, place: int) -> str:
         """Name an image, with its class, or what else it is told as."""
         split = self._split(place)
-        return f"{self._given[split].name(place - self._first[split])} ({self._told(place)})"
+        name = in_a_line(self._given[split].name(place - self._first[split]), _LONGEST_NAME)
+        return f"{name} ({in_a_line(self._told(place), _LONGEST_NAME)})"
 
     def _told(self, place: int) -> str:
         if self.targets is None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from nas.errors import ConfigError, DataError
+from nas.errors import ConfigError, DataError, of_system
 from nas.own_code import check_own
 from nas.run_folder import user_path
 from nas.training.data.arrays import ARRAYS
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 MOVED = "Where the data were moved, data.root=FOLDER says where they are now"
 """Behind an error of data whose folder is gone."""
+_REFUSED = {errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR}
+"""What is wrong with paths that a user gave, in the system's words."""
 DATA_SETS: Mapping[str, DataSet] = {
     "arrays": ARRAYS,
     "cells": CELLS,
@@ -56,10 +59,14 @@ def telling_of_root(config: DataConfig) -> Iterator[None]:
     """Read data; where their folder is gone it is said how to name another, since a run may have brought the name.
 
     Raises:
-        DataError: as what is done inside.
+        DataError: as what is done inside; or something may not be read, or its path is none that the system can follow.
     """
     try:
         yield
+    except OSError as error:
+        if error.errno not in _REFUSED:
+            raise
+        raise DataError(f"data {config.name}: {of_system(error)}") from None
     except DataError as error:
         if config.root is None or os.path.lexists(user_path(config.root)):
             raise

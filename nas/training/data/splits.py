@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nas.errors import DataError
+from nas.errors import DataError, in_a_line
 from nas.exporting.reading import READ_AS, Reading
 from nas.exporting.series_files import SeriesReading
 from nas.exporting.series_preprocess import SERIES
@@ -23,6 +23,7 @@ from nas.held_out import keeps_test_split
 from nas.network.architecture import Architecture
 from nas.network.lower import lower
 from nas.network.ops import Shape
+from nas.training.data.class_names import alike
 from nas.training.data.config import DataConfig
 from nas.training.data.content import TEST, TRAIN, VAL, first_part
 from nas.training.data.folds import Fold, check_folds
@@ -354,14 +355,17 @@ def splits_of(
         DataError: an empty split, or one that cannot be learned, such as a class without training images; likewise of
             the folds, where there are some.
     """
+    kind = "series" if len(input_shape) == 2 else "images"
     for split, labels in (("training", train.labels), ("validation", val.labels), ("test", test_labels)):
         if len(labels) == 0:
-            raise DataError(f"data {config.name}: the {split} split has no images")
+            raise DataError(
+                f"data {config.name}: the {split} split has no {kind}. Where it is drawn from the training {kind}, "
+                f"copies are in one split: add some that differ, or give it {kind} of its own"
+            )
     targets = train.labels.numpy()
     task.check(targets, classes, f"data {config.name}")
     folds = divide(config.folds) if config.folds and divide is not None else ()
     if folds:
-        kind = "series" if len(input_shape) == 2 else "images"
         divided = np.concatenate([targets, val.labels.numpy()])
         notes = [*notes, check_folds(folds, divided, classes, f"data {config.name}", task, kind=kind)]
     mean, std = statistics(train)
@@ -370,6 +374,7 @@ def splits_of(
             *notes,
             "all training images are grey although they are read in colour: data.channels=1 would do",
         ]
+    scale = task.scale(targets)
     data = ImageData(
         name=config.name,
         classes=classes,
@@ -383,9 +388,10 @@ def splits_of(
         test_by_class=task.counts(test_labels.numpy(), len(classes)),
         test_images=len(test_labels),
         reading=reading or reading_of(config, input_shape),
-        notes=tuple(notes),
+        # Names of files and classes may hold ends of lines, and what controls a terminal.
+        notes=tuple(in_a_line(note, len(note)) for note in (*notes, *(alike(classes) if scale is None else ()))),
         task=task,
-        scale=task.scale(targets),
+        scale=scale,
         folds=folds,
         divide=divide,
         statistics=statistics,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -79,10 +80,10 @@ def test_a_file_that_is_there_twice_is_one(root: Path) -> None:
     ("text", "columns", "said"),
     [
         ("id,y\none,a\nnine,b\nten,b\n", (None, None), "of 3 files in .*labels.csv 2 are not there: nine, ten"),
-        ("id,y\n../one,a\n/etc/passwd,b\n", (None, None), "2 are not there: ../one, /etc/passwd"),
+        ("id,y\n../one,a\n/etc/passwd,b\n", (None, None), "2 are outside of the folder: ../one, /etc/passwd"),
         ("id,y\none,a\ntwo,a\n", (None, None), "column 'y' of .* has one class, two are needed"),
         ("id,y\none,a\ntwo,\n", (None, None), "1 rows of .* have no y: two"),
-        ("id,y\none,a|b\ntwo,b\none,b|\n", (None, None), "1 rows of .* have no y: one"),
+        ("id,y\none,a|b\ntwo,b\none,b|\n", (None, None), "1 rows of .* have no y, or an empty one beside '|': one"),
         ("id,y\none,a\ntwo,b\none,b\n", (None, None), "1 files of .* have rows with other classes: one"),
         ("id,y,split\none,a,tarin\ntwo,b,train\n", (None, None), "unknown split 'tarin'. Did you mean 'train'"),
         ("id,y,split\none,a,val\ntwo,b,val\n", (None, None), "has no file of the training split"),
@@ -96,6 +97,11 @@ def test_a_file_that_is_there_twice_is_one(root: Path) -> None:
         ("", (None, None), "must have a first line with the names of at least two columns"),
         ("one\ntwo\n", (None, None), "must have a first line with the names of at least two columns"),
         ('id,y\none,"a\n', (None, None), "line 1 is no row of a table"),
+        ("id,y,y\none,a,b\ntwo,b,a\n", (None, None), "columns of .* must have different names, but several are 'y'"),
+        ("one.png,a\ntwo.jpg,b\n", (None, None), "must have the names of its columns.* names the file 'one.png'"),
+        ("id,y\none.png,a\nthree.pgn,b\n", (None, None), "1 are not there: three.pgn. Did you mean .*three.png'"),
+        ('id,y\none,a\n"x\ny",b\n', (None, None), r"1 are not there: x\\ny"),
+        ("id,y\nthree,a\ndeep/three.png,b\n", (None, None), "with other classes: three or deep/three.png"),
     ],
 )
 def test_what_is_wrong_with_a_table_is_said(
@@ -103,6 +109,18 @@ def test_what_is_wrong_with_a_table_is_said(
 ) -> None:
     with pytest.raises(DataError, match=said.replace("|", r"\|").replace("?", r"\?")):
         _read(root, text, *columns)
+
+
+def test_files_may_be_named_as_elsewhere(root: Path) -> None:
+    save(root / "deep" / "Zu\u0308rich.png", 7)  # as macOS wrote it once: u and its dots apart
+    rows = (f"{root}/one.png,a", "deep\\three.png,b", f"../{root.name}/deep/four.png,a", "deep/Z\u00fcrich.png,b")
+    layout = _read(root, "\n".join(("file,label", *rows)))
+    assert _named(layout) == {
+        "one.png": "a",
+        "deep/three.png": "b",
+        "deep/four.png": "a",
+        "deep/Zu\u0308rich.png": "b",
+    }
 
 
 def test_two_files_of_one_name(root: Path) -> None:
@@ -115,6 +133,12 @@ def test_two_files_of_one_name(root: Path) -> None:
 def test_a_table_that_cannot_be_read(root: Path) -> None:
     with pytest.raises(DataError, match=r"data\.labels: there is no file .*none\.csv"):
         labelled_files(root, root / "none.csv", Columns())
+    os.mkfifo(root / "pipe.csv")
+    for what, why in (("pipe.csv", "a pipe"), ("deep", "a folder"), ("/dev/zero", "a device")):
+        with pytest.raises(DataError, match=f"must be a CSV or TSV file, but .*{what} is not one: it is {why}"):
+            labelled_files(root, root / what, Columns())
     (root / "odd.csv").write_bytes(b"id,y\none,\xff\n")
-    with pytest.raises(DataError, match=r"odd\.csv cannot be read: .*utf-8"):
+    with pytest.raises(
+        DataError, match=r"odd\.csv must be text in UTF-8, but line 2 has the byte 0xff: save it as UTF-8"
+    ):
         labelled_files(root, root / "odd.csv", Columns())

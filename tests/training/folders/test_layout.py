@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from nas.errors import DataError
+from nas.training.data.folders.headers import Bad, look_at
 from nas.training.data.folders.layout import Layout, class_folders, files_under, is_data
 from tests.training.folders.pictures import folder, save
 
@@ -101,6 +102,47 @@ def test_what_is_no_such_folder_is_said(names: list[str], said: str, tmp_path: P
     with pytest.raises(DataError) as raised:
         class_folders(tmp_path)
     assert said in str(raised.value)
+
+
+def test_what_is_beside_the_classes_is_told(tmp_path: Path) -> None:
+    folder(tmp_path, "train/a", "train/b", count=1)
+    save(tmp_path / "train" / "stray.png")
+    (tmp_path / "train" / "notes.txt").write_text("of the camera")
+    (tmp_path / "train" / "c").symlink_to("gone")
+    (tmp_path / "train" / "loop").symlink_to("loop")
+    layout = class_folders(tmp_path)
+    assert layout.classes == ("a", "b")
+    assert layout.notes == (
+        "1 file is in no folder of a class, and not read: stray.png",
+        "2 links lead nowhere where folders of classes are: c, loop",
+    )
+
+
+def test_a_link_to_a_folder_is_followed_as_a_class_alone(tmp_path: Path) -> None:
+    folder(tmp_path, "root/a", "root/b", "elsewhere", count=1)
+    (tmp_path / "root" / "c").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "root" / "a" / "more").symlink_to(tmp_path / "elsewhere")
+    layout = class_folders(tmp_path / "root")
+    names = [str(path.relative_to(tmp_path / "root")) for path, _ in layout.files["train"]]
+    assert names == ["a/0.png", "a/more", "b/0.png", "c/0.png"]
+    found = look_at(tmp_path / "root" / "a" / "more", most_pixels=100)
+    assert found == Bad("are links to folders, which are not followed")
+
+
+def test_a_folder_that_is_none_says_why(tmp_path: Path) -> None:
+    folder(tmp_path, "photos/a", count=1)
+    (tmp_path / "photos.zip").write_bytes(b"PK")
+    (tmp_path / "loop").symlink_to("loop")
+    for name, said in (
+        ("photso", f"no folder {tmp_path}/photso. Did you mean 'photos' in {tmp_path}? Expected"),
+        ("photos.zip", f"no folder {tmp_path}/photos.zip: it is a file (an archive is to be unpacked). Expected"),
+        ("loop", f"no folder {tmp_path}/loop: Too many levels of symbolic links. Expected"),
+        ("x" * 5000, "xxxx: File name too long. Expected"),
+        ("photos.zip/train", f"no folder {tmp_path}/photos.zip/train: Not a directory. Expected"),
+    ):
+        with pytest.raises(DataError) as raised:
+            class_folders(tmp_path / name)
+        assert said in str(raised.value)
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:

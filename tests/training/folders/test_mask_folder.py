@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -177,6 +178,11 @@ def _names_twice(root: Path) -> None:
     (root / "classes.txt").write_text("a\na\n")
 
 
+def _names_in_a_pipe(root: Path) -> None:
+    _folder(root, 4)
+    os.mkfifo(root / "classes.txt")
+
+
 def _sizes(root: Path) -> None:
     _folder(root, 4)
     for folder in ("images", "masks"):
@@ -197,6 +203,7 @@ def _class_without_pixels(root: Path) -> None:
         (_other_splits, "has the splits train, but .* has train, val"),
         (_black_and_white, "one class, two are needed.*save them with 1"),
         (_names_twice, "classes.txt must have .* but it has 'a' twice"),
+        (_names_in_a_pipe, "classes.txt must be a text file of names, but is none: it is a pipe"),
         (_sizes, "2 sizes, most often 10x10 .*give data.resolution"),
         (_class_without_pixels, "1 classes have no pixel in training images: never"),
     ],

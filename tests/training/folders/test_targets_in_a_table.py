@@ -50,10 +50,10 @@ def test_columns_of_numbers_are_learned_as_they_are(root: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "target", "said"),
     [
-        ("id,y\none,a|b\ntwo,a||b\n", None, "1 rows of .* have no y: two"),
+        ("id,y\none,a|b\ntwo,a||b\n", None, "1 rows of .* have no y, or an empty one beside '|': two"),
         ("id,y\none,a|b\ntwo,b\none,b\n", None, "1 files of .* have rows with other classes: one"),
         ("id,y\none,a|a\ntwo,a\n", None, "column 'y' of .* has one class, two are needed"),
-        ("id,y\none,1\ntwo,many\nthree,nan\n", "y", "2 rows of .* have no number as y: two, three"),
+        ("id,y\none,1\ntwo,many\nthree,nan\n", "y", "2 rows of .* have no number as y: two .'many'., three .'nan'."),
         ("id,y\none,1\ntwo,1e40\n", "y", "1 rows of .* have no number as y: two"),
         ("id,y\none,1\ntwo,2\none,3\n", "y", "1 files of .* have rows with other numbers: one"),
         ("id,y\none,1\ntwo,2\n", "x", r"data.target: .* has no column 'x'"),

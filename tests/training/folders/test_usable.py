@@ -44,7 +44,9 @@ def test_everything_that_headers_show_is_said_at_once(odd: Path) -> None:
     for place, (name, _, said) in enumerate(BAD.values()):
         assert said in text
         assert text.count("cut off") == 1  # files with the same fault are listed together
-        assert f"{place}-{name}" in text or "..." in text
+        assert f"{place}-{name}" in text
+    for kind in SPECIAL:
+        assert f"train/dog/{kind}.png" in text
     assert "  6 are cut off at their end: " in text
     assert text.endswith("leave them out: data.bad=skip")
 
@@ -61,10 +63,8 @@ def test_they_are_left_out_where_that_is_asked_for(odd: Path) -> None:
 @pytest.mark.parametrize("memory_mib", [0, 4096])
 def test_what_only_decoding_shows_is_said_at_once_too(memory_mib: int, tmp_path: Path) -> None:
     root = folder(tmp_path, "a", "b", count=6)
-    whole = encoded("PNG", 99)
-    middle = len(whole) // 2
     for name in ("a/broken.png", "b/broken.png"):
-        (root / name).write_bytes(whole[:middle] + bytes(40) + whole[middle + 40 :])
+        (root / name).write_bytes(_broken(99))
     check_files(_config(root))
     with pytest.raises(DataError) as raised:
         load_data(_config(root, memory_mib=memory_mib))
@@ -74,6 +74,92 @@ def test_what_only_decoding_shows_is_said_at_once_too(memory_mib: int, tmp_path:
     data = load_data(_config(root, memory_mib=memory_mib, bad="skip"))
     assert _count(data) == 12
     assert any("2 of 14 files are left out" in note for note in data.notes)
+
+
+def _broken(seed: int) -> bytes:
+    """Return a PNG of which only decoding shows that it is damaged."""
+    whole = encoded("PNG", seed)
+    return whole[: len(whole) // 2] + bytes(40) + whole[len(whole) // 2 + 40 :]
+
+
+def test_what_decoding_shows_is_said_with_what_headers_show(tmp_path: Path) -> None:
+    root = folder(tmp_path, "a", "b", count=6)
+    (root / "a" / "empty.png").write_bytes(b"")
+    (root / "a" / "new\nline.png").write_bytes(_broken(98))
+    (root / "b" / "broken.png").write_bytes(_broken(99))
+    (root / "c").mkdir()
+    with pytest.raises(DataError) as raised:
+        check_files(_config(root))
+    head, *faults, way_out = str(raised.value).split("\n")
+    assert head == f"data image_folder: 3 of 15 files under {root} cannot be used:"
+    assert way_out.endswith("leave them out: data.bad=skip")
+    assert len(faults) == 3
+    assert sum("cannot be decoded" in fault and "a/new\\nline.png, b/broken.png" in fault for fault in faults) == 1
+    assert "  1 are empty: a/empty.png" in faults
+    assert "  1 class has no picture to train on that can be used: c" in faults
+
+
+def test_faults_so_far_are_said_before_decoding_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = folder(tmp_path, "a", "b", count=6)
+    (root / "a" / "empty.png").write_bytes(b"")
+    (root / "b" / "broken.png").write_bytes(_broken(99))
+    monkeypatch.setattr("nas.training.data.folders.usable._MOMENT_SECONDS", -1.0)
+    with pytest.raises(DataError, match=r"broken\.png"):
+        check_files(_config(root))
+    (said,) = caplog.messages
+    assert "a/empty.png" in said
+    assert "broken.png" not in said
+
+
+def test_decoding_for_more_faults_ends_and_says_what_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = folder(tmp_path, "a", "b", count=6)
+    (root / "a" / "empty.png").write_bytes(b"")
+    (root / "b" / "broken.png").write_bytes(_broken(99))
+    monkeypatch.setattr("nas.training.data.folders.usable._SECONDS_OF_DECODING", -1.0)
+    with pytest.raises(DataError) as raised:
+        check_files(_config(root))
+    assert "1 of 14 files" in str(raised.value)
+    assert "\n  13 others were not decoded yet, which may show more\n" in str(raised.value)
+
+
+def test_a_class_without_a_picture_is_refused_or_left_out(tmp_path: Path) -> None:
+    root = folder(tmp_path, "train/a", "train/c", "train/d", "val/a", "val/b", "val/c", "val/d", count=6)
+    (root / "train" / "b").mkdir()
+    with pytest.raises(DataError, match=r"1 class has no picture to train on that can be used: b\. Put some there"):
+        check_files(_config(root))
+    data = load_data(_config(root, bad="skip"))
+    assert data.classes == ("a", "c", "d")
+    assert data.images_by_class["val"] == (6, 6, 6)
+    assert sum(data.images_by_class["train"]) + sum(data.images_by_class["test"]) == 18
+    assert any(note.endswith("that can be used: b; these classes are left out") for note in data.notes)
+
+
+def test_names_in_what_is_said_cannot_control_a_terminal(tmp_path: Path) -> None:
+    root = folder(tmp_path, "a\x1b[31m", "b\nc", "d", count=6)
+    shutil.copy(root / "a\x1b[31m" / "0.png", root / "b\nc" / "x\x1b[2J\n.png")
+    (root / "e\x1b[32m").mkdir()
+    save(root / "e\x1b[32m" / "1.png", 77)
+    notes = load_data(_config(root)).notes
+    assert any(r"a\x1b[31m/0.png (a\x1b[31m) is b\nc/x\x1b[2J\n.png (b\nc)" in note for note in notes)
+    assert any(note.endswith(r"say nothing: e\x1b[32m") for note in notes)
+    assert all(map(str.isprintable, notes))
+
+
+def test_classes_that_are_hardly_told_apart_are_named(tmp_path: Path) -> None:
+    root = folder(tmp_path, "Cat", "cat", "dog", "dog ", "cow", count=6)
+    (note,) = [note for note in load_data(_config(root)).notes if "told apart" in note]
+    assert note == (
+        "classes whose names differ in capitals or spaces alone are told apart: 'Cat' and 'cat'; 'dog' and 'dog '"
+    )
+
+
+def test_one_class_that_is_left_is_refused(tmp_path: Path) -> None:
+    root = folder(tmp_path, "a", count=6)
+    (root / "b").mkdir()
+    with pytest.raises(DataError, match="pictures to train on of one class, 'a', two are needed"):
+        check_files(_config(root, bad="skip"))
 
 
 def test_files_are_known_by_content_and_others_are_named(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from nas.training.data.folders.layout import is_data
+from nas.training.data.folders.layout import is_data, is_folder
 
 _LINKS_TO_FOLDERS = 2
 """Levels of folders that may be links: those of splits and of classes (`nas.training.data.folders.layout`)."""
@@ -46,7 +46,7 @@ def _under(folder: str, depth: int) -> Iterator[tuple[str, int, int]]:
         for entry in entries:
             if not is_data(entry.name):
                 continue
-            if entry.is_dir(follow_symlinks=depth < _LINKS_TO_FOLDERS):
+            if is_folder(entry, links=depth < _LINKS_TO_FOLDERS):
                 yield entry.path, -1, 0
                 yield from _under(entry.path, depth + 1)
                 continue

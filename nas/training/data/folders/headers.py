@@ -68,7 +68,7 @@ def look_at(path: Path, *, most_pixels: int) -> Header | Bad:
         most_pixels: a picture with more is bad.
     """
     if why_no_file(path):
-        return Bad("are pipes, devices or broken links")
+        return Bad("are links to folders, which are not followed" if path.is_dir() else _NO_FILES)
     try:
         with open(path, "rb", buffering=0) as file:
             size = os.fstat(file.fileno()).st_size
@@ -86,6 +86,7 @@ def look_at(path: Path, *, most_pixels: int) -> Header | Bad:
         return Bad(f"cannot be read ({why_unreadable(error)})")
 
 
+_NO_FILES = "are pipes, devices or broken links"
 _UNKNOWN = Bad("are no pictures, or their first bytes are damaged")
 _CUT_OFF = Bad("are cut off at their end")
 

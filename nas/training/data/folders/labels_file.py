@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import csv
 import io
-from collections import defaultdict
+import os
+import unicodedata
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite, nan
 from pathlib import Path
 
-from nas.errors import DataError, nearest
+from nas.errors import DataError, in_a_line, nearest
+from nas.exporting.reading import why_no_file
 from nas.training.data.content import SPLITS, TRAIN
-from nas.training.data.folders.layout import SPLIT_NAMES, Layout, Target, files_under
+from nas.training.data.folders.layout import HOW, SPLIT_NAMES, Layout, Target, check_folder, files_under
 from nas.training.tasks.multilabel import MULTILABEL
 from nas.training.tasks.registry import DEFAULT
 from nas.training.tasks.regression import REGRESSION
@@ -29,6 +32,9 @@ _LOOKED_AT = 100
 _MOST_NAMED = 5
 _MANY = "|"
 """Between several labels of a file, and between several columns of numbers."""
+_ABSENT, _OUTSIDE = "not there", "outside of the folder"
+_MOST_COMPARED = 2000
+"""Files among which the nearest name is looked for."""
 _LARGEST = 1e30
 """Of a number, which becomes one of 32 bits."""
 
@@ -61,6 +67,7 @@ def labelled_files(root: Path, table: Path, columns: Columns) -> Layout:
     Raises:
         DataError: it cannot be read, lacks a column, or names files that are not there; all of them are counted.
     """
+    check_folder(root, "image_folder", HOW)
     header, rows = _read(table)
     files = _Files(root)
     file_column = _file_column(header, rows, files, table, columns)
@@ -71,18 +78,18 @@ def labelled_files(root: Path, table: Path, columns: Columns) -> Layout:
     split_column = next(
         (name for name in others if name.lower() in _SPLIT_COLUMNS and name not in learned.columns), None
     )
-    _check_rows(names, learned, table)
+    paths = [files.find(name) for name in names]
+    _check_rows(names, paths, learned, table)
     found: dict[str, dict[Path, Target]] = defaultdict(dict)
     wrong: dict[str, list[str]] = defaultdict(list)
-    for name, target, row in zip(names, learned.targets, rows, strict=True):
-        path = files.find(name)
+    for name, path, target, row in zip(names, paths, learned.targets, rows, strict=True):
         split = _split(row[split_column], table) if split_column is not None else TRAIN
         if isinstance(path, Path):
             found[split][path] = target
         else:
             wrong[path].append(name)
     if wrong:
-        raise DataError(_wrong_text(table, wrong, len(rows)))
+        raise DataError(_wrong_text(table, wrong, len(rows), files))
     if not found.get(TRAIN):
         raise DataError(f"data image_folder: {table} has no file of the training split")
     unnamed = len(files.all) - len({path for own in found.values() for path in own} | {table.absolute()})
@@ -98,6 +105,7 @@ def has_several(root: Path, table: Path, columns: Columns) -> bool:
     Raises:
         DataError: it cannot be read, or its column of classes is not known.
     """
+    check_folder(root, "image_folder", HOW)
     header, rows = _read(table)
     named = _column(columns.file, header, _FILE_NAMES, "data.file_column", table)
     file_column = named or _file_column(header, rows, _Files(root), table, columns)
@@ -123,7 +131,13 @@ def _file_column(
     header: Sequence[str], rows: Sequence[Mapping[str, str]], files: _Files, table: Path, columns: Columns
 ) -> str:
     found = _column(columns.file, header, _FILE_NAMES, "data.file_column", table)
-    return found or _holds_files(header, rows, files, table)
+    found = found or _holds_files(header, rows, files, table)
+    if "." in found and isinstance(files.find(found), Path):
+        raise DataError(
+            f"data image_folder: the first line of {table} must have the names of its columns, such as file,label, but "
+            f"names the file {found!r:.80}"
+        )
+    return found
 
 
 def _label_column(others: Sequence[str], table: Path, columns: Columns) -> str:
@@ -138,7 +152,8 @@ def _labels(rows: Sequence[Mapping[str, str]], files: Sequence[str], column: str
     given = [[] if several and parts == [""] else parts for parts in given]
     empty = [name for name, parts in zip(files, given, strict=True) if "" in parts]
     if empty:
-        raise DataError(f"data image_folder: {len(empty):,} rows of {table} have no {column}: {_some(empty)}")
+        what = f"no {column}, or an empty one beside {_MANY!r}" if several else f"no {column}"
+        raise DataError(f"data image_folder: {len(empty):,} rows of {table} have {what}: {_some(empty)}")
     classes = _in_order({part for parts in given for part in parts})
     if len(classes) < 2:
         raise DataError(f"data image_folder: column {column!r} of {table} has one class, two are needed")
@@ -162,7 +177,11 @@ def _numbers(
         raise DataError(f"data.target must name different columns, but got {', '.join(columns.numbers)}")
     targets = [tuple(_number(row[name]) for name in columns.numbers) for row in rows]
     for place, name in enumerate(columns.numbers):
-        bad = [file for file, numbers in zip(files, targets, strict=True) if not isfinite(numbers[place])]
+        bad = [
+            f"{file} ({row[name]!r:.40})"
+            for file, row, numbers in zip(files, rows, targets, strict=True)
+            if not isfinite(numbers[place])
+        ]
         if bad:
             raise DataError(f"data image_folder: {len(bad):,} rows of {table} have no number as {name}: {_some(bad)}")
     note = f"numbers from {' and '.join(map(repr, columns.numbers))}"
@@ -180,12 +199,7 @@ def _number(text: str) -> float:
 
 def _read(table: Path) -> tuple[list[str], Sequence[Mapping[str, str]]]:
     """Return the names of the columns, and the rows; commas, semicolons and tabs are told apart by the first line."""
-    try:
-        text = table.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise DataError(f"data image_folder: data.labels: there is no file {table}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"data image_folder: data.labels: {table} cannot be read: {error}") from None
+    text = _text(table)
     first = text.partition("\n")[0]
     delimiter = max(",;\t", key=first.count)
     reader = csv.DictReader(io.StringIO(text), delimiter=delimiter, strict=True)
@@ -199,6 +213,11 @@ def _read(table: Path) -> tuple[list[str], Sequence[Mapping[str, str]]]:
             f"data image_folder: {table} must have a first line with the names of at least two columns, separated by "
             f"commas, semicolons or tabs, but has {first!r:.80}"
         )
+    twice = [name for name, times in Counter(header).items() if times > 1]
+    if twice:
+        raise DataError(
+            f"data image_folder: the columns of {table} must have different names, but several are {twice[0]!r:.80}"
+        )
     if not rows:
         raise DataError(f"data image_folder: {table} has no row behind its names of columns")
     for number, row in enumerate(rows, 2):
@@ -207,6 +226,25 @@ def _read(table: Path) -> tuple[list[str], Sequence[Mapping[str, str]]]:
                 f"data image_folder: {table}: row {number} must have {len(header)} fields, as the first line has"
             )
     return header, rows
+
+
+def _text(table: Path) -> str:
+    if not os.path.lexists(table):
+        raise DataError(f"data image_folder: data.labels: there is no file {table}")
+    why = why_no_file(table)  # a pipe would be waited for, a device read without end
+    if why:
+        raise DataError(f"data image_folder: data.labels must be a CSV or TSV file, but {table} is not one: {why}")
+    try:
+        data = table.read_bytes()
+        return io.StringIO(data.decode("utf-8-sig"), newline=None).read()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise DataError(
+            f"data image_folder: data.labels: {table} must be text in UTF-8, but line {line:,} has the byte "
+            f"0x{data[error.start]:02x}: save it as UTF-8 (in a spreadsheet: CSV UTF-8)"
+        ) from None
+    except OSError as error:
+        raise DataError(f"data image_folder: data.labels: {table} cannot be read: {error.strerror}") from None
 
 
 def _column(wanted: str | None, header: Sequence[str], usual: Sequence[str], setting: str, table: Path) -> str | None:
@@ -239,11 +277,15 @@ def _only(others: Sequence[str], table: Path) -> str:
     )
 
 
-def _check_rows(files: Sequence[str], learned: _Learned, table: Path) -> None:
-    targets: dict[str, set[Target]] = defaultdict(set)
-    for name, target in zip(files, learned.targets, strict=True):
-        targets[name].add(target)
-    twice = [name for name, own in targets.items() if len(own) > 1]
+def _check_rows(names: Sequence[str], paths: Sequence[Path | str], learned: _Learned, table: Path) -> None:
+    """Raise `DataError` where a file has rows with different targets, by whatever names."""
+    targets: dict[Path | str, set[Target]] = defaultdict(set)
+    called: dict[Path | str, dict[str, None]] = defaultdict(dict)
+    for name, path, target in zip(names, paths, learned.targets, strict=True):
+        file = path if isinstance(path, Path) else name
+        targets[file].add(target)
+        called[file][name] = None
+    twice = [" or ".join(called[file]) for file, own in targets.items() if len(own) > 1]
     if twice:
         what = learned.task.outputs
         raise DataError(
@@ -280,22 +322,45 @@ class _Files:
 
     def find(self, name: str) -> Path | str:
         """Return the file of a name; or what is wrong with that."""
-        cut = name.removeprefix("./")
-        if cut in self._by_path:
-            return self._by_path[cut]
+        found = self._find(name)
+        if found != _ABSENT:
+            return found
+        # As another system writes it: with \\ between folders, or with letters and their accents apart.
+        others = name.replace("\\", "/"), unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name)
+        paths = (self._find(other) for other in others if other != name)
+        return next((path for path in paths if isinstance(path, Path)), _ABSENT)
+
+    def _find(self, name: str) -> Path | str:
+        if name in self._by_path:
+            return self._by_path[name]
+        if "/" in name:
+            place = os.path.relpath(os.path.join(self.root, name), self.root)
+            if place.split("/")[0] == "..":
+                return _OUTSIDE
+            return self._by_path.get(place, _ABSENT)
         for known in (self._by_name, self._by_stem):
-            found = known.get(cut, ())
+            found = known.get(name, ())
             if len(found) > 1:
                 return "the name of several files"
             if found:
                 return found[0]
-        return "not there"
+        return _ABSENT
+
+    def close(self, name: str) -> str:
+        """Return a sentence that names files whose names are like one that is not there; empty where none is."""
+        if len(self.all) > _MOST_COMPARED:
+            return ""
+        said = nearest(name, [*self._by_name, *self._by_path])
+        return f". {said}" if said.startswith("Did") else ""
 
 
-def _wrong_text(table: Path, wrong: Mapping[str, Sequence[str]], count: int) -> str:
+def _wrong_text(table: Path, wrong: Mapping[str, Sequence[str]], count: int, files: _Files) -> str:
     parts = (f"{len(names):,} are {what}: {_some(names)}" for what, names in wrong.items())
-    return f"data image_folder: of {count:,} files in {table} {'; '.join(parts)}"
+    close = files.close(wrong[_ABSENT][0]) if _ABSENT in wrong else ""
+    return f"data image_folder: of {count:,} files in {table} {'; '.join(parts)}{close}"
 
 
 def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:_MOST_NAMED]) + (", ..." if len(names) > _MOST_NAMED else "")
+    return ", ".join(in_a_line(name, 200) for name in names[:_MOST_NAMED]) + (
+        ", ..." if len(names) > _MOST_NAMED else ""
+    )

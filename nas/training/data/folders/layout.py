@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from nas.errors import DataError, is_text, nearest
+from nas.errors import DataError, in_a_line, is_text, nearest
+from nas.exporting.reading import why_no_file
 from nas.training.data.content import SPLITS, TEST, TRAIN, VAL
+from nas.training.data.folders.headers import SUFFIXES
 from nas.training.tasks.registry import DEFAULT
 from nas.training.tasks.task import Task
 
@@ -28,6 +31,8 @@ HOW = (
 _NOT_DATA = frozenset({"__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "system volume information"})
 """What systems and programs leave in folders, in lower case; what begins with a dot is none either."""
 _MOST_NAMED = 3
+_LONGEST_PATH = 500
+"""Letters of a path that are shown."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,8 @@ def is_data(name: str) -> bool:
 def files_under(folder: Path) -> list[Path]:
     """Return the files under a folder that may be data, at any depth, in the order of their paths.
 
+    Links to folders are not followed, and are among the files, so that it is said of them that they are none.
+
     Raises:
         DataError: a folder cannot be read.
     """
@@ -60,6 +67,7 @@ def files_under(folder: Path) -> list[Path]:
     for where, folders, names in os.walk(folder, onerror=_unreadable):
         folders[:] = [name for name in folders if is_data(name)]
         found += [Path(where, name) for name in names if is_data(name)]
+        found += [path for path in (Path(where, name) for name in folders) if path.is_symlink()]
     return sorted(found)
 
 
@@ -73,23 +81,59 @@ def class_folders(root: Path) -> Layout:
     Raises:
         DataError: it is neither; says what is expected.
     """
-    if not root.is_dir():
-        raise DataError(f"data image_folder: no folder {root}. {HOW}")
+    check_folder(root, "image_folder", HOW)
     splits = split_folders(root)
     if not splits:
         classes = _classes(root)
-        return Layout(root, classes, {TRAIN: _files(root, classes)})
+        return Layout(root, classes, {TRAIN: _files(root, classes)}, tuple(_beside([root])))
     if TRAIN not in splits:
         names = " and ".join(folder.name for folder in splits.values())
         raise DataError(f"data image_folder: {root} has {names}, but no folder for training (train or training). {HOW}")
     classes = _classes(splits[TRAIN])
     files = {split: _files(splits[split], classes, splits[TRAIN]) for split in SPLITS if split in splits}
-    return Layout(root, classes, files, tuple(_left_out(root, splits)))
+    notes = [*_left_out(root, splits), *_beside(splits.values())]
+    return Layout(root, classes, files, tuple(notes))
+
+
+def check_folder(root: Path, name: str, how: str) -> None:
+    """Raise `DataError` where a folder of data is not there, or no folder.
+
+    Args:
+        root: the folder.
+        name: of the data set, for messages.
+        how: what is expected, in sentences.
+    """
+    if os.path.isdir(root):
+        return
+    try:
+        os.lstat(root)
+        why = f": {why_no_file(root) or 'it is a file (an archive is to be unpacked)'}."
+    except FileNotFoundError:
+        why = _close_folder(root) or "."
+    except OSError as error:
+        why = f": {error.strerror}."
+    raise DataError(f"data {name}: no folder {in_a_line(str(root), _LONGEST_PATH)}{why} {how}")
+
+
+def _close_folder(root: Path) -> str:
+    """Return a question for a folder beside one that is not there, whose name is like it; empty where none is."""
+    with suppress(OSError):
+        said = nearest(root.name, [folder.name for folder in folders_in(root.parent)])
+        return f". {said.removesuffix('?')} in {root.parent}?" if said.startswith("Did") else ""
+    return ""
 
 
 def folders_in(root: Path) -> list[Path]:
     """Return the folders in a folder that may be data, in the order of their names."""
-    return sorted(Path(entry.path) for entry in os.scandir(root) if entry.is_dir() and is_data(entry.name))
+    return sorted(Path(entry.path) for entry in os.scandir(root) if is_folder(entry) and is_data(entry.name))
+
+
+def is_folder(entry: os.DirEntry[str], *, links: bool = True) -> bool:
+    """Whether an entry of a folder is a folder, or a link to one; a link that leads to itself is none."""
+    try:
+        return entry.is_dir(follow_symlinks=links)
+    except OSError:
+        return False
 
 
 def split_folders(root: Path, name: str = "image_folder") -> dict[str, Path]:
@@ -151,6 +195,20 @@ def _left_out(root: Path, splits: Mapping[str, Path]) -> Iterator[str]:
         yield f"{_some(others)} in {root} {'is' if len(others) == 1 else 'are'} not read: its splits are {known}"
 
 
+def _beside(folders: Iterable[Path]) -> Iterator[str]:
+    """Say what is beside the folders of classes, and may be meant as data."""
+    entries = [entry for folder in folders for entry in os.scandir(folder) if is_data(entry.name)]
+    files = sorted(entry.name for entry in entries if not is_folder(entry))
+    lost = [name for name in files if os.path.splitext(name)[1].lower() in SUFFIXES]
+    if lost:
+        count = "1 file is" if len(lost) == 1 else f"{len(lost):,} files are"
+        yield f"{count} in no folder of a class, and not read: {_some(lost)}"
+    dead = sorted(entry.name for entry in entries if entry.is_symlink() and not os.path.exists(entry.path))
+    if dead:
+        count = "1 link leads" if len(dead) == 1 else f"{len(dead):,} links lead"
+        yield f"{count} nowhere where folders of classes are: {_some(dead)}"
+
+
 def _some(names: Sequence[str]) -> str:
     more = f" and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
-    return ", ".join(map(str, names[:_MOST_NAMED])) + more
+    return ", ".join(in_a_line(name, 200) for name in names[:_MOST_NAMED]) + more

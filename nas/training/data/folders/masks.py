@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,12 +18,12 @@ from PIL import Image
 
 from nas.errors import DataError, is_text
 from nas.exporting.class_maps import fitted_mask
-from nas.exporting.reading import Reading
+from nas.exporting.reading import Reading, why_no_file
 from nas.machine import cores
 from nas.run_folder import user_path
 from nas.training.data.content import SPLITS, TRAIN
 from nas.training.data.folders.headers import Bad, Header, looked_at
-from nas.training.data.folders.layout import files_under, folders_in, split_folders
+from nas.training.data.folders.layout import check_folder, files_under, folders_in, split_folders
 from nas.training.data.folders.usable import REFUSE, left_out, refusal
 from nas.training.data.pictures import reading_of
 from nas.training.tasks.segmentation import IGNORED, MOST_CLASSES
@@ -82,8 +83,7 @@ def masked_pictures(config: DataConfig) -> Masked:
     if not config.root:
         raise DataError(f"data {NAME}: give data.root=FOLDER. {HOW}")
     root = user_path(config.root).absolute()
-    if not root.is_dir():
-        raise DataError(f"data {NAME}: no folder {root}. {HOW}")
+    check_folder(root, NAME, HOW)
     named, bad = _named_classes(root), dict[Path, str]()
     pairs = {split: _paired(*folders, bad) for split, folders in _layout(root).items()}
     headers = _headers(pairs, bad, config)
@@ -118,8 +118,11 @@ def _stacked(masks: Sequence[Mask], reading: Reading) -> Mask:
 def _named_classes(root: Path) -> tuple[str, ...]:
     """Return the names in `classes.txt`; empty where there is no such file."""
     path = root / CLASSES
-    if not path.is_file():
+    if not os.path.lexists(path):
         return ()
+    why = why_no_file(path)
+    if why:
+        raise DataError(f"data {NAME}: {path} must be a text file of names, but is none: {why}")
     try:
         names = tuple(line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip())
     except (OSError, UnicodeDecodeError) as error:
