@@ -29,7 +29,7 @@ from pathlib import Path
 import nas
 from benchmarks.browser import Browser, chromium
 from benchmarks.mlflow_records import made_up
-from nas.records.browsing import HOST, server_command
+from nas.records.browsing import HOST, SERVER_ENVIRONMENT, server_command
 from nas.records.server import answers
 from nas.records.store import database_uri, experiment_id, open_store, places
 from nas.records.tracker import MlflowTracker
@@ -42,7 +42,12 @@ _BEST = 100
 def start(words: Sequence[str], folder: Path) -> subprocess.Popen[bytes]:
     """Start a server in a folder."""
     return subprocess.Popen(
-        words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, cwd=folder
+        words,
+        env={**os.environ, **SERVER_ENVIRONMENT},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        cwd=folder,
     )
 
 

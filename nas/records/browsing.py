@@ -36,11 +36,12 @@ _IDS = (("study.json", "study_id"), ("settings.json", "study_id"), ("settings.js
 """Where run folders say what they are known by: searches, scaling studies, trainings."""
 _APP = "nas-browse"
 """Of `nas.records.browse_app` in pyproject.toml."""
-_ENVIRONMENT = {
+SERVER_ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # processes for what nobody starts here
 }
+"""Variables that MLflow's server is started with."""
 _START_SECONDS = 120.0
 _LOOK_SECONDS = 0.2
 _LAST_LINES = 5
@@ -217,7 +218,7 @@ def _serve(root: Path, port: int, ready: Callable[[str], None]) -> None:
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
             command,
-            env={**os.environ, **_ENVIRONMENT},
+            env={**os.environ, **SERVER_ENVIRONMENT},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
