@@ -29,7 +29,7 @@ from pathlib import Path
 import nas
 from benchmarks.browser import Browser, chromium
 from benchmarks.mlflow_records import made_up
-from nas.records.browsing import HOST, SERVER_ENVIRONMENT, server_command
+from nas.records.browsing import HOST, SERVER_ENVIRONMENT, prepare, server_command
 from nas.records.server import answers
 from nas.records.store import database_uri, experiment_id, open_store, places
 from nas.records.tracker import MlflowTracker
@@ -123,6 +123,7 @@ def waiting(root: Path, trials: int, epochs: int) -> None:
     print(f"| `nas report`, Python's start included | {took:.2f} | {used.ru_utime + used.ru_stime:.2f} |", flush=True)
     port = free_port()
     server = f"http://{HOST}:{port}"
+    prepare(root)
     process = start(server_command(root, port), root)
     try:
         wait_for(server)

@@ -6,10 +6,12 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from contextlib import closing
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -148,6 +150,14 @@ def test_the_server_answers_and_ends_with_the_command(root: Path) -> None:
         process.send_signal(signal.SIGINT)
         assert (process.wait(), process.stdout.read()) == (0, "")
     check_free(port)
+
+
+def test_sqlite_knows_what_is_in_its_tables_before_they_are_asked(root: Path) -> None:
+    browsing.prepare(root)
+    with closing(sqlite3.connect(root / "mlflow.db")) as database:
+        assert database.execute("SELECT count(*) FROM sqlite_stat1").fetchone()[0] > 0
+    (root / "mlflow.db").write_text("no database")
+    browsing.prepare(root)  # what is wrong is told by the server
 
 
 @pytest.mark.slow  # MLflow takes seconds to load
