@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,6 +26,7 @@ from nas.commands.clean import main as clean
 from nas.errors import DataError, HeldOutError
 from nas.exporting.reading import Reading
 from nas.held_out import reading_test_split, without_test_split
+from nas.training.data import processes as processes_module
 from nas.training.data.batches import Batches
 from nas.training.data.cache import cached as cached_module
 from nas.training.data.cache import decoders as decoders_module
@@ -32,7 +34,7 @@ from nas.training.data.cache import make as make_module
 from nas.training.data.cache.cached import cached
 from nas.training.data.cache.clearing import entries_in, remove_entries
 from nas.training.data.cache.decode import Task, answer_to, task_from
-from nas.training.data.cache.decoders import Decoders
+from nas.training.data.cache.decoders import Decoders, decoders
 from nas.training.data.cache.entry import INDEX, SEARCHED_FILE, TEST_FILE
 from nas.training.data.cache.pixels import PixelFile
 from nas.training.data.cache.place import cache_folder
@@ -49,7 +51,8 @@ from tests.training.folders.pictures import encoded, folder, picture, save
 class _Here:
     """Stands in for a process that decodes, whose start takes long, and does the same in this one."""
 
-    def __init__(self) -> None:
+    def __init__(self, module: str) -> None:
+        assert module == decoders_module._MODULE
         self.stdin = self.stdout = self
         self._task: Task | None = None
         self._answer = b""
@@ -77,7 +80,7 @@ class _Here:
 def _one_process(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     monkeypatch.setattr(decoders_module, "cores", lambda: 1)
     if "processes" not in request.fixturenames:
-        monkeypatch.setattr(decoders_module, "_started", _Here)
+        monkeypatch.setattr(processes_module, "_started", _Here)
 
 
 @pytest.fixture
@@ -124,7 +127,7 @@ def decodes_nothing(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Forbids to decode files from when it is called on."""
 
     def forbid() -> None:
-        monkeypatch.setattr(make_module, "Decoders", None)
+        monkeypatch.setattr(make_module, "decoders", None)
         monkeypatch.setattr(cached_module, "make_entry", None)
 
     return forbid
@@ -410,12 +413,10 @@ def _no_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _space_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    real = Decoders
+    def full(pixels: Path, reading: Reading, *, settled: bool) -> AbstractContextManager[Decoders]:
+        return decoders(Path("/dev/full"), reading, settled=settled)
 
-    def full(pixels: Path, reading: Reading, *, settled: bool) -> Decoders:
-        return real(Path("/dev/full"), reading, settled=settled)
-
-    monkeypatch.setattr(make_module, "Decoders", full)
+    monkeypatch.setattr(make_module, "decoders", full)
     return tmp_path / "cache"
 
 
@@ -431,7 +432,7 @@ def _processes_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (_read_only, "Permission denied"),
         (_no_space, "but the disk has 1,024 MiB left"),
         (_space_ends, "No space left on device"),
-        (_processes_end, "a process that decodes images has ended"),
+        (_processes_end, "a process that reads images has ended"),
     ],
 )
 @pytest.mark.usefixtures("processes")

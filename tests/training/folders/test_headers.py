@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import ExifTags, Image, features
 
+from nas.training.data.folders import headers
 from nas.training.data.folders.headers import NO_PICTURE, Bad, Header, look_at, looked_at
 from tests.training.folders.pictures import BAD, SPECIAL, encoded, picture
 
@@ -106,3 +107,20 @@ def test_many_are_looked_at_in_their_order(tmp_path: Path) -> None:
         files[-1].write_bytes(encoded("PNG", index) if index % 3 else b"")
     found = looked_at(files, most_pixels=_MOST)
     assert [isinstance(one, Bad) for one in found] == [index % 3 == 0 for index in range(40)]
+
+
+def test_processes_see_the_same_as_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [tmp_path / f"{place}-{name}.jpg" for place, name in enumerate([*BAD, *SPECIAL, "good", 'a\udcff\n"b'])]
+    for path, kind in zip(files, BAD, strict=False):
+        path.write_bytes(BAD[kind][1])
+    for path, kind in zip(files[len(BAD) :], SPECIAL, strict=False):
+        SPECIAL[kind](path)
+    for place, path in enumerate(files[-2:]):
+        path.write_bytes(encoded("JPEG", place))
+    in_threads = looked_at(files, most_pixels=_MOST)
+    monkeypatch.setattr(headers, "_MANY", 1)
+    monkeypatch.setattr(headers, "_PART", 3)
+    assert looked_at(files, most_pixels=_MOST) == in_threads
+    assert in_threads[-2:] == [Header("JPEG", (10, 12), "RGB")] * 2
+    assert any(isinstance(one, Bad) for one in in_threads)
+    assert looked_at(files[-1:], most_pixels=119) == [Bad("have more than 119 pixels (data.max_pixels)")]

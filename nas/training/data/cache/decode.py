@@ -1,22 +1,19 @@
 """A process that decodes files of pictures and writes their pixels: `python -m nas.training.data.cache.decode`.
 
-It reads lines of JSON from its standard input, what to do first and then files, and answers each of these with a line.
-It ends with its standard input, so that none outlives the process that has started it.
+It is told first what to do, and then asked for some files at a time; see `nas.training.data.processes`.
 """
 
 from __future__ import annotations
 
-import gc
-import json
 import os
-import signal
-import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from nas.exporting.reading import Reading
 from nas.training.data.cache.pixels import write_at
 from nas.training.data.pictures import Seen, UndecodedError, held_by, seen, seen_and_pixels
+from nas.training.data.processes import serve
 
 
 class Task(NamedTuple):
@@ -31,14 +28,7 @@ class Task(NamedTuple):
 
 def main() -> None:
     """Answer requests until there are no more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that has started this one
-    gc.freeze()  # what is loaded by now stays, and files leave nothing to be found
-    gc.set_threshold(100_000)
-    task = task_from(json.loads(sys.stdin.buffer.readline()))
-    for line in sys.stdin.buffer:
-        answer = answer_to(json.loads(line), task)
-        sys.stdout.write(json.dumps(answer) + "\n")
-        sys.stdout.flush()
+    serve(lambda first: partial(answer_to, task=task_from(first)))
 
 
 def task_from(said: Mapping[str, Any]) -> Task:

@@ -9,13 +9,14 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from PIL import ExifTags, Image, UnidentifiedImageError, features
 
 from nas.errors import why_unreadable
 from nas.exporting.reading import AVIF_BRANDS, HEIF_BRANDS, formats_read, heif_is_read, why_no_file
 from nas.machine import cores
+from nas.training.data.processes import Processes
 
 SUFFIXES = frozenset(
     (
@@ -27,6 +28,12 @@ SUFFIXES = frozenset(
 _BEGINS = 64
 _ENDS = 2**16
 """Bytes of the beginning and of the end that are looked at."""
+_MANY = 20_000
+"""Files that processes are started for, which takes half a second of each: threads take turns at Python's lock."""
+_PART = 256
+"""Files that a process looks at together."""
+_MOST_AT_ONCE = 16
+_MODULE = "nas.training.data.folders.look"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +63,26 @@ NO_PICTURE = Bad("are no pictures")
 
 def looked_at(files: Sequence[Path], *, most_pixels: int) -> list[Header | Bad]:
     """Look at files, several at a time; see `look_at`."""
-    with ThreadPoolExecutor(max_workers=min(16, 2 * cores())) as pool:
+    several = min(_MOST_AT_ONCE, 2 * cores())  # on slow disks each waits for its files
+    if len(files) >= _MANY:
+        parts = [[*map(os.fspath, files[start : start + _PART])] for start in range(0, len(files), _PART)]
+        with Processes(_MODULE, most_pixels, several) as processes:
+            return [_found(one) for answer in processes.answers(parts) for one in answer]
+    with ThreadPoolExecutor(max_workers=several) as pool:
         return list(pool.map(lambda path: look_at(path, most_pixels=most_pixels), files))
+
+
+def looked_at_as_values(files: Sequence[str], *, most_pixels: int) -> list[tuple[object, ...] | str]:
+    """Return what files are as plain values, of which `looked_at` makes them again."""
+    looks = [look_at(Path(file), most_pixels=most_pixels) for file in files]
+    return [one.why if isinstance(one, Bad) else (one.format, one.size, one.mode, one.animated) for one in looks]
+
+
+def _found(values: Any) -> Header | Bad:
+    if isinstance(values, str):
+        return Bad(values)
+    form, (height, width), mode, animated = values
+    return Header(form, (height, width), mode, animated)
 
 
 def look_at(path: Path, *, most_pixels: int) -> Header | Bad:
