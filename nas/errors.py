@@ -136,6 +136,12 @@ def is_text(text: str) -> bool:
     return not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
+def counted(number: int, plural: str) -> str:
+    """Return `1 number` or `3 numbers`; also of classes."""
+    one = plural.removesuffix("es") if plural.endswith("sses") else plural.removesuffix("s")
+    return f"{number:,} {plural if number != 1 else one}"
+
+
 def nearest(word: object, names: Iterable[str]) -> str:
     """Return a sentence that names what is close to `word`, or else everything there is."""
     known = sorted(names)

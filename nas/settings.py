@@ -153,13 +153,25 @@ def changeable(kind: type, where: str = "", *, inside: bool = True) -> Iterator[
 
 def paths(kind: type, where: str = "") -> Iterator[tuple[str, Declaration]]:
     """Yield every single setting by its path, those of groups too, with what is said of it."""
+    yield from ((path, declared) for path, declared, _ in _typed_paths(kind, where))
+
+
+def _typed_paths(kind: type, where: str = "") -> Iterator[tuple[str, Declaration, Any]]:
     for member, declared in declarations(kind):
         path = f"{where}{member.name}"
         inner = _groups(kind, member.name, declared)
         for group in inner:
-            yield from paths(group, f"{path}.")
+            yield from _typed_paths(group, f"{path}.")
         if not inner:
-            yield path, declared
+            yield path, declared, _hints(kind)[member.name]
+
+
+def single_settings(kind: type) -> dict[str, str]:
+    """Return the settings below which there are no others, by path, each with what its value must be, in words."""
+    found: dict[str, tuple[Any, ...]] = {}
+    for path, _, hint in _typed_paths(kind):
+        found[path] = (*found.get(path, ()), *_kinds(hint))
+    return {path: _expected(kinds) for path, kinds in found.items() if not {Mapping, dict, Any} & {*kinds}}
 
 
 def _groups(kind: type, name: str, declared: Declaration) -> list[type]:

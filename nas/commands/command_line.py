@@ -125,6 +125,39 @@ def with_own_code(words: Sequence[str], code: Mapping[str, bool]) -> list[str]:
     return [_with_own_code(word, code, sweep) for word in words]
 
 
+def check_single(words: Iterable[str], single: Mapping[str, str], known: Collection[str]) -> None:
+    """Raise `ConfigError` for a setting typed below one that has no others below it: `space.fit=none`.
+
+    Args:
+        words: as the user typed them.
+        single: settings that are one value each, by path, with what that must be in words.
+        known: the paths of all settings.
+    """
+    for word in words:
+        match = _SETTING.fullmatch(word)
+        names = re.split("[./]", match["path"]) if match is not None else []
+        for end in range(1, len(names)):
+            above = ".".join(names[:end])
+            if above in single:
+                raise ConfigError(
+                    f"{word!r:.200}: {above} is one value, {single[above]}, and has no setting "
+                    f"{'.'.join(names[end:])!r:.80} in it. {_likely(names[-1], above, known)}"
+                )
+
+
+def _likely(name: str, above: str, known: Collection[str]) -> str:
+    """Return a sentence with the settings that are likely meant by a name below another setting.
+
+    These are the one beside that setting, else those of this name anywhere, else those of a name like it.
+    """
+    beside = above.rpartition(".")[0]
+    same = [path for path in dict.fromkeys(known) if path.rpartition(".")[2] == name]
+    path = f"{beside}.{name}".lstrip(".")
+    if same:
+        return f"Did you mean {' or '.join(map(repr, [path] if path in same else same))}?"
+    return nearest(path, [other for other in known if other.rpartition(".")[0] == beside])
+
+
 def _with_own_code(word: str, code: Mapping[str, bool], sweep: bool) -> str:
     match = _SETTING.fullmatch(word)
     if match is None or match["path"] not in code or match["value"] == _NULL:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from nas.json_output import add_facts
 from nas.run_folder import shown, user_path, write_whole
 from nas.settings import Range, check_settings, setting, settings_from
 from nas.training.data.config import DataConfig
+from nas.training.data.registry import DATA_SETS
 
 if TYPE_CHECKING:
     from nas.training.evaluate import Evaluated
@@ -94,15 +95,17 @@ def _evaluate(values: Mapping[str, Any], typed: list[str]) -> None:
 
 def _print(found: Evaluated, page: Path | None) -> None:
     """Print what was found, and the page where there is more, if it could be written."""
+    from nas.exporting.series_card import of_series
     from nas.training.scores import Scores
 
+    series = found.data in DATA_SETS and DATA_SETS[found.data].series
     print(
         f"{shown(found.folder.absolute()) / found.file} on the {found.where} of {found.data}: "
-        f"{found.scored.images:,} images\n"
+        f"{found.scored.images:,} {'series' if series else 'images'}\n"
     )
     if isinstance(found.scored, Scores):
-        _print_classified(found.scored, found.other_data)
-        more = "Every class, what is taken for what, and the pictures"
+        _print_classified(found.scored, found.other_data, of_series if series else str)
+        more = "Every class, what is taken for what, and the " + ("series" if series else "pictures")
     else:
         _print_answered(found.scored, found.other_data)
         more = "All scores, and the pictures"
@@ -110,17 +113,18 @@ def _print(found: Evaluated, page: Path | None) -> None:
         print(f"\n{more}: {shlex.quote(str(shown(page.absolute())))}")
 
 
-def _print_classified(scores: Scores, other_data: str) -> None:
+def _print_classified(scores: Scores, other_data: str, said: Callable[[str], str] = str) -> None:
     from nas.training.scores import CLOPPER_PEARSON
     from nas.training.tasks.classification import TOP
 
-    top = f"top-{min(TOP, len(scores.classes))} accuracy"
+    # Of as many classes, or fewer, every image is right.
+    top = f"{f'top-{TOP} accuracy':28}{scores.top5:.4f}\n" if len(scores.classes) > TOP else ""
     print(
         f"accuracy                    {scores.accuracy:.4f}  ({scores.low:.4f} to {scores.high:.4f}: "
-        f"{CLOPPER_PEARSON})\n"
+        f"{said(CLOPPER_PEARSON)})\n"
         f"balanced accuracy           {scores.balanced_accuracy:.4f}\n"
         f"macro F1                    {scores.macro_f1:.4f}\n"
-        f"{top:28}{scores.top5:.4f}\n"
+        f"{top}"
         f"log loss                    {scores.log_loss:.4f}\n"
         f"expected calibration error  {scores.calibration_error:.4f}\n"
     )
@@ -128,17 +132,21 @@ def _print_classified(scores: Scores, other_data: str) -> None:
         print(f"Note: {other_data}\n")
     names = [in_a_line(one.name) for one in scores.classes]
     width = max(5, *map(len, names))
-    print(f"{'class':{width}}  images  precision  recall      F1")
+    print(f"{'class':{width}}  {said('images')}  precision  recall      F1")
     for name, one in zip(names, scores.classes, strict=True):
         print(f"{name:{width}}  {one.images:6,}  {one.precision:9.3f}  {one.recall:6.3f}  {one.f1:6.3f}")
     if scores.worst:
         print("\nMost wrong about")
         for mistake in scores.worst[:_SHOWN]:
-            which = in_a_line(mistake.name, _LONGEST) or f"image {mistake.image}"
+            which = in_a_line(mistake.name, _LONGEST) or f"{said('image')} {mistake.image}"
             print(
                 f"  {which}: {in_a_line(mistake.label)} ({mistake.of_label:.1%}), called "
                 f"{in_a_line(mistake.predicted)} ({mistake.probability:.1%})"
             )
+
+
+def _columns(cells: Iterable[str], widths: Iterable[int]) -> str:
+    return "".join(f"  {cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
 
 
 def _print_answered(scores: AnswerScores, other_data: str) -> None:
@@ -151,10 +159,11 @@ def _print_answered(scores: AnswerScores, other_data: str) -> None:
         print(f"Note: {other_data}\n")
     names = [in_a_line(one.name) for one in scores.outputs]
     width, heads = max(map(len, names)), [*scores.outputs[0].scores]
-    print(f"{'':{width}}  images" + "".join(f"  {name.replace('_', ' ')}" for name in heads))
-    for name, one in zip(names, scores.outputs, strict=True):
-        cells = ("" if value is None else f"{value:.4g}" for value in one.scores.values())
-        sized = "".join(f"  {cell:>{len(head)}}" for head, cell in zip(heads, cells, strict=True))
+    cells = [["" if value is None else f"{value:.4g}" for value in one.scores.values()] for one in scores.outputs]
+    widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
+    print(f"{'':{width}}  images" + _columns((name.replace("_", " ") for name in heads), widths))
+    for name, one, own in zip(names, scores.outputs, cells, strict=True):
+        sized = _columns(own, widths)
         print(f"{name:{width}}  {one.images:6,}{sized}")
     if scores.worst:
         print("\nMost wrong about")

@@ -145,4 +145,4 @@ def _tell(out: Path, found: Exported) -> None:
     print(section((out / "card.md").read_text(encoding="utf-8"), WHICH))
     if found.unmeasured:
         print(f"How well it does was not measured, and there is no model.int8.onnx: {found.unmeasured}")
-    print(f"Try it: {to_type('predict', shown(out))} PICTURE ...   (or python {place}/predict.py PICTURE ...)")
+    print(f"Try it: {to_type('predict', shown(out))} FILE ...   (or python {place}/predict.py FILE ...)")

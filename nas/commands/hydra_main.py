@@ -14,11 +14,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 
-from nas.commands.command_line import groups_in, hydra_arguments, with_own_code
+from nas.commands.command_line import check_single, groups_in, hydra_arguments, with_own_code
 from nas.console import guard_streams, say_error
 from nas.errors import NasError
 from nas.resources import resource_dir
-from nas.settings import paths
+from nas.settings import paths, single_settings
 from nas.starting import INTERRUPTED
 
 
@@ -54,6 +54,7 @@ def hydra_main(
         declarations = [*paths(config())]
         text = {path for path, declared in declarations if declared.typed in ("text", "path", "code")}
         code = {path: declared.typed == "codes" for path, declared in declarations if declared.typed.startswith("code")}
+        check_single(typed, single_settings(config()), [path for path, _ in declarations])
         typed = with_own_code(typed, code)
         sys.argv[1:] = hydra_arguments(typed, groups=_groups(typed), text=text, several=_several, flags=flags)
     except NasError as error:

@@ -58,7 +58,7 @@ def _work(options: argparse.Namespace) -> None:
     predictions = [record_of(one, what) for one in told]
     add_facts({"predictions": predictions, "failed": failed, "output": options.output, "masks": options.masks})
     if failed and what == VALUES:
-        raise NasError(f"{failed:,} files or series cannot be used; the others are done")
+        raise NasError(f"{failed:,} of the files or series cannot be used; any others are done")
     if failed:
         done = "; the others are done" if failed < len(options.images) else ""
         raise NasError(f"{failed:,} of {len(options.images):,} pictures cannot be read{done}")

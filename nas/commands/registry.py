@@ -5,11 +5,9 @@ Nothing that a command does is loaded before it is to be done: the list, help an
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from importlib import import_module
 from itertools import takewhile
 from typing import Any
@@ -137,32 +135,22 @@ def _of_export(words: Sequence[str]) -> list[str]:
     return first_word_to("model", words, "nas export RUN|ARCH [setting=value ...]; --help says more")
 
 
-def _data(values: dict[str, Any], _: list[str]) -> int:
+def _data(values: dict[str, Any], typed: list[str]) -> int:
     from nas.commands.data import data_command
 
-    return data_command(values)
-
-
-_SERIES, _TRAIN_OF_SERIES = (re.compile(rf"{name}\.(ts|tsv|csv)$", re.IGNORECASE) for name in ("", "_train"))
+    return data_command(values, typed_paths(typed))
 
 
 def _of_data(words: Sequence[str]) -> list[str]:
-    """Make settings of a first word that is none: `photos` becomes `data=image_folder data.root=photos`.
-
-    A file that is called as those of series are, or a folder with a training split of series, becomes `data=series`.
-    """
+    """Make settings of a first word that is none: `photos` becomes `data=image_folder data.root=photos`."""
     found = first_word_to("data.root", words, "nas data ROOT [setting=value ...]; --help says more")
     if found == list(words):
         return found
-    return [f"data={'series' if _has_series(words[0]) else 'image_folder'}", *found]
+    if any(word.startswith("data=") for word in words):
+        return found
+    from nas.commands.data_root import data_at
 
-
-def _has_series(root: str) -> bool:
-    """Whether a path is called as a file of series is, or is a folder with a training split of series."""
-    there: list[str] = []
-    with suppress(OSError):
-        there = os.listdir(root)
-    return bool(_SERIES.search(root)) or any(map(_TRAIN_OF_SERIES.search, there))
+    return [*data_at(words[0]), *found[1:]]
 
 
 def _finish(values: dict[str, Any], typed: list[str]) -> int:

@@ -69,12 +69,15 @@ def write_model(study: Study, run: Path, data: DataConfig, console: Console) -> 
     winner = study.winner
     if winner is None or winner.trained_id is None or not weights_file(run, winner.trained_id).exists():
         return
+    from nas.training.data.load import notes_elsewhere
+
     out = shown(run) / MODEL
     console.print()
     try:
         with (
             long_step(f"Writing the best network to {out}", partial(console.print, highlight=False)),
             part_of_document("model"),
+            notes_elsewhere(),  # at the start of the search
         ):
             export_run(shown(run), out, data=data, replace=True)
     except Exception as error:  # of whatever writes, quantises and runs ONNX

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nas.errors import ConfigError, NasError
+from nas.errors import ConfigError, NasError, counted
 from nas.evaluation import Evaluator
 from nas.json_output import add_facts
 from nas.search.budgets.pruning import STOPPING
@@ -19,6 +19,7 @@ from nas.search.trial import State, Trial
 from nas.search.warm_start import WARM_STARTS, earlier_results
 from nas.space import SearchSpace
 from nas.training.tasks.registry import DEFAULT, TASKS
+from nas.training.tasks.regression import REGRESSION
 from nas.training.used_files import check_same_files
 from nas.workers.pool import Pool
 
@@ -36,10 +37,11 @@ def data_summary(data: Mapping[str, Any]) -> str:
     few, many = min(of_class), max(of_class)
     each = f"{few:,}" if few == many else f"{few:,} to {many:,}"
     outputs = TASKS.get(data.get("task", ""), DEFAULT).outputs
+    what = "series" if len(data["input_shape"]) == 2 else "images"
+    with_each = "" if outputs == REGRESSION.outputs else f" with {each} training {what} each"
     return (
         f"Data {data['name']}: {images['train']:,} training, {images['val']:,} validation and {images['test']:,} test "
-        f"images of {'x'.join(map(str, data['input_shape']))}; {data['num_classes']} {outputs} with {each} training "
-        "images each"
+        f"{what} of {'x'.join(map(str, data['input_shape']))}; {counted(data['num_classes'], outputs)}{with_each}"
     )
 
 

@@ -150,7 +150,7 @@ def held(path: str | Path, max_pixels: int = MAX_PIXELS) -> Held:
     """
     why = why_no_file(path)
     if why:
-        raise PictureError(why)
+        raise PictureError(f"{why}: name the pictures in it, such as {path}/*" if os.path.isdir(path) else why)
     try:
         with open_picture(path, max_pixels) as image:
             return _held(image, path, max_pixels)

@@ -281,7 +281,7 @@ class _Session:
         except Exception as error:  # of whatever writes and runs ONNX
             return self._with_what_is_there(replace(report, trouble=reason_of(error)))
         self.say(f"Model: {shown(model)}, with the weights of the first final seed")
-        self.say(f"Try it: {to_type('predict', shown(model))} PICTURE ...")
+        self.say(f"Try it: {to_type('predict', shown(model))} FILE ...")
         return replace(report, model=model)
 
     def _with_what_is_there(self, report: Report) -> Report:

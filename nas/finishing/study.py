@@ -228,9 +228,9 @@ def _how_chosen(found: Race) -> str:
     if not seeds:
         only = len(found.scores) == 1
         return "the only finalist" if only else "the best of the search: the time held no training to choose by"
+    by = f"the mean of its {seeds} seeds" if seeds > 1 else "its one seed"
     return (
-        f"by the mean of its {seeds} seeds; of equal means the better one in the search. {tried} of "
-        f"{len(found.scores)} were trained in the time"
+        f"by {by}; of equal means the better one in the search. {tried} of {len(found.scores)} were trained in the time"
     )
 
 

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
-from nas.errors import in_a_line
+from nas.errors import counted, in_a_line
 from nas.reports.render import render
 from nas.reports.tables import Head, Table, table_of, whole, words
 from nas.training.data.content import SPLITS
@@ -20,6 +20,8 @@ from nas.training.data.overview import Alike, Overview, Samples
 from nas.training.series_drawing import line_chart
 
 _MOST_CLASSES, _MOST_GROUPS = 100, 50
+_FEW = 100
+"""Validation images, below which an accuracy is uncertain by 10 points and more."""
 _SIDE = 64
 """Pixels along the longer side of an image on the page."""
 
@@ -51,7 +53,7 @@ def data_page(found: Overview, samples: Samples) -> str:
 def lines_of(found: Overview) -> Iterator[str]:
     """Yield what was found, a sentence each."""
     counts = found.images
-    shape, outputs = "x".join(map(str, found.input_shape)), f"{len(found.classes):,} {found.outputs}"
+    shape, outputs = "x".join(map(str, found.input_shape)), counted(len(found.classes), found.outputs)
     what = "images" if len(found.input_shape) == 3 else "series"
     yield (
         f"{sum(counts.values()):,} {what} of {outputs}, read as {shape}: {counts['train']:,} for "
@@ -69,7 +71,21 @@ def lines_of(found: Overview) -> Iterator[str]:
     if found.rare:
         classes = f"{len(found.rare):,} class{'es have' if len(found.rare) > 1 else ' has'}"
         yield f"Rare: {classes} one or two {what}: {', '.join(map(in_a_line, found.rare[:10]))}"
+    yield from _few(found, what)
     yield from found.notes
+
+
+def _few(found: Overview, what: str) -> Iterator[str]:
+    """Say how little few validation images tell: half of the 95 % interval of an accuracy is up to 0.98 / sqrt(n)."""
+    n = found.images["val"]
+    one_each = all(sum(found.images_by_class[split]) == found.images[split] for split in SPLITS)
+    if found.folds or n >= _FEW or found.segments or not one_each or len(found.classes) < 2:
+        return
+    yield (
+        f"Few: of {n:,} validation {what} an accuracy is known to within {98 / max(1, n) ** 0.5:.0f} points (95 %). "
+        f"data.folds=5 scores each network on all {n + found.images['train']:,} of training and validation, in five "
+        "times the time"
+    )
 
 
 def _splits(found: Overview) -> Table:

@@ -141,7 +141,7 @@ def _head(evaluated: Evaluated, scores: Scores) -> Iterator[str]:
             ("95 % interval", f"{scores.low:.4f} to {scores.high:.4f} ({CLOPPER_PEARSON})"),
             ("Balanced accuracy", f"{scores.balanced_accuracy:.4f} (mean recall of the classes)"),
             ("Macro F1", f"{scores.macro_f1:.4f} (mean F1 of the classes)"),
-            (f"Top-{min(TOP, len(scores.classes))} accuracy", f"{scores.top5:.4f}"),
+            *[(f"Top-{TOP} accuracy", f"{scores.top5:.4f}")] * (len(scores.classes) > TOP),
             ("Log loss", f"{scores.log_loss:.4f}"),
             ("Expected calibration error", f"{scores.calibration_error:.4f}"),
             *_splits(evaluated),

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from nas.commands import hydra_main
-from nas.commands.command_line import groups_in, hydra_arguments, quoted
+from nas.commands.command_line import check_single, groups_in, hydra_arguments, quoted
 from nas.errors import ConfigError
 from nas.resources import resource_dir
 from nas.search.config import Config
+from nas.settings import paths, single_settings
 
 GROUPS = {"sampler": ["default", "tpe"], "experiment": ["first"]}
 
@@ -214,3 +215,32 @@ def test_a_refusal_is_one_line_and_exit_code_2(
         hydra_main.hydra_main("search", lambda values, typed: 0, lambda: Config)
     assert end.value.code == 2
     assert capsys.readouterr().err == "nas.search: unknown sampler 'tpi'. Did you mean 'tpe'?\n"
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("space.fit=none", "Did you mean 'fit'?"),
+        ("+space/fit=none", "Did you mean 'fit'?"),
+        ("data.root.resolution=8", "Did you mean 'data.resolution'?"),
+        ("name.direction=minimize", "Did you mean 'search.direction'?"),
+        ("search.trials.trails=3", "Did you mean 'search.trials' or 'search.trial_minutes' or 'search.first'?"),
+    ],
+)
+def test_a_setting_below_one_that_is_a_single_value_is_told_what_is_meant(word: str, meant: str) -> None:
+    single = single_settings(Config)
+    known = [path for path, _ in paths(Config)]
+    with pytest.raises(ConfigError, match=r"is one value, .*, and has no setting '.*' in it") as raised:
+        check_single(["+space=mbconv", word], single, known)
+    assert str(raised.value).startswith(repr(word))
+    assert str(raised.value).endswith(meant)
+
+
+def test_settings_that_hold_names_of_the_users_take_these() -> None:
+    words = [
+        "constraints.params=2e5",
+        "search.fix.stages.0.kernel=3",
+        "search.recipe.lr=[1e-4,1e-2]",
+        "data.root=a.b=c",
+    ]
+    check_single([*words, "space=x", "--json", "evaluator.scores.a=b"], single_settings(Config), ["space"])

@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import textwrap
 import tomllib
 from pathlib import Path
 
@@ -197,3 +198,17 @@ def test_workers_of_the_script_start(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "runs" / "a" / "best_architecture.json").exists()
+
+
+def test_a_command_ends_without_a_search_for_garbage() -> None:
+    code = """
+        class Cycle:
+            def __init__(self): self.own = self
+            def __del__(self): print("searched")
+        {begin}
+        cycle = Cycle()
+    """
+    for begin, said in (("", "searched\n"), ('from nas.starting import end_at_once; end_at_once("x")', "")):
+        text = textwrap.dedent(code).format(begin=begin)
+        done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True, cwd=ROOT)
+        assert done.stdout == said

@@ -233,6 +233,10 @@ def test_the_data_in_a_line() -> None:
         "training images each"
     )
     assert data_summary({"name": "table", "networks": 5}) == ""
+    series = {**data, "input_shape": [2, 50]}
+    assert data_summary(series).endswith("test series of 2x50; 2 classes with 500 to 1,000 training series each")
+    one = {**data, "task": "regression", "num_classes": 1, "images_by_class": {"train": [1500]}}
+    assert data_summary(one).endswith("test images of 3x32x16; 1 number")
 
 
 def test_the_flag_is_the_searchs_own(tmp_path: Path) -> None:

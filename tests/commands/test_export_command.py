@@ -52,7 +52,7 @@ def test_from_a_folder_to_the_classes_of_a_picture(parts: Path, picture: Path, t
     done = run("nas", "export", parts, "out=shipped", "data=digits", "export.max_drop=100", "--json", cwd=tmp_path)
     assert done.returncode == 0
     assert "| `model.onnx` | " in done.stderr
-    assert "nas predict shipped PICTURE" in done.stderr
+    assert "nas predict shipped FILE" in done.stderr
     facts = json.loads(done.stdout)
     assert (facts["folder"], sorted(facts["files"])) == (
         str(tmp_path / "shipped"),
@@ -191,7 +191,8 @@ def test_pictures_that_cannot_be_read_are_counted(
         assert main([str(folder), str(picture), str(tmp_path)]) == 2
         said = capsys.readouterr()
         assert len(said.out.splitlines()) == 6
-        assert f"{tmp_path}: cannot be read: it is a folder\nnas.predict: 1 of 2 pictures cannot be read" in said.err
+        why = f"it is a folder: name the pictures in it, such as {tmp_path}/*"
+        assert f"{tmp_path}: cannot be read: {why}\nnas.predict: 1 of 2 pictures cannot be read" in said.err
 
 
 def test_a_folder_without_a_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

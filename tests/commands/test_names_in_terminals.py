@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -36,6 +38,24 @@ def test_an_evaluation_prints_a_line_a_class(task: str, capsys: pytest.CaptureFi
     assert [line.split()[0] for line in table[1:4]] == [r"\x1b[2Jcleared", r"two\nlines\tand", "ü" * 45]
     assert len({len(line) for line in table[1:4]}) == 1
     assert text.count("called ") == 4
+
+
+def test_the_columns_of_an_evaluation_stand_below_their_heads(capsys: pytest.CaptureFixture[str]) -> None:
+    chances = np.array([[0.9, 0.6, 0.1], [0.2, 0.7, 0.4], [0.8, 0.3, 0.6], [0.7, 0.2, 0.9]])
+    targets = np.array([[1, 0, 0], [0, 1, 1], [1, 1, 0], [0, 0, 1]], dtype=np.float32)
+    _print_answered(scores_of_answers(TASKS["multilabel"], chances, targets, ("a", "b", "c")), "")
+    head, *rows = capsys.readouterr().out.split("\n\n")[1].splitlines()
+    ends = [match.end() for match in re.finditer(r"images|average precision|precision|recall|f1", head)]
+    assert len(rows) == 3
+    for row in rows:
+        assert [match.end() for match in re.finditer(r"[\d.]+", row)] == ends
+
+
+def test_the_likeliest_five_are_told_only_of_more_classes(capsys: pytest.CaptureFixture[str]) -> None:
+    for classes in (5, 6):
+        labels = np.arange(classes)
+        _print_classified(scores_of(np.eye(classes), labels, [*"abcdef"[:classes]]), "")
+        assert ("top-5 accuracy" in capsys.readouterr().out) is (classes == 6)
 
 
 def test_an_error_controls_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:

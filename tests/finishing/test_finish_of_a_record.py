@@ -64,7 +64,7 @@ def test_what_is_reported(searched: Path, capsys: pytest.CaptureFixture[str]) ->
         assert "1 epoch, " in said
         assert "3 epochs, " in said
         assert "1 epochs" not in said
-    begun = [line for line in printed.splitlines() if line.endswith("...") and "PICTURE" not in line]
+    begun = [line for line in printed.splitlines() if line.endswith("...") and "Try it" not in line]
     assert begun == ["Reading the search ...", "Starting 1 worker, which read the data ...", "Writing the model ..."]
     # What ships has the weights of the first final seed of what is recommended.
     recommended = report["final"][report["recommended"]]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 
 from nas.training.data.config import MOST_FOLDS, DataConfig
@@ -26,6 +28,16 @@ def load_data(config: DataConfig) -> ImageData:
     for note in data.notes:
         _LOG.warning("data %s: %s", config.name, note)
     return data
+
+
+@contextmanager
+def notes_elsewhere() -> Iterator[None]:
+    """Load data without logging what a user should know of them: it has been said, or is said behind."""
+    before, _LOG.disabled = _LOG.disabled, True
+    try:
+        yield
+    finally:
+        _LOG.disabled = before
 
 
 @lru_cache(maxsize=MOST_FOLDS)

@@ -27,6 +27,7 @@ from nas.training.data.in_threads import in_threads
 from nas.training.data.load import load_data
 from nas.training.data.read_ahead import read_in_turn
 from nas.training.data.splits import ImageData, Images, model_input
+from nas.training.tasks.segmentation import SEGMENTATION
 
 _RARE = 2
 """Images of a class, at most, of which is told: they cannot be in all three splits."""
@@ -65,6 +66,8 @@ class Overview:
     """By split, the number of images of each class (`Task.counts`)."""
     images: Mapping[str, int]
     """Of each split."""
+    segments: bool = False
+    """Whether classes are of pixels."""
     folds: tuple[tuple[int, ...], ...] = ()
     """Of each fold, the number of images of each class, where there are folds."""
     sizes: tuple[tuple[str, int], ...] = ()
@@ -130,6 +133,7 @@ def overview(config: DataConfig) -> Overview:
         input_shape=tuple(data.input_shape),
         images_by_class=data.images_by_class,
         images=data.images,
+        segments=data.task == SEGMENTATION,
         folds=data.fold_images_by_class,
         sizes=tuple(sizes.most_common()),
         formats=dict(Counter(header.format for header in headers.values()).most_common()) or None,

@@ -9,7 +9,7 @@ import pytest
 
 from nas.errors import DataError
 from nas.training.data.folders.labels_file import Columns, labelled_files
-from nas.training.data.folders.layout import Layout
+from nas.training.data.folders.layout import Layout, class_folders, files_under
 from tests.training.folders.pictures import save
 
 
@@ -142,3 +142,42 @@ def test_a_table_that_cannot_be_read(root: Path) -> None:
         DataError, match=r"odd\.csv must be text in UTF-8, but line 2 has the byte 0xff: save it as UTF-8"
     ):
         labelled_files(root, root / "odd.csv", Columns())
+
+
+def test_a_table_that_is_not_there_is_told_beside_those_that_are(root: Path) -> None:
+    for name in ("b.csv", "a.TSV", ".hidden.csv"):
+        (root / name).write_text("file,label\n")
+    with pytest.raises(DataError) as raised:
+        labelled_files(root, root / "none.csv", Columns())
+    assert str(raised.value).endswith(
+        "none.csv; it is looked for in data.root. There: data.labels=a.TSV, data.labels=b.csv"
+    )
+    with pytest.raises(
+        DataError, match=r"two are needed\. Expected .* There: data\.labels=a\.TSV, data\.labels=b\.csv$"
+    ):
+        class_folders(root)
+
+
+def test_tables_and_notes_beside_pictures_are_not_told_as_files_that_are_not_read(root: Path) -> None:
+    text = "file,label\n" + "".join(f"{path.relative_to(root)},{n % 2}\n" for n, path in enumerate(files_under(root)))
+    (root / "other.csv").write_text("file,label\n")
+    (root / "readme.TXT").write_text("x")
+    assert len(_read(root, text).notes) == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ([f"{n}.5" for n in range(10)] * 2, True),
+        ([str(n) for n in range(12)], True),
+        ([str(n) for n in range(12)] * 2, False),
+        ([f"{n}.5" for n in range(9)], False),
+        ([f"{n}.5" for n in range(10)] + ["cat"], False),
+    ],
+)
+def test_classes_that_look_like_numbers_to_learn_are_told(tmp_path: Path, values: list[str], told: bool) -> None:
+    rows = "".join(f"{n}.png,{value}\n" for n, value in enumerate(values))
+    for number in range(len(values)):
+        (tmp_path / f"{number}.png").write_bytes(b"")
+    notes = _read(tmp_path, f"file,age\n{rows}").notes
+    assert any("data.target=age learns them as numbers" in note for note in notes) is told

@@ -91,8 +91,8 @@ def test_folders_beside_the_splits_are_told(tmp_path: Path) -> None:
     [
         (["val/a", "valid/a", "train/a", "train/b"], "has val and valid, which both mean the val split: rename one"),
         (["val/a", "test/a"], "has test and val, but no folder for training (train or training). Expected ROOT/CLASS"),
-        (["train/a"], "train has 1 class folders, two are needed"),
-        (["only"], "has 1 class folders, two are needed. Expected ROOT/CLASS/*.jpg, or ROOT/train/CLASS/*.jpg"),
+        (["train/a"], "train has 1 class folder, two are needed"),
+        (["only"], "has 1 class folder, two are needed. Expected ROOT/CLASS/*.jpg, or ROOT/train/CLASS/*.jpg"),
         (["train/Cat", "train/dog", "val/cat"], "val has a class 'cat' that "),
         (["train/Cat", "train/dog", "val/cta"], "Known: Cat, dog."),
     ],

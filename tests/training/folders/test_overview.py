@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shlex
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -16,11 +17,11 @@ from PIL import Image
 from torch import Tensor
 
 from nas.commands.data import data_command
-from nas.reports.data_page import data_page
+from nas.reports.data_page import data_page, lines_of
 from nas.training.data import overview as overview_module
 from nas.training.data.config import DataConfig
 from nas.training.data.load import load_data
-from nas.training.data.overview import _near, difference_hash, overview, samples
+from nas.training.data.overview import Overview, _near, difference_hash, overview, samples
 from nas.training.data.splits import MemoryImages
 from tests.reports.studies import NASTY_NAME
 from tests.training.folders.pictures import folder, save
@@ -177,3 +178,43 @@ def test_names_are_text_on_the_page(tmp_path: Path) -> None:
     assert "<script>window" not in text
     assert "<img src=x" not in text
     assert json.dumps(found.to_dict())
+
+
+def test_few_validation_images_are_told_with_what_an_accuracy_of_them_is_worth(photos: Path) -> None:
+    found = overview(_config(photos))
+    # The half width of Wald's interval at an accuracy of one half: 1.96 * sqrt(0.25 / 25).
+    told = [*lines_of(replace(found, images={**found.images, "val": 25}, images_by_class=_counts(found, (9, 16, 0))))]
+    assert any(
+        "of 25 validation images an accuracy is known to within 20 points (95 %). data.folds=5" in line for line in told
+    )
+    for other in (
+        replace(found, images={**found.images, "val": 100}, images_by_class=_counts(found, (50, 50, 0))),
+        replace(found, folds=((1, 1, 1), (1, 1, 1))),
+        replace(found, segments=True),
+        replace(found, images={**found.images, "val": 3}, images_by_class=_counts(found, (3, 3, 0))),  # several each
+    ):
+        assert not any(line.startswith("Few:") for line in lines_of(other))
+
+
+def _counts(found: Overview, val: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+    return {**found.images_by_class, "val": val}
+
+
+def test_the_command_says_each_thing_once_and_how_to_search(photos: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    root = photos.parent / "my photos"
+    photos.rename(root)
+    values = {"data": {"name": "image_folder", "root": str(root), "resolution": 80, "bad": "skip"}}
+    load_data.cache_clear()
+    assert data_command(values, ["data", "data.root", "data.resolution", "page"]) == 0
+    printed = capfd.readouterr()
+    assert (printed.out + printed.err).count("in train by exception") <= 1
+    assert "data image_folder:" not in printed.err
+    (line,) = (line for line in printed.out.splitlines() if line.startswith("Next: "))
+    words = shlex.split(line)
+    settings = ["data=image_folder", f"data.root={root}", "data.resolution=80"]
+    assert words[words.index("search") + 1 :] == [
+        "+space=mbconv",
+        *settings,
+        "constraints.params=2e5",
+        "search.minutes=30",
+    ]

@@ -10,7 +10,7 @@ import io
 import os
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite, nan
 from pathlib import Path
@@ -18,7 +18,7 @@ from pathlib import Path
 from nas.errors import DataError, in_a_line, nearest
 from nas.exporting.reading import why_no_file
 from nas.training.data.content import SPLITS, TRAIN
-from nas.training.data.folders.layout import HOW, SPLIT_NAMES, Layout, Target, check_folder, files_under
+from nas.training.data.folders.layout import HOW, SPLIT_NAMES, Layout, Target, check_folder, files_under, tables_in
 from nas.training.tasks.multilabel import MULTILABEL
 from nas.training.tasks.registry import DEFAULT
 from nas.training.tasks.regression import REGRESSION
@@ -27,6 +27,10 @@ from nas.training.tasks.task import Task
 _FILE_NAMES = ("file", "filename", "file_name", "path", "filepath", "file_path", "image", "image_path", "img", "id")
 _LABEL_NAMES = ("label", "labels", "class", "class_name", "category", "target", "species", "breed", "y")
 _SPLIT_COLUMNS = ("split", "subset", "set", "fold_name")
+_NO_PICTURES = frozenset({".csv", ".tsv", ".txt", ".json", ".md"})
+"""What lies beside pictures, of which it need not be said that it is none of them."""
+_MANY_CLASSES = 10
+"""Fewer numbers are taken for classes that are called by them."""
 _LOOKED_AT = 100
 """Rows by which a column of files is known."""
 _MOST_NAMED = 5
@@ -68,7 +72,7 @@ def labelled_files(root: Path, table: Path, columns: Columns) -> Layout:
         DataError: it cannot be read, lacks a column, or names files that are not there; all of them are counted.
     """
     check_folder(root, "image_folder", HOW)
-    header, rows = _read(table)
+    header, rows = _read(table, root)
     files = _Files(root)
     file_column = _file_column(header, rows, files, table, columns)
     others = [name for name in header if name != file_column]
@@ -92,11 +96,35 @@ def labelled_files(root: Path, table: Path, columns: Columns) -> Layout:
         raise DataError(_wrong_text(table, wrong, len(rows), files))
     if not found.get(TRAIN):
         raise DataError(f"data image_folder: {table} has no file of the training split")
-    unnamed = len(files.all) - len({path for own in found.values() for path in own} | {table.absolute()})
-    notes = [f"{learned.note} of {table.name}, files from {file_column!r}"]
+    named = {path for own in found.values() for path in own}
+    unnamed = sum(path not in named and path.suffix.lower() not in _NO_PICTURES for path in files.all)
+    notes = [f"{learned.note} of {table.name}, files from {file_column!r}", *_likely_numbers(learned)]
     notes += [f"{unnamed:,} files of {root} are not in {table.name}, and are not read"] * bool(unnamed)
     by_split = {split: [*found[split].items()] for split in SPLITS if found.get(split)}
     return Layout(root, learned.names, by_split, tuple(notes), learned.task)
+
+
+def _likely_numbers(learned: _Learned) -> Iterator[str]:
+    """Say where classes look like numbers that are to be learned: not all are whole, or most rows have another."""
+    numbers = [_finite(name) for name in learned.names]
+    if learned.task != DEFAULT or None in numbers or len(numbers) < _MANY_CLASSES:
+        return
+    if len(numbers) > len(learned.targets) / 2 or any(
+        number != int(number) for number in numbers if number is not None
+    ):
+        (column,) = learned.columns
+        yield (
+            f"column {column!r} has {len(numbers):,} different numbers, read as classes: data.target={column} learns "
+            "them as numbers (regression)"
+        )
+
+
+def _finite(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if isfinite(number) else None
 
 
 def has_several(root: Path, table: Path, columns: Columns) -> bool:
@@ -106,7 +134,7 @@ def has_several(root: Path, table: Path, columns: Columns) -> bool:
         DataError: it cannot be read, or its column of classes is not known.
     """
     check_folder(root, "image_folder", HOW)
-    header, rows = _read(table)
+    header, rows = _read(table, root)
     named = _column(columns.file, header, _FILE_NAMES, "data.file_column", table)
     file_column = named or _file_column(header, rows, _Files(root), table, columns)
     label_column = _label_column([name for name in header if name != file_column], table, columns)
@@ -197,9 +225,9 @@ def _number(text: str) -> float:
     return number if abs(number) < _LARGEST else nan
 
 
-def _read(table: Path) -> tuple[list[str], Sequence[Mapping[str, str]]]:
+def _read(table: Path, root: Path) -> tuple[list[str], Sequence[Mapping[str, str]]]:
     """Return the names of the columns, and the rows; commas, semicolons and tabs are told apart by the first line."""
-    text = _text(table)
+    text = _text(table, root)
     first = text.partition("\n")[0]
     delimiter = max(",;\t", key=first.count)
     reader = csv.DictReader(io.StringIO(text), delimiter=delimiter, strict=True)
@@ -228,9 +256,11 @@ def _read(table: Path) -> tuple[list[str], Sequence[Mapping[str, str]]]:
     return header, rows
 
 
-def _text(table: Path) -> str:
+def _text(table: Path, root: Path) -> str:
     if not os.path.lexists(table):
-        raise DataError(f"data image_folder: data.labels: there is no file {table}")
+        raise DataError(
+            f"data image_folder: data.labels: there is no file {table}; it is looked for in data.root.{tables_in(root)}"
+        )
     why = why_no_file(table)  # a pipe would be waited for, a device read without end
     if why:
         raise DataError(f"data image_folder: data.labels must be a CSV or TSV file, but {table} is not one: {why}")

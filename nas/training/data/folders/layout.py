@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from nas.errors import DataError, in_a_line, is_text, nearest
+from nas.errors import DataError, counted, in_a_line, is_text, nearest
 from nas.exporting.reading import why_no_file
 from nas.training.data.content import SPLITS, TEST, TRAIN, VAL
 from nas.training.data.folders.headers import SUFFIXES
@@ -128,6 +128,15 @@ def folders_in(root: Path) -> list[Path]:
     return sorted(Path(entry.path) for entry in os.scandir(root) if is_folder(entry) and is_data(entry.name))
 
 
+def tables_in(folder: Path) -> str:
+    """Return a sentence that names the tables of labels there may be in a folder; empty where there are none."""
+    found = []
+    with suppress(OSError):
+        found = sorted(name for name in os.listdir(folder) if is_data(name) and name.lower().endswith((".csv", ".tsv")))
+    some = ", ".join(f"data.labels={in_a_line(name)}" for name in found[:_MOST_NAMED])
+    return f" There: {some}{', ...' * (len(found) > _MOST_NAMED)}" if found else ""
+
+
 def is_folder(entry: os.DirEntry[str], *, links: bool = True) -> bool:
     """Whether an entry of a folder is a folder, or a link to one; a link that leads to itself is none."""
     try:
@@ -161,7 +170,10 @@ def split_folders(root: Path, name: str = "image_folder") -> dict[str, Path]:
 def _classes(folder: Path) -> tuple[str, ...]:
     names = tuple(path.name for path in folders_in(folder))
     if len(names) < 2:
-        raise DataError(f"data image_folder: {folder} has {len(names)} class folders, two are needed. {HOW}")
+        raise DataError(
+            f"data image_folder: {folder} has {counted(len(names), 'class folders')}, two are needed. "
+            f"{HOW}{tables_in(folder)}"
+        )
     for name in names:
         if not is_text(name):  # it goes into files that are UTF-8
             raise DataError(
