@@ -86,12 +86,12 @@ def picture(shape: str, size: int, rng: np.random.Generator) -> Image.Image:
         rng: draws all that is left to chance.
     """
     large = _LARGER * size
-    image = _mottled(large, rng)
+    image = mottled(large, rng)
     draw = ImageDraw.Draw(image)
     for _ in range(rng.integers(2, 6)):
         _piece(draw, large, rng)
     place, radius = rng.uniform(0.3, 0.7, 2) * large, rng.uniform(0.16, 0.3) * large
-    corners = place + _turned(SHAPES[shape], rng) * radius
+    corners = place + turned(SHAPES[shape], rng) * radius
     colour = rng.integers(*_SHAPE, 3)
     draw.polygon([(float(x), float(y)) for x, y in corners], fill=(int(colour[0]), int(colour[1]), int(colour[2])))
     for _ in range(rng.integers(0, 3)):
@@ -99,14 +99,14 @@ def picture(shape: str, size: int, rng: np.random.Generator) -> Image.Image:
     return _photographed(image, size, rng)
 
 
-def _turned(points: Points, rng: np.random.Generator) -> Points:
+def turned(points: Points, rng: np.random.Generator) -> Points:
     """Turn, slant and squeeze a shape."""
     angle, lean, squeeze = rng.uniform(0, 2 * math.pi), rng.uniform(-0.25, 0.25), rng.uniform(0.75, 1.0)
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     return np.asarray(points @ np.array([[1.0, lean], [0.0, squeeze]]) @ turn)
 
 
-def _mottled(size: int, rng: np.random.Generator) -> Image.Image:
+def mottled(size: int, rng: np.random.Generator) -> Image.Image:
     """Return a background: noise of several sizes between two colours."""
     noise = np.zeros((size, size))
     for cells in (2, 5, 12, 30):

@@ -128,6 +128,7 @@ def export_run(
 
 def _tell(out: Path, found: Exported) -> None:
     from nas.exporting.card import WHICH, section
+    from nas.exporting.series_words import to_predict
 
     measured = found.measured
     add_facts(
@@ -145,4 +146,5 @@ def _tell(out: Path, found: Exported) -> None:
     print(section((out / "card.md").read_text(encoding="utf-8"), WHICH))
     if found.unmeasured:
         print(f"How well it does was not measured, and there is no model.int8.onnx: {found.unmeasured}")
-    print(f"Try it: {to_type('predict', shown(out))} FILE ...   (or python {place}/predict.py FILE ...)")
+    given = to_predict(found.shape)
+    print(f"Try it: {to_type('predict', shown(out))} {given}   (or python {place}/predict.py {given})")

@@ -39,6 +39,8 @@ class Exported:
     """Why nothing was measured with images, and `model.int8.onnx` not made; empty where it was."""
     measured: Measured
     """What was measured of the models."""
+    shape: tuple[int, ...]
+    """Of an input of the network: `(channels, height, width)`, of series `(channels, length)`."""
 
 
 def export(
@@ -129,7 +131,7 @@ def export_whole(
             note=why or other,
             replace_earlier=replace_earlier,
         )
-    return Exported(written.paths, unmeasured, written.measured)
+    return Exported(written.paths, unmeasured, written.measured, found.architecture.input_shape)
 
 
 def _folder(model: str | PathLike[str] | Architecture | TrainedModel) -> Path | None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from nas.console import defer_signals, long_step
 from nas.errors import ConfigError, DataError, reason_of
+from nas.exporting.series_words import to_predict
 from nas.finishing.bench import REPORT, Contestant, FinishTrial, Measure
 from nas.finishing.config import FinishConfig
 from nas.finishing.final_scores import FinalScores
@@ -281,7 +282,8 @@ class _Session:
         except Exception as error:  # of whatever writes and runs ONNX
             return self._with_what_is_there(replace(report, trouble=reason_of(error)))
         self.say(f"Model: {shown(model)}, with the weights of the first final seed")
-        self.say(f"Try it: {to_type('predict', shown(model))} FILE ...")
+        shape = report.finish.finals[report.finish.recommended].contestant.architecture.input_shape
+        self.say(f"Try it: {to_type('predict', shown(model))} {to_predict(shape)}")
         return replace(report, model=model)
 
     def _with_what_is_there(self, report: Report) -> Report:

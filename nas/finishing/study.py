@@ -185,7 +185,9 @@ def carry_out(
         NasError: nothing could be trained to choose from.
     """
     until = limit_seconds * choosing_share(settings, len(rivals))
-    say(f"Choosing the winner: {len(finalists)} networks, up to {settings.seeds} seeds each, at most {in_words(until)}")
+    if len(finalists) > 1:
+        seeds = f"{settings.seeds} seed{'s' * (settings.seeds > 1)}"
+        say(f"Choosing the winner: {len(finalists)} networks, up to {seeds} each, at most {in_words(until)}")
     found = race(finalists, choosing_seeds(study_seed, settings.seeds), bench, measure, until=until)
     winner = finalists[found.winner]
     say(f"Winner: {winner.name}, {_how_chosen(found)}")

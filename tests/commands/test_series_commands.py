@@ -50,6 +50,8 @@ def test_a_search_a_finish_and_what_ships_say_the_same_of_series(tmp_path: Path)
     finished = run("nas", "finish", "runs/x", *tiny, "workers=1", "mlflow=false", cwd=tmp_path)
     assert finished.returncode == 0, finished.stdout + finished.stderr
     assert (tmp_path / "runs/x/finish/model/card.md").read_text().startswith("# Series classifier of x")
+    assert "runs/x/finish/model FILE.ts ..." in finished.stdout  # what to try it with is no picture
+    assert "PICTURE" not in done.stdout + done.stderr + finished.stdout + finished.stderr
     trained = run("nas", "train", "runs/x", "name=t", "train.epochs=2", "records.mlflow=false", cwd=tmp_path)
     assert trained.returncode == 0, trained.stderr
     exported = run("nas", "export", "runs/t", "out=shipped", cwd=tmp_path)

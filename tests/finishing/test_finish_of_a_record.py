@@ -119,9 +119,12 @@ def test_limits_that_only_training_shows_are_said_to_be_untried(searched: Path) 
     assert "Nobody has tried whether they hold 0.9 <= int8_accuracy, which only training shows." in report
 
 
-def test_without_a_baseline_it_says_that_nothing_is_known(searched: Path) -> None:
-    assert finish(searched, baseline="none", final_seeds=1) == 0
+def test_without_a_baseline_it_says_that_nothing_is_known(searched: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert finish(searched, baseline="none", top_k=1, final_seeds=1) == 0
     report = report_of(searched)
+    printed = capsys.readouterr().out
+    assert "the only finalist" in printed
+    assert "Choosing the winner" not in printed  # of one there is nothing to choose
     assert report["comparisons"] == {}
     assert "nothing tells whether it is better than a published network" in report["sentence"]
     assert (report["final"]["winner"]["val"]["low"], report["final"]["winner"]["val"]["std"]) == (None, None)
