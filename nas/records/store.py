@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from filelock import FileLock
 
-from nas.records.server import answers, set_up_requests
+from nas.records.server import answers, brief_requests, set_up_requests
 from nas.records.values import Values
 from nas.run_folder import refuse_link, refuse_links
 
@@ -58,12 +58,17 @@ class Store:
             return False
         if _passes(error, (429, 503, 504)) or (not of_record and _passes(error, range(500, 600))):
             return True
-        return not answers(self.server) or not self._reads()
+        return not self.is_there()
+
+    def is_there(self) -> bool:
+        """Whether a server answers within seconds, and can read its records; a database is always there."""
+        return self.server is None or (answers(self.server) and self._reads())
 
     def _reads(self) -> bool:
         """Whether a server that is there can read its records: its database may be away, or somebody else answer."""
         try:
-            self.client.search_experiments(max_results=1)
+            with brief_requests():
+                self.client.search_experiments(max_results=1)
         except Exception as error:
             return not _passes(error, (429, *range(500, 600)))
         return True

@@ -14,8 +14,8 @@ from typing import Any
 
 from nas.errors import ConfigError
 from nas.records.description import description_of, rejected_table
-from nas.records.retry import LAST_SECONDS, Retry
-from nas.records.server import ServerAwayError, lacks_last, not_written, record_facts
+from nas.records.retry import INTERRUPTED_SECONDS, LAST_SECONDS, Retry
+from nas.records.server import ServerAwayError, lacks_last, no_answer, not_written, record_facts
 from nas.records.store import Store, database_uri, open_store, places
 from nas.records.study_run import StudyRun
 from nas.records.trials import front_tag, record_of
@@ -152,9 +152,14 @@ class MlflowTracker:
         self._loaded.wait()
 
     def close(self) -> None:
-        """Wait until everything is written."""
+        """Wait until everything is written; for a server, where the search was interrupted, no longer than seconds."""
         self._last.set()
         self._news.set()
+        if self._server is not None and self._study is not None and self._study.interrupted:
+            self._thread.join(INTERRUPTED_SECONDS)
+            if self._thread.is_alive():  # it ends with the process
+                self.error = self.error or no_answer(self._server)
+            return
         while self._thread.is_alive():
             self._thread.join(_SILENT_SECONDS)
             if self._thread.is_alive() and self._study is not None:
