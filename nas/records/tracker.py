@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from nas.console import interrupt_at_once
 from nas.errors import ConfigError
 from nas.records.description import description_of, rejected_table
 from nas.records.retry import INTERRUPTED_SECONDS, LAST_SECONDS, Retry
@@ -152,14 +153,23 @@ class MlflowTracker:
         self._loaded.wait()
 
     def close(self) -> None:
-        """Wait until everything is written; for a server, where the search was interrupted, no longer than seconds."""
+        """Wait until everything is written; for a server no longer than seconds where the user interrupts."""
         self._last.set()
         self._news.set()
-        if self._server is not None and self._study is not None and self._study.interrupted:
+        if self._server is None:
+            self._wait()
+        elif self._study is not None and self._study.interrupted:
             self._thread.join(INTERRUPTED_SECONDS)
-            if self._thread.is_alive():  # it ends with the process
-                self.error = self.error or no_answer(self._server)
-            return
+        else:
+            try:
+                with interrupt_at_once():
+                    self._wait()
+            except KeyboardInterrupt:  # the search has ended: what it has found is told as ever
+                _LOG.warning("interrupted: what MLflow lacks is not waited for")
+        if self._server is not None and self._thread.is_alive():  # it ends with the process
+            self.error = self.error or no_answer(self._server)
+
+    def _wait(self) -> None:
         while self._thread.is_alive():
             self._thread.join(_SILENT_SECONDS)
             if self._thread.is_alive() and self._study is not None:

@@ -325,17 +325,33 @@ def test_who_interrupts_a_search_is_not_kept_by_a_server_that_does_not_answer(
     assert not _Hangs.over.is_set()
 
 
+def test_an_interrupt_at_the_end_of_a_search_ends_the_wait_for_a_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hanging: str
+) -> None:
+    """What the search has found is returned, and no error."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
+    tracker = MlflowTracker(tmp_path, hanging)
+    monkeypatch.setattr(tracker, "_wait", lambda: os.kill(os.getpid(), signal.SIGINT))
+    study = nas.run_search(
+        nas.SearchSpace.from_dict(SMALL), lambda *_: 1.0, trials=3, run_dir=tmp_path / "a", recorders=[tracker]
+    )
+    assert not study.interrupted
+    assert len(study.best(3)) == 3
+    assert tracker.trouble == f"MLflow lacks what came last: {hanging} does not answer"
+    assert not _Hangs.over.is_set()
+
+
 def test_whether_a_server_reads_its_records_is_seen_within_seconds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hanging: str
 ) -> None:
-    asked = []
+    asked: list[str] = []
+
+    def search(*_: Any, **__: Any) -> None:
+        asked.append(os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"])
+
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
     store = open_store(tmp_path, hanging)
-    monkeypatch.setattr(
-        MlflowClient,
-        "search_experiments",
-        lambda *_, **__: asked.append(os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"]) or ["one"],
-    )
+    monkeypatch.setattr(MlflowClient, "search_experiments", search)
     assert store.is_there()
     assert asked == ["5"]
     assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "60"
