@@ -85,8 +85,9 @@ class MlflowTracker:
         self._study: Study | None = None
         self._over = False
         self._news, self._last, self._loaded = threading.Event(), threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
-        self._thread.start()
+        self._ended = threading.Event()
+        """All is written, or cannot be."""
+        threading.Thread(target=self._work, name="mlflow", daemon=True).start()
 
     @property
     def uri(self) -> str:
@@ -156,23 +157,25 @@ class MlflowTracker:
         """Wait until everything is written; for a server no longer than seconds where the user interrupts."""
         self._last.set()
         self._news.set()
+        if isinstance(self.error, ServerAwayError):
+            return  # it is not waited for once more
         if self._server is None:
             self._wait()
         elif self._study is not None and self._study.interrupted:
-            self._thread.join(INTERRUPTED_SECONDS)
+            self._ended.wait(INTERRUPTED_SECONDS)
         else:
             try:
                 with interrupt_at_once():
                     self._wait()
             except KeyboardInterrupt:  # the search has ended: what it has found is told as ever
                 _LOG.warning("interrupted: what MLflow lacks is not waited for")
-        if self._server is not None and self._thread.is_alive():  # it ends with the process
+        if self._server is not None and not self._ended.is_set():  # the thread ends with the process
             self.error = self.error or no_answer(self._server)
 
     def _wait(self) -> None:
-        while self._thread.is_alive():
-            self._thread.join(_SILENT_SECONDS)
-            if self._thread.is_alive() and self._study is not None:
+        # Before Python 3.13 a thread whose `join` is interrupted is taken for one that has ended.
+        while not self._ended.wait(_SILENT_SECONDS):
+            if self._study is not None:
                 _LOG.warning(
                     "still writing to MLflow: %s of %s trials", f"{self._written:,}", f"{len(self._study.trials):,}"
                 )
@@ -186,6 +189,13 @@ class MlflowTracker:
     # What the thread does.
 
     def _work(self) -> None:
+        try:
+            self._write_until_last()
+        finally:
+            self._loaded.set()
+            self._ended.set()
+
+    def _write_until_last(self) -> None:
         with self._noting_errors():
             self._retry = Retry(open_store(self._root, self._server))
         self._loaded.set()

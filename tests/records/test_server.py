@@ -39,6 +39,7 @@ from nas.records.server import (
 from nas.records.store import Store, open_store
 from nas.records.study_run import StudyRun
 from nas.records.tracker import MlflowTracker
+from nas.search.study import Study
 from nas.search.trial import State
 from tests.reports.studies import study, trial
 from tests.search.conftest import SMALL
@@ -331,10 +332,16 @@ def test_an_interrupt_at_the_end_of_a_search_ends_the_wait_for_a_server(
     """What the search has found is returned, and no error."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
     tracker = MlflowTracker(tmp_path, hanging)
-    monkeypatch.setattr(tracker, "_wait", lambda: os.kill(os.getpid(), signal.SIGINT))
+
+    def end(study: Study) -> None:
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+        MlflowTracker.end(tracker, study)
+
+    monkeypatch.setattr(tracker, "end", end)
     study = nas.run_search(
         nas.SearchSpace.from_dict(SMALL), lambda *_: 1.0, trials=3, run_dir=tmp_path / "a", recorders=[tracker]
     )
+    tracker.close()  # does not wait again
     assert not study.interrupted
     assert len(study.best(3)) == 3
     assert tracker.trouble == f"MLflow lacks what came last: {hanging} does not answer"
