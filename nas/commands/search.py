@@ -25,7 +25,7 @@ from nas.commands.search_outlook import NOTHING_KEPT, check_dry_run, check_same_
 from nas.commands.search_space import PreparedSpace, given_space, prepared, resumed_space
 from nas.compare.strategies.baseline import baseline_lines
 from nas.console import Interrupt, guard_streams, interruptible, long_step, say_error
-from nas.errors import ConfigError, NasError
+from nas.errors import ConfigError, NasError, of_system
 from nas.evaluation import Budget
 from nas.evaluators.training import TrainingSettings
 from nas.held_out import without_test_split
@@ -99,7 +99,8 @@ def _ended(values: Mapping[str, Any], overrides: Sequence[str], interrupt: Inter
         say_error("nas.search", error)
         return 2
     except OSError as error:  # a disk that is full, a folder that may not be written
-        say_error("nas.search", f"{error}. Finished trials are in the run folder; resume=FOLDER goes on.")
+        go_on = to_type("search", f"resume={job.folder}") + " goes on" if job is not None else "resume= goes on"
+        say_error("nas.search", f"{of_system(error)}. Finished trials are in the run folder; {go_on}.")
         return 2
     except BaseException as error:
         if not interrupt.caused(error):

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from nas.cost import constraints_from
-from nas.errors import NasError
+from nas.errors import NasError, plain
 from nas.records.values import MAX_TEXT, mlflow_text
 from nas.search.study import Study
 from nas.search.trial import Trial
@@ -46,8 +46,9 @@ def description_of(study: Study, pages: Mapping[int, str], most_rejected: int) -
 
 
 def as_text(text: str) -> str:
-    """Return a text so that Markdown shows it as it is."""
-    return _SPECIAL.sub(r"\\\1", html.escape(" ".join(text.split()), quote=False))
+    """Return a text so that Markdown shows it as it is, what is no visible letter as Python writes it."""
+    line = " ".join(text.split())
+    return _SPECIAL.sub(r"\\\1", html.escape(plain(line, len(line)), quote=False))
 
 
 def _asked(study: Study) -> str:

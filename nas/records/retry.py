@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from nas.records.server import ServerAwayError, answers, shown_server, told
+from nas.records.server import ServerAwayError, answers, no_answer, shown_server, told
 from nas.records.store import Store
 
 _LOG = logging.getLogger(__name__)
@@ -14,6 +14,8 @@ _FIRST_SECONDS, _MOST_SECONDS = 2.0, 30.0
 """How long until a server that is away is asked again, at first and at most."""
 LAST_SECONDS = 30.0
 """How long it is asked again at the end of a study, in all."""
+INTERRUPTED_SECONDS = 5.0
+"""How long who interrupts a study waits for a server at most: whoever goes on with it writes what is missing."""
 
 
 class Retry:
@@ -42,6 +44,9 @@ class Retry:
         Raises:
             Exception: of MLflow, where the server is there.
         """
+        if self.wait is not None and not self.store.is_there():  # which takes less time than a write that has no answer
+            self._wait_longer()
+            return
         try:
             write()
             self.wait = None
@@ -49,8 +54,11 @@ class Retry:
             if not isinstance(error, ServerAwayError) and not self.store.is_away(error):
                 raise
             self._why = told(error)
-            self.wait = min(2 * (self.wait or _FIRST_SECONDS / 2), _MOST_SECONDS)
-            self._due = time.monotonic() + self.wait
+            self._wait_longer()
+
+    def _wait_longer(self) -> None:
+        self.wait = min(2 * (self.wait or _FIRST_SECONDS / 2), _MOST_SECONDS)
+        self._due = time.monotonic() + self.wait
 
     def last_attempts(self, write: Callable[[], object], seconds: float) -> None:
         """Write what may be written again, and ask a server that is away a few times more.
@@ -72,8 +80,10 @@ class Retry:
             self.attempt(write)
             self._waited += time.monotonic() - began
         if self.wait is not None:
-            how = f"takes no records: {self._why}" if answers(self.store.server or "") else "does not answer"
-            raise ServerAwayError(f"{self._shown} {how}")
+            server = self.store.server or ""
+            if not answers(server):
+                raise no_answer(server)
+            raise ServerAwayError(f"{self._shown} takes no records: {self._why}")
 
     @property
     def _shown(self) -> str:

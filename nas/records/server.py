@@ -7,6 +7,8 @@ import os
 import re
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -21,9 +23,10 @@ VARIABLE = "MLFLOW_TRACKING_URI"
 _ANSWER_SECONDS = 5.0
 _LONGEST = 1000
 """Characters of what went wrong."""
+_TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
 _REQUESTS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # it would also make a run again whose answer was lost
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",  # seconds; what came since can wait in the run folder
+    _TIMEOUT: "20",  # seconds; what came since can wait in the run folder
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # two lines a trial
 }
 
@@ -112,6 +115,11 @@ def lacks_last(error: ServerAwayError) -> str:
     return f"MLflow lacks what came last: {error}"
 
 
+def no_answer(server: str) -> ServerAwayError:
+    """Return the error of a server that does not answer."""
+    return ServerAwayError(f"{shown_server(server)} does not answer")
+
+
 def told(error: BaseException) -> str:
     """Return what went wrong with MLflow, in a line; who is no MLflow server answers with a page."""
     return in_a_line(without_password(f"{type(error).__name__}: {error}"), _LONGEST)
@@ -143,6 +151,28 @@ def answers(server: str) -> bool:
         return error.code < 500
     except (OSError, HTTPException, ValueError):  # nobody is there, or somebody else
         return False
+
+
+@contextmanager
+def brief_requests() -> Iterator[None]:
+    """Have MLflow give up within seconds, to see whether a server is there; a shorter time that the user has set stays.
+
+    What another thread asks of a server meanwhile has no longer.
+    """
+    before = os.environ.get(_TIMEOUT)
+    try:
+        shorter = before is not None and float(before) < _ANSWER_SECONDS
+    except ValueError:
+        shorter = False
+    if not shorter:
+        os.environ[_TIMEOUT] = f"{_ANSWER_SECONDS:.0f}"
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(_TIMEOUT, None)
+        else:
+            os.environ[_TIMEOUT] = before
 
 
 def set_up_requests() -> None:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from filelock import FileLock
 
-from nas.records.server import answers, set_up_requests
+from nas.errors import ConfigError
+from nas.records.server import answers, brief_requests, set_up_requests
 from nas.records.values import Values
 from nas.run_folder import refuse_link, refuse_links
 
@@ -58,12 +61,17 @@ class Store:
             return False
         if _passes(error, (429, 503, 504)) or (not of_record and _passes(error, range(500, 600))):
             return True
-        return not answers(self.server) or not self._reads()
+        return not self.is_there()
+
+    def is_there(self) -> bool:
+        """Whether a server answers within seconds, and can read its records; a database is always there."""
+        return self.server is None or (answers(self.server) and self._reads())
 
     def _reads(self) -> bool:
         """Whether a server that is there can read its records: its database may be away, or somebody else answer."""
         try:
-            self.client.search_experiments(max_results=1)
+            with brief_requests():
+                self.client.search_experiments(max_results=1)
         except Exception as error:
             return not _passes(error, (429, *range(500, 600)))
         return True
@@ -129,7 +137,8 @@ def open_client(database: Path) -> MlflowClient:
     that two searches make at once, cannot be used ever again.
 
     Raises:
-        ConfigError: it, or the folder of the artifacts beside it, is or holds a link. sqlite3.Error: it cannot be
+        ConfigError: it, or the folder of the artifacts beside it, is or holds a link; or its tables are those of
+            another version of MLflow. sqlite3.Error: it cannot be
             opened; MLflow would try for minutes.
     """
     from mlflow import MlflowClient
@@ -138,7 +147,7 @@ def open_client(database: Path) -> MlflowClient:
     database.parent.mkdir(parents=True, exist_ok=True)
     lock = database.with_name(f".{database.name}.lock")
     refuse_link(lock)
-    with FileLock(lock, timeout=_LOCK_SECONDS, thread_local=False):
+    with _held(lock, database):
         for name in (*(f"{database.name}{ending}" for ending in _FILES), ARTIFACTS):
             refuse_link(database.with_name(name))
         refuse_links(database.with_name(ARTIFACTS))
@@ -149,9 +158,54 @@ def open_client(database: Path) -> MlflowClient:
             partial = database.with_name(f".{database.name}.{uuid4().hex[:8]}.partial")
             MlflowClient(tracking_uri=database_uri(partial)).search_experiments(max_results=1)
             partial.replace(database)
-        with closing(sqlite3.connect(database)) as connection:
-            connection.execute("PRAGMA schema_version")
+        _check_tables(database)
         return MlflowClient(tracking_uri=database_uri(database))
+
+
+@contextmanager
+def _held(lock: Path, database: Path) -> Iterator[None]:
+    """Hold what makes the tables of a database; one that is there in a folder that may only be read needs none made."""
+    held = FileLock(lock, timeout=_LOCK_SECONDS, thread_local=False)
+    try:
+        held.acquire()
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS) or not database.is_file():
+            raise
+    try:
+        yield
+    finally:
+        held.release()
+
+
+def _check_tables(database: Path) -> None:
+    """Raise a `ConfigError` where the tables of a database are those of another version of MLflow.
+
+    MLflow itself says of newer tables, too, that they are to be upgraded.
+    """
+    import mlflow
+    from alembic.script import ScriptDirectory
+    from alembic.util import CommandError
+
+    with closing(sqlite3.connect(database)) as connection:
+        tables = "SELECT count(*) FROM sqlite_master WHERE name = 'alembic_version'"
+        there = connection.execute(tables).fetchone()[0]
+        found = connection.execute("SELECT version_num FROM alembic_version").fetchone() if there else None
+    if found is None:
+        return  # MLflow makes them
+    versions = ScriptDirectory(str(Path(mlflow.__file__).parent / "store" / "db_migrations"))
+    if found[0] in versions.get_heads():
+        return
+    try:
+        versions.get_revision(found[0])
+    except CommandError:
+        raise ConfigError(
+            f"{database} was made by another MLflow than {mlflow.__version__}, probably a newer one: "
+            "install that, or keep records in another folder"
+        ) from None
+    raise ConfigError(
+        f"{database} was made by an older MLflow than {mlflow.__version__}: copy it to a safe place, then "
+        f"mlflow db upgrade {quote(database_uri(database))}"
+    )
 
 
 def _quiet() -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-from nas.records.retry import LAST_SECONDS, Retry
-from nas.records.server import ServerAwayError, lacks_last, not_written, record_facts
+from nas.records.retry import INTERRUPTED_SECONDS, LAST_SECONDS, Retry
+from nas.records.server import ServerAwayError, lacks_last, no_answer, not_written, record_facts
 from nas.records.store import Store, open_store
 from nas.records.study_run import StudyRun
 from nas.records.values import GOES_ON
@@ -103,7 +104,15 @@ class StudyRecords:
 
     def interrupted(self) -> None:
         """Record that the study was interrupted, and can be gone on with."""
-        self._end_as(GOES_ON, 0.0)  # who goes on with it writes what is missing
+        if self._server is None:
+            self._end_as(GOES_ON, 0.0)
+            return
+        # In a thread: what asks a server that does not answer cannot be ended.
+        writing = threading.Thread(target=self._end_as, args=(GOES_ON, 0.0), daemon=True, name="mlflow")
+        writing.start()
+        writing.join(INTERRUPTED_SECONDS)
+        if writing.is_alive():
+            self.error = self.error or no_answer(self._server)
 
     def writing(self, work: Callable[[StudyRun], None]) -> None:
         """Do a piece of the writing, which may be done again; nothing is tried where MLflow could not be opened."""

@@ -12,10 +12,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from nas.console import interrupt_at_once
 from nas.errors import ConfigError
 from nas.records.description import description_of, rejected_table
-from nas.records.retry import LAST_SECONDS, Retry
-from nas.records.server import ServerAwayError, lacks_last, not_written, record_facts
+from nas.records.retry import INTERRUPTED_SECONDS, LAST_SECONDS, Retry
+from nas.records.server import ServerAwayError, lacks_last, no_answer, not_written, record_facts
 from nas.records.store import Store, database_uri, open_store, places
 from nas.records.study_run import StudyRun
 from nas.records.trials import front_tag, record_of
@@ -84,8 +85,9 @@ class MlflowTracker:
         self._study: Study | None = None
         self._over = False
         self._news, self._last, self._loaded = threading.Event(), threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
-        self._thread.start()
+        self._ended = threading.Event()
+        """All is written, or cannot be."""
+        threading.Thread(target=self._work, name="mlflow", daemon=True).start()
 
     @property
     def uri(self) -> str:
@@ -152,12 +154,28 @@ class MlflowTracker:
         self._loaded.wait()
 
     def close(self) -> None:
-        """Wait until everything is written."""
+        """Wait until everything is written; for a server no longer than seconds where the user interrupts."""
         self._last.set()
         self._news.set()
-        while self._thread.is_alive():
-            self._thread.join(_SILENT_SECONDS)
-            if self._thread.is_alive() and self._study is not None:
+        if isinstance(self.error, ServerAwayError):
+            return  # it is not waited for once more
+        if self._server is None:
+            self._wait()
+        elif self._study is not None and self._study.interrupted:
+            self._ended.wait(INTERRUPTED_SECONDS)
+        else:
+            try:
+                with interrupt_at_once():
+                    self._wait()
+            except KeyboardInterrupt:  # the search has ended: what it has found is told as ever
+                _LOG.warning("interrupted: what MLflow lacks is not waited for")
+        if self._server is not None and not self._ended.is_set():  # the thread ends with the process
+            self.error = self.error or no_answer(self._server)
+
+    def _wait(self) -> None:
+        # Before Python 3.13 a thread whose `join` is interrupted is taken for one that has ended.
+        while not self._ended.wait(_SILENT_SECONDS):
+            if self._study is not None:
                 _LOG.warning(
                     "still writing to MLflow: %s of %s trials", f"{self._written:,}", f"{len(self._study.trials):,}"
                 )
@@ -171,6 +189,13 @@ class MlflowTracker:
     # What the thread does.
 
     def _work(self) -> None:
+        try:
+            self._write_until_last()
+        finally:
+            self._loaded.set()
+            self._ended.set()
+
+    def _write_until_last(self) -> None:
         with self._noting_errors():
             self._retry = Retry(open_store(self._root, self._server))
         self._loaded.set()

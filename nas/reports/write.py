@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from nas.errors import ConfigError, reason_of
@@ -18,6 +19,8 @@ REPORT = "report.html"
 """The file in a run folder."""
 _PAGES = (".html", ".htm")
 """What the names of files end with that a report may replace."""
+_TRIES = 3
+"""Of writing a page while another process writes it too, as where two follow a search."""
 
 
 def write_search_report(folder: Path, study: Study | None = None, *, output: Path | None = None) -> list[Path]:
@@ -97,6 +100,9 @@ def _written(path: Path, write: Callable[[], Path]) -> Path:
     """Write a file that is no link; raises `ConfigError` where that cannot be."""
     refuse_link(path)
     try:
+        for _ in range(_TRIES):
+            with suppress(FileNotFoundError, FileExistsError):  # another process writes the same page
+                return write()
         return write()
     except OSError as error:
         raise ConfigError(f"the report cannot be written to {path}: {error.strerror or error}") from None

@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterable, Iterator
-from html import escape
+from html import escape as escape_html
 from typing import Any
 
 from numpy.typing import NDArray
 from PIL import Image
 
-from nas.errors import plain
+from nas.errors import in_a_line
 from nas.exporting.class_maps import NO_CLASS, palette
 from nas.training.evaluate import Evaluated
 from nas.training.scores import CLOPPER_PEARSON, Scores
@@ -25,14 +25,23 @@ _PICTURE = 96
 _MOST_CLASSES = 40
 """Of a confusion matrix that is shown whole."""
 _MOST_CONFUSED = 30
+_LONGEST = 2000
+"""Letters of a text."""
 _STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; color: #1c2430 }
 h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2rem }
-table { border-collapse: collapse } th, td { padding: .2rem .6rem; text-align: right; border: 1px solid #d5dbe3 }
+table { border-collapse: collapse; display: block; overflow-x: auto }
+td { overflow-wrap: anywhere; min-width: 4rem } th:first-child, td:first-child { min-width: 8rem }
+th, td { padding: .2rem .6rem; text-align: right; border: 1px solid #d5dbe3 }
 th:first-child, td:first-child { text-align: left } thead th { background: #f2f4f7 }
 .scroll { overflow-x: auto } .worst { display: flex; flex-wrap: wrap; gap: 1rem } figure { margin: 0; width: 11rem }
 figcaption { font-size: .8rem; overflow-wrap: anywhere } img { image-rendering: pixelated; border: 1px solid #d5dbe3 }
 """
+
+
+def escape(text: str) -> str:
+    """Return a text as HTML that shows it, what is no visible letter as Python writes it."""
+    return escape_html(in_a_line(text, _LONGEST))
 
 
 def page(evaluated: Evaluated) -> str:
@@ -40,6 +49,9 @@ def page(evaluated: Evaluated) -> str:
     title, parts = _classified(evaluated) if isinstance(evaluated.scored, Scores) else _answered(evaluated)
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        # Nothing is loaded, and no script runs.
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; "
+        "img-src data:; base-uri 'none'; form-action 'none'\">"
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>\n"
         + "\n".join([f"<h1>{escape(title)}</h1>", *parts])
@@ -109,7 +121,7 @@ def _wrong(evaluated: Evaluated, scores: AnswerScores) -> Iterator[str]:
         yield from _legend(scores)
     yield '<div class="worst">'
     for place, (one, pixels) in enumerate(zip(scores.worst, evaluated.pixels, strict=True)):
-        which = plain(one.name) or f"image {one.image} of the split"  # files may have names that are no text
+        which = one.name or f"image {one.image} of the split"
         shown = picture(pixels, which)
         for mask, what in zip(evaluated.maps[place] if evaluated.maps else (), _MAPS, strict=False):
             shown += f" {picture(palette()[mask].transpose(2, 0, 1), f'{which}, {what}')}"
@@ -162,7 +174,7 @@ def _splits(evaluated: Evaluated) -> Iterator[tuple[str, str]]:
 def _table(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
     yield "<table>"
     for name, value in rows:
-        yield f"<tr><td>{escape(name)}</td><td>{escape(plain(value))}</td></tr>"
+        yield f"<tr><td>{escape(name)}</td><td>{escape(value)}</td></tr>"
     yield "</table>"
 
 
@@ -227,7 +239,7 @@ def _worst(evaluated: Evaluated, scores: Scores) -> Iterator[str]:
         return
     yield '<div class="worst">'
     for mistake, pixels in zip(scores.worst, evaluated.pixels, strict=True):
-        which = plain(mistake.name) or f"image {mistake.image} of the split"  # files may have names that are no text
+        which = mistake.name or f"image {mistake.image} of the split"
         yield (
             f"<figure>{picture(pixels, which)}<figcaption>is <b>{escape(mistake.label)}</b> ({mistake.of_label:.1%}), "
             f"called <b>{escape(mistake.predicted)}</b> ({mistake.probability:.1%})<br>{escape(which)}</figcaption>"
@@ -245,7 +257,7 @@ def picture(pixels: NDArray[Any], text: str) -> str:
         text: what it is, for those who do not see it.
     """
     if pixels.ndim == 2:
-        return line_chart(pixels, text)
+        return line_chart(pixels, in_a_line(text, _LONGEST))
     image = Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))
     if max(image.size) > 2 * _PICTURE:
         image.thumbnail((2 * _PICTURE, 2 * _PICTURE))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from mlflow import MlflowClient
 
 import nas
@@ -23,7 +25,7 @@ from nas.commands.browse import main
 from nas.errors import ConfigError, NasError
 from nas.records import browsing
 from nas.records.browsing import HOST, check_free, page_of, recorded_in, serve
-from nas.records.store import database_uri
+from nas.records.store import database_uri, open_client
 from nas.records.study_run import StudyRun
 from nas.records.tracker import MlflowTracker
 from tests.search.conftest import SMALL
@@ -70,6 +72,38 @@ def test_a_run_that_is_not_in_mlflow_is_told(root: Path) -> None:
     (root / "a" / "study.json").write_text(f'{{"study_id": "{_ID}"}}')
     with pytest.raises(NasError, match=r"mlflow\.db has no such run.*nas records RUN"):
         page_of(recorded_in(root / "a"))
+
+
+def test_records_that_may_only_be_read_have_their_pages(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_id = _study(root, root / "a", _ID)
+
+    def refused(lock: FileLock) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", lock.lock_file)
+
+    monkeypatch.setattr(FileLock, "acquire", refused)
+    assert f"/runs/{run_id}?" in page_of(recorded_in(root / "a"))
+    (root / "mlflow.db").unlink()
+    with pytest.raises(PermissionError):
+        open_client(root / "mlflow.db")
+
+
+@pytest.mark.parametrize(
+    ("version", "said"),
+    [
+        ("ffffffffffff", r"was made by another MLflow than \d+\.\d+.*, probably a newer one: install that"),
+        ("451aebb31d03", r"was made by an older MLflow than .* mlflow db upgrade 'sqlite:///.*mlflow\.db'"),
+    ],
+)
+def test_tables_of_another_mlflow_are_told_with_what_to_do(root: Path, version: str, said: str) -> None:
+    _study(root, root / "a b", _ID)
+    with closing(sqlite3.connect(root / "mlflow.db")) as database:
+        database.execute("UPDATE alembic_version SET version_num = ?", (version,))
+        database.commit()
+    (root / "with space").mkdir()
+    (root / "mlflow.db").rename(root / "with space" / "mlflow.db")
+    (root / "a b").rename(root / "with space" / "a b")
+    with pytest.raises(ConfigError, match=said):
+        page_of(recorded_in(root / "with space" / "a b"))
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"study_id": 3}', """{"study_id": "x' OR '' = '"}"""])

@@ -10,7 +10,8 @@ import subprocess
 import sys
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ from nas.records.server import (
 from nas.records.store import Store, open_store
 from nas.records.study_run import StudyRun
 from nas.records.tracker import MlflowTracker
+from nas.search.study import Study
 from nas.search.trial import State
 from tests.reports.studies import study, trial
 from tests.search.conftest import SMALL
@@ -274,6 +276,95 @@ def test_a_server_that_never_answers_costs_the_search_nothing(
     facts = json.loads(out)
     assert facts["error"] == facts["mlflow"]["trouble"] == tracker.trouble
     assert facts["mlflow"]["server"] == server
+
+
+class _Hangs(BaseHTTPRequestHandler):
+    """A server that takes questions and does not answer them, but for whether it is there."""
+
+    over = threading.Event()
+
+    def do_GET(self) -> None:
+        if self.path != "/health":
+            self.over.wait(60)
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_POST = do_GET  # noqa: N815
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def hanging() -> Iterator[str]:
+    """The address of a server that does not answer."""
+    _Hangs.over.clear()
+    with ThreadingHTTPServer((HOST, 0), _Hangs) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://{HOST}:{server.server_address[1]}"
+        _Hangs.over.set()
+        server.shutdown()
+
+
+def test_who_interrupts_a_search_is_not_kept_by_a_server_that_does_not_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hanging: str
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
+    monkeypatch.setattr(tracker_module, "INTERRUPTED_SECONDS", 0.1)
+    tracker = MlflowTracker(tmp_path, hanging)
+
+    def evaluate(*_: Any) -> float:
+        tracker.wait_until_loaded()
+        raise KeyboardInterrupt
+
+    study = nas.run_search(
+        nas.SearchSpace.from_dict(SMALL), evaluate, trials=3, workers=0, run_dir=tmp_path / "a", recorders=[tracker]
+    )
+    assert study.interrupted
+    assert tracker.trouble == f"MLflow lacks what came last: {hanging} does not answer"
+    assert not _Hangs.over.is_set()
+
+
+def test_an_interrupt_at_the_end_of_a_search_ends_the_wait_for_a_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hanging: str
+) -> None:
+    """What the search has found is returned, and no error."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
+    tracker = MlflowTracker(tmp_path, hanging)
+
+    def end(study: Study) -> None:
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+        MlflowTracker.end(tracker, study)
+
+    monkeypatch.setattr(tracker, "end", end)
+    study = nas.run_search(
+        nas.SearchSpace.from_dict(SMALL), lambda *_: 1.0, trials=3, run_dir=tmp_path / "a", recorders=[tracker]
+    )
+    tracker.close()  # does not wait again
+    assert not study.interrupted
+    assert len(study.best(3)) == 3
+    assert tracker.trouble == f"MLflow lacks what came last: {hanging} does not answer"
+    assert not _Hangs.over.is_set()
+
+
+def test_whether_a_server_reads_its_records_is_seen_within_seconds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hanging: str
+) -> None:
+    asked: list[str] = []
+
+    def search(*_: Any, **__: Any) -> None:
+        asked.append(os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"])
+
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
+    store = open_store(tmp_path, hanging)
+    monkeypatch.setattr(MlflowClient, "search_experiments", search)
+    assert store.is_there()
+    assert asked == ["5"]
+    assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "60"
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
+    assert store.is_there()
+    assert asked == ["5", "2"]
 
 
 def test_what_a_database_lacks_is_written_from_the_run_folder(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

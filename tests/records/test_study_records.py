@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from mlflow.exceptions import MlflowException
 from nas.evaluation import Evaluation
 from nas.records import retry, study_records
 from nas.records.store import Store, open_client, open_store
+from nas.records.study_run import StudyRun
 from nas.records.training_records import TrainingRecords
 
 SERVER = "http://there:5000"
@@ -65,6 +67,7 @@ def line(monkeypatch: pytest.MonkeyPatch) -> Line:
     monkeypatch.setattr(
         Store, "is_away", lambda store, error, of_record=False: made.cut or "connection reset" in str(error)
     )
+    monkeypatch.setattr(Store, "is_there", lambda store: not made.cut)
     monkeypatch.setattr(retry, "answers", lambda server: not made.cut)
     monkeypatch.setattr(retry, "_FIRST_SECONDS", 0.0)
     return made
@@ -191,9 +194,23 @@ def test_a_training_does_not_wait_for_a_server_that_is_away(
     assert len(line.asked) == asked
     slept = _slept(monkeypatch)
     records.interrupted()  # who interrupts a training is not kept either
-    assert len(line.asked) > asked
+    assert len(line.asked) == asked  # it is asked whether it is there, which takes less time than to wait for an answer
     assert slept == []
     assert records.trouble == f"MLflow lacks what came last: {SERVER} does not answer"
+
+
+def test_who_interrupts_a_training_is_not_kept_by_a_server_that_does_not_answer(
+    root: Path, line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = _records(root)
+    records.write(0, _evaluation(0.75))
+    monkeypatch.setattr(study_records, "INTERRUPTED_SECONDS", 0.1)
+    answer = threading.Event()
+    monkeypatch.setattr(StudyRun, "end", lambda *_: answer.wait(60))
+    records.interrupted()
+    assert not answer.is_set()
+    assert records.trouble == f"MLflow lacks what came last: {SERVER} does not answer"
+    answer.set()
 
 
 def test_a_server_that_stays_away_is_asked_for_half_a_minute_and_named(

@@ -153,6 +153,7 @@ def test_names_are_shown_as_text(name: str) -> None:
     assert "<" not in shown
     assert "\n" not in as_text(f"{name}\r\n# heading")
     assert as_text("it's") == "it's"
+    assert as_text("a\u202eb\x1b") == r"a\\u202eb\\x1b"
     assert not re.search(r"(?<!\\)[\[\]|*`]", shown)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from optuna.storages.journal import JournalFileBackend
 
 from nas.commands.report import main
 from nas.reports.commands_to_repeat import search_command
+from nas.reports.write import write_page
 from nas.search.config import Config
 from nas.training.recipe_files import read_data_config
 from tests.reports.studies import searched
@@ -22,6 +24,21 @@ def test_it_says_what_it_wrote(tmp_path: Path, capsys: pytest.CaptureFixture[str
     searched(tmp_path / "run", trials=2)
     assert main([str(tmp_path / "run")]) == 0
     assert capsys.readouterr().out.splitlines()[0] == f"Report: {tmp_path / 'run' / 'report.html'}"
+
+
+def test_two_that_write_one_page_do_not_end_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where two follow a search: the second one begins and ends while the first one writes."""
+    page, fsync, others = tmp_path / "report.html", os.fsync, ["<p>second</p>"]
+
+    def meanwhile(descriptor: int) -> None:
+        if others:
+            write_page(page, others.pop())
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", meanwhile)
+    assert write_page(page, "<p>first</p>") == page
+    assert page.read_text() == "<p>first</p>"
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
 
 
 def test_it_writes_a_journal_of_optuna_too(

@@ -274,6 +274,25 @@ def test_the_page_is_whole_and_safe(trained: Any) -> None:
     assert f"{found.scores.accuracy:.4f}" in page(found)
 
 
+def test_names_of_classes_and_files_are_shown_letter_by_letter(trained: Any) -> None:
+    """What turns text round, controls a terminal or ends a line is visible, and nothing may be loaded or run."""
+    found = evaluate(trained.folder, split="test")
+    name, file = "b\u202ead\x1b[31m\n</style>", "\u202egnp.x\udc80"
+    classes = tuple(replace(one, name=name) for one in found.scores.classes)
+    worst = tuple(replace(one, name=file, label=name, predicted=name) for one in found.scores.worst)
+    text = page(replace(found, scored=replace(found.scores, classes=classes, worst=worst)))
+    text.encode()
+    assert all(letter.isprintable() or letter == "\n" for letter in text)
+    assert text.count("b\\u202ead\\x1b[31m\\n&lt;/style&gt;") >= 3 * len(classes) + 2 * len(worst)
+    assert "\\u202egnp.x\\udc80" in text
+    assert text.count("</style>") == 1
+    parser = _Tags()
+    parser.feed(text)
+    policy = next(attrs["content"] for tag, attrs in parser.seen if "http-equiv" in attrs)
+    assert str(policy).startswith("default-src 'none';")
+    assert "script-src" not in str(policy)
+
+
 @pytest.mark.parametrize("given", [{"memory_mib": 0}, {}, {"split_scheme": 1}])
 def test_a_folder_of_images_has_their_names(tmp_path: Path, given: dict[str, Any]) -> None:
     """Read when they are asked for, or kept in memory."""
