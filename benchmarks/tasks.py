@@ -159,7 +159,7 @@ PARTS: Mapping[str, Part] = {
             ),
             _fixed("U-Net, widths 8 to 64", "cells_unet", ["+space=unet", f"search.fix={{{_U_NET}}}"]),
         ),
-        epochs=25,
+        epochs=60,
         batch=16,
         scores=("val_mean_iou", "test_mean_iou"),
     ),
