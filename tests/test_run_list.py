@@ -13,6 +13,7 @@ import nas
 from nas.commands import runs, steer
 from nas.run_folder import hold
 from nas.run_list import RunState, runs_in
+from nas.search.steering import current_workers
 from nas.search.study import Study
 from tests.search.conftest import SMALL
 
@@ -199,6 +200,31 @@ def test_steering_by_the_command(
         assert (facts["before"], facts["changes"]) == ({"trials": 54}, {"trials": 50})
 
 
+def test_workers_and_failed_trials_by_the_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(architecture: nas.Architecture, budget: nas.Budget, seed: int) -> float:
+        raise ValueError("no")
+
+    monkeypatch.chdir(tmp_path)
+    config = {"search": {"trials": 4, "minutes": None}, "workers": 2, "executor": {"name": "local"}}
+    nas.run_search(nas.SearchSpace.from_dict(SMALL), fails, trials=4, run_dir="a", notes={"config": config})
+    with hold(tmp_path / "a", "search"):
+        assert steer.main(["a", "workers=+3", "rerun=1,0"]) == 0
+        assert capsys.readouterr().out.splitlines() == [
+            "a: workers=5 (was 2); the search takes it within seconds",
+            "a: rerun=1,0; the search takes it within seconds",
+        ]
+        assert steer.main(["a", "workers=100000"]) == 2
+        assert "processes on this machine" in capsys.readouterr().err
+        assert current_workers(tmp_path / "a") == 5
+    assert steer.main(["a", "rerun=failed", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["before"], facts["changes"]) == ({}, {"rerun": [2, 3]})
+    assert steer.main(["a", "rerun=failed"]) == 2
+    assert "no trial in a has failed that is not run again already" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -207,7 +233,14 @@ def test_steering_by_the_command(
         (["trials=nan"], "search.trials must be a whole number, but got nan"),
         (["minutes=+5"], "minutes=+5: its record does not say what minutes is now"),
         (["trails=5"], "trails is no setting of a search"),
-        (["workers=5"], "workers is no setting of a search"),
+        (["keep=5"], "keep cannot be changed while it runs: trials, minutes, patience, max_rejections, workers, rerun"),
+        (["workers=5"], "no search runs in a; `nas search resume=a workers=5` goes on with it"),
+        (["workers=0"], "workers must be >= 1, but got 0"),
+        (["workers=+1"], "workers=+1: its record does not say what workers is now"),
+        (["rerun=all"], "rerun must be failed or numbers of trials, such as rerun=12,15, but got 'all'"),
+        (["rerun=+1"], "rerun must be failed or numbers of trials"),
+        (["rerun=failed"], "rerun=failed: no trial in a has failed"),
+        (["rerun=0"], "trial 0 is completed, but only what has failed is run again: none has"),
         (["trials=9"], "no search runs in a; `nas search resume=a search.trials=9` goes on with it"),
     ],
 )

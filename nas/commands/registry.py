@@ -306,7 +306,9 @@ COMMANDS: Mapping[str, Command] = {
     "report": OptionsCommand("Write what came of runs as a page for the browser", options.report_parser),
     "predict": OptionsCommand("Say what pictures show, by an exported model", options.predict_parser),
     "runs": OptionsCommand("List the runs of a folder, and how each of them stands", run_options.runs_parser),
-    "steer": OptionsCommand("Change when a search that runs will end", run_options.steer_parser),
+    "steer": OptionsCommand(
+        "Change a search that runs: its end, its workers, failed trials again", run_options.steer_parser
+    ),
     "clean": OptionsCommand("Say what runs take of the disk, and remove what nothing needs", run_options.clean_parser),
     "completion": OptionsCommand("Print the script that completes `nas` in a shell", options.completion_parser),
 }

@@ -71,13 +71,17 @@ def steer_parser() -> argparse.ArgumentParser:
     """Return the parser of `nas steer`."""
     parser = console.parser(
         "nas steer",
-        "Change when a search that runs will end: trials, minutes, patience or max_rejections, as in `nas search`. The "
-        "search takes it within seconds, and so does one that is gone on with later. What runs already is not changed.",
+        "Change a search that runs: when it ends (trials, minutes, patience or max_rejections, as in `nas search`), "
+        "its workers, and which failed trials it runs again. It takes that within seconds, and so does one that is "
+        "gone on with later. What runs already is not changed: workers that are too many end after their trial.",
         _STEER_EXAMPLES,
     )
     parser.add_argument("run", metavar="RUN", help="the run folder of the search")
     parser.add_argument(
-        "changes", nargs="+", metavar="NAME=VALUE", help="with a sign what is added: trials=+50; null: no such limit"
+        "changes",
+        nargs="+",
+        metavar="NAME=VALUE",
+        help="with a sign what is added: trials=+50; null: no such limit; rerun=failed, or numbers of failed trials",
     )
     return parser
 
@@ -86,4 +90,7 @@ _STEER_EXAMPLES = """\
   nas steer runs/a trials=+50        50 more trials than it was told
   nas steer runs/a minutes=90        ends 90 minutes after its start, sessions before included
   nas steer runs/a patience=20       ends after 20 proposals in a row that promise next to no gain
+  nas steer runs/a workers=4         two more than its two: they start now
+  nas steer runs/a rerun=failed      runs all trials again that have failed, each once; also where the search has ended
+  nas steer runs/a rerun=12,15       runs these again
 """

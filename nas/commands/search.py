@@ -48,7 +48,7 @@ from nas.search.reporting.rungs import rung_correlations, rung_lines
 from nas.search.reporting.summary import expected_gain, print_best, time_summary, to_go_on
 from nas.search.run import run_search
 from nas.search.samplers import sampler
-from nas.search.steering import steered
+from nas.search.steering import WORKERS, steered, steered_workers
 from nas.search.study import Study, front_of
 from nas.settings import as_recorded, changeable
 from nas.space import SearchSpace
@@ -155,6 +155,7 @@ def _read(values: Mapping[str, Any], overrides: Sequence[str]) -> _Job:
         check_typed(Config, typed)
         begun = as_recorded(Config, saved["notes"]["config"])
         begun["search"] = {**begun.get("search", {}), **steered(folder)}
+        begun["workers"] = steered_workers(folder) or begun.get("workers", "auto")
         values = resumed(begun, with_absolute_paths(Config, values), typed, [*changeable(Config)], folder)
         if isinstance(values.get("search"), dict):
             # It goes on with the directions that it began with, also where none were given.
@@ -245,9 +246,9 @@ def _search(job: _Job, console: Console) -> int:
         progress = Progress(console, job.config.search.known_trials, ready.minutes_left(job.config.search.minutes))
         study = _run(job, ready, pool, data, [progress, *([tracker] if tracker else [])])
     _report(job, study, tracker, console)
-    add_facts({"seconds": time.monotonic() - started, "workers": workers})
+    add_facts({"seconds": time.monotonic() - started, "workers": study.steered.get(WORKERS, workers)})
     trials = [trial for trial in study.trials if trial.finished >= session]
-    if not job.config.evaluator.simulated:
+    if not job.config.evaluator.simulated and WORKERS not in study.steered:
         console.print(time_summary(trials, time.monotonic() - started, workers), highlight=False)
     if study.interrupted:
         return INTERRUPTED

@@ -1,8 +1,8 @@
-"""`nas steer RUN NAME=VALUE...`: a search that runs ends later, or earlier."""
+"""`nas steer RUN NAME=VALUE...`: another end of a search that runs, other workers, and failed trials once more."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ from nas.commands.run_options import steer_parser
 from nas.console import run
 from nas.errors import ConfigError
 from nas.json_output import add_facts
-from nas.run_folder import shown, user_path
+from nas.run_folder import in_use, shown, user_path
 
 if TYPE_CHECKING:
     from nas.search.settings import SearchSettings
@@ -23,23 +23,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _steer(folder: Path, words: Sequence[str]) -> None:
-    from nas.search.steering import current, steer
+    from nas.search.steering import RERUN, change_text, current, current_workers, setting_of, steer
 
-    now = current(folder)
-    changes = dict(_change(word, now) for word in words)
-    steer(folder, changes)
-    add_facts({"run_folder": folder, "before": _before(changes, now), "changes": changes})
+    now = _values(current(folder), current_workers(folder))
+    changes = steer(folder, dict(_change(word, now) for word in words))
+    before = {name: now.get(name) for name in changes if name != RERUN}
+    add_facts({"run_folder": folder, "before": before, "changes": changes})
+    runs, place = in_use(folder), shown(folder.absolute())
     for name, value in changes.items():
-        was = "" if now is None else f" (was {_text(_value(name, now))})"
-        print(f"{shown(folder.absolute())}: search.{name}={_text(value)}{was}; the search takes it within seconds")
+        when = "the search takes it within seconds"
+        if name == RERUN and not runs:
+            when = f"no search runs there now: nas search resume={place} runs them"
+        was = f" (was {change_text(now[name])})" if name in now and name != RERUN else ""
+        print(f"{place}: {setting_of(name)}={change_text(value)}{was}; {when}")
 
 
-def _change(word: str, now: SearchSettings | None) -> tuple[str, Any]:
-    """Return name and new value of a word such as `trials=100`, `trials=+50`, `patience=null`."""
+def _values(settings: SearchSettings | None, workers: int | None) -> dict[str, Any]:
+    """Return what is known of what can be changed, by name."""
+    from nas.search.steering import STEERED, WORKERS
+
+    found: dict[str, Any] = {} if workers is None else {WORKERS: workers}
+    if settings is None:
+        return found
+    return found | {name: getattr(settings, name) for name in STEERED} | {"trials": settings.known_trials}
+
+
+def _change(word: str, now: Mapping[str, Any]) -> tuple[str, Any]:
+    """Return name and new value of a word such as `trials=100`, `trials=+50`, `patience=null`, `rerun=12,15`."""
     name, equals, text = word.partition("=")
     name = name.removeprefix("search.")
     if not equals or not text:
         raise ConfigError(f"{word!r:.80} is no change; write NAME=VALUE, such as trials=+50")
+    if name == "rerun":
+        return name, _trials(text)
     if text == "null":
         return name, None
     try:
@@ -53,7 +69,7 @@ def _change(word: str, now: SearchSettings | None) -> tuple[str, Any]:
             ) from None
     if text[0] not in "+-":
         return name, value
-    before = _value(name, now)
+    before = now.get(name)
     if before is None:
         raise ConfigError(
             f"{word}: its record does not say what {name} is now, so that nothing can be added; give {name}=N"
@@ -61,16 +77,11 @@ def _change(word: str, now: SearchSettings | None) -> tuple[str, Any]:
     return name, before + value
 
 
-def _value(of: str, now: SearchSettings | None) -> Any:
-    """Return what a setting is now; None where that is not known, or it is null."""
-    if now is None:
-        return None
-    return now.known_trials if of == "trials" else getattr(now, of, None)
-
-
-def _before(changes: dict[str, Any], now: SearchSettings | None) -> dict[str, Any]:
-    return {name: _value(name, now) for name in changes}
-
-
-def _text(value: Any) -> str:
-    return "null" if value is None else f"{value:g}"
+def _trials(text: str) -> str | list[int]:
+    """Return the numbers of trials, or the word for all that have failed."""
+    if text == "failed":
+        return text
+    numbers = [number.strip() for number in text.strip("[]").split(",")]
+    if not all(number.isdecimal() and len(number) < 12 for number in numbers):
+        raise ConfigError(f"rerun must be failed or numbers of trials, such as rerun=12,15, but got {text!r:.80}")
+    return list(dict.fromkeys(map(int, numbers)))

@@ -88,7 +88,7 @@ class Report:
                 "seconds": self.searched.seconds,
                 "workers": self.searched.workers,
                 "workers_now": self.workers,
-                "trained": sum(trial.trained for trial in self.searched.study.trials),
+                "trained": self.searched.study.evaluated,
                 "score": self.search_score,
             },
             "choosing": {
@@ -190,7 +190,7 @@ class Report:
         if note := folds_note(self.searched):
             yield f"- {note}"
         yield from self._recipe()
-        trained = sum(trial.trained for trial in self.searched.study.trials)
+        trained = self.searched.study.evaluated
         if not isnan(self.too_high):
             yield (
                 f"- Search minus final, on validation: {unit.difference(self.too_high)}. The search's score is the "

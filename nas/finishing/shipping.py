@@ -149,7 +149,7 @@ def _origin(report: Report, final: Final) -> str:
     limits = ", ".join(map(str, searched.limits)) if searched.had_limits else "none"
     of_search = f"a search of the space {searched.study.space.name} (limits: {limits})"
     if report.finish.recommended == WINNER:
-        trained = sum(trial.trained for trial in searched.study.trials)
+        trained = searched.study.evaluated
         return (
             f"Found by {of_search}: {name}, one of {trained} candidates that were trained, chosen among the best "
             f"{len(report.finish.finalists)} by seeds that nothing else is reported of."

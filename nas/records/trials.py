@@ -56,6 +56,8 @@ def _trial_tags(study: Study, trial: Trial) -> dict[str, str]:
         tags["design"] = mlflow_text(trial.design)
     if trial.duplicate_of is not None:
         tags["duplicate_of"] = str(trial.duplicate_of)
+    if trial.rerun_of is not None:
+        tags["rerun_of"] = str(trial.rerun_of)
     if trial.inherited_from is not None:
         tags["inherited_from"] = str(trial.inherited_from)
     return tags

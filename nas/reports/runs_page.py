@@ -157,7 +157,7 @@ def _table(searches: Sequence[SearchOfSeveral], metrics: Sequence[str], volumes:
             words(saved.get("sampler", "")),
             words(saved.get("seed", "")),
         ]
-        cells += [words(limits), whole(sum(trial.trained for trial in study.trials)), whole(counts["rejected"])]
+        cells += [words(limits), whole(study.evaluated), whole(counts["rejected"])]
         cells += [words(duration(elapsed)), number(score, score_text(score))]
         cells += [whole(cost.params if cost else float("nan")), whole(cost.macs if cost else float("nan"))]
         cells += [number(volumes[metric][place], percent(volumes[metric][place])) for metric in metrics]

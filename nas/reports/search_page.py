@@ -170,7 +170,7 @@ def _tiles(record: SearchRecord) -> Iterator[Tile]:
             if isfinite(value) and isfinite(limit.high):
                 what = f"{limit.metric}, {percent(value / limit.high) if limit.high else 'all'} of the limit"
                 yield Tile(compact(value), what)
-    yield Tile(f"{sum(trial.trained for trial in study.trials):,}", "networks evaluated")
+    yield Tile(f"{study.evaluated:,}", "networks evaluated")
     yield Tile(f"{study.counts()['rejected']:,}", "rejected before training")
     yield Tile(
         duration(max((trial.elapsed for trial in study.trials), default=0.0)), "from first proposal to last trial"
@@ -328,7 +328,8 @@ def _origin(trial: Trial) -> str:
         return f"same as trial {trial.duplicate_of}"
     origin = trial.design or names.get(origin_of(trial), "")
     inherited = f"weights of trial {trial.inherited_from}" if trial.inherited_share else ""
-    return ", ".join(filter(None, [origin, inherited]))
+    again = f"trial {trial.rerun_of} run again" if trial.rerun_of is not None else ""
+    return ", ".join(filter(None, [origin, again, inherited]))
 
 
 def _decisions(trial: Trial) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -12,20 +11,29 @@ import optuna
 from optuna.samplers import BaseSampler
 
 from nas.console import DeferredSignals, defer_signals
-from nas.errors import ConfigError, DeviceError, reason_of
+from nas.errors import reason_of
 from nas.evaluation import Budget
 from nas.search.after_training import AfterTraining
 from nas.search.first import First
 from nas.search.gate import ExclusiveQueue, Gate
+from nas.search.known_networks import KnownNetworks
 from nas.search.log import RunFolder
 from nas.search.objectives import fault
-from nas.search.optuna_study import add_recorded, enqueue, new_optuna_study, restore_rungs, signed, tell, with_step
+from nas.search.optuna_study import (
+    add_recorded,
+    after_rung,
+    enqueue,
+    new_optuna_study,
+    restore_rungs,
+    tell,
+    with_report,
+)
 from nas.search.proposing import Pace, Proposals, Proposed
 from nas.search.recording import Recorder, Recording
 from nas.search.settings import Settings
 from nas.search.steering import Steering
 from nas.search.stop_reason import Stop, StopReason
-from nas.search.stopping import end_where_alike, limit_reached
+from nas.search.stopping import end_where_alike, end_where_time_is_over, limit_reached
 from nas.search.study import Study
 from nas.search.trial import State, Trial, proposed
 from nas.search.trial_files import TrialFiles
@@ -64,10 +72,11 @@ class Driver:
         self.seed, self._record = settings.seed, Recording(study, folder, recorders)
         self._budgets = pruning.budgets(budget)
         self._halving = pruning.halving(self._budgets, self.settings.most_trials)
-        self._files, self._steering = files, Steering(study.folder)
+        self._files = files
         pool.listen(self._on_report)
         self._optuna = new_optuna_study(study, sampler, pruning.pruner())
         self._pace = Pace(pool.free)
+        self._steering = Steering(study, pool, self._pace)
         self._proposals = Proposals(
             self._optuna, study, gate, settings, pace=self._pace, now=pool.now, sampler=sampler, first=first
         )
@@ -78,10 +87,9 @@ class Driver:
         self._failures = EqualFailures(self.settings.max_equal_failures)
         self._watch = Watch(pool)
         self._alone: ExclusiveQueue[tuple[Trial, optuna.Trial, int]] = ExclusiveQueue()  # out of memory on a rung
-        self._waiting: dict[str, list[tuple[Trial, optuna.Trial]]] = {}  # duplicates of what runs, by `trained_id`
-        self._evaluated: dict[str, Trial] = {}  # by `trained_id`
+        self._known = KnownNetworks()
         self._tried: set[frozenset[tuple[str, Any]]] = set()
-        self._trained = self._fruitless = 0  # the latter: proposals since one was last evaluated to its end
+        self._fruitless = 0  # proposals since one was last evaluated to its end
         self._before = max((trial.elapsed for trial in study.trials), default=0.0)
         self._started = pool.now()
 
@@ -140,6 +148,9 @@ class Driver:
                 trial, optuna_trial = self._interrupted.pop(0)
                 self._submit(trial, optuna_trial, trial.first_rung or 0)
                 continue
+            if (failed := self._steering.next_rerun()) is not None:
+                self._run_again(failed)
+                continue
             promoted = self._halving.next() if self._halving is not None else None
             if promoted is not None:
                 number, rung = promoted
@@ -158,7 +169,7 @@ class Driver:
     @property
     def _begun(self) -> int:
         """Trials whose evaluation has begun."""
-        return self._trained + len(self._running) + len(self._paused)
+        return self._known.count + len(self._running) + len(self._paused)
 
     @property
     def _left(self) -> int:
@@ -167,12 +178,7 @@ class Driver:
 
     @property
     def _out_of_time(self) -> bool:
-        minutes = self.settings.minutes
-        if minutes is None or self.elapsed < 60 * minutes or self._trained >= self.settings.most_trials:
-            return False
-        if not self.study.failed_alike:
-            self.study.stop, self.study.can_go_on = StopReason.TIME_OVER.stop(minutes=minutes), True
-        return True
+        return end_where_time_is_over(self.study, self.settings, self.elapsed, trained=self._known.count)
 
     def _give_up_paused(self) -> None:
         """End the trials that will not get more budget."""
@@ -198,7 +204,7 @@ class Driver:
         """Return why the search is to end now; None where it is to go on."""
         if self._proposals.closed and not self._proposals:
             return StopReason.SAMPLER_EXHAUSTED.stop()
-        counts = {"trained": self._trained, "tried": len(self._tried), "fruitless": self._fruitless}
+        counts = {"trained": self._known.count, "tried": len(self._tried), "fruitless": self._fruitless}
         return limit_reached(self.settings, self.study, without_gain=self._proposals.without_gain, **counts)
 
     def _interrupt(self) -> None:
@@ -234,6 +240,17 @@ class Driver:
         proposed_now = Proposed(self._proposals.new_number(), guided.genotype, optuna_trial, made.recipe)
         self._consider(proposed_now, guided, guided=examined)
 
+    def _run_again(self, failed: Trial) -> None:
+        """Evaluate what a trial had that failed, in a trial of its own, which counts in its place."""
+        self._forget(failed)
+        made = self._proposals.again(failed)
+        self._consider(made, self.gate.examine(made.genotype))
+
+    def _forget(self, failed: Trial) -> None:
+        self._known.run_again(failed)
+        if self._halving is not None:
+            self._halving.forget(failed.number)
+
     def _consider(self, made: Proposed, candidate: Candidate, *, guided: int = 0) -> None:
         """Record a candidate that is not accepted; hand the others on."""
         self._fruitless += 1
@@ -249,21 +266,18 @@ class Driver:
 
     def _accept(self, trial: Trial, candidate: Candidate, optuna_trial: optuna.Trial) -> None:
         """Evaluate a candidate that holds the limits that can be counted and predicted, unless its network is known."""
-        training = trial.trained_id or ""
-        if training in self._evaluated:
-            self._close(trial.answered_by(self._evaluated[training]), optuna_trial)
-        elif any(other.trained_id == training for other, _ in (*self._running.values(), *self._paused.values())):
-            self._waiting.setdefault(training, []).append((trial, optuna_trial))
+        begun = (*self._running.values(), *self._paused.values())
+        if (original := self._known.by(trial)) is not None:
+            self._close(trial.answered_by(original), optuna_trial)
+        elif any(other.trained_id == trial.trained_id for other, _ in begun):
+            self._known.wait(trial, optuna_trial)
         else:
             self._measure_and_submit(trial, candidate, optuna_trial)
 
     def _measure_and_submit(self, trial: Trial, candidate: Candidate, optuna_trial: optuna.Trial) -> None:
         accepted = True
         if self.gate.measures:
-            try:
-                trial, accepted = self.gate.measure(trial, candidate, self.pool.paused())
-            except DeviceError as error:
-                trial, accepted = replace(trial, state=State.FAILED, reason=str(error)), False
+            trial, accepted = self.gate.measure(trial, candidate, self.pool.paused())
         if accepted:
             rung = 0
             if self._halving is not None:
@@ -290,15 +304,9 @@ class Driver:
         if self._out_of_time:  # where an evaluation cannot be ended from outside
             self._running[number] = replace(trial, state=State.INTERRUPTED), optuna_trial
             return True
-        values = self.study.values(replace(trial, scores=scores))
-        if values is None or not all(map(math.isfinite, values)) or self._halving is not None:
-            return False
-        if trial.steps and step <= trial.steps[-1][0]:
-            return False
-        trial = with_step(trial, optuna_trial, step, values)
-        if len(values) == 1 and optuna_trial.should_prune():
-            trial = replace(trial, state=State.PRUNED, reason=f"ended after step {step}: it did not promise enough")
-        self._running[number] = trial, optuna_trial
+        if self._halving is None:
+            trial = with_report(trial, optuna_trial, step, scores, self.study)
+            self._running[number] = trial, optuna_trial
         return trial.state is State.PRUNED
 
     # The end of a trial
@@ -328,32 +336,26 @@ class Driver:
             self._failures.succeeded()
             trial = replace(trial, scores=evaluation.scores)
             if self._halving is not None:
-                trial = self._after_rung(trial, optuna_trial, rung)
+                trial = after_rung(self._halving, trial, optuna_trial, rung, self.study)
                 if trial.state is State.PAUSED:
+                    self._pause(trial, optuna_trial)
                     return
             if trial.state is not State.PRUNED:
                 trial = self._after_training.check(trial.completed(), evaluation, self.pool.paused())
         self._end(trial, optuna_trial)
 
-    def _after_rung(self, trial: Trial, optuna_trial: optuna.Trial, rung: int) -> Trial:
-        """Note that a trial has had the budget of a rung; it is paused where that was not the last one."""
-        assert self._halving is not None
-        values = self.study.values(trial)
-        assert values is not None
-        trial = with_step(trial, optuna_trial, rung + 1, values)
-        if self._halving.ended(trial.number, signed(values, self.study)):
-            return replace(trial, state=State.COMPLETED)
-        trial = replace(trial, state=State.PAUSED, finished=time.time(), elapsed=self.elapsed)
+    def _pause(self, trial: Trial, optuna_trial: optuna.Trial) -> None:
+        """Keep a trial that has had the budget of a rung, and may get more."""
+        trial = replace(trial, finished=time.time(), elapsed=self.elapsed)
         self._paused[trial.number] = trial, optuna_trial
         self._fruitless = 0
         self._record.paused(trial)
-        return trial
 
     def _end(self, trial: Trial, optuna_trial: optuna.Trial) -> None:
         """Close a trial and those that are the same network."""
         self._files.ended(trial)
         self._close(trial, optuna_trial)
-        for other, other_trial in self._waiting.pop(trial.trained_id or "", []):
+        for other, other_trial in self._known.take_waiting(trial):
             self._close(other.answered_by(trial), other_trial)
 
     def _close(self, trial: Trial, optuna_trial: optuna.Trial) -> None:
@@ -372,19 +374,17 @@ class Driver:
         self.study.trials.append(trial)
         self.gate.learn(trial)
         if trial.trained:
-            assert trial.trained_id is not None
-            self._evaluated[trial.trained_id] = trial
-            self._trained += 1
+            self._known.add(trial)
             self._fruitless = 0
 
     def _replay(self) -> None:
         """Rebuild what is in memory from the trials of earlier sessions."""
         trials, self.study.trials = self.study.trials, []
+        by_number = {trial.number: trial for trial in trials}
         for trial in sorted(trials, key=lambda trial: trial.number):
-            try:
-                optuna_trial = add_recorded(self._optuna, trial, self.study)
-            except (KeyError, ValueError) as error:
-                raise ConfigError(f"resume: trial {trial.number} does not fit the space: {error}") from None
+            if trial.rerun_of is not None:
+                self._forget(by_number[trial.rerun_of])
+            optuna_trial = add_recorded(self._optuna, trial, self.study)
             if self._halving is not None:
                 restore_rungs(self._halving, trial, self.study)
             if optuna_trial is None:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Generic, TypeVar
 
 from nas.cost import TRAINING_MEMORY, Constraint, Cost, Workload, value_of, violation
+from nas.errors import DeviceError
 from nas.latency.measure import Latency
 from nas.network.architecture import Architecture
 from nas.search.trial import State, Trial
@@ -155,16 +156,16 @@ class Gate:
             pause: stops whatever else uses the machine while it measures.
 
         Returns:
-            The trial with latency and violations, and whether it is accepted.
-
-        Raises:
-            DeviceError: the network cannot run.
+            The trial with latency and violations, as failed where the network cannot run, and whether it is accepted.
         """
         assert self._meter is not None
         network = candidate.architecture.arch_id
         if network not in self._latencies:
-            with pause:
-                self._latencies[network] = self._meter(candidate.architecture)
+            try:
+                with pause:
+                    self._latencies[network] = self._meter(candidate.architecture)
+            except DeviceError as error:
+                return replace(trial, state=State.FAILED, reason=str(error)), False
         latency = self._latencies[network]
         checked = with_latency(candidate, self._constraints, latency.ms)
         return replace(trial, latency=latency, violations=checked.violations, reason=checked.problem), checked.accepted

@@ -159,6 +159,7 @@ _GOES_ON = (State.PAUSED, State.INTERRUPTED)
 def _trial_reader() -> Callable[[Any], Trial]:
     """Return a reader of the lines of one log in their order; it raises `ValueError` for what no search writes."""
     states: dict[int, State] = {}
+    run_again: dict[int, int] = {}
 
     def read(values: Any) -> Trial:
         trial = Trial.from_dict(values)
@@ -167,6 +168,10 @@ def _trial_reader() -> Callable[[Any], Trial]:
             problem = f"trial {trial.number} has ended on a line before"
         elif trial.duplicate_of is not None and trial.duplicate_of not in states:
             problem = f"it repeats trial {trial.duplicate_of}, which no line before is of"
+        elif trial.rerun_of is not None and states.get(trial.rerun_of) is not State.FAILED:
+            problem = f"it runs trial {trial.rerun_of} again, which failed on no line before"
+        elif trial.rerun_of is not None and run_again.setdefault(trial.rerun_of, trial.number) != trial.number:
+            problem = f"trial {trial.rerun_of} was run again before, as trial {run_again[trial.rerun_of]}"
         if problem:
             raise ValueError(problem)
         states[trial.number] = trial.state

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,6 +14,7 @@ from optuna.samplers import BaseSampler
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
+from nas.errors import ConfigError
 from nas.search.budgets.halving import Halving
 from nas.search.samplers.distributions import distribution_of, recipe_distributions, suggest_recipe
 from nas.search.samplers.genotype_sampler import GenotypeSampler
@@ -68,6 +70,22 @@ def with_step(trial: Trial, optuna_trial: optuna.Trial, step: int, values: tuple
     if len(values) == 1:
         optuna_trial.report(values[0], step)
     return replace(trial, steps=(*trial.steps, (step, values)))
+
+
+def with_report(
+    trial: Trial, optuna_trial: optuna.Trial, step: int, scores: Mapping[str, float], study: Study
+) -> Trial:
+    """Return a trial that runs with what it reported, as pruned where Optuna's pruner ends it.
+
+    What no pruner can judge is left out: objectives that are missing or not finite, and steps that do not rise.
+    """
+    values = study.values(replace(trial, scores=scores))
+    if values is None or not all(map(math.isfinite, values)) or (trial.steps and step <= trial.steps[-1][0]):
+        return trial
+    trial = with_step(trial, optuna_trial, step, values)
+    if len(values) == 1 and optuna_trial.should_prune():
+        return replace(trial, state=State.PRUNED, reason=f"ended after step {step}: it did not promise enough")
+    return trial
 
 
 def tell(optuna_study: optuna.Study, optuna_trial: optuna.Trial, trial: Trial, study: Study) -> bool:
@@ -135,8 +153,15 @@ def add_recorded(optuna_study: optuna.Study, trial: Trial, study: Study) -> optu
         Optuna's trial of one that is paused or was interrupted; None for one that has ended.
 
     Raises:
-        KeyError, ValueError: it is no trial of the space.
+        ConfigError: it is no trial of the space.
     """
+    try:
+        return _added(optuna_study, trial, study)
+    except (KeyError, ValueError) as error:
+        raise ConfigError(f"resume: trial {trial.number} does not fit the space: {error}") from None
+
+
+def _added(optuna_study: optuna.Study, trial: Trial, study: Study) -> optuna.Trial | None:
     steps = {step: values[0] for step, values in trial.steps} if len(study.objectives) == 1 else {}
     if trial.state in (State.PAUSED, State.INTERRUPTED):
         optuna_trial = enqueue(optuna_study, study.space, trial.genotype, study.recipe, trial.recipe)
@@ -173,6 +198,15 @@ def restore_rungs(halving: Halving, trial: Trial, study: Study) -> None:
         alive=trial.state is State.PAUSED,
         failed=trial.state in (State.FAILED, State.REJECTED),
     )
+
+
+def after_rung(halving: Halving, trial: Trial, optuna_trial: optuna.Trial, rung: int, study: Study) -> Trial:
+    """Return a trial that has had the budget of a rung: completed on the last one, paused on the others."""
+    values = study.values(trial)
+    assert values is not None
+    trial = with_step(trial, optuna_trial, rung + 1, values)
+    last = halving.ended(trial.number, signed(values, study))
+    return replace(trial, state=State.COMPLETED if last else State.PAUSED)
 
 
 def signed(values: Sequence[float], study: Study) -> tuple[float, ...]:

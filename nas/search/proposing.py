@@ -53,13 +53,15 @@ class Proposed:
     """What it is, where it is a known design."""
     gain: Gain | None = None
     """What is expected of it, where the sampler has a model that says so."""
+    rerun_of: int | None = None
+    """The number of the failed trial that is run again, where it is no new proposal."""
 
     def described(self, trial: Trial, guided: int) -> Trial:
         """Return its trial with where it came from, and what is expected of it.
 
         `guided` candidates were examined by guided sampling to make it.
         """
-        trial = replace(trial, guided=guided, baseline=self.baseline, design=self.design)
+        trial = replace(trial, guided=guided, baseline=self.baseline, design=self.design, rerun_of=self.rerun_of)
         if self.gain is None:
             return trial
         return replace(trial, expected_gain=self.gain.expected, noise_sd=self.gain.noise_sd)
@@ -75,9 +77,13 @@ class Pace:
 
     def __init__(self, workers: int) -> None:
         """Take the number of evaluations that run at a time."""
-        self._workers = workers
+        self.resize(workers)
         self._proposals: deque[float] = deque(maxlen=_LATEST)
         self._evaluations: deque[float] = deque(maxlen=_LATEST)
+
+    def resize(self, workers: int) -> None:
+        """Take another number of evaluations that run at a time."""
+        self._workers = workers
 
     def proposed(self, count: int, seconds: float) -> None:
         """Note how long it took to make so many proposals."""
@@ -178,6 +184,19 @@ class Proposals:
         made = self._ahead.popleft()
         self._count(made.gain)
         return made
+
+    def again(self, failed: Trial) -> Proposed:
+        """Return a proposal of what a failed trial had, under a new number; to the sampler it is another trial."""
+        optuna_trial = enqueue(self._optuna, self._space, failed.genotype, self._recipe, failed.recipe)
+        return Proposed(
+            self._number(),
+            failed.genotype,
+            optuna_trial,
+            failed.recipe,
+            baseline=failed.baseline,
+            design=failed.design,
+            rerun_of=failed.number,
+        )
 
     def recorded(self, trial: Trial) -> None:
         """Take note of a trial of an earlier session."""

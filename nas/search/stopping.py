@@ -35,6 +35,19 @@ def limit_reached(
     return StopReason.PROPOSALS_REJECTED.stop(fruitless=fruitless, causes=causes)
 
 
+def end_where_time_is_over(study: Study, settings: SearchSettings, elapsed: float, *, trained: int) -> bool:
+    """End a study that has searched for `elapsed` seconds, where that is enough; return whether it is.
+
+    It is not where as many trials were evaluated (`trained`) as were asked for.
+    """
+    minutes = settings.minutes
+    if minutes is None or elapsed < 60 * minutes or trained >= settings.most_trials:
+        return False
+    if not study.failed_alike:
+        study.stop, study.can_go_on = StopReason.TIME_OVER.stop(minutes=minutes), True
+    return True
+
+
 def end_where_alike(study: Study, failures: EqualFailures, reason: str) -> None:
     """Count an evaluation of a study that failed; end the study where that is enough."""
     if why := failures.failed(reason):

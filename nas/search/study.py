@@ -176,6 +176,12 @@ class Study:
         ]
 
     @property
+    def evaluated(self) -> int:
+        """How many networks were evaluated, which `search.trials` limits: one that failed and was run again is one."""
+        run_again = {trial.rerun_of for trial in self.trials}
+        return sum(trial.trained and trial.number not in run_again for trial in self.trials)
+
+    @property
     def compared(self) -> int:
         """How many trials the best was selected among: those that were evaluated, with whatever budget."""
         evaluated = (trial for trial in self.trials if trial.trained or trial.state is State.PAUSED)

@@ -43,7 +43,7 @@ class State(StrEnum):
 
 _FIELD_TYPES: Mapping[tuple[str, ...], tuple[type, ...]] = {
     ("number", "guided", "seed", "id_scheme"): (int,),
-    ("first_rung", "duplicate_of", "inherited_from"): (int, NoneType),
+    ("first_rung", "duplicate_of", "rerun_of", "inherited_from"): (int, NoneType),
     ("inherited_share", "expected_gain", "noise_sd"): (int, float, NoneType),
     ("elapsed", "finished"): (int, float),
     ("genotype", "recipe", "scores", "seconds"): (dict,),
@@ -101,6 +101,8 @@ class Trial:
     """Standard deviation of the noise of a score, as that model saw it then."""
     duplicate_of: int | None = None
     """The number of the trial that evaluated the same network, by the same recipe."""
+    rerun_of: int | None = None
+    """The number of the failed trial whose network and recipe it evaluates once more, in whose place it counts."""
     inherited_from: int | None = None
     """The number of the trial whose trained weights it was to begin with; None: it was trained from scratch."""
     inherited_share: float | None = None
@@ -197,6 +199,8 @@ class Trial:
         unused = {name for name in ("int8_latency", "design", "recipe", "folds") if not getattr(self, name)}
         if self.expected_gain is None:
             unused |= {"expected_gain", "noise_sd"}
+        if self.rerun_of is None:
+            unused.add("rerun_of")
         if self.inherited_from is None:
             unused |= {"inherited_from", "inherited_share", "inherited_problem"}
         return {name: value for name, value in asdict(self).items() if name not in unused}

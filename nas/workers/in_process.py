@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from nas.console import interrupt_at_once
+from nas.errors import ConfigError
 from nas.evaluation import Evaluator
 from nas.workers.evaluating import Outcome, ReportListener, Task, description, evaluate
 
@@ -56,6 +57,10 @@ class InThisProcess:
     def now(self) -> float:
         """Seconds of the system's clock."""
         return time.monotonic()
+
+    def resize(self, workers: int) -> None:
+        """Raise `ConfigError`: there is this process alone."""
+        raise ConfigError(f"workers: trials run in the process of the search, one at a time, but got {workers}")
 
     def paused(self) -> AbstractContextManager[None]:
         """Nothing runs."""

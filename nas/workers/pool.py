@@ -47,6 +47,14 @@ class Pool(Protocol):
         """
         ...
 
+    def resize(self, workers: int) -> None:
+        """Have another number of workers: what runs goes on, and those over the number end after it.
+
+        Raises:
+            ConfigError: there cannot be so many.
+        """
+        ...
+
     def paused(self) -> AbstractContextManager[None]:
         """Do nothing else meanwhile on this machine."""
         ...

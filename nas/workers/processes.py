@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -94,24 +95,59 @@ class WorkerPool:
         self._killed = killed_for_memory()
         self._keeper = Keeper()
         self._workers: list[_Worker] = []
-        memory = None if memory_mib is None else int(memory_mib * 2**20)
-        for i in range(count):
-            device = devices[i % len(devices)] if devices else None
-            try:
-                self._workers.append(
-                    self._start(WorkerEnvironment(str(self._log) if self._log else None, device, memory))
-                )
-            except BaseException:
-                self.close()
-                raise
+        self._count, self._devices = count, devices
+        self._memory = None if memory_mib is None else int(memory_mib * 2**20)
+        try:
+            self._start_missing()
+        except BaseException:
+            self.close()
+            raise
+
+    def _start_missing(self) -> None:
+        """Start as many processes as there are to be more, each for the device that has the fewest."""
+        while len(self._workers) < self._count:
+            load = Counter(worker.environment.device for worker in self._workers)
+            device = min(self._devices, key=load.__getitem__, default=None)
+            log = str(self._log) if self._log else None
+            self._workers.append(self._start(WorkerEnvironment(log, device, self._memory)))
 
     def _start(self, environment: WorkerEnvironment) -> _Worker:
         return _Worker(WorkerProcess(self._sent, self._objective, environment, self._keeper), environment)
 
     @property
     def free(self) -> int:
-        """Number of workers without a task."""
-        return sum(worker.task is None for worker in self._workers)
+        """Number of tasks that can begin at once: workers without one, but for those that are to end."""
+        idle = sum(worker.task is None for worker in self._workers)
+        return max(0, idle - max(0, len(self._workers) - self._count))
+
+    def resize(self, workers: int) -> None:
+        """Start more processes, or end some: those without a task now, others when they have done theirs.
+
+        Raises:
+            ConfigError: more than this machine can run.
+        """
+        check_worker_count(workers)
+        self._count = workers
+        self._end_superfluous()
+        try:
+            self._start_missing()
+        except OSError as error:
+            self._count = len(self._workers)
+            raise ConfigError(f"workers: no more than {self._count} can be started here: {error}") from None
+
+    def _end_superfluous(self) -> None:
+        """End processes that are too many and have no task, so that the devices are left with about as many each."""
+        while len(self._workers) > self._count:
+            load = Counter(worker.environment.device for worker in self._workers)
+            most = max(load.values())
+            idle = [
+                index
+                for index, worker in enumerate(self._workers)
+                if worker.task is None and load[worker.environment.device] == most
+            ]
+            if not idle:  # one will be
+                return
+            self._workers.pop(idle[-1]).process.end()
 
     def describe(self) -> Mapping[str, Any]:
         """Wait for the first worker and return what its evaluator's `prepare` returned.
@@ -169,6 +205,7 @@ class WorkerPool:
         until = time.monotonic() + (float("inf") if timeout is None else timeout)
         while True:
             self._shorten_log()
+            self._end_superfluous()
             seconds = max(0.0, min(_LOOK_SECONDS, until - time.monotonic()))
             ready = set(wait([worker.process.connection for worker in self._workers], seconds))
             looks = [self._look(index, worker, ready) for index, worker in enumerate(self._workers)]

@@ -26,7 +26,7 @@ class SimulatedPool:
     @property
     def free(self) -> int:
         """Number of workers without a task."""
-        return self._workers - len(self._busy)
+        return max(0, self._workers - len(self._busy))
 
     def describe(self) -> Mapping[str, Any]:
         """Return what the evaluator says of its data."""
@@ -59,6 +59,10 @@ class SimulatedPool:
         """Leave an evaluation out; no outcome of it comes."""
         self._busy = [entry for entry in self._busy if entry[1] != number]
         heapq.heapify(self._busy)
+
+    def resize(self, workers: int) -> None:
+        """Have another number of workers on the same clock."""
+        self._workers = workers
 
     def paused(self) -> AbstractContextManager[None]:
         """Nothing runs."""

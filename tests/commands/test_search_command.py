@@ -342,11 +342,12 @@ def test_a_search_that_is_gone_on_with_keeps_what_it_was_steered_to(table: Path)
     result = _search_table(table, "search.trials=2")
     assert result.returncode == 0, result.stderr
     with hold(table / "runs" / "t", "search"):
-        steer(table / "runs" / "t", {"trials": 5})
-    for words, trials in (([], 5), (["search.trials=6"], 6)):
+        steer(table / "runs" / "t", {"trials": 5, "workers": 3})
+    for words, trials, workers in (([], 5, 3), (["search.trials=6", "workers=1"], 6, 1)):
         result = run("nas.search", "resume=runs/t", *words, cwd=table)
         assert result.returncode == 0, result.stderr
         assert len(_of_trials(table, "val_accuracy")) == trials
+        assert f", {workers} worker" in result.stdout
 
 
 def test_a_search_on_a_table_with_two_objectives(table: Path) -> None:

@@ -81,6 +81,9 @@ class SlowDriver:
     def end(self, number: int) -> None:
         self.busy = [entry for entry in self.busy if entry[1].number != number]
 
+    def resize(self, workers: int) -> None:
+        raise NotImplementedError
+
     def paused(self) -> AbstractContextManager[None]:
         return nullcontext()
 

@@ -13,10 +13,12 @@ import nas
 from nas.errors import ConfigError
 from nas.run_folder import hold
 from nas.search.budgets.halving import Halving
+from nas.search.proposing import Pace
 from nas.search.settings import SearchSettings
 from nas.search.steering import STEERED, STEERING, Steering, checked, current, steer, steered
 from nas.search.stop_reason import StopReason
 from nas.search.study import Study
+from nas.workers.simulated import SimulatedPool
 
 SPACE = nas.load_space("mbconv")
 
@@ -116,6 +118,10 @@ def test_a_damaged_line_does_not_end_a_search(tmp_path: Path, caplog: pytest.Log
         ({"trials": 2.5}, "search.trials must be a whole number, but got 2.5"),
         ({"minutes": -1}, "search.minutes must be > 0, but got -1"),
         ({"trials": None}, "trials and minutes are both null"),
+        ({"workers": 0}, "workers must be >= 1, but got 0"),
+        ({"workers": None}, "workers must be a whole number"),
+        ({"rerun": "all"}, "rerun must be failed or numbers of trials, such as 12,15, but got 'all'"),
+        ({"rerun": [-1]}, "rerun must be failed or numbers of trials"),
     ],
 )
 def test_changes_that_cannot_be_made(changes: dict[str, Any], message: str) -> None:
@@ -162,15 +168,16 @@ def test_settings_that_a_search_goes_by(tmp_path: Path) -> None:
 
 def test_only_new_lines_are_seen(tmp_path: Path) -> None:
     run = tmp_path / "run"
-    _searched(run, {2: {"trials": 7}})
-    steering = Steering(run)
+    study, _ = _searched(run, {2: {"trials": 7}})
+    steering = Steering(study, SimulatedPool(_score), Pace(1))
     assert steering.since() == {}
     with hold(run, "search"):
         steer(run, {"trials": 8})
         steer(run, {"patience": 3})
     assert steering.since() == {"trials": 8, "patience": 3}
     assert steering.since() == {}
-    assert Steering(None).since() == {}
+    kept_nowhere = nas.run_search(SPACE, _score, trials=1, sampler="random")
+    assert Steering(kept_nowhere, SimulatedPool(_score), Pace(1)).since() == {}
 
 
 def test_more_trials_begin_where_halving_had_all_of_its_own() -> None:

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 import nas
+from nas.errors import ConfigError
 from nas.evaluation import Budget, Evaluator
 from nas.run_folder import weights_file
 from nas.search.study import Study
@@ -241,3 +242,73 @@ def test_a_late_answer_is_dropped_and_said(tmp_path: Path, caplog: pytest.LogCap
     assert "trial 3 is run again: " in caplog.text
     assert f"trial 3: a late answer of process {late} on " in caplog.text
     assert heard == [1, 2, 3, 4, 5, 6], "what it reports late is not heard"
+
+
+class Played:
+    """Tasks of `elsewhere.Waiting`, which end when the test says so."""
+
+    def __init__(self, pool: Pool, folder: Path) -> None:
+        self.pool, self.folder = pool, folder
+        self.count = 0
+        self.ended: list[Outcome] = []
+
+    def begin(self) -> list[int]:
+        """Give away as many tasks as the pool takes, wait until all of them run, and return their numbers."""
+        begun = []
+        while self.pool.free:
+            begun.append(self.count)
+            self.pool.submit(_task(self.count))
+            self.count += 1
+        self._until(lambda: all((self.folder / f"begun-{number}").exists() for number in begun))
+        return begun
+
+    def end(self, *numbers: int) -> list[float]:
+        """Let tasks end; return the processes that did them."""
+        before = len(self.ended)
+        for number in numbers:
+            (self.folder / f"end-{number}").touch()
+        self._until(lambda: len(self.ended) == before + len(numbers))
+        assert {outcome.number for outcome in self.ended[before:]} == {*numbers}
+        found = [outcome.evaluation for outcome in self.ended[before:]]
+        return [evaluation.scores["process"] for evaluation in found if evaluation is not None]
+
+    def _until(self, done: Callable[[], bool]) -> None:
+        until = time.monotonic() + 100
+        while not done():
+            assert time.monotonic() < until
+            self.ended += self.pool.wait(0.05)
+
+
+@pytest.mark.parametrize("name", WITH_CLUSTERS)
+def test_workers_are_added_and_taken_away_while_trials_run(
+    name: str, pools: Callable[..., Pool], tmp_path: Path
+) -> None:
+    """Nothing that runs is touched: those over the number do no other trial, and those new do."""
+    pool = pools(name, elsewhere.Waiting(tmp_path), 3)
+    played = Played(pool, tmp_path)
+    pool.resize(1)
+    assert played.begin() == [0]
+    pool.resize(3)
+    assert played.begin() == [1, 2], "all three run at once"
+    pool.resize(2)
+    assert played.begin() == []
+    played.end(1)
+    assert played.begin() == []
+    pool.resize(1)
+    played.end(0)
+    assert played.begin() == []
+    played.end(2)
+    assert played.begin() == [3]
+    pool.resize(2)
+    assert played.begin() == [4]
+    processes = played.end(3, 4)
+    assert len({*processes}) == 2 or name == "threads"
+    assert len(played.ended) == 5
+
+
+@pytest.mark.parametrize("name", ["process pool", "threads"])
+def test_an_executor_of_python_has_no_more_workers_than_it_was_made_with(name: str, pools: Callable[..., Pool]) -> None:
+    pool = pools(name, evaluators.params, 2)
+    with pytest.raises(ConfigError, match="was made to run 2 trials at a time, but got 3; make one for more"):
+        pool.resize(3)
+    assert pool.free == 2

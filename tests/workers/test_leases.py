@@ -42,6 +42,9 @@ class Scripted:
     def open(self, evaluator: Evaluator) -> None:
         pass
 
+    def resize(self, workers: int) -> None:
+        self.room = workers
+
     def start(self, job: Job, *, avoid: Worker | None = None) -> None:
         self.jobs.append(job)
         self.avoided.append(avoid)
@@ -286,6 +289,20 @@ def test_a_machine_with_other_data_gets_no_trial(
     assert pool.wait(0) == [], "what it has found all the same is of other data"
     executor.say(began(FIRST), ended(2), job=2)
     assert [outcome.number for outcome in pool.wait(0)] == [2]
+
+
+def test_another_number_of_workers_is_the_executors_business() -> None:
+    executor = Scripted(room=1)
+    pool = _pool(executor)
+    pool.submit(_task(1))
+    pool.resize(3)
+    assert (executor.room, pool.free) == (3, 2)
+    pool.submit(_task(2))
+    pool.resize(1)
+    assert pool.free == 0
+    executor.say(began(), ended(1), job=0)
+    assert [outcome.number for outcome in pool.wait(0)] == [1]
+    assert pool.free == 0, "the other task still runs"
 
 
 def test_room_follows_workers_that_join_and_leave() -> None:

@@ -196,6 +196,9 @@ class _Crowded:
     def free(self) -> int:
         return 3 - len(self.tasks)
 
+    def resize(self, workers: int) -> None:
+        raise NotImplementedError
+
     def submit(self, task: Task) -> None:
         key = task.number, task.budget.epochs
         if self.failed and self.failed[-1] not in self.alone:

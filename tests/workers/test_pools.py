@@ -27,6 +27,7 @@ from nas.workers.in_process import InThisProcess
 from nas.workers.pool import Pool
 from nas.workers.processes import WorkerPool
 from nas.workers.simulated import SimulatedPool
+from tests.workers import elsewhere
 
 
 class Counting:
@@ -137,6 +138,36 @@ def test_nothing_is_heard_of_what_was_ended(pool: Pool) -> None:
     assert set(_all(pool, [2])) == {2}
 
 
+def test_where_there_is_one_place_another_number_of_workers_is_refused() -> None:
+    pool = InThisProcess(Counting(), "val_accuracy")
+    with pytest.raises(ConfigError, match="trials run in the process of the search, one at a time, but got 2"):
+        pool.resize(2)
+
+
+def test_more_processes_than_a_machine_can_run_are_refused() -> None:
+    pool = WorkerPool(Counting(), 1, objective="val_accuracy")
+    try:
+        with pytest.raises(ConfigError, match=r"at most \d+ processes on this machine"):
+            pool.resize(100_000)
+        assert pool.free == 1
+    finally:
+        pool.close()
+
+
+def test_simulated_workers_come_and_go() -> None:
+    pool = SimulatedPool(Counting(), 1)
+    pool.resize(3)
+    for seed in (3, 5, 8):
+        pool.submit(Task(seed, ARCHITECTURE, Budget(), seed))
+    pool.resize(1)
+    free = []
+    for _ in range(3):
+        pool.wait(None)
+        free.append(pool.free)
+    assert free == [0, 0, 1]
+    assert pool.now() == 8.0
+
+
 class Spinning:
     """Works until a file is there, and says how long that took."""
 
@@ -212,3 +243,42 @@ def test_what_a_worker_was_stopped_for_is_no_time_of_its_evaluation(tmp_path: Pa
     assert seconds["train_steps"] == pytest.approx(seconds["evaluation"] / 4)
     assert again.evaluation is not None
     assert "stopped" not in again.evaluation.seconds
+
+
+@pytest.mark.slow
+def test_workers_that_stay_are_spread_over_the_devices(tmp_path: Path) -> None:
+    """Of two on each GPU one stays on each, also where the others are free first; a third one goes anywhere."""
+    pool = WorkerPool(elsewhere.Waiting(tmp_path), 4, devices=("5", "6"))
+    count, ended = 0, list[Outcome]()
+
+    def begin() -> None:
+        nonlocal count
+        while pool.free:
+            pool.submit(Task(count, ARCHITECTURE, Budget(), count))
+            count += 1
+
+    def end(*numbers: int) -> list[float]:
+        for number in numbers:
+            (tmp_path / f"end-{number}").touch()
+        found: list[Outcome] = []
+        while len(found) < len(numbers):
+            found += pool.wait(0.1)
+        ended.extend(found)
+        return sorted(one.evaluation.scores["device"] for one in found if one.evaluation is not None)
+
+    try:
+        begin()
+        assert count == 4
+        pool.resize(2)
+        assert end(0, 2) == [5, 5]
+        begin()
+        assert count == 4, "two run yet"
+        assert end(1, 3) == [6, 6]
+        begin()
+        assert count == 6
+        assert end(4, 5) == [5, 6]
+        pool.resize(4)
+        begin()
+        assert end(6, 7, 8, 9) == [5, 5, 6, 6]
+    finally:
+        pool.close()

@@ -344,6 +344,34 @@ def test_no_trial_is_begun_that_cannot_end(
     assert isinstance(second.told(), Leave), "it was begun where no time is enough, but only as the first"
 
 
+def test_workers_that_are_too_many_leave_when_they_are_free(
+    executors: Callable[..., SlurmExecutor], fake_slurm: FakeSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one that comes late, and also while a job waits, which the worker that stays does then."""
+    clock = Clock()
+    monkeypatch.setattr(slurm_executor, "time", clock)
+    fake_slurm.hold("Priority")
+    executor = executors(3)
+    for lease in "abc":
+        executor.start(_job(lease))
+    first = Scripted(executor, tmp_path / "logs", "100_0", 1000)
+    second = Scripted(executor, tmp_path / "logs", "100_1", 2000)
+    executor.resize(1)
+    for worker, lease in ((first, "a"), (second, "b")):
+        assert worker.told().lease == lease
+        worker.heard(Began(lease, Worker("there", 1), {}))
+    first.heard(Ended("a", Outcome(1, Evaluation({}))))
+    assert isinstance(first.told(), Leave)
+    third = Scripted(executor, tmp_path / "logs", "100_2", 3000)
+    assert isinstance(third.told(), Leave)
+    second.heard(Ended("b", Outcome(1, Evaluation({}))))
+    assert second.told().lease == "c"
+    assert len(fake_slurm.submissions()) == 1
+    executor.resize(2)
+    executor.start(_job("d"))
+    assert len(fake_slurm.submissions()) == 2, "another worker is asked for"
+
+
 def test_a_worker_that_slurm_ends_gives_back_its_trial(
     executors: Callable[..., SlurmExecutor], fake_slurm: FakeSlurm, tmp_path: Path
 ) -> None:

@@ -90,6 +90,15 @@ class Halving:
             below.promoted.discard(number)
             below.ended.pop(number)
 
+    def forget(self, number: int) -> None:
+        """Remove a trial that failed from all rungs, so that another may begin in its place."""
+        bracket = self._bracket.pop(number, None)
+        if bracket is None:  # it failed before it began on any
+            return
+        for rung in self._rungs[bracket]:
+            rung.ended.pop(number, None)
+            rung.promoted.discard(number)
+
     @property
     def closed(self) -> bool:
         """Whether no other trial will begin."""

@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.text import Text
 
 from nas.cost import AFTER_TRAINING
+from nas.search.steering import change_text, setting_of
 from nas.search.study import Study
 from nas.search.trial import State, Trial
 from nas.training.recipe_decisions import recipe_text
@@ -78,7 +79,7 @@ class Progress:
     def begin(self, study: Study) -> None:
         """Start the clock and the live line."""
         self._started = self._printed = time.monotonic()
-        self._done_before = _trained(study)
+        self._done_before = study.evaluated
         if study.designs and not study.trials:
             several = "s" * (len(study.designs) > 1)
             text = f"Begins with {len(study.designs)} known design{several}: {'; '.join(study.designs)}"
@@ -96,8 +97,7 @@ class Progress:
             self._steered = dict(study.steered)
             self.trials = study.steered.get("trials", self.trials)
             self.minutes = study.steered.get("minutes", self.minutes)
-            values = {name: "null" if value is None else value for name, value in self._steered.items()}
-            words = " ".join(f"search.{name}={value}" for name, value in values.items())
+            words = " ".join(f"{setting_of(name)}={change_text(value)}" for name, value in self._steered.items())
             self._print(f"Changed as it runs: {words}")
         self._show(study)
 
@@ -136,11 +136,12 @@ class Progress:
     def _line(self, study: Study, trial: Trial) -> str:
         same = "network and recipe" if trial.recipe else "network"
         original = f"  same {same} as trial {trial.duplicate_of}" if trial.duplicate_of is not None else ""
+        again = f"  trial {trial.rerun_of} run again" if trial.rerun_of is not None else ""
         names = dict.fromkeys([*(objective.name for objective in study.objectives), *AFTER_TRAINING])
         scores = [name for name in names if name in trial.scores]
         if not scores or trial.state is State.FAILED:
             how = "over a limit" if trial.state is State.OVER_LIMIT else "failed"
-            return f"  trial {trial.number:>4}  {how}{original}: {trial.reason}"
+            return f"  trial {trial.number:>4}  {how}{original}{again}: {trial.reason}"
         cost = trial.cost
         assert cost is not None
         seconds, values = trial.seconds.get("evaluation"), study.values(trial)
@@ -153,13 +154,14 @@ class Progress:
             + (f"  {seconds:6.1f} s" if seconds is not None and not original else original)
             + (f"  {recipe_text(trial.recipe)}" if trial.recipe else "")
             + (f"  {trial.design}" if trial.design else "")
+            + again
             + (f"  with weights of trial {trial.inherited_from}" if trial.inherited_share else "")
             + (f"  {trial.inherited_problem}" if trial.inherited_problem else "")
             + (f"  {trial.reason}" if trial.state in (State.PRUNED, State.OVER_LIMIT) else "")
         )
 
     def _status(self, study: Study) -> str:
-        counts, done, best = study.counts(), _trained(study), study.best(1)
+        counts, done, best = study.counts(), study.evaluated, study.best(1)
         parts = [f"{done}{'' if self.trials is None else f'/{self.trials}'} done", f"{self._running} running"]
         parts += [f"{len(self._waiting)} paused"] if self._waiting else []
         parts += [f"{counts[state]} {state}" for state in _COUNTED if counts.get(state)]
@@ -182,7 +184,3 @@ def _over_folds(trial: Trial, name: str) -> str:
     """Return the standard deviation of a score over the folds, as text; empty where there are none."""
     deviation = trial.deviation(name)
     return "" if deviation is None else f" (sd of {len(trial.folds)} folds {deviation:.4f})"
-
-
-def _trained(study: Study) -> int:
-    return sum(trial.trained for trial in study.trials)

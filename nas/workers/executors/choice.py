@@ -13,7 +13,7 @@ from nas.workers.executors.settings import AUTO, EXECUTORS, Evaluations, Executo
 from nas.workers.in_process import InThisProcess
 from nas.workers.pool import Pool
 
-_CONTRACT = ("name", "room", "can_end", "notes", "open", "start", "receive", "answer", "cancel", "close")
+_CONTRACT = ("name", "room", "can_end", "notes", "resize", "open", "start", "receive", "answer", "cancel", "close")
 
 
 def settings_of(executor: object) -> ExecutorSettings | None:

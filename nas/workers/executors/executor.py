@@ -143,6 +143,14 @@ class Executor(Protocol):
         """What a user is to know of it, a line each, such as the address of its dashboard; known when it is open."""
         ...
 
+    def resize(self, workers: int) -> None:
+        """Have room for another number of jobs: what was started goes on, and what it has too many of ends after that.
+
+        Raises:
+            ConfigError: it cannot have so many.
+        """
+        ...
+
     def open(self, evaluator: Evaluator) -> None:
         """Make ready to start jobs, with what evaluates their tasks; called once.
 

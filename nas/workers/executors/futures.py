@@ -91,15 +91,34 @@ class FuturesExecutor:
             ConfigError: it would be evaluated in several threads of this process, which it does not bear, or this
                 machine has no such address as `host`.
         """
-        shared = isinstance(self._executor, ThreadPoolExecutor) and self.room > 1
-        if shared and getattr(evaluator, "own_process", False):
-            raise ConfigError(
-                f"{type(evaluator).__name__} seeds the random numbers of its process, so that {self.room} at once in "
-                "its threads would disturb one another: take a ProcessPoolExecutor, or one thread"
-            )
+        self._alone_in = type(evaluator).__name__ if getattr(evaluator, "own_process", False) else ""
+        self._check_threads(self.room)
         self._sent = PickledEvaluator(evaluator)
         self._channel = Channel(self._messages, self._host)
         self._keeper, self._watched = Keeper(), set[int]()
+
+    def _check_threads(self, workers: int) -> None:
+        """Raise `ConfigError` where evaluations would run in several threads of this process that do not bear it."""
+        if self._alone_in and isinstance(self._executor, ThreadPoolExecutor) and workers > 1:
+            raise ConfigError(
+                f"{self._alone_in} seeds the random numbers of its process, so that {workers} at once in "
+                "its threads would disturb one another: take a ProcessPoolExecutor, or one thread"
+            )
+
+    def resize(self, workers: int) -> None:
+        """Run another number of jobs at a time, as far as the executor does, whose own number is fixed.
+
+        Raises:
+            ConfigError: it runs fewer at a time.
+        """
+        most = _room_said(self._executor)
+        if most is not None and workers > most:
+            raise ConfigError(
+                f"workers: {self.name} was made to run {most} trials at a time, but got {workers}; make one for more, "
+                "and go on with resume"
+            )
+        self._check_threads(workers)
+        self.room = workers
 
     def start(self, job: Job, *, avoid: Worker | None = None) -> None:
         """Give a job to the executor, which has no places to choose among."""
@@ -222,7 +241,13 @@ def _broken(future: Future[Ended]) -> bool:
 
 def _room(executor: Executor) -> int:
     """Return how many jobs an executor runs at a time."""
-    found = getattr(executor, "_max_workers", None)  # of both executors of Python, which say it nowhere else
-    if not isinstance(found, int) or found < 1:
+    found = _room_said(executor)
+    if found is None:
         raise ConfigError(f"how many trials does {type(executor).__name__} run at a time? Give workers=N")
     return found
+
+
+def _room_said(executor: Executor) -> int | None:
+    """Return the same; None where the executor does not say it."""
+    found = getattr(executor, "_max_workers", None)  # of both executors of Python, which say it nowhere else
+    return found if isinstance(found, int) and found >= 1 else None

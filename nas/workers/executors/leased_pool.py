@@ -118,6 +118,14 @@ class LeasedPool:
         tasks = sum(lease.task is not None for lease in self._leases.values())
         return max(self._executor.room - tasks, 0 if tasks else 1)
 
+    def resize(self, workers: int) -> None:
+        """Have the executor run another number of tasks at a time.
+
+        Raises:
+            ConfigError: it cannot.
+        """
+        self._executor.resize(workers)
+
     @property
     def notes(self) -> Sequence[str]:
         """What a user is to know of where its tasks run, a line each."""

@@ -130,6 +130,18 @@ class RayExecutor:
             self._room, self._seen = sum(self._fits(node) for node in self._nodes()), time.monotonic()
         return self._room
 
+    def resize(self, workers: int) -> None:
+        """Run so many jobs at a time, also where the cluster has no room for them yet."""
+        self._most = workers
+        self._end_superfluous()
+
+    def _end_superfluous(self) -> None:
+        """End actors without a job that are more than are to be, so that others can have their place."""
+        if self._most is not None:
+            idle = [actor for actor in self._actors if actor.run is None]
+            for actor in idle[: max(0, len(self._actors) - self._most)]:
+                self._end(actor)
+
     def _nodes(self) -> list[Mapping[str, Any]]:
         return [node for node in self._ray.nodes() if node["Alive"]]
 
@@ -194,7 +206,9 @@ class RayExecutor:
         if ready:
             ready, _ = self._ray.wait(calls, num_returns=len(calls), timeout=0, fetch_local=False)
         known = set(ready)
-        return [event for actor in [*self._actors] for event in self._events(actor, known)]
+        events = [event for actor in [*self._actors] for event in self._events(actor, known)]
+        self._end_superfluous()
+        return events
 
     def _events(self, actor: _Actor, ready: set[Any]) -> Iterator[Event]:
         """Yield what came of one actor: its messages before the end of its job."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import pickle
 import queue
+import sys
 import threading
 import time
 import uuid
@@ -122,6 +123,8 @@ class SlurmExecutor:
         self._arrays: list[str] = []
         self._took: deque[float] = deque(maxlen=_REMEMBERED)
         """Seconds of the last trials."""
+        self._most = sys.maxsize
+        """Workers that there may be: for jobs that were given away before their number was lowered none is to come."""
         self._not_before = 0.0
         self._said: set[str] = set()
         self._closed = threading.Event()
@@ -161,6 +164,11 @@ class SlurmExecutor:
             raise ConfigError(f"executor.log_folder: {self._folder} cannot be used: {error}") from None
         threading.Thread(target=self._look, daemon=True, name="nas-squeue").start()
 
+    def resize(self, workers: int) -> None:
+        """Have another number of workers: more are asked for with their jobs, and what is too many leaves when free."""
+        self.room = self._most = workers
+        self._give()
+
     def start(self, job: Job, *, avoid: Worker | None = None) -> None:
         """Give a job to a worker that has none, or ask Slurm for one."""
         self._waiting[job.lease] = job, avoid
@@ -179,6 +187,7 @@ class SlurmExecutor:
             (worker.lease is None or worker.describes) and not worker.leaving for worker in self._workers.values()
         )
         missing = len(self._waiting) - free - len(self._coming) if self._arrays else self.room
+        missing = min(missing, self._most - len(self._working()) - len(self._coming))
         if missing <= 0 or (self._arrays and time.monotonic() < self._not_before):
             return
         settings = self._settings
@@ -307,6 +316,10 @@ class SlurmExecutor:
         reason = message.reason if isinstance(message, Leaving) else f"Slurm job {worker.slurm_job} is gone"
         yield Lost(worker.lease, reason, own_fault=not told)
 
+    def _working(self) -> list[_Worker]:
+        """Return the workers that do jobs, or can."""
+        return [worker for worker in self._workers.values() if not (worker.leaving or worker.stopping)]
+
     def _give(self) -> None:
         """Give the jobs that wait to workers that have none, the longest time left first.
 
@@ -314,10 +327,11 @@ class SlurmExecutor:
         unless no worker has so much: then trials go on from their states in the next.
         """
         now, longest = time.monotonic(), max(self._took, default=0.0)
-        free = [one for one in self._workers.values() if one.lease is None and not one.leaving]
-        for worker in free:
+        free = sorted((one for one in self._working() if one.lease is None), key=lambda one: one.until)
+        too_many = len(self._working()) - self._most
+        for place, worker in enumerate(free):
             late = worker.until - now < longest and (worker.trials or worker.whole >= longest)
-            if late or (not self._waiting and now - worker.since > _IDLE_SECONDS):
+            if late or place < too_many or (not self._waiting and now - worker.since > _IDLE_SECONDS):
                 worker.leaving = True
                 worker.outbox.put(Leave())
         free = sorted((one for one in free if not one.leaving), key=lambda one: -one.until)
