@@ -23,9 +23,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _steer(folder: Path, words: Sequence[str]) -> None:
-    from nas.search.steering import RERUN, change_text, current, current_workers, setting_of, steer
+    from nas.search.steering import RERUN, WORKERS, change_text, current, current_workers, setting_of, steer
 
-    now = _values(current(folder), current_workers(folder))
+    workers = current_workers(folder)
+    now = ({} if workers is None else {WORKERS: workers}) | _values(current(folder))
     changes = steer(folder, dict(_change(word, now) for word in words))
     before = {name: now.get(name) for name in changes if name != RERUN}
     add_facts({"run_folder": folder, "before": before, "changes": changes})
@@ -38,14 +39,13 @@ def _steer(folder: Path, words: Sequence[str]) -> None:
         print(f"{place}: {setting_of(name)}={change_text(value)}{was}; {when}")
 
 
-def _values(settings: SearchSettings | None, workers: int | None) -> dict[str, Any]:
-    """Return what is known of what can be changed, by name."""
-    from nas.search.steering import STEERED, WORKERS
+def _values(settings: SearchSettings | None) -> dict[str, Any]:
+    """Return what is known of the settings that can be changed, by name."""
+    from nas.search.steering import STEERED
 
-    found: dict[str, Any] = {} if workers is None else {WORKERS: workers}
     if settings is None:
-        return found
-    return found | {name: getattr(settings, name) for name in STEERED} | {"trials": settings.known_trials}
+        return {}
+    return {name: getattr(settings, name) for name in STEERED} | {"trials": settings.known_trials}
 
 
 def _change(word: str, now: Mapping[str, Any]) -> tuple[str, Any]:

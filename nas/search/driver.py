@@ -178,7 +178,7 @@ class Driver:
 
     @property
     def _out_of_time(self) -> bool:
-        return end_where_time_is_over(self.study, self.settings, self.elapsed, trained=self._known.count)
+        return end_where_time_is_over(self.study, self.settings, lambda: self.elapsed, trained=self._known.count)
 
     def _give_up_paused(self) -> None:
         """End the trials that will not get more budget."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from nas.errors import EvaluationError
 from nas.search.proposing import LEAST_GAIN
 from nas.search.settings import SearchSettings
@@ -35,13 +37,21 @@ def limit_reached(
     return StopReason.PROPOSALS_REJECTED.stop(fruitless=fruitless, causes=causes)
 
 
-def end_where_time_is_over(study: Study, settings: SearchSettings, elapsed: float, *, trained: int) -> bool:
-    """End a study that has searched for `elapsed` seconds, where that is enough; return whether it is.
+def end_where_time_is_over(
+    study: Study, settings: SearchSettings, elapsed: Callable[[], float], *, trained: int
+) -> bool:
+    """End a study that has searched for long enough; return whether it has.
 
-    It is not where as many trials were evaluated (`trained`) as were asked for.
+    It has not where as many trials were evaluated (`trained`) as were asked for.
+
+    Args:
+        study: is told why it ends.
+        settings: what is enough.
+        elapsed: returns the seconds since its begin; not asked where there is no limit.
+        trained: trials that were evaluated.
     """
     minutes = settings.minutes
-    if minutes is None or elapsed < 60 * minutes or trained >= settings.most_trials:
+    if minutes is None or elapsed() < 60 * minutes or trained >= settings.most_trials:
         return False
     if not study.failed_alike:
         study.stop, study.can_go_on = StopReason.TIME_OVER.stop(minutes=minutes), True

@@ -52,7 +52,7 @@ def test_from_a_folder_to_the_classes_of_a_picture(parts: Path, picture: Path, t
     done = run("nas", "export", parts, "out=shipped", "data=digits", "export.max_drop=100", "--json", cwd=tmp_path)
     assert done.returncode == 0
     assert "| `model.onnx` | " in done.stderr
-    assert "nas predict shipped FILE" in done.stderr
+    assert "nas predict shipped PICTURE" in done.stderr
     facts = json.loads(done.stdout)
     assert (facts["folder"], sorted(facts["files"])) == (
         str(tmp_path / "shipped"),
