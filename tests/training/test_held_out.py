@@ -237,6 +237,7 @@ def thief(tmp_path_factory: pytest.TempPathFactory) -> Thief:
     return Thief(contents[0], contents[1], str(folder), config)
 
 
+@pytest.mark.slow  # processes that load torch
 def test_the_thief_finds_what_there_is_to_be_found(thief: Thief) -> None:
     """Where nothing is forbidden; so it would find it elsewhere too."""
     found = thief.loot()
@@ -247,6 +248,7 @@ def test_the_thief_finds_what_there_is_to_be_found(thief: Thief) -> None:
     assert not [array for array in _reachable(load_data(thief.config)) if {bytes(array[:64])} & thief.wanted]
 
 
+@pytest.mark.slow  # processes that load torch
 @pytest.mark.parametrize("workers", [0, 1])
 def test_no_evaluator_of_a_search_can_have_a_test_image(thief: Thief, workers: int) -> None:
     study = nas.run_search(SPACE, thief, trials=1, workers=workers, sampler="random")
@@ -274,6 +276,7 @@ class Starter:
         return float("HeldOutError: the test split cannot be read here" in ran.stderr)
 
 
+@pytest.mark.slow  # processes that load torch
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_process_that_an_evaluator_starts_cannot_either(tmp_path: Path, workers: int) -> None:
     study = nas.run_search(SPACE, Starter(str(tmp_path)), trials=1, workers=workers, sampler="random")
@@ -282,6 +285,7 @@ def test_a_process_that_an_evaluator_starts_cannot_either(tmp_path: Path, worker
     assert FORBIDDEN not in os.environ
 
 
+@pytest.mark.slow  # processes that load torch
 def test_a_pool_forbids_it_whoever_starts_it(thief: Thief) -> None:
     """Also one that is started before the search, outside of it."""
     pool = WorkerPool(thief, 1)
