@@ -95,15 +95,16 @@ def _data(config: DataCommandConfig, as_typed: Sequence[str]) -> None:
 
 
 def _say_next(found: Overview, as_typed: Sequence[str]) -> None:
-    space = (
-        "conv1d"
-        if len(found.input_shape) == 2
-        else "small_images"
-        if max(found.input_shape[1:]) <= _SMALL
-        else "mbconv"
-    )
-    if found.segments:
-        space = "unet"
-    search = to_type("search", f"+space={space}", *as_typed, "constraints.params=2e5", "search.minutes=30")
+    space = f"+space={_space_for(found)}"
+    search = to_type("search", space, *as_typed, "constraints.params=2e5", "search.minutes=30")
     add_facts({"next": search})
     print(f"\nNext: {search}\n  limit and minutes are examples: nas advise --help helps to choose a space and limits")
+
+
+def _space_for(found: Overview) -> str:
+    """Return a space that may be searched on such data."""
+    if found.segments:
+        return "unet"
+    if len(found.input_shape) == 2:
+        return "conv1d"
+    return "small_images" if max(found.input_shape[1:]) <= _SMALL else "mbconv"

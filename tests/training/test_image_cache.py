@@ -10,9 +10,8 @@ import pickle
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -34,7 +33,7 @@ from nas.training.data.cache import make as make_module
 from nas.training.data.cache.cached import cached
 from nas.training.data.cache.clearing import entries_in, remove_entries
 from nas.training.data.cache.decode import Task, answer_to, task_from
-from nas.training.data.cache.decoders import Decoders, decoders
+from nas.training.data.cache.decoders import decoded
 from nas.training.data.cache.entry import INDEX, SEARCHED_FILE, TEST_FILE
 from nas.training.data.cache.pixels import PixelFile
 from nas.training.data.cache.place import cache_folder
@@ -42,6 +41,7 @@ from nas.training.data.cached_images import CachedImages
 from nas.training.data.config import DataConfig
 from nas.training.data.content import TEST, TRAIN
 from nas.training.data.image_files import FileImages
+from nas.training.data.pictures import Seen
 from nas.training.data.registry import DATA_SETS, check_files
 from nas.training.data.splits import Images, Splits
 from nas.training.data.test_split import Ledger, read_test_split
@@ -127,7 +127,7 @@ def decodes_nothing(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Forbids to decode files from when it is called on."""
 
     def forbid() -> None:
-        monkeypatch.setattr(make_module, "decoders", None)
+        monkeypatch.setattr(make_module, "decoded", None)
         monkeypatch.setattr(cached_module, "make_entry", None)
 
     return forbid
@@ -413,10 +413,10 @@ def _no_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _space_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    def full(pixels: Path, reading: Reading, *, settled: bool) -> AbstractContextManager[Decoders]:
-        return decoders(Path("/dev/full"), reading, settled=settled)
+    def full(files: Sequence[tuple[int, Path]], pixels: Path, reading: Reading, *, settled: bool) -> list[Seen | str]:
+        return decoded(files, Path("/dev/full"), reading, settled=settled)
 
-    monkeypatch.setattr(make_module, "decoders", full)
+    monkeypatch.setattr(make_module, "decoded", full)
     return tmp_path / "cache"
 
 

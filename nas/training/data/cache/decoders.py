@@ -1,11 +1,11 @@
-"""Processes that decode files, as the one that has started them sees them."""
+"""Decodes many files, in processes."""
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,42 +23,28 @@ _SYNC_SECONDS = 0.5
 _MODULE = "nas.training.data.cache.decode"
 
 
-class Decoders:
-    """Processes, one a core, that decode files into one file of pixels."""
-
-    def __init__(self, pixels: Path, processes: Processes) -> None:
-        """Take the file, which is there, and the processes that write to it."""
-        self._pixels, self._processes = pixels, processes
-
-    def decode(self, files: Sequence[tuple[int, Path]]) -> list[Seen | str]:
-        """Write the pixels of files into their rows; returns what was seen of each, or why it cannot be decoded.
-
-        Raises:
-            OSError: they cannot be written, or a process has ended.
-        """
-        parts = [
-            [(row, os.fspath(path)) for row, path in files[start : start + _AT_A_TIME]]
-            for start in range(0, len(files), _AT_A_TIME)
-        ]
-        with meanwhile(lambda over: _keep_on_disk(self._pixels, over), "nas-keep-on-disk"):
-            return [one for answer in self._processes.answers(parts) for one in _seen_of(answer)]
-
-
-@contextmanager
-def decoders(pixels: Path, reading: Reading, *, settled: bool) -> Iterator[Decoders]:
-    """Start processes that decode, and end them.
+def decoded(files: Sequence[tuple[int, Path]], pixels: Path, reading: Reading, *, settled: bool) -> list[Seen | str]:
+    """Write the pixels of files into their rows; returns what was seen of each, or why it cannot be decoded.
 
     Args:
-        pixels: the file that they write to, which is there.
+        files: with the numbers of their rows.
+        pixels: the file of all pixels, which is there.
         reading: how pictures are read.
         settled: whether its depth is known; else files with 16 bits a level are looked at alone.
 
     Raises:
-        OSError: a process cannot be started.
+        OSError: they cannot be written, or a process cannot be started or has ended.
     """
     first = {"pixels": os.fspath(pixels), "reading": asdict(reading), "settled": settled}
-    with Processes(_MODULE, first, cores()) as processes:
-        yield Decoders(pixels, processes)
+    parts = [
+        [(row, os.fspath(path)) for row, path in files[start : start + _AT_A_TIME]]
+        for start in range(0, len(files), _AT_A_TIME)
+    ]
+    with (
+        Processes(_MODULE, first, cores()) as processes,
+        meanwhile(lambda over: _keep_on_disk(pixels, over), "nas-keep-on-disk"),
+    ):
+        return [one for answer in processes.answers(parts) for one in _seen_of(answer)]
 
 
 def _seen_of(answer: Any) -> list[Seen | str]:
@@ -69,6 +55,6 @@ def _seen_of(answer: Any) -> list[Seen | str]:
 
 def _keep_on_disk(path: Path, done: threading.Event) -> None:
     """Have the disk write while files are decoded, so that there is little to wait for at the end."""
-    with path.open("r+b") as file:
+    with suppress(OSError), path.open("r+b") as file:  # those who write to it tell what is wrong
         while not done.wait(_SYNC_SECONDS):
             os.fsync(file.fileno())

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from nas.errors import DataError
 from nas.exporting.reading import Reading
 from nas.run_folder import shown
-from nas.training.data.cache.decoders import decoders
+from nas.training.data.cache.decoders import decoded
 from nas.training.data.cache.entry import SEARCHED_FILE, TEST_FILE, Entry, write_index
 from nas.training.data.cache.pixels import write_at
 from nas.training.data.cache.place import check_room
@@ -67,8 +67,7 @@ def make_entry(config: DataConfig, pictures: Pictures, folder: Path) -> None:
     with pixels.open("wb") as file:
         file.truncate(len(files) * math.prod(reading.shape))
     settled = config.depth != "auto"
-    with decoders(pixels, reading, settled=settled) as processes:
-        looks = processes.decode([*enumerate(files)])
+    looks = decoded([*enumerate(files)], pixels, reading, settled=settled)
     bad = {path: found for path, found in zip(files, looks, strict=True) if isinstance(found, str)}
     if bad and config.bad == REFUSE:
         raise DataError(refusal(pictures.root, bad, len(files)))
@@ -128,10 +127,9 @@ def _write_deep(pixels: Path, reading: Reading, files: Sequence[Path], looks: Se
     deep = [(row, files[row]) for row, look in enumerate(looks) if isinstance(look, Seen) and look.bits is not None]
     if not deep:
         return
-    with decoders(pixels, reading, settled=True) as processes:
-        for (_, path), found in zip(deep, processes.decode(deep), strict=True):
-            if isinstance(found, str):  # it was changed since
-                raise DataError(f"data image_folder: {path} cannot be read: {found}")
+    for (_, path), found in zip(deep, decoded(deep, pixels, reading, settled=True), strict=True):
+        if isinstance(found, str):  # it was changed since
+            raise DataError(f"data image_folder: {path} cannot be read: {found}")
 
 
 def _arranged(
